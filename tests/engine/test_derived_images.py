@@ -13,7 +13,7 @@ import pytest
 
 from devenv.docker.client import Engine
 from devenv.events import Event, ImageState, Notice
-from devenv.host.package_managers import Settings
+from devenv.host.package_managers import PackageSettings
 from devenv.images.host_settings import derive as inside
 from devenv.images.host_settings.derive import ORIGINAL_LABEL, derive
 from support import docker_cli as docker
@@ -25,7 +25,7 @@ CA, PUBLIC = (
     f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n" for body in ("Q09NUEFOWQ==", "UFVC")
 )
 CANARY = "npm-canary.test"
-GIVEN = Settings(authorities=(CA,), public=(PUBLIC,), npm={"registry": f"https://{CANARY}/"})
+GIVEN = PackageSettings(authorities=(CA,), public=(PUBLIC,), npm={"registry": f"https://{CANARY}/"})
 CHANGES = (
     "USER 1000",
     "ENV A=b",
@@ -183,7 +183,7 @@ async def test_what_would_run_in_a_build_is_left_alone(api: Engine, image: Make,
     name = image(DEBIANS, changes=("ONBUILD RUN true",))
     assert await derive(api, {name: name}, GIVEN, events.append) == {}
     assert [event for event in events if isinstance(event, Notice) and "ONBUILD" in event.message] == events != []
-    assert await derive(api, {name: name}, Settings(left_out=("x",)), events.append) == {}
+    assert await derive(api, {name: name}, PackageSettings(left_out=("x",)), events.append) == {}
 
 
 async def _files(api: Engine, image: str) -> dict[str, tuple[tarfile.TarInfo, str]]:

@@ -17,7 +17,6 @@ PURE = (
     "cli/registry.py",
     "compose/safety/paths.py",
     "compose/safety/table.py",
-    "compose/safety/uses.py",
     "compose/parse.py",
     "compose/run_model.py",
     "compose/schema.py",

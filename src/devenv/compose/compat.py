@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.compose.files import Source
+from devenv.compose.files import ComposeFile
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
 KNOWS_ALL = NEWER_KEYS["initial_sync"]  # the newest of these versions
@@ -28,7 +28,7 @@ class Splice(NamedTuple):
     text: str
 
 
-def sanitised(source: Source, copies: Mapping[str, str] | None = None) -> str:
+def sanitised(source: ComposeFile, copies: Mapping[str, str] | None = None) -> str:
     """The file's text for an older Compose; `copies` maps paths of included files to paths of their copies."""
     splices = {*_watch_splices(source), *_include_splices(source, copies or {})}
     text = source.text
@@ -37,7 +37,7 @@ def sanitised(source: Source, copies: Mapping[str, str] | None = None) -> str:
     return text
 
 
-def newer_keys(source: Source) -> list[tuple[str, int]]:
+def newer_keys(source: ComposeFile) -> list[tuple[str, int]]:
     """The newer keys that the file's watch rules use, with their lines."""
     return [
         (key.value, key.start_mark.line + 1)
@@ -73,7 +73,7 @@ def _rules(node: yaml.Node) -> Iterator[yaml.Node]:
             yield from rules.value
 
 
-def _watch_splices(source: Source) -> Iterator[Splice]:
+def _watch_splices(source: ComposeFile) -> Iterator[Splice]:
     for rule in _rules(source.node):
         for key, value in yamlcore.items(rule):
             if key.value in NEWER_KEYS:
@@ -94,7 +94,7 @@ def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
     return Splice(begin, end, listed + ("\n" if written.endswith("\n") else ""))
 
 
-def _include_splices(source: Source, copies: Mapping[str, str]) -> Iterator[Splice]:
+def _include_splices(source: ComposeFile, copies: Mapping[str, str]) -> Iterator[Splice]:
     """Changes that let an entry name the copy, with the original folder for its relative paths."""
     for name, entry, included in source.includes:
         if included.path not in copies:

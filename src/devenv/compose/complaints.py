@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.compose.files import Place, Source, everything
+from devenv.compose.files import ComposeFile, Place, everything
 from devenv.compose.positions import Model, place
 from devenv.compose.schema import RULE, dotted
 from devenv.docker.compose_failures import clean
@@ -56,7 +56,7 @@ _NEEDS = ("depends_on", "links", "volumes_from", "network_mode", "pid", "ipc")
 Words = Mapping[str, str]
 
 
-def explain(output: str, sources: Sequence[Source]) -> ConfigError:
+def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
     """The error for the standard error of Compose."""
     reason = _reason(output).removesuffix(": invalid compose project")
     model = Model(sources)
@@ -70,7 +70,7 @@ def explain(output: str, sources: Sequence[Source]) -> ConfigError:
     return ConfigError(explanation.cause, hint=explanation.hint or None, file=file, line=line)
 
 
-def warnings(output: str, sources: Sequence[Source]) -> tuple[str, ...]:
+def warnings(output: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:
     """The warnings of Compose about the files, each once."""
     logged = (match for match in _LOGGED.finditer(clean(output)) if match["level"] == "warning")
     messages = (_warning(_unquoted(match["message"]), sources) for match in logged)
@@ -233,7 +233,7 @@ def _reason(output: str) -> str:
     return next(reasons, "")
 
 
-def _warning(message: str, sources: Sequence[Source]) -> str:
+def _warning(message: str, sources: Sequence[ComposeFile]) -> str:
     if unset := re.match(r'The "(\w+)" variable is not set', message):
         at = _first_use(unset[1], sources)
         return f"the variable {unset[1]} is not set, so its value is empty{at}"
@@ -242,7 +242,7 @@ def _warning(message: str, sources: Sequence[Source]) -> str:
     return message
 
 
-def _first_use(name: str, sources: Sequence[Source]) -> str:
+def _first_use(name: str, sources: Sequence[ComposeFile]) -> str:
     use = re.compile(rf"(?<!\$)\$(?:{name}\b|\{{{name}\b)")
     for source in everything(sources):
         if match := use.search(source.text):
@@ -267,5 +267,5 @@ def _lacks(rule: yaml.Node, key: str) -> bool:
     return not (value and value.value) and (key == "path" or bool(action and "sync" in action.value))
 
 
-def _line(source: Source, node: yaml.Node) -> Place:
+def _line(source: ComposeFile, node: yaml.Node) -> Place:
     return source.shown, node.start_mark.line + 1

@@ -31,11 +31,11 @@ class Include(NamedTuple):
 
     name: yaml.ScalarNode
     entry: yaml.Node
-    source: Source
+    source: ComposeFile
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ComposeFile:
     """A file that was read and checked; its relative paths start from `folder`."""
 
     path: str
@@ -50,7 +50,7 @@ class Source:
         """Whether it includes a file that only Compose can fetch or report as missing."""
         return len(self.includes) < sum(len(names) for _, names in _included(self.node))
 
-    def everything(self) -> Iterator[Source]:
+    def everything(self) -> Iterator[ComposeFile]:
         """The files that this one includes, at any depth, then itself."""
         for include in self.includes:
             yield from include.source.everything()
@@ -75,16 +75,16 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     raise _nothing_found(here)
 
 
-def read(paths: Sequence[str], *, base: str) -> tuple[Source, ...]:
+def read(paths: Sequence[str], *, base: str) -> tuple[ComposeFile, ...]:
     """The checked files; messages name them relative to `base` if they are below it."""
     folder = os.path.dirname(paths[0])
     return tuple(_read(path, folder, logical(base), ()) for path in paths)
 
 
-def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[Source, ...], dict[str, ConfigError]]:
+def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[ComposeFile, ...], dict[str, ConfigError]]:
     """The files that can be read, and the errors of the others by their whole text."""
     folder = os.path.dirname(paths[0])
-    sources: list[Source] = []
+    sources: list[ComposeFile] = []
     errors: dict[str, ConfigError] = {}
     for path in paths:
         for above in ((), None):  # if an included file has an error, the file that names it is read without it
@@ -105,7 +105,7 @@ def text_of(shown: str, base: str) -> list[str]:
     return data.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").splitlines()
 
 
-def load_source(path: str, *, base: str) -> Source:
+def load_source(path: str, *, base: str) -> ComposeFile:
     """One more file, such as that of an `extends`, without the files that it includes."""
     return _read(path, os.path.dirname(path), logical(base), None)
 
@@ -127,12 +127,12 @@ def inputs(directory: str, files: tuple[str, ...] = ()) -> frozenset[str]:
     return frozenset(known | {os.path.realpath(path) for path in known})
 
 
-def everything(sources: Sequence[Source]) -> list[Source]:
+def everything(sources: Sequence[ComposeFile]) -> list[ComposeFile]:
     """All files, each before the files that override it."""
     return list(chain.from_iterable(source.everything() for source in sources))
 
 
-def service_profiles(sources: Sequence[Source]) -> dict[str, list[str]]:
+def service_profiles(sources: Sequence[ComposeFile]) -> dict[str, list[str]]:
     """Each service in the files, with its profiles."""
     profiles: dict[str, list[str]] = {}
     for source in everything(sources):
@@ -142,17 +142,17 @@ def service_profiles(sources: Sequence[Source]) -> dict[str, list[str]]:
     return profiles
 
 
-def service_names(sources: Sequence[Source]) -> frozenset[str]:
+def service_names(sources: Sequence[ComposeFile]) -> frozenset[str]:
     """The names of all services in the files, whatever their profiles."""
     return frozenset(service_profiles(sources))
 
 
-def profile_names(sources: Sequence[Source]) -> frozenset[str]:
+def profile_names(sources: Sequence[ComposeFile]) -> frozenset[str]:
     """The profiles of all services in the files."""
     return frozenset(chain.from_iterable(service_profiles(sources).values()))
 
 
-def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
+def profiles_on(sources: Sequence[ComposeFile], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
     """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` activates them.
 
     Profiles of their dependencies are not activated. COMPOSE_PROFILES counts if nothing is given, also beside these.
@@ -226,7 +226,7 @@ def _nothing_found(here: str) -> ConfigError:
     return ConfigError(f"no compose file in {here}", hint=looked)
 
 
-def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> Source:
+def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> ComposeFile:
     shown = os.path.relpath(path, base) if is_below(path, base) else path
     data = _bytes(path, shown)
     node = yamlcore.check(data, file=shown)
@@ -234,7 +234,7 @@ def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> S
         what = "the file is empty" if node.value == "" else "the file must be a mapping with the key `services`"
         raise ConfigError(what, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1)
     includes = () if above is None else tuple(_includes(node, folder, base, (*above, path)))
-    return Source(path, shown, folder, yamlcore.decode(data, file=shown), node, includes)
+    return ComposeFile(path, shown, folder, yamlcore.decode(data, file=shown), node, includes)
 
 
 def _bytes(path: str, shown: str) -> bytes:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from devenv.compose import yaml
-from devenv.compose.files import Source, everything, find, read, service_profiles, setting, upward
+from devenv.compose.files import ComposeFile, everything, find, read, service_profiles, setting, upward
 from devenv.errors import ConfigError, unknown
 from devenv.model.project import folder_project
 
@@ -105,13 +105,13 @@ def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: S
     )
 
 
-def _extends(source: Source) -> bool:
+def _extends(source: ComposeFile) -> bool:
     """Whether a service of the file may have profiles from another file."""
     services = yaml.items(yaml.at(source.node, ["services"]))
     return any(yaml.at(service, ["extends"]) is not None for _, service in services)
 
 
-def written_name(sources: Sequence[Source]) -> str:
+def written_name(sources: Sequence[ComposeFile]) -> str:
     """The project's name in its files, which may contain variables; else by its worktree or its folder."""
     folder = sources[0].folder
     nodes = [node for source in sources if (node := yaml.at(source.node, ["name"]))]
@@ -119,12 +119,12 @@ def written_name(sources: Sequence[Source]) -> str:
     return written or project_name(sources) or folder_project(os.path.abspath(folder))
 
 
-def _name(sources: Sequence[Source]) -> str | None:
+def _name(sources: Sequence[ComposeFile]) -> str | None:
     written = written_name(sources)
     return None if "$" in written else written or None
 
 
-def project_name(sources: Sequence[Source]) -> str | None:
+def project_name(sources: Sequence[ComposeFile]) -> str | None:
     """The name for `-p`; None outside worktrees, or if a file or the environment names the project."""
     folder = sources[0].folder
     place = worktree(folder)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.compose.files import Path, Place, Source, everything
+from devenv.compose.files import ComposeFile, Path, Place, everything
 from devenv.paths import is_below
 
 
-def place(sources: Sequence[Source], path: Path) -> Place:
+def place(sources: Sequence[ComposeFile], path: Path) -> Place:
     """The file and line of the deepest part of `path` that any file has; the first file if none has a part of it."""
     candidates = everything(sources)[::-1]
     for length in range(len(path), 0, -1):
@@ -24,7 +24,7 @@ def place(sources: Sequence[Source], path: Path) -> Place:
     return (sources[0].shown, None) if sources else (None, None)
 
 
-def rule_place(sources: Sequence[Source], service: str, index: int, total: int) -> Place:
+def rule_place(sources: Sequence[ComposeFile], service: str, index: int, total: int) -> Place:
     """The place of a service's watch rule, counted in the merged model of `total` rules.
 
     Compose appends the lists of all files. Rules that are in no file come from `extends`, and come first.
@@ -36,7 +36,7 @@ def rule_place(sources: Sequence[Source], service: str, index: int, total: int) 
     return place(sources, ("services", service, "extends"))
 
 
-def entries(sources: Sequence[Source], path: Path) -> list[Place]:
+def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
     """The places of all entries of the lists that the files have at `path`; another value is a single entry."""
     nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
     return [
@@ -46,7 +46,7 @@ def entries(sources: Sequence[Source], path: Path) -> list[Place]:
     ]
 
 
-def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
+def entry_place(sources: Sequence[ComposeFile], path: Path, text: str) -> Place:
     """The place of the entry of the list at `path` that is the text or has it between colons; else of the list."""
     for source in everything(sources)[::-1]:
         entries = yamlcore.at(source.node, path)
@@ -57,7 +57,7 @@ def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
     return place(sources, path)
 
 
-def port_place(sources: Sequence[Source], service: str, published: int, target: int) -> Place:
+def port_place(sources: Sequence[ComposeFile], service: str, published: int, target: int) -> Place:
     """The place of the entry of a service's `ports` that has most of the two numbers; of equal entries the last."""
     path: Path = ("services", service, "ports")
     most, best = 1, place(sources, path)
@@ -81,10 +81,10 @@ def shown(where: Place) -> str:
 class Model:
     """The model that the files make together, and the nodes in which its parts are written."""
 
-    sources: Sequence[Source]
+    sources: Sequence[ComposeFile]
 
     @property
-    def files(self) -> list[Source]:
+    def files(self) -> list[ComposeFile]:
         """All files, those that override others first."""
         return everything(self.sources)[::-1]
 
@@ -130,7 +130,7 @@ class Model:
         """The text at the path, or the texts of the list there, of all files."""
         return [scalar.value for node in self.nodes(path) for scalar in yamlcore.strings(node)]
 
-    def services(self, *path: str) -> Iterator[tuple[Source, str, yaml.Node]]:
+    def services(self, *path: str) -> Iterator[tuple[ComposeFile, str, yaml.Node]]:
         """File, name and the node at `path` of every service that has one."""
         for source in self.files:
             for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):

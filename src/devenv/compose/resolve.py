@@ -13,8 +13,8 @@ import anyio
 
 from devenv.compose import compat, run_model, yaml
 from devenv.compose.files import (
+    ComposeFile,
     Place,
-    Source,
     everything,
     find,
     load_source,
@@ -99,11 +99,11 @@ def where_port(selection: Selection, service: str, published: int, target: int) 
     return port_place(_sources(selection), service, published, target)
 
 
-def _sources(selection: Selection) -> tuple[Source, ...]:
+def _sources(selection: Selection) -> tuple[ComposeFile, ...]:
     return read(find(selection.directory, selection.files), base=selection.directory)
 
 
-def _require_named(selection: Selection, sources: Sequence[Source]) -> None:
+def _require_named(selection: Selection, sources: Sequence[ComposeFile]) -> None:
     """Raise UsageError for a service or profile of the command line that no file has, if all could be read."""
     services, profiles = service_names(sources), profile_names(sources)
     missing = [("service", name, services) for name in selection.services if name not in services]
@@ -126,7 +126,7 @@ class _Resolver:
     """One run of `docker compose config`, and beside it one of `docker compose version` if the version matters."""
 
     selection: Selection
-    sources: tuple[Source, ...]
+    sources: tuple[ComposeFile, ...]
     version: str = ""
     known: anyio.Event = field(default_factory=anyio.Event)
 
@@ -208,7 +208,7 @@ class _Resolver:
 
         return complaints.explain(output, (*(base for _, base in bases), *self.sources))
 
-    def _extended_newer(self, extended: Sequence[tuple[Source, Source]]) -> ConfigError | None:
+    def _extended_newer(self, extended: Sequence[tuple[ComposeFile, ComposeFile]]) -> ConfigError | None:
         """The error for a newer key in a file of an `extends`, which Compose reads unchanged."""
         for source, base in extended:
             for key, line in compat.newer_keys(base):
@@ -226,7 +226,7 @@ def version_tuple(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
-def _copy(source: Source, copies: dict[str, str], folder: str) -> None:
+def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
     """Write a copy if the text has to change; an included file comes before the file that includes it."""
     text = compat.sanitised(source, copies)
     if text != source.text and source.path not in copies:
@@ -235,7 +235,7 @@ def _copy(source: Source, copies: dict[str, str], folder: str) -> None:
             file.write(text)
 
 
-def extended(source: Source) -> list[str]:
+def extended(source: ComposeFile) -> list[str]:
     """The files that an `extends` of this one names."""
     services = yaml.items(yaml.at(source.node, ["services"]))
     files = (yaml.at(service, ["extends", "file"]) for _, service in services)
@@ -250,7 +250,7 @@ def _model(output: str) -> dict[str, Any]:
     return model
 
 
-def _warnings(errors: str, sources: Sequence[Source]) -> tuple[str, ...]:
+def _warnings(errors: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:
     if not errors:
         return ()
     from devenv.compose import complaints  # noqa: PLC0415 - only for warnings
@@ -258,7 +258,7 @@ def _warnings(errors: str, sources: Sequence[Source]) -> tuple[str, ...]:
     return complaints.warnings(errors, sources)
 
 
-def _project(model: Mapping[str, Any], sources: Sequence[Source], warnings: Sequence[str]) -> Project:
+def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
         raise _no_services(sources)
     from devenv.compose.parse import parse  # noqa: PLC0415 - loaded while Compose is at work
@@ -274,7 +274,7 @@ def _project(model: Mapping[str, Any], sources: Sequence[Source], warnings: Sequ
     return replace(project, hooks=tuple(_placed(project, sources)))
 
 
-def _placed(project: Project, sources: Sequence[Source]) -> Iterator[ProjectHook]:
+def _placed(project: Project, sources: Sequence[ComposeFile]) -> Iterator[ProjectHook]:
     """The hooks with their places in the files.
 
     An older Compose keeps only the block of the last file, a newer one merges them: the last places count.
@@ -288,7 +288,7 @@ def _placed(project: Project, sources: Sequence[Source]) -> Iterator[ProjectHook
             yield replace(hook, where=shown(hook_place))
 
 
-def _no_services(sources: Sequence[Source]) -> ConfigError:
+def _no_services(sources: Sequence[ComposeFile]) -> ConfigError:
     written = service_names(sources)
     profiles = "All services belong to profiles; activate one with --profile NAME."
     file, line = place(sources, ("services",))
@@ -331,7 +331,7 @@ def _with_link(path: str, *folders: str) -> str:
     return path
 
 
-def _places(project: Project, sources: Sequence[Source]) -> dict[tuple[str, int], Place]:
+def _places(project: Project, sources: Sequence[ComposeFile]) -> dict[tuple[str, int], Place]:
     return {
         (service.name, index): rule_place(sources, service.name, index, len(service.watch))
         for service in project.services

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.compose.files import Source, everything, find, load_source, readable, service_names, text_of
+from devenv.compose.files import ComposeFile, everything, find, load_source, readable, service_names, text_of
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.resolve import Faults, extended, load
@@ -64,7 +64,7 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     return tuple(sorted(unique.values(), key=lambda m: (m.file or "", m.line or 0, m.column or 0)))
 
 
-def _others(files: Sequence[Source], base: str, failed: dict[str, ConfigError]) -> list[Source]:
+def _others(files: Sequence[ComposeFile], base: str, failed: dict[str, ConfigError]) -> list[ComposeFile]:
     """The files that an `extends` of the project's files names; errors in them are added to `failed`."""
     others = []
     for path in dict.fromkeys(path for source in files for path in extended(source)):
@@ -80,16 +80,16 @@ class _Page:
     """The files, from which the lines of mistakes are quoted."""
 
     folder: str
-    sources: Sequence[Source]
+    sources: Sequence[ComposeFile]
 
     def block(
-        self, source: Source, path: tuple[str, ...], shape: Shape, names: Mapping[str, Collection[str]]
+        self, source: ComposeFile, path: tuple[str, ...], shape: Shape, names: Mapping[str, Collection[str]]
     ) -> Iterator[Mistake]:
         node = yamlcore.at(source.node, path)
         for error in mistakes(_plain(node), shape, path, names) if node else ():
             yield self.at(source, error)
 
-    def at(self, source: Source, error: ShapeError, level: str = "error") -> Mistake:
+    def at(self, source: ComposeFile, error: ShapeError, level: str = "error") -> Mistake:
         """The mistake at its path in the file, or at the part of the path that the file has."""
         length = len(error.path)
         while not (found := yamlcore.pair(source.node, error.path[:length])):
@@ -99,7 +99,7 @@ class _Page:
         width = end.column - begin.column if begin.line == end.line else 1
         return self.quoted(error, level, source.shown, begin.line + 1, begin.column + 1, width)
 
-    def fault(self, source: Source, fault: RuleFault) -> Mistake:
+    def fault(self, source: ComposeFile, fault: RuleFault) -> Mistake:
         """The mistake for a fault of a watch rule, at the key that its message names."""
         named = re.search(r"`(target|ignore|include)`", fault.message)
         key = named[1] if named else "path" if fault.level != "error" else "action"
@@ -156,12 +156,12 @@ def _plain(node: yaml.Node) -> Any:
         return LATER  # a tag that does not fit: Compose reports it
 
 
-def _names(files: Sequence[Source]) -> dict[str, Collection[str]]:
+def _names(files: Sequence[ComposeFile]) -> dict[str, Collection[str]]:
     volumes = (key.value for source in files for key, _ in yamlcore.items(yamlcore.at(source.node, ["volumes"])))
     return {"service": service_names(files), "volume": frozenset(map(str, volumes))}
 
 
-def _project(source: Source, directory: str, sources: Iterable[Source]) -> Project:
+def _project(source: ComposeFile, directory: str, sources: Iterable[ComposeFile]) -> Project:
     """A project with the rules of one file, as far as they can be read without Compose."""
     services = []
     for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):

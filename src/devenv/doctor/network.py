@@ -25,7 +25,7 @@ import anyio
 from devenv.doctor.diagnose import shown
 from devenv.doctor.facts import Route
 from devenv.errors import ConfigError
-from devenv.host import proxies, tls
+from devenv.host import certificates, proxies
 from devenv.host.certificates import Certificates
 from devenv.model.image_ref import HUB, LOOPBACK, canonical, split
 from devenv.tasks import each
@@ -128,7 +128,7 @@ def fetch(url: str, seconds: float, public: Certificates, headers: Mapping[str, 
     """The answer to a GET of the URL, or to a HEAD for a manifest, which does not count as a pull. Blocking."""
     address, issuer = urlsplit(url), ""
     proxy = _proxy(address)
-    connection = tls.connection(address, proxy, seconds)
+    connection = certificates.connection(address, proxy, seconds)
     try:
         connection.connect()
         if isinstance(connection.sock, ssl.SSLSocket):
@@ -157,7 +157,7 @@ def _proxy(address: SplitResult) -> SplitResult | None:
 
 def _issuer(secured: ssl.SSLSocket, public: Certificates) -> str:
     """The issuer of the site's certificate if it is no public CA; empty if `public` is unknown."""
-    if not public or tls.anchor(secured) in public:
+    if not public or certificates.root_of(secured) in public:
         return ""
     issuer: Any = (secured.getpeercert() or {}).get("issuer", ())
     names = dict(pair for part in issuer for pair in part)

@@ -45,7 +45,7 @@ from devenv.doctor.registries import SITE, Sources, asked_mirrors
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.host import limits as host
 from devenv.host import listeners, ports, proxies
-from devenv.host.free_ports import taken
+from devenv.host.listeners import taken
 from devenv.host.registry_auth import cli_settings
 from devenv.images.build import selected, selection_file
 from devenv.model.project import Project

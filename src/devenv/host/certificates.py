@@ -12,18 +12,18 @@ import glob
 import http.client
 import os
 import re
+import socket
 import ssl
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import anyio
 
 from devenv.docker import process
 from devenv.errors import EngineError
-from devenv.host import tls
 from devenv.tasks import each
 
 BUNDLES = (
@@ -52,6 +52,7 @@ VARIABLES = (
 PUBLIC_KEYCHAIN = "/System/Library/Keychains/SystemRootCertificates.keychain"
 ADDED_KEYCHAIN = "/Library/Keychains/System.keychain"
 PATIENCE = 2.0
+PORTS = {"http": 80, "https": 443}
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 
 Certificates = frozenset[bytes]  # DER
@@ -150,27 +151,63 @@ def _read(paths: Iterable[str]) -> Certificates:
 
 
 async def _presented(sites: Iterable[str], trust: Trust) -> Certificates | None:
-    context = tls.context(trust.added | trust.bundle)
+    trusted = context(trust.added | trust.bundle)
     anchors: list[bytes | None] = []
 
     async def ask(site: str) -> None:
         with anyio.move_on_after(PATIENCE):
-            anchors.append(await anyio.to_thread.run_sync(partial(anchor, site, context), abandon_on_cancel=True))
+            anchors.append(await anyio.to_thread.run_sync(partial(anchor, site, trusted), abandon_on_cancel=True))
 
     await each(ask, dict.fromkeys(sites))
     return frozenset(filter(None, anchors)) or None
 
 
-def anchor(site: str, context: ssl.SSLContext) -> bytes | None:
+def anchor(site: str, trusted: ssl.SSLContext) -> bytes | None:
     """The root of the chain that the site presents, by the proxy of this machine if it has one; None on failure."""
     proxy = urlsplit(urllib.request.getproxies().get("https", ""))
     direct = not proxy.hostname or urllib.request.proxy_bypass(site)
     try:
-        connection = tls.connection(urlsplit(f"https://{site}"), None if direct else proxy, PATIENCE, context)
-        connection.connect()
+        link = connection(urlsplit(f"https://{site}"), None if direct else proxy, PATIENCE, trusted)
+        link.connect()
         try:
-            return tls.anchor(connection.sock)
+            return root_of(link.sock)
         finally:
-            connection.close()
+            link.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
+
+
+def context(authorities: Iterable[bytes] = ()) -> ssl.SSLContext:
+    """What this machine trusts, and the `authorities` (DER) besides."""
+    made = ssl.create_default_context()
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that a company made for itself may not be strict
+    if text := "".join(map(ssl.DER_cert_to_PEM_cert, authorities)):
+        with contextlib.suppress(ssl.SSLError):  # what is no certificate
+            made.load_verify_locations(cadata=text)
+    return made
+
+
+def connection(
+    address: SplitResult, proxy: SplitResult | None, seconds: float, trusted: ssl.SSLContext | None = None
+) -> http.client.HTTPConnection:
+    """A connection to the address, which `connect` opens; HTTPS passes through the proxy in a tunnel.
+
+    `seconds` bounds each step of it. `trusted` is a `context`. Raises ValueError for a port that is none.
+    """
+    server = proxy or address
+    host, port = str(server.hostname), server.port or PORTS.get(server.scheme, 80)
+    if address.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=seconds)
+    made = http.client.HTTPSConnection(host, port, timeout=seconds, context=trusted or context())
+    if proxy:
+        login = base64.b64encode(f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()).decode()
+        headers = {"Proxy-Authorization": f"Basic {login}"} if proxy.username else {}
+        made.set_tunnel(str(address.hostname), address.port or PORTS["https"], headers)
+    return made
+
+
+def root_of(secured: socket.socket) -> bytes:
+    """The root (DER) of the chain that was verified when the socket was connected."""
+    # A method of the socket from 3.13 on; before, of what is inside it.
+    chain = secured._sslobj.get_verified_chain()  # type: ignore[attr-defined] # noqa: SLF001
+    return ssl.PEM_cert_to_DER_cert(chain[-1].public_bytes())

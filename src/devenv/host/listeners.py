@@ -1,4 +1,4 @@
-"""Which programs listen on the ports of this machine, and which ports are free."""
+"""Which ports of this machine are in use and by whom, and which are free instead."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
+from devenv.compose.run_model import PortChange
 from devenv.docker import process
+from devenv.docker.client import Engine
+from devenv.host import ports
+from devenv.host.ports import Place, Taken, WantedPort
 
 LISTEN = "0A"
 LOOPBACK = "127.0.0.1"
@@ -71,8 +76,8 @@ def free_port(ips: Collection[str], wanted: int, besides: Collection[int] = ()) 
     The search starts at 8000 + `wanted` for a privileged port, else at `wanted` + 1.
     """
     start = 8000 + wanted if wanted < 1024 else wanted + 1  # noqa: PLR2004 - the privileged ports
-    ports = range(start, min(start + PORT_SEARCH, 65536))
-    return next((p for p in ports if p not in besides and not any(listener(ip, p) for ip in ips)), 0)
+    numbers = range(start, min(start + PORT_SEARCH, 65536))
+    return next((p for p in numbers if p not in besides and not any(listener(ip, p) for ip in ips)), 0)
 
 
 async def owner(port: int) -> str | None:
@@ -102,3 +107,48 @@ def _listening(table: str, port: int) -> list[str]:
         rows = [line.split() for line in file][1:]
         return [row[9] for row in rows if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port]
     return []
+
+
+async def require_free(wanted: Iterable[WantedPort], engine: Engine, given: Iterable[PortChange] = ()) -> None:
+    """Raise PortError if wanted ports are in use, with their owners and the flags to type.
+
+    `given`: the changes that the command line has already.
+    """
+    if in_use := await taken(wanted, engine):
+        raise ports.taken_error(in_use, given)
+
+
+async def taken(wanted: Iterable[WantedPort], engine: Engine) -> tuple[Taken, ...]:
+    """The wanted ports that are in use, with the addresses on which they are."""
+    all_wanted = [port for port in wanted if port.protocol == "tcp"]
+    in_use: list[Taken] = []
+    for port in all_wanted:
+        if ips := tuple(ip for ip in port.ips if listener(ip, port.port)):
+            reserved = {other.port for other in all_wanted} | {other.free for other in in_use}
+            free = free_port(port.ips, port.port, reserved)
+            in_use.append(Taken(replace(port, ips=ips), await _owner(port, engine), free))
+    return tuple(in_use)
+
+
+async def automatic(
+    places: Collection[Place], *, seed: str, known: Mapping[Place, int], engine: Engine
+) -> dict[Place, int]:
+    """A free host port for each place, as in `ports.choose`; probed if the engine publishes ports on this machine."""
+    taken = {number for _, _, number in await engine.containers.published()}
+    while True:
+        chosen = ports.choose(places, seed=seed, known=known, taken=taken)
+        new = [port for place, port in chosen.items() if place not in known and engine.endpoint.local]
+        busy = {port for port in new if listener("", port)}
+        if not busy:
+            return chosen
+        taken |= busy
+
+
+async def _owner(port: WantedPort, engine: Engine) -> str | None:
+    published = await engine.containers.published()
+    containers = (name for name, ip, number in published if number == port.port and _meets(port, ip))
+    return next(containers, None) or await owner(port.port)
+
+
+def _meets(port: WantedPort, ip: str) -> bool:
+    return any(ports.overlap(own, ip) for own in port.ips)

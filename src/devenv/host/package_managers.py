@@ -16,7 +16,7 @@ _OURS = re.compile(r"(debian|ubuntu)-archive-keyring")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PackageSettings:
     """The settings for derived images: PEM texts, and for each package manager its keys with values.
 
     `apt` has the archives by their kind: "debian", "debian-security", "ubuntu", "ubuntu-security". `left_out` are
@@ -115,7 +115,7 @@ def _archives(text: str) -> Iterable[tuple[str, str, str, str]]:
 
 def settings(
     *, npm: Mapping[str, str], pip: Mapping[str, str], go: Mapping[str, str], apt: Mapping[str, str]
-) -> Settings:
+) -> PackageSettings:
     """The settings that containers can use.
 
     Addresses with a login or on the loopback of this machine are left out.
@@ -143,7 +143,7 @@ def settings(
     }
     if kinds["npm"] and any(map(_LOGIN.fullmatch, npm)):
         left_out[f"npm's login: {LOGIN}"] = None
-    return Settings(**kinds, left_out=tuple(left_out))
+    return PackageSettings(**kinds, left_out=tuple(left_out))
 
 
 LOGIN = "it is a secret, which images do not keep; for a build: `secrets:` and RUN --mount=type=secret"

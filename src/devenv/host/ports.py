@@ -20,7 +20,7 @@ Place = tuple[str, int]  # a service and a port of its containers
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedPort:
     """A host port that a service will publish; an empty address stands for all addresses."""
 
     service: str
@@ -30,39 +30,39 @@ class Wanted:
     protocol: str = "tcp"
 
 
-Written = tuple[Wanted, tuple[str | None, int | None]]  # with its file and line
+Written = tuple[WantedPort, tuple[str | None, int | None]]  # with its file and line
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A wanted port that another program uses, and a free port instead."""
 
-    wanted: Wanted
+    wanted: WantedPort
     owner: str | None
     free: int
 
 
 def wanted_ports(
     project: Project, names: Collection[str], changes: Mapping[Place, str], addresses: tuple[str, ...]
-) -> tuple[Wanted, ...]:
+) -> tuple[WantedPort, ...]:
     """The fixed ports that the named services publish, with `changes`; on `addresses` if the file has no address.
 
     Ranges are left out: the engine picks a free port of a range.
     """
-    wanted: dict[tuple[str, int, str, str], Wanted] = {}
+    wanted: dict[tuple[str, int, str, str], WantedPort] = {}
     for service in project.services:
         for port in service.ports if service.name in names else ():
             published = changes.get((service.name, port.target), port.published) or ""
             ips = (port.host_ip,) if port.host_ip else addresses or ("",)
             if published.isdigit() and int(published):
-                new = Wanted(service.name, ips, int(published), port.target, port.protocol)
+                new = WantedPort(service.name, ips, int(published), port.target, port.protocol)
                 # a change can make entries equal: the run model keeps only the first
                 key = "" if (service.name, port.target) in changes else f"{published} {port.host_ip}"
                 wanted.setdefault((service.name, port.target, port.protocol, key), new)
     return tuple(wanted.values())
 
 
-def clash(wanted: Sequence[Wanted]) -> tuple[Wanted, Wanted] | None:
+def clash(wanted: Sequence[WantedPort]) -> tuple[WantedPort, WantedPort] | None:
     """The first two ports that cannot both be published."""
     for one, other in itertools.combinations(wanted, 2):
         same = (one.port, one.protocol) == (other.port, other.protocol)
@@ -81,7 +81,7 @@ def _holds(wide: str, ip: str) -> bool:
 
 
 def clash_error(
-    one: Written, other: Written, free: Callable[[Wanted], int], given: Iterable[PortChange] = ()
+    one: Written, other: Written, free: Callable[[WantedPort], int], given: Iterable[PortChange] = ()
 ) -> ConfigError:
     """The error for two ports that clash, at the later place in the files; the hint includes the `given` changes."""
     (first, _), (second, (file, line)) = sorted((one, other), key=lambda written: written[1][1] or 0)
@@ -104,7 +104,7 @@ def taken_error(taken: Iterable[Taken], given: Iterable[PortChange] = ()) -> Por
     return PortError("; ".join(messages), hint=_command(given, [(row.wanted, row.free) for row in rows]))
 
 
-def _command(given: Iterable[PortChange], new: Iterable[tuple[Wanted, int]]) -> str:
+def _command(given: Iterable[PortChange], new: Iterable[tuple[WantedPort, int]]) -> str:
     ports = {(change.service, change.target): change.published for change in given}
     ports |= {(wanted.service, wanted.target): str(port) for wanted, port in new}
     return " ".join(

@@ -18,8 +18,8 @@ from devenv.docker.compose import Compose
 from devenv.errors import ConfigError, EngineError, unknown
 from devenv.host import listeners
 from devenv.host import ports as checks
-from devenv.host.free_ports import automatic
-from devenv.host.ports import Wanted
+from devenv.host.listeners import automatic
+from devenv.host.ports import WantedPort
 from devenv.images.prepare import PreparedImages
 from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
@@ -86,7 +86,7 @@ class DesiredState:
         kept = frozenset(names)
         return replace(self.project, services=tuple(s for s in self.project.services if s.name in kept))
 
-    def wanted_ports(self, names: Collection[str]) -> tuple[Wanted, ...]:
+    def wanted_ports(self, names: Collection[str]) -> tuple[WantedPort, ...]:
         """The host ports that these services publish."""
         return checks.wanted_ports(self.project, names, self._changes, self.addresses)
 
@@ -220,7 +220,7 @@ async def _is_checked(desired: DesiredState, name: str, engine: Engine) -> bool:
     return bool(test[0] != "NONE")
 
 
-async def _where(port: Wanted, options: Options) -> Place:
+async def _where(port: WantedPort, options: Options) -> Place:
     written = (port.service, port.port, port.target)
     return await anyio.to_thread.run_sync(resolve.where_port, options.selection, *written)
 

@@ -13,7 +13,7 @@ from devenv.docker import process
 from devenv.doctor import quick_check
 from devenv.errors import UsageError
 from devenv.events import Notice
-from devenv.host.free_ports import require_free
+from devenv.host.listeners import require_free
 from devenv.model.project import Moment, Project
 from devenv.run.active.images import build, supplied
 from devenv.run.active.project import ActiveProject

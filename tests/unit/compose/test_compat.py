@@ -6,13 +6,13 @@ import pytest
 
 from devenv.compose import yaml
 from devenv.compose.compat import newer_keys, restore, sanitised
-from devenv.compose.files import Include, Source
+from devenv.compose.files import ComposeFile, Include
 
 
-def source(text: str, path: str = "/p/compose.yml", includes: tuple[Include, ...] = ()) -> Source:
+def source(text: str, path: str = "/p/compose.yml", includes: tuple[Include, ...] = ()) -> ComposeFile:
     """A source without a file on disk."""
     folder, _, name = path.rpartition("/")
-    return Source(path, name, folder, text, yaml.check(text.encode(), file=name), includes)
+    return ComposeFile(path, name, folder, text, yaml.check(text.encode(), file=name), includes)
 
 
 def rules(text: str) -> str:
@@ -88,7 +88,7 @@ def test_an_entry_of_include_names_the_copy(entry: str, after: str) -> None:
     assert item is not None
     (name,) = yaml.strings(item) or yaml.strings(yaml.at(item, ["path"]))
     included = source("services: {}\n", "/p/$sub/a.yml")
-    top = Source("/p/compose.yml", "compose.yml", "/p", text, node, (Include(name, item, included),))
+    top = ComposeFile("/p/compose.yml", "compose.yml", "/p", text, node, (Include(name, item, included),))
     assert sanitised(top, {"/p/$sub/a.yml": "/t/0.yml"}) == f"include:\n{after}services: {{}}\n"
     assert sanitised(top) == text
 

@@ -9,7 +9,7 @@ import pytest
 
 from devenv.compose import yaml
 from devenv.compose.complaints import PLACES, TABLE, WORDS, explain, warnings
-from devenv.compose.files import Source
+from devenv.compose.files import ComposeFile
 from devenv.explain import table
 
 FILE = """\
@@ -45,9 +45,9 @@ include:
 """
 
 
-def sources(text: str = FILE) -> list[Source]:
+def sources(text: str = FILE) -> list[ComposeFile]:
     """One source at /p without a file on disk."""
-    return [Source("/p/compose.yml", "compose.yml", "/p", text, yaml.check(text.encode(), file="compose.yml"))]
+    return [ComposeFile("/p/compose.yml", "compose.yml", "/p", text, yaml.check(text.encode(), file="compose.yml"))]
 
 
 @pytest.mark.parametrize(

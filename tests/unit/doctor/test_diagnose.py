@@ -26,7 +26,7 @@ from devenv.doctor.facts import (
     Tree,
 )
 from devenv.errors import ConfigError
-from devenv.host.ports import Taken, Wanted
+from devenv.host.ports import Taken, WantedPort
 from devenv.images.pull_errors import Failure
 from devenv.model.finding import Disk, Finding
 
@@ -154,8 +154,8 @@ CASES: dict[str, Facts] = {
     "few inodes": disk(5 * GB, 0.01),
     "ports": Facts(
         taken=(
-            Taken(Wanted("web", ("127.0.0.1", "::1"), 80, 8080), "pid 7 (nginx)", 8081),
-            Taken(Wanted("db", ("",), 3306, 3306), None, 3307),
+            Taken(WantedPort("web", ("127.0.0.1", "::1"), 80, 8080), "pid 7 (nginx)", 8081),
+            Taken(WantedPort("db", ("",), 3306, 3306), None, 3307),
         )
     ),
     "inotify": Facts(machine=Machine(watches=8192, instances=16), tree=Tree(folders=12345)),

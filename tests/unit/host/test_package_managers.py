@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.host.package_managers import LOGIN, Settings, apt, go, npm, pip, settings, unfit
+from devenv.host.package_managers import LOGIN, PackageSettings, apt, go, npm, pip, settings, unfit
 
 DEBIAN = 'PRETTY_NAME="Debian"\nID=debian\nVERSION_CODENAME=trixie\n'
 UBUNTU = "ID=ubuntu\nVERSION_CODENAME=noble\n"
@@ -28,7 +28,7 @@ def test_npm_reads_variables_before_files_and_the_nearer_file_first() -> None:
 
 
 def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None:
-    """Settings of `pip install` have priority over global ones; an invalid file is ignored."""
+    """PackageSettings of `pip install` have priority over global ones; an invalid file is ignored."""
     file = "[global]\nindex-url = https://a.test/simple\nextra-index-url =\n  https://b.test\n  https://c.test\n"
     found = pip(["no section\n", f"{file}[install]\nindex_url = https://i.test\n"], {"PIP_CERT": "/ca.pem", "X": "1"})
     assert found == {
@@ -78,14 +78,14 @@ def test_apt_knows_the_archives_of_its_own_distribution(sources: str, release: s
 
 
 def test_what_is_given() -> None:
-    """Settings about the sources of packages, and no other settings."""
+    """PackageSettings about the sources of packages, and no other settings."""
     found = settings(
         npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/", "fund": "false"},
         pip={"index-url": "https://pip.test/simple", "trusted-host": "pip.test", "timeout": "5"},
         go={"GOPROXY": "https://go.test,direct", "GOSUMDB": "off"},
         apt={"debian-security": "http://m.test/debian-security"},
     )
-    assert found == Settings(
+    assert found == PackageSettings(
         npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/"},
         pip={"index-url": "https://pip.test/simple", "trusted-host": "pip.test"},
         go={"GOPROXY": "https://go.test,direct", "GOSUMDB": "off"},

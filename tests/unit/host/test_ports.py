@@ -12,7 +12,7 @@ from devenv.host import ports as checks
 from devenv.host.ports import (
     Place,
     Taken,
-    Wanted,
+    WantedPort,
     choose,
     clash,
     clash_error,
@@ -87,10 +87,10 @@ def test_addresses_that_overlap(one: str, other: str, expected: bool) -> None:
     assert overlap(one, other) is overlap(other, one) is expected
 
 
-def wanted(text: str) -> Wanted:
+def wanted(text: str) -> WantedPort:
     """`service ip[+ip] port target [protocol]`."""
     service, ips, port, target, *protocol = text.split()
-    return Wanted(service, tuple(ips.split("+")), int(port), int(target), *protocol)
+    return WantedPort(service, tuple(ips.split("+")), int(port), int(target), *protocol)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_one_error_for_all_taken_ports() -> None:
     """It names the owner of each, and the hint is a command line that avoids all of them."""
     error = taken_error(
         [
-            Taken(Wanted("web", ("127.0.0.1",), 80, 8000), "pid 7 (nginx)", 8080),
-            Taken(Wanted("db", ("",), 5432, 5432), None, 5433),
+            Taken(WantedPort("web", ("127.0.0.1",), 80, 8000), "pid 7 (nginx)", 8080),
+            Taken(WantedPort("db", ("",), 5432, 5432), None, 5433),
         ]
     )
     assert isinstance(error, EngineError)
@@ -143,7 +143,7 @@ def test_one_error_for_all_taken_ports() -> None:
 def test_what_was_typed_stays_in_the_hint() -> None:
     """The hint has the earlier changes first, and the new port for the one that is in use."""
     given = [PortChange("api", "90", 80), PortChange("web", "80", 8000)]
-    taken = Taken(Wanted("web", ("",), 80, 8000), None, 8080)
+    taken = Taken(WantedPort("web", ("",), 80, 8000), None, 8080)
     assert taken_error([taken], given).hint == "devenv up --port api:90=80 --port web:8080=8000"
     one, other = ((wanted(text), ("compose.yml", 1)) for text in ("a 127.0.0.1 1 80", "b 127.0.0.1 1 81"))
     hint = clash_error(one, other, lambda port: port.target, given).hint or ""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devenv.events import Event, Notice
-from devenv.host.package_managers import Settings
+from devenv.host.package_managers import PackageSettings
 from devenv.images import acquire
 from devenv.images.acquire import AcquiredImages
 from devenv.images.host_settings import derive
@@ -101,8 +101,8 @@ async def test_host_settings_reach_builds_and_containers(prepare: Any, monkeypat
     """Arguments that the build sets and variables that the image or its Dockerfile sets are left alone."""
     derived = "inside.devenv/node:22-0"
 
-    async def host_settings() -> Settings:
-        return Settings(npm={"registry": "https://npm.test/"})
+    async def host_settings() -> PackageSettings:
+        return PackageSettings(npm={"registry": "https://npm.test/"})
 
     async def derive_images(*_: object) -> dict[str, str]:
         return {"node:22": derived}

@@ -12,12 +12,11 @@ from typing import Any
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.compose.files import Source, load_source, setting
+from devenv.compose.files import ComposeFile, load_source, setting
 from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, rule_place, shown
 from devenv.compose.safety.facts import gather
-from devenv.compose.safety.table import Danger, dangers
-from devenv.compose.safety.uses import Use, uses
+from devenv.compose.safety.table import Danger, Use, dangers, uses
 from devenv.errors import ConfigError
 from devenv.model.project import Project
 
@@ -27,7 +26,7 @@ _WATCH = ("develop", "watch")
 _PARAMETER = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?P<default>:?[-+?])?(?P<text>[^{}]*)\})")
 
 
-def find_dangers(model: Mapping[str, Any], project: Project, sources: Sequence[Source]) -> tuple[Danger, ...]:
+def find_dangers(model: Mapping[str, Any], project: Project, sources: Sequence[ComposeFile]) -> tuple[Danger, ...]:
     """The parts of the resolved model that reach beyond its containers. Blocking: reads the paths on the host."""
     plain = undoubled(model)
     files = tuple(env_files(sources))
@@ -36,7 +35,7 @@ def find_dangers(model: Mapping[str, Any], project: Project, sources: Sequence[S
     return tuple(_placed(danger, sources, totals) for danger in dangers(plain, host, project, files))
 
 
-def _placed(danger: Danger, sources: Sequence[Source], totals: Mapping[str, int]) -> Danger:
+def _placed(danger: Danger, sources: Sequence[ComposeFile], totals: Mapping[str, int]) -> Danger:
     if danger.where:
         return danger
     if danger.path[2:] == _WATCH:
@@ -46,7 +45,7 @@ def _placed(danger: Danger, sources: Sequence[Source], totals: Mapping[str, int]
     return replace(danger, where=shown(place))
 
 
-def env_files(sources: Sequence[Source]) -> Iterator[Use]:
+def env_files(sources: Sequence[ComposeFile]) -> Iterator[Use]:
     """The files whose values services get in their environment; the resolved model does not name them.
 
     Values of an `include` reach all included files, so they count for the whole project. So does a file that only
@@ -62,10 +61,10 @@ class _EnvFiles:
     """The env files of the project in `folder`. Each file is read once, and visited once for each folder."""
 
     folder: str
-    read: dict[str, Source | None] = field(default_factory=dict)
+    read: dict[str, ComposeFile | None] = field(default_factory=dict)
     done: set[tuple[str, str]] = field(default_factory=set)
 
-    def of_source(self, source: Source, depth: int) -> Iterator[Use]:
+    def of_source(self, source: ComposeFile, depth: int) -> Iterator[Use]:
         if (source.path, source.folder) in self.done:
             return
         self.done.add((source.path, source.folder))
@@ -77,7 +76,7 @@ class _EnvFiles:
                 yield Use("", "an included file gets the values in", path, ("include",), where=where)
             yield from self._of_include(source, entry, depth)
 
-    def _of_include(self, source: Source, entry: yaml.Node, depth: int) -> Iterator[Use]:
+    def _of_include(self, source: ComposeFile, entry: yaml.Node, depth: int) -> Iterator[Use]:
         written = yamlcore.at(entry, ["project_directory"]) if isinstance(entry, yaml.MappingNode) else None
         folder = None if written is None else os.path.join(source.folder, self._expanded(str(written.value), source))
         known = {name: included for name, _, included in source.includes}
@@ -91,7 +90,7 @@ class _EnvFiles:
                 below = below if folder is None else replace(below, folder=os.path.normpath(folder))
                 yield from self.of_source(below, depth - 1)
 
-    def of_service(self, name: str, source: Source, service: yaml.Node, depth: int) -> Iterator[Use]:
+    def of_service(self, name: str, source: ComposeFile, service: yaml.Node, depth: int) -> Iterator[Use]:
         for where, path in self.paths(source, yamlcore.at(service, ["env_file"])):
             yield Use(name, "gets the values in", path, ("services", name, "env_file"), where=where)
         extends = yamlcore.at(service, ["extends"])
@@ -110,7 +109,7 @@ class _EnvFiles:
         elif node is not None:
             yield from self.of_service(name, below, node, depth - 1)
 
-    def paths(self, source: Source, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
+    def paths(self, source: ComposeFile, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
         """FILE:LINE and the absolute path of each file that the node names."""
         for entry in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             name = yamlcore.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
@@ -118,7 +117,7 @@ class _EnvFiles:
                 path = os.path.join(source.folder, self._expanded(name.value, source))
                 yield f"{source.shown}:{name.start_mark.line + 1}", os.path.normpath(path)
 
-    def _other(self, source: Source, written: str) -> Source | None:
+    def _other(self, source: ComposeFile, written: str) -> ComposeFile | None:
         """Another file that the source names; None if only Compose can read it."""
         path = os.path.normpath(os.path.join(source.folder, self._expanded(written, source)))
         if path not in self.read:
@@ -127,7 +126,7 @@ class _EnvFiles:
                 self.read[path] = load_source(path, base=self.folder)
         return self.read[path]
 
-    def _expanded(self, text: str, source: Source) -> str:
+    def _expanded(self, text: str, source: ComposeFile) -> str:
         """The text with `~` and variables filled in from the environment and .env files, as Compose does."""
 
         def value(match: re.Match[str]) -> str:

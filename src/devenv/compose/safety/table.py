@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from devenv.compose.safety.paths import Host, reach
-from devenv.compose.safety.uses import Model, Use, uses
 from devenv.model.project import Hook, Project
 
+Model = Mapping[str, Any]
+
 _CAPABILITIES = {
-    "ALL": "every capability",
-    "SYS_ADMIN": "the capability SYS_ADMIN, which is nearly all of them",
-    "SYS_MODULE": "the capability SYS_MODULE: it can load code into the kernel",
-    "SYS_RAWIO": "the capability SYS_RAWIO: it can read and write the memory and the disks of this machine",
-    "SYS_PTRACE": "the capability SYS_PTRACE: it can read and change every process that it sees",
-    "SYS_BOOT": "the capability SYS_BOOT: it can start another kernel",
-    "SYS_TIME": "the capability SYS_TIME: it can set the clock of this machine",
-    "SYSLOG": "the capability SYSLOG: it can read the kernel's log and addresses",
-    "DAC_READ_SEARCH": "the capability DAC_READ_SEARCH: it can open every file of this machine",
-    "BPF": "the capability BPF: it can run programs in the kernel",
-    "PERFMON": "the capability PERFMON: it can observe the kernel and all processes",
-    "MAC_ADMIN": "the capability MAC_ADMIN: it can change the rules that confine containers",
-    "MAC_OVERRIDE": "the capability MAC_OVERRIDE: the rules that confine containers do not hold for it",
+    "SYS_ADMIN": ", which is nearly all of them",
+    "SYS_MODULE": ": it can load code into the kernel",
+    "SYS_RAWIO": ": it can read and write the memory and the disks of this machine",
+    "SYS_PTRACE": ": it can read and change every process that it sees",
+    "SYS_BOOT": ": it can start another kernel",
+    "SYS_TIME": ": it can set the clock of this machine",
+    "SYSLOG": ": it can read the kernel's log and addresses",
+    "DAC_READ_SEARCH": ": it can open every file of this machine",
+    "BPF": ": it can run programs in the kernel",
+    "PERFMON": ": it can observe the kernel and all processes",
+    "MAC_ADMIN": ": it can change the rules that confine containers",
+    "MAC_OVERRIDE": ": the rules that confine containers do not hold for it",
 }
 _RUNTIMES = r"runc|crun|youki|runsc|kata(-\w+)*|nvidia|sysbox-runc|io\.containerd\.(runc|runsc|kata|crun)\.v\d"
 _OTHERS = ", a container outside the project"
 
+# File systems of a volume's `driver_opts` that are not on this machine, or are empty.
+_ELSEWHERE = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "tmpfs", "ramfs", "ceph", "glusterfs", "lustre", "9p",
+})  # fmt: skip
+_BIND = frozenset({"none", "bind", "rbind"})
+_LAYERS = ("lowerdir", "upperdir", "workdir")
+_FILE_SYSTEM = "mounts {} as a file system of the type {}: it is a disk or a part of the kernel of this machine"
 
-class Row(NamedTuple):
+
+class DangerousSetting(NamedTuple):
     """A key of a service (dotted below `build`), its dangerous values, and the message; `{}` is the value."""
 
     key: str
@@ -39,37 +47,63 @@ class Row(NamedTuple):
     says: str
 
 
-ROWS = (
-    Row("privileged", "true", "is privileged: it can do on this machine whatever root can"),
-    Row("network_mode", "host", "shares the network of the host (`network_mode: host`)"),
-    Row("network_mode", "container:.+", "shares the network of `{}`" + _OTHERS),
-    Row("pid", "host", "shares the processes of the host (`pid: host`)"),
-    Row("pid", "container:.+", "shares the processes of `{}`" + _OTHERS),
-    Row("ipc", "host", "shares the shared memory of the host (`ipc: host`)"),
-    Row("ipc", "container:.+", "shares the shared memory of `{}`" + _OTHERS),
-    Row("userns_mode", "host", "shares the users, root among them, of the host (`userns_mode: host`)"),
-    Row("uts", "host", "shares the host name of the host (`uts: host`)"),
-    Row("cgroup", "host", "shares the control groups of the host (`cgroup: host`)"),
-    Row("cgroup_parent", ".+", "is put into the control group `{}` of the host"),
-    Row("volumes_from", "container:.+", "mounts the volumes of `{}`" + _OTHERS),
-    *(Row("cap_add", f"(?i:(CAP_)?{name})", f"has {can}") for name, can in _CAPABILITIES.items()),
-    Row("security_opt", "seccomp[:=]unconfined", "may make every system call (`{}`)"),
-    Row("security_opt", "seccomp[:=](?!unconfined|builtin).+", "has its own rules for system calls (`{}`)"),
-    Row("security_opt", "apparmor[:=]unconfined", "is not confined by AppArmor (`{}`)"),
-    Row("security_opt", "label([:=]disable|[:=]type[:=]spc_t)", "is not confined by SELinux (`{}`)"),
-    Row("security_opt", "systempaths[:=]unconfined", "can change the kernel's settings in /proc and /sys (`{}`)"),
-    Row("security_opt", "writable-cgroups([:=]true)?", "can change its own control groups (`{}`)"),
-    Row("devices", ".+", "uses the device {}"),
-    Row("device_cgroup_rules", ".+", "may use devices of the host (`{}`)"),
-    Row("runtime", f"(?!({_RUNTIMES})$).+", "is run by `{}`, a runtime that devenv does not know"),
-    Row("use_api_socket", "true", "controls the engine, with your registry credentials (`use_api_socket: true`)"),
-    Row("provider", ".+", "runs the program `{}` on this machine (`provider`)"),
-    Row("build.privileged", "true", "is built as privileged: its build can do on this machine whatever root can"),
-    Row("build.network", "host", "is built in the network of the host (`network: host`)"),
-    Row("build.entitlements", r"security\.insecure|network\.host|device.*", "is built with the entitlement `{}`"),
-    Row("build.ssh", ".+", "is built with your SSH keys (`ssh: {}`)"),
+ROWS = tuple(
+    DangerousSetting(*row)
+    for row in (
+        ("privileged", "true", "is privileged: it can do on this machine whatever root can"),
+        ("network_mode", "host", "shares the network of the host (`network_mode: host`)"),
+        ("network_mode", "container:.+", "shares the network of `{}`" + _OTHERS),
+        ("pid", "host", "shares the processes of the host (`pid: host`)"),
+        ("pid", "container:.+", "shares the processes of `{}`" + _OTHERS),
+        ("ipc", "host", "shares the shared memory of the host (`ipc: host`)"),
+        ("ipc", "container:.+", "shares the shared memory of `{}`" + _OTHERS),
+        ("userns_mode", "host", "shares the users, root among them, of the host (`userns_mode: host`)"),
+        ("uts", "host", "shares the host name of the host (`uts: host`)"),
+        ("cgroup", "host", "shares the control groups of the host (`cgroup: host`)"),
+        ("cgroup_parent", ".+", "is put into the control group `{}` of the host"),
+        ("volumes_from", "container:.+", "mounts the volumes of `{}`" + _OTHERS),
+        ("cap_add", "(?i:(CAP_)?ALL)", "has every capability"),
+        *(
+            ("cap_add", f"(?i:(CAP_)?{name})", f"has the capability {name}{can}")
+            for name, can in _CAPABILITIES.items()
+        ),
+        ("security_opt", "seccomp[:=]unconfined", "may make every system call (`{}`)"),
+        ("security_opt", "seccomp[:=](?!unconfined|builtin).+", "has its own rules for system calls (`{}`)"),
+        ("security_opt", "apparmor[:=]unconfined", "is not confined by AppArmor (`{}`)"),
+        ("security_opt", "label([:=]disable|[:=]type[:=]spc_t)", "is not confined by SELinux (`{}`)"),
+        ("security_opt", "systempaths[:=]unconfined", "can change the kernel's settings in /proc and /sys (`{}`)"),
+        ("security_opt", "writable-cgroups([:=]true)?", "can change its own control groups (`{}`)"),
+        ("devices", ".+", "uses the device {}"),
+        ("device_cgroup_rules", ".+", "may use devices of the host (`{}`)"),
+        ("runtime", f"(?!({_RUNTIMES})$).+", "is run by `{}`, a runtime that devenv does not know"),
+        ("use_api_socket", "true", "controls the engine, with your registry credentials (`use_api_socket: true`)"),
+        ("provider", ".+", "runs the program `{}` on this machine (`provider`)"),
+        ("build.privileged", "true", "is built as privileged: its build can do on this machine whatever root can"),
+        ("build.network", "host", "is built in the network of the host (`network: host`)"),
+        ("build.entitlements", r"security\.insecure|network\.host|device.*", "is built with the entitlement `{}`"),
+        ("build.ssh", ".+", "is built with your SSH keys (`ssh: {}`)"),
+    )
 )
 _KEYS = tuple(dict.fromkeys(row.key for row in ROWS))
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A service uses the path `source` of the host, by the entry with the text `entry` at `path` of the model.
+
+    `verb` says how it uses the path. `writes`: it may change the files there. `where`: FILE:LINE, if known already.
+    `always`: the message if every path is a danger there. `of_build`: only its build uses it.
+    """
+
+    service: str
+    verb: str
+    source: str
+    path: tuple[str, ...]
+    entry: str = ""
+    writes: bool = False
+    where: str = ""
+    always: str = ""
+    of_build: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +206,87 @@ def _privileged(service: str, hook: Hook) -> str:
     command, more, _ = shlex.join(hook.command).partition("\n")
     can = "it can do on this machine whatever root can"
     return f"{service} runs `{command}{' …' if more else ''}` as privileged: {can}"
+
+
+def uses(model: Model) -> tuple[Use, ...]:
+    """Every path of the host that a service uses: mounted, as a secret or config, in its build, or by its sync."""
+    return tuple(
+        use
+        for name, service in (model.get("services") or {}).items()
+        for find in (_mounts, _files, _build, _watched)
+        for use in find(name, service, model)
+    )
+
+
+def _mounts(name: str, service: Model, model: Model) -> Iterator[Use]:
+    volumes = model.get("volumes") or {}
+    for mount in service.get("volumes") or ():
+        at, entry = ("services", name, "volumes"), str(mount.get("target") or "")
+        source, writes = str(mount.get("source") or ""), mount.get("read_only") is not True
+        if mount.get("type") == "bind" and source:
+            yield Use(name, "mounts", source, at, entry, writes)
+        elif mount.get("type") == "volume":
+            yield from _volume(name, volumes.get(source) or {}, at, entry, writes=writes)
+
+
+def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes: bool) -> Iterator[Use]:
+    """The paths that a named volume with driver options stands for (the options are those of mount(8))."""
+    options = volume.get("driver_opts") or {}
+    device, kind, written = (str(options.get(key) or "") for key in ("device", "type", "o"))
+    kind = kind.lower()
+    flags = [flag.strip() for flag in written.split(",")]
+    if device and _BIND & {kind, *flags}:
+        yield Use(name, "mounts", device, at, entry, writes and "ro" not in flags)
+    elif "overlay" in kind:
+        yield from (Use(name, "mounts", source, at, entry, writes) for source in _layers(flags))
+    elif kind and kind not in _ELSEWHERE:
+        yield Use(name, "mounts", device, at, entry, writes, always=_FILE_SYSTEM.format(device or "none", kind))
+
+
+def _layers(flags: Iterable[str]) -> Iterator[str]:
+    """The folders of an overlay file system, by its options."""
+    for key, _, value in (flag.partition("=") for flag in flags):
+        if key in _LAYERS:
+            yield from filter(None, value.split(":"))
+
+
+def _files(name: str, service: Model, model: Model) -> Iterator[Use]:
+    for kind in ("secrets", "configs"):
+        for used in service.get(kind) or ():
+            yield from _file(name, kind, used, model)
+
+
+def _file(name: str, kind: str, used: object, model: Model, *, of_build: bool = False) -> Iterator[Use]:
+    key = str(used.get("source") or "") if isinstance(used, dict) else str(used)
+    if source := ((model.get(kind) or {}).get(key) or {}).get("file"):
+        verb = "is built with" if of_build else "gets"
+        yield Use(name, f"{verb} the {kind[:-1]} `{key}` from", str(source), (kind, key, "file"), of_build=of_build)
+
+
+def _build(name: str, service: Model, model: Model) -> Iterator[Use]:
+    build = service.get("build") or {}
+    at = ("services", name, "build")
+    if isinstance(build, str):
+        build = {"context": build}
+    if (context := str(build.get("context") or "")).startswith("/"):
+        yield Use(name, "is built with", context, (*at, "context"), of_build=True)
+    for key, written in _pairs(build.get("additional_contexts") or {}):
+        source = written.removeprefix("oci-layout://")
+        if source.startswith("/"):
+            yield Use(name, "is built with", source, (*at, "additional_contexts", key), of_build=True)
+    for used in build.get("secrets") or ():
+        yield from _file(name, "secrets", used, model, of_build=True)
+
+
+def _pairs(value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        yield from ((str(key), str(item)) for key, item in value.items())
+    elif isinstance(value, list):
+        yield from ((key, item) for key, _, item in (str(item).partition("=") for item in value))
+
+
+def _watched(name: str, service: Model, _: Model) -> Iterator[Use]:
+    """The paths that watch rules copy into containers; `entry` is the index of the rule."""
+    for index, rule in enumerate((service.get("develop") or {}).get("watch") or ()):
+        if "sync" in str(rule.get("action")):
+            yield Use(name, "syncs", str(rule.get("path") or ""), ("services", name, "develop", "watch"), str(index))

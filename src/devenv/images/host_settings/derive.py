@@ -25,7 +25,7 @@ import anyio
 from devenv.docker.client import Engine
 from devenv.events import Emit, ImageState, Notice
 from devenv.host import certificates, package_managers
-from devenv.host.package_managers import Settings
+from devenv.host.package_managers import PackageSettings
 from devenv.images.host_settings.overlay import (
     CA_BUNDLE,
     DERIVED_REGISTRY,
@@ -46,7 +46,7 @@ LONGEST_TAG = 100
 ABANDONED = 600.0  # seconds after which a container of an unfinished derivation is removed
 
 
-async def host_settings() -> Settings:
+async def host_settings() -> PackageSettings:
     """Where this host's package managers get their packages, and the company's CAs."""
     npm, pip, settings = await anyio.to_thread.run_sync(_host_files)
     values = (settings.npm, settings.pip, settings.go, settings.apt)
@@ -61,19 +61,19 @@ async def host_settings() -> Settings:
     )
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: PackageSettings) -> dict[str, str]:
     """The variables for containers of derived images: some tools do not read the system's CA bundle."""
     return dict.fromkeys(VARIABLES, CA_BUNDLE) if settings.authorities else {}
 
 
-def notices(settings: Settings) -> tuple[Notice, ...]:
+def notices(settings: PackageSettings) -> tuple[Notice, ...]:
     """A notice that lists the settings, and one for each setting that is left out."""
     words = ", ".join(WORDS[kind] for kind in settings.kinds)
     given = [Notice(f"builds and containers get this host's {words}")] if words else []
     return (*given, *(Notice(f"not given to builds: {left}") for left in settings.left_out))
 
 
-async def derive(engine: Engine, wanted: Mapping[str, str], settings: Settings, emit: Emit) -> dict[str, str]:
+async def derive(engine: Engine, wanted: Mapping[str, str], settings: PackageSettings, emit: Emit) -> dict[str, str]:
     """Derive the missing images, and return reference -> derived image; `wanted` is reference -> image on the engine.
 
     Images with ONBUILD are left as they are. Older derived images of a reference are removed unless they are in use.
@@ -114,7 +114,7 @@ class Derived:
     reference: str
     image: Mapping[str, Any]
 
-    def config(self, settings: Settings) -> dict[str, Any]:
+    def config(self, settings: PackageSettings) -> dict[str, Any]:
         """The config of the original image, with our labels.
 
         A missing entry point has to be set to empty: otherwise the container's own is used.
@@ -125,7 +125,7 @@ class Derived:
         return config | {"Entrypoint": entry, "Labels": {**(config.get("Labels") or {}), **labels}}
 
 
-def name(reference: str, image_id: str, settings: Settings) -> str:
+def name(reference: str, image_id: str, settings: PackageSettings) -> str:
     """The derived image's name, such as `inside.devenv/node:22-0123456789ab`, by its original and the settings."""
     given = asdict(replace(settings, left_out=(), public=()))
     content = json.dumps([FORMAT, image_id, given], sort_keys=True)
@@ -143,7 +143,7 @@ async def _sweep(engine: Engine) -> None:
     await each(engine.containers.remove, old)
 
 
-async def _make(engine: Engine, derived: Derived, settings: Settings) -> None:
+async def _make(engine: Engine, derived: Derived, settings: PackageSettings) -> None:
     # It never starts; the engine refuses a container without anything to run.
     labels = {SETTINGS_LABEL: "", ORIGINAL_LABEL: derived.reference}
     container_config = {"Image": derived.image["Id"], "Entrypoint": ["-"], "Labels": labels}
@@ -188,7 +188,7 @@ def _packed(files: Mapping[str, bytes], targets: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def _host_files() -> tuple[dict[str, str], dict[str, str], Settings]:
+def _host_files() -> tuple[dict[str, str], dict[str, str], PackageSettings]:
     """All keys of npm's and of pip's files, and the settings that a container can use."""
     environment, home = os.environ, os.path.expanduser("~")
     user = environment.get("npm_config_userconfig") or environment.get("NPM_CONFIG_USERCONFIG") or f"{home}/.npmrc"

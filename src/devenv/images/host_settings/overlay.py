@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from devenv.host.package_managers import Settings
+from devenv.host.package_managers import PackageSettings
 
 DERIVED_REGISTRY = "inside.devenv"
 SETTINGS_LABEL = "devenv.inside"  # the settings in an image, such as "ca,npm"; images built on it have the label, too
@@ -38,7 +38,7 @@ _LINE = re.compile(r"(?m)^(deb(?:-src)?\s+(?:\[[^\]\n]*\]\s+)?)https?://\S+(?=\s
 Files = Mapping[str, bytes | None]  # None: it exists, and is no plain file
 
 
-def changed_files(settings: Settings, image: Files) -> dict[str, bytes]:
+def changed_files(settings: PackageSettings, image: Files) -> dict[str, bytes]:
     """Path -> content of the files to put into the image; `image` has the files that it holds at `READ`."""
     changes: dict[str, bytes] = {}
 
@@ -67,14 +67,14 @@ def changed_files(settings: Settings, image: Files) -> dict[str, bytes]:
     return changes
 
 
-def _archives(settings: Settings, image: Files) -> dict[str, str]:
+def _archives(settings: PackageSettings, image: Files) -> dict[str, str]:
     """The archives of the image's own distribution: "" and "-security", empty for no change."""
     match = re.search(rb'^ID="?(\w+)', image.get(RELEASE) or b"", re.MULTILINE)
     name = match[1].decode() if match else ""
     return {kind: settings.apt.get(f"{name}{kind}", "") for kind in ("", "-security")}
 
 
-def _uv(settings: Settings) -> str:
+def _uv(settings: PackageSettings) -> str:
     """The settings of uv, which ignores pip's files, and the system's certificates by default."""
     index = settings.pip.get("index-url")
     return ("native-tls = true\n" if settings.authorities else "") + (
@@ -104,7 +104,7 @@ def links(image: Files) -> dict[str, str]:
     return {f"{OPENSSL}/cert.pem": CA_BUNDLE} if missing else {}
 
 
-def _authorities(settings: Settings, image: Files) -> dict[str, bytes]:
+def _authorities(settings: PackageSettings, image: Files) -> dict[str, bytes]:
     bundles = {path: text for path in (CA_BUNDLE, *OTHER_BUNDLES) if (text := image.get(path))}
     if CA_BUNDLE not in image:
         # Tools know this path, and our own settings name it.

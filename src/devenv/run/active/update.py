@@ -15,7 +15,7 @@ from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError
 from devenv.events import Emit, Notice, Reloaded, Removed
-from devenv.host.free_ports import require_free
+from devenv.host.listeners import require_free
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active import model_diff
 from devenv.run.active.current import CurrentState, Rules

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.compose import yaml
-from devenv.compose.files import Source, find, read, service_names
+from devenv.compose.files import ComposeFile, find, read, service_names
 from devenv.compose.outline import Selection
 from devenv.compose.positions import place
 from devenv.errors import ConfigError, UsageError, unknown
@@ -23,8 +23,8 @@ BOM = b"\xef\xbb\xbf"
 class MainFile:
     """The project's main Compose file while it is edited, and the other files beside it."""
 
-    source: Source
-    sources: tuple[Source, ...]
+    source: ComposeFile
+    sources: tuple[ComposeFile, ...]
     before: bytes
     draft: Draft
     notes: list[str] = field(default_factory=list)

@@ -11,7 +11,7 @@ from typing import Any
 
 from devenv import templates_folder
 from devenv.compose import yaml
-from devenv.compose.files import Source, everything, service_names
+from devenv.compose.files import ComposeFile, everything, service_names
 from devenv.compose.outline import Selection
 from devenv.errors import UsageError, nearest
 from devenv.host.listeners import LOOPBACK, free_port
@@ -125,7 +125,7 @@ def _template(asked: str, template: str | None) -> Template:
     return kind
 
 
-def _volumes(sources: Sequence[Source]) -> frozenset[str]:
+def _volumes(sources: Sequence[ComposeFile]) -> frozenset[str]:
     nodes = (yaml.at(source.node, ["volumes"]) for source in everything(sources))
     return frozenset(str(key.value) for node in nodes for key, _ in yaml.items(node))
 

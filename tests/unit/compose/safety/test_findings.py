@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devenv.compose.files import Source, read
+from devenv.compose.files import ComposeFile, read
 from devenv.compose.parse import parse
 from devenv.compose.safety.findings import env_files, find_dangers
 
@@ -30,14 +30,14 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def sources(project: Path, **files: str) -> tuple[Source, ...]:
+def sources(project: Path, **files: str) -> tuple[ComposeFile, ...]:
     """Write the files and read `compose.yml`; an underscore stands for a dot."""
     for name, text in files.items():
         (project / name.replace("_", ".")).write_text(text)
     return read([str(project / "compose.yml")], base=str(project))
 
 
-def seen(read_: tuple[Source, ...]) -> list[tuple[str, str, str]]:
+def seen(read_: tuple[ComposeFile, ...]) -> list[tuple[str, str, str]]:
     """Service, path and place of each env file."""
     return [(use.service, use.source, use.where) for use in env_files(read_)]
 

@@ -10,8 +10,7 @@ import yaml
 
 from devenv.compose.parse import parse
 from devenv.compose.safety.paths import Host, HostPath
-from devenv.compose.safety.table import ROWS, Danger, dangers
-from devenv.compose.safety.uses import uses
+from devenv.compose.safety.table import ROWS, Danger, dangers, uses
 
 HOST = Host(homes=("/home/me",), projects=("/srv/app",))
 FILES = "it contains all files of this machine"

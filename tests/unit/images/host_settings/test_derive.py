@@ -1,4 +1,4 @@
-"""Settings of the host for builds, their notices, and the names of derived images."""
+"""PackageSettings of the host for builds, their notices, and the names of derived images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from devenv.host import certificates
-from devenv.host.package_managers import Settings
+from devenv.host.package_managers import PackageSettings
 from devenv.images.host_settings import overlay
 from devenv.images.host_settings.derive import environment, host_settings, name, notices
 
@@ -27,34 +27,36 @@ ID = "sha256:1"
 )
 def test_a_derived_image_is_named_after_its_original(reference: str, start: str) -> None:
     """And by what is in it: twelve digits."""
-    found = name(reference, ID, Settings())
+    found = name(reference, ID, PackageSettings())
     assert found.startswith(start)
     assert len(found) == len(start) + 12
 
 
 def test_a_name_changes_with_the_image_and_with_what_is_given() -> None:
     """Not with what is left out, nor with the public authorities, which images have anyway."""
-    given = Settings(authorities=("x",), npm={"a": "1", "b": "2"})
-    same = Settings(authorities=("x",), npm={"b": "2", "a": "1"}, public=("y",), left_out=("z",))
+    given = PackageSettings(authorities=("x",), npm={"a": "1", "b": "2"})
+    same = PackageSettings(authorities=("x",), npm={"b": "2", "a": "1"}, public=("y",), left_out=("z",))
     assert name("node", ID, given) == name("node", ID, same)
-    others = [name("node", "sha256:2", given), name("node", ID, Settings(authorities=("x",)))]
+    others = [name("node", "sha256:2", given), name("node", ID, PackageSettings(authorities=("x",)))]
     assert len({name("node", ID, given), *others}) == 3
 
 
 def test_settings_are_reported_in_one_notice() -> None:
     """A setting that is left out has a notice of its own; without settings there is none."""
-    settings = Settings(authorities=("x",), npm={"registry": "y"}, left_out=("pip's index-url: it is a secret",))
+    settings = PackageSettings(
+        authorities=("x",), npm={"registry": "y"}, left_out=("pip's index-url: it is a secret",)
+    )
     assert [notice.message for notice in notices(settings)] == [
         "builds and containers get this host's company CA, npm registry",
         "not given to builds: pip's index-url: it is a secret",
     ]
-    assert notices(Settings()) == ()
+    assert notices(PackageSettings()) == ()
 
 
 def test_containers_get_variables_for_the_authorities_alone() -> None:
     """Node's own requests and Python's read nothing else."""
-    assert environment(Settings(npm={"registry": "x"})) == {}
-    found = environment(Settings(authorities=("x",)))
+    assert environment(PackageSettings(npm={"registry": "x"})) == {}
+    found = environment(PackageSettings(authorities=("x",)))
     assert found["NODE_EXTRA_CA_CERTS"] == found["REQUESTS_CA_BUNDLE"] == "/etc/ssl/certs/ca-certificates.crt"
 
 

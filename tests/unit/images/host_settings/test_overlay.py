@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.host.package_managers import Settings
+from devenv.host.package_managers import PackageSettings
 from devenv.images.host_settings.overlay import (
     ANCHORS,
     CA_BUNDLE,
@@ -22,7 +22,7 @@ CA, PUBLIC = (
     f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n" for body in ("Q09NUEFOWQ==", "UFVC")
 )
 RED_HAT = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
-OURS = Settings(authorities=(CA,), public=(PUBLIC,))
+OURS = PackageSettings(authorities=(CA,), public=(PUBLIC,))
 SOURCES = "/etc/apt/sources.list.d/debian.sources"
 
 
@@ -59,7 +59,7 @@ def test_red_hats_bundle_and_anchors_are_used_where_they_are() -> None:
 
 def test_lines_of_the_image_win_over_ours() -> None:
     """Its files are added to; what is no plain file is left alone."""
-    given = Settings(
+    given = PackageSettings(
         npm={"registry": "https://npm.test/"}, pip={"index-url": "https://pip.test", "trusted-host": "x"}
     )
     image = {
@@ -77,7 +77,7 @@ def test_lines_of_the_image_win_over_ours() -> None:
 
 def test_uv_has_its_own_file() -> None:
     """It reads a file of its own; one that is there is left alone."""
-    given = Settings(authorities=(CA,), pip={"index-url": "https://pip.test/simple"})
+    given = PackageSettings(authorities=(CA,), pip={"index-url": "https://pip.test/simple"})
     assert changed_files(given, {})[UV_TOML] == b'native-tls = true\nindex-url = "https://pip.test/simple"\n'
     assert changed_files(OURS, {})[UV_TOML] == b"native-tls = true\n"
     assert UV_TOML not in changed_files(given, {UV_TOML: b"offline = true\n"})
@@ -85,7 +85,7 @@ def test_uv_has_its_own_file() -> None:
 
 def test_go_env_is_changed_if_go_is_installed() -> None:
     """Its defaults are lines of a file, so ours take their place."""
-    given = Settings(go={"GOPROXY": "https://go.test"})
+    given = PackageSettings(go={"GOPROXY": "https://go.test"})
     assert changed_files(given, {}) == {}
     assert changed_files(given, {GO_ENV: b"GOPROXY=https://goproxy.test,direct\nGOTOOLCHAIN=auto"}) == {
         GO_ENV: b"GOTOOLCHAIN=auto\nGOPROXY=https://go.test\n"
@@ -121,7 +121,7 @@ def test_go_env_is_changed_if_go_is_installed() -> None:
 )
 def test_a_mirror_replaces_its_own_archive(release: bytes, old: bytes, new: bytes | None) -> None:
     """Only in images of the host's distribution, and only for its own archives, known by their suites."""
-    given = Settings(
+    given = PackageSettings(
         apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}
     )
     changes = changed_files(given, {RELEASE: release, SOURCES: old, "/etc/apt/sources.list.d": None})
