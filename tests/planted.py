@@ -84,7 +84,7 @@ BUGS = (
         "sync/container/host_files.py",
         "if is_whole and same and len(content) == after.st_size:",
         "if content:",
-        "tests/unit/sync/container/test_archive.py::test_a_file_that_changes_all_the_time_is_not_sent",
+        "tests/unit/sync/container/test_host_files.py::test_a_file_that_changes_all_the_time_is_not_sent",
     ),
     Bug(
         "a new folder is not walked",
@@ -123,9 +123,9 @@ BUGS = (
     ),
     Bug(
         "files are put in their places at once",
-        "sync/container/staging.py",
-        'places.update((target, f"{base}/{name()}") for target in inside)\n            continue',
-        "places.update((target, target) for target in inside)\n            continue",
+        "sync/container/shell_commands.py",
+        'single = {target: f"{base}/{name()}" for target in inside}',
+        "single = {target: target for target in inside}",
         f"{EXACT}a_reader_never_misses_a_file_that_is_replaced",
     ),
     Bug(
@@ -137,10 +137,10 @@ BUGS = (
     ),
     Bug(
         "files belong to root",
-        "sync/container/archive.py",
-        "entry = host_files.read(item, opened, uid, gid)",
-        "entry = host_files.read(item, opened)",
-        "tests/unit/sync/container/test_archive.py::test_a_file_with_all_that_belongs_to_it",
+        "sync/container/host_files.py",
+        "entry = read(item, opened, uid, gid)",
+        "entry = read(item, opened)",
+        "tests/unit/sync/container/test_host_files.py::test_a_file_with_all_that_belongs_to_it",
     ),
     Bug(
         "an earlier shell goes on",
@@ -151,7 +151,7 @@ BUGS = (
     ),
     Bug(
         "the same problem is told again and again",
-        "sync/report.py",
+        "sync/service_state.py",
         "if self.reported.get(path) != reason:",
         "if reason:",
         f"{EXACT}one_bad_path_stops_no_other",

@@ -13,8 +13,8 @@ import pytest
 from devenv.docker.client import Engine
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync.container import shell_commands
+from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import SyncJournal
-from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.target import Target
 from support import docker_cli as docker
 from support.boxes import Image
@@ -319,7 +319,7 @@ async def test_a_target_that_is_a_link_of_the_image(
         docker.execute(box, "/bin/sh", "-c", script, user="0")
         target = await reach(api, box)
         _, syncs = edits(tmp_path / f"src{number}", "/app/sub")
-        outcome: Outcome = await target.deliver((), syncs)
+        outcome: SyncOutcome = await target.deliver((), syncs)
         assert set(outcome.failed) == (set() if is_ours else {s.target for s in syncs})
         if is_ours:
             assert docker.read(box, "/srv/real/sub/x.txt") == "saved"

@@ -20,11 +20,11 @@ from devenv.events import Event, Problem
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, Settings, WatchRule
 from devenv.model.sync_plan import Delete, Sync
+from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
-from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
-from devenv.sync.host import links, manifest, scan
+from devenv.sync.host import manifest, scan
 from devenv.sync.rules import rules
 from devenv.sync.service import ServiceSync
 from devenv.sync.service_state import SyncContext
@@ -63,7 +63,7 @@ class FakeTarget:
         self.compared.append(tuple(sync.target for sync in syncs))
         return Seen(tuple(syncs), frozenset(self.present & set(placed)))
 
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], _: Collection[str]) -> Outcome:
+    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], _: Collection[str]) -> SyncOutcome:
         """Do nothing but note it; paths in `failed` fail. Raises EngineError if `is_lost`."""
         self.during()
         if self.is_lost:
@@ -72,7 +72,7 @@ class FakeTarget:
         self.put += [s.target for s in syncs]
         failed = {s.target for s in syncs} & self.failed.keys(), {d.target for d in deletes} & self.failed.keys()
         files, deleted = len(syncs) - len(failed[0]), len(deletes) - len(failed[1])
-        return Outcome(files, deleted, failed={target: self.failed[target] for target in failed[0] | failed[1]})
+        return SyncOutcome(files, deleted, failed={target: self.failed[target] for target in failed[0] | failed[1]})
 
 
 class OneService:
@@ -123,7 +123,7 @@ class OneService:
         """Look at the whole folder and queue what has changed."""
         now, root = self.context.now, str(self.folder)
         seen = scan.scan([root], lambda _: False)
-        fresh = links.settled(now, {path: seen.get(path) for path in sorted({*now, *seen})})
+        fresh = manifest.with_loops(now, {path: seen.get(path) for path in sorted({*now, *seen})})
         changes = manifest.diff(now, fresh)
         manifest.apply(now, changes)
         self.sync.notice(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))

@@ -24,7 +24,7 @@ from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe.observer import Observer
-from devenv.sync import verify
+from devenv.sync import once
 from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.target import Target
 from devenv.sync.rules import rules
@@ -179,7 +179,7 @@ class Rig:
         async def ask() -> set[bytes] | None:
             async with Engine.connect(Endpoint(f"unix://{engine_socket()}")) as engine:
                 placed = SyncJournal.of(self._journals, container).read().placed
-                verdict = await verify.compare(engine, container, rules.bind(self.project, {}), placed)
+                verdict = await once.compare(engine, container, rules.bind(self.project, {}), placed)
                 return {os.fsencode(os.path.relpath(path, TARGET)) for path in verdict.different}
 
         try:

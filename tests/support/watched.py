@@ -18,7 +18,7 @@ import anyio
 
 from devenv.sync.host import manifest, scan
 from devenv.sync.host.manifest import FileState
-from devenv.sync.host.watcher import Source
+from devenv.sync.host.watcher import TreeWatcher
 
 
 def everything(_folder: str) -> bool:
@@ -36,7 +36,7 @@ class Watched:
         self.told: set[str] = set()
         self.said: list[str] = []
         self.seen: dict[str, int] = {}  # how often each path was found changed
-        self.source = Source(self.roots, prune, self._say, self.known, watcher)
+        self.source = TreeWatcher(self.roots, prune, self._say, self.known, watcher)
         self._raw: set[str] = set()
         self._arrived = anyio.Event()
 

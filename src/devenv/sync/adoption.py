@@ -13,14 +13,14 @@ import anyio
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Sync
 from devenv.sync import planner, reconcile
+from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import GONE
-from devenv.sync.container.journal import Record, SyncJournal
-from devenv.sync.container.outcome import Outcome
+from devenv.sync.container.journal import JournalRecord, SyncJournal
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
-from devenv.sync.host.manifest import Kind, Manifest
+from devenv.sync.host.manifest import FileKind, Manifest
 from devenv.sync.rules.rules import BoundRule
-from devenv.sync.service_state import ServiceState
+from devenv.sync.service_state import SyncState
 
 AT_ONCE = 2000  # files of a first sync
 LARGE_TREE = 5000  # files from which on it is worth it to give memory back after a first sync
@@ -43,7 +43,7 @@ class _Differences:
 class Adoption:
     """Containers of one service come and go. `prepared`: those that were up to date before they were started."""
 
-    state: ServiceState
+    state: SyncState
     prepared: set[str] = field(default_factory=set)
 
     async def adopt(self, container: Container) -> int:
@@ -97,7 +97,7 @@ class Adoption:
         return outcome.files
 
     async def _differences(
-        self, target: Target, journal: SyncJournal, record: Record, *, is_first_start: bool
+        self, target: Target, journal: SyncJournal, record: JournalRecord, *, is_first_start: bool
     ) -> _Differences:
         """Compare the container with the host; the journal is told what it has to know before anything is put.
 
@@ -125,12 +125,12 @@ class Adoption:
         """What waits arrives with the rest: if the host loses it before its turn, it has to be deleted."""
         state = self.state
         pending = {path: state.context.now.get(path) for path in (*state.waiting, *state.retries.paths)}
-        put = {path: now for path, now in pending.items() if now and now.kind is not Kind.OTHER}
+        put = {path: now for path, now in pending.items() if now and now.kind is not FileKind.OTHER}
         state.mark_unknown({path: was for path in pending if (was := put.get(path) or state.delivered.get(path))})
 
-    async def _deliver(self, target: Target, missing: Sequence[Sync]) -> Outcome:
+    async def _deliver(self, target: Target, missing: Sequence[Sync]) -> SyncOutcome:
         state = self.state
-        outcome = Outcome()
+        outcome = SyncOutcome()
         for at in range(0, len(missing), AT_ONCE):
             outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))
         state.add_folders(missing)

@@ -16,7 +16,7 @@ from devenv.model.project import Hook
 from devenv.model.sync_plan import Exec, Restart, ServicePlan
 from devenv.sync.container.target import Target
 from devenv.sync.queue import FEW
-from devenv.sync.service_state import ServiceState
+from devenv.sync.service_state import SyncState
 from devenv.tasks import each
 
 QUIET = 0.12  # seconds without a change until a command, a restart or a rebuild follows
@@ -44,7 +44,7 @@ class FollowUps:
     Files are synced meanwhile, and may owe more: that is done afterwards.
     """
 
-    state: ServiceState
+    state: SyncState
     execs: dict[Hook, Exec] = field(default_factory=dict)
     restart: Restart | None = None
     recreation: str = ""  # its cause

@@ -19,21 +19,22 @@ from devenv.model.project import Project
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
 from devenv.paths import is_below, is_within, relative_to
 from devenv.state.run_dir import open_run
-from devenv.sync import planner, reconcile, verify
+from devenv.sync import planner, reconcile
+from devenv.sync.container import readback
+from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import SyncJournal
-from devenv.sync.container.outcome import Outcome
+from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
-from devenv.sync.host import scan
-from devenv.sync.host.manifest import Changes, FileState, Kind
-from devenv.sync.report import SHOWN_PATHS, Report
+from devenv.sync.host import manifest, scan
+from devenv.sync.host.manifest import Changes, FileKind, FileState
 from devenv.sync.rules import lint, rules
 from devenv.sync.rules.rules import BoundRule
-from devenv.sync.service_state import process_mark
+from devenv.sync.service_state import SHOWN_PATHS, SyncReport, process_mark
 from devenv.tasks import each
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SyncRequest:
     """The options of `devenv sync`."""
 
     selection: Selection
@@ -42,7 +43,7 @@ class Options:
     dry_run: bool = False
 
 
-async def sync(options: Options, emit: Emit) -> int:
+async def sync(options: SyncRequest, emit: Emit) -> int:
     """Return 0 if every container equals the tree, 1 if a path could not be synced or differs when read back.
 
     A running `devenv up` is not disturbed. Nothing is deleted that devenv did not put into a container, nor anything
@@ -59,9 +60,9 @@ async def sync(options: Options, emit: Emit) -> int:
         if not containers:
             emit(Notice("no container of a service with sync rules is there", "devenv up"))
             return 0
-        now = await anyio.to_thread.run_sync(verify.host, bound)
+        now = await anyio.to_thread.run_sync(host, bound)
         missing = frozenset(root for root in rules.roots(bound) if _is_missing(root, now))
-        once = _Once(engine, project, bound, now, missing, run.journals, options, emit)
+        once = _SyncOnce(engine, project, bound, now, missing, run.journals, options, emit)
         once.report_missing_roots()
         are_all_synced = once.report_skipped(container.service for container in containers)
         are_equal = all(await each(once.sync, containers))
@@ -79,7 +80,7 @@ async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule
 
 
 @dataclass(frozen=True, slots=True)
-class _Once:
+class _SyncOnce:
     """One sync of a project; `now` is the host, `journals` the folder of the journals.
 
     `missing_roots`: the paths of rules that may only not be mounted: nothing of them is deleted.
@@ -91,7 +92,7 @@ class _Once:
     now: dict[str, FileState]
     missing_roots: frozenset[str]
     journals: str
-    options: Options
+    options: SyncRequest
     emit: Emit
 
     def report_missing_roots(self) -> None:
@@ -105,7 +106,7 @@ class _Once:
         are_all_synced = True
         for service in dict.fromkeys(services):
             skipped = planner.skipped(self.now, [rule for rule in self.bound if rule.service == service])
-            Report(self.emit, service, self.project.directory).problems(skipped)
+            SyncReport(self.emit, service, self.project.directory).problems(skipped)
             are_all_synced = are_all_synced and not skipped
         return are_all_synced
 
@@ -148,7 +149,7 @@ class _Once:
         return tuple(delete for step in plan.services for delete in step.deletes)
 
     def _report(
-        self, container: Container, outcome: Outcome, deletes: Sequence[Delete], syncs: Sequence[Sync], ms: float
+        self, container: Container, outcome: SyncOutcome, deletes: Sequence[Delete], syncs: Sequence[Sync], ms: float
     ) -> None:
         for path, reason in outcome.failed.items():
             self.emit(Problem(f"{path}: {reason}", None, container.service, path))
@@ -164,7 +165,7 @@ class _Once:
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
         """Whether a second look at both sides finds no difference; differences are reported."""
         now_placed = SyncJournal.of(self.journals, container.id).read().placed
-        verdict = await verify.compare(self.engine, container.id, bound, now_placed | frozenset(placed))
+        verdict = await compare(self.engine, container.id, bound, now_placed | frozenset(placed))
         for path, reason in verdict.seen.unread.items():
             message = f"{path} in {container.name} could not be read: {reason}"
             self.emit(Problem(message, f"docker exec {container.name} ls -ld {path}", container.service))
@@ -174,4 +175,43 @@ class _Once:
 
 def _is_missing(root: str, now: Mapping[str, FileState]) -> bool:
     """Whether the path of a rule may only not be mounted: it does not exist, or is an empty folder."""
-    return root not in now or (now[root].kind is Kind.DIR and not any(is_below(path, root) for path in now))
+    return root not in now or (now[root].kind is FileKind.DIR and not any(is_below(path, root) for path in now))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`files`: how many paths the container is to hold. `different` are container paths."""
+
+    files: int
+    seen: Seen
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """The container paths that differ from the host, or could not be read."""
+        return self.seen.different
+
+
+def host(bound: Sequence[BoundRule]) -> dict[str, FileState]:
+    """The host as it is now, as far as the rules go. Blocking."""
+    return manifest.mark_loops(scan.scan(rules.roots(bound), lambda folder: rules.prune(bound, folder)))
+
+
+async def compare(engine: Engine, container_id: str, bound: Sequence[BoundRule], placed: Collection[str]) -> Verdict:
+    """Compare a container of a service with its rules: kind, content, mode and link of everything that they copy.
+
+    Names in `placed` that the host has not as a file, folder or link must not exist, nor anything under the name of
+    a pipe, socket, device or loop. All else that only the container has is its own.
+    """
+    now = await anyio.to_thread.run_sync(host, bound)
+    syncs = planner.initial(now, bound)
+    unwanted = reconcile.leftovers(placed, bound, now) | _names_of_others(now, bound, {s.target for s in syncs})
+    tops = reconcile.readback_roots([*(s.target for s in syncs), *unwanted], bound)
+    return Verdict(len(syncs), await readback.look(engine, container_id, syncs, tops, unwanted))
+
+
+def _names_of_others(
+    now: Mapping[str, FileState], bound: Sequence[BoundRule], targets: Collection[str]
+) -> frozenset[str]:
+    others = [path for path, state in now.items() if state.kind is FileKind.OTHER]
+    found = {rule.target_for(path) for path in others for rule in bound if rule.copies and rule.matches(path)}
+    return frozenset(found.difference(targets))

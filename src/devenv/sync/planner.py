@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from devenv.model.project import Action
 from devenv.model.sync_plan import Delete, Exec, Plan, Rebuild, Restart, ServicePlan, Sync
 from devenv.paths import ancestors, is_below, relative_to
-from devenv.sync.host.manifest import Changes, FileState, Kind
+from devenv.sync.host.manifest import Changes, FileKind, FileState
 from devenv.sync.rules.rules import BoundRule
 
 LOOP = "a link that leads to itself: not synced"
@@ -48,7 +48,7 @@ def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tupl
 
 def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict[str, str]:
     """Pipes, sockets, devices and links that lead to themselves which a rule would have copied, and what they are."""
-    others = [(path, state) for path, state in states.items() if state.kind is Kind.OTHER]
+    others = [(path, state) for path, state in states.items() if state.kind is FileKind.OTHER]
     return {
         path: NO_FILE if state.link is None else LOOP
         for path, state in sorted(others)
@@ -58,7 +58,7 @@ def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict
 
 def env_files(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
     """Files named `.env` that a rule copies, to be reported once: they often hold secrets."""
-    named = (path for path, state in changes.present if path.endswith("/.env") and state.kind is Kind.FILE)
+    named = (path for path, state in changes.present if path.endswith("/.env") and state.kind is FileKind.FILE)
     return tuple(path for path in named if any(rule.copies and rule.matches(path) for rule in rules))
 
 
@@ -68,7 +68,7 @@ class _Owner:
 
     index: int
     sync: Sync
-    kind: Kind
+    kind: FileKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class _Hits:
     """The changes that one rule matches; pipes, sockets, devices and loops match none."""
 
     rule: BoundRule
-    present: Mapping[str, Kind]
-    gone: Mapping[str, Kind]
+    present: Mapping[str, FileKind]
+    gone: Mapping[str, FileKind]
 
     @classmethod
     def of(cls, rule: BoundRule, changes: Changes) -> _Hits:
@@ -88,22 +88,22 @@ class _Hits:
     def copied(self) -> Iterator[str]:
         """Files, links, and folders that are not created along with a file in them."""
         occupied = _folders_above(self.present)
-        return (path for path, kind in self.present.items() if kind is not Kind.DIR or path not in occupied)
+        return (path for path, kind in self.present.items() if kind is not FileKind.DIR or path not in occupied)
 
     @property
     def triggers(self) -> Iterator[str]:
         """The paths that start more than a copy."""
         everything = (*self.present.items(), *self.gone.items())
-        return (path for path, kind in everything if kind is not Kind.DIR)
+        return (path for path, kind in everything if kind is not FileKind.DIR)
 
 
 def _concerns(rule: BoundRule, path: str, state: FileState) -> bool:
     # The folder of the rule itself is kept: its target may be a mount, or a process's working folder.
-    is_top = state.kind is Kind.DIR and path == rule.rule.path
-    return state.kind is not Kind.OTHER and not is_top and rule.matches(path)
+    is_top = state.kind is FileKind.DIR and path == rule.rule.path
+    return state.kind is not FileKind.OTHER and not is_top and rule.matches(path)
 
 
-def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, Kind]) -> Iterator[tuple[str, Kind]]:
+def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, FileKind]) -> Iterator[tuple[str, FileKind]]:
     matching = {path for path, state in changes.gone if _concerns(rule, path, state)}
     emptied = _folders_above(matching)
     top = rule.rule.path
@@ -111,7 +111,7 @@ def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, Kind]) -> Ite
         # A folder that `include` does not name came with its files and goes with them.
         goes_along = path in emptied and is_below(path, top)
         gives_way = path == top and top in present
-        if path in matching or (state.kind is Kind.DIR and (goes_along or gives_way)):
+        if path in matching or (state.kind is FileKind.DIR and (goes_along or gives_way)):
             yield path, state.kind
 
 
@@ -157,25 +157,25 @@ def _offers(target: str, rules: Iterable[BoundRule], states: Mapping[str, FileSt
         for path in rule.sources_for(target):
             state = states.get(path)
             if state and _concerns(rule, path, state) and not rule.is_mounted(target):
-                yield _Owner(rule.index, Sync(path, target, state.kind is Kind.DIR, rule.rule.path), state.kind)
+                yield _Owner(rule.index, Sync(path, target, state.kind is FileKind.DIR, rule.rule.path), state.kind)
 
 
-def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, Kind]]:
+def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, FileKind]]:
     for one in hits:
         for path in one.rule.sources_for(target) if one.rule.overlaps else ():
             if path in one.gone:
                 yield one.rule.index, one.gone[path]
 
 
-def _comes_back(owner: _Owner, losses: Iterable[tuple[int, Kind]]) -> bool:
+def _comes_back(owner: _Owner, losses: Iterable[tuple[int, FileKind]]) -> bool:
     """Whether a later rule lost what was there; a folder stays if it was a folder."""
-    return any(index > owner.index and not owner.kind is kind is Kind.DIR for index, kind in losses)
+    return any(index > owner.index and not owner.kind is kind is FileKind.DIR for index, kind in losses)
 
 
-def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, Kind]]:
+def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, FileKind]]:
     """By target: if several rules map to it, the last one wins."""
     return {
-        target: (Sync(path, target, one.present[path] is Kind.DIR, one.rule.rule.path), one.present[path])
+        target: (Sync(path, target, one.present[path] is FileKind.DIR, one.rule.rule.path), one.present[path])
         for one in hits
         if one.rule.copies
         for path in one.copied
@@ -183,12 +183,12 @@ def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, Kind]]:
     }
 
 
-def _sorted(syncs: Mapping[str, tuple[Sync, Kind]]) -> tuple[Sync, ...]:
+def _sorted(syncs: Mapping[str, tuple[Sync, FileKind]]) -> tuple[Sync, ...]:
     return tuple(syncs[target][0] for target in sorted(syncs))
 
 
 def _deletes(
-    hits: Iterable[_Hits], syncs: Mapping[str, tuple[Sync, Kind]], directory: str, owners: Mapping[str, _Owner]
+    hits: Iterable[_Hits], syncs: Mapping[str, tuple[Sync, FileKind]], directory: str, owners: Mapping[str, _Owner]
 ) -> tuple[Delete, ...]:
     deletes: dict[str, Delete] = {}
     for one in hits:
@@ -196,22 +196,22 @@ def _deletes(
             target = one.rule.target_for(path)
             kept = one.rule.is_mounted(target) or _is_replaced(path, kind, syncs.get(target))
             if not kept and not _is_kept(one.rule, kind, owners.get(target)):
-                deletes[target] = Delete(target, _short(path, directory), directory=kind is Kind.DIR)
+                deletes[target] = Delete(target, _short(path, directory), directory=kind is FileKind.DIR)
     return tuple(sorted(deletes.values(), key=lambda delete: (-delete.target.count("/"), delete.target)))
 
 
-def _is_replaced(path: str, kind: Kind, sync: tuple[Sync, Kind] | None) -> bool:
+def _is_replaced(path: str, kind: FileKind, sync: tuple[Sync, FileKind] | None) -> bool:
     """Whether a sync to the same target makes the delete unnecessary: from another path, and of the same kind."""
     if sync is None:
         return False
-    return sync[0].source != path and (sync[1] is Kind.DIR) is (kind is Kind.DIR)
+    return sync[0].source != path and (sync[1] is FileKind.DIR) is (kind is FileKind.DIR)
 
 
-def _is_kept(rule: BoundRule, kind: Kind, owner: _Owner | None) -> bool:
+def _is_kept(rule: BoundRule, kind: FileKind, owner: _Owner | None) -> bool:
     """Whether what is there belongs to a later rule, or is a folder that an earlier rule has, too."""
     if owner is None or owner.index == rule.index:
         return False
-    return owner.index > rule.index or owner.kind is kind is Kind.DIR
+    return owner.index > rule.index or owner.kind is kind is FileKind.DIR
 
 
 def _execs(hits: Iterable[_Hits], directory: str) -> Iterator[Exec]:

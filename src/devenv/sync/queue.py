@@ -15,7 +15,7 @@ FIRST_PAUSE = 0.25  # seconds until what failed is tried again; twice as long af
 LAST_PAUSE = 4.0
 
 
-class Waiting:
+class SyncQueue:
     """A set of absolute host paths that gives out slices: deleted paths, folders with few paths, then the flood."""
 
     def __init__(self) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from devenv.model.sync_plan import Sync
 from devenv.paths import below, is_below, relative_to
-from devenv.sync.host.manifest import FileState, Kind
+from devenv.sync.host.manifest import FileKind, FileState
 from devenv.sync.rules.rules import BoundRule
 
-FILE = FileState(Kind.FILE, -1, 0, 0, 0, 0)
-FOLDER = FileState(Kind.DIR, -1, 0, 0, 0, 0)
+FILE = FileState(FileKind.FILE, -1, 0, 0, 0, 0)
+FOLDER = FileState(FileKind.DIR, -1, 0, 0, 0, 0)
 READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
 
 
@@ -84,7 +84,7 @@ def stale_targets(
 
 def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> tuple[str, str] | None:
     """The rule's root and the host path that this name came from, if the host has nothing of the kind there."""
-    kinds = (Kind.DIR,) if name.endswith("/") else (Kind.FILE, Kind.LINK)
+    kinds = (FileKind.DIR,) if name.endswith("/") else (FileKind.FILE, FileKind.LINK)
     sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(name.rstrip("/")))
     hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
     if not hosts or any(path in now and now[path].kind in kinds for _, path in hosts):
@@ -93,7 +93,7 @@ def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState
 
 
 def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
-    return path in now and now[path].kind is Kind.DIR
+    return path in now and now[path].kind is FileKind.DIR
 
 
 def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:

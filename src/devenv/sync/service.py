@@ -14,14 +14,14 @@ from devenv.model.containers import Container
 from devenv.model.project import Action
 from devenv.model.sync_plan import ServicePlan
 from devenv.sync.adoption import Adoption
+from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import LARGE_BYTES
-from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.target import Target
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.followups import FollowUps
 from devenv.sync.host.manifest import Changes
 from devenv.sync.rules.rules import BoundRule
-from devenv.sync.service_state import ServiceState, SyncContext
+from devenv.sync.service_state import SyncContext, SyncState
 from devenv.tasks import each
 
 PATIENCE = 10  # a large file waits so many times as long as its try took: it must not take all of the machine
@@ -36,12 +36,12 @@ class ServiceSync:
     rules: tuple[BoundRule, ...]
     is_open: bool = False
     lost: set[str] = field(default_factory=set)  # containers that could not be asked the last time
-    state: ServiceState = field(init=False)
+    state: SyncState = field(init=False)
     followups: FollowUps = field(init=False)
     adoption: Adoption = field(init=False)
 
     def __post_init__(self) -> None:
-        self.state = ServiceState(self.context, self.service, self.rules)
+        self.state = SyncState(self.context, self.service, self.rules)
         self.followups = FollowUps(self.state)
         self.adoption = Adoption(self.state)
 
@@ -151,11 +151,11 @@ class ServiceSync:
             followups.owe(step)
         return failed
 
-    async def _deliver(self, step: ServicePlan) -> tuple[Outcome, bool]:
+    async def _deliver(self, step: ServicePlan) -> tuple[SyncOutcome, bool]:
         """What happened in all containers of the service, and whether any of them could not be asked."""
         delivered = self.state.delivered
         fresh = {s.target for s in step.syncs if (old := delivered.get(s.source)) is None or old.is_doubtful}
-        merged = Outcome()
+        merged = SyncOutcome()
         lost: dict[str, str] = {}  # container -> what is to be reported
 
         async def deliver(target: Target) -> None:
@@ -185,7 +185,7 @@ class ServiceSync:
         target.container = now
         return target.container.id in self.lost
 
-    def _failed(self, step: ServicePlan, outcome: Outcome) -> set[str]:
+    def _failed(self, step: ServicePlan, outcome: SyncOutcome) -> set[str]:
         """The host paths whose sync or delete failed."""
         failed = {sync.source for sync in step.syncs if sync.target in outcome.failed}
         undeleted: Collection[str] = {delete.target for delete in step.deletes if delete.target in outcome.failed}
@@ -196,7 +196,7 @@ class ServiceSync:
         return failed
 
 
-def _left_to_recreation(outcome: Outcome, step: ServicePlan) -> str:
+def _left_to_recreation(outcome: SyncOutcome, step: ServicePlan) -> str:
     """Drop the failures that a recreation of the container makes good; its cause, "" if there are none."""
     left = [delete for delete in step.deletes if outcome.failed.get(delete.target) == NO_SHELL]
     for delete in left:

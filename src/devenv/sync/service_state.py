@@ -1,26 +1,130 @@
-"""What the containers of one service hold, and which paths still differ from the host."""
+"""What the containers of one service hold, which paths still differ from the host, and reports about them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import posixpath
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 
 from devenv.docker.client import Engine
-from devenv.events import Emit
+from devenv.events import Emit, Notice, Problem, Synced
+from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import ServicePlan, Sync
-from devenv.paths import ancestors, is_below
+from devenv.paths import ancestors, is_below, relative_to
 from devenv.sync import planner, reconcile
-from devenv.sync.actions import ServiceActions
+from devenv.sync.container.delivery import SyncOutcome
+from devenv.sync.container.host_files import GONE
 from devenv.sync.container.target import Target
+from devenv.sync.container.transports import TOO_LARGE
 from devenv.sync.host import manifest
-from devenv.sync.host.manifest import Changes, FileState, Kind, Manifest
-from devenv.sync.queue import Retries, Waiting
-from devenv.sync.report import Report
+from devenv.sync.host.manifest import Changes, FileKind, FileState, Manifest
+from devenv.sync.planner import LOOP, NO_FILE
+from devenv.sync.queue import Retries, SyncQueue
 from devenv.sync.rules.rules import BoundRule
+
+
+class ServiceActions(Protocol):
+    """Actions on the containers of a service that are more than a sync of files.
+
+    `cause` is what changed, as users know it. `rebuild` and `recreate` raise DevenvError.
+    """
+
+    async def rebuild(self, service: str, cause: str) -> None:
+        """Build the service's image again and replace its containers."""
+
+    async def recreate(self, service: str, cause: str) -> None:
+        """Replace the service's containers by new ones of the same image."""
+
+    def restarting(self, containers: Sequence[Container]) -> AbstractAsyncContextManager[None]:
+        """While the context is open, these containers may end: that is no failure of their services."""
+        ...
+
+
+SHOWN_PATHS = 5
+LONGEST_SYNC = 4.0  # seconds from a save until it is in the container; what took longer was not saved just now
+HINTS = {
+    "a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash",
+    LOOP: "remove it, or add `ignore: [{name}]` to the rule",
+    TOO_LARGE: "to leave it out: add `ignore: [{name}]` to the rule",
+    NO_FILE: "to leave it out: add `ignore: [{name}]` to the rule",
+}
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """The reports of one service; paths are shown relative to `directory`, the project's folder."""
+
+    emit: Emit
+    service: str
+    directory: str
+    reported: dict[str, str] = field(default_factory=dict)  # path -> what is wrong with it
+    reported_env_files: set[str] = field(default_factory=set)
+
+    def problems(self, reasons: Mapping[str, str]) -> None:
+        """Report what is wrong with each path; many of one kind are one line."""
+        paths: dict[str, list[str]] = defaultdict(list)
+        for path, reason in reasons.items():
+            if self.reported.get(path) != reason:
+                paths[reason].append(path)
+        self.reported.update(reasons)
+        for reason, (first, *others) in paths.items():
+            more = f" (+{len(others)} more)" if others else ""
+            hint = HINTS.get(reason)
+            hint = hint.format(name=posixpath.basename(first)) if hint else None
+            self.emit(Problem(f"{self._shown(first)}{more}: {reason}", hint, self.service, first))
+
+    def over(self, paths: Collection[str]) -> None:
+        """Note that nothing is wrong with these paths any more."""
+        for path in self.reported.keys() & set(paths):
+            del self.reported[path]
+
+    def outcome(self, step: ServicePlan, outcome: SyncOutcome, failed: Collection[str]) -> None:
+        """Report what could not be synced or deleted, and end what is over. `failed` are host paths."""
+        undeleted = [delete.target for delete in step.deletes if delete.target in outcome.failed]
+        synced = {sync.target for sync in step.syncs}
+        reasons = {target: outcome.failed[target] for target in undeleted if target not in synced}
+        for sync in step.syncs:
+            # A temporary file that was gone before it could be read is no problem.
+            reason = outcome.failed.get(sync.target, GONE)
+            if reason != GONE and os.path.lexists(sync.source):
+                reasons[sync.source] = reason
+        self.problems(reasons)
+        tried = {*(sync.source for sync in step.syncs), *(delete.target for delete in step.deletes)}
+        self.over(tried.difference(failed, undeleted))
+
+    def synced(self, step: ServicePlan, outcome: SyncOutcome, changes: Changes, began: float) -> None:
+        """Emit what arrived, if anything did. `began` (Unix seconds) counts if the time of the save is not known."""
+        if not outcome.files and not outcome.deleted:
+            return
+        now = time.time()
+        saved = max((state.ctime_ns / 1e9 for _, state in changes.present), default=began)
+        if not 0 <= now - saved <= LONGEST_SYNC:
+            saved = began
+        paths = [os.path.relpath(sync.source, self.directory) for sync in step.syncs[:SHOWN_PATHS]]
+        put = {sync.target for sync in step.syncs}
+        paths += [delete.cause for delete in step.deletes if delete.target not in put][:SHOWN_PATHS]
+        ms = round((now - saved) * 1000, 1)
+        counts = (outcome.files, outcome.deleted, outcome.bytes, ms)
+        self.emit(Synced(self.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
+
+    def env_files(self, paths: Iterable[str]) -> None:
+        """Report files with secrets that a rule copies, each once."""
+        for path in paths:
+            if path not in self.reported_env_files:
+                self.reported_env_files.add(path)
+                hint = "to keep it out: add `ignore: [.env]` to the rule, or .env to .dockerignore"
+                self.emit(Notice(f"{self._shown(path)} is copied into {self.service}", hint))
+
+    def _shown(self, path: str) -> str:
+        return relative_to(path, self.directory) or path
 
 
 def process_mark(project: Project) -> str:
@@ -50,7 +154,7 @@ class SyncContext:
 
 
 @dataclass
-class ServiceState:
+class SyncState:
     """What the containers of one service hold, and what still differs: shared by all that changes the containers.
 
     `delivered` is the manifest of what the containers hold. The paths in `waiting` and `retries` differ from it, or
@@ -61,17 +165,17 @@ class ServiceState:
     service: str
     rules: tuple[BoundRule, ...]
     delivered: Manifest = field(default_factory=dict)
-    waiting: Waiting = field(default_factory=Waiting)
+    waiting: SyncQueue = field(default_factory=SyncQueue)
     retries: Retries = field(default_factory=Retries)
     targets: dict[str, Target] = field(default_factory=dict)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
-    report: Report = field(init=False)
+    report: SyncReport = field(init=False)
     _woken: anyio.Event = field(default_factory=anyio.Event)
 
     def __post_init__(self) -> None:
-        self.report = Report(self.context.emit, self.service, self.context.project.directory)
+        self.report = SyncReport(self.context.emit, self.service, self.context.project.directory)
 
-    def begin(self, before: ServiceState | None) -> None:
+    def begin(self, before: SyncState | None) -> None:
         """Take the host as it is now for delivered: each container is brought up to date when it is adopted.
 
         `before` is the state under the rules that were in force until now: what was not delivered yet under them
@@ -83,7 +187,7 @@ class ServiceState:
         self.report.problems(planner.skipped(self.delivered, self.rules))
         self.report.env_files(planner.env_files(Changes(present=tuple(self.delivered.items())), self.rules))
 
-    def _inherit(self, before: ServiceState) -> None:
+    def _inherit(self, before: SyncState) -> None:
         for path in {*self.delivered, *before.delivered}:
             old, now = before.delivered.get(path), self.delivered.get(path)
             if old != now and self.wants(path) and before.wants(path):
@@ -132,7 +236,7 @@ class ServiceState:
         now = self.context.now
         changes = manifest.diff(self.delivered, {path: now.get(path) for path in paths})
         skipped = planner.skipped(dict(changes.present), bound)
-        self.report.over({path for path, state in changes.gone if state.kind is Kind.OTHER} - skipped.keys())
+        self.report.over({path for path, state in changes.gone if state.kind is FileKind.OTHER} - skipped.keys())
         self.report.problems(skipped)
         self.report.env_files(planner.env_files(changes, bound))
         plan = planner.plan(changes, bound, directory=self.context.project.directory, states=now)
@@ -163,4 +267,4 @@ class ServiceState:
         """
         for path, state in states.items():
             old = self.delivered.get(path, state)
-            self.delivered[path] = (old if state.kind is Kind.DIR else state).doubtful()
+            self.delivered[path] = (old if state.kind is FileKind.DIR else state).doubtful()

@@ -11,12 +11,11 @@ from devenv.docker.client import Engine
 from devenv.events import Emit, Notice
 from devenv.model.containers import Container
 from devenv.model.project import Project
-from devenv.sync.actions import ServiceActions
 from devenv.sync.host.tree import HostTree
 from devenv.sync.host.watcher import Watcher
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service import ServiceSync
-from devenv.sync.service_state import SyncContext
+from devenv.sync.service_state import ServiceActions, SyncContext
 
 
 class SyncSession:

@@ -14,7 +14,7 @@ from devenv.docker.client import Engine
 from devenv.errors import UsageError
 from devenv.events import Compared, Event, Notice, Problem, Synced
 from devenv.sync import once
-from devenv.sync.once import Options
+from devenv.sync.once import SyncRequest
 from support.engine import factory
 from support.one_service import OneService
 
@@ -40,7 +40,7 @@ async def sync(
 ) -> tuple[int, list[Event]]:
     """The exit code of `devenv sync`, and its events."""
     events: list[Event] = []
-    options = Options(Selection(one.project.directory), services, verify=verify, dry_run=dry_run)
+    options = SyncRequest(Selection(one.project.directory), services, verify=verify, dry_run=dry_run)
     return await once.sync(options, events.append), events
 
 

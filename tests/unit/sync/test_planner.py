@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
-from devenv.sync.host.manifest import Changes, FileState, Kind, Manifest, apply, diff
+from devenv.sync.host.manifest import Changes, FileKind, FileState, Manifest, apply, diff
 from devenv.sync.planner import env_files, initial, plan, skipped
 from devenv.sync.rules.rules import BoundRule, bind
 
-FILE = FileState(Kind.FILE, 0o644, 3, 10, 20, 7)
+FILE = FileState(FileKind.FILE, 0o644, 3, 10, 20, 7)
 STATES = {
     "": FILE,
-    "/": FileState(Kind.DIR, 0o755, 4096, 10, 20, 8),
-    "@": FileState(Kind.LINK, 0o777, 1, 10, 20, 9, "to"),
-    "|": FileState(Kind.OTHER, 0o600, 0, 10, 20, 6),
+    "/": FileState(FileKind.DIR, 0o755, 4096, 10, 20, 8),
+    "@": FileState(FileKind.LINK, 0o777, 1, 10, 20, 9, "to"),
+    "|": FileState(FileKind.OTHER, 0o600, 0, 10, 20, 6),
 }
 
 
@@ -376,7 +376,7 @@ def _settle(disk: Manifest, step: dict[str, str], top: str = "/p/src") -> set[st
     for name in sorted(step):
         path, sign = f"{top}/{name}", step[name]
         parent = path.rpartition("/")[0]
-        if parent != top and disk.get(parent, FILE).kind is not Kind.DIR:
+        if parent != top and disk.get(parent, FILE).kind is not FileKind.DIR:
             continue
         if sign != "/":
             for below in [known for known in disk if known.startswith(f"{path}/")]:
@@ -388,20 +388,20 @@ def _settle(disk: Manifest, step: dict[str, str], top: str = "/p/src") -> set[st
     return touched
 
 
-def _run(container: dict[str, Kind], disk: Manifest, found: Changes, rules: Sequence[BoundRule]) -> None:
+def _run(container: dict[str, FileKind], disk: Manifest, found: Changes, rules: Sequence[BoundRule]) -> None:
     """Carry out the plan as apply does: a folder goes only when empty, a put over another kind is an error."""
     kinds = {path: state.kind for path, state in disk.items()}
     for service in plan(found, rules, directory="/p", states=disk).services:
         for delete in service.deletes:
             held = [path for path in container if path.startswith(f"{delete.target}/")]
             if not delete.directory or not held:
-                assert container.pop(delete.target, Kind.DIR if delete.directory else None) is not None
+                assert container.pop(delete.target, FileKind.DIR if delete.directory else None) is not None
         for sync in service.syncs:
             kind = kinds[sync.source]
             assert container.get(sync.target, kind) is kind
             parent = sync.target.rpartition("/")[0]
             while parent != "/app":
-                assert container.setdefault(parent, Kind.DIR) is Kind.DIR
+                assert container.setdefault(parent, FileKind.DIR) is FileKind.DIR
                 parent = parent.rpartition("/")[0]
             container[sync.target] = kind
 
@@ -412,7 +412,7 @@ def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
     rules = bound("sync src:/app !**/*.log")
     disk: Manifest = {}
     manifest: Manifest = {}
-    container: dict[str, Kind] = {}
+    container: dict[str, FileKind] = {}
     for step in steps:
         touched = _settle(disk, step)
         found = diff(manifest, {path: disk.get(path) for path in touched})
@@ -422,28 +422,28 @@ def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
         expected = {
             path.replace("/p/src", "/app"): state.kind
             for path, state in disk.items()
-            if state.kind is not Kind.OTHER and not path.endswith(".log")
+            if state.kind is not FileKind.OTHER and not path.endswith(".log")
         }
         assert container == expected
 
 
 @pytest.mark.parametrize("old", STATES)
 @pytest.mark.parametrize("now", [None, *STATES])
-@pytest.mark.parametrize("held", [None, Kind.FILE, Kind.LINK, Kind.DIR])
-def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, held: Kind | None) -> None:
+@pytest.mark.parametrize("held", [None, FileKind.FILE, FileKind.LINK, FileKind.DIR])
+def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, held: FileKind | None) -> None:
     """Whatever the container holds there: nothing, a file, a link or an empty folder."""
     path, state = "/p/src/a", STATES[now] if now is not None else None
-    if STATES[old].kind is Kind.DIR and held in (Kind.FILE, Kind.LINK):
+    if STATES[old].kind is FileKind.DIR and held in (FileKind.FILE, FileKind.LINK):
         return  # what may be a file is never taken for a folder
     found = diff({path: STATES[old].doubtful()}, {path: state})
     for service in plan(found, bound("sync src:/app"), directory="/p").services:
         for delete in service.deletes:
-            if not delete.directory or held is Kind.DIR:
+            if not delete.directory or held is FileKind.DIR:
                 held = None
         for sync in service.syncs:
-            assert held in (None, Kind.DIR) if sync.folder else held is not Kind.DIR
+            assert held in (None, FileKind.DIR) if sync.folder else held is not FileKind.DIR
             held = state.kind if state else None
-    assert held is (state.kind if state and state.kind is not Kind.OTHER else None)
+    assert held is (state.kind if state and state.kind is not FileKind.OTHER else None)
 
 
 # Folders are folders wherever they are, so that no rule has a file where another has a folder.
@@ -491,7 +491,7 @@ def test_rules_that_meet_leave_what_a_new_container_would_get(texts: list[str], 
 def _put(container: dict[str, str], syncs: Sequence[Sync], disk: Manifest) -> None:
     """By target the file that lies there, or "/" for a folder."""
     for sync in syncs:
-        container[sync.target] = "/" if disk[sync.source].kind is Kind.DIR else sync.source
+        container[sync.target] = "/" if disk[sync.source].kind is FileKind.DIR else sync.source
         folder = sync.target.rpartition("/")[0]
         while folder != "/app":
             assert container.setdefault(folder, "/") == "/"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import random
 
-from devenv.sync.queue import EXPRESS, FEW, SLICE, Retries, Waiting
+from devenv.sync.queue import EXPRESS, FEW, SLICE, Retries, SyncQueue
 
 
-def flood(waiting: Waiting, count: int, folders: int) -> set[str]:
+def flood(waiting: SyncQueue, count: int, folders: int) -> set[str]:
     """Paths spread over folders, all waiting."""
     paths = {f"/p/d{i % folders}/f{i}" for i in range(count)}
     for path in sorted(paths):
@@ -18,7 +18,7 @@ def flood(waiting: Waiting, count: int, folders: int) -> set[str]:
 
 def test_little_goes_at_once() -> None:
     """Up to a slice, everything is taken."""
-    waiting = Waiting()
+    waiting = SyncQueue()
     paths = flood(waiting, SLICE, 3)
     assert len(waiting) == SLICE
     assert waiting.take() == paths
@@ -27,7 +27,7 @@ def test_little_goes_at_once() -> None:
 
 def test_an_edit_in_a_folder_of_its_own_overtakes_the_flood() -> None:
     """Whatever waits before it."""
-    waiting = Waiting()
+    waiting = SyncQueue()
     flood(waiting, 20 * SLICE, 10)
     waiting.add("/p/mine/edit", gone=False)
     taken = waiting.take()
@@ -37,7 +37,7 @@ def test_an_edit_in_a_folder_of_its_own_overtakes_the_flood() -> None:
 
 def test_what_went_goes_together_and_first() -> None:
     """A folder can be removed only when it is empty."""
-    waiting = Waiting()
+    waiting = SyncQueue()
     flood(waiting, 2 * SLICE, 2)
     gone = {f"/p/old/g{i}" for i in range(2 * SLICE)}
     for path in gone:
@@ -47,7 +47,7 @@ def test_what_went_goes_together_and_first() -> None:
 
 def test_a_folder_that_may_have_been_a_file_goes_with_what_is_in_it() -> None:
     """Its parents never stay behind a path."""
-    waiting = Waiting()
+    waiting = SyncQueue()
     flood(waiting, 2 * SLICE, 1)
     waiting.add("/p/new", gone=False)
     waiting.add("/p/new/deep", gone=False)
@@ -64,7 +64,7 @@ def test_a_folder_that_may_have_been_a_file_goes_with_what_is_in_it() -> None:
 def test_every_path_is_taken_exactly_once_after_its_last_change() -> None:
     """Random adds and takes, with a fixed seed: a path that was added waits until it is taken."""
     rng = random.Random(7)
-    waiting = Waiting()
+    waiting = SyncQueue()
     expected: set[str] = set()
     for _ in range(4000):
         path = f"/p/d{rng.randrange(40)}/f{rng.randrange(60)}"
@@ -81,7 +81,7 @@ def test_every_path_is_taken_exactly_once_after_its_last_change() -> None:
 
 def test_slices_are_as_large_as_lets_nobody_wait() -> None:
     """Slow containers get smaller ones, quick ones larger, within bounds; a single save says nothing."""
-    waiting = Waiting()
+    waiting = SyncQueue()
     flood(waiting, 20 * SLICE, 10)
     for seconds, size in ((2.0, 40), (0.06, 80), (0.001, 2000), (2000.0, 40)):
         waiting.took(40, seconds)

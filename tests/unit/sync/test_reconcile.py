@@ -7,11 +7,11 @@ from dataclasses import replace
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
 from devenv.sync import reconcile
-from devenv.sync.host.manifest import FileState, Kind
+from devenv.sync.host.manifest import FileKind, FileState
 from devenv.sync.rules import rules
 
-FILE = FileState(Kind.FILE, 0o644, 1, 1, 1, 1)
-OTHER = FileState(Kind.OTHER, 0o644, 0, 1, 1, 1)
+FILE = FileState(FileKind.FILE, 0o644, 1, 1, 1, 1)
+OTHER = FileState(FileKind.OTHER, 0o644, 0, 1, 1, 1)
 
 
 def bound(*watch: WatchRule) -> tuple[rules.BoundRule, ...]:
@@ -41,9 +41,9 @@ def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
     placed = {"/app/gone", "/app/old/", "/app/there", "/app/x.log", "/elsewhere", "/etc/f"}
     found = reconcile.stale_targets(placed, one, {"/p/src/there": FILE})
     assert {path: state.kind for path, state in found.items()} == {
-        "/p/src/gone": Kind.FILE,
-        "/p/src/old": Kind.DIR,
-        "/p/f": Kind.FILE,
+        "/p/src/gone": FileKind.FILE,
+        "/p/src/old": FileKind.DIR,
+        "/p/f": FileKind.FILE,
     }
 
 
@@ -64,14 +64,14 @@ def test_folders_are_named_with_a_slash() -> None:
 def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
     """Those between the rule's root and the file that are no folders any more."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    now = {"/p/src/a": FileState(Kind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
+    now = {"/p/src/a": FileState(FileKind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
     found = reconcile.stale_targets({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
     assert {path: state.kind for path, state in found.items()} == {
-        "/p/src/a/b/c/f": Kind.FILE,
-        "/p/src/a/b/c": Kind.DIR,
-        "/p/src/a/b": Kind.DIR,
-        "/p/src/flip/g": Kind.FILE,
-        "/p/src/flip": Kind.DIR,
+        "/p/src/a/b/c/f": FileKind.FILE,
+        "/p/src/a/b/c": FileKind.DIR,
+        "/p/src/a/b": FileKind.DIR,
+        "/p/src/flip/g": FileKind.FILE,
+        "/p/src/flip": FileKind.DIR,
     }
 
 
@@ -82,10 +82,10 @@ def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
     placed = {"/app/a", "/app/d/", "/app/d/x", "/app/loop", "/app/f"}
     assert reconcile.leftovers(placed, one, now) == placed - {"/app/f"}
     assert {path: state.kind for path, state in reconcile.stale_targets(placed, one, now).items()} == {
-        "/p/src/a": Kind.FILE,
-        "/p/src/d": Kind.DIR,
-        "/p/src/d/x": Kind.FILE,
-        "/p/src/loop": Kind.FILE,
+        "/p/src/a": FileKind.FILE,
+        "/p/src/d": FileKind.DIR,
+        "/p/src/d/x": FileKind.FILE,
+        "/p/src/loop": FileKind.FILE,
     }
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from pathlib import Path
 
 import anyio
 import pytest
 
-from devenv.model.sync_plan import Sync
+from devenv.events import Event, Notice, Problem, Synced
+from devenv.model.sync_plan import Delete, ServicePlan, Sync
 from devenv.sync import reconcile
-from devenv.sync.host.manifest import FileState, Kind
-from devenv.sync.service_state import ServiceState
+from devenv.sync.container.delivery import SyncOutcome
+from devenv.sync.container.host_files import GONE
+from devenv.sync.host.manifest import Changes, FileKind, FileState
+from devenv.sync.service_state import SyncReport, SyncState
 from support.one_service import OneService
 
 pytestmark = pytest.mark.anyio
@@ -25,12 +29,12 @@ def one(tmp_path: Path) -> OneService:
 
 
 @pytest.fixture
-def state(one: OneService) -> ServiceState:
+def state(one: OneService) -> SyncState:
     """Its state."""
     return one.state
 
 
-def test_only_paths_of_a_rule_are_queued(one: OneService, state: ServiceState) -> None:
+def test_only_paths_of_a_rule_are_queued(one: OneService, state: SyncState) -> None:
     path = one.write("a")
     one.write("b.log")
     one.look()
@@ -38,7 +42,7 @@ def test_only_paths_of_a_rule_are_queued(one: OneService, state: ServiceState) -
     assert {*state.waiting} == {path, str(one.folder)}
 
 
-def test_what_is_there_at_the_beginning_counts_as_delivered(one: OneService, state: ServiceState) -> None:
+def test_what_is_there_at_the_beginning_counts_as_delivered(one: OneService, state: SyncState) -> None:
     """Each container is brought up to date when it is adopted."""
     path = one.write("a")
     one.begin()
@@ -46,7 +50,7 @@ def test_what_is_there_at_the_beginning_counts_as_delivered(one: OneService, sta
     assert state.plan([path], state.rules)[1] is None
 
 
-def test_a_change_is_planned_until_it_is_recorded(one: OneService, state: ServiceState) -> None:
+def test_a_change_is_planned_until_it_is_recorded(one: OneService, state: SyncState) -> None:
     path = one.write("a")
     one.look()
     changes, step = state.plan([path], state.rules)
@@ -56,7 +60,7 @@ def test_a_change_is_planned_until_it_is_recorded(one: OneService, state: Servic
     assert state.plan([path], state.rules)[1] is None
 
 
-def test_a_plan_reports_what_cannot_be_synced_until_it_is_gone(one: OneService, state: ServiceState) -> None:
+def test_a_plan_reports_what_cannot_be_synced_until_it_is_gone(one: OneService, state: SyncState) -> None:
     path = str(one.folder / "pipe")
     for _ in range(2):
         os.mkfifo(path)
@@ -68,7 +72,7 @@ def test_a_plan_reports_what_cannot_be_synced_until_it_is_gone(one: OneService, 
     assert one.problems == ["src/pipe: neither a file, a folder nor a link: not synced"] * 2
 
 
-def test_what_was_not_delivered_under_other_rules_waits(one: OneService, state: ServiceState) -> None:
+def test_what_was_not_delivered_under_other_rules_waits(one: OneService, state: SyncState) -> None:
     """A file that came, one that changed and one that went; what the containers hold of them is known still."""
     changed, gone, same = (one.write(name) for name in ("changed", "gone", "same"))
     one.begin()
@@ -86,7 +90,7 @@ def test_what_was_not_delivered_under_other_rules_waits(one: OneService, state: 
     assert now.report is state.report
 
 
-def test_folders_that_came_along_are_recorded(one: OneService, state: ServiceState) -> None:
+def test_folders_that_came_along_are_recorded(one: OneService, state: SyncState) -> None:
     """Between the rule's own folder and the file, and looked at in their turn: the host may have none of them."""
     path = str(one.folder / "a/b/c")
     state.add_folders([Sync(path, "/src/a/b/c", root=str(one.folder))])
@@ -98,19 +102,19 @@ def test_folders_that_came_along_are_recorded(one: OneService, state: ServiceSta
 @pytest.mark.parametrize(
     ("delivered", "was", "kind"),
     [
-        (None, Kind.FILE, Kind.FILE),
-        (None, Kind.DIR, Kind.DIR),
-        (Kind.DIR, Kind.DIR, Kind.DIR),
-        (Kind.FILE, Kind.DIR, Kind.FILE),
-        (Kind.DIR, Kind.FILE, Kind.FILE),
-        (None, Kind.OTHER, Kind.FILE),
+        (None, FileKind.FILE, FileKind.FILE),
+        (None, FileKind.DIR, FileKind.DIR),
+        (FileKind.DIR, FileKind.DIR, FileKind.DIR),
+        (FileKind.FILE, FileKind.DIR, FileKind.FILE),
+        (FileKind.DIR, FileKind.FILE, FileKind.FILE),
+        (None, FileKind.OTHER, FileKind.FILE),
     ],
 )
 def test_what_is_unknown_differs_from_anything(
-    state: ServiceState, delivered: Kind | None, was: Kind, kind: Kind
+    state: SyncState, delivered: FileKind | None, was: FileKind, kind: FileKind
 ) -> None:
     """If it may be a folder or a file it counts as a file: that delete removes an empty folder, too."""
-    states = {kind: FileState(kind, 0o755, 1, 2, 3, 4) for kind in Kind}
+    states = {kind: FileState(kind, 0o755, 1, 2, 3, 4) for kind in FileKind}
     if delivered is not None:
         state.delivered["/p"] = states[delivered]
     state.mark_unknown({"/p": states[was]})
@@ -119,7 +123,7 @@ def test_what_is_unknown_differs_from_anything(
     assert not any(unknown.is_same(other) for other in states.values())
 
 
-async def test_until_woken_returns_once_for_each_wake(state: ServiceState) -> None:
+async def test_until_woken_returns_once_for_each_wake(state: SyncState) -> None:
     """Also for one that came before; without one it returns at the deadline."""
     state.wake()
     await state.until_woken(math.inf)
@@ -128,3 +132,115 @@ async def test_until_woken_returns_once_for_each_wake(state: ServiceState) -> No
     began = anyio.current_time()
     await state.until_woken(began + 0.01)
     assert anyio.current_time() >= began + 0.01
+
+
+def report() -> tuple[SyncReport, list[Event]]:
+    """A report, and all that it says."""
+    said: list[Event] = []
+    return SyncReport(said.append, "web", "/p"), said
+
+
+def test_a_problem_is_said_once_until_it_is_over() -> None:
+    """Said again if it comes back, or if its reason is another one."""
+    one, said = report()
+    for _ in range(3):
+        one.problems({"/p/a": "too large"})
+    one.problems({"/p/a": "no space"})
+    one.over({"/p/a", "/p/never"})
+    one.problems({"/p/a": "no space"})
+    assert [(e.message, e.path) for e in said if isinstance(e, Problem)] == [
+        ("a: too large", "/p/a"),
+        ("a: no space", "/p/a"),
+        ("a: no space", "/p/a"),
+    ]
+
+
+def test_many_of_one_reason_are_one_line() -> None:
+    """The first is named, the others are counted."""
+    one, said = report()
+    one.problems({f"/p/{name}": "too large" for name in "abc"})
+    assert said == [Problem("a (+2 more): too large", None, "web", "/p/a")]
+
+
+def test_a_hint_says_what_helps() -> None:
+    """For reasons that have one; it names the path where it can."""
+    one, said = report()
+    one.problems({"/p/src/loop": "a link that leads to itself: not synced"})
+    assert said == [
+        Problem(
+            "src/loop: a link that leads to itself: not synced",
+            "remove it, or add `ignore: [loop]` to the rule",
+            "web",
+            "/p/src/loop",
+        )
+    ]
+
+
+def test_an_env_file_is_told_once() -> None:
+    """Its path below the project, and the service."""
+    one, said = report()
+    for _ in range(2):
+        one.env_files(["/p/src/.env", "/elsewhere/.env"])
+    assert [e.message for e in said if isinstance(e, Notice)] == [
+        "src/.env is copied into web",
+        "/elsewhere/.env is copied into web",
+    ]
+
+
+def states(*paths: str, saved: float) -> Changes:
+    """Files that were saved at that time (Unix seconds)."""
+    return Changes(
+        present=tuple((path, FileState(FileKind.FILE, 0o644, 1, 0, int(saved * 1e9), 1)) for path in paths)
+    )
+
+
+def test_failures_are_reported_by_host_path_if_there_is_one(tmp_path: Path) -> None:
+    """A delete by its container path, a file that vanished not at all; a success ends the problem."""
+    one, said = report()
+    path, gone = str(tmp_path / "a"), str(tmp_path / "gone")
+    tmp_path.joinpath("a").touch()
+    step = ServicePlan(
+        "web",
+        deletes=(Delete("/src/b", "b"), Delete("/src/a", "a")),
+        syncs=(Sync(path, "/src/a"), Sync(gone, "/src/gone")),
+    )
+    reasons = {"/src/a": "too large", "/src/b": "read-only", "/src/gone": "permission denied"}
+    for _ in range(2):
+        one.outcome(step, SyncOutcome(failed=reasons), {path, gone})
+    assert [(e.message, e.path) for e in said if isinstance(e, Problem)] == [
+        ("/src/b: read-only", "/src/b"),
+        (f"{path}: too large", path),
+    ]
+    one.outcome(step, SyncOutcome(failed={"/src/a": GONE}), {path})
+    one.outcome(step, SyncOutcome(failed=reasons), {path, gone})
+    assert [e.path for e in said[2:] if isinstance(e, Problem)] == ["/src/b"]
+    one.outcome(step, SyncOutcome(), set())
+    one.outcome(step, SyncOutcome(failed=reasons), {path, gone})
+    assert [e.path for e in said[3:] if isinstance(e, Problem)] == ["/src/b", path]
+
+
+def test_a_sync_is_timed_from_the_last_save() -> None:
+    """From its beginning if the save is too long ago to be the cause, or in the future; nothing is no event."""
+    one, said = report()
+    step = ServicePlan("web", syncs=(Sync("/p/a", "/src/a"),), deletes=(Delete("/src/b", "b"), Delete("/src/a", "a")))
+    now = time.time()
+    one.synced(step, SyncOutcome(), states("/p/a", saved=now), now)
+    assert said == []
+    for saved, began, least, most in (
+        (now - 1, now, 1000, 1900),
+        (now - 60, now - 2, 2000, 2900),
+        (now + 60, now - 2, 2000, 2900),
+    ):
+        one.synced(step, SyncOutcome(1, 2, 3, atomic=False), states("/p/a", saved=saved), began)
+        event = said.pop()
+        assert isinstance(event, Synced)
+        assert least <= event.ms <= most
+        assert (event.files, event.deleted, event.bytes, event.atomic) == (1, 2, 3, False)
+        assert event.paths == ("a", "b")
+
+
+def test_the_first_five_paths_of_a_sync_are_named() -> None:
+    one, said = report()
+    step = ServicePlan("web", syncs=tuple(Sync(f"/p/{i}", f"/src/{i}") for i in range(7)))
+    one.synced(step, SyncOutcome(7), Changes(), time.time())
+    assert [event.paths for event in said if isinstance(event, Synced)] == [("0", "1", "2", "3", "4")]

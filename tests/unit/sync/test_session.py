@@ -15,8 +15,8 @@ from devenv.events import Event
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.sync import adoption
+from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
-from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
@@ -41,11 +41,11 @@ class FakeTarget:
         """Nothing is missing: what is put is put because it changed."""
         return Seen((), frozenset())
 
-    async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any], _: Any) -> Outcome:
+    async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any], _: Any) -> SyncOutcome:
         """Done."""
         self.deleted += [delete.target for delete in deletes]
         self.put += [sync.target for sync in syncs]
-        return Outcome()
+        return SyncOutcome()
 
     async def close(self) -> None:
         """No shell is open any more."""

@@ -30,5 +30,5 @@ def sync(
 ) -> None:
     """Sync the source tree to the running containers once."""
     selection = options.selection(file, project_name, profile, services)
-    chosen = once.Options(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
+    chosen = once.SyncRequest(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
     raise typer.Exit(anyio.run(once.sync, chosen, options.console(output, quiet=quiet).emit))

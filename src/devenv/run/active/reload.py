@@ -58,7 +58,7 @@ class Reload:
 
     async def _listen(self, files: Iterable[str]) -> None:
         # The sync session reports what cannot be watched.
-        source = watcher.Source(files, lambda _: True, lambda _, __: None, {})
+        source = watcher.TreeWatcher(files, lambda _: True, lambda _, __: None, {})
         await source.watch(lambda _: self._changed.set())
 
     async def _until_quiet(self) -> None:

@@ -11,7 +11,7 @@ from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.model.containers import Container
 from devenv.paths import ancestors, is_below, relative_to
-from devenv.sync.container import archive, perl_helper, shell_commands
+from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import ROOT, Shell
 
 DENIED = re.compile("(?i)permission denied|not permitted")
@@ -196,6 +196,6 @@ async def owner(engine: Engine, container: Container) -> tuple[int, int]:
 
 
 async def _table(engine: Engine, container: Container, path: str) -> list[list[str]]:
-    tar = await engine.archive.get(container.id, path)
-    text = archive.first_file(tar).decode(errors="replace") if tar else ""
+    data = await engine.archive.get(container.id, path)
+    text = tar.content(data).decode(errors="replace") if data else ""
     return [row for row in (line.split(":") for line in text.splitlines()) if len(row) > 3]  # noqa: PLR2004

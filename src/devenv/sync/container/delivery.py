@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -13,12 +13,10 @@ from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
 from devenv.paths import ancestors
-from devenv.sync.container import archive, perl_helper, shell_commands, staging, tar
+from devenv.sync.container import host_files, perl_helper, shell_commands, tar
 from devenv.sync.container.access import Access
-from devenv.sync.container.archive import Batch, Entries
-from devenv.sync.container.host_files import Item, LargeFile
+from devenv.sync.container.host_files import Batch, Entries, Item, LargeFile
 from devenv.sync.container.journal import StagedPaths, staged_name
-from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.transports import (
     NO_CONTAINER,
@@ -28,6 +26,35 @@ from devenv.sync.container.transports import (
     Transport,
 )
 from devenv.tasks import task_group
+
+
+@dataclass
+class SyncOutcome:
+    """Counts of what was done, what failed (target -> reason), and whether readers could only see whole files."""
+
+    files: int = 0
+    deleted: int = 0
+    bytes: int = 0
+    atomic: bool = True
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, more: SyncOutcome) -> None:
+        """Add the outcome of a further attempt in the same container."""
+        self.files += more.files
+        self.deleted += more.deleted
+        self.bytes += more.bytes
+        self._add_failures(more)
+
+    def merge(self, other: SyncOutcome) -> None:
+        """Add the outcome of a replica: a file that is in all replicas counts once."""
+        self.files = max(self.files, other.files)
+        self.deleted = max(self.deleted, other.deleted)
+        self.bytes = max(self.bytes, other.bytes)
+        self._add_failures(other)
+
+    def _add_failures(self, other: SyncOutcome) -> None:
+        self.atomic = self.atomic and other.atomic
+        self.failed.update(other.failed)
 
 
 class Delivery:
@@ -45,7 +72,7 @@ class Delivery:
         known_folders: set[str],
         staged: StagedPaths,
     ) -> None:
-        self.outcome = Outcome()
+        self.outcome = SyncOutcome()
         self._container = container
         self._access = access
         self._known_folders = known_folders
@@ -84,17 +111,21 @@ class Delivery:
             return
         files = {s.target: s for s in syncs if not s.folder}
         self._known_folders.difference_update(files)
-        staged = staging.stage(files, staged_name, alone=self._helper is not None)
-        self._staged.add(staged.paths)
+        places, staged = shell_commands.stage(files, staged_name, alone=self._helper is not None)
+        self._staged.add(staged)
         unmade = await self._make_folders(_with_parents(map(posixpath.dirname, files)))
-        await self._put_all([_item(files[target], place) for target, place in staged.places.items()])
+        await self._put_all([_item(files[target], place) for target, place in places.items()])
         made = {s.target for s in syncs if s.folder}
         self._known_folders -= made
         failed = await self._make_folders(_with_parents(made))
         self.outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
         self.outcome.files += len(made - failed.keys())
-        staging.explain(self.outcome.failed, {**unmade, **failed})
-        failed_at = [place for target, place in staged.places.items() if target in self.outcome.failed]
+        unmade |= failed
+        for target, reason in self.outcome.failed.items():
+            if reason == shell_commands.NO_FOLDER:  # why that folder could not be made says more
+                above = [unmade[folder] for folder in ancestors(target) if folder in unmade]
+                self.outcome.failed[target] = above[-1] if above else reason
+        failed_at = [place for target, place in places.items() if target in self.outcome.failed]
         self._staged.keep({path for place in failed_at for path in (place, posixpath.dirname(place))})
 
     async def _without_links(self, syncs: Iterable[Sync]) -> list[Sync]:
@@ -124,9 +155,9 @@ class Delivery:
     async def _put_all(self, items: Sequence[Item]) -> None:
         """Put all items, batch by batch; the next batch is read while one is put."""
         uid, gid = self._access.owner
-        most = archive.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
-        batches = archive.build(items, uid=uid, gid=gid, most=most)
-        if archive.is_small(items):
+        most = host_files.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
+        batches = host_files.batches(items, uid=uid, gid=gid, most=most)
+        if host_files.is_small(items):
             for small in batches:
                 await self._put_batch(small)
             return
@@ -189,7 +220,7 @@ class Delivery:
             return
         uid, gid = self._access.owner
         for item in failed:  # one bad entry fails a whole archive: each is tried alone to find it
-            alone = await anyio.to_thread.run_sync(next, archive.build([item], uid=uid, gid=gid))
+            alone = await anyio.to_thread.run_sync(next, host_files.batches([item], uid=uid, gid=gid))
             await self._put_batch(alone)
 
     async def _put_large(self, item: Item) -> None:

@@ -1,13 +1,14 @@
-"""Read host files consistently and through no link: small files at once, large ones in pieces."""
+"""Read host files consistently and through no link: small files in batches, large ones in pieces."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ from typing import Self
 import anyio
 
 from devenv.sync.container import tar
-from devenv.sync.container.tar import Entry
+from devenv.sync.container.tar import TarEntry
 from devenv.sync.planner import NO_FILE
 
 LARGE_BYTES = 8 * 1024 * 1024  # a larger file is never in memory as a whole
@@ -94,7 +95,7 @@ class DirFds:
         self.close()
 
 
-def read(item: Item, opened: DirFds, uid: int = 0, gid: int = 0) -> Entry | None:
+def read(item: Item, opened: DirFds, uid: int = 0, gid: int = 0) -> TarEntry | None:
     """The source as an entry of an archive; None for a large file. Blocking.
 
     Raises OSError if the source does not exist, is of another kind than planned, or changes all the time.
@@ -120,10 +121,10 @@ def read(item: Item, opened: DirFds, uid: int = 0, gid: int = 0) -> Entry | None
 
 def entry(
     item: Item, kind: bytes, status: os.stat_result, uid: int, gid: int, content: bytes = b"", link: bytes = b""
-) -> Entry:
+) -> TarEntry:
     """The entry for an item with this status on the host."""
     mode = status.st_mode & PERMISSIONS
-    return Entry(os.fsencode(item.path.lstrip("/")), kind, mode, status.st_mtime_ns, uid, gid, content, link)
+    return TarEntry(os.fsencode(item.path.lstrip("/")), kind, mode, status.st_mtime_ns, uid, gid, content, link)
 
 
 def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
@@ -184,7 +185,7 @@ class LargeFile:
         os.close(self._descriptor)
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> TarEntry:
         """The entry, without its content."""
         return entry(self.item, tar.FILE, self._status, *self._owner)
 
@@ -263,3 +264,62 @@ def _unchanged(descriptor: int) -> os.stat_result:
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_mode
+
+
+CHUNK_BYTES = LARGE_BYTES
+CHUNK_FILES = 1000
+SMALL_FILES = 8
+Entries = Sequence[tuple[Item, TarEntry]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items that were read, and those that could not be read consistently, with the reasons.
+
+    `large` is a file that is not read yet; it is then the only item.
+    """
+
+    entries: Entries
+    failed: tuple[tuple[Item, str], ...] = ()
+    large: Item | None = None
+
+
+def batches(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILES) -> Iterator[Batch]:
+    """Batches of at most 8 MiB and `most` entries each, then each larger file by itself. Blocking.
+
+    The owner is the container's user, never the host's. Links stay links. A file that changes while it is read is
+    read again; one that changes all the time is in `failed`.
+    """
+    pending: list[tuple[Item, TarEntry]] = []
+    failed: list[tuple[Item, str]] = []
+    large: list[Item] = []
+    weight = 0
+    with DirFds() as opened:
+        for item in items:
+            try:
+                entry = read(item, opened, uid, gid)
+            except OSError as error:
+                failed.append((item, error.strerror or str(error)))
+                continue
+            if entry is None:
+                large.append(item)
+                continue
+            size = len(entry.content)
+            if pending and (weight + size > CHUNK_BYTES or len(pending) >= most):
+                yield Batch(tuple(pending))
+                pending, weight = [], 0
+            pending.append((item, entry))
+            weight += size
+    if pending or failed:
+        yield Batch(tuple(pending), tuple(failed))
+    for item in large:
+        yield Batch((), large=item)
+
+
+def is_small(items: Sequence[Item]) -> bool:
+    """Whether reading the items takes less time than waking a worker thread."""
+    if len(items) > SMALL_FILES:
+        return False
+    with contextlib.suppress(OSError):
+        return sum(os.lstat(item.source).st_size for item in items) <= SMALL_BYTES
+    return False

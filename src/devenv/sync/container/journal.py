@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from devenv import private_files
 from devenv.errors import StateError
-from devenv.sync.container import staging
 
 PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no normalised path has two slashes: a torn record is not one
 COMPACT_FROM = 1 << 20  # bytes
@@ -21,7 +20,7 @@ _NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class JournalRecord:
     """Container paths of what was put in place (folders end in `/`), and of what is staged beside its place."""
 
     placed: frozenset[str] = frozenset()
@@ -55,7 +54,7 @@ class SyncJournal:
             private_files.append(self.path, data if self._begun else b"\0" + data)  # ends what a crash has torn
             self._begun = True
 
-    def read(self) -> Record:
+    def read(self) -> JournalRecord:
         """What the journal says now. Rewrites the file if most of it is outdated."""
         data = b""
         if self.path is not None:
@@ -75,7 +74,7 @@ class SyncJournal:
                 staged.pop(path, None)
         if len(data) > COMPACT_FROM and len(records) > COMPACT_WHEN * len(placed):
             self._compact(placed, staged)
-        return Record(frozenset(map(os.fsdecode, placed)), frozenset(map(os.fsdecode, staged)))
+        return JournalRecord(frozenset(map(os.fsdecode, placed)), frozenset(map(os.fsdecode, staged)))
 
     def _compact(self, placed: Iterable[bytes], staged: Iterable[bytes]) -> None:
         content = b"".join(
@@ -121,7 +120,7 @@ class StagedPaths:
 
 def staged_name() -> str:
     """A new name for something that is staged by this process."""
-    return staging.name(RUN, next(_NUMBERS))
+    return f".devenv-{RUN}-{next(_NUMBERS)}~"
 
 
 def forget_others(folder: str, container_ids: Collection[str]) -> None:

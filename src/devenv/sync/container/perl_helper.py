@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable
 
 from devenv.sync.container import tar
-from devenv.sync.container.tar import NANO, Entry
+from devenv.sync.container.tar import NANO, TarEntry
 
 MOST_FILES = 200  # of one batch: the next files are read while these are put
 MOST_BYTES = 1 << 20  # of an operation: an archive request needs no memory in the container, otherwise pieces
@@ -145,7 +145,7 @@ def _framed(kind: bytes, content: bytes) -> bytes:
     return b"%s %d\n%s" % (kind, len(content), content)
 
 
-def put(entry: Entry, place: str, target: str) -> list[bytes]:
+def put(entry: TarEntry, place: str, target: str) -> list[bytes]:
     """Create a file or link at `place`, then rename it to `target` in the same folder; a large file in pieces."""
     names, owner = (_hex(place), _hex(target)), (entry.uid, entry.gid)
     if entry.kind == tar.LINK:
@@ -167,12 +167,12 @@ def more(piece: bytes) -> bytes:
     return b"w %d\n%s" % (len(piece), piece)
 
 
-def finish(entry: Entry, place: str, target: str) -> bytes:
+def finish(entry: TarEntry, place: str, target: str) -> bytes:
     """Set mode, owner and time of the entry, and rename the file to `target` in the same folder."""
     return b"f %s\n" % _attributes(entry, place, target)
 
 
-def _attributes(entry: Entry, place: str, target: str) -> bytes:
+def _attributes(entry: TarEntry, place: str, target: str) -> bytes:
     owner, time = (entry.uid, entry.gid), divmod(entry.mtime_ns, NANO)
     return b"%s %s %d %d %d %d %d" % (_hex(place), _hex(target), entry.mode, *owner, *time)
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from devenv.sync.container import tar
-from devenv.sync.container.tar import NANO, Entry
+from devenv.sync.container.tar import NANO, TarEntry
 
 T = TypeVar("T")
+STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")  # watchers of dev servers ignore names that end in `~`
+BULK = 12
 LINK = "a link is there in the container, and links are not followed"
 NO_FOLDER = "its folder is not there in the container"
 PIECE = 24 * 1024  # bytes of content in a command
@@ -179,7 +182,7 @@ def resolved(output: str) -> str | None:
 
 
 def put(
-    stage: str, entries: Mapping[str, Entry], owner: tuple[int, int], *, as_root: bool
+    stage: str, entries: Mapping[str, TarEntry], owner: tuple[int, int], *, as_root: bool
 ) -> list[tuple[bytes, str | None]]:
     """Commands that put entries, by target and all of one folder, through a folder in it that is named `stage`.
 
@@ -206,7 +209,7 @@ def append(stage: str, target: str, content: bytes) -> list[bytes]:
     return [start + printed(content[at : at + PIECE]) for at in range(0, len(content), PIECE)]
 
 
-def _contents(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
+def _contents(entry: TarEntry) -> Iterator[tuple[bytes, bytes]]:
     if entry.kind == tar.LINK:
         yield b"s", quoted(os.fsdecode(entry.link))
         return
@@ -225,7 +228,7 @@ _ESCAPES = {byte: f"\\{byte:03o}" for byte in range(256) if byte not in PLAIN} |
 
 
 def _attributes(
-    name: bytes, entries: Mapping[str, Entry], owner: tuple[int, int], *, as_root: bool
+    name: bytes, entries: Mapping[str, TarEntry], owner: tuple[int, int], *, as_root: bool
 ) -> Iterator[bytes]:
     files = [target for target, entry in entries.items() if entry.kind == tar.FILE]
     if as_root and owner != (0, 0):
@@ -256,3 +259,32 @@ def _attributes(
 def _each(start: bytes, paths: list[str]) -> Iterator[bytes]:
     for chunk in chunked(paths):
         yield b" ".join([start, *map(_name, chunk)])
+
+
+def plain(reason: str, target: str) -> str:
+    """The reason of a failure, with the name of the target instead of the staged one."""
+    return STAGED.sub(lambda match: "" if match[1] else posixpath.basename(target), reason)
+
+
+def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> tuple[dict[str, str], set[str]]:
+    """Where to stage each target, and what could be left if the process ended now; `name` makes new names.
+
+    Always in the folder of the target, whose file system the rename must not leave: `alone` or, if they are many, in
+    one staging folder, because one `mv` is then faster than a rename of each.
+    """
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for target in targets:
+        by_folder[posixpath.dirname(target)].append(target)
+    places: dict[str, str] = {}
+    staged: set[str] = set()
+    for folder, inside in by_folder.items():
+        base = folder.rstrip("/")
+        if alone or len(inside) < BULK:
+            single = {target: f"{base}/{name()}" for target in inside}
+            places |= single
+            staged.update(single.values())
+        else:
+            staging = f"{base}/{name()}"
+            places.update((target, f"{staging}/{posixpath.basename(target)}") for target in inside)
+            staged.add(staging)
+    return places, staged

@@ -23,7 +23,7 @@ _END = bytes(2 * BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TarEntry:
     """A file, link or folder to write. `name` is relative, `link` the text of a link, times in nanoseconds."""
 
     name: bytes
@@ -47,12 +47,12 @@ class Member:
     link: bytes
 
 
-def packed(entries: Iterable[Entry]) -> bytes:
+def packed(entries: Iterable[TarEntry]) -> bytes:
     """The archive with these entries, in their order."""
     return b"".join([*(part for entry in entries for part in _parts(entry)), _END])
 
 
-def head(entry: Entry, size: int) -> bytes:
+def head(entry: TarEntry, size: int) -> bytes:
     """The header of an entry with `size` bytes of content that are not in memory."""
     return b"".join(_heads(entry, size))
 
@@ -62,20 +62,25 @@ def tail(size: int) -> bytes:
     return bytes(-size % BLOCK) + _END
 
 
-def _parts(entry: Entry) -> Iterator[bytes]:
+def content(data: bytes) -> bytes:
+    """The content of all files in an archive, one after the other. Raises ValueError if it is no archive."""
+    return b"".join(piece for member, piece, _ in Reader().feed(data) if member.kind == FILE)
+
+
+def _parts(entry: TarEntry) -> Iterator[bytes]:
     yield from _heads(entry, len(entry.content))
     if entry.content:
         yield _padded(entry.content)
 
 
-def _heads(entry: Entry, size: int) -> Iterator[bytes]:
+def _heads(entry: TarEntry, size: int) -> Iterator[bytes]:
     if records := b"".join(_record(key, value) for key, value in _extended(entry, size)):
         yield _header(replace(entry, name=b"pax", kind=EXTENDED, link=b"", uid=0, gid=0), len(records))
         yield _padded(records)
     yield _header(entry, size)
 
 
-def _extended(entry: Entry, size: int) -> Iterator[tuple[bytes, bytes]]:
+def _extended(entry: TarEntry, size: int) -> Iterator[tuple[bytes, bytes]]:
     """What the plain header cannot hold. Dev servers compare times in nanoseconds."""
     if entry.mtime_ns % NANO or not 0 <= entry.mtime_ns // NANO <= MOST_SIZE:
         sign = b"-" if entry.mtime_ns < 0 else b""
@@ -101,7 +106,7 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d" % length + rest
 
 
-def _header(entry: Entry, size: int) -> bytes:
+def _header(entry: TarEntry, size: int) -> bytes:
     seconds = min(max(entry.mtime_ns // NANO, 0), MOST_SIZE)
     numbers = (entry.mode, min(entry.uid, MOST_ID), min(entry.gid, MOST_ID), min(size, MOST_SIZE), seconds)
     start = entry.name[:NAME_BYTES].ljust(NAME_BYTES, b"\0") + b"%07o\0%07o\0%07o\0%011o\0%011o\0" % numbers

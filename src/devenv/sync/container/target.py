@@ -14,12 +14,11 @@ from devenv.paths import ancestors
 from devenv.sync import reconcile
 from devenv.sync.container import access, readback, shell_commands
 from devenv.sync.container.access import Access, run
-from devenv.sync.container.delivery import Delivery
+from devenv.sync.container.delivery import Delivery, SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
-from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.shell import Shell
-from devenv.sync.container.staging import plain
+from devenv.sync.container.shell_commands import plain
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.rules.rules import BoundRule
 
@@ -52,7 +51,9 @@ class Target:
         """Close the shell for good; the container is not touched."""
         await self._access.close()
 
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] = ()) -> Outcome:
+    async def deliver(
+        self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] = ()
+    ) -> SyncOutcome:
         """Carry out deletes, then syncs. A path that fails is in the outcome, and the others go on.
 
         `fresh` are the targets that the journal may lack. Nothing is deleted in a container that does not run: its
@@ -68,7 +69,7 @@ class Target:
                 outcome.add(await self._attempt(left, [s for s in syncs if s.target in denied]))
             return outcome
 
-    async def _attempt(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> Outcome:
+    async def _attempt(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
         shell = await self._open()
         deletes = [replace(d, target=self._access.real(d.target)) for d in deletes]
         syncs = [replace(s, target=self._access.real(s.target)) for s in syncs]
@@ -91,7 +92,7 @@ class Target:
         self._finish(outcome, in_the_way)
         return outcome
 
-    def _finish(self, outcome: Outcome, in_the_way: Collection[str]) -> None:
+    def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:
         """Name the failed paths as the rules do. The folders above them are not known any more."""
         reasons = outcome.failed | {target: NO_SHELL for target in in_the_way if target in outcome.failed}
         self._known_folders.difference_update(above for target in reasons for above in ancestors(target))

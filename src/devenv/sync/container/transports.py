@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -11,14 +13,14 @@ from typing import Protocol
 from devenv.docker.archive import Archive
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Delete
-from devenv.sync.container import archive, perl_helper, shell_commands, tar
+from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.access import do, run
-from devenv.sync.container.archive import Entries
-from devenv.sync.container.host_files import Item, LargeFile
+from devenv.sync.container.host_files import Entries, Item, LargeFile
 from devenv.sync.container.journal import StagedPaths
 from devenv.sync.container.shell import Shell
-from devenv.sync.container.tar import Entry
+from devenv.sync.container.tar import TarEntry
 
+NEW_FOLDER = 0o755
 NO_SHELL = "cannot be deleted: its image has no shell"
 NOT_WRITTEN = "it cannot be written"
 NOT_RENAMED = "rename failed"
@@ -101,7 +103,7 @@ class ShellTransport:
 
     async def put(self, entries: Entries) -> dict[Item, str]:
         """Write files and links to their targets, folder by folder."""
-        by_folder: dict[str, dict[str, Entry]] = defaultdict(dict)
+        by_folder: dict[str, dict[str, TarEntry]] = defaultdict(dict)
         items = {item.target: item for item, _ in entries}
         for item, entry in entries:
             by_folder[posixpath.dirname(item.target)][item.target] = entry
@@ -110,7 +112,7 @@ class ShellTransport:
             failed |= await self._put_into(folder, inside)
         return {items[target]: reason for target, reason in failed.items()}
 
-    async def _put_into(self, folder: str, entries: Mapping[str, Entry]) -> dict[str, str]:
+    async def _put_into(self, folder: str, entries: Mapping[str, TarEntry]) -> dict[str, str]:
         """Write the entries, by target, all of one folder. Returns the targets that failed, with the reasons."""
         place = self._staged.add_new(folder)
         commands = shell_commands.put(posixpath.basename(place), entries, self._owner, as_root=self._as_root)
@@ -215,7 +217,11 @@ class ArchiveTransport:
         """Make missing folders with the service's owner; for root, the engine makes them with their files."""
         uid, gid = self._owner
         if folders and (uid or gid):
-            await self._files.put(self._container_id, archive.folders(folders, uid=uid, gid=gid))
+            entries = (
+                TarEntry(os.fsencode(path.lstrip("/")), tar.FOLDER, NEW_FOLDER, time.time_ns(), uid, gid)
+                for path in folders
+            )
+            await self._files.put(self._container_id, tar.packed(entries))
         return {}
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:

@@ -49,7 +49,7 @@ REST_LIMIT = 0.2  # or, if it never is, after so long
 
 
 @dataclass(slots=True)
-class Batch:
+class EventBatch:
     """The result of one read: paths that rest, paths that may change again at once, and whether events were lost."""
 
     settled: set[str] = field(default_factory=set)
@@ -92,9 +92,9 @@ class Inotify:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def read(self) -> Batch:
+    def read(self) -> EventBatch:
         """Read what happened since the last read. Never blocks."""
-        batch = Batch()
+        batch = EventBatch()
         moved: set[str] = set()
         made: set[str] = set()
         with self._turn:
@@ -112,7 +112,7 @@ class Inotify:
             if moved:
                 self._drop_trees(moved)
         whole = {path for path in made & batch.pending if not _is_empty(path)}  # a link, or made under another name
-        return Batch(batch.settled | whole, batch.pending - whole, batch.lost)
+        return EventBatch(batch.settled | whole, batch.pending - whole, batch.lost)
 
     def _events(self) -> Iterator[tuple[int, int, bytes]]:
         try:
@@ -156,7 +156,7 @@ class Debouncer:
         dues = [self._due(*times) for times in self._since.values()]
         return max(0.0, min(dues) - time.monotonic()) if dues else None
 
-    def over(self, batch: Batch) -> set[str]:
+    def over(self, batch: EventBatch) -> set[str]:
         """All paths that rest by now: those closed or renamed at once, the others after they were quiet."""
         now = time.monotonic()
         for path in batch.pending:
@@ -173,7 +173,7 @@ class Debouncer:
         return min(last + REST, begun + REST_LIMIT)
 
 
-def _note(batch: Batch, path: str, mask: int, made: set[str]) -> None:
+def _note(batch: EventBatch, path: str, mask: int, made: set[str]) -> None:
     """The last event of a path counts; a changed mode says nothing about a path that is being written."""
     if mask & IN_CREATE and not mask & IN_ISDIR:
         made.add(path)

@@ -1,15 +1,16 @@
-"""How the host's files changed: states remembered, states seen now, and the difference."""
+"""How the host's files changed: states remembered, states seen now, the difference; loops of links, lost roots."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import posixpath
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from devenv.paths import below
+from devenv.paths import below, is_below, is_within
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """What a path is; OTHER are pipes, sockets, devices, and links that lead to themselves."""
 
     FILE = "file"
@@ -22,7 +23,7 @@ class Kind(StrEnum):
 class FileState:
     """The lstat of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link."""
 
-    kind: Kind
+    kind: FileKind
     mode: int
     size: int
     mtime_ns: int
@@ -34,12 +35,12 @@ class FileState:
         """Whether nothing has to be synced: a folder's own mode, size and times are left to the container."""
         if self.kind is not other.kind or self.is_doubtful is not other.is_doubtful:
             return False
-        if self.kind is Kind.FILE:
+        if self.kind is FileKind.FILE:
             return self == other
-        if self.kind is Kind.LINK:
+        if self.kind is FileKind.LINK:
             # The same link created again is a change: something else may have been read in between.
             return (self.link, self.ctime_ns, self.inode) == (other.link, other.ctime_ns, other.inode)
-        return self.kind is Kind.DIR or self.link == other.link
+        return self.kind is FileKind.DIR or self.link == other.link
 
     @property
     def is_doubtful(self) -> bool:
@@ -48,7 +49,7 @@ class FileState:
 
     def doubtful(self) -> FileState:
         """A state that equals none that the host can have: a folder, or what may be any kind of file."""
-        kind = Kind.FILE if self.kind is Kind.OTHER else self.kind
+        kind = FileKind.FILE if self.kind is FileKind.OTHER else self.kind
         return replace(self, kind=kind, mode=-1, link=None)
 
 
@@ -90,8 +91,10 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
             gone[path] = old
         if state is not None and (old is None or not state.is_same(old)):
             present[path] = state
-            if old is not None and old.is_doubtful and state.kind in (Kind.FILE, Kind.LINK):
-                gone[path] = replace(old, kind=Kind.DIR)  # what is put replaces a file; a folder may be in its way
+            if old is not None and old.is_doubtful and state.kind in (FileKind.FILE, FileKind.LINK):
+                gone[path] = replace(
+                    old, kind=FileKind.DIR
+                )  # what is put replaces a file; a folder may be in its way
     for path in _below_gone(gone, before, now):
         gone[path] = before[path]
         if (state := now.get(path)) is not None:
@@ -103,7 +106,9 @@ def _below_gone(
     gone: Mapping[str, FileState], before: Mapping[str, FileState], now: Mapping[str, FileState | None]
 ) -> list[str]:
     """What was known below the folders that have gone, or that may be folders in the container."""
-    folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
+    folders = {
+        path for path, state in gone.items() if state.kind is FileKind.DIR or _may_be_folder(state, now.get(path))
+    }
     if not folders:
         return []
     is_inside = below(folders)
@@ -112,7 +117,7 @@ def _below_gone(
 
 def _may_be_folder(old: FileState, now: FileState | None) -> bool:
     """Whether it may be a folder in the container while the host has none there."""
-    return old.is_doubtful and (now is None or now.kind is not Kind.DIR)
+    return old.is_doubtful and (now is None or now.kind is not FileKind.DIR)
 
 
 def apply(manifest: Manifest, changes: Changes) -> Manifest:
@@ -125,3 +130,95 @@ def apply(manifest: Manifest, changes: Changes) -> Manifest:
 
 def _deepest_first(item: tuple[str, FileState]) -> tuple[int, str]:
     return -item[0].count("/"), item[0]
+
+
+MOST = 40  # links that the kernel follows for one path (path_resolution(7))
+
+
+def loops(states: Mapping[str, FileState]) -> frozenset[str]:
+    """The links among these states that lead to themselves, or to a loop, through the other links."""
+    texts = {path: state.link for path, state in states.items() if state.link is not None}
+    return frozenset(path for path in texts if _is_loop(path, texts))
+
+
+def with_loops(now: Mapping[str, FileState], fresh: dict[str, FileState | None]) -> dict[str, FileState | None]:
+    """`fresh` with each loop as FileKind.OTHER and every other link as FileKind.LINK; `now` is what was known before.
+
+    A link that did not change itself is added if it has become a loop, or is no loop any more. A loop keeps its text.
+    """
+    if not any(_is_link(state) or _is_link(now.get(path)) for path, state in fresh.items()):
+        return fresh
+    links = {path: state for path, state in now.items() if state.link is not None and path not in fresh}
+    links |= {path: state for path, state in fresh.items() if state is not None and state.link is not None}
+    looping = loops(links)
+    kinds = {path: FileKind.OTHER if path in looping else FileKind.LINK for path in links}
+    changed = {path: replace(s, kind=kinds[path]) for path, s in links.items() if s.kind is not kinds[path]}
+    return {**fresh, **changed}
+
+
+def mark_loops(states: dict[str, FileState]) -> dict[str, FileState]:
+    """Mark each loop among the states of a first look as FileKind.OTHER; the dict is changed in place."""
+    states.update((path, replace(states[path], kind=FileKind.OTHER)) for path in loops(states))
+    return states
+
+
+def _is_link(state: FileState | None) -> bool:
+    return state is not None and state.link is not None
+
+
+def _is_loop(path: str, texts: Mapping[str, str]) -> bool:
+    """Whether the path cannot be followed to its end, component by component as the kernel does it."""
+    left = path.split("/")[:0:-1]
+    place, followed = "/", 0
+    while left:
+        name = left.pop()
+        if name in ("", "."):
+            continue
+        place = posixpath.dirname(place) if name == ".." else f"{place.rstrip('/')}/{name}"
+        text = texts.get(place)
+        if text is None:
+            continue
+        followed += 1
+        if followed > MOST:
+            return True
+        left += text.split("/")[::-1]
+        place = "/" if text.startswith("/") else posixpath.dirname(place)
+    return False
+
+
+Fresh = dict[str, FileState | None]
+
+
+def suppress_root_loss(
+    before: Mapping[str, FileState], fresh: Fresh, roots: Iterable[str], held: frozenset[str]
+) -> tuple[Fresh, frozenset[str]]:
+    """`fresh` without the paths that went together with a rule's root, and the roots that are held by now.
+
+    A root is held if it does not exist, if it is no folder any more, or if it is another folder (by inode) that lacks
+    more than half of what was known in it. It is held until a look finds otherwise.
+    """
+    now_held = set(held)
+    for root in roots:
+        if root not in before or (root not in fresh and root not in held):
+            continue
+        if root in fresh and _is_back(before, fresh, root):
+            now_held.discard(root)
+            continue
+        now_held.add(root)
+        fresh = {path: state for path, state in fresh.items() if not _goes_with(path, state, root)}
+    return fresh, frozenset(now_held)
+
+
+def _is_back(before: Mapping[str, FileState], fresh: Fresh, root: str) -> bool:
+    old, now = before[root], fresh[root]
+    if now is None or old.kind is not FileKind.DIR:
+        return now is not None
+    if now.kind is not FileKind.DIR or now.inode == old.inode:
+        return now.kind is FileKind.DIR
+    known = [path for path in before if is_below(path, root)]
+    lost = sum(1 for path in known if path in fresh and fresh[path] is None)
+    return 2 * lost <= len(known)
+
+
+def _goes_with(path: str, state: FileState | None, root: str) -> bool:
+    return path == root or (state is None and is_within(path, root))

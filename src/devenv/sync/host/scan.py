@@ -13,7 +13,7 @@ from typing import Any
 from devenv.errors import ConfigError
 from devenv.model.project import Build, Project
 from devenv.paths import below, is_within
-from devenv.sync.host.manifest import FileState, Kind
+from devenv.sync.host.manifest import FileKind, FileState
 from devenv.sync.rules.patterns import BACKSLASH, Patterns, dockerignore_lines
 
 Prune = Callable[[str], bool]
@@ -21,7 +21,7 @@ Enter = Callable[[str], object]
 
 MODES = tuple(range(0o1000))  # one number for all files of a mode
 SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
-KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
+KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIR, stat.S_IFLNK: FileKind.LINK}
 FRESH_NS = 2 * 10**9  # a folder that changed so lately may change again under the same time
 GLANCE = 64  # paths between two looks at the clock
 
@@ -70,9 +70,9 @@ def look(
             continue
         before = known.get(path)
         fresh[path] = now
-        if now is not None and now.kind is Kind.DIR:
+        if now is not None and now.kind is FileKind.DIR:
             unseen |= _walk(path, prune, enter, fresh)
-        if before is not None and before.kind is Kind.DIR:
+        if before is not None and before.kind is FileKind.DIR:
             folders.add(path)
     if folders:
         fresh.update(dict.fromkeys(_lost(folders, unseen, known, fresh)))
@@ -112,7 +112,7 @@ def differing(
                 continue
             if before is None or not _is_as(before, path, now):
                 found.add(path)
-            elif before.kind is Kind.DIR and listed.get(path) != now.st_mtime_ns and not prune(path):
+            elif before.kind is FileKind.DIR and listed.get(path) != now.st_mtime_ns and not prune(path):
                 found.update(_new_in(path, known))
                 if now.st_mtime_ns < time.time_ns() - FRESH_NS:
                     listed[path] = now.st_mtime_ns
@@ -216,7 +216,7 @@ def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[s
     if now is None:
         return unseen
     found[root] = now
-    folders = [root] if now.kind is Kind.DIR and not prune(root) else []
+    folders = [root] if now.kind is FileKind.DIR and not prune(root) else []
     while folders:
         folder = folders.pop()
         enter(folder)
@@ -237,7 +237,7 @@ def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[s
             except OSError:
                 unseen.add(path)
                 continue
-            if now.kind is Kind.DIR and not prune(path):
+            if now.kind is FileKind.DIR and not prune(path):
                 folders.append(path)
     return unseen
 
@@ -264,7 +264,7 @@ def _unescaped(text: str) -> str:
 
 def _state(path: str, found: os.stat_result) -> FileState:
     mode = found.st_mode
-    kind = KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
+    kind = KINDS.get(stat.S_IFMT(mode), FileKind.OTHER)
     changed, saved = found.st_ctime_ns, found.st_mtime_ns
     return FileState(
         kind,
@@ -273,5 +273,5 @@ def _state(path: str, found: os.stat_result) -> FileState:
         changed if saved == changed else saved,  # one number for two: a tree of 50,000 files has many
         changed,
         found.st_ino,
-        os.readlink(path) if kind is Kind.LINK else None,
+        os.readlink(path) if kind is FileKind.LINK else None,
     )

@@ -11,9 +11,9 @@ import anyio
 from anyio.abc import TaskStatus
 
 from devenv.paths import relative_to
-from devenv.sync.host import links, manifest, root_guard, scan
-from devenv.sync.host.manifest import FileState, Kind
-from devenv.sync.host.watcher import Say, Source, Watcher
+from devenv.sync.host import manifest, scan
+from devenv.sync.host.manifest import FileKind, FileState
+from devenv.sync.host.watcher import Say, TreeWatcher, Watcher
 from devenv.sync.queue import FEW
 from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
@@ -48,7 +48,7 @@ class HostTree:
         self._arrived = anyio.Event()
         self._is_looking = True
         self._git_lock = scan.git_lock(directory)
-        self._source = Source(rules.roots(self._rules), self._prunes, say, self.now, watcher)
+        self._source = TreeWatcher(rules.roots(self._rules), self._prunes, say, self.now, watcher)
 
     def is_at_rest(self) -> bool:
         """Whether nothing is left to look at, and no git command is changing the tree."""
@@ -76,7 +76,7 @@ class HostTree:
             self._arrived, self._unread = anyio.Event(), set()
             roots = rules.roots(self._rules)
             seen = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter)
-            self.now.update(links.settled_all(seen))
+            self.now.update(manifest.mark_loops(seen))
             known()
             task_status.started()
             while True:
@@ -121,10 +121,10 @@ class HostTree:
                 self._say(f"{shown} is not there as it was: nothing is deleted in containers until it is back", "")
             reported = self._held
 
-    def _take(self, fresh: root_guard.Fresh) -> None:
+    def _take(self, fresh: manifest.Fresh) -> None:
         """Enter what a look has found, and pass on the paths that have changed."""
-        fresh, self._held = root_guard.suppress_root_loss(self.now, fresh, self._guarded, self._held)
-        fresh = links.settled(self.now, fresh)
+        fresh, self._held = manifest.suppress_root_loss(self.now, fresh, self._guarded, self._held)
+        fresh = manifest.with_loops(self.now, fresh)
         changes = manifest.diff(self.now, fresh)
         manifest.apply(self.now, changes)
         # A root that was replaced by an equal folder is another folder from now on.
@@ -139,7 +139,7 @@ def _is_quick(paths: Collection[str], known: Mapping[str, FileState]) -> bool:
 
 def _is_folder(path: str, known: Mapping[str, FileState]) -> bool:
     before = known.get(path)
-    if before is not None and before.kind is Kind.DIR:
+    if before is not None and before.kind is FileKind.DIR:
         return True
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)

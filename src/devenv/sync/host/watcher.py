@@ -56,7 +56,7 @@ class Watcher(StrEnum):
     POLL = "poll"
 
 
-class Source:
+class TreeWatcher:
     """Reports paths at and below the roots. `known` is what was last seen there; its owner changes it in place.
 
     `say` gets a message and a hint if events were lost or are not available.

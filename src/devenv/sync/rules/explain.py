@@ -16,12 +16,12 @@ from devenv.model.sync_plan import ServicePlan
 from devenv.paths import is_within, relative_to
 from devenv.sync import planner
 from devenv.sync.host import scan
-from devenv.sync.host.manifest import Changes, FileState, Kind
+from devenv.sync.host.manifest import Changes, FileKind, FileState
 from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of
 from devenv.sync.rules.rules import BoundRule, bind
 
-MISSING = FileState(Kind.FILE, 0o644, 0, 0, 0, 0)  # stands for a path that does not exist yet
+MISSING = FileState(FileKind.FILE, 0o644, 0, 0, 0, 0)  # stands for a path that does not exist yet
 
 
 async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained, ...]:
@@ -94,7 +94,7 @@ class _Explaining:
 
     def _plan(self, named: Mapping[BoundRule, str], state: FileState | None) -> dict[str, ServicePlan]:
         """What would be done by service if these paths changed; a file in its place if the path is a folder."""
-        planned = MISSING if state is None or state.kind is Kind.DIR else state
+        planned = MISSING if state is None or state.kind is FileKind.DIR else state
         present = dict.fromkeys(named.values(), planned)
         rivals = {
             source: existing
@@ -156,7 +156,7 @@ def _effects(rule: BoundRule, path: str, step: ServicePlan) -> Iterator[str]:
 
 
 def _reason(rule: BoundRule, path: str, state: FileState | None, step: ServicePlan | None) -> str:
-    if state is not None and state.kind is Kind.OTHER:
+    if state is not None and state.kind is FileKind.OTHER:
         return planner.NO_FILE
     if step is not None and step.rebuild:
         return "the rebuild brings it"

@@ -9,7 +9,7 @@ import pytest
 
 from devenv.errors import StateError
 from devenv.sync.container import journal
-from devenv.sync.container.journal import Record, StagedPaths, SyncJournal, forget_others
+from devenv.sync.container.journal import JournalRecord, StagedPaths, SyncJournal, forget_others
 
 
 def test_a_later_process_reads_what_was_noted(tmp_path: Path) -> None:
@@ -17,10 +17,10 @@ def test_a_later_process_reads_what_was_noted(tmp_path: Path) -> None:
     first = SyncJournal.of(str(tmp_path / "puts"), "c1")
     first.note(placed=["/a", "/b/", "/odd\n\udcff"], staged=["/.s~", "/.t~"])
     first.note(gone=["/a", "/.s~"])
-    assert SyncJournal.of(str(tmp_path / "puts"), "c1").read() == Record(
+    assert SyncJournal.of(str(tmp_path / "puts"), "c1").read() == JournalRecord(
         frozenset({"/b/", "/odd\n\udcff"}), frozenset({"/.t~"})
     )
-    assert SyncJournal.of(str(tmp_path / "puts"), "c2").read() == Record()
+    assert SyncJournal.of(str(tmp_path / "puts"), "c2").read() == JournalRecord()
 
 
 def test_a_torn_record_is_ignored(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_journal_is_rewritten_if_most_of_it_is_outdated(tmp_path: Path, monkey
         one.note(placed=["/a"])
         one.note(gone=["/a"])
     one.note(placed=["/b"], staged=["/.s~"])
-    expected = Record(frozenset({"/b"}), frozenset({"/.s~"}))
+    expected = JournalRecord(frozenset({"/b"}), frozenset({"/.s~"}))
     assert one.read() == expected
     assert (tmp_path / "c1").stat().st_size < 20
     one.note(placed=["/c"])
@@ -70,7 +70,7 @@ def test_a_link_is_neither_read_nor_written_nor_emptied(tmp_path: Path) -> None:
     (tmp_path / "puts/c1").symlink_to(tmp_path / "victim/c1")
     one = SyncJournal.of(str(tmp_path / "puts"), "c1")
     one.note(placed=["/mine"])
-    assert one.read() == Record()
+    assert one.read() == JournalRecord()
     (tmp_path / "link").symlink_to(tmp_path / "victim")
     forget_others(str(tmp_path / "link"), {"c2"})
     with pytest.raises(StateError, match="link is a symbolic link"):

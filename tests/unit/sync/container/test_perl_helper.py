@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from devenv.sync.container import perl_helper, tar
-from devenv.sync.container.tar import Entry
+from devenv.sync.container.tar import TarEntry
 
 
-def entry(content: bytes = b"new", *, kind: bytes = tar.FILE, link: bytes = b"") -> Entry:
+def entry(content: bytes = b"new", *, kind: bytes = tar.FILE, link: bytes = b"") -> TarEntry:
     """A file, or a link, of a user."""
-    return Entry(b"f", kind, 0o640, 1_700_000_000_000_000_001, 7, 8, content, link)
+    return TarEntry(b"f", kind, 0o640, 1_700_000_000_000_000_001, 7, 8, content, link)
 
 
 def test_a_file_is_one_operation_with_its_content() -> None:
@@ -22,7 +22,7 @@ def test_a_file_is_one_operation_with_its_content() -> None:
 
 def test_a_time_before_1970_is_negative_seconds_and_positive_nanoseconds() -> None:
     """As utimensat(2) wants it."""
-    before = Entry(b"f", tar.FILE, 0o644, -1, 0, 0)
+    before = TarEntry(b"f", tar.FILE, 0o644, -1, 0, 0)
     assert b" -1 999999999 0\n" in perl_helper.put(before, "/t~", "/t")[0]
 
 

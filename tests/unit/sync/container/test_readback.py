@@ -18,7 +18,7 @@ import pytest
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.sync import verify
+from devenv.sync import once
 from devenv.sync.container import host_files
 from devenv.sync.container.readback import Seen
 from devenv.sync.rules import rules
@@ -68,7 +68,7 @@ class Box:
 
     async def compared(self, *placed: str) -> Seen:
         """The result of `verify`."""
-        return (await verify.compare(cast("Engine", self), "id", self.bound, placed)).seen
+        return (await once.compare(cast("Engine", self), "id", self.bound, placed)).seen
 
     def put(self, name: str, content: str = "x", *, mode: int = 0o644) -> None:
         """A file on both sides."""

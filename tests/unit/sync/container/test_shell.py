@@ -18,7 +18,7 @@ from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container import shell as shells
 from devenv.sync.container.shell import BrokenShellError, Shell
 from devenv.sync.container.shell_commands import quoted
-from devenv.sync.container.tar import NANO, Entry
+from devenv.sync.container.tar import NANO, TarEntry
 from support.local_container import MARK, LocalEngine
 
 pytestmark = pytest.mark.anyio
@@ -299,9 +299,9 @@ def by_helper(shell: Shell) -> Shell:
     return shell
 
 
-def entry(content: bytes = b"new", mode: int = 0o640, mtime_ns: int = 1_700_000_000_123_456_789) -> Entry:
+def entry(content: bytes = b"new", mode: int = 0o640, mtime_ns: int = 1_700_000_000_123_456_789) -> TarEntry:
     """A file of this user."""
-    return Entry(b"f", tar.FILE, mode, mtime_ns, os.getuid(), os.getgid(), content)
+    return TarEntry(b"f", tar.FILE, mode, mtime_ns, os.getuid(), os.getgid(), content)
 
 
 @pytest.mark.parametrize("name", NAMES)

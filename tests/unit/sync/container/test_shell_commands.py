@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import Shell
-from devenv.sync.container.tar import NANO, Entry
+from devenv.sync.container.tar import NANO, TarEntry
 from support.local_container import MARK, LocalEngine
 from unit.sync.container.test_shell import NAMES, SHELLS, opened
 
@@ -42,12 +43,12 @@ async def perl() -> AsyncIterator[Shell]:
     await found.close()
 
 
-def entry(content: bytes = b"new", mode: int = 0o640, link: bytes = b"") -> Entry:
+def entry(content: bytes = b"new", mode: int = 0o640, link: bytes = b"") -> TarEntry:
     """A file or link of this user."""
-    return Entry(b"", tar.LINK if link else tar.FILE, mode, TIME, os.getuid(), os.getgid(), content, link)
+    return TarEntry(b"", tar.LINK if link else tar.FILE, mode, TIME, os.getuid(), os.getgid(), content, link)
 
 
-async def put(shell: Shell, entries: dict[str, Entry], *, as_root: bool = True) -> dict[str | None, str]:
+async def put(shell: Shell, entries: dict[str, TarEntry], *, as_root: bool = True) -> dict[str | None, str]:
     """Put entries. Which targets failed, or None for the folder, and why."""
     owner = (os.getuid(), os.getgid())
     commands = shell_commands.put(".stage~", entries, owner, as_root=as_root)
@@ -193,3 +194,37 @@ async def test_perl_puts_links_and_large_files(perl: Shell, tmp_path: Path) -> N
     assert (tmp_path / "large").read_bytes() == large.content
     assert (tmp_path / "large").stat().st_mtime_ns == TIME
     assert sorted(os.listdir(tmp_path)) == ["large", "over", "real"]
+
+
+def names() -> Callable[[], str]:
+    """`.1~`, `.2~`, ..."""
+    numbers = itertools.count(1)
+    return lambda: f".{next(numbers)}~"
+
+
+def many(folder: str, count: int = shell_commands.BULK) -> list[str]:
+    """Targets of one folder."""
+    return [f"{folder}/f{i:02}" for i in range(count)]
+
+
+def test_few_files_are_staged_one_by_one_and_many_in_a_folder() -> None:
+    """Always in the folder of the target: a rename must not leave the file system."""
+    places, staged = shell_commands.stage(["/a/x", "/b", *many("/c")], names(), alone=False)
+    assert places["/a/x"] == "/a/.1~"
+    assert places["/b"] == "/.2~"
+    assert places["/c/f00"] == "/c/.3~/f00"
+    assert staged == {"/a/.1~", "/.2~", "/c/.3~"}
+
+
+def test_each_file_is_staged_by_itself_if_a_rename_is_cheap() -> None:
+    """However many files a folder has."""
+    places, staged = shell_commands.stage(many("/c"), names(), alone=True)
+    assert places == {target: f"/c/.{number}~" for number, target in enumerate(many("/c"), 1)}
+    assert staged == {*places.values()}
+
+
+def test_reasons_name_the_target() -> None:
+    """Not the staged file, whose number changes with each attempt."""
+    single, inside = ".devenv-a1b2c3-7~", ".devenv-a1b2c3-8~/f"
+    assert shell_commands.plain(f"write /app/{single}: no space left", "/app/f") == "write /app/f: no space left"
+    assert shell_commands.plain(f"write /app/{inside}: no space left", "/app/f") == "write /app/f: no space left"

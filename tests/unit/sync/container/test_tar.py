@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.sync.container import tar
-from devenv.sync.container.tar import Entry
+from devenv.sync.container.tar import TarEntry
 
 NAMES = st.one_of(
     st.binary(min_size=1, max_size=300).map(lambda name: b"n" + name.replace(b"\0", b"0").replace(b"/", b"_") + b"n"),
@@ -20,13 +20,15 @@ NAMES = st.one_of(
 )
 TIMES = st.integers(min_value=-(10**19), max_value=10**22)
 IDS = st.sampled_from([0, 1000, tar.MOST_ID, tar.MOST_ID + 1, 1_000_620_000])
-FILES = st.builds(Entry, NAMES, st.just(tar.FILE), st.integers(0, 0o777), TIMES, IDS, IDS, st.binary(max_size=2000))
-LINKS = st.builds(Entry, NAMES, st.just(tar.LINK), st.just(0o777), TIMES, IDS, IDS, st.just(b""), NAMES)
-FOLDERS = st.builds(Entry, NAMES, st.just(tar.FOLDER), st.just(0o755), TIMES, IDS, IDS)
+FILES = st.builds(
+    TarEntry, NAMES, st.just(tar.FILE), st.integers(0, 0o777), TIMES, IDS, IDS, st.binary(max_size=2000)
+)
+LINKS = st.builds(TarEntry, NAMES, st.just(tar.LINK), st.just(0o777), TIMES, IDS, IDS, st.just(b""), NAMES)
+FOLDERS = st.builds(TarEntry, NAMES, st.just(tar.FOLDER), st.just(0o755), TIMES, IDS, IDS)
 
 
 @given(st.lists(st.one_of(FILES, LINKS, FOLDERS), max_size=6))
-def test_entries_are_read_back(entries: list[Entry]) -> None:
+def test_entries_are_read_back(entries: list[TarEntry]) -> None:
     """Names of any bytes and length, owners, times to the nanosecond, contents, in their order."""
     kinds = {tarfile.REGTYPE: tar.FILE, tarfile.SYMTYPE: tar.LINK, tarfile.DIRTYPE: tar.FOLDER}
     with tarfile.open(fileobj=io.BytesIO(tar.packed(entries)), errors="surrogateescape") as archive:
@@ -58,7 +60,7 @@ def test_a_record_counts_its_own_length() -> None:
 
 def test_a_plain_entry_needs_no_extended_header() -> None:
     """A time in whole seconds and a short name: one block and the content."""
-    entry = Entry(b"a/b", tar.FILE, 0o644, 5 * tar.NANO, 0, 0, b"x" * 513)
+    entry = TarEntry(b"a/b", tar.FILE, 0o644, 5 * tar.NANO, 0, 0, b"x" * 513)
     assert len(tar.packed([entry])) == (1 + 2 + 2) * tar.BLOCK
 
 
@@ -80,7 +82,7 @@ SIZES = st.lists(st.integers(1, 3000), max_size=12)
 
 
 @given(st.lists(st.one_of(FILES, LINKS, FOLDERS), max_size=6), SIZES)
-def test_an_archive_is_read_in_pieces_of_any_size(entries: list[Entry], sizes: list[int]) -> None:
+def test_an_archive_is_read_in_pieces_of_any_size(entries: list[TarEntry], sizes: list[int]) -> None:
     """As the standard library reads it."""
     found, ended = read(tar.packed(entries), sizes)
     assert ended
@@ -116,7 +118,9 @@ def test_archives_of_others_are_read(form: int) -> None:
 
 def test_a_cut_archive_has_no_end() -> None:
     """Complete entries are read, and the end is missing."""
-    data = tar.packed([Entry(b"a", tar.FILE, 0o644, 0, 0, 0, b"x" * 600), Entry(b"b", tar.FILE, 0o644, 0, 0, 0)])
+    data = tar.packed(
+        [TarEntry(b"a", tar.FILE, 0o644, 0, 0, 0, b"x" * 600), TarEntry(b"b", tar.FILE, 0o644, 0, 0, 0)]
+    )
     for end in range(0, len(data) - tar.BLOCK, 100):
         found, ended = read(data[:end], [])
         assert not ended or end > len(data) - 2 * tar.BLOCK
@@ -131,7 +135,7 @@ def test_data_that_is_no_archive_is_refused() -> None:
 
 def test_a_large_file_is_packed_in_pieces() -> None:
     """Header, content and end make the archive; a size above eleven octal digits has a record."""
-    entry = Entry(b"big", tar.FILE, 0o600, 5, 1, 2)
+    entry = TarEntry(b"big", tar.FILE, 0o600, 5, 1, 2)
     content = b"x" * 1300
     whole = tar.head(entry, len(content)) + content + tar.tail(len(content))
     assert whole == tar.packed([replace(entry, content=content)])

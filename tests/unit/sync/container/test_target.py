@@ -15,9 +15,9 @@ from devenv.errors import EngineError
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Delete, Sync
-from devenv.sync.container import archive, delivery, host_files, shell_commands, staging, tar
+from devenv.sync.container import delivery, host_files, shell_commands, tar
 from devenv.sync.container.access import Access
-from devenv.sync.container.journal import Record, SyncJournal
+from devenv.sync.container.journal import JournalRecord, SyncJournal
 from devenv.sync.container.target import Target
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.rules import rules
@@ -122,7 +122,7 @@ async def test_put_and_replace(box: Box, target: Target) -> None:
 
 async def test_many_files_of_one_folder(box: Box, target: Target) -> None:
     """So many that they are renamed together; one whose place a folder has taken fails alone, and says why."""
-    syncs = [box.write(f"sub/f{number:02}", b"%d" % number) for number in range(staging.BULK + 3)]
+    syncs = [box.write(f"sub/f{number:02}", b"%d" % number) for number in range(shell_commands.BULK + 3)]
     (box.app / "sub/f05").mkdir(parents=True)
     outcome = await target.deliver((), syncs)
     assert outcome.failed == {str(box.app / "sub/f05"): IN_FOLDER}
@@ -212,14 +212,14 @@ async def test_the_journal_knows_before_and_after(box: Box, target: Target) -> N
     """New files are noted as placed; what was deleted is removed from the journal; nothing is left as staged."""
     one, two = box.write("sub/one"), box.write("two")
     await target.deliver((), [one, two], {one.target})
-    assert box.journal.read() == Record(frozenset({one.target, str(box.app / "sub") + "/"}), frozenset())
+    assert box.journal.read() == JournalRecord(frozenset({one.target, str(box.app / "sub") + "/"}), frozenset())
     await target.deliver([box.delete("sub/one"), box.delete("sub", directory=True)], ())
-    assert box.journal.read() == Record()
+    assert box.journal.read() == JournalRecord()
 
 
 async def test_the_journal_knows_what_is_under_way(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the container is asked for anything: a crash in the middle must not leave files that nobody knows."""
-    known: list[Record] = []
+    known: list[JournalRecord] = []
 
     async def lost(*_: Any, **__: Any) -> None:
         known.append(box.journal.read())
@@ -260,7 +260,7 @@ async def test_what_an_earlier_run_staged_is_removed(box: Box, target: Target) -
     box.journal.note(staged=places)
     target.staged.paths |= places
     await target.open_shell()
-    assert (box.there(), target.staged.paths, box.journal.read()) == ([], set(), Record())
+    assert (box.there(), target.staged.paths, box.journal.read()) == ([], set(), JournalRecord())
 
 
 async def test_a_shell_that_ends_is_opened_again(box: Box, target: Target) -> None:
@@ -308,7 +308,9 @@ async def test_compare(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch
 def pack_folder(path: Path) -> bytes:
     """An archive of one file, as the engine answers."""
     info = os.stat(path)
-    entry = tar.Entry(path.name.encode(), tar.FILE, info.st_mode & 0o777, info.st_mtime_ns, 0, 0, path.read_bytes())
+    entry = tar.TarEntry(
+        path.name.encode(), tar.FILE, info.st_mode & 0o777, info.st_mtime_ns, 0, 0, path.read_bytes()
+    )
     return tar.packed([entry])
 
 
@@ -483,11 +485,11 @@ async def test_a_large_file_without_a_shell(tmp_path: Path, monkeypatch: pytest.
 
 async def test_many_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is read while the engine takes the last; all arrive."""
-    monkeypatch.setattr(archive, "CHUNK_FILES", 7)
+    monkeypatch.setattr(host_files, "CHUNK_FILES", 7)
     box = Shellless(tmp_path, user="", is_running=False)
     syncs = [box.write(f"f{number}") for number in range(40)]
     target = await box.reach()
-    monkeypatch.setattr(archive, "CHUNK_BYTES", 20)
+    monkeypatch.setattr(host_files, "CHUNK_BYTES", 20)
     outcome = await target.deliver((), syncs)
     assert (outcome.failed, outcome.files) == ({}, 40)
     assert len(box.files.files.contents()) == 40

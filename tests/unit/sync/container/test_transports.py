@@ -15,7 +15,7 @@ from devenv.sync.container import host_files, shell_commands, transports
 from devenv.sync.container.host_files import DirFds, Item, LargeFile
 from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.shell import Shell
-from devenv.sync.container.tar import Entry
+from devenv.sync.container.tar import TarEntry
 from devenv.sync.container.transports import ArchiveTransport, HelperTransport, ShellTransport, Transport
 from support.local_container import MARK, LocalContainer, LocalEngine, shell_without_perl
 
@@ -33,7 +33,7 @@ class Place:
         self.app.mkdir()
         self.transport = transport
 
-    def entry(self, name: str, content: bytes = b"new") -> tuple[Item, Entry]:
+    def entry(self, name: str, content: bytes = b"new") -> tuple[Item, TarEntry]:
         """A file of the host as it is put."""
         path, target = self.source / os.path.basename(name), str(self.app / name)
         path.write_bytes(content)

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from devenv.sync.host import inotify, scan, watcher
-from devenv.sync.host.inotify import Batch, Inotify
+from devenv.sync.host.inotify import EventBatch, Inotify
 from support.watched import kernel_watches, watching
 
 pytestmark = [
@@ -230,7 +230,7 @@ async def test_a_file_system_without_events_is_looked_at_often(
     """It is said once, and a change is found although nobody told of it."""
     monkeypatch.setattr(scan, "eventless_filesystem", lambda _: "9p")
     monkeypatch.setattr(watcher, "FAST", (0.05, 0.5))
-    monkeypatch.setattr(Inotify, "read", lambda _: Batch())
+    monkeypatch.setattr(Inotify, "read", lambda _: EventBatch())
     async with watching(tmp_path) as site:
         for index in range(3):
             (tmp_path / f"f{index}").write_text("x")

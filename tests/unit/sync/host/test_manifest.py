@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.sync.host.manifest import Changes, FileState, Kind, Manifest, apply, diff
+from devenv.sync.host import manifest, scan
+from devenv.sync.host.manifest import Changes, FileKind, FileState, Manifest, apply, diff
 
-FILE = FileState(Kind.FILE, 0o644, 3, 10, 20, 7)
-DIR = FileState(Kind.DIR, 0o755, 4096, 10, 20, 8)
-LINK = FileState(Kind.LINK, 0o777, 1, 10, 20, 9, "to")
-OTHER = FileState(Kind.OTHER, 0o600, 0, 10, 20, 6)
+FILE = FileState(FileKind.FILE, 0o644, 3, 10, 20, 7)
+DIR = FileState(FileKind.DIR, 0o755, 4096, 10, 20, 8)
+LINK = FileState(FileKind.LINK, 0o777, 1, 10, 20, 9, "to")
+OTHER = FileState(FileKind.OTHER, 0o600, 0, 10, 20, 6)
 
 
 def text(changes: Changes) -> str:
@@ -114,9 +120,9 @@ _STEP = st.lists(st.tuples(st.sampled_from(_PATHS), st.one_of(st.none(), _STATES
 def _put(disk: Manifest, path: str, state: FileState | None) -> set[str]:
     """One thing done to the disk; the paths that an event would name."""
     parent = path.rpartition("/")[0]
-    if parent and (parent not in disk or disk[parent].kind is not Kind.DIR):
+    if parent and (parent not in disk or disk[parent].kind is not FileKind.DIR):
         return set()
-    if state is None or state.kind is not Kind.DIR:
+    if state is None or state.kind is not FileKind.DIR:
         for below in [known for known in disk if known.startswith(f"{path}/")]:
             del disk[below]
     if state is None:
@@ -138,3 +144,148 @@ def test_the_manifest_follows_the_disk(steps: list[list[tuple[str, FileState | N
         apply(manifest, diff(manifest, {path: disk.get(path) for path in touched}))
         assert manifest.keys() == disk.keys()
         assert all(manifest[path].is_same(state) for path, state in disk.items())
+
+
+NAMES = ("a", "b", "c")
+TEXTS = ("a", "b", "c", "./a", "../b", "a/c", "b/../a", "c/..", "..", ".", "/nowhere", "c/x", "../src/a")
+
+
+def seen(folder: Path) -> dict[str, FileState]:
+    """The folder as the scan sees it."""
+    return scan.scan([str(folder)], lambda _: False)
+
+
+def kernel(folder: Path) -> set[str]:
+    """The links that the kernel refuses to follow."""
+    found = set()
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            try:
+                os.stat(path)
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    found.add(str(path))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_loops_are_those_of_the_kernel(tmp_path: Path, seed: int) -> None:
+    """Any links between files and folders of one tree."""
+    pick = random.Random(seed)
+    root = tmp_path / "src"
+    for place in (root, root / "a", root / "b"):
+        with contextlib.suppress(OSError):
+            place.mkdir()
+        for name in NAMES:
+            with contextlib.suppress(OSError):
+                (place / name).symlink_to(pick.choice(TEXTS)) if pick.random() < 0.6 else (place / name).mkdir()
+    assert manifest.loops(seen(root)) == kernel(root)
+
+
+def test_a_long_chain_is_refused_as_the_kernel_refuses_it(tmp_path: Path) -> None:
+    """Forty links are followed, and no more."""
+    for number in range(60):
+        (tmp_path / f"l{number}").symlink_to(f"l{number + 1}")
+    assert manifest.loops(seen(tmp_path)) == kernel(tmp_path)
+
+
+def test_a_loop_is_no_link_until_it_leads_elsewhere(tmp_path: Path) -> None:
+    """Also where another link than the changed one is concerned."""
+    (tmp_path / "a").symlink_to("b")
+    now = manifest.mark_loops(seen(tmp_path))
+    assert now[str(tmp_path / "a")].kind is FileKind.LINK
+    (tmp_path / "b").symlink_to("a")
+    fresh = manifest.with_loops(now, {str(tmp_path / "b"): scan.state(str(tmp_path / "b"))})
+    assert {path: state and state.kind for path, state in fresh.items()} == {
+        str(tmp_path / "a"): FileKind.OTHER,
+        str(tmp_path / "b"): FileKind.OTHER,
+    }
+    now |= {path: state for path, state in fresh.items() if state is not None}
+    (tmp_path / "b").unlink()
+    fresh = manifest.with_loops(now, {str(tmp_path / "b"): None})
+    assert fresh[str(tmp_path / "b")] is None
+    assert fresh[str(tmp_path / "a")] == replace(now[str(tmp_path / "a")], kind=FileKind.LINK)
+
+
+def test_where_no_link_changes_nothing_is_looked_at(tmp_path: Path) -> None:
+    """The states come back as they are: a save costs nothing."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").write_text("x")
+    now = seen(tmp_path)  # not settled, to show that it is left alone
+    fresh = {str(tmp_path / "file"): scan.state(str(tmp_path / "file"))}
+    assert manifest.with_loops(now, fresh) is fresh
+
+
+def test_a_first_look_marks_every_loop(tmp_path: Path) -> None:
+    """And leaves other links, also one that leads nowhere."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loose").symlink_to("nowhere")
+    found = manifest.mark_loops(seen(tmp_path))
+    assert [found[str(tmp_path / name)].kind for name in ("loop", "loose")] == [FileKind.OTHER, FileKind.LINK]
+    assert found[str(tmp_path / "loop")].link == "loop"
+
+
+ROOT = "/p/src"
+FILES = tuple(f"{ROOT}/f{i}" for i in range(4))
+
+
+def state(kind: FileKind = FileKind.FILE, inode: int = 1) -> FileState:
+    """A state of which only kind and inode matter."""
+    return FileState(kind, 0o644, 1, 1, 1, inode)
+
+
+BEFORE = {ROOT: state(FileKind.DIR, 7), **{path: state() for path in FILES}}
+ALL_GONE = dict.fromkeys(FILES)
+
+
+@pytest.mark.parametrize(
+    ("root", "held"),
+    [
+        (None, True),
+        (state(FileKind.DIR, 8), True),
+        (state(FileKind.LINK, 8), True),
+        (state(FileKind.DIR, 7), False),  # emptied by somebody: the folder itself is what it was
+    ],
+)
+def test_what_goes_with_the_root_is_held(root: FileState | None, *, held: bool) -> None:
+    """A root away, another or no folder holds its files; the same folder, empty, does not."""
+    fresh, roots = manifest.suppress_root_loss(BEFORE, {ROOT: root, **ALL_GONE, "/p/else": None}, [ROOT], frozenset())
+    assert roots == ({ROOT} if held else frozenset())
+    assert set(fresh) == ({"/p/else"} if held else {ROOT, *FILES, "/p/else"})
+
+
+def test_another_folder_with_most_of_the_files_is_a_replacement() -> None:
+    """`rm -r src; git checkout src`: one file less is one file deleted."""
+    fresh, roots = manifest.suppress_root_loss(
+        BEFORE, {ROOT: state(FileKind.DIR, 8), FILES[0]: None}, [ROOT], frozenset()
+    )
+    assert (set(fresh), roots) == ({ROOT, FILES[0]}, frozenset())
+
+
+def test_late_word_of_single_files_is_held_too_and_new_ones_pass() -> None:
+    """While the root is held, files that went stay; what is written into the other folder arrives."""
+    late: manifest.Fresh = {FILES[1]: None, f"{ROOT}/new": state()}
+    fresh, roots = manifest.suppress_root_loss(BEFORE, late, [ROOT], frozenset({ROOT}))
+    assert (set(fresh), set(roots)) == ({f"{ROOT}/new"}, {ROOT})
+
+
+def test_the_folder_itself_back_ends_it() -> None:
+    """What is gone by then is gone."""
+    fresh, roots = manifest.suppress_root_loss(
+        BEFORE, {ROOT: state(FileKind.DIR, 7), FILES[0]: None}, [ROOT], frozenset({ROOT})
+    )
+    assert (set(fresh), roots) == ({ROOT, FILES[0]}, frozenset())
+
+
+def test_a_file_as_root_is_held_until_it_is_there() -> None:
+    """Editors move a file away before they write it anew."""
+    before = {"/p/f": state()}
+    assert manifest.suppress_root_loss(before, {"/p/f": None}, ["/p/f"], frozenset()) == ({}, frozenset({"/p/f"}))
+    back: manifest.Fresh = {"/p/f": state(inode=9)}
+    assert manifest.suppress_root_loss(before, back, ["/p/f"], frozenset({"/p/f"})) == (back, frozenset())
+
+
+def test_unknown_and_untouched_roots_are_nobodys_business() -> None:
+    """A root that never was there, or that this look is not about, holds nothing."""
+    fresh: manifest.Fresh = {FILES[0]: None}
+    assert manifest.suppress_root_loss(BEFORE, fresh, [ROOT, "/p/never"], frozenset()) == (fresh, frozenset())

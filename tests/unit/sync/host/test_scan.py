@@ -10,7 +10,7 @@ import pytest
 from devenv.errors import ConfigError
 from devenv.model.project import Build, Project, Service
 from devenv.sync.host import manifest, scan
-from devenv.sync.host.manifest import Kind
+from devenv.sync.host.manifest import FileKind
 
 
 def never(_folder: str) -> bool:
@@ -46,7 +46,7 @@ def test_scan(tree: Path) -> None:
     """Everything is there once, links not followed, ignored folders shown but not entered."""
     found = scan.scan([str(tree)], modules)
     assert names(dict(found), tree) == ". a a/b a/b/f a/g h link node_modules pipe"
-    assert (found[f"{tree}/pipe"].kind, found[f"{tree}/link"].kind) == (Kind.OTHER, Kind.LINK)
+    assert (found[f"{tree}/pipe"].kind, found[f"{tree}/link"].kind) == (FileKind.OTHER, FileKind.LINK)
     assert found[f"{tree}/link"].link == str(tree.parent / "outside")
 
 
@@ -160,7 +160,7 @@ def test_a_folder_that_became_a_link(tree: Path) -> None:
         assert fresh[f"{tree}/a/b/f"] is None
         link = fresh[f"{tree}/a/b"]
         assert link is not None
-        assert link.kind is Kind.LINK
+        assert link.kind is FileKind.LINK
 
 
 def test_a_folder_is_entered_before_it_is_listed(tree: Path) -> None:

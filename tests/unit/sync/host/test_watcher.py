@@ -21,7 +21,7 @@ import pytest
 
 from devenv.errors import UsageError
 from devenv.sync.host import watcher
-from devenv.sync.host.watcher import Source
+from devenv.sync.host.watcher import TreeWatcher
 from support import watched
 from support.watched import Watched
 
@@ -287,4 +287,4 @@ def test_inotify_is_linux_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for it elsewhere is told what to ask for."""
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(UsageError, match="no inotify"):
-        Source([], watched.everything, print, {}, "inotify")
+        TreeWatcher([], watched.everything, print, {}, "inotify")
