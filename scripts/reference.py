@@ -16,7 +16,7 @@ from devenv.cli.parser import HELP
 from devenv.compose.schema import X_DEVENV
 from devenv.compose.user_config import UserSettings
 from devenv.explain import table
-from devenv.images import build_errors, pull_errors
+from devenv.images import failures
 from devenv.run.active import causes
 
 MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
@@ -175,19 +175,19 @@ def _causes() -> Iterator[str]:
     yield "What `devenv doctor` finds by itself: [troubleshooting.md](../troubleshooting.md)."
     for title, name in {
         "A service does not start, or ends": causes.TABLE,
-        "An image cannot be pulled": pull_errors.TABLE,
-        "A step of a build does not reach the network": build_errors.TABLE,
+        "An image cannot be pulled": failures.PULL_TABLE,
+        "A step of a build does not reach the network": failures.STEP_TABLE,
     }.items():
         yield from ("", f"## {title}", "", "| it says | it means | what helps |", "|---|---|---|")
         for entry in table.load(name):
             texts = dict.fromkeys(text for pattern in entry.patterns for text in readable(pattern))
             shown = "<br>".join(f"`` {text} ``" for text in texts)
-            hint = _given(entry.hint) if name == build_errors.TABLE else entry.hint
+            hint = _given(entry.hint) if name == failures.STEP_TABLE else entry.hint
             yield f"| {_cell(shown)} | {_cell(_named(entry.cause))} | {_cell(_named(hint))} |"
 
 
 def _given(hint: str) -> str:
-    return f"`{build_errors.GIVE}`. Where that is given: {hint}"
+    return f"`{failures.GIVE}`. Where that is given: {hint}"
 
 
 def _named(text: str) -> str:

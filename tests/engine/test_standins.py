@@ -23,7 +23,7 @@ from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.events import Emit, Event
 from devenv.images import acquire
-from devenv.images.pull_errors import read_failure
+from devenv.images.failures import read_failure
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import find
 from devenv.model.project import Build, Project, Service

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from devenv.doctor.catalog import ERROR, SEVERITIES, WARNING, finding
 from devenv.doctor.facts import Facts, Registry
-from devenv.images.pull_errors import Failure
+from devenv.images.failures import Failure
 from devenv.model.finding import Finding
 from devenv.model.image_ref import LOOPBACK
 from devenv.redact import masked

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from devenv.errors import DevenvError
 from devenv.host.ports import Taken
-from devenv.images.pull_errors import Failure
+from devenv.images.failures import Failure
 from devenv.model.finding import Disk
 
 VIRTUAL = ("desktop", "orbstack", "colima")  # engines in a virtual machine, which bring an emulator along

@@ -21,10 +21,10 @@ from devenv.errors import ConfigError, EngineError
 from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
 from devenv.images import acquire
+from devenv.images.failures import Failure, read_failure
 from devenv.images.local import LocalMatch, local_matches
 from devenv.images.mirrors import candidates, prefix, prefixes
 from devenv.images.needs import Need
-from devenv.images.pull_errors import Failure, read_failure
 from devenv.model.image_ref import HUB, registry
 from devenv.model.project import Project
 from devenv.redact import masked

@@ -14,11 +14,11 @@ from devenv.docker.client import Engine
 from devenv.errors import ConfigError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.proxies import child_environment
+from devenv.images.failures import Decision, Failure, decide, explain
 from devenv.images.local import local_images, local_matches
 from devenv.images.mirrors import prefixes
 from devenv.images.needs import DockerfileText, Need, needs
 from devenv.images.pull import pull_all
-from devenv.images.pull_errors import Decision, Failure, decide, explain
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import Recipe, find
 from devenv.model.image_ref import familiar

@@ -18,10 +18,10 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials
 from devenv.images.acquire import mirrors_of, recipes_for, to_pull, wanted_by
+from devenv.images.failures import SILENT, Failure, cause, read_failure
 from devenv.images.local import LocalMatch, local_images, local_matches
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.needs import Need
-from devenv.images.pull_errors import SILENT, Failure, cause, read_failure
 from devenv.images.standins.build import CONTENT_LABEL
 from devenv.images.standins.recipes import Recipe
 from devenv.model.image_ref import registry

@@ -1,26 +1,32 @@
-"""Image, build and environment overrides for the run model."""
+"""Prepare the images of services: overrides for the run model, the builder, and builds."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 
 from devenv.compose.run_model import BuildChange
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
-from devenv.events import Emit, Event, Notice
+from devenv.docker.compose import Compose
+from devenv.docker.compose_failures import BuildError
+from devenv.docker.context import config_folder
+from devenv.docker.endpoint import Endpoint
+from devenv.events import Emit, Event, Notice, Step
 from devenv.host.proxies import step_arguments
 from devenv.images import acquire
-from devenv.images.build import foreign_builder
-from devenv.images.build_errors import secret_arguments_notice
 from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
+from devenv.images.failures import explain_step, known_failure, named_host, secret_arguments_notice
 from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases
 from devenv.images.options import ImageOptions
@@ -77,7 +83,15 @@ async def prepare_images(
 
     Notices in `reported` are not emitted again.
     """
-    once = _Once(emit, reported)
+    notices = set(reported)
+
+    def once(event: Event) -> None:
+        if isinstance(event, Notice):
+            if event in notices:
+                return
+            notices.add(event)
+        emit(event)
+
     settings = user_settings()
     built = {service.name: service.build for service in project.services if service.build}
     _warn(engine, built, once)
@@ -101,22 +115,7 @@ async def prepare_images(
         why = "the image of `# syntax=` cannot be pulled: the engine's own builder reads the Dockerfile of"
         once(Notice(f"{why} {', '.join(without)}"))
     environment = await _environments(engine, project, acquired.texts, host)
-    return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(once.notices))
-
-
-class _Once:
-    """Passes events on, each notice only the first time."""
-
-    def __init__(self, emit: Emit, known: Iterable[Notice]) -> None:
-        self.notices = set(known)
-        self._emit = emit
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Notice):
-            if event in self.notices:
-                return
-            self.notices.add(event)
-        self._emit(event)
+    return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(notices))
 
 
 def _warn(engine: Engine, built: Mapping[str, Build], emit: Emit) -> None:
@@ -213,3 +212,64 @@ async def _change(
         return replace(change, arguments={**change.arguments, "BUILDKIT_SYNTAX": image})
     path = await anyio.to_thread.run_sync(_written, without_syntax(text.text), build)
     return replace(change, dockerfile=path)
+
+
+# --- builds -----------------------------------------------------------------------------------------------------
+
+
+async def build(compose: Compose, services: Sequence[str], emit: Emit, *, host_settings: bool) -> None:
+    """Build the images of these services. `host_settings`: the builds get this host's settings.
+
+    Raises as `Compose.build`; if a registry or a package could not be reached, the error has its cause and a hint.
+    """
+    try:
+        await compose.build(services, lambda line: emit(Step("build", "detail", line)))
+    except BuildError as error:
+        raise _explained(error, host_settings=host_settings) from error
+
+
+def _explained(error: BuildError, *, host_settings: bool) -> BuildError:
+    if error.in_step:  # curl names no host, but its command does, which is the reason
+        fault = explain_step((error.reason, *error.lines), host_settings=host_settings)
+        reason = f"{error.reason}: {fault.what}" if fault else error.reason
+        return BuildError(error.subject, reason, error.lines, in_step=True, hint=fault.hint if fault else None)
+    failure = known_failure(error.reason)
+    if failure is None:
+        return error
+    silent = f"{named_host(error.reason) or 'a server'} does not answer: " if failure.impossible else ""
+    return BuildError(error.subject, f"{silent}{failure.cause}", hint=failure.hint)
+
+
+def foreign_builder(endpoint: Endpoint) -> Notice | None:
+    """A notice if the selected builder does not see the engine's images; None if the engine itself builds."""
+    name, instance = selected(endpoint)
+    driver = instance.get("Driver")
+    if driver in (None, "docker"):
+        return None
+    message = f"the builder {name} ({driver}) does not see the engine's images: it asks registries by itself"
+    return Notice(message, "BUILDX_BUILDER=default devenv up")
+
+
+def selected(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
+    """The selected builder's name, empty if there is none, and its stored description.
+
+    Source of the files: buildx, store/store.go.
+    """
+    current = _read(selection_file())
+    counts = current.get("Global") or current.get("Key") in (endpoint.context, endpoint.host)
+    name = os.environ.get("BUILDX_BUILDER") or (str(current.get("Name") or "") if counts else "")
+    instance = os.path.join(os.path.dirname(selection_file()), "instances", os.path.basename(name))
+    return name, _read(instance) if name else {}
+
+
+def selection_file() -> str:
+    """The path of the file that names the selected builder."""
+    folder = os.environ.get("BUILDX_CONFIG") or os.path.join(config_folder(), "buildx")
+    return os.path.join(folder, "current")
+
+
+def _read(path: str) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+        content = json.load(file)
+        return content if isinstance(content, dict) else {}
+    return {}

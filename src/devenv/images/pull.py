@@ -14,9 +14,9 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
+from devenv.images.failures import SILENT, Failure, read_failure
 from devenv.images.mirrors import candidates
 from devenv.images.needs import Need
-from devenv.images.pull_errors import SILENT, Failure, read_failure
 from devenv.model.image_ref import registry
 from devenv.tasks import each
 

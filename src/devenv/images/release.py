@@ -24,11 +24,10 @@ from devenv.docker.transport import CallError
 from devenv.errors import EngineError, RefusedError, UsageError, unknown
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
-from devenv.images.build import build
+from devenv.images.failures import read_failure
 from devenv.images.needs import bases
 from devenv.images.options import ImageOptions
-from devenv.images.prepare import MARKS, PreparedImages, prepare_images
-from devenv.images.pull_errors import read_failure
+from devenv.images.prepare import MARKS, PreparedImages, build, prepare_images
 from devenv.model.image_ref import canonical, split
 from devenv.model.image_ref import registry as registry_of
 from devenv.model.project import Project, Service

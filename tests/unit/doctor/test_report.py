@@ -17,7 +17,7 @@ from devenv.doctor.facts import (
     Tools,
 )
 from devenv.doctor.report import report
-from devenv.images.pull_errors import Failure
+from devenv.images.failures import Failure
 from devenv.model.finding import Disk
 
 FACTS = Facts(

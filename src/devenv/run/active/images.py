@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from devenv.docker.client import Engine
 from devenv.events import Emit
-from devenv.images import build as builds
-from devenv.images.prepare import prepare_images
+from devenv.images import prepare
 from devenv.run.desired import DesiredState
 from devenv.run.options import Options
 
@@ -18,11 +17,11 @@ async def supplied(
 ) -> DesiredState:
     """The desired state with every image that these services and their Dockerfiles need: present, pulled or made."""
     project, reported = desired.only(names), desired.supply.reported
-    prepared = await prepare_images(engine, project, options.images, emit, reported=reported)
+    prepared = await prepare.prepare_images(engine, project, options.images, emit, reported=reported)
     return replace(desired, supply=prepared.merged_over(desired.supply))
 
 
 async def build(desired: DesiredState, names: Sequence[str], emit: Emit) -> None:
     """Build the images of these services."""
     if names:
-        await builds.build(desired.making, names, emit, host_settings=desired.supply.host_settings)
+        await prepare.build(desired.making, names, emit, host_settings=desired.supply.host_settings)

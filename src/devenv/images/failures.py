@@ -1,20 +1,35 @@
-"""Why images could not be pulled, by the table of causes `pull`, and what to do about all of them."""
+"""Why an image could not be pulled, or a step of its build did not reach the network: by two tables of causes.
+
+Decide what to do about failed pulls, and warn of secrets in build arguments.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devenv.errors import EngineError
+from devenv.events import Notice
 from devenv.explain import table
+from devenv.explain.table import TableEntry
 from devenv.images.needs import Need
 from devenv.model.image_ref import HUB, familiar, registry, split
 
-TABLE = "pull"
+PULL_TABLE, STEP_TABLE = "pull", "build_network"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds by the engine need no token, since their images were pulled before. Another builder pulls by itself.
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
+GIVE = "devenv up --host-settings"
+_TELLING = (
+    r"https?://(?:[^/@\s]*@)?|host='|resolv(?:e|ing)(?: host)?(?: address)?:? '?|(?:ENOTFOUND|EAI_AGAIN|lookup) "
+)
+_HOST = re.compile(rf"(?i)(?:{_TELLING})(?P<host>[\w-]+(?:\.[\w-]+)+)")
+_LOGIN = r"\bE401\b|\b401 (?:Unauthorized|Client Error)|HTTP (?:error )?401\b|\b407 Proxy Authentication"
+_SECRET_HINT = "Give it as a secret: `secrets:` of the build, and RUN --mount=type=secret,id={id} in the Dockerfile."  # noqa: S105
+_SECRET = re.compile(
+    r"(?i)(?:^|_)(?:pass|passwd|password|passphrase|token|secret|(?:api|access|private)?_?key|credentials?|auth)(?:_|$)"
+)
 _URL = re.compile(r"(https?://([^/\s\"]+))[^\s\"]*")
 
 
@@ -58,7 +73,7 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
     host = registry(reference) if reference else named_host(text) or HUB
     name = re.escape(split(reference)[0])  # it may contain words of the patterns
     message = re.sub(rf"(?<![\w-]){name}(?=[:@,]| not found)", "", _URL.sub(r"\1", text))
-    explanation = table.explain(table.load(TABLE), message, lambda *_: {"host": host})
+    explanation = table.explain(table.load(PULL_TABLE), message, lambda *_: {"host": host})
     if explanation is None:
         return None
     options = explanation.entry.options
@@ -130,3 +145,50 @@ def _hint(failed: Mapping[str, Failure], *, recipes: Collection[str], consent: b
         return known or f"there is no stand-in for {', '.join(without)}: {hint}"
     offered = None if consent else "devenv up --stand-ins"
     return "; or ".join(filter(None, (known, offered))) or None
+
+
+# --- builds -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailure:
+    """Why a step did not reach the network, and what to do about it."""
+
+    what: str
+    hint: str
+
+
+def explain_step(lines: Sequence[str], *, host_settings: bool) -> StepFailure | None:
+    """The failure that the last lines of a failed step show; None if it was not the network.
+
+    The command of the step may be the first of `lines`: some tools name no host. `host_settings`: the builds have
+    this host's settings already. A name without a dot that is not reached is another service or the step itself, no
+    fault of the network.
+    """
+    text = "\n".join(lines)
+    hosts = [host for line in text.split("\n") if (host := _host(line))]
+    if hosts and re.search(_LOGIN, text):
+        return StepFailure(
+            f"{hosts[0]} requires a login, which the build does not have", _SECRET_HINT.format(id="login")
+        )
+
+    def words(_: TableEntry, groups: Mapping[str, str], line: int) -> dict[str, str]:
+        host = _host(text.split("\n")[line]) or next(iter(hosts), "a server")
+        return {"host": host, "proxy": groups.get("proxy") or "on 127.0.0.1", "named": "".join(hosts)}
+
+    explanation = table.explain(table.load(STEP_TABLE), text, words)
+    return StepFailure(explanation.cause, explanation.hint if host_settings else GIVE) if explanation else None
+
+
+def _host(line: str) -> str | None:
+    match = _HOST.search(line)
+    return match["host"] if match and not re.fullmatch(r"127\.[\d.]+", match["host"]) else None
+
+
+def secret_arguments_notice(service: str, arguments: Iterable[tuple[str, str]]) -> Notice | None:
+    """A notice about build arguments that look like secrets, since the history of the image keeps them."""
+    names = [name for name, value in arguments if value and _SECRET.search(name) and "public" not in name.lower()]
+    if not names:
+        return None
+    what = f"the image of `{service}` keeps its build {'argument' if len(names) == 1 else 'arguments'}"
+    return Notice(f"{what} {', '.join(names)} in its history", _SECRET_HINT.format(id=names[0].lower()))
