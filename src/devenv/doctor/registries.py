@@ -21,8 +21,8 @@ from devenv.errors import ConfigError, EngineError
 from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
 from devenv.images import acquire
+from devenv.images.acquire import LocalMatch, local_matches
 from devenv.images.failures import Failure, read_failure
-from devenv.images.local import LocalMatch, local_matches
 from devenv.images.mirrors import candidates, prefix, prefixes
 from devenv.images.needs import Need
 from devenv.model.image_ref import HUB, registry

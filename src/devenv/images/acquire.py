@@ -11,17 +11,17 @@ import anyio
 
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.errors import ConfigError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.proxies import child_environment
 from devenv.images.failures import Decision, Failure, decide, explain
-from devenv.images.local import local_images, local_matches
-from devenv.images.mirrors import prefixes
+from devenv.images.mirrors import candidates, exact, loaded, prefixes
 from devenv.images.needs import DockerfileText, Need, needs
 from devenv.images.pull import pull_all
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import Recipe, find
-from devenv.model.image_ref import familiar
+from devenv.model.image_ref import canonical, familiar
 from devenv.model.project import Build, Project
 
 
@@ -167,3 +167,56 @@ def _forbidden(wanted: Iterable[Need], here: Collection[str]) -> dict[str, Failu
 
 def _list(references: Sequence[str]) -> str:
     return ", ".join(familiar(reference) for reference in references)
+
+
+# --- what the engine has ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMatch:
+    """An image of the engine, and the name under which it serves a reference."""
+
+    name: str
+    image: LocalImage
+
+
+async def local_images(engine: Engine, references: Collection[str]) -> dict[str, LocalImage]:
+    """Map each reference (a name or an id) to the engine's image of that name; what is missing is left out."""
+    matches: dict[str, LocalImage] = {}
+    for image in await engine.images.local_images(references) if references else ():
+        names = {canonical(name) for name in image.names}
+        matches |= {
+            reference: image for reference in references if exact(reference) in names or _is_id(reference, image.id)
+        }
+    return matches
+
+
+async def local_matches(engine: Engine, needs: Sequence[Need], mirrors: Sequence[str]) -> dict[str, LocalMatch]:
+    """Map each reference as written to what the engine has for it: its own image, a loaded one, or a mirror's.
+
+    An image for another platform than the needed one does not count.
+    """
+    known = await local_images(engine, [need.reference for need in needs])
+    names: dict[str, tuple[str, ...]] = {need.reference: (need.reference,) for need in needs}
+    for need in needs:
+        if not _fits(need, known.get(need.reference)):
+            at_mirrors = (name for mirror in mirrors for name in candidates(need.reference, mirror))
+            names[need.reference] += (loaded(need.reference), *at_mirrors)
+    known = await local_images(engine, {name for others in names.values() for name in others[1:]}) | known
+    matches = {}
+    for need in needs:
+        fitting = (LocalMatch(name, known[name]) for name in names[need.reference] if _fits(need, known.get(name)))
+        if match := next(fitting, None):
+            matches[need.reference] = match
+    return matches
+
+
+def _fits(need: Need, image: LocalImage | None) -> bool:
+    wanted = "/".join((need.platform or "").split("/")[:2])  # the variant differs between a reference and its image
+    return image is not None and (not wanted or not image.platform or image.platform == wanted)
+
+
+def _is_id(reference: str, image_id: str) -> bool:
+    """Return whether the reference is the image's id as an engine shows it: whole, or its first twelve digits."""
+    digits = image_id.removeprefix("sha256:")
+    return reference in (image_id, digits, digits[:12])

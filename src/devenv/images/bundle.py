@@ -18,8 +18,8 @@ from devenv.docker.images import LocalImage
 from devenv.errors import EngineError, UsageError
 from devenv.events import Emit, Notice, Step
 from devenv.images import acquire, bundle_file
+from devenv.images.acquire import local_images
 from devenv.images.bundle_file import Bundle, BundledImage
-from devenv.images.local import local_images
 from devenv.images.mirrors import LOADED_REGISTRY, exact, loaded
 from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.image_ref import familiar

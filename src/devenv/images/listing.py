@@ -17,9 +17,8 @@ from devenv.docker.images import LocalImage
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials
-from devenv.images.acquire import mirrors_of, recipes_for, to_pull, wanted_by
+from devenv.images.acquire import LocalMatch, local_images, local_matches, mirrors_of, recipes_for, to_pull, wanted_by
 from devenv.images.failures import SILENT, Failure, cause, read_failure
-from devenv.images.local import LocalMatch, local_images, local_matches
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.needs import Need
 from devenv.images.standins.build import CONTENT_LABEL

@@ -14,8 +14,8 @@ from devenv.errors import ConfigError, UsageError
 from devenv.events import Emit, Step
 from devenv.images import acquire
 from devenv.images import layer_contents as anatomy
+from devenv.images.acquire import local_matches
 from devenv.images.layers import advice, common, with_build_times
-from devenv.images.local import local_matches
 from devenv.images.standins.recipes import find
 from devenv.model.layers import Anatomy, Report
 from devenv.model.project import Service

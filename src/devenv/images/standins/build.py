@@ -19,7 +19,6 @@ from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
 from devenv.errors import EngineError
 from devenv.events import Emit, ImageState, Notice
-from devenv.images.local import local_images
 from devenv.images.standins import debian
 from devenv.images.standins.recipes import STAND_IN_REGISTRY, NpmPackage, Recipe, Root, common_folder, find
 from devenv.tasks import each
@@ -96,7 +95,8 @@ class _Builds:
     async def find_existing(self, engine: Engine, recipes: list[Recipe]) -> None:
         """Find the stand-ins that the engine has; raise EngineError if a tool for the missing ones is missing."""
         based = [*recipes, *(_recipe(recipe.base) for recipe in recipes if recipe.base)]
-        self._known = await local_images(engine, {recipe.image for recipe in based})
+        images = await engine.images.local_images({recipe.image for recipe in based})
+        self._known = {name: image for image in images for name in image.names}
         absent = [recipe for recipe in based if recipe.image not in self._known]
         if absent:
             bare, npm = any(not recipe.base for recipe in absent), any(recipe.npm for recipe in absent)

@@ -14,7 +14,9 @@ import pytest
 
 from devenv.docker import cli, process
 from devenv.docker.client import Engine
-from devenv.docker.images import LocalImage
+from devenv.docker.endpoint import Endpoint
+from devenv.docker.http import Client
+from devenv.docker.images import Images, LocalImage
 from devenv.docker.process import Completed
 from devenv.errors import EngineError
 from devenv.events import Event, ImageState, Notice
@@ -22,7 +24,7 @@ from devenv.images.standins import build as standins
 from devenv.images.standins import debian
 from devenv.images.standins.recipes import Root, find
 
-NO_ENGINE = cast("Engine", None)
+NO_ENGINE = Engine(cast("Client", None), Endpoint("unix:///x"))
 NODE = "stand-in.devenv/node:22"
 BASE = "stand-in.devenv/debian:trixie-slim"
 
@@ -43,9 +45,9 @@ class Workbench:
     dropped: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
-    async def local_images(self, _: Engine, references: Iterable[str]) -> dict[str, LocalImage]:
+    async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
         """Those of the images that are here."""
-        return {reference: self.here[reference] for reference in references if reference in self.here}
+        return tuple(self.here[reference] for reference in references if reference in self.here)
 
     async def root(self, root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
         """A root whose packages all have version 1."""
@@ -129,7 +131,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(debian, "fetch", made.fetch)
     monkeypatch.setattr(debian, "keyring", lambda: "/keys")
     monkeypatch.setattr(process, "run", made.npm)
-    monkeypatch.setattr(standins, "local_images", made.local_images)
+    monkeypatch.setattr(Images, "local_images", made.local_images)
     for name in ("build", "remove", "read"):
         monkeypatch.setattr(cli, name, getattr(made, name))
     return made
