@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.errors import ConfigError
 
 DEPENDS = [
@@ -96,7 +96,7 @@ def files(draw: Any) -> tuple[str, bool]:
 def readable(text: str) -> bool:
     """Whether the generator made YAML, and nothing that only the missing end of its last line makes what it is."""
     try:
-        yaml.check(text.encode(), file="c")
-        return bool(yaml.construct(text, file="c") == yaml.construct(text + "\n", file="c"))
+        yaml12.check(text.encode(), file="c")
+        return bool(yaml12.construct(text, file="c") == yaml12.construct(text + "\n", file="c"))
     except ConfigError:
         return False

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.outline import Selection
 from devenv.scaffold.add import remove as removal
 from devenv.scaffold.add import services
@@ -51,4 +51,4 @@ def edited(proposal: Proposal, name: str = "compose.yml") -> str:
 
 def model(text: str) -> Any:
     """What a Compose file says."""
-    return yaml.construct(text, file="c")
+    return yaml12.construct(text, file="c")

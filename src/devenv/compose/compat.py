@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
@@ -42,7 +42,7 @@ def newer_keys(source: ComposeFile) -> list[tuple[str, int]]:
     return [
         (key.value, key.start_mark.line + 1)
         for rule in _rules(source.node)
-        for key, _ in yamlcore.items(rule)
+        for key, _ in yaml12.items(rule)
         if key.value in NEWER_KEYS
     ]
 
@@ -67,15 +67,15 @@ def _typed(key: str, value: object) -> object:
 
 
 def _rules(node: yaml.Node) -> Iterator[yaml.Node]:
-    for _, service in yamlcore.items(yamlcore.at(node, ["services"])):
-        rules = yamlcore.at(service, ["develop", "watch"])
+    for _, service in yaml12.items(yaml12.at(node, ["services"])):
+        rules = yaml12.at(service, ["develop", "watch"])
         if isinstance(rules, yaml.SequenceNode):
             yield from rules.value
 
 
 def _watch_splices(source: ComposeFile) -> Iterator[Splice]:
     for rule in _rules(source.node):
-        for key, value in yamlcore.items(rule):
+        for key, value in yaml12.items(rule):
             if key.value in NEWER_KEYS:
                 yield Splice(key.start_mark.index, key.end_mark.index, json.dumps(f"x-{key.value}"))
             elif key.value == "ignore" and isinstance(value, yaml.ScalarNode) and value.value:
@@ -106,7 +106,7 @@ def _include_splices(source: ComposeFile, copies: Mapping[str, str]) -> Iterator
             yield Splice(begin, end, f'{{"path": {copy}, {folder}}}')
             continue
         yield Splice(begin, end, copy)
-        if isinstance(entry, yaml.MappingNode) and yamlcore.at(entry, ["project_directory"]) is None:
+        if isinstance(entry, yaml.MappingNode) and yaml12.at(entry, ["project_directory"]) is None:
             first = entry.value[0][0].start_mark
             yield Splice(first.index, first.index, folder + (", " if entry.flow_style else "\n" + " " * first.column))
 

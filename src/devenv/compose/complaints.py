@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, Place, everything
 from devenv.compose.positions import Model, place
 from devenv.compose.schema import RULE, dotted
@@ -185,7 +185,7 @@ def _healthcheck_place(model: Model, _: Words) -> Place:
         _line(source, test)
         for source, _, test in model.services("healthcheck", "test")
         if isinstance(test, yaml.SequenceNode)
-        and [word.value for word in yamlcore.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
+        and [word.value for word in yaml12.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
     )
     return next(wrong, None) or place(model.sources, ("services",))
 
@@ -220,7 +220,7 @@ def _only_env_file(model: Model, named: str) -> str | None:
 
 def _port_entry(model: Model, text: str) -> tuple[str, Place]:
     """The entry of `ports` that has the text, and its place."""
-    lists = ((source, yamlcore.strings(ports)) for source, _, ports in model.services("ports"))
+    lists = ((source, yaml12.strings(ports)) for source, _, ports in model.services("ports"))
     written = ((entry.value, _line(source, entry)) for source, entries in lists for entry in entries)
     fallback = (text, place(model.sources, ("services",)))
     return next((entry for entry in written if text in entry[0]), fallback)
@@ -263,7 +263,7 @@ def _guess(word: str, known: Sequence[str]) -> str:
 
 
 def _lacks(rule: yaml.Node, key: str) -> bool:
-    action, value = yamlcore.at(rule, ["action"]), yamlcore.at(rule, [key])
+    action, value = yaml12.at(rule, ["action"]), yaml12.at(rule, [key])
     return not (value and value.value) and (key == "path" or bool(action and "sync" in action.value))
 
 

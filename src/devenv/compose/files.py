@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.errors import ConfigError, DevenvError, UsageError
 from devenv.paths import is_below
 
@@ -136,8 +136,8 @@ def service_profiles(sources: Sequence[ComposeFile]) -> dict[str, list[str]]:
     """Each service in the files, with its profiles."""
     profiles: dict[str, list[str]] = {}
     for source in everything(sources):
-        for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
-            written = yamlcore.strings(yamlcore.at(service, ["profiles"]))
+        for name, service in yaml12.items(yaml12.at(source.node, ["services"])):
+            written = yaml12.strings(yaml12.at(service, ["profiles"]))
             profiles.setdefault(str(name.value), []).extend(str(profile.value) for profile in written)
     return profiles
 
@@ -206,7 +206,7 @@ def _dotenv(path: str, key: str) -> str | None:
     """One plain value of an env file; Compose reads all other values."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(yamlcore.SIZE_LIMIT)
+            text = file.read(yaml12.SIZE_LIMIT)
     except OSError:
         return None
     line = rf"^[ \t]*(?:export[ \t]+)?{key}[ \t]*=[ \t]*(?:\"(.*?)\"|'(.*?)'|([^#\r\n]*))"
@@ -229,12 +229,12 @@ def _nothing_found(here: str) -> ConfigError:
 def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> ComposeFile:
     shown = os.path.relpath(path, base) if is_below(path, base) else path
     data = _bytes(path, shown)
-    node = yamlcore.check(data, file=shown)
+    node = yaml12.check(data, file=shown)
     if not isinstance(node, yaml.MappingNode):
         what = "the file is empty" if node.value == "" else "the file must be a mapping with the key `services`"
         raise ConfigError(what, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1)
     includes = () if above is None else tuple(_includes(node, folder, base, (*above, path)))
-    return ComposeFile(path, shown, folder, yamlcore.decode(data, file=shown), node, includes)
+    return ComposeFile(path, shown, folder, yaml12.decode(data, file=shown), node, includes)
 
 
 def _bytes(path: str, shown: str) -> bytes:
@@ -243,7 +243,7 @@ def _bytes(path: str, shown: str) -> bytes:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):
             with open(path, "rb") as file:
-                return file.read(yamlcore.SIZE_LIMIT + 1)
+                return file.read(yaml12.SIZE_LIMIT + 1)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=shown) from None
     raise ConfigError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file", file=shown)
@@ -252,7 +252,7 @@ def _bytes(path: str, shown: str) -> bytes:
 def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:
     for entry, names in _included(node):
         files = [os.path.normpath(os.path.join(folder, name.value)) for name in names]
-        written = yamlcore.at(entry, ["project_directory"])
+        written = yaml12.at(entry, ["project_directory"])
         own = os.path.join(folder, str(written.value)) if written else os.path.dirname(files[0]) if files else folder
         for name, file in zip(names, files, strict=True):
             # Compose fetches remote and interpolated files, and reports missing files and cycles
@@ -262,9 +262,9 @@ def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -
 
 def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]]]:
     """Each entry under `include`, with the files that it names."""
-    entries = yamlcore.at(node, ["include"])
+    entries = yaml12.at(node, ["include"])
     for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-        yield entry, yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
+        yield entry, yaml12.strings(entry) or yaml12.strings(yaml12.at(entry, ["path"]))
 
 
 def _collect(path: str, folder: str, known: set[str]) -> None:
@@ -275,25 +275,25 @@ def _collect(path: str, folder: str, known: set[str]) -> None:
         node = load_source(path, base=folder).node
     except DevenvError:
         return
-    for entry in _entries(yamlcore.at(node, ["include"])):
-        own = entry if isinstance(entry, yaml.ScalarNode) else yamlcore.at(entry, ["path"])
-        written = yamlcore.at(entry, ["project_directory"])
+    for entry in _entries(yaml12.at(node, ["include"])):
+        own = entry if isinstance(entry, yaml.ScalarNode) else yaml12.at(entry, ["path"])
+        written = yaml12.at(entry, ["project_directory"])
         included = list(_paths(own, folder))
         below = os.path.join(folder, str(written.value)) if written else os.path.dirname((included or [path])[0])
-        known.update(_paths(yamlcore.at(entry, ["env_file"]), folder))
+        known.update(_paths(yaml12.at(entry, ["env_file"]), folder))
         for file in included:
             _collect(file, os.path.normpath(below), known)
-    for _, service in yamlcore.items(yamlcore.at(node, ["services"])):
-        for file in _paths(yamlcore.at(service, ["extends", "file"]), folder):
+    for _, service in yaml12.items(yaml12.at(node, ["services"])):
+        for file in _paths(yaml12.at(service, ["extends", "file"]), folder):
             _collect(file, os.path.dirname(file), known)
         for key in ("env_file", "label_file"):
-            known.update(_paths(yamlcore.at(service, [key]), folder))
+            known.update(_paths(yaml12.at(service, [key]), folder))
 
 
 def _paths(node: yaml.Node | None, folder: str) -> Iterator[str]:
     """The files that a scalar or a list names; if a name has a variable in it, all files that it can mean."""
     for entry in _entries(node):
-        name = entry if isinstance(entry, yaml.ScalarNode) else yamlcore.at(entry, ["path"])
+        name = entry if isinstance(entry, yaml.ScalarNode) else yaml12.at(entry, ["path"])
         text = os.path.normpath(os.path.join(folder, str(name.value))) if name else ""
         if _PARAMETER.search(text):
             yield from glob.glob(_PARAMETER.sub("*", glob.escape(text)), include_hidden=True)

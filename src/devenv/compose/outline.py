@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, find, read, service_profiles, setting, upward
 from devenv.errors import ConfigError, unknown
 from devenv.model.project import folder_project
@@ -107,14 +107,14 @@ def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: S
 
 def _extends(source: ComposeFile) -> bool:
     """Whether a service of the file may have profiles from another file."""
-    services = yaml.items(yaml.at(source.node, ["services"]))
-    return any(yaml.at(service, ["extends"]) is not None for _, service in services)
+    services = yaml12.items(yaml12.at(source.node, ["services"]))
+    return any(yaml12.at(service, ["extends"]) is not None for _, service in services)
 
 
 def written_name(sources: Sequence[ComposeFile]) -> str:
     """The project's name in its files, which may contain variables; else by its worktree or its folder."""
     folder = sources[0].folder
-    nodes = [node for source in sources if (node := yaml.at(source.node, ["name"]))]
+    nodes = [node for source in sources if (node := yaml12.at(source.node, ["name"]))]
     written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")
     return written or project_name(sources) or folder_project(os.path.abspath(folder))
 
@@ -128,7 +128,7 @@ def project_name(sources: Sequence[ComposeFile]) -> str | None:
     """The name for `-p`; None outside worktrees, or if a file or the environment names the project."""
     folder = sources[0].folder
     place = worktree(folder)
-    if place is None or setting(folder, _NAME) or any(yaml.at(source.node, ["name"]) for source in sources):
+    if place is None or setting(folder, _NAME) or any(yaml12.at(source.node, ["name"]) for source in sources):
         return None
     return worktree_project(*place)
 

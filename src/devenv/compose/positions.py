@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, Path, Place, everything
 from devenv.paths import is_below
 
@@ -19,7 +19,7 @@ def place(sources: Sequence[ComposeFile], path: Path) -> Place:
     candidates = everything(sources)[::-1]
     for length in range(len(path), 0, -1):
         for source in candidates:
-            if line := yamlcore.line_of(source.node, path[:length]):
+            if line := yaml12.line_of(source.node, path[:length]):
                 return source.shown, line
     return (sources[0].shown, None) if sources else (None, None)
 
@@ -38,7 +38,7 @@ def rule_place(sources: Sequence[ComposeFile], service: str, index: int, total: 
 
 def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
     """The places of all entries of the lists that the files have at `path`; another value is a single entry."""
-    nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
+    nodes = [(source.shown, node) for source in everything(sources) if (node := yaml12.at(source.node, path))]
     return [
         (file, entry.start_mark.line + 1)
         for file, node in nodes
@@ -49,9 +49,9 @@ def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
 def entry_place(sources: Sequence[ComposeFile], path: Path, text: str) -> Place:
     """The place of the entry of the list at `path` that is the text or has it between colons; else of the list."""
     for source in everything(sources)[::-1]:
-        entries = yamlcore.at(source.node, path)
+        entries = yaml12.at(source.node, path)
         for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-            values: list[yaml.Node] = [*yamlcore.strings(entry), *(value for _, value in yamlcore.items(entry))]
+            values: list[yaml.Node] = [*yaml12.strings(entry), *(value for _, value in yaml12.items(entry))]
             if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
                 return source.shown, entry.start_mark.line + 1
     return place(sources, path)
@@ -62,9 +62,9 @@ def port_place(sources: Sequence[ComposeFile], service: str, published: int, tar
     path: Path = ("services", service, "ports")
     most, best = 1, place(sources, path)
     for source in everything(sources):
-        entries = yamlcore.at(source.node, path)
+        entries = yaml12.at(source.node, path)
         for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-            values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yamlcore.items(entry)]
+            values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yaml12.items(entry)]
             text = " ".join(str(value.value) for value in values)
             count = sum(re.search(rf"\b{number}\b", text) is not None for number in (published, target))
             if count >= most:
@@ -112,10 +112,10 @@ class Model:
     def naming(self, path: Path, name: str) -> Path:
         """The path with the entry that names `name`: a key, a list item, or a text that begins with it."""
         for node in self.nodes(path):
-            if isinstance(node, yaml.MappingNode) and yamlcore.at(node, [name]):
+            if isinstance(node, yaml.MappingNode) and yaml12.at(node, [name]):
                 return (*path, name)
             for index, item in enumerate(node.value if isinstance(node, yaml.SequenceNode) else ()):
-                entry = yamlcore.at(item, ["source"]) or item
+                entry = yaml12.at(item, ["source"]) or item
                 if isinstance(entry, yaml.ScalarNode) and re.match(rf"{re.escape(name)}(?::|\Z)", entry.value):
                     return (*path, index)
             if isinstance(node, yaml.ScalarNode) and name in node.value.split(":"):
@@ -124,23 +124,23 @@ class Model:
 
     def nodes(self, path: Path) -> Iterator[yaml.Node]:
         """The nodes at the path, of the overriding files first."""
-        return filter(None, (yamlcore.at(source.node, path) for source in self.files))
+        return filter(None, (yaml12.at(source.node, path) for source in self.files))
 
     def texts(self, path: Path) -> list[str]:
         """The text at the path, or the texts of the list there, of all files."""
-        return [scalar.value for node in self.nodes(path) for scalar in yamlcore.strings(node)]
+        return [scalar.value for node in self.nodes(path) for scalar in yaml12.strings(node)]
 
     def services(self, *path: str) -> Iterator[tuple[ComposeFile, str, yaml.Node]]:
         """File, name and the node at `path` of every service that has one."""
         for source in self.files:
-            for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
-                if node := yamlcore.at(service, path):
+            for name, service in yaml12.items(yaml12.at(source.node, ["services"])):
+                if node := yaml12.at(service, path):
                     yield source, name.value, node
 
     def files_under(self, keys: Sequence[str]) -> Iterator[tuple[str, Place]]:
         """The paths of the files that are named anywhere under one of the keys, with the places of the names."""
         for source in self.files:
-            for scalar in yamlcore.scalars_under(source.node, keys):
+            for scalar in yaml12.scalars_under(source.node, keys):
                 at = (source.shown, scalar.start_mark.line + 1)
                 yield os.path.normpath(os.path.join(source.folder, scalar.value)), at
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from devenv.compose import compat, run_model, yaml
+from devenv.compose import compat, run_model, yaml12
 from devenv.compose.files import (
     ComposeFile,
     Place,
@@ -237,14 +237,14 @@ def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
 
 def extended(source: ComposeFile) -> list[str]:
     """The files that an `extends` of this one names."""
-    services = yaml.items(yaml.at(source.node, ["services"]))
-    files = (yaml.at(service, ["extends", "file"]) for _, service in services)
+    services = yaml12.items(yaml12.at(source.node, ["services"]))
+    files = (yaml12.at(service, ["extends", "file"]) for _, service in services)
     paths = (os.path.join(source.folder, str(file.value)) for file in files if file is not None)
     return [path for path in paths if os.path.isfile(path)]
 
 
 def _model(output: str) -> dict[str, Any]:
-    model = yaml.construct(output, file="docker compose config")
+    model = yaml12.construct(output, file="docker compose config")
     if not isinstance(model, dict):
         raise EngineError("`docker compose config` did not print a project")
     return model

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, find, load_source, readable, service_names, text_of
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
@@ -56,7 +56,7 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     for source in files:
         reported += page.block(source, ("x-devenv",), X_DEVENV, names)
     for source in page.sources:
-        for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
+        for key, _ in yaml12.items(yaml12.at(source.node, ["services"])):
             reported += page.block(source, ("services", str(key.value), "develop"), DEVELOP, names)
         project = _project(source, os.path.dirname(paths[0]), page.sources)
         reported += (page.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
@@ -85,14 +85,14 @@ class _Page:
     def block(
         self, source: ComposeFile, path: tuple[str, ...], shape: Shape, names: Mapping[str, Collection[str]]
     ) -> Iterator[Mistake]:
-        node = yamlcore.at(source.node, path)
+        node = yaml12.at(source.node, path)
         for error in mistakes(_plain(node), shape, path, names) if node else ():
             yield self.at(source, error)
 
     def at(self, source: ComposeFile, error: ShapeError, level: str = "error") -> Mistake:
         """The mistake at its path in the file, or at the part of the path that the file has."""
         length = len(error.path)
-        while not (found := yamlcore.pair(source.node, error.path[:length])):
+        while not (found := yaml12.pair(source.node, error.path[:length])):
             length -= 1
         node = found[0] if error.key or length < len(error.path) else found[1]
         begin, end = node.start_mark, node.end_mark
@@ -131,7 +131,7 @@ class _Page:
         if source is None:
             key, sign, value = re.fullmatch(r"([^:=]*)([:=]?)(.*)", line).groups()  # type: ignore[union-attr]
             return key + sign + _CHARACTER.sub("*", value)
-        for node in yamlcore.scalars_under(source.node, _HIDDEN):
+        for node in yaml12.scalars_under(source.node, _HIDDEN):
             begin, end = node.start_mark, node.end_mark
             if begin.line < number <= end.line + 1:
                 first = begin.column if begin.line == number - 1 else 0
@@ -147,29 +147,29 @@ def _plain(node: yaml.Node) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        return {str(key.value): _plain(value) for key, value in [*yamlcore.items(node)][::-1]}
+        return {str(key.value): _plain(value) for key, value in [*yaml12.items(node)][::-1]}
     if _VARIABLE.search(node.value):
         return LATER
     try:
-        return undoubled(yamlcore.value(node, file=""))
+        return undoubled(yaml12.value(node, file=""))
     except ConfigError:
         return LATER  # a tag that does not fit: Compose reports it
 
 
 def _names(files: Sequence[ComposeFile]) -> dict[str, Collection[str]]:
-    volumes = (key.value for source in files for key, _ in yamlcore.items(yamlcore.at(source.node, ["volumes"])))
+    volumes = (key.value for source in files for key, _ in yaml12.items(yaml12.at(source.node, ["volumes"])))
     return {"service": service_names(files), "volume": frozenset(map(str, volumes))}
 
 
 def _project(source: ComposeFile, directory: str, sources: Iterable[ComposeFile]) -> Project:
     """A project with the rules of one file, as far as they can be read without Compose."""
     services = []
-    for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
+    for key, _ in yaml12.items(yaml12.at(source.node, ["services"])):
         name = str(key.value)
         nodes = [
-            yamlcore.at(other.node, ["services", name, part]) for other in sources for part in ("build", "extends")
+            yaml12.at(other.node, ["services", name, part]) for other in sources for part in ("build", "extends")
         ]
-        listed = yamlcore.at(source.node, ["services", name, "develop", "watch"])
+        listed = yaml12.at(source.node, ["services", name, "develop", "watch"])
         entries = listed.value if isinstance(listed, yaml.SequenceNode) else []
         rules = tuple(_rule(_plain(entry), source.folder, directory) for entry in entries)
         services.append(Service(name=name, build=Build(source.folder) if any(nodes) else None, watch=rules))

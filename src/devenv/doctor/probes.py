@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import anyio
 
 from devenv.compose import compat
-from devenv.compose import files as sources
-from devenv.compose import resolve as load
+from devenv.compose import files as compose_files
+from devenv.compose import resolve as compose_resolve
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
@@ -43,7 +43,7 @@ from devenv.doctor.facts import (
 from devenv.doctor.quick_check import engine_info
 from devenv.doctor.registries import SITE, Sources, asked_mirrors
 from devenv.errors import ConfigError, DevenvError, EngineError
-from devenv.host import limits as host
+from devenv.host import limits as host_limits
 from devenv.host import listeners, ports, proxies
 from devenv.host.listeners import taken
 from devenv.host.registry_auth import cli_settings
@@ -85,7 +85,7 @@ async def gather(selection: Selection, say: Say) -> Facts:
 
 async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
     """Why the engine could not be reached, and which other engines answer on this machine."""
-    elsewhere = await routes.within(LOCAL, lambda: tuple(host.engines_elsewhere(endpoint.host)))
+    elsewhere = await routes.within(LOCAL, lambda: tuple(host_limits.engines_elsewhere(endpoint.host)))
     away = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
     start = start_command() if endpoint.local else away
     connection = Connection(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
@@ -179,16 +179,16 @@ class _Round:
         """What the project asks for; empty outside of a project, or if the docker command is missing."""
         chosen = self._selection
         try:
-            paths = sources.find(chosen.directory, chosen.files)
+            paths = compose_files.find(chosen.directory, chosen.files)
         except ConfigError:
             return {}
         if shutil.which("docker") is None:
             return {}
         try:
-            loaded = self._loaded = await load.load(chosen, faults=faults)
+            loaded = self._loaded = await compose_resolve.load(chosen, faults=faults)
         except DevenvError as error:
             return {} if isinstance(error, EngineError) else {"errors": (("project-wrong", error),)}
-        files = sources.everything(sources.read(paths, base=chosen.directory))
+        files = compose_files.everything(compose_files.read(paths, base=chosen.directory))
         keys = {key: compat.NEWER_KEYS[key] for file in files for key, _ in compat.newer_keys(file)}
         return {"demands": demands(loaded, keys)}
 
@@ -207,7 +207,7 @@ def demands(loaded: Loaded, keys: Mapping[str, str]) -> Demands:
 
 
 async def _tools() -> Seen:
-    other = host.other_devenv()
+    other = host_limits.other_devenv()
     if shutil.which("docker") is None:
         return {"tools": Tools(docker=False, other=other)}
     asked = (["docker", "compose", "version", "--short"], ["docker", "buildx", "version"])
@@ -225,7 +225,7 @@ async def _info(engine: Engine) -> Seen:
 
 
 async def _machine(engine_root: str) -> Seen | None:
-    limits = await routes.within(LOCAL, partial(host.machine, engine_root))
+    limits = await routes.within(LOCAL, partial(host_limits.machine, engine_root))
     return None if limits is None else {"machine": Machine(**limits)}
 
 

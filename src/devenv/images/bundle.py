@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import anyio
 
-from devenv.compose import resolve as loading
+from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
@@ -32,7 +32,7 @@ EVERY = 0.2  # seconds between two progress events
 
 async def pull(selection: Selection, emit: Emit, *, stand_ins: bool) -> None:
     """Bring every image that the project needs to the engine. Raises EngineError if an image cannot be had."""
-    project = (await loading.load(selection)).project
+    project = (await resolve.load(selection)).project
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
     here = ", ".join(dict.fromkeys(map(familiar, names))) or "no image"
@@ -47,7 +47,7 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
     """
     if os.path.lexists(path):
         raise UsageError(f"{path} is there already", hint="Name a file that is not.")
-    project = (await loading.load(selection)).project
+    project = (await resolve.load(selection)).project
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
         here = await local_images(engine, [*names.values()])

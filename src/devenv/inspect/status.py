@@ -7,7 +7,7 @@ import time
 
 import anyio
 
-from devenv.compose import files as sources
+from devenv.compose import files as compose_files
 from devenv.compose.outline import written_name
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError
@@ -26,15 +26,15 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
     others = tuple(sorted({ledger.project for _, ledger in run_dir.dead_runs(PHASES)}))
     guardians = tuple(line for _, line in guardian_note.at_work())
     try:
-        paths = sources.find(directory, files)
+        paths = compose_files.find(directory, files)
     except ConfigError as error:
         return Here("none", error.message, others=others, guardians=guardians)
     try:
-        read = sources.read(paths, base=directory)
+        read = compose_files.read(paths, base=directory)
     except ConfigError as error:
         return Here("broken", error.said, others=others, guardians=guardians)
     name = project_name or written_name(read)
-    services = tuple(sorted(sources.service_names(read)))
+    services = tuple(sorted(compose_files.service_names(read)))
     try:
         with anyio.fail_after(LIMIT):
             async with Engine.connect() as engine:

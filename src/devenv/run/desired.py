@@ -17,7 +17,7 @@ from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
 from devenv.errors import ConfigError, EngineError, unknown
 from devenv.host import listeners
-from devenv.host import ports as checks
+from devenv.host import ports as host_ports
 from devenv.host.listeners import automatic
 from devenv.host.ports import WantedPort
 from devenv.images.prepare import PreparedImages
@@ -88,7 +88,7 @@ class DesiredState:
 
     def wanted_ports(self, names: Collection[str]) -> tuple[WantedPort, ...]:
         """The host ports that these services publish."""
-        return checks.wanted_ports(self.project, names, self._changes, self.addresses)
+        return host_ports.wanted_ports(self.project, names, self._changes, self.addresses)
 
     @property
     def _changes(self) -> Mapping[tuple[str, int], str]:
@@ -146,7 +146,7 @@ class DesiredState:
         return Compose(self.project.name, self.project.directory, run_model.dump(self._model(names)), given)
 
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
-        variables = checks.variables(self._changes) if self.auto else {}
+        variables = host_ports.variables(self._changes) if self.auto else {}
         choices = Choices(
             addresses=self.addresses,
             environment={name: {**variables, **self.supply.environment.get(name, {})} for name in names},
@@ -176,10 +176,10 @@ async def with_ports(
         auto=auto,
     )
     wanted = after.wanted_ports(after.names)
-    if clash := checks.clash(wanted):
+    if clash := host_ports.clash(wanted):
         one, other = [(port, await _where(port, options)) for port in clash]
         ports = {port.port for port in wanted}
-        raise checks.clash_error(
+        raise host_ports.clash_error(
             one, other, lambda port: listeners.free_port(port.ips, port.port, ports), options.ports
         )
     for port in after.wanted_ports(after.own):
@@ -231,7 +231,7 @@ async def _automatic(
     project = desired.project
     known = {(c.service, target): host for c in project_state.containers for _, host, target in c.ports}
     known |= {(c.service, c.target): int(c.published) for c in desired.ports if desired.auto}
-    known = {place: host for place, host in known.items() if checks.is_chosen(host)}
+    known = {place: host for place, host in known.items() if host_ports.is_chosen(host)}
     fixed = {(c.service, c.target) for c in options.ports}
     services = [s for s in project.services if s.scale == 1 and s.name not in desired.found.foreign_services]
     places = [(s.name, port.target) for s in services for port in s.ports if (s.name, port.target) not in fixed]

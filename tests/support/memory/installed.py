@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 import pytest
 
-from devenv.compose import resolve as load
+from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
@@ -44,7 +44,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.setattr(Engine, "connect", ways.connect)
         patch.setattr(desired, "Compose", ways.compose)
         patch.setattr(steps, "Guardian", ways.guardian)
-        patch.setattr(load, "load", ways.load)
+        patch.setattr(resolve, "load", ways.load)
         patch.setattr(process, "record_children", lambda _: None)
         patch.setattr(process, "end_recorded", ways.end_recorded)
         patch.setattr(host_facts, "machine", lambda _: {})

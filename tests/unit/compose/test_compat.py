@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.compat import newer_keys, restore, sanitised
 from devenv.compose.files import ComposeFile, Include
 
@@ -12,7 +12,7 @@ from devenv.compose.files import ComposeFile, Include
 def source(text: str, path: str = "/p/compose.yml", includes: tuple[Include, ...] = ()) -> ComposeFile:
     """A source without a file on disk."""
     folder, _, name = path.rpartition("/")
-    return ComposeFile(path, name, folder, text, yaml.check(text.encode(), file=name), includes)
+    return ComposeFile(path, name, folder, text, yaml12.check(text.encode(), file=name), includes)
 
 
 def rules(text: str) -> str:
@@ -83,10 +83,10 @@ def test_windows_line_ends_stay() -> None:
 def test_an_entry_of_include_names_the_copy(entry: str, after: str) -> None:
     """The copy is in another folder, so the entry names the original folder for its paths."""
     text = f"include:\n{entry}services: {{}}\n"
-    node = yaml.check(text.encode(), file="f")
-    item = yaml.at(node, ["include", 0])
+    node = yaml12.check(text.encode(), file="f")
+    item = yaml12.at(node, ["include", 0])
     assert item is not None
-    (name,) = yaml.strings(item) or yaml.strings(yaml.at(item, ["path"]))
+    (name,) = yaml12.strings(item) or yaml12.strings(yaml12.at(item, ["path"]))
     included = source("services: {}\n", "/p/$sub/a.yml")
     top = ComposeFile("/p/compose.yml", "compose.yml", "/p", text, node, (Include(name, item, included),))
     assert sanitised(top, {"/p/$sub/a.yml": "/t/0.yml"}) == f"include:\n{after}services: {{}}\n"

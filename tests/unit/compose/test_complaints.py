@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.complaints import PLACES, TABLE, WORDS, explain, warnings
 from devenv.compose.files import ComposeFile
 from devenv.explain import table
@@ -47,7 +47,7 @@ include:
 
 def sources(text: str = FILE) -> list[ComposeFile]:
     """One source at /p without a file on disk."""
-    return [ComposeFile("/p/compose.yml", "compose.yml", "/p", text, yaml.check(text.encode(), file="compose.yml"))]
+    return [ComposeFile("/p/compose.yml", "compose.yml", "/p", text, yaml12.check(text.encode(), file="compose.yml"))]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.parse import is_image, parse
 from devenv.compose.schema import ShapeError, dotted
 from devenv.model.project import (
@@ -81,7 +81,7 @@ x-devenv: {ports: as-written, initial_sync: spec, deletes: recreate, images: {mi
 
 def read(text: str) -> Project:
     """The project of a model in YAML."""
-    return parse(yaml.construct(text, file="m"), directory="/p", files=("/p/compose.yml",))
+    return parse(yaml12.construct(text, file="m"), directory="/p", files=("/p/compose.yml",))
 
 
 def test_the_whole_project() -> None:
@@ -247,7 +247,7 @@ x-devenv:
       - echo $$HOME
       - [make, gen it]
 """
-    model = yaml.construct(hooks, file="m")
+    model = yaml12.construct(hooks, file="m")
     project = parse(model, directory="/p", files=(), others=["off"])
     assert project.hooks == (
         ProjectHook(

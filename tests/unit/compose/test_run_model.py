@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.compose.run_model import (
     BuildChange,
     Choices,
@@ -92,7 +92,7 @@ x-other:
 
 def shown(**changes: Any) -> str:
     """The run model of MODEL as YAML, with the arguments that a test changes."""
-    model = yamlcore.construct(changes.pop("model", MODEL), file="m")
+    model = yaml12.construct(changes.pop("model", MODEL), file="m")
     arguments: dict[str, Any] = {"found": Found(), "choices": Choices(), **changes}
     arguments["choices"] = replace(arguments["choices"], owner=OWNER)
     return yaml.safe_dump(run_model(model, **arguments), sort_keys=False)
@@ -175,7 +175,7 @@ def test_the_whole_model() -> None:
 
 def labels(choices: Choices, found: Found | None = None) -> dict[str, dict[str, str]]:
     """The elements with our label."""
-    model = run_model(yamlcore.construct(MODEL, file="m"), found=found or Found(), choices=choices)
+    model = run_model(yaml12.construct(MODEL, file="m"), found=found or Found(), choices=choices)
     everything = {**model["services"], **model["networks"], **model["volumes"]}
     ours = {
         name: {k: v for k, v in one.get("labels", {}).items() if "devenv" in k} for name, one in everything.items()
@@ -207,7 +207,7 @@ def test_what_is_to_be_nobodys_has_no_label() -> None:
 def test_what_exists_becomes_external() -> None:
     """An existing network or volume is external, so that Compose does not compare or change it."""
     found = Found(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
-    model = run_model(yamlcore.construct(MODEL, file="m"), found=found, choices=Choices())
+    model = run_model(yaml12.construct(MODEL, file="m"), found=found, choices=Choices())
     assert model["networks"]["default"] == {"name": "shop_default", "external": True}
     assert model["volumes"] == {
         "data": {"name": "shop_data", "external": True},
@@ -219,13 +219,13 @@ def test_a_foreign_service_stays_as_it_is() -> None:
     """A service whose container is not ours keeps all parts of its hash, rules and profiles too."""
     choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
     found = Found(foreign_services=frozenset({"db", "web"}))
-    model = run_model(yamlcore.construct(MODEL, file="m"), found=found, choices=choices)
-    assert model["services"] == yamlcore.construct(MODEL, file="m")["services"]
+    model = run_model(yaml12.construct(MODEL, file="m"), found=found, choices=choices)
+    assert model["services"] == yaml12.construct(MODEL, file="m")["services"]
 
 
 def ports(choices: Choices) -> list[str]:
     """How web's ports are published: address, host port, container port."""
-    model = run_model(yamlcore.construct(MODEL, file="m"), found=Found(), choices=choices)
+    model = run_model(yaml12.construct(MODEL, file="m"), found=Found(), choices=choices)
     published = model["services"]["web"]["ports"]
     return [f"{one.get('host_ip', '')} {one.get('published', '')} {one['target']}" for one in published]
 
@@ -333,7 +333,7 @@ def test_of_two_entries_for_a_port_one_stays() -> None:
     """A port that is published twice is published once, on the port of `--port`."""
     model = MODEL.replace("target: 81", "target: 80")
     services = run_model(
-        yamlcore.construct(model, file="m"),
+        yaml12.construct(model, file="m"),
         found=Found(),
         choices=Choices(ports=(PortChange("web", "9090", 80),)),
     )["services"]
@@ -374,9 +374,9 @@ def test_only_some_services() -> None:
 
 def test_the_given_model_is_not_changed() -> None:
     """The resolved model is not changed."""
-    model = yamlcore.construct(MODEL, file="m")
+    model = yaml12.construct(MODEL, file="m")
     run_model(model, found=Found(), choices=Choices(ports=(PortChange("web", "9", 80),)))
-    assert model == yamlcore.construct(MODEL, file="m")
+    assert model == yaml12.construct(MODEL, file="m")
 
 
 def test_the_swap_limit_that_compose_does_not_read_back() -> None:
@@ -406,7 +406,7 @@ def test_an_optional_dependency_of_another_profile() -> None:
 def test_the_dump_is_yaml_that_means_the_same(value: str, dumped: bytes) -> None:
     """JSON, with all characters escaped that a YAML reader would refuse or change."""
     assert dump({"a": value}) == dumped
-    assert yamlcore.construct(dumped.decode(), file="d") == {"a": value}
+    assert yaml12.construct(dumped.decode(), file="d") == {"a": value}
 
 
 @pytest.mark.parametrize(

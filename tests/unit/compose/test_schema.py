@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.schema import COMPOSE_SCHEMA, DEVELOP, LATER, X_DEVENV, mistakes
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +26,7 @@ EDITOR = Draft7Validator(COMPOSED, registry=Registry().with_resource(COMPOSE_SCH
 
 def value(text: str) -> Any:
     """The value of the YAML."""
-    return yaml.construct(text, file="m")
+    return yaml12.construct(text, file="m")
 
 
 def examples() -> list[tuple[str, str]]:

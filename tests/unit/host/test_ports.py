@@ -8,7 +8,7 @@ import pytest
 
 from devenv.compose.run_model import PortChange
 from devenv.errors import ConfigError, EngineError, PortError
-from devenv.host import ports as checks
+from devenv.host import ports
 from devenv.host.ports import (
     Place,
     Taken,
@@ -160,9 +160,9 @@ def test_chosen_ports_follow_from_the_place() -> None:
     assert found | choose(PLACES[1:], seed="a", known={}, taken=set()) == found
     assert not set(found.values()) & set(choose(PLACES, seed="b", known={}, taken=set()).values())
     assert len(set(found.values())) == len(PLACES)
-    assert all(checks.is_chosen(port) for port in found.values())
-    assert not checks.is_chosen(19999)
-    assert not checks.is_chosen(30000)
+    assert all(ports.is_chosen(port) for port in found.values())
+    assert not ports.is_chosen(19999)
+    assert not ports.is_chosen(30000)
 
 
 def test_the_next_one_where_it_is_taken() -> None:
@@ -176,7 +176,7 @@ def test_the_next_one_where_it_is_taken() -> None:
 
 def test_the_range_goes_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the last port comes the first; if all are in use, there is an error."""
-    monkeypatch.setattr(checks, "COUNT", 3)
+    monkeypatch.setattr(ports, "COUNT", 3)
     assert set(choose(PLACES, seed="a", known={}, taken=set()).values()) == {20000, 20001, 20002}
     with pytest.raises(PortError, match="20000 to 20002"):
         choose(PLACES, seed="a", known={}, taken={20001})

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from devenv.compose import resolve as loading
+from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
@@ -126,7 +126,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         return SimpleNamespace(project=Project("shop", "/p", ("/p/compose.yml",), ()))
 
     monkeypatch.setattr(Engine, "connect", connect)
-    monkeypatch.setattr(loading, "load", loaded)
+    monkeypatch.setattr(resolve, "load", loaded)
     monkeypatch.setattr(acquire, "acquire_images", made.acquire_images)
     return made
 

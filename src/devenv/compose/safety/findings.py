@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, load_source, setting
 from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, rule_place, shown
@@ -68,19 +68,19 @@ class _EnvFiles:
         if (source.path, source.folder) in self.done:
             return
         self.done.add((source.path, source.folder))
-        for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
+        for name, service in yaml12.items(yaml12.at(source.node, ["services"])):
             yield from self.of_service(str(name.value), source, service, _DEPTH)
-        includes = yamlcore.at(source.node, ["include"])
+        includes = yaml12.at(source.node, ["include"])
         for entry in includes.value if isinstance(includes, yaml.SequenceNode) else ():
-            for where, path in self.paths(source, yamlcore.at(entry, ["env_file"])):
+            for where, path in self.paths(source, yaml12.at(entry, ["env_file"])):
                 yield Use("", "an included file gets the values in", path, ("include",), where=where)
             yield from self._of_include(source, entry, depth)
 
     def _of_include(self, source: ComposeFile, entry: yaml.Node, depth: int) -> Iterator[Use]:
-        written = yamlcore.at(entry, ["project_directory"]) if isinstance(entry, yaml.MappingNode) else None
+        written = yaml12.at(entry, ["project_directory"]) if isinstance(entry, yaml.MappingNode) else None
         folder = None if written is None else os.path.join(source.folder, self._expanded(str(written.value), source))
         known = {name: included for name, _, included in source.includes}
-        for name in yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"])):
+        for name in yaml12.strings(entry) or yaml12.strings(yaml12.at(entry, ["path"])):
             below = known.get(name) or self._other(source, name.value)
             if below is None or not depth:
                 message = f"{_shown(name.value)} is included, but devenv cannot read it: {_UNKNOWN}"
@@ -91,16 +91,16 @@ class _EnvFiles:
                 yield from self.of_source(below, depth - 1)
 
     def of_service(self, name: str, source: ComposeFile, service: yaml.Node, depth: int) -> Iterator[Use]:
-        for where, path in self.paths(source, yamlcore.at(service, ["env_file"])):
+        for where, path in self.paths(source, yaml12.at(service, ["env_file"])):
             yield Use(name, "gets the values in", path, ("services", name, "env_file"), where=where)
-        extends = yamlcore.at(service, ["extends"])
+        extends = yaml12.at(service, ["extends"])
         is_long = isinstance(extends, yaml.MappingNode)
-        base = yamlcore.at(extends, ["service"]) if is_long and extends else extends
-        file = yamlcore.at(extends, ["file"]) if is_long and extends else None
+        base = yaml12.at(extends, ["service"]) if is_long and extends else extends
+        file = yaml12.at(extends, ["file"]) if is_long and extends else None
         if extends is None or not isinstance(base, yaml.ScalarNode) or not depth:
             return
         below = source if file is None else self._other(source, str(file.value))
-        node = None if below is None else yamlcore.at(below.node, ["services", str(base.value)])
+        node = None if below is None else yaml12.at(below.node, ["services", str(base.value)])
         if below is None:
             name_of_file = _shown(str(file and file.value))
             message = f"extends a service of {name_of_file}, but devenv cannot read it: {_UNKNOWN}"
@@ -112,7 +112,7 @@ class _EnvFiles:
     def paths(self, source: ComposeFile, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
         """FILE:LINE and the absolute path of each file that the node names."""
         for entry in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            name = yamlcore.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
+            name = yaml12.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
             if isinstance(name, yaml.ScalarNode) and name.value:
                 path = os.path.join(source.folder, self._expanded(name.value, source))
                 yield f"{source.shown}:{name.start_mark.line + 1}", os.path.normpath(path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, find, read, service_names
 from devenv.compose.outline import Selection
 from devenv.compose.positions import place
@@ -48,7 +48,7 @@ class MainFile:
     def own(self, name: str, key: str) -> Any:
         """What a service says for a key itself; ConfigError where it gets that by a merge, which ours would hide."""
         value = self.service(name).get(key)
-        merged = yaml.at(self.source.node, ("services", name, key))
+        merged = yaml12.at(self.source.node, ("services", name, key))
         if value is None and merged is not None and merged.value:
             message = f"`{name}` gets its `{key}` by a merge (`<<`), which an own one would hide"
             hint = f"Give it a `{key}:` of its own that has the merged entries too, then try again."
@@ -59,8 +59,10 @@ class MainFile:
     def networks(self, name: str) -> list[str]:
         """The networks that a service names, also by a merge; without one it is in the default network."""
         self.service(name)
-        node = yaml.at(self.source.node, ("services", name, "networks"))
-        return [str(key.value) for key in (*yaml.strings(node), *(key for key, _ in yaml.items(node))) if key.value]
+        node = yaml12.at(self.source.node, ("services", name, "networks"))
+        return [
+            str(key.value) for key in (*yaml12.strings(node), *(key for key, _ in yaml12.items(node))) if key.value
+        ]
 
     def edit(self) -> FileEdit:
         """The verified edit."""

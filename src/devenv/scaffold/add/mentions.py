@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 
 # Parts of a service in which a host name means another service. In others (image, volumes, ...) names are not hosts.
 TEXTS = ("environment", "command", "entrypoint", "healthcheck", "labels", "extra_hosts", "post_start", "pre_stop")
@@ -47,13 +47,13 @@ def mentions(node: yaml.Node, name: str) -> Iterator[Mention]:
     What the service itself says does not count.
     """
     found = []
-    for key, value in yamlcore.items(yamlcore.at(node, ("services",))):
+    for key, value in yaml12.items(yaml12.at(node, ("services",))):
         if key.value != name:
             found += [one._replace(service=str(key.value)) for one in _of_service(value, name)]
-    for key, value in yamlcore.items(yamlcore.at(node, ("configs",))):
-        found += [m._replace(part=f"configs.{key.value}") for m in _texts(yamlcore.at(value, ("content",)), "", name)]
-    for key, value in yamlcore.items(yamlcore.at(node, ("x-devenv",))):
-        for scalar in yamlcore.scalars_under(value, ("service",)):
+    for key, value in yaml12.items(yaml12.at(node, ("configs",))):
+        found += [m._replace(part=f"configs.{key.value}") for m in _texts(yaml12.at(value, ("content",)), "", name)]
+    for key, value in yaml12.items(yaml12.at(node, ("x-devenv",))):
+        for scalar in yaml12.scalars_under(value, ("service",)):
             if scalar.value == name:
                 found.append(Mention(_line(scalar), "", f"x-devenv.{key.value}", needed=False))
     yield from sorted(dict.fromkeys(found))
@@ -72,31 +72,31 @@ def _of_service(node: yaml.Node, name: str) -> Iterator[Mention]:
         if service == name:
             yield Mention(_line(scalar), "", part, needed=True)
     for part in TEXTS:
-        yield from _texts(yamlcore.at(node, (part,)), part, name)
-    yield from _texts(yamlcore.at(node, ("build", "args")), "build.args", name)
-    for _, network in yamlcore.items(yamlcore.at(node, ("networks",))):
-        for alias in yamlcore.strings(yamlcore.at(network, ("aliases",))):
+        yield from _texts(yaml12.at(node, (part,)), part, name)
+    yield from _texts(yaml12.at(node, ("build", "args")), "build.args", name)
+    for _, network in yaml12.items(yaml12.at(node, ("networks",))):
+        for alias in yaml12.strings(yaml12.at(network, ("aliases",))):
             if alias.value == name:
                 yield Mention(_line(alias), "", "networks", needed=False)
 
 
 def _references(node: yaml.Node) -> Iterator[tuple[yaml.Node, str, str]]:
     """Yield what a service cannot be without: the text, the part that it is in, and the service that it means."""
-    depends = yamlcore.at(node, ("depends_on",))
-    for one in (*yamlcore.strings(depends), *(key for key, _ in yamlcore.items(depends))):
+    depends = yaml12.at(node, ("depends_on",))
+    for one in (*yaml12.strings(depends), *(key for key, _ in yaml12.items(depends))):
         yield one, "depends_on", str(one.value)
     for part in ("links", "volumes_from"):
-        for one in yamlcore.strings(yamlcore.at(node, (part,))):
+        for one in yaml12.strings(yaml12.at(node, (part,))):
             yield one, part, one.value.partition(":")[0]
     for part in NAMESPACES:
-        for one in yamlcore.strings(yamlcore.at(node, (part,))):
+        for one in yaml12.strings(yaml12.at(node, (part,))):
             yield one, part, _meant(one.value)
-    contexts = yamlcore.at(node, ("build", "additional_contexts"))
-    for one in (*yamlcore.strings(contexts), *(value for _, value in yamlcore.items(contexts))):
+    contexts = yaml12.at(node, ("build", "additional_contexts"))
+    for one in (*yaml12.strings(contexts), *(value for _, value in yaml12.items(contexts))):
         yield one, "build.additional_contexts", _meant(str(one.value).rpartition("=")[2])
-    if yamlcore.at(node, ("extends", "file")) is None:
-        extends = yamlcore.at(node, ("extends",))
-        for one in (*yamlcore.strings(extends), *yamlcore.strings(yamlcore.at(node, ("extends", "service")))):
+    if yaml12.at(node, ("extends", "file")) is None:
+        extends = yaml12.at(node, ("extends",))
+        for one in (*yaml12.strings(extends), *yaml12.strings(yaml12.at(node, ("extends", "service")))):
             yield one, "extends", str(one.value)
 
 
@@ -117,7 +117,7 @@ def _texts(node: yaml.Node | None, part: str, name: str, key: str = "") -> Itera
         for item in node.value:
             yield from _texts(item, part, name)
     else:
-        for inner, value in yamlcore.items(node):
+        for inner, value in yaml12.items(node):
             yield from _texts(value, part, name, str(inner.value))
 
 

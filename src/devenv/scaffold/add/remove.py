@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.files import everything, service_names
 from devenv.compose.outline import Selection
 from devenv.errors import UsageError
@@ -124,8 +124,8 @@ def _stays(model: Mapping[str, Any], name: str) -> Iterator[str]:
 def _named_still(file: MainFile, edit: FileEdit, name: str) -> Iterator[str]:
     """Yield a note for each place that names the service after the edit, with the lines that the files then have."""
     for source in everything(file.sources):
-        node = yaml.check(edit.after, file=source.shown) if source is file.source else source.node
-        if source is not file.source and (line := yaml.line_of(node, ("services", name))):
+        node = yaml12.check(edit.after, file=source.shown) if source is file.source else source.node
+        if source is not file.source and (line := yaml12.line_of(node, ("services", name))):
             yield f"{source.shown}:{line}: `{name}` has settings here, too"
         for one in mentions.mentions(node, name):
             place = f"services.{one.service}.{one.part}" if one.service else one.part

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv import templates_folder
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, service_names
 from devenv.compose.outline import Selection
 from devenv.errors import UsageError, nearest
@@ -126,8 +126,8 @@ def _template(asked: str, template: str | None) -> Template:
 
 
 def _volumes(sources: Sequence[ComposeFile]) -> frozenset[str]:
-    nodes = (yaml.at(source.node, ["volumes"]) for source in everything(sources))
-    return frozenset(str(key.value) for node in nodes for key, _ in yaml.items(node))
+    nodes = (yaml12.at(source.node, ["volumes"]) for source in everything(sources))
+    return frozenset(str(key.value) for node in nodes for key, _ in yaml12.items(node))
 
 
 def _name(wanted: str | None, kind: Template, names: Collection[str], volumes: Collection[str]) -> str:

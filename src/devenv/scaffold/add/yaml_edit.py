@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.errors import ConfigError
 from devenv.scaffold.add.edits import Change, Step, change
 from devenv.scaffold.add.yaml_places import BREAK, Part, after_bracket, line_begin, line_end, new_line, read, tail
@@ -53,7 +53,7 @@ class Draft:
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.model = yaml.construct(self.text, file=self.file)
+        self.model = yaml12.construct(self.text, file=self.file)
 
     def insert(self, path: Path, entry: str) -> None:
         """`entry` at the end of the mapping or list at `path`; what of the path is not there is made.
@@ -65,12 +65,12 @@ class Draft:
 
     def _insert(self, path: Path, entry: str) -> None:
         self._edit(_insert, path, entry)
-        _add(self.model, path, yaml.construct(entry, file=self.file))
+        _add(self.model, path, yaml12.construct(entry, file=self.file))
 
     def cut(self, path: Path) -> None:
         """The entry at `path` gone, and the mapping around it if that was made for it. ConfigError as above."""
         self._edit(_cut, path)
-        _drop(self.model, path, yaml.construct(self.text, file=self.file))
+        _drop(self.model, path, yaml12.construct(self.text, file=self.file))
 
     def depend(self, path: Path, name: str) -> None:
         """`name`, healthy, in the `depends_on` at `path`; a list of names becomes a mapping."""
@@ -86,7 +86,7 @@ class Draft:
     def independ(self, path: Path, name: str) -> None:
         """`depend` taken back."""
         self._edit(_names, path, name)
-        now = yaml.construct(self.text, file=self.file)
+        now = yaml12.construct(self.text, file=self.file)
         _drop(self.model, (*path, name), now)
         left = _at(self.model, path)
         if isinstance(_at(now, path), list) and all(one == {"condition": "service_started"} for one in left.values()):
@@ -102,7 +102,7 @@ class Draft:
 
     def verified(self) -> str:
         """The text, which means exactly what the edits were to lead to; ConfigError where it does not."""
-        if yaml.construct(self.text, file=self.file) != self.model:
+        if yaml12.construct(self.text, file=self.file) != self.model:
             message = "the edit would change more than it should; nothing was written"
             hint = "What is shared by anchors or written in an unusual way has to be edited by hand."
             raise ConfigError(message, hint=hint, file=self.file)
@@ -114,7 +114,9 @@ class Draft:
         except UnfitError as error:
             line = self.text.count("\n", 0, error.index) + 1
             place, new = ".".join(map(str, path)), next(iter(more), "")
-            hint = f"By hand, in {place}: {flow(yaml.construct(new, file='-'))}" if new else f"Edit {place} by hand."
+            hint = (
+                f"By hand, in {place}: {flow(yaml12.construct(new, file='-'))}" if new else f"Edit {place} by hand."
+            )
             raise ConfigError(f"{error}; nothing was written", hint=hint, file=self.file, line=line) from None
         self.changes.append(change(self.text, after))
         self.text = after
@@ -174,7 +176,7 @@ def _put(text: str, node: Part, entry: str) -> str:
 def _put_flow(text: str, node: Part, entry: str) -> str:
     opening = after_bracket(text, node)
     quoted = bool(node.pairs) and node.kind == "map" and all(name.quoted for name, _ in node.pairs)
-    new = flow(yaml.construct(entry, file="-"), quoted=quoted)[1:-1]
+    new = flow(yaml12.construct(entry, file="-"), quoted=quoted)[1:-1]
     if not node.pairs:
         return f"{text[:opening]} {new}{text[opening:]}"
     name, value = node.pairs[-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.compose import resolve as load
+from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.errors import ConfigError, EngineError
@@ -85,7 +85,7 @@ class Follower:
 async def follower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Follower]:
     """A follower at work that has looked once."""
     found = Follower(tmp_path)
-    monkeypatch.setattr(load, "load", found.load)
+    monkeypatch.setattr(resolve, "load", found.load)
     async with _running(found):
         await found.until(1)
         yield found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.compose import yaml
+from devenv.compose import yaml12
 from devenv.scaffold.add.mentions import Mention, host, mentions, variables
 
 
@@ -30,7 +30,7 @@ def test_the_host_of_a_value(value: str, expected: str | None) -> None:
 
 
 def found(text: str, name: str = "redis") -> list[tuple[int, str, str]]:
-    node = yaml.check(text.encode(), file="c")
+    node = yaml12.check(text.encode(), file="c")
     return [(one.line, one.service, one.part) for one in mentions(node, name)]
 
 
@@ -100,7 +100,7 @@ def test_the_rest_of_a_file() -> None:
 
 def test_what_is_needed() -> None:
     """Without it Compose refuses the rest."""
-    node = yaml.check(b"services:\n  web: {depends_on: [redis], command: 'x://redis'}\n", file="c")
+    node = yaml12.check(b"services:\n  web: {depends_on: [redis], command: 'x://redis'}\n", file="c")
     assert list(mentions(node, "redis")) == [
         Mention(2, "web", "command", needed=False),
         Mention(2, "web", "depends_on", needed=True),

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 import yaml
 
-from devenv.compose import yaml as yamlcore
+from devenv.compose import yaml12
 from devenv.errors import ConfigError
 
 ALIAS_BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -52,18 +52,18 @@ MERGE_BOMB = "a: &a {k: 1}\n" + "".join(
 )
 def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
     """A plain scalar is read by YAML 1.2, as in Compose, and not by YAML 1.1."""
-    assert yamlcore.construct(f"k: {text}", file="f") == {"k": value}
+    assert yaml12.construct(f"k: {text}", file="f") == {"k": value}
 
 
 def test_keys_that_older_yaml_treats_specially_are_plain() -> None:
     """`=`, `<<`, `on` and numbers are keys like any other in what Compose prints."""
     text = "=: 1\n<<: 2\non: 3\n'4': 4\n"
-    assert yamlcore.construct(text, file="f") == {"=": 1, "<<": 2, "on": 3, "4": 4}
+    assert yaml12.construct(text, file="f") == {"=": 1, "<<": 2, "on": 3, "4": 4}
 
 
 def test_bytes_that_are_no_text_survive() -> None:
     """A value that Compose prints as !!binary is kept, byte for byte, as a string with escaped bytes."""
-    value = yamlcore.construct("a: !!binary //4=", file="f")["a"]
+    value = yaml12.construct("a: !!binary //4=", file="f")["a"]
     assert value.encode(errors="surrogateescape") == b"\xff\xfe"
 
 
@@ -103,7 +103,7 @@ def test_what_is_ambiguous_or_endless_is_refused_with_its_line(text: bytes, comp
     """Each bad file gives one ConfigError that names the line, quickly and without a traceback."""
     began = time.process_time()
     with pytest.raises(ConfigError) as caught:
-        yamlcore.check(text, file="f")
+        yaml12.check(text, file="f")
     assert f"{caught.value.where}: {caught.value}" == complaint
     assert time.process_time() - began < 2
 
@@ -112,7 +112,7 @@ def test_a_bomb_costs_no_memory() -> None:
     """An alias bomb is refused before it is built."""
     tracemalloc.start()
     with pytest.raises(ConfigError):
-        yamlcore.check(ALIAS_BOMB.encode(), file="f")
+        yaml12.check(ALIAS_BOMB.encode(), file="f")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5_000_000
@@ -132,7 +132,7 @@ def test_a_bomb_costs_no_memory() -> None:
 )
 def test_what_people_write_is_accepted(text: bytes) -> None:
     """Byte order marks, CRLF, Compose's tags, ordinary aliases and an empty second document are accepted."""
-    assert isinstance(yamlcore.check(text, file="f"), yaml.Node)
+    assert isinstance(yaml12.check(text, file="f"), yaml.Node)
 
 
 FILE = """\
@@ -162,14 +162,14 @@ services:
 )
 def test_a_path_leads_to_its_line(path: list[str | int], line: int | None) -> None:
     """The line is that of the key or the list item, merge keys followed."""
-    assert yamlcore.line_of(yamlcore.check(FILE.encode(), file="f"), path) == line
+    assert yaml12.line_of(yaml12.check(FILE.encode(), file="f"), path) == line
 
 
 def test_marks_count_characters() -> None:
     """A mark is a place in the decoded text, also behind a byte order mark, CRLF and wide characters."""
     data = b"\xef\xbb\xbf" + "x: 💥ü\r\nkey: value\r\n".encode()
-    text = yamlcore.decode(data, file="f")
-    node = yamlcore.check(data, file="f")
+    text = yaml12.decode(data, file="f")
+    node = yaml12.check(data, file="f")
     ((_, _), (key, value)) = node.value
     assert text[key.start_mark.index : key.end_mark.index] == "key"
     assert text[value.start_mark.index : value.end_mark.index] == "value"
