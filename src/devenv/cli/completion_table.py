@@ -62,12 +62,12 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--watch -w": ("", "Show the list again at each change."),
     }, "--file -f --project-name -p --profile --output --verbose -v", ("service*",)),
     "logs": ({
-        "--file": ("file", "Compose file; may be repeated."),
         "--follow -f": ("", "Follow the logs until Ctrl-C."),
         "--since": ("text", "Only lines since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
         "--tail -n": ("text", "Only the last N lines of each container."),
         "--grep": ("text", "Only lines that match; plain text in any case."),
         "--timestamps -t": ("", "Show the time of each line."),
+        "--file": ("file", "Compose file; may be repeated."),
     }, "--project-name -p --profile --output --verbose -v", ("service*",)),
     "shell": ({
     }, "--file -f --project-name -p --profile --verbose -v", ("service*",)),

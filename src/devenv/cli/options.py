@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import os
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,12 +33,20 @@ class Output(StrEnum):
     JSON = "json"
 
 
-Files = Annotated[list[str] | None, typer.Option("--file", "-f", help="Compose file; may be repeated.")]
-Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Project name.")]
-Profiles = Annotated[list[str] | None, typer.Option("--profile", help="Profile to enable; may be repeated.")]
-Format = Annotated[Output, typer.Option("--output", help="Print text, or one JSON object per line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and problems only.")]
-
+# Options that commands share, by the names of their parameters: type, default, spellings, help.
+SHARED: dict[str, tuple[Any, Any, tuple[str, ...], str]] = {
+    "file": (list[str] | None, None, ("--file", "-f"), "Compose file; may be repeated."),
+    "project_name": (str | None, None, ("--project-name", "-p"), "Project name."),
+    "profile": (list[str] | None, None, ("--profile",), "Profile to enable; may be repeated."),
+    "output": (Output, Output.TEXT, ("--output",), "Print text, or one JSON object per line."),
+    "quiet": (bool, False, ("--quiet", "-q"), "Print results and problems only."),
+    "verbose": (
+        int,
+        0,
+        ("--verbose", "-v"),
+        "Show the commands that are run; twice: the engine's API calls too.",
+    ),
+}
 StandIns = Annotated[
     bool, typer.Option("--stand-ins", help="If no registry answers, build stand-in images from packages.")
 ]
@@ -58,13 +68,56 @@ COMPOSE_WITH_VALUE = frozenset(
 
 @dataclass
 class Asked:
-    """The output format and verbosity of this command line."""
+    """The shared options of this command line."""
 
     output: Output = Output.TEXT
     verbosity: int = 0
+    quiet: bool = False
+    files: tuple[str, ...] = ()
+    project_name: str | None = None
+    profiles: tuple[str, ...] = ()
 
 
 asked = Asked()
+
+
+def with_shared(command: Callable[..., None], names: Iterable[str]) -> Callable[..., None]:
+    """The function of a command, with shared options added to its own.
+
+    A spelling that an own option has, such as `-v` of `down`, is left to that option.
+    """
+    names = (*names, "verbose")
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    infos = [info for parameter in own for info in getattr(parameter.annotation, "__metadata__", ())]
+    taken = {spelling for info in infos for spelling in getattr(info, "param_decls", None) or ()}
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    for name in names:
+        kind, default, spellings, text_ = SHARED[name]
+        free = (spelling for spelling in spellings if spelling not in taken)
+        option = typer.Option(default, *free, count=name == "verbose", show_default=name == "output", help=text_)
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind))
+
+    def run(**given: Any) -> None:
+        take(**{name: given.pop(name) for name in names})
+        command(**given)
+
+    run.__doc__ = command.__doc__
+    vars(run)["__signature__"] = inspect.Signature(parameters)  # which typer reads
+    return run
+
+
+def take(
+    file: Iterable[str] | None = None,
+    project_name: str | None = None,
+    profile: Iterable[str] | None = None,
+    output: Output | None = None,
+    quiet: bool = False,
+    verbose: int = 0,
+) -> None:
+    """Remember the shared options of this command line."""
+    asked.files, asked.profiles, asked.project_name = tuple(file or ()), tuple(profile or ()), project_name
+    asked.output, asked.quiet = output or asked.output, quiet
+    trace(verbose)
 
 
 def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -128,11 +181,9 @@ def worktree_name(before: list[str]) -> str | None:
     return None
 
 
-def selection(
-    files: list[str] | None, name: str | None, profiles: list[str] | None, services: list[str] | None = None
-) -> outline.Selection:
-    """The project that the command line means."""
-    return outline.Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
+def selection(services: Iterable[str] | None = None) -> outline.Selection:
+    """The project, and services of it, that the command line means."""
+    return outline.Selection(os.getcwd(), asked.files, asked.project_name, asked.profiles, tuple(services or ()))
 
 
 def begin(arguments: list[str]) -> None:
@@ -150,10 +201,9 @@ def trace(more: int) -> None:
         console()
 
 
-def console(output: Output | None = None, *, quiet: bool = False) -> consoles.Console:
+def console() -> consoles.Console:
     """The console of this command; under `-v` it also shows what is run."""
-    as_json = (asked.output if output is None else output) is Output.JSON
-    window = consoles.Console(as_json=as_json, quiet=quiet, verbose=asked.verbosity > 0)
+    window = consoles.Console(as_json=asked.output is Output.JSON, quiet=asked.quiet, verbose=asked.verbosity > 0)
     tell(window.emit)
     return window
 

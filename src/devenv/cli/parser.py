@@ -6,7 +6,6 @@ import importlib
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperOption
 
 from devenv.cli import options, registry
 from devenv.cli.errors import explained, unknown_command
@@ -17,24 +16,6 @@ HELP = """Run Docker Compose projects while you develop: start, sync, save the d
 
 Any other command (exec, run, stop, ...) is passed to `docker compose` with this project's files and name.
 """
-
-
-class VerboseCommand(TyperCommand):
-    """A command that takes `-v` too; if `-v` is an option of its own (`down`), only `--verbose`."""
-
-    def __init__(self, name: str | None, *, params: list[Any] | None = None, **settings: Any) -> None:
-        given = params or []
-        is_taken = any("-v" in param.opts for param in given)
-        verbose = TyperOption(
-            param_decls=["--verbose", *([] if is_taken else ["-v"])],
-            count=True,
-            default=0,
-            expose_value=False,
-            is_eager=True,
-            callback=lambda _context, _param, count: options.trace(count),
-            help="Show the commands that are run; twice: the engine's API calls too.",
-        )
-        super().__init__(name, params=[*given, verbose], **settings)
 
 
 def invoke(name: str, arguments: list[str]) -> int:
@@ -85,7 +66,7 @@ def add_command(app: typer.Typer, name: str, command: Command) -> None:
     """Import a command's module and add its function to the app."""
     module, _, function = command.function.partition(":")
     body = getattr(importlib.import_module(f"devenv.cli.commands.{module}"), function)
-    app.command(name.rpartition(" ")[2], cls=VerboseCommand)(body)
+    app.command(name.rpartition(" ")[2])(options.with_shared(body, command.shared))
 
 
 def shared(

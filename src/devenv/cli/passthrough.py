@@ -126,15 +126,16 @@ def run_one_off(verb: str, before: list[str], after: list[str]) -> None:
     """
     if verb not in ONE_OFF or not _is_plain(before, after):
         return
-    chosen = options.selection(
+    options.take(
         options.values(before, "-f", "--file"),
         next(reversed(options.values(before, "-p", "--project-name")), None),
         options.values(before, "--profile"),
+        quiet=True,
     )
-    window = options.console(quiet=True)
+    window = options.console()
     workflow = one_off.one_off if verb == "run" else one_off.scaled
     try:
-        compose = anyio.run(workflow, chosen, after, window.emit)
+        compose = anyio.run(workflow, options.selection(), after, window.emit)
     finally:
         window.close()
     if compose is not None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PROJECT = ("file", "project_name", "profile")
+OUTPUT = ("output",)
+DATA = (*PROJECT, *OUTPUT)  # of a command whose result is data
+RUN = (*PROJECT, *OUTPUT, "quiet")  # of a command that tells what it does
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`function`: `MODULE:FUNCTION` below devenv.cli.commands; its parameters are the command's options."""
+    """`function`: `MODULE:FUNCTION` below devenv.cli.commands; its parameters are the command's own options.
+
+    `shared`: the options of `devenv.cli.options.SHARED` that it takes.
+    """
 
     function: str
     help: str
+    shared: tuple[str, ...] = DATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,35 +31,35 @@ class Group:
 
 
 COMMANDS = {
-    "new": Command("new:new", "Create a project from a template or from existing code."),
-    "up": Command("up:up", "Start the project, sync saved files, and clean up on Ctrl-C."),
-    "down": Command("up:down", "Remove what `devenv up` created, after saving its volumes."),
-    "gc": Command("up:gc", "Clean up what dead runs left, in every project."),
+    "new": Command("new:new", "Create a project from a template or from existing code.", OUTPUT),
+    "up": Command("up:up", "Start the project, sync saved files, and clean up on Ctrl-C.", RUN),
+    "down": Command("up:down", "Remove what `devenv up` created, after saving its volumes.", RUN),
+    "gc": Command("up:gc", "Clean up what dead runs left, in every project.", (*OUTPUT, "quiet")),
     "ps": Command("ps:ps", "List the services: state, health, addresses, age, restarts."),
     "logs": Command("logs:logs", "Show the services' logs, merged by time."),
-    "shell": Command("shell:shell", "Open a shell in a service's container, or run a command there."),
+    "shell": Command("shell:shell", "Open a shell in a service's container, or run a command there.", PROJECT),
     "open": Command("open:open_", "Open the project's website in the browser, and print its URLs."),
-    "completion": Command("completion:completion", "Print the completion script for a shell."),
+    "completion": Command("completion:completion", "Print the completion script for a shell.", ()),
     "layers": Command("layers:layers", "Show the layers of an image, and what would make it smaller."),
-    "graph": Command("graph:graph", "Show the services, their dependencies, networks and volumes."),
+    "graph": Command("graph:graph", "Show the services, their dependencies, networks and volumes.", PROJECT),
     "add": Command("add:add", "Add a service or watch rules to the Compose file."),
     "remove": Command("add:remove", "Remove a service from the Compose file."),
-    "build": Command("release:build", "Build and tag the project's images."),
-    "push": Command("release:push", "Build, tag and push the project's images."),
+    "build": Command("images:build", "Build and tag the project's images.", RUN),
+    "push": Command("images:push", "Build, tag and push the project's images.", RUN),
     "explain": Command("rules:explain", "Show what saving a path would do, and which rule decides."),
     "config": Command("rules:config", "Show the watch rules and settings that are in effect."),
-    "sync": Command("sync:sync", "Sync the source tree to the running containers once."),
+    "sync": Command("rules:sync", "Sync the source tree to the running containers once.", RUN),
     "doctor": Command("doctor:doctor", "Find problems of this machine and project, with fixes."),
     "images list": Command("images:list_", "List the images that the project needs, and their sources."),
-    "images pull": Command("images:pull", "Pull every image that the project needs."),
-    "images save": Command("images:save", "Save every image that the project needs to a file."),
-    "images load": Command("images:load", "Load images from a file written by `images save`."),
-    "snapshot list": Command("snapshot:list_", "List snapshots, the newest first."),
-    "snapshot save": Command("snapshot:save", "Save the project's volumes now."),
-    "snapshot restore": Command("snapshot:restore", "Let the next `devenv up` start with a snapshot."),
-    "snapshot rm": Command("snapshot:rm", "Remove snapshots."),
-    "snapshot export": Command("snapshot:export", "Write a snapshot to a file, for another machine."),
-    "snapshot import": Command("snapshot:import_", "Import a snapshot from a file written by `export`."),
+    "images pull": Command("images:pull", "Pull every image that the project needs.", RUN),
+    "images save": Command("images:save", "Save every image that the project needs to a file.", RUN),
+    "images load": Command("images:load", "Load images from a file written by `images save`.", (*OUTPUT, "quiet")),
+    "snapshot list": Command("snapshot:list_", "List snapshots, the newest first.", OUTPUT),
+    "snapshot save": Command("snapshot:save", "Save the project's volumes now.", RUN),
+    "snapshot restore": Command("snapshot:restore", "Let the next `devenv up` start with a snapshot.", RUN),
+    "snapshot rm": Command("snapshot:rm", "Remove snapshots.", OUTPUT),
+    "snapshot export": Command("snapshot:export", "Write a snapshot to a file, for another machine.", OUTPUT),
+    "snapshot import": Command("snapshot:import_", "Import a snapshot from a file written by `export`.", OUTPUT),
 }
 GROUPS = {
     "images": Group("List, pull, save and load the images that the project needs.", default="list"),
@@ -67,7 +76,7 @@ COMPOSE = {
         ("service*",),
     ),
 }  # fmt: skip
-STATUS = Command("status:status", "Show the status of the project in this folder.")  # without a name
+STATUS = Command("ps:status", "Show the status of the project in this folder.", RUN)  # without a name
 
 
 def names() -> list[str]:

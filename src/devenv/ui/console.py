@@ -52,7 +52,7 @@ class Console:
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self.verbose = verbose  # what builds print is wanted, too
-        self._json = as_json
+        self.is_json = as_json
         self._quiet = quiet
         self._writer = Writer()
         self.colour = self._writer.colour
@@ -62,7 +62,7 @@ class Console:
     @property
     def is_live(self) -> bool:
         """Whether it writes to a terminal that can be drawn on."""
-        return not self._json and is_terminal(sys.stdout)
+        return not self.is_json and is_terminal(sys.stdout)
 
     @property
     def is_heard(self) -> bool:
@@ -81,11 +81,11 @@ class Console:
     def emit(self, event: e.Event) -> None:
         """Show an event."""
         if isinstance(event, e.Traced):
-            if self._json:
+            if self.is_json:
                 self._writer.json(_fields(event), sys.stderr)
             else:
                 self.aside(text.traced(event))
-        elif self._json:
+        elif self.is_json:
             self._writer.json(_fields(event))
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
@@ -102,7 +102,7 @@ class Console:
 
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write the answer of a command: as one JSON object, or as lines."""
-        if self._json:
+        if self.is_json:
             self.data({"v": JSON_VERSION, **value})
         else:
             for line in lines:
@@ -130,7 +130,7 @@ class Console:
     def error(self, error: DevenvError) -> None:
         """Show what failed, where, and what to type; as JSON, write an event too."""
         where = error.where
-        if self._json:
+        if self.is_json:
             self._writer.json(_fields(e.Failed(error.message, where, error.hint, error.exit_code)))
         self.close()
         message = f"{_shortened(where)}: {error.message}" if where else error.message

@@ -9,7 +9,6 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.errors import StateError, UsageError
 
 with LazyImports():
@@ -45,13 +44,9 @@ def add(
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
 ) -> None:
     """Add a service or watch rules to the Compose file."""
-    selection = options.selection(file, project_name, profile)
+    selection = options.selection()
     if what == RULES:
         if name or to or template:
             raise UsageError("`add rules` takes a service and --from-mounts", hint="devenv add rules [SERVICE]")
@@ -60,28 +55,21 @@ def add(
         if service is not None or from_mounts:
             raise UsageError("a second name and --from-mounts go with `rules`", hint="devenv add rules [SERVICE]")
         records = _records()
-        proposal = anyio.run(
-            lambda: services.add(selection, what, records, name=name, to=to, template=template),
-        )
-    _settle(proposal, output, dry_run=dry_run, yes=yes)
+        proposal = anyio.run(lambda: services.add(selection, what, records, name=name, to=to, template=template))
+    _settle(proposal, dry_run=dry_run, yes=yes)
 
 
 def remove(
     service: Annotated[str, typer.Argument(help="Service to remove.")],
     dry_run: DryRun = False,
     yes: Yes = False,
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
 ) -> None:
     """Remove a service from the Compose file.
 
     What `add` put into other services for it is removed too.
     """
-    selection, records = options.selection(file, project_name, profile), _records()
-    proposal = anyio.run(removal.remove, selection, service, records)
-    _settle(proposal, output, dry_run=dry_run, yes=yes)
+    proposal = anyio.run(removal.remove, options.selection(), service, _records())
+    _settle(proposal, dry_run=dry_run, yes=yes)
 
 
 def _records() -> str:
@@ -93,22 +81,22 @@ def _records() -> str:
         raise StateError(f"cannot write {folder}: {error.strerror}") from error
 
 
-def _settle(proposal: proposals.Proposal, output: Output, *, dry_run: bool, yes: bool) -> None:
+def _settle(proposal: proposals.Proposal, *, dry_run: bool, yes: bool) -> None:
     """Show the proposal, then write it if that is wanted."""
-    window, diff = options.console(output), proposal.diff()
+    window, diff = options.console(), proposal.diff()
     is_empty = not proposal.edits
     asks = not (is_empty or dry_run or yes)
-    if asks and (output is Output.JSON or not sys.stdin.isatty()):
+    if asks and (window.is_json or not sys.stdin.isatty()):
         hint = "--dry-run shows it, --yes writes it."
         raise UsageError("nobody can be asked here, so nothing was written", hint=hint)
-    if output is Output.TEXT:
+    if not window.is_json:
         window.diff(diff)
         for note in proposal.notes:
             window.aside(note)
     written = not (is_empty or dry_run) and (_agreed(window) if asks else True)
     if written:
         proposals.write(proposal)
-    if output is Output.JSON:
+    if window.is_json:
         window.answer({"written": written, "diff": diff, "notes": proposal.notes}, ())
     elif not is_empty and not written:
         window.aside("nothing was written")

@@ -10,7 +10,6 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.errors import UsageError
 
 with LazyImports():
@@ -23,10 +22,6 @@ with LazyImports():
 
 
 def doctor(
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
     fix: Annotated[
         bool, typer.Option("--fix", help="Fix what is safe to fix; shows the changes and asks first.")
     ] = False,
@@ -37,16 +32,16 @@ def doctor(
     ] = None,
 ) -> None:
     """Find problems of this machine and project, with fixes."""
-    window, chosen = options.console(output), options.selection(file, project_name, profile)
+    window, chosen = options.console(), options.selection()
 
     def say(what: str) -> None:
-        if output is Output.TEXT:
+        if not window.is_json:
             window.emit(events.Step("doctor", "detail", what))
 
     outcome = anyio.run(workflow.examine, chosen, say)
     window.close()
     planned = workflow.fixable(outcome) if fix else ()
-    if planned and _agreed(planned, window, output, yes=yes):
+    if planned and _agreed(planned, window, yes=yes):
         outcome = anyio.run(workflow.apply_fixes, planned, chosen, say)
         window.close()
     answer = {
@@ -63,7 +58,7 @@ def doctor(
         window.aside(f"fixed: {code}")
     for path in outcome.backups:
         window.aside(f"what was there before: {path}")
-    for error in outcome.failed if output is Output.TEXT else ():
+    for error in outcome.failed if not window.is_json else ():
         window.error(error)
     if report:
         workflow.write_report(report, outcome)
@@ -71,7 +66,7 @@ def doctor(
     raise typer.Exit(int(outcome.errors > 0))
 
 
-def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, output: Output, *, yes: bool) -> bool:
+def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, *, yes: bool) -> bool:
     for change in planned:
         window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' goes'}")
         for line in (*change.shows, *([f"then: {' '.join(change.then)}"] if change.then else [])):
@@ -80,6 +75,6 @@ def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, output: Out
             window.aside(f"  (kept as {change.backup})")
     if yes:
         return True
-    if output is Output.JSON or not sys.stdin.isatty():
+    if window.is_json or not sys.stdin.isatty():
         raise UsageError("nobody is there to be asked, and nothing was changed", hint="devenv doctor --fix --yes")
     return options.confirm("Change it?")

@@ -9,19 +9,20 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Name, Output, Profiles
+from devenv.errors import UsageError
 
 with LazyImports():
     import anyio
 
-    from devenv.inspect import graph as workflow
+    from devenv.compose import outline as outlines
+    from devenv.compose import resolve
+    from devenv.docker import endpoint
+    from devenv.model import graph as model
+    from devenv.state import run_dir
     from devenv.ui import graph as view
 
 
 def graph(
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
     output: Annotated[
         Literal["text", "mermaid", "json"],
         typer.Option("--output", help="Print a tree, a Mermaid flow chart, or JSON."),
@@ -31,6 +32,15 @@ def graph(
     ] = False,
 ) -> None:
     """Show the services, their dependencies, networks and volumes."""
-    graph_ = anyio.run(lambda: workflow.graph(options.selection(file, project_name, profile), timings=timings))
-    window = options.console(Output.JSON if output == "json" else Output.TEXT)
-    window.answer(asdict(graph_), view.mermaid(graph_) if output == "mermaid" else view.tree(graph_))
+    chosen = anyio.run(_graph, options.selection(), timings)
+    options.asked.output = options.Output.JSON if output == "json" else options.Output.TEXT
+    options.console().answer(asdict(chosen), view.mermaid(chosen) if output == "mermaid" else view.tree(chosen))
+
+
+async def _graph(selection: outlines.Selection, timings: bool) -> model.Graph:
+    """The project's graph, from its files alone; with `timings`, those of its last run."""
+    loaded = await resolve.load(selection)
+    last = run_dir.Run.known(await endpoint.resolve(), loaded.project.name).last() if timings else {}
+    if timings and not last:
+        raise UsageError(f"no run of {loaded.project.name} is remembered", hint="devenv up")
+    return model.graph(loaded.project, loaded.model, last.get("timings"))

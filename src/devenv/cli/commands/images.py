@@ -1,4 +1,4 @@
-"""`devenv images`."""
+"""`devenv images`, `devenv build` and `devenv push`."""
 
 from __future__ import annotations
 
@@ -6,34 +6,42 @@ import shutil
 import textwrap
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet, StandIns
+from devenv.cli.options import HostSettings, StandIns
 
 with LazyImports():
     import anyio
 
     from devenv import signals
-    from devenv.images import bundle, listing
+    from devenv.images import bundle, listing, release
+    from devenv.images import options as image_options
+    from devenv.run import consent
     from devenv.ui import console
 
 File = Annotated[str, typer.Argument(metavar="FILE")]
+Services = Annotated[list[str] | None, typer.Argument(help="Only the images of these services.")]
+Registry = Annotated[
+    str | None,
+    typer.Option("--registry", metavar="HOST[/PATH]", help="Registry, the prefix of the image names."),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", "-t", help="Tag to use instead of version, `latest` and git revision; may be repeated."),
+]
+Target = Annotated[str | None, typer.Option("--target", help="Stage to build instead of build.target.")]
+Cache = Annotated[bool, typer.Option("--no-cache", help="Do not use the build cache.")]
 LABEL = 11  # columns for the label of a line
 
 
-def list_(
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
-) -> None:
+def list_() -> None:
     """List the images that the project needs, and their sources."""
-    window = options.console(output)
-    rows = anyio.run(listing.list_images, options.selection(file, project_name, profile))
+    window = options.console()
+    rows = anyio.run(listing.list_images, options.selection())
     window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
 
 
@@ -50,45 +58,74 @@ def _lines(rows: Sequence[listing.Row]) -> Iterator[str]:
 
 
 def pull(
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
-    quiet: Quiet = False,
     stand_ins: StandIns = False,
 ) -> None:
     """Pull every image that the project needs.
 
     From the registry, a mirror, or a loaded archive; or build it from packages (`--stand-ins`).
     """
-    chosen, window = options.selection(file, project_name, profile), options.console(output, quiet=quiet)
+    chosen, window = options.selection(), options.console()
     _run(window, lambda: bundle.pull(chosen, window.emit, stand_ins=stand_ins))
 
 
 def save(
     archive: File,
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
-    quiet: Quiet = False,
     stand_ins: StandIns = False,
 ) -> None:
     """Save every image that the project needs to a file.
 
     For another machine, or for work without a network.
     """
-    chosen, window = options.selection(file, project_name, profile), options.console(output, quiet=quiet)
+    chosen, window = options.selection(), options.console()
     _run(window, lambda: bundle.save(chosen, archive, window.emit, stand_ins=stand_ins))
 
 
-def load(archive: File, output: Format = Output.TEXT, quiet: Quiet = False) -> None:
+def load(archive: File) -> None:
     """Load images from a file written by `images save`.
 
     The file is checked first. The images get names of their own.
     """
-    window = options.console(output, quiet=quiet)
+    window = options.console()
     _run(window, lambda: bundle.load(archive, window.emit))
+
+
+def build(
+    services: Services = None,
+    registry: Registry = None,
+    tag: Tags = None,
+    target: Target = None,
+    no_cache: Cache = False,
+    stand_ins: StandIns = False,
+    host_settings: HostSettings = False,
+) -> None:
+    """Build and tag the project's images.
+
+    Tags: the version, `latest` and the git revision.
+    """
+    images = image_options.ImageOptions(stand_ins=stand_ins, host_settings=host_settings)
+    _release(services, registry, tag, target, no_cache=no_cache, images=images)
+
+
+def push(
+    services: Services = None,
+    registry: Registry = None,
+    tag: Tags = None,
+    target: Target = None,
+    no_cache: Cache = False,
+) -> None:
+    """Build, tag and push the project's images.
+
+    Checks at the end that the registry has them.
+    """
+    _release(services, registry, tag, target, no_cache=no_cache, images=image_options.ImageOptions(), push=True)
+
+
+def _release(services: Services, registry: Registry, tag: Tags, target: Target, **more: Any) -> None:
+    chosen = release.Options(
+        options.selection(services), registry=registry, tags=tuple(tag or ()), target=target, **more
+    )
+    window = options.console()
+    _run(window, lambda: release.release(chosen, window.emit, consent.report_build_dangers))
 
 
 def _run(window: console.Console, work: Callable[[], Awaitable[None]]) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Format, Name, Output, Profiles
 
 with LazyImports():
     import anyio
@@ -25,20 +24,16 @@ def layers(
     other: Annotated[
         str | None, typer.Argument(metavar="OTHER", help="Another service or image, shown side by side.")
     ] = None,
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
     files: Annotated[
         bool | None,
         typer.Option("--files/--no-files", help="Read the files in the layers; by default for images up to 2 GB."),
     ] = None,
 ) -> None:
     """Show the layers of an image, and what would make it smaller."""
-    window = options.console(output)
+    window = options.console()
     names = (image, other) if other else (image,)
-    chosen = options.selection(file, project_name, profile)
-    emit = window.emit if output is Output.TEXT else lambda _: None
+    chosen = options.selection()
+    emit = (lambda _: None) if window.is_json else window.emit
     report = anyio.run(lambda: workflow.layers_of(chosen, names, emit, files=files))
     window.close()
     window.answer(asdict(report), view.lines(report, shutil.get_terminal_size().columns, time.time()))

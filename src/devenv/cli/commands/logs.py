@@ -8,7 +8,6 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Format, Name, Output, Profiles
 from devenv.errors import UsageError
 
 with LazyImports():
@@ -22,10 +21,6 @@ with LazyImports():
 
 def logs(
     services: Annotated[list[str] | None, typer.Argument(help="Only the logs of these services.")] = None,
-    file: Annotated[list[str] | None, typer.Option("--file", help="Compose file; may be repeated.")] = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the logs until Ctrl-C.")] = False,
     since: Annotated[
         str | None,
@@ -46,11 +41,11 @@ def logs(
 
     After a run, the last lines that its services printed.
     """
-    window = options.console(output)
+    window = options.console()
     matches = logline.matcher(grep, bounded_search.BoundedSearch)
 
     def say(line: logline.Line) -> None:
-        if output is Output.JSON:
+        if window.is_json:
             window.emit(events.Log(line.service, line.text, line.stream, line.at or None))
         else:
             window.log(line.service, f"{line.at} {line.text}" if timestamps else line.text)
@@ -58,13 +53,13 @@ def logs(
             raise typer.Exit
 
     def tell(message: str) -> None:
-        if output is Output.JSON:
+        if window.is_json:
             window.emit(events.Notice(message))
         else:
             window.aside(message)
 
     query = workflow.LogQuery(
-        options.selection(file, project_name, profile),
+        options.selection(),
         tuple(services or ()),
         follow=follow,
         since=since,

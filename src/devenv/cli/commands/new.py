@@ -11,7 +11,6 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Format, Output
 from devenv.errors import UsageError
 
 with LazyImports():
@@ -32,7 +31,6 @@ def new(
     directory: Annotated[
         str | None, typer.Argument(help="Target folder; by default named after the template.")
     ] = None,
-    output: Format = Output.TEXT,
     listed: Annotated[bool, typer.Option("--list", help="List the templates.")] = False,
     source: Annotated[
         str | None,
@@ -46,7 +44,7 @@ def new(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Create a project from a template or from existing code."""
-    window = options.console(output)
+    window = options.console()
     if listed:
         rows = workflow.rows()
         window.answer({"templates": rows}, text.columns(rows))
@@ -55,10 +53,10 @@ def new(
         raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")
     answers = _given(data or [])
     request = workflow.NewRequest(template, source, directory, answers, overwrite=overwrite, dry_run=dry_run)
-    asks = not defaults and output is Output.TEXT and sys.stdin.isatty() and sys.stderr.isatty()
+    asks = not defaults and not window.is_json and sys.stdin.isatty() and sys.stderr.isatty()
 
     def show(lines: list[str]) -> None:
-        for line in lines if output is Output.TEXT else ():
+        for line in () if window.is_json else lines:
             (window.line if dry_run else window.aside)(line)
 
     try:

@@ -1,4 +1,4 @@
-"""`devenv explain` and `devenv config`."""
+"""`devenv explain`, `devenv config` and `devenv sync`: the watch rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.errors import ConfigError
 
 with LazyImports():
@@ -17,6 +16,7 @@ with LazyImports():
 
     from devenv.compose import schema as schemas
     from devenv.compose import validate as validation
+    from devenv.sync import once
     from devenv.sync.rules import explain as workflow
     from devenv.sync.rules import lint
     from devenv.ui import rules
@@ -26,22 +26,14 @@ Paths = Annotated[list[str], typer.Argument(help="Files or folders; they need no
 
 def explain(
     paths: Paths,
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
 ) -> None:
     """Show what saving a path would do, and which rule decides."""
-    outcomes = anyio.run(workflow.explain, options.selection(file, project_name, profile), paths)
-    window = options.console(output)
+    outcomes = anyio.run(workflow.explain, options.selection(), paths)
+    window = options.console()
     window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, rules.explained(outcomes))
 
 
 def config(
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
     validate: Annotated[
         bool, typer.Option("--validate", help="Report all mistakes in `x-devenv` and `develop`.")
     ] = False,
@@ -53,7 +45,7 @@ def config(
 
     With an option that is not listed here, it runs `docker compose config`.
     """
-    window, chosen = options.console(output), options.selection(file, project_name, profile)
+    window, chosen = options.console(), options.selection()
     if schema:
         window.data(schemas.compose_schema())
     elif validate:
@@ -66,3 +58,16 @@ def config(
     else:
         overview = anyio.run(workflow.overview, chosen)
         window.answer(asdict(overview), rules.shown(overview))
+
+
+def sync(
+    services: Annotated[list[str] | None, typer.Argument(help="Only these services.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the containers with the source tree and print differences.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done and do nothing.")] = False,
+) -> None:
+    """Sync the source tree to the running containers once."""
+    selection = options.selection(services)
+    chosen = once.SyncRequest(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
+    raise typer.Exit(anyio.run(once.sync, chosen, options.console().emit))

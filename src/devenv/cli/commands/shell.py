@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Name, Profiles
-from devenv.errors import UsageError
+from devenv.errors import DevenvError, UsageError, unknown
 
 with LazyImports():
     import anyio
 
-    from devenv.docker import process
-    from devenv.inspect import shell as workflow
+    from devenv.compose import outline as outlines
+    from devenv.docker import client, process
+    from devenv.model import containers as model
+
+Ask = Callable[[Sequence[str]], str]
 
 
 def shell(
@@ -27,9 +29,6 @@ def shell(
             metavar="[SERVICE] [-- COMMAND...]", help="The service, and a command to run instead of a shell."
         ),
     ] = None,
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
 ) -> None:
     """Open a shell in a service's container, or run a command there."""
     given = list(words or ())
@@ -38,11 +37,11 @@ def shell(
     if len(services) > 1:
         hint = f"devenv shell {services[0]} -- {' '.join(services[1:])}"
         raise UsageError("`shell` takes one service; a command comes after --", hint=hint)
-    chosen = options.selection(file, project_name, profile)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     service = services[0] if services else None
-    argv = anyio.run(lambda: workflow.shell(chosen, service, command, _ask if asks else None, tty=tty))
+    ask = _ask if asks else None
+    argv = anyio.run(lambda: _argv(options.selection(), service, command, ask, tty=tty))
     process.exec_replace(argv, {"DOCKER_CLI_HINTS": "false"})
 
 
@@ -52,9 +51,57 @@ def _ask(names: Sequence[str]) -> str:
         window.aside(f"  {number}  {name}")
     while True:
         try:
-            return workflow.answer(options.prompt("Which service").strip(), names)
+            return _answer(options.prompt("Which service").strip(), names)
         except UsageError as error:
             window.aside(f"{error.message}. {error.hint}")
         except typer.Abort:
             window.aside("")
             raise typer.Exit(130) from None
+
+
+async def _argv(
+    selection: outlines.Selection, service: str | None, command: Sequence[str], ask: Ask | None, *, tty: bool
+) -> list[str]:
+    """The `docker exec` to become: the command, or the best shell that the container of the service has.
+
+    A command that is one text with spaces goes to that shell. Without a service, the only one that runs is meant, or
+    what `ask` returns. Raises UsageError if that is not clear, DevenvError if it does not run or has no shell.
+    """
+    name, project = await outlines.outline(selection)
+    async with client.Engine.connect() as engine:
+        containers = await engine.containers.list(name)
+        container = _chosen(project, containers, service, ask)
+        words = list(command)
+        if not words or (len(words) == 1 and " " in words[0].strip()):
+            best = await engine.exec.best_shell(container)
+            words = [best, "-c", *words] if words else [best]
+        return engine.endpoint.docker_command("exec", "-it" if tty else "-i", container.id, *words)
+
+
+def _chosen(
+    project: outlines.Outline, containers: Sequence[model.Container], service: str | None, ask: Ask | None
+) -> model.Container:
+    running = {c.service: c for c in reversed(containers) if c.running}
+    names = sorted(running)
+    if service is None and not names:
+        raise DevenvError("nothing of this project runs", hint="devenv up")
+    if service is None and len(names) > 1:
+        if ask is None:
+            raise UsageError(f"several services run: {', '.join(names)}", hint=f"devenv shell {names[0]}")
+        service = ask(names)
+    service = service or names[0]
+    outlines.require_known([service], (*project.services, *project.dormant, *(c.service for c in containers)))
+    if service not in running:
+        states = {c.state for c in containers if c.service == service}
+        message = f"`{service}` does not run: {'it is ' + min(states) if states else 'it has no container'}"
+        raise DevenvError(message, hint=f"devenv logs {service}" if states else "devenv up")
+    return running[service]
+
+
+def _answer(typed: str, names: Sequence[str]) -> str:
+    """The service that was typed, by name or number. Raises UsageError for anything else."""
+    if typed in names:
+        return typed
+    if typed.isascii() and typed.isdigit() and 0 < int(typed) <= len(names):
+        return names[int(typed) - 1]
+    raise unknown("service", typed, names)

@@ -10,7 +10,6 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
 
 with LazyImports():
     import anyio
@@ -27,15 +26,14 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="`-` for standard inpu
 
 def list_(
     projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...")] = None,
-    output: Format = Output.TEXT,
 ) -> None:
     """List snapshots, the newest first."""
-    window, snapshots = options.console(output), workflow.listed(projects or ())
+    window, snapshots = options.console(), workflow.listed(projects or ())
     window.answer(
         {"snapshots": [asdict(snapshot) for snapshot in snapshots]},
         text.columns([_row(snapshot) for snapshot in snapshots]),
     )
-    if output is Output.TEXT and not snapshots:
+    if not window.is_json and not snapshots:
         window.aside("nothing is saved")
     for message in workflow.damaged():
         window.aside(message)
@@ -59,18 +57,13 @@ def _row(snapshot: model.Snapshot) -> dict[str, str]:
 def save(
     volumes: Volumes = None,
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the snapshot.")] = "",
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
-    quiet: Quiet = False,
 ) -> None:
     """Save the project's volumes now.
 
     Containers that use them are paused meanwhile.
     """
-    chosen = options.selection(file, project_name, profile)
-    window = options.console(output, quiet=quiet)
+    chosen = options.selection()
+    window = options.console()
     raise typer.Exit(anyio.run(workflow.save, chosen, volumes or (), name, window.emit))
 
 
@@ -78,28 +71,23 @@ def restore(
     name: Annotated[str, typer.Argument(help="Id or name of the snapshot; by default the newest.")] = "",
     volumes: Volumes = None,
     other: Other = "",
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
-    quiet: Quiet = False,
 ) -> None:
     """Let the next `devenv up` start with a snapshot."""
-    chosen = options.selection(file, project_name, profile)
-    window = options.console(output, quiet=quiet)
+    chosen = options.selection()
+    window = options.console()
     raise typer.Exit(anyio.run(workflow.restore, chosen, name, volumes or (), other, window.emit))
 
 
-def rm(names: Annotated[list[str], typer.Argument(metavar="NAME...")], output: Format = Output.TEXT) -> None:
+def rm(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> None:
     """Remove snapshots."""
-    raise typer.Exit(workflow.remove(names, options.console(output).emit))
+    raise typer.Exit(workflow.remove(names, options.console().emit))
 
 
-def export(name: Set, file: File, output: Format = Output.TEXT) -> None:
+def export(name: Set, file: File) -> None:
     """Write a snapshot to a file, for another machine."""
-    raise typer.Exit(workflow.export(name, file, options.console(output).emit))
+    raise typer.Exit(workflow.export(name, file, options.console().emit))
 
 
-def import_(file: File, output: Format = Output.TEXT) -> None:
+def import_(file: File) -> None:
     """Import a snapshot from a file written by `export`."""
-    raise typer.Exit(workflow.take_in(file, options.console(output).emit))
+    raise typer.Exit(workflow.take_in(file, options.console().emit))

@@ -10,7 +10,7 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns
+from devenv.cli.options import HostSettings, StandIns
 from devenv.errors import UsageError
 
 with LazyImports():
@@ -41,11 +41,6 @@ Ports = Annotated[
 
 def up(
     services: Services = None,
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
-    quiet: Quiet = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Leave the project running; `devenv down` stops it.")
     ] = False,
@@ -94,7 +89,7 @@ def up(
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     chosen = run_options.Options(
         selection=replace(
-            options.selection(file, project_name, profile, services),
+            options.selection(services),
             scale=tuple(run_model.scale(text) for text in scale or ()),
         ),
         detach=detach,
@@ -115,8 +110,8 @@ def up(
         timings=timings,
         trust=trust,
     )
-    window = options.console(output, quiet=quiet)
-    plain = no_ui or detach or quiet or output is Output.JSON
+    window = options.console()
+    plain = no_ui or detach or options.asked.quiet or window.is_json
     try:
         code = anyio.run(preload.up, chosen, window.emit) if plain else anyio.run(_in_live_view, chosen, window)
         raise typer.Exit(code)
@@ -135,11 +130,6 @@ async def _in_live_view(chosen: run_options.Options, window: console.Console) ->
 
 
 def down(
-    file: Files = None,
-    project_name: Name = None,
-    profile: Profiles = None,
-    output: Format = Output.TEXT,
-    quiet: Quiet = False,
     keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the named volumes.")] = False,
     volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
 ) -> None:
@@ -148,14 +138,12 @@ def down(
         raise UsageError("--volumes removes what --keep-volumes keeps", hint="Leave one of them out.")
     policies = ledger.VolumePolicy
     policy = policies.KEEP if keep_volumes else policies.DROP if volumes else policies.SAVE
-    window = options.console(output, quiet=quiet)
-    chosen = options.selection(file, project_name, profile)
+    window = options.console()
+    chosen = options.selection()
     raise typer.Exit(anyio.run(lambda: down_workflow.down(chosen, window.emit, policy)))
 
 
 def gc(
-    output: Format = Output.TEXT,
-    quiet: Quiet = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be removed and remove nothing.")
     ] = False,
@@ -164,5 +152,5 @@ def gc(
 
     Their volumes are saved first.
     """
-    window = options.console(output, quiet=quiet)
+    window = options.console()
     raise typer.Exit(anyio.run(lambda: gc_workflow.gc(window.emit, dry_run=dry_run)))

@@ -11,13 +11,11 @@ from typing import Any
 import anyio
 import pytest
 
+from devenv.cli.commands import ps as command
 from devenv.compose.outline import Selection
 from devenv.docker import context
 from devenv.docker.client import Engine
 from devenv.errors import EngineError, UsageError
-from devenv.inspect import ps_watch
-from devenv.inspect.ps import age, ps
-from devenv.inspect.ps_watch import watching
 from devenv.model.containers import Container
 from devenv.model.status import Stands
 from devenv.tasks import first
@@ -42,7 +40,7 @@ def host() -> MemoryHost:
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> Any:
     """What is shown of a project of `web`, `db` and, by its profile, `tool`, while these actions happen."""
     (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
-    monkeypatch.setattr(ps_watch, "TOGETHER", 0.0)
+    monkeypatch.setattr(command, "TOGETHER", 0.0)
 
     async def run(
         *services: str,
@@ -59,7 +57,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> 
         selection = Selection(str(tmp_path), project_name="p")
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(lambda: watching(selection, services, found.append, watch=watch))
+                tasks.start_soon(lambda: command._show(selection, services, found.append, watch=watch))
                 for action in actions:
                     await anyio.sleep(seconds)
                     host.tell_of(host.container("id-web-1"), action)
@@ -94,13 +92,13 @@ async def test_it_is_looked_at_again_when_something_happens(shown: Any) -> None:
 async def test_nothing_happens_while_nothing_changes(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """But after a while ages are others."""
     assert len(await shown(watch=True, seconds=0.5)) == 2, "once at first, and once the stream begins"
-    monkeypatch.setattr(ps_watch, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(command, "LOOK_AGAIN", 0.05)
     assert len(await shown(watch=True, seconds=0.5)) > 3
 
 
 async def test_an_engine_that_goes_away_ends_it(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """By then, what was there has been shown."""
-    monkeypatch.setattr(ps_watch, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(command, "LOOK_AGAIN", 0.05)
     found: list[Stands] = []
     with pytest.raises(EngineError, match="cannot reach the Docker engine"):
         await shown(watch=True, seconds=20, looks=3, found=found)
@@ -118,12 +116,12 @@ async def test_a_local_engine_is_asked_at_once(tmp_path: Path, monkeypatch: pyte
         return ((WEB,), NOW) if project == "p" else None
 
     monkeypatch.setattr(context, "local_containers", containers)
-    assert ps(Selection(str(tmp_path), project_name="p"), (), found.append)
+    assert command._show_quickly(Selection(str(tmp_path), project_name="p"), (), found.append)
     assert [one.container for one in found[0].services] == ["p-web-1"]
-    assert not ps(Selection(str(tmp_path), project_name="q"), (), found.append)
+    assert not command._show_quickly(Selection(str(tmp_path), project_name="q"), (), found.append)
     (tmp_path / "compose.yml").write_text("name: ${NAME}\nservices: {web: {}}\n")
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
-    assert not ps(Selection(str(tmp_path)), (), found.append)
+    assert not command._show_quickly(Selection(str(tmp_path)), (), found.append)
     assert (asked, len(found)) == (["p", "q"], 1)
 
 
@@ -139,4 +137,4 @@ async def test_a_local_engine_is_asked_at_once(tmp_path: Path, monkeypatch: pyte
 )
 def test_age(at: str, seconds: float | None) -> None:
     """What never was has none, and nothing comes from the future."""
-    assert age(at, NOW) == seconds
+    assert command._age(at, NOW) == seconds

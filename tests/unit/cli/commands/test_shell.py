@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from devenv.cli.commands.shell import _answer, _argv
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, UsageError
-from devenv.inspect.shell import answer, shell
 from support.engine import Container, MemoryEngine, MemoryHost, Refused
 from support.memory.played import placed
 
@@ -50,7 +50,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     async def run(engine: MemoryEngine, service: str | None, *command: str, ask: Any = None, tty: bool = True) -> Any:
         monkeypatch.setattr(Engine, "connect", lambda: contextlib.nullcontext(engine))
-        return await shell(Selection(str(tmp_path), project_name="p"), service, command, ask, tty=tty)
+        return await _argv(Selection(str(tmp_path), project_name="p"), service, command, ask, tty=tty)
 
     return run
 
@@ -127,7 +127,7 @@ async def test_a_service_that_does_not_run_is_an_error(go: Any, service: str, sa
 
 def test_an_answer_is_a_name_or_a_number() -> None:
     """A name that is a number is the name."""
-    assert [answer(said, ["db", "3", "web"]) for said in ("web", "1", "3")] == ["web", "db", "3"]
+    assert [_answer(said, ["db", "3", "web"]) for said in ("web", "1", "3")] == ["web", "db", "3"]
     for said in ("0", "4", "x", "", "²"):
         with pytest.raises(UsageError):
-            answer(said, ["db", "3", "web"])
+            _answer(said, ["db", "3", "web"])

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from devenv.cli.commands import open as opening
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, UsageError
 from devenv.events import Published
-from devenv.inspect import open as opening
-from devenv.inspect.open import site
+from devenv.run import urls
 from devenv.run.urls import Addresses
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
@@ -38,8 +38,8 @@ def find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             assert [container.service for container in containers] == ["web"]
             return known
 
-        monkeypatch.setattr(opening, "addresses", addresses)
-        return await site(Selection(str(tmp_path), project_name="p"), service)
+        monkeypatch.setattr(urls, "addresses", addresses)
+        return await opening._sites(Selection(str(tmp_path), project_name="p"), service)
 
     return run
 
