@@ -73,17 +73,15 @@ def replace(path: str, content: str | bytes, *, durable: bool = True) -> None:
     """
     with _folder_of(path) as (folder, name):
         fresh = f"{name}.{os.getpid()}.new"
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(_unlink_if_possible, fresh, folder)
             with open(_create(fresh, os.O_WRONLY, folder), "wb") as file:
                 file.write(_encoded(content))
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
             os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(fresh, dir_fd=folder)
-            raise
+            undo.pop_all()
         if durable:
             os.fsync(folder)
 
@@ -150,6 +148,11 @@ def remove_tree(path: str) -> None:
     """
     with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):
         shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+
+
+def _unlink_if_possible(name: str, folder: int) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _encoded(content: str | bytes) -> bytes:

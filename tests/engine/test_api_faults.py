@@ -62,7 +62,7 @@ WISHES: dict[str, Wish] = {
     "put": lambda e: e.archive.put("box", tar()),
     "large put": lambda e: e.archive.put("box", tar(size=8_000_000)),
     "get": lambda e: e.archive.get("box", "/etc"),
-    "exists": lambda e: e.archive.exists("box", "/etc"),
+    "is_link": lambda e: e.archive.is_link("box", "/etc"),
     "execute": lambda e: e.exec.run("box", ["true"]),
     "session": session,
     "restart": lambda e: e.containers.restart(BOX),
@@ -243,7 +243,7 @@ async def test_what_is_not_there(status: int, reason: str) -> None:
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         assert await engine.containers.inspect("box") is None
         assert await engine.archive.get("box", "/x") is None
-        assert not await engine.archive.exists("box", "/x")
+        assert await engine.archive.is_link("box", "/x") is None
         await engine.containers.remove("box")
         await engine.containers.stop(BOX)
 

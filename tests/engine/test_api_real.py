@@ -134,8 +134,8 @@ async def test_what_is_not_there(api: Engine, boxes: list[str]) -> None:
     box = start(boxes)
     for path in ("/no/such", "/etc/passwd/below"):
         assert await api.archive.get(box, path) is None
-        assert not await api.archive.exists(box, path)
-    assert await api.archive.exists(box, "/etc/passwd")
+        assert await api.archive.is_link(box, path) is None
+    assert await api.archive.is_link(box, "/etc/passwd") is False
     assert await api.containers.inspect("nobody") is None
 
 

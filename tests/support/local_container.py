@@ -114,10 +114,6 @@ class LocalContainer(LocalEngine):
         """No file: there is no table of users."""
         return None
 
-    async def exists(self, _id: str, path: str) -> bool:
-        """Whether anything is at the path."""
-        return os.path.lexists(path)
-
     async def is_link(self, _id: str, path: str) -> bool | None:
         """Whether a link is at the path, None if nothing is there."""
         with contextlib.suppress(OSError):

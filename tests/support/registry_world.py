@@ -13,7 +13,7 @@ import anyio
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
-from devenv.docker.images import LocalImage, OnProgress, Progress
+from devenv.docker.images import LocalImage, OnProgress, TransferProgress
 from devenv.docker.transport import CallError
 from devenv.events import Emit, Event, ImageState, Notice
 from devenv.images import pull as pulls
@@ -76,7 +76,11 @@ class World:
                 raise CallError(500, self.passing[reference].pop(0), "pulling")
             if reference in self.refuse:
                 raise CallError(500, self.refuse[reference], "pulling")
-            for progress in (Progress(), Progress(0, 1), Progress(1, 2, 5_000_000, 10_000_000)):
+            for progress in (
+                TransferProgress(),
+                TransferProgress(0, 1),
+                TransferProgress(1, 2, 5_000_000, 10_000_000),
+            ):
                 on_progress(progress)
                 await anyio.sleep(pulls.EVERY)
         finally:

@@ -10,7 +10,7 @@ from typing import Protocol
 import anyio
 
 from devenv.docker.http import Body
-from devenv.docker.transport import LONG_TIMEOUT, CallError, Transport
+from devenv.docker.transport import LONG_TIMEOUT, CallError, IgnoreAbsent, Transport
 
 LOOP = "too many links"  # the engine's message for a symbolic link that leads to itself
 MODE_LINK = 1 << 27  # in Go's os.FileMode
@@ -47,22 +47,15 @@ class Archive:
         Entry names begin with the last component of `path`.
         """
         what, query = f"reading {path} in a container", {"path": path}
-        try:
+        with IgnoreAbsent():
             return await self._transport.call("GET", _path(container_id), what, query=query, total=LONG_TIMEOUT)
-        except CallError as error:
-            if error.absent:
-                return None
-            raise
+        return None
 
     async def save(self, container_id: str, path: str, file: Writable, *, total: float | None = LONG_TIMEOUT) -> None:
         """Write the tar of `path` in the container into the file; nothing if there is no such path."""
         what = f"reading {path} in a container"
-        try:
-            with self._transport.translate_errors(what), anyio.fail_after(total):
-                await self._transport.stream("GET", _path(container_id), what, file.write, query={"path": path})
-        except CallError as error:
-            if not error.absent:
-                raise
+        with IgnoreAbsent(), self._transport.translate_errors(what), anyio.fail_after(total):
+            await self._transport.stream("GET", _path(container_id), what, file.write, query={"path": path})
 
     async def is_link(self, container_id: str, path: str) -> bool | None:
         """Whether `path` in the container is a symbolic link; None if there is no such path."""
@@ -79,22 +72,11 @@ class Archive:
                 return None
         # The answer to a HEAD request has no body, hence no reason.
         try:
-            exists = await self.get(container_id, path) is not None
+            return True if await self.get(container_id, path) is not None else None
         except CallError as error:
-            exists = LOOP in error.reason
-            if not exists:
-                raise
-        return exists or None
-
-    async def exists(self, container_id: str, path: str) -> bool:
-        """Whether the container has something at `path`."""
-        what = f"looking for {path} in a container"
-        try:
-            await self._transport.call("HEAD", _path(container_id), what, query={"path": path})
-        except CallError as error:
-            # The answer to a HEAD request has no body, hence no reason.
-            return not error.absent and await self.get(container_id, path) is not None
-        return True
+            if LOOP in error.reason:
+                return True
+            raise
 
 
 def _path(container_id: str) -> str:

@@ -16,10 +16,10 @@ from devenv.docker import inspect as answers
 from devenv.docker.archive import Archive
 from devenv.docker.containers import Containers
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
-from devenv.docker.exec import Exec
+from devenv.docker.exec import ContainerExec
 from devenv.docker.http import Client
 from devenv.docker.images import Images
-from devenv.docker.transport import CallError, Transport, lines, plain
+from devenv.docker.transport import IgnoreAbsent, Transport, lines, plain
 from devenv.errors import EngineError
 from devenv.model.containers import PROJECT_LABEL, Container, Network, ProjectState, Volume
 from devenv.tasks import each
@@ -43,7 +43,7 @@ class Engine(Transport):
         self.is_ours: Callable[[Container | Network], bool] = lambda _: False
         self.containers = Containers(self, self._owns)
         self.archive = Archive(self)
-        self.exec = Exec(self)
+        self.exec = ContainerExec(self)
         self.networks = Networks(self, self._owns)
         self.volumes = Volumes(self)
         self.images = Images(self)
@@ -182,12 +182,9 @@ class Volumes:
 
     async def inspect(self, name: str) -> Volume | None:
         """The volume, or None if there is none of that name."""
-        try:
+        with IgnoreAbsent():
             return await self._transport.ask(_path(name), f"inspecting the volume {name}", answers.volume)
-        except CallError as error:
-            if error.absent:
-                return None
-            raise
+        return None
 
     async def times(self) -> dict[str, str]:
         """The names of all volumes on the engine, with their `CreatedAt`."""

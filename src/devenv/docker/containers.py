@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from devenv.docker import inspect as answers
-from devenv.docker.transport import CallError, Frames, Transport, ignore_absent, lines, plain, without_inner_times
+from devenv.docker.transport import Frames, IgnoreAbsent, Transport, lines, plain, without_inner_times
 from devenv.errors import EngineError
 from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container
 from devenv.tasks import each
@@ -47,13 +47,10 @@ class Containers:
 
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None if it is gone."""
-        path = f"containers/{container_id}/json"
-        try:
+        with IgnoreAbsent():
+            path = f"containers/{container_id}/json"
             return await self._transport.ask(path, "inspecting a container", self._container)
-        except CallError as error:
-            if error.absent:
-                return None
-            raise
+        return None
 
     def _container(self, shown: Mapping[str, Any]) -> Container:
         container = answers.container(shown)
@@ -126,7 +123,7 @@ class Containers:
         """Stop the container, kill it after the grace period (seconds); nothing happens if it has ended."""
         seconds, what = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
         query = {"t": f"{seconds:.0f}"}
-        with ignore_absent():
+        with IgnoreAbsent():
             await self._transport.call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
 
     async def pause(self, container_id: str, *, on: bool) -> None:

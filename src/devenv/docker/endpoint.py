@@ -124,12 +124,11 @@ async def dial(endpoint: Endpoint) -> Connection:
         argv = endpoint.docker_command("system", "dial-stdio")
         with trace.command(argv) as span:
             span.outcome = "goes on"
-        errors = open(process.scratch(), "r+b", buffering=0)  # noqa: ASYNC230, SIM115 - in memory, as long as the child
-        try:
-            return _Child(await anyio.open_process(argv, stderr=errors, start_new_session=True), errors)
-        except BaseException:
-            errors.close()
-            raise
+        with contextlib.ExitStack() as stack:
+            errors = stack.enter_context(open(process.scratch(), "r+b", buffering=0))  # noqa: ASYNC230 - in memory
+            child = await anyio.open_process(argv, stderr=errors, start_new_session=True)
+            stack.pop_all()
+        return _Child(child, errors)
 
 
 class _Socket:

@@ -12,8 +12,7 @@ import anyio
 from devenv.docker.http import Exchange, LostError
 from devenv.docker.process import OnOutput
 from devenv.docker.transport import LONG_TIMEOUT, CallError, Frames, Transport, lines
-from devenv.errors import DevenvError, EngineError
-from devenv.model.containers import Container
+from devenv.errors import EngineError
 
 CANNOT_RUN = (126, 127)
 EXIT_PAUSES = (0.0, 0.05, 0.2, 0.5)
@@ -72,7 +71,7 @@ class Session:
         return frame
 
 
-class Exec:
+class ContainerExec:
     """Commands in running containers."""
 
     def __init__(self, transport: Transport) -> None:
@@ -148,17 +147,14 @@ class Exec:
         with contextlib.suppress(CallError):
             await self.run(container_id, argv, user=user, privileged=privileged, mark=mark, environment=OWN_VARIABLES)
 
-    async def best_shell(self, container: Container) -> str:
-        """The path of the best shell in the container. Raises DevenvError if it has no shell."""
+    async def best_shell(self, container_id: str) -> str | None:
+        """The path of the best shell in the container; None if it has no shell."""
         for probe in PROBES:
-            try:
-                code, output = await self.run(container.id, [probe, "-c", BEST_SHELL], timeout=PROBE_SECONDS)
-            except CallError:  # some engines report a missing program like this
-                continue
-            if code not in CANNOT_RUN:
-                return output.strip().splitlines()[0] if output.strip() else probe
-        hint = f"devenv shell {container.service} -- PROGRAM   (runs a program that its image has)"
-        raise DevenvError(f"the image of `{container.service}` has no shell", hint=hint)
+            with contextlib.suppress(CallError):  # some engines report a missing program like this
+                code, output = await self.run(container_id, [probe, "-c", BEST_SHELL], timeout=PROBE_SECONDS)
+                if code not in CANNOT_RUN:
+                    return output.strip().splitlines()[0] if output.strip() else probe
+        return None
 
     @contextlib.asynccontextmanager
     async def _start(

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import anyio
 
 from devenv.docker import inspect as answers
-from devenv.docker.transport import CallError, Transport
+from devenv.docker.transport import CallError, IgnoreAbsent, Transport
 from devenv.errors import EngineError
 from devenv.tasks import each
 
@@ -41,7 +41,7 @@ class LocalImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TransferProgress:
     """Progress of a transfer: layers that are done, all layers; bytes so far, and all bytes as far as known.
 
     As text `3 of 8 layers, 12 of 40 MB`; without the bytes if no size is known.
@@ -58,7 +58,7 @@ class Progress:
         return layers + amount
 
 
-OnProgress = Callable[[Progress], object]
+OnProgress = Callable[[TransferProgress], object]
 
 
 class Images:
@@ -110,12 +110,9 @@ class Images:
         """Those of the referenced images that the engine has, inspected concurrently."""
 
         async def local(reference: str) -> LocalImage | None:
-            try:
+            with IgnoreAbsent():
                 return await self._transport.ask(_path(reference), "inspecting an image", _local_image)
-            except CallError as error:
-                if error.absent:
-                    return None
-                raise
+            return None
 
         images = await each(local, dict.fromkeys(references))
         return tuple({image.id: image for image in images if image}.values())
@@ -286,7 +283,7 @@ class _Lines:
             self._layers[layer] = self._layer(layer, state, line.get("progressDetail") or {})
         states = self._layers.values()
         done = sum(state.startswith(DONE) for state, _, _ in states)
-        self._on_progress(Progress(done, len(states), sum(s[1] for s in states), sum(s[2] for s in states)))
+        self._on_progress(TransferProgress(done, len(states), sum(s[1] for s in states), sum(s[2] for s in states)))
 
     def _layer(self, layer: str, state: str, detail: dict[str, Any]) -> tuple[str, int, int]:
         """The progress of a layer; its unpacking does not count as another download."""

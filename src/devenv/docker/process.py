@@ -61,35 +61,23 @@ async def run(
     Raises EngineError if the program is not installed.
     """
     out, err = bytearray(), bytearray()
-    async with started(argv, stdin=stdin is not None, env=env, cwd=cwd) as process:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_drain, process.stdout, out, on_line)
-            tasks.start_soon(_drain, process.stderr, err, on_error_line)
-            if stdin is not None:
-                tasks.start_soon(_feed, process, stdin)
-            await process.wait()
-        return Completed(process.returncode or 0, bytes(out), bytes(err))
+    with trace.command(argv) as span:
+        async with started(argv, stdin=stdin is not None, env=env, cwd=cwd) as process:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_drain, process.stdout, out, on_line)
+                tasks.start_soon(_drain, process.stderr, err, on_error_line)
+                if stdin is not None:
+                    tasks.start_soon(_feed, process, stdin)
+                await process.wait()
+            span.outcome = f"exit {process.returncode}"
+            return Completed(process.returncode or 0, bytes(out), bytes(err))
 
 
 @contextlib.asynccontextmanager
 async def started(
-    argv: Sequence[str],
-    *,
-    stdin: bool = False,
-    env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
+    argv: Sequence[str], *, stdin: bool = False, env: Mapping[str, str] | None = None, cwd: str | None = None
 ) -> AsyncIterator[Process]:
     """Run a child in a session of its own while the block lasts; it has always ended afterwards."""
-    with trace.command(argv) as span:
-        async with _started(argv, stdin=stdin, env=env, cwd=cwd) as process:
-            yield process
-            span.outcome = f"exit {process.returncode}"
-
-
-@contextlib.asynccontextmanager
-async def _started(
-    argv: Sequence[str], *, stdin: bool, env: Mapping[str, str] | None, cwd: str | None
-) -> AsyncIterator[Process]:
     try:
         with anyio.CancelScope(shield=True):  # a cancel during the start would leave a child that nobody ends
             process = await anyio.open_process(
@@ -102,7 +90,7 @@ async def _started(
     except FileNotFoundError as error:
         if cwd is not None and not os.path.isdir(cwd):
             raise EngineError(f"the folder {cwd} does not exist") from error
-        raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
+        raise _not_installed(argv) from error
     except PermissionError as error:
         raise EngineError(f"cannot run `{argv[0]}`: permission denied") from error
     is_over = False
@@ -126,7 +114,7 @@ async def foreground(argv: Sequence[str]) -> int:
         try:
             child = subprocess.Popen(list(argv), process_group=0)  # noqa: ASYNC220 - on the terminal, nothing to await
         except FileNotFoundError as error:
-            raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
+            raise _not_installed(argv) from error
         try:
             _note(child.pid)
             with contextlib.suppress(OSError):  # a child that has ended already has no group
@@ -289,7 +277,11 @@ def exec_replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> N
     try:
         os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})  # noqa: S606 - no shell is wanted
     except FileNotFoundError as error:
-        raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
+        raise _not_installed(argv) from error
+
+
+def _not_installed(argv: Sequence[str]) -> EngineError:
+    return EngineError(f"`{argv[0]}` is not installed, or not on PATH")
 
 
 def memfd_path(data: bytes) -> str:

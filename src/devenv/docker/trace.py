@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
 
 from devenv.events import Emit, Traced
@@ -23,19 +22,29 @@ class _Listener:
     redactor: Redactor
 
 
-class Span:
-    """A child or a call while it lasts; `outcome` is how it ended, unless an exception says so."""
+class TraceSpan:
+    """A child or a call while its block lasts; `outcome` is how it ended, unless an exception says so."""
 
     def __init__(self, kind: str, what: str) -> None:
         self.kind, self.what = kind, what
-        self.outcome, self.over = "", False
+        self.outcome = ""
+        self._is_over = False
         self._began = time.monotonic()
 
     def end(self, outcome: str) -> None:
         """Report it, once."""
-        if not self.over and self.what and _Listener.emit is not None:
+        if not self._is_over and self.what and _Listener.emit is not None:
             _Listener.emit(Traced(self.kind, self.what, outcome, (time.monotonic() - self._began) * 1000))
-        self.over = True
+        self._is_over = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None or isinstance(error, Exception):
+            self.end(self.outcome or (type(error).__name__ if error else ""))
+        else:
+            self.end("cancelled")
 
 
 def listen(emit: Emit | None, *, calls: bool = False) -> None:
@@ -45,27 +54,12 @@ def listen(emit: Emit | None, *, calls: bool = False) -> None:
     _Listener.emit, _Listener.calls, _Listener.redactor = emit, calls, Redactor(os.environ)
 
 
-def command(argv: Sequence[str]) -> contextlib.AbstractContextManager[Span]:
-    """A child process, for as long as the block lasts."""
-    return _span("command", _Listener.redactor.command(argv) if _Listener.emit else "")
+def command(argv: Sequence[str]) -> TraceSpan:
+    """The span of a child process."""
+    return TraceSpan("command", _Listener.redactor.command(argv) if _Listener.emit else "")
 
 
-def call(method: str, target: str) -> contextlib.AbstractContextManager[Span]:
-    """A call of the Engine API, for as long as the block lasts; without headers and bodies."""
-    return _span(
-        "call", f"{method} {_Listener.redactor.text(unquote(target))}" if _Listener.emit and _Listener.calls else ""
-    )
-
-
-@contextlib.contextmanager
-def _span(kind: str, what: str) -> Iterator[Span]:
-    span = Span(kind, what)
-    try:
-        yield span
-    except Exception as error:
-        span.end(span.outcome or type(error).__name__)
-        raise
-    except BaseException:
-        span.end("cancelled")
-        raise
-    span.end(span.outcome)
+def call(method: str, target: str) -> TraceSpan:
+    """The span of a call of the Engine API, without headers and bodies."""
+    is_heard = _Listener.emit and _Listener.calls
+    return TraceSpan("call", f"{method} {_Listener.redactor.text(unquote(target))}" if is_heard else "")

@@ -137,7 +137,7 @@ class Transport:
 
     async def remove(self, path: str, what: str, query: Mapping[str, str] | None = None) -> None:
         """Remove an object; nothing happens if it is gone."""
-        with ignore_absent():
+        with IgnoreAbsent():
             await self.call("DELETE", path, what, query=query, extra=REMOVAL)
 
     @contextlib.asynccontextmanager
@@ -172,15 +172,16 @@ class Transport:
         await self._http.aclose()
 
 
-@contextlib.contextmanager
-def ignore_absent() -> Iterator[None]:
+class IgnoreAbsent:
     """Ignore that an object is gone, or that its removal is already in progress."""
-    try:
-        yield
-    except CallError as error:
-        in_progress = error.status == CONFLICT and "already in progress" in error.reason
-        if not error.absent and not in_progress:
-            raise
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if not isinstance(error, CallError):
+            return False
+        return error.absent or (error.status == CONFLICT and "already in progress" in error.reason)
 
 
 def _reason(content: bytes) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from devenv.docker.client import Engine
-from devenv.docker.images import Progress
+from devenv.docker.images import TransferProgress
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.events import Emit, ImageState, Notice
@@ -179,7 +179,7 @@ class _Pulls:
         self._emit(ImageState(need.reference, "pulling", "" if name == need.reference else name))
         with anyio.move_on_after(self._patience) as patience:
 
-            def take(progress: Progress) -> None:
+            def take(progress: TransferProgress) -> None:
                 nonlocal reported
                 answered.set()
                 patience.deadline = float("inf")

@@ -12,7 +12,7 @@ import pytest
 
 from devenv.docker import images
 from devenv.docker.http import Client
-from devenv.docker.images import Images, Progress, parted
+from devenv.docker.images import Images, TransferProgress, parted
 from devenv.docker.transport import CallError, Transport
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -56,12 +56,17 @@ class Table:
 
 def test_layers_and_bytes_of_a_pull() -> None:
     """Every line reports progress; unpacking a layer does not count as another download."""
-    seen: list[Progress] = []
+    seen: list[TransferProgress] = []
     table = Table(*PULL)
     run(table, Images.pull, "r.test:5000/x", platform="linux/arm64", auth="secret", on_progress=seen.append)
-    assert seen[:4] == [Progress(), Progress(0, 1), Progress(1, 2), Progress(1, 2, 10, 40)]
-    assert seen[4:6] == [Progress(1, 2, 10, 40), Progress(1, 2, 40, 40)]
-    assert seen[-1] == Progress(2, 2, 40, 40)
+    assert seen[:4] == [
+        TransferProgress(),
+        TransferProgress(0, 1),
+        TransferProgress(1, 2),
+        TransferProgress(1, 2, 10, 40),
+    ]
+    assert seen[4:6] == [TransferProgress(1, 2, 10, 40), TransferProgress(1, 2, 40, 40)]
+    assert seen[-1] == TransferProgress(2, 2, 40, 40)
     assert table.query == {"fromImage": "r.test:5000/x", "tag": "latest", "platform": "linux/arm64"}
     assert table.headers == {"X-Registry-Auth": "secret"}
 
@@ -91,9 +96,9 @@ def test_a_push_ends_with_the_digest() -> None:
         {"status": f"1: digest: {DIGEST} size: 9"},
         {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 9}},  # not from all engines
     )
-    table, seen = Table(*lines), list[Progress]()
+    table, seen = Table(*lines), list[TransferProgress]()
     assert run(table, Images.push, "r.test/x:1", on_progress=seen.append) == DIGEST
-    assert (table.path, table.query, seen[-1]) == ("images/r.test/x/push", {"tag": "1"}, Progress(1, 1, 9, 9))
+    assert (table.path, table.query, seen[-1]) == ("images/r.test/x/push", {"tag": "1"}, TransferProgress(1, 1, 9, 9))
     assert json.loads(base64.b64decode(table.headers["X-Registry-Auth"])) == {}
     with pytest.raises(CallError, match="no digest"):
         run(Table(*lines[:3]), Images.push, "r.test/x:1")

@@ -73,7 +73,10 @@ async def _argv(
         container = _chosen(project, containers, service, ask)
         words = list(command)
         if not words or (len(words) == 1 and " " in words[0].strip()):
-            best = await engine.exec.best_shell(container)
+            best = await engine.exec.best_shell(container.id)
+            if best is None:
+                hint = f"devenv shell {container.service} -- PROGRAM   (runs a program that its image has)"
+                raise DevenvError(f"the image of `{container.service}` has no shell", hint=hint)
             words = [best, "-c", *words] if words else [best]
         return engine.endpoint.docker_command("exec", "-it" if tty else "-i", container.id, *words)
 

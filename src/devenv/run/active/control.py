@@ -52,7 +52,9 @@ class RunController:
         container = None if project is None else await project.engine.containers.inspect(container_id)
         if project is None or container is None:
             raise DevenvError("that container has gone")
-        best_shell = await project.engine.exec.best_shell(container)
+        best_shell = await project.engine.exec.best_shell(container.id)
+        if best_shell is None:
+            raise DevenvError(f"the image of `{container.service}` has no shell")
         await process.foreground(project.engine.endpoint.docker_command("exec", "-it", container.id, best_shell))
 
     async def serve(self, active_project: Callable[[], ActiveProject | None], emit: Emit) -> None:

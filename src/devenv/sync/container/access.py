@@ -139,14 +139,11 @@ class Access:
             outer = seen.get(posixpath.dirname(folder), False)
             if outer is None or outer:
                 seen[folder] = outer
-            elif (
-                not self.is_root
-                or not self._rule_targets
-                or any(is_below(folder, target) for target in self._rule_targets)
-            ):
-                seen[folder] = await self._engine.archive.is_link(container_id, folder)
-            elif not await self._engine.archive.exists(container_id, folder):
-                seen[folder] = None
+            else:
+                is_link = await self._engine.archive.is_link(container_id, folder)
+                targets_of_root = self._rule_targets if self.is_root else ()
+                if is_link is None or not targets_of_root or any(is_below(folder, top) for top in targets_of_root):
+                    seen[folder] = is_link
         return seen
 
 
