@@ -193,14 +193,14 @@ BUGS = (
     ),
     Bug(
         "a volume goes though it could not be saved",
-        "run/cleanup/volume_removal.py",
+        "run/cleanup/removal.py",
         "            why = error.message if",
         "            await self.engine.volumes.remove(name)\n            why = error.message if",
         "tests/unit/run/cleanup/test_teardown.py::test_a_volume_that_cannot_be_saved_stays",
     ),
     Bug(
         "a volume goes in a hurry",
-        "run/cleanup/volume_removal.py",
+        "run/cleanup/removal.py",
         "if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)):",
         "if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)) and False:",
         "tests/unit/run/cleanup/test_teardown.py::test_hurry_leaves_a_volume_that_takes_time",
@@ -221,7 +221,7 @@ BUGS = (
     ),
     Bug(
         "nothing is restored",
-        "run/run_volumes.py",
+        "run/active/volumes.py",
         "await initial.plan(self.ledger, fresh=fresh,",
         "await initial.plan(self.ledger, fresh=True,",
         "tests/e2e/test_snapshots.py::test_all_is_there_again_to_the_last_bit",
@@ -242,7 +242,7 @@ BUGS = (
     ),
     Bug(
         "the ledger is written after the create",
-        "run/run_volumes.py",
+        "run/active/volumes.py",
         "        self._write(records.values())\n",
         "        self.ledger = self.ledger.with_records(records.values())\n",
         "tests/e2e/test_order_of_creates.py::test_ours_from_birth",
@@ -312,7 +312,7 @@ BUGS = (
     ),
     Bug(
         "a kill loses a volume",
-        "run/cleanup/volume_removal.py",
+        "run/cleanup/removal.py",
         "return judged.volume.elsewhere or",
         "return True or",
         "tests/e2e/test_kills.py::test_a_kill_leaves_nothing_and_loses_nothing",

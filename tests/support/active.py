@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
@@ -16,8 +15,7 @@ from devenv.events import Event
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active.project import ActiveProject
 from devenv.run.desired import DesiredState, chosen, observe, with_ports
-from devenv.run.options import Options
-from devenv.run.run_volumes import RunVolumes
+from devenv.run.options import UpOptions
 from devenv.state import ledger as ledgers
 from devenv.state.run_dir import key_of, open_run, place_of
 from devenv.volumes.transfer import volume_transfer
@@ -29,12 +27,11 @@ E = TypeVar("E", bound=Event)
 
 @dataclass
 class Active:
-    """A project, the machine it is on, the tasks of its run, and the command that hears its events."""
+    """A project, the machine it is on, and the command that hears its events."""
 
     machine: Machine
     site: Site
     project: ActiveProject
-    tasks: TaskGroup
     command: Command
 
     def events(self, kind: type[E]) -> list[E]:
@@ -47,9 +44,9 @@ class Active:
 
     async def up(self) -> None:
         """Everything created, started and healthy."""
-        await self.project.volumes(self.tasks)
-        await self.project.create(self.tasks)
-        await self.project.sync(self.tasks)
+        await self.project.volumes.begin(fresh=False)
+        await self.project.create()
+        await self.project.sync()
         await self.project.start()
         with anyio.fail_after(5):
             await self.project.observer.until_ready()
@@ -66,7 +63,7 @@ class Active:
         self.machine.place(self.site)
         await self.observed()
         loaded = self.site.loaded(Selection(str(self.site.folder)))
-        return await self.project.reload(self.tasks, loaded, ("compose.yml",))
+        return await self.project.update.apply(loaded, ("compose.yml",))
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +73,7 @@ async def active(machine: Machine, site: Site, *services: str, **options: Any) -
     CURRENT.set(command)
     machine.commands.append(command)
     selection = Selection(str(site.folder), services=services)
-    chosen_options = Options(selection, **{"watch": False, "logs": False, "build": False, **options})
+    chosen_options = UpOptions(selection, **{"watch": False, "logs": False, "build": False, **options})
     async with Engine.connect() as engine:
         run = await open_run(engine, site.name)
         loaded = site.loaded(selection)
@@ -95,9 +92,9 @@ async def active(machine: Machine, site: Site, *services: str, **options: Any) -
             endpoint=engine.endpoint.host,
             context=None,
         )
-        volumes = RunVolumes(run, volume_transfer(engine, command.emit, run, site.name, place.path), ledger)
-        project = ActiveProject(chosen_options, command.emit, engine, run, volumes, desired)
+        transfer = volume_transfer(engine, command.emit, run, site.name, place.path)
         async with anyio.create_task_group() as tasks:
-            yield Active(machine, site, project, tasks, command)
+            project = ActiveProject(tasks, chosen_options, transfer, ledger, desired)
+            yield Active(machine, site, project, command)
             tasks.cancel_scope.cancel()
         await project.sync_session.end()

@@ -21,7 +21,7 @@ from devenv.compose.outline import Selection
 from devenv.errors import DevenvError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
-from devenv.run.options import Options
+from devenv.run.options import UpOptions
 from devenv.state import run_dir
 from devenv.state.ledger import VolumePolicy
 from devenv.state.verified_archive import Unpacked
@@ -268,7 +268,7 @@ class Campaign:
         selection = Selection(str(site.folder))
 
         async def work() -> int:
-            options = Options(selection, watch=False, logs=False, build=False, detach=True)
+            options = UpOptions(selection, watch=False, logs=False, build=False, detach=True)
             return await up._up(options, command.emit, command.ending, None)
 
         await command.serve(work)

@@ -12,10 +12,9 @@ from devenv.compose.resolve import Loaded
 from devenv.events import Notice
 from devenv.model.project import ProjectHook
 from devenv.run.active.control import RunController
-from devenv.run.options import Options
-from devenv.run.steps import STEPS
+from devenv.run.options import UpOptions
+from devenv.run.steps import STEPS, Context
 from devenv.run.up import open_context
-from devenv.run.values import Context
 from support.memory.command import CURRENT, Command
 from support.memory.machine import Machine, Site
 
@@ -56,7 +55,7 @@ async def opened(
     machine.commands.append(command)
     CURRENT.set(command)
     chosen = {"watch": False, "logs": False, "build": False, **options}
-    given = Options(Selection(str(site.folder), services=services), **chosen)
+    given = UpOptions(Selection(str(site.folder), services=services), **chosen)
     loaded = site.loaded(given.selection)
     loaded = replace(loaded, project=replace(loaded.project, hooks=hooks))
     async with contextlib.AsyncExitStack() as stack:

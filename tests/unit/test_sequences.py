@@ -15,7 +15,7 @@ from devenv.compose.outline import Selection
 from devenv.errors import StateError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
-from devenv.run.options import Options
+from devenv.run.options import UpOptions
 from devenv.state.ledger import VolumePolicy
 from devenv.volumes import commands, exported
 from devenv.volumes.lineages import Lineages
@@ -111,7 +111,7 @@ async def test_data_written_after_a_crash_in_a_restore_are_never_removed_unsaved
 
 
 async def _up(machine: Machine, site: Site, command: Command) -> int:
-    options = Options(Selection(str(site.folder)), watch=False, logs=False, build=False)
+    options = UpOptions(Selection(str(site.folder)), watch=False, logs=False, build=False)
     return await up._up(options, command.emit, command.ending, None)
 
 

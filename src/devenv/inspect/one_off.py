@@ -18,11 +18,10 @@ from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
 from devenv.private_files import written
-from devenv.run.active.images import supplied
 from devenv.run.active.phases import closure
 from devenv.run.consent import report_dangers
-from devenv.run.desired import DesiredState, observe, with_ports
-from devenv.run.options import Options
+from devenv.run.desired import DesiredState, observe, supplied, with_ports
+from devenv.run.options import UpOptions
 from devenv.state.run_dir import Run, open_run
 
 
@@ -77,12 +76,12 @@ async def _staged(
     engine: Engine, run: Run, loaded: Loaded, selection: Selection, targets: frozenset[str], emit: Emit
 ) -> DesiredState:
     project_state = await engine.project_state(loaded.project.name)
-    options = Options(selection, images=ImageOptions(stand_ins=_stood_in(project_state)))
+    options = UpOptions(selection, images=ImageOptions(stand_ins=_stood_in(project_state)))
     names = _lacking(loaded.project, targets, project_state)
     report_dangers(loaded, names, emit)
     stage = DesiredState(loaded, names, await observe(engine, project_state), owner=run.made.owner)
     stage = await with_ports(stage, options, engine, project_state)
-    return await supplied(engine, stage, stage.names, options, emit)
+    return await supplied(engine, stage, stage.names, options.images, emit)
 
 
 def _lacking(project: Project, targets: frozenset[str], project_state: ProjectState) -> frozenset[str]:

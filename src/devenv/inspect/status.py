@@ -12,8 +12,7 @@ from devenv.compose.outline import written_name
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError
 from devenv.model.status import Here
-from devenv.run.cleanup import guardian_note
-from devenv.run.cleanup.remains import COMMAND, PHASES, left_behind, remains
+from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains
 from devenv.state import run_dir
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, key_of
@@ -24,7 +23,7 @@ LIMIT = 2.0  # seconds for the engine
 async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
     """The status of the project in a folder, or of these files. Raises UsageError for a file on standard input."""
     others = tuple(sorted({ledger.project for _, ledger in run_dir.dead_runs(PHASES)}))
-    guardians = tuple(line for _, line in guardian_note.at_work())
+    guardians = tuple(line for _, line in at_work())
     try:
         paths = compose_files.find(directory, files)
     except ConfigError as error:

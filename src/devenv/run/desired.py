@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,16 +16,19 @@ from devenv.compose.run_model import Choices, Found, PortChange
 from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
 from devenv.errors import ConfigError, EngineError, unknown
+from devenv.events import Emit
 from devenv.host import listeners
 from devenv.host import ports as host_ports
 from devenv.host.listeners import automatic
 from devenv.host.ports import WantedPort
+from devenv.images import prepare
+from devenv.images.options import ImageOptions
 from devenv.images.prepare import PreparedImages
 from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
 from devenv.run.active.model_diff import shares
 from devenv.run.active.phases import closure
-from devenv.run.options import Options
+from devenv.run.options import UpOptions
 from devenv.state.identity import Window
 
 
@@ -160,7 +163,7 @@ class DesiredState:
 
 
 async def with_ports(
-    desired: DesiredState, options: Options, engine: Engine, project_state: ProjectState
+    desired: DesiredState, options: UpOptions, engine: Engine, project_state: ProjectState
 ) -> DesiredState:
     """The desired state with its ports; ports that devenv chose before, and that a container has, stay the same.
 
@@ -190,7 +193,23 @@ async def with_ports(
     return after
 
 
-async def require_checks(desired: DesiredState, options: Options, engine: Engine) -> None:
+async def supplied(
+    engine: Engine, desired: DesiredState, names: Iterable[str], options: ImageOptions, emit: Emit
+) -> DesiredState:
+    """The desired state with every image that these services and their Dockerfiles need: present, pulled or made."""
+    prepared = await prepare.prepare_images(
+        engine, desired.only(names), options, emit, reported=desired.supply.reported
+    )
+    return replace(desired, supply=prepared.merged_over(desired.supply))
+
+
+async def build(desired: DesiredState, names: Sequence[str], emit: Emit) -> None:
+    """Build the images of these services."""
+    if names:
+        await prepare.build(desired.making, names, emit, host_settings=desired.supply.host_settings)
+
+
+async def require_checks(desired: DesiredState, options: UpOptions, engine: Engine) -> None:
     """Require a health check, in the file or in the image, of each service that another one waits for to be healthy.
 
     The images must exist. Raises ConfigError at the line that waits; Compose would fail only after all others run.
@@ -220,13 +239,13 @@ async def _is_checked(desired: DesiredState, name: str, engine: Engine) -> bool:
     return bool(test[0] != "NONE")
 
 
-async def _where(port: WantedPort, options: Options) -> Place:
+async def _where(port: WantedPort, options: UpOptions) -> Place:
     written = (port.service, port.port, port.target)
     return await anyio.to_thread.run_sync(resolve.where_port, options.selection, *written)
 
 
 async def _automatic(
-    desired: DesiredState, options: Options, engine: Engine, project_state: ProjectState
+    desired: DesiredState, options: UpOptions, engine: Engine, project_state: ProjectState
 ) -> tuple[PortChange, ...]:
     project = desired.project
     known = {(c.service, target): host for c in project_state.containers for _, host, target in c.ports}

@@ -12,7 +12,7 @@ from devenv.images.options import ImageOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class UpOptions:
     """What the command line says; `timeout` (seconds) bounds the wait until all services are healthy.
 
     `ahead` returns the project if it is being loaded already.

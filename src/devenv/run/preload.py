@@ -16,7 +16,7 @@ from devenv.compose.resolve import Loaded
 from devenv.errors import DevenvError
 from devenv.events import Emit
 from devenv.model.project import Project, RuleFault
-from devenv.run.options import Options
+from devenv.run.options import UpOptions
 from devenv.tasks import task_group
 
 
@@ -57,7 +57,7 @@ def _modules() -> ModuleType:
     return importlib.import_module("devenv.run.up")
 
 
-async def up(options: Options, emit: Emit, *more: Any) -> int:
+async def up(options: UpOptions, emit: Emit, *more: Any) -> int:
     """As `run.up.up`, which is imported in a thread while Compose reads the project."""
     async with task_group() as tasks:
         ahead = Ahead(options.selection)

@@ -4,40 +4,123 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
+from devenv.docker.client import Engine
 from devenv.doctor import quick_check
 from devenv.errors import UsageError
-from devenv.events import Notice
+from devenv.events import Emit, Notice
 from devenv.host.listeners import require_free
+from devenv.model.containers import ProjectState
 from devenv.model.project import Moment, Project
-from devenv.run.active.images import build, supplied
+from devenv.run.active.control import RunController
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.stats import service_graph
+from devenv.run.active.volumes import project_volumes
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
-from devenv.run.desired import DesiredState, chosen, observe, require_checks, with_ports
-from devenv.run.run_volumes import RunVolumes
+from devenv.run.desired import DesiredState, build, chosen, observe, require_checks, supplied, with_ports
+from devenv.run.hooks import Hooks
+from devenv.run.options import UpOptions
 from devenv.run.takeover import Takeover
-from devenv.run.values import (
-    Active,
-    Checked,
-    Context,
-    Entered,
-    Guarded,
-    Planned,
-    Selected,
-    Supplied,
-    TakenOver,
-    Value,
-)
 from devenv.state import ledger as ledgers
-from devenv.state.run_dir import key_of
+from devenv.state.identity import Place
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
 from devenv.tasks import patiently
+from devenv.volumes.transfer import VolumeTransfer
+
+# --- the values ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every step of one run uses: `key` identifies the engine, `tasks` run from the first step to the end."""
+
+    options: UpOptions
+    emit: Emit
+    engine: Engine
+    key: str
+    run: Run
+    place: Place
+    volume_transfer: VolumeTransfer
+    tasks: TaskGroup
+    controller: RunController | None = None
+
+    def hooks(self, desired: DesiredState) -> Hooks:
+        """The project's hooks."""
+        return Hooks(self.engine, desired.project, desired.names, self.emit)
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The project, and the names of the services that this run is about."""
+
+    loaded: Loaded
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """From here on a guardian cleans up if this process dies. `earlier`: the ledger of the run before, if any."""
+
+    guardian: Guardian
+    selected: Selected
+    earlier: Ledger | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver(Guarded):
+    """`earlier` is what this run goes on with, and `project_state` what exists."""
+
+    project_state: ProjectState
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The desired state, with ports that are free."""
+
+    guardian: Guardian
+    desired: DesiredState
+    earlier: Ledger | None
+    project_state: ProjectState
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Nothing is in the way of the desired state. `ledger`: what this run is responsible for."""
+
+    guardian: Guardian
+    desired: DesiredState
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Entered(Checked):
+    """The `before_up` hooks have run, so that the `before_down` hooks have something to undo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A project of which parts may exist on the engine: it has to be torn down."""
+
+    guardian: Guardian
+    project: ActiveProject
+
+    @property
+    def desired(self) -> DesiredState:
+        """The desired state in force; a reload replaces it."""
+        return self.project.desired
+
+
+Value = Loaded | Selected | Guarded | Planned | Checked | Active
+
 
 # --- check ---------------------------------------------------------------------------------------------------------
 
@@ -111,16 +194,15 @@ async def require_free_ports(context: Context, planned: Planned) -> Planned:
 async def begin_ledger(context: Context, planned: Planned) -> Checked:
     """Return the ledger that this run goes on with: the earlier run's, or a new one."""
     endpoint, project_state = context.engine.endpoint, planned.project_state
-    key = await key_of(context.engine)
     if planned.earlier is not None:
-        ledger = ledgers.take_over(planned.earlier, project_state, context.place, key)
+        ledger = ledgers.take_over(planned.earlier, project_state, context.place, context.key)
     else:
         ledger = ledgers.begin(
             project_state,
             planned.desired.found.times,
             project=planned.desired.project.name,
             place=context.place,
-            engine=key,
+            engine=context.key,
             endpoint=endpoint.host,
             context=endpoint.context,
         )
@@ -137,43 +219,44 @@ async def before_up(context: Context, checked: Checked) -> Entered:
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-async def acquire_images(context: Context, entered: Entered) -> Supplied:
+async def acquire_images(context: Context, entered: Entered) -> Entered:
     """Get every image that the services and their Dockerfiles need: it exists, is pulled, or is made."""
-    desired = await supplied(context.engine, entered.desired, entered.desired.own, context.options, context.emit)
-    return Supplied(entered.guardian, desired, entered.ledger)
+    images, desired = context.options.images, entered.desired
+    return replace(entered, desired=await supplied(context.engine, desired, desired.own, images, context.emit))
 
 
-async def build_images(context: Context, supplied_: Supplied) -> Supplied:
+async def build_images(context: Context, entered: Entered) -> Entered:
     """Build the images of the services that have a build section."""
     if context.options.build:
-        await build(supplied_.desired, supplied_.desired.built, context.emit)
-    await require_checks(supplied_.desired, context.options, context.engine)
-    return supplied_
+        await build(entered.desired, entered.desired.built, context.emit)
+    await require_checks(entered.desired, context.options, context.engine)
+    return entered
 
 
 # --- the project on the engine -------------------------------------------------------------------------------------
 
 
-async def activate(context: Context, ready: Supplied) -> Active:
+async def activate(context: Context, ready: Entered) -> Active:
     """Return the active project; nothing of it exists yet. The guardian stands by before anything is created."""
     if not await anyio.to_thread.run_sync(ready.guardian.wait_ready, abandon_on_cancel=True):
         context.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
-    volumes = RunVolumes(context.run, context.volume_transfer, ready.ledger)
-    if any(not record.lineage for record in ready.ledger.volumes):  # of a run of devenv 0.1
-        volumes.adopt(ready.desired, await context.engine.project_state(ready.desired.project.name))
-    project = ActiveProject(context.options, context.emit, context.engine, context.run, volumes, ready.desired)
+    desired, ledger = ready.desired, ready.ledger
+    if any(not record.lineage for record in ledger.volumes):  # of a run of devenv 0.1
+        project_state = await context.engine.project_state(desired.project.name)
+        ledger = project_volumes(desired, context.volume_transfer, ledger).adopt(ledger, project_state)
+    project = ActiveProject(context.tasks, context.options, context.volume_transfer, ledger, desired)
     return Active(ready.guardian, project)
 
 
 async def restore_volumes(context: Context, active: Active) -> Active:
     """Create the new volumes, each with its saved content."""
-    await active.project.volumes(context.tasks, context.options.source)
+    await active.project.volumes.begin(fresh=context.options.fresh, source=context.options.source)
     return active
 
 
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
-    if not await active.project.create(context.tasks) and context.options.watch:
+    if not await active.project.create() and context.options.watch:
         context.emit(
             Notice(
                 "no service has watch rules: saved files reach containers only by bind mounts or a rebuild",
@@ -183,9 +266,9 @@ async def create_containers(context: Context, active: Active) -> Active:
     return active
 
 
-async def sync_containers(context: Context, active: Active) -> Active:
+async def sync_containers(_: Context, active: Active) -> Active:
     """Bring every container up to date with the project's files, before its first process runs."""
-    await active.project.sync(context.tasks)
+    await active.project.sync()
     return active
 
 
@@ -203,7 +286,7 @@ async def wait_until_healthy(context: Context, active: Active) -> Active:
     observer = active.project.observer
     if not await patiently(context.options.timeout, observer.until_ready):
         raise await observer.late(context.options.timeout)
-    active.project.settle()  # a service that dies right after `ready` has been well
+    active.project.volumes.settle()  # a service that dies right after `ready` has been well
     return active
 
 

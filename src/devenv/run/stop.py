@@ -11,7 +11,7 @@ from devenv.errors import EngineError, StateError
 from devenv.events import Kept, Notice, Problem, Stopped
 from devenv.run.active.project import ActiveProject
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
-from devenv.run.values import Active, Context, Entered, Selected, Value
+from devenv.run.steps import Active, Context, Entered, Selected, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
 from devenv.state.ledger import Ledger, VolumePolicy
@@ -20,7 +20,7 @@ from devenv.state.run_dir import Run
 HANDED_OVER = "the run was left running; it is yours now"
 
 
-class Outcome(Enum):
+class RunOutcome(Enum):
     """How a run went that no signal and no error ended."""
 
     ENDED = auto()  # the services have ended by themselves
@@ -41,14 +41,14 @@ class End:
     """How a run ended. `failed`: an error ended it; `outcome` counts only if neither that nor a signal did."""
 
     ending: ShutdownSignals
-    outcome: Outcome
+    outcome: RunOutcome
     failed: bool
 
     def fate(self, *, keep: bool) -> Fate:
         """What becomes of the project; `keep`: the command line asks for it to stay."""
         if self.failed:
             return Fate.REMOVE
-        if self.ending.signal is None and self.outcome is Outcome.DETACHED:
+        if self.ending.signal is None and self.outcome is RunOutcome.DETACHED:
             return Fate.DETACH
         return Fate.KEEP if keep else Fate.REMOVE
 
@@ -62,7 +62,7 @@ class End:
     def exit_code(self, stopped: Stopped | None) -> int:
         """The exit code of `up`, if no error is raised."""
         has_survivors = stopped is not None and bool(stopped.survivors)
-        return self.ending.exit_code or int(self.outcome is Outcome.FAILED or has_survivors)
+        return self.ending.exit_code or int(self.outcome is RunOutcome.FAILED or has_survivors)
 
 
 async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
@@ -82,7 +82,7 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
     if isinstance(reached, Active):
         project = reached.project
         await project.sync_session.end()
-        project.settle()
+        project.volumes.settle()
         match fate:
             case Fate.DETACH:
                 settled = [replace(record, content=Content.SETTLED) for record in project.ledger.volumes]
@@ -126,7 +126,7 @@ async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped
         context.emit,
         context.volume_transfer,
         context.run.asked() or policy,
-        CUT_OFF_SWEEPS if project.is_cut_off else 1,
+        CUT_OFF_SWEEPS if project.compose.is_cut_off else 1,
         end.ending.hurry,
     )
     return await teardown.run_down(end.reason, project.observer.project_state)

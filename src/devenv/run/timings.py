@@ -19,7 +19,7 @@ SLACK = 0.05  # seconds by which a part may seem to begin before the end of the 
 WORD = re.compile(r"\w*")
 
 
-class Record:
+class StartRecord:
     """Pass events on, and record those of the start with their times (of `clock`, in seconds)."""
 
     def __init__(self, emit: Emit, clock: Callable[[], float]) -> None:

@@ -19,15 +19,14 @@ from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import BAD
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
-from devenv.run.cleanup import guardian_note
-from devenv.run.options import Options
-from devenv.run.steps import groups
-from devenv.run.stop import End, Outcome, stop
-from devenv.run.timings import Record
+from devenv.run.cleanup.remains import at_work
+from devenv.run.options import UpOptions
+from devenv.run.steps import Active, Context, Value, groups
+from devenv.run.stop import End, RunOutcome, stop
+from devenv.run.timings import StartRecord
 from devenv.run.urls import addresses
-from devenv.run.values import Active, Context, Value
 from devenv.signals import ShutdownSignals
-from devenv.state.run_dir import Run, open_run, place_of
+from devenv.state.run_dir import Run, key_of, open_run, place_of
 from devenv.state.run_lock import LOOKED_AT
 from devenv.sync.rules import lint
 from devenv.tasks import first, task_group
@@ -36,7 +35,7 @@ from devenv.volumes.transfer import volume_transfer
 PATIENCE = 60.0
 
 
-async def up(options: Options, emit: Emit, controller: RunController | None = None) -> int:
+async def up(options: UpOptions, emit: Emit, controller: RunController | None = None) -> int:
     """Return the exit code of a run that has ended, by itself or by a signal, and has been cleaned up after.
 
     `controller`: a view that may ask for more than the end of the run.
@@ -51,8 +50,8 @@ async def up(options: Options, emit: Emit, controller: RunController | None = No
     return code
 
 
-async def _up(options: Options, emit: Emit, ending: ShutdownSignals, controller: RunController | None) -> int:
-    record = Record(emit, time.monotonic)
+async def _up(options: UpOptions, emit: Emit, ending: ShutdownSignals, controller: RunController | None) -> int:
+    record = StartRecord(emit, time.monotonic)
     async with contextlib.AsyncExitStack() as stack:
         up_run = None
         with ending.scope():
@@ -62,7 +61,7 @@ async def _up(options: Options, emit: Emit, ending: ShutdownSignals, controller:
         return ending.exit_code if up_run is None else await up_run.go()
 
 
-async def _load(options: Options, record: Record) -> Loaded:
+async def _load(options: UpOptions, record: StartRecord) -> Loaded:
     record.emit(Step("load", "begin"))
     loaded = await (options.ahead or partial(resolve.load, options.selection, faults=lint.faults))()
     record.emit(Step("load", "end", seconds=record.seconds()))
@@ -73,21 +72,22 @@ async def _load(options: Options, record: Record) -> Loaded:
 
 async def open_context(
     stack: contextlib.AsyncExitStack,
-    options: Options,
+    options: UpOptions,
     emit: Emit,
     loaded: Loaded,
     controller: RunController | None = None,
 ) -> Context:
     """Connect to the engine and lock the project until the stack closes. Raises EngineError, StateError."""
-    for _, line in guardian_note.at_work(loaded.project.name):
+    for _, line in at_work(loaded.project.name):
         emit(Notice(line))
     engine = await quick_check.connected(stack)
-    run = await open_run(engine, loaded.project.name)
+    key = await key_of(engine)
+    run = await open_run(engine, loaded.project.name, key)
     await _wait_until_cleaned(run, emit)
     stack.enter_context(run.lock.hold(wait=LOOKED_AT))
     place = place_of(loaded.project.directory)
     transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
-    return Context(options, emit, engine, run, place, transfer, anyio.create_task_group(), controller)
+    return Context(options, emit, engine, key, run, place, transfer, anyio.create_task_group(), controller)
 
 
 async def _wait_until_cleaned(run: Run, emit: Emit) -> None:
@@ -105,10 +105,10 @@ class UpRun:
 
     context: Context
     ending: ShutdownSignals
-    record: Record
+    record: StartRecord
     loaded: Loaded
     reached: Value = field(init=False)
-    outcome: Outcome = Outcome.ENDED
+    outcome: RunOutcome = RunOutcome.ENDED
 
     def __post_init__(self) -> None:
         self.reached = self.loaded
@@ -151,7 +151,7 @@ class UpRun:
         return active
 
 
-async def report_ready(context: Context, project: ActiveProject, record: Record) -> None:
+async def report_ready(context: Context, project: ActiveProject, record: StartRecord) -> None:
     """Report that every service is up, where its ports are, and what the start took."""
     desired = project.desired
     containers = [c for c in project.observer.project_state.containers if c.service in desired.names]
@@ -180,25 +180,22 @@ async def report_ready(context: Context, project: ActiveProject, record: Record)
         await anyio.to_thread.run_sync(webbrowser.open, published.urls[0])
 
 
-async def supervise(context: Context, project: ActiveProject) -> Outcome:
+async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
     """Keep the services in sync and observed until they have ended, or until they are to go on without this process.
 
     Where files are watched, the project is loaded again if one of its own files changes.
     """
     if context.options.detach:
-        return Outcome.DETACHED
+        return RunOutcome.DETACHED
     if context.options.watch:
-
-        async def reload(loaded: Loaded, files: tuple[str, ...]) -> bool:
-            return await project.reload(context.tasks, loaded, files)
-
-        context.tasks.start_soon(Reload(context.options.selection, project.desired.loaded, context.emit, reload).run)
+        selection, loaded = context.options.selection, project.desired.loaded
+        context.tasks.start_soon(Reload(selection, loaded, context.emit, project.update.apply).run)
     if context.controller is None:
         await project.observer.until_over()
     elif await _is_detached(context.controller, project.observer):
-        return Outcome.DETACHED
+        return RunOutcome.DETACHED
     has_failed = any(standing.phase in BAD for standing in project.observer.standings())
-    return Outcome.FAILED if has_failed else Outcome.ENDED
+    return RunOutcome.FAILED if has_failed else RunOutcome.ENDED
 
 
 async def _is_detached(controller: RunController, observer: Observer) -> bool:

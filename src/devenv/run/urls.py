@@ -18,7 +18,7 @@ ANSWER_SECONDS = 1.0
 HTTP_PORT = 80
 
 
-class _Answer(Enum):
+class _PortAnswer(Enum):
     REFUSED = auto()
     TAKEN = auto()  # by a program that does not speak HTTP
     HTTP = auto()
@@ -42,14 +42,14 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
     published = sorted(listed, key=lambda entry: entry[:2])
     far = _far(endpoint)
     hosts = [(far or reached(ip), port) for port, ip, *_ in published]
-    answers = [_Answer.HTTP for _ in hosts] if far else await each(_asked, hosts)
+    answers = [_PortAnswer.HTTP for _ in hosts] if far else await each(_asked, hosts)
     urls, refused = dict[str, None](), dict[str, None]()
     ports = dict[tuple[str, int, int], Published]()
     for (port, _, service, target, health), at, answer in zip(published, hosts, answers, strict=True):
         ports.setdefault((service, target, port), Published(service, target, _at(*at)))
-        if answer is _Answer.HTTP:
+        if answer is _PortAnswer.HTTP:
             urls[_url(*at)] = None
-        if answer is _Answer.REFUSED and health == "healthy":
+        if answer is _PortAnswer.REFUSED and health == "healthy":
             refused[_at(*at)] = None
     return Addresses(tuple(urls), tuple(ports[key] for key in sorted(ports)), tuple(refused))
 
@@ -72,14 +72,14 @@ def _url(host: str, port: int) -> str:
     return f"http://{name}/" if port == HTTP_PORT else f"http://{name}:{port}/"
 
 
-async def _asked(at: tuple[str, int]) -> _Answer:
+async def _asked(at: tuple[str, int]) -> _PortAnswer:
     try:
         with anyio.fail_after(ANSWER_SECONDS):
             async with await anyio.connect_tcp(*at) as stream:
                 await stream.send(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                return _Answer.HTTP if (await stream.receive(5)) == b"HTTP/" else _Answer.TAKEN
+                return _PortAnswer.HTTP if (await stream.receive(5)) == b"HTTP/" else _PortAnswer.TAKEN
     except (TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
-        return _Answer.TAKEN
+        return _PortAnswer.TAKEN
     except OSError as error:  # anyio raises a single error for all of its attempts
         refused = isinstance(error.__cause__ or error, ConnectionRefusedError)
-        return _Answer.REFUSED if refused else _Answer.TAKEN
+        return _PortAnswer.REFUSED if refused else _PortAnswer.TAKEN

@@ -191,9 +191,12 @@ def _path(engine: str, project: str) -> str:
     return os.path.join(_runs(), f"{project}-{key}")
 
 
-async def open_run(engine: Engine, project: str) -> Run:
-    """The run of the project on the engine, which knows from then on what is ours. Raises StateError, EngineError."""
-    key = await key_of(engine)
+async def open_run(engine: Engine, project: str, key: str = "") -> Run:
+    """The run of the project on the engine, which knows from then on what is ours. Raises StateError, EngineError.
+
+    `key`: what `key_of` has returned, if the engine has been asked already.
+    """
+    key = key or await key_of(engine)
     run = await anyio.to_thread.run_sync(Run.open, key, engine.endpoint, project)
     engine.is_ours = run.made.holds
     return run

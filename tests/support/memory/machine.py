@@ -20,9 +20,8 @@ from anyio.abc import TaskGroup
 from devenv.compose.outline import Selection
 from devenv.run import up
 from devenv.run.cleanup import down as down_verb
-from devenv.run.cleanup import gc as gc_verb
 from devenv.run.cleanup import recovery
-from devenv.run.options import Options
+from devenv.run.options import UpOptions
 from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run
 from support.memory.client import MEMORY
@@ -92,7 +91,7 @@ class Machine:
         options = {"watch": False, "logs": False, "build": False, **options}
 
         async def work() -> int:
-            return await up._up(Options(selection, **options), command.emit, command.ending, None)
+            return await up._up(UpOptions(selection, **options), command.emit, command.ending, None)
 
         tasks.start_soon(command.serve, work)
         await command.ready.wait()
@@ -128,7 +127,7 @@ class Machine:
 
     async def gc(self) -> Command:
         """`devenv gc`."""
-        return await self.call(lambda command: gc_verb.gc(command.emit, dry_run=False))
+        return await self.call(lambda command: down_verb.gc(command.emit, dry_run=False))
 
     async def guard(self, of: Command) -> Command:
         """The guardian of a dead run does what it stands by for, if it was not killed, too."""

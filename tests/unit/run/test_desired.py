@@ -25,7 +25,7 @@ from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.host import listeners
 from devenv.model.containers import Container, ProjectState
 from devenv.run.desired import DesiredState, chosen, require_checks, with_ports
-from devenv.run.options import Options
+from devenv.run.options import UpOptions
 
 MODEL: dict[str, Any] = {
     "name": "p",
@@ -111,7 +111,7 @@ async def decided(
     """The desired state of a model, or the one after `before`, with its ports."""
     loaded = Loaded(parse(model or MODEL, directory="/p", files=("/p/compose.yml",)), model or MODEL)
     given = DesiredState(loaded, frozenset((model or MODEL)["services"])) if before is None else before
-    return await with_ports(given, Options(Selection("/p"), **options), Machine(host, taken), project_state)
+    return await with_ports(given, UpOptions(Selection("/p"), **options), Machine(host, taken), project_state)
 
 
 def numbers(found: DesiredState) -> dict[str, str]:
@@ -181,7 +181,7 @@ async def test_two_services_on_one_port(tmp_path: Path) -> None:
             "b": {"image": "x", "ports": [{"target": 81, "published": "8080"}]},
         },
     }
-    options = Options(Selection(str(tmp_path)))
+    options = UpOptions(Selection(str(tmp_path)))
     loaded = Loaded(parse(model, directory=str(tmp_path), files=(str(file),)), model)
     engine = Machine("unix:///e", ())
     with pytest.raises(ConfigError, match="`a` and `b` both publish the host port 8080") as caught:
@@ -244,7 +244,7 @@ async def test_who_is_waited_for_has_a_health_check(
     monkeypatch.setattr("devenv.docker.images.Images.inspect", inspect)
     loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
     engine = Engine(None, Endpoint("unix:///x"))  # type: ignore[arg-type] # nobody asks it
-    work = require_checks(DesiredState(loaded, frozenset(("web", "db"))), Options(Selection(str(tmp_path))), engine)
+    work = require_checks(DesiredState(loaded, frozenset(("web", "db"))), UpOptions(Selection(str(tmp_path))), engine)
     if fine:
         await work
         return

@@ -12,7 +12,7 @@ import pytest
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.errors import ConfigError
-from devenv.run.options import Options
+from devenv.run.options import UpOptions
 from devenv.run.preload import up
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append("has read")
         return LOADED
 
-    async def rise(options: Options, emit: Any, *more: Any) -> int:
+    async def rise(options: UpOptions, emit: Any, *more: Any) -> int:
         emit("rises")
         begun.set()
         assert options.ahead is not None
@@ -49,7 +49,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def test_both_at_once(told: list[str]) -> None:
     """Reading begins before `up` is imported, and is waited for only when the project is needed."""
-    assert await up(Options(Selection("/")), told.append, "controller") == 1  # type: ignore[arg-type] # text as events
+    assert await up(UpOptions(Selection("/")), told.append, "controller") == 1  # type: ignore[arg-type] # text as events
     assert told == ["reads", "rises", "has read", "has it"]
 
 
@@ -61,7 +61,7 @@ async def test_an_error_comes_where_it_is_waited_for(told: list[str], monkeypatc
 
     monkeypatch.setattr(resolve, "load", read)
     with pytest.raises(ConfigError, match="broken"):
-        await up(Options(Selection("/")), told.append)  # type: ignore[arg-type] # as above
+        await up(UpOptions(Selection("/")), told.append)  # type: ignore[arg-type] # as above
     assert told == ["rises"]
 
 
@@ -72,5 +72,5 @@ async def test_the_end_of_the_run_ends_the_reading(told: list[str], monkeypatch:
         return 130
 
     monkeypatch.setattr(sys.modules["devenv.run.up"], "up", rise)
-    assert await up(Options(Selection("/")), told.append) == 130  # type: ignore[arg-type] # as above
+    assert await up(UpOptions(Selection("/")), told.append) == 130  # type: ignore[arg-type] # as above
     assert told == ["reads"]

@@ -15,7 +15,7 @@ from devenv.errors import EngineError
 from devenv.events import HookLine, Kept, Problem, Stopped
 from devenv.model.project import SHELL, Hook, Moment, ProjectHook
 from devenv.run import steps
-from devenv.run.stop import End, Fate, Outcome, stop
+from devenv.run.stop import End, Fate, RunOutcome, stop
 from devenv.signals import ShutdownSignals
 from devenv.state.ledger import VolumePolicy
 from devenv.volumes.store import Store
@@ -40,7 +40,7 @@ def shop(machine: Machine) -> Site:
     return machine.site("shop", db={"volumes": [mounted("data")]})
 
 
-def end(*, sign: signal.Signals | None = None, outcome: Outcome = Outcome.ENDED, failed: bool = False) -> End:
+def end(*, sign: signal.Signals | None = None, outcome: RunOutcome = RunOutcome.ENDED, failed: bool = False) -> End:
     ending = ShutdownSignals()
     if sign is not None:
         ending.receive(sign)
@@ -63,15 +63,15 @@ def exists(machine: Machine) -> list[str]:
     ("how", "keep", "fate", "reason", "code"),
     [
         (end(), False, Fate.REMOVE, "done", 0),
-        (end(outcome=Outcome.FAILED), False, Fate.REMOVE, "done", 1),
+        (end(outcome=RunOutcome.FAILED), False, Fate.REMOVE, "done", 1),
         (end(sign=INT), False, Fate.REMOVE, "INT", 130),
         (end(sign=TERM), True, Fate.KEEP, "TERM", 143),
         (end(failed=True), True, Fate.REMOVE, "error", 0),
-        (end(outcome=Outcome.DETACHED), False, Fate.DETACH, "done", 0),
-        (end(outcome=Outcome.DETACHED), True, Fate.DETACH, "done", 0),
-        (end(outcome=Outcome.DETACHED, sign=INT), False, Fate.REMOVE, "INT", 130),
-        (end(outcome=Outcome.DETACHED, failed=True), False, Fate.REMOVE, "error", 0),
-        (end(outcome=Outcome.FAILED), True, Fate.KEEP, "done", 1),
+        (end(outcome=RunOutcome.DETACHED), False, Fate.DETACH, "done", 0),
+        (end(outcome=RunOutcome.DETACHED), True, Fate.DETACH, "done", 0),
+        (end(outcome=RunOutcome.DETACHED, sign=INT), False, Fate.REMOVE, "INT", 130),
+        (end(outcome=RunOutcome.DETACHED, failed=True), False, Fate.REMOVE, "error", 0),
+        (end(outcome=RunOutcome.FAILED), True, Fate.KEEP, "done", 1),
     ],
 )
 def test_how_a_run_ended_decides_what_becomes_of_the_project(
@@ -161,9 +161,9 @@ async def test_volumes_are_saved_unless_somebody_wants_otherwise(
     assert (len(Store.at_home().all()), exists(machine)) == (snapshots, left)
 
 
-@pytest.mark.parametrize(("outcome", "expected"), [(Outcome.ENDED, True), (Outcome.DETACHED, False)])
+@pytest.mark.parametrize(("outcome", "expected"), [(RunOutcome.ENDED, True), (RunOutcome.DETACHED, False)])
 async def test_other_commands_see_that_a_run_is_ending(
-    machine: Machine, shop: Site, outcome: Outcome, expected: bool
+    machine: Machine, shop: Site, outcome: RunOutcome, expected: bool
 ) -> None:
     """From before the `before_down` hooks on, so that they wait instead of asking it to end."""
     async with opened(machine, shop, hooks=(HOOK,), trust=True) as run:
@@ -180,7 +180,7 @@ async def test_a_detached_run_stays_for_a_later_command(machine: Machine, shop: 
     """No hook of its end runs; its volumes hold a whole state."""
     async with opened(machine, shop, hooks=(HOOK,), trust=True) as run:
         active = await run.after(steps.wait_until_healthy)
-        assert await stop(run.context, active, end(outcome=Outcome.DETACHED)) is None
+        assert await stop(run.context, active, end(outcome=RunOutcome.DETACHED)) is None
         ledger = run.context.run.read()
         assert ledger is not None
         assert (ledger.phase, [r.content.value for r in ledger.volumes]) == ("detached", ["settled"])

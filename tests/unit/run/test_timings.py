@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from devenv.events import Event, ImageState, Log, Notice, Ready, Restored, ServiceState, Span, Step, Timings
 from devenv.images.layers import mark
 from devenv.model.project import Condition, Dependency, Project, Service
-from devenv.run.timings import Record, Timed, steps, timings
+from devenv.run.timings import StartRecord, Timed, steps, timings
 
 HEALTHY, STARTED, COMPLETED = Condition.HEALTHY, Condition.STARTED, Condition.COMPLETED
 
@@ -197,7 +197,7 @@ def test_the_record_forgets_what_it_does_not_need() -> None:
     """All events are passed on; the recorded ones are returned once, and nothing is recorded after that."""
     ticks: Iterator[int] = iter(range(100))
     events: list[Event] = []
-    record = Record(events.append, lambda: float(next(ticks)))
+    record = StartRecord(events.append, lambda: float(next(ticks)))
     for event in (
         Step("load", "begin"),
         Log("web", "a line"),
@@ -215,7 +215,7 @@ def test_the_record_forgets_what_it_does_not_need() -> None:
 def test_the_record_keeps_one_line_of_much_output() -> None:
     """Only the last line of a build step is recorded; steps that print at the same time are kept apart."""
     ticks: Iterator[int] = iter(range(100))
-    record = Record(lambda _: None, lambda: float(next(ticks)))
+    record = StartRecord(lambda _: None, lambda: float(next(ticks)))
     lines = ["#1 [web 1/2] RUN a", "#1 0.1 a", "#1 0.2 b", "#2 0.1 x", "#2 0.2 y", "#1 0.3 c", "#1 DONE 4.0s"]
     for event in (Step("build", "begin"), *(Step("build", "detail", line) for line in lines), Step("build", "end")):
         record.emit(event)

@@ -14,8 +14,8 @@ from devenv.errors import UsageError
 from devenv.events import Notice, Ready, Step, Stopped
 from devenv.run import steps, up
 from devenv.run.active.control import RunController
-from devenv.run.options import Options
-from devenv.run.values import Context, Value
+from devenv.run.options import UpOptions
+from devenv.run.steps import Context, Value
 from devenv.state.run_dir import Run
 from support.memory import verbs
 from support.memory.command import Command
@@ -84,7 +84,7 @@ async def test_a_step_that_fails_is_the_last_one(
 
 async def test_a_signal_in_any_step_ends_the_run(machine: Machine, shop: Site) -> None:
     """No error; the steps after it do not begin, and 130 is the exit code."""
-    options = Options(Selection(str(shop.folder)), watch=False, logs=False, build=False)
+    options = UpOptions(Selection(str(shop.folder)), watch=False, logs=False, build=False)
     for event in EVENTS:
         command = Command(machine)
 
@@ -121,7 +121,7 @@ async def test_a_view_can_let_go_of_the_services(machine: Machine, shop: Site) -
     """The run is detached as if it had been asked for on the command line."""
     command = Command(machine)
     controller = RunController(lambda _: None, lambda _, __: None, lambda: None)
-    options = Options(Selection(str(shop.folder)), watch=False, logs=False, build=False)
+    options = UpOptions(Selection(str(shop.folder)), watch=False, logs=False, build=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "ttyname", lambda _: "/dev/null")
         async with anyio.create_task_group() as tasks:
@@ -142,7 +142,7 @@ async def test_an_earlier_run_that_is_cleaned_up_is_waited_for(machine: Machine,
     with run.lock.hold(cleaning=True):
         async with anyio.create_task_group() as tasks:
             command = Command(machine)
-            options = Options(Selection(str(shop.folder)), watch=False, logs=False, build=False, detach=True)
+            options = UpOptions(Selection(str(shop.folder)), watch=False, logs=False, build=False, detach=True)
             tasks.start_soon(command.serve, lambda: up._up(options, command.emit, command.ending, None))
             await anyio.sleep(0.3)
             assert [e.message for e in command.events if isinstance(e, Notice)] == [

@@ -22,7 +22,6 @@ with LazyImports():
     from devenv.run import preload
     from devenv.run.active import control
     from devenv.run.cleanup import down as down_workflow
-    from devenv.run.cleanup import gc as gc_workflow
     from devenv.state import ledger
     from devenv.ui import console
     from devenv.ui.live import app as live
@@ -87,7 +86,7 @@ def up(
         raise UsageError("--fresh begins empty, --from with what was saved", hint="Leave one of them out.")
     if math.isnan(timeout):  # typer's minimum lets it pass
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
-    chosen = run_options.Options(
+    chosen = run_options.UpOptions(
         selection=replace(
             options.selection(services),
             scale=tuple(run_model.scale(text) for text in scale or ()),
@@ -119,7 +118,7 @@ def up(
         window.close()
 
 
-async def _in_live_view(chosen: run_options.Options, window: console.Console) -> int:
+async def _in_live_view(chosen: run_options.UpOptions, window: console.Console) -> int:
     """Run `up` in the live view if a terminal is there, and return the exit code."""
     if not live.is_wanted():
         return await preload.up(chosen, window.emit)
@@ -153,4 +152,4 @@ def gc(
     Their volumes are saved first.
     """
     window = options.console()
-    raise typer.Exit(anyio.run(lambda: gc_workflow.gc(window.emit, dry_run=dry_run)))
+    raise typer.Exit(anyio.run(lambda: down_workflow.gc(window.emit, dry_run=dry_run)))

@@ -22,7 +22,7 @@ _SIGNALS = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "S
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FailureFacts:
     """The facts about a service that failed.
 
     `limited`: it has a memory limit; an engine sometimes does not report that it killed a container for that.
@@ -60,7 +60,7 @@ class Cause:
     line: int = -1
 
 
-def explain(facts: Facts) -> Cause | None:
+def explain(facts: FailureFacts) -> Cause | None:
     """The cause by the first entry of the table that matches; None if no entry does."""
     explanation = find(facts)
     if explanation is None:
@@ -74,13 +74,13 @@ def explain(facts: Facts) -> Cause | None:
     return Cause(explanation.cause, explanation.hint, paths, options.get("outside", False), line)
 
 
-def find(facts: Facts) -> Explanation | None:
+def find(facts: FailureFacts) -> Explanation | None:
     """The explanation by the first entry of the table that matches; None if no entry does."""
     find_words = functools.partial(words, facts)
     return table.explain(table.load(TABLE), _texts(facts), find_words, exit_code=facts.exit_code)
 
 
-def words(facts: Facts, entry: TableEntry, groups: Mapping[str, str], _line: int = 0) -> dict[str, str] | None:
+def words(facts: FailureFacts, entry: TableEntry, groups: Mapping[str, str], _line: int = 0) -> dict[str, str] | None:
     """The words for the messages of an entry; None if the project has no top-level element that it could blame."""
     mount = _mount(facts.mounts, groups.get("path", ""))
     host = groups.get("host", "")
@@ -118,13 +118,13 @@ def owners(model: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     }
 
 
-def _defined(facts: Facts, entry: TableEntry, thing: str) -> list[tuple[str, str]]:
+def _defined(facts: FailureFacts, entry: TableEntry, thing: str) -> list[tuple[str, str]]:
     """The sections that the entry names, each with the key under which it defines the thing."""
     keys = ((section, facts.owners.get((section, thing), "")) for section in entry.options.get("sections", ()))
     return [(section, key) for section, key in keys if key]
 
 
-def _texts(facts: Facts) -> dict[str, str]:
+def _texts(facts: FailureFacts) -> dict[str, str]:
     lines = (_COLOUR.sub("", line)[:LINE_LIMIT] for line in (facts.refusal, *facts.lines))
     memory = ", out of memory" if facts.out_of_memory else ", memory limit" if facts.limited else ""
     end = f"exit code {facts.exit_code}{memory}"

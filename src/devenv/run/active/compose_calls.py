@@ -1,9 +1,11 @@
-"""The verbs of Compose that an active project runs: one at a time, recorded, and explained if they fail."""
+"""What of an active project is in force, and the verbs of Compose that bring it there: recorded, and explained."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -12,12 +14,31 @@ from devenv.docker.compose import Compose
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
 from devenv.model.containers import ProjectState
+from devenv.model.project import Settings
 from devenv.private_files import written
-from devenv.run.active.current import CurrentState
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import BAD
+from devenv.run.desired import DesiredState
 from devenv.state.identity import created
 from devenv.state.run_dir import Run
+from devenv.sync.rules.rules import BoundRule
+
+Rules = tuple[Settings, tuple[BoundRule, ...]]
+
+
+@dataclass
+class CurrentState:
+    """The state that all parts of an active project share.
+
+    `created` maps each service to its model as Compose created it last; a service whose create has failed is
+    missing. Whatever replaces containers of a service holds its lock in `turns`.
+    """
+
+    desired: DesiredState
+    created: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    rules: Rules | None = None
+    is_starting: bool = False  # Compose is on its first start
+    turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
 
 
 @dataclass

@@ -18,14 +18,14 @@ from devenv.docker.compose_failures import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active import causes
-from devenv.run.active.causes import Cause, Facts
+from devenv.run.active.causes import Cause, FailureFacts
 from devenv.run.active.phases import BAD, Phase, Standing
 
 SHOWN_LINES = 12
 KNOWN_LINES = 40
 CHECK_LINES = 3
 
-Diagnosis = tuple[Facts, Cause | None]
+Diagnosis = tuple[FailureFacts, Cause | None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FailureReporter:
         failures = [await self._facts(service, container) for container in containers]
         return [(facts, causes.explain(facts)) for facts in failures]
 
-    async def _facts(self, service: str, container: Container) -> Facts:
+    async def _facts(self, service: str, container: Container) -> FailureFacts:
         logs = self.engine.containers.logs(container, tail=str(KNOWN_LINES), follow=False)
         return replace(
             await self._known_facts(service, container, plain(container.error) if container.error else ""),
@@ -89,10 +89,10 @@ class FailureReporter:
             else await self.engine.containers.health_output(container.id),
         )
 
-    async def _known_facts(self, service: str, container: Container | None, refusal: str) -> Facts:
+    async def _known_facts(self, service: str, container: Container | None, refusal: str) -> FailureFacts:
         """The facts that are known without the container's log and health check."""
         project = self.loaded.project
-        return Facts(
+        return FailureFacts(
             service,
             refusal=refusal,
             limited=_has_memory_limit(self.loaded.model, service),

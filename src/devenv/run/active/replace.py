@@ -7,21 +7,71 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import anyio
+from anyio.abc import TaskGroup
+
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Emit, Notice, Problem, Rebuilt, Restarted, Step
 from devenv.images.options import ImageOptions
 from devenv.images.prepare import prepare_images
 from devenv.model.containers import Container, ProjectState
-from devenv.run.active.compose_calls import ComposeCalls
-from devenv.run.active.current import CurrentState
-from devenv.run.active.dependents import DependentRestarts
-from devenv.run.active.images import build
+from devenv.run.active.compose_calls import ComposeCalls, CurrentState
 from devenv.run.active.observe.observer import Observer
-from devenv.run.active.phases import awaited
-from devenv.run.active.volumes import ActiveVolumes
+from devenv.run.active.phases import awaited, followers, standings, unmet
+from devenv.run.active.volumes import RunVolumes
 from devenv.run.cleanup.kept_logs import KeptLogs
+from devenv.run.desired import build
 from devenv.tasks import each
+
+LOOK_EVERY = 0.2
+
+
+@dataclass
+class DependentRestarts:
+    """Restarts dependent services in `tasks`, once their conditions hold; waits at most `patience` seconds."""
+
+    engine: Engine
+    observer: Observer
+    emit: Emit
+    patience: float
+    tasks: TaskGroup
+
+    def after(self, services: Collection[str]) -> None:
+        """Begin to restart what depends on these services, which have been restarted or replaced, and runs."""
+        names = followers(self.observer.view.project, services)
+        if any(c.running and c.ours for name in names for c in self.observer.project_state.of(name)):
+            self.tasks.start_soon(self._restart, services, names)
+
+    async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
+        """Restart each service once its dependencies are up again; none of those whose dependencies take too long."""
+        with anyio.move_on_after(self.patience):
+            for name in names:
+                running = await self._when_met(name)
+                began = time.monotonic()
+                try:
+                    with self.observer.view.ending(running):
+                        await each(self.engine.containers.restart, running)
+                except EngineError as error:
+                    self.emit(Problem(error.message, error.hint, name))
+                    return
+                if running:
+                    self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
+
+    async def _when_met(self, name: str) -> Sequence[Container]:
+        """The running containers of the service, once its conditions hold.
+
+        The observer's last look may be from before the restart, so this looks itself.
+        """
+        while name in self.observer.view.names:
+            project, names = self.observer.view.project, self.observer.view.names
+            with contextlib.suppress(EngineError):
+                project_state = await self.engine.project_state(project.name)
+                reached = {s.service: s.phase for s in standings(project, names, project_state)}
+                if not unmet(project.service(name), reached):
+                    return [c for c in project_state.of(name) if c.running and c.ours]
+            await anyio.sleep(LOOK_EVERY)
+        return ()
 
 
 @dataclass
@@ -37,7 +87,7 @@ class ServiceReplacement:
     current: CurrentState
     observer: Observer
     compose: ComposeCalls
-    volumes: ActiveVolumes
+    volumes: RunVolumes
     logs: KeptLogs
     dependents: DependentRestarts
     first_sync: Callable[[Container], Awaitable[None]]

@@ -1,60 +1,175 @@
-"""The volumes of an active project: created with what they begin with, and noted once they hold a whole state."""
+"""The volumes of an active project: created with their first content, and their records kept in the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
+from devenv.errors import StateError
 from devenv.model.containers import Container
-from devenv.run.active.current import CurrentState
+from devenv.run.active.compose_calls import CurrentState
 from devenv.run.active.observe.observer import Observer
-from devenv.run.run_volumes import RunVolumes
+from devenv.run.active.phases import GOOD, Phase
+from devenv.run.desired import DesiredState
+from devenv.run.restore import InitialVolumes, NewVolume
+from devenv.state.identity import Content, VolumeRecord
 from devenv.state.ledger import Ledger
+from devenv.state.run_dir import address
+from devenv.tasks import each
+from devenv.volumes.lineage import NOTHING, LiveVolume
+from devenv.volumes.project_volumes import ProjectVolumes
+from devenv.volumes.transfer import VolumeTransfer
 
-SETTLE_EVERY = 0.5  # seconds
+SETTLE_EVERY = 0.5  # seconds between two looks at volumes that may not hold a whole state yet
+SETTLE_AFTER = 10.0
+PROVEN_AFTER = 1.5  # seconds after which no other volume can have the same second of creation
+
+
+def project_volumes(desired: DesiredState, volume_transfer: VolumeTransfer, ledger: Ledger) -> ProjectVolumes:
+    """The volumes of the project, on the engine and for the folder that the ledger names."""
+    at = address(volume_transfer.engine.endpoint)
+    return ProjectVolumes(desired.project, volume_transfer, ledger.place, ledger.engine, at)
 
 
 @dataclass
-class ActiveVolumes:
-    """Keeps the ledger's volumes true while services start and become well."""
+class RunVolumes:
+    """The ledger of a run; while the run lasts, it is changed only here."""
 
-    run_volumes: RunVolumes
+    volume_transfer: VolumeTransfer
+    ledger: Ledger
     current: CurrentState
     observer: Observer
+    tasks: TaskGroup
+    _is_written: bool = False
     _is_settling: bool = False
+    _well: dict[str, float] = field(default_factory=dict)  # service -> since when
+    _begun: set[str] = field(default_factory=set)  # ids of lineages whose volumes have not been started yet
+    _created_at: float = field(default_factory=time.monotonic)
 
     @property
-    def ledger(self) -> Ledger:
-        """What the run has created, and what becomes of it."""
-        return self.run_volumes.ledger
+    def unsettled(self) -> list[VolumeRecord]:
+        """The records of volumes that may hold less than a whole state."""
+        return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
 
-    async def begin(self, tasks: TaskGroup, *, fresh: bool, source: str = "") -> None:
-        """Create the new volumes, in the ledger first, with what they begin with, or with the saved set `source`.
+    async def begin(self, *, fresh: bool, source: str = "") -> None:
+        """Create the new volumes of the desired state, in the ledger first, each with its saved content.
 
-        Raises DevenvError if one cannot be created or restored: the teardown removes it.
+        `source`: the id or name of the snapshots to restore instead. Raises DevenvError if a volume cannot be created
+        or restored; the teardown removes what exists of it.
         """
-        self.current.desired = await self.run_volumes.begin(self.current.desired, fresh=fresh, source=source)
-        if self.run_volumes.unsettled and not self._is_settling:
+        desired = self.current.desired
+        volumes = project_volumes(desired, self.volume_transfer, self.ledger)
+        initial = InitialVolumes(desired, volumes)
+        new = await initial.plan(self.ledger, fresh=fresh, asked=volumes.asked(source) if source else {})
+        if new:
+            await self._create(new)
+        keeps = volumes.keeps
+        self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
+        self._begun |= {volume.lineage.id for volume in new}
+        self.current.desired = desired.with_volumes(volume.resource.name for volume in new)
+        if self.unsettled and not self._is_settling:
             self._is_settling = True
-            tasks.start_soon(self._settle_all)
+            self.tasks.start_soon(self._settle_all)
+
+    async def _create(self, new: Sequence[NewVolume]) -> None:
+        """Create and restore the volumes. Their records are on disk before, their identities right after."""
+        now = (await self.volume_transfer.engine.clock()).timestamp()
+        records = {
+            volume.resource.name: VolumeRecord(
+                volume.resource.name,
+                intended=now,
+                content=Content.RESTORING if volume.snapshot else Content.UNSETTLED,
+                lineage=volume.lineage.id,
+                source=volume.parent,
+            )
+            for volume in new
+        }
+        self._write(records.values())
+
+        async def create(new: NewVolume) -> VolumeRecord:
+            volume = await self.volume_transfer.create(new.resource.key, new.resource.name, new.wish)
+            self.volume_transfer.begins(new.lineage, LiveVolume(volume.name, volume.created, time.time(), new.parent))
+            return replace(records[volume.name], driver=volume.driver, created=volume.created)
+
+        self._write(await each(create, new))
+        self._created_at = time.monotonic()
+        await each(self._restore, [volume for volume in new if volume.snapshot])
+        whole = {v.resource.name for v in new if v.snapshot and v.snapshot.settled}
+        self._write(
+            replace(r, content=Content.SETTLED if r.name in whole else Content.UNSETTLED)
+            for r in self.ledger.volumes
+            if r.content is Content.RESTORING
+        )
+
+    async def _restore(self, new: NewVolume) -> None:
+        if new.snapshot is not None:
+            await anyio.to_thread.run_sync(self.volume_transfer.store.check, new.snapshot)
+            await self.volume_transfer.restore(new.snapshot, new.resource.key, new.resource.name, new.images)
+
+    def note_started(self) -> None:
+        """Forget the snapshots that the user asked for, once the volumes have been started with them."""
+        for lineage in self._begun:
+            with contextlib.suppress(OSError, StateError):  # a full disk: the next start restores them again
+                now = self.volume_transfer.lineages.get(lineage)
+                if now is not None and (now.asked is not None or now.torn != NOTHING):
+                    self.volume_transfer.lineages.change(
+                        lineage, lambda line: replace(line, asked=None, torn=NOTHING)
+                    )
+        self._begun = set()
 
     async def _settle_all(self) -> None:
-        while self.run_volumes.unsettled:
+        while self.unsettled:
             await anyio.sleep(SETTLE_EVERY)
             self.settle()
         self._is_settling = False
 
     def settle(self) -> None:
-        """Note which volumes hold a whole state now."""
-        self.run_volumes.settle(self.current.desired, self.observer.project_state, self.observer.standings())
+        """Record which volumes that began empty hold a whole state now: those whose services are well.
 
-    def note_started(self) -> None:
-        """Note that the services have been started with their volumes."""
-        self.run_volumes.note_started()
+        A database without a health check may still be creating its first files: it has to run for a while.
+        """
+        now, desired, project_state = time.monotonic(), self.current.desired, self.observer.project_state
+        sure = self._long_well(now)
+        users = {v.name: desired.mounted.get(v.key, ()) for v in desired.project.volumes}
+        self._enter(
+            self.ledger.with_records(
+                replace(record, content=Content.SETTLED)
+                for record in self.unsettled
+                if sure.issuperset(users.get(record.name, ()))
+            )
+        )
+        if now - self._created_at >= PROVEN_AFTER:
+            held = {name for c in self.ledger.containers(project_state) for name in c.volumes}
+            proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]
+            self._enter(self.ledger.with_records(proven))
+
+    def _long_well(self, now: float) -> set[str]:
+        """The services that are well; a database without a health check has to be well for a while."""
+        well = {s.service: s.phase for s in self.observer.standings() if s.phase in GOOD}
+        self._well = {name: self._well.get(name, now) for name in well}
+        databases = {c.service for c in self.observer.project_state.containers if c.database}
+        doubtful = {name for name, phase in well.items() if phase is Phase.STARTED and name in databases}
+        return {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
 
     def note_anonymous(self, containers: Collection[Container]) -> None:
         """Enter the volumes that these containers leave behind when they are replaced."""
-        self.run_volumes.enter(self.ledger.noting(containers))
+        self._enter(self.ledger.noting(containers))
+
+    def _enter(self, ledger: Ledger) -> None:
+        """Replace the ledger, also on disk unless that is full: a teardown looks at what exists."""
+        if ledger != self.ledger:
+            with contextlib.suppress(StateError):
+                self.volume_transfer.run.write(ledger)
+            self.ledger = ledger
+
+    def _write(self, records: Iterable[VolumeRecord]) -> None:
+        """Add or replace records in the ledger, on disk. Raises StateError."""
+        changed = self.ledger.with_records(records)
+        if changed != self.ledger or not self._is_written:
+            self.volume_transfer.run.write(changed)
+        self.ledger, self._is_written = changed, True

@@ -1,4 +1,4 @@
-"""`devenv down`: end a run of this project, whether its process still lives or not."""
+"""`devenv down` ends a run of this project, whether its process lives or not; `devenv gc` ends all dead runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import anyio
 from devenv.compose import files, resolve
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
-from devenv.events import Emit, Notice
+from devenv.events import Emit, Notice, Problem
 from devenv.model.project import Project
 from devenv.paths import is_within
-from devenv.run.cleanup import guardian_note
+from devenv.run.cleanup import kept_logs
+from devenv.run.cleanup.remains import PHASES, at_work, remains
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
 from devenv.state import run_dir
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run, key_of, open_run
 from devenv.state.run_lock import LOOKED_AT
+from devenv.volumes.store import Store
 
 PATIENCE = 60.0
 
@@ -38,13 +41,13 @@ async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePo
         loaded = await resolve.load(selection)
     except (ConfigError, RefusedError) as error:
         failure = error
-    for _, line in guardian_note.at_work(selection.project_name or (loaded.project.name if loaded else "")):
+    for _, line in at_work(selection.project_name or (loaded.project.name if loaded else "")):
         emit(Notice(line))
     async with Engine.connect() as engine:
         key = await key_of(engine)
         known = loaded.project.name if loaded else ""
         name = selection.project_name or await _named(selection, engine, key, known, failure)
-        run = await open_run(engine, name)
+        run = await open_run(engine, name, key)
         async with _held(run, policy) as asked:
             ledger = run.read()
             if ledger is None:
@@ -60,7 +63,7 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, fail
 
     Raises StateError if several runs began here, and `failure` (why the files cannot be read) if none did.
     """
-    if name and ((run := await open_run(engine, name)).read() is not None or run.lock.is_held()):
+    if name and ((run := await open_run(engine, name, key)).read() is not None or run.lock.is_held()):
         return name
     begun = sorted(_begun(selection, key, engine.endpoint.host))
     if len(begun) > 1:
@@ -127,3 +130,36 @@ async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
             await anyio.sleep(0.1)
         else:
             return
+
+
+async def gc(emit: Emit, *, dry_run: bool) -> int:
+    """Return 0 if nothing of any dead run is left, 1 if something could not be removed. Live runs are not touched."""
+    left, is_any = False, False
+    for _, line in at_work():
+        is_any = True
+        emit(Notice(line))
+    for run, ledger in run_dir.dead_runs(PHASES):
+        is_any = True
+        try:
+            left |= not await _end_dead(run, ledger, emit, dry_run=dry_run)
+        except DevenvError as error:
+            emit(Problem(f"{ledger.project}: {error.message}", error.hint))
+            left = True
+    if not dry_run:
+        Store.at_home().tidy()
+        kept_logs.forget_old()
+    if not is_any:
+        emit(Notice("no dead run left anything"))
+    return int(left)
+
+
+async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
+    async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+        if dry_run:
+            engine.is_ours = run.made.holds
+            counts = await remains(engine, ledger, await engine.project_state(ledger.project))
+            emit(Notice(f"{ledger.project}: {counts or 'nothing'} of a dead run"))
+            return True
+        emit(Notice(f"ending what a dead run left of {ledger.project}"))
+        with run.lock.hold(cleaning=True):
+            return not (await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors

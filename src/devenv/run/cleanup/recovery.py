@@ -15,8 +15,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit
-from devenv.run.cleanup import guardian_note
-from devenv.run.cleanup.remains import PHASES
+from devenv.run.cleanup import remains
 from devenv.run.cleanup.teardown import finish
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
@@ -70,10 +69,10 @@ def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> 
     """
     run = Run(post.folder)
     dead = Dead(**json.loads(memory)) if memory else _dead_run(run)
-    note = guardian_note.begin(post.pid, dead.began if dead else 0.0, post.since)
+    note = remains.begin_note(post.pid, dead.began if dead else 0.0, post.since)
 
     def begun() -> None:
-        guardian_note.write(run, note)
+        remains.write_note(run, note)
 
     if dead is not None and not memory:
         begun()
@@ -87,13 +86,13 @@ def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> 
         passed = time.monotonic() - post.died
         if passed < LIMIT and dead.left < LEFT_TRIES:
             seconds = pause(passed)
-            guardian_note.write(run, replace(note, reason=reason, next_try=time.time() + seconds))
+            remains.write_note(run, replace(note, reason=reason, next_try=time.time() + seconds))
             say(f"{time.strftime('%H:%M:%S')} {reason}; next try in {seconds:.0f} s")
             return f"{seconds:.3f} {json.dumps({'pid': dead.pid, 'began': dead.began, 'left': dead.left})}"
         reason = f"{reason}; given up after {passed:.0f} s: `devenv gc` or the next `devenv up` cleans up"
     if reason:
         say(f"{time.strftime('%H:%M:%S')} {reason}")
-    guardian_note.remove(run, post.pid)
+    remains.remove_note(run, post.pid)
     return ""
 
 
@@ -137,7 +136,7 @@ def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
     ledger = run.read()
     if dead is None or ledger is None or (ledger.pid, ledger.began) != (dead.pid, dead.began):
         return None
-    return ledger if ledger.phase in PHASES else None
+    return ledger if ledger.phase in remains.PHASES else None
 
 
 def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:

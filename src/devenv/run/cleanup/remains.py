@@ -1,25 +1,35 @@
-"""What a dead run, or a run that could not remove everything, left behind, in a sentence for later commands."""
+"""What a dead run, or a run that could not remove everything, left behind, and which guardian cleans it up.
+
+A guardian that cleans up leaves a note in the run's folder, by which other commands know of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import anyio
 
+from devenv import private_files
+from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
-from devenv.errors import EngineError
+from devenv.errors import EngineError, StateError
 from devenv.events import Emit, Notice
 from devenv.model.containers import ProjectState
-from devenv.run.cleanup import guardian_note
 from devenv.state import run_dir
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
 
 PHASES = ("up", "left")  # of a ledger whose run no process holds
 COMMAND = "devenv down"
 PATIENCE = 3.0  # seconds for an engine that another command asks in passing
+NOTE = "guardian.json"
 
 
 async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -> str:
@@ -56,7 +66,7 @@ async def tell(engine: Engine, ledger: Ledger, project_state: ProjectState, emit
 
 async def everywhere() -> list[str]:
     """Return lines that say what all such runs left, from the notes of their guardians, or else from the engines."""
-    guarded = {run.path: line for run, line in guardian_note.at_work()}
+    guarded = {run.path: line for run, line in at_work()}
     left, command = [], ""
     for run, ledger in run_dir.dead_runs(PHASES):
         if run.path in guarded:
@@ -69,3 +79,82 @@ async def everywhere() -> list[str]:
                     is_reached = len(left) == 1 and ledger.endpoint == (await resolve()).host
                     command = f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"
     return [*guarded.values(), *([f"left by an earlier run: {'; '.join(left)}; {command}"] if left else [])]
+
+
+# --- the guardian's note -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianNote:
+    """The guardian's process and what it waits for; times are seconds since 1970.
+
+    `start` is the start time of the process, since pids are used again; `began` that of the dead run, as its ledger
+    has it; `since`: when that was found dead. `reason` is empty while the guardian cleans up.
+    """
+
+    pid: int
+    start: str
+    began: float
+    since: float
+    reason: str = ""
+    next_try: float = 0.0
+
+    def shown(self, project: str) -> str:
+        """One line for people."""
+        since = _clock(self.since)
+        if not self.reason:
+            return f"{project}: the guardian (pid {self.pid}) cleans up after a dead run since {since}"
+        waits = f"{project}: the guardian (pid {self.pid}) waits since {since} to clean up after a dead run"
+        return f"{waits}: {self.reason}; next try at {_clock(self.next_try)}"
+
+
+def begin_note(pid: int, began: float, since: float) -> GuardianNote:
+    """The note of a guardian that begins to clean up after the run that began then."""
+    return GuardianNote(pid, process.start_time(pid) or "", began, since)
+
+
+def write_note(run: Run, note: GuardianNote) -> None:
+    """Replace the note in the run's folder, as far as the disk takes it."""
+    with contextlib.suppress(OSError, StateError):
+        private_files.replace(_path(run), json.dumps(asdict(note)), durable=False)
+
+
+def remove_note(run: Run, pid: int) -> None:
+    """Remove the note, if it is of that guardian."""
+    note = _read(run)
+    if note is not None and note.pid == pid:
+        with contextlib.suppress(OSError):
+            os.unlink(_path(run))
+
+
+def live_note(run: Run, ledger: Ledger | None) -> GuardianNote | None:
+    """The note of a guardian that lives and works on that ledger; None if there is none."""
+    if ledger is None or (note := _read(run)) is None or note.began != ledger.began:
+        return None
+    return note if note.start and process.start_time(note.pid) == note.start else None
+
+
+def at_work(project: str = "") -> Iterator[tuple[Run, str]]:
+    """The runs of this user, or of one project, that a guardian works on, and the line that says so."""
+    for run in Run.folders(project):
+        if not os.path.exists(_path(run)):
+            continue
+        with contextlib.suppress(StateError):
+            ledger = run.read()
+            if ledger is not None and (note := live_note(run, ledger)) is not None:
+                yield run, note.shown(ledger.project)
+
+
+def _path(run: Run) -> str:
+    return os.path.join(run.path, NOTE)
+
+
+def _read(run: Run) -> GuardianNote | None:
+    try:
+        return GuardianNote(**json.loads(private_files.read(_path(run)) or ""))
+    except (OSError, ValueError, TypeError, StateError):
+        return None
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))

@@ -16,8 +16,7 @@ from devenv.events import Emit, Kept, Notice, Stopped, Stopping
 from devenv.model.containers import Container, Network, ProjectState
 from devenv.run.active.phases import stop_after
 from devenv.run.cleanup.kept_logs import KeptLogs
-from devenv.run.cleanup.progress import REMOVE, Progress, reason_of
-from devenv.run.cleanup.volume_removal import IN_USE, VolumeRemoval
+from devenv.run.cleanup.removal import IN_USE, REMOVE, TeardownProgress, VolumeRemoval, reason_of
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.state.run_dir import Run
@@ -63,7 +62,7 @@ class Teardown:
 
     def __post_init__(self) -> None:
         self._logs = KeptLogs(self.run.path)
-        self._progress = Progress(self.emit, self.hurry)
+        self._progress = TeardownProgress(self.emit, self.hurry)
 
     async def run_down(self, reason: str, seen: ProjectState | None = None) -> Stopped:
         """Remove what the ledger names, and look again; what exists then is a survivor.

@@ -13,7 +13,7 @@ from devenv.explain.table import TableEntry
 from devenv.model.project import Mount
 
 # ruff: noqa: E501 - what was said is quoted as it was
-from devenv.run.active.causes import TABLE, Cause, Facts, explain, find, owners, words
+from devenv.run.active.causes import TABLE, Cause, FailureFacts, explain, find, owners, words
 
 ENTRIES = table.load(TABLE)
 
@@ -31,30 +31,30 @@ MODEL = {
 MOUNTS = (Mount("volume", "/data", "data"), Mount("bind", "/data/cache", "/p/cache"), Mount("volume", "/anonymous"))
 
 
-def refused(words: str) -> Facts:
+def refused(words: str) -> FailureFacts:
     """The engine or Compose refused to create or start the service with this message."""
     return facts(0, refusal=words)
 
 
-def ended(code: int, *lines: str, **more: Any) -> Facts:
+def ended(code: int, *lines: str, **more: Any) -> FailureFacts:
     """The service exited, and this is the end of its log."""
     return facts(code, lines=lines, **more)
 
 
-def sick(check: str, *lines: str) -> Facts:
+def sick(check: str, *lines: str) -> FailureFacts:
     """The health check fails and printed this."""
     return facts(0, check=check, lines=lines)
 
 
-def facts(code: int, **more: Any) -> Facts:
+def facts(code: int, **more: Any) -> FailureFacts:
     """The service `web`, of a project that has `db` too."""
     known = {"platform": "linux/amd64", "engine_platform": "linux/amd64", "mounts": MOUNTS, "user": "node"}
-    return Facts("web", code, services=("db", "web"), owners=owners(MODEL), **(known | more))
+    return FailureFacts("web", code, services=("db", "web"), owners=owners(MODEL), **(known | more))
 
 
 OLD = "its volume holds data of another version of the database"
 
-CASES: tuple[tuple[str, Facts, str], ...] = (
+CASES: tuple[tuple[str, FailureFacts, str], ...] = (
     # the health check
     (
         "check without its program",
@@ -540,7 +540,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
 
 
 @pytest.mark.parametrize(("found", "what"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_cause(found: Facts, what: str) -> None:
+def test_a_cause(found: FailureFacts, what: str) -> None:
     """The output has one cause and a hint."""
     cause = explain(found)
     assert cause is not None
@@ -559,7 +559,7 @@ def test_every_row_decides_a_case() -> None:
 def test_no_text_lacks_a_word(entry: TableEntry) -> None:
     """Whichever pattern of an entry matches, it knows every word of the texts."""
     blamed = {(section, ""): "x" for section in entry.options.get("sections", ())}
-    known = {*(words(Facts("web", owners=blamed), entry, {}) or {})}
+    known = {*(words(FailureFacts("web", owners=blamed), entry, {}) or {})}
     wanted = {name for text in (entry.cause, entry.hint) for _, name, _, _ in string.Formatter().parse(text) if name}
     for pattern in entry.patterns:
         assert wanted <= known | set(re.compile(pattern).groupindex), pattern
@@ -576,7 +576,7 @@ def test_no_text_lacks_a_word(entry: TableEntry) -> None:
         ended(1, "sh: 1: vite: not found"),
     ],
 )
-def test_what_the_table_does_not_know(found: Facts) -> None:
+def test_what_the_table_does_not_know(found: FailureFacts) -> None:
     """There is no cause rather than a wrong one."""
     assert explain(found) is None
 
@@ -585,7 +585,7 @@ def test_where_the_file_is_to_blame() -> None:
     """The element that is missing on the engine, or the keys of the service; names may contain dots."""
     network = explain(refused("network shared declared as external, but could not be found"))
     secret = explain(refused('environment variable "TOKEN" required by secret "token" is not set'))
-    limit = explain(Facts("a.b", 137, out_of_memory=True))
+    limit = explain(FailureFacts("a.b", 137, out_of_memory=True))
     assert network == Cause(
         "the external network `shared` does not exist",
         "docker network create shared",
@@ -618,6 +618,6 @@ def test_the_line_that_says_it() -> None:
 
 def test_only_some_services_are_named() -> None:
     """A large project does not fill the screen."""
-    found = explain(Facts("a", 1, lines=("getaddrinfo ENOTFOUND x",), services=tuple("abcdefghij")))
+    found = explain(FailureFacts("a", 1, lines=("getaddrinfo ENOTFOUND x",), services=tuple("abcdefghij")))
     assert found is not None
     assert "a, b, c, d, e, f, g, h, ...;" in found.hint

@@ -53,15 +53,15 @@ async def test_what_a_failed_create_has_created_is_ours(machine: Machine) -> Non
         with pytest.raises(EngineError, match="no such device"):
             await run.up()
         assert [(c.name, c.ours) for c in (await run.observed()).containers] == [("shop-db-1", True)]
-        assert not run.project.is_cut_off
+        assert not run.project.compose.is_cut_off
 
 
 async def test_a_verb_that_was_cut_off_is_remembered(machine: Machine) -> None:
     """What the engine was asked for last may still come."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:
-        await run.project.volumes(run.tasks)
+        await run.project.volumes.begin(fresh=False)
         run.command.faults.on("compose POST containers/create shop-web-1", Fault.HANGS)
         with anyio.move_on_after(0.05):
-            await run.project.create(run.tasks)
-        assert run.project.is_cut_off
+            await run.project.create()
+        assert run.project.compose.is_cut_off

@@ -27,12 +27,12 @@ async def test_a_project_comes_up(machine: Machine) -> None:
     """Nothing runs before `start`; the containers are recorded as ours before they run."""
     site = machine.site("shop", db=CHECKED, web={"depends_on": {"db": {"condition": "service_healthy"}}})
     async with active(machine, site) as run:
-        await run.project.volumes(run.tasks)
-        assert not await run.project.create(run.tasks)
+        await run.project.volumes.begin(fresh=False)
+        assert not await run.project.create()
         containers = machine.host.containers.values()
         assert [c.state for c in containers] == ["created", "created"]
         assert all(c.ours for c in (await run.observed()).containers)
-        await run.project.sync(run.tasks)
+        await run.project.sync()
         await run.project.start()
         with anyio.fail_after(20):
             await run.project.observer.until_ready()

@@ -36,10 +36,10 @@ async def test_new_volumes_are_settled_once_their_services_are_well(machine: Mac
     """Before that they may hold half a state."""
     site = machine.site("shop", db={**CHECKED, "volumes": [mounted("data")]})
     async with active(machine, site) as run:
-        await run.project.volumes(run.tasks)
+        await run.project.volumes.begin(fresh=False)
         assert [r.content for r in run.project.ledger.volumes] == [Content.UNSETTLED]
         await run.up()
-        run.project.settle()
+        run.project.volumes.settle()
         assert [r.content for r in run.project.ledger.volumes] == [Content.SETTLED]
 
 

@@ -21,10 +21,17 @@ from devenv.errors import EngineError
 from devenv.events import Notice
 from devenv.inspect import status
 from devenv.model.containers import Container, Network, ProjectState
-from devenv.run.cleanup import guardian_note, recovery
-from devenv.run.cleanup.guardian_note import Note
+from devenv.run.cleanup import recovery
 from devenv.run.cleanup.recovery import Post, pause, tried
-from devenv.run.cleanup.remains import everywhere
+from devenv.run.cleanup.remains import (
+    NOTE,
+    GuardianNote,
+    at_work,
+    begin_note,
+    everywhere,
+    live_note,
+    write_note,
+)
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
@@ -91,11 +98,11 @@ def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> No
     assert "cannot reach the Docker engine" in line
     assert "Traceback" not in line
     assert not run.lock.is_held()
-    note = guardian_note.live(run, run.read())
+    note = live_note(run, run.read())
     assert note is not None
     assert note.reason.startswith("cannot reach the Docker engine")
     assert note.next_try == pytest.approx(time.time() + 10, abs=2)
-    ((_, shown_line),) = guardian_note.at_work()
+    ((_, shown_line),) = at_work()
     assert "shop: the guardian (pid " in shown_line
     assert "waits since" in shown_line
     assert "; next try at " in shown_line
@@ -107,8 +114,8 @@ def test_it_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
     memory = tried(post(run, away), "", said.append, said.append).split(" ", 1)[1]
     assert tried(post(run, away, recovery.LIMIT), memory, said.append, said.append) == ""
     assert "given up after 86400 s: `devenv gc`" in said[-1]
-    assert list(guardian_note.at_work()) == []
-    assert not os.path.exists(os.path.join(run.path, guardian_note.NAME))
+    assert list(at_work()) == []
+    assert not os.path.exists(os.path.join(run.path, NOTE))
 
 
 @pytest.mark.parametrize("taken", ["pid", "began", "gone"])
@@ -122,10 +129,10 @@ def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint,
         run.clear()
     else:
         run.write(replace(ledger, pid=5) if taken == "pid" else replace(ledger, began=5.0))
-    assert list(guardian_note.at_work()) == [] or taken == "pid"
+    assert list(at_work()) == [] or taken == "pid"
     assert tried(post(run, away), memory, said.append, said.append) == ""
     assert len(said) == 1
-    assert list(guardian_note.at_work()) == []
+    assert list(at_work()) == []
 
 
 def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
@@ -159,20 +166,20 @@ def test_whatever_goes_wrong_is_a_line(run: Run, away: Endpoint, monkeypatch: py
 def test_a_stale_note_does_not_count(run: Run, away: Endpoint, stale: str) -> None:
     """Of a process that has ended, of a new process with its pid, or of another run."""
     start = process.start_time(os.getpid()) or ""
-    note = Note(os.getpid(), start, 1000.0, time.time(), "no engine", time.time() + 5)
-    guardian_note.write(run, note)
-    assert len(list(guardian_note.at_work())) == 1
-    assert list(guardian_note.at_work("other")) == []
+    note = GuardianNote(os.getpid(), start, 1000.0, time.time(), "no engine", time.time() + 5)
+    write_note(run, note)
+    assert len(list(at_work())) == 1
+    assert list(at_work("other")) == []
     bad = {
         "dead": replace(note, pid=NOBODY),
         "other start": replace(note, start="1@x"),
         "other run": replace(note, began=999.0),
     }
     if stale in bad:
-        guardian_note.write(run, bad[stale])
+        write_note(run, bad[stale])
     else:
-        Path(run.path, guardian_note.NAME).write_text("[1]" if stale == "list" else "{")
-    assert list(guardian_note.at_work()) == []
+        Path(run.path, NOTE).write_text("[1]" if stale == "list" else "{")
+    assert list(at_work()) == []
 
 
 # --- the process ------------------------------------------------------------------------------------------------
@@ -226,13 +233,13 @@ def test_it_waits_small_and_ends_if_the_project_is_taken_over(
     until(lambda: log.read_text().count("next try in") >= 2)
     waiting = memory(child.pid)
     assert waiting < before + 2048, (before, waiting)
-    ((_, line),) = guardian_note.at_work()
+    ((_, line),) = at_work()
     assert f"(pid {child.pid}) waits" in line
     assert child.poll() is None
     run.clear()
     assert child.wait(5) == 0
-    assert list(guardian_note.at_work()) == []
-    assert not os.path.exists(os.path.join(run.path, guardian_note.NAME))
+    assert list(at_work()) == []
+    assert not os.path.exists(os.path.join(run.path, NOTE))
     assert "Traceback" not in log.read_text()
     assert all("cannot reach the Docker engine" in row for row in log.read_text().splitlines())
 
@@ -299,8 +306,8 @@ async def _dead_with_guardian(machine: Machine, shop: Site, reason: str) -> Run:
     run = Run(dead.guard.run.path)
     who = recovery.identity(run)
     assert who is not None
-    note = guardian_note.begin(os.getpid(), who.began, time.time())
-    guardian_note.write(run, replace(note, reason=reason, next_try=time.time() + 60))
+    note = begin_note(os.getpid(), who.began, time.time())
+    write_note(run, replace(note, reason=reason, next_try=time.time() + 60))
     return run
 
 

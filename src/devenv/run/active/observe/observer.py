@@ -15,12 +15,16 @@ from devenv.events import Emit, ServiceState
 from devenv.model.containers import TELLING, Container, ProjectState
 from devenv.model.project import Project
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observe.crashes import CrashReports
-from devenv.run.active.observe.log_streams import LogStreams
 from devenv.run.active.observe.outages import EngineOutage
-from devenv.run.active.observe.served import OnGone, OnStart, ServedContainers
+from devenv.run.active.observe.reactions import (
+    CrashReports,
+    LogStreams,
+    OnGone,
+    OnStart,
+    ServedContainers,
+    WaitReports,
+)
 from devenv.run.active.observe.view import ProjectView, Signal
-from devenv.run.active.observe.waits import WaitReports
 from devenv.run.active.phases import BAD, GOOD, Standing, optional
 from devenv.tasks import patiently
 

@@ -18,9 +18,8 @@ from devenv.events import Event, Log, Problem, ServiceState, Waiting
 from devenv.model.containers import PROJECT_LABEL, Container
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observe import crashes, view
 from devenv.run.active.observe import observer as observing
-from devenv.run.active.observe import waits as wait_reports
+from devenv.run.active.observe import reactions, view
 from devenv.run.active.observe.observer import Observer
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
@@ -549,7 +548,7 @@ async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: 
         await crash("t2")
         await seen.until(problems)
         await crash("t3")
-        monkeypatch.setattr(crashes, "LASTING", 0.0)
+        monkeypatch.setattr(reactions, "LASTING", 0.0)
         await crash("t4")
         await seen.until(lambda: len(problems()) == 2)
         tasks.cancel_scope.cancel()
@@ -637,7 +636,7 @@ async def test_an_optional_service_that_fails_is_a_problem() -> None:
 
 async def test_a_wait_is_reported_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """With its reason, the services that wait for it, and its last output; those are not reported themselves."""
-    monkeypatch.setattr(wait_reports, "reminder", lambda reports: 60.0 if reports else 0.0)
+    monkeypatch.setattr(reactions, "reminder", lambda reports: 60.0 if reports else 0.0)
     web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
     engine = PlayedEngine(container("web", "created"), container("db", health="starting"))
     engine.said = {"db": ["one", "initializing"]}
@@ -657,7 +656,7 @@ async def test_a_wait_is_reported_at_growing_intervals(monkeypatch: pytest.Monke
 async def test_a_service_that_is_started_again_and_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its short starts do not count as up, and its wait goes on through them."""
     monkeypatch.setattr(view, "QUIET", 60.0)
-    monkeypatch.setattr(wait_reports, "reminder", lambda reports: 60.0 if reports else 0.1)
+    monkeypatch.setattr(reactions, "reminder", lambda reports: 60.0 if reports else 0.1)
     engine = PlayedEngine(container("job", "restarting", exit_code=1))
     seen = Observed(engine, JOB)
     async with anyio.create_task_group() as tasks:

@@ -7,7 +7,7 @@ import pytest
 
 from devenv.errors import DevenvError
 from devenv.events import Event, Kept, Problem, Removed
-from devenv.run.cleanup.progress import DOWN, Progress
+from devenv.run.cleanup.removal import DOWN, TeardownProgress
 
 pytestmark = pytest.mark.anyio
 
@@ -19,12 +19,12 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def progress(events: list[Event]) -> Progress:
+def progress(events: list[Event]) -> TeardownProgress:
     """Nothing has happened yet."""
-    return Progress(events.append, anyio.Event())
+    return TeardownProgress(events.append, anyio.Event())
 
 
-async def test_each_object_is_reported_and_counted_once(progress: Progress, events: list[Event]) -> None:
+async def test_each_object_is_reported_and_counted_once(progress: TeardownProgress, events: list[Event]) -> None:
     """A volume and a network of one name are two objects."""
     for kind in ("volume", "network", "volume"):
         progress.removed(kind, "p_data")
@@ -32,7 +32,7 @@ async def test_each_object_is_reported_and_counted_once(progress: Progress, even
     assert progress.counts == {"network": 1, "volume": 1}
 
 
-async def test_what_is_left_has_a_reason_and_a_command(progress: Progress, events: list[Event]) -> None:
+async def test_what_is_left_has_a_reason_and_a_command(progress: TeardownProgress, events: list[Event]) -> None:
     """The last reason counts; what nobody tried to remove is still there."""
     progress.failed("network", "net", "first")
     progress.failed("network", "net", "web uses it", "docker network disconnect net web")
@@ -49,14 +49,14 @@ async def test_what_is_left_has_a_reason_and_a_command(progress: Progress, event
 
 @pytest.mark.parametrize(("hint", "command"), [(True, "docker volume rm p_data"), (False, "")])
 async def test_what_is_kept_may_have_a_command(
-    progress: Progress, events: list[Event], hint: bool, command: str
+    progress: TeardownProgress, events: list[Event], hint: bool, command: str
 ) -> None:
     """None for a volume that is somebody else's."""
     progress.kept("volume", "p_data", "because", hint=hint)
     assert events == [Kept("volume", "p_data", "because", command)]
 
 
-async def test_a_hurry_cancels_the_work(progress: Progress) -> None:
+async def test_a_hurry_cancels_the_work(progress: TeardownProgress) -> None:
     """Also work that begins later; without a hurry it is done."""
     done = list[str]()
 
@@ -79,7 +79,7 @@ async def _set_soon(event: anyio.Event) -> None:
     event.set()
 
 
-async def test_the_error_of_the_work_is_raised_as_it_is(progress: Progress) -> None:
+async def test_the_error_of_the_work_is_raised_as_it_is(progress: TeardownProgress) -> None:
     """Not in a group."""
 
     async def fail() -> None:

@@ -1,0 +1,186 @@
+"""What follows from looks at a project: starts are served and logs followed, crashes and long waits reported."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.docker.client import Engine
+from devenv.errors import DevenvError, EngineError
+from devenv.events import Emit, Log, Problem, Waiting
+from devenv.model.containers import Container, ProjectState
+from devenv.run.active.observe.view import LASTING, ProjectView, Signal
+from devenv.run.active.phases import GOOD, Phase, Standing, held_up, optional, reminder
+
+RETRY_AFTER = 1.0  # seconds
+ASKED = (130, 143)  # exit codes of what ended by INT and TERM
+
+OnStart = Callable[[Container], Awaitable[object]]
+OnGone = Callable[[str], Awaitable[None]]
+
+
+@dataclass
+class ServedContainers:
+    """Calls `on_start` for each start of a container, `on_gone` with the id of each that has been removed.
+
+    `look_again` is sent if `on_start` has failed and should be tried again.
+    """
+
+    on_start: OnStart
+    on_gone: OnGone
+    look_again: Signal
+    _served: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> the start that is served
+
+    def mark(self, container: Container) -> None:
+        """The container is served already; only a new start of it counts as a start."""
+        self._served[container.id] = container.key
+
+    def start_all_again(self) -> None:
+        """Let every running container count as just started."""
+        self._served = dict.fromkeys(self._served, ("", ""))
+        self.look_again.send()
+
+    def meet(self, container: Container, tasks: TaskGroup) -> None:
+        """Serve the container, unless this start of it is served already."""
+        if container.state == "paused":
+            self._served.pop(container.id, None)  # when it goes on, it counts as started
+        if container.running and self._served.get(container.id) != container.key:
+            self._served[container.id] = container.key
+            tasks.start_soon(self._serve, container)
+
+    async def drop_missing(self, state: ProjectState) -> bool:
+        """Drop the containers that have been removed; returns whether there were any."""
+        missing = set(self._served) - {c.id for c in state.containers}
+        for container_id in missing:
+            del self._served[container_id]
+            await self.on_gone(container_id)
+        return bool(missing)
+
+    async def _serve(self, container: Container) -> None:
+        """In a task of its own: a container that is slow to take its files must not hide what the others do."""
+        try:
+            await self.on_start(container)
+        except EngineError:
+            self._served.pop(container.id, None)  # not served yet: the next look tries again
+            await anyio.sleep(RETRY_AFTER)
+            self.look_again.send()
+
+
+@dataclass
+class LogStreams:
+    """Follows the log of each start of each container; does nothing unless `is_on`."""
+
+    engine: Engine
+    emit: Emit
+    is_on: bool
+    _complete: dict[tuple[str, str], anyio.Event] = field(default_factory=dict)  # set once all of it is handed on
+    _ended: dict[str, str] = field(default_factory=dict)  # container -> when its last process ended
+
+    def meet(self, container: Container, tasks: TaskGroup) -> None:
+        """Follow the container's log, unless that start of it is followed already."""
+        if self.is_on and container.key not in self._complete:
+            self._complete[container.key] = anyio.Event()
+            tasks.start_soon(self._follow, container, self._end_of_last_process(container))
+        if not container.running:
+            self._ended[container.id] = container.finished_at
+
+    async def drain(self, containers: Iterable[Container]) -> None:
+        """Returns once everything that these containers printed is handed on, of those that have ended."""
+        for container in containers:
+            if self.is_on and not container.running:
+                if container.key not in self._complete:
+                    self._complete[container.key] = anyio.Event()
+                    await self._follow(container, self._end_of_last_process(container))
+                await self._complete[container.key].wait()
+
+    async def _follow(self, container: Container, since: str) -> None:
+        async for stream, line in self.engine.containers.logs(container, since=_unix_time(since)):
+            self.emit(Log(container.service, line, stream))
+        self._complete[container.key].set()
+
+    def _end_of_last_process(self, container: Container) -> str:
+        """When the process before this one ended; empty if it is the first, or the first that we see.
+
+        StartedAt would be too late: what a process prints at once is older than that, and so is its end, if it ends
+        at once.
+        """
+        if container.running and _seconds(container.finished_at) < _seconds(container.started_at):
+            return container.finished_at
+        return self._ended.get(container.id, "")
+
+
+@dataclass
+class CrashReports:
+    """Reports ends that nothing else reports: after the project was up (`is_up`), or of services that may fail.
+
+    `failure` gives the error of a service that failed.
+    """
+
+    emit: Emit
+    view: ProjectView
+    failure: Callable[[Standing], Awaitable[DevenvError]]
+    is_up: bool = False
+    _reported: set[str] = field(default_factory=set)
+
+    def is_crash(self, standing: Standing, now: float) -> bool:
+        """Whether the end of a service is a problem, and not the last end of it once more."""
+        if standing.phase is not Phase.EXITED or standing.service in self.view.stopped:
+            return False
+        failed = [c for c in self.view.state.of(standing.service) if c.exit_code not in (0, *ASKED)]
+        lasted = max((self.view.lasted(c, now) for c in failed), default=0.0)
+        is_new = standing.service not in self._reported or lasted >= LASTING
+        return bool(failed) and is_new and (self.is_up or standing.service in optional(self.view.project))
+
+    async def report(self, standing: Standing) -> None:
+        """Report the end with its cause."""
+        self._reported.add(standing.service)
+        error = await self.failure(standing)
+        message = error.said.replace(f"service {standing.service} failed: ", "", 1)
+        self.emit(Problem(message, error.hint, standing.service))
+
+
+@dataclass
+class WaitReports:
+    """Reports services that are starting and wait for no other service."""
+
+    engine: Engine
+    emit: Emit
+    view: ProjectView
+    _late: dict[str, tuple[float, int]] = field(default_factory=dict)  # since when, and how often that was reported
+
+    def check(self, standing: Standing, now: float, tasks: TaskGroup) -> None:
+        """Report the service if it has not been up for long enough since the last report."""
+        if standing.phase in GOOD and self.view.has_to_last(standing) <= 0:
+            self._late.pop(standing.service, None)
+        elif standing.phase is Phase.STARTING or self.view.is_restarting(standing):
+            since, reports = self._late.setdefault(standing.service, (now, 0))
+            if now - since >= reminder(reports):
+                self._late[standing.service] = since, reports + 1
+                tasks.start_soon(self._report, standing, now - since)
+
+    async def _report(self, standing: Standing, seconds: float) -> None:
+        lines, check = [""], ""
+        for container in self.view.state.of(standing.service):
+            lines += [line async for _, line in self.engine.containers.logs(container, tail="1", follow=False)]
+            if container.health == "starting":
+                check = (await self.engine.containers.health_output(container.id)).rpartition("\n")[2]
+        others = held_up(self.view.project, self.view.standings()).get(standing.service, ())
+        detail = f"ended with {standing.detail}" if standing.phase is Phase.EXITED else standing.detail
+        self.emit(Waiting(standing.service, detail, round(seconds, 1), others, lines[-1], check))
+
+
+def _seconds(timestamp: str) -> float:
+    return float(_unix_time(timestamp) or 0)
+
+
+def _unix_time(timestamp: str) -> str:
+    """The engine's RFC 3339 time as `since` takes it: Unix seconds; empty for what never happened."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", timestamp)
+    if match is None or timestamp.startswith("0001"):
+        return ""
+    return f"{dt.datetime.fromisoformat(f'{match[1]}+00:00').timestamp():.0f}{match[2] or ''}"
