@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from support import cli
-from support.docker_cli import BASE_IMAGE
 from support.lab import Authority, ConnectProxy, Lab, shut_off
 from support.lab_stack import HUB_KEY, LabStack, assert_plain
 from support.registries import Answer, Forward, Seen, Tokens, error, hang, listening
@@ -142,23 +141,6 @@ def one_image(lab_stack: LabStack, reference: str = "node:20") -> LabStack:
     return lab_stack
 
 
-def test_few_pulls_are_left(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """Docker Hub's own count is told, and asking for it takes none away."""
-
-    def counted(seen: Seen, forward: Forward) -> Answer | None:
-        if "/manifests/" not in seen.path:
-            return None
-        answer = forward()
-        return Answer(
-            answer.status, {**answer.headers, "RateLimit-Remaining": "3;w=21600", "RateLimit-Limit": "100;w=21600"}
-        )
-
-    hub(proxied_lab, counted)
-    lab_stack = one_image(lab_stacks(proxied_lab))
-    with way_of_the_client(proxied_lab, lab_stack):
-        assert "3 more of 100" in examined(lab_stack)["codes"]["hub-limit"]["message"]
-
-
 def test_only_the_client_reaches_the_registry(lab: Lab, lab_stack: LabStack) -> None:
     """The engine is to be given the proxy of the environment, whose password nobody sees."""
     hub(lab)
@@ -220,26 +202,6 @@ def test_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
     found = examined(lab_stack)
     assert f"the mirror {front} answers instead" in found["codes"]["registry-silent"]["message"]
     assert found["errors"] == 0
-
-
-def test_a_name_that_containers_do_not_find(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """The registry's name is known to this machine alone."""
-    front = proxied_lab.site("registry.lab.test")
-    orders = (
-        "printf '127.0.0.1 registry.lab.test\n' | cat /etc/hosts - >{0}; mount --bind {0} /etc/hosts; exec \"$@\""
-    )
-    lab_stack = lab_stacks(proxied_lab)
-    lab_stack.within = ["unshare", "--mount", "--propagation=private", "sh", "-c",
-                      orders.format(lab_stack.folder / "hosts"), "sh"]  # fmt: skip
-    port = front.address.rpartition(":")[2]
-    proxied_lab.proxy.routes[f"registry.lab.test:{port}"] = front.address
-    lab_stack.env |= {"SSL_CERT_FILE": str(proxied_lab.authority.certificate)}
-    proxied_lab.borrow(BASE_IMAGE)
-    lab_stack.compose_file({"one": {"image": BASE_IMAGE, "command": "sleep 60"},
-                          "two": {"image": f"registry.lab.test:{port}/x:1", "profiles": ["late"]}})  # fmt: skip
-    assert lab_stack.plain("compose", "up", "-d").returncode == 0
-    found = examined(lab_stack, "--profile", "late")
-    assert found["codes"]["dns-inside"]["message"] == "containers do not resolve registry.lab.test, this machine does"
 
 
 # --- the engine and the tools -------------------------------------------------------------------------------------
@@ -381,13 +343,13 @@ def test_older_tools(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_project_that_asks_too_much(bench: Bench) -> None:
-    """Ports, memory, another processor and scripts with the wrong line ends are found before anything starts."""
+    """Ports, another processor and scripts with the wrong line ends are found before anything starts."""
     with contextlib.ExitStack() as stack:
         four, six = (stack.enter_context(socket.create_server((ip, 0), family=family))
                      for ip, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)))  # fmt: skip
         ports = [one.getsockname()[1] for one in (four, six)]
         bench.compose(
-            one={"build": ".", "mem_limit": "900t"},
+            one={"build": "."},
             two={"image": "x:1", "platform": "linux/s390x", "ports": [f"{port}:80" for port in ports]},
         )
         (bench.folder / "Dockerfile").write_text("FROM scratch\nCOPY entrypoint.sh /\n")
@@ -398,7 +360,6 @@ def test_a_project_that_asks_too_much(bench: Bench) -> None:
             zip(ports, ("127.0.0.1", "::1"), taken, strict=True)] == [True, True], taken  # fmt: skip
     assert "linux/s390x" in found["codes"]["platform-missing"]["message"]
     assert "entrypoint.sh" in found["codes"]["crlf"]["message"]
-    assert "memory" in found["codes"]
 
 
 def test_small_packets(bench: Bench) -> None:

@@ -26,7 +26,6 @@ PURE = (
     "doctor/catalog.py",
     "doctor/diagnose.py",
     "doctor/facts.py",
-    "doctor/report.py",
     "images/dockerfile.py",
     "images/layers.py",
     "images/mirrors.py",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from devenv.doctor.catalog import ERROR, SEVERITIES, WARNING, finding
-from devenv.doctor.facts import Facts, Registry
+from devenv.doctor.facts import DoctorFacts, Registry
 from devenv.images.failures import Failure
 from devenv.model.finding import Finding
 from devenv.model.image_ref import LOOPBACK
@@ -17,8 +18,7 @@ GIGA = 10**9
 FULL, LOW = 2 * 10**8, 2 * GIGA  # bytes
 FEW_INODES = 0.02  # of all
 FEW_INSTANCES = 128
-FEW_PULLS = 10
-KINDS = {
+ENGINE_KINDS = {
     "desktop": (
         "Docker Desktop: memory, disk and proxies are those of its virtual machine",
         "Docker Desktop: Settings, Resources",
@@ -36,11 +36,11 @@ BUILDX = (
 MIRROR = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
 
 
-def diagnose(facts: Facts) -> tuple[Finding, ...]:
+def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
     """Every finding, errors first."""
     checks = (
         _tools, _engine, _registries, _proxies, _client_proxies, _builder,
-        _disks, _taken_ports, _watches, _memory, _network, _project,
+        _disks, _taken_ports, _watches, _network, _project,
     )  # fmt: skip
     findings = [finding_ for check in checks for finding_ in check(facts)]
     findings += [finding(code, said=error.said, hint=error.hint) for code, error in facts.errors]
@@ -48,7 +48,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
     return tuple(sorted(dict.fromkeys(findings), key=lambda finding_: SEVERITIES.index(finding_.severity)))
 
 
-def _tools(facts: Facts) -> Iterator[Finding]:
+def _tools(facts: DoctorFacts) -> Iterator[Finding]:
     tools, keys = facts.tools, facts.demands.keys
     if tools.other:
         yield finding("other-devenv", path=tools.other)
@@ -76,22 +76,19 @@ def numbers(version: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
-def _engine(facts: Facts) -> Iterator[Finding]:
-    connection, kind = facts.connection, facts.engine.kind
-    if connection.state:
-        by = f" (context {connection.context})" if connection.context else ""
-        yield finding(connection.state, host=connection.host, by=by, why=connection.why, hint=connection.start)
-    for name, address in connection.elsewhere:
-        yield finding("engine-elsewhere", name=name, address=address)
+def _engine(facts: DoctorFacts) -> Iterator[Finding]:
+    address, kind = facts.address, facts.engine.kind
+    if address.state:
+        by = f" (context {address.context})" if address.context else ""
+        yield finding(address.state, host=address.host, by=by, why=address.why, hint=address.start)
+    for name, other in address.elsewhere:
+        yield finding("engine-elsewhere", name=name, address=other)
     if kind:
-        said, hint = KINDS[kind]
+        said, hint = ENGINE_KINDS[kind]
         yield finding("engine-kind", said=said, hint=hint)
-    low = [str(port) for port in facts.demands.ports if port < facts.machine.lowest_port]
-    if kind == "rootless" and low:
-        yield finding("rootless-port", ports=", ".join(low))
 
 
-def _registries(facts: Facts) -> Iterator[Finding]:
+def _registries(facts: DoctorFacts) -> Iterator[Finding]:
     for registry in facts.images.registries:
         yield from _registry(registry, facts)
     for mirror, whose, failure in facts.images.mirrors:
@@ -101,31 +98,24 @@ def _registries(facts: Facts) -> Iterator[Finding]:
         yield finding("helper-missing", program=program, path=facts.client.path)
 
 
-def _registry(registry: Registry, facts: Facts) -> Iterator[Finding]:
+def _registry(registry: Registry, facts: DoctorFacts) -> Iterator[Finding]:
     failure, route = registry.failure, registry.route
     if failure:
         yield _unanswered(registry, failure, facts) if failure.elsewhere else _refused(registry, failure)
     elif route.token:
-        proxy = shown(next(iter(facts.engine.proxies.values()), ""))
+        proxy = masked(next(iter(facts.engine.proxies.values()), ""), "http")
         hint = f"export HTTPS_PROXY={proxy}   (the engine's; only `docker build` needs it)" if proxy else "devenv up"
         yield finding("registry-client", token=route.token_host, cause=route.token, hint=hint)
-    if route.left is not None and route.left < FEW_PULLS:
-        yield finding("hub-limit", left=route.left, limit=route.limit)
     if route.issuer:
         yield finding("tls-intercepted", host=registry.host, issuer=route.issuer)
 
 
 def _refused(registry: Registry, failure: Failure) -> Finding:
-    values = {
-        "reference": registry.reference,
-        "users": ", ".join(registry.users),
-        "cause": failure.cause,
-        "hint": failure.hint or "",
-    }
-    return finding("image-refused", None if registry.missing else WARNING, **values)
+    values = {"reference": registry.reference, "users": ", ".join(registry.users), "cause": failure.cause}
+    return finding("image-refused", None if registry.missing else WARNING, **values, hint=failure.hint or "")
 
 
-def _unanswered(registry: Registry, failure: Failure, facts: Facts) -> Finding:
+def _unanswered(registry: Registry, failure: Failure, facts: DoctorFacts) -> Finding:
     """The finding for a registry that does not answer the engine, and perhaps not this machine."""
     client, missing, consent = registry.route.registry or registry.route.token, registry.missing, facts.images.consent
     mirror = next((name for name, _, fault in facts.images.mirrors if fault is None), None)
@@ -141,10 +131,10 @@ def _unanswered(registry: Registry, failure: Failure, facts: Facts) -> Finding:
     return finding("registry-silent" if client else "registry-engine", severity, **values, hint=hint)
 
 
-def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: Facts) -> str:
+def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: DoctorFacts) -> str:
     """What to type or to set if the registry does not answer the engine."""
     is_reached = not (registry.route.registry or registry.route.token)
-    proxy = shown(next(iter(facts.proxies.environment.values()), ""))
+    proxy = masked(next(iter(facts.proxies.environment.values()), ""), "http")
     if is_reached and proxy and not facts.engine.proxies:
         return f"give the engine your proxy {proxy}: `proxies` in daemon.json"
     offered = None
@@ -154,14 +144,13 @@ def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: Fa
     return hint or (MIRROR if registry.missing and not mirror else "")
 
 
-def _proxies(facts: Facts) -> Iterator[Finding]:
-    yield from (finding("proxy-internal", name=name, host=host) for name, host in facts.proxies.internal)
-    yield from (finding("proxy-dead", proxy=shown(proxy)) for proxy in facts.proxies.dead)
+def _proxies(facts: DoctorFacts) -> Iterator[Finding]:
+    yield from (finding("proxy-dead", proxy=masked(proxy, "http")) for proxy in facts.proxies.dead)
     if facts.proxies.environment and _misses_loopback(facts.proxies.exceptions):
         yield finding("proxy-loopback")
 
 
-def _client_proxies(facts: Facts) -> Iterator[Finding]:
+def _client_proxies(facts: DoctorFacts) -> Iterator[Finding]:
     """Of the proxies that the docker CLI gives to containers."""
     given, path = facts.client.proxies, facts.client.path
     addresses = dict.fromkeys(value for name, value in given.items() if name != "noProxy" and value)
@@ -170,7 +159,7 @@ def _client_proxies(facts: Facts) -> Iterator[Finding]:
     for address in addresses:
         if re.search(rf"//(?:[^/@]*@)?(?:{LOOPBACK.pattern})(?=[:/]|\Z)", address):
             gateway = facts.builder.gateway or "host.docker.internal"
-            yield finding("proxy-local", path=path, proxy=shown(address), gateway=gateway)
+            yield finding("proxy-local", path=path, proxy=masked(address, "http"), gateway=gateway)
 
 
 def _misses_loopback(exceptions: str) -> bool:
@@ -183,12 +172,7 @@ def with_loopback(exceptions: str) -> str:
     return ",".join(dict.fromkeys([*filter(None, map(str.strip, exceptions.split(","))), *HERE]))
 
 
-def shown(proxy: str) -> str:
-    """A proxy's address without its user and password."""
-    return masked(proxy, "http")
-
-
-def _builder(facts: Facts) -> Iterator[Finding]:
+def _builder(facts: DoctorFacts) -> Iterator[Finding]:
     builder = facts.builder
     if builder.is_gone:
         by_file = "devenv doctor --fix   (or: docker buildx use default)"
@@ -196,11 +180,10 @@ def _builder(facts: Facts) -> Iterator[Finding]:
             "builder-gone", name=builder.name, hint=by_file if builder.selection else "unset BUILDX_BUILDER"
         )
     elif builder.driver not in ("", "docker"):
-        lost = "" if builder.has_proxy or not facts.engine.proxies else ", without the engine's proxy"
-        yield finding("builder-foreign", name=builder.name, driver=builder.driver, lost=lost)
+        yield finding("builder-foreign", name=builder.name, driver=builder.driver)
 
 
-def _disks(facts: Facts) -> Iterator[Finding]:
+def _disks(facts: DoctorFacts) -> Iterator[Finding]:
     for disk in facts.machine.disks:
         if disk.free < LOW or disk.inodes <= FEW_INODES:
             left = f"{disk.free / GIGA:.1f} GB" if disk.inodes > FEW_INODES else "hardly any inodes"
@@ -209,18 +192,15 @@ def _disks(facts: Facts) -> Iterator[Finding]:
             yield finding("disk-full", severity, **values)
 
 
-def _taken_ports(facts: Facts) -> Iterator[Finding]:
+def _taken_ports(facts: DoctorFacts) -> Iterator[Finding]:
     for taken in facts.taken:
         ips = " and ".join(filter(None, taken.wanted.ips)) or "all addresses"
-        whose = {
-            "service": taken.wanted.service,
-            "target": f"{taken.wanted.target}",
-            "owner": taken.owner or "another program",
-        }
-        yield finding("port-taken", port=taken.wanted.port, ips=ips, free=taken.free, **whose)
+        values: dict[str, Any] = {"port": taken.wanted.port, "service": taken.wanted.service, "ips": ips}
+        values |= {"target": taken.wanted.target, "free": taken.free, "owner": taken.owner or "another program"}
+        yield finding("port-taken", **values)
 
 
-def _watches(facts: Facts) -> Iterator[Finding]:
+def _watches(facts: DoctorFacts) -> Iterator[Finding]:
     machine, folders = facts.machine, facts.tree.folders
     if machine.watches and folders > machine.watches:
         yield finding("inotify-watches", folders=f"{folders:,}", watches=f"{machine.watches:,}")
@@ -230,25 +210,14 @@ def _watches(facts: Facts) -> Iterator[Finding]:
         yield finding("no-events", kind=facts.tree.silent)
 
 
-def _memory(facts: Facts) -> Iterator[Finding]:
-    asked, there = facts.demands.memory, facts.engine.memory
-    if there and asked > there:
-        hint = KINDS["desktop"][1] if facts.engine.kind == "desktop" else "lower `mem_limit` of a service"
-        yield finding("memory", asked=f"{asked / GIGA:.1f} GB", there=f"{there / GIGA:.1f} GB", hint=hint)
-
-
-def _network(facts: Facts) -> Iterator[Finding]:
-    machine, here = facts.machine, facts.engine.here
-    for name, mtu in facts.demands.networks.items() if here and machine.mtu else ():
-        if machine.mtu < mtu:
+def _network(facts: DoctorFacts) -> Iterator[Finding]:
+    machine = facts.machine
+    for name, mtu in facts.demands.networks.items():
+        if facts.engine.here and 0 < machine.mtu < mtu:
             yield finding("mtu", network=name, mtu=mtu, interface=machine.interface, host=machine.mtu)
-    if here and machine.servers and all(re.match(r"127\.|::1$", server) for server in machine.servers):
-        yield finding("dns-local", servers=", ".join(machine.servers))
-    if facts.images.unresolved:
-        yield finding("dns-inside", name=facts.images.unresolved)
 
 
-def _project(facts: Facts) -> Iterator[Finding]:
+def _project(facts: DoctorFacts) -> Iterator[Finding]:
     for reference, platform, emulated in facts.images.foreign:
         code = "platform-emulated" if emulated else "platform-missing"
         yield finding(code, reference=reference, platform=platform, own=facts.engine.platform)

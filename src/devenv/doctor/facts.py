@@ -1,16 +1,28 @@
-"""What the doctor looked at, in groups; each default means that it was not looked at, or that there is nothing."""
+"""The facts that the doctor gathers, in groups, and a report of them for others. Pure.
+
+Each default means that it was not looked at, or that there is nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devenv.errors import DevenvError
 from devenv.host.ports import Taken
 from devenv.images.failures import Failure
-from devenv.model.finding import Disk
+from devenv.model.finding import Disk, Finding
+from devenv.redact import masked
 
 VIRTUAL = ("desktop", "orbstack", "colima")  # engines in a virtual machine, which bring an emulator along
+CONTENTS = """# devenv doctor: report
+
+What is in this file: versions of the tools, the kind and address of the engine, addresses of proxies (without user
+names and passwords), names of the registries, images, services, files and ports that a finding is about, limits and
+free space of the machine, and every finding. No value of another variable, no login. Your home folder is `~`. Read it
+before you send it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +36,7 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class EngineAddress:
     """The engine's address; `state` is why it cannot be used, as the code of a finding.
 
     `why` is what failed on the way there, `start` the command that starts an engine or selects another, `elsewhere`
@@ -41,34 +53,24 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What the engine says of itself. `here`: it runs on this kernel; `memory` in bytes; `kind` as in `KINDS`."""
+    """What the engine says of itself. `here`: it runs on this kernel; `kind` as in `diagnose.ENGINE_KINDS`."""
 
     version: str = ""
     kind: str = ""
     platform: str = ""
-    memory: int = 0
     root: str = ""
     here: bool = False
     proxies: Mapping[str, str] = field(default_factory=dict)
     mirrors: tuple[str, ...] = ()
 
-    @property
-    def goes_direct(self) -> bool:
-        """Whether the engine is on this machine and reaches sites without a proxy."""
-        return self.here and not self.proxies
-
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Proxies of the environment by variable, and NO_PROXY.
-
-    `dead` do not answer; `internal` are (variable, host) of those that Docker Desktop keeps for itself.
-    """
+    """Proxies of the environment by variable, and NO_PROXY; `dead` do not answer."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     exceptions: str = ""
     dead: tuple[str, ...] = ()
-    internal: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,6 @@ class Builder:
 
     name: str = ""
     driver: str = ""
-    has_proxy: bool = False
     is_gone: bool = False
     selection: str = ""
     gateway: str = ""
@@ -101,18 +102,14 @@ class Machine:
     instances: int = 0
     interface: str = ""
     mtu: int = 0
-    servers: tuple[str, ...] = ()
-    lowest_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What the project asks for: newer key -> Compose that knows it; memory in bytes; network -> MTU."""
+    """What the project asks for: newer key -> Compose that knows it; services to build; network -> MTU."""
 
     keys: Mapping[str, str] = field(default_factory=dict)
     built: tuple[str, ...] = ()
-    memory: int = 0
-    ports: tuple[int, ...] = ()
     networks: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -129,15 +126,13 @@ class Tree:
 class Route:
     """What this machine hears from a registry and from its token server: why it hears nothing, or empty.
 
-    `issuer`: who opens TLS on the way; `left` of `limit` pulls, if the registry tells.
+    `issuer`: who opens TLS on the way.
     """
 
     registry: str = ""
     token: str = ""
     token_host: str = ""
     issuer: str = ""
-    left: int | None = None
-    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,22 +156,21 @@ class ImageSources:
     """Where the images come from.
 
     `mirrors` are (name, whose, why it does not give an image), `foreign` (reference, platform, whether it is
-    emulated); `unresolved` is a name that this machine resolves and a container does not; `consent` is to stand-ins.
+    emulated); `consent` is to stand-ins.
     """
 
     registries: tuple[Registry, ...] = ()
     mirrors: tuple[tuple[str, str, Failure | None], ...] = ()
     foreign: tuple[tuple[str, str, bool], ...] = ()
-    unresolved: str = ""
     consent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DoctorFacts:
     """All groups; `errors` that are findings by themselves, by code; areas that were looked at, or gave no answer."""
 
     tools: Tools = Tools()
-    connection: Connection = Connection()
+    address: EngineAddress = EngineAddress()
     engine: EngineInfo = EngineInfo()
     proxies: Proxies = Proxies()
     client: ClientConfig = ClientConfig()
@@ -189,3 +183,55 @@ class Facts:
     errors: tuple[tuple[str, DevenvError], ...] = ()
     looked: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+
+
+# --- report -----------------------------------------------------------------------------------------------------
+
+
+def report(facts: DoctorFacts, findings: Sequence[Finding], versions: Mapping[str, str], home: str) -> str:
+    """The report as Markdown; `versions` are those of devenv, Python and the system."""
+    text = "\n".join(
+        [CONTENTS, *_findings(findings), "## Facts", "", *(f"- {line}" for line in _facts(facts, versions)), ""]
+    )
+    return re.sub(rf"{re.escape(home)}(?=/|\s|`|$)", "~", text) if home.strip("/") else text
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    yield "## Findings"
+    yield ""
+    for finding in findings:
+        yield f"- **{finding.severity}** `{finding.code}`: {' '.join(finding.message.split())}"
+    yield "" if findings else "None.\n"
+
+
+def _facts(facts: DoctorFacts, versions: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"{name}: {value}" for name, value in versions.items())
+    yield f"Compose: {facts.tools.compose or 'none'}, Buildx: {facts.tools.buildx or 'none'}"
+    yield _engine(facts)
+    yield _proxies("environment", facts.proxies.environment)
+    yield _proxies("engine", facts.engine.proxies)
+    yield _proxies("docker CLI", facts.client.proxies)
+    yield from map(_registry, facts.images.registries)
+    machine = facts.machine
+    yield from (f"free for {disk.what}: {disk.free / 10**9:.1f} GB" for disk in machine.disks)
+    yield f"inotify: {machine.watches} watches, {machine.instances} instances"
+    yield f"largest packet on the way out: {machine.mtu or 'unknown'}"
+
+
+def _engine(facts: DoctorFacts) -> str:
+    engine, context = facts.engine, facts.address.context or "default"
+    address = re.sub(r"//\S*@", "//***@", facts.address.host)
+    return f"engine: {engine.version or 'none'} {engine.kind}, {engine.platform}, at {address}, context {context}"
+
+
+def _proxies(layer: str, proxies: Mapping[str, str]) -> str:
+    given = ", ".join(f"{name} {masked(value, 'http')}" for name, value in proxies.items() if name != "noProxy")
+    return f"proxies of the {layer}: {given or 'none'}"
+
+
+def _registry(registry: Registry) -> str:
+    engine = registry.failure.cause if registry.failure else "answers"
+    tokens = registry.route.token or "answers" if registry.route.token_host else "none wanted"
+    return (
+        f"registry {registry.host}: engine: {engine}; here: {registry.route.registry or 'answers'}; tokens: {tokens}"
+    )

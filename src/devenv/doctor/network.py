@@ -8,31 +8,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import json
 import os
 import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 import anyio
 
-from devenv.doctor.diagnose import shown
 from devenv.doctor.facts import Route
 from devenv.errors import ConfigError
 from devenv.host import certificates, proxies
 from devenv.host.certificates import Certificates
 from devenv.model.image_ref import HUB, LOOPBACK, canonical, split
+from devenv.redact import masked
 from devenv.tasks import each
 
 HUB_HOST = "registry-1.docker.io"
 HUB_CHALLENGE = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io"'
-MANIFESTS = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
 TOO_LATE = "no answer in time"
 FAULTS: dict[type[Exception], str] = {
     socket.gaierror: "its name is not found (DNS)",
@@ -51,7 +49,6 @@ class Answer:
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
     issuer: str = ""
     fault: str = ""
 
@@ -73,31 +70,23 @@ async def within(seconds: float, work: Callable[[], T]) -> T | None:
 
 
 async def route(host: str, reference: str, public: Certificates, seconds: float) -> Route:
-    """Test how far this machine gets with a registry within so many seconds; for Docker Hub, with the pulls left."""
+    """Test how far this machine gets with a registry within so many seconds."""
     end = anyio.current_time() + seconds
     site = HUB_HOST if host == HUB else host
     scheme = "http" if LOOPBACK.fullmatch(site.partition(":")[0]) else "https"
-    name, tag, digest = split(canonical(reference))
-    repository = name.partition("/")[2]
+    repository = split(canonical(reference))[0].partition("/")[2]
 
-    async def ask(url: str, **headers: str) -> Answer:
+    async def ask(url: str) -> Answer:
         left = max(end - anyio.current_time(), 0.1)
-        return await within(left, partial(fetch, url, left, public, headers)) or Answer(fault=TOO_LATE)
+        return await within(left, partial(fetch, url, left, public)) or Answer(fault=TOO_LATE)
 
     # Docker Hub's token server is known; other registries have to name theirs first.
     known = realm(HUB_CHALLENGE, repository) if host == HUB else ""
     first, *tokens = await each(ask, filter(None, (f"{scheme}://{site}/v2/", known)))
     token_url = known or realm(first.headers.get("www-authenticate", ""), repository)
     tokens += [await ask(token_url)] if token_url and not known else []
-    result = Route(_fault(first, 200, 401), "", urlsplit(token_url).netloc.rpartition("@")[2], first.issuer)
-    if tokens:
-        result = replace(result, token=_fault(tokens[0]))
-    if host != HUB or result.registry or result.token:
-        return result
-    given = {"Authorization": f"Bearer {_token(tokens[0].body)}", "Accept": MANIFESTS}
-    limits = (await ask(f"https://{site}/v2/{repository}/manifests/{digest or tag}", **given)).headers
-    left, limit = (re.match(r"\d+", limits.get(f"ratelimit-{name}", "")) for name in ("remaining", "limit"))
-    return replace(result, left=int(left[0]), limit=int(limit[0])) if left and limit else result
+    token_fault = _fault(tokens[0]) if tokens else ""
+    return Route(_fault(first, 200, 401), token_fault, urlsplit(token_url).netloc.rpartition("@")[2], first.issuer)
 
 
 def _fault(answer: Answer, *well: int) -> str:
@@ -118,14 +107,8 @@ def realm(challenge: str, repository: str) -> str:
     return f"{server}?{urlencode({'service': values.get('service', ''), 'scope': f'repository:{repository}:pull'})}"
 
 
-def _token(body: bytes) -> str:
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(json.loads(body).get("token", ""))
-    return ""
-
-
-def fetch(url: str, seconds: float, public: Certificates, headers: Mapping[str, str]) -> Answer:
-    """The answer to a GET of the URL, or to a HEAD for a manifest, which does not count as a pull. Blocking."""
+def fetch(url: str, seconds: float, public: Certificates) -> Answer:
+    """The answer to a GET of the URL. Blocking."""
     address, issuer = urlsplit(url), ""
     proxy = _proxy(address)
     connection = certificates.connection(address, proxy, seconds)
@@ -133,11 +116,10 @@ def fetch(url: str, seconds: float, public: Certificates, headers: Mapping[str, 
         connection.connect()
         if isinstance(connection.sock, ssl.SSLSocket):
             issuer = _issuer(connection.sock, public)
-        method, path = "HEAD" if "/manifests/" in url else "GET", f"{address.path}?{address.query}".rstrip("?")
-        connection.request(method, path, headers={"User-Agent": "devenv", **headers})
+        path = f"{address.path}?{address.query}".rstrip("?")
+        connection.request("GET", path, headers={"User-Agent": "devenv"})
         answer = connection.getresponse()
-        given = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, given, answer.read(1 << 20), issuer)
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, issuer)
     except (OSError, ValueError, http.client.HTTPException) as error:
         return Answer(fault=reason(error, proxy if connection.sock is None else None), issuer=issuer)
     finally:
@@ -169,7 +151,7 @@ def reason(error: Exception, proxy: SplitResult | None) -> str:
     if proxy:
         refused = re.search(r"Tunnel connection failed: (\d+)", str(error))
         done = f"does not let it through ({refused[1]})" if refused else "does not answer"
-        return f"the proxy {shown(proxy.geturl())} {done}"
+        return f"the proxy {masked(proxy.geturl(), 'http')} {done}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted here: {error.verify_message}"
     known = (words for kind, words in FAULTS.items() if isinstance(error, kind))

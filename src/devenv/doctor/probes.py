@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,23 +25,21 @@ from devenv.docker.client import Engine
 from devenv.docker.context import config_folder
 from devenv.docker.endpoint import Endpoint, WayError, resolve, start_command
 from devenv.doctor import network as routes
-from devenv.doctor import project_tree
+from devenv.doctor import project
 from devenv.doctor.catalog import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
 from devenv.doctor.facts import (
     Builder,
     ClientConfig,
-    Connection,
-    Demands,
+    DoctorFacts,
+    EngineAddress,
     EngineInfo,
-    Facts,
     ImageSources,
     Machine,
     Proxies,
     Tools,
-    Tree,
 )
+from devenv.doctor.project import SITE, ImageSourcesProbe, asked_mirrors, demands
 from devenv.doctor.quick_check import engine_info
-from devenv.doctor.registries import SITE, Sources, asked_mirrors
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.host import limits as host_limits
 from devenv.host import listeners, ports, proxies
@@ -54,7 +52,6 @@ from devenv.tasks import each
 
 CHILD, REACH, PROXY, LOAD, LOCAL = 2.0, 2.0, 1.5, 4.0, 1.5  # seconds
 TOTAL = 7.0  # of the whole round, whatever hangs
-MTU, BRIDGE_MTU = "com.docker.network.driver.mtu", 1500
 LAYERS = ("HTTP_PROXY", "HTTPS_PROXY")
 REASONS: dict[type[BaseException], str] = {
     FileNotFoundError: "engine-missing",
@@ -62,12 +59,12 @@ REASONS: dict[type[BaseException], str] = {
     PermissionError: "engine-forbidden",
 }
 Say = Callable[[str], object]
-Seen = dict[str, Any]  # groups of `Facts` by name, and errors to add
+Seen = dict[str, Any]  # groups of `DoctorFacts` by name, and errors to add
 Look = Callable[[], Awaitable[Seen | None]]
 Part = tuple[str, float, Look]  # the area, and the seconds that the look may take
 
 
-async def gather(selection: Selection, say: Say) -> Facts:
+async def gather(selection: Selection, say: Say) -> DoctorFacts:
     """Gather the facts of this machine, and of the selected project if there is one. `say` gets the progress."""
     look = _Round(selection, say)
     async with contextlib.AsyncExitStack() as stack:
@@ -75,7 +72,7 @@ async def gather(selection: Selection, say: Say) -> Facts:
             look.parts, (TOOLS, CHILD, _tools), (PROXIES, 2 * PROXY, _proxies), (PROXIES, LOCAL, _settings)
         )
         await each(lambda work: work(), (alone, partial(look.project_and_engine, stack)))
-    return Facts(
+    return DoctorFacts(
         **look.groups,
         errors=tuple(look.errors),
         looked=tuple(look.looked),
@@ -88,17 +85,17 @@ async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
     elsewhere = await routes.within(LOCAL, lambda: tuple(host_limits.engines_elsewhere(endpoint.host)))
     away = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
     start = start_command() if endpoint.local else away
-    connection = Connection(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
+    address = EngineAddress(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
     if not any(isinstance(cause, OSError) for cause in causes):
-        return {"connection": connection, "errors": (("engine-unusable", error),)}
+        return {"address": address, "errors": (("engine-unusable", error),)}
     if words := next((str(cause) for cause in causes if isinstance(cause, WayError)), ""):
-        connection = replace(connection, why=f": {words}", start=error.hint or "")
+        address = replace(address, why=f": {words}", start=error.hint or "")
     reasons = (REASONS[type(cause)] for cause in causes if type(cause) in REASONS)
     state = next(reasons, "engine-silent") if endpoint.local else "engine-unreachable"
-    return {"connection": replace(connection, state=state)}
+    return {"address": replace(address, state=state)}
 
 
 class _Round:
@@ -145,16 +142,16 @@ class _Round:
         engine, loaded = self._engine, self._loaded
         if engine:
             await self.parts((ENGINE, REACH, partial(_info, engine)))
-        known = Facts(**self.groups)
+        known = DoctorFacts(**self.groups)
         looks: list[Part] = [(MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else ""))]
         if loaded:
-            looks.append((PROJECT, 2 * project_tree.SECONDS, partial(_tree, loaded.project)))
+            looks.append((PROJECT, 2 * project.TREE, partial(_tree, loaded.project)))
         if engine:
             looks.append((BUILDER, LOCAL, partial(_builder, engine)))
         if engine and loaded:
             looks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
-            sources = Sources(engine, loaded.project, known.engine, known.client.missing_helpers)
-            looks.append((REGISTRIES, 2 * SITE, sources.look))
+            probe = ImageSourcesProbe(engine, loaded.project, known.engine, known.client.missing_helpers)
+            looks.append((REGISTRIES, 2 * SITE, probe.look))
         elif engine and known.engine.mirrors:
             looks.append((REGISTRIES, SITE, partial(_mirrors, engine, known.engine)))
         await self.parts(*looks)
@@ -172,7 +169,7 @@ class _Round:
             except EngineError as error:
                 failed = error
             else:
-                return {"connection": Connection(endpoint.host, endpoint.context)}
+                return {"address": EngineAddress(endpoint.host, endpoint.context)}
         return await unreached(endpoint, failed)
 
     async def _project(self) -> Seen:
@@ -191,19 +188,6 @@ class _Round:
         files = compose_files.everything(compose_files.read(paths, base=chosen.directory))
         keys = {key: compat.NEWER_KEYS[key] for file in files for key, _ in compat.newer_keys(file)}
         return {"demands": demands(loaded, keys)}
-
-
-def demands(loaded: Loaded, keys: Mapping[str, str]) -> Demands:
-    """What the services and networks of a project ask of the tools, the engine and this machine."""
-    services, networks = loaded.project.services, loaded.model.get("networks") or {}
-    ports = [port.published for service in services for port in service.ports]
-    return Demands(
-        keys=keys,
-        built=tuple(service.name for service in services if service.build),
-        memory=sum(_memory(loaded.model["services"].get(s.name) or {}) * s.scale for s in services),
-        ports=tuple(int(port) for port in ports if port and port.isdigit()),
-        networks={name: mtu for name, network in networks.items() if (mtu := _mtu(network or {}))},
-    )
 
 
 async def _tools() -> Seen:
@@ -233,15 +217,14 @@ async def _proxies() -> Seen:
     values = {name: os.environ.get(name) or os.environ.get(name.lower()) or "" for name in (*LAYERS, "NO_PROXY")}
     exceptions = values.pop("NO_PROXY")
     given = {name: value for name, value in values.items() if value}
-    internal = tuple((n, h) for n, v in given.items() for h in proxies.INTERNAL if f"//{h}" in v or f"@{h}" in v)
     try:
         chosen = proxies.chosen(os.environ, urllib.request.getproxies())
     except ConfigError as error:
-        return {"proxies": Proxies(internal=internal), "errors": (("proxy-invalid", error),)}
+        return {"errors": (("proxy-invalid", error),)}
     asked = dict.fromkeys(chosen[name] for name in LAYERS if name in chosen)
     answers = await each(lambda proxy: routes.within(PROXY, partial(_answers, proxy)), asked)
     dead = tuple(proxy for proxy, answer in zip(asked, answers, strict=True) if not answer)
-    return {"proxies": Proxies(given, exceptions, dead, internal)}
+    return {"proxies": Proxies(given, exceptions, dead)}
 
 
 def _answers(proxy: str) -> bool:
@@ -274,7 +257,6 @@ async def _builder(engine: Engine) -> Seen:
     builder = Builder(
         name=name,
         driver=str(instance.get("Driver", "")),
-        has_proxy="_proxy" in str([node.get("DriverOpts") for node in instance.get("Nodes") or ()]).lower(),
         is_gone=is_gone,
         selection="" if os.environ.get("BUILDX_BUILDER") else selection_file(),
         gateway=await proxies.gateway(engine),
@@ -293,30 +275,9 @@ async def _taken(engine: Engine, project: Project) -> Seen:
 
 async def _mirrors(engine: Engine, info: EngineInfo) -> Seen:
     whose = dict.fromkeys(info.mirrors, "the engine's")
-    return {"images": ImageSources(mirrors=await asked_mirrors(engine, whose, at_site=info.goes_direct))}
+    return {"images": ImageSources(mirrors=await asked_mirrors(engine, whose))}
 
 
-async def _tree(project: Project) -> Seen:
-    looks: Mapping[str, Callable[[Project], object]] = {
-        "folders": project_tree.folders,
-        "silent": project_tree.silent,
-        "crlf": project_tree.crlf,
-    }
-    answers = await each(lambda look: routes.within(2 * project_tree.SECONDS, partial(look, project)), looks.values())
-    known: dict[str, Any] = {name: value for name, value in zip(looks, answers, strict=True) if value is not None}
-    return {"tree": Tree(**known)} if known else {}
-
-
-def _mtu(network: Mapping[str, Any]) -> int:
-    """The MTU of a bridge network with a way out; 0 for external and other networks."""
-    if network.get("external") or network.get("internal") or network.get("driver") not in (None, "bridge"):
-        return 0
-    given = str((network.get("driver_opts") or {}).get(MTU, ""))
-    return int(given) if given.isdigit() else BRIDGE_MTU
-
-
-def _memory(service: Mapping[str, Any]) -> int:
-    """The memory limit of one container in bytes; 0 without a limit."""
-    limits = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
-    given = str(service.get("mem_limit") or limits.get("memory") or "")
-    return int(given) if given.isdigit() else 0
+async def _tree(of: Project) -> Seen:
+    tree = await project.tree(of)
+    return {"tree": tree} if tree else {}

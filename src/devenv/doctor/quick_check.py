@@ -13,7 +13,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import resolve
 from devenv.doctor.catalog import INFO
 from devenv.doctor.diagnose import diagnose
-from devenv.doctor.facts import VIRTUAL, EngineInfo, Facts, Machine
+from devenv.doctor.facts import VIRTUAL, DoctorFacts, EngineInfo, Machine
 from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.host import limits
@@ -28,7 +28,7 @@ async def connected(stack: contextlib.AsyncExitStack) -> Engine:
     except EngineError as error:
         from devenv.doctor.probes import unreached  # noqa: PLC0415 - a run that goes well does not pay for it
 
-        first, *rest = diagnose(Facts(**await unreached(endpoint, error)))
+        first, *rest = diagnose(DoctorFacts(**await unreached(endpoint, error)))
         hints = filter(None, (first.hint, *(f"{finding.message}: {finding.hint}" for finding in rest)))
         raise EngineError(first.message, hint="; or ".join(hints) or None) from error
 
@@ -38,7 +38,7 @@ async def warn(engine: Engine, emit: Emit) -> None:
     with contextlib.suppress(EngineError):
         info = await engine_info(engine)
         room = await anyio.to_thread.run_sync(limits.machine, info.root if info.here else "")
-        for finding in diagnose(Facts(machine=Machine(**room))):
+        for finding in diagnose(DoctorFacts(machine=Machine(**room))):
             if finding.severity != INFO:
                 emit(Notice(finding.message, finding.hint))
 
@@ -54,7 +54,6 @@ async def engine_info(engine: Engine) -> EngineInfo:
         version=str(shown.get("ServerVersion", "")),
         kind=kind,
         platform=engine.platform,
-        memory=int(shown.get("MemTotal") or 0),
         root=str(shown.get("DockerRootDir") or ""),
         here=engine.endpoint.local and is_kernel,
         proxies={name: str(value) for name, value in proxies.items() if value},

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from devenv.model.finding import Disk
 
 SYSCTL = "/proc/sys"
-RESOLV = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")  # the first that exists
 ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
 EMULATED = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386"}
 SCRIPT = 512
@@ -24,7 +21,7 @@ OF_ENGINE = ("the engine's disk", "images and volumes may not fit", "docker syst
 
 
 def machine(engine_root: str) -> dict[str, Any]:
-    """Fields of `Facts`; `engine_root` is empty if the engine's files are on another machine. Blocking."""
+    """Fields of `Machine`; `engine_root` is empty if the engine's files are on another machine. Blocking."""
     interface, mtu = default_route()
     disks = (_disk(*OF_STATE, _state_folder()), _disk(*OF_ENGINE, engine_root) if engine_root else None)
     return {
@@ -33,8 +30,6 @@ def machine(engine_root: str) -> dict[str, Any]:
         "instances": _limit("fs/inotify/max_user_instances"),
         "interface": interface,
         "mtu": mtu,
-        "servers": name_servers(),
-        "lowest_port": _limit("net/ipv4/ip_unprivileged_port_start"),
     }
 
 
@@ -68,16 +63,6 @@ def default_route() -> tuple[str, int]:
         with open(f"/sys/class/net/{interface}/mtu", encoding="ascii") as size:
             return interface, int(size.read())
     return "", 0
-
-
-def name_servers() -> tuple[str, ...]:
-    """The name servers that engines on this system pass on to containers. Linux only."""
-    if sys.platform != "linux":
-        return ()
-    for path in RESOLV:
-        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-            return tuple(re.findall(r"^\s*nameserver\s+(\S+)", file.read(), re.MULTILINE))
-    return ()
 
 
 def native(platform: str, own: str) -> bool:

@@ -15,7 +15,7 @@ from devenv.docker.context import DEFAULT_SOCKET
 from devenv.docker.endpoint import Endpoint, dial, reason, require_address, resolve, unreachable
 from devenv.doctor import probes
 from devenv.doctor.diagnose import diagnose
-from devenv.doctor.facts import Facts
+from devenv.doctor.facts import DoctorFacts
 from devenv.errors import DevenvError, EngineError
 
 pytestmark = pytest.mark.anyio
@@ -212,7 +212,7 @@ async def test_ssh_says_why(docker: Path, printed: str, words: str, hint: str) -
     assert caught.value.message.startswith("cannot reach the Docker engine at ssh://***@far:2222: ")
     assert words in caught.value.message
     assert (caught.value.hint or "").startswith(hint)
-    first, *_ = diagnose(Facts(**await probes.unreached(FAR, caught.value)))
+    first, *_ = diagnose(DoctorFacts(**await probes.unreached(FAR, caught.value)))
     assert (first.code, first.message, first.hint) == ("engine-unreachable", caught.value.message, caught.value.hint)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from devenv.doctor import catalog
-from devenv.doctor.diagnose import KINDS, diagnose
+from devenv.doctor.diagnose import ENGINE_KINDS, diagnose
 from devenv.doctor.facts import (
     Builder,
     ClientConfig,
-    Connection,
     Demands,
+    DoctorFacts,
+    EngineAddress,
     EngineInfo,
-    Facts,
     ImageSources,
     Machine,
     Proxies,
@@ -33,7 +33,7 @@ from devenv.model.finding import Disk, Finding
 GOLDEN = Path(__file__).parent / "findings.txt"
 ROOT = Path(__file__).parents[3]
 HOST = "unix:///var/run/docker.sock"
-TOOLS = Facts(tools=Tools(compose="2.40.3", buildx="0.29.1"))
+TOOLS = DoctorFacts(tools=Tools(compose="2.40.3", buildx="0.29.1"))
 GONE = Failure("no answer in time", impossible=True)
 FINE = Route("", "", "auth.docker.io")
 PROXY = "http://ann:s3cret@proxy.example:3128"
@@ -41,14 +41,16 @@ CONFIG = "/home/ann/.docker/config.json"
 GB = 10**9
 
 
-def engine(state: str, *elsewhere: tuple[str, str]) -> Facts:
+def engine(state: str, *elsewhere: tuple[str, str]) -> DoctorFacts:
     """An engine that does not answer, and others that do."""
-    return Facts(connection=Connection(HOST, None, state, start="sudo systemctl start docker", elsewhere=elsewhere))
+    return DoctorFacts(
+        address=EngineAddress(HOST, None, state, start="sudo systemctl start docker", elsewhere=elsewhere)
+    )
 
 
-def error(code: str, message: str, hint: str, file: str | None = None, line: int | None = None) -> Facts:
+def error(code: str, message: str, hint: str, file: str | None = None, line: int | None = None) -> DoctorFacts:
     """What is told by an error of ours."""
-    return Facts(errors=((code, ConfigError(message, hint=hint, file=file, line=line)),))
+    return DoctorFacts(errors=((code, ConfigError(message, hint=hint, file=file, line=line)),))
 
 
 def hub(
@@ -59,15 +61,15 @@ def hub(
     consent: bool = False,
     mirrors: tuple[tuple[str, str, Failure | None], ...] = (),
     **more: Any,
-) -> Facts:
+) -> DoctorFacts:
     """What became of node:22."""
     one = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipe)
-    return Facts(images=ImageSources((one,), mirrors, consent=consent), **more)
+    return DoctorFacts(images=ImageSources((one,), mirrors, consent=consent), **more)
 
 
-def disk(free: int, inodes: float = 0.5) -> Facts:
+def disk(free: int, inodes: float = 0.5) -> DoctorFacts:
     """The engine's disk with so much room."""
-    return Facts(
+    return DoctorFacts(
         machine=Machine(
             disks=(
                 Disk("the engine's disk", "/var/lib/docker", free, inodes, "images do not fit", "docker system df"),
@@ -78,16 +80,18 @@ def disk(free: int, inodes: float = 0.5) -> Facts:
 
 ALONE = Route("no answer in time", "no answer in time", "auth.docker.io")
 DENIED = Failure("access is denied", hint="docker login")
-CASES: dict[str, Facts] = {
-    "no docker": Facts(tools=Tools(docker=False)),
-    "no Compose, no Buildx": Facts(tools=Tools(compose=None, buildx=None), demands=Demands(built=("web", "api"))),
+CASES: dict[str, DoctorFacts] = {
+    "no docker": DoctorFacts(tools=Tools(docker=False)),
+    "no Compose, no Buildx": DoctorFacts(
+        tools=Tools(compose=None, buildx=None), demands=Demands(built=("web", "api"))
+    ),
     "newer keys": replace(
         TOOLS,
         tools=replace(TOOLS.tools, compose="2.26.1-4"),
         demands=Demands(keys={"include": "2.34.0", "initial_sync": "2.39.4"}),
     ),
     "Buildx for a newer Compose": replace(TOOLS, tools=replace(TOOLS.tools, buildx="0.13.1+ds1")),
-    "Buildx from before 0.12": Facts(tools=Tools(compose="2.20.0", buildx="0.11.2")),
+    "Buildx from before 0.12": DoctorFacts(tools=Tools(compose="2.20.0", buildx="0.11.2")),
     "another devenv": replace(TOOLS, tools=replace(TOOLS.tools, other="/nix/bin/devenv")),
     "DOCKER_HOST": error(
         "engine-address", "cannot reach the engine at http://***@x: it is no address", "unset DOCKER_HOST"
@@ -96,17 +100,14 @@ CASES: dict[str, Facts] = {
     "nobody answers": engine("engine-stopped"),
     "forbidden": engine("engine-forbidden"),
     "silent": engine("engine-silent"),
-    "remote": Facts(
-        connection=Connection(
+    "remote": DoctorFacts(
+        address=EngineAddress(
             host="ssh://ann@far.example", context="far", state="engine-unreachable", start="docker context ls"
         )
     ),
     "old": error("engine-unusable", "the engine is too old: it speaks API 1.40", "upgrade Docker to 20.10 or newer"),
     "elsewhere": engine("engine-missing", ("Colima", "unix:///c.sock")),
-    **{kind: Facts(engine=EngineInfo(kind=kind)) for kind in KINDS},
-    "rootless ports": Facts(
-        engine=EngineInfo(kind="rootless"), demands=Demands(ports=(80, 443, 8080)), machine=Machine(lowest_port=1024)
-    ),
+    **{kind: DoctorFacts(engine=EngineInfo(kind=kind)) for kind in ENGINE_KINDS},
     "no registry": hub(GONE, ALONE, "node:22", "mysql:9"),
     "no registry, nothing missing": hub(GONE, ALONE),
     "no registry, recipes": hub(GONE, ALONE, "node:22", recipe=True),
@@ -122,71 +123,60 @@ CASES: dict[str, Facts] = {
     "the client alone, without the proxy": hub(None, ALONE, engine=EngineInfo(proxies={"HTTPS_PROXY": PROXY})),
     "refused": hub(DENIED, FINE, "node:22"),
     "refused, not needed": hub(DENIED, FINE),
-    "few pulls": hub(None, replace(FINE, left=4, limit=100)),
     "intercepted": hub(None, replace(FINE, issuer="Example Corp")),
-    "dead mirror": Facts(images=ImageSources(mirrors=(("mirror.example", "the engine's", GONE),))),
-    "no helper": Facts(client=ClientConfig(path=CONFIG, missing_helpers=("docker-credential-desktop",))),
+    "dead mirror": DoctorFacts(images=ImageSources(mirrors=(("mirror.example", "the engine's", GONE),))),
+    "no helper": DoctorFacts(client=ClientConfig(path=CONFIG, missing_helpers=("docker-credential-desktop",))),
     "a failed helper": error("helper-failed", "`docker-credential-x` failed for docker.io", "docker login"),
     "broken settings": error("docker-config", "is not JSON", "docker login writes it anew", CONFIG),
     "no proxy's address": error("proxy-invalid", "HTTP_PROXY is no proxy's address: x", "HTTP_PROXY=http://x:3128"),
-    "a dead proxy": Facts(proxies=Proxies(environment={"HTTPS_PROXY": PROXY}, exceptions="*", dead=(PROXY,))),
-    "Desktop's proxy": Facts(proxies=Proxies(internal=(("HTTP_PROXY", "http.docker.internal"),))),
-    "loopback by proxy": Facts(proxies=Proxies(environment={"HTTP_PROXY": PROXY}, exceptions=".example, 10.0.0.0/8")),
-    "loopback by proxy, inside": Facts(
+    "a dead proxy": DoctorFacts(proxies=Proxies(environment={"HTTPS_PROXY": PROXY}, exceptions="*", dead=(PROXY,))),
+    "loopback by proxy": DoctorFacts(
+        proxies=Proxies(environment={"HTTP_PROXY": PROXY}, exceptions=".example, 10.0.0.0/8")
+    ),
+    "loopback by proxy, inside": DoctorFacts(
         client=ClientConfig(path=CONFIG, proxies={"httpProxy": PROXY, "noProxy": "example.com"})
     ),
-    "a proxy on 127.0.0.1, inside": Facts(
+    "a proxy on 127.0.0.1, inside": DoctorFacts(
         client=ClientConfig(
             path=CONFIG, proxies={"httpsProxy": "http://127.0.0.1:3128", "noProxy": "localhost,127.0.0.1"}
         )
     ),
-    "a builder of its own": Facts(
-        builder=Builder(name="box", driver="docker-container"), engine=EngineInfo(proxies={"HTTPS_PROXY": PROXY})
-    ),
-    "a builder of its own, that has the proxy": Facts(builder=Builder(name="box", driver="remote", has_proxy=True)),
-    "a builder that is gone": Facts(
+    "a builder of its own": DoctorFacts(builder=Builder(name="box", driver="docker-container")),
+    "a builder that is gone": DoctorFacts(
         builder=Builder(name="box", is_gone=True, selection="/home/ann/.docker/buildx/current")
     ),
-    "a builder that is gone, by variable": Facts(builder=Builder(name="box", is_gone=True)),
+    "a builder that is gone, by variable": DoctorFacts(builder=Builder(name="box", is_gone=True)),
     "full": disk(10**8),
     "no inodes": disk(5 * GB, 0.0),
     "nearly full": disk(GB),
     "few inodes": disk(5 * GB, 0.01),
-    "ports": Facts(
+    "ports": DoctorFacts(
         taken=(
             Taken(WantedPort("web", ("127.0.0.1", "::1"), 80, 8080), "pid 7 (nginx)", 8081),
             Taken(WantedPort("db", ("",), 3306, 3306), None, 3307),
         )
     ),
-    "inotify": Facts(machine=Machine(watches=8192, instances=16), tree=Tree(folders=12345)),
-    "no events": Facts(tree=Tree(silent="9p")),
-    "small packets": Facts(
+    "inotify": DoctorFacts(machine=Machine(watches=8192, instances=16), tree=Tree(folders=12345)),
+    "no events": DoctorFacts(tree=Tree(silent="9p")),
+    "small packets": DoctorFacts(
         engine=EngineInfo(here=True),
         machine=Machine(interface="tun0", mtu=1400),
         demands=Demands(networks={"default": 1500, "small": 1400}),
     ),
-    "name servers": Facts(engine=EngineInfo(here=True), machine=Machine(servers=("127.0.0.53", "::1"))),
-    "no names inside": Facts(images=ImageSources(unresolved="registry.example")),
-    "memory": Facts(engine=EngineInfo(memory=4 * GB), demands=Demands(memory=6 * GB)),
-    "memory of Docker Desktop": Facts(
-        engine=EngineInfo(memory=4 * GB, kind="desktop"), demands=Demands(memory=6 * GB)
-    ),
     "a wrong project": error("project-wrong", "unknown key `imagee`", "Did you mean `image`?", "compose.yml", 4),
-    "another processor": Facts(
+    "another processor": DoctorFacts(
         engine=EngineInfo(platform="linux/amd64"),
         images=ImageSources(foreign=(("a:1", "linux/arm64", False), ("b:1", "linux/arm64", True))),
     ),
-    "line ends": Facts(tree=Tree(crlf=("web/entrypoint.sh", "web/start.sh"))),
-    "late": Facts(unchecked=("registries", "tools")),
+    "line ends": DoctorFacts(tree=Tree(crlf=("web/entrypoint.sh", "web/start.sh"))),
+    "late": DoctorFacts(unchecked=("registries", "tools")),
 }
 WELL = hub(
     None,
-    replace(FINE, left=80, limit=100),
+    FINE,
     tools=Tools(compose="2.40.3", buildx="0.29.1"),
-    connection=Connection(host=HOST),
-    engine=EngineInfo(
-        version="28.5.2", platform="linux/amd64", memory=8 * GB, here=True, proxies={"HTTPS_PROXY": PROXY}
-    ),
+    address=EngineAddress(host=HOST),
+    engine=EngineInfo(version="28.5.2", platform="linux/amd64", here=True, proxies={"HTTPS_PROXY": PROXY}),
     proxies=Proxies(environment={"HTTPS_PROXY": PROXY}, exceptions="localhost,127.0.0.1"),
     client=ClientConfig(path=CONFIG, proxies={"httpProxy": PROXY, "noProxy": "*"}),
     builder=Builder(name="default", driver="docker"),
@@ -196,12 +186,8 @@ WELL = hub(
         instances=1024,
         interface="eth0",
         mtu=1500,
-        servers=("10.0.0.2", "127.0.0.53"),
-        lowest_port=1024,
     ),
-    demands=Demands(
-        keys={"include": "2.34.0"}, built=("web",), memory=4 * GB, ports=(80,), networks={"default": 1500}
-    ),
+    demands=Demands(keys={"include": "2.34.0"}, built=("web",), networks={"default": 1500}),
     tree=Tree(folders=300),
 )
 
@@ -229,7 +215,7 @@ def test_every_kind_is_found_by_some_facts() -> None:
 def test_a_healthy_machine_has_no_findings() -> None:
     """Nothing is said of a machine that has all it needs, nor of what was not looked at."""
     assert diagnose(WELL) == ()
-    assert diagnose(Facts()) == ()
+    assert diagnose(DoctorFacts()) == ()
 
 
 def test_errors_come_first() -> None:
@@ -250,7 +236,7 @@ def test_the_page_is_made_of_the_table() -> None:
     assert page == catalog.page()
     for code in catalog.KINDS:
         assert f'<a id="{code}"></a>' in page
-    assert catalog.finding("memory", asked="1", there="2", hint="x").anchor == "docs/troubleshooting.md#memory"
+    assert catalog.finding("cli-missing").anchor == "docs/troubleshooting.md#cli-missing"
 
 
 if __name__ == "__main__":

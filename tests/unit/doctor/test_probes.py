@@ -54,7 +54,7 @@ def test_why_an_engine_is_not_reached(endpoint: Endpoint, cause: Exception | Non
     error = EngineError("x")
     error.__cause__ = cause
     found = anyio.run(probes.unreached, endpoint, error)
-    assert code in (found["connection"].state, *(told for told, _ in found.get("errors", ())))
+    assert code in (found["address"].state, *(told for told, _ in found.get("errors", ())))
 
 
 @pytest.mark.anyio
@@ -88,8 +88,8 @@ async def test_a_machine_without_a_project(tmp_path: Path, monkeypatch: pytest.M
     said: list[str] = []
     facts = await probes.gather(Selection(str(tmp_path)), said.append)
     assert (facts.tools.docker, facts.tools.compose, facts.tools.buildx) == (True, "2.40.3", None)
-    assert (facts.connection.host, facts.connection.state) == (HOST.host, "")
-    assert (facts.engine.version, facts.engine.memory, facts.engine.platform) == ("26.1.5", 8 << 30, "linux/amd64")
+    assert (facts.address.host, facts.address.state) == (HOST.host, "")
+    assert (facts.engine.version, facts.engine.platform) == ("26.1.5", "linux/amd64")
     assert facts.proxies.environment == {"HTTPS_PROXY": "http://proxy.test:3128"}
     assert (facts.proxies.exceptions, facts.proxies.dead) == ("localhost", ())
     assert (facts.client.path, facts.client.missing_helpers) == (

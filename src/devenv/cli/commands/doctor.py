@@ -16,7 +16,7 @@ with LazyImports():
     import anyio
 
     from devenv import events
-    from devenv.doctor import catalog, fixes
+    from devenv.doctor import catalog
     from devenv.doctor import doctor as workflow
     from devenv.ui import console, findings
 
@@ -66,7 +66,7 @@ def doctor(
     raise typer.Exit(int(outcome.errors > 0))
 
 
-def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, *, yes: bool) -> bool:
+def _agreed(planned: tuple[workflow.Fix, ...], window: console.Console, *, yes: bool) -> bool:
     for change in planned:
         window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' goes'}")
         for line in (*change.shows, *([f"then: {' '.join(change.then)}"] if change.then else [])):

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from devenv.docker.images import Images
 from devenv.docker.transport import CallError
-from devenv.doctor import network, registries
+from devenv.doctor import network
 from devenv.doctor.facts import EngineInfo, ImageSources, Route
-from devenv.doctor.registries import Sources
+from devenv.doctor.project import ImageSourcesProbe, crlf
 from devenv.host import certificates
-from devenv.model.project import Project, Service
+from devenv.model.project import Build, Project, Service
 from support.engine import Image, MemoryEngine, MemoryHost
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("answers", "at_site", "dead"), [(False, True, True), (True, True, False), (False, False, False)]
-)
-async def test_a_mirror_without_tls(
-    monkeypatch: pytest.MonkeyPatch, *, answers: bool, at_site: bool, dead: bool
-) -> None:
-    """Only a connection is tried, from where the engine is; that one is taken says nothing of images."""
-
-    def connect(address: tuple[str, int], _: float) -> socket.socket:
-        if not answers:
-            raise ConnectionRefusedError
-        return socket.socket()
-
-    monkeypatch.setattr("socket.create_connection", connect)
-    whose = {"http://mirror.example:5000/": "the engine's"}
-    found = await registries.asked_mirrors(None, whose, at_site=at_site)  # type: ignore[arg-type] # it is not asked
-    assert [(name, fault and fault.cause) for name, _, fault in found] == (
-        [("http://mirror.example:5000/", "connection refused")] if dead else []
-    )
 
 
 @pytest.fixture
@@ -78,7 +55,7 @@ async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     project = Project("shop", "/p", (), services)
     info = EngineInfo(platform="linux/amd64")
-    found: ImageSources = (await Sources(MemoryEngine(host), project, info, ()).look())["images"]
+    found: ImageSources = (await ImageSourcesProbe(MemoryEngine(host), project, info, ()).look())["images"]
     assert sorted(asked) == ["mysql:9", "registry.test/own:1"]
     hub, own = found.registries
     assert (hub.host, hub.missing, hub.recipe, hub.users) == ("docker.io", ("mysql:9",), True, ("service db",))
@@ -90,7 +67,7 @@ async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
         ("registry.test/own:1",),
         False,
     )
-    assert (found.foreign, found.unresolved) == ((("mysql:9", "linux/arm64", False),), "")
+    assert found.foreign == (("mysql:9", "linux/arm64", False),)
 
 
 @pytest.mark.anyio
@@ -99,6 +76,21 @@ async def test_an_invalid_mirror_is_an_error_of_the_project(tmp_path: Path) -> N
     """Nothing is asked then."""
     (tmp_path / "devenv-compose").mkdir()
     (tmp_path / "devenv-compose/config.toml").write_text('[registry]\nmirrors = ["http://mirror.test"]\n')
-    seen = await Sources(MemoryEngine(MemoryHost()), Project("shop", "/p", (), ()), EngineInfo(), ()).look()
+    seen = await ImageSourcesProbe(MemoryEngine(MemoryHost()), Project("shop", "/p", (), ()), EngineInfo(), ()).look()
     ((code, _),) = seen["errors"]
     assert (code, [*seen]) == ("project-wrong", ["errors"])
+
+
+def test_scripts_with_the_wrong_line_ends(tmp_path: Path) -> None:
+    """Only what a kernel would start, at most three, and nothing below node_modules."""
+    (tmp_path / "node_modules").mkdir()
+    for number in range(4):
+        (tmp_path / f"{number}.sh").write_bytes(b"#!/bin/sh\r\n")
+    for name, text in (
+        ("node_modules/x.sh", b"#!/bin/sh\r\n"),
+        ("00-notes.sh", b"hello\r\n"),
+        ("00-fine.sh", b"#!/bin/sh\n"),
+    ):
+        (tmp_path / name).write_bytes(text)
+    project = Project("p", str(tmp_path), (), (Service("a", build=Build(str(tmp_path))), Service("b", image="x")))
+    assert crlf(project) == ("0.sh", "1.sh", "2.sh")

@@ -1,22 +1,22 @@
-"""Whether the engine and this machine reach the registries and mirrors of a project's images."""
+"""Facts of a project: what it asks for, its files, and whether engine and machine reach its images' registries."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 
+from devenv.compose.resolve import Loaded
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
-from devenv.docker.exec import OWN_VARIABLES
 from devenv.docker.transport import CallError
 from devenv.doctor import network
-from devenv.doctor.facts import VIRTUAL, EngineInfo, ImageSources, Registry
+from devenv.doctor.facts import VIRTUAL, Demands, EngineInfo, ImageSources, Registry, Tree
 from devenv.errors import ConfigError, EngineError
 from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
@@ -27,17 +27,21 @@ from devenv.images.mirrors import candidates, prefix, prefixes
 from devenv.images.needs import Need
 from devenv.model.image_ref import HUB, registry
 from devenv.model.project import Project
-from devenv.redact import masked
+from devenv.sync.host import scan
+from devenv.sync.rules import rules
 from devenv.tasks import each
 
-SITE, CLIENT, HELPER = 3.0, 2.5, 1.5  # seconds
+SITE, CLIENT, HELPER, TREE = 3.0, 2.5, 1.5, 1.0  # seconds
 ANY_IMAGE = "library/hello-world"
 MADE_HERE = (".devenv", "localhost")
-NOT_FOUND = 2  # getent's exit code
+MTU, BRIDGE_MTU = "com.docker.network.driver.mtu", 1500
+SKIPPED = frozenset({".git", "node_modules", ".venv", "vendor", "target", "dist"})
+SHOWN = 3
+SCRIPTS = (".sh", ".bash", "entrypoint")
 
 
 @dataclass
-class Sources:
+class ImageSourcesProbe:
     """One look at what a project's images need; `missing_helpers` are credential helpers that are not on PATH."""
 
     engine: Engine
@@ -65,17 +69,15 @@ class Sources:
         whose = {name: "yours" if name in own else "the project's" for name in asked}
         whose |= dict.fromkeys(self.engine_info.mirrors, "the engine's")
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
-        registries, mirrors, unresolved = await _all(
+        registries, mirrors = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
-            lambda: asked_mirrors(self.engine, whose, example, at_site=self.engine_info.goes_direct),
-            lambda: self._unresolved(list(by_host)[:1]),
+            lambda: asked_mirrors(self.engine, whose, example),
         )
         foreign = [n for n in wanted if n.platform and not limits.native(n.platform, self.engine_info.platform)]
         images = ImageSources(
             registries=tuple(registries),
             mirrors=mirrors,
             foreign=tuple((n.reference, n.platform, self._runs(n.platform)) for n in foreign if n.platform),
-            unresolved=unresolved,
             consent=settings.stand_ins,
         )
         return {"images": images, "errors": tuple(("helper-failed", error) for error in self._helper_errors)}
@@ -83,8 +85,8 @@ class Sources:
     def _runs(self, platform: str) -> bool:
         return limits.emulates(platform) if self.engine_info.here else self.engine_info.kind in VIRTUAL
 
-    async def _registry(self, here: Mapping[str, LocalMatch], one: tuple[str, list[Need]]) -> Registry:
-        name, needs = one
+    async def _registry(self, here: Mapping[str, LocalMatch], host: tuple[str, list[Need]]) -> Registry:
+        name, needs = host
         pulled = [need for need in needs if acquire.to_pull(need, here) and need.kind != "frontend"]
         need = (pulled or needs)[0]
         shown = await self._credentials(name)
@@ -110,55 +112,25 @@ class Sources:
             self._helper_errors.append(failed)
         return ""
 
-    async def _unresolved(self, names: Iterable[str]) -> str:
-        """A registry's name that this machine resolves and a running container does not; empty if it does."""
-        running = [c for c in (await self.engine.project_state(self.project.name)).containers if c.running]
-        for name in names if running else ():
-            wanted = network.HUB_HOST if name == HUB else name.partition(":")[0]
-            if await network.within(HELPER, partial(socket.getaddrinfo, wanted, 443)):
-                code = NOT_FOUND
-                with anyio.move_on_after(HELPER):  # an unreachable name server gives no answer
-                    code, _ = await self.engine.exec.run(
-                        running[0].id, ["/usr/bin/getent", "hosts", wanted], environment=OWN_VARIABLES
-                    )
-                return wanted if code == NOT_FOUND else ""
-        return ""
-
 
 async def asked_mirrors(
-    engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE, *, at_site: bool
+    engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE
 ) -> tuple[tuple[str, str, Failure | None], ...]:
-    """(name, whose, why the engine does not get the example from it) of each mirror; `whose` is by name."""
+    """(name, whose, why the engine does not get the example from it) of each mirror with TLS; `whose` is by name."""
 
-    async def ask(one: tuple[str, str]) -> tuple[str, str, Failure | None] | None:
+    async def ask(mirror: tuple[str, str]) -> tuple[str, str, Failure | None] | None:
         try:
-            name = prefix(one[0])
+            name = prefix(mirror[0])
         except ConfigError:  # a mirror without TLS, which only the engine may use
-            silent = await _silent(one[0]) if at_site else None  # it may accept connections and still lack the image
-            return (masked(one[0]), one[1], silent) if silent else None
+            return None
         failure = None
         for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
             failure = await _asked(engine, reference, "")
             if failure is None or failure.impossible:
                 break
-        return name, one[1], failure
+        return name, mirror[1], failure
 
     return tuple(filter(None, await each(ask, whose.items())))
-
-
-async def _silent(url: str) -> Failure | None:
-    """Why nothing answers at the address; no image is requested."""
-    address = urlsplit(url)
-
-    def connect() -> Failure | None:
-        try:
-            with socket.create_connection((str(address.hostname), address.port or 80), CLIENT):
-                return None
-        except OSError as error:
-            return Failure(network.reason(error, None), impossible=True)
-
-    result = await network.within(CLIENT, lambda: [connect()])
-    return result[0] if result else Failure(network.TOO_LATE, impossible=True)
 
 
 async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:
@@ -174,3 +146,75 @@ async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:
 
 async def _all(*works: Callable[[], Awaitable[Any]]) -> list[Any]:
     return await each(lambda work: work(), works)
+
+
+# --- what it asks for, and its files ------------------------------------------------------------------------------
+
+
+def demands(loaded: Loaded, keys: Mapping[str, str]) -> Demands:
+    """What the services and networks of a project ask of the tools, the engine and this machine."""
+    networks = loaded.model.get("networks") or {}
+    return Demands(
+        keys=keys,
+        built=tuple(service.name for service in loaded.project.services if service.build),
+        networks={name: mtu for name, network in networks.items() if (mtu := _mtu(network or {}))},
+    )
+
+
+def _mtu(network: Mapping[str, Any]) -> int:
+    """The MTU of a bridge network with a way out; 0 for external and other networks."""
+    if network.get("external") or network.get("internal") or network.get("driver") not in (None, "bridge"):
+        return 0
+    given = str((network.get("driver_opts") or {}).get(MTU, ""))
+    return int(given) if given.isdigit() else BRIDGE_MTU
+
+
+async def tree(project: Project) -> Tree | None:
+    """The facts of its files that were found in time; None if none was."""
+    looks: Mapping[str, Callable[[Project], object]] = {"folders": folders, "silent": silent, "crlf": crlf}
+    answers = await each(lambda look: network.within(2 * TREE, partial(look, project)), looks.values())
+    known: dict[str, Any] = {name: value for name, value in zip(looks, answers, strict=True) if value is not None}
+    return Tree(**known) if known else None
+
+
+def folders(project: Project) -> int:
+    """How many folders are watched; counting stops after a second. Blocking."""
+    bound, end = rules.bind(project, scan.dockerignores(project)), time.monotonic() + TREE
+    count = 0
+    for root in rules.roots(bound):
+        for folder, names, _ in os.walk(root):
+            names[:] = [name for name in names if not rules.prune(bound, os.path.join(folder, name))]
+            count += 1
+            if time.monotonic() > end:
+                return count
+    return count
+
+
+def silent(project: Project) -> str:
+    """The kind of a file system without events below the watched folders; empty if all have events. Blocking."""
+    bound = rules.bind(project, scan.dockerignores(project))
+    return scan.eventless_filesystem(rules.roots(bound) or (project.directory,)) or ""
+
+
+def crlf(project: Project) -> tuple[str, ...]:
+    """At most three scripts of the build contexts whose first line has a CRLF line end. Blocking."""
+    contexts = {s.build.context for s in project.services if s.build and os.path.isabs(s.build.context)}
+    end = time.monotonic() + TREE
+    scripts: dict[str, None] = {}
+    for path in (path for context in sorted(contexts) for path in _scripts(context)):
+        if len(scripts) == SHOWN or time.monotonic() > end:
+            break
+        with open(path, "rb") as file:
+            first = file.readline(200)
+        if first.startswith(b"#!") and first.endswith(b"\r\n"):
+            scripts[os.path.relpath(path, project.directory)] = None
+    return tuple(scripts)
+
+
+def _scripts(context: str) -> Iterator[str]:
+    for folder, names, files in os.walk(context):
+        names[:] = sorted(set(names) - SKIPPED)
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            if name.endswith(SCRIPTS) and os.access(path, os.R_OK) and os.path.isfile(path):
+                yield path

@@ -7,22 +7,22 @@ from dataclasses import replace
 from devenv.doctor.catalog import finding
 from devenv.doctor.facts import (
     ClientConfig,
-    Connection,
-    Facts,
+    DoctorFacts,
+    EngineAddress,
     ImageSources,
     Machine,
     Proxies,
     Registry,
     Route,
     Tools,
+    report,
 )
-from devenv.doctor.report import report
 from devenv.images.failures import Failure
 from devenv.model.finding import Disk
 
-FACTS = Facts(
+FACTS = DoctorFacts(
     tools=Tools(compose="2.40.3"),
-    connection=Connection(host="ssh://ann@far.example"),
+    address=EngineAddress(host="ssh://ann@far.example"),
     proxies=Proxies(environment={"HTTPS_PROXY": "http://ann:s3cret@proxy.example:3128"}),
     client=ClientConfig(proxies={"httpProxy": "http://p.example", "noProxy": "secret.example"}),
     images=ImageSources(
@@ -45,4 +45,4 @@ def test_the_report() -> None:
     assert "- registry r.example: engine: connection refused; here: no answer in time; tokens: none wanted\n" in text
     assert "HTTPS_PROXY http://***@proxy.example:3128" in text
     assert not [word for word in ("s3cret", "ann", "secret.example", "/home") if word in text]
-    assert "None." in report(replace(FACTS, connection=Connection(host="")), (), {}, "/")
+    assert "None." in report(replace(FACTS, address=EngineAddress(host="")), (), {}, "/")
