@@ -56,22 +56,17 @@ PURE = (
     "scaffold/new/detect.py",
     "scaffold/new/names.py",
     "ui/cells.py",
-    "ui/findings.py",
     "ui/live/commands.py",
-    "ui/live/keys.py",
     "ui/live/log.py",
     "ui/live/pane.py",
-    "ui/live/progress.py",
     "ui/live/screen.py",
     "ui/live/state.py",
     "ui/live/table.py",
     "ui/text.py",
     "ui/graph.py",
-    "ui/status.py",
     "ui/layers.py",
     "ui/rules.py",
-    "ui/standing.py",
-    "ui/waterfall.py",
+    "ui/tables.py",
 )
 
 PURE_STDLIB = frozenset({

@@ -20,7 +20,7 @@ from devenv.model.project import Condition, Dependency
 from devenv.ui.cells import Row
 from devenv.ui.console import Console
 from devenv.ui.live import app
-from devenv.ui.live.app import Live
+from devenv.ui.live.app import LiveView
 
 Told = e.Event | Fact
 MB = 2**20
@@ -99,7 +99,7 @@ def _out_of_paint(*_: object) -> list[Row]:
 class Nobody:
     """Takes every wish and does nothing."""
 
-    def __init__(self, view: Live | None = None) -> None:
+    def __init__(self, view: LiveView | None = None) -> None:
         self._view = view
 
     def ask(self, wish: ViewCommand) -> None:
@@ -116,7 +116,7 @@ class Nobody:
 
 async def main(name: str) -> int:
     """Tell the story, then wait for the end."""
-    view, fault = Live(Console()), os.environ.get("STORY_FAULT")
+    view, fault = LiveView(Console()), os.environ.get("STORY_FAULT")
     view.controller = Nobody(view)
     heard = (signal.SIGINT,) if fault == "deaf" else (signal.SIGINT, signal.SIGTERM)
 

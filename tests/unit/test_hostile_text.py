@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.errors import DevenvError
-from devenv.ui.cells import Span
+from devenv.ui.cells import Styled
 from devenv.ui.console import Console
 from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State
@@ -170,7 +170,7 @@ def test_the_live_view_shows_text_alone(text: str, monkeypatch: pytest.MonkeyPat
             state.tell(event, time.monotonic())
     state.view.note = text
     rows = screen(state, 120, 60, time.monotonic())
-    rows.append((Span(text, "good"), Span(text, "link", f"https://x/{text}"), Span(text, text, text)))
+    rows.append((Styled(text, "good"), Styled(text, "link", f"https://x/{text}"), Styled(text, text, text)))
     written = io.BytesIO()
     monkeypatch.setattr("devenv.ui.live.terminal.os.write", lambda _fd, data: written.write(data))
     terminal = Terminal(colour=True)

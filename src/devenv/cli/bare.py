@@ -10,7 +10,7 @@ import anyio
 from devenv.cli.lazy import LazyImports
 from devenv.inspect.status import here
 from devenv.ui.console import Console
-from devenv.ui.status import lines
+from devenv.ui.tables import status as lines
 
 with LazyImports():
     from devenv.cli import main

@@ -85,7 +85,7 @@ async def logs(query: LogQuery, to: Listener) -> None:
         wanted = [container for container in containers if query.is_about(container.service)]
         if heading := _heading(name, pieces, wanted, ended=None if ledger else ended, follow=query.follow):
             to.tell(heading)
-        sources = Sources(query, await engine.clock() if engine else dt.datetime.now(dt.UTC))
+        sources = LogReader(query, await engine.clock() if engine else dt.datetime.now(dt.UTC))
         await _say_logs(sources, engine, pieces, wanted, to)
         if engine and query.follow:
             await _follow(engine, name, sources, to)
@@ -103,7 +103,7 @@ def _heading(
 
 
 async def _say_logs(
-    sources: Sources, engine: Engine | None, pieces: Sequence[Piece], containers: Sequence[Container], to: Listener
+    sources: LogReader, engine: Engine | None, pieces: Sequence[Piece], containers: Sequence[Container], to: Listener
 ) -> None:
     """Pass on the kept lines and those that the containers have printed, by time."""
     to.begin({*(piece.service for piece in pieces), *(container.service for container in containers)})
@@ -141,7 +141,7 @@ def _lost(
 
 
 @dataclass
-class Sources:
+class LogReader:
     """The wanted lines of containers and kept logs; remembers up to where each container's log was read."""
 
     query: LogQuery
@@ -222,7 +222,7 @@ async def _last(lines: Lines, count: int | None) -> Lines:
             yield one
 
 
-async def _follow(engine: Engine, project: str, sources: Sources, to: Listener) -> None:
+async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener) -> None:
     """Pass on what every container of the project prints, new containers too, until cancelled."""
     followed: set[str] = set()
     pauses: dict[str, float] = {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 ELLIPSIS = "…"
 
 
-class Span(NamedTuple):
+class Styled(NamedTuple):
     """A piece of a row: its text, its style (a name that the terminal maps to a look), and its link."""
 
     text: str
@@ -17,7 +17,7 @@ class Span(NamedTuple):
     link: str = ""
 
 
-Row = tuple[Span, ...]
+Row = tuple[Styled, ...]
 
 
 def width(text: str) -> int:
@@ -70,9 +70,9 @@ def pieces(text: str, cells: int) -> Iterator[str]:
     yield text[begin:]
 
 
-def row(spans: Iterable[Span], cells: int) -> Row:
+def row(spans: Iterable[Styled], cells: int) -> Row:
     """The spans that fit into so many cells, the last one cut."""
-    found: list[Span] = []
+    found: list[Styled] = []
     for span in spans:
         if cells <= 0:
             break
@@ -83,8 +83,8 @@ def row(spans: Iterable[Span], cells: int) -> Row:
     return tuple(found)
 
 
-def beside(left: Iterable[Span], right: Iterable[Span], cells: int) -> Row:
+def beside(left: Iterable[Styled], right: Iterable[Styled], cells: int) -> Row:
     """A row with both at its ends; without the right one if there is no room for it."""
     start, end = tuple(left), tuple(right)
     room = cells - sum(width(span.text) for span in (*start, *end))
-    return row((*start, Span(" " * room), *end) if room > 0 else start, cells)
+    return row((*start, Styled(" " * room), *end) if room > 0 else start, cells)

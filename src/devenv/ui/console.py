@@ -12,7 +12,7 @@ from typing import Any
 
 from devenv import events as e
 from devenv.errors import DevenvError
-from devenv.ui import text, waterfall
+from devenv.ui import text
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
@@ -158,7 +158,7 @@ class Console:
             case e.ServiceState(_, "absent" | "created" | "starting") if is_terminal(sys.stdout):
                 self._show_awaited()
             case e.Timings():
-                for line in waterfall.lines(event, shutil.get_terminal_size().columns):
+                for line in text.waterfall(event, shutil.get_terminal_size().columns):
                     self.line(line)
             case _:
                 self._show_line(event)

@@ -1,4 +1,4 @@
-"""Event -> line of text. Pure."""
+"""Event -> lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
 from devenv.model.snapshot import ago, shown
+from devenv.ui.cells import fit
 
 ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, clipboard, links
@@ -43,6 +44,10 @@ ENDED = {
     "sync": "brought the containers up to date",
 }
 LONG_MS = 1000.0
+SHORTEST = 0.005  # seconds; less is shown as nothing
+NARROWEST = 12  # columns; with less there are no bars
+BAR, CRITICAL_BAR = "░", "█"
+PARTS = ("images ", "build ", "restore ")
 
 
 def clean(line: str) -> str:
@@ -139,14 +144,14 @@ def _synced(event: e.Synced) -> str:
     only_gone = event.deleted and not event.files
     verb = "removed from" if only_gone else "→"
     tail = "" if event.atomic else ", not atomic: the image has no shell"
-    return f"{what} {verb} {event.service} ({_took(event.ms)}{tail})"
+    return f"{what} {verb} {event.service} ({took(event.ms)}{tail})"
 
 
 def _compared(event: e.Compared) -> str:
     if not event.different:
-        return f"{event.container} equals the source tree: {_count(event.files, 'file')}, no difference"
+        return f"{event.container} equals the source tree: {counted(event.files, 'file')}, no difference"
     lines = [f"  {clean(path)}" for path in event.different]
-    return "\n".join([f"{event.container} differs in {_count(len(lines), 'path')}:", *lines])
+    return "\n".join([f"{event.container} differs in {counted(len(lines), 'path')}:", *lines])
 
 
 def _reloaded(event: e.Reloaded) -> str:
@@ -185,7 +190,7 @@ def _problem(event: e.Problem) -> str:
 
 def _stopping(event: e.Stopping) -> str | None:
     how = {"INT": "; Ctrl-C again ends them at once", "TERM": "; a second signal ends them at once"}
-    what = _count(event.containers, "container")
+    what = counted(event.containers, "container")
     return f"stopping {what}{how.get(event.reason, '')}" if event.containers else None
 
 
@@ -200,7 +205,7 @@ def _kept(event: e.Kept) -> str:
 
 
 def _stopped(event: e.Stopped) -> str:
-    gone = ", ".join(_count(number, kind) for kind, number in event.removed.items())
+    gone = ", ".join(counted(number, kind) for kind, number in event.removed.items())
     nothing = "nothing was removed" if event.survivors else "nothing was there to remove"
     done = f"removed {gone} in {event.seconds:.1f} s" if gone else nothing
     done += "".join(f"; {name} is saved ({shown(size)})" for name, size in event.saved.items())
@@ -213,16 +218,53 @@ def _because(cause: str) -> str:
     return f" ({cause} changed)" if cause else ""
 
 
-def _took(ms: float) -> str:
+def took(ms: float) -> str:
+    """A duration in milliseconds, or in seconds from 1 s."""
     return f"{ms:.0f} ms" if ms < LONG_MS else f"{ms / 1000:.1f} s"
 
 
-def _count(number: int, kind: str) -> str:
+def counted(number: int, kind: str) -> str:
+    """`1 file`, `2 files`."""
     return f"{number} {kind}{'' if number == 1 else 's'}"
 
 
 def _with_hint(message: str, hint: str | None) -> str:
     return f"{message}\n  hint: {hint}" if hint else message
+
+
+def waterfall(event: e.Timings, width: int) -> list[str]:
+    """The waterfall in so many columns: a line for each span, the critical ones marked, and their path."""
+    spans = [span for span in event.spans if span.end - span.start >= SHORTEST]
+    names = [_name(span) for span in spans]
+    widest = min(max(map(len, names), default=0), max(width // 3, NARROWEST))
+    room = width - widest - len("*   12.34 s ")
+    lines = [f"{event.seconds:.2f} s until ready; * is what the rest waited for"]
+    for span, name in zip(spans, names, strict=True):
+        mark = "*" if span.critical else " "
+        bar = _bar(span, event.seconds, room) if room >= NARROWEST else ""
+        lines.append(f"{mark} {fit(name, widest)} {span.end - span.start:6.2f} s {bar}".rstrip())
+    return [*lines, *_path(spans)]
+
+
+def _name(span: e.Span) -> str:
+    indent = "  " if span.name.startswith(PARTS) else ""
+    return f"{indent}{span.name}{f' (after {span.after})' if span.after else ''}"
+
+
+def _bar(span: e.Span, seconds: float, room: int) -> str:
+    scale = room / max(seconds, span.end)
+    start = min(int(span.start * scale), room - 1)
+    length = max(1, round((span.end - span.start) * scale))
+    return " " * start + (CRITICAL_BAR if span.critical else BAR) * length
+
+
+def _path(spans: list[e.Span]) -> list[str]:
+    """The longest critical spans; a step with parts is shown by its parts."""
+    critical = [span for span in spans if span.critical]
+    steps = {span.name.partition(" ")[0] for span in critical if span.name.startswith(PARTS)}
+    leaves = sorted((s for s in critical if s.name not in steps), key=lambda span: span.start - span.end)[:3]
+    longest = ", ".join(f"{span.name} {span.end - span.start:.1f} s" for span in leaves)
+    return [f"most of it: {longest}"] if longest else []
 
 
 LINES: dict[type[e.Event], Callable[[Any], str | None]] = {
@@ -236,7 +278,7 @@ LINES: dict[type[e.Event], Callable[[Any], str | None]] = {
     e.Synced: _synced,
     e.Compared: _compared,
     e.Rebuilt: lambda event: f"{event.service} rebuilt in {event.seconds:.1f} s{_because(event.cause)}",
-    e.Restarted: lambda event: f"{event.service} restarted in {_took(event.ms)}{_because(event.cause)}",
+    e.Restarted: lambda event: f"{event.service} restarted in {took(event.ms)}{_because(event.cause)}",
     e.Reloaded: _reloaded,
     e.Executed: _executed,
     e.Problem: _problem,

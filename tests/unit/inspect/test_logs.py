@@ -15,7 +15,7 @@ import pytest
 from devenv.compose.outline import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError, UsageError
-from devenv.inspect.logs import Listener, LogQuery, Sources, _after, _follow, _last, _text, logs, merged, since
+from devenv.inspect.logs import Listener, LogQuery, LogReader, _after, _follow, _last, _text, logs, merged, since
 from devenv.model.containers import Container
 from devenv.model.logline import Line, line, matcher
 from devenv.state.run_dir import Run
@@ -213,5 +213,5 @@ async def test_a_log_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch:
     monkeypatch.setattr(anyio, "current_time", lambda: 0.0)
     query = LogQuery(Selection("/shop"), follow=True)
     with anyio.CancelScope() as limit:
-        await _follow(cast("Engine", Mute()), "shop", Sources(query, NOW), Heard())
+        await _follow(cast("Engine", Mute()), "shop", LogReader(query, NOW), Heard())
     assert pauses == [0.5, 1, 2, 4, 8, 8]

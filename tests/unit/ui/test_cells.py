@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.ui.cells import Span, beside, cut, fit, pieces, row, width
+from devenv.ui.cells import Styled, beside, cut, fit, pieces, row, width
 from devenv.ui.text import clean
 
 LINES = st.text(max_size=60).map(clean)
@@ -50,11 +50,11 @@ def test_a_wide_character_in_one_cell() -> None:
 @given(texts=st.lists(LINES, max_size=4), cells=st.integers(0, 30))
 def test_a_row_fits(texts: list[str], cells: int) -> None:
     """A row is never wider than asked for."""
-    assert sum(width(span.text) for span in row(map(Span, texts), cells)) <= cells
+    assert sum(width(span.text) for span in row(map(Styled, texts), cells)) <= cells
 
 
 def test_two_ends() -> None:
     """The right end is at the edge, and is left out if both do not fit."""
-    left, right = [Span("left")], [Span("right", "dim")]
+    left, right = [Styled("left")], [Styled("right", "dim")]
     assert "".join(span.text for span in beside(left, right, 12)) == "left   right"
-    assert beside(left, right, 9) == (Span("left"),)
+    assert beside(left, right, 9) == (Styled("left"),)

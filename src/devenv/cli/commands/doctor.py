@@ -18,7 +18,7 @@ with LazyImports():
     from devenv import events
     from devenv.doctor import catalog
     from devenv.doctor import doctor as workflow
-    from devenv.ui import console, findings
+    from devenv.ui import console, tables
 
 
 def doctor(
@@ -53,7 +53,7 @@ def doctor(
         "failed": [error.said for error in outcome.failed],
     }
     looked = [area for area in catalog.AREAS if area in outcome.facts.looked]
-    window.answer(answer, findings.lines(outcome.findings, looked, outcome.seconds))
+    window.answer(answer, tables.findings(outcome.findings, looked, outcome.seconds))
     for code in outcome.fixed:
         window.aside(f"fixed: {code}")
     for path in outcome.backups:

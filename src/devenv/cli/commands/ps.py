@@ -25,7 +25,7 @@ with LazyImports():
     from devenv.model import containers as model
     from devenv.model import status as statuses
     from devenv.state import created
-    from devenv.ui import standing as view
+    from devenv.ui import tables
 
 LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
 TOGETHER = 0.05  # seconds; events within it count as one change
@@ -51,13 +51,13 @@ def ps(
     def show(states: statuses.Stands) -> None:
         if watch and not window.is_read:
             raise typer.Exit
-        lines = list(view.table(states))
+        lines = list(tables.services(states))
         if lines == shown:
             return
         shown[:] = lines
         if watch and window.is_live:
             size = shutil.get_terminal_size()
-            window.redraw(view.screen(lines, size.columns, size.lines))
+            window.redraw(tables.screen(lines, size.columns, size.lines))
         else:
             window.answer(asdict(states), [*lines, ""] if watch else lines)
 

@@ -122,7 +122,7 @@ async def _in_live_view(chosen: run_options.UpOptions, window: console.Console) 
     """Run `up` in the live view if a terminal is there, and return the exit code."""
     if not live.is_wanted():
         return await preload.up(chosen, window.emit)
-    view = live.Live(window)
+    view = live.LiveView(window)
     options.tell(view.emit)
     view.controller = controller = control.RunController(view.learn, view.settled, view.leave)
     return await view.run(lambda: preload.up(chosen, view.emit, controller))

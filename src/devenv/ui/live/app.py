@@ -18,7 +18,7 @@ from devenv.errors import DevenvError
 from devenv.model.graph import Fact, ViewCommand
 from devenv.tasks import first
 from devenv.ui.console import Console
-from devenv.ui.live import commands, keys
+from devenv.ui.live import commands
 from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State
 from devenv.ui.live.terminal import Terminal
@@ -43,7 +43,7 @@ class Controller(Protocol):
         """Run a shell of the container on the terminal. Raises DevenvError if it has none."""
 
 
-class Live:
+class LiveView:
     """Shows a run on the terminal until it stops; later events go to the console."""
 
     def __init__(self, console: Console) -> None:
@@ -167,7 +167,7 @@ class Live:
                 data = b""
             if not data:  # the terminal is gone, or another process has it
                 return
-            typed, rest = keys.parse(rest + data)
+            typed, rest = commands.keys(rest + data)
             for key in typed:
                 if command := commands.press(self.state, key):
                     await self._carry_out(command)

@@ -31,7 +31,7 @@ NO_ERROR = re.compile(
 OURS = ""  # the service of devenv's own lines
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line as it was printed, and its number."""
 
     number: int
@@ -45,7 +45,7 @@ class Line(NamedTuple):
         return clean(self.raw).rstrip()
 
 
-def level(line: Line) -> str:
+def level(line: LogLine) -> str:
     """`error`, `warn` or "", by the words of the line."""
     if line.level:
         return line.level
@@ -64,7 +64,7 @@ class Filter:
     level: str = ""
     fault: str = ""
 
-    def takes(self, line: Line) -> bool:
+    def takes(self, line: LogLine) -> bool:
         """Whether the line is shown."""
         if self.services and not any(line.service.startswith(name) for name in self.services):
             return False
@@ -107,16 +107,16 @@ class Logbook:
 
     def __init__(self) -> None:
         self.filter = Filter()
-        self.shown: deque[Line] = deque(maxlen=SHOWN)
+        self.shown: deque[LogLine] = deque(maxlen=SHOWN)
         self.number = 0
-        self._kept: dict[str, deque[Line]] = {}
+        self._kept: dict[str, deque[LogLine]] = {}
         self._sizes: dict[str, int] = {}
         self._size = self._count = 0
 
     def add(self, service: str, raw: str, level: str = "") -> None:
         """Add a line; if it was overwritten, as progress bars are, its last state."""
         self.number += 1
-        line = Line(self.number, service, raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level)
+        line = LogLine(self.number, service, raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level)
         self._kept.setdefault(service, deque()).append(line)
         cost = len(line.raw) + OVERHEAD
         self._sizes[service] = self._sizes.get(service, 0) + cost
@@ -149,14 +149,14 @@ class Logbook:
         """Turn off a filter whose search takes too long."""
         self.narrow(Filter(self.filter.typed, fault=error.message))
 
-    def _all(self) -> Iterator[Line]:
+    def _all(self) -> Iterator[LogLine]:
         return heapq.merge(*self._kept.values(), key=lambda line: line.number)
 
-    def recent(self, count: int) -> list[Line]:
+    def recent(self, count: int) -> list[LogLine]:
         """The last so many lines, regardless of the filter."""
         return list(self._all())[-count:]
 
-    def above(self, number: int | None) -> Iterator[Line]:
+    def above(self, number: int | None) -> Iterator[LogLine]:
         """The shown lines from this number upwards; None: from the last."""
         for line in reversed(self.shown):
             if number is None or line.number <= number:
@@ -183,7 +183,7 @@ class Logbook:
         place = len(self.shown) - 1 - (0 if number is None else self.below(number)) + lines
         return None if place >= len(self.shown) - 1 else self.shown[max(place, 0)].number
 
-    def last(self, wanted: Callable[[Line], bool], before: int | None = None) -> int | None:
+    def last(self, wanted: Callable[[LogLine], bool], before: int | None = None) -> int | None:
         """The number of the last shown line before this one that is wanted; None if there is none."""
         found = (line.number for line in self.above(None if before is None else before - 1) if wanted(line))
         return next(found, None)

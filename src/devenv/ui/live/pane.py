@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from itertools import islice
 
 from devenv.ui import graph
-from devenv.ui.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
+from devenv.ui.cells import ELLIPSIS, Row, Styled, cut, fit, pieces, row, width
 from devenv.ui.live import log
-from devenv.ui.live.progress import BuildStep, Progress
-from devenv.ui.live.state import BAD, GOOD, State, Sync
-from devenv.ui.live.table import ago, counted, took
-from devenv.ui.text import MARKS, clean
+from devenv.ui.live.state import BAD, GOOD, BuildStep, ImageProgress, State, TimedSync
+from devenv.ui.live.table import ago
+from devenv.ui.text import MARKS, clean, counted, took
 
 WIDEST_PREFIX = 20
 SERVICE_STYLES = 5
@@ -63,28 +62,28 @@ def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[R
 
 
 def _title(title: str, middle: str, right: str, columns: int) -> Row:
-    said = [Span("── ", "dim"), Span(title, "bold"), Span(" ", "dim")]
-    said += [Span("── ", "dim"), Span(middle, "warn"), Span(" ", "dim")] if middle else []
-    end = [Span(f" {right} ", "dim"), Span("──", "dim")] if right else []
+    said = [Styled("── ", "dim"), Styled(title, "bold"), Styled(" ", "dim")]
+    said += [Styled("── ", "dim"), Styled(middle, "warn"), Styled(" ", "dim")] if middle else []
+    end = [Styled(f" {right} ", "dim"), Styled("──", "dim")] if right else []
     room = columns - sum(width(span.text) for span in (*said, *end))
-    return row((*said, Span("─" * max(room, 0), "dim"), *end), columns)
+    return row((*said, Styled("─" * max(room, 0), "dim"), *end), columns)
 
 
 def _line(
-    line: log.Line, prefix: int, styles: dict[str, str], columns: int, most: int, *, marked: bool
+    line: log.LogLine, prefix: int, styles: dict[str, str], columns: int, most: int, *, marked: bool
 ) -> Iterator[Row]:
     """A line of the log on as many rows as it needs, cut after `most`."""
     ours = line.service == log.OURS
     level = log.level(line)
     style = {"error": "bad", "warn": "warn"}.get(level, "dim" if ours else "")
     name = fit("devenv" if ours else clean(line.service), prefix)
-    begin = Span(f"{name} {'▶' if marked else '│'} ", "dim" if ours else styles.get(line.service, "dim"))
+    begin = Styled(f"{name} {'▶' if marked else '│'} ", "dim" if ours else styles.get(line.service, "dim"))
     room = max(columns - prefix - 3, 1)
     wrapped = list(islice(pieces(line.text, room), most + 1))
     if len(wrapped) > most:
         wrapped[most - 1 :] = [cut(f"{wrapped[most - 1]}{ELLIPSIS * room}", room)]
     for index, piece in enumerate(wrapped):
-        yield (begin if not index else Span(f"{' ' * prefix} │ ", begin.style)), Span(piece, style)
+        yield (begin if not index else Styled(f"{' ' * prefix} │ ", begin.style)), Styled(piece, style)
 
 
 def _page(state: State, columns: int, now: float) -> Iterator[Row]:
@@ -96,11 +95,11 @@ def _page(state: State, columns: int, now: float) -> Iterator[Row]:
             for sync in reversed(state.syncs):
                 yield _sync(sync, columns, now)
             if not state.syncs:
-                yield (Span("nothing was synced yet", "dim"),)
+                yield (Styled("nothing was synced yet", "dim"),)
         case "help":
-            yield from ((Span(line),) for line in HELP)
+            yield from ((Styled(line),) for line in HELP)
         case _:
-            yield (Span("the project is not read yet", "dim"),)
+            yield (Styled("the project is not read yet", "dim"),)
 
 
 def _drawn(line: str, state: State) -> Row:
@@ -108,13 +107,13 @@ def _drawn(line: str, state: State) -> Row:
     found = re.match(r"([│├└─ ]*[├└]─ (?:\* )?)(\S+)(.*)", line)
     service = state.services.get(found[2]) if found else None
     if found is None or service is None:
-        return (Span(line, "dim"),)
+        return (Styled(line, "dim"),)
     style = "good" if service.word in GOOD else "bad" if service.word in BAD else "warn"
     rest = re.sub(r"^ \((.+?)\)", r" (needed: \1)", found[3])
-    return Span(found[1], "dim"), Span(found[2], "bold"), Span(f" {service.word}", style), Span(rest, "dim")
+    return Styled(found[1], "dim"), Styled(found[2], "bold"), Styled(f" {service.word}", style), Styled(rest, "dim")
 
 
-def _sync(sync: Sync, columns: int, now: float) -> Row:
+def _sync(sync: TimedSync, columns: int, now: float) -> Row:
     event = sync.event
     files = counted(event.files + event.deleted, "file")
     cells = (
@@ -127,7 +126,7 @@ def _sync(sync: Sync, columns: int, now: float) -> Row:
     paths = ", ".join(map(clean, event.paths))
     more = event.files + event.deleted - len(event.paths)
     said = f"{paths}{f' +{more}' if more > 0 else ''}{' (removed)' if not event.files else ''}"
-    return row((Span(begin, "dim"), Span(said)), columns)
+    return row((Styled(begin, "dim"), Styled(said)), columns)
 
 
 def under_way(state: State, columns: int, now: float) -> Iterator[Row]:
@@ -136,18 +135,18 @@ def under_way(state: State, columns: int, now: float) -> Iterator[Row]:
     for reference, pull in progress.pulls.items():
         bar = f"{'■' * min(pull.done, 30)}{'□' * min(pull.layers - pull.done, 30)} " if pull.layers else ""
         yield (
-            Span(f"{MARKS['starting']} ", "warn"),
-            Span(f"{pull.state} {clean(reference)} "),
-            Span(f"{bar}{pull.detail}", "dim"),
+            Styled(f"{MARKS['starting']} ", "warn"),
+            Styled(f"{pull.state} {clean(reference)} "),
+            Styled(f"{bar}{pull.detail}", "dim"),
         )
     if progress.failed:
-        yield Span(f"{MARKS['exited']} ", "bad"), Span(f"build failed: {built(progress)}")
+        yield Styled(f"{MARKS['exited']} ", "bad"), Styled(f"build failed: {built(progress)}")
     for step in progress.steps.values():
         if step.state in ("running", "failed"):
             yield from _build_step(step, columns, now)
 
 
-def built(progress: Progress) -> str:
+def built(progress: ImageProgress) -> str:
     """The number of finished steps of a build."""
     ended = [step for step in progress.steps.values() if step.state in ("done", "cached")]
     cached = sum(step.state == "cached" for step in ended)
@@ -157,12 +156,12 @@ def built(progress: Progress) -> str:
 def _build_step(step: BuildStep, columns: int, now: float) -> Iterator[Row]:
     failed = step.state == "failed"
     yield (
-        Span(f"  {MARKS['exited' if failed else 'starting']} ", "bad" if failed else "warn"),
-        Span(cut(f"[{step.where}] {step.what}", max(columns - 12, 1))),
-        Span("" if failed else _since(step.began, now), "dim"),
+        Styled(f"  {MARKS['exited' if failed else 'starting']} ", "bad" if failed else "warn"),
+        Styled(cut(f"[{step.where}] {step.what}", max(columns - 12, 1))),
+        Styled("" if failed else _since(step.began, now), "dim"),
     )
     for line in [*step.lines][0 if failed else -1 :]:
-        yield (Span(f"      {line}", "" if failed else "dim"),)
+        yield (Styled(f"      {line}", "" if failed else "dim"),)
 
 
 def _since(began: float, now: float) -> str:

@@ -6,11 +6,11 @@ Nothing is shown by colour alone. What depends on the time changes in steps, so 
 from __future__ import annotations
 
 from devenv.events import Step
-from devenv.ui.cells import Row, Span, beside, cut, row, width
+from devenv.ui.cells import Row, Styled, beside, cut, row, width
 from devenv.ui.live.pane import built, log_or_page, under_way
-from devenv.ui.live.state import BAD, GOOD, Service, State
-from devenv.ui.live.table import SAFE_URL, STOPPED, counted, hidden, most, services_table, shortened
-from devenv.ui.text import BEGUN, MARKS, clean
+from devenv.ui.live.state import BAD, GOOD, ServiceRow, State
+from devenv.ui.live.table import SAFE_URL, STOPPED, hidden, most, services_table, shortened
+from devenv.ui.text import BEGUN, MARKS, clean, counted
 
 FEW = 8  # rows; a smaller screen has only the log and the status
 HINTS = (
@@ -40,31 +40,31 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     bad = ", ".join(clean(service.name) for service in state.services.values() if service.word in BAD)
     count = f"{up} of {len(words)} up" if words else ""
     name = clean(state.project.graph.project) or "devenv"
-    spans = [Span(name, "bold"), Span(f"  {count}", "dim" if up < len(words) else "good")]
-    spans += [Span(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
+    spans = [Styled(name, "bold"), Styled(f"  {count}", "dim" if up < len(words) else "good")]
+    spans += [Styled(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
     for url in state.ready.urls if state.ready else ():
-        spans += [Span("  "), _link(url)]
+        spans += [Styled("  "), _link(url)]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
-    return beside(spans, [Span(f"{more}? help", "dim")], columns)
+    return beside(spans, [Styled(f"{more}? help", "dim")], columns)
 
 
-def _link(url: str) -> Span:
-    return Span(shortened(url), "link", url if SAFE_URL.match(url) else "")
+def _link(url: str) -> Styled:
+    return Styled(shortened(url), "link", url if SAFE_URL.match(url) else "")
 
 
 def _hints(state: State, columns: int) -> Row:
     if state.view.typing is not None:
         fault = state.log.filter.fault
         count = fault or f"{len(state.log.shown)} lines"
-        left = [Span("/", "bold"), Span(state.view.typing), Span("▏")]
-        return beside(left, [Span(count, "bad" if fault else "dim")], columns)
-    return (Span(next((hints for hints in HINTS if width(hints) <= columns), HINTS[-1]), "dim"),)
+        left = [Styled("/", "bold"), Styled(state.view.typing), Styled("▏")]
+        return beside(left, [Styled(count, "bad" if fault else "dim")], columns)
+    return (Styled(next((hints for hints in HINTS if width(hints) <= columns), HINTS[-1]), "dim"),)
 
 
 def _status(state: State, columns: int) -> Row:
     """The most important thing that is going on, and why."""
     text, style = next(filter(None, (status(state) for status in STATUSES)), ("", ""))
-    return (Span(cut(text, columns), style),)
+    return (Styled(cut(text, columns), style),)
 
 
 Status = tuple[str, str] | None  # text and style
@@ -137,7 +137,7 @@ def _late(state: State) -> str:
     return f"waiting for {', '.join(map(_wait, starting))}{then}" if starting else ""
 
 
-def _wait(service: Service) -> str:
+def _wait(service: ServiceRow) -> str:
     """A service that starts, with what is known of it: what it waits for, how long, and its last output."""
     about = [service.detail.removeprefix("waits for ")]
     if (waiting := service.waiting) is not None:

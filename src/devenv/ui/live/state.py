@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from devenv import events as e
+from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.model.graph import Fact, Graph, ServiceGraph, ServiceStats
 from devenv.model.logline import Search, unbounded
-from devenv.ui import text, waterfall
+from devenv.ui import text
 from devenv.ui.live import log
 from devenv.ui.live.log import Filter, Logbook
-from devenv.ui.live.progress import Progress
 
+LAYERS = re.compile(r"(\d+) of (\d+) layers(?:, (\d+) of (\d+) MB)?")
+LAST_LINES = 15
+MOST_STEPS = 500
 SYNCS = 200
 TIMINGS_WIDTH = 68  # columns: 80 without the names
 GOOD = ("healthy", "started", "completed")
@@ -21,7 +25,82 @@ BAD = ("unhealthy", "exited")
 ALIVE = ("healthy", "started", "starting", "unhealthy")
 
 
-class Sync(NamedTuple):
+@dataclass(slots=True)
+class Pull:
+    """An image that is pulled: finished layers of all, and a detail."""
+
+    state: str
+    detail: str
+    done: int = 0
+    layers: int = 0
+
+
+@dataclass(slots=True)
+class BuildStep:
+    """A step of a build, with its line of the Dockerfile."""
+
+    where: str
+    what: str
+    began: float
+    state: str = "running"  # or done, cached, failed
+    seconds: float | None = None
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+
+
+@dataclass(slots=True)
+class ImageProgress:
+    """Current pulls and builds. A failed build stays until the next begins."""
+
+    pulls: dict[str, Pull] = field(default_factory=dict)
+    steps: dict[str, BuildStep] = field(default_factory=dict)
+    failed: bool = False
+
+    def image(self, event: e.ImageState) -> None:
+        """Follow a change of an image."""
+        if event.state not in ("pulling", "making", "pushing"):
+            self.pulls.pop(event.reference, None)
+            return
+        detail = text.clean(event.detail).strip()
+        found = LAYERS.match(detail)
+        done, layers = (int(found[1]), int(found[2])) if found else (0, 0)
+        self.pulls[event.reference] = Pull(event.state, detail, done, layers)
+
+    def line(self, line: str, at: float) -> None:
+        """Follow a line of a build's output."""
+        match parse(text.clean(line).strip()):
+            case StepBegin(number, label, what) as begin if not begin.is_internal and number not in self.steps:
+                if self.failed:
+                    self.clear()
+                self.steps[number] = BuildStep(label, what, at)
+                while len(self.steps) > MOST_STEPS:
+                    del self.steps[next(iter(self.steps))]
+            case StepEnd(number, state, seconds) if step := self.steps.get(number):
+                step.state, step.seconds = state, seconds
+                self.failed = self.failed or state == "failed"
+            case StepOutput(number, line, is_own=True) if step := self.steps.get(number):
+                step.lines.append(line)
+
+    def over(self, *, images: bool = False) -> None:
+        """Remove the finished build unless it failed; with `images`, the pulls too.
+
+        An image that was got without a pull has no last event.
+        """
+        if images:
+            self.pulls.clear()
+        if not self.failed:
+            self.clear()
+
+    def clear(self) -> None:
+        """Remove all builds."""
+        self.steps, self.failed = {}, False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pull and no build is shown."""
+        return not (self.pulls or self.steps)
+
+
+class TimedSync(NamedTuple):
     """A sync, and when its event came."""
 
     event: e.Synced
@@ -29,7 +108,7 @@ class Sync(NamedTuple):
 
 
 @dataclass(slots=True)
-class Service:
+class ServiceRow:
     """A service. `busy`: the action that runs on it, and why."""
 
     name: str
@@ -38,7 +117,7 @@ class Service:
     busy: str = ""
     is_stopped: bool = False  # by a key
     service_stats: ServiceStats = field(default_factory=lambda: ServiceStats(""))
-    sync: Sync | None = None
+    sync: TimedSync | None = None
     waiting: e.Waiting | None = None
 
     @property
@@ -78,10 +157,10 @@ class State:
     def __init__(self, *, verbose: bool = False, search: Search = unbounded) -> None:
         self.verbose = verbose  # show the output of builds in the log
         self.project = ServiceGraph(Graph("", ()))
-        self.services: dict[str, Service] = {}
+        self.services: dict[str, ServiceRow] = {}
         self.log = Logbook()
-        self.syncs: deque[Sync] = deque(maxlen=SYNCS)
-        self.progress = Progress()
+        self.syncs: deque[TimedSync] = deque(maxlen=SYNCS)
+        self.progress = ImageProgress()
         self.step: e.Step | None = None
         self.step_detail = ""
         self.ready: e.Ready | None = None
@@ -89,7 +168,7 @@ class State:
         self.view = View(search)
 
     @property
-    def chosen(self) -> Service | None:
+    def chosen(self) -> ServiceRow | None:
         """The service that keys are for."""
         rows = list(self.services.values())
         return rows[min(self.view.selected, len(rows) - 1)] if rows else None
@@ -101,7 +180,7 @@ class State:
             return
         self.project = fact
         known = self.services
-        self.services = {node.name: known.get(node.name) or Service(node.name) for node in fact.graph.nodes}
+        self.services = {node.name: known.get(node.name) or ServiceRow(node.name) for node in fact.graph.nodes}
 
     def tell(self, event: e.Event, at: float) -> None:
         """Take in an event, and when it came."""
@@ -133,7 +212,7 @@ class State:
             case e.Waiting(name):
                 self._service(name).waiting = event
             case e.Synced(name):
-                self.syncs.append(Sync(event, at))
+                self.syncs.append(TimedSync(event, at))
                 self._service(name).sync = self.syncs[-1]
                 self._say(event, "info")
             case e.Rebuilt(name) | e.Restarted(name):
@@ -149,7 +228,7 @@ class State:
             case e.Traced():
                 self.log.add(log.OURS, text.traced(event), "info")
             case e.Timings():
-                for line in waterfall.lines(event, TIMINGS_WIDTH):
+                for line in text.waterfall(event, TIMINGS_WIDTH):
                     self.log.add(log.OURS, line, "info")
             case e.Ready():
                 self.ready, self.step, self.problem = event, None, ""
@@ -187,8 +266,8 @@ class State:
         for line in lines.splitlines() if lines else ():
             self.log.add(log.OURS, line, level)
 
-    def _service(self, name: str) -> Service:
-        return self.services.setdefault(name, Service(name))
+    def _service(self, name: str) -> ServiceRow:
+        return self.services.setdefault(name, ServiceRow(name))
 
     def settled(self, service: str, why: str) -> None:
         """A command for a service is done, or is not: `why`."""

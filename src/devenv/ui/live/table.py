@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from devenv.ui.cells import Row, Span, fit, row, width
-from devenv.ui.live.state import BAD, GOOD, Service, State
-from devenv.ui.text import LONG_MS, MARKS, clean
+from devenv.ui.cells import Row, Styled, fit, row, width
+from devenv.ui.live.state import BAD, GOOD, ServiceRow, State
+from devenv.ui.text import MARKS, clean, counted, took
 
 SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")
 BLOCK = 104  # columns of a block; a wider screen has several blocks
@@ -28,11 +28,11 @@ def services_table(state: State, columns: int, most: int, now: float) -> Iterato
     shape = _shape(services, cells, now)
     shown = services[first : first + seen]
     head = _cells(HEADS, shape, "dim")
-    gap = Span(" " * (cells + 2 - sum(width(span.text) for span in head)))
+    gap = Styled(" " * (cells + 2 - sum(width(span.text) for span in head)))
     yield tuple([span for _ in range(blocks) for span in (*head, gap)][:-1])
     chosen = state.chosen
     for index in range(tall):
-        spans: list[Span] = []
+        spans: list[Styled] = []
         for block in range(blocks):
             place = block * tall + index
             if place < len(shown):
@@ -40,7 +40,7 @@ def services_table(state: State, columns: int, most: int, now: float) -> Iterato
                 one = row(_service(service, shape, now, state, chosen=service is chosen), cells)
                 spans += one
                 if block < blocks - 1:
-                    spans.append(Span(" " * (cells + 2 - sum(width(span.text) for span in one))))
+                    spans.append(Styled(" " * (cells + 2 - sum(width(span.text) for span in one))))
         yield tuple(spans)
 
 
@@ -61,7 +61,7 @@ def most(rows: int) -> int:
     return max(rows * 2 // 5, 3)
 
 
-def _shape(services: Sequence[Service], cells: int, now: float) -> tuple[int, ...]:
+def _shape(services: Sequence[ServiceRow], cells: int, now: float) -> tuple[int, ...]:
     """The width of each column: what its cells need, or less for the least important if that is too wide."""
     texts = [_texts(service, now) for service in services]
     need = [max(width(head), *(width(one[i]) for one in texts)) for i, head in enumerate(HEADS)]
@@ -78,7 +78,7 @@ def _shape(services: Sequence[Service], cells: int, now: float) -> tuple[int, ..
     return tuple(need)
 
 
-def _texts(service: Service, now: float) -> tuple[str, ...]:
+def _texts(service: ServiceRow, now: float) -> tuple[str, ...]:
     service_stats = service.service_stats
     address = ", ".join(dict.fromkeys(map(shortened, service_stats.urls)))
     cpu = "" if service_stats.cpu is None else f"{service_stats.cpu:.0f} %"
@@ -87,12 +87,12 @@ def _texts(service: Service, now: float) -> tuple[str, ...]:
     return ("", clean(service.name), _word(service), address, cpu, memory, restarts, _synced(service, now))
 
 
-def _word(service: Service) -> str:
+def _word(service: ServiceRow) -> str:
     exited = f" {service.detail.removeprefix('exit ')}" if service.word == "exited" else ""
     return f"{service.word}{exited.partition(',')[0]}"
 
 
-def _synced(service: Service, now: float) -> str:
+def _synced(service: ServiceRow, now: float) -> str:
     """The last sync: files, duration, age; and the number of files that wait."""
     pending = service.service_stats.pending
     waits = f"{pending} pending" if pending else ""
@@ -101,11 +101,6 @@ def _synced(service: Service, now: float) -> str:
     event, at = service.sync
     done = f"{counted(event.files + event.deleted, 'file')} {took(event.ms)} {ago(now - at)}"
     return f"{waits}; {done}" if waits else done
-
-
-def took(ms: float) -> str:
-    """A duration in milliseconds, or in seconds from 1 s."""
-    return f"{ms:.0f} ms" if ms < LONG_MS else f"{ms / 1000:.1f} s"
 
 
 def ago(seconds: float) -> str:
@@ -122,7 +117,7 @@ def _bytes(size: int) -> str:
     return f"{mega:.0f} M" if mega < 1000 else f"{mega / 1024:.1f} G"  # noqa: PLR2004 - four digits are many
 
 
-def _service(service: Service, shape: Sequence[int], now: float, state: State, *, chosen: bool) -> list[Span]:
+def _service(service: ServiceRow, shape: Sequence[int], now: float, state: State, *, chosen: bool) -> list[Styled]:
     word = service.word
     style = (
         "good"
@@ -144,21 +139,16 @@ def _service(service: Service, shape: Sequence[int], now: float, state: State, *
     return cells
 
 
-def _cells(texts: Sequence[str], shape: Sequence[int], style: str) -> list[Span]:
+def _cells(texts: Sequence[str], shape: Sequence[int], style: str) -> list[Styled]:
     """A span a column, the numbers on the right; links and styles cover no padding."""
     found = []
     for index, (text, cells) in enumerate(zip(texts, shape, strict=True)):
         gap = "" if index in (0, len(shape)) or not cells else "  " if index > 1 else ""
         fitted = fit(text, cells, right=index in (4, 5, 6)) if cells else ""
-        found.append(Span(f"{gap}{fitted}", style))
+        found.append(Styled(f"{gap}{fitted}", style))
     return found
 
 
 def shortened(url: str) -> str:
     """The address without `http://` and the slash at its end."""
     return clean(url).removeprefix("http://").rstrip("/")
-
-
-def counted(number: int, kind: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {kind}{'' if number == 1 else 's'}"

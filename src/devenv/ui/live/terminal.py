@@ -10,7 +10,7 @@ import termios
 from collections.abc import Sequence
 from typing import Any
 
-from devenv.ui.cells import Row, Span
+from devenv.ui.cells import Row, Styled
 from devenv.ui.text import clean
 
 # The other screen, no cursor, no wrapping (a row that is wider than we think stays one row), and pasted text marked.
@@ -118,7 +118,7 @@ class Terminal:
         except OSError:
             self._unsent = b""
 
-    def _painted(self, span: Span) -> str:
+    def _painted(self, span: Styled) -> str:
         """The span's text in its look; a link covers the text without the padding."""
         text = span.text if span.text.isprintable() else clean(span.text)  # a last check, wherever it came from
         if span.link and self._links and span.link.isprintable():

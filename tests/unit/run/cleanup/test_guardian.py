@@ -35,7 +35,7 @@ from devenv.run.cleanup.remains import (
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
-from devenv.ui.status import lines
+from devenv.ui.tables import status as lines
 from support.memory.client import MEMORY
 from support.memory.faults import Fault
 from support.memory.machine import Command, Machine, Site, mounted, shown

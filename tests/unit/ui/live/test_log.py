@@ -6,7 +6,7 @@ import pytest
 
 from devenv.bounded_search import BoundedSearch
 from devenv.ui.live import log as logbook
-from devenv.ui.live.log import Filter, Line, Logbook, level, parse
+from devenv.ui.live.log import Filter, Logbook, LogLine, level, parse
 
 
 def book(*lines: tuple[str, str]) -> Logbook:
@@ -42,12 +42,12 @@ def test_a_progress_bar() -> None:
 )  # fmt: skip
 def test_level(line: str, expected: str) -> None:
     """The level is in the words of the line."""
-    assert level(Line(1, "web", line)) == expected
+    assert level(LogLine(1, "web", line)) == expected
 
 
 def test_a_known_level_counts() -> None:
     """What devenv says of its own lines is not read out of them."""
-    assert level(Line(1, "", "Error in the name", "info")) == "info"
+    assert level(LogLine(1, "", "Error in the name", "info")) == "info"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_filters(typed: str, expected: list[str]) -> None:
 def test_faults(typed: str) -> None:
     """An invalid filter shows its fault and hides nothing."""
     assert parse(typed).fault
-    assert parse(typed).takes(Line(1, "web", "x"))
+    assert parse(typed).takes(LogLine(1, "web", "x"))
 
 
 def test_back_to_all() -> None:
@@ -132,7 +132,7 @@ def test_the_last_that_is_wanted() -> None:
     """From below, or from above one that is known already."""
     log = book(("web", "Error 1"), ("web", "fine"), ("web", "Error 2"))
 
-    def wanted(line: Line) -> bool:
+    def wanted(line: LogLine) -> bool:
         return level(line) == "error"
 
     assert log.last(wanted) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.model.graph import Graph, Node, ServiceGraph, ServiceStats
-from devenv.ui.cells import Span, width
+from devenv.ui.cells import Styled, width
 from devenv.ui.live.screen import screen
 from devenv.ui.live.table import ago
 from devenv.ui.live.terminal import Terminal
@@ -127,7 +127,7 @@ def test_the_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     terminal = Terminal(colour=False)
     monkeypatch.setattr(terminal, "_write", written.append)
-    terminal.draw([(Span("full"), Span("row")), (Span("short"),)], (7, 2))
+    terminal.draw([(Styled("full"), Styled("row")), (Styled("short"),)], (7, 2))
     assert "\x1b[1;1H\x1b[Kfullrow\x1b[0m\x1b[2;1H\x1b[Kshort\x1b[0m" in written[0]
 
 
@@ -248,10 +248,10 @@ def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     terminal = Terminal(colour=True)
     monkeypatch.setattr(terminal, "_write", written.append)
-    rows = [(Span("one"),), (Span("two"),), ()]
+    rows = [(Styled("one"),), (Styled("two"),), ()]
     terminal.draw(rows, (80, 3))
     terminal.draw(list(rows), (80, 3))
-    terminal.draw([rows[0], (Span("2"),), ()], (80, 3))
+    terminal.draw([rows[0], (Styled("2"),), ()], (80, 3))
     assert len(written) == 2
     assert written[1] == "\x1b[?2026h\x1b[2;1H\x1b[K2\x1b[0m\x1b[?2026l"
     terminal.draw(rows, (81, 3))

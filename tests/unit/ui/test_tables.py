@@ -1,4 +1,4 @@
-"""States of services, from containers to a table."""
+"""Answers of commands as lines of text."""
 
 from __future__ import annotations
 
@@ -6,9 +6,41 @@ from dataclasses import replace
 
 import pytest
 
+from devenv.doctor.catalog import AREAS
 from devenv.model.containers import Container
-from devenv.model.status import Address, Stand, stands
-from devenv.ui.standing import screen, table
+from devenv.model.finding import Finding
+from devenv.model.status import Address, Here, Stand, stands
+from devenv.ui import tables
+
+
+def test_the_state_comes_first_and_commands_in_columns() -> None:
+    """Cleaned: names in Compose files are chosen by their authors."""
+    here = Here("up", "sh\x1b[2Jop is up", "shop", urls=("http://localhost:1/",), guardians=("one waits",))
+    state, url, guardian, *commands = tables.status(here)
+    assert (state, url, guardian) == ("shop is up", "  http://localhost:1/", "one waits")
+    texts = [suggestion.does for suggestion in here.commands]
+    assert len(commands) == len(texts) > 1
+    assert len({line.index(text) for line, text in zip(commands, texts, strict=True)}) == 1
+
+
+def test_lines_for_people() -> None:
+    """Errors, warnings and notes each with a mark; what is well in one line; nothing that moves a cursor."""
+    found = (
+        Finding("a", "error", "engine", "bad\x1b[2J", "type \x07this"),
+        Finding("b", "warning", "machine", "so so"),
+        Finding("c", "info", "proxies", "by the way"),
+    )
+    assert list(tables.findings(found, AREAS, 0.51)) == [
+        "✗ a: bad",
+        "  hint: type this",
+        "! b: so so",
+        "· c: by the way",
+        "✓ tools, registries, proxies, builder, project",
+        "1 error, 1 warning (0.5 s); docs/troubleshooting.md explains each",
+    ]
+    assert list(tables.findings((), ("tools",), 2)) == ["✓ tools", "no errors, no warnings (2.0 s)"]
+    assert list(tables.findings(found[:1], ("engine",), 2))[-1].startswith("1 error, no warnings")
+
 
 WEB = Container("1", "p-web-1", "web", "running", ours=True, health="healthy", started_at="60")
 SERVICES = ("web", "db", "tool")
@@ -17,7 +49,7 @@ SERVICES = ("web", "db", "tool")
 def shown(*containers: Container, services: tuple[str, ...] = SERVICES) -> list[str]:
     """The table, its cells with one space between them."""
     found = stands("p", services, containers, lambda at: float(at) if at else None)
-    return [" ".join(line.split()) for line in table(found)]
+    return [" ".join(line.split()) for line in tables.services(found)]
 
 
 def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
@@ -103,5 +135,5 @@ def test_what_has_ended_says_with_what() -> None:
 
 def test_a_screen_is_never_left() -> None:
     """Lines are cut at its width, and the last one says how many have no room."""
-    assert screen(["a" * 9, "b"], 6, 4) == ["aaaaa", "b"]
-    assert screen(["a", "b", "c", "d"], 6, 4) == ["a", "b", "... 2 more"]
+    assert tables.screen(["a" * 9, "b"], 6, 4) == ["aaaaa", "b"]
+    assert tables.screen(["a", "b", "c", "d"], 6, 4) == ["a", "b", "... 2 more"]
