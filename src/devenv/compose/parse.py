@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from devenv.compose.schema import X_DEVENV, ShapeError, mistakes
-from devenv.errors import nearest
+from devenv.compose.schema import MODEL, ShapeError, mistakes
 from devenv.model.project import (
     SHELL,
     Action,
@@ -27,7 +26,7 @@ from devenv.model.project import (
     WatchRule,
 )
 
-T = TypeVar("T")
+Model = Mapping[str, Any]
 
 _NAME_LIMIT = 255  # of the engine
 _HIGHEST_PORT = 65535
@@ -41,27 +40,33 @@ _IMAGE = re.compile(
 )
 
 
-def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...], others: Iterable[str] = ()) -> Project:
+def parse(model: Model, *, directory: str, files: tuple[str, ...], others: Iterable[str] = ()) -> Project:
     """The project. Raises ShapeError (a ConfigError) with the path of a wrong value.
 
     `others`: services in the files whose profile is not active.
 
     Compose prints each `$` doubled, so that its output can be read again; the project has single ones.
     """
-    root = _Cursor(undoubled(dict(model)))
-    services, block = root.at("services", {}), root.at("x-devenv", {})
-    names = {"service": {*services.mapping(), *others}, "volume": root.at("volumes", {}).mapping()}
-    for wrong in mistakes(block.value, X_DEVENV, block.path, names):
+    plain = undoubled(dict(model))
+    names = {"service": {*(plain.get("services") or {}), *others}, "volume": {*(plain.get("volumes") or {})}}
+    for wrong in mistakes(plain, MODEL, (), names):
         raise wrong
+    block = plain.get("x-devenv") or {}
     return Project(
-        name=root.at("name").text(),
+        name=plain["name"],
         directory=directory,
         files=files,
-        services=tuple(_service(name, cursor) for name, cursor in services.entries()),
-        networks=_resources(root.at("networks", {})),
-        volumes=_resources(root.at("volumes", {})),
-        settings=_settings(block),
-        hooks=tuple(_hooks(block.at("hooks", {}))),
+        services=tuple(_service(str(name), service or {}) for name, service in _items(plain, "services")),
+        networks=_resources(plain, "networks"),
+        volumes=_resources(plain, "volumes"),
+        settings=Settings(
+            ports=block.get("ports") or "",
+            initial_sync_spec=block.get("initial_sync") is not None,
+            deletes_recreate=block.get("deletes") is not None,
+            keep=_texts(block.get("keep")),
+            mirrors=_texts((block.get("images") or {}).get("mirrors")),
+        ),
+        hooks=tuple(_hooks(block.get("hooks") or {})),
     )
 
 
@@ -82,225 +87,138 @@ def undoubled(value: Any) -> Any:
     return value
 
 
-class _Cursor:
-    """A value with its path in the model, so that each error has a place."""
-
-    def __init__(self, value: Any, path: tuple[str | int, ...] = ()) -> None:
-        self.value = value
-        self.path = path
-
-    def at(self, key: str, default: Any = None) -> _Cursor:
-        value = self.mapping().get(key)
-        return _Cursor(default if value is None else value, (*self.path, key))
-
-    def either(self, *keys: str) -> _Cursor:
-        return self.at(next((key for key in keys if self.mapping().get(key) is not None), keys[0]))
-
-    def optional(self, key: str, read: Callable[[_Cursor], T]) -> T | None:
-        cursor = self.at(key)
-        return None if cursor.value is None else read(cursor)
-
-    def mapping(self) -> dict[str, Any]:
-        return self._as(dict, "a mapping")
-
-    def entries(self) -> list[tuple[str, _Cursor]]:
-        return [(str(key), _Cursor(value, (*self.path, key))) for key, value in self.mapping().items()]
-
-    def sequence(self) -> list[_Cursor]:
-        if self.value is None:
-            return []
-        values = self._as(list, "a list")
-        return [_Cursor(value, (*self.path, index)) for index, value in enumerate(values)]
-
-    def text(self) -> str:
-        return self._as(str, "text")
-
-    def whole(self) -> int:
-        if isinstance(self.value, str) and self.value.isdecimal():
-            return int(self.value)
-        if isinstance(self.value, bool):
-            raise self.wrong("must be a whole number")
-        return self._as(int, "a whole number")
-
-    def flag(self) -> bool:
-        # an `x-` key is not typed by Compose: after interpolation it is text
-        if isinstance(self.value, str) and self.value.lower() in ("true", "false"):
-            return self.value.lower() == "true"
-        return False if self.value is None else self._as(bool, "true or false")
-
-    def texts(self) -> tuple[str, ...]:
-        if isinstance(self.value, str):
-            return (self.value,)
-        return tuple(item.text() for item in self.sequence())
-
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """A mapping or a list of KEY=VALUE, without keys that have no value: they get that of the host."""
-        if isinstance(self.value, list):
-            halves = (item.partition("=") for item in self.texts())
-            return tuple((key, value) for key, sign, value in halves if sign)
-        return tuple((key, cursor.scalar()) for key, cursor in self.entries() if cursor.value is not None)
-
-    def scalar(self) -> str:
-        if isinstance(self.value, bool):
-            return str(self.value).lower()
-        if isinstance(self.value, str | int | float):
-            return str(self.value)
-        raise self.wrong("must be text or a number")
-
-    def command(self) -> tuple[str, ...]:
-        if not isinstance(self.value, str):
-            return self.texts()
-        try:
-            return tuple(shlex.split(self.value))
-        except ValueError:
-            raise self.wrong("a quote is not closed") from None
-
-    def choice(self, values: Sequence[str]) -> str:
-        text = self.text()
-        if text in values:
-            return text
-        raise self.wrong(f"`{text}` is not one of {', '.join(values)}", hint=nearest(text, values))
-
-    def wrong(self, message: str, *, hint: str | None = None) -> ShapeError:
-        return ShapeError(self.path, message, hint=hint)
-
-    def _as(self, kind: type[T], words: str) -> T:
-        if not isinstance(self.value, kind):
-            raise self.wrong("is missing" if self.value is None else f"must be {words}")
-        return self.value
+def _items(model: Model, key: str) -> Iterable[tuple[str, Any]]:
+    return (model.get(key) or {}).items()
 
 
-def _settings(block: _Cursor) -> Settings:
-    return Settings(
-        ports=block.at("ports", "").text(),
-        initial_sync_spec=block.at("initial_sync").value is not None,
-        deletes_recreate=block.at("deletes").value is not None,
-        keep=block.at("keep").texts(),
-        mirrors=block.at("images", {}).at("mirrors").texts(),
-    )
+def _texts(value: str | list[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
-def _hooks(block: _Cursor) -> Iterator[ProjectHook]:
+def _text(value: object) -> str | None:
+    """A number as text; true and false as in YAML."""
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _flag(value: object) -> bool:
+    """Compose does not type an `x-` key: after interpolation it is text."""
+    return str(value).lower() == "true"
+
+
+def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    """A mapping or a list of KEY=VALUE, without keys that have no value: they get that of the host."""
+    if isinstance(value, list):
+        halves = (item.partition("=") for item in value)
+        return tuple((key, text) for key, sign, text in halves if sign)
+    return tuple((str(key), text) for key, item in (value or {}).items() if (text := _text(item)) is not None)
+
+
+def _hooks(block: Model) -> Iterator[ProjectHook]:
     for moment in Moment:
-        given = block.at(moment)
-        for entry in given.sequence() if given.value is None or isinstance(given.value, list) else [given]:
-            if isinstance(entry.value, dict):
-                yield ProjectHook(moment, _hook(entry), entry.at("service").text())
+        given = block.get(moment) or []
+        for entry in given if isinstance(given, list) else [given]:
+            if isinstance(entry, dict):
+                yield ProjectHook(moment, _hook(entry), entry["service"])
             else:
-                shell = SHELL if isinstance(entry.value, str) else ()
-                yield ProjectHook(moment, Hook((*shell, *entry.texts())))
+                shell = SHELL if isinstance(entry, str) else ()
+                yield ProjectHook(moment, Hook((*shell, *_texts(entry))))
 
 
-def _resources(block: _Cursor) -> tuple[Resource, ...]:
+def _resources(model: Model, kind: str) -> tuple[Resource, ...]:
     return tuple(
         Resource(
             key=key,
-            name=cursor.at("name", key).text() if cursor.value is not None else key,
-            external=cursor.value is not None and cursor.at("external").flag(),
-            elsewhere=cursor.value is not None and cursor.at("driver_opts", {}).at("device").value is not None,
+            name=(entry or {}).get("name") or key,
+            external=_flag((entry or {}).get("external")),
+            elsewhere=((entry or {}).get("driver_opts") or {}).get("device") is not None,
         )
-        for key, cursor in block.entries()
+        for key, entry in _items(model, kind)
     )
 
 
-def _service(name: str, service: _Cursor) -> Service:
-    _no_nul(service.at("environment", {}))
-    deploy = service.at("deploy", {})
-    scale = service.at("scale", deploy.at("replicas", 1).value)
+def _service(name: str, service: Model) -> Service:
+    image, build = service.get("image"), service.get("build")
+    if image is not None and not is_image(image):
+        hint = "It is NAME, NAME:TAG or HOST/NAME:TAG; names are lower case."
+        message = f"`{image[:80]}` is not a valid image reference"
+        raise ShapeError(("services", name, "image"), message, hint=hint)
+    for key, value in _pairs(service.get("environment")):
+        if "\0" in value:
+            path = ("services", name, "environment", key)
+            raise ShapeError(path, "the value contains a NUL byte", hint="Check its env_file.")
+    check = service.get("healthcheck") or {}
+    test = _texts(check.get("test"))
+    replicas = (service.get("deploy") or {}).get("replicas")
+    scale = next((int(number) for number in (service.get("scale"), replicas) if number is not None), 1)
     return Service(
         name=name,
-        image=service.optional("image", _image),
-        build=service.optional("build", _build),
-        platform=service.optional("platform", _Cursor.text),
-        pull_policy=service.optional("pull_policy", _Cursor.text),
-        depends_on=tuple(_dependency(key, entry) for key, entry in service.at("depends_on", {}).entries()),
-        ports=tuple(_port(entry) for entry in service.at("ports").sequence()),
-        volumes=tuple(_mount(entry) for entry in service.at("volumes").sequence()),
-        watch=tuple(_rule(entry) for entry in service.at("develop", {}).at("watch").sequence()),
-        tmpfs=tuple(entry.partition(":")[0] for entry in service.at("tmpfs").texts()),
-        read_only=service.at("read_only").flag(),
-        has_healthcheck=_has_healthcheck(service.at("healthcheck", {})),
-        restart=service.optional("restart", _Cursor.text),
-        scale=scale.whole(),
+        image=image,
+        build=None if build is None else _build(build),
+        platform=service.get("platform"),
+        pull_policy=service.get("pull_policy"),
+        depends_on=tuple(_dependency(other, entry or {}) for other, entry in _items(service, "depends_on")),
+        ports=tuple(
+            Port(
+                int(port["target"]), _text(port.get("published")), port.get("host_ip"), port.get("protocol") or "tcp"
+            )
+            for port in service.get("ports") or ()
+        ),
+        volumes=tuple(
+            Mount(mount["type"], mount["target"], mount.get("source"), _flag(mount.get("read_only")))
+            for mount in service.get("volumes") or ()
+        ),
+        watch=tuple(_rule(entry) for entry in (service.get("develop") or {}).get("watch") or ()),
+        tmpfs=tuple(entry.partition(":")[0] for entry in _texts(service.get("tmpfs"))),
+        read_only=_flag(service.get("read_only")),
+        has_healthcheck=bool(test) and test[0] != "NONE" and not _flag(check.get("disable")),
+        restart=service.get("restart"),
+        scale=scale,
     )
 
 
-def _no_nul(environment: _Cursor) -> None:
-    for _, cursor in environment.entries():
-        if "\0" in str(cursor.value):
-            raise cursor.wrong("the value contains a NUL byte", hint="Check its env_file.")
-
-
-def _image(cursor: _Cursor) -> str:
-    reference = cursor.text()
-    if is_image(reference):
-        return reference
-    hint = "It is NAME, NAME:TAG or HOST/NAME:TAG; names are lower case."
-    raise cursor.wrong(f"`{reference[:80]}` is not a valid image reference", hint=hint)
-
-
-def _build(build: _Cursor) -> Build:
+def _build(build: Model) -> Build:
     return Build(
-        context=build.at("context", ".").text(),
-        dockerfile=build.at("dockerfile", "Dockerfile").text(),
-        dockerfile_inline=build.optional("dockerfile_inline", _Cursor.text),
-        target=build.optional("target", _Cursor.text),
-        args=build.at("args", {}).pairs(),
-        additional_contexts=build.at("additional_contexts", {}).pairs(),
-        platforms=build.at("platforms").texts(),
-        pull=build.at("pull").flag(),
+        context=build.get("context") or ".",
+        dockerfile=build.get("dockerfile") or "Dockerfile",
+        dockerfile_inline=build.get("dockerfile_inline"),
+        target=build.get("target"),
+        args=_pairs(build.get("args")),
+        additional_contexts=_pairs(build.get("additional_contexts")),
+        platforms=_texts(build.get("platforms")),
+        pull=_flag(build.get("pull")),
     )
 
 
-def _dependency(service: str, entry: _Cursor) -> Dependency:
+def _dependency(service: str, entry: Model) -> Dependency:
     return Dependency(
         service=service,
-        condition=Condition(entry.at("condition", Condition.STARTED.value).choice(list(Condition))),
-        required=entry.at("required", True).flag(),
-        restart=entry.at("restart").flag(),
+        condition=Condition(entry.get("condition") or Condition.STARTED),
+        required=_flag(entry.get("required", True)),
+        restart=_flag(entry.get("restart")),
     )
 
 
-def _port(entry: _Cursor) -> Port:
-    return Port(
-        target=entry.at("target").whole(),
-        published=entry.optional("published", _Cursor.scalar),
-        host_ip=entry.optional("host_ip", _Cursor.text),
-        protocol=entry.at("protocol", "tcp").text(),
-    )
+def _rule(entry: Model) -> WatchRule:
+    def newer(key: str, *more: str) -> Any:
+        return next((entry[name] for name in (key, f"x-{key}", *more) if entry.get(name) is not None), None)
 
-
-def _mount(entry: _Cursor) -> Mount:
-    return Mount(
-        type=entry.at("type").text(),
-        target=entry.at("target").text(),
-        source=entry.optional("source", _Cursor.text),
-        read_only=entry.at("read_only").flag(),
-    )
-
-
-def _has_healthcheck(check: _Cursor) -> bool:
-    test = check.at("test").texts()
-    return bool(test) and test[0] != "NONE" and not check.at("disable").flag()
-
-
-def _rule(entry: _Cursor) -> WatchRule:
     return WatchRule(
-        path=entry.at("path").text(),
-        action=Action(entry.at("action").choice(list(Action))),
-        target=entry.optional("target", _Cursor.text),
-        ignore=entry.either("ignore", "x-ignore").texts(),
-        include=entry.either("include", "x-include").texts(),
-        initial_sync=entry.either("initial_sync", "x-initial_sync", "x-initialSync").flag(),
-        exec=entry.optional("exec", _hook),
+        path=entry["path"],
+        action=Action(entry["action"]),
+        target=entry.get("target"),
+        ignore=_texts(newer("ignore")),
+        include=_texts(newer("include")),
+        initial_sync=_flag(newer("initial_sync", "x-initialSync")),
+        exec=_hook(entry["exec"]) if entry.get("exec") is not None else None,
     )
 
 
-def _hook(hook: _Cursor) -> Hook:
+def _hook(hook: Model) -> Hook:
+    command = hook["command"]
     return Hook(
-        command=hook.at("command").command(),
-        user=hook.optional("user", _Cursor.scalar),
-        working_dir=hook.optional("working_dir", _Cursor.text),
-        environment=hook.at("environment", {}).pairs(),
-        privileged=hook.at("privileged").flag(),
+        command=tuple(shlex.split(command)) if isinstance(command, str) else tuple(command),
+        user=_text(hook.get("user")),
+        working_dir=hook.get("working_dir"),
+        environment=_pairs(hook.get("environment")),
+        privileged=_flag(hook.get("privileged")),
     )

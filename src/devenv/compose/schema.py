@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from devenv.errors import ConfigError, nearest
-from devenv.model.project import Action, Moment
+from devenv.model.project import Action, Condition, Moment
 
 Shape = Mapping[str, Any]
 COMPOSE_SCHEMA = "https://raw.githubusercontent.com/compose-spec/compose-spec/main/schema/compose-spec.json"
@@ -24,8 +24,9 @@ _SHELL_WORDS = {"type": "string", "minLength": 1, "format": "shell-words"}
 _WORDS = {"type": "array", "items": _TEXT, "minItems": 1}
 _TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}], "title": "text or a list of texts"}
 _MINE: Shape = {"^x-": {}}
+_SCALAR = {"type": ["string", "number", "boolean", "null"], "title": "text or a number"}
 _PAIRS = {
-    "anyOf": [{"type": "object"}, {"type": "array", "items": _TEXT}],
+    "anyOf": [{"type": "object", "additionalProperties": _SCALAR}, {"type": "array", "items": _TEXT}],
     "title": "a mapping or a list of KEY=VALUE",
     "description": "Added to the environment of the container.",
 }
@@ -139,11 +140,43 @@ DEVELOP: Shape = {
     "patternProperties": _MINE,
     "properties": {"watch": {"type": "array", "items": RULE}},
 }
+
+# A rule as Compose prints it: a newer Compose may add keys, for an older one some begin with `x-`.
+_PRINTED_RULE = {
+    **RULE,
+    "additionalProperties": True,
+    "properties": {
+        **RULE["properties"],
+        **{f"x-{key}": RULE["properties"][key] for key in ("ignore", "include", "initial_sync")},
+        "x-initialSync": _FLAG,
+        "exec": {**RULE["properties"]["exec"], "additionalProperties": True},
+    },
+}
+_CONDITIONS = {"properties": {"condition": {"enum": [condition.value for condition in Condition]}}}
+# The parts of a resolved model that need a check after that of Compose.
+MODEL: Shape = {
+    "required": ["name"],
+    "properties": {
+        "services": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "depends_on": {"additionalProperties": _CONDITIONS},
+                    "develop": {"properties": {"watch": {"items": _PRINTED_RULE}}},
+                },
+            },
+        },
+        "x-devenv": X_DEVENV,
+    },
+}
 _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "object": (dict, "a mapping"),
     "array": (list, "a list"),
     "string": (str, "text"),
     "integer": (int, "a whole number"),
+    "number": ((int, float), "a number"),
+    "null": ((), "empty"),
     "boolean": (bool, "true or false"),
 }
 
@@ -201,7 +234,9 @@ def _fits(value: Any, shape: Shape) -> bool:
     kinds = [shape["type"]] if isinstance(shape.get("type"), str) else shape.get("type", ())
     if "enum" in shape:
         kinds = ["string"]
-    if "boolean" in kinds and isinstance(value, str):
+    if isinstance(value, bool):
+        return not kinds or "boolean" in kinds
+    if isinstance(value, str) and "boolean" in kinds and "string" not in kinds:
         return value.lower() in ("true", "false")
     return not kinds or any(isinstance(value, _KINDS[kind][0]) for kind in kinds)
 
@@ -218,11 +253,13 @@ def _called(shape: Shape) -> str:
 def _in_mapping(
     value: Mapping[str, Any], shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
 ) -> Iterator[ShapeError]:
-    known = shape.get("properties", {})
+    known, others = shape.get("properties", {}), shape.get("additionalProperties", True)
     for key, item in value.items():
         if key in known:
             yield from mistakes(item, known[key], (*path, key), names)
-        elif "properties" in shape and not ("patternProperties" in shape and key.startswith("x-")):
+        elif isinstance(others, dict):
+            yield from mistakes(item, others, (*path, key), names)
+        elif not others and not ("patternProperties" in shape and key.startswith("x-")):
             yield ShapeError((*path, key), "unknown key", hint=nearest(key, tuple(known)), key=True)
     for key in shape.get("required", ()):
         if value.get(key) is None:
