@@ -137,22 +137,11 @@ def _resources(model: Model, kind: str) -> tuple[Resource, ...]:
 
 
 def _service(name: str, service: Model) -> Service:
-    image, build = service.get("image"), service.get("build")
-    if image is not None and not is_image(image):
-        hint = "It is NAME, NAME:TAG or HOST/NAME:TAG; names are lower case."
-        message = f"`{image[:80]}` is not a valid image reference"
-        raise ShapeError(("services", name, "image"), message, hint=hint)
-    for key, value in _pairs(service.get("environment")):
-        if "\0" in value:
-            path = ("services", name, "environment", key)
-            raise ShapeError(path, "the value contains a NUL byte", hint="Check its env_file.")
-    check = service.get("healthcheck") or {}
-    test = _texts(check.get("test"))
-    replicas = (service.get("deploy") or {}).get("replicas")
-    scale = next((int(number) for number in (service.get("scale"), replicas) if number is not None), 1)
+    _require_valid(name, service.get("image"), service.get("environment"))
+    build, deploy = service.get("build"), service.get("deploy") or {}
     return Service(
         name=name,
-        image=image,
+        image=service.get("image"),
         build=None if build is None else _build(build),
         platform=service.get("platform"),
         pull_policy=service.get("pull_policy"),
@@ -170,10 +159,27 @@ def _service(name: str, service: Model) -> Service:
         watch=tuple(_rule(entry) for entry in (service.get("develop") or {}).get("watch") or ()),
         tmpfs=tuple(entry.partition(":")[0] for entry in _texts(service.get("tmpfs"))),
         read_only=_flag(service.get("read_only")),
-        has_healthcheck=bool(test) and test[0] != "NONE" and not _flag(check.get("disable")),
+        has_healthcheck=_has_healthcheck(service.get("healthcheck") or {}),
         restart=service.get("restart"),
-        scale=scale,
+        scale=int(service.get("scale", deploy.get("replicas", 1))),
     )
+
+
+def _require_valid(name: str, image: str | None, environment: Any) -> None:
+    """Raise ShapeError for an image reference or an environment that Compose accepts, but the engine does not."""
+    if image is not None and not is_image(image):
+        hint = "It is NAME, NAME:TAG or HOST/NAME:TAG; names are lower case."
+        message = f"`{image[:80]}` is not a valid image reference"
+        raise ShapeError(("services", name, "image"), message, hint=hint)
+    for key, value in _pairs(environment):
+        if "\0" in value:
+            path = ("services", name, "environment", key)
+            raise ShapeError(path, "the value contains a NUL byte", hint="Check its env_file.")
+
+
+def _has_healthcheck(check: Model) -> bool:
+    test = _texts(check.get("test"))
+    return bool(test) and test[0] != "NONE" and not _flag(check.get("disable"))
 
 
 def _build(build: Model) -> Build:
