@@ -160,7 +160,7 @@ async def start_guardian(context: Context, selected: Selected) -> Guarded:
 
 async def take_over(context: Context, guarded: Guarded) -> TakenOver:
     """Take over, or end, what earlier runs left. Raises StateError if the project belongs to somebody else."""
-    takeover = Takeover(context.engine, context.run, context.volume_transfer, context.place, context.emit)
+    takeover = Takeover(context.volume_transfer, context.place)
     earlier, project_state = await takeover.go(guarded.earlier, fresh=context.options.fresh)
     return TakenOver(guarded.guardian, guarded.selected, earlier, project_state)
 

@@ -120,10 +120,7 @@ def _hand_over(context: Context, ledger: Ledger) -> None:
 async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped:
     policy = VolumePolicy.KEEP if context.options.keep_volumes else VolumePolicy.SAVE
     teardown = Teardown(
-        context.engine,
-        context.run,
         project.ledger,
-        context.emit,
         context.volume_transfer,
         context.run.asked() or policy,
         CUT_OFF_SWEEPS if project.compose.is_cut_off else 1,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from devenv.docker.client import Engine
 from devenv.errors import StateError
-from devenv.events import Emit, Notice
+from devenv.events import Notice
 from devenv.model.containers import Container, ProjectState
-from devenv.run.cleanup import remains
-from devenv.run.cleanup.teardown import MOVED, Teardown, of_earlier
+from devenv.run.cleanup.remains import COMMAND, counted, judged_volumes, left_behind
+from devenv.run.cleanup.teardown import MOVED, of_earlier
 from devenv.state import identity
 from devenv.state.identity import Content, Place, VolumeVerdict
 from devenv.state.ledger import Judged, Ledger, VolumePolicy
-from devenv.state.run_dir import Run
 from devenv.volumes.transfer import VolumeTransfer
 
 
@@ -23,11 +22,8 @@ from devenv.volumes.transfer import VolumeTransfer
 class Takeover:
     """The earlier run of a project, seen from the folder in which the new run begins."""
 
-    engine: Engine
-    run: Run
     volume_transfer: VolumeTransfer
     place: Place
-    emit: Emit
 
     async def go(self, earlier: Ledger | None, *, fresh: bool) -> tuple[Ledger | None, ProjectState]:
         """Return the ledger to go on with, if any, and what exists on the engine then.
@@ -35,10 +31,11 @@ class Takeover:
         Raises StateError (exit 3) if the project belongs to another owner or is up from another folder, or if the
         user has to decide about the content of a volume.
         """
+        transfer = self.volume_transfer
         project_state = await self._look()
-        if theirs := identity.others(project_state, self.run.made.owner):
-            raise _taken(theirs[0], self.volume_transfer.project)
-        if await self.volume_transfer.mend(project_state):
+        if theirs := identity.others(project_state, transfer.run.made.owner):
+            raise _taken(theirs[0], transfer.project)
+        if await transfer.mend(project_state):
             project_state = await self._look()
         if earlier is None:
             return None, project_state
@@ -46,50 +43,46 @@ class Takeover:
             await self._end(earlier, project_state)
             return None, await self._look()
         if fresh:
-            stopped = await self._teardown(earlier, self.volume_transfer).run_down("--fresh")
+            stopped = await of_earlier(earlier, transfer, VolumePolicy.SAVE).run_down("--fresh")
             if stopped.survivors:
                 raise StateError(f"left of the run before: {', '.join(stopped.survivors)}", hint="devenv down")
             return None, await self._look()
-        await remains.tell(self.engine, earlier, project_state, self.emit)
-        kept = await self._volumes(earlier, project_state)
-        return kept, await self._look()
+        judged = await judged_volumes(transfer.engine, earlier, project_state)
+        if sentence := left_behind(earlier, counted(earlier, project_state, judged)):
+            transfer.emit(Notice(f"{sentence}; this run takes it over", COMMAND))
+        kept = await self._volumes(earlier, judged)
+        is_changed = any(volume.record.content is Content.RESTORING for volume in judged)
+        return kept, await self._look() if is_changed else project_state
 
     def _is_here(self, earlier: Ledger) -> bool:
         """Whether the earlier run began in this folder, as it was called then."""
         before = earlier.place
-        return before.path == self.place.path or before.is_renamed_to(
-            self.place, is_gone=not os.path.lexists(before.path)
-        )
+        is_gone = not os.path.lexists(before.path)
+        return before.path == self.place.path or before.is_renamed_to(self.place, is_gone=is_gone)
 
     async def _end(self, earlier: Ledger, project_state: ProjectState) -> None:
         """End the run of another folder, which has the same project name, as that folder would.
 
         Raises StateError if it was left running on purpose, or if something of it is left.
         """
-        running = [c for c in earlier.containers(project_state) if c.running]
-        if earlier.phase in ("detached", "kept") and running:
+        other_name = f"devenv up -p {earlier.project}-2"
+        if earlier.phase in ("detached", "kept") and any(c.running for c in earlier.containers(project_state)):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
             message = f"the project {earlier.project} is up from {earlier.directory} since {since}"
-            other = f"devenv up -p {earlier.project}-2   (beside it), or: devenv down -p {earlier.project}"
-            raise StateError(message, hint=other)
-        self.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
+            raise StateError(message, hint=f"{other_name}   (beside it), or: devenv down -p {earlier.project}")
         transfer = replace(self.volume_transfer, directory=earlier.directory)
-        stopped = await self._teardown(earlier, transfer).run_down("another folder")
+        transfer.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
+        stopped = await of_earlier(earlier, transfer, VolumePolicy.SAVE).run_down("another folder")
         if stopped.survivors:
-            raise StateError(
-                f"left of the run of {earlier.directory}: {', '.join(stopped.survivors)}",
-                hint=f"devenv down -p {earlier.project}, or: devenv up -p {earlier.project}-2",
-            )
+            message = f"left of the run of {earlier.directory}: {', '.join(stopped.survivors)}"
+            raise StateError(message, hint=f"devenv down -p {earlier.project}, or: {other_name}")
 
-    async def _volumes(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
+    async def _volumes(self, ledger: Ledger, volumes: Sequence[Judged]) -> Ledger:
         """Undo restores that were cut off; return the ledger without volumes that are gone or were created again."""
-        volumes = ledger.judged(project_state)
-        if any(judged.verdict is VolumeVerdict.OTHER for judged in volumes):
-            everything = await self.engine.volumes.times()
-            volumes = ledger.judged(project_state, everything=everything)
-            if any(judged.verdict is VolumeVerdict.MOVED for judged in volumes):
-                self.emit(Notice(MOVED))
-                ledger = replace(ledger, before=tuple((name, everything.get(name, at)) for name, at in ledger.before))
+        if any(judged.verdict is VolumeVerdict.MOVED for judged in volumes):
+            self.volume_transfer.emit(Notice(MOVED))
+            times = await self.volume_transfer.engine.volumes.times()
+            ledger = replace(ledger, before=tuple((name, times.get(name, at)) for name, at in ledger.before))
         by_name = {judged.record.name: judged for judged in volumes}
         for record in ledger.volumes:
             judged = by_name.get(record.name)
@@ -97,7 +90,7 @@ class Takeover:
                 ledger = ledger.without(record.name)
             elif judged.verdict is VolumeVerdict.OTHER:
                 message = f"the volume {record.name} is not the one that devenv created: somebody created it again"
-                self.emit(Notice(f"{message}; it stays as it is, and is not removed"))
+                self.volume_transfer.emit(Notice(f"{message}; it stays as it is, and is not removed"))
                 ledger = ledger.without(record.name)
             elif record.content is Content.RESTORING:
                 await self._undo(judged)
@@ -110,21 +103,17 @@ class Takeover:
 
     async def _undo(self, judged: Judged) -> None:
         """Remove a volume whose restore was cut off, after saving what others may have written to it."""
-        name = judged.volume.name
-        if users := await self.engine.volumes.users(name):
+        name, transfer = judged.volume.name, self.volume_transfer
+        if users := await transfer.engine.volumes.users(name):
             message = f"the volume {name} was being restored when the run died, and {', '.join(users)} now uses it"
-            raise StateError(
-                message, hint=f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)"
-            )
-        await self.volume_transfer.rescue(judged.volume, (), judged.record)
-        await self.engine.volumes.remove(name)
-        self.volume_transfer.ended(judged.record.lineage)
-
-    def _teardown(self, earlier: Ledger, transfer: VolumeTransfer) -> Teardown:
-        return of_earlier(self.engine, self.run, earlier, self.emit, transfer, VolumePolicy.SAVE)
+            hint = f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)"
+            raise StateError(message, hint=hint)
+        await transfer.rescue(judged.volume, (), judged.record)
+        await transfer.engine.volumes.remove(name)
+        transfer.ended(judged.record.lineage)
 
     async def _look(self) -> ProjectState:
-        return await self.engine.project_state(self.volume_transfer.project)
+        return await self.volume_transfer.engine.project_state(self.volume_transfer.project)
 
 
 def _taken(container: Container, project: str) -> StateError:

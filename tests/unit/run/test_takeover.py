@@ -93,9 +93,7 @@ class Earlier:
     async def taken(self, earlier: Ledger | None, *, fresh: bool = False) -> tuple[Ledger | None, ProjectState]:
         """What the new run goes on with."""
         place = place_of(str(self.folder))
-        return await Takeover(self.engine, self.run, self.volume_transfer, place, self.told.append).go(
-            earlier, fresh=fresh
-        )
+        return await Takeover(self.volume_transfer, place).go(earlier, fresh=fresh)
 
     def notices(self) -> str:
         """The texts of the notices."""
@@ -141,7 +139,9 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
     assert shop.run.read() == earlier
 
 
-@pytest.mark.parametrize(("phase", "told"), [("up", "left 1 container, 1 volume behind"), ("detached", "")])
+@pytest.mark.parametrize(
+    ("phase", "told"), [("up", "left 1 container, 1 volume behind; this run takes it over"), ("detached", "")]
+)
 async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: str) -> None:
     """With its containers and volumes as they are; if it died, a notice says so."""
     earlier = shop.ledger(shop.volume(content="x"), phase=phase)

@@ -41,11 +41,11 @@ async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePo
         loaded = await resolve.load(selection)
     except (ConfigError, RefusedError) as error:
         failure = error
-    for _, line in at_work(selection.project_name or (loaded.project.name if loaded else "")):
+    known = loaded.project.name if loaded else ""
+    for _, line in at_work(selection.project_name or known):
         emit(Notice(line))
     async with Engine.connect() as engine:
         key = await key_of(engine)
-        known = loaded.project.name if loaded else ""
         name = selection.project_name or await _named(selection, engine, key, known, failure)
         run = await open_run(engine, name, key)
         async with _held(run, policy) as asked:

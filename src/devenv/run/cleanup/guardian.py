@@ -89,7 +89,7 @@ def _try(endpoint: str, context: str | None, folder: str, times: tuple[float, fl
     from devenv.docker.endpoint import Endpoint  # noqa: PLC0415 - a guardian that waits must stay small
     from devenv.run.cleanup.recovery import Post, tried  # noqa: PLC0415 - as above
 
-    return tried(Post(folder, Endpoint(endpoint, context), os.getppid(), *times), memory, _say, _say)
+    return tried(Post(folder, Endpoint(endpoint, context), os.getppid(), *times), memory, _say)
 
 
 def _say(event: object) -> None:
@@ -105,11 +105,10 @@ def _rest(seconds: float, ledger: str) -> None:
 
 
 def _seen(path: str) -> tuple[int, int] | None:
-    try:
+    with contextlib.suppress(OSError):
         status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+        return status.st_ino, status.st_mtime_ns
+    return None
 
 
 class Guardian:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import anyio
 
@@ -27,10 +27,6 @@ SHORTEST, LONGEST = 1.0, 180.0  # seconds between two tries
 SHARE = 0.1  # of the time that has passed, which the next pause takes
 LOCK_WAIT = 5.0  # seconds, for the first try: a command that only reads may have the lock
 LEFT_TRIES = 6  # while the engine answers, but something cannot be removed
-
-
-class AgainError(DevenvError):
-    """Another try may succeed where one has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +57,15 @@ def pause(passed: float) -> float:
     return min(max(passed * SHARE, SHORTEST), LONGEST)
 
 
-def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> str:
+def tried(post: Post, memory: str, say: Callable[[object], None]) -> str:
     """Try once. Returns an empty text if the guardian may exit, else the seconds until the next try and `memory`.
 
     `memory`, after a space, is for the next try; it is empty for the first one. Raises nothing: an error is a line
-    for `say`.
+    for `say`, which gets the events, too.
     """
     run = Run(post.folder)
-    dead = Dead(**json.loads(memory)) if memory else _dead_run(run)
-    note = remains.begin_note(post.pid, dead.began if dead else 0.0, post.since)
+    dead = Dead(**json.loads(memory)) if memory else identity(run)
+    note = remains.GuardianNote(post.pid, process.start_time(post.pid) or "", dead.began if dead else 0.0, post.since)
 
     def begun() -> None:
         remains.write_note(run, note)
@@ -77,7 +73,7 @@ def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> 
     if dead is not None and not memory:
         begun()
     try:
-        is_left = anyio.run(lambda: attempt(run, post.endpoint, dead, emit, begun, is_first=not memory))
+        is_left = anyio.run(lambda: attempt(run, post.endpoint, dead, say, begun, is_first=not memory))
         reason = "something is left" if is_left else ""
     except Exception as error:  # noqa: BLE001 - after any error, the next try may succeed
         is_left, reason = False, _line(error)
@@ -88,7 +84,7 @@ def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> 
             seconds = pause(passed)
             remains.write_note(run, replace(note, reason=reason, next_try=time.time() + seconds))
             say(f"{time.strftime('%H:%M:%S')} {reason}; next try in {seconds:.0f} s")
-            return f"{seconds:.3f} {json.dumps({'pid': dead.pid, 'began': dead.began, 'left': dead.left})}"
+            return f"{seconds:.3f} {json.dumps(asdict(dead))}"
         reason = f"{reason}; given up after {passed:.0f} s: `devenv gc` or the next `devenv up` cleans up"
     if reason:
         say(f"{time.strftime('%H:%M:%S')} {reason}")
@@ -120,14 +116,10 @@ async def attempt(
 
 
 def identity(run: Run) -> Dead | None:
-    """The run that is up by its ledger; None if there is none."""
-    ledger = run.read()
-    return Dead(ledger.pid, ledger.began) if ledger is not None and ledger.phase == "up" else None
-
-
-def _dead_run(run: Run) -> Dead | None:
+    """The run that is up by its ledger; None if there is none, or if the ledger cannot be read."""
     with contextlib.suppress(StateError):
-        return identity(run)
+        if (ledger := run.read()) is not None and ledger.phase == "up":
+            return Dead(ledger.pid, ledger.began)
     return None
 
 
@@ -142,13 +134,13 @@ def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
 def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
     """Whether the project is locked until the stack closes; False if a new run has it.
 
-    Raises AgainError while another command cleans up.
+    Raises StateError while another command cleans up.
     """
     try:
         stack.enter_context(run.lock.hold(wait=wait, cleaning=True))
     except StateError:
         if run.lock.is_ending():
-            raise AgainError("another command, or a new run that ends, has the project") from None
+            raise StateError("another command, or a new run that ends, has the project") from None
         if run.lock.is_held():
             return False
         raise

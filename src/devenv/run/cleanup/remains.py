@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import anyio
@@ -19,11 +19,10 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, StateError
-from devenv.events import Emit, Notice
 from devenv.model.containers import ProjectState
 from devenv.state import run_dir
 from devenv.state.identity import VolumeVerdict
-from devenv.state.ledger import Ledger
+from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
 
 PHASES = ("up", "left")  # of a ledger whose run no process holds
@@ -32,20 +31,29 @@ PATIENCE = 3.0  # seconds for an engine that another command asks in passing
 NOTE = "guardian.json"
 
 
-async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -> str:
-    """Return the numbers of containers, networks and volumes that exist of a run, or an empty text.
-
-    The engine knows by then what is ours.
-    """
-    judged = ledger.judged(project_state)
+async def judged_volumes(
+    engine: Engine, ledger: Ledger, project_state: ProjectState, held: Collection[str] = ()
+) -> list[Judged]:
+    """The volumes with recorded names; if one of them is another volume, all of the engine are compared."""
+    judged = ledger.judged(project_state, held)
     if any(volume.verdict is VolumeVerdict.OTHER for volume in judged):
-        judged = ledger.judged(project_state, everything=await engine.volumes.times())
+        return ledger.judged(project_state, held, await engine.volumes.times())
+    return judged
+
+
+def counted(ledger: Ledger, project_state: ProjectState, judged: Iterable[Judged]) -> str:
+    """The numbers of containers, networks and volumes that exist of a run, or an empty text."""
     counts = {
         "container": len(ledger.containers(project_state)),
         "network": len(ledger.networks(project_state)),
         "volume": sum(volume.verdict is not VolumeVerdict.OTHER for volume in judged),
     }
     return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
+
+
+async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -> str:
+    """What exists of a run, as `counted`. The engine knows by then what is ours."""
+    return counted(ledger, project_state, await judged_volumes(engine, ledger, project_state))
 
 
 def left_behind(ledger: Ledger, what: str) -> str:
@@ -56,12 +64,6 @@ def left_behind(ledger: Ledger, what: str) -> str:
         return f"an earlier run of {ledger.project} left {what} behind"
     since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
     return f"the run of {ledger.project} that began at {since} has died and left {what} behind"
-
-
-async def tell(engine: Engine, ledger: Ledger, project_state: ProjectState, emit: Emit) -> None:
-    """Emit a notice about what the earlier run of a project left behind, which the next run takes over."""
-    if sentence := left_behind(ledger, await remains(engine, ledger, project_state)):
-        emit(Notice(f"{sentence}; this run takes it over", COMMAND))
 
 
 async def everywhere() -> list[str]:
@@ -86,10 +88,9 @@ async def everywhere() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class GuardianNote:
-    """The guardian's process and what it waits for; times are seconds since 1970.
+    """The guardian's process, with its start time, and what it waits for; times are seconds since 1970.
 
-    `start` is the start time of the process, since pids are used again; `began` that of the dead run, as its ledger
-    has it; `since`: when that was found dead. `reason` is empty while the guardian cleans up.
+    `began` is of the dead run, `since` when that was found dead; `reason` is empty while the guardian cleans up.
     """
 
     pid: int
@@ -106,11 +107,6 @@ class GuardianNote:
             return f"{project}: the guardian (pid {self.pid}) cleans up after a dead run since {since}"
         waits = f"{project}: the guardian (pid {self.pid}) waits since {since} to clean up after a dead run"
         return f"{waits}: {self.reason}; next try at {_clock(self.next_try)}"
-
-
-def begin_note(pid: int, began: float, since: float) -> GuardianNote:
-    """The note of a guardian that begins to clean up after the run that began then."""
-    return GuardianNote(pid, process.start_time(pid) or "", began, since)
 
 
 def write_note(run: Run, note: GuardianNote) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Kept, Problem, Removed
@@ -101,7 +100,6 @@ class VolumeRemoval:
     `forget` takes a volume that stays out of the ledger, on disk: it is the user's from then on.
     """
 
-    engine: Engine
     volume_transfer: VolumeTransfer
     policy: VolumePolicy
     progress: TeardownProgress
@@ -114,7 +112,7 @@ class VolumeRemoval:
         await each(self._remove, volumes)
         for name in anonymous:
             with contextlib.suppress(CallError):  # in use: somebody else needs it, too
-                await self.engine.volumes.remove(name)
+                await self.volume_transfer.engine.volumes.remove(name)
 
     async def _remove(self, judged: Judged) -> None:
         """Remove a volume once its content is safe; if it cannot be made safe, the volume is left."""
@@ -126,7 +124,7 @@ class VolumeRemoval:
             if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)):
                 self.progress.failed("volume", name, "no time for a snapshot; `devenv up` goes on with it", DOWN)
                 return
-            await self.engine.volumes.remove(name)
+            await self.volume_transfer.engine.volumes.remove(name)
             self.progress.removed("volume", name)
             self.volume_transfer.ended(judged.record.lineage, dropped=self.policy is VolumePolicy.DROP)
         except EngineError as error:

@@ -16,9 +16,10 @@ from devenv.events import Emit, Kept, Notice, Stopped, Stopping
 from devenv.model.containers import Container, Network, ProjectState
 from devenv.run.active.phases import stop_after
 from devenv.run.cleanup.kept_logs import KeptLogs
+from devenv.run.cleanup.remains import judged_volumes
 from devenv.run.cleanup.removal import IN_USE, REMOVE, TeardownProgress, VolumeRemoval, reason_of
 from devenv.state.identity import VolumeVerdict
-from devenv.state.ledger import Judged, Ledger, VolumePolicy
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.tasks import each
 from devenv.volumes.transfer import VolumeTransfer, volume_transfer
@@ -49,10 +50,7 @@ class Sweeps:
 class Teardown:
     """The end of one run: everything that its ledger names is removed, dependents first."""
 
-    engine: Engine
-    run: Run
     ledger: Ledger
-    emit: Emit
     volume_transfer: VolumeTransfer
     policy: VolumePolicy = VolumePolicy.SAVE
     quiet_sweeps: int = 1
@@ -61,6 +59,8 @@ class Teardown:
     _others: Sequence[Container] = ()  # containers of the project that are not the run's
 
     def __post_init__(self) -> None:
+        transfer = self.volume_transfer
+        self.engine, self.run, self.emit = transfer.engine, transfer.run, transfer.emit
         self._logs = KeptLogs(self.run.path)
         self._progress = TeardownProgress(self.emit, self.hurry)
 
@@ -73,17 +73,17 @@ class Teardown:
         count = len(self.ledger.containers(seen)) if seen else 0
         if count:
             self.emit(Stopping(reason, count))
-        project_state = await self.engine.project_state(self.ledger.project)
+        project_state = await self._look()
         if not count:
             self.emit(Stopping(reason, len(self.ledger.containers(project_state))))
         await self._remove_volumes(await self._until_quiet(project_state))
-        survivors = self._report(await self.engine.project_state(self.ledger.project))
+        survivors = self._report(await self._look())
         if survivors:
             self._write(replace(self.ledger, phase="left"))
         else:
             self.run.clear()
-        progress = self._progress
-        stopped = Stopped(tuple(survivors), time.monotonic() - began, progress.counts, progress.saved)
+        seconds = time.monotonic() - began
+        stopped = Stopped(tuple(survivors), seconds, self._progress.counts, self._progress.saved)
         self.emit(stopped)
         return stopped
 
@@ -105,8 +105,11 @@ class Teardown:
             self._note(containers)
             await self._end_containers(containers)
             await each(self._remove_network, networks)
-            project_state = await self.engine.project_state(self.ledger.project)
+            project_state = await self._look()
         return project_state
+
+    async def _look(self) -> ProjectState:
+        return await self.engine.project_state(self.ledger.project)
 
     def _report(self, project_state: ProjectState) -> list[str]:
         """Report what is left of the run, and what only seems to be of it; return the former as `kind name`."""
@@ -127,10 +130,9 @@ class Teardown:
     def _note(self, containers: Sequence[Container]) -> None:
         """Before a container is removed, its anonymous volumes are in the ledger on disk."""
         self._users |= {c.id: c for c in containers}
-        noted = self.ledger.noting(containers)
-        if noted != self.ledger:
-            self.ledger = noted
-            self._write(noted)
+        before, self.ledger = self.ledger, self.ledger.noting(containers)
+        if self.ledger != before:
+            self._write(self.ledger)
 
     async def _end_containers(self, containers: Sequence[Container]) -> None:
         """Stop and remove the containers, each as soon as its dependents have stopped."""
@@ -140,17 +142,13 @@ class Teardown:
             for user in after[container.id]:
                 await stopped[user].wait()
             if container.state not in ("created", "exited", "dead"):
-                await self._stop(container)
+                with contextlib.suppress(EngineError):  # if it fails or somebody is in a hurry, the removal kills
+                    await self._progress.unhurried(lambda: self.engine.containers.stop(container))
             stopped[container.id].set()
             await self._progress.unhurried(lambda: self._logs.keep(self.engine, container, self.ledger.began))
             await self._remove_container(container)
 
         await each(end, containers)
-
-    async def _stop(self, container: Container) -> None:
-        """Stop with the container's grace period; if that fails or somebody is in a hurry, the removal kills."""
-        with contextlib.suppress(EngineError):
-            await self._progress.unhurried(lambda: self.engine.containers.stop(container))
 
     async def _remove_container(self, container: Container) -> None:
         try:
@@ -189,7 +187,6 @@ class Teardown:
 
     async def _remove_volumes(self, project_state: ProjectState) -> None:
         removal = VolumeRemoval(
-            self.engine,
             self.volume_transfer,
             self.policy,
             self._progress,
@@ -197,20 +194,14 @@ class Teardown:
             in_use={name for c in self._others for name in c.volumes},
             forget=self._forget,
         )
-        await removal.remove(await self._judged(project_state), self.ledger.anonymous)
-
-    async def _judged(self, project_state: ProjectState) -> list[Judged]:
-        """The volumes with recorded names; if one is another volume, all of the engine are compared."""
         held = {name for user in self._users.values() for name in user.volumes}
-        judged = self.ledger.judged(project_state, held)
-        if any(volume.verdict is VolumeVerdict.OTHER for volume in judged):
-            judged = self.ledger.judged(project_state, held, await self.engine.volumes.times())
+        judged = await judged_volumes(self.engine, self.ledger, project_state, held)
         if any(volume.verdict is VolumeVerdict.MOVED for volume in judged):
             self.emit(Notice(MOVED))
-        return judged
+        await removal.remove(judged, self.ledger.anonymous)
 
-    def _forget(self, name: str) -> None:
-        self.ledger = self.ledger.without(name)
+    def _forget(self, volume: str) -> None:
+        self.ledger = self.ledger.without(volume)
         self._write(self.ledger)
 
     def _write(self, ledger: Ledger) -> None:
@@ -218,9 +209,7 @@ class Teardown:
             self.run.write(ledger)
 
 
-def of_earlier(
-    engine: Engine, run: Run, ledger: Ledger, emit: Emit, transfer: VolumeTransfer, policy: VolumePolicy
-) -> Teardown:
+def of_earlier(ledger: Ledger, transfer: VolumeTransfer, policy: VolumePolicy) -> Teardown:
     """The teardown of a run whose process has ended; if it died, the engine may still be creating something.
 
     From here on the run does not go on on purpose: if the teardown is cut off, any later command may finish it.
@@ -228,8 +217,8 @@ def of_earlier(
     quiet_sweeps = CUT_OFF_SWEEPS if ledger.phase == "up" else 1
     ledger = replace(ledger, phase="up")
     with contextlib.suppress(StateError):  # a full disk
-        run.write(ledger)
-    return Teardown(engine, run, ledger, emit, transfer, policy, quiet_sweeps)
+        transfer.run.write(ledger)
+    return Teardown(ledger, transfer, policy, quiet_sweeps)
 
 
 async def finish(engine: Engine, run: Run, emit: Emit, policy: VolumePolicy, reason: str) -> Stopped:
@@ -241,4 +230,4 @@ async def finish(engine: Engine, run: Run, emit: Emit, policy: VolumePolicy, rea
     if ledger.phase == "up":  # what its child processes still create would come after our look
         await process.end_recorded(run.children)
     transfer = volume_transfer(engine, emit, run, ledger.project, ledger.directory)
-    return await of_earlier(engine, run, ledger, emit, transfer, policy).run_down(reason)
+    return await of_earlier(ledger, transfer, policy).run_down(reason)

@@ -27,7 +27,6 @@ from devenv.run.cleanup.remains import (
     NOTE,
     GuardianNote,
     at_work,
-    begin_note,
     everywhere,
     live_note,
     write_note,
@@ -90,7 +89,7 @@ def test_pauses_grow(passed: float, seconds: float) -> None:
 def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> None:
     """Between two tries the project is not locked; the note has the reason and the time of the next try."""
     said: list[Any] = []
-    answer = tried(post(run, away, 100), "", said.append, said.append)
+    answer = tried(post(run, away, 100), "", said.append)
     seconds, memory = answer.split(" ", 1)
     assert float(seconds) == pytest.approx(10, abs=1)
     assert json.loads(memory) == {"pid": NOBODY, "began": 1000.0, "left": 0}
@@ -111,8 +110,8 @@ def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> No
 def test_it_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
     """With a line, and without a note."""
     said: list[Any] = []
-    memory = tried(post(run, away), "", said.append, said.append).split(" ", 1)[1]
-    assert tried(post(run, away, recovery.LIMIT), memory, said.append, said.append) == ""
+    memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
+    assert tried(post(run, away, recovery.LIMIT), memory, said.append) == ""
     assert "given up after 86400 s: `devenv gc`" in said[-1]
     assert list(at_work()) == []
     assert not os.path.exists(os.path.join(run.path, NOTE))
@@ -122,7 +121,7 @@ def test_it_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
 def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint, taken: str) -> None:
     """The ledger is of another run, or does not exist: the engine is not asked."""
     said: list[Any] = []
-    memory = tried(post(run, away), "", said.append, said.append).split(" ", 1)[1]
+    memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
     ledger = run.read()
     assert ledger is not None
     if taken == "gone":
@@ -130,7 +129,7 @@ def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint,
     else:
         run.write(replace(ledger, pid=5) if taken == "pid" else replace(ledger, began=5.0))
     assert list(at_work()) == [] or taken == "pid"
-    assert tried(post(run, away), memory, said.append, said.append) == ""
+    assert tried(post(run, away), memory, said.append) == ""
     assert len(said) == 1
     assert list(at_work()) == []
 
@@ -142,10 +141,10 @@ def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
     monkeypatch.setattr(recovery, "LOCK_WAIT", 0.1)
     said: list[Any] = []
     with run.lock.hold(cleaning=True):
-        answer = tried(post(run, away), "", said.append, said.append)
+        answer = tried(post(run, away), "", said.append)
     assert "another command, or a new run that ends, has the project" in said[-1]
     with run.lock.hold():
-        assert tried(post(run, away), "", said.append, said.append) == ""
+        assert tried(post(run, away), "", said.append) == ""
     assert answer
 
 
@@ -157,7 +156,7 @@ def test_whatever_goes_wrong_is_a_line(run: Run, away: Endpoint, monkeypatch: py
         raise ExceptionGroup("several", [RuntimeError("one\ntwo")])
 
     monkeypatch.setattr(recovery, "attempt", broken)
-    assert tried(post(run, away), "", said.append, said.append)
+    assert tried(post(run, away), "", said.append)
     (line,) = said
     assert "RuntimeError: one two; next try in 1 s" in line
 
@@ -306,8 +305,8 @@ async def _dead_with_guardian(machine: Machine, shop: Site, reason: str) -> Run:
     run = Run(dead.guard.run.path)
     who = recovery.identity(run)
     assert who is not None
-    note = begin_note(os.getpid(), who.began, time.time())
-    write_note(run, replace(note, reason=reason, next_try=time.time() + 60))
+    start = process.start_time(os.getpid()) or ""
+    write_note(run, GuardianNote(os.getpid(), start, who.began, time.time(), reason, next_try=time.time() + 60))
     return run
 
 

@@ -18,7 +18,7 @@ import pytest
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
-from devenv.events import Event, Kept, Notice, Problem, Removed, Stopped, Stopping
+from devenv.events import Emit, Event, Kept, Notice, Problem, Removed, Stopped, Stopping
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
 from devenv.run.cleanup import teardown
@@ -98,6 +98,9 @@ class FakeEngine:
 class FakeTransfer:
     """Pretends to save, 2 bytes each; `fails` is what the saves raise, and the `slow` volume never ends."""
 
+    run: Run
+    emit: Emit = print
+
     def __init__(self, engine: FakeEngine) -> None:
         self.engine = engine
         self.saved: list[tuple[str, tuple[str, ...], bool]] = []
@@ -170,7 +173,8 @@ def down(run: Run) -> Down:
         events: list[Event] = []
         volume_transfer, seen = more.pop("volume_transfer", None) or FakeTransfer(engine), more.pop("seen", None)
         emit = more.pop("emit", events.append)
-        teardown_ = Teardown(engine, run, ledger, emit, volume_transfer, **more)  # type: ignore[arg-type]
+        volume_transfer.run, volume_transfer.emit = run, emit
+        teardown_ = Teardown(ledger, volume_transfer, **more)  # type: ignore[arg-type]
         with anyio.fail_after(20):
             return await teardown_.run_down("INT", seen), events
 
@@ -658,8 +662,9 @@ def test_sweeps_count_what_comes_in_a_row() -> None:
 @pytest.mark.parametrize(("phase", "sweeps"), [("up", CUT_OFF_SWEEPS), ("detached", 1), ("kept", 1), ("left", 1)])
 def test_after_a_run_that_died_more_looks_are_taken(run: Run, phase: str, sweeps: int) -> None:
     """And if the teardown is cut off, its ledger is that of a dead run: any command may go on with it."""
-    engine = FakeEngine()
     ledger = replace(begun(), phase=phase)
-    way = of_earlier(engine, run, ledger, print, FakeTransfer(engine), VolumePolicy.SAVE)  # type: ignore[arg-type]
+    transfer = FakeTransfer(FakeEngine())
+    transfer.run = run
+    way = of_earlier(ledger, transfer, VolumePolicy.SAVE)  # type: ignore[arg-type]
     assert (way.quiet_sweeps, way.ledger.phase) == (sweeps, "up")
     assert run.read() == way.ledger
