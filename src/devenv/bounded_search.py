@@ -59,6 +59,22 @@ class BoundedSearch:
             raise UsageError(f"/{self.pattern}/ takes too long: {self.spent:.1f} s for {lines}", hint=HINT)
 
 
+def matcher(pattern: str | None) -> Callable[[str], bool]:
+    """Return whether a text contains the pattern: a text in any case, or `/regex/`, or `/regex/i` in any case.
+
+    Raises UsageError for an invalid regular expression.
+    """
+    expression = re.fullmatch(r"/(.+)/(i?)", pattern or "")
+    if not expression:
+        wanted = (pattern or "").casefold()
+        return lambda text: wanted in text.casefold()
+    try:
+        return BoundedSearch(expression[1], re.IGNORECASE if expression[2] else 0)
+    except ValueError as error:
+        hint = f"As plain text, without the slashes: --grep '{expression[1]}'"
+        raise UsageError(f"--grep: {pattern} is not a regular expression: {error}", hint=hint) from None
+
+
 class _Timer:
     """The one timer of this process."""
 

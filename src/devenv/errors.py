@@ -1,13 +1,4 @@
-"""All errors that devenv raises on purpose.
-
-DevenvError                      exit 1
-├── UsageError                   exit 2   the command line is wrong
-├── StateError                   exit 3   another run has the project, or devenv's state cannot be read
-├── EngineError                  exit 4   the engine cannot be reached, or refused a request
-│   └── PortError                exit 4   a host port is taken or forbidden
-├── ConfigError                  exit 5   a file of the project is wrong
-└── RefusedError                 exit 6   refused for safety
-"""
+"""All errors that devenv raises on purpose, each with its exit code."""
 
 from __future__ import annotations
 
@@ -41,9 +32,7 @@ class DevenvError(Exception):
     @property
     def where(self) -> str | None:
         """`file:line`, `file`, or None without a file."""
-        if self.file is None:
-            return None
-        return self.file if self.line is None else f"{self.file}:{self.line}"
+        return self.file if self.file is None or self.line is None else f"{self.file}:{self.line}"
 
     @property
     def said(self) -> str:

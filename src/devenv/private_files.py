@@ -3,7 +3,7 @@
 Each function opens the folder of the path first, without following a link, and works relative to that descriptor.
 A link, a file that is not regular, a file of another user, and a folder of another user or with write permission
 for others raise StateError, which names the path and what to type. Other failures (a full disk) stay OSError, so
-that each caller decides whether to go on without the file.
+that each caller decides whether to go on without the file. Only what is particular is said at a function.
 """
 
 from __future__ import annotations
@@ -30,12 +30,10 @@ def private_folder(path: str, *below: str) -> str:
     """Create the folder, and the folders below it, with mode 0700 if missing; the path of the last.
 
     Each of them is checked if it exists; what is above `path` is not, and may be reached through links.
-    Raises StateError if one is a link, belongs to another user or can be written by others, OSError if one cannot
-    be created.
     """
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-    except FileExistsError as error:  # so says Python of a file in a folder's place
+    except FileExistsError as error:  # Python's error for a file in a folder's place
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.path.dirname(path)) from error
     for name in ("", *below):
         path = os.path.join(path, name) if name else path
@@ -46,13 +44,13 @@ def private_folder(path: str, *below: str) -> str:
 
 
 def read(path: str) -> str | None:
-    """The text of the file, None if there is none. Raises StateError, OSError, UnicodeDecodeError."""
+    """The text of the file, None if there is none."""
     content = read_bytes(path)
     return None if content is None else content.decode(errors="surrogateescape")
 
 
 def read_bytes(path: str) -> bytes | None:
-    """The content of the file, None if there is none. Raises StateError, OSError."""
+    """The content of the file, None if there is none."""
     try:
         with open_read(path) as file:
             return file.read()
@@ -61,7 +59,7 @@ def read_bytes(path: str) -> bytes | None:
 
 
 def open_read(path: str) -> IO[bytes]:
-    """The file, open for reading. Raises StateError, OSError (FileNotFoundError if there is none)."""
+    """The file, open for reading. Raises FileNotFoundError if there is none."""
     return open(_open(path, os.O_RDONLY), "rb")
 
 
@@ -69,7 +67,7 @@ def replace(path: str, content: str | bytes, *, durable: bool = True) -> None:
     """Replace the file as a whole, whatever was in its place; readers see the old content or the new one.
 
     With `durable` it is on disk before this returns, as far as the disk keeps its promises. A link in its place is
-    replaced, and what it led to is not touched. Raises StateError, OSError, with the old content still there.
+    replaced, and what it led to is not touched. After an error the old content is still there.
     """
     with _folder_of(path) as (folder, name):
         fresh = f"{name}.{os.getpid()}.new"
@@ -87,10 +85,7 @@ def replace(path: str, content: str | bytes, *, durable: bool = True) -> None:
 
 
 def append(path: str, content: str | bytes, *, durable: bool = False) -> None:
-    """Append to the file, which is created if missing; on disk before this returns if `durable`.
-
-    Raises StateError, OSError.
-    """
+    """Append to the file, which is created if missing; on disk before this returns if `durable`."""
     with open(_open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "wb", buffering=0) as file:
         rest = memoryview(_encoded(content))
         while rest:
@@ -99,32 +94,19 @@ def append(path: str, content: str | bytes, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
 
 
-def open_log(path: str) -> int:
-    """A descriptor of a new, empty file that is appended to; what was in its place is gone.
-
-    Raises StateError, OSError.
-    """
-    return _create_at(path, os.O_WRONLY | os.O_APPEND)
-
-
-def create(path: str) -> int:
-    """A descriptor of a new, empty file, for reading and writing; what was in its place is gone.
-
-    Raises StateError, OSError.
-    """
-    return _create_at(path, os.O_RDWR)
+def create(path: str, flags: int = os.O_RDWR) -> int:
+    """A descriptor of a new, empty file, for reading and writing by default; what was in its place is gone."""
+    with _folder_of(path) as (folder, name):
+        return _create(name, flags, folder)
 
 
 def open_lock(path: str) -> int:
-    """A descriptor of the file, for reading and writing, its content as it was; created if missing.
-
-    Raises StateError, OSError.
-    """
+    """A descriptor of the file, for reading and writing, its content as it was; created if missing."""
     return _open(path, os.O_RDWR | os.O_CREAT)
 
 
 def entries(path: str) -> list[str]:
-    """The names in the folder, sorted; none if there is no folder. Raises StateError, OSError."""
+    """The names in the folder, sorted; none if there is no folder."""
     try:
         folder = _open_folder(path)
     except FileNotFoundError:
@@ -136,16 +118,13 @@ def entries(path: str) -> list[str]:
 
 
 def remove(path: str) -> None:
-    """Remove the file or link, if there is one. Raises StateError, OSError."""
+    """Remove the file or link, if there is one."""
     with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):
         os.unlink(name, dir_fd=folder)
 
 
 def remove_tree(path: str) -> None:
-    """Remove the folder and what is in it, as far as that is possible; a link in its place stays.
-
-    Raises StateError, OSError.
-    """
+    """Remove the folder and what is in it, as far as that is possible; a link in its place stays."""
     with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):
         shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
 
@@ -166,7 +145,7 @@ def _open_folder(path: str) -> int:
         if os.path.islink(path):
             raise _linked(path) from error
         if os.path.exists(path) and not os.path.isdir(path):
-            raise StateError(f"{path} is not a folder", hint=_move_away(path)) from error
+            raise _irregular(path, "folder") from error
         raise
     state = os.fstat(descriptor)
     if state.st_uid == os.geteuid() and not state.st_mode & OTHERS_WRITE:
@@ -175,8 +154,8 @@ def _open_folder(path: str) -> int:
     if state.st_uid != os.geteuid():
         hint = f"{CHOOSE_ANOTHER}   (or: sudo chown -R $USER {path})"
         raise StateError(f"{path} belongs to another user", hint=hint)
-    said = f"{path} can be written by other users (mode {stat.S_IMODE(state.st_mode):04o})"
-    raise StateError(said, hint=f"ls -la {path}   (if all of it is yours: chmod 700 {path})")
+    message = f"{path} can be written by other users (mode {stat.S_IMODE(state.st_mode):04o})"
+    raise StateError(message, hint=f"ls -la {path}   (if all of it is yours: chmod 700 {path})")
 
 
 @contextlib.contextmanager
@@ -209,11 +188,6 @@ def _open(path: str, flags: int) -> int:
     raise StateError(f"{path} belongs to another user", hint=f"rm {path}")
 
 
-def _create_at(path: str, flags: int) -> int:
-    with _folder_of(path) as (folder, name):
-        return _create(name, flags, folder)
-
-
 def _create(name: str, flags: int, folder: int) -> int:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
@@ -221,16 +195,12 @@ def _create(name: str, flags: int, folder: int) -> int:
 
 
 def _linked(path: str) -> StateError:
-    said = f"{path} is a symbolic link, and devenv follows none in its state folder"
-    return StateError(said, hint=f"rm {path}   (removes the link alone)")
+    message = f"{path} is a symbolic link, and devenv follows none in its state folder"
+    return StateError(message, hint=f"rm {path}   (removes the link alone)")
 
 
-def _irregular(path: str) -> StateError:
-    return StateError(f"{path} is not a regular file", hint=_move_away(path))
-
-
-def _move_away(path: str) -> str:
-    return f"ls -ld {path}   (then move it away)"
+def _irregular(path: str, kind: str = "regular file") -> StateError:
+    return StateError(f"{path} is not a {kind}", hint=f"ls -ld {path}   (then move it away)")
 
 
 @contextlib.contextmanager

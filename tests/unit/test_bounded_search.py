@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from devenv import bounded_search
-from devenv.bounded_search import BoundedSearch
+from devenv.bounded_search import BoundedSearch, matcher
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import UsageError
 from devenv.state.run_dir import Run
@@ -141,3 +141,30 @@ def test_the_process_ends_by_itself() -> None:
     code = "from devenv.bounded_search import BoundedSearch as B\nx = [B('a')(str(n)) for n in range(900_000)]"
     work = "import atexit\natexit.register(lambda: [n for n in range(6_000_000)])\n"
     assert subprocess.run([sys.executable, "-c", work + code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "wanted"),
+    [
+        (None, "anything", True),
+        ("", "anything", True),
+        ("get /API", "x GET /api y", True),
+        ("get .api", "GET /api", False),
+        ("/GET .*(5\\d\\d)$/", "GET / 503", True),
+        ("/GET .*(5\\d\\d)$/", "get / 503", False),
+        ("/get .*(5\\d\\d)$/i", "GET / 503", True),
+        ("/", "a/b", True),
+        ("//", "a/b", False),
+        ("STRASSE", "straße", True),
+    ],
+)
+def test_grep(pattern: str | None, text: str, wanted: bool) -> None:
+    """A text is found in any case, an expression as it is written."""
+    assert matcher(pattern)(text) is wanted
+
+
+def test_a_broken_expression_is_named() -> None:
+    """With what is wrong in it, and how to look for the same text."""
+    with pytest.raises(UsageError, match=r"not a regular expression: .*missing") as raised:
+        matcher("/a(b/")
+    assert raised.value.hint == "As plain text, without the slashes: --grep 'a(b'"

@@ -17,7 +17,7 @@ Use = Callable[[str], object]
 WRITERS: dict[str, Use] = {
     "replace": lambda path: private_files.replace(path, "ours"),
     "append": lambda path: private_files.append(path, "ours"),
-    "open_log": lambda path: _write(private_files.open_log(path)),
+    "open_log": lambda path: _write(private_files.create(path, os.O_WRONLY | os.O_APPEND)),
     "create": lambda path: _write(private_files.create(path)),
     "open_lock": lambda path: _write(private_files.open_lock(path)),
 }
@@ -261,7 +261,7 @@ def test_a_lock_keeps_its_content_and_its_file(folder: Path) -> None:
 
 def test_a_log_is_appended_to(folder: Path) -> None:
     """Two writers of one log do not overwrite each other's lines."""
-    log = private_files.open_log(str(folder / "log"))
+    log = private_files.create(str(folder / "log"), os.O_WRONLY | os.O_APPEND)
     private_files.append(str(folder / "log"), "one\n")
     os.write(log, b"two\n")
     os.close(log)

@@ -20,8 +20,7 @@ from devenv.compose.outline import Selection, outline, require_known
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError
-from devenv.model.containers import Container
-from devenv.model.logline import Line, line
+from devenv.model.containers import Container, Line, line
 from devenv.model.snapshot import ago
 from devenv.run.cleanup.kept_logs import KeptLogs, Piece
 from devenv.state.run_dir import Run

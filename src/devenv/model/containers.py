@@ -1,7 +1,8 @@
-"""Containers, networks and volumes of a project, as the engine reports them."""
+"""Containers, networks and volumes of a project, as the engine reports them, and lines of their logs."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -17,6 +18,8 @@ OLD_LABEL = "devenv.project"  # of devenv 0.1: the project's name
 HOLDS_LABEL = "devenv.holds"
 # Events of the engine that may change the state of a container.
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +115,24 @@ class ProjectState:
     def of(self, service: str) -> tuple[Container, ...]:
         """The containers of a service, lowest number first."""
         return tuple(c for c in self.containers if c.service == service)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a container of the service printed, with its escape codes.
+
+    `at` is by the engine's clock, in UTC and with nine digits of fraction, so that texts compare like times; empty if
+    the engine did not say.
+    """
+
+    at: str
+    service: str
+    stream: str
+    text: str
+
+
+def line(service: str, stream: str, timed: str) -> Line:
+    """The line of a text that begins with its time."""
+    if found := _TIME.match(timed):
+        return Line(f"{found[1]}.{(found[2] or ''):0<9}Z", service, stream, timed[found.end() :])
+    return Line("", service, stream, timed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devenv.model.project import Dependency, Mount, Port, Project, Resource, Service
@@ -52,34 +52,38 @@ class Graph:
 
 def graph(project: Project, model: Mapping[str, Any], timings: Mapping[str, Any] | None = None) -> Graph:
     """The graph of the project; `model` is the resolved model, `timings` the `timings` event of the last run."""
-    spans, services = timings["spans"] if timings else (), model["services"]
-    nodes = tuple(_node(service, project.directory, services, spans) for service in project.services)
+    spans = timings["spans"] if timings else ()
+    nodes = tuple(_timed(_node(service, project, model["services"]), spans) for service in project.services)
     return Graph(project.name, nodes, project.networks, project.volumes, timings["seconds"] if timings else None)
 
 
-def _node(service: Service, directory: str, services: Mapping[str, Any], spans: Iterable[Mapping[str, Any]]) -> Node:
+def _node(service: Service, project: Project, services: Mapping[str, Any]) -> Node:
     written = services[service.name]
     mode = written.get("network_mode")
-    names = {f"{what} {service.name}" for what in ("start", "health", "run")}
-    own = [span for span in spans if span["name"] in names]
     return Node(
         name=service.name,
         needs=tuple(need for need in service.depends_on if need.service in services),
         ports=tuple(map(_port, service.ports)),
-        mounts=tuple(_mount(mount, directory) for mount in service.volumes if mount.source),
+        mounts=tuple(_mount(mount, project.directory) for mount in service.volumes if mount.source),
         volumes=tuple(mount.source for mount in service.volumes if mount.type == "volume" and mount.source),
         networks=(f"{mode} (network_mode)",) if mode else tuple(written.get("networks") or ()),
-        seconds=round(sum(span["end"] - span["start"] for span in own), 3) if own else None,
-        critical=any(span["critical"] for span in own),
-        after=next((span["after"] for span in own if span["critical"] and span["after"]), ""),
     )
 
 
+def _timed(node: Node, spans: Iterable[Mapping[str, Any]]) -> Node:
+    names = {f"{what} {node.name}" for what in ("start", "health", "run")}
+    own = [span for span in spans if span["name"] in names]
+    if not own:
+        return node
+    critical = [span["after"] for span in own if span["critical"]]
+    seconds = round(sum(span["end"] - span["start"] for span in own), 3)
+    return replace(node, seconds=seconds, critical=bool(critical), after=next(filter(None, critical), ""))
+
+
 def _port(port: Port) -> str:
-    where = f"{port.host_ip}:" if port.host_ip else ""
-    kind = "" if port.protocol == "tcp" else f"/{port.protocol}"
-    host = f"{where}{port.published}:" if port.published else ""
-    return f"{host}{port.target}{kind}"
+    address = f"{port.host_ip}:" if port.host_ip else ""
+    host = f"{address}{port.published}:" if port.published else ""
+    return f"{host}{port.target}{'' if port.protocol == 'tcp' else f'/{port.protocol}'}"
 
 
 def _mount(mount: Mount, directory: str) -> str:

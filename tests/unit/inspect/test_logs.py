@@ -16,8 +16,7 @@ from devenv.compose.outline import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError, UsageError
 from devenv.inspect.logs import Listener, LogQuery, LogReader, _after, _follow, _last, _text, logs, merged, since
-from devenv.model.containers import Container
-from devenv.model.logline import Line, line, matcher
+from devenv.model.containers import Container, Line, line
 from devenv.state.run_dir import Run
 
 if TYPE_CHECKING:
@@ -39,33 +38,6 @@ NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
 def test_a_line_has_its_time(timed: str, at: str, text: str) -> None:
     """With as many digits as all others; a text without one is a line as well."""
     assert line("web", "stdout", timed) == Line(at, "web", "stdout", text)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "wanted"),
-    [
-        (None, "anything", True),
-        ("", "anything", True),
-        ("get /API", "x GET /api y", True),
-        ("get .api", "GET /api", False),
-        ("/GET .*(5\\d\\d)$/", "GET / 503", True),
-        ("/GET .*(5\\d\\d)$/", "get / 503", False),
-        ("/get .*(5\\d\\d)$/i", "GET / 503", True),
-        ("/", "a/b", True),
-        ("//", "a/b", False),
-        ("STRASSE", "straße", True),
-    ],
-)
-def test_grep(pattern: str | None, text: str, wanted: bool) -> None:
-    """A text is found in any case, an expression as it is written."""
-    assert matcher(pattern)(text) is wanted
-
-
-def test_a_broken_expression_is_named() -> None:
-    """With what is wrong in it, and how to look for the same text."""
-    with pytest.raises(UsageError, match=r"not a regular expression: .*missing") as raised:
-        matcher("/a(b/")
-    assert raised.value.hint == "As plain text, without the slashes: --grep 'a(b'"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ with LazyImports():
 
     from devenv import bounded_search, events
     from devenv.inspect import logs as workflow
-    from devenv.model import logline
+    from devenv.model.containers import Line
     from devenv.ui import text
 
 
@@ -42,9 +42,9 @@ def logs(
     After a run, the last lines that its services printed.
     """
     window = options.console()
-    matches = logline.matcher(grep, bounded_search.BoundedSearch)
+    matches = bounded_search.matcher(grep)
 
-    def say(line: logline.Line) -> None:
+    def say(line: Line) -> None:
         if window.is_json:
             window.emit(events.Log(line.service, line.text, line.stream, line.at or None))
         else:

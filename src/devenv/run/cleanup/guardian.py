@@ -120,7 +120,7 @@ class Guardian:
 
         lifeline_read, self._lifeline = os.pipe()
         ready_read, ready_write = os.pipe()
-        log_descriptor = private_files.open_log(run.log)
+        log_descriptor = private_files.create(run.log, os.O_WRONLY | os.O_APPEND)
         try:
             module = [sys.executable, "-m", "devenv.run.cleanup.guardian"]
             words = [str(lifeline_read), str(ready_write), endpoint, context or "", run.path]

@@ -15,8 +15,7 @@ import anyio
 from devenv import private_files
 from devenv.docker.client import Engine
 from devenv.errors import EngineError, StateError
-from devenv.model.containers import Container
-from devenv.model.logline import Line, line
+from devenv.model.containers import Container, Line, line
 from devenv.state.home import state_folder
 
 LINES = 5000  # lines of one container

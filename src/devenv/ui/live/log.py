@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from devenv.errors import UsageError
-from devenv.model.logline import Search, unbounded
 from devenv.ui.text import clean
 
 LONGEST = 4000  # characters of a line
@@ -29,6 +28,7 @@ NO_ERROR = re.compile(
     re.IGNORECASE,
 )
 OURS = ""  # the service of devenv's own lines
+Search = Callable[[str, int], Callable[[str], bool]]
 
 
 class LogLine(NamedTuple):
@@ -75,6 +75,15 @@ class Filter:
         text = line.text
         low = text.lower()
         return all(word in low for word in self.words) and all(holds(text) for holds in self.patterns)
+
+
+def unbounded(pattern: str, flags: int) -> Callable[[str], bool]:
+    """Return a search for a regular expression, without a limit of time. Raises ValueError for an invalid one."""
+    try:
+        expression = re.compile(pattern, flags)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    return lambda text: expression.search(text) is not None
 
 
 def parse(typed: str, search: Search = unbounded) -> Filter:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from devenv import events as e
 from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.model.graph import Fact, Graph, ServiceGraph, ServiceStats
-from devenv.model.logline import Search, unbounded
 from devenv.ui import text
 from devenv.ui.live import log
-from devenv.ui.live.log import Filter, Logbook
+from devenv.ui.live.log import Filter, Logbook, Search, unbounded
 
 LAYERS = re.compile(r"(\d+) of (\d+) layers(?:, (\d+) of (\d+) MB)?")
 LAST_LINES = 15
