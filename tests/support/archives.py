@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from devenv.images import bundle_file
-from devenv.images.mirrors import LOADED_REGISTRY
+from devenv.images.needs import LOADED_REGISTRY
 
 Entries = dict[str, Any]  # path -> bytes, or a TarInfo without content
 

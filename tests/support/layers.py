@@ -28,7 +28,6 @@ PURE = (
     "doctor/facts.py",
     "images/dockerfile.py",
     "images/layers.py",
-    "images/mirrors.py",
     "host/package_managers.py",
     "images/host_settings/overlay.py",
     "images/failures.py",

@@ -18,7 +18,7 @@ from devenv.docker.transport import CallError
 from devenv.events import Emit, Event, ImageState, Notice
 from devenv.images import pull as pulls
 from devenv.images.acquire import AcquiredImages, acquire_images
-from devenv.images.mirrors import exact
+from devenv.images.needs import exact
 from devenv.model.image_ref import canonical, registry
 from devenv.model.project import Project, Service
 

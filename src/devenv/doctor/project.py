@@ -23,8 +23,7 @@ from devenv.host.registry_auth import credentials
 from devenv.images import acquire
 from devenv.images.acquire import LocalMatch, local_matches
 from devenv.images.failures import Failure, read_failure
-from devenv.images.mirrors import candidates, prefix, prefixes
-from devenv.images.needs import Need
+from devenv.images.needs import Need, candidates, prefix, prefixes
 from devenv.model.image_ref import HUB, registry
 from devenv.model.project import Project
 from devenv.sync.host import scan

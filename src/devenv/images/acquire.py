@@ -16,8 +16,7 @@ from devenv.errors import ConfigError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.proxies import child_environment
 from devenv.images.failures import Decision, Failure, decide, explain
-from devenv.images.mirrors import candidates, exact, loaded, prefixes
-from devenv.images.needs import DockerfileText, Need, needs
+from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded, needs, prefixes
 from devenv.images.pull import pull_all
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import Recipe, find

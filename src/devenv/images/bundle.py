@@ -20,7 +20,7 @@ from devenv.events import Emit, Notice, Step
 from devenv.images import acquire, bundle_file
 from devenv.images.acquire import local_images
 from devenv.images.bundle_file import Bundle, BundledImage
-from devenv.images.mirrors import LOADED_REGISTRY, exact, loaded
+from devenv.images.needs import LOADED_REGISTRY, exact, loaded
 from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.image_ref import familiar
 from devenv.model.project import Project

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from devenv.compose.parse import is_image
 from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
-from devenv.images.mirrors import LOADED_REGISTRY, exact
+from devenv.images.needs import LOADED_REGISTRY, exact
 from devenv.state.verified_archive import CHUNK, TAR_END, Draft, Unpacked, UnverifiedError
 
 IMAGES, NOTE = "images.tar.gz", "images.json"

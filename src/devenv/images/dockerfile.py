@@ -15,7 +15,7 @@ PIECE = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])"""
 WORD = re.compile(rf"{PIECE}+\\?")
 WHOLE = re.compile(rf"\s*(?:{PIECE}\s*)*\\?")  # without a quote that is left open
 HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
-DIRECTIVE = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 VALID_DIRECTIVES = ("syntax", "escape", "check")
 NAME = re.compile(r"\d+|[@*#?$!-]|\w*")
 BOM = "\ufeff"
@@ -62,8 +62,8 @@ class Stage:
     @property
     def triggers(self) -> list[Reference]:
         """What its ONBUILD instructions take files from in the stages that are built on it."""
-        deferred = (_deferred(inner) for inner in self.instructions if inner.keyword == "ONBUILD")
-        return [source for instruction in deferred for source in _sources(instruction)]
+        deferred = (i for i in self.instructions if i.keyword == "ONBUILD")
+        return [source for i in deferred for source in _sources(_instruction(i.rest, i.line))]
 
 
 def references(
@@ -100,34 +100,24 @@ def base_image(text: str, *, args: Mapping[str, str] | None = None, target: str 
 
 
 def frontend(text: str) -> tuple[str, int]:
-    """The image of the frontend that the text names, in any language, and its line; empty if it names none."""
+    """The image of the frontend that `# syntax=` names, and its line; empty if there is none."""
     text = text.removeprefix(BOM)
     offset = 2 if text.startswith("#!") else 1
-    lines = text.split("\n")[offset - 1 :]
-    for comment in ("#", "//"):
-        for number, key, value in _directives(lines, comment):
-            if key == "syntax":
-                return value.split()[0], number + offset
-    try:
-        value = json.loads(text)["syntax"]
-    except (ValueError, TypeError, LookupError):
-        return "", 1
-    return (value, 1) if isinstance(value, str) else ("", 1)
+    directives = _directives(text.split("\n")[offset - 1 :])
+    return next(
+        ((value.split()[0], number + offset) for number, key, value in directives if key == "syntax"), ("", 1)
+    )
 
 
 def without_syntax(text: str) -> str:
-    """The Dockerfile with its `# syntax=` as a plain comment, for the builder's own frontend; no instruction moves.
-
-    A text in another format (`// syntax=`, JSON) is returned unchanged: only its own frontend can read it.
-    """
-    offset = 1 if text.removeprefix(BOM).startswith("#!") else 0
-    lines = text.removeprefix(BOM).split("\n")
-    directives = list(_directives(lines[offset:], "#"))
+    """The Dockerfile for the builder's own frontend: `# syntax=` is a plain comment, and no instruction moves."""
+    bare = text.removeprefix(BOM)
+    lines, offset = bare.split("\n"), 1 if bare.startswith("#!") else 0
+    directives = list(_directives(lines[offset:]))
     for number, key, _ in directives:
         if key == "syntax":  # a comment ends the directives, so it is moved behind them
-            last = offset + directives[-1][0]
-            lines.insert(last, f"# not used: {lines.pop(offset + number).lstrip('# ')}")
-    return text[: len(text) - len(text.removeprefix(BOM))] + "\n".join(lines)
+            lines.insert(offset + directives[-1][0], f"# not used: {lines.pop(offset + number).lstrip('# ')}")
+    return text[: len(text) - len(bare)] + "\n".join(lines)
 
 
 def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
@@ -141,12 +131,15 @@ def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
         while continued.search(parts[-1]):
             parts[-1] = continued.sub(r"\1", parts[-1])
             parts.append(next((more for _, more in lines if not _blank(more)), ""))
-        joined = "".join(parts)
-        keyword, *rest = joined.split(maxsplit=1) or [""]
-        instruction = Instruction(keyword.upper(), "".join(rest).strip(), number)
-        for dash, end in _heredocs(instruction):
-            _skip(lines, end, strip_tabs=dash)
+        instruction = _instruction("".join(parts), number)
+        for strips_tabs, end in _heredocs(instruction):
+            next((None for _, text in lines if (text.lstrip("\t") if strips_tabs else text) == end), None)
         yield instruction
+
+
+def _instruction(text: str, line: int) -> Instruction:
+    keyword, *rest = text.split(maxsplit=1) or [""]
+    return Instruction(keyword.upper(), "".join(rest).strip(), line)
 
 
 def expand(text: str, scope: Mapping[str, str], escape: str = "\\") -> str | None:
@@ -165,22 +158,22 @@ class _Lexer:
         self._scope, self._escape = scope, escape
 
     def until(self, stop: str) -> str:
-        """What comes before `stop` (or the end)."""
+        """The text before `stop` (or the end); before a `"`, an escape character counts only with what it escapes."""
         done = ""
         while stop or self._at < len(self._text):
             char = self._take()
             if char == stop:
                 return done
-            if char == "'":
-                end = self._text.index("'", self._at)
-                char, self._at = self._text[self._at : end], end + 1
-            elif char == '"':
-                char = self._quoted()
-            elif char == "$":
+            if char == "$":
                 char = self._variable()
-            elif char == self._escape:
+            elif char == self._escape and (stop != '"' or self._text[self._at] in ('"', "$", self._escape)):
                 char = self._text[self._at : self._at + 1]
                 self._at += 1
+            elif char == '"':
+                char = self.until('"')
+            elif char == "'" and stop != '"':
+                end = self._text.index("'", self._at)
+                char, self._at = self._text[self._at : end], end + 1
             done += char
         return done
 
@@ -188,17 +181,8 @@ class _Lexer:
         self._at += 1
         return self._text[self._at - 1]
 
-    def _quoted(self) -> str:
-        done = ""
-        while (char := self._take()) != '"':
-            if char == self._escape and self._text[self._at] in ('"', "$", self._escape):
-                char = self._take()
-            elif char == "$":
-                char = self._variable()
-            done += char
-        return done
-
     def _variable(self) -> str:
+        """The value after a `$`: `-` gives a default, `+` a replacement, `?` requires it; patterns are refused."""
         if not self._text.startswith("{", self._at):
             name = self._name()
             return self._scope.get(name, "") if name else "$"
@@ -209,20 +193,16 @@ class _Lexer:
         value = self._scope.get(name)
         if operator == "}":
             return value or ""
-        unset = value is None
+        is_unset = value is None
         if operator == ":":
-            unset, operator = not value, self._take()
-        return self._alternative(operator, value or "", unset=unset)
-
-    def _alternative(self, operator: str, value: str, *, unset: bool) -> str:
-        """The result of `-` (default), `+` (replacement) or `?` (required); patterns (`#`, `%`, `/`) are refused."""
+            is_unset, operator = not value, self._take()
         word = self.until("}")
         if operator == "-":
-            return word if unset else value
+            return word if is_unset else value or ""
         if operator == "+":
-            return "" if unset else word
-        if operator == "?" and not unset:
-            return value
+            return "" if is_unset else word
+        if operator == "?" and not is_unset:
+            return value or ""
         raise ValueError(word)
 
     def _name(self) -> str:
@@ -239,10 +219,10 @@ def _blank(line: str) -> bool:
 
 def _heredocs(instruction: Instruction) -> list[tuple[bool, str]]:
     """The here-documents that the line opens: whether leading tabs are removed, and the line that ends each."""
-    keyword, rest = instruction.keyword, instruction.rest
-    if keyword == "ONBUILD":
-        keyword, _, rest = rest.partition(" ")
-    if keyword.upper() not in ("RUN", "COPY", "ADD") or _is_json(rest) or not WHOLE.fullmatch(rest):
+    if instruction.keyword == "ONBUILD":
+        instruction = _instruction(instruction.rest, instruction.line)
+    rest = instruction.rest
+    if instruction.keyword not in ("RUN", "COPY", "ADD") or _is_json(rest) or not WHOLE.fullmatch(rest):
         return []
     words = WORD.findall(re.sub(r"(?<!\S)(\d*<<-?)\s+(?=\S)", r"\1", rest))
     matches = (HEREDOC.fullmatch(word) for word in words)
@@ -256,17 +236,11 @@ def _is_json(text: str) -> bool:
         return False
 
 
-def _skip(lines: Iterator[tuple[int, str]], end: str, *, strip_tabs: bool) -> None:
-    for _, line in lines:
-        if (line.lstrip("\t") if strip_tabs else line) == end:
-            return
-
-
-def _directives(lines: Iterable[str], comment: str) -> Iterator[tuple[int, str, str]]:
+def _directives(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
     """The directives at the top (comments `key=value`): line from 0, key, value. A repeated key ends them."""
     seen = set[str]()
     for number, line in enumerate(lines):
-        match = DIRECTIVE.fullmatch(line.removeprefix(comment)) if line.startswith(comment) else None
+        match = DIRECTIVE.fullmatch(line)
         key = match[1].lower() if match else ""
         if match is None or key not in VALID_DIRECTIVES or key in seen:
             return
@@ -288,7 +262,7 @@ def _automatic(target: str | None, builder: str | None) -> dict[str, str]:
 def stages(text: str, args: Mapping[str, str], automatic: Mapping[str, str] | None = None) -> list[Stage]:
     """The stages in order; `args` are the build's, `automatic` those that the builder sets by itself."""
     lines = (line.lstrip() for line in text.removeprefix(BOM).split("\n"))
-    escape = next((value for _, key, value in _directives(lines, "#") if key == "escape"), "\\")
+    escape = next((value for _, key, value in _directives(lines) if key == "escape"), "\\")
     scope = dict(automatic or {})
     parsed: list[Stage] = []
     for instruction in instructions(text, escape):
@@ -325,12 +299,6 @@ def _stage(instruction: Instruction, earlier: list[Stage], scope: Mapping[str, s
 def stage_index(stages: list[Stage], target: str | None) -> int | None:
     """The index of the target stage, of the last one without a target; None if there is no such stage."""
     return _last(stages, target.lower()) if target else len(stages) - 1 if stages else None
-
-
-def _deferred(instruction: Instruction) -> Instruction:
-    """The instruction that an ONBUILD holds."""
-    keyword, *rest = instruction.rest.split(maxsplit=1) or [""]
-    return Instruction(keyword.upper(), "".join(rest), instruction.line)
 
 
 def _sources(instruction: Instruction) -> Iterator[Reference]:

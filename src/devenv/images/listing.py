@@ -19,8 +19,7 @@ from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials
 from devenv.images.acquire import LocalMatch, local_images, local_matches, mirrors_of, recipes_for, to_pull, wanted_by
 from devenv.images.failures import SILENT, Failure, cause, read_failure
-from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
-from devenv.images.needs import Need
+from devenv.images.needs import LOADED_REGISTRY, Need, candidates, prefixes
 from devenv.images.standins.build import CONTENT_LABEL
 from devenv.images.standins.recipes import Recipe
 from devenv.model.image_ref import registry
@@ -29,6 +28,7 @@ from devenv.tasks import each
 
 TIMEOUT = 5.0  # seconds for a registry to answer
 DAY = 86400.0
+Answer = tuple[str, Failure | None]  # an image's name at a registry, and why that does not give it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,6 @@ class Row:
     digest: str = ""
     size: int = 0
     created: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """A registry's name for an image, or why no registry gives it."""
-
-    name: str = ""
-    failure: Failure | None = None
 
 
 async def list_images(selection: Selection) -> list[Row]:
@@ -82,15 +74,16 @@ async def list_images(selection: Selection) -> list[Row]:
     ]
 
 
-async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> _Answer:
-    """The image's name at its own registry, or else at the first of the mirrors that has it."""
+async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> Answer:
+    """Ask the image's own registry, then all mirrors, of which the first that has it counts."""
     own = await _failure(engine, need.reference)
-    if own is None or not own.elsewhere:
-        return _Answer(need.reference, own)
-    names = [name for mirror in mirrors for name in candidates(need.reference, mirror)]
-    failures = await each(partial(_failure, engine), names)
-    mirrored = next((name for name, failure in zip(names, failures, strict=True) if failure is None), None)
-    return _Answer(mirrored) if mirrored else _Answer(need.reference, own)
+    if own and own.elsewhere:
+        names = [name for mirror in mirrors for name in candidates(need.reference, mirror)]
+        failures = await each(partial(_failure, engine), names)
+        for name, failure in zip(names, failures, strict=True):
+            if failure is None:
+                return name, None
+    return need.reference, own
 
 
 async def _failure(engine: Engine, name: str) -> Failure | None:
@@ -106,20 +99,19 @@ async def _failure(engine: Engine, name: str) -> Failure | None:
 
 
 def _row(
-    need: Need, here: LocalMatch | None, answer: _Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
+    need: Need, here: LocalMatch | None, answer: Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
 ) -> Row:
     row = partial(Row, need.reference, need.platform, need.kind, need.users)
-    failure = answer.failure if answer else None
-    if answer and failure is None:
-        source = "registry" if answer.name == need.reference else "mirror"
-        return row(source, registry(answer.name) if source == "registry" else answer.name, answer.name)
+    name, failure = answer or ("", None)
+    if name and failure is None:
+        is_own = name == need.reference
+        return row("registry" if is_own else "mirror", registry(name) if is_own else name, name)
     if here:
         return _held(row, here, need)
     if failure and failure.impossible and recipe:
-        there = made.get(recipe.image)
-        state = (
-            f"{there.labels.get(CONTENT_LABEL)}, {shown(there.size)}" if there else f"{recipe.inside}, can be made"
-        )
+        state = f"{recipe.inside}, can be made"
+        if stand_in := made.get(recipe.image):
+            state = f"{stand_in.labels.get(CONTENT_LABEL)}, {shown(stand_in.size)}"
         return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
     reason = cause(need.reference, failure) if failure else "its pull_policy is never"
     if need.kind == "frontend" and failure and failure.impossible:
@@ -129,7 +121,7 @@ def _row(
 
 def _held(row: partial[Row], here: LocalMatch, need: Need) -> Row:
     image, name = here.image, here.name
-    digest = next((one.partition("@")[2] for one in image.names if "@" in one), "")
+    digest = next((other.partition("@")[2] for other in image.names if "@" in other), "")
     parts = [shown(image.size), _age(image.created, time.time()), (digest or image.id).removeprefix("sha256:")[:12]]
     source = "present"
     if name != need.reference:

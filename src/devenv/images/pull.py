@@ -15,8 +15,7 @@ from devenv.errors import DevenvError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
 from devenv.images.failures import SILENT, Failure, read_failure
-from devenv.images.mirrors import candidates
-from devenv.images.needs import Need
+from devenv.images.needs import Need, candidates
 from devenv.model.image_ref import registry
 from devenv.tasks import each
 

@@ -23,8 +23,7 @@ from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Event, Notice
 from devenv.images import acquire, bundle, bundle_file
 from devenv.images.acquire import AcquiredImages
-from devenv.images.mirrors import exact
-from devenv.images.needs import Need
+from devenv.images.needs import Need, exact
 from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.project import Project
 from support.archives import engine_archive
