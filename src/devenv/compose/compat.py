@@ -41,7 +41,7 @@ def newer_keys(source: ComposeFile) -> list[tuple[str, int]]:
     """The newer keys that the file's watch rules use, with their lines."""
     return [
         (key.value, key.start_mark.line + 1)
-        for rule in _rules(source.node)
+        for rule in _rules(source)
         for key, _ in yaml12.items(rule)
         if key.value in NEWER_KEYS
     ]
@@ -66,15 +66,13 @@ def _typed(key: str, value: object) -> object:
     return [value] if key == "include" else {"true": True, "false": False}.get(value, value)
 
 
-def _rules(node: yaml.Node) -> Iterator[yaml.Node]:
-    for _, service in yaml12.items(yaml12.at(node, ["services"])):
-        rules = yaml12.at(service, ["develop", "watch"])
-        if isinstance(rules, yaml.SequenceNode):
-            yield from rules.value
+def _rules(source: ComposeFile) -> Iterator[yaml.Node]:
+    for _, service in source.services:
+        yield from yaml12.entries(yaml12.at(service, ["develop", "watch"]))
 
 
 def _watch_splices(source: ComposeFile) -> Iterator[Splice]:
-    for rule in _rules(source.node):
+    for rule in _rules(source):
         for key, value in yaml12.items(rule):
             if key.value in NEWER_KEYS:
                 yield Splice(key.start_mark.index, key.end_mark.index, json.dumps(f"x-{key.value}"))

@@ -15,7 +15,7 @@ import yaml
 
 from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, Place, everything
-from devenv.compose.positions import Model, place
+from devenv.compose.positions import Model
 from devenv.compose.schema import RULE, dotted
 from devenv.docker.compose_failures import clean
 from devenv.errors import ConfigError, meant
@@ -73,28 +73,33 @@ def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
 def warnings(output: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:
     """The warnings of Compose about the files, each once."""
     logged = (match for match in _LOGGED.finditer(clean(output)) if match["level"] == "warning")
-    messages = (_warning(_unquoted(match["message"]), sources) for match in logged)
-    return tuple(dict.fromkeys(messages))
+    return tuple(dict.fromkeys(_warning(_unquoted(match["message"]), sources) for match in logged))
 
 
 def _words(model: Model, entry: TableEntry, groups: Words, _line: int) -> Words:
     """The words for the messages of an entry; `raw_path` and `raw_file` are what Compose wrote."""
     raw = {"path": "", "file": "", "text": "", **groups}
     shown = {"path": dotted(model.path(raw["path"])), "file": model.shown(raw["file"])}
-    more = WORDS[entry.options["words"]](model, raw) if "words" in entry.options else {}
+    more, _ = _special(model, entry, raw)
     return {**raw, "raw_path": raw["path"], "raw_file": raw["file"], **shown, **more}
 
 
 def _place(model: Model, entry: TableEntry, words: Words) -> Place:
     """The file and line that an entry blames."""
-    options = entry.options
-    if "place" in options:
-        return PLACES[options["place"]](model, words)
-    if path := model.path(options.get("at", "{path}").format_map({**words, "path": words["raw_path"]})):
-        return place(model.sources, model.naming(path, words["name"]) if "name" in words else path)
+    options, raw = entry.options, {**words, "path": words["raw_path"], "file": words["raw_file"]}
+    _, special = _special(model, entry, raw)
+    if special:
+        return special
+    if path := model.path(options.get("at", "{path}").format_map(raw)):
+        return model.place(model.naming(path, words["name"]) if "name" in words else path)
     own = (None if "under" in options else words["file"] or None, None)
-    file = os.path.normpath(words["raw_file"])
+    file = os.path.normpath(raw["file"])
     return next((at for named, at in model.files_under(options.get("under", ())) if named == file), own)
+
+
+def _special(model: Model, entry: TableEntry, raw: Words) -> tuple[Words, Place | None]:
+    """More words for an entry, and its place if that is not the one that its other options tell."""
+    return SPECIAL[entry.options["special"]](model, raw) if "special" in entry.options else ({}, None)
 
 
 def _unknown(model: Model, reason: str) -> ConfigError:
@@ -108,122 +113,88 @@ def _unknown(model: Model, reason: str) -> ConfigError:
     return ConfigError(reason or "Compose refuses the project and gives no reason", file=file, line=line)
 
 
-def _unknown_key(model: Model, groups: Words) -> Words:
-    path, key = model.path(groups["path"]), groups["key"]
+def _unknown_key(model: Model, raw: Words) -> tuple[Words, Place]:
+    path, key = model.path(raw["path"]), raw["key"]
     shape = ".".join("*" if n in _ANY else str(part) for n, part in enumerate(path))
     known = _KEYS.get(shape, "").split()
-    return {
+    words = {
         "where": f"in {dotted(path)}" if path else "at the top level",
         "is_service": key if path == ("services",) else "",
         "is_known": key if key in known else "",
         "guess": _guess(key, known),
     }
+    return words, model.place((*path, key))
 
 
-def _wrong_choice(model: Model, groups: Words) -> Words:
-    written = model.texts(model.path(groups["path"]))
-    choices = ", ".join(re.findall(r"[\"']([^\"']+)[\"']", groups["values"]))
-    return {"value": f"`{written[0]}` is" if written else "this is", "choices": choices}
+def _wrong_choice(model: Model, raw: Words) -> tuple[Words, None]:
+    written = model.texts(model.path(raw["path"]))
+    choices = ", ".join(re.findall(r"[\"']([^\"']+)[\"']", raw["values"]))
+    return {"value": f"`{written[0]}` is" if written else "this is", "choices": choices}, None
 
 
-def _wrong_type(model: Model, groups: Words) -> Words:
-    has_variable = any("$" in text for text in model.texts(model.path(groups["path"])))
-    return {"filled": " after its variables are filled in" if has_variable else ""}
+def _wrong_type(model: Model, raw: Words) -> tuple[Words, None]:
+    has_variable = any("$" in text for text in model.texts(model.path(raw["path"])))
+    return {"filled": " after its variables are filled in" if has_variable else ""}, None
 
 
-def _dependency(model: Model, groups: Words) -> Words:
+def _dependency(model: Model, raw: Words) -> tuple[Words, Place]:
     services = sorted({name for _, name, _ in model.services()})
-    profiles = model.texts(("services", groups["name"], "profiles"))
-    return {
-        "profile": next(iter(profiles), ""),
-        "guess": _guess(groups["name"], services) or f"Services here: {', '.join(services)}.",
-    }
+    profiles = model.texts(("services", raw["name"], "profiles"))
+    guess = _guess(raw["name"], services) or f"Services here: {', '.join(services)}."
+    paths = (model.naming(("services", raw["service"], key), raw["name"]) for key in _NEEDS)
+    return {"profile": next(iter(profiles), ""), "guess": guess}, model.place(max(paths, key=len))
 
 
-def _env_file(model: Model, groups: Words) -> Words:
-    words = re.sub(r"( near |: ?\").*", "", groups["what"])
-    words = re.sub(r"unterminated quoted value.*", "a quote is not closed", words)
-    only = _only_env_file(model, groups["file"])
-    return {"message": words if only else f"an env_file, line {groups['line']}: {words}"}
+def _env_file(model: Model, raw: Words) -> tuple[Words, Place]:
+    """Compose counts to the line where it stopped: for an open quote that is the last line."""
+    message = re.sub(r"( near |: ?\").*", "", raw["what"])
+    message = re.sub(r"unterminated quoted value.*", "a quote is not closed", message)
+    files = {raw["file"]} if raw["file"] else {file for file, _ in model.files_under(("env_file",))}
+    if len(files) == 1:
+        return {"message": message}, (model.shown(files.pop()), int(raw["line"]))
+    return {"message": f"an env_file, line {raw['line']}: {message}"}, (None, None)
 
 
-def _port(model: Model, groups: Words) -> Words:
-    return {"value": _port_entry(model, groups["text"])[0]}
+def _port(model: Model, raw: Words) -> tuple[Words, Place]:
+    """The entry of `ports` that has the text."""
+    lists = ((source, yaml12.strings(ports)) for source, _, ports in model.services("ports"))
+    entries = (({"value": entry.value}, source.place(entry)) for source, ports in lists for entry in ports)
+    fallback = ({"value": raw["text"]}, model.place(("services",)))
+    return next((entry for entry in entries if raw["text"] in entry[0]["value"]), fallback)
 
 
-WORDS: Mapping[str, Callable[[Model, Words], Words]] = {
+def _healthcheck(model: Model, _: Words) -> tuple[Words, Place]:
+    wrong = (
+        source.place(test)
+        for source, _, test in model.services("healthcheck", "test")
+        if isinstance(test, yaml.SequenceNode)
+        and [word.value for word in yaml12.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
+    )
+    return {}, next(wrong, None) or model.place(("services",))
+
+
+def _watch_rule(model: Model, raw: Words) -> tuple[Words, Place]:
+    """Compose names the service whose rule lacks a key, but not the rule."""
+    wrong = (
+        source.place(rule)
+        for source, name, rules in model.services("develop", "watch")
+        for rule in yaml12.entries(rules)
+        if name == raw["service"] and _lacks(rule, raw["key"])
+    )
+    return {}, next(wrong, None) or model.place(("services", raw["service"], "develop", "watch"))
+
+
+# The words and the place of an entry, by its option `special`.
+SPECIAL: Mapping[str, Callable[[Model, Words], tuple[Words, Place | None]]] = {
     "unknown_key": _unknown_key,
     "wrong_choice": _wrong_choice,
     "wrong_type": _wrong_type,
     "dependency": _dependency,
     "env_file": _env_file,
     "port": _port,
+    "healthcheck": _healthcheck,
+    "watch_rule": _watch_rule,
 }
-
-
-def _key_place(model: Model, words: Words) -> Place:
-    return place(model.sources, (*model.path(words["raw_path"]), words["key"]))
-
-
-def _dependency_place(model: Model, words: Words) -> Place:
-    paths = (model.naming(("services", words["service"], key), words["name"]) for key in _NEEDS)
-    return place(model.sources, max(paths, key=len))
-
-
-def _env_file_place(model: Model, words: Words) -> Place:
-    """Compose counts to the line where it stopped: for an open quote that is the last line."""
-    only = _only_env_file(model, words["raw_file"])
-    return (model.shown(only), int(words["line"])) if only else (None, None)
-
-
-def _port_place(model: Model, words: Words) -> Place:
-    return _port_entry(model, words["text"])[1]
-
-
-def _healthcheck_place(model: Model, _: Words) -> Place:
-    wrong = (
-        _line(source, test)
-        for source, _, test in model.services("healthcheck", "test")
-        if isinstance(test, yaml.SequenceNode)
-        and [word.value for word in yaml12.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
-    )
-    return next(wrong, None) or place(model.sources, ("services",))
-
-
-def _watch_rule_place(model: Model, words: Words) -> Place:
-    """Compose names the service whose rule lacks a key, but not the rule."""
-    rules = (
-        (source, rule)
-        for source, name, node in model.services("develop", "watch")
-        if name == words["service"] and isinstance(node, yaml.SequenceNode)
-        for rule in node.value
-    )
-    wrong = (_line(source, rule) for source, rule in rules if _lacks(rule, words["key"]))
-    return next(wrong, None) or place(model.sources, ("services", words["service"], "develop", "watch"))
-
-
-PLACES: Mapping[str, Callable[[Model, Words], Place]] = {
-    "key": _key_place,
-    "dependency": _dependency_place,
-    "env_file": _env_file_place,
-    "port": _port_place,
-    "healthcheck": _healthcheck_place,
-    "watch_rule": _watch_rule_place,
-}
-
-
-def _only_env_file(model: Model, named: str) -> str | None:
-    """The env_file that Compose names, or the only env_file of the project."""
-    files = {named} if named else {file for file, _ in model.files_under(("env_file",))}
-    return files.pop() if len(files) == 1 else None
-
-
-def _port_entry(model: Model, text: str) -> tuple[str, Place]:
-    """The entry of `ports` that has the text, and its place."""
-    lists = ((source, yaml12.strings(ports)) for source, _, ports in model.services("ports"))
-    written = ((entry.value, _line(source, entry)) for source, entries in lists for entry in entries)
-    fallback = (text, place(model.sources, ("services",)))
-    return next((entry for entry in written if text in entry[0]), fallback)
 
 
 def _reason(output: str) -> str:
@@ -235,19 +206,13 @@ def _reason(output: str) -> str:
 
 def _warning(message: str, sources: Sequence[ComposeFile]) -> str:
     if unset := re.match(r'The "(\w+)" variable is not set', message):
-        at = _first_use(unset[1], sources)
-        return f"the variable {unset[1]} is not set, so its value is empty{at}"
+        use = re.compile(rf"(?<!\$)\$(?:{unset[1]}\b|\{{{unset[1]}\b)")
+        lines = ((source, line) for source in everything(sources) for line in enumerate(source.text.split("\n"), 1))
+        first = next((f" ({source.shown}:{number})" for source, (number, line) in lines if use.search(line)), "")
+        return f"the variable {unset[1]} is not set, so its value is empty{first}"
     if "attribute `version` is obsolete" in message:
         return "the key `version` is obsolete, and ignored"
     return message
-
-
-def _first_use(name: str, sources: Sequence[ComposeFile]) -> str:
-    use = re.compile(rf"(?<!\$)\$(?:{name}\b|\{{{name}\b)")
-    for source in everything(sources):
-        if match := use.search(source.text):
-            return f" ({source.shown}:{source.text.count(chr(10), 0, match.start()) + 1})"
-    return ""
 
 
 def _unquoted(message: str) -> str:
@@ -265,7 +230,3 @@ def _guess(word: str, known: Sequence[str]) -> str:
 def _lacks(rule: yaml.Node, key: str) -> bool:
     action, value = yaml12.at(rule, ["action"]), yaml12.at(rule, [key])
     return not (value and value.value) and (key == "path" or bool(action and "sync" in action.value))
-
-
-def _line(source: ComposeFile, node: yaml.Node) -> Place:
-    return source.shown, node.start_mark.line + 1

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import yaml
 
 from devenv.compose import yaml12
 from devenv.errors import ConfigError, DevenvError, UsageError
-from devenv.paths import is_below
+from devenv.paths import ancestors, is_below
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
@@ -50,6 +50,22 @@ class ComposeFile:
         """Whether it includes a file that only Compose can fetch or report as missing."""
         return len(self.includes) < sum(len(names) for _, names in _included(self.node))
 
+    @property
+    def services(self) -> Iterator[tuple[str, yaml.Node]]:
+        """The name and the node of each service in the file."""
+        return ((str(key.value), node) for key, node in yaml12.items(yaml12.at(self.node, ["services"])))
+
+    @property
+    def extended(self) -> list[str]:
+        """The files that an `extends` of this one names, if they exist."""
+        files = (yaml12.at(service, ["extends", "file"]) for _, service in self.services)
+        paths = (os.path.join(self.folder, str(file.value)) for file in files if file is not None)
+        return [path for path in paths if os.path.isfile(path)]
+
+    def place(self, node: yaml.Node) -> Place:
+        """The file, as in messages, and the line of a node."""
+        return self.shown, node.start_mark.line + 1
+
     def everything(self) -> Iterator[ComposeFile]:
         """The files that this one includes, at any depth, then itself."""
         for include in self.includes:
@@ -65,8 +81,8 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     here = logical(directory)
     if "-" in files:
         raise UsageError("devenv does not read a project from standard input", hint="Name a file with -f.")
-    named = files or _from_environment(here)
-    if named:
+    separator = setting(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
+    if named := files or [*filter(None, (setting(here, "COMPOSE_FILE") or "").split(separator))]:
         return tuple(os.path.normpath(os.path.join(here, name)) for name in named)
     for folder in upward(here):
         if main := _first(folder, NAMES):
@@ -136,9 +152,9 @@ def service_profiles(sources: Sequence[ComposeFile]) -> dict[str, list[str]]:
     """Each service in the files, with its profiles."""
     profiles: dict[str, list[str]] = {}
     for source in everything(sources):
-        for name, service in yaml12.items(yaml12.at(source.node, ["services"])):
+        for name, service in source.services:
             written = yaml12.strings(yaml12.at(service, ["profiles"]))
-            profiles.setdefault(str(name.value), []).extend(str(profile.value) for profile in written)
+            profiles.setdefault(name, []).extend(str(profile.value) for profile in written)
     return profiles
 
 
@@ -189,17 +205,9 @@ def setting(folder: str, key: str) -> str | None:
     return os.environ.get(key) or next(filter(None, (_dotenv(file, key) for file in files)), None)
 
 
-def upward(folder: str) -> Iterator[str]:
+def upward(folder: str) -> tuple[str, ...]:
     """The folder, then its parents."""
-    yield folder
-    while (parent := os.path.dirname(folder)) != folder:
-        folder = parent
-        yield folder
-
-
-def _from_environment(here: str) -> tuple[str, ...]:
-    separator = setting(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
-    return tuple(name for name in (setting(here, "COMPOSE_FILE") or "").split(separator) if name)
+    return (folder, *ancestors(folder), "/")
 
 
 def _dotenv(path: str, key: str) -> str | None:
@@ -262,8 +270,7 @@ def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -
 
 def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]]]:
     """Each entry under `include`, with the files that it names."""
-    entries = yaml12.at(node, ["include"])
-    for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+    for entry in yaml12.entries(yaml12.at(node, ["include"])):
         yield entry, yaml12.strings(entry) or yaml12.strings(yaml12.at(entry, ["path"]))
 
 
@@ -272,18 +279,17 @@ def _collect(path: str, folder: str, known: set[str]) -> None:
         return
     known.update((path, os.path.join(folder, ".env")))
     try:
-        node = load_source(path, base=folder).node
+        source = load_source(path, base=folder)
     except DevenvError:
         return
-    for entry in _entries(yaml12.at(node, ["include"])):
-        own = entry if isinstance(entry, yaml.ScalarNode) else yaml12.at(entry, ["path"])
+    for entry, names in _included(source.node):
         written = yaml12.at(entry, ["project_directory"])
-        included = list(_paths(own, folder))
+        included = [path for name in names for path in _paths(name, folder)]
         below = os.path.join(folder, str(written.value)) if written else os.path.dirname((included or [path])[0])
         known.update(_paths(yaml12.at(entry, ["env_file"]), folder))
         for file in included:
             _collect(file, os.path.normpath(below), known)
-    for _, service in yaml12.items(yaml12.at(node, ["services"])):
+    for _, service in source.services:
         for file in _paths(yaml12.at(service, ["extends", "file"]), folder):
             _collect(file, os.path.dirname(file), known)
         for key in ("env_file", "label_file"):
@@ -292,16 +298,10 @@ def _collect(path: str, folder: str, known: set[str]) -> None:
 
 def _paths(node: yaml.Node | None, folder: str) -> Iterator[str]:
     """The files that a scalar or a list names; if a name has a variable in it, all files that it can mean."""
-    for entry in _entries(node):
+    for entry in yaml12.entries(node) or filter(None, [node]):
         name = entry if isinstance(entry, yaml.ScalarNode) else yaml12.at(entry, ["path"])
         text = os.path.normpath(os.path.join(folder, str(name.value))) if name else ""
         if _PARAMETER.search(text):
             yield from glob.glob(_PARAMETER.sub("*", glob.escape(text)), include_hidden=True)
         elif text and "://" not in str(getattr(name, "value", "")):
             yield text
-
-
-def _entries(node: yaml.Node | None) -> Iterable[yaml.Node]:
-    if isinstance(node, yaml.SequenceNode):
-        return tuple(node.value)
-    return () if node is None else (node,)

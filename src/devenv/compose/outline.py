@@ -107,8 +107,7 @@ def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: S
 
 def _extends(source: ComposeFile) -> bool:
     """Whether a service of the file may have profiles from another file."""
-    services = yaml12.items(yaml12.at(source.node, ["services"]))
-    return any(yaml12.at(service, ["extends"]) is not None for _, service in services)
+    return any(yaml12.at(service, ["extends"]) is not None for _, service in source.services)
 
 
 def written_name(sources: Sequence[ComposeFile]) -> str:

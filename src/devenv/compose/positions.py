@@ -38,10 +38,10 @@ def rule_place(sources: Sequence[ComposeFile], service: str, index: int, total: 
 
 def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
     """The places of all entries of the lists that the files have at `path`; another value is a single entry."""
-    nodes = [(source.shown, node) for source in everything(sources) if (node := yaml12.at(source.node, path))]
+    nodes = [(source, node) for source in everything(sources) if (node := yaml12.at(source.node, path))]
     return [
-        (file, entry.start_mark.line + 1)
-        for file, node in nodes
+        source.place(entry)
+        for source, node in nodes
         for entry in (node.value if isinstance(node, yaml.SequenceNode) else [node])
     ]
 
@@ -49,11 +49,10 @@ def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
 def entry_place(sources: Sequence[ComposeFile], path: Path, text: str) -> Place:
     """The place of the entry of the list at `path` that is the text or has it between colons; else of the list."""
     for source in everything(sources)[::-1]:
-        entries = yaml12.at(source.node, path)
-        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+        for entry in yaml12.entries(yaml12.at(source.node, path)):
             values: list[yaml.Node] = [*yaml12.strings(entry), *(value for _, value in yaml12.items(entry))]
             if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
-                return source.shown, entry.start_mark.line + 1
+                return source.place(entry)
     return place(sources, path)
 
 
@@ -62,13 +61,12 @@ def port_place(sources: Sequence[ComposeFile], service: str, published: int, tar
     path: Path = ("services", service, "ports")
     most, best = 1, place(sources, path)
     for source in everything(sources):
-        entries = yaml12.at(source.node, path)
-        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+        for entry in yaml12.entries(yaml12.at(source.node, path)):
             values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yaml12.items(entry)]
             text = " ".join(str(value.value) for value in values)
             count = sum(re.search(rf"\b{number}\b", text) is not None for number in (published, target))
             if count >= most:
-                most, best = count, (source.shown, entry.start_mark.line + 1)
+                most, best = count, source.place(entry)
     return best
 
 
@@ -114,7 +112,7 @@ class Model:
         for node in self.nodes(path):
             if isinstance(node, yaml.MappingNode) and yaml12.at(node, [name]):
                 return (*path, name)
-            for index, item in enumerate(node.value if isinstance(node, yaml.SequenceNode) else ()):
+            for index, item in enumerate(yaml12.entries(node)):
                 entry = yaml12.at(item, ["source"]) or item
                 if isinstance(entry, yaml.ScalarNode) and re.match(rf"{re.escape(name)}(?::|\Z)", entry.value):
                     return (*path, index)
@@ -133,16 +131,15 @@ class Model:
     def services(self, *path: str) -> Iterator[tuple[ComposeFile, str, yaml.Node]]:
         """File, name and the node at `path` of every service that has one."""
         for source in self.files:
-            for name, service in yaml12.items(yaml12.at(source.node, ["services"])):
+            for name, service in source.services:
                 if node := yaml12.at(service, path):
-                    yield source, name.value, node
+                    yield source, name, node
 
     def files_under(self, keys: Sequence[str]) -> Iterator[tuple[str, Place]]:
         """The paths of the files that are named anywhere under one of the keys, with the places of the names."""
         for source in self.files:
             for scalar in yaml12.scalars_under(source.node, keys):
-                at = (source.shown, scalar.start_mark.line + 1)
-                yield os.path.normpath(os.path.join(source.folder, scalar.value)), at
+                yield os.path.normpath(os.path.join(source.folder, scalar.value)), source.place(scalar)
 
     def shown(self, file: str) -> str:
         """The name of a file in messages: below the project's folder, relative to it."""

@@ -111,12 +111,7 @@ def _require_named(selection: Selection, sources: Sequence[ComposeFile]) -> None
     if missing and not any(source.has_unread for source in everything(sources)):
         kind, name, known = missing[0]
         if kind == "profile":
-            bases = [
-                load_source(path, base=selection.directory)
-                for source in everything(sources)
-                for path in extended(source)
-            ]
-            known |= profile_names(bases)
+            known |= profile_names([base for _, base in _bases(selection, sources)])
         if name not in known:
             raise unknown(kind, name, sorted(known))
 
@@ -197,11 +192,7 @@ class _Resolver:
     def _failure(self, output: str) -> DevenvError:
         if error := missing_compose(output):
             return error
-        bases = [
-            (source, load_source(path, base=self.selection.directory))
-            for source in everything(self.sources)
-            for path in extended(source)
-        ]
+        bases = _bases(self.selection, self.sources)
         if "develop.watch" in output and (error := self._extended_newer(bases)):
             return error
         from devenv.compose import complaints  # noqa: PLC0415 - only for errors
@@ -235,12 +226,13 @@ def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
             file.write(text)
 
 
-def extended(source: ComposeFile) -> list[str]:
-    """The files that an `extends` of this one names."""
-    services = yaml12.items(yaml12.at(source.node, ["services"]))
-    files = (yaml12.at(service, ["extends", "file"]) for _, service in services)
-    paths = (os.path.join(source.folder, str(file.value)) for file in files if file is not None)
-    return [path for path in paths if os.path.isfile(path)]
+def _bases(selection: Selection, sources: Sequence[ComposeFile]) -> list[tuple[ComposeFile, ComposeFile]]:
+    """Each file with an `extends` that names another file, and the other file."""
+    return [
+        (source, load_source(path, base=selection.directory))
+        for source in everything(sources)
+        for path in source.extended
+    ]
 
 
 def _model(output: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, find, load_source, readable, service_names, text_of
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
-from devenv.compose.resolve import Faults, extended, load
+from devenv.compose.resolve import Faults, load
 from devenv.compose.schema import DEVELOP, LATER, X_DEVENV, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.finding import Mistake
@@ -56,8 +56,8 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     for source in files:
         reported += page.block(source, ("x-devenv",), X_DEVENV, names)
     for source in page.sources:
-        for key, _ in yaml12.items(yaml12.at(source.node, ["services"])):
-            reported += page.block(source, ("services", str(key.value), "develop"), DEVELOP, names)
+        for name, _ in source.services:
+            reported += page.block(source, ("services", name, "develop"), DEVELOP, names)
         project = _project(source, os.path.dirname(paths[0]), page.sources)
         reported += (page.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
     unique = {(m.file, m.line, m.column, m.message.rpartition(": ")[2]): m for m in reversed(reported)}
@@ -67,7 +67,7 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
 def _others(files: Sequence[ComposeFile], base: str, failed: dict[str, ConfigError]) -> list[ComposeFile]:
     """The files that an `extends` of the project's files names; errors in them are added to `failed`."""
     others = []
-    for path in dict.fromkeys(path for source in files for path in extended(source)):
+    for path in dict.fromkeys(path for source in files for path in source.extended):
         try:
             others.append(load_source(path, base=base))
         except ConfigError as error:
@@ -164,13 +164,11 @@ def _names(files: Sequence[ComposeFile]) -> dict[str, Collection[str]]:
 def _project(source: ComposeFile, directory: str, sources: Iterable[ComposeFile]) -> Project:
     """A project with the rules of one file, as far as they can be read without Compose."""
     services = []
-    for key, _ in yaml12.items(yaml12.at(source.node, ["services"])):
-        name = str(key.value)
+    for name, service in source.services:
         nodes = [
             yaml12.at(other.node, ["services", name, part]) for other in sources for part in ("build", "extends")
         ]
-        listed = yaml12.at(source.node, ["services", name, "develop", "watch"])
-        entries = listed.value if isinstance(listed, yaml.SequenceNode) else []
+        entries = yaml12.entries(yaml12.at(service, ["develop", "watch"]))
         rules = tuple(_rule(_plain(entry), source.folder, directory) for entry in entries)
         services.append(Service(name=name, build=Build(source.folder) if any(nodes) else None, watch=rules))
     return Project(name="", directory=directory, files=(), services=tuple(services))

@@ -100,13 +100,16 @@ def items(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
                     yield from items(merged)
 
 
+def entries(node: yaml.Node | None) -> list[yaml.Node]:
+    """The items of a list; empty for anything else."""
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
 def strings(node: yaml.Node | None) -> list[yaml.ScalarNode]:
     """The scalar itself, or the scalars in a list; empty for anything else."""
     if isinstance(node, yaml.ScalarNode):
         return [node]
-    if isinstance(node, yaml.SequenceNode):
-        return [item for item in node.value if isinstance(item, yaml.ScalarNode)]
-    return []
+    return [item for item in entries(node) if isinstance(item, yaml.ScalarNode)]
 
 
 def scalars_under(node: yaml.Node | None, keys: Sequence[str], *, inside: bool = False) -> Iterator[yaml.ScalarNode]:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from devenv.compose import yaml12
-from devenv.compose.complaints import PLACES, TABLE, WORDS, explain, warnings
+from devenv.compose.complaints import SPECIAL, TABLE, explain, warnings
 from devenv.compose.files import ComposeFile
 from devenv.explain import table
 
@@ -257,8 +257,7 @@ def test_warnings_are_told_once_with_their_place() -> None:
 def test_each_function_that_an_entry_names_exists_and_is_named() -> None:
     """The table and the code know the same functions."""
     options = [entry.options for entry in table.load(TABLE)]
-    assert {option["words"] for option in options if "words" in option} == set(WORDS)
-    assert {option["place"] for option in options if "place" in option} == set(PLACES)
+    assert {option["special"] for option in options if "special" in option} == set(SPECIAL)
 
 
 @pytest.mark.parametrize(

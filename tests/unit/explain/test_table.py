@@ -18,7 +18,7 @@ TABLES = sorted(
 )
 # The options that the code of each table reads, and the groups of patterns that it uses besides those in messages.
 OPTIONS: dict[str, dict[str, type]] = {
-    "compose": {"at": str, "under": list, "words": str, "place": str},
+    "compose": {"at": str, "under": list, "special": str},
     "pull": {"no_answer": bool, "passing": bool, "absent": bool},
     "service": {"keys": list, "sections": list, "outside": bool},
 }

@@ -68,10 +68,9 @@ class _EnvFiles:
         if (source.path, source.folder) in self.done:
             return
         self.done.add((source.path, source.folder))
-        for name, service in yaml12.items(yaml12.at(source.node, ["services"])):
-            yield from self.of_service(str(name.value), source, service, _DEPTH)
-        includes = yaml12.at(source.node, ["include"])
-        for entry in includes.value if isinstance(includes, yaml.SequenceNode) else ():
+        for name, service in source.services:
+            yield from self.of_service(name, source, service, _DEPTH)
+        for entry in yaml12.entries(yaml12.at(source.node, ["include"])):
             for where, path in self.paths(source, yaml12.at(entry, ["env_file"])):
                 yield Use("", "an included file gets the values in", path, ("include",), where=where)
             yield from self._of_include(source, entry, depth)
@@ -84,7 +83,7 @@ class _EnvFiles:
             below = known.get(name) or self._other(source, name.value)
             if below is None or not depth:
                 message = f"{_shown(name.value)} is included, but devenv cannot read it: {_UNKNOWN}"
-                where = f"{source.shown}:{name.start_mark.line + 1}"
+                where = shown(source.place(name))
                 yield Use("", "", "", ("include",), where=where, always=message)
             else:
                 below = below if folder is None else replace(below, folder=os.path.normpath(folder))
@@ -104,7 +103,7 @@ class _EnvFiles:
         if below is None:
             name_of_file = _shown(str(file and file.value))
             message = f"extends a service of {name_of_file}, but devenv cannot read it: {_UNKNOWN}"
-            where = f"{source.shown}:{extends.start_mark.line + 1}"
+            where = shown(source.place(extends))
             yield Use(name, "", "", ("services", name, "extends"), where=where, always=message)
         elif node is not None:
             yield from self.of_service(name, below, node, depth - 1)
@@ -115,7 +114,7 @@ class _EnvFiles:
             name = yaml12.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
             if isinstance(name, yaml.ScalarNode) and name.value:
                 path = os.path.join(source.folder, self._expanded(name.value, source))
-                yield f"{source.shown}:{name.start_mark.line + 1}", os.path.normpath(path)
+                yield shown(source.place(name)), os.path.normpath(path)
 
     def _other(self, source: ComposeFile, written: str) -> ComposeFile | None:
         """Another file that the source names; None if only Compose can read it."""
