@@ -1,4 +1,4 @@
-"""What is about to be written: shown as a diff, checked with Compose, and written as a whole or not at all."""
+"""What a command changes in a project: the main Compose file while it is edited, and edits written all or none."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ import difflib
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from devenv.compose.files import find
+from devenv.compose import files, yaml12
+from devenv.compose.files import ComposeFile, find, service_names
 from devenv.compose.outline import Selection
+from devenv.compose.positions import place
 from devenv.compose.resolve import load
-from devenv.errors import ConfigError, DevenvError, StateError
+from devenv.errors import ConfigError, DevenvError, StateError, UsageError, unknown
+from devenv.scaffold.add.yaml_edit import ComposeDraft
 from devenv.sync.rules.lint import faults
 
+BOM = b"\xef\xbb\xbf"
 PRIVATE = 0o600
 _SECRET = re.compile(r"^([ +-]\s*(?:export\s+)?\w+\s*=).+$")
 
 
 @dataclass(frozen=True, slots=True)
 class FileEdit:
-    """A file's absolute path, what it holds now (None where it is not there), and what it is to hold.
+    """A file's absolute path, its content now (None if it does not exist), and its new content.
 
-    The values of a `private` one are shown to nobody.
+    The values in a `private` one are never shown.
     """
 
     path: str
@@ -35,9 +40,9 @@ class FileEdit:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The edits of one command and what is to be said of them; `folder` is the project's.
+    """The edits of one command in the project's `folder`, and notes on them.
 
-    `record` is written with the edits and shown to nobody: what the next command has to know of them.
+    `record` is written with the edits and never shown: what the next command has to know of them.
     """
 
     folder: str
@@ -47,86 +52,125 @@ class Proposal:
 
     def diff(self) -> list[str]:
         """The edits as lines of a unified diff; a new file of code is one line, and values of .env are stars."""
-        return [line for edit in self.edits for line in _shown(edit, os.path.relpath(edit.path, self.folder))]
+        return [line for edit in self.edits for line in _diff(edit, os.path.relpath(edit.path, self.folder))]
 
 
-def _shown(edit: FileEdit, name: str) -> Iterator[str]:
+def _diff(edit: FileEdit, name: str) -> Iterator[str]:
     before, after = ((data or b"").decode(errors="replace").splitlines() for data in (edit.before, edit.after))
     if edit.before is None and not edit.private and len(after) != 1:
         yield f"new file {name} ({len(after)} lines)"
         return
-    context = 0 if edit.private else 3
-    for line in difflib.unified_diff(
-        before, after, "/dev/null" if edit.before is None else name, name, n=context, lineterm=""
-    ):
+    old, context = "/dev/null" if edit.before is None else name, 0 if edit.private else 3
+    for line in difflib.unified_diff(before, after, old, name, n=context, lineterm=""):
         yield _SECRET.sub(r"\1***", line) if edit.private else line
 
 
+@dataclass(slots=True)
+class MainFile:
+    """The project's main Compose file while it is edited, and all its files."""
+
+    source: ComposeFile
+    sources: tuple[ComposeFile, ...]
+    before: bytes
+    draft: ComposeDraft
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def services(self) -> dict[str, Any]:
+        """The services that this file defines, by name."""
+        services = self.draft.model.get("services")
+        return services if isinstance(services, dict) else {}
+
+    def service(self, name: str) -> dict[str, Any]:
+        """The model of a service that this file defines. Raises UsageError if it does not."""
+        if name in self.services:
+            return self.services[name] if isinstance(self.services[name], dict) else {}
+        if name in service_names(self.sources):
+            file, line = place(self.sources, ("services", name))
+            hint = f"Only {self.source.shown} is edited."
+            raise UsageError(f"service `{name}` is in another file, {file}:{line}", hint=hint)
+        raise unknown("service", name, sorted(service_names(self.sources)))
+
+    def own(self, name: str, key: str) -> Any:
+        """The value of a service's own key. Raises ConfigError if a merge sets it: an own key would hide that."""
+        value = self.service(name).get(key)
+        merged = yaml12.at(self.source.node, ("services", name, key))
+        if value is None and merged is not None and merged.value:
+            message = f"`{name}` gets its `{key}` by a merge (`<<`), which an own one would hide"
+            hint = f"Give it a `{key}:` of its own that has the merged entries too, then try again."
+            line = merged.start_mark.line + 1
+            raise ConfigError(message, hint=hint, file=self.source.shown, line=line)
+        return value
+
+    def edit(self) -> FileEdit:
+        """The verified edit."""
+        bom = BOM if self.before.startswith(BOM) else b""
+        return FileEdit(os.path.realpath(self.source.path), self.before, bom + self.draft.verified().encode())
+
+
+def opened(selection: Selection) -> MainFile:
+    """The project's main file, ready to be edited. Raises as `load` for an error in any file."""
+    sources = files.read(find(selection.directory, selection.files), base=selection.directory)
+    main = sources[0]
+    return MainFile(main, sources, read(main.path) or b"", ComposeDraft(main.text, main.shown))
+
+
+def pairs(environment: Any) -> Iterator[tuple[str, str]]:
+    """Yield name and value of the variables of an `environment`, a mapping or a list; empty if it has no value."""
+    if isinstance(environment, list):
+        for entry in environment:
+            key, _, value = str(entry).partition("=")
+            yield key, value
+    elif isinstance(environment, dict):
+        yield from ((str(key), str(value)) for key, value in environment.items())
+
+
 async def check(selection: Selection, edit: FileEdit, variables: Collection[str]) -> None:
-    """Returns where the project loads with the edited Compose file; raises what is wrong in it by ConfigError.
+    """Raise ConfigError if the project does not load with the edited Compose file.
 
-    `variables` have a value for as long as that takes: they are yet to be written into .env.
+    `variables`, which are not in .env yet, have a value meanwhile.
     """
-    files = find(selection.directory, selection.files)
-    folder, name = os.path.split(files[0])  # not where a link leads: relative paths begin here
+    names = find(selection.directory, selection.files)
+    folder, name = os.path.split(names[0])  # not the target of a link: relative paths begin here
     copy = os.path.join(folder, f".devenv-{secrets.token_hex(4)}-{name}~")
-    names = (copy, *files[1:])
-    with _environment({one: "x" for one in variables if one not in os.environ}):
-        try:
-            _write(copy, edit.after, PRIVATE)
-            await load(replace(selection, files=names), faults=faults)
-        except DevenvError as error:
-            await load(selection, faults=faults)  # it raises what was wrong before
-            message = f"Compose refuses the result, nothing was written: {error.message}"
-            raise ConfigError(message, hint=error.hint, file=os.path.relpath(edit.path)) from None
-        except OSError as error:
-            raise StateError(f"{folder} cannot be written to: {error.strerror}") from None
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(copy)
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    os.environ.update(values)
+    unset = [variable for variable in variables if variable not in os.environ]
+    os.environ.update(dict.fromkeys(unset, "x"))
     try:
-        yield
+        _write(copy, edit.after, PRIVATE)
+        await load(replace(selection, files=(copy, *names[1:])), faults=faults)
+    except DevenvError as error:
+        await load(selection, faults=faults)  # raises the error that the file had before
+        message = f"Compose refuses the result, nothing was written: {error.message}"
+        raise ConfigError(message, hint=error.hint, file=os.path.relpath(edit.path)) from None
+    except OSError as error:
+        raise StateError(f"{folder} cannot be written to: {error.strerror}") from None
     finally:
-        for name in values:
-            del os.environ[name]
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(copy)
+        for variable in unset:
+            del os.environ[variable]
 
 
 def write(proposal: Proposal) -> None:
-    """All files written, or none: StateError where one cannot be, or has changed meanwhile."""
+    """Write all files, or none. Raises StateError if one cannot be written, or has changed meanwhile."""
     ready: list[tuple[str, FileEdit]] = []
-    done: list[FileEdit] = []
-    made: list[str] = []
     try:
-        for edit in (*proposal.edits, *([proposal.record] if proposal.record else ())):
-            _unchanged(edit)
-            made += _folders(os.path.dirname(edit.path))
-            ready.append((os.path.join(os.path.dirname(edit.path), f".devenv-{secrets.token_hex(4)}~"), edit))
-            _write(ready[-1][0], edit.after, _mode(edit))
-        for copy, edit in ready:
-            os.replace(copy, edit.path)
-            done.append(edit)
-    except BaseException as error:
-        for edit in done:
-            _undo(edit)
-        for copy, _ in ready:
-            with contextlib.suppress(OSError):
-                os.unlink(copy)
-        for folder in reversed(made):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        if isinstance(error, OSError):
-            raise StateError(f"nothing was written: {error.filename}: {error.strerror}") from None
-        raise
-
-
-def _unchanged(edit: FileEdit) -> None:
-    if read(edit.path) != edit.before:
-        raise StateError(f"{edit.path} has changed meanwhile; nothing was written", hint="Try again.")
+        with contextlib.ExitStack() as undo:
+            for edit in (*proposal.edits, *([proposal.record] if proposal.record else ())):
+                if read(edit.path) != edit.before:
+                    raise StateError(f"{edit.path} has changed meanwhile; nothing was written", hint="Try again.")
+                folder = os.path.dirname(edit.path)
+                _make_folders(folder, undo)
+                copy = os.path.join(folder, f".devenv-{secrets.token_hex(4)}~")
+                undo.callback(_ignoring_errors, os.unlink, copy)
+                _write(copy, edit.after, _mode(edit))
+                ready.append((copy, edit))
+            for copy, edit in ready:
+                os.replace(copy, edit.path)
+                undo.callback(_ignoring_errors, _restore, edit)
+            undo.pop_all()
+    except OSError as error:
+        raise StateError(f"nothing was written: {error.filename}: {error.strerror}") from None
 
 
 def read(path: str) -> bytes | None:
@@ -152,21 +196,22 @@ def _mode(edit: FileEdit) -> int:
     return PRIVATE if edit.private else 0o644
 
 
-def _folders(path: str) -> list[str]:
-    """The folder and those above it made where they are missing, the upper ones first."""
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for folder in reversed(missing):
-        os.mkdir(folder)
-    return missing[::-1]
+def _make_folders(path: str, undo: contextlib.ExitStack) -> None:
+    """Create the folder and those above it if they are missing, the upper ones first."""
+    if not os.path.isdir(path):
+        _make_folders(os.path.dirname(path), undo)
+        os.mkdir(path)
+        undo.callback(_ignoring_errors, os.rmdir, path)
 
 
-def _undo(edit: FileEdit) -> None:
+def _ignoring_errors(remove: Any, what: Any) -> None:
     with contextlib.suppress(OSError):
-        if edit.before is None:
-            os.unlink(edit.path)
-        else:
-            with open(edit.path, "wb") as file:
-                file.write(edit.before)
+        remove(what)
+
+
+def _restore(edit: FileEdit) -> None:
+    if edit.before is None:
+        os.unlink(edit.path)
+    else:
+        with open(edit.path, "wb") as file:
+            file.write(edit.before)

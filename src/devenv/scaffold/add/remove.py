@@ -14,55 +14,59 @@ from devenv.errors import UsageError
 from devenv.scaffold.add import mentions
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import record as added
-from devenv.scaffold.add.main_file import MainFile, opened, pairs
 from devenv.scaffold.add.mentions import Mention
-from devenv.scaffold.add.proposal import FileEdit, Proposal
+from devenv.scaffold.add.proposal import FileEdit, MainFile, Proposal, opened, pairs
 from devenv.scaffold.add.record import Added
 from devenv.scaffold.add.services import variable
 
 
 async def remove(selection: Selection, name: str, records: str) -> Proposal:
-    """Return what takes the service out, checked and not written. `records` is the folder of what `add` recorded.
+    """The edits that remove the service, checked and not written. `records` is the folder of what `add` recorded.
 
-    In other services, only what `add` put in for this one is taken out. What names the service besides is a note.
-    UsageError if others need the service; else as `add`.
+    In other services, only what `add` put in for this one is removed; other places that name it are notes.
+    Raises UsageError if others need the service; else as `add`.
     """
     file = opened(selection)
     model = file.service(name)
     known = added.recorded(records, file.source.path)
     record = known.get(name)
     if needed := list(_needed(file, name, record)):
-        parts = " and ".join(dict.fromkeys(f"`{one.part}`" for _, one in needed))
+        parts = " and ".join(dict.fromkeys(f"`{mention.part}`" for _, mention in needed))
         hint = f"Take `{name}` out of their {parts} first, or remove them."
         raise UsageError(f"`{name}` is needed by {mentions.shown(needed)}", hint=hint)
     if len(service_names(file.sources)) == 1:
         raise UsageError(f"`{name}` is the only service of {file.source.shown}", hint="Nothing would be left to run.")
     volumes = _own_volumes(file, name, record)
-    rest = {other: one for other, one in known.items() if other != name}
-    if restored := added.never_added(file.draft.text, file.draft.file, name, known):
+    rest = {other: addition for other, addition in known.items() if other != name}
+    text = file.draft.text
+    if restored := added.never_added(text, file.draft.file, name, known):
         file.draft, rest = restored
     else:
         _cut(file, name, record, volumes)
+        file.draft = record.taken_out(text, file.draft) if record is not None else file.draft
     edit = file.edit()
     await proposals.check(selection, edit, ())
     file.notes += [f"the content of the volume {volume} is not touched: devenv snapshot list" for volume in volumes]
-    file.notes += _stays(model, name)
+    if variables := sorted(set(re.findall(rf"\$\{{({variable(name)}_\w+)", str(model)))):
+        file.notes.append(f"{', '.join(variables)} stays in .env")
+    if isinstance(build := model.get("build"), (str, dict)):
+        file.notes.append(f"{build if isinstance(build, str) else build.get('context', '.')} stays as it is")
     file.notes += _named_still(file, edit, name)
     record_edit = added.recording(records, file.source.path, rest) if record is not None else None
     return Proposal(file.source.folder, (edit,), tuple(file.notes), record_edit)
 
 
 def _needed(file: MainFile, name: str, record: Added | None) -> Iterator[tuple[str, Mention]]:
-    """Yield the places without which the rest cannot be, with their files; not those that `add` made."""
+    """Yield the places that cannot do without the service, with their files; not those that `add` wrote."""
     for source in everything(file.sources):
-        for one in mentions.mentions(source.node, name):
-            is_ours = source is file.source and record is not None and record.to == one.service
-            if one.needed and not (is_ours and one.part == "depends_on"):
-                yield source.shown, one
+        for mention in mentions.mentions(source.node, name):
+            is_ours = source is file.source and record is not None and record.to == mention.service
+            if mention.needed and not (is_ours and mention.part == "depends_on"):
+                yield source.shown, mention
 
 
 def _cut(file: MainFile, name: str, record: Added | None, volumes: list[str]) -> None:
-    """Take out the service, its volumes and, as far as it is still there, what `add` put into another service."""
+    """Remove the service, its volumes and, as far as it is still there, what `add` put into another service."""
     for volume in volumes:
         file.draft.cut(["volumes", volume])
     if record is not None and record.to in file.services and record.to != name:
@@ -71,28 +75,23 @@ def _cut(file: MainFile, name: str, record: Added | None, volumes: list[str]) ->
 
 
 def _unwire(file: MainFile, other: str, name: str, record: Added) -> None:
-    path = ["services", other]
     depends = file.service(other).get("depends_on")
-    if isinstance(depends, list) and name in depends:
-        file.draft.cut([*path, "depends_on", depends.index(name)])
-    elif isinstance(depends, dict) and name in depends:
-        file.draft.independ([*path, "depends_on"], name)
-    environment = file.service(other).get("environment")
-    ours = [
-        key for key, value in pairs(environment) if key in record.variables and mentions.host(value) == name.lower()
-    ]
+    if isinstance(depends, (list, dict)) and name in depends:
+        at = depends.index(name) if isinstance(depends, list) else name
+        file.draft.cut(["services", other, "depends_on", at])
+    variables = pairs(file.service(other).get("environment"))
+    ours = [key for key, value in variables if key in record.variables and mentions.host(value) == name.lower()]
     for key in reversed(ours):
         left = file.service(other)["environment"]
-        at: str | int = key
-        if isinstance(left, list):
-            at = next(index for index, entry in enumerate(left) if str(entry).startswith(f"{key}="))
-        file.draft.cut([*path, "environment", at])
+        is_list = isinstance(left, list)
+        at = next(n for n, entry in enumerate(left) if str(entry).startswith(f"{key}=")) if is_list else key
+        file.draft.cut(["services", other, "environment", at])
 
 
 def _own_volumes(file: MainFile, name: str, record: Added | None) -> list[str]:
-    """Return the volumes that the service alone mounts and that `add` declared or might have, the last one first.
+    """The volumes that only the service mounts and that `add` declared or may have declared, the last one first.
 
-    `add` calls them `NAME-...` and says nothing else of them: one that has settings was written by a person.
+    `add` calls them `NAME-...` and gives them no settings: one that has settings was written by a person.
     """
     declared = file.draft.model.get("volumes")
     if not isinstance(declared, dict):
@@ -100,35 +99,28 @@ def _own_volumes(file: MainFile, name: str, record: Added | None) -> list[str]:
     used = {other: _sources(file.service(other)) for other in file.services}
     elsewhere = {volume for other, volumes in used.items() if other != name for volume in volumes}
     recorded = record.volumes if record is not None else ()
-    mine = [
+    own = [
         volume
         for volume, settings in declared.items()
         if volume in used[name] - elsewhere
         and (volume in recorded or (volume.startswith(f"{name}-") and not settings))
     ]
-    return mine[::-1]
+    return own[::-1]
 
 
 def _sources(model: Mapping[str, Any]) -> set[str]:
-    entries = model.get("volumes") or ()
-    return {str(one.get("source") if isinstance(one, dict) else str(one).partition(":")[0]) for one in entries}
-
-
-def _stays(model: Mapping[str, Any], name: str) -> Iterator[str]:
-    if variables := sorted(set(re.findall(rf"\$\{{({variable(name)}_\w+)", str(model)))):
-        yield f"{', '.join(variables)} stays in .env"
-    if isinstance(build := model.get("build"), (str, dict)):
-        yield f"{build if isinstance(build, str) else build.get('context', '.')} stays as it is"
+    mounts = model.get("volumes") or ()
+    return {str(one.get("source") if isinstance(one, dict) else str(one).partition(":")[0]) for one in mounts}
 
 
 def _named_still(file: MainFile, edit: FileEdit, name: str) -> Iterator[str]:
-    """Yield a note for each place that names the service after the edit, with the lines that the files then have."""
+    """Yield a note for each place that names the service after the edit, with its line in the edited file."""
     for source in everything(file.sources):
         node = yaml12.check(edit.after, file=source.shown) if source is file.source else source.node
         if source is not file.source and (line := yaml12.line_of(node, ("services", name))):
             yield f"{source.shown}:{line}: `{name}` has settings here, too"
-        for one in mentions.mentions(node, name):
-            place = f"services.{one.service}.{one.part}" if one.service else one.part
-            yield f"{source.shown}:{one.line}: {place} still names `{name}`"
+        for mention in mentions.mentions(node, name):
+            place = f"services.{mention.service}.{mention.part}" if mention.service else mention.part
+            yield f"{source.shown}:{mention.line}: {place} still names `{name}`"
     text = (proposals.read(os.path.join(file.source.folder, ".env")) or b"").decode(errors="replace")
     yield from (f".env:{line}: {key} still names `{name}`" for line, key in mentions.variables(text, name))

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded, load
 from devenv.errors import ConfigError, UsageError
-from devenv.model.project import Action, Service
+from devenv.model.project import Action, Build, Service
 from devenv.paths import is_within, relative_to
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add.copied_files import copying_stages
-from devenv.scaffold.add.main_file import MainFile, opened
-from devenv.scaffold.add.proposal import Proposal
-from devenv.scaffold.add.yaml_edit import flow
+from devenv.scaffold.add.proposal import MainFile, Proposal, opened
+from devenv.scaffold.add.yaml_places import flow
 from devenv.sync.rules.lint import faults
 from devenv.sync.rules.rules import is_bind_mounted, mount_over
 
@@ -62,35 +61,40 @@ def _scalar(text: str) -> str:
 
 
 async def rules(selection: Selection, name: str | None, *, from_mounts: bool = False) -> Proposal:
-    """What adds watch rules to the service, or to all; checked and not written.
+    """The edits that add watch rules to the service, or to all; checked and not written.
 
     With `from_mounts`, bind mounts of folders become rules. Raises as `load`; UsageError for an unknown service.
     """
     loaded = await load(selection, faults=faults)
     file = opened(selection)
+    services = {service.name: service for service in loaded.project.services if service.name in file.services}
     if name is not None:
         file.service(name)
-        if name not in {service.name for service in loaded.project.services}:
+        if name not in services:
             raise UsageError(f"the profile of `{name}` is not on", hint="Turn it on with --profile NAME.")
+        services = {name: services[name]}
     folder = loaded.project.directory
-    for service in loaded.project.services:
-        if service.name not in ((name,) if name else file.services):
-            continue
-        mounted = list(_from_mounts(service, folder)) if from_mounts else []
-        mounted = [rule for rule in mounted if _unmount(file, service.name, rule)]
-        built = (rule for rule in _from_build(service, loaded) if not _covered(service, rule, mounted))
-        found = [*mounted, *(_without(rule, mounted) for rule in built)]
-        if found:
+    for service in services.values():
+        proposed = _proposed(file, service, loaded, from_mounts=from_mounts)
+        if proposed:
             file.own(service.name, "develop")
-            entries = "\n".join(rule.entry(folder) for rule in found)
+            entries = "\n".join(rule.entry(folder) for rule in proposed)
             file.draft.insert(["services", service.name, "develop", "watch"], entries)
-        file.notes += [f"{service.name}: {rule.action} {shown(rule.path, folder)}: {rule.why}" for rule in found]
+        file.notes += [f"{service.name}: {rule.action} {shown(rule.path, folder)}: {rule.why}" for rule in proposed]
     if not file.notes:
         nothing = "nothing to add: what is copied from this machine has rules already, or nothing is copied"
         return Proposal(folder, (), (nothing,))
     edit = file.edit()
     await proposals.check(selection, edit, ())
     return Proposal(folder, (edit,) if edit.after != edit.before else (), tuple(file.notes))
+
+
+def _proposed(file: MainFile, service: Service, loaded: Loaded, *, from_mounts: bool) -> list[Rule]:
+    """New rules for a service; those `from_mounts` take the mounts out of the draft."""
+    mounted = list(_from_mounts(service, loaded.project.directory)) if from_mounts else []
+    mounted = [rule for rule in mounted if _unmount(file, service.name, rule)]
+    built = [rule for rule in _from_build(service, loaded) if not _covered(service, rule, mounted)]
+    return [*mounted, *(_without(rule, mounted) for rule in built)]
 
 
 def shown(path: str, folder: str) -> str:
@@ -105,26 +109,28 @@ def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
     if build is None or not os.path.isdir(build.context):
         return
     dockerfile = os.path.normpath(os.path.join(build.context, build.dockerfile))
-    text = build.dockerfile_inline
-    if text is None:
-        data = proposals.read(dockerfile)
-        text = (data or b"").decode(errors="replace")
-    below, others = copying_stages(text, dict(build.args), build.target)
+    below, others = copying_stages(_text(build, dockerfile), dict(build.args), build.target)
     given = loaded.model["services"][service.name].get("command") or ""
     command = f"{given} {below[-1].command if below else ''}"
-    seen: set[str] = set()
+    rules: dict[str, Rule] = {}
     for stage in (*below, *others):
         for copy in stage.copies:
             source = f"{build.dockerfile}:{copy.line}"
             for rule in _copied(build.context, copy.sources, copy.target, source, command):
                 if stage in others:
                     why = f"built in another stage ({source})"
-                    rule = Rule(rule.path, Action.REBUILD, why, ignore=rule.ignore)  # noqa: PLW2901 - the same, built
-                if rule.path not in seen and (rule.target == "" or not _in_mount(service, rule.target)):
-                    seen.add(rule.path)
-                    yield rule
-    if build.dockerfile_inline is None and seen and os.path.isfile(dockerfile) and dockerfile not in seen:
-        yield _rebuild(dockerfile)
+                    rules.setdefault(rule.path, Rule(rule.path, Action.REBUILD, why, ignore=rule.ignore))
+                elif not (rule.target and _in_mount(service, rule.target)):
+                    rules.setdefault(rule.path, rule)
+    if build.dockerfile_inline is None and rules and os.path.isfile(dockerfile):
+        rules.setdefault(dockerfile, _rebuild(dockerfile))
+    yield from rules.values()
+
+
+def _text(build: Build, dockerfile: str) -> str:
+    if build.dockerfile_inline is not None:
+        return build.dockerfile_inline
+    return (proposals.read(dockerfile) or b"").decode(errors="replace")
 
 
 def _in_mount(service: Service, target: str) -> bool:
@@ -132,43 +138,38 @@ def _in_mount(service: Service, target: str) -> bool:
     return mount is not None and mount.type == "bind"
 
 
-def _copied(context: str, sources: Sequence[str], target: str, where: str, command: str) -> Iterator[Rule]:
+def _copied(context: str, sources: Sequence[str], target: str, origin: str, command: str) -> Iterator[Rule]:
     for source in sources:
         pattern = os.path.normpath(os.path.join(glob.escape(context), source.lstrip("/")))
         for path in sorted(glob.glob(pattern)):
             name = os.path.basename(path)
             if os.path.isdir(path):
-                yield from _folder(path, target.rstrip("/") or "/", where, command)
+                yield from _folder(path, target.rstrip("/") or "/", origin, command)
             elif MANIFESTS.fullmatch(name):
                 yield _rebuild(path)
             else:
                 place = posixpath.join(target, name) if target.endswith("/") else target
                 action = _action(os.path.dirname(path), command, place)
-                yield Rule(path, action, f"copied by {where}{_because(action, place)}", place)
+                yield Rule(path, action, f"copied by {origin}{_because(action, place)}", place)
 
 
-def _folder(path: str, target: str, where: str, command: str) -> Iterator[Rule]:
+def _folder(path: str, target: str, origin: str, command: str) -> Iterator[Rule]:
     names = sorted(os.listdir(path))
-    manifests = [name for name in names if MANIFESTS.fullmatch(name)]
-    action = _action(path, command, target)
-    made = (name for name in MADE if name in names or (name == CACHE and _is_python(path)))
-    private = (name for name in (".env",) if name in names)
-    ignore = (*map(_ignored, made), *private, *(manifests if action is not Action.REBUILD else ()))
-    yield Rule(
-        path,
-        action,
-        f"copied by {where}{_because(action, target)}",
-        "" if action is Action.REBUILD else target,
-        ignore,
-    )
-    if action is not Action.REBUILD:
-        for name in manifests:
-            yield _rebuild(os.path.join(path, name))
+    action, why = _action(path, command, target), f"copied by {origin}"
+    manifests = [name for name in names if MANIFESTS.fullmatch(name) and action is not Action.REBUILD]
+    ignore = (*_made(path), *(name for name in (".env",) if name in names), *manifests)
+    yield Rule(path, action, why + _because(action, target), "" if action is Action.REBUILD else target, ignore)
+    yield from (_rebuild(os.path.join(path, name)) for name in manifests)
 
 
-def _ignored(name: str) -> str:
-    """The pattern for a folder that tools make; Python has one in each of its folders."""
-    return f"**/{name}/" if name == CACHE else f"{name}/"
+def _made(path: str) -> Iterator[str]:
+    """Patterns for the folders that tools create in the folder; Python has one in each of its folders."""
+    names = os.listdir(path)
+    for name in MADE:
+        if name == CACHE and (name in names or _is_python(path)):
+            yield f"**/{name}/"
+        elif name in names:
+            yield f"{name}/"
 
 
 def _rebuild(path: str) -> Rule:
@@ -192,7 +193,7 @@ def _because(action: Action, target: str) -> str:
 
 
 def _action(path: str, command: str, target: str) -> Action:
-    """What a change of sources takes: the language is told by the manifests beside or above them."""
+    """The action for a change of sources; manifests beside or above them tell the language."""
     if target.startswith(SETTINGS):
         return Action.SYNC_RESTART
     names = {name for folder in (path, os.path.dirname(path)) if os.path.isdir(folder) for name in os.listdir(folder)}
@@ -204,16 +205,17 @@ def _action(path: str, command: str, target: str) -> Action:
 
 def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
     """Whether a rule of the service, or one that is proposed already, is for the path."""
-    covering = [*((one.path, one.action) for one in service.watch if not is_bind_mounted(service, one))]
-    covering += [(one.path, one.action) for one in mounted]
-    if rule.action is Action.REBUILD:
-        covering = [(path, action) for path, action in covering if action is Action.REBUILD or path == rule.path]
-    return any(is_within(rule.path, os.path.normpath(path)) for path, _ in covering)
+    watched = [(watch.path, watch.action) for watch in service.watch if not is_bind_mounted(service, watch)]
+    for path, action in (*watched, *((other.path, other.action) for other in mounted)):
+        suits = rule.action is not Action.REBUILD or action is Action.REBUILD or path == rule.path
+        if suits and is_within(rule.path, os.path.normpath(path)):
+            return True
+    return False
 
 
 def _without(rule: Rule, mounted: Sequence[Rule]) -> Rule:
-    """The rule without the folders that have one of their own."""
-    inside = (relative_to(one.path, rule.path) for one in mounted)
+    """The rule without the folders that have a rule of their own."""
+    inside = (relative_to(other.path, rule.path) for other in mounted)
     return replace(rule, ignore=(*rule.ignore, *(f"{path}/" for path in inside if path)))
 
 
@@ -221,14 +223,12 @@ def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
     for mount in service.volumes:
         source = os.path.normpath(mount.source or "")
         if mount.type == "bind" and is_within(source, folder) and os.path.isdir(source):
-            names = os.listdir(source)
-            ignore = tuple(_ignored(name) for name in MADE if name in names or (name == CACHE and _is_python(source)))
             why = "was a bind mount; what the container writes there stays in it from now on"
-            yield Rule(source, Action.SYNC, why, mount.target, ignore)
+            yield Rule(source, Action.SYNC, why, mount.target, tuple(_made(source)))
 
 
 def _unmount(file: MainFile, name: str, rule: Rule) -> bool:
-    """Whether the bind mount is an entry of this file, which is then gone."""
+    """Remove the bind mount from the draft. Return whether it was an entry of this file that can be removed."""
     entries = file.service(name).get("volumes")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         parts = str(entry).split(":")

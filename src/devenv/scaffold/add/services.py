@@ -1,9 +1,10 @@
-"""`devenv add`: a service into the Compose file that is there."""
+"""`devenv add`: a service into the existing Compose file, with the variables that it needs."""
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,26 +12,30 @@ from typing import Any
 
 from devenv import templates_folder
 from devenv.compose import yaml12
-from devenv.compose.files import ComposeFile, everything, service_names
+from devenv.compose.files import everything, service_names
 from devenv.compose.outline import Selection
-from devenv.errors import UsageError, nearest
+from devenv.docker import process
+from devenv.errors import EngineError, RefusedError, UsageError, nearest
 from devenv.host.listeners import LOOPBACK, free_port
+from devenv.paths import is_within
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import record as added
-from devenv.scaffold.add.env_files import env_edits
-from devenv.scaffold.add.main_file import MainFile, opened, pairs
-from devenv.scaffold.add.proposal import FileEdit, Proposal
+from devenv.scaffold.add.proposal import FileEdit, MainFile, Proposal, opened, pairs
 from devenv.scaffold.add.record import Added
-from devenv.scaffold.add.yaml_edit import flow, nested
+from devenv.scaffold.add.yaml_places import flow, nested
 
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
-_PLACE = re.compile(r"\{\{ (\w+) \}\}")
+_PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
 _DATABASES = ("postgres", "mysql", "mariadb")
+_ASSIGNED = re.compile(
+    r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*[=:][ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^#\r\n]*)""",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """A service as it is shipped: `front` ones stand before another, `code` ones take a name of their own."""
+class ServiceTemplate:
+    """A service that devenv contains: `front` ones forward to another, `code` ones take a name of their own."""
 
     key: str
     title: str
@@ -43,23 +48,16 @@ class Template:
     code: bool = False
     folder: str = ""
 
-    @property
-    def image(self) -> str:
-        """The repository of its image; empty where it is built."""
-        found = re.search(r"^image: (\S+):", self.service, re.MULTILINE)
-        return found[1] if found else ""
 
-
-def templates() -> dict[str, Template]:
+def templates() -> dict[str, ServiceTemplate]:
     """All services that can be added, by name."""
     folder = os.path.join(templates_folder(), "services")
-    found = {}
+    services = {}
     for file in sorted(name for name in os.listdir(folder) if name.endswith(".toml")):
         with open(os.path.join(folder, file), "rb") as source:
-            data = tomllib.load(source)
-        key = file.removesuffix(".toml")
-        found[key] = Template(key, **data)
-    return found
+            key = file.removesuffix(".toml")
+            services[key] = ServiceTemplate(key, **tomllib.load(source))
+    return services
 
 
 async def add(
@@ -71,35 +69,23 @@ async def add(
     to: str | None = None,
     template: str | None = None,
 ) -> Proposal:
-    """What adds the service, checked and not written; what it puts in is recorded in the folder `records`.
+    """The edits that add the service, checked and not written; they are recorded in the folder `records`.
 
-    UsageError for names that do not exist or are taken, ConfigError where the file cannot be edited.
+    Raises UsageError for names that do not exist or are taken, ConfigError if the file cannot be edited.
     """
     kind = _template(asked, template)
     file = opened(selection)
-    names = service_names(file.sources)
-    name = _name(name or (asked if template else None), kind, names, _volumes(file.sources))
+    name = _name(name or (asked if template else None), kind, file)
     to = to or (_database(file) if kind.front else None)
     if kind.front and to is None:
         raise UsageError(f"{kind.key} stands before another service", hint=f"devenv add {kind.key} --to SERVICE")
     values = _values(kind, name, to, file)
-    shared = file.networks(to) if to is not None else []
-    text = render(kind.service, values) + (f"networks: {flow(shared)}\n" if shared else "")
-    file.draft.insert(["services"], nested([name], text.strip("\n")))
-    for volume in kind.volumes:
-        file.draft.insert(["volumes"], f"{name}-{volume}:")
-    user = None if kind.front else to
-    wired: tuple[str, ...] = ()
-    if user is not None:
-        wiring = {render(key, values): render(value, values) for key, value in kind.wiring.items()}
-        wired = _wire(file, user, name, wiring)
+    record = _edit(file, kind, name, to, values)
     edit = file.edit()
-    draft, volumes = file.draft, tuple(f"{name}-{volume}" for volume in kind.volumes)
-    record = Added("", "", (), (), user, wired, volumes).made(file.source.text, draft)
-    known = added.recorded(records, file.source.path)
     variables = [f"{values['VAR']}_{secret}" for secret in kind.secrets]
+    known = added.recorded(records, file.source.path)
     await proposals.check(selection, edit, variables)
-    more = [*_code(kind, name, file.source.folder, values), *await env_edits(file, variables)]
+    more = [*_code(kind, name, file.source.folder, values), *await _env_edits(file, variables)]
     if kind.port:
         file.notes.append(f"{name} will be at http://127.0.0.1:{values['port']}")
     if "profiles:" in kind.service:
@@ -108,30 +94,43 @@ async def add(
     return Proposal(file.source.folder, (edit, *more), tuple(file.notes), recording)
 
 
-def render(text: str, values: Mapping[str, str]) -> str:
-    """The text with its `{{ names }}` replaced."""
-    return _PLACE.sub(lambda found: values[found[1]], text)
+def _edit(file: MainFile, kind: ServiceTemplate, name: str, to: str | None, values: Mapping[str, str]) -> Added:
+    """Put the service into the draft, with its volumes and, if it is not a front, what `to` needs to use it."""
+    text = _render(kind.service, values)
+    if to is not None and (networks := _networks(file, to)):
+        text += f"networks: {flow(networks)}\n"
+    file.draft.insert(["services"], nested([name], text.strip("\n")))
+    volumes = tuple(f"{name}-{volume}" for volume in kind.volumes)
+    for volume in volumes:
+        file.draft.insert(["volumes"], f"{volume}:")
+    user, variables = None if kind.front else to, list[str]()
+    if user is not None:
+        wiring = {_render(key, values): _render(value, values) for key, value in kind.wiring.items()}
+        variables = _wire(file, user, name, wiring)
+    return Added("", "", (), (), user, tuple(variables), volumes).made(file.source.text, file.draft)
 
 
-def _template(asked: str, template: str | None) -> Template:
+def _render(text: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+
+
+def _template(asked: str, template: str | None) -> ServiceTemplate:
     known = templates()
     kind = known.get(template or asked)
-    if kind is None or kind.code != (template is not None):
-        if kind is not None and kind.code:
-            raise UsageError(f"{asked} takes a name", hint=f"devenv add api --template {asked}")
-        fitting = [key for key, one in known.items() if one.code == (template is not None)]
-        what = f"template `{template}`" if template else f"service `{asked}` to add"
-        raise UsageError(f"there is no {what}", hint=nearest(template or asked, sorted(fitting)))
-    return kind
+    if kind is not None and kind.code == (template is not None):
+        return kind
+    if kind is not None and kind.code:
+        raise UsageError(f"{asked} takes a name", hint=f"devenv add api --template {asked}")
+    fitting = sorted(key for key, other in known.items() if other.code == (template is not None))
+    what = f"template `{template}`" if template else f"service `{asked}` to add"
+    raise UsageError(f"there is no {what}", hint=nearest(template or asked, fitting))
 
 
-def _volumes(sources: Sequence[ComposeFile]) -> frozenset[str]:
-    nodes = (yaml12.at(source.node, ["volumes"]) for source in everything(sources))
-    return frozenset(str(key.value) for node in nodes for key, _ in yaml12.items(node))
-
-
-def _name(wanted: str | None, kind: Template, names: Collection[str], volumes: Collection[str]) -> str:
-    """The name asked for, or the first that no service and no volume has. UsageError where it is taken."""
+def _name(wanted: str | None, kind: ServiceTemplate, file: MainFile) -> str:
+    """The name asked for, or the first that no service and no volume has. Raises UsageError if it is taken."""
+    names = service_names(file.sources)
+    nodes = (yaml12.at(source.node, ["volumes"]) for source in everything(file.sources))
+    volumes = {str(key.value) for node in nodes for key, _ in yaml12.items(node)}
 
     def clashing(name: str) -> list[str]:
         return [full for volume in kind.volumes if (full := f"{name}-{volume}") in volumes]
@@ -140,31 +139,28 @@ def _name(wanted: str | None, kind: Template, names: Collection[str], volumes: C
         offered = (kind.key, *(f"{kind.key}-{n}" for n in range(2, 1000)))
         return next(name for name in offered if name not in names and not clashing(name))
     if not NAME.fullmatch(wanted):
-        hint = "It is made of a-z, 0-9, `_` and `-`, begins with a letter, and is no word of YAML's."
+        hint = "It is made of a-z, 0-9, `_` and `-`, begins with a letter, and is not a word of YAML."
         raise UsageError(f"`{wanted}` is not a name for a service", hint=hint)
     if wanted in names:
         raise UsageError(f"there is a service `{wanted}` already", hint="Give another name with --name.")
-    if there := clashing(wanted):
-        raise UsageError(f"there is a volume `{there[0]}` already", hint="Give another name with --name.")
+    if existing := clashing(wanted):
+        raise UsageError(f"there is a volume `{existing[0]}` already", hint="Give another name with --name.")
     return wanted
 
 
 def _database(file: MainFile) -> str | None:
-    found = [name for name, model in file.services.items() if _repository(model).rpartition("/")[2] in _DATABASES]
-    return found[0] if len(found) == 1 else None
+    """The only service with a database's image."""
+    images = {name: model.get("image") for name, model in file.services.items() if isinstance(model, dict)}
+    repository = re.compile(rf"(?:.*/)?(?:{'|'.join(_DATABASES)})(?:[:@].*)?")
+    databases = [name for name, image in images.items() if repository.fullmatch(str(image))]
+    return databases[0] if len(databases) == 1 else None
 
 
-def _repository(model: Any) -> str:
-    image = model.get("image") if isinstance(model, dict) else None
-    return image.partition("@")[0].rpartition(":")[0] or image if isinstance(image, str) else ""
-
-
-def _values(kind: Template, name: str, to: str | None, file: MainFile) -> dict[str, str]:
+def _values(kind: ServiceTemplate, name: str, to: str | None, file: MainFile) -> dict[str, str]:
     values = {"name": name, "VAR": variable(name), "port": "", "to": to or "", "to_port": "", "condition": ""}
     if kind.port:
-        numbers = {int(n) for one in everything(file.sources) for n in re.findall(r"\b\d{2,5}\b", one.text)}
-        port = free_port((LOOPBACK,), kind.port - 1, numbers)
-        values["port"] = str(port or kind.port)
+        numbers = {int(n) for source in everything(file.sources) for n in re.findall(r"\b\d{2,5}\b", source.text)}
+        values["port"] = str(free_port((LOOPBACK,), kind.port - 1, numbers) or kind.port)
     if to is not None and kind.front:
         behind = file.service(to)
         values["to_port"] = _port(behind)
@@ -173,55 +169,116 @@ def _values(kind: Template, name: str, to: str | None, file: MainFile) -> dict[s
 
 
 def variable(name: str) -> str:
-    """What the variables of a service begin with."""
+    """The beginning of the names of a service's variables."""
     return name.upper().replace("-", "_")
 
 
 def _port(model: Mapping[str, Any]) -> str:
-    """The port that a service listens on, by what it publishes or exposes; 80 where it does not say."""
+    """The port that a service listens on, by what it publishes or exposes; 80 if that is unknown."""
     for entry in (*(model.get("ports") or ()), *(model.get("expose") or ())):
-        written = entry.get("target") if isinstance(entry, dict) else str(entry).rpartition(":")[2].partition("/")[0]
-        if str(written).isdecimal():
-            return str(written)
+        port = entry.get("target") if isinstance(entry, dict) else str(entry).rpartition(":")[2].partition("/")[0]
+        if str(port).isdecimal():
+            return str(port)
     return "80"
 
 
-def _wire(file: MainFile, to: str, name: str, wiring: Mapping[str, str]) -> tuple[str, ...]:
+def _networks(file: MainFile, name: str) -> list[str]:
+    """The networks that a service names, also by a merge; without one it is in the default network."""
+    file.service(name)
+    node = yaml12.at(file.source.node, ("services", name, "networks"))
+    return [str(key.value) for key in (*yaml12.strings(node), *(key for key, _ in yaml12.items(node))) if key.value]
+
+
+def _wire(file: MainFile, to: str, name: str, wiring: Mapping[str, str]) -> list[str]:
     """Give the service `to` the variables and a dependency on `name`. Return the names of the variables."""
     environment = file.own(to, "environment")
     path, used = ["services", to, "environment"], []
-    taken = _keys(environment)
+    taken = {key for key, _ in pairs(environment)}
     for wanted, value in wiring.items():
         own = f"{variable(name)}_URL"
         offered = (wanted, own, *(f"{own}_{number}" for number in range(2, len(taken) + 3)))
-        key = next(one for one in offered if one not in taken)
+        key = next(key for key in offered if key not in taken)
         if key != wanted:
             file.notes.append(f"{to} has {wanted} already, which stays as it is; the new service is in {key}")
-        if isinstance(environment, list):
-            file.draft.insert(path, f'- "{key}={value}"')
-        else:
-            file.draft.insert(path, f"{key}: {value}")
+        file.draft.insert(path, f'- "{key}={value}"' if isinstance(environment, list) else f"{key}: {value}")
         used.append(key)
     file.own(to, "depends_on")
     file.draft.depend(["services", to, "depends_on"], name)
-    return tuple(used)
+    return used
 
 
-def _keys(entries: Any) -> set[str]:
-    return {key for key, _ in pairs(entries)}
-
-
-def _code(kind: Template, name: str, folder: str, values: Mapping[str, str]) -> Iterator[FileEdit]:
-    """The files of a service's own folder. UsageError where there is one already."""
+def _code(kind: ServiceTemplate, name: str, folder: str, values: Mapping[str, str]) -> Iterator[FileEdit]:
+    """The files of a service's own folder. Raises UsageError if that folder exists."""
     if not kind.folder:
         return
     base = os.path.join(templates_folder(), "services", kind.folder)
     if os.path.lexists(target := os.path.join(folder, name)):
-        raise UsageError(f"{name}/ is there already", hint="Give another name with --name.")
+        raise UsageError(f"{name}/ exists already", hint="Give another name with --name.")
     for above, folders, files in os.walk(base):
-        folders[:] = sorted(one for one in folders if one != "__pycache__")
-        for one in sorted(files):
-            with open(os.path.join(above, one), encoding="utf-8") as source:
-                text = render(source.read(), values)
-            path = os.path.join(target, os.path.relpath(above, base), one)
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        for file in sorted(files):
+            with open(os.path.join(above, file), encoding="utf-8") as source:
+                text = _render(source.read(), values)
+            path = os.path.join(target, os.path.relpath(above, base), file)
             yield FileEdit(os.path.normpath(path), None, text.encode())
+
+
+async def _env_edits(file: MainFile, variables: Sequence[str]) -> Collection[FileEdit]:
+    """The variables in .env, with values if it has none; their names in .env.example; .env ignored by git."""
+    if not variables:
+        return ()
+    folder = file.source.folder
+    env, example, git, docker = (
+        proposals.read(os.path.join(folder, name)) or b""
+        for name in (".env", ".env.example", ".gitignore", ".dockerignore")
+    )
+    new = _unset(variables, env)
+    file.notes += [f"{name} is in .env already and stays as it is" for name in variables if name not in new]
+    if new and await _git(folder, "ls-files", "--error-unmatch", ".env"):
+        file.notes.append(".env is in git, where passwords do not belong: git rm --cached .env")
+    is_ignored = re.search(rb"^/?\.env\s*$", git, re.MULTILINE) or await _git(folder, "check-ignore", "-q", ".env")
+    lines = {
+        ".env": [f"{name}={secrets.token_hex(16)}" for name in new],
+        ".env.example": [f"{name}=" for name in _unset(variables, example, may_be_empty=True)],
+        ".gitignore": [] if is_ignored else [".env"],
+        ".dockerignore": [".env"] if _is_sent(file, docker) else [],
+    }
+    return [_appended(folder, name, added_lines) for name, added_lines in lines.items() if added_lines]
+
+
+def _unset(variables: Sequence[str], data: bytes, *, may_be_empty: bool = False) -> list[str]:
+    """Those of the variables that a file does not set; if it sets one several times, the last value counts."""
+    values = {name: value.strip("\"' \t") for name, value in _ASSIGNED.findall(data.decode(errors="replace"))}
+    return [name for name in variables if not (name in values if may_be_empty else values.get(name))]
+
+
+def _appended(folder: str, name: str, lines: Sequence[str]) -> FileEdit:
+    """The edit that appends lines to a file of the project. Raises RefusedError if it is a link out of it."""
+    path = os.path.realpath(os.path.join(folder, name))
+    if not is_within(path, os.path.realpath(folder)):
+        hint = f"Write it into that file yourself, then try again: {lines[0].partition('=')[0]}"
+        raise RefusedError(f"{name} is a link out of the project; nothing was written", hint=hint)
+    before = proposals.read(path)
+    data = before or b""
+    end = b"\r\n" if b"\r\n" in data else b"\n"
+    gap = end if data and not data.endswith(b"\n") else b""
+    return FileEdit(
+        path, before, data + gap + b"".join(line.encode() + end for line in lines), private=name == ".env"
+    )
+
+
+def _is_sent(file: MainFile, ignores: bytes) -> bool:
+    """Whether a build of the project's folder would get .env, and an image could keep it."""
+    builds = [model.get("build") for model in file.services.values() if isinstance(model, dict)]
+    contexts = [build.get("context") if isinstance(build, dict) else build for build in builds]
+    whole = any(isinstance(context, str) and os.path.normpath(context) == "." for context in contexts)
+    return whole and not re.search(rb"^(/?(\*\*/)?\.env\*?|\*\*?)\s*$", ignores, re.MULTILINE)
+
+
+async def _git(folder: str, *arguments: str) -> bool:
+    """Whether git says yes; without git or a repository it says no."""
+    try:
+        done = await process.run(["git", "-C", folder, *arguments])
+    except EngineError:  # git is not installed
+        return False
+    return done.returncode == 0

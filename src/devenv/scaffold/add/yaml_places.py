@@ -1,15 +1,19 @@
-"""Where everything in a YAML file is written: its mappings, lists and scalars with their places in the text."""
+"""Where everything in a YAML file is written, and how more is written in the style of the file."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN_KEY = re.compile(r"[A-Za-z_][\w./-]*\Z", re.ASCII)
+_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
@@ -118,3 +122,62 @@ def after_bracket(text: str, node: Part) -> int:
     """The index behind the opening bracket of a mapping or list in flow style."""
     found = re.compile(r"[{\[]").search(text, node.begin)
     return found.end() if found else node.begin
+
+
+# --- how it is written --------------------------------------------------------------------------------------------
+
+
+def flow(value: Any, *, quoted: bool = False) -> str:
+    """A value on one line; `quoted` as JSON has it."""
+    if isinstance(value, dict):
+        pairs = (f"{_key(key, quoted=quoted)}: {flow(item, quoted=quoted)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return "[" + ", ".join(flow(item, quoted=quoted) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def nested(path: Sequence[str | int], entry: str) -> str:
+    """The entry below the keys of the path, in block YAML."""
+    for key in reversed(path):
+        entry = f"{key}:\n" + "\n".join(f"  {line}" if line else line for line in entry.split("\n"))
+    return entry
+
+
+def _key(key: str, *, quoted: bool) -> str:
+    plain = not quoted and _PLAIN_KEY.match(key) and key.lower() not in _WORDS
+    return key if plain else json.dumps(key)
+
+
+def block(text: str, entry: str, column: int, step: int) -> str:
+    """The lines of `entry` moved to `column`, each level `step` further in, with the file's own line ends."""
+    levels, lines = [(0, column)], []
+    for line in entry.split("\n"):
+        inside = len(line) - len(line.lstrip(" "))
+        while levels[-1][0] > inside:
+            levels.pop()
+        if levels[-1][0] < inside:
+            levels.append((inside, levels[-1][1] + step))
+        lines.append(" " * levels[-1][1] + line[inside:] if line else line)
+        if line[inside:].startswith("- "):
+            levels.append((inside + 2, levels[-1][1] + 2))
+    return new_line(text).join(lines)
+
+
+def indentation(text: str) -> int:
+    """The number of spaces of a level, in most of the file."""
+    waiting, steps = [read(text)], Counter[int]()
+    for one in waiting:
+        below = [value for _, value in one.pairs if value.pairs and not value.flow]
+        steps.update(value.column - one.column for value in below if one.kind == value.kind == "map")
+        waiting += below
+    del steps[0]
+    return steps.most_common(1)[0][0] if steps else 2
+
+
+def is_spaced(text: str, node: Part) -> bool:
+    """Whether an empty line separates the entries; at the top level also if there is only one."""
+    if len(node.pairs) < 2:  # noqa: PLR2004 - nothing is between fewer
+        return node.column == 0 and node.kind == "map"
+    between = text[node.pairs[-2][1].end : node.pairs[-1][0].begin]
+    return any(not line.strip() for line in BREAK.split(between)[1:-1])

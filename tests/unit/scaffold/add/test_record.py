@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from devenv.errors import StateError
-from devenv.scaffold.add.edits import Change, Step
 from devenv.scaffold.add.proposal import Proposal, write
 from devenv.scaffold.add.record import Added, digest, recorded, recording
+from devenv.scaffold.add.yaml_edit import EditStep, TextChange
 
 ADDED = Added(
-    "b", "a", (Change(1, "old", "new"),), (Step("insert", ("services", 0), "db:"),), "web", ("URL",), ("db-data",)
+    "b",
+    "a",
+    (TextChange(1, "old", "new"),),
+    (EditStep("insert", ("services", 0), "db:"),),
+    "web",
+    ("URL",),
+    ("db-data",),
 )
 
 
@@ -56,6 +62,6 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_an_edited_text_is_not_taken_back() -> None:
     """Only the very text that was written is known."""
-    record = Added(digest("ab"), digest("aXb"), (Change(1, "", "X"),), ())
+    record = Added(digest("ab"), digest("aXb"), (TextChange(1, "", "X"),), ())
     assert record.taken_back("aXb") == "ab"
     assert record.taken_back("aXbc") is None

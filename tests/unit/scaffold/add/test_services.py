@@ -307,10 +307,10 @@ def test_a_linked_compose_file_stays_a_link(tmp_path: Path) -> None:
 
 def test_an_impossible_insert_is_an_error_with_its_line() -> None:
     """A list where a mapping is needed."""
-    from devenv.scaffold.add.yaml_edit import Draft  # noqa: PLC0415 - of this test alone
+    from devenv.scaffold.add.yaml_edit import ComposeDraft  # noqa: PLC0415 - of this test alone
 
     with pytest.raises(ConfigError) as caught:
-        Draft("a: 1\nservices:\n  - x\n", "c.yml").insert(["services"], "db:\n  image: x")
+        ComposeDraft("a: 1\nservices:\n  - x\n", "c.yml").insert(["services"], "db:\n  image: x")
     assert caught.value.where == "c.yml:3"
 
 
