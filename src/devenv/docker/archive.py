@@ -10,7 +10,7 @@ from typing import Protocol
 import anyio
 
 from devenv.docker.http import Body
-from devenv.docker.transport import LONG_TIMEOUT, CallError, IgnoreAbsent, Transport
+from devenv.docker.transport import LONG_TIMEOUT, CallError, EngineGroup, IgnoreAbsent
 
 LOOP = "too many links"  # the engine's message for a symbolic link that leads to itself
 MODE_LINK = 1 << 27  # in Go's os.FileMode
@@ -24,11 +24,8 @@ class Writable(Protocol):
         """Write all bytes; the result is awaited if it is awaitable."""
 
 
-class Archive:
+class Archive(EngineGroup):
     """Files of containers and of the volumes that they mount."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def put(self, container_id: str, tar: Body, *, size: int = 0) -> None:
         """Extract a tar (compressed or not) at the container's root. Raises CallError with the engine's reason.
@@ -39,7 +36,7 @@ class Archive:
         query = {"path": "/", "noOverwriteDirNonDir": "1"}
         total = LONG_TIMEOUT + (size if isinstance(tar, AsyncIterable) else len(tar)) / SLOWEST
         what = "writing into a container"
-        await self._transport.call("PUT", _path(container_id), what, query=query, body=tar, total=total)
+        await self._api.call("PUT", _path(container_id), what, query=query, body=tar, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path` in the container, or None if there is no such path.
@@ -48,21 +45,21 @@ class Archive:
         """
         what, query = f"reading {path} in a container", {"path": path}
         with IgnoreAbsent():
-            return await self._transport.call("GET", _path(container_id), what, query=query, total=LONG_TIMEOUT)
+            return await self._api.call("GET", _path(container_id), what, query=query, total=LONG_TIMEOUT)
         return None
 
     async def save(self, container_id: str, path: str, file: Writable, *, total: float | None = LONG_TIMEOUT) -> None:
         """Write the tar of `path` in the container into the file; nothing if there is no such path."""
         what = f"reading {path} in a container"
-        with IgnoreAbsent(), self._transport.translate_errors(what), anyio.fail_after(total):
-            await self._transport.stream("GET", _path(container_id), what, file.write, query={"path": path})
+        with IgnoreAbsent(), self._api.translate_errors(what), anyio.fail_after(total):
+            await self._api.stream("GET", _path(container_id), what, file.write, query={"path": path})
 
     async def is_link(self, container_id: str, path: str) -> bool | None:
         """Whether `path` in the container is a symbolic link; None if there is no such path."""
-        what, idle = f"looking at {path} in a container", self._transport.idle
+        what, idle = f"looking at {path} in a container", self._api.idle
         try:
-            with self._transport.translate_errors(what), anyio.fail_after(idle):
-                async with self._transport.request(
+            with self._api.translate_errors(what), anyio.fail_after(idle):
+                async with self._api.request(
                     "HEAD", _path(container_id), what, query={"path": path}, idle=idle
                 ) as answer:
                     await answer.read()

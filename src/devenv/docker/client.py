@@ -19,9 +19,9 @@ from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
 from devenv.docker.exec import ContainerExec
 from devenv.docker.http import Client
 from devenv.docker.images import Images
-from devenv.docker.transport import IgnoreAbsent, Transport, lines, plain
+from devenv.docker.transport import EngineGroup, IgnoreAbsent, Transport, lines, plain
 from devenv.errors import EngineError
-from devenv.model.containers import PROJECT_LABEL, Container, Network, ProjectState, Volume
+from devenv.model.containers import PROJECT_LABEL, Network, ProjectState, Volume
 from devenv.tasks import each
 
 OLDEST, NEWEST = (1, 41), (1, 52)
@@ -31,20 +31,16 @@ EVENTS_PAUSE = 0.5
 
 
 class Engine(Transport):
-    """One engine, connected for as long as the context of `connect` lasts.
-
-    `is_ours` says whether devenv created a container or network, by the records of a run.
-    """
+    """One engine, connected for as long as the context of `connect` lasts."""
 
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
         super().__init__(http, endpoint)
         self.kernel = ""
         self.platform = ""
-        self.is_ours: Callable[[Container | Network], bool] = lambda _: False
-        self.containers = Containers(self, self._owns)
+        self.containers = Containers(self)
         self.archive = Archive(self)
         self.exec = ContainerExec(self)
-        self.networks = Networks(self, self._owns)
+        self.networks = Networks(self)
         self.volumes = Volumes(self)
         self.images = Images(self)
 
@@ -60,9 +56,6 @@ class Engine(Transport):
             yield engine
         finally:
             await http.aclose()
-
-    def _owns(self, resource: Container | Network) -> bool:
-        return self.is_ours(resource)
 
     async def _negotiate(self) -> None:
         """Choose the version of the API that both sides support."""
@@ -136,29 +129,22 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-class Networks:
-    """The networks of one engine; `is_ours` says whether devenv created a network."""
-
-    def __init__(self, transport: Transport, is_ours: Callable[[Network], bool]) -> None:
-        self._transport = transport
-        self._is_ours = is_ours
+class Networks(EngineGroup):
+    """The networks of one engine."""
 
     async def list(self, project: str) -> tuple[Network, ...]:
         """All networks that carry the project's label."""
         query = {"filters": answers.labelled(project)}
-        networks = await self._transport.ask_all("networks", "listing the project", answers.network, query)
-        return tuple(replace(network, ours=self._is_ours(network)) for network in networks)
+        networks = await self._api.ask_all("networks", "listing the project", answers.network, query)
+        return tuple(replace(network, ours=self._api.is_ours(network)) for network in networks)
 
     async def names(self) -> frozenset[str]:
         """The names of all networks on the engine."""
-        names = await self._transport.ask_all(
-            "networks", "listing networks", lambda shown: answers.text(shown["Name"])
-        )
-        return frozenset(names)
+        return frozenset(await self._api.ask_all("networks", "listing networks", lambda n: answers.text(n["Name"])))
 
     async def users(self, network_id: str) -> tuple[str, ...]:
         """The names of the containers that are connected to the network now."""
-        return await self._transport.ask(
+        return await self._api.ask(
             f"networks/{network_id}",
             "inspecting a network",
             lambda shown: tuple(sorted(c["Name"] for c in (shown.get("Containers") or {}).values())),
@@ -166,45 +152,42 @@ class Networks:
 
     async def remove(self, network_id: str) -> None:
         """Remove the network; nothing happens if it is gone. Raises CallError if a running container is connected."""
-        await self._transport.remove(f"networks/{network_id}", "removing a network")
+        await self._api.remove(f"networks/{network_id}", "removing a network")
 
 
-class Volumes:
+class Volumes(EngineGroup):
     """The named volumes of one engine."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def list(self, project: str) -> tuple[Volume, ...]:
         """All named volumes that carry the project's label."""
         query = {"filters": answers.labelled(project)}
-        return tuple(await self._transport.ask_all("volumes", "listing the project", answers.volume, query))
+        return tuple(await self._api.ask_all("volumes", "listing the project", answers.volume, query))
 
     async def inspect(self, name: str) -> Volume | None:
         """The volume, or None if there is none of that name."""
         with IgnoreAbsent():
-            return await self._transport.ask(_path(name), f"inspecting the volume {name}", answers.volume)
+            return await self._api.ask(_path(name), f"inspecting the volume {name}", answers.volume)
         return None
 
     async def times(self) -> dict[str, str]:
         """The names of all volumes on the engine, with their `CreatedAt`."""
-        volumes = await self._transport.ask_all("volumes", "listing volumes", answers.volume)
+        volumes = await self._api.ask_all("volumes", "listing volumes", answers.volume)
         return {volume.name: volume.created for volume in volumes}
 
     async def users(self, name: str) -> tuple[str, ...]:
         """The names of the containers that mount the volume, running or not."""
         query = {"all": "1", "filters": json.dumps({"volume": [name]})}
         what = "listing the users of a volume"
-        names = await self._transport.ask_all("containers/json", what, answers.listed_name, query)
+        names = await self._api.ask_all("containers/json", what, answers.listed_name, query)
         return tuple(sorted(filter(None, names)))
 
     async def create(self, options: Mapping[str, Any]) -> Volume:
         """Create a volume as the Engine API's VolumeCreateOptions describe it, or return the existing one."""
-        return await self._transport.create("volumes/create", "creating a volume", options, answers.volume)
+        return await self._api.create("volumes/create", "creating a volume", options, answers.volume)
 
     async def remove(self, name: str) -> None:
         """Remove the volume; nothing happens if it is gone. Raises CallError if a container mounts it."""
-        await self._transport.remove(_path(name), f"removing the volume {name}")
+        await self._api.remove(_path(name), f"removing the volume {name}")
 
 
 def _path(name: str) -> str:

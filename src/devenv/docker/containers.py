@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from devenv.docker import inspect as answers
-from devenv.docker.transport import Frames, IgnoreAbsent, Transport, lines, plain, without_inner_times
+from devenv.docker.transport import EngineGroup, Frames, IgnoreAbsent, lines, plain, without_inner_times
 from devenv.errors import EngineError
 from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container
 from devenv.tasks import each
@@ -28,12 +28,8 @@ class Usage(NamedTuple):
         return max(100.0 * self.cpus * (self.cpu - before.cpu) / passed, 0.0) if passed > 0 else 0.0
 
 
-class Containers:
-    """The containers of one engine; `is_ours` says whether devenv created a container."""
-
-    def __init__(self, transport: Transport, is_ours: Callable[[Container], bool]) -> None:
-        self._transport = transport
-        self._is_ours = is_ours
+class Containers(EngineGroup):
+    """The containers of one engine."""
 
     async def list(self, project: str) -> tuple[Container, ...]:
         """All containers of the project, sorted by service and name.
@@ -41,7 +37,7 @@ class Containers:
         One-off containers (`compose run`) that others created are left out: Compose does not count them either.
         """
         query = {"all": "1", "filters": answers.labelled(project)}
-        listed = await self._transport.ask_all("containers/json", "listing the project", answers.wanted_id, query)
+        listed = await self._api.ask_all("containers/json", "listing the project", answers.wanted_id, query)
         containers = await each(self.inspect, [container_id for container_id in listed if container_id is not None])
         return tuple(sorted((c for c in containers if c is not None), key=lambda c: (c.service, c.name)))
 
@@ -49,12 +45,12 @@ class Containers:
         """The container as it is now, or None if it is gone."""
         with IgnoreAbsent():
             path = f"containers/{container_id}/json"
-            return await self._transport.ask(path, "inspecting a container", self._container)
+            return await self._api.ask(path, "inspecting a container", self._container)
         return None
 
     def _container(self, shown: Mapping[str, Any]) -> Container:
         container = answers.container(shown)
-        return replace(container, ours=self._is_ours(container))
+        return replace(container, ours=self._api.is_ours(container))
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
         """(owner, host ip, host port) of every port that running containers publish."""
@@ -63,13 +59,13 @@ class Containers:
             published = [port for port in shown.get("Ports") or () if port.get("PublicPort")]
             return [(_owner(shown), str(port.get("IP", "")), int(port["PublicPort"])) for port in published]
 
-        listed = await self._transport.ask_all("containers/json", "listing published ports", ports)
+        listed = await self._api.ask_all("containers/json", "listing published ports", ports)
         return tuple(port for ports in listed for port in ports)
 
     async def usage(self, container_id: str) -> Usage:
         """What the container has used by now: one measurement, without the engine's pause for a second one."""
         query = {"stream": "0", "one-shot": "1"}
-        return await self._transport.ask(f"containers/{container_id}/stats", "measuring a container", _usage, query)
+        return await self._api.ask(f"containers/{container_id}/stats", "measuring a container", _usage, query)
 
     async def health_output(self, container_id: str) -> str:
         """The output of the last health check that failed, or an empty text."""
@@ -79,7 +75,7 @@ class Containers:
             return str(failed[-1]["Output"]).strip() if failed else ""
 
         with contextlib.suppress(EngineError):
-            return await self._transport.ask(f"containers/{container_id}/json", "reading a health check", last)
+            return await self._api.ask(f"containers/{container_id}/json", "reading a health check", last)
         return ""
 
     async def logs(
@@ -89,18 +85,13 @@ class Containers:
 
         `timed`: each line begins with its time (RFC 3339, UTC) and a space.
         """
-        query = {
-            "follow": str(int(follow)),
-            "stdout": "1",
-            "stderr": "1",
-            "tail": tail,
-            "timestamps": str(int(timed)),
-        }
+        flags = {"follow": follow, "stdout": True, "stderr": True, "timestamps": timed}
+        query = {"tail": tail, **{name: str(int(value)) for name, value in flags.items()}}
         if since:
             query["since"] = since
         path, what = f"containers/{container.id}/logs", f"reading the logs of {container.name}"
-        with contextlib.suppress(EngineError), self._transport.translate_errors(what):
-            async with self._transport.request("GET", path, what, query=query, idle=None) as answer:
+        with contextlib.suppress(EngineError), self._api.translate_errors(what):
+            async with self._api.request("GET", path, what, query=query, idle=None) as answer:
                 read = plain(answer) if container.tty else Frames(answer).next
                 async for stream, line in lines(without_inner_times(read) if timed else read):
                     yield stream, line
@@ -108,35 +99,30 @@ class Containers:
     async def create(self, config: Mapping[str, Any], name: str = "") -> str:
         """Create a container as the Engine API's ContainerCreate describes it; its id. It is not started."""
         query = {"name": name} if name else None
-        what = "creating a container"
-        return await self._transport.create(
-            "containers/create", what, config, lambda shown: answers.text(shown["Id"]), query
-        )
+        return await self._api.create("containers/create", "creating a container", config, answers.object_id, query)
 
     async def restart(self, container: Container) -> None:
         """Restart the container; it has its own grace period to stop."""
         seconds, what = container.stop_timeout, f"restarting {container.name}"
         query = {"t": f"{seconds:.0f}"}
-        await self._transport.call("POST", f"containers/{container.id}/restart", what, query=query, extra=seconds)
+        await self._api.call("POST", f"containers/{container.id}/restart", what, query=query, extra=seconds)
 
     async def stop(self, container: Container, grace: float | None = None) -> None:
         """Stop the container, kill it after the grace period (seconds); nothing happens if it has ended."""
         seconds, what = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
         query = {"t": f"{seconds:.0f}"}
         with IgnoreAbsent():
-            await self._transport.call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
+            await self._api.call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
 
     async def pause(self, container_id: str, *, on: bool) -> None:
         """Pause or unpause the processes of the container."""
         verb = "pause" if on else "unpause"
-        await self._transport.call(
-            "POST", f"containers/{container_id}/{verb}", f"{verb.removesuffix('e')}ing a container"
-        )
+        await self._api.call("POST", f"containers/{container_id}/{verb}", f"{verb.removesuffix('e')}ing a container")
 
     async def remove(self, container_id: str) -> None:
         """Remove the container with its anonymous volumes, running or not; nothing happens if it is gone."""
         query = {"force": "1", "v": "1"}
-        await self._transport.remove(f"containers/{container_id}", "removing a container", query)
+        await self._api.remove(f"containers/{container_id}", "removing a container", query)
 
 
 def _owner(listed: Mapping[str, Any]) -> str:

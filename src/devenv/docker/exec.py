@@ -11,7 +11,7 @@ import anyio
 
 from devenv.docker.http import Exchange, LostError
 from devenv.docker.process import OnOutput
-from devenv.docker.transport import LONG_TIMEOUT, CallError, Frames, Transport, lines
+from devenv.docker.transport import LONG_TIMEOUT, CallError, EngineGroup, Frames, lines
 from devenv.errors import EngineError
 
 CANNOT_RUN = (126, 127)
@@ -71,11 +71,8 @@ class Session:
         return frame
 
 
-class ContainerExec:
+class ContainerExec(EngineGroup):
     """Commands in running containers."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     @contextlib.asynccontextmanager
     async def session(
@@ -89,7 +86,7 @@ class ContainerExec:
         variables = {**OWN_VARIABLES, SESSION_MARK: mark}
         options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": _listed(variables)}
         async with contextlib.AsyncExitStack() as stack:
-            with self._transport.translate_errors(what):
+            with self._api.translate_errors(what):
                 execution, answer = await stack.enter_async_context(self._start(container_id, argv, what, options))
             yield Session(answer, lambda: self._exit_code(execution, what))
 
@@ -120,7 +117,7 @@ class ContainerExec:
         }
         output: list[bytes] = []
         code = None
-        with self._transport.translate_errors(what), anyio.move_on_after(timeout) as limit:
+        with self._api.translate_errors(what), anyio.move_on_after(timeout) as limit:
             async with self._start(container_id, argv, what, options) as (execution, answer):
                 frames = Frames(answer)
 
@@ -162,17 +159,17 @@ class ContainerExec:
     ) -> AsyncIterator[tuple[str, Exchange]]:
         config = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
         path = f"containers/{container_id}/exec"
-        created = await self._transport.call("POST", path, what, body=json.dumps(config).encode())
+        created = await self._api.call("POST", path, what, body=json.dumps(config).encode())
         execution = f"exec/{json.loads(created)['Id']}"
-        start: dict[str, Any] = {"body": b'{"Detach": false}', "idle": self._transport.idle, "upgrade": True}
-        async with self._transport.request("POST", f"{execution}/start", what, **start) as answer:
+        start: dict[str, Any] = {"body": b'{"Detach": false}', "idle": self._api.idle, "upgrade": True}
+        async with self._api.request("POST", f"{execution}/start", what, **start) as answer:
             yield execution, answer
 
     async def _exit_code(self, execution: str, what: str) -> int | None:
         """The exit code of a command whose output has ended; None if it is still running."""
         for pause in EXIT_PAUSES:  # the engine records an exit a moment after the end of the output
             await anyio.sleep(pause)
-            shown = await self._transport.ask(f"{execution}/json", what, dict)
+            shown = await self._api.ask(f"{execution}/json", what, dict)
             if not shown.get("Running"):
                 return int(shown.get("ExitCode") or 0)
         return None

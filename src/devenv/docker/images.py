@@ -7,13 +7,13 @@ import json
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import anyio
 
 from devenv.docker import inspect as answers
-from devenv.docker.transport import CallError, IgnoreAbsent, Transport
+from devenv.docker.transport import CallError, EngineGroup, IgnoreAbsent
 from devenv.errors import EngineError
 from devenv.tasks import each
 
@@ -21,6 +21,7 @@ ANONYMOUS = "e30="  # an empty object: some engines refuse a push without the he
 STALLED = 60.0  # seconds that a transfer may be silent
 UNPACKING = 600.0  # seconds for the engine to pack or unpack an archive, which it does silently
 MEGA = 1e6
+T = TypeVar("T")
 DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})")
 DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
 
@@ -61,57 +62,49 @@ class TransferProgress:
 OnProgress = Callable[[TransferProgress], object]
 
 
-class Images:
+class Images(EngineGroup):
     """The images of one engine, and the registries as that engine reaches them."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def ids(self) -> tuple[str, ...]:
         """The ids of all images."""
-        return tuple(
-            await self._transport.ask_all("images/json", "listing images", lambda shown: answers.text(shown["Id"]))
-        )
+        return tuple(await self._api.ask_all("images/json", "listing images", answers.object_id))
 
     async def inspect(self, reference: str) -> dict[str, Any]:
         """The image as the engine describes it. Raises CallError if the engine does not have it."""
-        return await self._transport.ask(_path(reference), f"inspecting {reference}", dict)
+        return await self._read(reference, dict)
+
+    async def _read(self, reference: str, read: Callable[[Any], T]) -> T:
+        return await self._api.ask(f"images/{quote(reference)}/json", f"inspecting {reference}", read)
 
     async def platform(self, image_id: str) -> str:
         """The platform of an image, such as `linux/amd64`; empty if it is unknown."""
         with contextlib.suppress(EngineError):
-            return await self._transport.ask(
-                _path(image_id), "inspecting an image", lambda shown: answers.platform(shown, "Architecture")
-            )
+            return await self._read(image_id, lambda shown: answers.platform(shown, "Architecture"))
         return ""
 
     async def variables(self, reference: str) -> dict[str, str]:
         """The environment variables of an image; none if the engine does not have it."""
         with contextlib.suppress(CallError):
-            return await self._transport.ask(
-                _path(reference), "inspecting an image", lambda shown: answers.variables(shown["Config"].get("Env"))
-            )
+            return await self._read(reference, lambda shown: answers.variables(shown["Config"].get("Env")))
         return {}
 
     async def tags(self, image_id: str) -> tuple[str, ...]:
         """The names of an image; none if it is dangling or gone."""
         with contextlib.suppress(CallError):
-            return await self._transport.ask(
-                _path(image_id), "inspecting an image", lambda shown: tuple(shown.get("RepoTags") or ())
-            )
+            return await self._read(image_id, lambda shown: tuple(shown.get("RepoTags") or ()))
         return ()
 
     async def remove(self, image_id: str) -> None:
         """Remove an untagged image; nothing happens if something still needs it."""
         with contextlib.suppress(CallError):
-            await self._transport.call("DELETE", f"images/{image_id}", "removing an image")
+            await self._api.call("DELETE", f"images/{image_id}", "removing an image")
 
     async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
         """Those of the referenced images that the engine has, inspected concurrently."""
 
         async def local(reference: str) -> LocalImage | None:
             with IgnoreAbsent():
-                return await self._transport.ask(_path(reference), "inspecting an image", _local_image)
+                return await self._read(reference, _local_image)
             return None
 
         images = await each(local, dict.fromkeys(references))
@@ -122,23 +115,16 @@ class Images:
         query = {"filters": json.dumps({"label": [label]})}
 
         def labels(shown: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
-            return {
-                answers.text(name): image.get("Labels") or {}
-                for image in shown
-                for name in image.get("RepoTags") or ()
-            }
+            tags = ((name, image.get("Labels") or {}) for image in shown for name in image.get("RepoTags") or ())
+            return {answers.text(name): labels for name, labels in tags}
 
-        return await self._transport.ask("images/json", "listing images", labels, query)
+        return await self._api.ask("images/json", "listing images", labels, query)
 
     async def recorded_texts(self, image: str) -> tuple[str, ...]:
         """Texts that anyone with the image can read: its environment, and the instructions that built it."""
-        what = f"inspecting {image}"
-        environment = await self._transport.ask(
-            _path(image), what, lambda shown: tuple((shown.get("Config") or {}).get("Env") or ())
-        )
-        history = await self._transport.ask(
-            f"images/{quote(image)}/history", what, lambda shown: [str(layer["CreatedBy"]) for layer in shown]
-        )
+        environment = await self._read(image, lambda shown: tuple((shown.get("Config") or {}).get("Env") or ()))
+        path, what = f"images/{quote(image)}/history", f"inspecting {image}"
+        history = await self._api.ask_all(path, what, lambda layer: str(layer["CreatedBy"]))
         return (*environment, *history)
 
     async def distribution(self, reference: str, auth: str = "") -> str:
@@ -152,15 +138,10 @@ class Images:
         def digest(shown: Mapping[str, Any]) -> str:
             return answers.text(shown["Descriptor"]["digest"])
 
-        return await self._transport.ask(path, what, digest, headers=_headers(auth), total=STALLED)
+        return await self._api.ask(path, what, digest, headers=_headers(auth), total=STALLED)
 
     async def pull(
-        self,
-        reference: str,
-        *,
-        platform: str | None = None,
-        auth: str = "",
-        on_progress: OnProgress = lambda _: None,
+        self, reference: str, *, platform: str | None = None, auth: str = "", on_progress: OnProgress = lambda _: None
     ) -> None:
         """Pull an image under the given name. Raises CallError with the engine's reason if that fails."""
         name, tag = parted(reference)
@@ -184,9 +165,7 @@ class Images:
                 patience.deadline = anyio.current_time() + STALLED
                 lines.take(chunk)
 
-            await self._transport.stream(
-                "POST", path, what, take, query=query, headers=_headers(auth), idle=2 * STALLED
-            )
+            await self._api.stream("POST", path, what, take, query=query, headers=_headers(auth), idle=2 * STALLED)
             return lines.digest
         raise CallError(0, f"nothing came for {STALLED:.0f} seconds", what)
 
@@ -194,19 +173,19 @@ class Images:
         """Give the image another name."""
         name, version = parted(reference)
         query = {"repo": name, "tag": version}
-        await self._transport.call("POST", f"images/{quote(image)}/tag", f"tagging {reference}", query=query)
+        await self._api.call("POST", f"images/{quote(image)}/tag", f"tagging {reference}", query=query)
 
     async def untag(self, reference: str) -> None:
         """Remove the name, and the image if it has no other; nothing happens if there is no such name."""
         path, what = f"images/{quote(reference)}", f"removing {reference}"
         with contextlib.suppress(CallError):
-            await self._transport.call("DELETE", path, what, query={"noprune": "1"})
+            await self._api.call("DELETE", path, what, query={"noprune": "1"})
 
     async def commit(self, container: str, reference: str, config: Mapping[str, Any]) -> None:
         """Make an image of that name from the container's files, with `config` on top of its own configuration."""
         name, version = parted(reference)
         query, body = {"container": container, "repo": name, "tag": version}, json.dumps(config).encode()
-        await self._transport.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
+        await self._api.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
 
     async def export(self, references: Sequence[str], take: Callable[[bytes], object]) -> None:
         """Pass one tar of all images to `take`, in pieces, as `docker load` reads it.
@@ -214,12 +193,12 @@ class Images:
         Raises CallError if an image is missing.
         """
         query = [("names", reference) for reference in references]
-        await self._transport.stream("GET", "images/get", "exporting images", take, query=query, idle=UNPACKING)
+        await self._api.stream("GET", "images/get", "exporting images", take, query=query, idle=UNPACKING)
 
     async def load(self, archive: AsyncIterable[bytes]) -> tuple[str, ...]:
         """Load a tar of images; their names, or their ids if they have none. Raises CallError for a broken tar."""
         lines = _Lines("loading images", lambda _: None)
-        await self._transport.stream(
+        await self._api.stream(
             "POST", "images/load", lines.what, lines.take, query={"quiet": "1"}, body=archive, idle=UNPACKING
         )
         loaded = (line.partition(": ") for line in "".join(lines.streamed).splitlines())
@@ -245,10 +224,6 @@ def parted(reference: str) -> tuple[str, str]:
     head, colon, version = name.rpartition(":")
     is_tagged = colon and "/" not in version
     return head if is_tagged else name, digest or (version if is_tagged else "latest")
-
-
-def _path(reference: str) -> str:
-    return f"images/{quote(reference)}/json"
 
 
 def _headers(auth: str) -> dict[str, str]:

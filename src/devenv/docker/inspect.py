@@ -42,7 +42,12 @@ def text(value: Any) -> str:
 
 def wanted_id(listed: Mapping[str, Any]) -> str | None:
     """The id of a container in a listing; None for a one-off container that devenv did not create."""
-    return None if is_foreign_one_off(listed["Labels"]) else text(listed["Id"])
+    return None if is_foreign_one_off(listed["Labels"]) else object_id(listed)
+
+
+def object_id(shown: Mapping[str, Any]) -> str:
+    """The id of an object in a listing, or that was created."""
+    return text(shown["Id"])
 
 
 def listed_name(listed: Mapping[str, Any]) -> str:
@@ -65,7 +70,7 @@ def container(shown: Mapping[str, Any]) -> Container:
     timeout = config.get("StopTimeout")
     bindings = _value(_value(shown, "NetworkSettings", {}), "Ports", {})
     return Container(
-        id=text(shown["Id"]),
+        id=object_id(shown),
         name=text(shown["Name"]).lstrip("/"),
         service=labels.get(SERVICE_LABEL, ""),
         state=state["Status"],

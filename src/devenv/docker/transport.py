@@ -15,6 +15,7 @@ import anyio
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, WayError, unreachable
 from devenv.docker.http import Body, Client, Exchange, LostError
 from devenv.errors import EngineError
+from devenv.model.containers import Container, Network
 
 LONG_TIMEOUT = 600.0  # seconds, for work of any size: archives, commands in containers
 REMOVAL = 60.0  # seconds on top of the idle time, for files to be deleted
@@ -48,7 +49,8 @@ class CallError(EngineError):
 class Transport:
     """Requests to one engine; connections are kept between them.
 
-    `idle` is how long (seconds) the engine may be silent. `what` names the request in error messages.
+    `idle` is how long (seconds) the engine may be silent. `what` names the request in error messages. `is_ours` says
+    whether devenv created a container or network, by the records of a run.
     """
 
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
@@ -56,6 +58,7 @@ class Transport:
         self._version = ""
         self.endpoint = endpoint
         self.idle = 2 * CONNECT_TIMEOUT
+        self.is_ours: Callable[[Container | Network], bool] = lambda _: False
 
     async def call(
         self,
@@ -170,6 +173,13 @@ class Transport:
     async def drop_connections(self) -> None:
         """Close every connection; those in use fail with LostError."""
         await self._http.aclose()
+
+
+class EngineGroup:
+    """The methods of an engine for one kind of object."""
+
+    def __init__(self, api: Transport) -> None:
+        self._api = api
 
 
 class IgnoreAbsent:
