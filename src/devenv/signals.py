@@ -31,13 +31,10 @@ class Reaction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The signals that a run has received: the first one, when the last one that counted came, and how far they led.
-
-    `at` is in seconds of a monotonic clock.
-    """
+    """The signals that a run has received: the first, when the last that counted came, and how far they led."""
 
     first: Signals | None = None
-    at: float = 0.0
+    at: float = 0.0  # seconds of a monotonic clock
     hurried: bool = False
 
     def react(self, sign: Signals, at: float, *, skippable: bool = False) -> tuple[Received, Reaction]:
@@ -66,13 +63,13 @@ class Received:
 class ShutdownSignals:
     """Receives the signals of a run: cancels the innermost `scope` at the first, and sets `hurry` at a later one.
 
-    `told` is called first of all, at each signal. `clock` is in seconds.
+    `on_signal` is called first of all, at each signal. `clock` is in seconds.
     """
 
     def __init__(
-        self, told: Callable[[], object] = lambda: None, clock: Callable[[], float] = time.monotonic
+        self, on_signal: Callable[[], object] = lambda: None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._told = told
+        self._on_signal = on_signal
         self._clock = clock
         self._received = Received()
         self.hurry = anyio.Event()
@@ -116,7 +113,7 @@ class ShutdownSignals:
 
     def receive(self, sign: Signals) -> None:
         """React to a signal that has come."""
-        self._told()
+        self._on_signal()
         skip = None if self._skip is None or self._skip.is_set() else self._skip
         self._received, reaction = self._received.react(sign, self._clock(), skippable=skip is not None)
         match reaction:

@@ -28,10 +28,9 @@ class Archive(EngineGroup):
     """Files of containers and of the volumes that they mount."""
 
     async def put(self, container_id: str, tar: Body, *, size: int = 0) -> None:
-        """Extract a tar (compressed or not) at the container's root. Raises CallError with the engine's reason.
+        """Extract a tar, compressed or not, at the container's root. A tar in pieces has about `size` bytes.
 
-        Not atomic: if it fails, the entries before the bad one stay. A tar in pieces has about `size` bytes; errors
-        of its iterator are passed on.
+        Not atomic: if it fails, the entries before the bad one stay. Raises CallError and errors of the iterator.
         """
         query = {"path": "/", "noOverwriteDirNonDir": "1"}
         total = LONG_TIMEOUT + (size if isinstance(tar, AsyncIterable) else len(tar)) / SLOWEST
@@ -39,10 +38,7 @@ class Archive(EngineGroup):
         await self._api.call("PUT", _path(container_id), what, query=query, body=tar, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
-        """The tar of `path` in the container, or None if there is no such path.
-
-        Entry names begin with the last component of `path`.
-        """
+        """The tar of `path`, whose entry names begin with its last component; None if there is no such path."""
         what, query = f"reading {path} in a container", {"path": path}
         with IgnoreAbsent():
             return await self._api.call("GET", _path(container_id), what, query=query, total=LONG_TIMEOUT)

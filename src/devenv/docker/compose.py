@@ -35,15 +35,12 @@ _CREATED = re.compile(r"\s*(?P<kind>Container|Network) (?P<name>\S+)\s+(?:Creat|
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """The verbs of one project: its name, its folder (absolute) and the dumped run model.
-
-    `given` are the host's ports that the command line named, by service and container port.
-    """
+    """The verbs of one project: its name, its folder (absolute) and the dumped run model."""
 
     project: str
     directory: str
     model: bytes = field(repr=False)  # it has the values of env_files
-    given: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    given: Mapping[tuple[str, int], str] = field(default_factory=dict)  # see `Failures`
 
     def argv(self, verb: str, *args: str) -> list[str]:
         """The command line of a verb that expects the model on stdin."""
@@ -54,10 +51,7 @@ class Compose:
         return [*head, verb, *args]
 
     def exec_replace(self, verb: str, *args: str) -> NoReturn:
-        """Replace our own process by the verb, with the terminal and stdin as they are.
-
-        Raises EngineError if docker is not installed.
-        """
+        """Replace our own process by the verb, with the terminal and stdin as they are."""
         process.exec_replace(self._argv(process.memfd_path(self.model), verb, *args), _BUILD_ENVIRONMENT)
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:

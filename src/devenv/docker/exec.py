@@ -78,10 +78,7 @@ class ContainerExec(EngineGroup):
     async def session(
         self, container_id: str, argv: Sequence[str], *, user: str, mark: str
     ) -> AsyncIterator[Session]:
-        """Run a command whose stdin we write; it ends with the session.
-
-        Its variables are the container's, except for `OWN_VARIABLES`.
-        """
+        """Run a command whose stdin we write, as long as the session lasts, with `OWN_VARIABLES`."""
         what = "opening a shell in a container"
         variables = {**OWN_VARIABLES, SESSION_MARK: mark}
         options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": _listed(variables)}
@@ -136,10 +133,7 @@ class ContainerExec(EngineGroup):
         return code, b"".join(output).decode(errors="backslashreplace")
 
     async def end_leftovers(self, container_id: str, *, user: str, privileged: bool, mark: str) -> None:
-        """Kill the commands that an earlier run of devenv started as this user and did not end.
-
-        The engine lets a command go on when its client is gone.
-        """
+        """Kill commands that an earlier run of devenv started as this user: the engine lets them go on without us."""
         argv = [SHELL, "-c", LEFTOVERS, "sh", COMMAND_MARK, mark]
         with contextlib.suppress(CallError):
             await self.run(container_id, argv, user=user, privileged=privileged, mark=mark, environment=OWN_VARIABLES)

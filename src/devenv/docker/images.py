@@ -188,10 +188,7 @@ class Images(EngineGroup):
         await self._api.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
 
     async def export(self, references: Sequence[str], take: Callable[[bytes], object]) -> None:
-        """Pass one tar of all images to `take`, in pieces, as `docker load` reads it.
-
-        Raises CallError if an image is missing.
-        """
+        """Pass one tar of all images to `take`, in pieces, as `docker load` reads it."""
         query = [("names", reference) for reference in references]
         await self._api.stream("GET", "images/get", "exporting images", take, query=query, idle=UNPACKING)
 

@@ -106,10 +106,7 @@ async def started(
 
 
 async def foreground(argv: Sequence[str]) -> int:
-    """Run a child in the foreground of our terminal, where it gets Ctrl-C, to its end; its exit code.
-
-    Raises EngineError if the program is not installed.
-    """
+    """Run a child in the foreground of our terminal, where it gets Ctrl-C, to its end; its exit code."""
     with trace.command(argv) as span, _job_control() as ours:
         try:
             child = subprocess.Popen(list(argv), process_group=0)  # noqa: ASYNC220 - on the terminal, nothing to await
@@ -145,10 +142,7 @@ def _text(data: bytes | bytearray) -> str:
 
 
 def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
-    """Start a child that outlives us, in a session of its own and the root folder; its pid.
-
-    Its output goes to the descriptor `log`.
-    """
+    """Start a child that outlives us, in a session of its own and the root folder; its pid. `log` gets its output."""
     with trace.command(argv) as span:
         span.outcome = "goes on"
     child = subprocess.Popen(
@@ -165,10 +159,7 @@ def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
 
 
 def record_children(path: str | None) -> None:
-    """Write every child to that file from now on before we wait for it, so that other processes can end it.
-
-    Raises StateError if the file is a link, or belongs to another user.
-    """
+    """Write every child to that file from now on before we wait for it, so that other processes can end it."""
     global _record  # noqa: PLW0603 - one process, one record, like its children themselves
     if path is not None:
         with contextlib.suppress(OSError):  # a full disk

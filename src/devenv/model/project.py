@@ -74,14 +74,11 @@ class ProjectHook:
 
 @dataclass(frozen=True, slots=True)
 class WatchRule:
-    """An entry of `develop.watch`.
+    """An entry of `develop.watch`."""
 
-    `path` is absolute on the host; `target` is as written, so that a trailing slash still means "into".
-    """
-
-    path: str
+    path: str  # absolute, on the host
     action: Action
-    target: str | None = None
+    target: str | None = None  # as written: a trailing slash still means "into"
     ignore: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     initial_sync: bool = False
@@ -165,15 +162,12 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A network or a volume: its key in the file, its real name, and whether it is external.
-
-    `elsewhere` as in `containers.Volume`.
-    """
+    """A network or a volume: its key in the file, its real name, and whether it is external."""
 
     key: str
     name: str
     external: bool = False
-    elsewhere: bool = False
+    elsewhere: bool = False  # as in `containers.Volume`
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +196,7 @@ class Project:
 
     def service(self, name: str) -> Service:
         """The service of that name. Raises KeyError."""
-        for service in self.services:
-            if service.name == name:
-                return service
-        raise KeyError(name)
+        return {service.name: service for service in self.services}[name]
 
 
 def folder_project(folder: str) -> str:
