@@ -138,7 +138,7 @@ BUGS = (
     Bug(
         "files belong to root",
         "sync/container/host_files.py",
-        "entry = read(item, opened, uid, gid)",
+        "entry = read(item, opened, owner)",
         "entry = read(item, opened)",
         "tests/unit/sync/container/test_host_files.py::test_a_file_with_all_that_belongs_to_it",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from devenv.docker.client import Engine
 from devenv.errors import EngineError
@@ -13,6 +13,7 @@ from devenv.model.containers import Container
 from devenv.paths import ancestors, is_below, relative_to
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import ROOT, Shell
+from devenv.sync.container.shell_commands import call
 
 DENIED = re.compile("(?i)permission denied|not permitted")
 
@@ -60,30 +61,28 @@ class Access:
             await self._shell.close()
             self._shell, self._is_tried = None, False
         if not self._is_tried and not self.is_closed:
-            self._shell = await self._opened(container.id)
-            if self._shell is None and not self.is_root:
-                self._user = ROOT
-                self._shell = await self._opened(container.id)
+            for user in dict.fromkeys((self._user, ROOT)):
+                self._user = user  # `_resolve_targets` asks for it
+                self._shell = await Shell.open(
+                    self._engine, container.id, self._mark, user=user, check=self._resolve_targets
+                )
+                if self._shell is not None:
+                    break
             self._is_tried = True
         if self.is_closed:
             await self.close()
             raise EngineError("")  # no message: another target serves the container by now
         return self._shell
 
-    async def _opened(self, container_id: str) -> Shell | None:
-        return await Shell.open(self._engine, container_id, self._mark, user=self._user, check=self._resolve_targets)
-
     async def _resolve_targets(self, shell: Shell) -> bool:
         """Resolve the rule targets. Returns whether the shell's user can write there."""
-        rule_targets = list(self._rule_targets)
-        failures = await shell.run([shell_commands.resolve(target) for target in rule_targets])
-        real = {rule_targets[index]: shell_commands.resolved(text) for index, text in failures.items()}
+        failures = await shell.run([call(shell_commands.RESOLVE, target) for target in self._rule_targets])
+        real = {self._rule_targets[index]: shell_commands.resolved(text) for index, text in failures.items()}
         self._real_targets = {target: path for target, path in real.items() if path}
         if self.is_root:
             return True
-        return not await shell.run(
-            [shell_commands.is_writable(self.real(target)) for target in rule_targets or ["/"]]
-        )
+        places = map(self.real, self._rule_targets or ["/"])
+        return not await shell.run([call(shell_commands.IS_WRITABLE, place) for place in places])
 
     async def become_root(self, reasons: Iterable[str]) -> bool:
         """Use root's shell from now on if a reason says that permission was denied. Whether that is a change."""
@@ -93,19 +92,16 @@ class Access:
         self._user, self._shell, self._is_tried = ROOT, None, False
         return True
 
-    async def run_as_root(self, container_id: str, commands: Iterable[bytes]) -> dict[int, str]:
-        """As `run`, by a shell of root that is closed again. All commands fail if it cannot be had."""
-        them = list(commands)
-        try:
+    async def run_as_root(self, container_id: str, commands: Sequence[bytes]) -> dict[int, str]:
+        """As `Shell.run`, by a shell of root that is closed again. All commands fail if it cannot be had."""
+        with contextlib.suppress(EngineError):  # no shell of root is worth the failure of a save
             shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_helper=False)
             if shell is not None:
                 try:
-                    return await run(shell, them)
+                    return await shell.run(commands)
                 finally:
                     await shell.close()
-        except EngineError:  # no shell of root is worth the failure of a save
-            pass
-        return dict.fromkeys(range(len(them)), "")
+        return dict.fromkeys(range(len(commands)), "")
 
     def real(self, path: str) -> str:
         """The real path for a container path below a rule's target as written."""
@@ -115,15 +111,16 @@ class Access:
         """The path below a rule's target as written for a real path."""
         return _moved(path, ((real, target) for target, real in self._real_targets.items()))
 
-    async def root_only(self, shell: Shell, folders: Iterable[str]) -> set[str]:
+    async def root_only(self, shell: Shell, folders: Collection[str]) -> set[str]:
         """Those of the folders that only root can replace by links: the engine may write files there."""
-        wanted = sorted(set(folders))
+        wanted = sorted(folders)
         if not wanted or not self.is_root:
             return set()
+        failed: Collection[int]
         if shell.has_helper:
-            failed: Collection[int] = await do(shell, [perl_helper.is_root_only(folder) for folder in wanted])
+            failed = await shell.do([perl_helper.operation(perl_helper.IS_ROOT_ONLY, folder) for folder in wanted])
         else:
-            failed = await run(shell, [shell_commands.is_root_only(folder) for folder in wanted])
+            failed = await shell.run([call(shell_commands.IS_ROOT_ONLY, folder) for folder in wanted])
         return {folder for index, folder in enumerate(wanted) if index not in failed}
 
     async def find_links(
@@ -145,26 +142,6 @@ class Access:
                 if is_link is None or not targets_of_root or any(is_below(folder, top) for top in targets_of_root):
                     seen[folder] = is_link
         return seen
-
-
-async def do(shell: Shell, operations: Sequence[bytes]) -> list[int]:
-    """Call `Shell.do`. Raises EngineError if the shell has ended."""
-    with _ended():
-        return await shell.do(operations) if operations else []
-
-
-async def run(shell: Shell, commands: Sequence[bytes]) -> dict[int, str]:
-    """Call `Shell.run`. Raises EngineError if the shell has ended."""
-    with _ended():
-        return await shell.run(commands) if commands else {}
-
-
-@contextlib.contextmanager
-def _ended() -> Iterator[None]:
-    try:
-        yield
-    except (ConnectionError, TimeoutError) as error:
-        raise EngineError("the shell in the container has ended") from error
 
 
 def _moved(path: str, moves: Iterable[tuple[str, str]]) -> str:

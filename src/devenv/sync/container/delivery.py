@@ -15,15 +15,15 @@ from devenv.model.sync_plan import Delete, Sync
 from devenv.paths import ancestors
 from devenv.sync.container import host_files, perl_helper, shell_commands, tar
 from devenv.sync.container.access import Access
-from devenv.sync.container.host_files import Batch, Entries, Item, LargeFile
+from devenv.sync.container.host_files import Batch, Entries, Item
 from devenv.sync.container.journal import StagedPaths, staged_name
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.transports import (
     NO_CONTAINER,
+    AnyTransport,
     ArchiveTransport,
     HelperTransport,
     ShellTransport,
-    Transport,
 )
 from devenv.tasks import task_group
 
@@ -83,7 +83,7 @@ class Delivery:
         self._shell = ShellTransport(shell, owner, staged, as_root=access.is_root) if shell is not None else None
         # Each does what the ones before it could not do. The archive request removes nothing if there is a shell.
         in_container = tuple(transport for transport in (self._helper, self._shell) if transport is not None)
-        self._in_container: tuple[Transport, ...] = in_container or (self._archive,)
+        self._in_container: tuple[AnyTransport, ...] = in_container or (self._archive,)
 
     # --- remove ---------------------------------------------------------------------------------------------------
 
@@ -98,15 +98,14 @@ class Delivery:
         failed = dict.fromkeys([*files, *folders], "")
         for transport in self._in_container:
             failed = await transport.remove([*failed])
-        self.outcome.failed.update({delete.target: reason for delete, reason in failed.items()})
+        self.outcome.failed.update((delete.target, reason) for delete, reason in failed.items())
 
     # --- put ------------------------------------------------------------------------------------------------------
 
     async def put(self, syncs: Sequence[Sync]) -> None:
         """Put files, links and empty folders at their targets."""
         if self._shell is None:
-            items = [_item(sync, sync.target) for sync in await self._without_links(syncs)]
-            await self._put_all(items)
+            await self._put_all([_item(sync, sync.target) for sync in await self._without_links(syncs)])
             self.outcome.atomic = not self._container.running
             return
         files = {s.target: s for s in syncs if not s.folder}
@@ -154,9 +153,8 @@ class Delivery:
 
     async def _put_all(self, items: Sequence[Item]) -> None:
         """Put all items, batch by batch; the next batch is read while one is put."""
-        uid, gid = self._access.owner
         most = host_files.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
-        batches = host_files.batches(items, uid=uid, gid=gid, most=most)
+        batches = host_files.batches(items, self._access.owner, most=most)
         if host_files.is_small(items):
             for small in batches:
                 await self._put_batch(small)
@@ -188,10 +186,8 @@ class Delivery:
     async def _put_by_helper(self, helper: HelperTransport, entries: Entries) -> Entries:
         """Put the entries; return those that failed, and large ones: an archive request needs no memory for these."""
         large = [item for item, entry in entries if len(entry.content) > perl_helper.MOST_BYTES]
-        in_roots = set(await self._in_roots_folders(large))
-        chosen = [(item, entry) for item, entry in entries if item not in in_roots]
-        failed = await helper.put(chosen)
-        self._count(chosen, failed)
+        in_roots = await self._in_roots_folders(large)
+        failed = self._count(entries, in_roots, await helper.put([e for e in entries if e[0] not in in_roots]))
         if failed:  # a folder that was there may have gone: the engine would make it with root as owner
             above = {folder for item in failed for folder in ancestors(item.target)}
             self._known_folders -= above
@@ -200,44 +196,40 @@ class Delivery:
 
     async def _put_by_shell(self, shell: ShellTransport, entries: Entries) -> Entries:
         """Put the entries whose folders a user other than root could replace by links. Returns what is left."""
-        in_roots = set(await self._in_roots_folders([item for item, _ in entries]))
-        chosen = [(item, entry) for item, entry in entries if item not in in_roots]
-        failed = await shell.put(chosen)
-        self._count(chosen, failed)
-        self._fail(failed)
+        in_roots = await self._in_roots_folders([item for item, _ in entries])
+        failed = await shell.put([e for e in entries if e[0] not in in_roots])
+        self._fail(self._count(entries, in_roots, failed))
         return [(item, entry) for item, entry in entries if item in in_roots]
 
     async def _put_by_archive(self, entries: Entries) -> None:
         failed = await self._archive.put(entries)
         if not failed:
-            self._count(entries, failed)
+            self._count(entries, (), failed)
             await self._rename([item for item, _ in entries], {i for i, e in entries if e.kind == tar.LINK})
             return
         if self._shell is not None:
-            await self._shell.discard(item.path for item in failed)
+            await self._shell.unstage(item.path for item in failed)
         if len(failed) == 1:
             self._fail(failed)
             return
-        uid, gid = self._access.owner
         for item in failed:  # one bad entry fails a whole archive: each is tried alone to find it
-            alone = await anyio.to_thread.run_sync(next, host_files.batches([item], uid=uid, gid=gid))
-            await self._put_batch(alone)
+            alone = host_files.batches([item], self._access.owner)
+            await self._put_batch(await anyio.to_thread.run_sync(next, alone))
 
     async def _put_large(self, item: Item) -> None:
-        by_archive = self._shell is None or bool(await self._in_roots_folders([item]))
+        by_archive = self._shell is None or item in await self._in_roots_folders([item])
         transport = self._archive if by_archive else self._in_container[0]
         if transport is self._shell:
             item = replace(item, path=self._staged.add_new(posixpath.dirname(item.target)))
-        uid, gid = self._access.owner
         try:
-            async with LargeFile(item, uid=uid, gid=gid) as file:
+            async with host_files.open_large(item, self._access.owner) as file:
                 await transport.put_large(file)
         except (CallError, OSError) as error:
             reason = error.reason if isinstance(error, CallError) else error.strerror or str(error)
             if NO_CONTAINER.search(reason):
                 raise
             if self._shell is not None:  # half a file may take the space that others need
-                await self._shell.unstage(item.path)
+                await self._shell.unstage([item.path])
             self._fail({item: reason})
             return
         self.outcome.files += 1
@@ -255,17 +247,19 @@ class Delivery:
         self._fail(failed)
         self.outcome.files -= len(failed)
 
-    async def _in_roots_folders(self, items: Sequence[Item]) -> list[Item]:
+    async def _in_roots_folders(self, items: Sequence[Item]) -> set[Item]:
         """Those of the items whose folders only root can replace by links."""
         if self._shell is None or not items:
-            return []
+            return set()
         folders = await self._access.root_only(self._shell.shell, {posixpath.dirname(item.target) for item in items})
-        return [item for item in items if posixpath.dirname(item.target) in folders]
+        return {item for item in items if posixpath.dirname(item.target) in folders}
 
-    def _count(self, entries: Entries, failed: Collection[Item]) -> None:
-        done = [entry for item, entry in entries if item not in failed]
-        self.outcome.files += len(done)
-        self.outcome.bytes += sum(len(entry.content) for entry in done)
+    def _count(self, entries: Entries, left: Collection[Item], failed: dict[Item, str]) -> dict[Item, str]:
+        """Count the entries that were put: all but those that are left or failed. Returns `failed`."""
+        sizes = [len(entry.content) for item, entry in entries if item not in failed and item not in left]
+        self.outcome.files += len(sizes)
+        self.outcome.bytes += sum(sizes)
+        return failed
 
     def _fail(self, reasons: Mapping[Item, str]) -> None:
         self.outcome.failed.update((item.target, reason) for item, reason in reasons.items())

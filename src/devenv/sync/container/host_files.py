@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -32,15 +31,18 @@ SMALL_BYTES = 64 * 1024  # a larger file is read twice with a pause in between
 PERMISSIONS = 0o777
 PIECE = 1 << 20
 LARGE_TRIES = 25
+CHUNK_BYTES = LARGE_BYTES
+CHUNK_FILES = 1000
+SMALL_FILES = 8
 LARGE_PAUSE = 0.02  # seconds without a change before a large file is read: a file that is being written is not sent
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One host path, and the absolute container path that it is written to: the target, or a place beside it.
+    """A host path, and the container path that it is written to: its target, or a place that is renamed to `target`.
 
     Between `root`, which is above the source or is the source, and the source no link is followed. `folder` says that
-    the source is expected to be a folder. `target` is where `path` is renamed to, if it is not the target.
+    the source is expected to be a folder.
     """
 
     source: str
@@ -85,17 +87,13 @@ class DirFds:
         self._folders.clear()
 
     def __enter__(self) -> Self:
-        """The object itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close every descriptor."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def read(item: Item, opened: DirFds, uid: int = 0, gid: int = 0) -> TarEntry | None:
+def read(item: Item, opened: DirFds, owner: tuple[int, int] = (0, 0)) -> TarEntry | None:
     """The source as an entry of an archive; None for a large file. Blocking.
 
     Raises OSError if the source does not exist, is of another kind than planned, or changes all the time.
@@ -116,15 +114,14 @@ def read(item: Item, opened: DirFds, uid: int = 0, gid: int = 0) -> TarEntry | N
     else:
         kind = tar.FILE
         status, content = _read_file(os.open(name, READ, dir_fd=folder))
-    return entry(item, kind, status, uid, gid, content, link)
+    return _entry(item, kind, status, owner, content, link)
 
 
-def entry(
-    item: Item, kind: bytes, status: os.stat_result, uid: int, gid: int, content: bytes = b"", link: bytes = b""
+def _entry(
+    item: Item, kind: bytes, status: os.stat_result, owner: tuple[int, int], content: bytes = b"", link: bytes = b""
 ) -> TarEntry:
-    """The entry for an item with this status on the host."""
-    mode = status.st_mode & PERMISSIONS
-    return TarEntry(os.fsencode(item.path.lstrip("/")), kind, mode, status.st_mtime_ns, uid, gid, content, link)
+    name, mode = os.fsencode(item.path.lstrip("/")), status.st_mode & PERMISSIONS
+    return TarEntry(name, kind, mode, status.st_mtime_ns, *owner, content, link)
 
 
 def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
@@ -160,34 +157,15 @@ def _content(descriptor: int, size: int) -> bytes:
 
 
 class LargeFile:
-    """A large file that is open for reading, also as an archive of its own; an async context manager.
+    """A large file that is open for reading, also as an archive of its own; `size` bytes of content."""
 
-    Entering it raises OSError if the source cannot be opened as a file, or is being written.
-    """
-
-    def __init__(self, item: Item, *, uid: int = 0, gid: int = 0) -> None:
+    def __init__(self, item: Item, descriptor: int, status: os.stat_result, owner: tuple[int, int]) -> None:
         self.item = item
-        self._owner = uid, gid
-        self._descriptor = -1
-        self._status: os.stat_result
+        self.entry = _entry(item, tar.FILE, status, owner)  # without its content
+        self.size = status.st_size
+        self._descriptor = descriptor
+        self._status = status
         self._hash = hashlib.sha256()  # many processors have instructions for it
-        self.size = 0  # bytes of content
-
-    async def __aenter__(self) -> Self:
-        """Open the file."""
-        await anyio.to_thread.run_sync(self._open)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-    @property
-    def entry(self) -> TarEntry:
-        """The entry, without its content."""
-        return entry(self.item, tar.FILE, self._status, *self._owner)
 
     async def packed(self) -> AsyncIterator[bytes]:
         """The pieces of an archive with this file alone. Raises OSError as `content` does."""
@@ -208,27 +186,26 @@ class LargeFile:
 
     async def verify(self) -> None:
         """Raise OSError unless the file is, and was all the time, what `content` has returned."""
-        await anyio.to_thread.run_sync(self._verify)
-
-    def _open(self) -> None:
-        self._descriptor = open_file(self.item)
-        try:
-            self._status = _unchanged(self._descriptor)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-        self.size = self._status.st_size
+        # During a write the times do not change: the content must be the same twice.
+        digest = await anyio.to_thread.run_sync(digest_of, self._descriptor, self.size)
+        is_same = digest == self._hash.hexdigest()
+        if not is_same or _identity(os.fstat(self._descriptor)) != _identity(self._status):
+            raise OSError(0, CHANGING)
 
     def _piece(self, at: int) -> bytes:
         piece = os.pread(self._descriptor, min(PIECE, self.size - at), at)
         self._hash.update(piece)
         return piece
 
-    def _verify(self) -> None:
-        # During a write the times do not change: the content must be the same twice.
-        is_same = digest_of(self._descriptor, self.size) == self._hash.hexdigest()
-        if not is_same or _identity(os.fstat(self._descriptor)) != _identity(self._status):
-            raise OSError(0, CHANGING)
+
+@contextlib.asynccontextmanager
+async def open_large(item: Item, owner: tuple[int, int] = (0, 0)) -> AsyncIterator[LargeFile]:
+    """Open the source. Raises OSError if it cannot be opened as a file, or is being written."""
+    descriptor = await anyio.to_thread.run_sync(open_file, item)
+    try:
+        yield LargeFile(item, descriptor, await anyio.to_thread.run_sync(_unchanged, descriptor), owner)
+    finally:
+        os.close(descriptor)
 
 
 def open_file(item: Item) -> int:
@@ -266,9 +243,6 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_mode
 
 
-CHUNK_BYTES = LARGE_BYTES
-CHUNK_FILES = 1000
-SMALL_FILES = 8
 Entries = Sequence[tuple[Item, TarEntry]]
 
 
@@ -284,7 +258,7 @@ class Batch:
     large: Item | None = None
 
 
-def batches(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILES) -> Iterator[Batch]:
+def batches(items: Iterable[Item], owner: tuple[int, int], *, most: int = CHUNK_FILES) -> Iterator[Batch]:
     """Batches of at most 8 MiB and `most` entries each, then each larger file by itself. Blocking.
 
     The owner is the container's user, never the host's. Links stay links. A file that changes while it is read is
@@ -297,7 +271,7 @@ def batches(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILE
     with DirFds() as opened:
         for item in items:
             try:
-                entry = read(item, opened, uid, gid)
+                entry = read(item, opened, owner)
             except OSError as error:
                 failed.append((item, error.strerror or str(error)))
                 continue

@@ -61,27 +61,19 @@ class SyncJournal:
             with contextlib.suppress(OSError, StateError):
                 data = private_files.read_bytes(self.path) or b""
         records = data.split(b"\0")[:-1]
-        placed: dict[bytes, None] = {}
-        staged: dict[bytes, None] = {}
+        paths: dict[bytes, dict[bytes, None]] = {PLACED: {}, STAGED: {}}
         for record in records:
             path, sign = record[:-3], record[-3:]
-            if sign == PLACED:
-                placed[path] = None
-            elif sign == STAGED:
-                staged[path] = None
+            if sign in paths:
+                paths[sign][path] = None
             elif sign == GONE:
-                placed.pop(path, None)
-                staged.pop(path, None)
-        if len(data) > COMPACT_FROM and len(records) > COMPACT_WHEN * len(placed):
-            self._compact(placed, staged)
-        return JournalRecord(frozenset(map(os.fsdecode, placed)), frozenset(map(os.fsdecode, staged)))
-
-    def _compact(self, placed: Iterable[bytes], staged: Iterable[bytes]) -> None:
-        content = b"".join(
-            path + sign + b"\0" for sign, paths in ((PLACED, placed), (STAGED, staged)) for path in paths
-        )
-        with contextlib.suppress(OSError, StateError):
-            private_files.replace(str(self.path), content, durable=False)
+                for named in paths.values():
+                    named.pop(path, None)
+        if len(data) > COMPACT_FROM and len(records) > COMPACT_WHEN * len(paths[PLACED]):
+            content = b"".join(path + sign + b"\0" for sign, named in paths.items() for path in named)
+            with contextlib.suppress(OSError, StateError):
+                private_files.replace(str(self.path), content, durable=False)
+        return JournalRecord(*(frozenset(map(os.fsdecode, named)) for named in paths.values()))
 
     def forget(self) -> None:
         """Delete the file: the container is gone."""

@@ -12,11 +12,11 @@ with O_NOFOLLOW.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, TarEntry
 
+BEGIN, RENAME, MAKE_FOLDER, REMOVE, REMOVE_EMPTY, IS_ROOT_ONLY = b"b", b"m", b"d", b"r", b"e", b"t"
 MOST_FILES = 200  # of one batch: the next files are read while these are put
 MOST_BYTES = 1 << 20  # of an operation: an archive request needs no memory in the container, otherwise pieces
 
@@ -131,35 +131,26 @@ def start(mark: str, shell: str, session: str) -> bytes:
     return START % {b"program": PROGRAM, **{key: value.encode() for key, value in names.items()}}
 
 
-def operations_message(operations: Iterable[bytes]) -> bytes:
-    """The message with these operations."""
-    return _framed(b"d", b"".join(operations))
-
-
-def shell_message(text: bytes) -> bytes:
-    """The message with commands for the shell behind the helper."""
-    return _framed(b"s", text)
-
-
-def _framed(kind: bytes, content: bytes) -> bytes:
+def message(kind: bytes, content: bytes) -> bytes:
+    """A message to the program: operations (`d`), or commands for the shell behind it (`s`)."""
     return b"%s %d\n%s" % (kind, len(content), content)
+
+
+def operation(verb: bytes, *words: str | int) -> bytes:
+    """The line of an operation: names in hexadecimal, so that none can end it, numbers in decimal."""
+    texts = (b"%d" % word if isinstance(word, int) else os.fsencode(word).hex().encode() for word in words)
+    return b" ".join([verb, *texts]) + b"\n"
 
 
 def put(entry: TarEntry, place: str, target: str) -> list[bytes]:
     """Create a file or link at `place`, then rename it to `target` in the same folder; a large file in pieces."""
-    names, owner = (_hex(place), _hex(target)), (entry.uid, entry.gid)
     if entry.kind == tar.LINK:
-        return [b"l %s %s %d %d %s\n" % (*names, *owner, entry.link.hex().encode())]
+        return [operation(b"l", place, target, entry.uid, entry.gid, os.fsdecode(entry.link))]
     size = len(entry.content)
     if size <= MOST_BYTES:
-        return [b"p %s %d\n" % (_attributes(entry, place, target), size) + entry.content]
+        return [operation(b"p", place, target, *_attributes(entry), size) + entry.content]
     pieces = (entry.content[at : at + MOST_BYTES] for at in range(0, size, MOST_BYTES))
-    return [begin(place), *map(more, pieces), finish(entry, place, target)]
-
-
-def begin(place: str) -> bytes:
-    """Create an empty file at `place`; `more` appends to it, `finish` completes it."""
-    return b"b %s\n" % _hex(place)
+    return [operation(BEGIN, place), *map(more, pieces), finish(entry, place, target)]
 
 
 def more(piece: bytes) -> bytes:
@@ -168,39 +159,9 @@ def more(piece: bytes) -> bytes:
 
 
 def finish(entry: TarEntry, place: str, target: str) -> bytes:
-    """Set mode, owner and time of the entry, and rename the file to `target` in the same folder."""
-    return b"f %s\n" % _attributes(entry, place, target)
+    """Set mode, owner and time of the file that was begun, and rename it to `target` in the same folder."""
+    return operation(b"f", place, target, *_attributes(entry))
 
 
-def _attributes(entry: TarEntry, place: str, target: str) -> bytes:
-    owner, time = (entry.uid, entry.gid), divmod(entry.mtime_ns, NANO)
-    return b"%s %s %d %d %d %d %d" % (_hex(place), _hex(target), entry.mode, *owner, *time)
-
-
-def rename(place: str, target: str) -> bytes:
-    """Rename `place` to `target`, which is in the same folder."""
-    return b"m %s %s\n" % (_hex(place), _hex(target))
-
-
-def make_folder(path: str, uid: int, gid: int) -> bytes:
-    """Make a folder with this owner if it is missing."""
-    return b"d %s %d %d\n" % (_hex(path), uid, gid)
-
-
-def remove(path: str) -> bytes:
-    """Remove a file or an empty folder; a folder that has content stays, without a failure."""
-    return b"r %s\n" % _hex(path)
-
-
-def remove_empty(path: str) -> bytes:
-    """Remove an empty folder."""
-    return b"e %s\n" % _hex(path)
-
-
-def is_root_only(path: str) -> bytes:
-    """Fail unless root alone can change the folder and those above it, and none is a link."""
-    return b"t %s\n" % _hex(path)
-
-
-def _hex(path: str) -> bytes:
-    return os.fsencode(path).hex().encode()
+def _attributes(entry: TarEntry) -> tuple[int, ...]:
+    return (entry.mode, entry.uid, entry.gid, *divmod(entry.mtime_ns, NANO))

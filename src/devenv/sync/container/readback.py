@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import stat
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,10 +15,10 @@ from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Sync
 from devenv.paths import ancestors, is_below, is_within, relative_to
-from devenv.sync import reconcile
 from devenv.sync.container import host_files, tar
 from devenv.sync.container.host_files import PERMISSIONS, DirFds, Item
 from devenv.sync.container.tar import Member
+from devenv.sync.reconcile import journal_paths
 
 BATCH = 1 << 20  # bytes that are collected before a worker thread is woken
 TRIES = 3
@@ -71,19 +70,20 @@ async def look(
 
 async def _read(engine: Engine, container_id: str, reading: _Reading, place: str, path: str, hops: int = 0) -> None:
     """Read what is at `place` in the container as if it were at `path`."""
+    name, reason = path.rstrip("/") or "/", CUT
     for _ in range(TRIES):
-        sink = _Sink(reading, place, path, hops)
+        sink = _Sink(reading, place, name, hops)
         try:
             await engine.archive.save(container_id, place, sink)
         except CallError as error:
             if not LOOP.search(error.reason):
                 raise
-            reading.unread[path.rstrip("/") or "/"] = error.reason
-            return
+            reason = error.reason
+            break
         await sink.end()
         if sink.is_whole:
             return
-    reading.unread[path.rstrip("/") or "/"] = CUT
+    reading.unread[name] = reason
 
 
 class _Sink:
@@ -92,9 +92,9 @@ class _Sink:
     def __init__(self, reading: _Reading, place: str, path: str, hops: int) -> None:
         self._reading = reading
         self._reader = tar.Reader()
-        self._is_open = place.endswith("/")
-        self._place, self._path, self._hops = place.rstrip("/") or "/", path.rstrip("/") or "/", hops
-        self._parent = posixpath.dirname(self._place)
+        # A link is followed if its path ends in a slash, or by `behind`: only the other folders are certainly none.
+        self._maybe_link = path if place.endswith("/") else ""
+        self._place, self._path, self._hops = place.rstrip("/") or "/", path, hops
         self._waiting: list[bytes] = []
         self._size = 0
         self._hash = sha256()
@@ -103,11 +103,9 @@ class _Sink:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the archive was complete; there is none if the path does not exist."""
-        return self._is_empty or (self._reader.ended and not self._is_broken)
+        return self._is_empty or (self._reader.ended and not self._is_broken)  # nothing if the path does not exist
 
     async def write(self, chunk: bytes) -> None:
-        """Take a piece of the archive."""
         self._is_empty = False
         self._waiting.append(chunk)
         self._size += len(chunk)
@@ -115,35 +113,31 @@ class _Sink:
             await self.end()
 
     async def end(self) -> None:
-        """Compare all that was taken."""
         data, self._waiting, self._size = b"".join(self._waiting), [], 0
         if data and not self._is_broken:
             await anyio.to_thread.run_sync(self._take, data)
 
     def _take(self, data: bytes) -> None:
+        reading = self._reading
         try:
             with DirFds() as opened:
                 for member, piece, is_last in self._reader.feed(data):
                     place, path = self._real(member)
-                    if piece and self._reading.wants(path):
+                    if piece and path in reading.wanted:
                         self._hash.update(piece)
                     if is_last:
                         digest, self._hash = self._hash.hexdigest(), sha256()
-                        self._reading.take(path, member, digest, opened)
-                        if member.kind == tar.FOLDER and self._is_certain(path):
-                            self._reading.folders.add(path)
+                        reading.take(path, member, digest, opened)
+                        if member.kind == tar.FOLDER and not self._hops and path != self._maybe_link:
+                            reading.folders.add(path)
                         if member.kind == tar.LINK:
-                            self._reading.link(path, place, os.fsdecode(member.link), self._hops)
+                            reading.link(path, place, os.fsdecode(member.link), self._hops)
         except ValueError:
             self._is_broken = True
 
-    def _is_certain(self, path: str) -> bool:
-        """Whether a folder is certainly no link: a link is followed if its path ends in a slash, or by `behind`."""
-        return not self._hops and not (self._is_open and path == self._path)
-
     def _real(self, member: Member) -> tuple[str, str]:
         """The real path of the entry in the container, and the path that it is compared as."""
-        inside = os.path.normpath(f"{self._parent}/{os.fsdecode(member.name)}")
+        inside = os.path.normpath(f"{posixpath.dirname(self._place)}/{os.fsdecode(member.name)}")
         place = "/" + inside.lstrip("/")  # normpath leaves `//` as it is
         below = relative_to(place, self._place)
         return place, f"{self._path.rstrip('/')}/{below}" if below else self._path
@@ -153,12 +147,10 @@ class _Reading:
     """What is to be compared, and the results so far."""
 
     def __init__(self, syncs: Iterable[Sync], placed: Collection[str]) -> None:
-        self._wanted = {sync.target: sync for sync in syncs}
+        self.wanted = {sync.target: sync for sync in syncs}
         self._placed = frozenset(placed)
-        self._host_folders = {
-            name[:-1] for name in reconcile.journal_paths(self._wanted.values()) if name.endswith("/")
-        }
-        self._managed = {"/", *self._wanted, *(above for target in self._wanted for above in ancestors(target))}
+        self._host_folders = {name[:-1] for name in journal_paths(self.wanted.values()) if name.endswith("/")}
+        self._managed = {"/", *self.wanted, *(above for target in self.wanted for above in ancestors(target))}
         self._own = {name[:-1] for name in placed if name.endswith("/")}
         self._there: set[str] = set()
         self._shared: set[str] = set()  # folders of the journal that contain something else as well
@@ -167,16 +159,16 @@ class _Reading:
         self.behind: dict[str, tuple[str, int]] = {}  # link -> where it leads, how many links were followed so far
         self.unread: dict[str, str] = {}
 
-    def wants(self, path: str) -> bool:
-        """Whether the content of this container path is compared."""
-        return path in self._wanted
-
     def take(self, path: str, member: Member, digest: str, opened: DirFds) -> None:
         """Compare an entry of the container, with the SHA-256 of its content. Blocking: reads the host's file."""
-        self._note(path, is_folder=member.kind == tar.FOLDER)
-        sync = self._wanted.get(path)
+        name = f"{path}/" if member.kind == tar.FOLDER else path
+        if name in self._placed:
+            self._there.add(name)
+        elif self._own:
+            self._shared.update(above for above in ancestors(path) if above in self._own)
+        sync = self.wanted.get(path)
         if sync is not None and _is_as(sync, member, digest, opened):
-            del self._wanted[path]
+            del self.wanted[path]
 
     def link(self, path: str, place: str, text: str, hops: int) -> None:
         """Note a link whose real path is `place`; it may be followed if the host has a folder at the path."""
@@ -188,19 +180,10 @@ class _Reading:
         else:
             self._links.add(path)
 
-    def _note(self, path: str, *, is_folder: bool) -> None:
-        name = f"{path}/" if is_folder else path
-        if name in self._placed:
-            self._there.add(name)
-        elif self._own:
-            self._shared.update(above for above in ancestors(path) if above in self._own)
-
     def seen(self) -> Seen:
-        """The results."""
-        unread = tuple(self.unread)
         there = {name for name in self._there if name[:-1] not in self._shared}
-        there |= {name for name in self._placed if is_within(name.rstrip("/"), *unread)}
-        missing = tuple(self._wanted.values())
+        there |= {name for name in self._placed if is_within(name.rstrip("/"), *self.unread)}
+        missing = tuple(self.wanted.values())
         return Seen(missing, frozenset(there), self.unread, frozenset(self.folders), frozenset(self._links))
 
 
@@ -215,10 +198,8 @@ def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
         return False
     if entry.kind != member.kind:
         return False
-    if entry.kind == tar.LINK:
-        return entry.link == member.link
-    if entry.kind == tar.FOLDER:
-        return True  # the mode of a folder is not synced
+    if entry.kind != tar.FILE:
+        return entry.link == member.link or entry.kind == tar.FOLDER  # the mode of a folder is not synced
     is_alike = (len(entry.content), entry.mode) == (member.size, member.mode & PERMISSIONS)
     return is_alike and sha256(entry.content).hexdigest() == digest
 
@@ -227,10 +208,7 @@ def _is_large(item: Item, member: Member, digest: str) -> bool:
     descriptor = host_files.open_file(item)
     try:
         status = os.fstat(descriptor)
-        is_alike = (status.st_size, stat.S_IMODE(status.st_mode) & PERMISSIONS) == (
-            member.size,
-            member.mode & PERMISSIONS,
-        )
+        is_alike = (status.st_size, status.st_mode & PERMISSIONS) == (member.size, member.mode & PERMISSIONS)
         return is_alike and host_files.digest_of(descriptor, status.st_size) == digest
     finally:
         os.close(descriptor)

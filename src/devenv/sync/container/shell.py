@@ -34,8 +34,15 @@ f=${f#/proc/}; f=${f%%/cmdline}
 [ "$f" = $$ ] || kill -9 "$f" 2>/dev/null || [ ! -d "/proc/$f" ] || k=1; done; [ -z "$k" ]"""
 
 
-class BrokenShellError(ConnectionError):
+class BrokenShellError(EngineError):
     """The shell has ended; the last commands may or may not have been carried out."""
+
+    def __init__(self) -> None:
+        super().__init__("the shell in the container has ended")
+
+
+class NoProgramError(BrokenShellError):
+    """The program has not even started."""
 
 
 async def _always(_: Shell) -> bool:
@@ -75,9 +82,15 @@ class Shell:
         it has one that works. Raises EngineError if the container is gone or paused.
         """
         for program in PROGRAMS:
-            shell = await cls._open(engine, container_id, f"{mark}/{container_id}.", program, user, check, by_helper)
-            if not isinstance(shell, str):
-                return shell
+            try:
+                return await cls._open(engine, container_id, mark, program, user, check, by_helper)
+            except NoProgramError:
+                continue
+            except CallError as error:
+                if not NO_PROGRAM.search(error.reason):
+                    raise
+            except (BrokenShellError, ConnectionError, TimeoutError) as error:
+                raise EngineError("the shell in the container does not answer") from error
         return None
 
     @classmethod
@@ -90,98 +103,90 @@ class Shell:
         user: str,
         check: Callable[[Shell], Awaitable[bool]],
         by_helper: bool,
-    ) -> Shell | str | None:
-        """As `open`, with one program; the reason if it cannot be run."""
-        stack = contextlib.AsyncExitStack()
-        name = f"{SESSION_MARK}={mark}"
-
+    ) -> Shell | None:
         async def is_paused() -> bool:
             now = await engine.containers.inspect(container_id)
             return now is None or now.state == "paused"
 
-        is_starting_helper = False
-        try:
-            argv = [program, "-s", name]
-            session = await stack.enter_async_context(engine.exec.session(container_id, argv, user=user, mark=mark))
+        stack = contextlib.AsyncExitStack()
+        name = f"{SESSION_MARK}={mark}/{container_id}."
+        argv = [program, "-s", name]
+        async with contextlib.AsyncExitStack() as opening:
+            opening.push_async_callback(_close, stack)
+            session = await stack.enter_async_context(
+                engine.exec.session(container_id, argv, user=user, mark=name.partition("=")[2])
+            )
             shell = cls(session, stack, is_paused)
             with contextlib.suppress(ConnectionError):
                 await session.send(shell_commands.PRELUDE)
-            is_fit = not await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]) and await check(shell)
-            is_starting_helper = by_helper and is_fit
-            if is_starting_helper:
-                await shell._start_helper(program, name)
-        except BaseException as error:
-            await _close(stack)
-            if is_starting_helper and isinstance(error, (ConnectionError, TimeoutError)):
-                return await cls._open(engine, container_id, mark, program, user, check, by_helper=False)
-            if isinstance(error, CallError) and NO_PROGRAM.search(error.reason):
-                return error.reason
-            if isinstance(error, BrokenShellError):
-                return program
-            if isinstance(error, (ConnectionError, TimeoutError)):
-                raise EngineError("the shell in the container does not answer") from error
-            raise
-        if not is_fit:
-            await _close(stack)
-            return None
-        return shell
+            if await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]) or not await check(shell):
+                return None
+            if by_helper:
+                try:
+                    await shell._start_helper(program, name)
+                except (BrokenShellError, ConnectionError, TimeoutError):
+                    await _close(stack)
+                    return await cls._open(engine, container_id, mark, program, user, check, by_helper=False)
+            opening.pop_all()
+            return shell
 
     async def _start_helper(self, program: str, name: str) -> None:
         """Start the helper, if the image has perl: it carries out operations without a process for each."""
         with anyio.fail_after(START_SECONDS):
             has_helper = not await self._exchange(perl_helper.start(self._mark, program, name))
         if has_helper:
-            await self._session.send(perl_helper.shell_message(shell_commands.PRELUDE))
+            await self._session.send(perl_helper.message(b"s", shell_commands.PRELUDE))
         self.has_helper = has_helper
 
     async def do(self, operations: Sequence[bytes]) -> list[int]:
         """Have the helper carry out operations (see `perl_helper`). Returns the indices of those that failed.
 
-        Without a helper all have failed: shell commands have to do their work. Raises BrokenShellError if the shell
-        has ended.
+        Without a helper all have failed: shell commands have to do their work. Raises EngineError if the shell has
+        ended.
         """
         if not self.has_helper:
             return list(range(len(operations)))
         failed: list[int] = []
         async with self._turn:
             for start, stop in _batches(operations, HELPER_BYTES):
-                answer = await self._exchange(perl_helper.operations_message(operations[start:stop]))
+                answer = await self._exchange(perl_helper.message(b"d", b"".join(operations[start:stop])))
                 failed += [start + index for index in sorted(answer)]
         return failed
 
     async def run(self, commands: Sequence[bytes]) -> dict[int, str]:
-        """The output of those commands that failed, by index. Raises BrokenShellError if the shell has ended."""
+        """The output of those commands that failed, by index. Raises EngineError if the shell has ended."""
         failures: dict[int, str] = {}
         async with self._turn:
             for start, stop in _batches(commands, BATCH_BYTES):
-                answer = await self._ask(commands[start:stop])
+                answer = await self._exchange(self._commands(commands[start:stop]))
                 failures.update({start + index: text for index, text in answer.items()})
         return failures
 
-    async def _ask(self, commands: Sequence[bytes]) -> dict[int, str]:
+    def _commands(self, commands: Sequence[bytes]) -> bytes:
         mark = self._mark.encode()
         lines = [command + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, command in enumerate(commands)]
         lines.append(b"printf '\\n%s end\\n' " + mark)
         text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # if the connection is cut, all of it is run or nothing
-        return await self._exchange(perl_helper.shell_message(text) if self.has_helper else text)
+        return perl_helper.message(b"s", text) if self.has_helper else text
 
     async def _exchange(self, data: bytes) -> dict[int, str]:
+        is_answered = False
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 if len(data) > BATCH_BYTES:
-                    return await self._exchange_much(data)
-                await self._send(data)
-                return await self._answer()
-        except BaseException:
-            # Cancelled or cut off in the middle: the next answer could belong to this exchange.
-            self.broken = True
-            raise
-
-    async def _exchange_much(self, data: bytes) -> dict[int, str]:
-        """Send more than a pipe holds: it may be read late or never, so the answer is awaited at the same time."""
-        async with task_group() as tasks:
-            tasks.start_soon(self._send, data)
-            return await self._answer()
+                    # More than a pipe holds may be read late or never: the answer is awaited at the same time.
+                    async with task_group() as tasks:
+                        tasks.start_soon(self._send, data)
+                        failures = await self._answer()
+                else:
+                    await self._send(data)
+                    failures = await self._answer()
+            is_answered = True
+        except (ConnectionError, TimeoutError) as error:
+            raise BrokenShellError from error
+        finally:  # cancelled or cut off in the middle, the next answer could belong to this exchange
+            self.broken = self.broken or not is_answered
+        return failures
 
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # reading the answer raises the error
@@ -194,15 +199,7 @@ class Shell:
         while True:
             line, newline, rest = self._buffer.partition(b"\n")
             if not newline:
-                with anyio.move_on_after(SILENT_SECONDS) as silence:
-                    message = await self._session.receive()
-                if silence.cancelled_caught:
-                    if await self._is_paused():
-                        raise EngineError("the container is paused")
-                    continue
-                if message is None:
-                    raise BrokenShellError
-                self._buffer += message[1]
+                self._buffer += await self._receive()
                 continue
             self._buffer = rest
             if line == mark + b" end":
@@ -213,6 +210,15 @@ class Shell:
                 output = []
             else:
                 output.append(line)
+
+    async def _receive(self) -> bytes:
+        while True:
+            with anyio.move_on_after(SILENT_SECONDS):
+                if (message := await self._session.receive()) is None:
+                    raise NoProgramError
+                return message[1]
+            if await self._is_paused():
+                raise EngineError("the container is paused")
 
     async def close(self) -> None:
         """End the shell: its process in the container reads the end of its input."""

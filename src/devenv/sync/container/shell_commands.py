@@ -87,6 +87,7 @@ z() { k=; c "$1" || { ! y "$1"; return; }; if [ -d "$2" ] && [ ! -h "$2" ]; then
 [ "$q" != / ] || q=; c "$q/${2#./}" && [ -O . ] && rm -f -- ./* ./.[!.]* ./..?*; c "$1" && rmdir -- "$2"; }
 else rm -f -- "$2"; fi; }
 """ % {b"link": LINK.encode(), b"away": NO_FOLDER.encode()}
+IS_ROOT_ONLY, IS_WRITABLE, RESOLVE = b"u", b"w", b"b"
 NEEDED = b"( for c in mv rm rmdir mkdir chown chmod ls; do command -v $c || exit 1; done ) >/dev/null"
 
 
@@ -95,12 +96,18 @@ def quoted(path: str) -> bytes:
     return b"'" + os.fsencode(path).replace(b"'", b"'\\''") + b"'"
 
 
+def call(function: bytes, *paths: str) -> bytes:
+    """The command that calls a function of the prelude that takes whole paths."""
+    return b" ".join([function, *map(quoted, paths)])
+
+
+def _call_in(function: bytes, *paths: str) -> bytes:
+    """The command that calls a function of the prelude for paths of one folder."""
+    return b" ".join([function, quoted(posixpath.dirname(paths[0])), *map(_name, paths)])
+
+
 def _name(path: str) -> bytes:
     return quoted(f"./{posixpath.basename(path)}")
-
-
-def _folder(path: str) -> bytes:
-    return quoted(posixpath.dirname(path))
 
 
 def chunked(paths: list[T]) -> list[list[T]]:
@@ -108,76 +115,48 @@ def chunked(paths: list[T]) -> list[list[T]]:
     return [paths[at : at + MV_ARGUMENTS] for at in range(0, len(paths), MV_ARGUMENTS)]
 
 
-def _by_folder(paths: Iterable[str]) -> Iterator[list[str]]:
-    names: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        names[posixpath.dirname(path)].append(path)
-    for inside in names.values():
-        yield from chunked(inside)
-
-
 def remove(files: Iterable[str]) -> list[tuple[bytes, list[str]]]:
     """Commands that remove files and empty folders, each with the paths that it removes."""
-    groups = list(_by_folder(files))
-    return [(b" ".join([b"r", _folder(group[0]), *map(_name, group)]), group) for group in groups]
+    names: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        names[posixpath.dirname(path)].append(path)
+    return [(_call_in(b"r", *group), group) for inside in names.values() for group in chunked(inside)]
 
 
-def remove_folders(folders: Sequence[str]) -> list[tuple[bytes, list[str]]]:
+def remove_folders(folders: Iterable[str]) -> list[tuple[bytes, list[str]]]:
     """Commands that remove empty folders in the given order, each with the path that it removes."""
-    return [(b" ".join([b"x", _folder(path), _name(path)]), [path]) for path in folders]
+    return [(_call_in(b"x", path), [path]) for path in folders]
 
 
 def make_folder(path: str, uid: int, gid: int) -> bytes:
     """The command that makes a folder with this owner if it is missing."""
-    return b" ".join([b"d", _folder(path), _name(path), b"%d:%d" % (uid, gid)])
+    return _call_in(b"d", path) + b" %d:%d" % (uid, gid)
 
 
 def unstage(place: str) -> bytes:
     """The command that removes a staged file, or a staging folder with its content."""
-    return b" ".join([b"z", _folder(place), _name(place)])
+    return _call_in(b"z", place)
 
 
 def rename(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
     """The command that renames a staged entry. `is_late`: it may have moved already, in a group that failed."""
-    staged = quoted(place)
-    command = (b"l " if is_link else b"m ") + staged + b" " + quoted(target)
+    staged, command = quoted(place), call(b"l" if is_link else b"m", place, target)
     return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + command if is_late else command
 
 
 def rename_group(places: Sequence[str]) -> bytes:
     """The command that moves entries out of the folder that they are staged in, to the folder above."""
     stage = posixpath.dirname(places[0])
-    names = b" ".join(quoted(posixpath.basename(place)) for place in places)
-    return b"g " + quoted(stage) + b" " + quoted(posixpath.dirname(stage)) + b" " + names
+    return call(b"g", stage, posixpath.dirname(stage), *map(posixpath.basename, places))
 
 
 def remove_stages(stages: Iterable[str]) -> bytes:
     """The command that removes staging folders that are empty; it never fails."""
-    return b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :"
-
-
-def discard(place: str) -> bytes:
-    """The command that removes a file that the engine has written."""
-    return b"rm -f -- " + quoted(place)
-
-
-def is_root_only(folder: str) -> bytes:
-    """The command that fails unless root alone can change the folder and those above it, and none is a link."""
-    return b"u " + quoted(folder)
-
-
-def is_writable(path: str) -> bytes:
-    """The command that fails if the shell's user cannot put files at and below the path."""
-    return b"w " + quoted(path)
-
-
-def resolve(target: str) -> bytes:
-    """The command that fails if the path of a rule's target has links; it prints what `resolved` reads."""
-    return b"b " + quoted(target)
+    return call(b"rmdir --", *sorted(stages)) + b" 2>/dev/null || :"
 
 
 def resolved(output: str) -> str | None:
-    """The real path of the target, from the output of `resolve`; None if a user other than root made a link in it."""
+    """The real path of the target, from the output of RESOLVE; None if a user other than root made a link in it."""
     return output[1:] if output.startswith("=") else None
 
 
@@ -188,18 +167,15 @@ def put(
 
     Each command comes with the target that has failed if the command fails; None if it concerns no single target.
     """
-    name = quoted(stage)
-    enter = b"k" if as_root else b"i"
-    commands: list[tuple[bytes, str | None]] = [(b" ".join([enter, _folder(next(iter(entries))), name]), None)]
+    name, folder = quoted(stage), posixpath.dirname(next(iter(entries)))
+    commands: list[tuple[bytes, str | None]] = [(call(b"k" if as_root else b"i", folder, stage), None)]
     for target, entry in entries.items():
         commands += ((b" ".join([verb, name, _name(target), text]), target) for verb, text in _contents(entry))
     commands += ((command, None) for command in _attributes(name, entries, owner, as_root=as_root))
-    commands += (
-        (b" ".join([b"h", name, b"mv -f --", *map(_name, group), b".. 2>/dev/null || :"]), None)
-        for group in chunked(list(entries))
-    )
+    moves = _each(b"h " + name + b" mv -f --", list(entries))
+    commands += ((command + b" .. 2>/dev/null || :", None) for command in moves)
     commands += ((b" ".join([b"v", name, _name(target)]), target) for target in entries)
-    commands.append((unstage(posixpath.join(posixpath.dirname(next(iter(entries))), stage)), None))
+    commands.append((unstage(posixpath.join(folder, stage)), None))
     return commands
 
 
@@ -230,19 +206,18 @@ _ESCAPES = {byte: f"\\{byte:03o}" for byte in range(256) if byte not in PLAIN} |
 def _attributes(
     name: bytes, entries: Mapping[str, TarEntry], owner: tuple[int, int], *, as_root: bool
 ) -> Iterator[bytes]:
-    files = [target for target, entry in entries.items() if entry.kind == tar.FILE]
-    if as_root and owner != (0, 0):
-        yield from _each(b"h " + name + b" chown -h %d:%d --" % owner, list(entries))
-    elif not as_root:  # a folder may give its group to what is made in it
-        own = b"[ ! -g . ] || h " + name + b" chown -h %d:%d --" % owner
-        yield from _each(own, list(entries))
+    chown = b"h " + name + b" chown -h %d:%d --" % owner
+    if not as_root:  # a folder may give its group to what is made in it
+        yield from _each(b"[ ! -g . ] || " + chown, list(entries))
+    elif owner != (0, 0):
+        yield from _each(chown, list(entries))
+    files = {target: entry for target, entry in entries.items() if entry.kind == tar.FILE}
     modes: dict[int, list[str]] = defaultdict(list)
     stamps: dict[bytes, list[str]] = defaultdict(list)
-    for target in files:
-        modes[entries[target].mode].append(target)
-        seconds, nanos = divmod(entries[target].mtime_ns, NANO)
-        stamp = b"%d" % seconds
-        stamps[stamp if len(files) >= OWN_STAMPS else stamp + b".%09d" % nanos].append(target)
+    for target, entry in files.items():
+        modes[entry.mode].append(target)
+        seconds, nanos = divmod(entry.mtime_ns, NANO)
+        stamps[b"%d" % seconds if len(files) >= OWN_STAMPS else b"%d.%09d" % (seconds, nanos)].append(target)
     for mode, targets in modes.items():
         if mode != USUAL_MODE:
             yield from _each(b"h " + name + b" chmod %o --" % mode, targets)

@@ -49,7 +49,8 @@ class Member:
 
 def packed(entries: Iterable[TarEntry]) -> bytes:
     """The archive with these entries, in their order."""
-    return b"".join([*(part for entry in entries for part in _parts(entry)), _END])
+    parts = (part for entry in entries for part in (*_heads(entry, len(entry.content)), _padded(entry.content)))
+    return b"".join([*parts, _END])
 
 
 def head(entry: TarEntry, size: int) -> bytes:
@@ -65,12 +66,6 @@ def tail(size: int) -> bytes:
 def content(data: bytes) -> bytes:
     """The content of all files in an archive, one after the other. Raises ValueError if it is no archive."""
     return b"".join(piece for member, piece, _ in Reader().feed(data) if member.kind == FILE)
-
-
-def _parts(entry: TarEntry) -> Iterator[bytes]:
-    yield from _heads(entry, len(entry.content))
-    if entry.content:
-        yield _padded(entry.content)
 
 
 def _heads(entry: TarEntry, size: int) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from devenv.model.sync_plan import Delete, Sync
 from devenv.paths import ancestors
 from devenv.sync import reconcile
 from devenv.sync.container import access, readback, shell_commands
-from devenv.sync.container.access import Access, run
+from devenv.sync.container.access import Access
 from devenv.sync.container.delivery import Delivery, SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.readback import Seen
@@ -73,34 +73,31 @@ class Target:
         shell = await self._open()
         deletes = [replace(d, target=self._access.real(d.target)) for d in deletes]
         syncs = [replace(s, target=self._access.real(s.target)) for s in syncs]
+        put = {s.target for s in syncs}
         in_the_way: set[str] = set()
         if shell is not None:
             await self._remove_staged(shell)
         else:
-            deletes, in_the_way = _without_shell(deletes, syncs, is_running=self.container.running)
+            # The engine replaces files and links by itself, but no folders.
+            is_running = self.container.running
+            in_the_way = {d.target for d in deletes if is_running and d.directory and d.target in put}
+            deletes = [d for d in deletes if is_running and d.target not in put]
         files = self._engine.archive
         delivery = Delivery(files, self.container, self._access, shell, self._known_folders, self.staged)
         outcome = delivery.outcome
         if deletes:
             await delivery.remove(deletes)
-            gone = [d for d in deletes if d.target not in outcome.failed]
-            self._journal.note(gone=map(self._journal_name, gone))
-            # What was deleted to make room for a file is not counted.
-            outcome.deleted = len({d.target for d in gone}.difference(s.target for s in syncs))
+            gone = {d.target: d for d in deletes if d.target not in outcome.failed}
+            names = ((self._access.given(target), d.directory) for target, d in gone.items())
+            self._journal.note(gone=(f"{name}/" if is_folder else name for name, is_folder in names))
+            outcome.deleted = len(gone.keys() - put)  # without what made room for a file
         if syncs:
             await delivery.put([s for s in syncs if s.target not in outcome.failed])
-        self._finish(outcome, in_the_way)
-        return outcome
-
-    def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:
-        """Name the failed paths as the rules do. The folders above them are not known any more."""
+        # The rules' names of the failed paths; the folders above them are not known any more.
         reasons = outcome.failed | {target: NO_SHELL for target in in_the_way if target in outcome.failed}
         self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
-
-    def _journal_name(self, delete: Delete) -> str:
-        target = self._access.given(delete.target)
-        return f"{target}/" if delete.directory else target
+        return outcome
 
     async def _open(self) -> Shell | None:
         if self._access.is_broken:
@@ -115,12 +112,12 @@ class Target:
 
     async def _remove_staged(self, shell: Shell) -> None:
         places = sorted(self.staged.paths)
-        failures = await run(shell, [shell_commands.unstage(place) for place in places])
+        failures = await shell.run([shell_commands.unstage(place) for place in places])
         left = {places[index] for index in failures}
         if (tries := sorted(left - self._unremovable)) and not self._access.is_root:
             # Root's shell staged them, before the container was started again. What root cannot remove is not tried
             # again: a shell of root with each save would cost more than the save.
-            failures = await self._access.run_as_root(self.container.id, map(shell_commands.unstage, tries))
+            failures = await self._access.run_as_root(self.container.id, [*map(shell_commands.unstage, tries)])
             self._unremovable.update(tries[index] for index in failures)
             left &= self._unremovable
         self.staged.keep(left)
@@ -131,17 +128,3 @@ class Target:
         seen = await readback.look(self._engine, self.container.id, syncs, roots, placed)
         self._known_folders |= seen.folders
         return seen
-
-
-def _without_shell(
-    deletes: Sequence[Delete], syncs: Sequence[Sync], *, is_running: bool
-) -> tuple[list[Delete], set[str]]:
-    """The deletes to try without a shell, and the folders that files cannot take the place of.
-
-    The engine replaces files and links by itself, but no folders.
-    """
-    if not is_running:
-        return [], set()
-    put = {s.target for s in syncs}
-    left = [d for d in deletes if d.target not in put]
-    return left, {d.target for d in deletes if d.directory and d.target in put}

@@ -1,4 +1,9 @@
-"""Three ways to change files in a container: the perl helper, shell commands, and the engine's archive request."""
+"""Three ways to change files in a container: the perl helper, shell commands, and the engine's archive request.
+
+Methods of the same name do the same. They return what failed with the reason, "" if it is not known; `put_large`
+raises OSError or CallError instead. That a folder holds something is no failure of `remove`. All raise EngineError if
+the engine or the shell cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +13,19 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import TypeVar
 
 from devenv.docker.archive import Archive
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Delete
 from devenv.sync.container import perl_helper, shell_commands, tar
-from devenv.sync.container.access import do, run
 from devenv.sync.container.host_files import Entries, Item, LargeFile
 from devenv.sync.container.journal import StagedPaths
+from devenv.sync.container.perl_helper import operation
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.tar import TarEntry
 
+T = TypeVar("T")
 NEW_FOLDER = 0o755
 NO_SHELL = "cannot be deleted: its image has no shell"
 NOT_WRITTEN = "it cannot be written"
@@ -29,25 +35,6 @@ MOST_BY_SHELL = 1 << 30  # bytes: a shell without perl writes some ten megabytes
 TOO_LARGE = "too large for a container whose image has no perl, and whose service is not root"
 
 
-class Transport(Protocol):
-    """A way to change files in one container. Methods return what failed, with the reason; "" if it is not known.
-
-    They raise EngineError if the engine or the shell cannot be reached.
-    """
-
-    async def put(self, entries: Entries) -> dict[Item, str]:
-        """Write files and links."""
-
-    async def put_large(self, file: LargeFile) -> None:
-        """Write a file in pieces. Raises OSError or CallError if it fails."""
-
-    async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make folders with the service's owner if they are missing."""
-
-    async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
-        """Remove files and empty folders. A folder that holds something stays, which is no failure."""
-
-
 class HelperTransport:
     """The perl helper, which writes each entry beside its target and renames it. It returns no reasons."""
 
@@ -55,41 +42,36 @@ class HelperTransport:
         self._shell = shell
         self._owner = owner
 
+    async def _do(self, operations: Iterable[tuple[T, bytes]]) -> dict[T, str]:
+        pairs = list(operations)
+        return {pairs[index][0]: "" for index in await self._shell.do([pair[1] for pair in pairs])}
+
     async def put(self, entries: Entries) -> dict[Item, str]:
-        """Write files and links, and rename them to their targets."""
-        owners: list[Item] = []
-        operations: list[bytes] = []
-        for item, entry in entries:
-            parts = perl_helper.put(entry, item.path, item.target)
-            operations += parts
-            owners += [item] * len(parts)
-        return {owners[index]: "" for index in await do(self._shell, operations)}
+        """Write the entries beside their targets, and rename them."""
+        puts = ((item, perl_helper.put(entry, item.path, item.target)) for item, entry in entries)
+        return await self._do((item, part) for item, parts in puts for part in parts)
 
     async def put_large(self, file: LargeFile) -> None:
-        """Write a file in pieces, and rename it to its target. Raises OSError if it fails."""
+        """Write the file beside its target, and rename it."""
         item = file.item
-        _check(await do(self._shell, [perl_helper.begin(item.path)]))
+        _check(await self._shell.do([operation(perl_helper.BEGIN, item.path)]))
         async for piece in file.content():
-            _check(await do(self._shell, [perl_helper.more(piece)]))
+            _check(await self._shell.do([perl_helper.more(piece)]))
         await file.verify()
-        _check(await do(self._shell, [perl_helper.finish(file.entry, item.path, item.target)]))
+        _check(await self._shell.do([perl_helper.finish(file.entry, item.path, item.target)]))
 
     async def rename(self, items: Sequence[Item]) -> dict[Item, str]:
-        """Rename what an archive request has written to its targets."""
-        failed = await do(self._shell, [perl_helper.rename(item.path, item.target) for item in items])
-        return {items[index]: "" for index in failed}
+        """Rename files and links."""
+        return await self._do((item, operation(perl_helper.RENAME, item.path, item.target)) for item in items)
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make folders with the service's owner if they are missing."""
-        failed = await do(self._shell, [perl_helper.make_folder(path, *self._owner) for path in folders])
-        return {folders[index]: "" for index in failed}
+        """Make missing folders."""
+        return await self._do((path, operation(perl_helper.MAKE_FOLDER, path, *self._owner)) for path in folders)
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
         """Remove files and empty folders."""
-        operations = [
-            perl_helper.remove_empty(d.target) if d.directory else perl_helper.remove(d.target) for d in deletes
-        ]
-        return {deletes[index]: "" for index in await do(self._shell, operations)}
+        verbs = {False: perl_helper.REMOVE, True: perl_helper.REMOVE_EMPTY}
+        return await self._do((delete, operation(verbs[delete.directory], delete.target)) for delete in deletes)
 
 
 class ShellTransport:
@@ -102,7 +84,7 @@ class ShellTransport:
         self._as_root = as_root
 
     async def put(self, entries: Entries) -> dict[Item, str]:
-        """Write files and links to their targets, folder by folder."""
+        """Write the entries to their targets, folder by folder."""
         by_folder: dict[str, dict[str, TarEntry]] = defaultdict(dict)
         items = {item.target: item for item, _ in entries}
         for item, entry in entries:
@@ -116,7 +98,7 @@ class ShellTransport:
         """Write the entries, by target, all of one folder. Returns the targets that failed, with the reasons."""
         place = self._staged.add_new(folder)
         commands = shell_commands.put(posixpath.basename(place), entries, self._owner, as_root=self._as_root)
-        failures = await run(self.shell, [command for command, _ in commands])
+        failures = await self.shell.run([command for command, _ in commands])
         reasons = [(commands[index][1], text) for index, text in failures.items()]
         failed = {target: text for target, text in reversed(reasons) if target}  # the first reason is the cause
         if 0 in failures:
@@ -126,26 +108,23 @@ class ShellTransport:
         return {target: text or NOT_WRITTEN for target, text in failed.items()}
 
     async def put_large(self, file: LargeFile) -> None:
-        """Write a file in pieces to its target. `file.item.path` is the folder to stage it in.
-
-        Raises OSError if it fails.
-        """
+        """Write the file to its target; `file.item.path` is the folder to stage it in."""
         if file.size > MOST_BY_SHELL:
             raise OSError(0, TOO_LARGE)
         stage, target = posixpath.basename(file.item.path), file.item.target
         commands = shell_commands.put(stage, {target: file.entry}, self._owner, as_root=self._as_root)
         enter, begin, *rest = (command for command, _ in commands)
-        _check(await run(self.shell, [enter, begin]))
+        _check(await self.shell.run([enter, begin]))
         async for piece in file.content():
-            _check(await run(self.shell, shell_commands.append(stage, target, piece)))
+            _check(await self.shell.run(shell_commands.append(stage, target, piece)))
         await file.verify()
-        _check(await run(self.shell, rest))
+        _check(await self.shell.run(rest))
 
     async def rename(self, items: Sequence[Item], links: Collection[Item]) -> dict[Item, str]:
-        """Rename what an archive request has written to its targets; `links` are those items that are links."""
+        """Rename files and `links`; the entries of a staging folder are moved at once."""
         groups = _groups(items)
         commands = [shell_commands.rename_group([item.path for item in group]) for group in groups]
-        failures = await run(self.shell, commands)
+        failures = await self.shell.run(commands)
         # One entry that cannot be moved fails its whole group: the rest of it is renamed one by one.
         grouped = {item for group in groups for item in group}
         late = {item for index in failures for item in groups[index]}
@@ -156,35 +135,26 @@ class ShellTransport:
         ]
         if groups:
             commands.append(shell_commands.remove_stages({posixpath.dirname(group[0].path) for group in groups}))
-        failures = await run(self.shell, commands)
+        failures = await self.shell.run(commands)
         return {single[index]: text or NOT_RENAMED for index, text in failures.items()}
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make folders with the service's owner if they are missing."""
-        failures = await run(self.shell, [shell_commands.make_folder(path, *self._owner) for path in folders])
+        """Make missing folders."""
+        failures = await self.shell.run([shell_commands.make_folder(path, *self._owner) for path in folders])
         return {folders[index]: text for index, text in failures.items()}
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
         """Remove files and empty folders."""
         files = {d.target: d for d in deletes if not d.directory}
         folders = {d.target: d for d in deletes if d.directory}
-        commands = [
-            *((command, [files[path] for path in paths]) for command, paths in shell_commands.remove(files)),
-            *(
-                (command, [folders[path] for path in paths])
-                for command, paths in shell_commands.remove_folders([*folders])
-            ),
-        ]
-        failures = await run(self.shell, [command for command, _ in commands])
+        commands = [(command, [files[path] for path in paths]) for command, paths in shell_commands.remove(files)]
+        commands += ((c, [folders[path] for path in paths]) for c, paths in shell_commands.remove_folders(folders))
+        failures = await self.shell.run([command for command, _ in commands])
         return {delete: text for index, text in failures.items() for delete in commands[index][1]}
 
-    async def discard(self, paths: Iterable[str]) -> None:
-        """Remove files of an archive request that has failed: they may take the space that others need."""
-        await run(self.shell, [shell_commands.discard(path) for path in paths])
-
-    async def unstage(self, place: str) -> None:
-        """Remove a staged file or folder."""
-        await run(self.shell, [shell_commands.unstage(place)])
+    async def unstage(self, places: Iterable[str]) -> None:
+        """Remove what is staged at these places, if it can be removed: it may take the space that others need."""
+        await self.shell.run([shell_commands.unstage(place) for place in places])
 
 
 class ArchiveTransport:
@@ -209,24 +179,24 @@ class ArchiveTransport:
         return {}
 
     async def put_large(self, file: LargeFile) -> None:
-        """Write a file to the item's path while it is read. Raises OSError or CallError if it fails."""
+        """Write the file to the item's path while it is read."""
         await self._files.put(self._container_id, file.packed(), size=file.size)
         await file.verify()
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make missing folders with the service's owner; for root, the engine makes them with their files."""
-        uid, gid = self._owner
-        if folders and (uid or gid):
-            entries = (
-                TarEntry(os.fsencode(path.lstrip("/")), tar.FOLDER, NEW_FOLDER, time.time_ns(), uid, gid)
-                for path in folders
-            )
+        """Make missing folders; for root, the engine makes them with their files."""
+        if folders and self._owner != (0, 0):
+            names, now = (os.fsencode(path.lstrip("/")) for path in folders), time.time_ns()
+            entries = (TarEntry(name, tar.FOLDER, NEW_FOLDER, now, *self._owner) for name in names)
             await self._files.put(self._container_id, tar.packed(entries))
         return {}
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
         """Fail: an archive request cannot remove anything."""
         return dict.fromkeys(deletes, NO_SHELL)
+
+
+AnyTransport = HelperTransport | ShellTransport | ArchiveTransport
 
 
 def _groups(items: Iterable[Item]) -> list[list[Item]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from devenv.sync.container import host_files, tar
-from devenv.sync.container.host_files import Batch, Item, LargeFile
+from devenv.sync.container.host_files import Batch, Item, LargeFile, open_large
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,7 @@ async def test_it_is_an_archive_of_one_file(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(os.urandom(5300))
     path.chmod(0o750)
     os.utime(path, ns=(1, 1_700_000_000_123_456_789))
-    async with LargeFile(item(path), uid=7, gid=8) as one:
+    async with open_large(item(path), (7, 8)) as one:
         data = await packed(one)
         await one.verify()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -68,7 +68,7 @@ async def test_a_change_while_it_is_sent_is_found(
             pass
         await one.verify()
 
-    async with LargeFile(item(path)) as one:
+    async with open_large(item(path)) as one:
         pieces = one.content()
         await anext(pieces)
         with path.open("r+b") as file:
@@ -110,7 +110,7 @@ async def test_a_file_that_is_being_written_is_not_begun(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "fstat", growing)
     with pytest.raises(OSError, match="being written"):
-        async with LargeFile(item(path)):
+        async with open_large(item(path)):
             pass
 
 
@@ -128,7 +128,7 @@ async def test_a_source_that_is_not_a_file_is_refused(tmp_path: Path, kind: str)
         (tmp_path / "src/sub").symlink_to(tmp_path)
         path = tmp_path / "src/sub/secret"
     with pytest.raises(OSError):
-        async with LargeFile(Item(str(path), "/x", str(tmp_path / "src"))):
+        async with open_large(Item(str(path), "/x", str(tmp_path / "src"))):
             pass
 
 
@@ -140,10 +140,10 @@ def test_a_sparse_file_of_six_gigabytes_takes_no_memory(tmp_path: Path) -> None:
     script = textwrap.dedent(
         f"""
         import anyio
-        from devenv.sync.container.host_files import Item, LargeFile
+        from devenv.sync.container.host_files import Item, open_large
         async def main():
             total = 0
-            async with LargeFile(Item({str(path)!r}, "/x")) as one:
+            async with open_large(Item({str(path)!r}, "/x")) as one:
                 async for piece in one.packed():
                     total += len(piece)
                     if total > 300 << 20:
@@ -159,7 +159,7 @@ def test_a_sparse_file_of_six_gigabytes_takes_no_memory(tmp_path: Path) -> None:
 
 def built(*items: Item) -> Batch:
     """The only batch of these items."""
-    (only,) = host_files.batches(items, uid=1000, gid=1001)
+    (only,) = host_files.batches(items, (1000, 1001))
     return only
 
 
@@ -268,9 +268,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_only_failures_and_nothing(tmp_path: Path) -> None:
     """Failures are returned even if nothing is to be sent; without items there is no batch."""
-    (only,) = host_files.batches([Item(str(tmp_path / "gone"), "/g")], uid=0, gid=0)
+    (only,) = host_files.batches([Item(str(tmp_path / "gone"), "/g")], (0, 0))
     assert (only.entries, len(only.failed)) == ((), 1)
-    assert list(host_files.batches([], uid=0, gid=0)) == []
+    assert list(host_files.batches([], (0, 0))) == []
 
 
 def test_batches_are_limited_by_size_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +281,7 @@ def test_batches_are_limited_by_size_and_number(tmp_path: Path, monkeypatch: pyt
     for index, size in enumerate(sizes):
         (tmp_path / str(index)).write_bytes(b"x" * size)
         items.append(Item(str(tmp_path / str(index)), f"/{index}"))
-    found = list(host_files.batches(items, uid=0, gid=0, most=3))
+    found = list(host_files.batches(items, (0, 0), most=3))
     assert [paths(part) for part in found] == [
         ["/0", "/1", "/2"],
         ["/3"],
@@ -296,7 +296,7 @@ def test_later_batches_are_not_read_before_they_are_needed(tmp_path: Path) -> No
     """A large tree is never in memory as a whole."""
     for name in ("a", "b", "c"):
         (tmp_path / name).write_bytes(b"old")
-    parts = host_files.batches([Item(str(tmp_path / n), f"/{n}") for n in ("a", "b", "c")], uid=0, gid=0, most=1)
+    parts = host_files.batches([Item(str(tmp_path / n), f"/{n}") for n in ("a", "b", "c")], (0, 0), most=1)
     next(parts)
     (tmp_path / "c").write_bytes(b"newer")
     assert [tar.content(archived(part)) for part in parts] == [b"old", b"newer"]
@@ -352,7 +352,7 @@ def test_a_large_file_is_the_last_and_is_not_read(tmp_path: Path, monkeypatch: p
     for name, size in (("a", 101), ("b", 100), ("c", 1)):
         (tmp_path / name).write_bytes(b"x" * size)
         items.append(Item(str(tmp_path / name), f"/{name}"))
-    found = list(host_files.batches(items, uid=0, gid=0))
+    found = list(host_files.batches(items, (0, 0)))
     assert [paths(part) for part in found] == [["/b", "/c"], []]
     assert [part.large for part in found] == [None, items[0]]
     assert found[1].entries == ()
@@ -394,5 +394,5 @@ def test_more_folders_than_descriptors(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text("x")
         items.append(Item(str(path), f"/{i}", str(tmp_path)))
-    assert sum(len(part.entries) for part in host_files.batches(items, uid=0, gid=0)) == 300
+    assert sum(len(part.entries) for part in host_files.batches(items, (0, 0))) == 300
     assert (len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0) == before

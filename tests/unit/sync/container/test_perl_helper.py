@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.sync.container import perl_helper, tar
+from devenv.sync.container.perl_helper import IS_ROOT_ONLY, MAKE_FOLDER, REMOVE, REMOVE_EMPTY, RENAME, operation
 from devenv.sync.container.tar import TarEntry
 
 
@@ -48,12 +49,12 @@ def test_a_large_file_goes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
-        (perl_helper.rename("/a~", "/a"), b"m 2f617e 2f61\n"),
-        (perl_helper.make_folder("/a", 7, 8), b"d 2f61 7 8\n"),
-        (perl_helper.remove("/a"), b"r 2f61\n"),
-        (perl_helper.remove_empty("/a"), b"e 2f61\n"),
-        (perl_helper.is_root_only("/a"), b"t 2f61\n"),
-        (perl_helper.remove("/\udcff\n"), b"r 2fff0a\n"),
+        (operation(RENAME, "/a~", "/a"), b"m 2f617e 2f61\n"),
+        (operation(MAKE_FOLDER, "/a", 7, 8), b"d 2f61 7 8\n"),
+        (operation(REMOVE, "/a"), b"r 2f61\n"),
+        (operation(REMOVE_EMPTY, "/a"), b"e 2f61\n"),
+        (operation(IS_ROOT_ONLY, "/a"), b"t 2f61\n"),
+        (operation(REMOVE, "/\udcff\n"), b"r 2fff0a\n"),
     ],
 )
 def test_operations_are_lines_whatever_a_name_holds(operation: bytes, expected: bytes) -> None:
@@ -63,8 +64,8 @@ def test_operations_are_lines_whatever_a_name_holds(operation: bytes, expected: 
 
 def test_messages_say_their_length_first() -> None:
     """Nothing is begun before all of it is there."""
-    assert perl_helper.operations_message([b"r 2f\n", b"e 2f\n"]) == b"d 10\nr 2f\ne 2f\n"
-    assert perl_helper.shell_message(b"true\n") == b"s 5\ntrue\n"
+    assert perl_helper.message(b"d", b"r 2f\ne 2f\n") == b"d 10\nr 2f\ne 2f\n"
+    assert perl_helper.message(b"s", b"true\n") == b"s 5\ntrue\n"
 
 
 def test_the_program_stands_between_quotes_of_the_shell() -> None:

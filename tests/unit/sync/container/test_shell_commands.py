@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from devenv.sync.container import perl_helper, shell_commands, tar
+from devenv.sync.container.perl_helper import IS_ROOT_ONLY, MAKE_FOLDER, REMOVE, REMOVE_EMPTY, RENAME, operation
 from devenv.sync.container.shell import Shell
+from devenv.sync.container.shell_commands import call
 from devenv.sync.container.tar import NANO, TarEntry
 from support.local_container import MARK, LocalEngine
 from unit.sync.container.test_shell import NAMES, SHELLS, opened
@@ -133,8 +135,8 @@ async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
     top = base / f".devenv-test-{os.getpid()}"
     (top / "in").mkdir(parents=True)
     try:
-        check = shell_commands.is_root_only(f"{top}/in")
-        assert await shell.run([check, shell_commands.is_root_only(f"{top}/none")]) == {1: ""}
+        check = call(shell_commands.IS_ROOT_ONLY, f"{top}/in")
+        assert await shell.run([check, call(shell_commands.IS_ROOT_ONLY, f"{top}/none")]) == {1: ""}
         for mode in (0o775, 0o757, 0o1777):
             top.chmod(mode)
             assert list(await shell.run([check])) == [0]
@@ -143,13 +145,13 @@ async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
         assert list(await shell.run([check])) == [0]
         os.chown(top / "in", 0, 0)
         (top / "link").symlink_to("in")
-        assert list(await shell.run([check, shell_commands.is_root_only(f"{top}/link")])) == [1]
+        assert list(await shell.run([check, call(shell_commands.IS_ROOT_ONLY, f"{top}/link")])) == [1]
         said = await shell.run(
-            [shell_commands.resolve(f"{top}/{name}") for name in ("in/x", "link/x/y", "in", "none/x")]
+            [call(shell_commands.RESOLVE, f"{top}/{name}") for name in ("in/x", "link/x/y", "in", "none/x")]
         )
         assert {index: shell_commands.resolved(text) for index, text in said.items()} == {1: f"{top}/in/x/y"}
         top.chmod(0o777)
-        said = await shell.run([shell_commands.resolve(f"{top}/link/x")])
+        said = await shell.run([call(shell_commands.RESOLVE, f"{top}/link/x")])
         assert {index: shell_commands.resolved(text) for index, text in said.items()} == {0: None}
     finally:
         shutil.rmtree(top)
@@ -166,15 +168,15 @@ async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
     operations = [
         *perl_helper.put(entry(), f"{path}/n~", f"{path}/n"),
         *perl_helper.put(entry(link=b"x"), f"{path}/n~", f"{path}/n"),
-        perl_helper.rename(f"{path}/f~", f"{path}/f"),
-        perl_helper.make_folder(f"{path}/new", os.getuid(), os.getgid()),
-        perl_helper.remove(f"{path}/f"),
-        perl_helper.remove_empty(f"{path}/none"),
-        perl_helper.is_root_only(path),
+        operation(RENAME, f"{path}/f~", f"{path}/f"),
+        operation(MAKE_FOLDER, f"{path}/new", os.getuid(), os.getgid()),
+        operation(REMOVE, f"{path}/f"),
+        operation(REMOVE_EMPTY, f"{path}/none"),
+        operation(IS_ROOT_ONLY, path),
         *large,
     ]
     assert await perl.do(operations) == list(range(len(operations)))
-    assert await perl.do([perl_helper.remove_empty(f"{tmp_path}/none/x")]) == []
+    assert await perl.do([operation(REMOVE_EMPTY, f"{tmp_path}/none/x")]) == []
     assert {found.name: found.read_text() for found in keep.iterdir()} == {"f": "kept", "f~": "kept"}
 
 

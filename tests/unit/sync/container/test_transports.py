@@ -12,11 +12,11 @@ import pytest
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Delete
 from devenv.sync.container import host_files, shell_commands, transports
-from devenv.sync.container.host_files import DirFds, Item, LargeFile
+from devenv.sync.container.host_files import DirFds, Item, open_large
 from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.tar import TarEntry
-from devenv.sync.container.transports import ArchiveTransport, HelperTransport, ShellTransport, Transport
+from devenv.sync.container.transports import AnyTransport, ArchiveTransport, HelperTransport, ShellTransport
 from support.local_container import MARK, LocalContainer, LocalEngine, shell_without_perl
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ OWNER = os.getuid(), os.getgid()
 class Place:
     """A folder of the host, a folder of a container, and one transport between them."""
 
-    def __init__(self, folder: Path, transport: Transport) -> None:
+    def __init__(self, folder: Path, transport: AnyTransport) -> None:
         self.source, self.app = folder / "src", folder / "app"
         self.source.mkdir()
         self.app.mkdir()
@@ -41,7 +41,7 @@ class Place:
         place = target if is_direct else f"{os.path.dirname(target)}/.{os.path.basename(name)}~"
         item = Item(str(path), place, target=target)
         with DirFds() as opened:
-            entry = host_files.read(item, opened, *OWNER)
+            entry = host_files.read(item, opened, OWNER)
         assert entry is not None
         return item, entry
 
@@ -93,7 +93,7 @@ async def test_put_large(place: Place) -> None:
     """In pieces; the file is complete."""
     content = os.urandom(100_000)
     item, _ = place.entry("large", content)
-    async with LargeFile(item, uid=OWNER[0], gid=OWNER[1]) as file:
+    async with open_large(item, OWNER) as file:
         await place.transport.put_large(file)
     assert place.there() == ["large"]
     assert (place.app / "large").read_bytes() == content
@@ -102,7 +102,7 @@ async def test_put_large(place: Place) -> None:
 async def test_a_large_file_that_changes_fails(place: Place) -> None:
     """What was read is not what the file holds."""
     item, _ = place.entry("large", os.urandom(1000))
-    async with LargeFile(item, uid=OWNER[0], gid=OWNER[1]) as file:
+    async with open_large(item, OWNER) as file:
         Path(item.source).write_bytes(os.urandom(1000))
         os.utime(item.source, ns=(0, 0))
         with pytest.raises(OSError, match="being written"):
