@@ -77,27 +77,34 @@ class Target:
         in_the_way: set[str] = set()
         if shell is not None:
             await self._remove_staged(shell)
-        else:
+        elif self.container.running:
             # The engine replaces files and links by itself, but no folders.
-            is_running = self.container.running
-            in_the_way = {d.target for d in deletes if is_running and d.directory and d.target in put}
-            deletes = [d for d in deletes if is_running and d.target not in put]
+            in_the_way = {d.target for d in deletes if d.directory and d.target in put}
+            deletes = [d for d in deletes if d.target not in put]
+        else:
+            deletes = []
         files = self._engine.archive
         delivery = Delivery(files, self.container, self._access, shell, self._known_folders, self.staged)
         outcome = delivery.outcome
         if deletes:
             await delivery.remove(deletes)
-            gone = {d.target: d for d in deletes if d.target not in outcome.failed}
-            names = ((self._access.given(target), d.directory) for target, d in gone.items())
-            self._journal.note(gone=(f"{name}/" if is_folder else name for name, is_folder in names))
-            outcome.deleted = len(gone.keys() - put)  # without what made room for a file
+            gone = [d for d in deletes if d.target not in outcome.failed]
+            self._journal.note(gone=map(self._journal_name, gone))
+            outcome.deleted = len({d.target for d in gone} - put)  # without what made room for a file
         if syncs:
             await delivery.put([s for s in syncs if s.target not in outcome.failed])
-        # The rules' names of the failed paths; the folders above them are not known any more.
+        self._finish(outcome, in_the_way)
+        return outcome
+
+    def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:
+        """Name the failed paths as the rules do. The folders above them are not known any more."""
         reasons = outcome.failed | {target: NO_SHELL for target in in_the_way if target in outcome.failed}
         self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
-        return outcome
+
+    def _journal_name(self, delete: Delete) -> str:
+        target = self._access.given(delete.target)
+        return f"{target}/" if delete.directory else target
 
     async def _open(self) -> Shell | None:
         if self._access.is_broken:
