@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from devenv.compose import compat, run_model, yaml12
+from devenv.compose import run_model, yaml12
+from devenv.compose.config import ComposeConfig, bases, restore
 from devenv.compose.files import (
     ComposeFile,
     Place,
     everything,
     find,
-    load_source,
-    logical,
     profile_names,
-    profiles_on,
     read,
     service_names,
 )
 from devenv.compose.outline import Selection, project_name
 from devenv.compose.positions import entries, place, port_place, rule_place, shown
-from devenv.docker import endpoint, process
-from devenv.docker.compose_failures import missing_compose
-from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
-from devenv.model.project import Moment, Project, ProjectHook, RuleFault, Service
+from devenv.docker import endpoint
+from devenv.errors import ConfigError, EngineError, RefusedError, unknown
+from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 from devenv.paths import is_within
-from devenv.tasks import each
 
 if TYPE_CHECKING:
     from devenv.compose.safety.table import Danger
 
 # The sync packages know what a watch rule can do; this package knows the line on which it is written.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
-
-_ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +67,13 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     _require_named(selection, sources)
     if selection.project_name is None:
         selection = replace(selection, project_name=project_name(sources))
-    resolver = _Resolver(selection, sources)
-    resolved = await resolver.resolve()
-    model = _model(resolved.text)
-    compat.restore(model, resolver.knows)
+    compose = ComposeConfig(selection, sources)
+    text, warnings = await compose.run()
+    model = yaml12.construct(text, file="docker compose config")
+    if not isinstance(model, dict):
+        raise EngineError("`docker compose config` did not print a project")
+    restore(model, compose.knows)
     run_model.rescale(model.get("services") or {}, selection.scale)
-    warnings = _warnings(resolved.error_text, sources)
     project = _with_links(_project(model, sources, warnings))
     places = _places(project, sources)
     warnings += _rule_warnings(project, faults, places)
@@ -111,155 +105,20 @@ def _require_named(selection: Selection, sources: Sequence[ComposeFile]) -> None
     if missing and not any(source.has_unread for source in everything(sources)):
         kind, name, known = missing[0]
         if kind == "profile":
-            known |= profile_names([base for _, base in _bases(selection, sources)])
+            known |= profile_names([base for _, base in bases(selection, sources)])
         if name not in known:
             raise unknown(kind, name, sorted(known))
-
-
-@dataclass(slots=True)
-class _Resolver:
-    """One run of `docker compose config`, and beside it one of `docker compose version` if the version matters."""
-
-    selection: Selection
-    sources: tuple[ComposeFile, ...]
-    version: str = ""
-    known: anyio.Event = field(default_factory=anyio.Event)
-
-    async def resolve(self) -> process.Completed:
-        """The output of Compose. Afterwards its version is known, unless no file has a key that depends on it."""
-        matters = any(key in source.text for source in everything(self.sources) for key in compat.NEWER_KEYS)
-        try:
-            *_, done = await each(lambda work: work(), [*([self._version] if matters else []), self._config])
-            if done.returncode and not self.version:
-                await self._version()
-        except EngineError as error:
-            install = "Debian: apt install docker.io docker-cli docker-compose. Elsewhere: Docker Desktop or Engine."
-            raise EngineError(error.message, hint=error.hint or install) from None
-        if done.returncode:
-            raise self._failure(done.error_text)
-        return done
-
-    def knows(self, needed: str) -> bool:
-        """Whether the installed Compose has at least the version."""
-        return version_tuple(self.version) >= version_tuple(needed)
-
-    async def _version(self) -> process.Completed:
-        done = await process.run(["docker", "compose", "version", "--short"])
-        self.version = done.text.strip().removeprefix("v")
-        self.known.set()
-        return done
-
-    async def _config(self) -> process.Completed:
-        async with self._arguments() as (files, stdin):
-            folder = logical(self.selection.directory)
-            return await process.run(self._argv(files), stdin=stdin, env=_ENVIRONMENT, cwd=folder)
-
-    def _argv(self, files: Sequence[str]) -> list[str]:
-        argv = ["docker", "compose", "--project-directory", self.sources[0].folder]
-        if self.selection.project_name is not None:
-            argv += ["-p", self.selection.project_name]
-        argv += [part for profile in self._profiles for part in ("--profile", profile)]
-        return [*argv, *(part for file in files for part in ("-f", file)), "config"]
-
-    @property
-    def _profiles(self) -> tuple[str, ...]:
-        return profiles_on(self.sources, self.selection.services, self.selection.profiles)
-
-    @contextlib.asynccontextmanager
-    async def _arguments(self) -> AsyncIterator[tuple[list[str], bytes | None]]:
-        """The values of `-f`, and standard input.
-
-        A single file is passed on standard input, and adapted for any Compose: so its version need not be known.
-        Several files are passed by their paths, or as adapted copies if this Compose refuses keys of one of them.
-        """
-        newer = [source for source in everything(self.sources) if compat.sanitised(source) != source.text]
-        if len(self.sources) == 1 and set(newer) <= {self.sources[0]}:
-            yield ["-"], compat.sanitised(self.sources[0]).encode()
-            return
-        if newer:
-            await self.known.wait()
-        if not newer or self.knows(compat.KNOWS_ALL):
-            yield [source.path for source in self.sources], None
-            return
-        import tempfile  # noqa: PLC0415 - rarely needed
-
-        with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
-            copies: dict[str, str] = {}
-            for source in everything(self.sources):
-                _copy(source, copies, folder)
-            yield [copies.get(source.path, source.path) for source in self.sources], None
-
-    def _failure(self, output: str) -> DevenvError:
-        if error := missing_compose(output):
-            return error
-        bases = _bases(self.selection, self.sources)
-        if "develop.watch" in output and (error := self._extended_newer(bases)):
-            return error
-        from devenv.compose import complaints  # noqa: PLC0415 - only for errors
-
-        return complaints.explain(output, (*(base for _, base in bases), *self.sources))
-
-    def _extended_newer(self, extended: Sequence[tuple[ComposeFile, ComposeFile]]) -> ConfigError | None:
-        """The error for a newer key in a file of an `extends`, which Compose reads unchanged."""
-        for source, base in extended:
-            for key, line in compat.newer_keys(base):
-                needed = compat.NEWER_KEYS[key]
-                if not self.knows(needed):
-                    message = f"`{key}` in a file that is named by `extends` needs Compose {needed}"
-                    hint = f"Compose {self.version} is installed. Update it, or move the rule into {source.shown}."
-                    return ConfigError(message, hint=hint, file=base.shown, line=line)
-        return None
-
-
-def version_tuple(text: str) -> tuple[int, ...]:
-    """The numbers at the start of a version: `2.26.1-4` -> (2, 26, 1)."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)", text)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
-def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
-    """Write a copy if the text has to change; an included file comes before the file that includes it."""
-    text = compat.sanitised(source, copies)
-    if text != source.text and source.path not in copies:
-        copies[source.path] = os.path.join(folder, f"{len(copies)}.yml")
-        with open(copies[source.path], "x", encoding="utf-8") as file:
-            file.write(text)
-
-
-def _bases(selection: Selection, sources: Sequence[ComposeFile]) -> list[tuple[ComposeFile, ComposeFile]]:
-    """Each file with an `extends` that names another file, and the other file."""
-    return [
-        (source, load_source(path, base=selection.directory))
-        for source in everything(sources)
-        for path in source.extended
-    ]
-
-
-def _model(output: str) -> dict[str, Any]:
-    model = yaml12.construct(output, file="docker compose config")
-    if not isinstance(model, dict):
-        raise EngineError("`docker compose config` did not print a project")
-    return model
-
-
-def _warnings(errors: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:
-    if not errors:
-        return ()
-    from devenv.compose import complaints  # noqa: PLC0415 - only for warnings
-
-    return complaints.warnings(errors, sources)
 
 
 def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
         raise _no_services(sources)
-    from devenv.compose.parse import parse  # noqa: PLC0415 - loaded while Compose is at work
-    from devenv.compose.schema import ShapeError  # noqa: PLC0415 - loaded while Compose is at work
+    from devenv.compose import parse, schema  # noqa: PLC0415 - loaded while Compose is at work
 
     try:
         paths = tuple(source.path for source in sources)
-        project = parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
-    except ShapeError as error:
+        project = parse.parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
+    except schema.ShapeError as error:
         file, line = place(sources, error.path)
         hint = " ".join([*([error.hint] if error.hint else []), *(f"Note: {warning}." for warning in warnings)])
         raise ConfigError(error.message, hint=hint or None, file=file, line=line) from None
@@ -294,24 +153,15 @@ def _no_services(sources: Sequence[ComposeFile]) -> ConfigError:
 
 def _with_links(project: Project) -> Project:
     """The project with the links of its folder in rule paths, since Compose resolves the first link there."""
-    services = [
-        replace(
-            service,
-            watch=tuple(
-                replace(rule, path=_with_link(rule.path, project.directory, *_contexts(service)))
-                for rule in service.watch
-            ),
-        )
-        for service in project.services
-    ]
+    services = []
+    for service in project.services:
+        folders = [project.directory, *([service.build.context] if service.build else [])]
+        rules = tuple(replace(rule, path=_with_link(rule.path, folders)) for rule in service.watch)
+        services.append(replace(service, watch=rules))
     return replace(project, services=tuple(services))
 
 
-def _contexts(service: Service) -> list[str]:
-    return [service.build.context] if service.build else []
-
-
-def _with_link(path: str, *folders: str) -> str:
+def _with_link(path: str, folders: Iterable[str]) -> str:
     linked = [folder for folder in folders if os.path.realpath(folder) != folder and not is_within(path, folder)]
     above = path if linked else "/"
     while above != os.path.dirname(above):

@@ -10,9 +10,6 @@ from typing import Any
 
 from devenv.errors import ConfigError, nearest
 
-DANGEROUS = ("show", "refuse")
-REGISTRY = "registry"
-
 
 @dataclass(frozen=True, slots=True)
 class UserSettings:
@@ -48,19 +45,15 @@ def user_settings() -> UserSettings:
         raise ConfigError(
             f"not TOML: {str(error).partition(' (at')[0]}", file=path, line=int(line[1]) if line else None
         ) from error
-    registry = data.pop(REGISTRY, {})
+    registry = data.pop("registry", {})
+    mirrors = registry.pop("mirrors", []) if isinstance(registry, dict) else []
     if not isinstance(registry, dict):
-        raise ConfigError(f"`{REGISTRY}` is a table", hint='[registry]\nmirrors = ["mirror.example"]', file=path)
-    for key in registry.keys() - {"mirrors"}:
-        raise ConfigError(f"unknown key `{key}` in [{REGISTRY}]", hint="Did you mean `mirrors`?", file=path)
-    values = {key: _value(key, value, path) for key, value in data.items()}
-    return UserSettings(**values, mirrors=_mirrors(registry.get("mirrors", []), path))
-
-
-def _mirrors(value: Any, path: str) -> tuple[str, ...]:
-    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
-        return tuple(value)
-    raise ConfigError("`mirrors` is a list of names", hint='mirrors = ["mirror.example"]', file=path)
+        raise ConfigError("`registry` is a table", hint='[registry]\nmirrors = ["mirror.example"]', file=path)
+    for key in registry:
+        raise ConfigError(f"unknown key `{key}` in [registry]", hint="Did you mean `mirrors`?", file=path)
+    if not isinstance(mirrors, list) or not all(isinstance(name, str) for name in mirrors):
+        raise ConfigError("`mirrors` is a list of names", hint='mirrors = ["mirror.example"]', file=path)
+    return UserSettings(**{key: _value(key, value, path) for key, value in data.items()}, mirrors=tuple(mirrors))
 
 
 def _value(key: str, value: Any, path: str) -> Any:
@@ -69,11 +62,9 @@ def _value(key: str, value: Any, path: str) -> Any:
         raise ConfigError(f"unknown key `{key}`", hint=nearest(key, known), file=path)
     if key in ("snapshot_limit", "snapshots_total"):
         return _size(key, value, path)
-    if key == "dangerous":
-        if value not in DANGEROUS:
-            raise ConfigError(f"`{key}` is {' or '.join(DANGEROUS)}", hint=f'{key} = "{DANGEROUS[-1]}"', file=path)
-        return value
-    if not isinstance(value, bool):
+    if key == "dangerous" and value not in ("show", "refuse"):
+        raise ConfigError(f"`{key}` is show or refuse", hint=f'{key} = "refuse"', file=path)
+    if key != "dangerous" and not isinstance(value, bool):
         raise ConfigError(f"`{key}` is true or false", file=path)
     return value
 

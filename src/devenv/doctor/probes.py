@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from devenv.compose import compat
+from devenv.compose import config as compose_config
 from devenv.compose import files as compose_files
 from devenv.compose import resolve as compose_resolve
 from devenv.compose.outline import Selection
@@ -186,7 +186,7 @@ class _Round:
         except DevenvError as error:
             return {} if isinstance(error, EngineError) else {"errors": (("project-wrong", error),)}
         files = compose_files.everything(compose_files.read(paths, base=chosen.directory))
-        keys = {key: compat.NEWER_KEYS[key] for file in files for key, _ in compat.newer_keys(file)}
+        keys = {key: compose_config.NEWER_KEYS[key] for file in files for key, _ in compose_config.newer_keys(file)}
         return {"demands": demands(loaded, keys)}
 
 

@@ -16,7 +16,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -40,15 +40,9 @@ ADDED = (
     "/etc/ca-certificates/trust-source/anchors/*",
 )
 VARIABLES = (
-    "SSL_CERT_FILE",
-    "NODE_EXTRA_CA_CERTS",
-    "npm_config_cafile",
-    "NPM_CONFIG_CAFILE",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-)
+    "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "NPM_CONFIG_CAFILE", "PIP_CERT",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO",
+)  # fmt: skip
 PUBLIC_KEYCHAIN = "/System/Library/Keychains/SystemRootCertificates.keychain"
 ADDED_KEYCHAIN = "/Library/Keychains/System.keychain"
 PATIENCE = 2.0
@@ -94,11 +88,6 @@ def certificates(text: str) -> Certificates:
     return frozenset(decoded)
 
 
-def pem(certificate: bytes) -> str:
-    """The certificate in PEM, with a newline at the end."""
-    return ssl.DER_cert_to_PEM_cert(certificate)
-
-
 async def find(sites: Iterable[str], files: Iterable[str] = ()) -> tuple[Certificates, Certificates]:
     """The company's authorities and the public ones of this machine.
 
@@ -107,7 +96,7 @@ async def find(sites: Iterable[str], files: Iterable[str] = ()) -> tuple[Certifi
     """
     trust = await _keychains() if os.uname().sysname == "Darwin" else await anyio.to_thread.run_sync(_files)
     named = await anyio.to_thread.run_sync(_named, os.environ, tuple(files))
-    trust = Trust(trust.public, trust.added | named, trust.bundle)
+    trust = replace(trust, added=trust.added | named)
     presented = await _presented(sites, trust) if trust.doubtful else None
     return company_cas(trust, presented), trust.public
 

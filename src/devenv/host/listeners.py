@@ -146,9 +146,7 @@ async def automatic(
 
 async def _owner(port: WantedPort, engine: Engine) -> str | None:
     published = await engine.containers.published()
-    containers = (name for name, ip, number in published if number == port.port and _meets(port, ip))
-    return next(containers, None) or await owner(port.port)
-
-
-def _meets(port: WantedPort, ip: str) -> bool:
-    return any(ports.overlap(own, ip) for own in port.ips)
+    for name, ip, number in published:
+        if number == port.port and any(ports.overlap(own, ip) for own in port.ips):
+            return name
+    return await owner(port.port)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert as pem
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,7 +19,7 @@ import pytest
 from devenv.docker import process
 from devenv.errors import EngineError
 from devenv.host import certificates as authorities
-from devenv.host.certificates import Trust, anchor, certificates, company_cas, connection, context, find, pem
+from devenv.host.certificates import Trust, anchor, certificates, company_cas, connection, context, find
 from support.lab import Authority
 
 PUBLIC, COMPANY, OLD = b"public", b"company", b"old"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import socket
 import stat
 import struct
@@ -33,13 +34,7 @@ _PING = b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n"
 _ANSWERS = (b"\r\napi-version:", b"\r\nlibpod-api-version:", b"\r\nserver: docker/")
 
 _RUNTIME_SOCKETS = {"docker.sock": "Docker", "podman/podman.sock": "Podman", "buildkit/buildkitd.sock": "BuildKit"}
-_HOME_SOCKETS = {
-    ".docker/run/docker.sock": "Docker",
-    ".docker/desktop/docker.sock": "Docker",
-    ".colima/default/docker.sock": "Docker",
-    ".orbstack/run/docker.sock": "Docker",
-    ".rd/docker.sock": "Docker",
-}
+_HOME_SOCKETS = (".docker/run", ".docker/desktop", ".colima/default", ".orbstack/run", ".rd")  # of Docker
 _KEY_FILES = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "NETRC")
 _KEY_FOLDERS = ("DOCKER_CONFIG", "GNUPGHOME", "CLOUDSDK_CONFIG", "AZURE_CONFIG_DIR", "PASSWORD_STORE_DIR")
 
@@ -64,7 +59,7 @@ def _listening(home: str) -> Iterator[tuple[str, str]]:
     known = {**ENGINES, "/var/run/docker.sock": "Docker"}
     if folder := os.environ.get("XDG_RUNTIME_DIR"):
         known |= {os.path.join(folder, name): daemon for name, daemon in _RUNTIME_SOCKETS.items()}
-    known |= {os.path.join(home, name): daemon for name, daemon in _HOME_SOCKETS.items()}
+    known |= {os.path.join(home, folder, "docker.sock"): "Docker" for folder in _HOME_SOCKETS}
     if engine := context.socket_path():
         known.setdefault(engine, "Docker")
     if agent := os.environ.get("SSH_AUTH_SOCK"):
@@ -108,7 +103,9 @@ def peer(path: str) -> str:
     The kernel names the process that listens. If that only started the daemon (systemd) or is a relay, the daemon is
     known by its answer.
     """
-    with contextlib.suppress(OSError, ValueError), _dialled(path) as link:
+    with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(_PATIENCE)
+        link.connect(path)
         if daemon := _DAEMONS.get(_command(link)):
             return daemon
         link.sendall(_PING)
@@ -116,14 +113,6 @@ def peer(path: str) -> str:
         if head.startswith(b"http/") and any(header in head for header in _ANSWERS):
             return "Podman" if b"libpod-api-version:" in head else "Docker"
     return ""
-
-
-@contextlib.contextmanager
-def _dialled(path: str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(_PATIENCE)
-        link.connect(path)
-        yield link
 
 
 def _command(link: socket.socket) -> str:
@@ -171,8 +160,6 @@ def _whose_home(path: str, uid: int) -> str:
     """The name of another user who owns the path, if it is in the home folder of that user."""
     if uid == os.getuid() or uid < _FIRST_USER or uid == _NOBODY:
         return ""
-    import pwd  # noqa: PLC0415 - rarely needed
-
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:

@@ -22,13 +22,7 @@ ENGINES = {
     "/run/crio/crio.sock": "CRI-O",
     "/run/buildkit/buildkitd.sock": "BuildKit",
 }
-_ENGINE_NAMES = {
-    "docker.sock": "Docker",
-    "podman.sock": "Podman",
-    "containerd.sock": "containerd",
-    "crio.sock": "CRI-O",
-    "buildkitd.sock": "BuildKit",
-}
+_ENGINE_NAMES = {posixpath.basename(path): name for path, name in ENGINES.items()}
 
 # In the home folder.
 SECRETS = (
@@ -38,50 +32,38 @@ SECRETS = (
     ".pgpass", ".pypirc", ".terraform.d", ".vault-token", ".mozilla", ".config/google-chrome", ".config/chromium",
 )  # fmt: skip
 
-ALL, WRITTEN = "all", "written"
-
 
 class _Folder(NamedTuple):
-    """A folder of the system. Paths below it count always (ALL), or if the service may write to them (WRITTEN)."""
+    """A folder of the system. Paths below it count always, or only if the service may write to them."""
 
     path: str
-    below: str
+    only_written: bool
     why: str
 
 
-_CONFIGURATION = "it contains the configuration of this machine, including its passwords"
-_KERNEL = "it shows the kernel's state, and changes it"
-_DAEMONS = "it belongs to the services that run on this machine"
-_ENGINE_DATA = "it contains the data of the engine, including other containers'"
-_PROGRAMS = "it contains the programs of this machine"
 _OTHER_HOME = "it contains another user's files"
-
-_SYSTEM = (
-    _Folder("/etc", ALL, _CONFIGURATION),
-    _Folder("/boot", ALL, "it contains the kernel that this machine starts"),
-    _Folder("/proc", ALL, _KERNEL),
-    _Folder("/sys", ALL, _KERNEL),
-    _Folder("/dev", ALL, "it contains the devices of this machine"),
-    _Folder("/run", ALL, _DAEMONS),
-    _Folder("/var/lib/docker", ALL, _ENGINE_DATA),
-    _Folder("/var/lib/containerd", ALL, _ENGINE_DATA),
-    _Folder("/var/lib/containers", ALL, _ENGINE_DATA),
-    _Folder("/var/lib/kubelet", ALL, _ENGINE_DATA),
-    _Folder("/var/lib", ALL, "it contains the data of this machine's services"),
-    _Folder("/var/log", ALL, "it contains the logs of this machine"),
-    _Folder("/var/spool", ALL, "it contains the jobs and the mail of this machine"),
-    _Folder("/home", ALL, _OTHER_HOME),
-    _Folder("/Users", ALL, _OTHER_HOME),
-    _Folder("/root", ALL, _OTHER_HOME),
-    _Folder("/usr", WRITTEN, _PROGRAMS),
-    _Folder("/bin", WRITTEN, _PROGRAMS),
-    _Folder("/sbin", WRITTEN, _PROGRAMS),
-    _Folder("/lib", WRITTEN, _PROGRAMS),
-    _Folder("/lib32", WRITTEN, _PROGRAMS),
-    _Folder("/lib64", WRITTEN, _PROGRAMS),
-    _Folder("/System", WRITTEN, _PROGRAMS),
-    _Folder("/Library", WRITTEN, _PROGRAMS),
-    _Folder("/Applications", WRITTEN, _PROGRAMS),
+_SYSTEM = tuple(
+    _Folder(path, only_written=why.endswith("the programs of this machine"), why=why)
+    for why, paths in (
+        ("it contains the configuration of this machine, including its passwords", "/etc"),
+        ("it contains the kernel that this machine starts", "/boot"),
+        ("it shows the kernel's state, and changes it", "/proc /sys"),
+        ("it contains the devices of this machine", "/dev"),
+        ("it belongs to the services that run on this machine", "/run"),
+        (
+            "it contains the data of the engine, including other containers'",
+            "/var/lib/docker /var/lib/containerd /var/lib/containers /var/lib/kubelet",
+        ),
+        ("it contains the data of this machine's services", "/var/lib"),
+        ("it contains the logs of this machine", "/var/log"),
+        ("it contains the jobs and the mail of this machine", "/var/spool"),
+        (_OTHER_HOME, "/home /Users /root"),
+        (
+            "it contains the programs of this machine",
+            "/usr /bin /sbin /lib /lib32 /lib64 /System /Library /Applications",
+        ),
+    )
+    for path in paths.split()
 )
 _HARMLESS = ("/etc/localtime", "/etc/timezone", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _HARMLESS_TO_READ = (
@@ -192,7 +174,11 @@ def _system(path: str, host: Host, *, writes: bool) -> str | None:
             return folder.why
         if is_within(folder.path, path):
             return f"it contains {folder.path}"
-        if is_within(path, folder.path) and (writes or folder.below == ALL) and not _is_harmless(path, writes=writes):
+        if (
+            is_within(path, folder.path)
+            and (writes or not folder.only_written)
+            and not _is_harmless(path, writes=writes)
+        ):
             return folder.why
     return None
 

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import re
+import ssl
 import tarfile
 import time
 from collections.abc import Iterable, Mapping
@@ -56,8 +57,8 @@ async def host_settings() -> PackageSettings:
     company_cas, public = await certificates.find([*sites, HUB_SITE], files)
     return replace(
         settings,
-        authorities=tuple(map(certificates.pem, sorted(company_cas))),
-        public=tuple(map(certificates.pem, sorted(public))),
+        authorities=tuple(map(ssl.DER_cert_to_PEM_cert, sorted(company_cas))),
+        public=tuple(map(ssl.DER_cert_to_PEM_cert, sorted(public))),
     )
 
 

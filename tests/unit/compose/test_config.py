@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.compose import yaml12
-from devenv.compose.compat import newer_keys, restore, sanitised
+from devenv.compose.config import newer_keys, restore, sanitised
 from devenv.compose.files import ComposeFile, Include
 
 
