@@ -36,8 +36,6 @@ from devenv.state.run_dir import Run
 from devenv.tasks import patiently
 from devenv.volumes.transfer import VolumeTransfer
 
-# --- the values ----------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -59,19 +57,11 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
-    """The project, and the names of the services that this run is about."""
-
-    loaded: Loaded
-    names: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Guarded:
     """From here on a guardian cleans up if this process dies. `earlier`: the ledger of the run before, if any."""
 
     guardian: Guardian
-    selected: Selected
+    desired: DesiredState
     earlier: Ledger | None
 
 
@@ -79,16 +69,6 @@ class Guarded:
 class TakenOver(Guarded):
     """`earlier` is what this run goes on with, and `project_state` what exists."""
 
-    project_state: ProjectState
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """The desired state, with ports that are free."""
-
-    guardian: Guardian
-    desired: DesiredState
-    earlier: Ledger | None
     project_state: ProjectState
 
 
@@ -119,13 +99,10 @@ class Active:
         return self.project.desired
 
 
-Value = Loaded | Selected | Guarded | Planned | Checked | Active
+Value = Loaded | DesiredState | Guarded | Checked | Active
 
 
-# --- check ---------------------------------------------------------------------------------------------------------
-
-
-async def select_services(context: Context, loaded: Loaded) -> Selected:
+async def select_services(context: Context, loaded: Loaded) -> DesiredState:
     """Choose the services that the command line names, and those that they need.
 
     Raises UsageError if there are none.
@@ -133,18 +110,18 @@ async def select_services(context: Context, loaded: Loaded) -> Selected:
     names = chosen(loaded.project, context.options.selection.services)
     if not any(service.scale for service in loaded.project.services if service.name in names):
         raise UsageError("there is nothing to bring up: every service has a scale of 0", hint="--scale SERVICE=1")
-    return Selected(loaded, names)
+    return DesiredState(loaded, names)
 
 
-async def review(context: Context, selected: Selected) -> Selected:
+async def review(context: Context, desired: DesiredState) -> DesiredState:
     """Report the dangers of the project and a lack of space or memory. Raises RefusedError without trust."""
-    report_dangers(selected.loaded, selected.names, context.emit)
+    report_dangers(desired.loaded, desired.names, context.emit)
     await quick_check.warn(context.engine, context.emit)
-    require_trust(selected.loaded.project, trust=context.options.trust)
-    return selected
+    require_trust(desired.project, trust=context.options.trust)
+    return desired
 
 
-async def start_guardian(context: Context, selected: Selected) -> Guarded:
+async def start_guardian(context: Context, desired: DesiredState) -> Guarded:
     """Start the guardian of this run, after the child processes of an earlier run that died have ended.
 
     What those still create would come after this run has looked.
@@ -155,68 +132,65 @@ async def start_guardian(context: Context, selected: Selected) -> Guarded:
         await process.end_recorded(run.children)
     process.record_children(run.children)
     drawn = os.ttyname(1) if context.controller is not None else ""
-    return Guarded(Guardian(endpoint.host, endpoint.context, run, drawn), selected, earlier)
+    return Guarded(Guardian(endpoint.host, endpoint.context, run, drawn), desired, earlier)
 
 
 async def take_over(context: Context, guarded: Guarded) -> TakenOver:
     """Take over, or end, what earlier runs left. Raises StateError if the project belongs to somebody else."""
     takeover = Takeover(context.volume_transfer, context.place)
     earlier, project_state = await takeover.go(guarded.earlier, fresh=context.options.fresh)
-    return TakenOver(guarded.guardian, guarded.selected, earlier, project_state)
+    return TakenOver(guarded.guardian, guarded.desired, earlier, project_state)
 
 
-async def plan(context: Context, taken: TakenOver) -> Planned:
+async def plan(context: Context, taken: TakenOver) -> TakenOver:
     """Derive the desired state from the files and from what exists, and choose its ports."""
-    found = await observe(context.engine, taken.project_state)
-    desired = DesiredState(taken.selected.loaded, taken.selected.names, found, owner=context.run.made.owner)
+    existing = await observe(context.engine, taken.project_state)
+    desired = replace(taken.desired, found=existing, owner=context.run.made.owner)
     desired = await with_ports(desired, context.options, context.engine, taken.project_state)
     if context.controller is not None:
         context.controller.learn(service_graph(desired))
     if desired.is_narrowed:
         addresses = " and ".join(desired.addresses)
         context.emit(Notice(f"ports are published on {addresses} only; --lan opens them to the network"))
-    return Planned(taken.guardian, desired, taken.earlier, taken.project_state)
+    return replace(taken, desired=desired)
 
 
-async def require_free_ports(context: Context, planned: Planned) -> Planned:
+async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
     """Raise EngineError if a process that is not a container of this project has a port that the run needs.
 
     Only an engine on this machine can be checked.
     """
     if context.engine.endpoint.local:
-        held = {host for container in planned.project_state.containers for _, host, _ in container.ports}
-        wanted = planned.desired.wanted_ports(planned.desired.own)
+        held = {host for container in taken.project_state.containers for _, host, _ in container.ports}
+        wanted = taken.desired.wanted_ports(taken.desired.own)
         missing = [port for port in wanted if port.port not in held]
         await require_free(missing, context.engine, context.options.ports)
-    return planned
+    return taken
 
 
-async def begin_ledger(context: Context, planned: Planned) -> Checked:
+async def begin_ledger(context: Context, taken: TakenOver) -> Checked:
     """Return the ledger that this run goes on with: the earlier run's, or a new one."""
-    endpoint, project_state = context.engine.endpoint, planned.project_state
-    if planned.earlier is not None:
-        ledger = ledgers.take_over(planned.earlier, project_state, context.place, context.key)
+    endpoint, project_state = context.engine.endpoint, taken.project_state
+    if taken.earlier is not None:
+        ledger = ledgers.take_over(taken.earlier, project_state, context.place, context.key)
     else:
         ledger = ledgers.begin(
             project_state,
-            planned.desired.found.times,
-            project=planned.desired.project.name,
+            taken.desired.found.times,
+            project=taken.desired.project.name,
             place=context.place,
             engine=context.key,
             endpoint=endpoint.host,
             context=endpoint.context,
         )
     context.run.asked()  # a volume policy that came too late for the run before
-    return Checked(planned.guardian, planned.desired, ledger)
+    return Checked(taken.guardian, taken.desired, ledger)
 
 
 async def before_up(context: Context, checked: Checked) -> Entered:
     """Run the `before_up` hooks."""
     await context.hooks(checked.desired).run(Moment.BEFORE_UP)
     return Entered(checked.guardian, checked.desired, checked.ledger)
-
-
-# --- images --------------------------------------------------------------------------------------------------------
 
 
 async def acquire_images(context: Context, entered: Entered) -> Entered:
@@ -231,9 +205,6 @@ async def build_images(context: Context, entered: Entered) -> Entered:
         await build(entered.desired, entered.desired.built, context.emit)
     await require_checks(entered.desired, context.options, context.engine)
     return entered
-
-
-# --- the project on the engine -------------------------------------------------------------------------------------
 
 
 async def activate(context: Context, ready: Entered) -> Active:
@@ -257,12 +228,9 @@ async def restore_volumes(context: Context, active: Active) -> Active:
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
     if not await active.project.create() and context.options.watch:
-        context.emit(
-            Notice(
-                "no service has watch rules: saved files reach containers only by bind mounts or a rebuild",
-                "add `develop: {watch: [{path: ./src, action: sync, target: /app/src}]}` to a service",
-            )
-        )
+        message = "no service has watch rules: saved files reach containers only by bind mounts or a rebuild"
+        hint = "add `develop: {watch: [{path: ./src, action: sync, target: /app/src}]}` to a service"
+        context.emit(Notice(message, hint))
     return active
 
 
@@ -295,8 +263,6 @@ async def after_healthy(context: Context, active: Active) -> Active:
     await context.hooks(active.desired).run(Moment.AFTER_HEALTHY)
     return active
 
-
-# --- the sequence --------------------------------------------------------------------------------------------------
 
 UpStep = Callable[[Context, Any], Awaitable[Value]]
 

@@ -11,7 +11,8 @@ from devenv.errors import EngineError, StateError
 from devenv.events import Kept, Notice, Problem, Stopped
 from devenv.run.active.project import ActiveProject
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
-from devenv.run.steps import Active, Context, Entered, Selected, Value
+from devenv.run.desired import DesiredState
+from devenv.run.steps import Active, Context, Entered, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
 from devenv.state.ledger import Ledger, VolumePolicy
@@ -71,7 +72,7 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
     The guardian goes last: if the engine is lost before all is removed, it stays and tries again. It also ends what a
     run that died had left, if this run ended before it could go on with that.
     """
-    if isinstance(reached, Loaded | Selected):
+    if isinstance(reached, Loaded | DesiredState):
         return None
     fate, stopped = end.fate(keep=context.options.keep), None
     if fate is Fate.REMOVE:

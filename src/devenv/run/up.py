@@ -29,7 +29,7 @@ from devenv.signals import ShutdownSignals
 from devenv.state.run_dir import Run, key_of, open_run, place_of
 from devenv.state.run_lock import LOOKED_AT
 from devenv.sync.rules import lint
-from devenv.tasks import first, task_group
+from devenv.tasks import task_group
 from devenv.volumes.transfer import volume_transfer
 
 PATIENCE = 60.0
@@ -114,8 +114,8 @@ class UpRun:
         self.reached = self.loaded
 
     async def go(self) -> int:
-        """Start, supervise, and stop. The error that ended the run, if any, is raised after the stop."""
-        error: BaseException | None = None
+        """Start, supervise, and stop, also if an error ended the run."""
+        failed = True
         try:
             with self.ending.scope():
                 async with self.context.tasks as tasks:
@@ -125,13 +125,11 @@ class UpRun:
                     await report_ready(self.context, active.project, self.record)
                     self.outcome = await supervise(self.context, active.project)
                     tasks.cancel_scope.cancel()
-        except BaseException as caught:  # noqa: BLE001 - nothing may skip the stop
-            error = first(caught)
-        end = End(self.ending, self.outcome, failed=error is not None)
-        with anyio.CancelScope(shield=True):
-            stopped = await stop(self.context, self.reached, end)
-        if error is not None:
-            raise error
+            failed = False
+        finally:
+            end = End(self.ending, self.outcome, failed)
+            with anyio.CancelScope(shield=True):
+                stopped = await stop(self.context, self.reached, end)
         return end.exit_code(stopped)
 
     def active_project(self) -> ActiveProject | None:
