@@ -64,6 +64,23 @@ async def patiently(seconds: float, work: Callable[[], Awaitable[object]]) -> bo
     return is_done
 
 
+async def unless(event: anyio.Event, work: Callable[[], Awaitable[object]]) -> bool:
+    """Whether the work ended before the event was set, which cancels it; then it does not even begin."""
+    is_done = False
+    async with task_group() as tasks:
+
+        async def cancel() -> None:
+            await event.wait()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(cancel)
+        if not event.is_set():
+            await work()
+            is_done = True
+        tasks.cancel_scope.cancel()
+    return is_done
+
+
 def first(error: BaseException) -> BaseException:
     """The first error inside nested groups, or the error itself."""
     while isinstance(error, BaseExceptionGroup):

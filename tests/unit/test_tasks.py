@@ -10,7 +10,7 @@ import pytest
 
 from devenv import tasks
 from devenv.errors import EngineError
-from devenv.tasks import each, first, patiently, task_group
+from devenv.tasks import each, first, patiently, task_group, unless
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +118,22 @@ async def test_a_task_group_raises_the_first_error_itself() -> None:
     assert await block() == 3
     with pytest.raises(EngineError, match="broken"):
         await raises()
+
+
+async def test_work_ends_unless_an_event_is_set() -> None:
+    """An event that is set cancels the work, or keeps it from beginning; what the work raises is raised as it is."""
+    event, calls = anyio.Event(), list[str]()
+
+    async def work() -> None:
+        calls.append("begun")
+        if len(calls) > 1:
+            event.set()
+            await anyio.sleep_forever()
+
+    async def fail() -> None:
+        raise EngineError("broken")
+
+    assert [await unless(event, work), await unless(event, work), await unless(event, work)] == [True, False, False]
+    assert calls == ["begun"] * 2
+    with pytest.raises(EngineError, match="broken"):
+        await unless(anyio.Event(), fail)

@@ -91,10 +91,10 @@ class DesiredState:
 
     def wanted_ports(self, names: Collection[str]) -> tuple[WantedPort, ...]:
         """The host ports that these services publish."""
-        return host_ports.wanted_ports(self.project, names, self._changes, self.addresses)
+        return host_ports.wanted_ports(self.project, names, self._published, self.addresses)
 
     @property
-    def _changes(self) -> Mapping[tuple[str, int], str]:
+    def _published(self) -> dict[tuple[str, int], str]:
         return {(change.service, change.target): change.published for change in self.ports}
 
     @property
@@ -145,11 +145,11 @@ class DesiredState:
         return replace(self, found=replace(self.found, old_services=self.found.old_services - {service}))
 
     def _compose(self, names: frozenset[str]) -> Compose:
-        given = {} if self.auto else {(port.service, port.target): port.published for port in self.ports}
+        given = {} if self.auto else self._published
         return Compose(self.project.name, self.project.directory, run_model.dump(self._model(names)), given)
 
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
-        variables = host_ports.variables(self._changes) if self.auto else {}
+        variables = host_ports.variables(self._published) if self.auto else {}
         choices = Choices(
             addresses=self.addresses,
             environment={name: {**variables, **self.supply.environment.get(name, {})} for name in names},

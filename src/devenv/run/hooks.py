@@ -15,6 +15,7 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, HookLine, Notice, Problem, Step
 from devenv.model.project import Moment, Project, ProjectHook
 from devenv.run.consent import require_trust
+from devenv.tasks import unless
 
 LAST_LINES = 12
 DOWN_LIMIT = 30.0  # seconds for all before_down hooks: `devenv down` elsewhere waits for the run
@@ -48,17 +49,9 @@ class Hooks:
             return
         self.emit(Step("before_down", "begin", how))
         began = anyio.current_time()
-        async with anyio.create_task_group() as tasks:
-
-            async def skipped() -> None:
-                await skip.wait()
+        with anyio.move_on_after(DOWN_LIMIT) as limit:
+            if not await unless(skip, lambda: self._try(hooks)):
                 self.emit(Notice("before_down was cut short"))
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(skipped)
-            with anyio.move_on_after(DOWN_LIMIT) as limit:
-                await self._try(hooks)
-            tasks.cancel_scope.cancel()
         if limit.cancelled_caught:
             self.emit(Problem(f"before_down took more than {DOWN_LIMIT:.0f} s and was ended"))
         self.emit(Step("before_down", "end", seconds=anyio.current_time() - began))

@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import anyio
 
 from devenv.compose import resolve
-from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.errors import DevenvError
 from devenv.events import Emit
 from devenv.model.project import Project, RuleFault
 from devenv.run.options import UpOptions
 from devenv.tasks import task_group
-
-
-@dataclass
-class Ahead:
-    """A project that is being loaded in the background; a call waits for it."""
-
-    selection: Selection
-    _loaded: Loaded | None = None
-    _error: DevenvError | None = None
-    _over: anyio.Event = field(default_factory=anyio.Event)
-
-    async def run(self) -> None:
-        """Load the project."""
-        try:
-            self._loaded = await resolve.load(self.selection, faults=_faults)
-        except DevenvError as error:
-            self._error = error
-        self._over.set()
-
-    async def __call__(self) -> Loaded:
-        """Return the project. Raises as `resolve.load` does."""
-        await self._over.wait()
-        if self._loaded is None:
-            raise self._error or AssertionError
-        return self._loaded
 
 
 def _faults(project: Project, home: str) -> Iterable[RuleFault]:
@@ -59,9 +33,23 @@ def _modules() -> ModuleType:
 
 async def up(options: UpOptions, emit: Emit, *more: Any) -> int:
     """As `run.up.up`, which is imported in a thread while Compose reads the project."""
+    loaded, is_over = list[Loaded | DevenvError](), anyio.Event()
+
+    async def load() -> None:
+        try:
+            loaded.append(await resolve.load(options.selection, faults=_faults))
+        except DevenvError as error:
+            loaded.append(error)
+        is_over.set()
+
+    async def ahead() -> Loaded:
+        await is_over.wait()
+        if isinstance(loaded[0], DevenvError):
+            raise loaded[0]
+        return loaded[0]
+
     async with task_group() as tasks:
-        ahead = Ahead(options.selection)
-        tasks.start_soon(ahead.run)
+        tasks.start_soon(load)
         module = await anyio.to_thread.run_sync(_modules)
         code: int = await module.up(replace(options, ahead=ahead), emit, *more)
         tasks.cancel_scope.cancel()

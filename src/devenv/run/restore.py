@@ -60,12 +60,12 @@ class VolumeChoice:
 
     def error(self) -> DevenvError | None:
         """Why the volume cannot be created without a decision of the user, if so."""
-        begin, snapshot = self.begin, self.begin.snapshot
-        if begin.start is Start.LOST:
+        start, snapshot = self.begin.start, self.begin.snapshot
+        if start is Start.LOST:
             return self._lost()
-        if begin.start is Start.TORN:
+        if start is Start.TORN:
             return self._torn() or self._lost()
-        if begin.start is Start.ASKED and snapshot is not None and not self._fits(snapshot):
+        if start is Start.ASKED and snapshot is not None and not snapshots.fits(snapshot, self.needed):
             return RefusedError(
                 f"the snapshot {snapshot.id} of {snapshot.volume} was written by "
                 f"{snapshot.database}, and {self.service} is {self.needed}: it could not read it",
@@ -88,15 +88,10 @@ class VolumeChoice:
             return False
         return self.line is None or (self.begin.start is Start.EMPTY and self._last() is None)
 
-    def _fits(self, snapshot: Snapshot) -> bool:
-        return snapshots.fits(snapshot, self.needed)
-
     def _last(self) -> Snapshot | None:
         """The newest snapshot of the volume's own lineage."""
         own = [s for s in self.stored if self.line is not None and s.lineage == self.line.id]
         return max(own, key=lambda s: s.created, default=None)
-
-    # --- errors -------------------------------------------------------------------------------------------------
 
     def _torn(self) -> StateError | None:
         if self.line is None:
@@ -127,8 +122,6 @@ class VolumeChoice:
         mine = {self.line.id, ""}
         own = [s for s in self.stored if s.lineage in mine and s.volume == self.wanted.key and s.settled]
         return next((s for s in reversed(own) if (s.id, s.volume) != self.begin.reference), None)
-
-    # --- notices ------------------------------------------------------------------------------------------------
 
     @property
     def _instead(self) -> str:
@@ -209,18 +202,14 @@ class InitialVolumes:
     ) -> None:
         """Require that the existing volume may be used: it has our data, or data that devenv does not know."""
         if asked and volume.key in asked:
-            hint = "devenv down   (saves it), then try again"
-            raise StateError(
-                f"the volume {volume.name} exists: it cannot begin with {asked[volume.key].id}", hint=hint
-            )
+            message = f"the volume {volume.name} exists: it cannot begin with {asked[volume.key].id}"
+            raise StateError(message, hint="devenv down   (saves it), then try again")
         if volume.name in ledger.creates:
             return
         now = await self.volumes.volume_transfer.engine.volumes.inspect(volume.name)
         other = now and lineages.of_volume(self.volumes.volume_transfer.lineages.all(), self.volumes.engine, now)
         if other and (line is None or other.id != line.id):
-            raise StateError(
-                _not_ours(volume, other, line, self.desired.project.name), hint=_apart(volume, self.desired)
-            )
+            raise _not_ours(volume, other, line, self.desired.project.name)
         if line is not None and other is None and (line.head != NOTHING or line.asked is not None):
             name, _ = line.asked or line.head
             message = f"{volume.key} exists, and devenv did not create it: the saved state {name} is not restored"
@@ -272,20 +261,17 @@ class InitialVolumes:
         return ""
 
 
-def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: str) -> str:
+def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: str) -> StateError:
     whose = other.place.path or f"{other.project}, which shares its name"
     since = f" since {date(other.live.since)}" if other.live else ""
-    ours = (
-        f"the data of this folder was last saved {date(line.saved)}"
-        if line and line.saved
-        else "this folder has no saved data"
-    )
-    return f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}"
-
-
-def _apart(volume: Resource, desired: DesiredState) -> str:
+    ours = "this folder has no saved data"
+    if line is not None and line.saved:
+        ours = f"the data of this folder was last saved {date(line.saved)}"
     keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
-    return f"devenv up -p {desired.project.name}-2   (with its own data), or: {keep}"
+    return StateError(
+        f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}",
+        hint=f"devenv up -p {project}-2   (with its own data), or: {keep}",
+    )
 
 
 def date(at: float) -> str:

@@ -15,7 +15,6 @@ from devenv.compose.resolve import Loaded
 from devenv.doctor import quick_check
 from devenv.events import Emit, Notice, Ready, Step
 from devenv.run.active.control import RunController
-from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import BAD
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
@@ -29,7 +28,7 @@ from devenv.signals import ShutdownSignals
 from devenv.state.run_dir import Run, key_of, open_run, place_of
 from devenv.state.run_lock import LOOKED_AT
 from devenv.sync.rules import lint
-from devenv.tasks import task_group
+from devenv.tasks import task_group, unless
 from devenv.volumes.transfer import volume_transfer
 
 PATIENCE = 60.0
@@ -190,21 +189,7 @@ async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
         context.tasks.start_soon(Reload(selection, loaded, context.emit, project.update.apply).run)
     if context.controller is None:
         await project.observer.until_over()
-    elif await _is_detached(context.controller, project.observer):
-        return RunOutcome.DETACHED
+    elif not await unless(context.controller.detached, project.observer.until_over):
+        return RunOutcome.DETACHED  # the view lets go of the services
     has_failed = any(standing.phase in BAD for standing in project.observer.standings())
     return RunOutcome.FAILED if has_failed else RunOutcome.ENDED
-
-
-async def _is_detached(controller: RunController, observer: Observer) -> bool:
-    """Wait until the view lets go of the services, which is True, or until they have ended."""
-    async with anyio.create_task_group() as tasks:
-
-        async def wait_until_over() -> None:
-            await observer.until_over()
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(wait_until_over)
-        await controller.detached.wait()
-        tasks.cancel_scope.cancel()
-    return controller.detached.is_set()

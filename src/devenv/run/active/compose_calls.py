@@ -93,13 +93,13 @@ class ComposeCalls:
             raise failure
 
     async def _explained(self, verb: Awaitable[None], services: Collection[str]) -> None:
+        was_cut_off, self.is_cut_off = self.is_cut_off, True  # until the verb has run to its end
         try:
             await verb
         except VerbError as error:
+            self.is_cut_off = was_cut_off
             raise await self._reason(error, services) from error
-        except BaseException:
-            self.is_cut_off = True
-            raise
+        self.is_cut_off = was_cut_off
 
     async def _reason(self, error: VerbError, services: Collection[str]) -> DevenvError:
         """Why Compose failed: in the words of a service that others wait for and that failed, or its own."""

@@ -95,32 +95,27 @@ class Reload:
                 return
             done = await self.act(loaded, self._shown(changed))
         except DevenvError as error:
-            if not await self._have_changed(now):
-                self._report(error)  # any event tries again: a port may be free, an image present by then
+            # Any event tries again: a port may be free, an image present by then.
+            if not await self._have_changed(now) and error.said not in self._reported:
+                self._reported.add(error.said)
+                self.emit(Problem(error.said, error.hint))
         else:
             self._seen = now
             self._accept(loaded, done=done)
 
     async def _have_changed(self, before: Mapping[str, bytes | None]) -> bool:
         """Whether the files have changed since then: what was read may be half of an edit, so look again."""
-        if before != await anyio.to_thread.run_sync(_contents, self._files):
+        if is_changed := before != await anyio.to_thread.run_sync(_contents, self._files):
             self._changed.set()
-            return True
-        return False
+        return is_changed
 
     def _accept(self, loaded: Loaded, *, done: bool) -> None:
         if self._reported and not done:
             self.emit(Notice("the project's files are valid again, and nothing has to change"))
         self._reported.clear()
-        for warning in loaded.warnings:
-            if warning not in self.loaded.warnings:
-                self.emit(Notice(warning))
+        for warning in [warning for warning in loaded.warnings if warning not in self.loaded.warnings]:
+            self.emit(Notice(warning))
         self.loaded = loaded
-
-    def _report(self, error: DevenvError) -> None:
-        if error.said not in self._reported:
-            self._reported.add(error.said)
-            self.emit(Problem(error.said, error.hint))
 
     def _shown(self, paths: Iterable[str]) -> tuple[str, ...]:
         """The paths relative to the project, a link and its target once; the main file if there are none."""
@@ -131,27 +126,22 @@ class Reload:
 
 def _dockerignores(project: Project) -> frozenset[str]:
     """The files that may name what builds leave out (`scan.dockerignores` reads them)."""
-    builds = [service.build for service in project.services if service.build]
     return frozenset(
-        os.path.normpath(os.path.join(build.context, name))
-        for build in builds
-        for name in (f"{build.dockerfile}.dockerignore", ".dockerignore")
+        os.path.normpath(os.path.join(service.build.context, name))
+        for service in project.services
+        if service.build
+        for name in (f"{service.build.dockerfile}.dockerignore", ".dockerignore")
     )
 
 
 def _contents(files: Iterable[str]) -> dict[str, bytes | None]:
     """File -> digest of its content; None if it cannot be read."""
-    return {path: _digest(path) for path in files}
-
-
-def _digest(path: str) -> bytes | None:
-    try:
-        if not os.path.isfile(path):  # the read of a pipe would wait
-            return None
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
-        return None
+    digests: dict[str, bytes | None] = dict.fromkeys(files)
+    for path in digests:
+        if os.path.isfile(path):  # the read of a pipe would wait
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                digests[path] = hashlib.file_digest(file, "sha256").digest()
+    return digests
 
 
 # --- putting edits in force ----------------------------------------------------------------------------------------
@@ -181,9 +171,11 @@ class ProjectUpdate:
         Raises DevenvError, with everything as before, for what cannot be in force. If only a part of it failed,
         that part is tried again at the next change.
         """
-        began = time.monotonic()
-        await self._require_changeable(loaded)
-        before = self.current.desired
+        began, before = time.monotonic(), self.current.desired
+        if difference := model_diff.fixed(before.loaded.model, loaded.model):
+            path, why = difference
+            file, line = await anyio.to_thread.run_sync(resolve.where, self.options.selection, path)
+            raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up", file=file, line=line)
         project_state = await self.engine.project_state(loaded.project.name)
         after = await self._desired(loaded, project_state)
         rules_now = await bound_rules(after, watch=self.options.watch)
@@ -215,12 +207,6 @@ class ProjectUpdate:
         """Put these rules in force for the sync."""
         self.current.rules = rules_now
         await self.sync_session.follow(self.tasks, self.current.desired.project, rules_now[1])
-
-    async def _require_changeable(self, loaded: Loaded) -> None:
-        if fixed := model_diff.fixed(self.current.desired.loaded.model, loaded.model):
-            path, why = fixed
-            file, line = await anyio.to_thread.run_sync(resolve.where, self.options.selection, path)
-            raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up", file=file, line=line)
 
     async def _desired(self, loaded: Loaded, project_state: ProjectState) -> DesiredState:
         after = replace(
@@ -259,13 +245,12 @@ class ProjectUpdate:
         self.observer.view.follow(after.project, after.names)
 
     async def _replace(self, change: Difference, removed: Sequence[Container], rules_now: Rules) -> ProjectState:
-        created = self.current.created
         for service in change.touched:
-            created.pop(service, None)  # until it is known to be created
+            self.current.created.pop(service, None)  # until it is known to be created
         await self.volumes.begin(fresh=self.options.fresh)
         await each(self._remove, removed)
         for service in change.gone:
-            created.pop(service, None)
+            self.current.created.pop(service, None)
         try:
             if rules_now != self.current.rules:
                 await self.follow(rules_now)

@@ -150,10 +150,9 @@ class ServiceReplacement:
     async def resume(self, ended: Sequence[Container]) -> None:
         """Start what the engine took along when it ended, now that it is back."""
         names = sorted({c.service for c in ended})
-        running = {c.service for c in self.observer.project_state.containers if c.running}
         async with self.ending(ended):
             try:
-                await self.compose.start(self.current.desired.starting(names, running), names)
+                await self._start(names, self.observer.project_state)
             except DevenvError as error:
                 self.emit(Problem(f"the engine is back, but not all services: {error.message}", error.hint))
                 return
@@ -176,11 +175,14 @@ class ServiceReplacement:
             await each(self.first_sync, new)
         finally:
             if names := {c.service for c in new}:
-                running = {c.service for c in project_state.containers if c.running}
-                await self.compose.start(self.current.desired.starting(names, running), names)
+                await self._start(names, project_state)
         if failure is not None:
             raise failure
         return project_state
+
+    async def _start(self, names: Collection[str], project_state: ProjectState) -> None:
+        running = {c.service for c in project_state.containers if c.running}
+        await self.compose.start(self.current.desired.starting(names, running), names)
 
     async def drop_images(self, old: Iterable[Container], project_state: ProjectState) -> None:
         """Remove the images that only replaced containers needed and that have no name any more."""

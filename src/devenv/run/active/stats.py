@@ -71,33 +71,6 @@ class UsageMeter:
 
 
 @dataclass
-class RestartCounter:
-    """How often the containers of each service have been restarted while somebody looked."""
-
-    _last: dict[str, Container] = field(default_factory=dict)  # by id
-    _restarts: dict[str, int] = field(default_factory=dict)  # by service
-
-    def look(self, containers: Sequence[Container]) -> None:
-        """Count what has happened since the last look."""
-        for container in containers:
-            self._count(container)
-        self._last = {container.id: container for container in containers}
-
-    def restarts(self, service: str) -> int:
-        """The number of restarts so far."""
-        return self._restarts.get(service, 0)
-
-    def _count(self, container: Container) -> None:
-        """A new start of a container is a restart; a container that takes the place of another is none."""
-        before = self._last.get(container.id)
-        if before is None or not before.started_at or container.started_at == before.started_at:
-            return
-        if not before.started_at.startswith("0001"):  # it had been started
-            more = max(container.restarts - before.restarts, 1)
-            self._restarts[container.service] = self.restarts(container.service) + more
-
-
-@dataclass
 class StatsReader:
     """Sends the graph of services and the stats of each service to `learn` as they change."""
 
@@ -106,7 +79,6 @@ class StatsReader:
     _desired: DesiredState | None = None
     _sent: dict[str, ServiceStats] = field(default_factory=dict)  # by service
     _meter: UsageMeter = field(default_factory=UsageMeter)
-    _counter: RestartCounter = field(default_factory=RestartCounter)
 
     async def look(self) -> None:
         """Send everything that costs nothing to know, once a second, if it has changed."""
@@ -118,21 +90,19 @@ class StatsReader:
     async def measure(self) -> None:
         """Measure what the containers use: rarely, and the more there are, the more rarely."""
         while True:
-            began, project = time.process_time(), self.active_project()
-            containers = (
-                [] if project is None else [c for c in project.observer.project_state.containers if c.running]
-            )
-            is_new = project is not None and await self._meter.measure(project.engine, containers)
-            spent = time.process_time() - began
-            is_early = is_new or not containers
-            await anyio.sleep(LOOK_EVERY if is_early else max(MEASURE_EVERY, min(spent / SHARE, RAREST)))
+            began, pause = time.process_time(), LOOK_EVERY
+            if (project := self.active_project()) is not None:
+                containers = [c for c in project.observer.project_state.containers if c.running]
+                is_new = await self._meter.measure(project.engine, containers)
+                if containers and not is_new:
+                    pause = max(MEASURE_EVERY, min((time.process_time() - began) / SHARE, RAREST))
+            await anyio.sleep(pause)
 
     def _look(self, project: ActiveProject) -> None:
         if project.desired is not self._desired:
             self._desired = project.desired
             self.learn(service_graph(project.desired))
         pending = project.sync_session.pending()
-        self._counter.look(project.observer.project_state.containers)
         for name in project.desired.names:
             stats = self._stats(project, name, pending.get(name, 0))
             if self._sent.get(name) != stats:
@@ -149,6 +119,6 @@ class StatsReader:
             urls=tuple(dict.fromkeys(url(ip, port, project.engine.endpoint.host) for port, ip in ports)),
             cpu=self._meter.cpu(running),
             memory=self._meter.memory(running),
-            restarts=self._counter.restarts(name),
+            restarts=sum(container.restarts for container in containers),
             pending=pending,
         )

@@ -15,7 +15,7 @@ from devenv.events import Emit, Kept, Problem, Removed
 from devenv.model.containers import Container
 from devenv.state.identity import Content, VolumeVerdict
 from devenv.state.ledger import Judged, VolumePolicy
-from devenv.tasks import each
+from devenv.tasks import each, unless
 from devenv.volumes.transfer import VolumeTransfer
 
 REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
@@ -67,24 +67,7 @@ class TeardownProgress:
 
     async def unhurried(self, work: Callable[[], Awaitable[object]]) -> bool:
         """Whether the work was done before somebody was in a hurry; that cancels it. Raises what the work raises."""
-        is_done, failure = False, None
-        async with anyio.create_task_group() as tasks:
-
-            async def cancel_in_a_hurry() -> None:
-                await self.hurry.wait()
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(cancel_in_a_hurry)
-            try:  # inside the group, which would wrap what is raised
-                if not self.hurry.is_set():
-                    await work()
-                    is_done = True
-            except (DevenvError, OSError) as error:
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        return is_done
+        return await unless(self.hurry, work)
 
 
 def reason_of(error: EngineError) -> str:

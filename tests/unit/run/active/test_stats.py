@@ -8,7 +8,6 @@ import anyio
 import pytest
 
 from devenv.docker.containers import Usage
-from devenv.model.containers import Container, ProjectState
 from devenv.model.graph import ServiceGraph, ServiceStats
 from devenv.run.active import stats
 from devenv.run.active.stats import service_graph
@@ -43,25 +42,11 @@ async def test_facts_are_sent_when_they_change() -> None:
     assert told == 6
 
 
-async def test_restarts_are_counted() -> None:
-    """A new start of the same container is one, or as many as the engine counted; a new container is none."""
-    run = FakeProject(container("web"))
-    controlled = Controlled(run)
-
-    async def now(*containers: Container) -> int:
-        run.observer.project_state = ProjectState(containers)
-        await anyio.sleep(0.05)
-        return controlled.service_stats("web").restarts
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(controlled.serve)
-        await anyio.sleep(0.1)
-        assert await now(container("web", started="t2")) == 1
-        assert await now(container("web", started="t3", restarts=3)) == 4
-        assert await now(container("web", "2")) == 4
-        assert await now(replace(container("web", "3"), started_at="0001-01-01T00:00:00Z", state="created")) == 4
-        assert await now(container("web", "3")) == 4
-        tasks.cancel_scope.cancel()
+async def test_restarts_are_those_that_the_engine_counts() -> None:
+    """Of all containers of a service together."""
+    controlled = Controlled(FakeProject(container("web", restarts=3), container("web", "2", restarts=1)))
+    await controlled.until(lambda: len(controlled.facts) > 1)
+    assert controlled.service_stats("web").restarts == 4
 
 
 async def test_the_usage_of_containers() -> None:
