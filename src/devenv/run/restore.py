@@ -19,8 +19,8 @@ from devenv.state.identity import Place
 from devenv.state.ledger import Ledger
 from devenv.volumes import lineage as lineages
 from devenv.volumes.lineage import NOTHING, Beginning, Lineage, Start, WantedVolume
+from devenv.volumes.lineages import ProjectVolumes
 from devenv.volumes.lineages import fresh as fresh_lineage
-from devenv.volumes.project_volumes import ProjectVolumes
 
 FRESH = "devenv up --fresh   (starts empty)"
 

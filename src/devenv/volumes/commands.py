@@ -1,4 +1,4 @@
-"""`devenv snapshot`: volumes saved in use; snapshots chosen for the next `up`, moved and removed."""
+"""`devenv snapshot`: save volumes in use; choose snapshots for the next `up`; export, import and remove them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,26 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import IO
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
 import anyio
 
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
-from devenv.compose.resolve import Loaded
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.events import Emit, Notice
 from devenv.model import snapshot as snapshots
-from devenv.model.containers import Container, ProjectState
-from devenv.model.project import Resource
+from devenv.model.containers import Container, ProjectState, Volume
+from devenv.model.project import Project, Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 from devenv.signals import endable
 from devenv.state.run_dir import Run, address, key_of, open_run, place_of
 from devenv.volumes import exported
 from devenv.volumes import lineage as lineages
 from devenv.volumes.lineage import Lineage, Start
-from devenv.volumes.lineages import Lineages
-from devenv.volumes.project_volumes import ProjectVolumes
+from devenv.volumes.lineages import Lineages, ProjectVolumes
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import volume_transfer
 
@@ -39,59 +35,64 @@ LIST = "devenv snapshot list"
 
 
 async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Emit) -> int:
-    """The project's volumes (all, or these) saved as one set; the exit code, that of a signal if one came.
+    """Save the project's volumes (all, or these) as one set; the exit code, that of a signal if one came.
 
-    Containers that use them are paused meanwhile, so that all are of one moment. Raises UsageError for a volume
-    that is not there, DevenvError or OSError where one cannot be saved.
+    Containers that use them are paused meanwhile, so that all are of one moment. Raises UsageError for an unknown
+    volume, DevenvError or OSError if one cannot be saved.
     """
-    _require_name(title)
-    loaded = await resolve.load(selection)
-
-    async def work() -> None:
-        async with Engine.connect() as engine:
-            await _save(engine, loaded, wanted, title, emit)
-
-    return await endable(work)
-
-
-def _require_name(title: str) -> None:
     if title and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", title):
         raise UsageError(f"{title!r} is no name for a snapshot", hint="Letters, digits, `.`, `_` and `-`.")
     if title and snapshots.named(Store.at_home().all(), title):
         hint = f"devenv snapshot rm {title}   (or take another name)"
         raise UsageError(f"there is a snapshot called {title} already", hint=hint)
+    project = (await resolve.load(selection)).project
+
+    async def work() -> None:
+        async with Engine.connect() as engine:
+            volumes = await _project_volumes(engine, project, emit)
+            volumes.volume_transfer.limit = volumes.volume_transfer.total  # the user knows how large the volumes are
+            project_state = await engine.project_state(project.name)
+            chosen = _existing(project.name, project_state, wanted)
+            users = {v.name: [c for c in project_state.containers if v.name in c.volumes] for v in chosen}
+            async with _paused(engine, {c.id: c for used in users.values() for c in used}.values()):
+                for volume in chosen:
+                    await _save(volumes, volume, users[volume.name], title)
+
+    return await endable(work)
 
 
-async def _save(engine: Engine, loaded: Loaded, wanted: Sequence[str], title: str, emit: Emit) -> None:
-    project = loaded.project
-    run = await open_run(engine, project.name)
-    project_state = await engine.project_state(project.name)
-    there = {v.key or v.name: v for v in project_state.volumes if not v.elsewhere}
-    if missing := [name for name in wanted if name not in there]:
-        raise UsageError(f"there is no volume {', '.join(missing)} that holds data of its own", hint=_known(there))
-    if not there:
-        raise UsageError(f"{project.name} has no volumes now", hint="devenv up")
-    chosen = [there[name] for name in wanted or sorted(there)]
-    place = place_of(project.directory)
+async def _project_volumes(engine: Engine, project: Project, emit: Emit) -> ProjectVolumes:
+    place, key = place_of(project.directory), await key_of(engine)
+    run = await open_run(engine, project.name, key)
     transfer = volume_transfer(engine, emit, run, project.name, place.path)
-    transfer = replace(transfer, limit=transfer.total)  # the user asked for it and knows how large it is
-    names = {v.name for v in chosen}
-    volumes = ProjectVolumes(project, transfer, place, await key_of(engine), address(engine.endpoint))
-    async with _still(engine, [c for c in project_state.containers if names & {*c.volumes}]):
-        for volume in chosen:
-            users = [c for c in project_state.containers if volume.name in c.volumes]
-            try:
-                line = volumes.continued(volume)
-                one = await transfer.save(volume, users, settled=True, lineage=line, automatic=False, title=title)
-            except OSError as error:
-                said = f"{volume.key or volume.name} could not be saved: {error.strerror}"
-                raise DevenvError(said, hint=f"df -h {transfer.store.path}") from error
-            size = f"{shown(one.size)}, {shown(one.stored)} stored"
-            emit(Notice(f"saved {one.volume} as {title or one.id} ({size})"))
+    return ProjectVolumes(project, transfer, place, key, address(engine.endpoint))
+
+
+def _existing(project: str, project_state: ProjectState, wanted: Sequence[str]) -> list[Volume]:
+    """The volumes of these keys, or all that hold data of their own."""
+    existing = {v.key or v.name: v for v in project_state.volumes if not v.elsewhere}
+    if missing := [name for name in wanted if name not in existing]:
+        message = f"there is no volume {', '.join(missing)} that holds data of its own"
+        raise UsageError(message, hint=_known(existing))
+    if not existing:
+        raise UsageError(f"{project} has no volumes now", hint="devenv up")
+    return [existing[name] for name in wanted or sorted(existing)]
+
+
+async def _save(volumes: ProjectVolumes, volume: Volume, users: Iterable[Container], title: str) -> None:
+    transfer = volumes.volume_transfer
+    try:
+        line = volumes.continued(volume)
+        saved = await transfer.save(volume, users, settled=True, lineage=line, automatic=False, title=title)
+    except OSError as error:
+        message = f"{volume.key or volume.name} could not be saved: {error.strerror}"
+        raise DevenvError(message, hint=f"df -h {transfer.store.path}") from error
+    size = f"{shown(saved.size)}, {shown(saved.stored)} stored"
+    transfer.emit(Notice(f"saved {saved.volume} as {title or saved.id} ({size})"))
 
 
 @contextlib.asynccontextmanager
-async def _still(engine: Engine, containers: Iterable[Container]) -> AsyncIterator[None]:
+async def _paused(engine: Engine, containers: Iterable[Container]) -> AsyncIterator[None]:
     paused = []
     try:
         for container in containers:
@@ -107,48 +108,51 @@ async def _still(engine: Engine, containers: Iterable[Container]) -> AsyncIterat
 
 
 async def restore(selection: Selection, name: str, wanted: Sequence[str], other: str, emit: Emit) -> int:
-    """The next `up` begins with that set (without a name the newest one), of this project or of another one.
+    """Let the next `up` begin with that set (without a name the newest one), of this project or of another one.
 
     Raises UsageError if the set does not exist, StateError and RefusedError if a volume exists already.
     """
-    loaded = await resolve.load(selection)
-    project, store = loaded.project, Store.at_home()
-    found = _chosen(store.all(), name, other or project.name, by_name=bool(other))
-    volumes = {v.key: v for v in project.volumes if not v.external and not v.elsewhere}
-    usable = {s.volume: s for s in found if s.volume in (wanted or volumes)}
-    if missing := [key for key in wanted if key not in usable or key not in volumes]:
-        raise UsageError(f"{found[0].id} has no volume {', '.join(missing)} of this project", hint=LIST)
-    if not usable:
-        raise UsageError(f"{found[0].id} has no volume of this project", hint=_known(volumes))
+    project, store = (await resolve.load(selection)).project, Store.at_home()
+    stored = _chosen(store.all(), name, other or project.name, by_name=bool(other))
+    resources = {v.key: v for v in project.volumes if not v.external and not v.elsewhere}
+    usable = _usable(stored, wanted, resources)
     async with Engine.connect() as engine:
-        run = await open_run(engine, project.name)
-        _require_absent([volumes[key] for key in usable], await engine.project_state(project.name), run)
-        for one in usable.values():
-            await anyio.to_thread.run_sync(store.check, one)
-        place, key = place_of(project.directory), await key_of(engine)
-        transfer = volume_transfer(engine, emit, run, project.name, place.path)
-        project_volumes = ProjectVolumes(project, transfer, place, key, address(engine.endpoint))
-        for volume, one in usable.items():
-            project_volumes.ask(volumes[volume], one)
-    for key, one in usable.items():
-        emit(Notice(f"the next `devenv up` begins with {key} as it was {ago(time.time() - one.created)} ({one.id})"))
+        volumes = await _project_volumes(engine, project, emit)
+        run = volumes.volume_transfer.run
+        _require_absent([resources[key] for key in usable], await engine.project_state(project.name), run)
+        for snapshot in usable.values():
+            await anyio.to_thread.run_sync(store.check, snapshot)
+        for key, snapshot in usable.items():
+            volumes.ask(resources[key], snapshot)
+    for key, snapshot in usable.items():
+        age = ago(time.time() - snapshot.created)
+        emit(Notice(f"the next `devenv up` begins with {key} as it was {age} ({snapshot.id})"))
     return 0
+
+
+def _usable(stored: Sequence[Snapshot], wanted: Sequence[str], resources: Collection[str]) -> dict[str, Snapshot]:
+    """The snapshots of a set that the project can use, by the keys of its volumes."""
+    usable = {s.volume: s for s in stored if s.volume in (wanted or resources)}
+    if missing := [key for key in wanted if key not in usable or key not in resources]:
+        raise UsageError(f"{stored[0].id} has no volume {', '.join(missing)} of this project", hint=LIST)
+    if not usable:
+        raise UsageError(f"{stored[0].id} has no volume of this project", hint=_known(resources))
+    return usable
 
 
 def _require_absent(volumes: Iterable[Resource], project_state: ProjectState, run: Run) -> None:
     ledger = run.read()
-    mine = () if ledger is None else ledger.creates
-    there = {v.name for v in project_state.volumes}
+    existing = {v.name for v in project_state.volumes}
     for volume in volumes:
-        if volume.name in there and volume.name in mine:
+        if volume.name in existing and ledger is not None and volume.name in ledger.creates:
             raise StateError(f"{volume.key} is in use", hint="devenv down   (saves it), then once more")
-        if volume.name in there:
+        if volume.name in existing:
             keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
-            raise RefusedError(f"{volume.key} is there already, and devenv did not make it", hint=keep)
+            raise RefusedError(f"{volume.key} exists already, and devenv did not create it", hint=keep)
 
 
 def _chosen(stored: Sequence[Snapshot], name: str, project: str, *, by_name: bool) -> tuple[Snapshot, ...]:
-    """The named set (of that project only, where it was asked `by_name`), or the newest one of the project."""
+    """The named set (only of that project if it was asked for `by_name`), or the newest one of the project."""
     of_project = [s for s in stored if s.project == project]
     if name:
         return _named(of_project if by_name else stored, name)
@@ -159,8 +163,8 @@ def _chosen(stored: Sequence[Snapshot], name: str, project: str, *, by_name: boo
 
 
 def _named(stored: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
-    if found := snapshots.named(stored, name):
-        return found
+    if named := snapshots.named(stored, name):
+        return named
     raise UsageError(f"there is no snapshot {name}", hint=LIST)
 
 
@@ -174,7 +178,7 @@ def damaged() -> list[str]:
 
 
 def listed(projects: Collection[str]) -> list[Snapshot]:
-    """The snapshots of these projects, of all where none is named, the newest first."""
+    """The snapshots of these projects, of all if none is named, the newest first."""
     return [s for s in reversed(Store.at_home().all()) if not projects or s.project in projects]
 
 
@@ -186,9 +190,9 @@ def remove(names: Sequence[str], emit: Emit) -> int:
     store = Store.at_home()
     stored = store.all()
     gone = [s for name in names for s in _named(stored, name)]
-    for one in gone:
-        store.remove(one)
-        emit(Notice(f"removed the snapshot {one.id} of {one.project}/{one.volume}"))
+    for snapshot in gone:
+        store.remove(snapshot)
+        emit(Notice(f"removed the snapshot {snapshot.id} of {snapshot.project}/{snapshot.volume}"))
     for line in Lineages.at_home().all():
         if notice := _undecided(line, gone, [s for s in stored if s not in gone]):
             emit(notice)
@@ -208,40 +212,31 @@ def _undecided(line: Lineage, gone: Collection[Snapshot], left: Sequence[Snapsho
 
 
 def export(name: str, path: str, emit: Emit) -> int:
-    """The set written to a file that was not there, or to standard output for `-`. Raises UsageError, StateError."""
+    """Write the set to a new file, or to standard output for `-`. Raises UsageError, StateError."""
     store = Store.at_home()
-    found = _named(store.all(), name)
+    chosen = _named(store.all(), name)
     if path == STREAM:
         if sys.stdout.isatty():
             hint = f"devenv snapshot export {name} FILE"
             raise UsageError("standard output is a terminal, and the archive is binary", hint=hint)
-        exported.pack(store, found, sys.stdout.buffer)
+        exported.pack(store, chosen, sys.stdout.buffer)
         return 0
     try:
-        with _new(path) as file:
-            exported.pack(store, found, file)
+        with open(path, "xb") as file, contextlib.ExitStack() as undo:
+            undo.callback(os.unlink, path)
+            exported.pack(store, chosen, file)
+            file.flush()
+            undo.pop_all()
+    except FileExistsError:
+        raise UsageError(f"{path} exists already", hint="Name a file that does not exist.") from None
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    emit(Notice(f"{path} holds {', '.join(s.volume for s in found)}", f"devenv snapshot import {path}"))
+    emit(Notice(f"{path} holds {', '.join(s.volume for s in chosen)}", f"devenv snapshot import {path}"))
     return 0
 
 
-@contextlib.contextmanager
-def _new(path: str) -> Iterator[IO[bytes]]:
-    try:
-        file = open(path, "xb")  # noqa: SIM115 - closed below
-    except FileExistsError:
-        raise UsageError(f"{path} is there already", hint="Name a file that is not.") from None
-    try:
-        with file:
-            yield file
-    except BaseException:
-        os.unlink(path)
-        raise
-
-
 def take_in(path: str, emit: Emit) -> int:
-    """The snapshots of an exported file, or of standard input for `-`.
+    """Store the snapshots of an exported file, or of standard input for `-`.
 
     Raises UsageError, StateError, ConfigError.
     """
@@ -254,8 +249,9 @@ def take_in(path: str, emit: Emit) -> int:
         raise StateError(f"{path}: {error.message}", hint=error.hint) from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    for one in taken:
-        emit(Notice(f"took in {one.id}: {one.project}/{one.volume}", f"devenv snapshot restore {one.id}"))
+    for snapshot in taken:
+        message = f"imported {snapshot.id}: {snapshot.project}/{snapshot.volume}"
+        emit(Notice(message, f"devenv snapshot restore {snapshot.id}"))
     return 0
 
 

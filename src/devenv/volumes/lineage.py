@@ -179,8 +179,10 @@ def by_reference(snapshots: Iterable[Snapshot], reference: Reference) -> Snapsho
 
 
 def advanced(lineage: Lineage, snapshot: Snapshot) -> Lineage:
-    """The lineage once the snapshot, a whole state that continues it, is on disk."""
-    return replace(lineage, head=(snapshot.id, snapshot.volume), saved=snapshot.created, torn=NOTHING)
+    """The lineage once the snapshot, a whole state that continues it, is on disk; its volume continues that."""
+    head = (snapshot.id, snapshot.volume)
+    live = lineage.live and replace(lineage.live, parent=head)
+    return replace(lineage, head=head, saved=snapshot.created, torn=NOTHING, live=live)
 
 
 def of_volume(lineages: Iterable[Lineage], engine: str, volume: Volume) -> Lineage | None:

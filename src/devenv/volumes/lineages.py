@@ -1,4 +1,4 @@
-"""The lineages on disk: a file each, replaced as a whole."""
+"""The lineages on disk, a file each, replaced as a whole; and those of a project's volumes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devenv import private_files
 from devenv.docker.endpoint import Endpoint
-from devenv.errors import StateError
+from devenv.errors import StateError, UsageError
+from devenv.model import snapshot as snapshots
+from devenv.model.containers import ProjectState, Volume
+from devenv.model.project import Project, Resource
 from devenv.model.snapshot import Snapshot
 from devenv.state.home import state_folder
-from devenv.state.identity import Place
+from devenv.state.identity import Place, VolumeRecord
+from devenv.state.ledger import Ledger
 from devenv.state.run_dir import address
-from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, Reference, WantedVolume, find, head_of_old
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, Reference, WantedVolume, find, head_of_old, of_volume
+
+if TYPE_CHECKING:
+    from devenv.volumes.transfer import VolumeTransfer
 
 VERSION = 1
 
@@ -100,6 +108,71 @@ class Lineages:
 
     def _path(self, lineage_id: str) -> str:
         return os.path.join(self.path, f"{lineage_id}.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectVolumes:
+    """The volumes of a project in the folder `place`, on the engine with that key and address; their lineages."""
+
+    project: Project
+    volume_transfer: VolumeTransfer
+    place: Place
+    engine: str
+    address: str
+
+    @property
+    def keeps(self) -> frozenset[str]:
+        """Real names of the volumes that `x-devenv.keep` names."""
+        return frozenset(v.name for v in self.project.volumes if v.key in self.project.settings.keep)
+
+    def wanted(self, volume: Resource) -> WantedVolume:
+        """The volume as lineages are looked up."""
+        project = self.project.name
+        is_fixed = volume.name != f"{project}_{volume.key}"
+        return WantedVolume(self.engine, self.address, self.place, project, volume.key, volume.name, is_fixed)
+
+    def _lineage(self, volume: Resource) -> Lineage:
+        wanted = self.wanted(volume)
+        stored = self.volume_transfer.store.all()
+        return self.volume_transfer.lineages.find(wanted, stored) or fresh(wanted)
+
+    def asked(self, name: str) -> Mapping[str, Snapshot]:
+        """The snapshots of the set with that id or name, by the keys of the project's volumes. Raises UsageError."""
+        named = {s.volume: s for s in snapshots.named(self.volume_transfer.store.all(), name)}
+        usable = {v.key: named[v.key] for v in self.project.volumes if v.key in named and not v.external}
+        if not usable:
+            what = f"{name} has no volume of this project" if named else f"there is no snapshot {name}"
+            raise UsageError(what, hint="devenv snapshot list")
+        return usable
+
+    def adopt(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
+        """The ledger with a lineage for each existing volume that a run of devenv 0.1 created."""
+        changed = list[VolumeRecord]()
+        by_name = {v.name: v for v in self.project.volumes}
+        for volume in project_state.volumes:
+            record = ledger.record(volume.name)
+            if volume.name in by_name and record is not None and not record.lineage:
+                line = self._lineage(by_name[volume.name])
+                self.volume_transfer.begins(line, LiveVolume(volume.name, volume.created, time.time(), line.head))
+                changed.append(replace(record, lineage=line.id))
+        return ledger.with_records(changed)
+
+    def continued(self, volume: Volume) -> str:
+        """The id of the lineage that a snapshot of the existing volume, taken by hand, continues; it exists then."""
+        if existing := of_volume(self.volume_transfer.lineages.all(), self.engine, volume):
+            return existing.id
+        for resource in self.project.volumes:
+            if resource.name == volume.name:
+                line = self._lineage(resource)
+                self.volume_transfer.lineages.put(line, lambda now: now)
+                return line.id
+        return ""
+
+    def ask(self, volume: Resource, snapshot: Snapshot) -> None:
+        """Let the volume begin with the snapshot when it is started next. Raises StateError, OSError."""
+        asked = (snapshot.id, snapshot.volume)
+        line = self._lineage(volume)
+        self.volume_transfer.lineages.put(line, lambda now: replace(now, asked=asked, torn=NOTHING))
 
 
 def fresh(wanted: WantedVolume) -> Lineage:

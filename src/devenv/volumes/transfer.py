@@ -10,7 +10,7 @@ import contextlib
 import mmap
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 
 TARGET = "/.devenv-volume"
-TOLD_EVERY = 0.2
+REPORT_EVERY = 0.2  # seconds
 
 
 @dataclass
@@ -88,7 +88,7 @@ class VolumeTransfer:
         set_id = self._id
         with self.store.draft(set_id, key, limit=self.limit) as (draft, path):
             async with self._holder(volume.name, [c.image for c in users]) as holder:
-                await self.engine.archive.save(holder, TARGET, _Told(draft, key, self.emit), total=None)
+                await self.engine.archive.save(holder, TARGET, _Reported(draft, key, self.emit), total=None)
             digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
             snapshot = Snapshot(
                 id=set_id,
@@ -110,7 +110,7 @@ class VolumeTransfer:
             )
             self.store.commit(snapshot, path)
         if line and settled:
-            self.lineages.change(line.id, lambda now: _continued(advanced(now, snapshot), snapshot))
+            self.lineages.change(line.id, lambda now: advanced(now, snapshot))
         seconds = round(time.monotonic() - began, 2)
         self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
         self._make_room()
@@ -136,21 +136,30 @@ class VolumeTransfer:
         """
         if await self.engine.volumes.inspect(name) is not None:
             raise StateError(f"the volume {name} was created by somebody else just now", hint="devenv up")
+        request = {
+            "Name": name,
+            "Driver": wish.get("driver", ""),
+            "DriverOpts": wish.get("driver_opts") or {},
+            "Labels": {**(wish.get("labels") or {}), PROJECT_LABEL: self.project, VOLUME_LABEL: key},
+        }
         try:
-            return await self.engine.volumes.create(self._volume(key, name, wish))
+            return await self.engine.volumes.create(request)
         except CallError as error:
             raise EngineError(f"could not create the volume `{key}`: {error.reason}") from error
 
     async def restore(self, snapshot: Snapshot, key: str, name: str, images: Iterable[str]) -> None:
-        """What the snapshot holds, put into the volume, which is new.
+        """Put what the snapshot holds into the volume, which is new.
 
-        Raises DevenvError; the volume then holds no more than a part.
+        Raises DevenvError; the volume may then hold a part of it.
         """
         began = time.monotonic()
         self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
         try:
             async with self._holder(name, images) as holder:
-                with _mapped(self.store.archive(snapshot)) as archive:
+                with (
+                    private_files.open_read(self.store.archive(snapshot)) as file,
+                    mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive,
+                ):
                     await self.engine.archive.put(holder, archive)
         except CallError as error:
             raise EngineError(
@@ -166,28 +175,25 @@ class VolumeTransfer:
         Other content is kept beside the head, and the next `up` asks which state it is to begin with.
         Raises DevenvError or OSError, with nothing stored.
         """
-        found = await self.save(volume, users, settled=False, lineage=record.lineage)
-        line = self.lineages.get(record.lineage) if record.lineage else None
+        saved = await self.save(volume, users, settled=False, lineage=record.lineage)
         source = by_reference(self.store.all(), record.source)
-        is_part = await anyio.to_thread.run_sync(self._is_part, found, source)
-        if is_part:
-            self.store.remove(found)
+        if await anyio.to_thread.run_sync(self._is_part, saved, source):
+            self.store.remove(saved)
             return None
-        if line is not None:
-            self.lineages.change(line.id, lambda now: replace(now, torn=(found.id, found.volume)))
-        self.emit(
-            Problem(f"{found.volume}: its restore was cut off, and other data is in it: saved as {found.id}", "")
-        )
-        return found
+        if record.lineage:
+            self.lineages.change(record.lineage, lambda now: replace(now, torn=(saved.id, saved.volume)))
+        message = f"{saved.volume}: its restore was cut off, and other data is in it: saved as {saved.id}"
+        self.emit(Problem(message, ""))
+        return saved
 
-    def _is_part(self, found: Snapshot, whole: Snapshot | None) -> bool:
-        """Whether the state that was found is on disk already, or is none. Damaged archives prove nothing."""
+    def _is_part(self, saved: Snapshot, whole: Snapshot | None) -> bool:
+        """Whether the saved state is on disk already, or is empty. Damaged archives prove nothing."""
         with contextlib.suppress(StateError, *verified_archive.UNREADABLE):
-            if verified_archive.is_empty(self.store.archive(found)):
+            if verified_archive.is_empty(self.store.archive(saved)):
                 return True
             if whole is not None:
                 self.store.check(whole)
-                return verified_archive.is_part(self.store.archive(found), self.store.archive(whole))
+                return verified_archive.is_part(self.store.archive(saved), self.store.archive(whole))
         return False
 
     def begins(self, lineage: Lineage, live: LiveVolume | None) -> None:
@@ -199,15 +205,14 @@ class VolumeTransfer:
 
     def ended(self, lineage: str, *, dropped: bool = False) -> None:
         """Note that the volume of the lineage is removed; `dropped`: so that the next one begins empty."""
-        if lineage and dropped:
-            self.lineages.change(lineage, lambda now: replace(now, live=None, asked=NOTHING, torn=NOTHING))
-        elif lineage:
-            self.lineages.change(lineage, lambda now: replace(now, live=None))
+        fields = {"live": None, "asked": NOTHING, "torn": NOTHING} if dropped else {"live": None}
+        if lineage:
+            self.lineages.change(lineage, lambda now: replace(now, **fields))
 
     async def mend(self, project_state: ProjectState) -> bool:
-        """Remove the holders that died work left; whether there were any.
+        """Remove the holders that a dead process left; whether there were any.
 
-        What it had paused to read a volume goes on.
+        Containers that it had paused to read a volume go on.
         """
         holders = [c for c in project_state.containers if c.holds and c.ours]
         held = {holder.holds for holder in holders}
@@ -217,15 +222,6 @@ class VolumeTransfer:
         for holder in holders:
             await self.engine.containers.remove(holder.id)
         return bool(holders)
-
-    def _volume(self, key: str, name: str, wish: Mapping[str, Any]) -> dict[str, Any]:
-        labels = {**(wish.get("labels") or {}), PROJECT_LABEL: self.project, VOLUME_LABEL: key}
-        return {
-            "Name": name,
-            "Driver": wish.get("driver", ""),
-            "DriverOpts": wish.get("driver_opts") or {},
-            "Labels": labels,
-        }
 
     @contextlib.asynccontextmanager
     async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[str]:
@@ -264,18 +260,6 @@ class VolumeTransfer:
         raise why
 
 
-@contextlib.contextmanager
-def _mapped(path: str) -> Iterator[mmap.mmap]:
-    with private_files.open_read(path) as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
-        yield content
-
-
-def _continued(lineage: Lineage, snapshot: Snapshot) -> Lineage:
-    """The lineage whose volume, which stays, continues the snapshot now."""
-    live = lineage.live and replace(lineage.live, parent=(snapshot.id, snapshot.volume))
-    return replace(lineage, live=live)
-
-
 def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> VolumeTransfer:
     """The transfer of a project's volumes, with the user's limits; for wrong settings the defaults hold."""
     chosen = UserSettings()
@@ -287,17 +271,17 @@ def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, director
     return VolumeTransfer(engine, emit, run, project, directory, Store.at_home(), Lineages.at_home(), *limits)
 
 
-class _Told:
-    """Hands on what is written, and tells now and then how much it was."""
+class _Reported:
+    """Passes on what is written, and reports from time to time how much it was."""
 
     def __init__(self, file: Any, key: str, emit: Emit) -> None:
         self._file = file
         self._key = key
         self._emit = emit
-        self._next = time.monotonic() + TOLD_EVERY
+        self._next = time.monotonic() + REPORT_EVERY
 
     def write(self, chunk: bytes) -> None:
         self._file.write(chunk)
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + TOLD_EVERY
+            self._next = time.monotonic() + REPORT_EVERY
             self._emit(Step("save", "detail", f"saving {self._key} ({shown(self._file.size)})"))

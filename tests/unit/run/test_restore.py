@@ -23,8 +23,7 @@ from devenv.state.identity import Place, VolumeRecord
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, place_of
 from devenv.volumes.lineage import NOTHING, Beginning, Lineage, LiveVolume, Start, WantedVolume
-from devenv.volumes.lineages import Lineages
-from devenv.volumes.project_volumes import ProjectVolumes
+from devenv.volumes.lineages import Lineages, ProjectVolumes
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import VolumeTransfer
 from support.engine import MEMORY, MemoryEngine, MemoryHost, Stranger

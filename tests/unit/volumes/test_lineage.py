@@ -163,7 +163,9 @@ def test_of_those_that_fit_the_last_one() -> None:
 def test_a_saved_state_is_the_head() -> None:
     """It answers what was torn; what was asked for holds until a volume began with it."""
     lineage = replace(HEADED, torn=("3", "data"), asked=("1", "data"), live=LiveVolume("shop_data", AT, 1.0))
-    assert advanced(lineage, snapshot("5", 5.0)) == replace(lineage, head=("5", "data"), saved=5.0, torn=NOTHING)
+    after = advanced(lineage, snapshot("5", 5.0))
+    live = lineage.live and replace(lineage.live, parent=("5", "data"))
+    assert after == replace(lineage, head=("5", "data"), saved=5.0, torn=NOTHING, live=live)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from devenv.state.ledger import Ledger
 from devenv.state.run_dir import address
 from devenv.tasks import each
 from devenv.volumes.lineage import NOTHING, LiveVolume
-from devenv.volumes.project_volumes import ProjectVolumes
+from devenv.volumes.lineages import ProjectVolumes
 from devenv.volumes.transfer import VolumeTransfer
 
 SETTLE_EVERY = 0.5  # seconds between two looks at volumes that may not hold a whole state yet
