@@ -16,6 +16,15 @@ with LazyImports():
     from devenv.docker import process
 
 
+class UnknownOptionError(UsageError):
+    """An option that the command does not have; `close` is the one that may be meant."""
+
+    def __init__(self, command: str, option: str, known: Iterable[str]) -> None:
+        self.option, self.close = option, meant(option, known)
+        hint = _did_you_mean(self.close) or f"{command} --help"
+        super().__init__(f"`{command}` has no option `{option}`", hint=hint)
+
+
 def explained(error: Any, command: str) -> UsageError:
     """The UsageError for a `typer.TyperException`, with a hint: what was meant, or how to ask for help.
 
@@ -24,8 +33,7 @@ def explained(error: Any, command: str) -> UsageError:
     context, message, hint = error.ctx, _quoted(error.message), None
     match type(error).__name__:
         case "NoSuchOption":
-            close = meant(error.option_name, _options(context))
-            message, hint = f"`{command}` has no option `{error.option_name}`", _did_you_mean(close)
+            return UnknownOptionError(command, error.option_name, _options(context))
         case "MissingParameter":
             message = f"`{command}` takes {_metavar(error.param, context)}, which is missing"
         case "BadParameter":
@@ -60,9 +68,7 @@ def require_options(before: Iterable[str], command: str = "devenv") -> None:
             next(words, None)
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         if name.startswith("-") and name not in names:
-            raise UsageError(
-                f"`{command}` has no option `{name}`", hint=_did_you_mean(meant(name, names)) or f"{command} --help"
-            )
+            raise UnknownOptionError(command, name, names)
 
 
 def _verbs_of_compose() -> set[str]:
@@ -74,8 +80,8 @@ def _verbs_of_compose() -> set[str]:
 
 
 def _options(context: Any) -> list[str]:
-    options_only = (param for param in context.command.params if param.param_type_name == "option")
-    return [name for param in options_only for name in (*param.opts, *param.secondary_opts)]
+    own = (param for param in context.command.params if param.param_type_name == "option")
+    return [name for param in own for name in (*param.opts, *param.secondary_opts)]
 
 
 def _did_you_mean(close: str | None) -> str | None:
@@ -98,7 +104,5 @@ def _quoted(message: str) -> str:
 
 def _choice(message: str, param: Any) -> str | None:
     word = re.match(r"'(.*)' is not one of", message)
-    choices = getattr(getattr(param, "type", None), "choices", ())
-    return (
-        _did_you_mean(meant(word[1], [str(getattr(choice, "value", choice)) for choice in choices])) if word else None
-    )
+    choices = [str(getattr(choice, "value", choice)) for choice in getattr(param.type, "choices", ())]
+    return _did_you_mean(meant(word[1], choices)) if word else None

@@ -59,14 +59,19 @@ def _run(arguments: list[str]) -> int:
     if verb in registry.GROUPS:
         return _run_member(verb, before, after, wants_help=wants_help)
     before, after = passthrough.prepared(verb, before, after)
-    if verb is not None and not _is_ours(verb, before, after):
-        errors.require_options(before)
+    if verb is None or _is_ours(verb, before, after):
+        _report_earlier_runs(is_wanted=verb not in FINISHERS and not wants_help)
+        try:
+            return parser.invoke(verb or "", [*before, *after])
+        except errors.UnknownOptionError as error:
+            if verb is None or not passthrough.is_of_compose(verb, error):
+                raise
+    else:
         errors.require_verb(verb)
         passthrough.require_services(verb, before, after)
         _report_earlier_runs(is_wanted=not wants_help)
-        return _pass_through(before, verb, after)
-    _report_earlier_runs(is_wanted=verb not in FINISHERS and not wants_help)
-    return parser.invoke(verb or "", [*before, *after])
+    errors.require_options(before)
+    return _pass_through(before, verb, after)
 
 
 def _run_member(group: str, before: list[str], after: list[str], *, wants_help: bool) -> int:
@@ -85,10 +90,8 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
 
 
 def _is_ours(verb: str, before: list[str], after: list[str]) -> bool:
-    """Whether devenv runs the verb itself; `ps`, `logs` and `config` are Compose's with options of Compose."""
-    if verb not in registry.COMMANDS or not passthrough.is_ours(verb, before, after):
-        return False
-    return verb != "config" or options.are_shared([*before, *after])
+    """Whether devenv has the verb; `config` with options of Compose is Compose's."""
+    return verb in registry.COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
 
 
 def _report_earlier_runs(*, is_wanted: bool) -> None:

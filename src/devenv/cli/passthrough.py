@@ -6,9 +6,9 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 
-from devenv.cli import options, registry
+from devenv.cli import errors, options, registry
 from devenv.cli.lazy import LazyImports
-from devenv.errors import DevenvError, meant, unknown
+from devenv.errors import DevenvError, unknown
 
 with LazyImports():
     import anyio
@@ -16,14 +16,11 @@ with LazyImports():
     from devenv.compose import files
     from devenv.inspect import one_off
 
-FLAGS = {"ps": {"-w", "--watch"}, "logs": {"-f", "--follow", "-t", "--timestamps"}}
-VALUED = {"ps": {"-f", "--file"}, "logs": {"--file", "--since", "-n", "--tail", "--grep"}}
-# Options of Compose; newer ones are recognized because they resemble none of devenv's.
+# Options of Compose's `ps` and `logs`; newer ones are recognized because they resemble none of devenv's.
 COMPOSE = {
     "-a", "--all", "--filter", "--format", "--no-trunc", "--orphans", "-q", "--quiet", "--services", "--status",
     "--index", "--no-color", "--no-log-prefix", "--until",
 }  # fmt: skip
-SHARED = {"-p", "--project-name", "--profile", "--output"}
 # Flags before the service of `exec` and the like: the next word is a service, not a value.
 FLAGS_OF_ONE = frozenset({
     "-T", "-d", "-i", "-it", "-t", "-ti", "--build", "--detach", "--interactive", "--no-TTY", "--no-deps",
@@ -46,33 +43,9 @@ def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[lis
     return before, after
 
 
-def is_ours(verb: str, before: list[str], after: list[str]) -> bool:
-    """Whether devenv runs the verb: with an option that only Compose has, Compose runs `ps` and `logs`."""
-    if verb not in FLAGS:
-        return True
-    flags, valued = {"-h", "--help", "-v", "--verbose", *FLAGS[verb]}, VALUED[verb] | SHARED
-    rest = iter([*before, *after])
-    for argument in rest:
-        if argument == "--":
-            break
-        for option, value in _options(argument, valued):
-            if option not in flags | valued and (option in COMPOSE or meant(option, flags | valued) is None):
-                return False
-            if option in valued and value is None:
-                next(rest, None)
-    return True
-
-
-def _options(argument: str, valued: set[str]) -> Iterator[tuple[str, str | None]]:
-    """Each option of an argument (`-ft` is two) with the value in the same argument, or None."""
-    if argument.startswith("--"):
-        name, sign, value = argument.partition("=")
-        yield name, value if sign else None
-    elif argument.startswith("-"):
-        for index, letter in enumerate(argument[1:], 2):
-            yield f"-{letter}", argument[index:] or None
-            if f"-{letter}" in valued:
-                break
+def is_of_compose(verb: str | None, error: errors.UnknownOptionError) -> bool:
+    """Whether the command with this option is Compose's: only `ps` and `logs` of devenv take its place."""
+    return verb in ("ps", "logs") and (error.option in COMPOSE or error.close is None)
 
 
 def _long(option: str) -> str:

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 from devenv import events as e
@@ -47,15 +46,14 @@ class Prefixes:
         return prefix
 
 
-class Console:
+class Console(Writer):
     """Shows events, answers and errors. Data goes to stdout, all else to stderr; as JSON, stdout is NDJSON."""
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        super().__init__()
         self.verbose = verbose  # what builds print is wanted, too
         self.is_json = as_json
         self._quiet = quiet
-        self._writer = Writer()
-        self.colour = self._writer.colour
         self._prefixes = Prefixes()
         self._states: dict[str, str] = {}
 
@@ -64,16 +62,6 @@ class Console:
         """Whether it writes to a terminal that can be drawn on."""
         return not self.is_json and is_terminal(sys.stdout)
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether anybody still reads what it writes."""
-        return self._writer.is_heard
-
-    @property
-    def is_read(self) -> bool:
-        """As `is_heard`, for commands that write rarely."""
-        return self._writer.is_read
-
     def expect(self, services: Iterable[str]) -> None:
         """Lines of these services may come: leave room for their names before each."""
         self._prefixes.widen(*services)
@@ -81,12 +69,9 @@ class Console:
     def emit(self, event: e.Event) -> None:
         """Show an event."""
         if isinstance(event, e.Traced):
-            if self.is_json:
-                self._writer.json(_fields(event), sys.stderr)
-            else:
-                self.aside(text.traced(event))
+            self.json(_fields(event), sys.stderr) if self.is_json else self.aside(text.traced(event))
         elif self.is_json:
-            self._writer.json(_fields(event))
+            self.json(_fields(event))
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
 
@@ -94,57 +79,37 @@ class Console:
         """Show a line that a service printed."""
         prefix = self._prefixes[service]
         cleaned = text.clean(line).rstrip()
-        self._writer.line(prefix if cleaned else prefix._replace(text=prefix.text.rstrip()), cleaned)
-
-    def data(self, value: Any) -> None:
-        """Write a JSON value on a line of stdout."""
-        self._writer.json(value)
+        self.line(prefix if cleaned else prefix._replace(text=prefix.text.rstrip()), cleaned)
 
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write the answer of a command: as one JSON object, or as lines."""
         if self.is_json:
-            self.data({"v": JSON_VERSION, **value})
+            self.json({"v": JSON_VERSION, **value})
         else:
             for line in lines:
                 self.line(line)
-
-    def line(self, line: str) -> None:
-        """Write a line of data to stdout."""
-        self._writer.line(line)
 
     def diff(self, lines: Iterable[str]) -> None:
         """Write the lines of a unified diff, in its colours if there are colours."""
         for line in lines:
             colour = {"+": 32, "-": 31, "@": 36}.get(line[:1])
             cleaned = text.clean(line)
-            self._writer.line(Painted(cleaned, colour) if colour else cleaned)
-
-    def redraw(self, lines: Iterable[str]) -> None:
-        """Write the lines in place of what the terminal shows."""
-        self._writer.redraw(lines)
+            self.line(Painted(cleaned, colour) if colour else cleaned)
 
     def aside(self, line: str) -> None:
         """Write a line for people, which is no data, to stderr."""
-        self._writer.line(line, stream=sys.stderr)
+        self.line(line, stream=sys.stderr)
 
     def error(self, error: DevenvError) -> None:
         """Show what failed, where, and what to type; as JSON, write an event too."""
         where = error.where
         if self.is_json:
-            self._writer.json(_fields(e.Failed(error.message, where, error.hint, error.exit_code)))
+            self.json(_fields(e.Failed(error.message, where, error.hint, error.exit_code)))
         self.close()
         message = f"{_shortened(where)}: {error.message}" if where else error.message
-        self._writer.line(Painted("error:", 31), f" {message}", stream=sys.stderr)
+        self.line(Painted("error:", 31), f" {message}", stream=sys.stderr)
         if error.hint:
-            self._writer.line("  ", Painted("hint:", 36), f" {error.hint}", stream=sys.stderr)
-
-    def gathered(self) -> AbstractContextManager[None]:
-        """Within it, lines for a pipe or a file are written many at once."""
-        return self._writer.gathered()
-
-    def close(self) -> None:
-        """Remove the status line."""
-        self._writer.close_status()
+            self.line("  ", Painted("hint:", 36), f" {error.hint}", stream=sys.stderr)
 
     def _show(self, event: e.Event) -> None:
         if isinstance(event, e.ServiceState):
@@ -171,27 +136,27 @@ class Console:
         if (line := text.plain(event)) is not None:
             # The terminal has echoed ^C by now.
             over = isinstance(event, e.Stopping) and is_terminal(sys.stdout)
-            self._writer.line(*_decorated(event, line, self._prefixes.width), over=over)
+            self.line(*_decorated(event, line, self._prefixes.width), over=over)
 
     def _show_progress(self, event: e.Event) -> None:
         """Show what is going on: on a terminal in the status line; elsewhere what takes long as a line."""
         if is_terminal(sys.stdout):
             if (status := text.progress(event)) is not None:
-                self._writer.status(status)
+                self.status(status)
             if not self.verbose:
                 return
         line = text.plain(event)
         chatty = event.name in CHATTY if isinstance(event, e.Step) else text.is_count(event)
         if line is not None and (self.verbose or not chatty):
-            self._writer.line(line)
+            self.line(line)
 
     def _show_awaited(self) -> None:
         """Show which services are waited for, if there is a status line: it comes and goes with the steps."""
         starting = [service for service, state in self._states.items() if state == "starting"]
         later = [service for service, state in self._states.items() if state in ("absent", "created")]
-        if self._writer.has_status and (starting or later):
+        if self.has_status and (starting or later):
             then = f", then {', '.join(later)}" if starting and later else ""
-            self._writer.status(f"waiting for {', '.join(starting or later)}{then}")
+            self.status(f"waiting for {', '.join(starting or later)}{then}")
 
 
 def _fields(event: e.Event) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Writer:
         self._status = self._cleaned(Painted(cells.cut(f"{cells.ELLIPSIS} {text.clean(line)}", columns - 1), DIM))
         self.line()
 
-    def close_status(self) -> None:
+    def close(self) -> None:
         """Remove the status line."""
         if self._status:
             self._status = Clean("")

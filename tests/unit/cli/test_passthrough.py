@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import typer
 
-from devenv.cli import main, passthrough
+from devenv.cli import main, options, passthrough
 from devenv.docker import process
+from devenv.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
 FILE = "services: {web: {image: x}, worker: {image: x, profiles: [off]}}\n"
@@ -36,7 +40,7 @@ def test_prepared(verb: str | None, before: str, after: str, expected: str) -> N
 @pytest.mark.parametrize(
     ("verb", "before", "after", "ours"),
     [
-        ("up", "", "--whatever", True),
+        ("up", "", "--whatever --detch", True),
         ("ps", "", "", True),
         ("ps", "-f -a.yml", "web -w --output json", True),
         ("ps", "", "--output=json", True),
@@ -61,9 +65,18 @@ def test_prepared(verb: str | None, before: str, after: str, expected: str) -> N
         ("ps", "", "--brand-new", False),
     ],
 )
-def test_options_of_compose_make_it_composes_command(verb: str, before: str, after: str, ours: bool) -> None:
+def test_options_of_compose_make_it_composes_command(
+    passed: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch, verb: str, before: str, after: str, *, ours: bool
+) -> None:
     """`ps` and `logs` with an option of Compose are Compose's."""
-    assert passthrough.is_ours(verb, before.split(), after.split()) is ours
+
+    def console() -> NoReturn:
+        raise typer.Exit
+
+    monkeypatch.setattr(options, "console", console)  # with which the command would begin
+    with contextlib.suppress(UsageError):
+        main._run([*before.split(), verb, *after.split()])
+    assert bool(passed) is not ours
 
 
 @pytest.fixture

@@ -110,11 +110,11 @@ def test_the_status_line_stays_below_what_is_written(capfd: Capture, monkeypatch
     monkeypatch.setenv("COLUMNS", "10")
     monkeypatch.setenv("NO_COLOR", "1")
     writer = Writer()
-    writer.close_status()
+    writer.close()
     writer.status("building everything")
     writer.line("log")
     assert writer.has_status
-    writer.close_status()
+    writer.close()
     writer.line("end")
     status = "… buildi…"
     clear = "\r\x1b[2K"

@@ -47,7 +47,7 @@ def config(
     """
     window, chosen = options.console(), options.selection()
     if schema:
-        window.data(schemas.compose_schema())
+        window.json(schemas.compose_schema())
     elif validate:
         mistakes = anyio.run(validation.validate, chosen, lint.faults)
         errors = sum(mistake.level == "error" for mistake in mistakes)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devenv.cli import main
-from devenv.cli.commands.completion import SCRIPTS
+from devenv.cli.commands.completion import script
 from support.terminal import Terminal
 
 
@@ -28,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_script_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     """And nothing else; an unknown shell is an error."""
     assert main.run(["completion", "fish"]) == 0
-    assert capfd.readouterr() == (f"{SCRIPTS['fish'].strip()}\n", "")
+    assert capfd.readouterr() == (f"{script('fish')}\n", "")
     assert main.run(["completion", "ksh"]) == 2
 
 
@@ -45,7 +45,7 @@ def test_a_real_shell_completes(shell: str, project: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     argv, first = SHELLS[shell]
-    (project / "script").write_text(SCRIPTS[shell])
+    (project / "script").write_text(script(shell))
     home = project / "home"
     home.mkdir()
     env = {
