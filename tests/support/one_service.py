@@ -119,6 +119,11 @@ class OneService:
         path.write_text(content)
         return str(path)
 
+    @property
+    def pending(self) -> int:
+        """How many paths are not in all containers yet."""
+        return len(self.state.waiting) + len(self.state.retries.paths)
+
     def look(self) -> None:
         """Look at the whole folder and queue what has changed."""
         now, root = self.context.now, str(self.folder)
@@ -126,7 +131,7 @@ class OneService:
         fresh = manifest.with_loops(now, {path: seen.get(path) for path in sorted({*now, *seen})})
         changes = manifest.diff(now, fresh)
         manifest.apply(now, changes)
-        self.sync.notice(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))
+        self.state.notice(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))
 
     def begin(self) -> None:
         """Begin as a run does: what is on the host is known, and nothing waits."""
@@ -159,7 +164,7 @@ class OneService:
     async def adopt(self, fake: FakeTarget) -> int:
         """Adopt the fake."""
         self.fakes[fake.container.id] = fake
-        return await self.sync.adopt(fake.container)
+        return await self.sync.adoption.adopt(fake.container)
 
     def journal(self, container_id: str) -> SyncJournal:
         """What was put into the container."""

@@ -179,8 +179,8 @@ class Rig:
         async def ask() -> set[bytes] | None:
             async with Engine.connect(Endpoint(f"unix://{engine_socket()}")) as engine:
                 placed = SyncJournal.of(self._journals, container).read().placed
-                verdict = await once.compare(engine, container, rules.bind(self.project, {}), placed)
-                return {os.fsencode(os.path.relpath(path, TARGET)) for path in verdict.different}
+                _, seen = await once.compare(engine, container, rules.bind(self.project, {}), placed)
+                return {os.fsencode(os.path.relpath(path, TARGET)) for path in seen.different}
 
         try:
             return anyio.run(ask)

@@ -19,24 +19,10 @@ from devenv.sync.container.journal import JournalRecord, SyncJournal
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
 from devenv.sync.host.manifest import FileKind, Manifest
-from devenv.sync.rules.rules import BoundRule
-from devenv.sync.service_state import SyncState
+from devenv.sync.service_state import SyncState, process_mark
 
 AT_ONCE = 2000  # files of a first sync
 LARGE_TREE = 5000  # files from which on it is worth it to give memory back after a first sync
-
-
-@dataclass(frozen=True, slots=True)
-class _Differences:
-    """How a container differs from the host: `missing` syncs can be done at once.
-
-    `blocked` syncs are at or below a host path that has to be deleted first. `stale`: the host paths of what the
-    container still has of what it was once given, with a state of its kind.
-    """
-
-    missing: list[Sync]
-    blocked: list[Sync]
-    stale: Manifest
 
 
 @dataclass
@@ -63,7 +49,7 @@ class Adoption:
             hooks = [bound.rule.exec for bound in state.rules if bound.rule.exec]
             for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:
                 await context.engine.exec.end_leftovers(
-                    container.id, user=user, privileged=privileged, mark=context.mark
+                    container.id, user=user, privileged=privileged, mark=process_mark(context.project)
                 )
         return files
 
@@ -80,17 +66,22 @@ class Adoption:
         journal = SyncJournal.of(context.journals, container.id)
         record = await anyio.to_thread.run_sync(journal.read)
         rule_targets = [rule.top for rule in state.rules if rule.copies]
-        target = await Target.reach(context.engine, container, context.mark, journal, rule_targets)
+        target = await Target.reach(context.engine, container, process_mark(context.project), journal, rule_targets)
         target.staged.paths |= record.staged
-        try:
+        async with contextlib.AsyncExitStack() as opening:
+            opening.push_async_callback(target.close)
             if container.running:
                 await target.open_shell()  # ends what an earlier shell was sent and has not done yet
-            differences = await self._differences(target, journal, record, is_first_start=is_first_start)
-            outcome = await self._deliver(target, differences.missing)
-        except BaseException:
-            await target.close()
-            raise
-        self._postpone(differences)
+            missing, blocked, stale = await self._differences(target, journal, record, is_first_start=is_first_start)
+            outcome = await self._deliver(target, missing)
+            opening.pop_all()
+        # What the container has too much waits, and what can only be put once that is deleted.
+        for sync in blocked:
+            state.delivered.pop(sync.source, None)
+            state.wait(sync.source)
+        for path, was in stale.items():
+            state.delivered[path] = was
+            state.wait(path)
         if container.state == "created":
             self.prepared.add(container.id)
         state.targets[container.id] = target
@@ -98,14 +89,17 @@ class Adoption:
 
     async def _differences(
         self, target: Target, journal: SyncJournal, record: JournalRecord, *, is_first_start: bool
-    ) -> _Differences:
+    ) -> tuple[list[Sync], list[Sync], Manifest]:
         """Compare the container with the host; the journal is told what it has to know before anything is put.
 
+        Returns the syncs that can be done at once; those at or below a host path that has to be deleted first; and
+        the host paths of what the container was once given, still has and should not have, with a state of its kind.
         `is_first_start`: it was brought up to date before its first process ran, and still is; what changed
         meanwhile waits.
         """
         state, now = self.state, self.state.context.now
-        syncs = planner.initial(now, self._initial_rules())
+        is_wanted = state.context.project.settings.initial_sync_spec
+        syncs = planner.initial(now, [rule for rule in state.rules if rule.rule.initial_sync or not is_wanted])
         left = reconcile.leftovers(record.placed, state.rules, now)
         if not is_first_start:
             self._mark_pending_unknown()
@@ -114,12 +108,7 @@ class Adoption:
         stale = reconcile.stale_targets(seen.placed, state.rules, now, left - seen.placed)
         missing, blocked = reconcile.split_blocked(seen.missing, [path for path in stale if path in now])
         journal.note(placed=reconcile.journal_paths(syncs) - record.placed)
-        return _Differences(missing, blocked, stale)
-
-    def _initial_rules(self) -> tuple[BoundRule, ...]:
-        if self.state.context.project.settings.initial_sync_spec:
-            return tuple(bound for bound in self.state.rules if bound.rule.initial_sync)
-        return self.state.rules
+        return missing, blocked, stale
 
     def _mark_pending_unknown(self) -> None:
         """What waits arrives with the rest: if the host loses it before its turn, it has to be deleted."""
@@ -140,15 +129,6 @@ class Adoption:
         reasons = {sync.source: outcome.failed.get(sync.target, GONE) for sync in missing}
         state.report.problems({path: reason for path, reason in reasons.items() if reason != GONE})
         return outcome
-
-    def _postpone(self, differences: _Differences) -> None:
-        """Queue what the container has too much, and what can only be put once that is deleted."""
-        for sync in differences.blocked:
-            self.state.delivered.pop(sync.source, None)
-            self.state.wait(sync.source)
-        for path, was in differences.stale.items():
-            self.state.delivered[path] = was
-            self.state.wait(path)
 
 
 def _trim_heap() -> None:

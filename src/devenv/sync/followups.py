@@ -16,7 +16,7 @@ from devenv.model.project import Hook
 from devenv.model.sync_plan import Exec, Restart, ServicePlan
 from devenv.sync.container.target import Target
 from devenv.sync.queue import FEW
-from devenv.sync.service_state import SyncState
+from devenv.sync.service_state import SyncState, process_mark
 from devenv.tasks import each
 
 QUIET = 0.12  # seconds without a change until a command, a restart or a rebuild follows
@@ -128,7 +128,7 @@ class FollowUps:
                     working_dir=hook.working_dir,
                     environment=dict(hook.environment),
                     privileged=hook.privileged,
-                    mark=context.mark,
+                    mark=process_mark(context.project),
                 )
             except EngineError as error:
                 context.emit(Problem(error.message, error.hint, service))

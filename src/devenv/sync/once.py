@@ -63,7 +63,6 @@ async def sync(options: SyncRequest, emit: Emit) -> int:
         now = await anyio.to_thread.run_sync(host, bound)
         missing = frozenset(root for root in rules.roots(bound) if _is_missing(root, now))
         once = _SyncOnce(engine, project, bound, now, missing, run.journals, options, emit)
-        once.report_missing_roots()
         are_all_synced = once.report_skipped(container.service for container in containers)
         are_equal = all(await each(once.sync, containers))
         return int(not (are_equal and (are_all_synced or options.dry_run)))
@@ -95,14 +94,11 @@ class _SyncOnce:
     options: SyncRequest
     emit: Emit
 
-    def report_missing_roots(self) -> None:
-        """Name each rule's path that is missing."""
+    def report_skipped(self, services: Iterable[str]) -> bool:
+        """Report each rule's path that is missing, and what cannot be synced; whether everything can be synced."""
         for path in sorted(self.missing_roots):
             shown = relative_to(path, self.project.directory) or path
             self.emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
-
-    def report_skipped(self, services: Iterable[str]) -> bool:
-        """Whether everything can be synced to these services; what cannot is reported."""
         are_all_synced = True
         for service in dict.fromkeys(services):
             skipped = planner.skipped(self.now, [rule for rule in self.bound if rule.service == service])
@@ -144,7 +140,7 @@ class _SyncOnce:
     ) -> tuple[Delete, ...]:
         """The deletes of what the container was given and still has, and the host has not any more."""
         stale = reconcile.stale_targets(placed, bound, self.now, kept)
-        gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
+        gone = Changes(gone=tuple(sorted(stale.items(), key=manifest.deepest_first)))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)
 
@@ -165,12 +161,12 @@ class _SyncOnce:
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
         """Whether a second look at both sides finds no difference; differences are reported."""
         now_placed = SyncJournal.of(self.journals, container.id).read().placed
-        verdict = await compare(self.engine, container.id, bound, now_placed | frozenset(placed))
-        for path, reason in verdict.seen.unread.items():
+        files, seen = await compare(self.engine, container.id, bound, now_placed | frozenset(placed))
+        for path, reason in seen.unread.items():
             message = f"{path} in {container.name} could not be read: {reason}"
             self.emit(Problem(message, f"docker exec {container.name} ls -ld {path}", container.service))
-        self.emit(Compared(container.service, container.name, verdict.files, verdict.different))
-        return not verdict.different
+        self.emit(Compared(container.service, container.name, files, seen.different))
+        return not seen.different
 
 
 def _is_missing(root: str, now: Mapping[str, FileState]) -> bool:
@@ -178,35 +174,25 @@ def _is_missing(root: str, now: Mapping[str, FileState]) -> bool:
     return root not in now or (now[root].kind is FileKind.DIR and not any(is_below(path, root) for path in now))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`files`: how many paths the container is to hold. `different` are container paths."""
-
-    files: int
-    seen: Seen
-
-    @property
-    def different(self) -> tuple[str, ...]:
-        """The container paths that differ from the host, or could not be read."""
-        return self.seen.different
-
-
 def host(bound: Sequence[BoundRule]) -> dict[str, FileState]:
     """The host as it is now, as far as the rules go. Blocking."""
     return manifest.mark_loops(scan.scan(rules.roots(bound), lambda folder: rules.prune(bound, folder)))
 
 
-async def compare(engine: Engine, container_id: str, bound: Sequence[BoundRule], placed: Collection[str]) -> Verdict:
+async def compare(
+    engine: Engine, container_id: str, bound: Sequence[BoundRule], placed: Collection[str]
+) -> tuple[int, Seen]:
     """Compare a container of a service with its rules: kind, content, mode and link of everything that they copy.
 
     Names in `placed` that the host has not as a file, folder or link must not exist, nor anything under the name of
-    a pipe, socket, device or loop. All else that only the container has is its own.
+    a pipe, socket, device or loop. All else that only the container has is its own. Returns how many paths the
+    container is to hold, and what differs.
     """
     now = await anyio.to_thread.run_sync(host, bound)
     syncs = planner.initial(now, bound)
     unwanted = reconcile.leftovers(placed, bound, now) | _names_of_others(now, bound, {s.target for s in syncs})
     tops = reconcile.readback_roots([*(s.target for s in syncs), *unwanted], bound)
-    return Verdict(len(syncs), await readback.look(engine, container_id, syncs, tops, unwanted))
+    return len(syncs), await readback.look(engine, container_id, syncs, tops, unwanted)
 
 
 def _names_of_others(

@@ -37,13 +37,14 @@ def plan(
             plans.append(ServicePlan(service, rebuild=Rebuild(rebuild)))
         else:
             plans.append(_changed(service, hits, directory, _owners(hits, states)))
-    return Plan(tuple(found for found in plans if any(found.lines())))
+    return Plan(tuple(step for step in plans if any(step.lines())))
 
 
 def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tuple[Sync, ...]:
     """All that the rules of one service put into a new container, from a full scan."""
     everything = Changes(present=tuple(sorted(states.items())))
-    return _sorted(_syncs([_Hits.of(rule, everything) for rule in rules]))
+    syncs = _syncs([_Hits.of(rule, everything) for rule in rules])
+    return tuple(syncs[target] for target in sorted(syncs))
 
 
 def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict[str, str]:
@@ -62,13 +63,7 @@ def env_files(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
     return tuple(path for path in named if any(rule.copies and rule.matches(path) for rule in rules))
 
 
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    """The rule whose file or folder belongs at a container path that several rules map to."""
-
-    index: int
-    sync: Sync
-    kind: FileKind
+_Owner = tuple[int, Sync]  # the index of the rule whose file or folder belongs at a path that several rules map to
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +121,17 @@ def _folders_above(paths: Iterable[str]) -> set[str]:
 
 def _changed(service: str, hits: Sequence[_Hits], directory: str, owners: Mapping[str, _Owner]) -> ServicePlan:
     syncs = _syncs(hits)
-    for target, owner in owners.items():
-        if _comes_back(owner, _losses(hits, target)):
-            syncs[target] = owner.sync, owner.kind
-        elif target in syncs and syncs[target][0].source != owner.sync.source:
+    for target, (index, sync) in owners.items():
+        # It comes back if a later rule lost what was there; a folder stays if it was a folder.
+        if any(rule > index and not (sync.folder and kind is FileKind.DIR) for rule, kind in _losses(hits, target)):
+            syncs[target] = sync
+        elif target in syncs and syncs[target].source != sync.source:
             del syncs[target]
     restart = _cause(hits, _RESTARTS, directory)
     return ServicePlan(
         service=service,
         deletes=_deletes(hits, syncs, directory, owners),
-        syncs=_sorted(syncs),
+        syncs=tuple(syncs[target] for target in sorted(syncs)),
         execs=tuple(_execs(hits, directory)),
         restart=Restart(restart) if restart else None,
     )
@@ -143,13 +139,13 @@ def _changed(service: str, hits: Sequence[_Hits], directory: str, owners: Mappin
 
 def _owners(hits: Sequence[_Hits], states: Mapping[str, FileState] | None) -> dict[str, _Owner]:
     """By target, for the changed paths of rules that meet others: whose it is by now, if anybody's."""
-    if states is None or not any(one.rule.overlaps for one in hits):
+    overlapping = [hit for hit in hits if hit.rule.overlaps]
+    if states is None or not overlapping:
         return {}
-    copying = [one.rule for one in reversed(hits) if one.rule.overlaps]
-    paths = ((one.rule, path) for one in hits if one.rule.overlaps for path in (*one.present, *one.gone))
-    targets = dict.fromkeys(rule.target_for(path) for rule, path in paths)
-    found = ((target, next(_offers(target, copying, states), None)) for target in targets)
-    return {target: owner for target, owner in found if owner}
+    rules = [hit.rule for hit in reversed(overlapping)]
+    targets = dict.fromkeys(hit.rule.target_for(path) for hit in overlapping for path in (*hit.present, *hit.gone))
+    offers = ((target, next(_offers(target, rules, states), None)) for target in targets)
+    return {target: owner for target, owner in offers if owner}
 
 
 def _offers(target: str, rules: Iterable[BoundRule], states: Mapping[str, FileState]) -> Iterator[_Owner]:
@@ -157,74 +153,54 @@ def _offers(target: str, rules: Iterable[BoundRule], states: Mapping[str, FileSt
         for path in rule.sources_for(target):
             state = states.get(path)
             if state and _concerns(rule, path, state) and not rule.is_mounted(target):
-                yield _Owner(rule.index, Sync(path, target, state.kind is FileKind.DIR, rule.rule.path), state.kind)
+                yield rule.index, Sync(path, target, state.kind is FileKind.DIR, rule.rule.path)
 
 
 def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, FileKind]]:
-    for one in hits:
-        for path in one.rule.sources_for(target) if one.rule.overlaps else ():
-            if path in one.gone:
-                yield one.rule.index, one.gone[path]
+    for hit in hits:
+        for path in hit.rule.sources_for(target) if hit.rule.overlaps else ():
+            if path in hit.gone:
+                yield hit.rule.index, hit.gone[path]
 
 
-def _comes_back(owner: _Owner, losses: Iterable[tuple[int, FileKind]]) -> bool:
-    """Whether a later rule lost what was there; a folder stays if it was a folder."""
-    return any(index > owner.index and not owner.kind is kind is FileKind.DIR for index, kind in losses)
-
-
-def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, FileKind]]:
+def _syncs(hits: Iterable[_Hits]) -> dict[str, Sync]:
     """By target: if several rules map to it, the last one wins."""
     return {
-        target: (Sync(path, target, one.present[path] is FileKind.DIR, one.rule.rule.path), one.present[path])
-        for one in hits
-        if one.rule.copies
-        for path in one.copied
-        if not one.rule.is_mounted(target := one.rule.target_for(path))
+        target: Sync(path, target, hit.present[path] is FileKind.DIR, hit.rule.rule.path)
+        for hit in hits
+        if hit.rule.copies
+        for path in hit.copied
+        if not hit.rule.is_mounted(target := hit.rule.target_for(path))
     }
 
 
-def _sorted(syncs: Mapping[str, tuple[Sync, FileKind]]) -> tuple[Sync, ...]:
-    return tuple(syncs[target][0] for target in sorted(syncs))
-
-
 def _deletes(
-    hits: Iterable[_Hits], syncs: Mapping[str, tuple[Sync, FileKind]], directory: str, owners: Mapping[str, _Owner]
+    hits: Iterable[_Hits], syncs: Mapping[str, Sync], directory: str, owners: Mapping[str, _Owner]
 ) -> tuple[Delete, ...]:
     deletes: dict[str, Delete] = {}
-    for one in hits:
-        for path, kind in one.gone.items() if one.rule.copies else ():
-            target = one.rule.target_for(path)
-            kept = one.rule.is_mounted(target) or _is_replaced(path, kind, syncs.get(target))
-            if not kept and not _is_kept(one.rule, kind, owners.get(target)):
-                deletes[target] = Delete(target, _short(path, directory), directory=kind is FileKind.DIR)
+    for rule, gone in ((hit.rule, hit.gone) for hit in hits if hit.rule.copies):
+        for path, kind in gone.items():
+            is_folder, target = kind is FileKind.DIR, rule.target_for(path)
+            sync, (index, owned) = syncs.get(target), owners.get(target, (rule.index, None))
+            # A sync of the same kind from another path replaces it.
+            is_replaced = sync is not None and sync.source != path and sync.folder is is_folder
+            # It belongs to a later rule, or is a folder that an earlier rule has, too.
+            is_kept = index > rule.index or (index < rule.index and owned is not None and owned.folder and is_folder)
+            if not (is_replaced or is_kept or rule.is_mounted(target)):
+                deletes[target] = Delete(target, _short(path, directory), directory=is_folder)
     return tuple(sorted(deletes.values(), key=lambda delete: (-delete.target.count("/"), delete.target)))
 
 
-def _is_replaced(path: str, kind: FileKind, sync: tuple[Sync, FileKind] | None) -> bool:
-    """Whether a sync to the same target makes the delete unnecessary: from another path, and of the same kind."""
-    if sync is None:
-        return False
-    return sync[0].source != path and (sync[1] is FileKind.DIR) is (kind is FileKind.DIR)
-
-
-def _is_kept(rule: BoundRule, kind: FileKind, owner: _Owner | None) -> bool:
-    """Whether what is there belongs to a later rule, or is a folder that an earlier rule has, too."""
-    if owner is None or owner.index == rule.index:
-        return False
-    return owner.index > rule.index or owner.kind is kind is FileKind.DIR
-
-
 def _execs(hits: Iterable[_Hits], directory: str) -> Iterator[Exec]:
-    for one in hits:
-        cause = _cause([one], (Action.SYNC_EXEC,), directory)
-        if cause and one.rule.rule.exec:
-            yield Exec(one.rule.rule.exec, cause)
+    for hit in hits:
+        cause = _cause([hit], (Action.SYNC_EXEC,), directory)
+        if cause and hit.rule.rule.exec:
+            yield Exec(hit.rule.rule.exec, cause)
 
 
 def _cause(hits: Iterable[_Hits], actions: Collection[Action], directory: str) -> str:
     """The first path that starts one of the actions, and how many more do; "" if none does."""
-    found = (one.triggers for one in hits if one.rule.rule.action in actions)
-    paths = list(dict.fromkeys(path for triggers in found for path in triggers))
+    paths = list(dict.fromkeys(path for hit in hits if hit.rule.rule.action in actions for path in hit.triggers))
     if not paths:
         return ""
     first = _short(paths[0], directory)

@@ -21,20 +21,13 @@ def readback_roots(targets: Iterable[str], bound: Sequence[BoundRule]) -> frozen
     with a `/` at its end if it is a folder: a link may lead to it.
     """
     wanted = {target.rstrip("/") for target in targets}
-    found: set[str] = set()
-    for rule in bound:
-        if not rule.copies:
-            continue
-        base = rule.top.rstrip("/")
-        below = [target for target in wanted if target.startswith(f"{base}/")]
-        first = {f"{base}/{t[len(base) + 1 :].split('/', 1)[0]}" for t in below}
-        found |= first if len(first) < READ_WHOLE_FROM else {f"{base}/"}
-        found |= wanted & {base}
-    return frozenset(top for top in found if not _is_covered(top, found))
-
-
-def _is_covered(top: str, tops: Collection[str]) -> bool:
-    return any(other.endswith("/") and top != other and top.startswith(other) for other in tops)
+    roots: set[str] = set()
+    for base in (rule.top.rstrip("/") for rule in bound if rule.copies):
+        first = {f"{base}/{t[len(base) + 1 :].split('/', 1)[0]}" for t in wanted if t.startswith(f"{base}/")}
+        roots |= first if len(first) < READ_WHOLE_FROM else {f"{base}/"}
+        roots |= wanted & {base}
+    whole = tuple(root for root in roots if root.endswith("/"))
+    return frozenset(root for root in roots if not any(root.startswith(other) and root != other for other in whole))
 
 
 def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
@@ -42,17 +35,17 @@ def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
 
     A file brings the folders that it is in, below its rule's own.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for sync in syncs:
-        found.add(f"{sync.target}/" if sync.folder else sync.target)
+        names.add(f"{sync.target}/" if sync.folder else sync.target)
         folder = sync.target
         inside = relative_to(sync.source, sync.root) if sync.root else None
         for _ in range((inside or "").count("/")):
             folder = folder.rpartition("/")[0]
-            if f"{folder}/" in found:
+            if f"{folder}/" in names:
                 break
-            found.add(f"{folder}/")
-    return frozenset(found)
+            names.add(f"{folder}/")
+    return frozenset(names)
 
 
 def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> frozenset[str]:
@@ -70,16 +63,18 @@ def stale_targets(
 
     The folders of such files are included, except for those in `kept`, and so is a file that is a folder now.
     """
-    found: dict[str, FileState] = {}
+    stale: dict[str, FileState] = {}
     for name in placed:
         if at := _stale_at(name, bound, now):
             (root, path), target = at, name.rstrip("/")
-            found[path] = FOLDER if name.endswith("/") else FILE
-            while (path := path.rpartition("/")[0]) and is_below(path, root) and not _is_folder(path, now):
+            stale[path] = FOLDER if name.endswith("/") else FILE
+            while (path := path.rpartition("/")[0]) and is_below(path, root):
+                if path in now and now[path].kind is FileKind.DIR:
+                    break
                 target = target.rpartition("/")[0]
                 if f"{target}/" not in kept:
-                    found[path] = FOLDER
-    return found
+                    stale[path] = FOLDER
+    return stale
 
 
 def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> tuple[str, str] | None:
@@ -92,17 +87,11 @@ def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState
     return hosts[-1]
 
 
-def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
-    return path in now and now[path].kind is FileKind.DIR
-
-
 def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
     """The syncs that can be done at once, and those at or below host paths that have to be deleted first."""
     roots = frozenset(flipped)
     is_inside = below(roots)
-    at_once: list[Sync] = []
-    after: list[Sync] = []
+    split: tuple[list[Sync], list[Sync]] = [], []
     for sync in syncs:
-        is_blocked = sync.source in roots or is_inside(sync.source)
-        (after if is_blocked else at_once).append(sync)
-    return at_once, after
+        split[sync.source in roots or is_inside(sync.source)].append(sync)
+    return split

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
 
 from devenv.errors import EngineError
-from devenv.model.containers import Container
 from devenv.model.project import Action
 from devenv.model.sync_plan import ServicePlan
 from devenv.sync.adoption import Adoption
@@ -51,37 +50,15 @@ class ServiceSync:
         if before is not None:
             self.followups.inherit(before.followups)
 
-    def notice(self, paths: Iterable[str]) -> None:
-        """Queue these host paths, which have changed."""
-        self.state.notice(paths)
-
     def open(self) -> None:
         """Carry out changes from now on; until then they are only gathered."""
         self.is_open = True
         self.state.wake()
 
-    @property
-    def pending(self) -> int:
-        """How many paths are not in all containers yet."""
-        return len(self.state.waiting) + len(self.state.retries.paths)
-
-    # --- containers --------------------------------------------------------------------------------------------
-
-    async def adopt(self, container: Container) -> int:
-        """Bring the container up to date and serve it from now on; the number of files it lacked.
-
-        Raises EngineError if it has gone meanwhile.
-        """
-        return await self.adoption.adopt(container)
-
-    async def drop(self, container_id: str) -> None:
-        """Stop serving the container."""
-        await self.adoption.drop(container_id)
-
     async def close(self) -> None:
         """Stop serving any container."""
         for container_id in tuple(self.state.targets):
-            await self.drop(container_id)
+            await self.adoption.drop(container_id)
 
     # --- one plan after the other ------------------------------------------------------------------------------
 
@@ -94,17 +71,13 @@ class ServiceSync:
                 state.wait(path)
             while self.is_open and state.waiting:
                 began = anyio.current_time()
-                self._retry_later(await self.advance(), anyio.current_time() - began)
+                if failed := await self.advance():  # what is saved meanwhile does not wait with these
+                    took, now = anyio.current_time() - began, self.context.now
+                    is_large = any(path in now and now[path].size > LARGE_BYTES for path in failed)
+                    state.retries.add(failed, began + took, at_least=PATIENCE * took if is_large else 0.0)
+                else:
+                    state.retries.relax()
             followups.start_if_quiet(tasks)
-
-    def _retry_later(self, failed: set[str], took: float) -> None:
-        """Let failed paths wait for their time; what is saved meanwhile does not wait with them."""
-        if failed:
-            now = self.context.now
-            is_large = any(path in now and now[path].size > LARGE_BYTES for path in failed)
-            self.state.retries.add(failed, anyio.current_time(), at_least=PATIENCE * took if is_large else 0.0)
-        else:
-            self.state.retries.relax()
 
     async def advance(self) -> set[str]:
         """Make one plan and carry it out; the host paths that have to be tried again."""

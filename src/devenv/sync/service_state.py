@@ -30,6 +30,15 @@ from devenv.sync.planner import LOOP, NO_FILE
 from devenv.sync.queue import Retries, SyncQueue
 from devenv.sync.rules.rules import BoundRule
 
+SHOWN_PATHS = 5
+LONGEST_SYNC = 4.0  # seconds from a save until it is in the container; what took longer was not saved just now
+HINTS = {
+    "a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash",
+    LOOP: "remove it, or add `ignore: [{name}]` to the rule",
+    TOO_LARGE: "to leave it out: add `ignore: [{name}]` to the rule",
+    NO_FILE: "to leave it out: add `ignore: [{name}]` to the rule",
+}
+
 
 class ServiceActions(Protocol):
     """Actions on the containers of a service that are more than a sync of files.
@@ -46,16 +55,6 @@ class ServiceActions(Protocol):
     def restarting(self, containers: Sequence[Container]) -> AbstractAsyncContextManager[None]:
         """While the context is open, these containers may end: that is no failure of their services."""
         ...
-
-
-SHOWN_PATHS = 5
-LONGEST_SYNC = 4.0  # seconds from a save until it is in the container; what took longer was not saved just now
-HINTS = {
-    "a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash",
-    LOOP: "remove it, or add `ignore: [{name}]` to the rule",
-    TOO_LARGE: "to leave it out: add `ignore: [{name}]` to the rule",
-    NO_FILE: "to leave it out: add `ignore: [{name}]` to the rule",
-}
 
 
 @dataclass(slots=True)
@@ -77,8 +76,7 @@ class SyncReport:
         self.reported.update(reasons)
         for reason, (first, *others) in paths.items():
             more = f" (+{len(others)} more)" if others else ""
-            hint = HINTS.get(reason)
-            hint = hint.format(name=posixpath.basename(first)) if hint else None
+            hint = HINTS.get(reason, "").format(name=posixpath.basename(first)) or None
             self.emit(Problem(f"{self._shown(first)}{more}: {reason}", hint, self.service, first))
 
     def over(self, paths: Collection[str]) -> None:
@@ -106,12 +104,10 @@ class SyncReport:
             return
         now = time.time()
         saved = max((state.ctime_ns / 1e9 for _, state in changes.present), default=began)
-        if not 0 <= now - saved <= LONGEST_SYNC:
-            saved = began
+        ms = round((now - (saved if 0 <= now - saved <= LONGEST_SYNC else began)) * 1000, 1)
         paths = [os.path.relpath(sync.source, self.directory) for sync in step.syncs[:SHOWN_PATHS]]
         put = {sync.target for sync in step.syncs}
         paths += [delete.cause for delete in step.deletes if delete.target not in put][:SHOWN_PATHS]
-        ms = round((now - saved) * 1000, 1)
         counts = (outcome.files, outcome.deleted, outcome.bytes, ms)
         self.emit(Synced(self.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
@@ -147,11 +143,6 @@ class SyncContext:
     is_at_rest: Callable[[], bool]
     now: Manifest = field(default_factory=dict)
 
-    @property
-    def mark(self) -> str:
-        """The name by which processes of this run in containers are recognized."""
-        return process_mark(self.project)
-
 
 @dataclass
 class SyncState:
@@ -183,20 +174,17 @@ class SyncState:
         """
         self.delivered = {path: state for path, state in self.context.now.items() if self.wants(path)}
         if before is not None:
-            self._inherit(before)
+            for path in {*self.delivered, *before.delivered}:
+                old, now = before.delivered.get(path), self.delivered.get(path)
+                if old != now and self.wants(path) and before.wants(path):
+                    self.waiting.add(path, gone=now is None)
+                    if old is None:
+                        del self.delivered[path]
+                    else:
+                        self.delivered[path] = old
+            self.report = before.report
         self.report.problems(planner.skipped(self.delivered, self.rules))
         self.report.env_files(planner.env_files(Changes(present=tuple(self.delivered.items())), self.rules))
-
-    def _inherit(self, before: SyncState) -> None:
-        for path in {*self.delivered, *before.delivered}:
-            old, now = before.delivered.get(path), self.delivered.get(path)
-            if old != now and self.wants(path) and before.wants(path):
-                self.waiting.add(path, gone=now is None)
-                if old is None:
-                    del self.delivered[path]
-                else:
-                    self.delivered[path] = old
-        self.report = before.report
 
     def wants(self, path: str) -> bool:
         """Whether any rule of the service is for this host path."""

@@ -60,9 +60,15 @@ class SyncSession:
 
         def changed(paths: Collection[str]) -> None:
             for service_sync in service_syncs.values():
-                service_sync.notice(paths)
+                service_sync.state.notice(paths)
 
-        tree = HostTree(project.directory, bound, changed=changed, say=self._say, watcher=self._watcher)
+        tree = HostTree(
+            project.directory,
+            bound,
+            changed=changed,
+            say=lambda message, hint: self._emit(Notice(message, hint)),
+            watcher=self._watcher,
+        )
         context = SyncContext(
             self._engine, project, self._emit, self._actions, self._journals, tree.is_at_rest, tree.now
         )
@@ -82,9 +88,6 @@ class SyncSession:
         finally:
             ended.set()
 
-    def _say(self, message: str, hint: str) -> None:
-        self._emit(Notice(message, hint))
-
     async def end(self) -> None:
         """Let no rules be in force any more; every shell in every container is closed."""
         service_syncs, self.service_syncs = self.service_syncs, {}
@@ -95,24 +98,21 @@ class SyncSession:
         for service_sync in service_syncs.values():
             await service_sync.close()
 
-    async def adopt(self, container: Container) -> int:
-        """Bring the container up to date and serve it from now on; returns the number of files that it lacked.
+    async def adopt(self, container: Container) -> None:
+        """Bring the container up to date and serve it from now on.
 
         Raises EngineError if the container has been removed meanwhile.
         """
-        service_sync = self.service_syncs.get(container.service)
-        if service_sync is None:
-            return 0
-        files = await service_sync.adopt(container)
-        if service_sync is not self.service_syncs.get(container.service):  # the rules changed meanwhile
-            await service_sync.drop(container.id)
-            return await self.adopt(container)
-        return files
+        while (service_sync := self.service_syncs.get(container.service)) is not None:
+            await service_sync.adoption.adopt(container)
+            if service_sync is self.service_syncs.get(container.service):
+                return
+            await service_sync.adoption.drop(container.id)  # the rules have changed meanwhile
 
     async def drop(self, container_id: str) -> None:
         """Stop serving the container."""
         for service_sync in self.service_syncs.values():
-            await service_sync.drop(container_id)
+            await service_sync.adoption.drop(container_id)
 
     def open(self) -> None:
         """Carry out changes from now on; until then they only gather."""
@@ -121,5 +121,6 @@ class SyncSession:
 
     def pending(self) -> dict[str, int]:
         """Service -> how many paths are saved and not in its containers yet; services with none are left out."""
-        counts = {name: service_sync.pending for name, service_sync in self.service_syncs.items()}
+        states = {name: service_sync.state for name, service_sync in self.service_syncs.items()}
+        counts = {name: len(state.waiting) + len(state.retries.paths) for name, state in states.items()}
         return {name: count for name, count in counts.items() if count}

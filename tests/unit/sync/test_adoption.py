@@ -11,6 +11,7 @@ import pytest
 
 from devenv.errors import EngineError
 from devenv.model.project import Action, Hook, Settings
+from devenv.sync.service_state import process_mark
 from support.engine import Fails
 from support.one_service import FakeTarget, OneService
 
@@ -34,10 +35,10 @@ async def test_a_new_container_gets_all_files_and_the_journal_knows_them(one: On
     one.write("a", "first")
     one.write("b/c", "second")
     one.begin()
-    assert await one.sync.adopt(await one.place()) == 2
+    assert await one.sync.adoption.adopt(await one.place()) == 2
     assert one.files() == {"src/a": b"first", "src/b/c": b"second"}
     assert one.journal("id-web-1").read().placed == {"/src/a", "/src/b/", "/src/b/c"}
-    assert not one.sync.pending
+    assert not one.pending
 
 
 async def test_only_what_differs_is_put(one: OneService) -> None:
@@ -45,9 +46,9 @@ async def test_only_what_differs_is_put(one: OneService) -> None:
     one.write("b", "second")
     one.begin()
     container = await one.place()
-    await one.sync.adopt(container)
+    await one.sync.adoption.adopt(container)
     one.host.containers[container.id].files.write("src/b", b"other")
-    assert await one.sync.adopt(container) == 1
+    assert await one.sync.adoption.adopt(container) == 1
     assert one.files() == {"src/a": b"first", "src/b": b"second"}
 
 
@@ -55,14 +56,14 @@ async def test_the_first_start_of_a_container_that_was_prepared_reads_nothing_ba
     """It was brought up to date before its first process ran; the next start has to look again."""
     one.write("a")
     one.begin()
-    await one.sync.adopt(await one.place())
+    await one.sync.adoption.adopt(await one.place())
     for reads, life in ((False, 1), (True, 2)):
         files = one.files()
         started = await one.place("running", life=life)
         for path, content in files.items():
             one.host.containers[started.id].files.write(path, content)
         one.engine.faults.asked.clear()
-        assert await one.sync.adopt(started) == 0
+        assert await one.sync.adoption.adopt(started) == 0
         asked = [request for request in one.engine.faults.asked if request.startswith("devenv GET")]
         assert any("archive" in request for request in asked) is reads, asked
 
@@ -71,14 +72,14 @@ async def test_an_adoption_that_fails_is_looked_at_again_as_a_whole(one: OneServ
     """A container that was prepared is not taken to be up to date after that."""
     one.write("a")
     one.begin()
-    await one.sync.adopt(await one.place())
+    await one.sync.adoption.adopt(await one.place())
     started = await one.place("running")  # a new one: it holds nothing
     one.engine.faults.on("exec", Fails(500, "too many processes"))
     with pytest.raises(EngineError):
-        await one.sync.adopt(started)
+        await one.sync.adoption.adopt(started)
     assert one.state.targets == {}
     one.engine.faults.clear()
-    assert await one.sync.adopt(started) == 1
+    assert await one.sync.adoption.adopt(started) == 1
     assert one.files() == {"src/a": b"x"}
 
 
@@ -98,9 +99,9 @@ async def test_the_target_of_an_earlier_start_is_closed(faked: OneService) -> No
     await faked.adopt(before)
     await faked.adopt(now)
     assert (before.is_closed, now.is_closed) == (True, False)
-    await faked.sync.drop("one")
+    await faked.sync.adoption.drop("one")
     assert now.is_closed
-    await faked.sync.drop("one")
+    await faked.sync.adoption.drop("one")
 
 
 async def test_what_the_host_lost_while_nobody_watched_is_deleted(faked: OneService) -> None:
@@ -190,11 +191,11 @@ async def test_commands_that_an_earlier_run_left_behind_are_ended(tmp_path: Path
     users: list[str] = []
 
     async def end_leftovers(container_id: str, *, user: str, privileged: bool, mark: str) -> None:
-        users.append(f"{container_id} {user} {privileged} {mark == one.context.mark}")
+        users.append(f"{container_id} {user} {privileged} {mark == process_mark(one.project)}")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(one.engine.exec, "end_leftovers", end_leftovers)
-        await one.sync.adopt(await one.place())
+        await one.sync.adoption.adopt(await one.place())
         assert users == []
-        await one.sync.adopt(await one.place("running"))
+        await one.sync.adoption.adopt(await one.place("running"))
     assert users == ["id-web-1 app False True"]

@@ -98,7 +98,7 @@ async def test_a_command_is_run_in_each_running_container_before_the_restart(
 
     one.host.execution = execution
     for number, state in enumerate(("running", "running", "exited"), 1):
-        await one.sync.adopt(await one.place(state, number=number))
+        await one.sync.adoption.adopt(await one.place(state, number=number))
     followups.owe(STEP)
     await act(followups)
     assert sorted(runs) == [(f"id-web-{number}", ["migrate", "--all"], "app") for number in (1, 2)]
@@ -113,7 +113,7 @@ async def test_a_command_is_run_in_each_running_container_before_the_restart(
 
 async def test_a_restart_is_announced_and_restarts_each_container(one: OneService, followups: FollowUps) -> None:
     """Whoever looks for failures is told beforehand which containers may end."""
-    await one.sync.adopt(await one.place("running"))
+    await one.sync.adoption.adopt(await one.place("running"))
     began = one.host.containers["id-web-1"].started
     followups.owe(ServicePlan("web", restart=Restart("a.py")))
     await act(followups)
@@ -123,7 +123,7 @@ async def test_a_restart_is_announced_and_restarts_each_container(one: OneServic
 
 @pytest.mark.parametrize("what", ["exec", "restart"])
 async def test_what_the_engine_refuses_is_a_problem(one: OneService, followups: FollowUps, what: str) -> None:
-    await one.sync.adopt(await one.place("running"))
+    await one.sync.adoption.adopt(await one.place("running"))
     one.engine.faults.on(f"containers/id-web-1/{what}", Fails(500, "out of pids"))
     followups.owe(STEP)
     await act(followups)
@@ -134,7 +134,7 @@ async def test_what_the_engine_refuses_is_a_problem(one: OneService, followups: 
 
 async def test_the_containers_are_recreated_before_commands_are_run(one: OneService, followups: FollowUps) -> None:
     """The new containers are those that the commands are for."""
-    await one.sync.adopt(await one.place("running"))
+    await one.sync.adoption.adopt(await one.place("running"))
     followups.owe(STEP)
     followups.recreation = "gone.py"
     await act(followups)
@@ -168,7 +168,7 @@ async def test_nothing_is_done_while_the_host_is_not_at_rest(one: OneService, fo
 
 async def test_what_is_owed_while_something_is_done_is_done_afterwards(one: OneService, followups: FollowUps) -> None:
     """One restart at a time, and the task that serves is woken at its end."""
-    await one.sync.adopt(await one.place("running"))
+    await one.sync.adoption.adopt(await one.place("running"))
     one.sync.open()
     followups.owe(ServicePlan("web", restart=Restart("first")))
     async with one.state.turn, anyio.create_task_group() as tasks:

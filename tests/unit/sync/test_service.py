@@ -217,12 +217,12 @@ async def test_nothing_is_carried_out_before_it_is_open(one: OneService) -> None
         one.write("a")
         one.look()
         await anyio.sleep(0.05)
-        assert (fake.put, one.sync.pending) == ([], 2)
+        assert (fake.put, one.pending) == ([], 2)
         one.sync.open()
-        await until(lambda: not one.sync.pending)
+        await until(lambda: not one.pending)
         one.write("b")
         one.look()
-        await until(lambda: not one.sync.pending)
+        await until(lambda: not one.pending)
     assert fake.put == ["/src/a", "/src/b"]
 
 
@@ -255,7 +255,7 @@ async def test_what_failed_is_tried_again_by_itself(one: OneService) -> None:
         one.look()
         await until(lambda: bool(one.state.retries.paths))
         fake.failed = {}
-        await until(lambda: not one.sync.pending)
+        await until(lambda: not one.pending)
     assert fake.put == ["/src/a", "/src/a"]
     assert one.problems == ["src/a: no space left on device"]
 

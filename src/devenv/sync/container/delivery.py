@@ -119,11 +119,7 @@ class Delivery:
         failed = await self._make_folders(_with_parents(made))
         self.outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
         self.outcome.files += len(made - failed.keys())
-        unmade |= failed
-        for target, reason in self.outcome.failed.items():
-            if reason == shell_commands.NO_FOLDER:  # why that folder could not be made says more
-                above = [unmade[folder] for folder in ancestors(target) if folder in unmade]
-                self.outcome.failed[target] = above[-1] if above else reason
+        _explain(self.outcome.failed, unmade | failed)
         failed_at = [place for target, place in places.items() if target in self.outcome.failed]
         self._staged.keep({path for place in failed_at for path in (place, posixpath.dirname(place))})
 
@@ -267,6 +263,14 @@ class Delivery:
 
 def _item(sync: Sync, place: str) -> Item:
     return Item(sync.source, place, sync.root, sync.folder, sync.target)
+
+
+def _explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
+    """For targets whose folder is missing, replace the reason by why that folder could not be made."""
+    for target, reason in failed.items():
+        if reason == shell_commands.NO_FOLDER:
+            above = [unmade[folder] for folder in ancestors(target) if folder in unmade]
+            failed[target] = above[-1] if above else reason
 
 
 def _with_parents(folders: Iterable[str]) -> set[str]:

@@ -88,9 +88,7 @@ class Target:
         outcome = delivery.outcome
         if deletes:
             await delivery.remove(deletes)
-            gone = [d for d in deletes if d.target not in outcome.failed]
-            self._journal.note(gone=map(self._journal_name, gone))
-            outcome.deleted = len({d.target for d in gone} - put)  # without what made room for a file
+            self._note_deleted([d for d in deletes if d.target not in outcome.failed], outcome, put)
         if syncs:
             await delivery.put([s for s in syncs if s.target not in outcome.failed])
         self._finish(outcome, in_the_way)
@@ -102,9 +100,10 @@ class Target:
         self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
 
-    def _journal_name(self, delete: Delete) -> str:
-        target = self._access.given(delete.target)
-        return f"{target}/" if delete.directory else target
+    def _note_deleted(self, gone: Sequence[Delete], outcome: SyncOutcome, put: Collection[str]) -> None:
+        names = ((self._access.given(delete.target), delete.directory) for delete in gone)
+        self._journal.note(gone=(f"{name}/" if is_folder else name for name, is_folder in names))
+        outcome.deleted = len({d.target for d in gone}.difference(put))  # without what made room for a file
 
     async def _open(self) -> Shell | None:
         if self._access.is_broken:

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from devenv.paths import below, is_below, is_within
 
+MOST_LINKS = 40  # that the kernel follows for one path (path_resolution(7))
+
 
 class FileKind(StrEnum):
     """What a path is; OTHER are pipes, sockets, devices, and links that lead to themselves."""
@@ -54,6 +56,7 @@ class FileState:
 
 
 Manifest = dict[str, FileState]
+Fresh = dict[str, FileState | None]  # what a look has seen; None: not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +98,14 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
                 gone[path] = replace(
                     old, kind=FileKind.DIR
                 )  # what is put replaces a file; a folder may be in its way
-    for path in _below_gone(gone, before, now):
+    # What was known below the folders that have gone, or that may be folders in the container.
+    folders = {path for path, old in gone.items() if old.kind is FileKind.DIR or _may_be_folder(old, now.get(path))}
+    is_inside = below(folders)
+    for path in [path for path in before if is_inside(path)] if folders else ():
         gone[path] = before[path]
         if (state := now.get(path)) is not None:
             present[path] = state
-    return Changes(tuple(sorted(present.items())), tuple(sorted(gone.items(), key=_deepest_first)))
-
-
-def _below_gone(
-    gone: Mapping[str, FileState], before: Mapping[str, FileState], now: Mapping[str, FileState | None]
-) -> list[str]:
-    """What was known below the folders that have gone, or that may be folders in the container."""
-    folders = {
-        path for path, state in gone.items() if state.kind is FileKind.DIR or _may_be_folder(state, now.get(path))
-    }
-    if not folders:
-        return []
-    is_inside = below(folders)
-    return [path for path in before if is_inside(path)]
+    return Changes(tuple(sorted(present.items())), tuple(sorted(gone.items(), key=deepest_first)))
 
 
 def _may_be_folder(old: FileState, now: FileState | None) -> bool:
@@ -128,11 +121,9 @@ def apply(manifest: Manifest, changes: Changes) -> Manifest:
     return manifest
 
 
-def _deepest_first(item: tuple[str, FileState]) -> tuple[int, str]:
+def deepest_first(item: tuple[str, FileState]) -> tuple[int, str]:
+    """The key by which paths are sorted so that folders come after what they hold."""
     return -item[0].count("/"), item[0]
-
-
-MOST = 40  # links that the kernel follows for one path (path_resolution(7))
 
 
 def loops(states: Mapping[str, FileState]) -> frozenset[str]:
@@ -179,14 +170,11 @@ def _is_loop(path: str, texts: Mapping[str, str]) -> bool:
         if text is None:
             continue
         followed += 1
-        if followed > MOST:
+        if followed > MOST_LINKS:
             return True
         left += text.split("/")[::-1]
         place = "/" if text.startswith("/") else posixpath.dirname(place)
     return False
-
-
-Fresh = dict[str, FileState | None]
 
 
 def suppress_root_loss(
@@ -195,7 +183,8 @@ def suppress_root_loss(
     """`fresh` without the paths that went together with a rule's root, and the roots that are held by now.
 
     A root is held if it does not exist, if it is no folder any more, or if it is another folder (by inode) that lacks
-    more than half of what was known in it. It is held until a look finds otherwise.
+    more than half of what was known in it. It is held until a look finds otherwise: a folder that is not mounted is
+    not deleted. (Mutagen halts if a root was emptied, deleted or changed its type; here everything else goes on.)
     """
     now_held = set(held)
     for root in roots:
@@ -205,7 +194,8 @@ def suppress_root_loss(
             now_held.discard(root)
             continue
         now_held.add(root)
-        fresh = {path: state for path, state in fresh.items() if not _goes_with(path, state, root)}
+        gone = {path for path, state in fresh.items() if path == root or (state is None and is_within(path, root))}
+        fresh = {path: state for path, state in fresh.items() if path not in gone}
     return fresh, frozenset(now_held)
 
 
@@ -218,7 +208,3 @@ def _is_back(before: Mapping[str, FileState], fresh: Fresh, root: str) -> bool:
     known = [path for path in before if is_below(path, root)]
     lost = sum(1 for path in known if path in fresh and fresh[path] is None)
     return 2 * lost <= len(known)
-
-
-def _goes_with(path: str, state: FileState | None, root: str) -> bool:
-    return path == root or (state is None and is_within(path, root))

@@ -33,11 +33,7 @@ def state(path: str) -> FileState | None:
     return None
 
 
-def _enter_nothing(_folder: str) -> None:
-    """Do nothing: the caller does not need to know which folders are listed."""
-
-
-def scan(roots: Iterable[str], prune: Prune, enter: Enter = _enter_nothing) -> dict[str, FileState]:
+def scan(roots: Iterable[str], prune: Prune, enter: Enter = lambda _: None) -> dict[str, FileState]:
     """Read everything at and below the roots. `enter` is called with each folder before it is listed.
 
     Blocking: call it in a worker thread.
@@ -49,7 +45,7 @@ def scan(roots: Iterable[str], prune: Prune, enter: Enter = _enter_nothing) -> d
 
 
 def look(
-    paths: Iterable[str], known: Mapping[str, FileState], prune: Prune, enter: Enter = _enter_nothing
+    paths: Iterable[str], known: Mapping[str, FileState], prune: Prune, enter: Enter = lambda _: None
 ) -> dict[str, FileState | None]:
     """Read the touched paths again; a folder is walked, and paths known below it that are gone are None.
 
@@ -59,13 +55,15 @@ def look(
     fresh: dict[str, FileState | None] = {}
     unseen: set[str] = set()
     folders: set[str] = set()
-    verdicts: dict[str, bool] = {}
+    hidden: dict[str, bool] = {}
     links: dict[str, bool] = {}
     for path in sorted(paths):
-        if path in fresh or _hidden(path, prune, verdicts):
+        if path in fresh or _is_any_above(path, prune, hidden):
             continue
         try:
-            now = None if _behind_link(path, known, links) else _seen(path)
+            # A folder that we knew may be a link by now: a look through it would see something else.
+            is_linked = _is_any_above(path, lambda folder: folder in known and os.path.islink(folder), links)
+            now = None if is_linked else _seen(path)
         except OSError:
             continue
         before = known.get(path)
@@ -75,17 +73,10 @@ def look(
         if before is not None and before.kind is FileKind.DIR:
             folders.add(path)
     if folders:
-        fresh.update(dict.fromkeys(_lost(folders, unseen, known, fresh)))
+        was_below, is_unseen = below(folders), below(unseen)
+        lost = [path for path in known if path not in fresh and was_below(path)]
+        fresh.update(dict.fromkeys(path for path in lost if path not in unseen and not is_unseen(path)))
     return fresh
-
-
-def _lost(
-    folders: set[str], unseen: set[str], known: Mapping[str, FileState], fresh: Mapping[str, FileState | None]
-) -> list[str]:
-    """What was known below the folders and has not been found; what is at or below `unseen` may be there still."""
-    was_below, is_unseen = below(folders), below(unseen)
-    lost = [path for path in known if path not in fresh and was_below(path)]
-    return [path for path in lost if path not in unseen and not is_unseen(path)]
 
 
 def differing(
@@ -113,7 +104,8 @@ def differing(
             if before is None or not _is_as(before, path, now):
                 found.add(path)
             elif before.kind is FileKind.DIR and listed.get(path) != now.st_mtime_ns and not prune(path):
-                found.update(_new_in(path, known))
+                with contextlib.suppress(OSError), os.scandir(path) as listing:
+                    found.update(entry.path for entry in listing if entry.path not in known)
                 if now.st_mtime_ns < time.time_ns() - FRESH_NS:
                     listed[path] = now.st_mtime_ns
         if time.thread_time() >= end:
@@ -182,22 +174,12 @@ def dockerignore(build: Build) -> tuple[str | None, tuple[str, ...]]:
     return None, ()
 
 
-def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:
-    """Whether a folder above the path is ignored."""
+def _is_any_above(path: str, is_so: Callable[[str], bool], verdicts: dict[str, bool]) -> bool:
+    """Whether it is so for any folder above the path; `verdicts` remembers."""
     folder = os.path.dirname(path)
     if folder not in verdicts:
         at_top = folder == os.path.dirname(folder)
-        verdicts[folder] = not at_top and (prune(folder) or _hidden(folder, prune, verdicts))
-    return verdicts[folder]
-
-
-def _behind_link(path: str, known: Mapping[str, FileState], verdicts: dict[str, bool]) -> bool:
-    """Whether a folder that we knew above the path is a link by now: a look through it would see something else."""
-    folder = os.path.dirname(path)
-    if folder not in verdicts:
-        at_top = folder == os.path.dirname(folder)
-        is_link = folder in known and os.path.islink(folder)
-        verdicts[folder] = is_link or (not at_top and _behind_link(folder, known, verdicts))
+        verdicts[folder] = not at_top and (is_so(folder) or _is_any_above(folder, is_so, verdicts))
     return verdicts[folder]
 
 
@@ -249,29 +231,21 @@ def _is_as(before: FileState, path: str, now: os.stat_result) -> bool:
     return _state(path, now).is_same(before)
 
 
-def _new_in(folder: str, known: Mapping[str, FileState]) -> set[str]:
-    try:
-        with os.scandir(folder) as listing:
-            return {entry.path for entry in listing if entry.path not in known}
-    except OSError:
-        return set()
-
-
 def _unescaped(text: str) -> str:
     """The path for its text in /proc/self/mountinfo, which has blanks and backslashes in octal."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 
-def _state(path: str, found: os.stat_result) -> FileState:
-    mode = found.st_mode
+def _state(path: str, status: os.stat_result) -> FileState:
+    mode = status.st_mode
     kind = KINDS.get(stat.S_IFMT(mode), FileKind.OTHER)
-    changed, saved = found.st_ctime_ns, found.st_mtime_ns
+    changed, saved = status.st_ctime_ns, status.st_mtime_ns
     return FileState(
         kind,
         MODES[mode & 0o777],
-        found.st_size,
+        status.st_size,
         changed if saved == changed else saved,  # one number for two: a tree of 50,000 files has many
         changed,
-        found.st_ino,
+        status.st_ino,
         os.readlink(path) if kind is FileKind.LINK else None,
     )

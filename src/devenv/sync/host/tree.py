@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskStatus
@@ -52,24 +53,17 @@ class HostTree:
 
     def is_at_rest(self) -> bool:
         """Whether nothing is left to look at, and no git command is changing the tree."""
-        return self._is_calm() and not self._is_git_at_work()
+        if not self._is_calm():
+            return False
+        with contextlib.suppress(OSError):
+            return self._git_lock is None or time.time() - os.lstat(self._git_lock).st_mtime >= GIT_PATIENCE
+        return True
 
     async def run(self, known: Callable[[], object], *, task_status: TaskStatus[None]) -> None:
         """Watch until cancelled; started once the whole tree is known and no change can be missed.
 
         `known` is called just before that, when no change has been reported yet.
         """
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(self._listen, known)
-            tasks.start_soon(self._check_missing_roots)
-            task_status.started()
-
-    async def _look(self, paths: Iterable[str]) -> None:
-        """Look at these paths, and at what is below those that are new folders."""
-        fresh = await anyio.to_thread.run_sync(scan.look, paths, self.now, self._prunes, self._source.enter)
-        self._take(fresh)
-
-    async def _listen(self, known: Callable[[], object], *, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._source.watch, self._tell)
             # The watcher stands: what is looked at from now on misses nothing.
@@ -78,6 +72,7 @@ class HostTree:
             seen = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter)
             self.now.update(manifest.mark_loops(seen))
             known()
+            tasks.start_soon(self._check_missing_roots)
             task_status.started()
             while True:
                 self._is_looking = False
@@ -85,7 +80,8 @@ class HostTree:
                 self._is_looking = True
                 self._arrived = anyio.Event()
                 paths, self._unread = self._unread, set()
-                await self._look(paths)
+                args = (paths, self.now, self._prunes, self._source.enter)
+                self._take(await anyio.to_thread.run_sync(scan.look, *args))
 
     def _tell(self, paths: Collection[str]) -> None:
         if self._is_calm() and _is_quick(paths, self.now):
@@ -96,14 +92,6 @@ class HostTree:
 
     def _is_calm(self) -> bool:
         return not self._is_looking and not self._unread
-
-    def _is_git_at_work(self) -> bool:
-        if self._git_lock is None:
-            return False
-        try:
-            return time.time() - os.lstat(self._git_lock).st_mtime < GIT_PATIENCE
-        except OSError:
-            return False
 
     def _prunes(self, folder: str) -> bool:
         return rules.prune(self._rules, folder)
@@ -139,9 +127,6 @@ def _is_quick(paths: Collection[str], known: Mapping[str, FileState]) -> bool:
 
 def _is_folder(path: str, known: Mapping[str, FileState]) -> bool:
     before = known.get(path)
-    if before is not None and before.kind is FileKind.DIR:
-        return True
-    try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except (OSError, ValueError):
-        return False
+    with contextlib.suppress(OSError, ValueError):
+        return (before is not None and before.kind is FileKind.DIR) or stat.S_ISDIR(os.lstat(path).st_mode)
+    return False

@@ -26,7 +26,6 @@ from devenv.sync.host import inotify, scan
 from devenv.sync.host.inotify import Debouncer, Inotify
 from devenv.sync.host.manifest import FileState
 from devenv.sync.host.scan import Prune
-from devenv.tasks import first
 
 STEP_MS = 5
 DEBOUNCE_MS = 100
@@ -146,10 +145,10 @@ class TreeWatcher:
     def _watch_above(self, roots: Iterable[str]) -> None:
         """Watch the folder whose events report that the root comes or goes, even if it comes while we look."""
         for root in roots:
-            watched, folder = "", nearest(root)
-            while folder != watched:
+            watched = ""
+            while (folder := nearest(root)) != watched:
                 self.enter(folder, inotify.ABOVE)
-                watched, folder = folder, nearest(root)
+                watched = folder
 
     # --- watchfiles ------------------------------------------------------------------------------------------------
 
@@ -231,9 +230,7 @@ async def _pump(paths: list[str], told: Callable[[set[str]], None], ended: anyio
             ignore_permission_denied=True,
         ):
             told({path for _, path in batch})
-    except Exception as error:
-        if not isinstance(first(error), (OSError, RuntimeError)):  # awatch wraps them in groups
-            raise
+    except* (OSError, RuntimeError):  # awatch wraps them in groups
         # A name that is not UTF-8, a folder that went away: the watcher is dead, its roots are not.
         await anyio.sleep(RETRY_SECONDS)
     ended.set()
@@ -241,8 +238,7 @@ async def _pump(paths: list[str], told: Callable[[set[str]], None], ended: anyio
 
 def _identity(root: str) -> tuple[int, int] | None:
     """The device and inode of a root that is a folder, else None: editors replace files."""
-    try:
-        found = os.lstat(root)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+    with contextlib.suppress(OSError):
+        status = os.lstat(root)
+        return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+    return None

@@ -104,7 +104,10 @@ class BoundRule:
             return True
         if False not in self.never.outcomes_below(relative):
             return True
-        return False not in self.ignored.outcomes_below(relative, defaults=self._dockerignored_below(directory))
+        in_context, outcomes = self._in_context(directory), frozenset({False})
+        if in_context is not None:  # files beside the context, or above it, are not ignored
+            outcomes = self.dockerignore.outcomes_below(in_context)
+        return False not in self.ignored.outcomes_below(relative, defaults=outcomes)
 
     def target_for(self, path: str) -> str:
         """The absolute, normalised container path for a host path that matches.
@@ -130,8 +133,9 @@ class BoundRule:
     def _ignores(self, path: str, relative: str) -> bool:
         if self.never.matches(relative):
             return True
-        excluded = path in self.own_files or self._is_dockerignored(path)
-        return self.ignored.matches(relative, default=excluded)
+        in_context = self._in_context(path)
+        is_ignored = in_context and self.dockerignore.matches(in_context)
+        return self.ignored.matches(relative, default=path in self.own_files or bool(is_ignored))
 
     def _last_decision(self, path: str, relative: str) -> tuple[str, str]:
         """The list and the pattern that decided last about the path, to exclude it or to include it again."""
@@ -141,19 +145,12 @@ class BoundRule:
             return "ignore", pattern
         if path in self.own_files:
             return "own file", ""
-        in_context = relative_to(path, self.context) if self.context else None
+        in_context = self._in_context(path)
         pattern = self.dockerignore.deciding(in_context) if in_context else None
         return (".dockerignore", pattern) if pattern else ("", "")
 
-    def _is_dockerignored(self, path: str) -> bool:
-        relative = relative_to(path, self.context) if self.context else None
-        return self.dockerignore.matches(relative) if relative else False
-
-    def _dockerignored_below(self, directory: str) -> frozenset[bool]:
-        relative = relative_to(directory, self.context) if self.context else None
-        if relative is not None:
-            return self.dockerignore.outcomes_below(relative)
-        return frozenset({False})  # above the context, too: files beside the context are not ignored
+    def _in_context(self, path: str) -> str | None:
+        return relative_to(path, self.context) if self.context else None
 
     @cached_property
     def top(self) -> str:
@@ -167,16 +164,13 @@ def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tupl
     Raises ConfigError if a pattern is not valid.
     """
     own = frozenset(_own_files(project))
-    return tuple(
-        rule
-        for service in project.services
-        for rule in _with_overlaps(
-            [
-                _bound(service, index, rule, dockerignores.get(service.name, ()), own)
-                for index, rule in enumerate(service.watch)
-            ]
+    bound: list[BoundRule] = []
+    for service in project.services:
+        ignored = dockerignores.get(service.name, ())
+        bound += _with_overlaps(
+            [_bound(service, index, rule, ignored, own) for index, rule in enumerate(service.watch)]
         )
-    )
+    return tuple(bound)
 
 
 def roots(rules: Iterable[BoundRule]) -> tuple[str, ...]:
@@ -241,12 +235,8 @@ def _bound(
 def _with_overlaps(rules: Sequence[BoundRule]) -> Iterator[BoundRule]:
     """One service's rules, with `overlaps` set for those whose targets are equal or below one another."""
     for rule in rules:
-        others = [other.top for other in rules if other is not rule and other.copies] if rule.copies else []
-        yield replace(rule, overlaps=any(_overlap(rule.top, top) for top in others))
-
-
-def _overlap(target: str, other: str) -> bool:
-    return is_within(target, other) or is_within(other, target)
+        tops = [other.top for other in rules if other is not rule and other.copies] if rule.copies else []
+        yield replace(rule, overlaps=is_within(rule.top, *tops) or any(is_within(top, rule.top) for top in tops))
 
 
 def _parsed(lines: Iterable[str], place: str) -> Patterns:
@@ -272,8 +262,5 @@ def _own_files(project: Project) -> Iterator[str]:
 
 def _binds_below(service: Service, rule: WatchRule) -> Iterator[str]:
     """Bind mounts below the target: a copy there would be written to the host."""
-    target = container_path(rule.target or "")
-    for mount in service.volumes:
-        path = container_path(mount.target)
-        if mount.type == "bind" and is_below(path, target):
-            yield path
+    binds = (container_path(mount.target) for mount in service.volumes if mount.type == "bind")
+    return (path for path in binds if is_below(path, container_path(rule.target or "")))

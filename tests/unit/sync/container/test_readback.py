@@ -68,7 +68,7 @@ class Box:
 
     async def compared(self, *placed: str) -> Seen:
         """The result of `verify`."""
-        return (await once.compare(cast("Engine", self), "id", self.bound, placed)).seen
+        return (await once.compare(cast("Engine", self), "id", self.bound, placed))[1]
 
     def put(self, name: str, content: str = "x", *, mode: int = 0o644) -> None:
         """A file on both sides."""
