@@ -12,9 +12,13 @@ from typing import Annotated, Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; `event` is the name in the JSON stream."""
+    """Base of all events; `event` is the name in the JSON stream: that of the class in small letters by default."""
 
     event: ClassVar[str] = "event"
+
+    def __init_subclass__(cls) -> None:
+        if "event" not in vars(cls):
+            cls.event = cls.__name__.lower()
 
     def fields(self) -> dict[str, Any]:
         """The event's own fields, ready for JSON."""
@@ -35,7 +39,6 @@ Emit = Callable[[Event], None]
 class Step(Event):
     """A step of `up` has begun, has ended (with `seconds`), or reports progress (`detail`)."""
 
-    event: ClassVar[str] = "step"
     name: Annotated[str, STEPS]
     state: Annotated[str, ("begin", "detail", "end")]
     detail: Annotated[str, "a line of progress, or a reason"] = ""
@@ -66,7 +69,6 @@ class ServiceState(Event):
 class Waiting(Event):
     """A service is not up yet after 5, 15 and 60 s, then each minute."""
 
-    event: ClassVar[str] = "waiting"
     service: str
     detail: Annotated[str, "why"]
     seconds: Annotated[float, "so far"]
@@ -88,7 +90,6 @@ class Published:
 class Ready(Event):
     """Every service is up."""
 
-    event: ClassVar[str] = "ready"
     project: str
     urls: Annotated[tuple[str, ...], "addresses to open"]
     seconds: Annotated[float, "since the command began"]
@@ -110,7 +111,6 @@ class Span:
 class Timings(Event):
     """The parts of the time until `ready`, with `--timings`."""
 
-    event: ClassVar[str] = "timings"
     seconds: Annotated[float, "until ready"]
     spans: tuple[Span, ...]
 
@@ -119,7 +119,6 @@ class Timings(Event):
 class Synced(Event):
     """Files were put into, or removed from, all containers of a service."""
 
-    event: ClassVar[str] = "synced"
     service: str
     files: Annotated[int, "number of files that were put"]
     deleted: Annotated[int, "number of files that were removed"]
@@ -133,7 +132,6 @@ class Synced(Event):
 class Compared(Event):
     """A container was compared with the tree (`sync --verify`)."""
 
-    event: ClassVar[str] = "compared"
     service: str
     container: str
     files: Annotated[int, "number of files that it should have"]
@@ -144,7 +142,6 @@ class Compared(Event):
 class Rebuilt(Event):
     """A service was built and its containers were replaced."""
 
-    event: ClassVar[str] = "rebuilt"
     service: str
     cause: Annotated[str, "the file that changed; empty after a command"]
     seconds: float
@@ -154,7 +151,6 @@ class Rebuilt(Event):
 class Restarted(Event):
     """The containers of a service were restarted."""
 
-    event: ClassVar[str] = "restarted"
     service: str
     cause: Annotated[str, "the file that changed; empty after a command"]
     ms: float
@@ -164,7 +160,6 @@ class Restarted(Event):
 class Reloaded(Event):
     """Edits of the project's own files are in force."""
 
-    event: ClassVar[str] = "reloaded"
     files: tuple[str, ...]
     recreated: Annotated[tuple[str, ...], "services, as in the next three"] = ()
     added: tuple[str, ...] = ()
@@ -178,7 +173,6 @@ class Reloaded(Event):
 class Executed(Event):
     """The command of a `sync+exec` rule has ended."""
 
-    event: ClassVar[str] = "executed"
     service: str
     command: str
     exit_code: int
@@ -190,7 +184,6 @@ class Executed(Event):
 class Problem(Event):
     """A problem with a path or a service; everything else continues."""
 
-    event: ClassVar[str] = "problem"
     message: str
     hint: str | None = None
     service: str | None = None
@@ -201,7 +194,6 @@ class Problem(Event):
 class Notice(Event):
     """A message that is printed once."""
 
-    event: ClassVar[str] = "notice"
     message: str
     hint: str | None = None
 
@@ -210,7 +202,6 @@ class Notice(Event):
 class Log(Event):
     """A line that a container printed, with its escape codes."""
 
-    event: ClassVar[str] = "log"
     service: str
     line: str
     stream: Annotated[str, ("stdout", "stderr")] = "stdout"
@@ -232,7 +223,6 @@ class HookLine(Event):
 class Stopping(Event):
     """The teardown has begun."""
 
-    event: ClassVar[str] = "stopping"
     reason: Annotated[str, "a signal or a cause: INT, TERM, HUP, error, done, down, gc, --fresh"]
     containers: Annotated[int, "number of containers"]
 
@@ -241,7 +231,6 @@ class Stopping(Event):
 class Removed(Event):
     """A container, network or volume of the run was removed."""
 
-    event: ClassVar[str] = "removed"
     kind: Annotated[str, KINDS]
     name: str
 
@@ -250,7 +239,6 @@ class Removed(Event):
 class Saved(Event):
     """A volume was saved to a snapshot, and the snapshot was verified."""
 
-    event: ClassVar[str] = "saved"
     volume: str
     snapshot: Annotated[str, "its id"]
     size: Annotated[int, "in bytes"]
@@ -262,7 +250,6 @@ class Saved(Event):
 class Restored(Event):
     """A snapshot was restored to a new volume."""
 
-    event: ClassVar[str] = "restored"
     volume: str
     snapshot: Annotated[str, "its id"]
     age: Annotated[float, "in seconds"]
@@ -274,7 +261,6 @@ class Restored(Event):
 class Kept(Event):
     """A container, network or volume was not removed, for a reason."""
 
-    event: ClassVar[str] = "kept"
     kind: Annotated[str, KINDS]
     name: str
     reason: str
@@ -285,7 +271,6 @@ class Kept(Event):
 class Stopped(Event):
     """The teardown has ended."""
 
-    event: ClassVar[str] = "stopped"
     survivors: Annotated[tuple[str, ...], "what could not be removed"] = ()
     seconds: float = 0.0
     removed: Annotated[dict[str, int], "how many of each kind"] = field(default_factory=dict)
@@ -296,7 +281,6 @@ class Stopped(Event):
 class Traced(Event):
     """A command, or a request to the Engine API, has ended. Printed on stderr with `-v` and `-vv`."""
 
-    event: ClassVar[str] = "traced"
     kind: Annotated[str, ("command", "call")]
     what: Annotated[str, "one line, without secrets"]
     outcome: Annotated[str, "such as `exit 0` and `200`; `cancelled` or the kind of error without one"]

@@ -38,9 +38,7 @@ _STATE = re.compile(r"\s*Container (?P<name>\S+)\s+(?P<state>\w+)")
 _PORT = re.compile(r"Bind for \S*:(?P<taken>\d+) failed|listen \w+ \S*:(?P<port>\d+): bind: (?P<why>.*)")
 _ID = re.compile(r"(?:(?:container )?\"[0-9a-f]{64}\")|\b[0-9a-f]{64}\b")
 _UNKNOWN = re.compile(r": unknown(?=: |\Z)")
-_ROOT = re.compile(
-    r"/\S*/(?:overlay2|rootfs|snapshots)/[0-9a-f]+/(?:merged|diff|fs)(?=/)"
-)  # of a container, on the engine
+_ROOT = re.compile(r"/\S*/(?:overlay2|rootfs|snapshots)/[0-9a-f]+/(?:merged|diff|fs)(?=/)")  # of a container
 
 
 class VerbError(EngineError):
@@ -57,13 +55,7 @@ class BuildError(EngineError):
     """A build failed: `reason` in BuildKit's words or, if `in_step`, how a RUN step ended; `lines` are its last."""
 
     def __init__(
-        self,
-        subject: str,
-        reason: str,
-        lines: tuple[str, ...] = (),
-        *,
-        in_step: bool = False,
-        hint: str | None = None,
+        self, subject: str, reason: str, lines: Sequence[str] = (), *, in_step: bool = False, hint: str | None = None
     ) -> None:
         super().__init__("".join([f"{subject} failed: {reason}", *(f"\n  {line}" for line in lines)]), hint=hint)
         self.subject = subject
@@ -270,4 +262,4 @@ def without_logins(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_COMMAND else text[: LONGEST_COMMAND - 1] + "…"
+    return text if len(text) <= LONGEST_COMMAND else f"{text[: LONGEST_COMMAND - 1]}…"

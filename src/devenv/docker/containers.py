@@ -32,13 +32,10 @@ class Containers(EngineGroup):
     """The containers of one engine."""
 
     async def list(self, project: str) -> tuple[Container, ...]:
-        """All containers of the project, sorted by service and name.
-
-        One-off containers (`compose run`) that others created are left out: Compose does not count them either.
-        """
+        """All containers of the project, sorted by service and name, without one-off containers of others."""
         query = {"all": "1", "filters": answers.labelled(project)}
         listed = await self._api.ask_all("containers/json", "listing the project", answers.wanted_id, query)
-        containers = await each(self.inspect, [container_id for container_id in listed if container_id is not None])
+        containers = await each(self.inspect, filter(None, listed))
         return tuple(sorted((c for c in containers if c is not None), key=lambda c: (c.service, c.name)))
 
     async def inspect(self, container_id: str) -> Container | None:

@@ -71,7 +71,7 @@ def local_containers(project: str) -> tuple[tuple[Container, ...], dt.datetime] 
         return None
     try:
         listed, now = _ask(path, f"containers/json?{urlencode(query)}")
-        ids = [entry["Id"] for entry in listed if not inspect.is_foreign_one_off(entry["Labels"])]
+        ids = filter(None, map(inspect.wanted_id, listed))
         return tuple(inspect.container(_ask(path, f"containers/{key}/json")[0]) for key in ids), now
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -7,22 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from devenv.model.containers import (
-    DEPENDS_LABEL,
-    HASH_LABEL,
-    HOLDS_LABEL,
-    IMAGE_LABEL,
-    NUMBER_LABEL,
-    OLD_LABEL,
-    ONE_OFF_LABEL,
-    OWNER_LABEL,
-    PROJECT_LABEL,
-    SERVICE_LABEL,
-    VOLUME_LABEL,
-    Container,
-    Network,
-    Volume,
-)
+from devenv.model import containers as model
 from devenv.model.snapshot import database
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -30,7 +15,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def labelled(project: str) -> str:
     """The filter for objects with the project's label."""
-    return json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
+    return json.dumps({"label": [f"{model.PROJECT_LABEL}={project}"]})
 
 
 def text(value: Any) -> str:
@@ -41,8 +26,13 @@ def text(value: Any) -> str:
 
 
 def wanted_id(listed: Mapping[str, Any]) -> str | None:
-    """The id of a container in a listing; None for a one-off container that devenv did not create."""
-    return None if is_foreign_one_off(listed["Labels"]) else object_id(listed)
+    """The id of a container in a listing; None for one of `compose run` that devenv did not create.
+
+    It is no part of its service: Compose does not count it either.
+    """
+    labels = listed["Labels"]
+    is_one_off = labels.get(model.ONE_OFF_LABEL) == "True"
+    return None if is_one_off and not {model.OWNER_LABEL, model.OLD_LABEL} & labels.keys() else object_id(listed)
 
 
 def object_id(shown: Mapping[str, Any]) -> str:
@@ -55,24 +45,19 @@ def listed_name(listed: Mapping[str, Any]) -> str:
     return text(next(iter(listed.get("Names") or ()), "")).lstrip("/")
 
 
-def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
-    """Whether a container of `compose run` was not created by devenv: it is no part of its service then."""
-    return labels.get(ONE_OFF_LABEL) == "True" and not {OWNER_LABEL, OLD_LABEL} & labels.keys()
-
-
-def container(shown: Mapping[str, Any]) -> Container:
+def container(shown: Mapping[str, Any]) -> model.Container:
     """The container that was inspected. `ours` is False: its labels do not say whether it is ours."""
     config, state = shown["Config"], shown["State"]
     labels = _value(config, "Labels", {})
     health = _value(state, "Health", {}).get("Status")
-    project = labels.get(PROJECT_LABEL, "")
+    project = labels.get(model.PROJECT_LABEL, "")
     image = _value(shown, "Image", "")
     timeout = config.get("StopTimeout")
     bindings = _value(_value(shown, "NetworkSettings", {}), "Ports", {})
-    return Container(
+    return model.Container(
         id=object_id(shown),
         name=text(shown["Name"]).lstrip("/"),
-        service=labels.get(SERVICE_LABEL, ""),
+        service=labels.get(model.SERVICE_LABEL, ""),
         state=state["Status"],
         ours=False,
         health=health if health in ("starting", "healthy", "unhealthy") else None,
@@ -85,19 +70,19 @@ def container(shown: Mapping[str, Any]) -> Container:
         tty=bool(config.get("Tty")),
         image=image,
         stop_timeout=float(10 if timeout is None else timeout),
-        depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
+        depends_on=tuple(d.split(":")[0] for d in labels.get(model.DEPENDS_LABEL, "").split(",") if d),
         ports=_ports(bindings, "tcp"),
         udp_ports=_ports(bindings, "udp"),
         volumes=tuple(m["Name"] for m in _value(shown, "Mounts", ()) if m.get("Type") == "volume"),
-        holds=labels.get(HOLDS_LABEL, ""),
+        holds=labels.get(model.HOLDS_LABEL, ""),
         database=database(variables(config.get("Env")), _value(config, "Image", "")),
         restarts=int(_value(shown, "RestartCount", 0)),
         project=project,
-        number=labels.get(NUMBER_LABEL, "") if HASH_LABEL in labels else "",
+        number=labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
         created=_value(shown, "Created", ""),
-        owner=labels.get(OWNER_LABEL, ""),
-        is_old=bool(project) and labels.get(OLD_LABEL) == project,
-        inherits=labels.get(IMAGE_LABEL, image) != image,
+        owner=labels.get(model.OWNER_LABEL, ""),
+        is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
+        inherits=labels.get(model.IMAGE_LABEL, image) != image,
     )
 
 
@@ -106,22 +91,21 @@ def _value(shown: Mapping[str, Any], key: str, default: Any) -> Any:
     return shown.get(key) or default
 
 
-def network(shown: Mapping[str, Any]) -> Network:
+def network(shown: Mapping[str, Any]) -> model.Network:
     """The network in a listing. `ours` is False: its labels do not say whether it is ours."""
     labels = shown.get("Labels") or {}
-    is_old = labels.get(OLD_LABEL, "") == labels.get(PROJECT_LABEL)
-    return Network(
-        text(shown["Id"]), text(shown["Name"]), ours=False, owner=labels.get(OWNER_LABEL, ""), is_old=is_old
-    )
+    is_old = labels.get(model.OLD_LABEL, "") == labels.get(model.PROJECT_LABEL)
+    owner = labels.get(model.OWNER_LABEL, "")
+    return model.Network(object_id(shown), text(shown["Name"]), ours=False, owner=owner, is_old=is_old)
 
 
-def volume(shown: Mapping[str, Any]) -> Volume:
+def volume(shown: Mapping[str, Any]) -> model.Volume:
     """The volume in a listing, or that was inspected or created."""
     labels = shown.get("Labels") or {}
-    return Volume(
+    return model.Volume(
         name=text(shown["Name"]),
-        project=labels.get(PROJECT_LABEL),
-        key=labels.get(VOLUME_LABEL, ""),
+        project=labels.get(model.PROJECT_LABEL),
+        key=labels.get(model.VOLUME_LABEL, ""),
         elsewhere="device" in (shown.get("Options") or {}),
         driver=shown.get("Driver") or "",
         created=shown.get("CreatedAt") or "",

@@ -225,20 +225,14 @@ async def _end(process: Process) -> None:
         with anyio.move_on_after(grace):
             await process.wait()
             break
+    # What is left of its group is killed. While the group has a process, no new process gets the pid of its leader: a
+    # process with that pid is a stranger's.
     with contextlib.suppress(PermissionError):
-        _end_rest(process.pid)
-
-
-def _end_rest(leader: int) -> None:
-    """Kill the rest of the process group of a child that has ended.
-
-    While the group has a process, no new process gets the leader's pid: a process with that pid is a stranger's.
-    """
-    try:
-        os.kill(leader, 0)
-    except ProcessLookupError:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(leader, signal.SIGKILL)
+        try:
+            os.kill(process.pid, 0)
+        except ProcessLookupError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _drain(source: ByteReceiveStream | None, into: bytearray, on_line: OnLine | None) -> None:
