@@ -1,4 +1,4 @@
-"""Regular expressions that somebody typed, searched for within a bounded time.
+"""Search for regular expressions that somebody typed, within a bounded time; and for plain text.
 
 Some expressions take exponential time on a short line, and Python's `re` has no limit of its own. It does run signal
 handlers while it searches, so a timer that counts the processor time of this process ends what takes too long. The
@@ -25,20 +25,17 @@ HINT = "Patterns such as (a+)+ try every way to divide a line: a+ finds the same
 
 @dataclass(slots=True)
 class BoundedSearch:
-    """Tells whether a text holds an expression.
-
-    `a_line`: seconds of processor time that searches may take for each text, on average, in the long run.
-    """
+    """Tells whether a text contains an expression."""
 
     pattern: str
     flags: int = 0
-    a_line: float = A_LINE
+    a_line: float = A_LINE  # seconds of processor time for each text, on average, in the long run
     _search: Callable[[str], re.Match[str] | None] = field(init=False)
     lines: int = field(default=0, init=False)
     spent: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what is no regular expression."""
+        """Raises ValueError for an invalid regular expression."""
         try:
             self._search = re.compile(self.pattern, self.flags).search
         except (re.error, OverflowError, RecursionError) as error:
@@ -76,7 +73,7 @@ def matcher(pattern: str | None) -> Callable[[str], bool]:
 
 
 class _Timer:
-    """The one timer of this process."""
+    """The only timer of this process."""
 
     is_on = False
     idle = 0
@@ -99,7 +96,7 @@ class _Timer:
 
     @classmethod
     def tick(cls, _sign: int, frame: FrameType | None) -> None:
-        """Called in the midst of whatever the main thread does: if that is a search, it has spent the time."""
+        """Called while the main thread does anything: if that is a search, it has spent the time."""
         if frame is not None and frame.f_code is BoundedSearch.__call__.__code__:
             cls.idle = 0
             frame.f_locals["self"].spend(TICK)

@@ -1,4 +1,4 @@
-"""What of a command line or an address nobody is to read, replaced. Pure."""
+"""Replace secrets in command lines and addresses. Pure."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _URL = re.compile(r"//([^\s/:@]*):([^\s/]*)@")
 
 
 class Redactor:
-    """Hides what looks like a secret, and wherever they stand the values that `environment` has of such names."""
+    """Hides what looks like a secret, and everywhere the values of variables of `environment` with such names."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        found = {form for value in _values(environment) for form in _forms(value)}
-        longest_first = sorted((form for form in found if len(form) >= SHORTEST), key=len, reverse=True)
+        forms = {form for value in _values(environment) for form in _forms(value) if len(form) >= SHORTEST}
+        longest_first = sorted(forms, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def command(self, argv: Sequence[str]) -> str:
-        """The command as one would type it, on one line."""
+        """The command as typed in a shell, on one line."""
         return self.text(shlex.join(_arguments(argv)))
 
     def text(self, text: str) -> str:
         """The text on one line."""
-        said = self._known.sub(HIDDEN, " ".join(text.split()))
-        said = _BUILD.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}", said))
-        said = _PAIR.sub(rf"\1{HIDDEN}", _HEADER.sub(rf"\1{HIDDEN}", said))
-        return _LOGIN.sub(lambda found: f"{'//' if found[0].startswith('//') else ''}{HIDDEN}@", said)
+        text = self._known.sub(HIDDEN, " ".join(text.split()))
+        for pattern in (_USER, _BUILD, _HEADER, _PAIR):
+            text = pattern.sub(rf"\1{HIDDEN}", text)
+        return _LOGIN.sub(lambda login: f"{'//' if login[0].startswith('//') else ''}{HIDDEN}@", text)
 
 
 def _arguments(argv: Iterable[str]) -> Iterator[str]:
-    """Without the value of each that is called like a secret, and of each build argument, whatever it holds."""
+    """The arguments without the values of build arguments and of what has the name of a secret."""
     before = ""
     for word in argv:
         name, sign, value = word.partition("=")
@@ -74,8 +74,8 @@ def _forms(value: str) -> tuple[str, ...]:
 
 
 def masked(address: str, scheme: str = "https") -> str:
-    """An address that may be shown: without what stands before an `@`, and without a query."""
-    found = re.match(r"(?s)(?:([a-zA-Z][\w+.-]*)://)?(?:(.*)@)?([^?#]*)", address)
-    assert found is not None  # noqa: S101 - every part may be empty
-    hidden = "***@" if found[2] is not None else ""
-    return f"{found[1] or scheme}://{hidden}{found[3]}" if found[1] or hidden else found[3]
+    """An address that may be shown: without what is before an `@`, and without a query."""
+    parts = re.match(r"(?s)(?:([a-zA-Z][\w+.-]*)://)?(?:(.*)@)?([^?#]*)", address)
+    assert parts is not None  # noqa: S101 - every part may be empty
+    hidden = "***@" if parts[2] is not None else ""
+    return f"{parts[1] or scheme}://{hidden}{parts[3]}" if parts[1] or hidden else parts[3]

@@ -14,9 +14,11 @@ from typing import Literal, NamedTuple
 _FRACTION = re.compile(r"\d+/\d+")
 _LINE = re.compile(
     r"#(?P<number>\d+) (?:\[(?P<label>[^\]]+)\] (?P<what>.*)"
-    r"|(?:(?P<done>DONE)(?: (?P<seconds>[\d.]+)s)?|(?P<cached>CACHED)|(?P<failed>ERROR)\b.*)"
+    r"|(?P<end>DONE|CACHED|ERROR\b)(?: (?P<seconds>[\d.]+)s)?"
     r"|(?:(?P<at>[\d.]+) )?(?P<text>.*))"
 )
+EndState = Literal["done", "cached", "failed"]
+_ENDS: dict[str, EndState] = {"DONE": "done", "CACHED": "cached", "ERROR": "failed"}
 
 
 class StepBegin(NamedTuple):
@@ -57,7 +59,7 @@ class StepEnd(NamedTuple):
     """A step has ended; the seconds that it took, if BuildKit says so."""
 
     number: str
-    state: Literal["done", "cached", "failed"]
+    state: EndState
     seconds: float | None
 
 
@@ -68,9 +70,6 @@ def parse(line: str) -> StepBegin | StepOutput | StepEnd | None:
         return None
     if match["label"] is not None:
         return StepBegin(match["number"], match["label"], match["what"])
-    if match["done"] or match["cached"] or match["failed"]:
-        state: Literal["done", "cached", "failed"] = (
-            "done" if match["done"] else "cached" if match["cached"] else "failed"
-        )
-        return StepEnd(match["number"], state, float(match["seconds"]) if match["seconds"] else None)
+    if match["end"] is not None:
+        return StepEnd(match["number"], _ENDS[match["end"]], float(match["seconds"]) if match["seconds"] else None)
     return StepOutput(match["number"], match["text"], match["at"] is not None)

@@ -60,15 +60,13 @@ class Session:
 
         Raises ConnectionAbortedError if the process has ended or the engine is gone.
         """
-        frame = None
         with contextlib.suppress(LostError):
-            frame = await self._frames.next()
-        if frame is None:
-            with contextlib.suppress(EngineError):
-                if await self._code() in CANNOT_RUN:
-                    return None
-            raise ConnectionAbortedError
-        return frame
+            if (frame := await self._frames.next()) is not None:
+                return frame
+        with contextlib.suppress(EngineError):
+            if await self._code() in CANNOT_RUN:
+                return None
+        raise ConnectionAbortedError
 
 
 class ContainerExec(EngineGroup):

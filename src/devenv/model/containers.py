@@ -133,6 +133,6 @@ class Line:
 
 def line(service: str, stream: str, timed: str) -> Line:
     """The line of a text that begins with its time."""
-    if found := _TIME.match(timed):
-        return Line(f"{found[1]}.{(found[2] or ''):0<9}Z", service, stream, timed[found.end() :])
+    if time := _TIME.match(timed):
+        return Line(f"{time[1]}.{(time[2] or ''):0<9}Z", service, stream, timed[time.end() :])
     return Line("", service, stream, timed)

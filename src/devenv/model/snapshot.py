@@ -58,8 +58,8 @@ def database(variables: Mapping[str, str], reference: str) -> str:
     """
     for family, names in FAMILIES.items():
         for name in names:
-            if found := _MAJOR.match(variables.get(name, "")):
-                return f"{family} {found[1]}"
+            if version := _MAJOR.match(variables.get(name, "")):
+                return f"{family} {version[1]}"
     repository, _, tag = reference.partition("@")[0].rpartition("/")[2].partition(":")
     major = _MAJOR.match(tag)
     return f"{repository} {major[1]}" if repository in FAMILIES and major else ""
@@ -72,9 +72,9 @@ def fits(snapshot: Snapshot, wanted: str) -> bool:
 
 def named(snapshots: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
     """The set with this id or title (the newest, if several have the title): a snapshot for each volume."""
-    found = [s for s in snapshots if name in (s.id, s.title)]
-    last = max(found, key=lambda s: s.created, default=None)
-    return tuple(s for s in found if last is not None and s.id == last.id)
+    matches = [s for s in snapshots if name in (s.id, s.title)]
+    last = max(matches, key=lambda s: s.created, default=None)
+    return tuple(s for s in matches if last is not None and s.id == last.id)
 
 
 def expendable(

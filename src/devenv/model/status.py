@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated
 
 from devenv.model.containers import Container
@@ -44,10 +45,10 @@ class Here:
     @property
     def commands(self) -> tuple[Suggestion, ...]:
         """The commands that make sense now, the likeliest first."""
-        found = [Suggestion(*row) for row in _COMMANDS[self.state]]
+        commands = [Suggestion(*row) for row in _COMMANDS[self.state]]
         if self.others:
-            found.append(Suggestion("devenv gc", f"remove what dead runs left of {', '.join(self.others)}"))
-        return (*found, Suggestion("devenv --help", "list all commands"))
+            commands.append(Suggestion("devenv gc", f"remove what dead runs left of {', '.join(self.others)}"))
+        return (*commands, Suggestion("devenv --help", "list all commands"))
 
 
 _UP = ("devenv up", "start it, in sync with your editor")
@@ -112,14 +113,10 @@ def stands(
 ) -> Stands:
     """The rows of all services; `services` are the enabled ones, `age` gives the seconds since an engine's time."""
     by_service: dict[str, list[Container]] = {name: [] for name in services}
-    for one in sorted(containers, key=lambda c: (c.service, c.name)):
-        by_service.setdefault(one.service, []).append(one)
-    rows = [
-        stand
-        for name, found in by_service.items()
-        for stand in ([_stand(one, age) for one in found] or [Stand(name)])
-    ]
-    return Stands(project, tuple(rows))
+    for container in sorted(containers, key=lambda c: (c.service, c.name)):
+        by_service.setdefault(container.service, []).append(container)
+    rows = ([_stand(container, age) for container in own] or [Stand(name)] for name, own in by_service.items())
+    return Stands(project, tuple(chain.from_iterable(rows)))
 
 
 def _stand(container: Container, age: Callable[[str], float | None]) -> Stand:
@@ -139,8 +136,8 @@ def _stand(container: Container, age: Callable[[str], float | None]) -> Stand:
 
 def _ports(ports: Iterable[tuple[str, int, int]], protocol: str) -> tuple[Address, ...]:
     """Each port once, also if it is published on IPv4 and IPv6."""
-    found = dict.fromkeys((target, _host(ip), port) for ip, port, target in ports)
-    return tuple(Address(target, f"{host}:{port}", protocol) for target, host, port in sorted(found))
+    published = {(target, _host(ip), port) for ip, port, target in ports}
+    return tuple(Address(target, f"{host}:{port}", protocol) for target, host, port in sorted(published))
 
 
 def _host(ip: str) -> str:
