@@ -105,7 +105,7 @@ class ComposeConfig:
 
         with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
             copies: dict[str, str] = {}
-            for source in everything(self.sources):
+            for source in everything(self.sources):  # an included file comes before the file that includes it
                 _copy(source, copies, folder)
             yield [copies.get(source.path, source.path) for source in self.sources], None
 
@@ -130,7 +130,7 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
-    """Write a copy if the text has to change; an included file comes before the file that includes it."""
+    """Write a copy if the text has to change."""
     text = sanitised(source, copies)
     if text != source.text and source.path not in copies:
         copies[source.path] = os.path.join(folder, f"{len(copies)}.yml")

@@ -66,12 +66,6 @@ class ComposeFile:
         """The file, as in messages, and the line of a node."""
         return self.shown, node.start_mark.line + 1
 
-    def everything(self) -> Iterator[ComposeFile]:
-        """The files that this one includes, at any depth, then itself."""
-        for include in self.includes:
-            yield from include.source.everything()
-        yield self
-
 
 def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The absolute paths of the project's files: `-f`, then COMPOSE_FILE, then the names that Compose looks for.
@@ -86,9 +80,11 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
         return tuple(os.path.normpath(os.path.join(here, name)) for name in named)
     for folder in upward(here):
         if main := _first(folder, NAMES):
-            override = _first(folder, OVERRIDES)
-            return (main, override) if override else (main,)
-    raise _nothing_found(here)
+            return tuple(filter(None, (main, _first(folder, OVERRIDES))))
+    hint = f"Looked here and in the folders above for {', '.join(NAMES)}; name another file with -f."
+    if nix := next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in upward(here))), None):
+        hint = f"{nix} belongs to another tool of the name devenv, made with Nix. {hint}"
+    raise ConfigError(f"no compose file in {here}", hint=hint)
 
 
 def read(paths: Sequence[str], *, base: str) -> tuple[ComposeFile, ...]:
@@ -145,7 +141,8 @@ def inputs(directory: str, files: tuple[str, ...] = ()) -> frozenset[str]:
 
 def everything(sources: Sequence[ComposeFile]) -> list[ComposeFile]:
     """All files, each before the files that override it."""
-    return list(chain.from_iterable(source.everything() for source in sources))
+    below = ((everything([include.source for include in source.includes]), source) for source in sources)
+    return [file for included, source in below for file in (*included, source)]
 
 
 def service_profiles(sources: Sequence[ComposeFile]) -> dict[str, list[str]]:
@@ -224,14 +221,6 @@ def _dotenv(path: str, key: str) -> str | None:
 
 def _first(folder: str, names: Sequence[str]) -> str | None:
     return next((path for name in names if os.path.lexists(path := os.path.join(folder, name))), None)
-
-
-def _nothing_found(here: str) -> ConfigError:
-    looked = f"Looked here and in the folders above for {', '.join(NAMES)}; name another file with -f."
-    nix = next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in upward(here))), None)
-    if nix:
-        looked = f"{nix} belongs to another tool of the name devenv, made with Nix. {looked}"
-    return ConfigError(f"no compose file in {here}", hint=looked)
 
 
 def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> ComposeFile:

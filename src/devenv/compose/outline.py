@@ -101,13 +101,18 @@ def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: S
         tuple(service for service, is_on in active.items() if is_on),
         tuple(service for service, is_on in active.items() if not is_on),
         tuple(sorted({*chain.from_iterable(services.values())})),
-        not any(source.has_unread or _extends(source) for source in everything(sources)),
+        is_whole=not any(file.has_unread or _extends(file) for file in everything(sources)),
     )
 
 
-def _extends(source: ComposeFile) -> bool:
+def _extends(file: ComposeFile) -> bool:
     """Whether a service of the file may have profiles from another file."""
-    return any(yaml12.at(service, ["extends"]) is not None for _, service in source.services)
+    return any(yaml12.at(service, ["extends"]) is not None for _, service in file.services)
+
+
+def _name(sources: Sequence[ComposeFile]) -> str | None:
+    written = written_name(sources)
+    return None if "$" in written else written or None
 
 
 def written_name(sources: Sequence[ComposeFile]) -> str:
@@ -116,11 +121,6 @@ def written_name(sources: Sequence[ComposeFile]) -> str:
     nodes = [node for source in sources if (node := yaml12.at(source.node, ["name"]))]
     written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")
     return written or project_name(sources) or folder_project(os.path.abspath(folder))
-
-
-def _name(sources: Sequence[ComposeFile]) -> str | None:
-    written = written_name(sources)
-    return None if "$" in written else written or None
 
 
 def project_name(sources: Sequence[ComposeFile]) -> str | None:

@@ -30,10 +30,8 @@ def rule_place(sources: Sequence[ComposeFile], service: str, index: int, total: 
     Compose appends the lists of all files. Rules that are in no file come from `extends`, and come first.
     """
     own = entries(sources, ("services", service, "develop", "watch"))
-    extended = total - len(own)
-    if 0 <= index - extended < len(own):
-        return own[index - extended]
-    return place(sources, ("services", service, "extends"))
+    number = index - (total - len(own))
+    return own[number] if 0 <= number < len(own) else place(sources, ("services", service, "extends"))
 
 
 def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
@@ -109,7 +107,7 @@ class Model:
 
     def naming(self, path: Path, name: str) -> Path:
         """The path with the entry that names `name`: a key, a list item, or a text that begins with it."""
-        for node in self.nodes(path):
+        for node in (yaml12.at(source.node, path) for source in self.files):
             if isinstance(node, yaml.MappingNode) and yaml12.at(node, [name]):
                 return (*path, name)
             for index, item in enumerate(yaml12.entries(node)):
@@ -120,13 +118,10 @@ class Model:
                 return (*path, name)
         return path
 
-    def nodes(self, path: Path) -> Iterator[yaml.Node]:
-        """The nodes at the path, of the overriding files first."""
-        return filter(None, (yaml12.at(source.node, path) for source in self.files))
-
     def texts(self, path: Path) -> list[str]:
         """The text at the path, or the texts of the list there, of all files."""
-        return [scalar.value for node in self.nodes(path) for scalar in yaml12.strings(node)]
+        nodes = (yaml12.at(source.node, path) for source in self.files)
+        return [scalar.value for node in nodes for scalar in yaml12.strings(node)]
 
     def services(self, *path: str) -> Iterator[tuple[ComposeFile, str, yaml.Node]]:
         """File, name and the node at `path` of every service that has one."""

@@ -75,7 +75,11 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     restore(model, compose.knows)
     run_model.rescale(model.get("services") or {}, selection.scale)
     project = _with_links(_project(model, sources, warnings))
-    places = _places(project, sources)
+    places = {
+        (service.name, index): rule_place(sources, service.name, index, len(service.watch))
+        for service in project.services
+        for index in range(len(service.watch))
+    }
     warnings += _rule_warnings(project, faults, places)
     from devenv.compose.safety.findings import find_dangers  # noqa: PLC0415 - loaded while Compose is at work
 
@@ -173,18 +177,16 @@ def _with_link(path: str, folders: Iterable[str]) -> str:
     return path
 
 
-def _places(project: Project, sources: Sequence[ComposeFile]) -> dict[tuple[str, int], Place]:
-    return {
-        (service.name, index): rule_place(sources, service.name, index, len(service.watch))
-        for service in project.services
-        for index in range(len(service.watch))
-    }
-
-
 def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, int], Place]) -> tuple[str, ...]:
     """The warnings about watch rules. Raises ConfigError or RefusedError for a rule that cannot work."""
     warnings = []
-    for fault in (*faults(project, os.path.expanduser("~")), *_missing(project)):
+    missing = (
+        RuleFault(service.name, index, f"{rule.path} does not exist: the rule waits for it", "", "warning")
+        for service in project.services
+        for index, rule in enumerate(service.watch)
+        if not os.path.lexists(rule.path)
+    )
+    for fault in (*faults(project, os.path.expanduser("~")), *missing):
         file, line = places[fault.service, fault.index]
         error = ConfigError(fault.message, hint=fault.hint, file=file, line=line)
         if fault.level == "error":
@@ -194,11 +196,3 @@ def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, 
             raise RefusedError(message, hint=fault.hint)
         warnings.append(message)
     return tuple(warnings)
-
-
-def _missing(project: Project) -> Iterator[RuleFault]:
-    for service in project.services:
-        for index, rule in enumerate(service.watch):
-            if not os.path.lexists(rule.path):
-                message = f"{rule.path} does not exist: the rule waits for it"
-                yield RuleFault(service.name, index, message, "", "warning")

@@ -158,7 +158,9 @@ def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) 
         if service is None:
             hint = nearest(change.service, sorted(services))
             raise UsageError(f"--scale names the service `{change.service}`, which does not exist", hint=hint)
-        fixed = [f"the host port {port['published']}" for port in service.get("ports") or () if _is_one(port)]
+        # a range, or 0 as the engine's choice, has a port for each container
+        published = [str(port.get("published") or "0") for port in service.get("ports") or ()]
+        fixed = [f"the host port {port}" for port in published if port.isdecimal() and port != "0"]
         fixed += [f"the name {service['container_name']}"] if "container_name" in service else []
         if change.containers > 1 and fixed:
             message = f"`{change.service}` cannot have {change.containers} containers: only one of them can have"
@@ -166,11 +168,6 @@ def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) 
         service["scale"] = change.containers
         if "replicas" in (service.get("deploy") or {}):
             service["deploy"]["replicas"] = change.containers
-
-
-def _is_one(port: Mapping[str, Any]) -> bool:
-    """Whether it is a single port of the host, not a range or the engine's choice."""
-    return str(port.get("published") or "").isdecimal() and port["published"] != "0"
 
 
 def context_key(reference: str) -> str:
@@ -260,20 +257,14 @@ def _drop_dependencies(services: Mapping[str, dict[str, Any]]) -> None:
 
 
 def _adapt_resources(model: dict[str, Any], kind: str, existing: frozenset[str], labels: Mapping[str, str]) -> None:
-    if kind in model:
-        model[kind] = {key: _resource(key, one or {}, existing, labels) for key, one in model[kind].items()}
-
-
-def _resource(
-    key: str, resource: dict[str, Any], existing: frozenset[str], labels: Mapping[str, str]
-) -> dict[str, Any]:
-    """The network or volume: external if it exists already, else with the labels."""
-    name = resource.get("name", key)
-    if name in existing:
-        return {"name": name, "external": True}
-    if not labels or resource.get("external"):
-        return resource
-    return {**resource, "labels": {**(resource.get("labels") or {}), **labels}}
+    """Make the networks or volumes that exist already external; give the labels to the others."""
+    for key, written in (model.get(kind) or {}).items():
+        resource = written or {}
+        if (name := resource.get("name", key)) in existing:
+            resource = {"name": name, "external": True}
+        elif labels and not resource.get("external"):
+            resource = {**resource, "labels": {**(resource.get("labels") or {}), **labels}}
+        model[kind][key] = resource
 
 
 def _as_binary(quoted: re.Match[str]) -> str:

@@ -80,5 +80,5 @@ def user_file() -> str:
     """The path of the file, whether it exists or not."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(base):
-        base = os.path.join(os.path.expanduser("~"), ".config")
+        base = os.path.expanduser("~/.config")
     return os.path.join(base, "devenv-compose", "config.toml")

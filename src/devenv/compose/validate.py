@@ -64,6 +64,11 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     return tuple(sorted(unique.values(), key=lambda m: (m.file or "", m.line or 0, m.column or 0)))
 
 
+def _names(files: Sequence[ComposeFile]) -> dict[str, Collection[str]]:
+    volumes = (key.value for source in files for key, _ in yaml12.items(yaml12.at(source.node, ["volumes"])))
+    return {"service": service_names(files), "volume": frozenset(map(str, volumes))}
+
+
 def _others(files: Sequence[ComposeFile], base: str, failed: dict[str, ConfigError]) -> list[ComposeFile]:
     """The files that an `extends` of the project's files names; errors in them are added to `failed`."""
     others = []
@@ -154,11 +159,6 @@ def _plain(node: yaml.Node) -> Any:
         return undoubled(yaml12.value(node, file=""))
     except ConfigError:
         return LATER  # a tag that does not fit: Compose reports it
-
-
-def _names(files: Sequence[ComposeFile]) -> dict[str, Collection[str]]:
-    volumes = (key.value for source in files for key, _ in yaml12.items(yaml12.at(source.node, ["volumes"])))
-    return {"service": service_names(files), "volume": frozenset(map(str, volumes))}
 
 
 def _project(source: ComposeFile, directory: str, sources: Iterable[ComposeFile]) -> Project:

@@ -262,7 +262,8 @@ class _Composer:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         problem = error.problem or "this is not YAML"
-        if line is not None and "\t" in _indentation(self.text, line):
+        written = "".join(self.text.splitlines()[line - 1 : line]) if line else ""
+        if "\t" in written[: len(written) - len(written.lstrip())]:
             problem = r"character '\t'"
         explanation = table.explain(table.load("yaml"), problem)
         words, hint = (explanation.cause, explanation.hint or None) if explanation else (problem, None)
@@ -272,11 +273,6 @@ class _Composer:
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
     """The start and the end of an event; the type stubs allow None, but these events always have both."""
     return cast("tuple[yaml.Mark, yaml.Mark]", (event.start_mark, event.end_mark))
-
-
-def _indentation(text: str, line: int) -> str:
-    written = "".join(text.splitlines()[line - 1 : line])
-    return written[: len(written) - len(written.lstrip())]
 
 
 def value(node: yaml.Node, *, file: str) -> Any:

@@ -23,7 +23,10 @@ OF_ENGINE = ("the engine's disk", "images and volumes may not fit", "docker syst
 def machine(engine_root: str) -> dict[str, Any]:
     """Fields of `Machine`; `engine_root` is empty if the engine's files are on another machine. Blocking."""
     interface, mtu = default_route()
-    disks = (_disk(*OF_STATE, _state_folder()), _disk(*OF_ENGINE, engine_root) if engine_root else None)
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):
+        state = os.path.expanduser("~/.local/state")
+    disks = (_disk(*OF_STATE, state), _disk(*OF_ENGINE, engine_root) if engine_root else None)
     return {
         "disks": tuple(filter(None, disks)),
         "watches": _limit("fs/inotify/max_user_watches"),
@@ -31,11 +34,6 @@ def machine(engine_root: str) -> dict[str, Any]:
         "interface": interface,
         "mtu": mtu,
     }
-
-
-def _state_folder() -> str:
-    base = os.environ.get("XDG_STATE_HOME", "")
-    return base if os.path.isabs(base) else os.path.join(os.path.expanduser("~"), ".local", "state")
 
 
 def _disk(what: str, meaning: str, hint: str, path: str) -> Disk | None:

@@ -52,7 +52,8 @@ def seen_inside(proxies: Mapping[str, str], gateway: str) -> dict[str, str]:
 
 def child_environment() -> dict[str, str]:
     """The variables for child processes to find the proxies of this machine. Raises ConfigError."""
-    return _both_cases(chosen(os.environ, _system()))
+    proxies = chosen(os.environ, _system())
+    return {**proxies, **{name.lower(): value for name, value in proxies.items()}}  # programs read one or the other
 
 
 async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
@@ -129,8 +130,3 @@ def _require_exception(entry: str) -> None:
             ipaddress.ip_network(entry, strict=False)
     except ValueError:
         raise ConfigError(f"NO_PROXY has an invalid network: {masked(entry)}", hint="10.0.0.0/8") from None
-
-
-def _both_cases(proxies: Mapping[str, str]) -> dict[str, str]:
-    """The variables in upper and lower case, since programs read one or the other."""
-    return {**proxies, **{name.lower(): value for name, value in proxies.items()}}

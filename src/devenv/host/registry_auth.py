@@ -55,17 +55,14 @@ def cli_settings() -> dict[str, Any]:
 
 def _is_formed(settings: Mapping[str, Any]) -> bool:
     """Whether the values that are used have the right types."""
-    parts = [settings.get(name) or {} for name in ("auths", "credHelpers", "proxies")]
-    if not all(isinstance(part, dict) for part in parts):
+    auths, helpers, proxies = (settings.get(name) or {} for name in ("auths", "credHelpers", "proxies"))
+    if not all(isinstance(part, dict) for part in (auths, helpers, proxies)):
         return False
-    _, helpers, proxies = parts
     given = [proxy or {} for proxy in proxies.values()]
-    texts = [
-        settings.get("credsStore"),
-        *helpers.values(),
-        *(value for proxy in given if isinstance(proxy, dict) for value in proxy.values()),
-    ]
-    return all(isinstance(proxy, dict) for proxy in given) and all(isinstance(text or "", str) for text in texts)
+    if not all(isinstance(proxy, dict) for proxy in given):
+        return False
+    texts = [settings.get("credsStore"), *helpers.values(), *(value for proxy in given for value in proxy.values())]
+    return all(isinstance(text or "", str) for text in texts)
 
 
 def _kept(auths: Mapping[str, Any], key: str) -> dict[str, str]:

@@ -35,7 +35,6 @@ _ELSEWHERE = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "tmpfs", "ramfs", "ceph", "glusterfs", "lustre", "9p",
 })  # fmt: skip
 _BIND = frozenset({"none", "bind", "rbind"})
-_LAYERS = ("lowerdir", "upperdir", "workdir")
 _FILE_SYSTEM = "mounts {} as a file system of the type {}: it is a disk or a part of the kernel of this machine"
 
 
@@ -141,7 +140,7 @@ def dangers(
             for name, service in (model.get("services") or {}).items()
             for key, entry, message in (*_keys(service), *_networks(service, model), *_compose_hooks(service))
         ),
-        *(danger for use in (*uses(model), *files) if (danger := _reached(use, host))),
+        *_reached((*uses(model), *files), host),
         *(() if project is None else _commands(project)),
     )
 
@@ -184,10 +183,12 @@ def _compose_hooks(service: Model) -> Iterator[tuple[str, str, str]]:
                 yield key, "", f"runs a command of `{key}` as privileged: it can do on this machine whatever root can"
 
 
-def _reached(use: Use, host: Host) -> Danger | None:
-    text = use.always or (f"{use.verb} {why}" if (why := reach(use.source, host, writes=use.writes)) else "")
-    message = f"{use.service} {text}" if use.service else text
-    return Danger(use.service, message, use.path, use.entry, use.where, use.of_build) if text else None
+def _reached(uses: Iterable[Use], host: Host) -> Iterator[Danger]:
+    for use in uses:
+        text = use.always or (f"{use.verb} {why}" if (why := reach(use.source, host, writes=use.writes)) else "")
+        if text:
+            message = f"{use.service} {text}" if use.service else text
+            yield Danger(use.service, message, use.path, use.entry, use.where, use.of_build)
 
 
 def _commands(project: Project) -> Iterator[Danger]:
@@ -246,7 +247,7 @@ def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes
 def _layers(flags: Iterable[str]) -> Iterator[str]:
     """The folders of an overlay file system, by its options."""
     for key, _, value in (flag.partition("=") for flag in flags):
-        if key in _LAYERS:
+        if key in ("lowerdir", "upperdir", "workdir"):
             yield from filter(None, value.split(":"))
 
 
@@ -270,19 +271,15 @@ def _build(name: str, service: Model, model: Model) -> Iterator[Use]:
         build = {"context": build}
     if (context := str(build.get("context") or "")).startswith("/"):
         yield Use(name, "is built with", context, (*at, "context"), of_build=True)
-    for key, written in _pairs(build.get("additional_contexts") or {}):
-        source = written.removeprefix("oci-layout://")
+    contexts = build.get("additional_contexts") or {}
+    if isinstance(contexts, list):
+        contexts = dict(str(item).split("=", 1) for item in contexts if "=" in str(item))
+    for key, written in contexts.items():
+        source = str(written).removeprefix("oci-layout://")
         if source.startswith("/"):
             yield Use(name, "is built with", source, (*at, "additional_contexts", key), of_build=True)
     for used in build.get("secrets") or ():
         yield from _file(name, "secrets", used, model, of_build=True)
-
-
-def _pairs(value: object) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        yield from ((str(key), str(item)) for key, item in value.items())
-    elif isinstance(value, list):
-        yield from ((key, item) for key, _, item in (str(item).partition("=") for item in value))
 
 
 def _watched(name: str, service: Model, _: Model) -> Iterator[Use]:
