@@ -29,6 +29,8 @@ COMPOSES = ["installed-compose"]
 if os.environ.get("DEVENV_TEST_NEWER_COMPOSE") != "none":
     COMPOSES.append("newer-compose")
 
+UNIT = Path(__file__).parent / "unit"
+
 # A shell without job control starts what it puts in the background deaf to INT and QUIT, and all children would be.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,9 +42,12 @@ SHARED_ENGINE = "DEVENV_TEST_SHARED_ENGINE" in os.environ
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the engine, the browser or a lab, so that `-m "not engine"` is the truth."""
+    """Mark what uses the engine, the browser or a lab, so that `-m "not engine"` is the truth.
+
+    What unit tests call `engine` is one in memory.
+    """
     for item in items:
-        names = getattr(item, "fixturenames", ())
+        names = () if UNIT in item.path.parents else getattr(item, "fixturenames", ())
         if "browser" in names:
             item.add_marker(pytest.mark.browser)
         if "engine" in names:
