@@ -74,20 +74,20 @@ class RefusedError(DevenvError):
     exit_code = 6
 
 
-def meant(word: str, known: Iterable[str]) -> str | None:
+def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is most similar, or None."""
     import difflib  # noqa: PLC0415 - only for errors
 
     return next(iter(difflib.get_close_matches(word, [*known], n=1)), None)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the most similar known word, or all known words."""
     names = [*known]
-    close = meant(word, names)
+    close = closest(word, names)
     return f"Did you mean `{close}`?" if close else f"Known here: {', '.join(names) or 'none'}."
 
 
 def unknown(kind: str, word: str, known: Iterable[str]) -> UsageError:
     """The error for a name on the command line that is not known."""
-    return UsageError(f"there is no {kind} `{word}`", hint=nearest(word, known))
+    return UsageError(f"there is no {kind} `{word}`", hint=did_you_mean(word, known))

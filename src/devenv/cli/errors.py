@@ -8,7 +8,7 @@ from typing import Any
 
 from devenv.cli import options, registry
 from devenv.cli.lazy import LazyImports
-from devenv.errors import EngineError, UsageError, meant
+from devenv.errors import EngineError, UsageError, closest
 
 with LazyImports():
     import anyio
@@ -20,7 +20,7 @@ class UnknownOptionError(UsageError):
     """An option that the command does not have; `close` is the one that may be meant."""
 
     def __init__(self, command: str, option: str, known: Iterable[str]) -> None:
-        self.option, self.close = option, meant(option, known)
+        self.option, self.close = option, closest(option, known)
         hint = _did_you_mean(self.close) or f"{command} --help"
         super().__init__(f"`{command}` has no option `{option}`", hint=hint)
 
@@ -47,7 +47,7 @@ def explained(error: Any, command: str) -> UsageError:
 
 def unknown_command(word: str, known: Iterable[str], above: str = "devenv") -> UsageError:
     """The error for an unknown command."""
-    close = meant(word, known)
+    close = closest(word, known)
     return UsageError(f"no command `{word}`", hint=_did_you_mean(close and f"{above} {close}") or f"{above} --help")
 
 
@@ -105,4 +105,4 @@ def _quoted(message: str) -> str:
 def _choice(message: str, param: Any) -> str | None:
     word = re.match(r"'(.*)' is not one of", message)
     choices = [str(getattr(choice, "value", choice)) for choice in getattr(param.type, "choices", ())]
-    return _did_you_mean(meant(word[1], choices)) if word else None
+    return _did_you_mean(closest(word[1], choices)) if word else None

@@ -10,7 +10,7 @@ import typer
 from devenv.cli import options, registry
 from devenv.cli.errors import explained, unknown_command
 from devenv.cli.registry import Command
-from devenv.errors import UsageError, nearest
+from devenv.errors import UsageError, did_you_mean
 
 HELP = """Run Docker Compose projects while you develop: start, sync, save the data, clean up.
 
@@ -48,7 +48,7 @@ def unknown_member(group: str, word: str | None) -> UsageError:
     """The error for a group whose command is missing (None) or unknown."""
     known = registry.members(group)
     if word is None:
-        return UsageError(f"`devenv {group}` takes a command", hint=nearest("", known))
+        return UsageError(f"`devenv {group}` takes a command", hint=did_you_mean("", known))
     return unknown_command(word, known, f"devenv {group}")
 
 

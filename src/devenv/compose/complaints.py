@@ -18,7 +18,7 @@ from devenv.compose.files import ComposeFile, Place, everything
 from devenv.compose.positions import Model
 from devenv.compose.schema import RULE, dotted
 from devenv.docker.compose_failures import clean
-from devenv.errors import ConfigError, meant
+from devenv.errors import ConfigError, closest
 from devenv.explain import table
 from devenv.explain.table import TableEntry
 
@@ -223,7 +223,7 @@ def _unquoted(message: str) -> str:
 
 
 def _guess(word: str, known: Sequence[str]) -> str:
-    close = meant(word, known)
+    close = closest(word, known)
     return f"Did you mean `{close}`?" if close else ""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devenv.errors import UsageError, nearest
+from devenv.errors import UsageError, did_you_mean
 from devenv.model.containers import OLD_LABEL, OWNER_LABEL
 
 LOOPBACK = "127.0.0.1"
@@ -156,7 +156,7 @@ def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) 
     for change in changes:
         service = services.get(change.service)
         if service is None:
-            hint = nearest(change.service, sorted(services))
+            hint = did_you_mean(change.service, sorted(services))
             raise UsageError(f"--scale names the service `{change.service}`, which does not exist", hint=hint)
         # a range, or 0 as the engine's choice, has a port for each container
         published = [str(port.get("published") or "0") for port in service.get("ports") or ()]
@@ -226,7 +226,7 @@ def _escaped(values: Mapping[str, str]) -> dict[str, str]:
 def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortChange, ...]) -> None:
     for change in changes:
         if change.service not in services:
-            hint = nearest(change.service, sorted(services))
+            hint = did_you_mean(change.service, sorted(services))
             raise UsageError(f"--port names the service `{change.service}`, which does not exist", hint=hint)
         service = services[change.service]
         ports = service.get("ports") or []

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from devenv.errors import ConfigError, nearest
+from devenv.errors import ConfigError, did_you_mean
 from devenv.model.project import Action, Condition, Moment
 
 Shape = Mapping[str, Any]
@@ -260,7 +260,7 @@ def _in_mapping(
         elif isinstance(others, dict):
             yield from mistakes(item, others, (*path, key), names)
         elif not others and not ("patternProperties" in shape and key.startswith("x-")):
-            yield ShapeError((*path, key), "unknown key", hint=nearest(key, tuple(known)), key=True)
+            yield ShapeError((*path, key), "unknown key", hint=did_you_mean(key, tuple(known)), key=True)
     for key in shape.get("required", ()):
         if value.get(key) is None:
             yield ShapeError((*path, key), "is missing")
@@ -272,7 +272,7 @@ def _in_text(
     choices, kind = shape.get("enum", ()), shape.get("x-names", "")
     if choices and value not in choices:
         message = f"`{value}` is not {_called(shape)}"
-        yield ShapeError(path, message, hint=nearest(value, choices))
+        yield ShapeError(path, message, hint=did_you_mean(value, choices))
     if not value and "minLength" in shape:
         yield ShapeError(path, "the command is empty")
     if "format" in shape and not _is_closed(value):
@@ -280,7 +280,7 @@ def _in_text(
     if not re.search(shape.get("pattern", ""), value):
         yield ShapeError(path, shape["errorMessage"])
     if kind in names and value not in names[kind]:
-        yield ShapeError(path, f"there is no {kind} `{value}`", hint=nearest(value, sorted(names[kind])))
+        yield ShapeError(path, f"there is no {kind} `{value}`", hint=did_you_mean(value, sorted(names[kind])))
 
 
 def _is_closed(words: str) -> bool:

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from typing import Any
 
-from devenv.errors import ConfigError, nearest
+from devenv.errors import ConfigError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def user_settings() -> UserSettings:
 def _value(key: str, value: Any, path: str) -> Any:
     known = [field.name for field in fields(UserSettings) if field.name != "mirrors"]
     if key not in known:
-        raise ConfigError(f"unknown key `{key}`", hint=nearest(key, known), file=path)
+        raise ConfigError(f"unknown key `{key}`", hint=did_you_mean(key, known), file=path)
     if key in ("snapshot_limit", "snapshots_total"):
         return _size(key, value, path)
     if key == "dangerous" and value not in ("show", "refuse"):

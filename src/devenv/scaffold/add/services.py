@@ -15,7 +15,7 @@ from devenv.compose import yaml12
 from devenv.compose.files import everything, service_names
 from devenv.compose.outline import Selection
 from devenv.docker import process
-from devenv.errors import EngineError, RefusedError, UsageError, nearest
+from devenv.errors import EngineError, RefusedError, UsageError, did_you_mean
 from devenv.host.listeners import LOOPBACK, free_port
 from devenv.paths import is_within
 from devenv.scaffold.add import proposal as proposals
@@ -123,7 +123,7 @@ def _template(asked: str, template: str | None) -> ServiceTemplate:
         raise UsageError(f"{asked} takes a name", hint=f"devenv add api --template {asked}")
     fitting = sorted(key for key, other in known.items() if other.code == (template is not None))
     what = f"template `{template}`" if template else f"service `{asked}` to add"
-    raise UsageError(f"there is no {what}", hint=nearest(template or asked, fitting))
+    raise UsageError(f"there is no {what}", hint=did_you_mean(template or asked, fitting))
 
 
 def _name(wanted: str | None, kind: ServiceTemplate, file: MainFile) -> str:

@@ -1,0 +1,51 @@
+"""Errors: their place, their exit codes, and hints with the closest known word."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.errors import (
+    ConfigError,
+    DevenvError,
+    EngineError,
+    PortError,
+    RefusedError,
+    StateError,
+    UsageError,
+    did_you_mean,
+    unknown,
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ({}, "wrong"),
+        ({"file": "compose.yml"}, "compose.yml: wrong"),
+        ({"file": "compose.yml", "line": 3, "column": 5}, "compose.yml:3: wrong"),
+    ],
+)
+def test_the_place_is_before_the_message(place: dict[str, object], expected: str) -> None:
+    assert DevenvError("wrong", **place).said == expected  # type: ignore[arg-type]
+
+
+def test_each_kind_has_the_exit_code_of_the_documentation() -> None:
+    kinds = (DevenvError, UsageError, StateError, EngineError, PortError, ConfigError, RefusedError)
+    assert [kind.exit_code for kind in kinds] == [1, 2, 3, 4, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "expected"),
+    [
+        ("servce", ("service", "volume"), "Did you mean `service`?"),
+        ("xyz", ("service", "volume"), "Known here: service, volume."),
+        ("xyz", (), "Known here: none."),
+    ],
+)
+def test_a_hint_names_the_closest_word_or_all(word: str, known: tuple[str, ...], expected: str) -> None:
+    assert did_you_mean(word, known) == expected
+
+
+def test_an_unknown_name_is_an_error_of_usage() -> None:
+    error = unknown("service", "wbe", iter(["web"]))
+    assert (error.exit_code, error.message, error.hint) == (2, "there is no service `wbe`", "Did you mean `web`?")
