@@ -1,4 +1,4 @@
-"""What the paths of a scaffold may be, and how they are shown. Pure."""
+"""Which paths a template may have, and how they are shown. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MAX_FILES = 10_000
 
 
 def check(paths: Iterable[str]) -> None:
-    """Nothing. Raises RefusedError for a path that could leave the folder, or be more there than a plain file.
+    """Raise RefusedError for a path that could leave the folder, or be more there than a plain file.
 
-    Paths are relative, with `/` between their names. What two file systems would not hold apart counts as the same.
+    Paths are relative, with `/` between their names. Paths that some file system takes for the same are the same.
     """
     seen: dict[str, str] = {}
     folders: set[str] = set()
@@ -29,7 +29,7 @@ def check(paths: Iterable[str]) -> None:
                 raise RefusedError(f"the template's entry {path!r} is refused: {why}")
         key = unicodedata.normalize("NFC", path).casefold()
         if key in seen:
-            raise RefusedError(f"the template has {path!r} twice, where case makes no difference")
+            raise RefusedError(f"the template has {path!r} twice, if case makes no difference")
         seen[key] = path
         folders.update(ancestors(key))
     if both := sorted(folders & seen.keys()):

@@ -14,9 +14,8 @@ import anyio
 
 from devenv.errors import RefusedError, UsageError, unknown
 from devenv.scaffold.new import detect, names, place
-from devenv.scaffold.new.fetch import fetched, shown
 from devenv.scaffold.new.render import rendered
-from devenv.scaffold.new.template import Question, Template, read, shipped
+from devenv.scaffold.new.template import Question, Template, fetched, read, shipped, shown
 
 MANIFEST_SIZE = 1024**2
 LONGEST_PROJECT = 63
@@ -96,18 +95,15 @@ def _check_target(target: str) -> None:
 def _check_consent(
     request: NewRequest, target: str, count: int, replaced: tuple[str, ...], confirm: Confirm | None
 ) -> None:
-    """Raises RefusedError if files would be replaced, or written into a folder with code, and nobody agrees."""
+    """Raise RefusedError if files would be replaced, or written into a folder with code, and nobody agrees."""
     if replaced and not request.overwrite:
         existing = f"{target} has {', '.join(replaced)} already"
         if confirm is None or not confirm(f"{existing}. Overwrite?"):
-            raise RefusedError(f"{existing}; nothing was written", hint=f"{_again(request)} --overwrite")
+            source = ["--from", shown(request.source)] if request.source else []
+            words = [*source, *filter(None, (request.template, request.directory)), "--overwrite"]
+            raise RefusedError(f"{existing}; nothing was written", hint=shlex.join(["devenv", "new", *words]))
     elif request.is_for_code and confirm is not None and not confirm(f"Write {count} files?"):
         raise RefusedError("nothing was written")
-
-
-def _again(request: NewRequest) -> str:
-    source = ["--from", shown(request.source)] if request.source else []
-    return shlex.join(["devenv", "new", *source, *(word for word in (request.template, request.directory) if word)])
 
 
 def _chosen(request: NewRequest) -> tuple[Template, str, dict[str, str]]:

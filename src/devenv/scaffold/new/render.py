@@ -1,4 +1,4 @@
-"""Names and texts of a template rendered with the answers: in a child process, which has little time and memory."""
+"""Names and texts of a template rendered with the answers: in a child process with little time and memory."""
 
 from __future__ import annotations
 
@@ -18,65 +18,66 @@ from devenv.scaffold.new.template import MAX_BYTES, File, Template
 SECONDS = 5
 MEMORY = 1024**3
 SUFFIX = ".jinja"
+TOO_LARGE = f"the template makes more than {MAX_BYTES // 1024**2} MB"
 
 
 async def rendered(template: Template, answers: Mapping[str, str]) -> dict[str, File]:
-    """Path -> file, as the answers want them; a name that renders to nothing takes its file away.
+    """Path -> file, rendered; a name that renders to nothing removes its file.
 
-    Raises ConfigError where the template is wrong, RefusedError where it tries what a template may not.
+    Raises ConfigError if the template is wrong, RefusedError if it tries what a template may not.
     """
     texts = {path: file.content for path, file in template.files.items() if path.endswith(SUFFIX)}
     try:
-        asked = {"names": list(template.files), "texts": {path: text.decode() for path, text in texts.items()}}
+        request = {"names": list(template.files), "texts": {path: text.decode() for path, text in texts.items()}}
     except UnicodeDecodeError:
         raise ConfigError("a file of the template that ends with .jinja is not UTF-8") from None
-    said = await _child({**asked, "answers": dict(answers)})
-    made = {}
-    for path, parts in said["names"].items():
+    answer = await _child({**request, "answers": dict(answers)})
+    files = {}
+    for path, parts in answer["names"].items():
         if not all(parts):
             continue
         if any("/" in part for part in parts):
             raise RefusedError(f"the template's entry {path!r} becomes a path of its own: {'/'.join(parts)!r}")
         file = template.files[path]
-        content = str(said["texts"][path]).encode() if path in texts else file.content
-        made["/".join(parts)] = File(content, file.executable)
-    names.check(made)
-    if sum(len(file.content) for file in made.values()) > MAX_BYTES:
-        raise RefusedError(f"the template makes more than {MAX_BYTES // 1024**2} MB")
-    return made
+        content = str(answer["texts"][path]).encode() if path in texts else file.content
+        files["/".join(parts)] = File(content, file.executable)
+    names.check(files)
+    if sum(len(file.content) for file in files.values()) > MAX_BYTES:
+        raise RefusedError(TOO_LARGE)
+    return files
 
 
-async def _child(asked: Mapping[str, Any]) -> dict[str, Any]:
+async def _child(request: Mapping[str, Any]) -> dict[str, Any]:
     argv = [sys.executable, "-P", "-m", "devenv.scaffold.new.render"]
     try:
         with anyio.fail_after(SECONDS):
-            done = await process.run(argv, stdin=json.dumps(asked).encode(), cwd="/")
+            done = await process.run(argv, stdin=json.dumps(request).encode(), cwd="/")
     except TimeoutError:
         raise RefusedError(f"the template is not done after {SECONDS} seconds") from None
     if done.returncode:
         raise RefusedError("the template needs more time or memory than a template may have")
-    said: dict[str, Any] = json.loads(done.stdout)
-    if "refused" in said:
-        raise RefusedError(said["refused"])
-    if "wrong" in said:
-        raise ConfigError(said["wrong"])
-    return said
+    answer: dict[str, Any] = json.loads(done.stdout)
+    if "refused" in answer:
+        raise RefusedError(answer["refused"])
+    if "wrong" in answer:
+        raise ConfigError(answer["wrong"])
+    return answer
 
 
-def main(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What the child answers: names as rendered parts, texts, or what was `refused` or `wrong`."""
+def main(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The child's answer: names as rendered parts, texts, or why it was `refused` or is `wrong`."""
     from jinja2.exceptions import SecurityError, TemplateError, TemplateNotFound  # noqa: PLC0415 - only the child
 
     at = "a name"
     try:
-        environment = _environment(asked["texts"])
-        answers, texts, left = asked["answers"], {}, MAX_BYTES
-        parts = {path: _parts(environment, path, answers) for path in asked["names"]}
-        for at in asked["texts"]:
+        environment = _environment(request["texts"])
+        answers, texts, left = request["answers"], {}, MAX_BYTES
+        parts = {path: _parts(environment, path, answers) for path in request["names"]}
+        for at in request["texts"]:
             texts[at] = environment.get_template(at).render(answers)
             left -= len(texts[at])
             if left < 0:
-                return {"refused": f"the template makes more than {MAX_BYTES // 1024**2} MB"}
+                return {"refused": TOO_LARGE}
     except (SecurityError, TemplateNotFound, OverflowError, MemoryError, RecursionError) as error:
         return {"refused": f"the template may not do this, in {at}: {str(error) or type(error).__name__}"}
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -107,21 +108,19 @@ def _parts(environment: Any, path: str, answers: Mapping[str, str]) -> list[str]
 
 
 def compose(value: str) -> str:
-    """The text as a scalar of a Compose file: YAML, where `$` would be a variable."""
+    """The text as a scalar of a Compose file: YAML, in which `$` would be a variable."""
     return '"' + re.sub(r'[^ -~]|["\\$]', _escaped, value) + '"'
 
 
 def _escaped(match: re.Match[str]) -> str:
     char = match[0]
-    if char == "$":
-        return "$$"
-    if char in '"\\':
-        return f"\\{char}"
+    if char in '"\\$':
+        return "$$" if char == "$" else f"\\{char}"
     return char if char.isprintable() else f"\\U{ord(char):08x}"
 
 
 def as_json(value: str) -> str:
-    """The text as a string of JSON; one line of text is TOML's, JavaScript's and Python's too."""
+    """The text as a string of JSON; one line of text is valid in TOML, JavaScript and Python too."""
     return json.dumps(value, ensure_ascii=False)
 
 

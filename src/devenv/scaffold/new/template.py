@@ -1,6 +1,6 @@
-"""A template: a folder with `template.toml` (description, questions) and `files/` (what it makes).
+"""A template: a folder with `template.toml` (description, questions) and `files/`, here or in a git repository.
 
-A template that devenv brings along may name a `base`: a folder whose files it makes, too.
+A template of devenv may name a `base`: a folder whose files belong to it too. A fetched repository runs nothing.
 """
 
 from __future__ import annotations
@@ -8,12 +8,17 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
 
 from devenv import templates_folder
+from devenv.docker import process
 from devenv.errors import ConfigError, RefusedError, UsageError
 from devenv.scaffold.new import names
 from devenv.sync.rules.patterns import Patterns
@@ -28,11 +33,27 @@ KINDS = {
     "port": (r"[1-9][0-9]{0,4}", "a port from 1 to 65535"),
 }
 HIGHEST_PORT = 65535
+PATIENCE = 60  # seconds
+HOST = r"(?:[\w.~%-]+(?::[^@/\s]*)?@)?[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?"
+ADDRESS = re.compile(
+    rf"(?P<url>(?:https|ssh)://{HOST}/[^@\s]+|[\w][\w.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^-@\s][^@\s]*)"
+    r"(?:@(?P<ref>[A-Za-z0-9][\w./+-]*))?",
+    re.ASCII,
+)
+KEPT = frozenset({"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"})  # a company's CA
+SETTINGS = (
+    "core.symlinks=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.protectHFS=true",
+    "core.protectNTFS=true", "submodule.recurse=false", "fetch.fsckObjects=true",
+)  # fmt: skip
+ENVIRONMENT = (
+    "GIT_ALLOW_PROTOCOL=https:ssh", "GIT_TERMINAL_PROMPT=0", "GIT_LFS_SKIP_SMUDGE=1", "GIT_SSH_VARIANT=ssh",
+)  # fmt: skip
+LINK, SUBMODULE = "120000", "160000"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a template wants to know; the answer is text of a kind, or one of the choices."""
+    """A question of a template; the answer is text of a kind, or one of the choices."""
 
     key: str
     prompt: str
@@ -41,19 +62,19 @@ class Question:
     choices: tuple[str, ...] = ()
 
     def checked(self, answer: str) -> str:
-        """The answer. Raises UsageError where it is none."""
+        """The answer. Raises UsageError if it is not valid."""
         pattern, words = KINDS[self.kind]
-        wanted = f"one of {', '.join(self.choices)}" if self.choices else words
-        is_good = answer in self.choices if self.choices else re.fullmatch(pattern, answer) and answer.isprintable()
-        if not is_good or (self.kind == "port" and int(answer) > HIGHEST_PORT):
-            said = f"{self.key} is to be {wanted}, not {answer!r}"
-            raise UsageError(said, hint=f"Answer with --data {self.key}=VALUE.")
+        is_valid = answer in self.choices if self.choices else re.fullmatch(pattern, answer) and answer.isprintable()
+        if not is_valid or (self.kind == "port" and int(answer) > HIGHEST_PORT):
+            wanted = f"one of {', '.join(self.choices)}" if self.choices else words
+            message = f"{self.key} is to be {wanted}, not {answer!r}"
+            raise UsageError(message, hint=f"Answer with --data {self.key}=VALUE.")
         return answer
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What is in a file, and whether it can be run."""
+    """The content of a file, and whether it can be run."""
 
     content: bytes
     executable: bool = False
@@ -70,42 +91,82 @@ class Template:
 
 
 def shipped(kind: str = "projects") -> dict[str, str]:
-    """Name -> folder of the templates that devenv brings along."""
+    """Name -> folder of the templates that devenv contains."""
     folder = os.path.join(templates_folder(), kind)
-    with os.scandir(folder) as entries:
-        return {entry.name: entry.path for entry in sorted(entries, key=lambda entry: entry.name)}
+    return {name: os.path.join(folder, name) for name in sorted(os.listdir(folder))}
+
+
+async def fetched(source: str) -> Template:
+    """The template that `--from` names. Raises UsageError, ConfigError, and RefusedError for what could do more."""
+    if os.path.isdir(source):
+        return read(os.path.abspath(source))
+    address = ADDRESS.fullmatch(source)
+    if address is None or ".." in (address["ref"] or "") or source.startswith("-"):
+        if re.search(r"::|://|@|^-", source):
+            message = f"{shown(source)} is not an address of a template"
+            raise RefusedError(message, hint="https://HOST/PATH@TAG, ssh://HOST/PATH@TAG")
+        raise UsageError(f"folder {source} not found")
+    name = re.split(r"[/:]", address["url"].rstrip("/"))[-1].removesuffix(".git") or "template"
+    branch = [f"--branch={address['ref']}"] if address["ref"] else []
+    options = ["--quiet", "--depth=1", "--no-recurse-submodules", "--template=", *branch]
+    with tempfile.TemporaryDirectory(prefix="devenv-template-") as scratch:
+        clone = os.path.join(scratch, name)
+        await _git(["clone", *options, "--", address["url"], clone], source)
+        listed = await _git(["-C", clone, "ls-files", "--stage", "-z"], source)
+        for entry in listed.split("\0"):
+            if entry.startswith((LINK, SUBMODULE)):
+                raise RefusedError(f"the template's entry {entry.partition(chr(9))[2]!r} is a link or a submodule")
+        return read(clone)
+
+
+async def _git(arguments: list[str], source: str) -> str:
+    unset = [word for name in os.environ if name.startswith("GIT_") and name not in KEPT for word in ("-u", name)]
+    settings = [word for setting in SETTINGS for word in ("-c", setting)]
+    try:
+        with anyio.fail_after(PATIENCE):
+            done = await process.run(["env", *unset, *ENVIRONMENT, "git", *settings, *arguments], cwd="/")
+    except TimeoutError:
+        raise ConfigError(f"{shown(source)} was not fetched within {PATIENCE} seconds") from None
+    if done.returncode:
+        hint = f"git ls-remote {shown(source.rpartition('@')[0] or source)}"
+        raise ConfigError(f"{shown(source)} cannot be fetched: git ended with {done.returncode}", hint=hint)
+    return done.text
+
+
+def shown(source: str) -> str:
+    """The address without a password."""
+    try:
+        user = urlsplit(source).netloc.rpartition("@")[0]
+    except ValueError:
+        return "the address"
+    return source.replace(f"{user}@", "***@", 1) if ":" in user or (user and source.startswith("https")) else source
 
 
 def read(folder: str, *, is_ours: bool = False) -> Template:
-    """The template in the folder, without following a link. Raises ConfigError, and RefusedError for what is no file.
+    """The template in the folder. Raises ConfigError, and RefusedError for links and files that are not regular.
 
-    Ours may be hard links: some installers make them.
+    Ours may be hard links: some installers create them.
     """
     about = os.path.join(folder, "template.toml")
     try:
-        raw = _content(about, MAX_ABOUT, is_ours=is_ours).content
+        data = tomllib.loads(_content(about, MAX_ABOUT, is_ours=is_ours).content.decode())
+        questions = tuple(_question(entry) for entry in data.get("questions", ()))
+        description = str(data["description"])
     except FileNotFoundError:
-        raise ConfigError(f"{folder} is no template: it has no template.toml") from None
+        raise ConfigError(f"{folder} is not a template: it has no template.toml") from None
     except OSError as error:
         raise RefusedError(f"{about} cannot be read: {error.strerror}") from None
-    try:
-        told = tomllib.loads(raw.decode())
-        questions = tuple(_question(entry) for entry in told.get("questions", ()))
-        description = str(told["description"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"not a template's description: {error}", file=about) from None
     root = os.path.join(folder, "files")
     if not os.path.isdir(root) or os.path.islink(root):
-        raise ConfigError(f"{folder} is no template: it has no folder `files`")
+        raise ConfigError(f"{folder} is not a template: it has no folder `files`")
     files = dict(_files(root, is_ours=is_ours))
-    if is_ours and (base := told.get("base")):
-        files = dict(sorted({**_base(folder, base), **files}.items()))
+    if is_ours and (base := data.get("base")):
+        is_left_out = Patterns.parse(base["leave_out"]).matches
+        inherited = _files(os.path.join(folder, base["folder"]), is_ours=True, is_left_out=is_left_out)
+        files = dict(sorted({**dict(inherited), **files}.items()))
     return Template(os.path.basename(folder), description, questions, files)
-
-
-def _base(folder: str, base: Mapping[str, Any]) -> dict[str, File]:
-    left_out = Patterns.parse(base["leave_out"])
-    return dict(_files(os.path.join(folder, base["folder"]), is_ours=True, is_left_out=left_out.matches))
 
 
 def _question(entry: Mapping[str, Any]) -> Question:
@@ -113,55 +174,51 @@ def _question(entry: Mapping[str, Any]) -> Question:
     default = str(entry.get("default", choices[0] if choices else ""))
     asked = Question(str(entry["key"]), str(entry["prompt"]), default, str(entry.get("kind", "text")), choices)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", asked.key):
-        raise ValueError(f"{asked.key!r} is no key of a question")
+        raise ValueError(f"{asked.key!r} is not a key of a question")
     if not "".join((asked.prompt, default, *choices)).isprintable():  # a terminal would obey it
         raise ValueError(f"the question {asked.key!r} has characters that cannot be shown")
     if asked.kind not in KINDS:
-        raise ValueError(f"{asked.kind!r} is no kind of an answer: {', '.join(KINDS)}")
+        raise ValueError(f"{asked.kind!r} is not a kind of an answer: {', '.join(KINDS)}")
     return asked
 
 
 def _files(
     root: str, *, is_ours: bool, is_left_out: Callable[[str], bool] = lambda _: False
 ) -> Iterator[tuple[str, File]]:
-    left = MAX_BYTES
-    count = 0
+    left, count = MAX_BYTES, 0
     for folder, inner, outer in os.walk(root):
         above = os.path.relpath(folder, root)
-        inner[:] = sorted(
-            name for name in inner if name not in NOT_IN_A_TEMPLATE and not is_left_out(_below(above, name))
-        )
+
+        def relative(name: str, above: str = above) -> str:
+            return name if above == "." else f"{above}/{name}"
+
+        inner[:] = sorted(name for name in inner if name not in NOT_IN_A_TEMPLATE and not is_left_out(relative(name)))
         for name in sorted(outer):
-            path = os.path.join(folder, name)
-            shown = _below(above, name)
-            if is_left_out(shown):
+            if is_left_out(path := relative(name)):
                 continue
             count += 1
             if count > names.MAX_FILES:
                 raise RefusedError(f"the template has more than {names.MAX_FILES:,} files")
             if name not in NOT_IN_A_TEMPLATE:
                 try:
-                    file = _content(path, left, is_ours=is_ours)
+                    file = _content(os.path.join(folder, name), left, is_ours=is_ours)
                 except OSError as error:
-                    raise RefusedError(f"the template's entry {shown!r} cannot be read: {error.strerror}") from None
+                    raise RefusedError(f"the template's entry {path!r} cannot be read: {error.strerror}") from None
                 left -= len(file.content)
-                yield shown, file
+                yield path, file
         if links := [name for name in inner if os.path.islink(os.path.join(folder, name))]:
             raise RefusedError(f"the template's entry {links[0]!r} is a link")
 
 
-def _below(folder: str, name: str) -> str:
-    return name if folder == "." else f"{folder}/{name}"
-
-
 def _content(path: str, most: int, *, is_ours: bool) -> File:
-    """The file. A pipe is not waited for; a link, a device or what is named from elsewhere too is refused."""
+    """The file. A pipe is not waited for; a link, a device or a file with several names is refused."""
+    entry = f"the template's entry {os.path.basename(path)!r}"
     if stat.S_ISLNK(os.lstat(path).st_mode):
-        raise RefusedError(f"the template's entry {os.path.basename(path)!r} is a link")
+        raise RefusedError(f"{entry} is a link")
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or (state.st_nlink > 1 and not is_ours):
-            raise RefusedError(f"the template's entry {os.path.basename(path)!r} is no file of its own")
+            raise RefusedError(f"{entry} is not a file of its own")
         content = file.read(most + 1)
     if len(content) > most:
         raise RefusedError(f"the template is larger than {MAX_BYTES // 1024**2} MB")
