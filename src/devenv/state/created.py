@@ -22,7 +22,7 @@ from devenv.state.identity import Old, Window
 def recognizer(project: str) -> Callable[[Container | Network], bool]:
     """Whether a container or network of the project is ours, by the records of its runs on every engine.
 
-    Ids do not repeat between engines, so that nobody has to be asked which engine it is.
+    Ids do not repeat between engines, so that no engine has to be asked which one it is.
     """
     runs = os.path.join(state_folder(), "runs")
     names = os.listdir(runs) if os.path.isdir(runs) else ()
@@ -34,7 +34,7 @@ def recognizer(project: str) -> Callable[[Container | Network], bool]:
 
 
 class CreationRecord:
-    """What the file at `path` says is ours; read again if it has changed."""
+    """The containers and networks that are ours by the file at `path`, which is read again if it has changed."""
 
     def __init__(self, path: str, owner: str) -> None:
         self.path = path
@@ -64,21 +64,19 @@ class CreationRecord:
             if ledger.get("v") == 1:
                 self._of_ledger = Old(frozenset([*ledger["before_containers"], *ledger["before_networks"]]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, StateError):
-            return  # who needs the ledger says what is wrong with it
+            return  # commands that need the ledger report what is wrong with it
 
     def open(self, window: Window) -> str:
         """Record what a call may create, before it begins; the token that closes it. Raises StateError, OSError."""
         token = secrets.token_hex(8)
-        fields = {
-            "before": sorted(window.before),
-            "services": dict(window.services or {}),
-            "networks": sorted(window.networks),
-        }
-        self._append({"open": token, "project": window.project, **fields})
+        before, services, networks = sorted(window.before), dict(window.services or {}), sorted(window.networks)
+        self._append({
+            "open": token, "project": window.project, "before": before, "services": services, "networks": networks,
+        })  # fmt: skip
         return token
 
     def close(self, token: str, ids: Iterable[str]) -> None:
-        """Record what came of the call. Raises StateError, OSError."""
+        """Record the result of the call. Raises StateError, OSError."""
         self._append({"close": token, "ids": list(ids)})
 
     def add(self, *ids: str) -> None:
@@ -103,24 +101,23 @@ class CreationRecord:
             self._append({"old": sorted(self._of_ledger.before)})
 
     def clear(self) -> None:
-        """Nothing is ours any more."""
+        """Remove the record: nothing is ours any more."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         self._of_ledger, self._state = None, ()
         self._reset()
 
     def _append(self, line: dict[str, Any]) -> None:
-        """The line begins with its own newline: what a power cut has torn off ends before it, whatever it was."""
+        """Append a line that begins with a newline: a line that a power cut has torn ends before it."""
         private_files.append(self.path, f"\n{json.dumps(line)}\n", durable=True)
         self._refresh()
 
     def _refresh(self) -> None:
         """Read the whole file if it has changed: another process may have removed it, and begun a new one."""
-        try:
+        state: tuple[int, ...] = ()
+        with contextlib.suppress(FileNotFoundError):
             now = os.lstat(self.path)
-            state: tuple[int, ...] = (now.st_ino, now.st_size, now.st_mtime_ns)
-        except FileNotFoundError:
-            state = ()
+            state = (now.st_ino, now.st_size, now.st_mtime_ns)
         if state == self._state:
             return
         content = private_files.read_bytes(self.path) or b""
@@ -143,9 +140,9 @@ class CreationRecord:
 
 
 def _decoded(line: bytes) -> dict[str, Any]:
-    """What the line says; nothing if it was torn: then nothing has been created, or the call is still open."""
+    """The line; empty if it was torn: then nothing has been created, or the call is still open."""
     try:
-        found = json.loads(line.decode())
+        fields = json.loads(line.decode())
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return fields if isinstance(fields, dict) else {}

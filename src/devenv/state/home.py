@@ -1,4 +1,4 @@
-"""The folder that devenv keeps its state in, and for whom: the owner that labels name."""
+"""The folder with the state of devenv, and its owner, as labels name it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def state_folder() -> str:
 
 
 def owner() -> str:
-    """Whose this state folder is, as labels name it: a text that is created once and never changes.
+    """The owner of this state folder, as labels name it: a text that is created once and never changes.
 
     It is part of what Compose compares, so a text computed again (another host name) would recreate containers.
     Raises StateError.

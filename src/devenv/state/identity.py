@@ -1,4 +1,4 @@
-"""What a thing is, whatever it is called: engines, folders, volumes, and the containers and networks that we created.
+"""The identity of engines, folders and volumes, and of the containers and networks that we created.
 
 Names, paths, labels and clocks are no proof of identity: other things get the same name, one folder has several
 paths, images copy labels, and clocks are set back. Pure.
@@ -33,9 +33,9 @@ class Place:
 
 
 def engine_key(answers: Sequence[tuple[str, str]], address: str) -> str:
-    """What identifies an engine: the id and the data folder that it gives in each of two answers to `GET /info`.
+    """What identifies an engine: the id and the data folder in each of two answers to `GET /info`.
 
-    An engine whose answers differ (Podman makes an id for each) is identified by its address.
+    An engine whose answers differ (Podman creates an id for each) is identified by its address.
     """
     first, *others = answers
     stable = first[0] and all(other == first for other in others)
@@ -74,7 +74,7 @@ class Window:
 def final_names(name: str) -> frozenset[str]:
     """The names that a container may have once Compose has removed the one that it replaces.
 
-    What looks like an id may belong to the name: `container_name` and the project's name are the user's.
+    A prefix that looks like an id may be part of the name: `container_name` and the project's name are the user's.
     """
     return frozenset({name, _REPLACING.sub("", name)})
 
@@ -87,20 +87,20 @@ def _numbered(project: str, container: Container) -> set[str]:
 
 
 def created(window: Window, project_state: ProjectState, reported: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The ids of what the call has created, of what it reported (kind, name)."""
+    """The ids of what the call has created, of the (kind, name) pairs that it reported."""
     names = set(reported)
-    found = [
+    ids = [
         c.id
         for c in project_state.containers
         if any(("container", name) in names for name in final_names(c.name)) and window.may_have_created(c)
     ]
-    found += [n.id for n in project_state.networks if ("network", n.name) in names and window.may_have_created(n)]
-    return tuple(found)
+    ids += [n.id for n in project_state.networks if ("network", n.name) in names and window.may_have_created(n)]
+    return tuple(ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """What a run of devenv 0.1 counts as its own: what has its label, but for what was there `before` (ids)."""
+    """What a run of devenv 0.1 counts as its own: all with its label, except what existed `before` (ids)."""
 
     before: frozenset[str] = frozenset()
 
@@ -111,8 +111,8 @@ class Old:
 
 def others(project_state: ProjectState, owner: str) -> tuple[Container, ...]:
     """Containers of another owner's run of the project, or of devenv 0.1 without a record here, the oldest first."""
-    found = (c for c in project_state.containers if not c.ours and not c.inherits and not c.holds and c.number)
-    theirs = (c for c in found if c.is_old or (c.owner and c.owner != owner))
+    strangers = (c for c in project_state.containers if not c.ours and not c.inherits and not c.holds and c.number)
+    theirs = (c for c in strangers if c.is_old or (c.owner and c.owner != owner))
     return tuple(sorted(theirs, key=lambda c: moment(c.created) or 0.0))
 
 
@@ -129,7 +129,7 @@ class Content(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VolumeRecord:
-    """A volume that a run created. `intended` is the engine's time before the create, `created` what came of it.
+    """A volume that a run created. `intended` is the engine's time before the create, `created` its CreatedAt.
 
     `is_proven`: a container of ours used the volume after the second in which it was created, so that no other
     volume can have this name and this time. `lineage` says whose saved states its content continues, `source` (id and
@@ -187,10 +187,9 @@ def is_moved(known: Mapping[str, str], volumes: Mapping[str, str]) -> bool:
 
 
 def moment(text: str) -> float | None:
-    """An engine's time as seconds since 1970; None if there is none. Raises nothing."""
-    cut = re.sub(r"(\.\d{6})\d+", r"\1", text)
+    """An engine's time as seconds since 1970; None if it is not a time."""
     try:
-        found = dt.datetime.fromisoformat(cut)
+        time = dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
     except ValueError:
         return None
-    return found.timestamp() if found.tzinfo else found.replace(tzinfo=dt.UTC).timestamp()
+    return time.timestamp() if time.tzinfo else time.replace(tzinfo=dt.UTC).timestamp()

@@ -18,7 +18,7 @@ WITNESSES = 32  # volumes of others whose times are noted, to know a copied data
 
 
 class VolumePolicy(StrEnum):
-    """What becomes of the named volumes that a run created: saved and removed, left in place, or just removed."""
+    """What happens to the named volumes that a run created: saved and removed, left in place, or just removed."""
 
     SAVE = "save"
     KEEP = "keep"
@@ -77,7 +77,7 @@ class Ledger:
         return tuple(n for n in project_state.networks if n.ours)
 
     def left(self, project_state: ProjectState) -> tuple[str, ...]:
-        """What is left if nobody can look any more, by what was seen last; never empty, since that proves nothing."""
+        """What is left if the engine cannot be asked, as last seen; never empty, since that proves nothing."""
         seen = [f"container {c.name}" for c in self.containers(project_state)]
         seen += [f"network {n.name}" for n in self.networks(project_state)]
         seen += [f"volume {name}" for name in self.creates]
@@ -113,24 +113,24 @@ class Ledger:
         return next((r for r in self.volumes if r.name == name), None)
 
     def noting(self, containers: Iterable[Container]) -> Ledger:
-        """The same with the anonymous volumes of these containers, as far as they did not exist before."""
+        """The ledger with the anonymous volumes of these containers that did not exist before."""
         before = dict(self.before)
-        found = (name for c in containers for name in c.volumes if is_anonymous(name) and name not in before)
-        return replace(self, anonymous=tuple(dict.fromkeys((*self.anonymous, *found))))
+        names = (name for c in containers for name in c.volumes if is_anonymous(name) and name not in before)
+        return replace(self, anonymous=tuple(dict.fromkeys((*self.anonymous, *names))))
 
     def with_records(self, records: Iterable[VolumeRecord]) -> Ledger:
-        """The same with these records in place of those of the same names."""
+        """The ledger with these records in place of those of the same names."""
         changed = {record.name: record for record in records}
         kept = tuple(changed.pop(r.name, r) for r in self.volumes)
         return replace(self, volumes=(*kept, *changed.values()))
 
     def without(self, volume: str) -> Ledger:
-        """The volume is no longer this run's."""
+        """The ledger without the volume."""
         return replace(self, volumes=tuple(r for r in self.volumes if r.name != volume))
 
 
 def is_anonymous(volume: str) -> bool:
-    """Whether it has but the name that the engine gives to a volume without one."""
+    """Whether it has a name that the engine gives to a volume without one."""
     return re.fullmatch("[0-9a-f]{64}", volume) is not None
 
 
@@ -161,15 +161,15 @@ def begin(
 
 
 def take_over(ledger: Ledger, project_state: ProjectState, place: Place, engine: str) -> Ledger:
-    """An earlier run's ledger in the hands of this process, which knows the engine by its key.
+    """An earlier run's ledger for this process, which knows the engine by its key.
 
-    Volumes that the run does not create now, or any more, count as there before.
+    Volumes that the run does not create count as existing before.
     """
     created = set(ledger.creates)
     now = {v.name: v.created for v in project_state.volumes if v.name not in created}
     before = tuple(sorted({**dict(ledger.before), **now}.items()))
-    now_ours = replace(ledger, pid=os.getpid(), began=time.time(), phase="up", before=before)
-    return replace(now_ours, place=place, engine=engine)
+    pid, began = os.getpid(), time.time()
+    return replace(ledger, pid=pid, began=began, phase="up", before=before, place=place, engine=engine)
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:

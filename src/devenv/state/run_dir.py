@@ -96,8 +96,8 @@ class Run:
     def last(self) -> dict[str, Any]:
         """The facts that `remember` wrote last; empty if there are none."""
         with contextlib.suppress(OSError, ValueError, StateError):
-            found = json.loads(private_files.read(self._last) or "{}")
-            return found if isinstance(found, dict) and found.get("v") == LAST else {}
+            facts = json.loads(private_files.read(self._last) or "{}")
+            return facts if isinstance(facts, dict) and facts.get("v") == LAST else {}
         return {}
 
     def ask(self, policy: VolumePolicy) -> None:
@@ -125,13 +125,13 @@ class Run:
             ) from error
 
     def write(self, ledger: Ledger) -> None:
-        """The ledger safely on disk before this returns. Raises StateError if it cannot be."""
+        """Put the ledger safely on disk. Raises StateError if that fails."""
         with written(self.ledger):
             self.made.keep_old()
             private_files.replace(self.ledger, json.dumps(encode(ledger)))
 
     def clear(self) -> None:
-        """No ledger any more: nothing of this run is left."""
+        """Remove the ledger: nothing of this run is left."""
         for path in (self.ledger, self.children, self._policy):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -172,7 +172,7 @@ def _old(endpoint: Endpoint, project: str) -> str:
 
 
 def _move(old: str, path: str) -> None:
-    """What devenv 0.1 left in the folder moved to the other one, which keeps what it has."""
+    """Move what devenv 0.1 left in the folder to the other one, which keeps what it has."""
     if not os.path.exists(path):
         os.rename(old, path)
         return
@@ -203,7 +203,7 @@ async def open_run(engine: Engine, project: str, key: str = "") -> Run:
 
 
 async def key_of(engine: Engine) -> str:
-    """What identifies the engine. It is asked twice only if it is not known to answer the same each time."""
+    """What identifies the engine. It is asked twice unless it is known to answer the same each time."""
     path, at = os.path.join(state_folder(), "engines.json"), address(engine.endpoint)
     first = await engine.identity()
     known = _known(path)
@@ -217,15 +217,14 @@ async def key_of(engine: Engine) -> str:
 
 
 def _known(path: str) -> dict[str, list[str]]:
-    try:
-        found = json.loads(private_files.read(path) or "{}")
-    except (OSError, ValueError, StateError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    with contextlib.suppress(OSError, ValueError, StateError):
+        known = json.loads(private_files.read(path) or "{}")
+        return known if isinstance(known, dict) else {}
+    return {}
 
 
 def place_of(directory: str) -> Place:
-    """The folder as it is found now."""
+    """The folder as it is now."""
     path = os.path.realpath(directory)
     try:
         state = os.stat(path)
@@ -235,7 +234,7 @@ def place_of(directory: str) -> Place:
 
 
 def every_runs() -> Iterator[tuple[Run, Ledger]]:
-    """Runs of this user that have a ledger, on every engine; unreadable ones are passed over."""
+    """Runs of this user that have a ledger, on every engine; unreadable ones are left out."""
     for run in Run.folders():
         with contextlib.suppress(StateError):
             if (ledger := run.read()) is not None:
@@ -243,5 +242,5 @@ def every_runs() -> Iterator[tuple[Run, Ledger]]:
 
 
 def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
-    """Those in these phases that no process holds."""
+    """Runs in these phases that no process holds."""
     return ((run, ledger) for run, ledger in every_runs() if ledger.phase in phases and not run.lock.is_held())

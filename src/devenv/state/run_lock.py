@@ -1,4 +1,4 @@
-"""The lock of a project on an engine: a file that the process of a run, or of a clean-up, holds."""
+"""The lock of a project on an engine: a file that the process of a run or of a clean-up holds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunLock:
         return self._holds_text() is not None
 
     def is_ending(self) -> bool:
-        """Whether the holder only ends a run, its own or an earlier one: it lets go soon."""
+        """Whether the holder only ends a run, its own or an earlier one, and releases the lock soon."""
         return (self._holds_text() or "").endswith((CLEANING, ENDING))
 
     def is_of_run(self) -> bool:
@@ -80,7 +80,7 @@ class RunLock:
     def mark_ending(self) -> None:
         """Tell others that this run ends itself from now on; the caller holds the lock.
 
-        As far as the disk takes it: without the mark, `devenv down` asks the run to end once more.
+        A full disk is no error: without the mark, `devenv down` asks the run to end once more.
         """
         with contextlib.suppress(OSError, StateError):
             private_files.append(self.path, ENDING)

@@ -44,10 +44,6 @@ SILENCE = 60.0  # seconds without a byte
 AT_MOST = 3600.0  # seconds for all of it
 
 
-class _ForeignError(ValueError):
-    """It is no exported snapshot, or it is damaged."""
-
-
 def pack(store: Store, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
     """Write these snapshots as one tar: a note and an archive each, then an index, the digests of all notes.
 
@@ -76,14 +72,14 @@ def unpack(store: Store, source: IO[bytes], *, limit: int, single: int) -> tuple
     """
     try:
         with _scratch(store.path) as scratch:
-            found = _Reader(_Input(source), scratch, limit, single).read()
-            return _commit(store, found, scratch)
+            snapshots = _Reader(_Input(source), scratch, limit, single).read()
+            return _commit(store, snapshots, scratch)
     except (ValueError, zlib.error) as error:
-        said = f"that is no exported snapshot, or it is damaged: {error}"
-        raise StateError(said, hint="Export it again: devenv snapshot export NAME FILE") from error
+        message = f"that is not an exported snapshot, or it is damaged: {error}"
+        raise StateError(message, hint="Export it again: devenv snapshot export NAME FILE") from error
     except OSError as error:
-        said = f"it could not be stored: {error.strerror or error}"
-        raise StateError(said, hint=f"df -h {store.path}") from error
+        message = f"it could not be stored: {error.strerror or error}"
+        raise StateError(message, hint=f"df -h {store.path}") from error
 
 
 def tidy(folder: str) -> None:
@@ -117,32 +113,38 @@ def _locked(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _commit(store: Store, found: list[Snapshot], scratch: str) -> tuple[Snapshot, ...]:
-    """The snapshots in the store: the folder gets its name once all in it is on the disk."""
+def _commit(store: Store, snapshots: list[Snapshot], scratch: str) -> tuple[Snapshot, ...]:
+    """Put the snapshots into the store: the folder gets its name once all in it is on the disk."""
     while True:
         set_id = store.new_id()
         place = os.path.join(store.path, set_id)
-        taken = tuple(replace(one, id=set_id, automatic=False, lineage="", parent="") for one in found)
+        taken = tuple(replace(s, id=set_id, automatic=False, lineage="", parent="") for s in snapshots)
         try:
-            for one in taken:
-                private_files.replace(os.path.join(scratch, notes.stem(one.volume) + NOTE), json.dumps(asdict(one)))
+            for snapshot in taken:
+                note = os.path.join(scratch, notes.stem(snapshot.volume) + NOTE)
+                private_files.replace(note, json.dumps(asdict(snapshot)))
             os.rename(scratch, place)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.rmdir(place)
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else has just taken the id
-                continue
-            raise
-        descriptor = os.open(store.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return taken
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # otherwise somebody else has just taken the id
+                raise
+        else:
+            sync_folder(store.path)
+            return taken
+
+
+def sync_folder(path: str) -> None:
+    """Wait until the names in the folder are on disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Input:
-    """What comes, in the size that is asked for, within the time that there is."""
+    """Reads in the size that is asked for, and within bounds of time."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
@@ -153,78 +155,77 @@ class _Input:
 
     def exactly(self, size: int) -> bytes:
         """So many bytes. Raises ValueError at an earlier end."""
-        found = bytearray()
-        while len(found) < size:
-            piece = self.some(size - len(found))
+        content = bytearray()
+        while len(content) < size:
+            piece = self._some(size - len(content))
             if not piece:
-                raise _ForeignError("it ends too early")
-            found += piece
-        return bytes(found)
+                raise ValueError("it ends too early")
+            content += piece
+        return bytes(content)
 
-    def some(self, most: int) -> bytes:
-        """The next bytes, at most so many; empty at the end. Raises ValueError if none arrive in time."""
+    def _some(self, most: int) -> bytes:
         if time.monotonic() > self._ends:
-            raise _ForeignError(f"it takes longer than {AT_MOST / 60:.0f} minutes")
+            raise ValueError(f"it takes longer than {AT_MOST / 60:.0f} minutes")
         if self._descriptor is None:
             return self._source.read(min(most, CHUNK))
         if not select.select([self._descriptor], [], [], SILENCE)[0]:
-            raise _ForeignError(f"nothing has come for {SILENCE:.0f} s")
+            raise ValueError(f"no data for {SILENCE:.0f} s")
         return os.read(self._descriptor, min(most, CHUNK))
 
 
 @dataclass
 class _Reader:
-    """The entries of the tar one by one: note and archive of each volume, then the index."""
+    """Reads the entries of the tar one by one: note and archive of each volume, then the index."""
 
     source: _Input
     scratch: str
     limit: int
     single: int
-    found: list[Snapshot] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
     index: dict[str, str] = field(default_factory=dict)
 
     def read(self) -> list[Snapshot]:
-        """The snapshots as their notes say; their archives are in the scratch folder, verified and on disk."""
+        """The snapshots by their notes; their archives are in the scratch folder, verified and on disk."""
         while (entry := self._entry()) is not None and entry.name != INDEX:
-            if len(self.found) == MOST:
-                raise _ForeignError(f"it holds more than {MOST} volumes")
+            if len(self.snapshots) == MOST:
+                raise ValueError(f"it holds more than {MOST} volumes")
             self._pair(entry)
-        if entry is None or not self.found:
-            raise _ForeignError("it has no index, or nothing but an index")
+        if entry is None or not self.snapshots:
+            raise ValueError("it has no index, or nothing but an index")
         if self._content(entry, LARGEST_INDEX) != json.dumps(self.index).encode():
-            raise _ForeignError("the index does not match")
+            raise ValueError("the index does not match")
         if self._entry() is not None:
-            raise _ForeignError("there is more behind the index")
-        return self.found
+            raise ValueError("there is more after the index")
+        return self.snapshots
 
     def _pair(self, entry: tarfile.TarInfo) -> None:
         """The note, and the archive that has to follow it."""
         name = entry.name.removesuffix(NOTE)
         if not entry.name.endswith(NOTE) or name in self.index or notes.stem(unquote(name)) != name:
-            raise _ForeignError(f"unexpected entry {entry.name[:100]!r}")
+            raise ValueError(f"unexpected entry {entry.name[:100]!r}")
         content = self._content(entry, notes.LARGEST)
         snapshot = notes.decode(content)
         self._require_bounds(snapshot, name)
         archive = self._entry()
         if archive is None or archive.name != f"{name}{ARCHIVE}" or archive.size != snapshot.stored:
-            raise _ForeignError(f"the archive of {snapshot.volume!r} does not follow its note")
+            raise ValueError(f"the archive of {snapshot.volume!r} does not follow its note")
         self._store(snapshot, f"{name}{ARCHIVE}")
         self.index[name] = hashlib.sha256(content).hexdigest()
-        self.found.append(snapshot)
+        self.snapshots.append(snapshot)
 
     def _require_bounds(self, snapshot: Snapshot, name: str) -> None:
         if notes.stem(snapshot.volume) != name:
-            raise _ForeignError(f"the note of {unquote(name)!r} is about another volume")
+            raise ValueError(f"the note of {unquote(name)!r} is about another volume")
         if snapshot.created > time.time() + AHEAD:
-            raise _ForeignError(f"{snapshot.volume!r} was saved in the future, by this machine's clock")
-        stored = snapshot.stored + sum(one.stored for one in self.found)
+            raise ValueError(f"{snapshot.volume!r} was saved in the future, by this machine's clock")
+        stored = snapshot.stored + sum(one.stored for one in self.snapshots)
         if max(stored, snapshot.size) > self.limit:
-            raise _ForeignError(f"it is larger than {shown(self.limit)} (`snapshots_total`)")
+            raise ValueError(f"it is larger than {shown(self.limit)} (`snapshots_total`)")
         if snapshot.size > max(self.single, RATIO * snapshot.stored):
-            raise _ForeignError(f"{snapshot.volume!r} holds {shown(snapshot.size)} in {shown(snapshot.stored)}")
+            raise ValueError(f"{snapshot.volume!r} holds {shown(snapshot.size)} in {shown(snapshot.stored)}")
 
     def _store(self, snapshot: Snapshot, name: str) -> None:
-        """The archive written as it comes, and unpacked meanwhile to see that it is what the note says."""
+        """Write the archive as it comes, and unpack it meanwhile to compare it with its note."""
         check = _Check(snapshot)
         with open(private_files.create(os.path.join(self.scratch, name)), "wb") as file:
             left = snapshot.stored
@@ -236,38 +237,33 @@ class _Reader:
             file.flush()
             os.fsync(file.fileno())
         check.finish()
-        self._skip_padding(snapshot.stored)
+        self.source.exactly(-snapshot.stored % BLOCK)
 
     def _content(self, entry: tarfile.TarInfo, most: int) -> bytes:
         if entry.size > most:
-            raise _ForeignError(f"{entry.name[:100]!r} is too large")
-        content = self.source.exactly(entry.size)
-        self._skip_padding(entry.size)
-        return content
-
-    def _skip_padding(self, size: int) -> None:
-        self.source.exactly(-size % BLOCK)
+            raise ValueError(f"{entry.name[:100]!r} is too large")
+        return self.source.exactly(entry.size + -entry.size % BLOCK)[: entry.size]
 
     def _entry(self) -> tarfile.TarInfo | None:
-        """The next file of the tar, with what a pax header before it says of it; None at the end."""
-        said = dict[str, bytes]()
+        """The next file of the tar, with the values of a pax header before it; None at the end."""
+        values = dict[str, bytes]()
         entry = header(self.source.exactly(BLOCK))
         if entry is not None and entry.type == tarfile.XHDTYPE:
-            said = records(self._content(entry, LARGEST_HEADER))
+            values = records(self._content(entry, LARGEST_HEADER))
             entry = header(self.source.exactly(BLOCK))
+        if entry is None and values:
+            raise ValueError("it ends after a header")
         if entry is None:
-            if said:
-                raise _ForeignError("it ends behind a header")
             return None
         if entry.type not in FILES:
-            raise _ForeignError(f"unexpected entry {entry.name[:100]!r}")
-        entry.name = said["path"].decode() if "path" in said else entry.name
-        entry.size = int(said.get("size", entry.size))
+            raise ValueError(f"unexpected entry {entry.name[:100]!r}")
+        entry.name = values["path"].decode() if "path" in values else entry.name
+        entry.size = int(values.get("size", entry.size))
         return entry
 
 
 class _Check:
-    """Looks at a compressed tar piece by piece, without keeping any of it."""
+    """Checks a compressed tar piece by piece, without keeping any of it."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -278,21 +274,21 @@ class _Check:
         self._tail = b""
 
     def take(self, piece: bytes) -> None:
-        """One more piece. Raises ValueError, zlib.error if it is no tar in gzip, or holds more than the note says."""
+        """Take one more piece. Raises ValueError, zlib.error if it is not a tar in gzip, or larger than noted."""
         self._digest.update(piece)
         while piece:
             if self._zip.eof:
-                raise _ForeignError(f"the archive of {self._snapshot.volume!r} goes on behind its end")
+                raise ValueError(f"the archive of {self._snapshot.volume!r} goes on after its end")
             plain = self._zip.decompress(piece, CHUNK)
             self._size += len(plain)
             if self._size > self._snapshot.size:
-                raise _ForeignError(f"the archive of {self._snapshot.volume!r} holds more than its note says")
+                raise ValueError(f"the archive of {self._snapshot.volume!r} holds more than its note says")
             self._walk.take(plain)
             self._tail = (self._tail + plain)[-len(TAR_END) :]
             piece = self._zip.unconsumed_tail or self._zip.unused_data
 
     def finish(self) -> None:
-        """Raises ValueError if it is not what the note says."""
+        """Raise ValueError if it differs from its note."""
         whole = self._zip.eof and self._size == self._snapshot.size and self._tail == TAR_END
         if not (whole and self._walk.is_over) or self._digest.hexdigest() != self._snapshot.digest:
-            raise _ForeignError(f"the archive of {self._snapshot.volume!r} is not what its note says")
+            raise ValueError(f"the archive of {self._snapshot.volume!r} is not what its note says")

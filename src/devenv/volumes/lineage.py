@@ -49,11 +49,11 @@ class LiveVolume:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What is known of one lineage; `place` has no path if the volume's name is fixed.
+    """One lineage; `place` has no path if the volume's name is fixed.
 
     `head` is the last saved whole state. `asked`: the next start begins with that snapshot, or with NOTHING.
-    `torn`: what was found in the volume whose restore was cut off, and is no part of what was being restored; until
-    somebody asks for a state after that, none is taken.
+    `torn`: the content of a volume whose restore was cut off, if it is not part of what was being restored; until
+    somebody asks for a state after that, none is restored.
     """
 
     id: str
@@ -96,27 +96,27 @@ class Lineage:
         return is_same and self.place.is_renamed_to(wanted.place, is_gone=is_gone)
 
     def is_other_of(self, wanted: WantedVolume) -> bool:
-        """Whether its data may be meant by somebody who wants that volume."""
+        """Whether somebody who wants that volume may mean its data."""
         same = self.name == wanted.name or (self.key, self.project) == (wanted.key, wanted.project)
         renamed = (self.key, self.place.path) == (wanted.key, wanted.place.path)
         return (same or renamed) and self.head != NOTHING and not self.is_for(wanted)
 
 
 def find(lineages: Iterable[Lineage], wanted: WantedVolume, *, gone: frozenset[str]) -> Lineage | None:
-    """The lineage of the volume. `gone` has the paths of lineages at which there is no folder any more."""
+    """The lineage of the volume. `gone` has the paths of lineages whose folders no longer exist."""
     everything = tuple(lineages)
-    own = next((one for one in everything if one.is_for(wanted)), None)
-    renamed = (one for one in everything if one.is_renamed_to(wanted, is_gone=one.place.path in gone))
+    own = next((line for line in everything if line.is_for(wanted)), None)
+    renamed = (line for line in everything if line.is_renamed_to(wanted, is_gone=line.place.path in gone))
     return own or next(renamed, None)
 
 
 def head_of_old(snapshots: Iterable[Snapshot], wanted: WantedVolume, *, real: dict[str, str]) -> Snapshot | None:
     """The last whole state that a run of devenv 0.1 saved of the volume: it knew addresses and paths, no lineage.
 
-    What was saved by hand or imported is none: where it is from, nobody knows.
+    States that were saved by hand or imported do not count: their origin is unknown.
     `real` has the real paths of folders and addresses.
     """
-    found = [
+    states = [
         s
         for s in snapshots
         if not s.lineage
@@ -125,7 +125,7 @@ def head_of_old(snapshots: Iterable[Snapshot], wanted: WantedVolume, *, real: di
         and (real.get(s.endpoint), s.project, s.volume) == (wanted.address, wanted.project, wanted.key)
         and real.get(s.directory) == wanted.place.path
     ]
-    return max(found, key=lambda s: s.created, default=None)
+    return max(states, key=lambda s: s.created, default=None)
 
 
 class Start(StrEnum):
@@ -187,5 +187,5 @@ def advanced(lineage: Lineage, snapshot: Snapshot) -> Lineage:
 
 def of_volume(lineages: Iterable[Lineage], engine: str, volume: Volume) -> Lineage | None:
     """The lineage whose newest content the volume has, if a run of devenv created it."""
-    found = (one for one in lineages if one.engine == engine and one.live is not None)
-    return next((one for one in found if one.live is not None and one.live.is_volume(volume)), None)
+    known = (line for line in lineages if line.engine == engine)
+    return next((line for line in known if line.live is not None and line.live.is_volume(volume)), None)

@@ -57,9 +57,9 @@ class Lineages:
     def find(self, wanted: WantedVolume, snapshots: tuple[Snapshot, ...]) -> Lineage | None:
         """The volume's lineage: known, of a folder that was renamed, or of what devenv 0.1 saved."""
         everything = self.all()
-        gone = frozenset(one.place.path for one in everything if not os.path.lexists(one.place.path))
-        if found := find(everything, wanted, gone=gone):
-            return found
+        gone = frozenset(line.place.path for line in everything if not os.path.lexists(line.place.path))
+        if known := find(everything, wanted, gone=gone):
+            return known
         real = {s.directory: os.path.realpath(s.directory) for s in snapshots if not s.lineage}
         real |= {s.endpoint: address(Endpoint(s.endpoint)) for s in snapshots if not s.lineage}
         head = head_of_old(snapshots, wanted, real=real)
@@ -67,15 +67,15 @@ class Lineages:
 
     def needed(self) -> frozenset[tuple[str, str]]:
         """The snapshots that a next `up` may begin with, by id and volume; not those of folders that are gone."""
-        lines = [one for one in self.all() if one.is_fixed or os.path.isdir(one.place.path)]
-        return frozenset(ref for one in lines for ref in (one.head, one.torn, one.asked or NOTHING)) - {NOTHING}
+        lines = [line for line in self.all() if line.is_fixed or os.path.isdir(line.place.path)]
+        return frozenset(ref for line in lines for ref in (line.head, line.torn, line.asked or NOTHING)) - {NOTHING}
 
     def write(self, lineage: Lineage) -> None:
-        """The lineage on disk. Raises StateError, OSError."""
+        """Put the lineage on disk. Raises StateError, OSError."""
         private_files.replace(self._path(lineage.id), json.dumps({"v": VERSION, **asdict(lineage)}))
 
     def change(self, lineage_id: str, change: Callable[[Lineage], Lineage]) -> None:
-        """The lineage changed, if it exists; one change at a time. Raises StateError, OSError."""
+        """Change the lineage, if it exists; one change at a time. Raises StateError, OSError."""
         with self.lock():
             if (now := self.get(lineage_id)) is not None:
                 self.write(change(now))
@@ -87,7 +87,7 @@ class Lineages:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Held for as long as files are changed, which takes no time."""
+        """Hold the lock while files are changed."""
         descriptor = private_files.open_lock(os.path.join(self.path, "lock"))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -186,7 +186,7 @@ def _decode(data: dict[str, Any], lineage_id: str) -> Lineage:
     if data.pop("v") != VERSION:
         raise ValueError("another version")
     asked, live = data.pop("asked"), data.pop("live")
-    found = Lineage(
+    line = Lineage(
         place=Place(**data.pop("place")),
         head=_reference(data.pop("head")),
         torn=_reference(data.pop("torn")),
@@ -194,18 +194,15 @@ def _decode(data: dict[str, Any], lineage_id: str) -> Lineage:
         live=None if live is None else LiveVolume(**{**live, "parent": _reference(live["parent"])}),
         **data,
     )
-    texts = [found.id, found.engine, found.project, found.key, found.name, found.place.path]
-    numbers = [found.saved, found.place.device, found.place.inode]
-    if found.live is not None:
-        texts += [found.live.name, found.live.created]
-        numbers += [found.live.since]
-    if (
-        found.id != lineage_id
-        or not all(isinstance(text, str) for text in texts)
-        or not all(map(math.isfinite, numbers))
-    ):
+    texts = [line.id, line.engine, line.project, line.key, line.name, line.place.path]
+    numbers = [line.saved, line.place.device, line.place.inode]
+    if line.live is not None:
+        texts += [line.live.name, line.live.created]
+        numbers += [line.live.since]
+    is_typed = all(isinstance(text, str) for text in texts) and all(map(math.isfinite, numbers))
+    if line.id != lineage_id or not is_typed:
         raise ValueError("a field of another kind")
-    return found
+    return line
 
 
 def _reference(value: Any) -> Reference:

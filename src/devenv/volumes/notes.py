@@ -19,10 +19,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def decode(content: str | bytes) -> Snapshot:
-    """The snapshot that a note is about.
+    """The snapshot that a note describes.
 
-    A field that is missing has its default, if there is one; a field that is not known is passed over. Raises
-    ValueError, with the reason, for what no version of devenv has written.
+    A missing field has its default, if there is one; an unknown field is ignored. Raises ValueError, with the reason,
+    for what no version of devenv has written.
     """
     if len(content) > LARGEST:
         raise ValueError("the note is too large")
@@ -31,16 +31,16 @@ def decode(content: str | bytes) -> Snapshot:
     except RecursionError:
         raise ValueError("the note is nested too deeply") from None
     if not isinstance(data, dict):
-        raise ValueError("the note is no object")  # noqa: TRY004 - of what was written, not of a caller
+        raise ValueError("the note is not an object")  # noqa: TRY004 - an error of the file, not of a caller
     return Snapshot(**{f.name: _value(f, data[f.name]) for f in dataclasses.fields(Snapshot) if _is_given(f, data)})
 
 
 def stem(volume: str) -> str:
-    """The name of a volume's files in the store, without their ends. Raises ValueError if it can be none."""
+    """The name of a volume's files in the store, without their suffixes. Raises ValueError if there can be none."""
     try:
         name = quote(volume, safe="")
     except UnicodeEncodeError:
-        raise ValueError("`volume` is no text") from None
+        raise ValueError("`volume` is not a text") from None
     if not 0 < len(name) <= LONGEST_NAME:
         raise ValueError("`volume` is empty or too long")
     return name
@@ -57,7 +57,7 @@ def _value(field: dataclasses.Field[Any], value: Any) -> Any:
     if kind == "float" and type(value) is int and abs(value) < LAST:
         value = float(value)
     if type(value).__name__ != kind:
-        raise ValueError(f"`{field.name}` is no {kind}")
+        raise ValueError(f"`{field.name}` is not a {kind}")
     if isinstance(value, str):
         _require_text(field.name, value)
     elif not isinstance(value, bool) and not (0 <= value < (LAST if kind == "float" else 2**63)):
@@ -75,4 +75,4 @@ def _require_text(name: str, value: str) -> None:
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")

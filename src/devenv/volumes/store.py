@@ -1,4 +1,4 @@
-"""Where snapshots lie: an archive and a note beside it, which is written last and makes it count."""
+"""The snapshots on disk: an archive and a note beside it, which is written last and makes it count."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ class Store:
 
     @classmethod
     def at_home(cls) -> Store:
-        """The store in the state folder. Raises StateError where that cannot be used."""
+        """The store in the state folder. Raises StateError if that cannot be used."""
         return cls(private_files.private_folder(state_folder(), "snapshots"))
 
     def all(self) -> tuple[Snapshot, ...]:
-        """Every snapshot that counts, the oldest first; what cannot be understood does not."""
-        found = list[Snapshot]()
+        """Every snapshot with a valid note, the oldest first."""
+        snapshots = list[Snapshot]()
         for folder in _entries(self.path):
             for name in _entries(os.path.join(self.path, folder)):
                 if name.endswith(".json"):
                     with contextlib.suppress(OSError, ValueError, StateError):
                         snapshot = _read(note := os.path.join(self.path, folder, name))
-                        found += [snapshot] if self._beside(snapshot.id, snapshot.volume, ".json") == note else []
-        return tuple(sorted(found, key=lambda s: (s.created, s.volume)))
+                        if self._beside(snapshot.id, snapshot.volume, ".json") == note:
+                            snapshots.append(snapshot)
+        return tuple(sorted(snapshots, key=lambda s: (s.created, s.volume)))
 
     def damaged(self) -> tuple[tuple[str, str], ...]:
         """(id, volume) of each archive without a note that can be read: kept, but no snapshot."""
@@ -62,31 +63,29 @@ class Store:
         return self._beside(snapshot.id, snapshot.volume, ".tar.gz")
 
     def check(self, snapshot: Snapshot) -> None:
-        """Raises StateError where the archive is not the one that was stored."""
-        digest = hashlib.sha256()
+        """Raise StateError if the archive is not the one that was stored."""
+        digest, what = hashlib.sha256(), f"the snapshot {snapshot.id} of {snapshot.volume}"
         try:
             with private_files.open_read(self.archive(snapshot)) as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
         except OSError as error:
-            said = f"the snapshot {snapshot.id} of {snapshot.volume} cannot be read: {error.strerror}"
-            raise StateError(said, hint=self._instead(snapshot)) from error
+            raise StateError(f"{what} cannot be read: {error.strerror}", hint=self._instead(snapshot)) from error
         if digest.hexdigest() != snapshot.digest:
-            said = f"the snapshot {snapshot.id} of {snapshot.volume} is damaged on disk"
-            raise StateError(said, hint=self._instead(snapshot))
+            raise StateError(f"{what} is damaged on disk", hint=self._instead(snapshot))
 
     def _instead(self, snapshot: Snapshot) -> str:
         earlier = [s for s in self.all() if s.line == snapshot.line and s.created < snapshot.created]
-        older = [f"devenv up --from {s.id}   (an older state), or: " for s in earlier[-1:]]
-        return f"{''.join(older)}devenv up --fresh   (begins empty)"
+        older = f"devenv up --from {earlier[-1].id}   (an older state), or: " if earlier else ""
+        return f"{older}devenv up --fresh   (begins empty)"
 
     def now(self) -> float:
-        """The time, but later than every snapshot: a clock that was set back makes the last one no older."""
+        """The time, but later than every snapshot, also if a clock was set back."""
         now = time.time()
-        return max((now, *(one.created + 0.001 for one in self.all() if one.created < now + LATER)))
+        return max((now, *(s.created + 0.001 for s in self.all() if s.created < now + LATER)))
 
     def new_id(self) -> str:
-        """An id that no set has, nor gets by another process: the time, and if need be a number. Raises OSError."""
+        """An id that no other set has or gets: the time, and if needed a number. Raises OSError."""
         stem = time.strftime("%Y%m%d-%H%M%S")
         for number in itertools.count(1):
             name = f"{stem}-{number}" if number > 1 else stem
@@ -97,12 +96,12 @@ class Store:
 
     @contextlib.contextmanager
     def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
-        """An archive to write and its path; gone afterwards, unless `commit` has taken it."""
+        """An archive to write and its path; removed afterwards, unless `commit` has taken it."""
         private_files.private_folder(self.path, set_id)
         path = self._beside(set_id, volume, PART)
         try:
             with open(private_files.create(path), "wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # `tidy` knows by it that somebody is at it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `tidy` that it is being written
                 draft = Draft(file, limit)
                 try:
                     yield draft, path
@@ -115,14 +114,14 @@ class Store:
                 os.rmdir(os.path.join(self.path, set_id))
 
     def commit(self, snapshot: Snapshot, path: str) -> None:
-        """The archive at `path`, which is on disk and verified, counts from now on. Raises OSError."""
+        """Let the archive at `path`, which is on disk and verified, count from now on. Raises OSError."""
         os.replace(path, self.archive(snapshot))
         note = self._beside(snapshot.id, snapshot.volume, ".json")
         private_files.replace(note, json.dumps(asdict(snapshot)))
-        _sync_folder(self.path)
+        exported.sync_folder(self.path)
 
     def remove(self, snapshot: Snapshot) -> None:
-        """The snapshot gone: its note first, so that no half of it counts."""
+        """Remove the snapshot: its note first, so that no half of it counts."""
         for end in (".json", ".tar.gz"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._beside(snapshot.id, snapshot.volume, end))
@@ -130,26 +129,25 @@ class Store:
             os.rmdir(os.path.join(self.path, snapshot.id))
 
     def make_room(self, total: int, needed: Collection[tuple[str, str]]) -> tuple[Snapshot, ...]:
-        """The automatic ones that had to go for the others to fit, oldest first; never those that are `needed`."""
+        """Remove automatic ones, oldest first, until the others fit; never those that are `needed`. Return them."""
         everything = self.all()
         there = {s.directory for s in everything if os.path.isdir(s.directory)}
         gone = expendable(everything, total=total, there=there, needed=needed)
-        for one in gone:
-            self.remove(one)
+        for snapshot in gone:
+            self.remove(snapshot)
         return gone
 
     def tidy(self) -> None:
-        """What interrupted work left, and nobody can be at any more, is gone."""
+        """Remove what interrupted work left and no process works on."""
         exported.tidy(self.path)
         for folder in _entries(self.path):
             if folder.startswith(exported.SCRATCH):
                 continue
             inside = os.path.join(self.path, folder)
-            for name in _entries(inside):
-                if name.endswith((PART, ".new")):
-                    with contextlib.suppress(OSError):
-                        if _is_abandoned(os.path.join(inside, name)):
-                            os.unlink(os.path.join(inside, name))
+            for path in (os.path.join(inside, name) for name in _entries(inside) if name.endswith((PART, ".new"))):
+                with contextlib.suppress(OSError):
+                    if _is_abandoned(path):
+                        os.unlink(path)
             with contextlib.suppress(OSError):
                 os.rmdir(inside)
 
@@ -158,7 +156,7 @@ class Store:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Whether nobody works on it any more; a note that is being written has no lock, and takes no time."""
+    """Whether no process works on it; a note that is being written has no lock, and takes no time."""
     if not path.endswith(PART):
         return time.time() - os.lstat(path).st_mtime > LATER
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -179,11 +177,3 @@ def _entries(path: str) -> list[str]:
         return private_files.entries(path)
     except (OSError, StateError):
         return []
-
-
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

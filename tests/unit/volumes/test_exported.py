@@ -189,11 +189,11 @@ BAD: dict[str, tuple[bytes, str]] = {
     "long title": (made(*pair(title="x" * 5000)), "`title` is too long"),
     "large note": (made(*pair(more="x" * 70_000)), "too large"),
     "future": (made(*pair(created=NOW + 7200)), "in the future"),
-    "infinite": (made(*pair(created=float("inf"))), "Infinity is no number"),
-    "never": (made(*pair(created=float("nan"))), "NaN is no number"),
+    "infinite": (made(*pair(created=float("inf"))), "Infinity is not a number"),
+    "never": (made(*pair(created=float("nan"))), "NaN is not a number"),
     "out of the calendar": (made(*pair(created=1e18)), "`created` is out of range"),
     "before time": (made(*pair(created=-5.0)), "`created` is out of range"),
-    "kind": (made(*pair(size="7")), "`size` is no int"),
+    "kind": (made(*pair(size="7")), "`size` is not a int"),
     "stored more": (made(*pair(stored=5)), "does not follow its note"),
     "too large": (made(*pair(size=2 * 10**9)), "larger than 1.0 GB"),
     "stored too large": (made(*pair(stored=2 * 10**9)), "larger than 1.0 GB"),
@@ -204,8 +204,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no gzip": (made(*pair(tar(file=b"x"))), "header|not what"),
     "bzip2": (made(*pair(bz2.compress(tar(file=b"x")))), "header"),
     "cut gzip": (made(*pair(ZIPPED[:-9])), "not what its note says"),
-    "two gzips": (made(*pair(ZIPPED + ZIPPED)), "goes on behind its end"),
-    "behind gzip": (made(*pair(ZIPPED + b"\0" * 5000)), "goes on behind its end"),
+    "two gzips": (made(*pair(ZIPPED + ZIPPED)), "goes on after its end"),
+    "behind gzip": (made(*pair(ZIPPED + b"\0" * 5000)), "goes on after its end"),
     "no tar": (made(*pair(gzip.compress(b"x" * 10240))), "that is not a tar"),
     "cut tar": (made(*pair(gzip.compress(CUT), size=len(CUT))), "not what its note says"),
     "huge header": (made(*pair(gzip.compress(HUGE), size=len(HUGE))), "unexpected entry"),
@@ -285,7 +285,7 @@ def test_whoever_sends_nothing_is_not_waited_for(
     monkeypatch.setattr(exported, "SILENCE", 0.1)
     reader, writer = pipe
     os.write(writer, sent)
-    with pytest.raises(StateError, match="nothing has come for"):
+    with pytest.raises(StateError, match="no data for"):
         exported.unpack(store, reader, **LIMITS)
     assert os.listdir(store.path) == []
 

@@ -48,8 +48,8 @@ def test_a_note_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
 def test_a_field_that_nobody_wrote_is_refused(name: str, value: str) -> None:
-    """With its name, or the word that is no number; never by another exception than ValueError."""
-    with pytest.raises(ValueError, match=f"`{name}`|{re.escape(value[:9])} is no number"):
+    """With its name, or the word that is not a number; never by another exception than ValueError."""
+    with pytest.raises(ValueError, match=f"`{name}`|{re.escape(value[:9])} is not a number"):
         notes.decode(note(**{name: value}))
 
 

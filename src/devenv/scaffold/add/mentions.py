@@ -33,7 +33,7 @@ class Mention(NamedTuple):
 
 
 def host(value: str) -> str | None:
-    """Return the host of a URL or of `HOST:PORT`, in small letters; None if there is none."""
+    """The host of a URL or of `HOST:PORT`, in small letters; None if there is none."""
     plain = _plain(value)
     try:
         return urlsplit(plain if "//" in plain else f"//{plain}").hostname
@@ -44,19 +44,27 @@ def host(value: str) -> str | None:
 def mentions(node: yaml.Node, name: str) -> Iterator[Mention]:
     """Yield the places of a Compose file that name a service, each line of a part once, in the order of the file.
 
-    What the service itself says does not count.
+    Places in the service itself do not count.
     """
-    found = []
-    for key, value in yaml12.items(yaml12.at(node, ("services",))):
+    places = []
+    for key, value in _items(node, "services"):
         if key.value != name:
-            found += [one._replace(service=str(key.value)) for one in _of_service(value, name)]
-    for key, value in yaml12.items(yaml12.at(node, ("configs",))):
-        found += [m._replace(part=f"configs.{key.value}") for m in _texts(yaml12.at(value, ("content",)), "", name)]
-    for key, value in yaml12.items(yaml12.at(node, ("x-devenv",))):
-        for scalar in yaml12.scalars_under(value, ("service",)):
-            if scalar.value == name:
-                found.append(Mention(_line(scalar), "", f"x-devenv.{key.value}", needed=False))
-    yield from sorted(dict.fromkeys(found))
+            places += [mention._replace(service=str(key.value)) for mention in _of_service(value, name)]
+    for key, value in _items(node, "configs"):
+        places += _texts(yaml12.at(value, ("content",)), f"configs.{key.value}", name)
+    for key, value in _items(node, "x-devenv"):
+        scalars = yaml12.scalars_under(value, ("service",))
+        places += [Mention(_line(s), "", f"x-devenv.{key.value}", needed=False) for s in scalars if s.value == name]
+    yield from sorted(dict.fromkeys(places))
+
+
+def _items(node: yaml.Node, *path: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    return iter(yaml12.items(yaml12.at(node, path)))
+
+
+def _strings(node: yaml.Node, *path: str) -> Iterator[yaml.Node]:
+    """The texts of a list, or a single text."""
+    return iter(yaml12.strings(yaml12.at(node, path)))
 
 
 def variables(text: str, name: str) -> Iterator[tuple[int, str]]:
@@ -74,34 +82,32 @@ def _of_service(node: yaml.Node, name: str) -> Iterator[Mention]:
     for part in TEXTS:
         yield from _texts(yaml12.at(node, (part,)), part, name)
     yield from _texts(yaml12.at(node, ("build", "args")), "build.args", name)
-    for _, network in yaml12.items(yaml12.at(node, ("networks",))):
-        for alias in yaml12.strings(yaml12.at(network, ("aliases",))):
+    for _, network in _items(node, "networks"):
+        for alias in _strings(network, "aliases"):
             if alias.value == name:
                 yield Mention(_line(alias), "", "networks", needed=False)
 
 
 def _references(node: yaml.Node) -> Iterator[tuple[yaml.Node, str, str]]:
-    """Yield what a service cannot be without: the text, the part that it is in, and the service that it means."""
-    depends = yaml12.at(node, ("depends_on",))
-    for one in (*yaml12.strings(depends), *(key for key, _ in yaml12.items(depends))):
-        yield one, "depends_on", str(one.value)
+    """Yield the services that a service needs: the text, the part that it is in, and the name of the service."""
+    for scalar in (*_strings(node, "depends_on"), *(key for key, _ in _items(node, "depends_on"))):
+        yield scalar, "depends_on", str(scalar.value)
     for part in ("links", "volumes_from"):
-        for one in yaml12.strings(yaml12.at(node, (part,))):
-            yield one, part, one.value.partition(":")[0]
+        for scalar in _strings(node, part):
+            yield scalar, part, scalar.value.partition(":")[0]
     for part in NAMESPACES:
-        for one in yaml12.strings(yaml12.at(node, (part,))):
-            yield one, part, _meant(one.value)
-    contexts = yaml12.at(node, ("build", "additional_contexts"))
-    for one in (*yaml12.strings(contexts), *(value for _, value in yaml12.items(contexts))):
-        yield one, "build.additional_contexts", _meant(str(one.value).rpartition("=")[2])
+        for scalar in _strings(node, part):
+            yield scalar, part, _meant(scalar.value)
+    contexts = ("build", "additional_contexts")
+    for scalar in (*_strings(node, *contexts), *(value for _, value in _items(node, *contexts))):
+        yield scalar, ".".join(contexts), _meant(str(scalar.value).rpartition("=")[2])
     if yaml12.at(node, ("extends", "file")) is None:
-        extends = yaml12.at(node, ("extends",))
-        for one in (*yaml12.strings(extends), *yaml12.strings(yaml12.at(node, ("extends", "service")))):
-            yield one, "extends", str(one.value)
+        for scalar in (*_strings(node, "extends"), *_strings(node, "extends", "service")):
+            yield scalar, "extends", str(scalar.value)
 
 
 def _meant(value: str) -> str:
-    """Return the service of `service:NAME`; empty for other values."""
+    """The service of `service:NAME`; empty for other values."""
     kind, _, name = value.partition(":")
     return name if kind == "service" else ""
 
@@ -126,16 +132,16 @@ def _holds(text: str, key: str, name: str) -> bool:
 
 
 def _hosts(text: str) -> set[str]:
-    """Return all hosts of the URLs and addresses in a text, in small letters."""
+    """All hosts of the URLs and addresses in a text, in small letters."""
     plain = _plain(text)
-    authorities = [one for found in _URL.findall(plain) for one in found.split(",")]
+    authorities = [host for match in _URL.findall(plain) for host in match.split(",")]
     words = re.split(r"[\s,;='\"()\[\]]+", _URL.sub(" ", plain))
-    addresses = [found[1] for word in words if (found := _ADDRESS.fullmatch(word))]
-    return {one.partition(":")[0].lower() for one in (*authorities, *addresses)}
+    addresses = [match[1] for word in words if (match := _ADDRESS.fullmatch(word))]
+    return {address.partition(":")[0].lower() for address in (*authorities, *addresses)}
 
 
 def _plain(text: str) -> str:
-    """Return the text with an `x` for each variable that Compose puts in."""
+    """The text with an `x` for each variable that Compose puts in."""
     while (plain := _INTERPOLATED.sub("x", text)) != text:
         text = plain
     return plain
@@ -145,6 +151,6 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def shown(found: Sequence[tuple[str, Mention]]) -> str:
-    """Return `SERVICE (FILE:LINE: PART)` of mentions with their files, with commas."""
-    return ", ".join(f"{one.service} ({file}:{one.line}: {one.part})" for file, one in found)
+def shown(mentions: Sequence[tuple[str, Mention]]) -> str:
+    """`SERVICE (FILE:LINE: PART)` of mentions with their files, with commas."""
+    return ", ".join(f"{mention.service} ({file}:{mention.line}: {mention.part})" for file, mention in mentions)

@@ -19,9 +19,9 @@ BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @dataclass(slots=True)
 class Part:
-    """A node as it is written: characters `begin` to `end`, its column, and what is in it.
+    """A node as it is written: characters `begin` to `end`, which is the end of its content, and its column.
 
-    `pairs` holds a mapping's keys and values, and a list's items as both. The end is that of the last content.
+    `pairs` holds a mapping's keys and values, and a list's items as both.
     """
 
     kind: str
@@ -39,11 +39,11 @@ class Part:
         return self.kind == "scalar" and self.begin == self.end
 
     def find(self, key: str | int) -> int | None:
-        """The place of an own key or an item among `pairs`."""
+        """The index of an own key or an item in `pairs`."""
         if isinstance(key, int):
             return key if self.kind == "list" and key < len(self.pairs) else None
-        named = (at for at, (name, _) in enumerate(self.pairs) if name.value == key)
-        return next(named, None) if self.kind == "map" else None
+        indexes = (at for at, (name, _) in enumerate(self.pairs) if name.value == key)
+        return next(indexes, None) if self.kind == "map" else None
 
 
 def read(text: str) -> Part:
@@ -74,12 +74,12 @@ def _part(text: str, event: Any, events: Iterator[Any]) -> Part:
                 dash = text.rindex("-", 0, part.pairs[0][0].begin + 1)
                 part.column = dash - line_begin(text, dash)
         closing: Any = event.end_mark
-        part.end = closing.index if part.flow else max(one.end for pair in part.pairs for one in pair)
+        part.end = closing.index if part.flow else max(node.end for pair in part.pairs for node in pair)
     return part
 
 
 def _content_end(text: str, begin: int, end: int) -> int:
-    """Where a block scalar ends, before the last break; empty lines count only where its header keeps them."""
+    """The end of a block scalar, before the last break; empty lines count only if its header keeps them."""
     header = text[begin : line_end(text, begin)].partition("#")[0]
     written = text[begin:end]
     if "+" not in header:
@@ -89,8 +89,8 @@ def _content_end(text: str, begin: int, end: int) -> int:
 
 def line_end(text: str, at: int) -> int:
     """The index of the end of the line at `at`, before its break."""
-    found = BREAK.search(text, at)
-    return found.start() if found else len(text)
+    match = BREAK.search(text, at)
+    return match.start() if match else len(text)
 
 
 def line_begin(text: str, at: int) -> int:
@@ -99,11 +99,11 @@ def line_begin(text: str, at: int) -> int:
 
 
 def tail(text: str, at: int, column: int) -> int:
-    """The end of the line at `at`, or of the last comment below it that stands at `column` or further right."""
+    """The end of the line at `at`, or of the last comment below it that begins at `column` or further right."""
     end = line_end(text, at)
     position = end
-    while found := BREAK.match(text, position):
-        begin, position = found.end(), line_end(text, found.end())
+    while match := BREAK.match(text, position):
+        begin, position = match.end(), line_end(text, match.end())
         line = text[begin:position]
         if line.lstrip(" ").startswith("#") and len(line) - len(line.lstrip(" ")) >= column:
             end = position
@@ -114,14 +114,14 @@ def tail(text: str, at: int, column: int) -> int:
 
 def new_line(text: str) -> str:
     """The line break that the text uses first; a line feed if it has none."""
-    found = BREAK.search(text)
-    return found[0] if found else "\n"
+    match = BREAK.search(text)
+    return match[0] if match else "\n"
 
 
 def after_bracket(text: str, node: Part) -> int:
-    """The index behind the opening bracket of a mapping or list in flow style."""
-    found = re.compile(r"[{\[]").search(text, node.begin)
-    return found.end() if found else node.begin
+    """The index after the opening bracket of a mapping or list in flow style."""
+    match = re.compile(r"[{\[]").search(text, node.begin)
+    return match.end() if match else node.begin
 
 
 # --- how it is written --------------------------------------------------------------------------------------------
