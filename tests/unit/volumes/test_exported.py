@@ -29,7 +29,7 @@ from devenv.volumes.store import Store
 from unit.volumes.test_store import files, put, tar
 
 LIMITS = {"limit": 10**9, "single": 10**8}
-REFUSED = "no exported snapshot, or it is damaged"
+REFUSED = "not an exported snapshot, or it is damaged"
 ZEROS = 4_000_000  # bytes that compress a thousandfold
 
 
@@ -352,7 +352,7 @@ def test_a_bomb_costs_nothing(tmp_path: Path) -> None:
     ) as child:
         said, _ = child.communicate(timeout=30)
     assert child.returncode == 3, said
-    assert b"no exported snapshot, or it is damaged" in said
+    assert b"not an exported snapshot, or it is damaged" in said
     assert time.monotonic() - began < 20
     assert os.listdir(tmp_path / "state/devenv-compose/snapshots") == []
 

@@ -51,7 +51,8 @@ def mentions(node: yaml.Node, name: str) -> Iterator[Mention]:
         if key.value != name:
             places += [mention._replace(service=str(key.value)) for mention in _of_service(value, name)]
     for key, value in _items(node, "configs"):
-        places += _texts(yaml12.at(value, ("content",)), f"configs.{key.value}", name)
+        texts = _texts(yaml12.at(value, ("content",)), "", name)
+        places += [mention._replace(part=f"configs.{key.value}") for mention in texts]
     for key, value in _items(node, "x-devenv"):
         scalars = yaml12.scalars_under(value, ("service",))
         places += [Mention(_line(s), "", f"x-devenv.{key.value}", needed=False) for s in scalars if s.value == name]
