@@ -323,19 +323,16 @@ def test_a_machine_without_docker(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_older_tools(bench: Bench, tmp_path: Path) -> None:
-    """Compose does not know the file's keys, and there is no Buildx for what is to be built."""
+    """There is no Buildx for what is to be built."""
     programs = tmp_path / "bin"
     programs.mkdir()
     older = '[ "$1" = buildx ] && exit 1; [ "$2" = version ] && echo 2.26.1 && exit'
     (programs / "docker").write_text(f'#!/bin/sh\n{older}\nexec {shutil.which("docker")} "$@"\n')
     (programs / "docker").chmod(0o755)
     bench.env["PATH"] = f"{programs}:{os.environ['PATH']}"
-    rule = {"path": ".", "action": "sync", "target": "/a", "include": ["*.js"]}
-    bench.compose(one={"build": ".", "develop": {"watch": [rule]}})
+    bench.compose(one={"build": "."})
     (bench.folder / "Dockerfile").write_text("FROM scratch\n")
     found = examined(bench)
-    assert "`include`" in found["codes"]["compose-keys"]["message"]
-    assert found["codes"]["compose-keys"]["hint"] == "update Compose to 2.34.0"
     assert "one" in found["codes"]["buildx-missing"]["message"]
 
 
@@ -360,18 +357,6 @@ def test_a_project_that_asks_too_much(bench: Bench) -> None:
             zip(ports, ("127.0.0.1", "::1"), taken, strict=True)] == [True, True], taken  # fmt: skip
     assert "linux/s390x" in found["codes"]["platform-missing"]["message"]
     assert "entrypoint.sh" in found["codes"]["crlf"]["message"]
-
-
-def test_small_packets(bench: Bench) -> None:
-    """The way out takes smaller packets than the containers' network makes."""
-    orders = (
-        "mount -t sysfs sys /sys; ip link add tun0 type veth peer name far; ip link set far up;"
-        " ip link set tun0 mtu 1380 up; ip addr add 192.0.2.2/24 dev tun0; ip route add default via 192.0.2.1;"
-        ' exec "$@"'
-    )
-    bench.within = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", orders, "sh"]
-    bench.compose(one={"image": "x:1"})
-    assert "tun0 lets through (1380)" in examined(bench)["codes"]["mtu"]["message"]
 
 
 @pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly any inodes")])

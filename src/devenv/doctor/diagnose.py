@@ -40,7 +40,7 @@ def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
     """Every finding, errors first."""
     checks = (
         _tools, _engine, _registries, _proxies, _client_proxies, _builder,
-        _disks, _taken_ports, _watches, _network, _project,
+        _disks, _taken_ports, _watches, _project,
     )  # fmt: skip
     findings = [finding_ for check in checks for finding_ in check(facts)]
     findings += [finding(code, said=error.said, hint=error.hint) for code, error in facts.errors]
@@ -49,7 +49,7 @@ def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
 
 
 def _tools(facts: DoctorFacts) -> Iterator[Finding]:
-    tools, keys = facts.tools, facts.demands.keys
+    tools = facts.tools
     if tools.other:
         yield finding("other-devenv", path=tools.other)
     if not tools.docker:
@@ -57,12 +57,8 @@ def _tools(facts: DoctorFacts) -> Iterator[Finding]:
         return
     if tools.compose is None:
         yield finding("compose-missing")
-    newer = {key: needed for key, needed in keys.items() if numbers(tools.compose) < numbers(needed)}
-    if tools.compose and newer:
-        names = ", ".join(f"`{key}`" for key in sorted(newer))
-        yield finding("compose-keys", version=tools.compose, keys=names, needed=max(newer.values(), key=numbers))
-    if facts.demands.built and tools.buildx is None:
-        yield finding("buildx-missing", services=", ".join(facts.demands.built))
+    if facts.built and tools.buildx is None:
+        yield finding("buildx-missing", services=", ".join(facts.built))
     for compose, needed, why in BUILDX:
         if tools.buildx and numbers(tools.compose) >= compose and numbers(tools.buildx) < needed:
             least, why_so = ".".join(map(str, needed)), why.format(compose=tools.compose)
@@ -208,13 +204,6 @@ def _watches(facts: DoctorFacts) -> Iterator[Finding]:
         yield finding("inotify-instances", instances=machine.instances)
     if facts.tree.silent:
         yield finding("no-events", kind=facts.tree.silent)
-
-
-def _network(facts: DoctorFacts) -> Iterator[Finding]:
-    machine = facts.machine
-    for name, mtu in facts.demands.networks.items():
-        if facts.engine.here and 0 < machine.mtu < mtu:
-            yield finding("mtu", network=name, mtu=mtu, interface=machine.interface, host=machine.mtu)
 
 
 def _project(facts: DoctorFacts) -> Iterator[Finding]:

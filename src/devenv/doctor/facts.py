@@ -95,22 +95,11 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Limits of this machine; `mtu` in bytes is that of the default route's interface."""
+    """Free space, and the limits of inotify."""
 
     disks: tuple[Disk, ...] = ()
     watches: int = 0
     instances: int = 0
-    interface: str = ""
-    mtu: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Demands:
-    """What the project asks for: newer key -> Compose that knows it; services to build; network -> MTU."""
-
-    keys: Mapping[str, str] = field(default_factory=dict)
-    built: tuple[str, ...] = ()
-    networks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +156,10 @@ class ImageSources:
 
 @dataclass(frozen=True, slots=True)
 class DoctorFacts:
-    """All groups; `errors` that are findings by themselves, by code; areas that were looked at, or gave no answer."""
+    """All groups, and the services that are `built`.
+
+    `errors` are findings by themselves, by code; `looked` are areas that were looked at, `unchecked` gave no answer.
+    """
 
     tools: Tools = Tools()
     address: EngineAddress = EngineAddress()
@@ -176,9 +168,9 @@ class DoctorFacts:
     client: ClientConfig = ClientConfig()
     builder: Builder = Builder()
     machine: Machine = Machine()
-    demands: Demands = Demands()
     tree: Tree = Tree()
     images: ImageSources = ImageSources()
+    built: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
     errors: tuple[tuple[str, DevenvError], ...] = ()
     looked: tuple[str, ...] = ()
@@ -215,7 +207,6 @@ def _facts(facts: DoctorFacts, versions: Mapping[str, str]) -> Iterator[str]:
     machine = facts.machine
     yield from (f"free for {disk.what}: {disk.free / 10**9:.1f} GB" for disk in machine.disks)
     yield f"inotify: {machine.watches} watches, {machine.instances} instances"
-    yield f"largest packet on the way out: {machine.mtu or 'unknown'}"
 
 
 def _engine(facts: DoctorFacts) -> str:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from devenv.compose import config as compose_config
 from devenv.compose import files as compose_files
 from devenv.compose import resolve as compose_resolve
 from devenv.compose.outline import Selection
@@ -38,7 +37,7 @@ from devenv.doctor.facts import (
     Proxies,
     Tools,
 )
-from devenv.doctor.project import SITE, ImageSourcesProbe, asked_mirrors, demands
+from devenv.doctor.project import SITE, ImageSourcesProbe, asked_mirrors
 from devenv.doctor.quick_check import engine_info
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.host import limits as host_limits
@@ -173,10 +172,10 @@ class _Round:
         return await unreached(endpoint, failed)
 
     async def _project(self) -> Seen:
-        """What the project asks for; empty outside of a project, or if the docker command is missing."""
+        """The services that are built; empty outside of a project, or if the docker command is missing."""
         chosen = self._selection
         try:
-            paths = compose_files.find(chosen.directory, chosen.files)
+            compose_files.find(chosen.directory, chosen.files)
         except ConfigError:
             return {}
         if shutil.which("docker") is None:
@@ -185,9 +184,7 @@ class _Round:
             loaded = self._loaded = await compose_resolve.load(chosen, faults=faults)
         except DevenvError as error:
             return {} if isinstance(error, EngineError) else {"errors": (("project-wrong", error),)}
-        files = compose_files.everything(compose_files.read(paths, base=chosen.directory))
-        keys = {key: compose_config.NEWER_KEYS[key] for file in files for key, _ in compose_config.newer_keys(file)}
-        return {"demands": demands(loaded, keys)}
+        return {"built": tuple(service.name for service in loaded.project.services if service.build)}
 
 
 async def _tools() -> Seen:

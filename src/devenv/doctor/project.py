@@ -1,4 +1,4 @@
-"""Facts of a project: what it asks for, its files, and whether engine and machine reach its images' registries."""
+"""Facts of a project: its files, and whether engine and machine reach its images' registries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 
 import anyio
 
-from devenv.compose.resolve import Loaded
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.doctor import network
-from devenv.doctor.facts import VIRTUAL, Demands, EngineInfo, ImageSources, Registry, Tree
+from devenv.doctor.facts import VIRTUAL, EngineInfo, ImageSources, Registry, Tree
 from devenv.errors import ConfigError, EngineError
 from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
@@ -33,7 +32,6 @@ from devenv.tasks import each
 SITE, CLIENT, HELPER, TREE = 3.0, 2.5, 1.5, 1.0  # seconds
 ANY_IMAGE = "library/hello-world"
 MADE_HERE = (".devenv", "localhost")
-MTU, BRIDGE_MTU = "com.docker.network.driver.mtu", 1500
 SKIPPED = frozenset({".git", "node_modules", ".venv", "vendor", "target", "dist"})
 SHOWN = 3
 SCRIPTS = (".sh", ".bash", "entrypoint")
@@ -147,25 +145,7 @@ async def _all(*works: Callable[[], Awaitable[Any]]) -> list[Any]:
     return await each(lambda work: work(), works)
 
 
-# --- what it asks for, and its files ------------------------------------------------------------------------------
-
-
-def demands(loaded: Loaded, keys: Mapping[str, str]) -> Demands:
-    """What the services and networks of a project ask of the tools, the engine and this machine."""
-    networks = loaded.model.get("networks") or {}
-    return Demands(
-        keys=keys,
-        built=tuple(service.name for service in loaded.project.services if service.build),
-        networks={name: mtu for name, network in networks.items() if (mtu := _mtu(network or {}))},
-    )
-
-
-def _mtu(network: Mapping[str, Any]) -> int:
-    """The MTU of a bridge network with a way out; 0 for external and other networks."""
-    if network.get("external") or network.get("internal") or network.get("driver") not in (None, "bridge"):
-        return 0
-    given = str((network.get("driver_opts") or {}).get(MTU, ""))
-    return int(given) if given.isdigit() else BRIDGE_MTU
+# --- its files ----------------------------------------------------------------------------------------------------
 
 
 async def tree(project: Project) -> Tree | None:

@@ -22,7 +22,6 @@ OF_ENGINE = ("the engine's disk", "images and volumes may not fit", "docker syst
 
 def machine(engine_root: str) -> dict[str, Any]:
     """Fields of `Machine`; `engine_root` is empty if the engine's files are on another machine. Blocking."""
-    interface, mtu = default_route()
     state = os.environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(state):
         state = os.path.expanduser("~/.local/state")
@@ -31,8 +30,6 @@ def machine(engine_root: str) -> dict[str, Any]:
         "disks": tuple(filter(None, disks)),
         "watches": _limit("fs/inotify/max_user_watches"),
         "instances": _limit("fs/inotify/max_user_instances"),
-        "interface": interface,
-        "mtu": mtu,
     }
 
 
@@ -51,16 +48,6 @@ def _limit(name: str) -> int:
     with contextlib.suppress(OSError, ValueError), open(f"{SYSCTL}/{name}", encoding="ascii") as file:
         return int(file.read())
     return 0
-
-
-def default_route() -> tuple[str, int]:
-    """The interface of the default route, and its MTU. Linux only."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/net/route", encoding="ascii") as file:
-        rows = (line.split() for line in file)
-        interface = next((row[0] for row in rows if row[1] == "00000000" and row[7] == "00000000"), "")
-        with open(f"/sys/class/net/{interface}/mtu", encoding="ascii") as size:
-            return interface, int(size.read())
-    return "", 0
 
 
 def native(platform: str, own: str) -> bool:

@@ -23,6 +23,8 @@ from devenv.images.standins.recipes import Recipe, find
 from devenv.model.image_ref import canonical, familiar
 from devenv.model.project import Build, Project
 
+NEVER = Failure("it is not here, and its pull_policy is never")
+
 
 @dataclass(frozen=True, slots=True)
 class AcquiredImages:
@@ -53,11 +55,14 @@ async def acquire_images(
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts, engine.platform)
     here = {reference: match.name for reference, match in (await local_matches(engine, wanted, asked)).items()}
-    _report_present(wanted, here, emit)
+    for need in wanted:
+        if name := here.get(need.reference):
+            emit(ImageState(need.reference, "present", "" if name == need.reference else name))
     missing = [need for need in wanted if to_pull(need, here)]
     hurry = stand_ins and await _have_stand_ins(engine, missing)
     pulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
-    failures = {**_forbidden(wanted, here), **pulled.failures}
+    forbidden = [n.reference for n in wanted if n.policy == "never" and n.reference not in here]
+    failures = {**dict.fromkeys(forbidden, NEVER), **pulled.failures}
     spare = [need.reference for need in wanted if _dispensable(need, here, failures)]
     pressing = {reference: failure for reference, failure in failures.items() if reference not in spare}
     decision = _decide(wanted, here, pressing, emit, stand_ins=stand_ins)
@@ -65,13 +70,8 @@ async def acquire_images(
     own = {need.reference: need.reference for need in missing if need.reference not in failures}
     names = {**here, **own, **pulled.swaps, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
-    return AcquiredImages(swaps, _frontends(wanted, swaps, spare), wanted, texts)
-
-
-def _report_present(wanted: Iterable[Need], here: Mapping[str, str], emit: Emit) -> None:
-    for need in wanted:
-        if name := here.get(need.reference):
-            emit(ImageState(need.reference, "present", "" if name == need.reference else name))
+    frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
+    return AcquiredImages(swaps, frontends | dict.fromkeys(spare), wanted, texts)
 
 
 def _decide(
@@ -89,11 +89,6 @@ def _decide(
     return decision
 
 
-def _frontends(wanted: Iterable[Need], swaps: Mapping[str, str], spare: Iterable[str]) -> dict[str, str | None]:
-    references = [need.reference for need in wanted if need.kind == "frontend"]
-    return {name: swaps[name] for name in references if name in swaps} | dict.fromkeys(spare)
-
-
 def mirrors_of(project: Project) -> tuple[str, ...]:
     """The mirrors as written: the user's own, then the project's."""
     return (*user_settings().mirrors, *project.settings.mirrors)
@@ -106,11 +101,8 @@ async def wanted_by(engine: Engine, project: Project) -> tuple[Need, ...]:
 
 def dockerfiles(project: Project) -> dict[str, DockerfileText]:
     """Service -> the Dockerfile of its build; services that are built from a URL are left out."""
-    texts = {}
-    for service in project.services:
-        if service.build and (text := _dockerfile(project, service.name, service.build)):
-            texts[service.name] = text
-    return texts
+    texts = {s.name: _dockerfile(project, s.name, s.build) for s in project.services if s.build}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText | None:
@@ -129,11 +121,9 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
         with open(path, encoding="utf-8", errors="replace") as file:
             return DockerfileText(path if name.startswith("..") else name, file.read())
     except OSError as error:
-        raise ConfigError(
-            f"service {service} is built from {name}, which cannot be read: {error.strerror}",
-            hint="correct `build.context` or `build.dockerfile` of the service",
-            file=project.files[0] if project.files else None,
-        ) from error
+        message = f"service {service} is built from {name}, which cannot be read: {error.strerror}"
+        hint, file_ = "correct `build.context` or `build.dockerfile` of the service", next(iter(project.files), None)
+        raise ConfigError(message, hint=hint, file=file_) from error
 
 
 def to_pull(need: Need, here: Collection[str]) -> bool:
@@ -157,11 +147,6 @@ def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failu
     """Return whether it is the image of a `# syntax=` line that cannot be had: the engine's own builder will do."""
     failure = failures.get(need.reference)
     return need.kind == "frontend" and need.reference not in here and failure is not None and failure.impossible
-
-
-def _forbidden(wanted: Iterable[Need], here: Collection[str]) -> dict[str, Failure]:
-    failure = Failure("it is not here, and its pull_policy is never")
-    return {need.reference: failure for need in wanted if need.policy == "never" and need.reference not in here}
 
 
 def _list(references: Sequence[str]) -> str:

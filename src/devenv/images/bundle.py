@@ -14,7 +14,6 @@ from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
-from devenv.docker.images import LocalImage
 from devenv.errors import EngineError, UsageError
 from devenv.events import Emit, Notice, Step
 from devenv.images import acquire, bundle_file
@@ -25,7 +24,7 @@ from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.image_ref import familiar
 from devenv.model.project import Project
 from devenv.model.snapshot import shown
-from devenv.state.verified_archive import CHUNK, Draft
+from devenv.state.verified_archive import CHUNK
 
 EVERY = 0.2  # seconds between two progress events
 
@@ -35,8 +34,8 @@ async def pull(selection: Selection, emit: Emit, *, stand_ins: bool) -> None:
     project = (await resolve.load(selection)).project
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
-    here = ", ".join(dict.fromkeys(map(familiar, names))) or "no image"
-    emit(Notice(f"the engine has all that {project.name} needs: {here}"))
+    images = ", ".join(dict.fromkeys(map(familiar, names))) or "no image"
+    emit(Notice(f"the engine has all that {project.name} needs: {images}"))
 
 
 async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) -> None:
@@ -51,7 +50,8 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
         here = await local_images(engine, [*names.values()])
-        bundled = tuple(dict.fromkeys(_bundled(reference, here[name]) for reference, name in names.items()))
+        images = {exact(reference): here[name] for reference, name in names.items()}
+        bundled = [BundledImage(n, i.id, i.platform, STAND_IN_LABEL in i.labels) for n, i in images.items()]
         if not bundled:
             raise UsageError(f"{project.name} needs no image")
         with bundle_file.created(path) as (file, part):
@@ -81,18 +81,26 @@ async def _names(engine: Engine, project: Project, emit: Emit, *, stand_ins: boo
     mirrors, consent = acquire.mirrors_of(project), stand_ins or user_settings().stand_ins
     acquired = await acquire.acquire_images(engine, project, mirrors=mirrors, stand_ins=consent, emit=emit)
     wanted = [need.reference for need in acquired.wanted]
-    spare = [reference for reference, name in acquired.frontends.items() if name is None]
-    if spare:
+    if spare := [reference for reference, name in acquired.frontends.items() if name is None]:
         emit(Notice(f"{', '.join(spare)} cannot be pulled: the engine's own builder is used instead"))
     return {reference: acquired.swaps.get(reference, reference) for reference in wanted if reference not in spare}
 
 
-def _bundled(reference: str, image: LocalImage) -> BundledImage:
-    return BundledImage(exact(reference), image.id, image.platform, STAND_IN_LABEL in image.labels)
-
-
 def _list(bundled: Iterable[BundledImage]) -> str:
     return ", ".join(f"{familiar(image.reference)}{' (a stand-in)' if image.stand_in else ''}" for image in bundled)
+
+
+def _progress(name: str, emit: Emit) -> Callable[[str], None]:
+    """A function that reports the progress of a step, but not too often."""
+    reported = time.monotonic()
+
+    def report(detail: str) -> None:
+        nonlocal reported
+        if (now := time.monotonic()) >= reported + EVERY:
+            reported = now
+            emit(Step(name, "detail", detail))
+
+    return report
 
 
 # --- saving -----------------------------------------------------------------------------------------------------
@@ -102,9 +110,14 @@ async def _write(
     engine: Engine, file: BinaryIO, part: str, project: str, bundled: Sequence[BundledImage], emit: Emit
 ) -> int:
     """Return the size of the file, written, flushed to the disk and read back."""
-    draft = bundle_file.begin(file)
+    draft, report = bundle_file.begin(file), _progress("save", emit)
+
+    def take(chunk: bytes) -> None:
+        draft.write(chunk)
+        report(f"saving images ({shown(draft.size)})")
+
     async with _named(engine, dict.fromkeys(image.id for image in bundled)) as names:
-        await engine.images.export(names, _writer(draft, emit))
+        await engine.images.export(names, take)
     emit(Step("save", "detail", "reading it back"))
     return await anyio.to_thread.run_sync(
         bundle_file.finish, file, part, draft, project, bundled, abandon_on_cancel=False
@@ -128,19 +141,6 @@ async def _unnamed(engine: Engine, names: Iterable[str]) -> None:
     with anyio.CancelScope(shield=True):
         for name in names:
             await engine.images.untag(name)
-
-
-def _writer(draft: Draft, emit: Emit) -> Callable[[bytes], object]:
-    reported = time.monotonic()
-
-    def take(chunk: bytes) -> None:
-        nonlocal reported
-        draft.write(chunk)
-        if (now := time.monotonic()) >= reported + EVERY:
-            reported = now
-            emit(Step("save", "detail", f"saving images ({shown(draft.size)})"))
-
-    return take
 
 
 # --- loading ----------------------------------------------------------------------------------------------------
@@ -173,10 +173,8 @@ async def _loaded_id(engine: Engine, bundled: BundledImage, bundle: Bundle) -> s
 
 async def _chunks(file: BinaryIO, length: int, emit: Emit) -> AsyncIterator[bytes]:
     file.seek(bundle_file.BLOCK)
-    done, reported = 0, 0.0
+    done, report = 0, _progress("load", emit)
     while done < length and (chunk := file.read(min(CHUNK, length - done))):
         yield chunk
         done += len(chunk)
-        if (now := time.monotonic()) >= reported + EVERY:
-            reported = now
-            emit(Step("load", "detail", f"loading images ({done / length:.0%})"))
+        report(f"loading images ({done / length:.0%})")

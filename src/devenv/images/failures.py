@@ -119,14 +119,10 @@ def explain(
     failed: Mapping[str, Failure], needs: Sequence[Need], *, recipes: Collection[str], consent: bool
 ) -> EngineError:
     """The error for images that are not available: who needs each, why it failed, and what to type."""
-    by_reference = {need.reference: need for need in needs}
-    lines = [
-        f"  {reference} ({', '.join(by_reference[reference].users)}): {cause(reference, failure)}"
-        for reference, failure in failed.items()
-    ]
-    is_single = len(failed) == 1
-    message = "\n".join([f"{'an image is' if is_single else f'{len(failed)} images are'} not available:", *lines])
-    return EngineError(message, hint=_hint(failed, recipes=recipes, consent=consent))
+    users = {need.reference: ", ".join(need.users) for need in needs}
+    lines = [f"  {name} ({users[name]}): {cause(name, failure)}" for name, failure in failed.items()]
+    head = "an image is" if len(failed) == 1 else f"{len(failed)} images are"
+    return EngineError("\n".join([f"{head} not available:", *lines]), hint=_hint(failed, recipes, consent=consent))
 
 
 def cause(reference: str, failure: Failure) -> str:
@@ -134,16 +130,14 @@ def cause(reference: str, failure: Failure) -> str:
     return f"{registry(reference)} does not answer: {failure.cause}" if failure.impossible else failure.cause
 
 
-def _hint(failed: Mapping[str, Failure], *, recipes: Collection[str], consent: bool) -> str | None:
+def _hint(failed: Mapping[str, Failure], recipes: Collection[str], *, consent: bool) -> str | None:
     silent = [reference for reference, failure in failed.items() if failure.impossible]
     known = next((failure.hint for failure in failed.values() if failure.hint), None)
-    if not silent:
-        return known
     without = [familiar(reference) for reference in silent if reference not in recipes]
     if without:
         hint = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
         return known or f"there is no stand-in for {', '.join(without)}: {hint}"
-    offered = None if consent else "devenv up --stand-ins"
+    offered = "devenv up --stand-ins" if silent and not consent else None
     return "; or ".join(filter(None, (known, offered))) or None
 
 

@@ -51,9 +51,8 @@ INSTALLS = (
 )
 COMMAND = r"(?:^RUN |&&|;|\|\|)\s*(?:\w+=\S* )*"  # the start of a command: elsewhere the same words may mean anything
 END = re.compile(r"&&|;|\||$")
-UNSURE = re.compile(
-    r"\s\.{0,2}/|\$\(|`|<|\s-g\b|--global"
-)  # may need the sources, or does not use the project's files
+# May need the sources, or does not use the project's files.
+UNSURE = re.compile(r"\s\.{0,2}/|\$\(|`|<|\s-g\b|--global")
 ELSEWHERE = re.compile(r"\bcd |--prefix|--cwd|--dir|\s-C ")
 
 
@@ -63,16 +62,12 @@ def layers(history: Sequence[HistoryRow], ids: Sequence[str]) -> tuple[Layer, ..
     The engine does not say whether a row without bytes is a layer. If that stays unclear, the ids are empty.
     """
     rows = [(readable(row), row) for row in reversed(history)]
-    sized = [(instruction, row) for instruction, row in rows if row["Size"]]
-    likely = [
-        (instruction, row) for instruction, row in rows if row["Size"] or instruction.split(" ")[0] not in NO_LAYER
-    ]
+    sized = [(text, row) for text, row in rows if row["Size"]]
+    likely = [(text, row) for text, row in rows if row["Size"] or text.split(" ")[0] not in NO_LAYER]
     matching = next((fitting for fitting in (likely, sized) if len(fitting) == len(ids)), None)
     known = ids if matching is not None else [""] * len(sized)
     pairs = zip(sized if matching is None else matching, known, strict=True)
-    return tuple(
-        Layer(instruction, int(row["Size"]), int(row["Created"]), name) for (instruction, row), name in pairs
-    )
+    return tuple(Layer(text, int(row["Size"]), int(row["Created"]), name) for (text, row), name in pairs)
 
 
 def readable(row: HistoryRow) -> str:
@@ -96,10 +91,8 @@ def with_shared_layers(image: Anatomy, others: Mapping[str, Sequence[str]]) -> A
     shares = {name: common(own, ids) for name, ids in sorted(others.items())}
     bases = {n: name for name, n in shares.items() if 0 < n == len(others[name]) < len(own) and ":" in name}
     inherited = max(bases, default=0)
-    known = tuple(
-        replace(layer, shared=tuple(name for name, n in shares.items() if n > index))
-        for index, layer in enumerate(image.layers)
-    )
+    sharing = [tuple(name for name, n in shares.items() if n > index) for index in range(len(own))]
+    known = tuple(replace(layer, shared=names) for layer, names in zip(image.layers, sharing, strict=True))
     return replace(image, layers=known, base=bases.get(inherited, ""), inherited=inherited)
 
 

@@ -94,42 +94,28 @@ async def prepare_images(
 
     settings = user_settings()
     built = {service.name: service.build for service in project.services if service.build}
-    _warn(engine, built, once)
-    acquired = await acquire.acquire_images(
-        engine,
-        project,
-        mirrors=acquire.mirrors_of(project),
-        stand_ins=options.stand_ins or settings.stand_ins,
-        emit=once,
-    )
+    foreign = foreign_builder(engine.endpoint) if built else None
+    for notice in (foreign, *(secret_arguments_notice(name, build.args) for name, build in built.items())):
+        if notice:
+            once(notice)
+    mirrors, stand_ins = acquire.mirrors_of(project), options.stand_ins or settings.stand_ins
+    acquired = await acquire.acquire_images(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=once)
     host_settings = options.host_settings or settings.host_settings
     host = await _derived(engine, acquired.wanted, acquired.swaps, once) if host_settings else _HostSettings()
     swaps = {**acquired.swaps, **host.images}
     used = bases(project, acquired.texts, engine.platform)
     builds = {}
     for name, build in built.items():
-        own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
-        change = BuildChange(own, _arguments(build, host.arguments))
+        own_bases = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
+        own = {argument.lower() for argument, _ in build.args}  # in whatever case
+        arguments = {argument: value for argument, value in host.arguments.items() if argument.lower() not in own}
+        change = BuildChange(own_bases, arguments)
         builds[name] = await _change(build, acquired.texts.get(name), change, acquired.frontends)
     if without := [name for name, build in builds.items() if build.dockerfile is not None]:
         why = "the image of `# syntax=` cannot be pulled: the engine's own builder reads the Dockerfile of"
         once(Notice(f"{why} {', '.join(without)}"))
     environment = await _environments(engine, project, acquired.texts, host)
     return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(notices))
-
-
-def _warn(engine: Engine, built: Mapping[str, Build], emit: Emit) -> None:
-    """Report a builder that does not see the engine's images, and secrets among build arguments."""
-    foreign = foreign_builder(engine.endpoint) if built else None
-    for notice in (foreign, *(secret_arguments_notice(name, build.args) for name, build in built.items())):
-        if notice:
-            emit(notice)
-
-
-def _arguments(build: Build, arguments: Mapping[str, str]) -> dict[str, str]:
-    """Those of the arguments that the build does not set by itself, in any case of letters."""
-    own = {name.lower() for name, _ in build.args}
-    return {name: value for name, value in arguments.items() if name.lower() not in own}
 
 
 async def _environments(
@@ -147,12 +133,9 @@ async def _environments(
 
 async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:
     """Names of the variables that the image has, and every word in the Dockerfile's ENV: it may be a name."""
-    shown = await engine.images.inspect(image)
     parsed = instructions(text.text) if text else ()
     written = " ".join(instruction.rest for instruction in parsed if instruction.keyword == "ENV")
-    return {variable.partition("=")[0] for variable in shown["Config"].get("Env") or ()} | {
-        *re.findall(r"\w+", written)
-    }
+    return {*await engine.images.variables(image), *re.findall(r"\w+", written)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ async def pull_all(
     """
     pulls = _Pulls(engine, mirrors, emit, SHORT_TIMEOUT if hurry else FIRST_BYTE_TIMEOUT)
     await each(pulls.get, needs)
-    failures = {need.reference: pulls.failures[need.reference] for need in needs if need.reference in pulls.failures}
-    return Pulled(pulls.swaps, failures)
+    in_order = [need.reference for need in needs if need.reference in pulls.failures]
+    return Pulled(pulls.swaps, {reference: pulls.failures[reference] for reference in in_order})
 
 
 class _Pulls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from devenv.compose.run_model import Choices, Found
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
+from devenv.docker.images import TransferProgress
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError, RefusedError, UsageError, unknown
 from devenv.events import Emit, ImageState, Notice
@@ -31,6 +33,7 @@ from devenv.images.prepare import MARKS, PreparedImages, build, prepare_images
 from devenv.model.image_ref import canonical, split
 from devenv.model.image_ref import registry as registry_of
 from devenv.model.project import Project, Service
+from devenv.redact import masked
 from devenv.tasks import each
 
 WORK = "release.devenv"  # temporary names of images built with --target: `up` keeps its own
@@ -51,9 +54,7 @@ class Options:
     no_cache: bool = False
 
 
-async def release(
-    options: Options, emit: Emit, weigh: Callable[[resolve.Loaded, Collection[str], Emit], None] = lambda *_: None
-) -> None:
+async def release(options: Options, emit: Emit, weigh: Callable[[Loaded, Collection[str], Emit], None]) -> None:
     """Build and tag the images of the services, or of the named ones, and push them if asked to.
 
     `weigh` shows or refuses dangers of these builds. Raises UsageError if there is nothing to build or no registry to
@@ -65,8 +66,11 @@ async def release(
     for service in project.services:
         stage = service.build and service.build.target
         if options.push and stage and not options.target:
-            message = f"{service.name}: its stage `{stage}` is pushed, as build.target says"
-            emit(Notice(message, "--target pushes another"))
+            emit(
+                Notice(
+                    f"{service.name}: its stage `{stage}` is pushed, as build.target says", "--target pushes another"
+                )
+            )
     revision = None if options.tags else await _revision(project.directory)
     called = {service.name: await _names(service, project, options, revision) for service in project.services}
     async with Engine.connect() as engine:
@@ -88,9 +92,8 @@ def _chosen(project: Project, options: Options) -> Project:
         if name not in known:
             raise unknown("service", name, known)
         if known[name].build is None:
-            raise UsageError(
-                f"`{name}` is not built here: it has no build section", hint=f"devenv images pull {name}"
-            )
+            message = f"`{name}` is not built here: it has no build section"
+            raise UsageError(message, hint=f"devenv images pull {name}")
     if not wanted:
         raise UsageError("there is nothing to build: no service has a build section", hint="devenv images")
     services = [known[name] for name in wanted]
@@ -102,42 +105,35 @@ def _chosen(project: Project, options: Options) -> Project:
 async def _names(service: Service, project: Project, options: Options, revision: str | None) -> tuple[str, ...]:
     place = repository(service.image, service.name, project=project.name, registry=options.registry)
     if options.push and canonical(place).startswith("docker.io/library/"):
-        raise UsageError(
-            f"`{place}` says no registry to push to", hint="devenv push --registry registry.example/team"
-        )
-    tags = options.tags
-    if not tags:
-        folder = service.build.context if service.build else ""
-        manifest = await anyio.to_thread.run_sync(_manifest_version, folder)
-        tags = versions(image=service.image, manifest=manifest, revision=revision)
-    return names(place, tags)
+        message = f"`{place}` says no registry to push to"
+        raise UsageError(message, hint="devenv push --registry registry.example/team")
+    if options.tags:
+        return names(place, options.tags)
+    folder = service.build.context if service.build else ""
+    manifest = await anyio.to_thread.run_sync(_manifest_version, folder)
+    return names(place, versions(image=service.image, manifest=manifest, revision=revision))
 
 
 def _manifest_version(folder: str) -> str | None:
     """The version in the manifest of the package in the build context."""
     for name, read in (("package.json", json.load), ("pyproject.toml", tomllib.load)):
-        try:
-            with open(os.path.join(folder, name), "rb") as file:
-                data = read(file)
+        with contextlib.suppress(OSError, ValueError, AttributeError), open(os.path.join(folder, name), "rb") as file:
+            data = read(file)
             version = (data if name == "package.json" else data.get("project", {})).get("version")
-        except (OSError, ValueError, AttributeError):
-            continue
-        if isinstance(version, str) and version:
-            return version
+            if isinstance(version, str) and version:
+                return version
     return None
 
 
 async def _revision(folder: str) -> str | None:
     """The checked-out commit, with `-dirty` if the tree has changes; None outside of git."""
     git = ["git", "-c", "core.fsmonitor=false", "-C", folder]
-    try:
+    with contextlib.suppress(EngineError):  # git is not installed
         asked = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
         commit, changes = await each(lambda question: process.run([*git, *question]), asked)
-    except EngineError:  # git is not installed
-        return None
-    if commit.returncode:
-        return None
-    return commit.text.strip() + ("-dirty" if changes.stdout.strip() else "")
+        if not commit.returncode:
+            return commit.text.strip() + ("-dirty" if changes.stdout.strip() else "")
+    return None
 
 
 def _own(service: Service, project: Project) -> str:
@@ -151,9 +147,8 @@ def _work_name(own: str, options: Options) -> str:
 
 
 async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, options: Options, emit: Emit) -> None:
-    model = run_model.run_model(
-        loaded.model, found=Found(), choices=Choices(images=prepared.images, builds=prepared.builds)
-    )
+    choices = Choices(images=prepared.images, builds=prepared.builds)
+    model = run_model.run_model(loaded.model, found=Found(), choices=choices)
     for service in project.services:
         entry = model["services"][service.name]
         entry["image"] = _work_name(_own(service, project), options)
@@ -172,8 +167,7 @@ async def _check(engine: Engine, project: Project, prepared: PreparedImages, opt
     for service in project.services:
         image = _work_name(_own(service, project), options)
         others = (*taken.get(service.name, ()), *_contexts(service, project))
-        sources = [image, *(prepared.images.get(name, name) for name in others)]
-        for source in await engine.images.local_images(sources):
+        for source in await engine.images.local_images([image, *(prepared.images.get(o, o) for o in others)]):
             _refuse({service.name: source.labels})
         if any(PROXY.search(line) for line in await engine.images.recorded_texts(image)):
             message = f"the image of `{service.name}` has a proxy in it, which it would use on other machines, too"
@@ -226,19 +220,19 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
     host = registry_of(name)
     auth = await credentials(host)
     emit(ImageState(name, "pushing"))
+
+    def report(progress: TransferProgress) -> None:
+        emit(ImageState(name, "pushing", str(progress)))
+
     try:
-        pushed = await engine.images.push(
-            name, auth=auth, on_progress=lambda progress: emit(ImageState(name, "pushing", str(progress)))
-        )
+        pushed = await engine.images.push(name, auth=auth, on_progress=report)
         there = await engine.images.distribution(name, auth)
     except CallError as error:
         failure = read_failure(error.reason, name, "push")
         raise EngineError(f"{name} could not be pushed: {failure.cause}", hint=failure.hint) from error
-    if there != pushed:
-        raise EngineError(
-            f"{host} says that {name} is {there}, but what was pushed is {pushed}: pushed over meanwhile?"
-        )
-    return pushed
+    if there == pushed:
+        return pushed
+    raise EngineError(f"{host} says that {name} is {there}, but what was pushed is {pushed}: pushed over meanwhile?")
 
 
 # --- names ------------------------------------------------------------------------------------------------------
@@ -265,7 +259,7 @@ def repository(image: str | None, service: str, *, project: str, registry: str |
     place = registry.rstrip("/")
     if not is_image(f"{place}/x"):
         hint = "a host and perhaps a path, such as registry.example:5000/team"
-        raise UsageError(f"`{hidden(registry)}` is not a registry", hint=hint)
+        raise UsageError(f"`{masked(registry)}` is not a registry", hint=hint)
     return f"{place}/{name.removeprefix(f'{registry_of(name)}/')}"
 
 
@@ -275,9 +269,3 @@ def versions(*, image: str | None, manifest: str | None, revision: str | None) -
     version = written if written not in (None, "latest") else manifest
     tags = (version and version.replace("+", "-"), "latest", revision)
     return tuple(tag for tag in tags if tag)
-
-
-def hidden(text: str) -> str:
-    """The text with `***` for everything before an `@`, which may be a password."""
-    head, sign, host = text.rpartition("@")
-    return f"{head.partition('://')[0]}://***@{host}" if "://" in head else f"***@{host}" if sign else text

@@ -13,7 +13,6 @@ from devenv.doctor.diagnose import ENGINE_KINDS, diagnose
 from devenv.doctor.facts import (
     Builder,
     ClientConfig,
-    Demands,
     DoctorFacts,
     EngineAddress,
     EngineInfo,
@@ -82,14 +81,7 @@ ALONE = Route("no answer in time", "no answer in time", "auth.docker.io")
 DENIED = Failure("access is denied", hint="docker login")
 CASES: dict[str, DoctorFacts] = {
     "no docker": DoctorFacts(tools=Tools(docker=False)),
-    "no Compose, no Buildx": DoctorFacts(
-        tools=Tools(compose=None, buildx=None), demands=Demands(built=("web", "api"))
-    ),
-    "newer keys": replace(
-        TOOLS,
-        tools=replace(TOOLS.tools, compose="2.26.1-4"),
-        demands=Demands(keys={"include": "2.34.0", "initial_sync": "2.39.4"}),
-    ),
+    "no Compose, no Buildx": DoctorFacts(tools=Tools(compose=None, buildx=None), built=("web", "api")),
     "Buildx for a newer Compose": replace(TOOLS, tools=replace(TOOLS.tools, buildx="0.13.1+ds1")),
     "Buildx from before 0.12": DoctorFacts(tools=Tools(compose="2.20.0", buildx="0.11.2")),
     "another devenv": replace(TOOLS, tools=replace(TOOLS.tools, other="/nix/bin/devenv")),
@@ -158,11 +150,6 @@ CASES: dict[str, DoctorFacts] = {
     ),
     "inotify": DoctorFacts(machine=Machine(watches=8192, instances=16), tree=Tree(folders=12345)),
     "no events": DoctorFacts(tree=Tree(silent="9p")),
-    "small packets": DoctorFacts(
-        engine=EngineInfo(here=True),
-        machine=Machine(interface="tun0", mtu=1400),
-        demands=Demands(networks={"default": 1500, "small": 1400}),
-    ),
     "a wrong project": error("project-wrong", "unknown key `imagee`", "Did you mean `image`?", "compose.yml", 4),
     "another processor": DoctorFacts(
         engine=EngineInfo(platform="linux/amd64"),
@@ -184,10 +171,8 @@ WELL = hub(
         disks=disk(50 * GB).machine.disks,
         watches=524288,
         instances=1024,
-        interface="eth0",
-        mtu=1500,
     ),
-    demands=Demands(keys={"include": "2.34.0"}, built=("web",), networks={"default": 1500}),
+    built=("web",),
     tree=Tree(folders=300),
 )
 

@@ -27,15 +27,8 @@ from devenv.docker.client import Engine
 from devenv.events import Emit, ImageState, Notice
 from devenv.host import certificates, package_managers
 from devenv.host.package_managers import PackageSettings
-from devenv.images.host_settings.overlay import (
-    CA_BUNDLE,
-    DERIVED_REGISTRY,
-    READ,
-    SETTINGS_LABEL,
-    VARIABLES,
-    changed_files,
-    links,
-)
+from devenv.images.host_settings import overlay
+from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.model.image_ref import familiar, split
 from devenv.tasks import each
 
@@ -64,7 +57,7 @@ async def host_settings() -> PackageSettings:
 
 def environment(settings: PackageSettings) -> dict[str, str]:
     """The variables for containers of derived images: some tools do not read the system's CA bundle."""
-    return dict.fromkeys(VARIABLES, CA_BUNDLE) if settings.authorities else {}
+    return dict.fromkeys(overlay.VARIABLES, overlay.CA_BUNDLE) if settings.authorities else {}
 
 
 def notices(settings: PackageSettings) -> tuple[Notice, ...]:
@@ -97,14 +90,11 @@ async def derive(engine: Engine, wanted: Mapping[str, str], settings: PackageSet
     if missing := [derived for derived in places.values() if derived.name not in known]:
         await _sweep(engine)
         await each(make, missing)
+    names = {reference: derived.name for reference, derived in places.items()}
     derived_before = {image: labels for image, labels in known.items() if image.startswith(f"{DERIVED_REGISTRY}/")}
-    stale = [
-        image
-        for image, labels in derived_before.items()
-        if (place := places.get(labels[ORIGINAL_LABEL])) and place.name != image
-    ]
-    await each(engine.images.untag, stale)
-    return {reference: derived.name for reference, derived in places.items()}
+    current = {image: names.get(labels[ORIGINAL_LABEL], image) for image, labels in derived_before.items()}
+    await each(engine.images.untag, [image for image, name in current.items() if image != name])
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +140,11 @@ async def _make(engine: Engine, derived: Derived, settings: PackageSettings) -> 
     container_config = {"Image": derived.image["Id"], "Entrypoint": ["-"], "Labels": labels}
     container = await engine.containers.create({**container_config, "HostConfig": {"NetworkMode": "none"}})
     try:
-        archives = await each(lambda path: engine.archive.get(container, path), READ)
+        archives = await each(lambda path: engine.archive.get(container, path), overlay.READ)
         files: dict[str, bytes | None] = {}
-        for path, archive in zip(READ, archives, strict=True):
+        for path, archive in zip(overlay.READ, archives, strict=True):
             files |= _unpacked(os.path.dirname(path), archive) if archive else {}
-        await engine.archive.put(container, _packed(changed_files(settings, files), links(files)))
+        await engine.archive.put(container, _packed(overlay.changed_files(settings, files), overlay.links(files)))
         await engine.images.commit(container, derived.name, derived.config(settings))
     finally:
         with anyio.CancelScope(shield=True):
@@ -163,15 +153,12 @@ async def _make(engine: Engine, derived: Derived, settings: PackageSettings) -> 
 
 def _unpacked(folder: str, archive: bytes) -> dict[str, bytes | None]:
     """Path -> content of the entries of the archive, None for an entry that is no plain file."""
+    files: dict[str, bytes | None] = {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return {
-            os.path.join(folder, member.name.rstrip("/")): file.read() if (file := _plain(tar, member)) else None
-            for member in tar
-        }
-
-
-def _plain(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Any:
-    return tar.extractfile(member) if member.isreg() else None
+        for member in tar:
+            content = tar.extractfile(member) if member.isreg() else None
+            files[os.path.join(folder, member.name.rstrip("/"))] = content.read() if content else None
+    return files
 
 
 def _packed(files: Mapping[str, bytes], targets: Mapping[str, str]) -> bytes:
@@ -202,13 +189,9 @@ def _host_files() -> tuple[dict[str, str], dict[str, str], PackageSettings]:
     release = _texts(["/etc/os-release"])
     sources = _texts(["/etc/apt/sources.list", *glob.glob("/etc/apt/sources.list.d/*")])
     npm, pip = package_managers.npm(npmrc, environment), package_managers.pip(pips, environment)
-    settings = package_managers.settings(
-        npm=npm,
-        pip=pip,
-        go=package_managers.go("".join(go[:1]), environment),
-        apt=package_managers.apt(sources, "".join(release)),
-    )
-    return npm, pip, settings
+    go_settings = package_managers.go("".join(go[:1]), environment)
+    apt = package_managers.apt(sources, "".join(release))
+    return npm, pip, package_managers.settings(npm=npm, pip=pip, go=go_settings, apt=apt)
 
 
 def _texts(paths: Iterable[str]) -> list[str]:

@@ -24,14 +24,9 @@ APT = ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
 RELEASE = "/usr/lib/os-release"
 READ = (CA_BUNDLE, *OTHER_BUNDLES, OPENSSL, *NPMRC, PIP_CONF, UV_TOML, GO_ENV, *APT, RELEASE)
 VARIABLES = (
-    "NODE_EXTRA_CA_CERTS",
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "PIP_CERT",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO",
     "npm_config_cafile",
-)
+)  # fmt: skip
 _OWN_SOURCES = re.compile(r"/etc/apt/(?:sources\.list|sources\.list\.d/(?:debian|ubuntu)\.sources)")
 _LINE = re.compile(r"(?m)^(deb(?:-src)?\s+(?:\[[^\]\n]*\]\s+)?)https?://\S+(?=\s+(\S+))")
 
@@ -77,9 +72,8 @@ def _archives(settings: PackageSettings, image: Files) -> dict[str, str]:
 def _uv(settings: PackageSettings) -> str:
     """The settings of uv, which ignores pip's files, and the system's certificates by default."""
     index = settings.pip.get("index-url")
-    return ("native-tls = true\n" if settings.authorities else "") + (
-        f"index-url = {json.dumps(index)}\n" if index else ""
-    )
+    text = "native-tls = true\n" if settings.authorities else ""
+    return text + (f"index-url = {json.dumps(index)}\n" if index else "")
 
 
 def with_archives(text: str, archives: Mapping[str, str]) -> str:
@@ -133,9 +127,8 @@ def with_keys(text: str, values: Mapping[str, str], *, section: str = "", replac
     if not lines:
         return ""
     if replace:
-        text = "".join(
-            line for line in text.splitlines(keepends=True) if line.partition("=")[0].strip() not in values
-        )
+        kept = (line for line in text.splitlines(keepends=True) if line.partition("=")[0].strip() not in values)
+        text = "".join(kept)
     if text and not text.endswith("\n"):
         text += "\n"
     head = f"[{section}]\n" if section else ""

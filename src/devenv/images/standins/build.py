@@ -9,7 +9,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
@@ -43,13 +42,10 @@ async def make(engine: Engine, references: Iterable[str], emit: Emit) -> dict[st
 async def make_recipes(engine: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
     """Build the image of each recipe unless it is up to date. Raises as `make`."""
     wanted = list(recipes)
+    authorities = await anyio.to_thread.run_sync(host_authorities)
+    script = await anyio.Path(debian.trust_script()).read_bytes()
     with tempfile.TemporaryDirectory(prefix="devenv-images-", ignore_cleanup_errors=True) as folder:
-        builds = _Builds(
-            emit,
-            folder,
-            authorities=await anyio.to_thread.run_sync(host_authorities),
-            script=await anyio.Path(debian.trust_script()).read_bytes(),
-        )
+        builds = _Builds(emit, folder, authorities, script)
         await builds.find_existing(engine, wanted)
         await each(builds.get, wanted)
 
@@ -70,19 +66,10 @@ def _recipe(reference: str) -> Recipe:
     return recipe
 
 
-@dataclass(slots=True)
-class _Base:
-    """What an image is built on, a description of its content, and the versions for that description."""
-
-    image: str
-    inside: str
-    versions: dict[str, str] = field(default_factory=dict)
-
-
 class _Builds:
     """One run of `make`: the stand-ins that exist, a lock for each that is built, and the host's CAs."""
 
-    def __init__(self, emit: Emit, folder: str, *, authorities: bytes, script: bytes) -> None:
+    def __init__(self, emit: Emit, folder: str, authorities: bytes, script: bytes) -> None:
         self._emit = emit
         self._folder = folder
         self._authorities = authorities
@@ -135,14 +122,14 @@ class _Builds:
             shutil.copytree(recipe.folder, context)
             shutil.copytree(common_folder(), os.path.join(context, "common"))
             os.mkdir(os.path.join(context, "packages"))
-            base_image = _Base(f"{recipe.image}-root", "")
+            versions: dict[str, str] = {}
             parts = [
-                partial(self._provide_base, base_image, recipe, folder),
-                *(partial(self._fetch, base_image, recipe, package, context) for package in recipe.npm),
+                partial(self._provide_base, versions, recipe, folder),
+                *(partial(self._fetch, versions, recipe, package, context) for package in recipe.npm),
             ]
             try:
                 await each(lambda part: part(), parts)
-                inside = base_image.inside.format_map(base_image.versions)
+                inside = versions["inside"].format_map(versions)
                 self._say(recipe, "building")
                 labels = {
                     STAND_IN_LABEL: recipe.reference,
@@ -150,40 +137,40 @@ class _Builds:
                     LACKS_LABEL: recipe.lacks,
                     RECIPE_LABEL: digest,
                 }
-                args = {"ROOT": base_image.image, "VERSION": base_image.versions["version"], **recipe.args}
+                base = _recipe(versions["base"]).image if recipe.base else f"{recipe.image}-root"
+                args = {"ROOT": base, "VERSION": versions["version"], **recipe.args}
                 await cli.build(context, recipe.image, args=args, labels=labels)
             finally:
                 if not recipe.base:
                     with anyio.CancelScope(shield=True):
-                        await cli.remove(base_image.image)
+                        await cli.remove(f"{recipe.image}-root")
         return inside
 
-    async def _provide_base(self, base_image: _Base, recipe: Recipe, folder: str) -> None:
+    async def _provide_base(self, versions: dict[str, str], recipe: Recipe, folder: str) -> None:
         """Provide the base image and the packages in the context, of the first root that can be had."""
-        failure: EngineError | None = None
+        failures: list[EngineError] = []
         for root in recipe.roots:
             try:
-                versions = await (self._packages if recipe.base else self._bare)(base_image, recipe, root, folder)
-                version = root.checked(versions)
+                own = await (self._packages if recipe.base else self._bare)(recipe, root, folder)
+                version = root.checked(own)
             except EngineError as error:
-                failure = failure or error
-                continue
-            base_image.inside = root.inside
-            base_image.versions |= {**versions, "suite": root.suite, "version": version}
-            return
-        raise failure or EngineError("its recipe names no root")
+                failures.append(error)
+            else:
+                about = {"suite": root.suite, "version": version, "inside": root.inside, "base": root.base}
+                versions.update(own, **about)
+                return
+        raise failures[0]
 
-    async def _bare(self, base_image: _Base, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
+    async def _bare(self, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
         await anyio.Path(folder, "host-ca.crt").write_bytes(self._authorities)
-        return await debian.make(root, base_image.image, folder=folder, say=partial(self._say, recipe))
+        return await debian.make(root, f"{recipe.image}-root", folder=folder, say=partial(self._say, recipe))
 
-    async def _packages(self, base_image: _Base, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
+    async def _packages(self, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
         base = _recipe(root.base)
         try:
             await self.get(base)
         except EngineError as error:
             raise error.__cause__ or error from None  # only the cause: the base was not asked for
-        base_image.image = base.image
         apt_folder = os.path.join(self._folder, root.suite)
         async with self._locks.setdefault(apt_folder, anyio.Lock()):
             if root.suite not in self._statuses:
@@ -191,11 +178,10 @@ class _Builds:
                 await debian.fetch_lists(root.suite, status, sources, apt_folder)
                 self._statuses[root.suite] = status
         self._say(recipe, "fetching packages")
-        return await debian.fetch(
-            root, self._statuses[root.suite], apt_folder, os.path.join(folder, "context", "packages")
-        )
+        target = os.path.join(folder, "context", "packages")
+        return await debian.fetch(root, self._statuses[root.suite], apt_folder, target)
 
-    async def _fetch(self, base_image: _Base, recipe: Recipe, package: NpmPackage, context: str) -> None:
+    async def _fetch(self, versions: dict[str, str], recipe: Recipe, package: NpmPackage, context: str) -> None:
         machine = platform.machine().lower()
         name = package.package.format(arch=NPM_ARCHITECTURES.get(machine, machine))
         self._say(recipe, f"fetching {name}")
@@ -208,7 +194,7 @@ class _Builds:
         except (ValueError, LookupError, StopIteration) as error:
             raise EngineError(f"npm has no {name}@{package.version}: {_npm_cause(done)}") from error
         os.replace(os.path.join(context, os.path.basename(file)), os.path.join(context, f"{package.file}.tgz"))
-        base_image.versions[package.file] = version
+        versions[package.file] = version
 
     def _say(self, recipe: Recipe, detail: str) -> None:
         self._emit(ImageState(recipe.reference, "making", detail))

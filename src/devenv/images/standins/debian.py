@@ -55,14 +55,12 @@ DPKG = (
 def require_tools(*names: str) -> None:
     """Raise EngineError, with the command that installs them, unless all programs are on this host."""
     missing = [name for name in names if shutil.which(name) is None]
-    if not missing:
-        return
-    tools = f"stand-ins are made with {' and '.join(missing)}"
-    if shutil.which("apt-get"):
-        hint = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
-        raise EngineError(f"{tools}, not installed here", hint=hint)
-    hint = "make them on Debian or Ubuntu (WSL2 and virtual machines are fine), or reach a registry"
-    raise EngineError(f"{tools}, which this system does not have", hint=hint)
+    if missing:
+        state, hint = "not installed here", f"apt-get install -y --no-install-recommends {' '.join(missing)}"
+        if shutil.which("apt-get") is None:
+            state = "which this system does not have"
+            hint = "make them on Debian or Ubuntu (WSL2 and virtual machines are fine), or reach a registry"
+        raise EngineError(f"stand-ins are made with {' and '.join(missing)}, {state}", hint=hint)
 
 
 async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
@@ -88,9 +86,8 @@ async def fetch(root: Root, status: str, apt_folder: str, target: str) -> dict[s
     """
     known = versions(status)
     if not known.keys() >= set(root.packages):
-        await _apt(
-            apt_folder, f"-oDir::Cache::archives={target}", "--yes", "--download-only", "install", *root.packages
-        )
+        options = (f"-oDir::Cache::archives={target}", "--yes", "--download-only")
+        await _apt(apt_folder, *options, "install", *root.packages)
         for name in glob.glob("*.deb", root_dir=target):
             package, version, _ = unquote(name).split("_")
             known[package] = _upstream(version)
@@ -134,10 +131,9 @@ def trust_script() -> str:
 
 
 async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, say: Callable[[str], None]) -> None:
-    script = trust_script()
     bundle = os.path.join(folder, "host-ca.crt")
     hooks = (
-        f"copy-in {shlex.quote(script)} {shlex.quote(bundle)} /tmp",
+        f"copy-in {shlex.quote(trust_script())} {shlex.quote(bundle)} /tmp",
         'chroot "$1" sh /tmp/trust-host.sh /tmp/host-ca.crt >/dev/null',
         'rm "$1/tmp/trust-host.sh" "$1/tmp/host-ca.crt"',
         f'echo {shlex.quote(NO_ARCHIVES)} >"$1/etc/apt/apt.conf.d/99no-archives"',
@@ -153,33 +149,22 @@ async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, 
         elif kind == "I" and text.startswith(("downloading", "extracting", "installing", "creating")):
             say(text.rstrip("."))
 
-    done = await process.run(
-        [
-            "mmdebstrap",
-            "--variant=minbase",
-            f"--include={','.join(root.packages)}",
-            *(f"--aptopt={option}" for option in apt),
-            *(f"--dpkgopt={option}" for option in DPKG),
-            *(f"--customize-hook={hook}" for hook in hooks),
-            root.suite,
-            archive,
-            *mirrors,
-        ],
-        on_error_line=take,
+    options = (
+        "--variant=minbase",
+        f"--include={','.join(root.packages)}",
+        *(f"--aptopt={option}" for option in apt),
+        *(f"--dpkgopt={option}" for option in DPKG),
+        *(f"--customize-hook={hook}" for hook in hooks),
     )
-    if done.returncode:
-        # the first line is apt's; mmdebstrap's own lines only repeat that apt failed
+    done = await process.run(["mmdebstrap", *options, root.suite, archive, *mirrors], on_error_line=take)
+    if done.returncode:  # the first line is apt's; mmdebstrap's own lines only repeat that apt failed
         raise EngineError(errors[0][:200] if errors else "mmdebstrap failed without a word")
 
 
 def versions(status: str) -> dict[str, str]:
     """Package -> upstream version (no epoch, no Debian revision), from the text of dpkg's status file."""
-    known = {}
-    for paragraph in status.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Version): (\S+)$", paragraph, re.MULTILINE))
-        if len(fields) == 2:  # noqa: PLR2004 - a name and a version
-            known[fields["Package"]] = _upstream(fields["Version"])
-    return known
+    paragraphs = (dict(re.findall(r"^(Package|Version): (\S+)$", p, re.MULTILINE)) for p in status.split("\n\n"))
+    return {fields["Package"]: _upstream(fields["Version"]) for fields in paragraphs if len(fields) == 2}  # noqa: PLR2004
 
 
 def _upstream(version: str) -> str:

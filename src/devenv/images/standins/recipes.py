@@ -105,19 +105,14 @@ def common_folder() -> str:
 def find(reference: str) -> Recipe | None:
     """The recipe for a reference as written (`node:22`); None if there is none for its version."""
     repository, tag, digest = split(canonical(reference))
-    if digest or tag is None:
+    if tag is None or digest:
         return None
     for folder, entry in entries():
-        if repository not in map(_repository, entry["repositories"]):
-            continue
-        for plain, variant in product(entry["tags"], entry["variants"]):
-            if re.fullmatch(re.escape(plain + variant).replace(r"\*", r"\d+"), tag):
-                return _recipe(familiar(canonical(reference)), folder, entry, tag.removesuffix(variant), variant)
+        if repository in (split(canonical(name))[0] for name in entry["repositories"]):
+            for plain, variant in product(entry["tags"], entry["variants"]):
+                if re.fullmatch(re.escape(plain + variant).replace(r"\*", r"\d+"), tag):
+                    return _recipe(familiar(canonical(reference)), folder, entry, tag.removesuffix(variant), variant)
     return None
-
-
-def _repository(name: str) -> str:
-    return split(canonical(name))[0]
 
 
 def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, variant: str) -> Recipe:
