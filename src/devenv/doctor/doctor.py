@@ -77,11 +77,6 @@ async def examine(selection: Selection, say: Callable[[str], object]) -> Examina
     return Examination(facts, diagnose(facts), anyio.current_time() - began)
 
 
-def fixable(outcome: Examination) -> tuple[Fix, ...]:
-    """The fixes for its findings."""
-    return planned_fixes(outcome.facts, {finding.code for finding in outcome.findings})
-
-
 async def apply_fixes(planned: Iterable[Fix], selection: Selection, say: Callable[[str], object]) -> Examination:
     """Apply the fixes and examine again; only a finding that is gone counts as fixed."""
     backups: list[str | None] = []
@@ -135,9 +130,8 @@ async def carry_out(fix: Fix) -> str | None:
     except OSError as error:
         raise StateError(f"cannot change {fix.path}: {error.strerror}", hint="sudo devenv doctor --fix") from error
     if fix.then and (await process.run(fix.then)).returncode:
-        raise StateError(
-            f"{fix.path} was written, but `{' '.join(fix.then)}` failed", hint=f"sudo {' '.join(fix.then)}"
-        )
+        command = " ".join(fix.then)
+        raise StateError(f"{fix.path} was written, but `{command}` failed", hint=f"sudo {command}")
     return backup
 
 
@@ -154,11 +148,9 @@ def _of_settings(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
         shows += _without_helpers(new, facts.client.missing_helpers)
     if "proxy-inside" in done:
         inside = new["proxies"]["default"]
-        inside["noProxy"], old = with_loopback(inside.get("noProxy") or ""), inside.get("noProxy")
-        shows += [
-            *([f'- "noProxy": {json.dumps(old)}'] if old is not None else []),
-            f'+ "noProxy": {json.dumps(inside["noProxy"])}',
-        ]
+        shows += [f'- "noProxy": {json.dumps(inside["noProxy"])}'] if inside.get("noProxy") is not None else []
+        inside["noProxy"] = with_loopback(inside.get("noProxy") or "")
+        shows.append(f'+ "noProxy": {json.dumps(inside["noProxy"])}')
     yield Fix(done, path, tuple(shows), before, json.dumps(new, indent="\t", ensure_ascii=False).encode() + b"\n")
 
 

@@ -182,24 +182,24 @@ class DoctorFacts:
 
 def report(facts: DoctorFacts, findings: Sequence[Finding], versions: Mapping[str, str], home: str) -> str:
     """The report as Markdown; `versions` are those of devenv, Python and the system."""
-    text = "\n".join(
-        [CONTENTS, *_findings(findings), "## Facts", "", *(f"- {line}" for line in _facts(facts, versions)), ""]
-    )
+    lines = [CONTENTS, *_findings(findings), "## Facts", "", *(f"- {line}" for line in _facts(facts, versions)), ""]
+    text = "\n".join(lines)
     return re.sub(rf"{re.escape(home)}(?=/|\s|`|$)", "~", text) if home.strip("/") else text
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    yield "## Findings"
-    yield ""
+    yield "## Findings\n"
     for finding in findings:
         yield f"- **{finding.severity}** `{finding.code}`: {' '.join(finding.message.split())}"
     yield "" if findings else "None.\n"
 
 
 def _facts(facts: DoctorFacts, versions: Mapping[str, str]) -> Iterator[str]:
+    engine, context = facts.engine, facts.address.context or "default"
+    address = re.sub(r"//\S*@", "//***@", facts.address.host)
     yield from (f"{name}: {value}" for name, value in versions.items())
     yield f"Compose: {facts.tools.compose or 'none'}, Buildx: {facts.tools.buildx or 'none'}"
-    yield _engine(facts)
+    yield f"engine: {engine.version or 'none'} {engine.kind}, {engine.platform}, at {address}, context {context}"
     yield _proxies("environment", facts.proxies.environment)
     yield _proxies("engine", facts.engine.proxies)
     yield _proxies("docker CLI", facts.client.proxies)
@@ -207,12 +207,6 @@ def _facts(facts: DoctorFacts, versions: Mapping[str, str]) -> Iterator[str]:
     machine = facts.machine
     yield from (f"free for {disk.what}: {disk.free / 10**9:.1f} GB" for disk in machine.disks)
     yield f"inotify: {machine.watches} watches, {machine.instances} instances"
-
-
-def _engine(facts: DoctorFacts) -> str:
-    engine, context = facts.engine, facts.address.context or "default"
-    address = re.sub(r"//\S*@", "//***@", facts.address.host)
-    return f"engine: {engine.version or 'none'} {engine.kind}, {engine.platform}, at {address}, context {context}"
 
 
 def _proxies(layer: str, proxies: Mapping[str, str]) -> str:

@@ -66,17 +66,11 @@ Part = tuple[str, float, Look]  # the area, and the seconds that the look may ta
 async def gather(selection: Selection, say: Say) -> DoctorFacts:
     """Gather the facts of this machine, and of the selected project if there is one. `say` gets the progress."""
     look = _Round(selection, say)
+    alone: tuple[Part, ...] = (TOOLS, CHILD, _tools), (PROXIES, 2 * PROXY, _proxies), (PROXIES, LOCAL, _settings)
     async with contextlib.AsyncExitStack() as stack:
-        alone = partial(
-            look.parts, (TOOLS, CHILD, _tools), (PROXIES, 2 * PROXY, _proxies), (PROXIES, LOCAL, _settings)
-        )
-        await each(lambda work: work(), (alone, partial(look.project_and_engine, stack)))
-    return DoctorFacts(
-        **look.groups,
-        errors=tuple(look.errors),
-        looked=tuple(look.looked),
-        unchecked=tuple(dict.fromkeys(look.late)),
-    )
+        await each(lambda work: work(), (partial(look.parts, *alone), partial(look.project_and_engine, stack)))
+    late = tuple(dict.fromkeys(look.late))
+    return DoctorFacts(**look.groups, errors=tuple(look.errors), looked=tuple(look.looked), unchecked=late)
 
 
 async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
@@ -126,11 +120,10 @@ class _Round:
         self._pending.remove(area)
         if seen is None:
             self.late.append(area)
-            return
-        if seen:  # else there was nothing to look at
+        elif seen:  # else there was nothing to look at
             self.looked.append(area)
-        self.errors += seen.pop("errors", ())
-        self.groups |= seen
+            self.errors += seen.pop("errors", ())
+            self.groups |= seen
 
     async def project_and_engine(self, stack: contextlib.AsyncExitStack) -> None:
         """Look at the engine and the project, then at what depends on both."""
@@ -139,14 +132,14 @@ class _Round:
             # Compose fails at the address as well, in Docker's words.
             self.errors = [(code, error) for code, error in self.errors if code != "project-wrong"]
         engine, loaded = self._engine, self._loaded
+        looks: list[Part] = []
         if engine:
             await self.parts((ENGINE, REACH, partial(_info, engine)))
+            looks.append((BUILDER, LOCAL, partial(_builder, engine)))
         known = DoctorFacts(**self.groups)
-        looks: list[Part] = [(MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else ""))]
+        looks.append((MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else "")))
         if loaded:
             looks.append((PROJECT, 2 * project.TREE, partial(_tree, loaded.project)))
-        if engine:
-            looks.append((BUILDER, LOCAL, partial(_builder, engine)))
         if engine and loaded:
             looks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
             probe = ImageSourcesProbe(engine, loaded.project, known.engine, known.client.missing_helpers)
@@ -182,8 +175,10 @@ class _Round:
             return {}
         try:
             loaded = self._loaded = await compose_resolve.load(chosen, faults=faults)
+        except EngineError:
+            return {}
         except DevenvError as error:
-            return {} if isinstance(error, EngineError) else {"errors": (("project-wrong", error),)}
+            return {"errors": (("project-wrong", error),)}
         return {"built": tuple(service.name for service in loaded.project.services if service.build)}
 
 
@@ -238,12 +233,9 @@ async def _settings() -> Seen:
     named = [settings.get("credsStore"), *(settings.get("credHelpers") or {}).values()]
     programs = dict.fromkeys(f"docker-credential-{name}" for name in named if name)
     given: dict[str, str | None] = (settings.get("proxies") or {}).get("default") or {}
-    client = ClientConfig(
-        path=os.path.join(config_folder(), "config.json"),
-        proxies={name: value for name, value in given.items() if value},
-        missing_helpers=tuple(program for program in programs if shutil.which(program) is None),
-    )
-    return {"client": client}
+    inside = {name: value for name, value in given.items() if value}
+    missing = tuple(program for program in programs if shutil.which(program) is None)
+    return {"client": ClientConfig(os.path.join(config_folder(), "config.json"), inside, missing)}
 
 
 async def _builder(engine: Engine) -> Seen:
@@ -251,14 +243,8 @@ async def _builder(engine: Engine) -> Seen:
     is_gone = False
     if name not in ("", "default") and not instance:
         is_gone = (await process.run(["docker", "context", "inspect", "--", name])).returncode != 0
-    builder = Builder(
-        name=name,
-        driver=str(instance.get("Driver", "")),
-        is_gone=is_gone,
-        selection="" if os.environ.get("BUILDX_BUILDER") else selection_file(),
-        gateway=await proxies.gateway(engine),
-    )
-    return {"builder": builder}
+    driver, selection = str(instance.get("Driver", "")), "" if os.environ.get("BUILDX_BUILDER") else selection_file()
+    return {"builder": Builder(name, driver, is_gone, selection, await proxies.gateway(engine))}
 
 
 async def _taken(engine: Engine, project: Project) -> Seen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -62,25 +62,21 @@ class ImageSourcesProbe:
         for need in wanted:
             if not (name := registry(need.reference)).endswith(MADE_HERE):
                 by_host.setdefault(name, []).append(need)
-        own = prefixes(settings.mirrors)
+        own, info = prefixes(settings.mirrors), self.engine_info
         whose = {name: "yours" if name in own else "the project's" for name in asked}
-        whose |= dict.fromkeys(self.engine_info.mirrors, "the engine's")
+        whose |= dict.fromkeys(info.mirrors, "the engine's")
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
         registries, mirrors = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
             lambda: asked_mirrors(self.engine, whose, example),
         )
-        foreign = [n for n in wanted if n.platform and not limits.native(n.platform, self.engine_info.platform)]
-        images = ImageSources(
-            registries=tuple(registries),
-            mirrors=mirrors,
-            foreign=tuple((n.reference, n.platform, self._runs(n.platform)) for n in foreign if n.platform),
-            consent=settings.stand_ins,
+        foreign = tuple(
+            (n.reference, n.platform, limits.emulates(n.platform) if info.here else info.kind in VIRTUAL)
+            for n in wanted
+            if n.platform and not limits.native(n.platform, info.platform)
         )
+        images = ImageSources(tuple(registries), mirrors, foreign, settings.stand_ins)
         return {"images": images, "errors": tuple(("helper-failed", error) for error in self._helper_errors)}
-
-    def _runs(self, platform: str) -> bool:
-        return limits.emulates(platform) if self.engine_info.here else self.engine_info.kind in VIRTUAL
 
     async def _registry(self, here: Mapping[str, LocalMatch], host: tuple[str, list[Need]]) -> Registry:
         name, needs = host
@@ -180,20 +176,14 @@ def crlf(project: Project) -> tuple[str, ...]:
     contexts = {s.build.context for s in project.services if s.build and os.path.isabs(s.build.context)}
     end = time.monotonic() + TREE
     scripts: dict[str, None] = {}
-    for path in (path for context in sorted(contexts) for path in _scripts(context)):
-        if len(scripts) == SHOWN or time.monotonic() > end:
-            break
-        with open(path, "rb") as file:
-            first = file.readline(200)
-        if first.startswith(b"#!") and first.endswith(b"\r\n"):
-            scripts[os.path.relpath(path, project.directory)] = None
-    return tuple(scripts)
-
-
-def _scripts(context: str) -> Iterator[str]:
-    for folder, names, files in os.walk(context):
+    for folder, names, files in (level for context in sorted(contexts) for level in os.walk(context)):
         names[:] = sorted(set(names) - SKIPPED)
-        for name in sorted(files):
-            path = os.path.join(folder, name)
-            if name.endswith(SCRIPTS) and os.access(path, os.R_OK) and os.path.isfile(path):
-                yield path
+        for path in (os.path.join(folder, name) for name in sorted(files) if name.endswith(SCRIPTS)):
+            if len(scripts) == SHOWN or time.monotonic() > end:
+                return tuple(scripts)
+            if os.access(path, os.R_OK) and os.path.isfile(path):
+                with open(path, "rb") as file:
+                    first = file.readline(200)
+                if first.startswith(b"#!") and first.endswith(b"\r\n"):
+                    scripts[os.path.relpath(path, project.directory)] = None
+    return tuple(scripts)

@@ -60,7 +60,7 @@ def test_what_can_be_fixed(look: list[DoctorFacts], tmp_path: Path) -> None:
     (tmp_path / "current").write_text("x")
     look += [DoctorFacts(builder=Builder("box", is_gone=True, selection=str(tmp_path / "current")))]
     outcome = anyio.run(doctor.examine, HERE, lambda _: None)
-    assert [fix.codes for fix in doctor.fixable(outcome)] == [("builder-gone",)]
+    assert [fix.codes for fix in doctor.planned_fixes(outcome.facts, {"builder-gone"})] == [("builder-gone",)]
     assert outcome.errors == 1
 
 

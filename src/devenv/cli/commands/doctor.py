@@ -40,7 +40,7 @@ def doctor(
 
     outcome = anyio.run(workflow.examine, chosen, say)
     window.close()
-    planned = workflow.fixable(outcome) if fix else ()
+    planned = workflow.planned_fixes(outcome.facts, {finding.code for finding in outcome.findings}) if fix else ()
     if planned and _agreed(planned, window, yes=yes):
         outcome = anyio.run(workflow.apply_fixes, planned, chosen, say)
         window.close()
