@@ -107,9 +107,6 @@ def write_report(path: str, outcome: Examination) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
-# --- fixes ------------------------------------------------------------------------------------------------------
-
-
 def planned_fixes(facts: DoctorFacts, codes: set[str]) -> tuple[Fix, ...]:
     """The fixes for the findings that have one. Reads files, changes nothing."""
     return (*_of_settings(facts, codes), *_of_builder(facts, codes), *_of_limits(facts, codes))

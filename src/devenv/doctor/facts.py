@@ -177,9 +177,6 @@ class DoctorFacts:
     unchecked: tuple[str, ...] = ()
 
 
-# --- report -----------------------------------------------------------------------------------------------------
-
-
 def report(facts: DoctorFacts, findings: Sequence[Finding], versions: Mapping[str, str], home: str) -> str:
     """The report as Markdown; `versions` are those of devenv, Python and the system."""
     lines = [CONTENTS, *_findings(findings), "## Facts", "", *(f"- {line}" for line in _facts(facts, versions)), ""]

@@ -141,9 +141,6 @@ async def _all(*works: Callable[[], Awaitable[Any]]) -> list[Any]:
     return await each(lambda work: work(), works)
 
 
-# --- its files ----------------------------------------------------------------------------------------------------
-
-
 async def tree(project: Project) -> Tree | None:
     """The facts of its files that were found in time; None if none was."""
     looks: Mapping[str, Callable[[Project], object]] = {"folders": folders, "silent": silent, "crlf": crlf}

@@ -59,16 +59,18 @@ async def acquire_images(
         if name := here.get(need.reference):
             emit(ImageState(need.reference, "present", "" if name == need.reference else name))
     missing = [need for need in wanted if to_pull(need, here)]
-    hurry = stand_ins and await _have_stand_ins(engine, missing)
-    pulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
+    stood_in = [recipe.image for recipe in recipes_for(missing).values()] if stand_ins else []
+    # If all have stand-ins already, their silent registries are waited for less long.
+    hurry = 0 < len(stood_in) == len(missing) and len(await local_images(engine, stood_in)) == len(set(stood_in))
+    mirrored, unpulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
     forbidden = [n.reference for n in wanted if n.policy == "never" and n.reference not in here]
-    failures = {**dict.fromkeys(forbidden, NEVER), **pulled.failures}
+    failures = {**dict.fromkeys(forbidden, NEVER), **unpulled}
     spare = [need.reference for need in wanted if _dispensable(need, here, failures)]
     pressing = {reference: failure for reference, failure in failures.items() if reference not in spare}
     decision = _decide(wanted, here, pressing, emit, stand_ins=stand_ins)
     made = await standins.make(engine, decision.stand_ins, emit) if decision.stand_ins else {}
     own = {need.reference: need.reference for need in missing if need.reference not in failures}
-    names = {**here, **own, **pulled.swaps, **made}
+    names = {**here, **own, **mirrored, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
     frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
     return AcquiredImages(swaps, frontends | dict.fromkeys(spare), wanted, texts)
@@ -137,12 +139,6 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
     return {reference: recipe for reference, recipe in recipes.items() if recipe}
 
 
-async def _have_stand_ins(engine: Engine, wanted: Sequence[Need]) -> bool:
-    """Return whether all of them have stand-ins already: then their silent registries are waited for less long."""
-    made = [recipe.image for recipe in recipes_for(wanted).values()]
-    return len(made) == len(wanted) and len(await local_images(engine, made)) == len(set(made))
-
-
 def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failure]) -> bool:
     """Return whether it is the image of a `# syntax=` line that cannot be had: the engine's own builder will do."""
     failure = failures.get(need.reference)
@@ -151,9 +147,6 @@ def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failu
 
 def _list(references: Sequence[str]) -> str:
     return ", ".join(familiar(reference) for reference in references)
-
-
-# --- what the engine has ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +161,9 @@ async def local_images(engine: Engine, references: Collection[str]) -> dict[str,
     """Map each reference (a name or an id) to the engine's image of that name; what is missing is left out."""
     matches: dict[str, LocalImage] = {}
     for image in await engine.images.local_images(references) if references else ():
-        names = {canonical(name) for name in image.names}
-        matches |= {
-            reference: image for reference in references if exact(reference) in names or _is_id(reference, image.id)
-        }
+        digits = image.id.removeprefix("sha256:")
+        names, ids = {canonical(name) for name in image.names}, (image.id, digits, digits[:12])  # as engines show ids
+        matches |= {reference: image for reference in references if exact(reference) in names or reference in ids}
     return matches
 
 
@@ -198,9 +190,3 @@ async def local_matches(engine: Engine, needs: Sequence[Need], mirrors: Sequence
 def _fits(need: Need, image: LocalImage | None) -> bool:
     wanted = "/".join((need.platform or "").split("/")[:2])  # the variant differs between a reference and its image
     return image is not None and (not wanted or not image.platform or image.platform == wanted)
-
-
-def _is_id(reference: str, image_id: str) -> bool:
-    """Return whether the reference is the image's id as an engine shows it: whole, or its first twelve digits."""
-    digits = image_id.removeprefix("sha256:")
-    return reference in (image_id, digits, digits[:12])

@@ -103,9 +103,6 @@ def _progress(name: str, emit: Emit) -> Callable[[str], None]:
     return report
 
 
-# --- saving -----------------------------------------------------------------------------------------------------
-
-
 async def _write(
     engine: Engine, file: BinaryIO, part: str, project: str, bundled: Sequence[BundledImage], emit: Emit
 ) -> int:
@@ -141,9 +138,6 @@ async def _unnamed(engine: Engine, names: Iterable[str]) -> None:
     with anyio.CancelScope(shield=True):
         for name in names:
             await engine.images.untag(name)
-
-
-# --- loading ----------------------------------------------------------------------------------------------------
 
 
 async def _load(engine: Engine, file: BinaryIO, bundle: Bundle, emit: Emit) -> None:

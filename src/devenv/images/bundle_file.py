@@ -69,9 +69,6 @@ class _RefusedContentError(Exception):
     """An archive holds something that no engine writes."""
 
 
-# --- writing ----------------------------------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def created(path: str) -> Iterator[tuple[BinaryIO, str]]:
     """A new file, and the name that it has until the block ends well; otherwise it is removed.
@@ -146,9 +143,6 @@ def _header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT)
-
-
-# --- reading ----------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -237,7 +231,7 @@ def _image_names(texts: Mapping[str, bytes]) -> frozenset[str]:
     repositories = json.loads(texts.get("repositories", b"{}"))
     names = {name for image in json.loads(texts["manifest.json"]) for name in image.get("RepoTags") or ()}
     names |= {f"{repository}:{tag}" for repository, tags in repositories.items() for tag in tags}
-    annotations = [manifest.get("annotations") or {} for manifest in _index(texts)]
+    annotations = (manifest.get("annotations") or {} for manifest in _index(texts))
     names |= {name for noted in annotations if (name := noted.get(NAMED) or noted.get(REFERENCE))}
     if not all(SAVING.fullmatch(name) for name in names):
         raise _RefusedContentError("would give images names of its own choice")
@@ -247,8 +241,7 @@ def _image_names(texts: Mapping[str, bytes]) -> frozenset[str]:
 def _image_ids(texts: Mapping[str, bytes]) -> dict[str, frozenset[str]]:
     """Each id that an engine may give an image -> all of its ids."""
     groups = [_ids_below(manifest["digest"], texts) for manifest in _index(texts)]
-    images = json.loads(texts["manifest.json"])
-    groups += [{"sha256:" + re.findall(_HEX, image["Config"])[0]} for image in images]
+    groups += [{"sha256:" + re.findall(_HEX, image["Config"])[0]} for image in json.loads(texts["manifest.json"])]
     ids: dict[str, frozenset[str]] = {}
     for group in groups:
         group |= {other for id_ in group for other in ids.get(id_, ())}

@@ -59,12 +59,6 @@ class Stage:
         """What its COPY --from and RUN --mount=from= take files from."""
         return [source for instruction in self.instructions for source in _sources(instruction)]
 
-    @property
-    def triggers(self) -> list[Reference]:
-        """What its ONBUILD instructions take files from in the stages that are built on it."""
-        deferred = (i for i in self.instructions if i.keyword == "ONBUILD")
-        return [source for i in deferred for source in _sources(_instruction(i.rest, i.line))]
-
 
 def references(
     text: str,
@@ -335,8 +329,7 @@ def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> l
         seen.add(index)
         stage = stages[index]
         below = None if stage.base.name in contexts else stage.built_on
-        triggers = [] if below is None else stages[below].triggers
-        for source in (stage.base, *stage.sources, *triggers):
+        for source in (stage.base, *stage.sources):
             if source.name.lower() in contexts:
                 continue
             other = below if source is stage.base else source_stage(stages, source)

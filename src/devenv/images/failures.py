@@ -141,9 +141,6 @@ def _hint(failed: Mapping[str, Failure], recipes: Collection[str], *, consent: b
     return "; or ".join(filter(None, (known, offered))) or None
 
 
-# --- builds -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class StepFailure:
     """Why a step did not reach the network, and what to do about it."""

@@ -66,8 +66,7 @@ async def _others(engine: Engine, own: str) -> dict[str, list[str]]:
             raise
         return {next(iter(inspected.get("RepoTags") or ()), image.removeprefix("sha256:")[:12]): _chain(inspected)}
 
-    listed = await engine.ask("images/json", "listing images", lambda shown: [str(image["Id"]) for image in shown])
-    others = [image for image in listed if image != own]
+    others = [image for image in await engine.images.ids() if image != own]
     known: dict[str, list[str]] = {}
     for start in range(0, len(others), AT_ONCE):
         for chains in await each(diff_ids, others[start : start + AT_ONCE]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -82,7 +83,7 @@ def readable(row: HistoryRow) -> str:
 def common(first: Sequence[str], second: Sequence[str]) -> int:
     """How many layers two chains of diff-ids share from the start; an unknown id ends the count."""
     alike = (bool(a) and a == b for a, b in zip(first, second, strict=False))
-    return next((n for n, same in enumerate(alike) if not same), min(len(first), len(second)))
+    return sum(itertools.takewhile(bool, alike))
 
 
 def with_shared_layers(image: Anatomy, others: Mapping[str, Sequence[str]]) -> Anatomy:
@@ -120,9 +121,6 @@ def mark(instruction: str) -> str:
     """
     bare = _FLAGS.sub(r"\1", " ".join(instruction.split()))
     return hashlib.sha256(bare.encode(errors="replace")).hexdigest()[:16]
-
-
-# --- advice -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +180,10 @@ def _installs(image: Anatomy) -> Iterator[Advice]:
             copied = number
         elif copied is not None and (step := _install(layer.instruction)):
             what, hint = step
-            took = f", {layer.took:.1f} s" if layer.took else ""
-            message = f"layer {copied} copies all sources, so each change of a file builds layer {number} again"
-            message += f": `{what}`, {shown(layer.size)}{took}"
+            cost = f"`{what}`, {shown(layer.size)}" + (f", {layer.took:.1f} s" if layer.took else "")
+            message = (
+                f"layer {copied} copies all sources, so each change of a file builds layer {number} again: {cost}"
+            )
             yield Advice("install-after-copy", message, hint, number, layer.size, layer.took)
             return
 
@@ -204,10 +203,11 @@ def _install(instruction: str) -> tuple[str, str] | None:
 def _before(what: str, needs: str, instruction: str) -> str:
     if not needs:
         return f"RUN {what} ...   (before COPY . .)"
-    if needs.startswith("/") or ELSEWHERE.search(instruction):
-        return f"COPY what it needs alone   (then RUN {what}, and only then COPY . .)"
     folder = posixpath.dirname(needs)
-    return f"COPY {needs} ./{f'{folder}/' if folder else ''}   (then RUN {what}, and only then COPY . .)"
+    files = f"{needs} ./{f'{folder}/' if folder else ''}"
+    if needs.startswith("/") or ELSEWHERE.search(instruction):
+        files = "what it needs alone"
+    return f"COPY {files}   (then RUN {what}, and only then COPY . .)"
 
 
 def _hidden(image: Anatomy, contents: Sequence[Contents], hidden: Sequence[Mapping[str, int]]) -> Iterator[Advice]:

@@ -68,10 +68,8 @@ async def list_images(selection: Selection) -> list[Row]:
         made = await local_images(engine, [recipe.image for recipe in recipes.values()])
         absent = [need for need in wanted if to_pull(need, here[need])]
         answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
-    return [
-        _row(need, here[need].get(need.reference), answers.get(need), recipes.get(need.reference), made)
-        for need in wanted
-    ]
+    names = [(need, need.reference) for need in wanted]
+    return [_row(need, here[need].get(name), answers.get(need), recipes.get(name), made) for need, name in names]
 
 
 async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> Answer:

@@ -24,6 +24,7 @@ _ENTRY = re.compile(
 )
 _LOGIN_HINT = "log in instead, devenv uses the docker CLI's credentials: docker login {host}"
 _FORM_HINT = 'mirrors = ["mirror.example", "mirror.example:5000/prefix"]'
+EAGERNESS = {"never": -1, "always": 1}  # if services share an image, the one that wants it pulled decides
 KINDS = ("service", "base", "context", "frontend")  # the later kind of an image counts, which allows less
 
 
@@ -64,8 +65,13 @@ def needs(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
         for need in _of_service(service, dockerfiles.get(service.name), builder):
             own = replace(need, platform=None) if need.platform == builder else need
             if canonical(own.reference) not in built:
-                key = own.reference, own.platform
-                merged[key] = _merged(merged.get(key, own), own)
+                known = merged.setdefault((own.reference, own.platform), own)
+                merged[own.reference, own.platform] = replace(
+                    known,
+                    users=tuple(dict.fromkeys((*known.users, *own.users))),
+                    kind=max(known.kind, own.kind, key=KINDS.index),
+                    policy=max(known.policy, own.policy, key=lambda policy: EAGERNESS.get(policy or "", 0)),
+                )
     return tuple(merged.values())
 
 
@@ -76,20 +82,6 @@ def bases(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
         for service in project.services
         if (text := dockerfiles.get(service.name)) and service.build
     }
-
-
-def _merged(known: Need, need: Need) -> Need:
-    return replace(
-        known,
-        users=tuple(dict.fromkeys((*known.users, *need.users))),
-        kind=max(known.kind, need.kind, key=KINDS.index),
-        policy=max(known.policy, need.policy, key=_eagerness),
-    )
-
-
-def _eagerness(policy: str | None) -> int:
-    """Rank a policy: if services share an image, the one that wants it pulled decides."""
-    return {"never": -1, "always": 1}.get(policy or "", 0)
 
 
 def _of_service(service: Service, dockerfile: DockerfileText | None, builder: str) -> Iterator[Need]:
@@ -144,9 +136,6 @@ def _no_image(reference: Reference, dockerfile: DockerfileText) -> ConfigError:
     return ConfigError(message, hint=hint, file=dockerfile.name, line=reference.line)
 
 
-# --- other names --------------------------------------------------------------------------------------------------
-
-
 def prefix(entry: str) -> str:
     """The mirror as a prefix of image names: `host` or `host:port`, perhaps with a path.
 
@@ -159,7 +148,8 @@ def prefix(entry: str) -> str:
     if separator and scheme not in ("http", "https"):
         raise _wrong(entry, "is no registry: devenv uses https://", _FORM_HINT)
     match = _ENTRY.fullmatch(address)
-    if match is None or not _names_a_host(match):
+    # A single word is a folder on Docker Hub.
+    if match is None or not (match["port"] or re.search(r"\.|^localhost$|^\[", match["host"])):
         raise _wrong(entry, "is not the address of a registry", _FORM_HINT)
     if match["port"] and not 0 < int(match["port"]) < PORT_LIMIT:
         raise _wrong(entry, f"has the port {match['port']}, and the highest is {PORT_LIMIT - 1}", _FORM_HINT)
@@ -197,12 +187,6 @@ def exact(reference: str) -> str:
 def prefixes(entries: Iterable[str]) -> tuple[str, ...]:
     """The mirrors in order, each once. Raises as `prefix`."""
     return tuple(dict.fromkeys(map(prefix, entries)))
-
-
-def _names_a_host(match: re.Match[str]) -> bool:
-    """Return whether Docker takes the first part for a registry; a single word is a folder on Docker Hub."""
-    host = match["host"]
-    return bool(match["port"]) or "." in host or host == "localhost" or host.startswith("[")
 
 
 def _wrong(entry: str, why: str, hint: str) -> ConfigError:

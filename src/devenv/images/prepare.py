@@ -61,14 +61,10 @@ class PreparedImages:
 
     def merged_over(self, other: PreparedImages) -> PreparedImages:
         """Both merged; if both have a key, this one counts."""
-        return PreparedImages(
-            {**other.images, **self.images},
-            {**other.builds, **self.builds},
-            {**other.environment, **self.environment},
-            self.host_settings,
-            {**other.texts, **self.texts},
-            other.reported | self.reported,
-        )
+        images, builds = {**other.images, **self.images}, {**other.builds, **self.builds}
+        environment, texts = {**other.environment, **self.environment}, {**other.texts, **self.texts}
+        reported = other.reported | self.reported
+        return PreparedImages(images, builds, environment, self.host_settings, texts, reported)
 
     async def is_current(self, project: Project) -> bool:
         """Return whether the Dockerfiles of these services are still those that this was made for."""
@@ -126,16 +122,11 @@ async def _environments(
     for service in project.services:
         text = texts.get(service.name)
         if image := host.images.get(_base_image(service, text) or ""):
-            own = await _variables(engine, image, text)
+            written = " ".join(i.rest for i in instructions(text.text) if i.keyword == "ENV") if text else ""
+            # Every word of an ENV may be a name.
+            own = {*await engine.images.variables(image), *re.findall(r"\w+", written)}
             environment[service.name] = {name: to for name, to in host.environment.items() if name not in own}
     return environment
-
-
-async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:
-    """Names of the variables that the image has, and every word in the Dockerfile's ENV: it may be a name."""
-    parsed = instructions(text.text) if text else ()
-    written = " ".join(instruction.rest for instruction in parsed if instruction.keyword == "ENV")
-    return {*await engine.images.variables(image), *re.findall(r"\w+", written)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +188,6 @@ async def _change(
     return replace(change, dockerfile=path)
 
 
-# --- builds -----------------------------------------------------------------------------------------------------
-
-
 async def build(compose: Compose, services: Sequence[str], emit: Emit, *, host_settings: bool) -> None:
     """Build the images of these services. `host_settings`: the builds get this host's settings.
 
@@ -247,8 +235,7 @@ def selected(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
 
 def selection_file() -> str:
     """The path of the file that names the selected builder."""
-    folder = os.environ.get("BUILDX_CONFIG") or os.path.join(config_folder(), "buildx")
-    return os.path.join(folder, "current")
+    return os.path.join(os.environ.get("BUILDX_CONFIG") or os.path.join(config_folder(), "buildx"), "current")
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -27,18 +27,10 @@ PAUSES = (1.0, 3.0, 9.0)  # seconds before a pull with a temporary failure is tr
 EVERY = 0.2  # seconds between two progress events of an image
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """The results of the pulls: reference -> the mirror's name for the image, or why it was not pulled."""
-
-    swaps: Mapping[str, str] = field(default_factory=dict)
-    failures: Mapping[str, Failure] = field(default_factory=dict)
-
-
 async def pull_all(
     engine: Engine, needs: Sequence[Need], mirrors: Sequence[str], emit: Emit, *, hurry: bool = False
-) -> Pulled:
-    """Pull each image, and return what was pulled from a mirror and what failed. `mirrors` are `mirrors.prefixes`.
+) -> tuple[dict[str, str], dict[str, Failure]]:
+    """Pull each image; return reference -> the mirror's name for the image, and reference -> why it was not pulled.
 
     Once a registry has answered, a pull may take as long as data arrives; with `hurry` the answer has to come soon.
     A registry or mirror that did not answer is not asked for the images that still wait.
@@ -46,7 +38,7 @@ async def pull_all(
     pulls = _Pulls(engine, mirrors, emit, SHORT_TIMEOUT if hurry else FIRST_BYTE_TIMEOUT)
     await each(pulls.get, needs)
     in_order = [need.reference for need in needs if need.reference in pulls.failures]
-    return Pulled(pulls.swaps, {reference: pulls.failures[reference] for reference in in_order})
+    return pulls.swaps, {reference: pulls.failures[reference] for reference in in_order}
 
 
 class _Pulls:
@@ -68,23 +60,20 @@ class _Pulls:
 
     async def get(self, need: Need) -> None:
         """Pull the image or note its failure. A temporary failure is tried again, after a pause."""
+        host = registry(need.reference)
         async with self._turns:
             for pause in (*PAUSES, None):
-                failure = await self._try(need)
+                failure = self._silent.get(host) or await self._own(need, host)
+                if failure and failure.elsewhere:
+                    failure = await self._elsewhere(need, failure)
                 if failure is None:
                     self._emit(ImageState(need.reference, "pulled", self.swaps.get(need.reference, "")))
                     return
-                self.failures[need.reference] = failure
                 if not failure.passing or pause is None:
+                    self.failures[need.reference] = failure
                     return
                 self._emit(ImageState(need.reference, "pulling", f"{failure.cause}: again in {pause:.0f} s"))
                 await anyio.sleep(pause)
-                del self.failures[need.reference]
-
-    async def _try(self, need: Need) -> Failure | None:
-        host = registry(need.reference)
-        failure = self._silent.get(host) or await self._own(need, host)
-        return await self._elsewhere(need, failure) if failure and failure.elsewhere else failure
 
     async def _own(self, need: Need, host: str) -> Failure | None:
         """Pull from the reference's own registry; return why that failed. A mirror with the image ends the wait."""
@@ -144,14 +133,13 @@ class _Pulls:
 
             async def ask(mirror: str) -> None:
                 for name in candidates(need.reference, mirror):
-                    if mirror in self._silent or name in tried:
-                        continue
-                    fault = await self._asked(mirror, name)
-                    if fault is None:
-                        names.append(name)
-                        tasks.cancel_scope.cancel()
-                        return
-                    tried[name] = fault
+                    if mirror not in self._silent and name not in tried:
+                        if fault := await self._asked(mirror, name):
+                            tried[name] = fault
+                        else:
+                            names.append(name)
+                            tasks.cancel_scope.cancel()
+                            return
 
             for mirror in self._mirrors:
                 tasks.start_soon(ask, mirror)

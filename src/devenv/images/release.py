@@ -96,10 +96,10 @@ def _chosen(project: Project, options: Options) -> Project:
             raise UsageError(message, hint=f"devenv images pull {name}")
     if not wanted:
         raise UsageError("there is nothing to build: no service has a build section", hint="devenv images")
-    services = [known[name] for name in wanted]
+    services = tuple(known[name] for name in wanted)
     if options.target:
-        services = [replace(s, build=s.build and replace(s.build, target=options.target)) for s in services]
-    return replace(project, services=tuple(services))
+        services = tuple(replace(s, build=s.build and replace(s.build, target=options.target)) for s in services)
+    return replace(project, services=services)
 
 
 async def _names(service: Service, project: Project, options: Options, revision: str | None) -> tuple[str, ...]:
@@ -233,9 +233,6 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
     if there == pushed:
         return pushed
     raise EngineError(f"{host} says that {name} is {there}, but what was pushed is {pushed}: pushed over meanwhile?")
-
-
-# --- names ------------------------------------------------------------------------------------------------------
 
 
 def names(repository: str, tags: Sequence[str]) -> tuple[str, ...]:

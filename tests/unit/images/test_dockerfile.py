@@ -79,10 +79,6 @@ CASES = {
     "a shift is no here-document": ('FROM a\nRUN echo $((1<<2)) "<<EOF"\nFROM b\n', ["3 b"]),
     "JSON has none": ('FROM a\nRUN ["cat", "<<EOF"]\nFROM b\n', ["3 b"]),
     "an open quote": ("FROM a\nRUN echo it's <<EOF\nFROM b\n", ["3 b"]),
-    "ONBUILD counts for who builds on it": (
-        "FROM a AS x\nONBUILD COPY --from=b c d\nONBUILD\nFROM x\n",
-        ["1 a", "2 b COPY --from"],
-    ),
     "ONBUILD does not count where it stands": ("FROM a\nONBUILD COPY --from=b c d\n", ["1 a"]),
     "stages in a circle": ("FROM a AS x\nCOPY --from=y a b\nFROM b AS y\nCOPY --from=x a b\n", ["1 a", "3 b"]),
     "syntax": ("# syntax=docker/dockerfile:1\nFROM a\n", ["1 docker/dockerfile:1 # syntax=", "2 a"]),

@@ -47,12 +47,9 @@ async def host_settings() -> PackageSettings:
     addresses = (address for setting in values for address in setting.values())
     sites = [host for address in addresses if (host := urlsplit(address.partition(",")[0]).hostname)]
     files = [value for value in (npm.get("cafile"), pip.get("cert")) if value]
-    company_cas, public = await certificates.find([*sites, HUB_SITE], files)
-    return replace(
-        settings,
-        authorities=tuple(map(ssl.DER_cert_to_PEM_cert, sorted(company_cas))),
-        public=tuple(map(ssl.DER_cert_to_PEM_cert, sorted(public))),
-    )
+    company_cas, public = (sorted(found) for found in await certificates.find([*sites, HUB_SITE], files))
+    pem = ssl.DER_cert_to_PEM_cert
+    return replace(settings, authorities=tuple(map(pem, company_cas)), public=tuple(map(pem, public)))
 
 
 def environment(settings: PackageSettings) -> dict[str, str]:
@@ -136,9 +133,9 @@ async def _sweep(engine: Engine) -> None:
 
 async def _make(engine: Engine, derived: Derived, settings: PackageSettings) -> None:
     # It never starts; the engine refuses a container without anything to run.
-    labels = {SETTINGS_LABEL: "", ORIGINAL_LABEL: derived.reference}
-    container_config = {"Image": derived.image["Id"], "Entrypoint": ["-"], "Labels": labels}
-    container = await engine.containers.create({**container_config, "HostConfig": {"NetworkMode": "none"}})
+    labels, alone = {SETTINGS_LABEL: "", ORIGINAL_LABEL: derived.reference}, {"NetworkMode": "none"}
+    config = {"Image": derived.image["Id"], "Entrypoint": ["-"], "Labels": labels, "HostConfig": alone}
+    container = await engine.containers.create(config)
     try:
         archives = await each(lambda path: engine.archive.get(container, path), overlay.READ)
         files: dict[str, bytes | None] = {}

@@ -52,7 +52,10 @@ def changed_files(settings: PackageSettings, image: Files) -> dict[str, bytes]:
     pip = {**settings.pip, **({"cert": CA_BUNDLE} if trust else {})}
     if pip:
         merge(PIP_CONF, lambda text: with_keys(text, pip, section="global"))
-    if UV_TOML not in image and (uv := _uv(settings)):
+    index = settings.pip.get("index-url")
+    # uv ignores pip's files, and the system's certificates by default.
+    uv = ("native-tls = true\n" if trust else "") + (f"index-url = {json.dumps(index)}\n" if index else "")
+    if uv and UV_TOML not in image:
         changes[UV_TOML] = uv.encode()
     if settings.go and image.get(GO_ENV):
         merge(GO_ENV, lambda text: with_keys(text, settings.go, replace=True))
@@ -67,13 +70,6 @@ def _archives(settings: PackageSettings, image: Files) -> dict[str, str]:
     match = re.search(rb'^ID="?(\w+)', image.get(RELEASE) or b"", re.MULTILINE)
     name = match[1].decode() if match else ""
     return {kind: settings.apt.get(f"{name}{kind}", "") for kind in ("", "-security")}
-
-
-def _uv(settings: PackageSettings) -> str:
-    """The settings of uv, which ignores pip's files, and the system's certificates by default."""
-    index = settings.pip.get("index-url")
-    text = "native-tls = true\n" if settings.authorities else ""
-    return text + (f"index-url = {json.dumps(index)}\n" if index else "")
 
 
 def with_archives(text: str, archives: Mapping[str, str]) -> str:
@@ -105,7 +101,8 @@ def _authorities(settings: PackageSettings, image: Files) -> dict[str, bytes]:
         bundles[CA_BUNDLE] = next(iter(bundles.values()), "".join(settings.public).encode())
     changes = {path: with_certificates(text, settings.authorities) for path, text in bundles.items()}
     for folder in (ANCHORS, *([RED_HAT_ANCHORS] if OTHER_BUNDLES[0] in image else [])):
-        changes |= {f"{folder}/devenv-{_short(pem)}.crt": pem.encode() for pem in settings.authorities}
+        for pem in map(str.encode, settings.authorities):
+            changes[f"{folder}/devenv-{hashlib.sha256(pem).hexdigest()[:8]}.crt"] = pem
     return {path: text for path, text in changes.items() if text != image.get(path)}
 
 
@@ -135,7 +132,3 @@ def with_keys(text: str, values: Mapping[str, str], *, section: str = "", replac
     if head and (match := re.search(rf"(?m)^\[{section}\][^\n]*\n", text)):
         return text[: match.end()] + "".join(lines) + text[match.end() :]
     return text + head + "".join(lines)
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

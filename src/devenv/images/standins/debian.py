@@ -99,12 +99,9 @@ async def fetch_lists(suite: str, status: str, sources: str, apt_folder: str) ->
     lines = "\n".join(await _mirrors(suite)) or sources
     for folder in ("etc/preferences.d", "lists/partial", "cache/archives/partial"):
         os.makedirs(os.path.join(apt_folder, folder))
-    settings = {
-        "etc/sources.list": re.sub(r"^deb (\[.*?\] )?", f"deb [signed-by={keyring()}] ", lines, flags=re.MULTILINE),
-        "status": status,
-        "apt.conf": APT_SETTINGS.format(apt_folder=apt_folder, check="false" if suite in MOVING else "true"),
-    }
-    for name, text in settings.items():
+    lines = re.sub(r"^deb (\[.*?\] )?", f"deb [signed-by={keyring()}] ", lines, flags=re.MULTILINE)
+    settings = APT_SETTINGS.format(apt_folder=apt_folder, check="false" if suite in MOVING else "true")
+    for name, text in {"etc/sources.list": lines, "status": status, "apt.conf": settings}.items():
         await anyio.Path(apt_folder, name).write_text(text + "\n", encoding="utf-8")
     await _apt(apt_folder, "--error-on=any", "update")
 
@@ -192,10 +189,8 @@ def mirror_lines(suite: str, targets: list[str]) -> list[str]:
     for target in targets:
         if match := re.match(r"Debian [^- ]+(?:-(\S+))? (https?://[^@]+)$", target):
             addresses.setdefault(match[1] or "", match[2])
-    if "" not in addresses:
-        return []
-    main = addresses[""]
-    if suite == "sid":
-        return [f"deb {main} sid main"]
-    security = [f"deb {addresses['security']} {suite}-security main"] if "security" in addresses else []
-    return [f"deb {main} {suite} main", f"deb {main} {suite}-updates main", *security]
+    main, security = addresses.get(""), addresses.get("security")
+    if main is None or suite == "sid":
+        return [f"deb {main} sid main"] if main else []
+    lines = [f"deb {main} {suite} main", f"deb {main} {suite}-updates main"]
+    return [*lines, f"deb {security} {suite}-security main"] if security else lines
