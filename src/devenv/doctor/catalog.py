@@ -8,15 +8,8 @@ from typing import NamedTuple
 from devenv.model.finding import Finding
 
 ERROR, WARNING, INFO = SEVERITIES = "error", "warning", "info"
-TOOLS, ENGINE, REGISTRIES, PROXIES, BUILDER, MACHINE, PROJECT = AREAS = (
-    "tools",
-    "engine",
-    "registries",
-    "proxies",
-    "builder",
-    "machine",
-    "project",
-)
+AREAS = ("tools", "engine", "registries", "proxies", "builder", "machine", "project")
+TOOLS, ENGINE, REGISTRIES, PROXIES, BUILDER, MACHINE, PROJECT = AREAS
 INSTALL = "Debian: apt install docker.io docker-cli docker-compose docker-buildx. Elsewhere: Docker Desktop or Engine"
 _URL = re.compile(r"//\S*@")
 _FIELD = re.compile(r"\{(\w+)\}")
@@ -146,10 +139,7 @@ KINDS = {
 
 
 def finding(code: str, severity: str | None = None, **values: object) -> Finding:
-    """The finding of that code with its values; `severity` replaces the table's.
-
-    The user part of an address (before `@`) is hidden.
-    """
+    """The finding of that code; `severity` replaces the table's. The user in an address is hidden."""
     kind = KINDS[code]
     message, hint = (_URL.sub("//***@", text.format(**values)) for text in (kind.message, kind.hint))
     return Finding(code, severity or kind.severity, kind.area, message, hint if hint not in ("", "None") else None)

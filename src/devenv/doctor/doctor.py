@@ -1,7 +1,4 @@
-"""`devenv doctor`: examine the machine, report findings, fix what is safe to fix, and examine again.
-
-A fix changes one file, is shown before, and keeps a backup.
-"""
+"""`devenv doctor`: examine the machine, report findings, fix what is safe to fix, and examine again."""
 
 from __future__ import annotations
 

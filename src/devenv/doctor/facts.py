@@ -113,10 +113,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What this machine hears from a registry and from its token server: why it hears nothing, or empty.
-
-    `issuer`: who opens TLS on the way.
-    """
+    """Why this machine does not reach a registry or its token server; `issuer` opens TLS on the way."""
 
     registry: str = ""
     token: str = ""

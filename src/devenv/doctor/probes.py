@@ -23,20 +23,9 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.context import config_folder
 from devenv.docker.endpoint import Endpoint, WayError, resolve, start_command
+from devenv.doctor import facts, project
 from devenv.doctor import network as routes
-from devenv.doctor import project
 from devenv.doctor.catalog import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
-from devenv.doctor.facts import (
-    Builder,
-    ClientConfig,
-    DoctorFacts,
-    EngineAddress,
-    EngineInfo,
-    ImageSources,
-    Machine,
-    Proxies,
-    Tools,
-)
 from devenv.doctor.project import SITE, ImageSourcesProbe, asked_mirrors
 from devenv.doctor.quick_check import engine_info
 from devenv.errors import ConfigError, DevenvError, EngineError
@@ -63,14 +52,14 @@ Look = Callable[[], Awaitable[Seen | None]]
 Part = tuple[str, float, Look]  # the area, and the seconds that the look may take
 
 
-async def gather(selection: Selection, say: Say) -> DoctorFacts:
+async def gather(selection: Selection, say: Say) -> facts.DoctorFacts:
     """Gather the facts of this machine, and of the selected project if there is one. `say` gets the progress."""
     look = _Round(selection, say)
     alone: tuple[Part, ...] = (TOOLS, CHILD, _tools), (PROXIES, 2 * PROXY, _proxies), (PROXIES, LOCAL, _settings)
     async with contextlib.AsyncExitStack() as stack:
         await each(lambda work: work(), (partial(look.parts, *alone), partial(look.project_and_engine, stack)))
     late = tuple(dict.fromkeys(look.late))
-    return DoctorFacts(**look.groups, errors=tuple(look.errors), looked=tuple(look.looked), unchecked=late)
+    return facts.DoctorFacts(**look.groups, errors=tuple(look.errors), looked=tuple(look.looked), unchecked=late)
 
 
 async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
@@ -78,7 +67,7 @@ async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
     elsewhere = await routes.within(LOCAL, lambda: tuple(host_limits.engines_elsewhere(endpoint.host)))
     away = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
     start = start_command() if endpoint.local else away
-    address = EngineAddress(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
+    address = facts.EngineAddress(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
@@ -136,7 +125,7 @@ class _Round:
         if engine:
             await self.parts((ENGINE, REACH, partial(_info, engine)))
             looks.append((BUILDER, LOCAL, partial(_builder, engine)))
-        known = DoctorFacts(**self.groups)
+        known = facts.DoctorFacts(**self.groups)
         looks.append((MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else "")))
         if loaded:
             looks.append((PROJECT, 2 * project.TREE, partial(_tree, loaded.project)))
@@ -161,7 +150,7 @@ class _Round:
             except EngineError as error:
                 failed = error
             else:
-                return {"address": EngineAddress(endpoint.host, endpoint.context)}
+                return {"address": facts.EngineAddress(endpoint.host, endpoint.context)}
         return await unreached(endpoint, failed)
 
     async def _project(self) -> Seen:
@@ -185,10 +174,10 @@ class _Round:
 async def _tools() -> Seen:
     other = host_limits.other_devenv()
     if shutil.which("docker") is None:
-        return {"tools": Tools(docker=False, other=other)}
+        return {"tools": facts.Tools(docker=False, other=other)}
     asked = (["docker", "compose", "version", "--short"], ["docker", "buildx", "version"])
     compose, buildx = map(_version, await each(process.run, asked))
-    return {"tools": Tools(compose=compose, buildx=buildx, other=other)}
+    return {"tools": facts.Tools(compose=compose, buildx=buildx, other=other)}
 
 
 def _version(done: process.Completed) -> str | None:
@@ -202,7 +191,7 @@ async def _info(engine: Engine) -> Seen:
 
 async def _machine(engine_root: str) -> Seen | None:
     limits = await routes.within(LOCAL, partial(host_limits.machine, engine_root))
-    return None if limits is None else {"machine": Machine(**limits)}
+    return None if limits is None else {"machine": facts.Machine(**limits)}
 
 
 async def _proxies() -> Seen:
@@ -216,7 +205,7 @@ async def _proxies() -> Seen:
     asked = dict.fromkeys(chosen[name] for name in LAYERS if name in chosen)
     answers = await each(lambda proxy: routes.within(PROXY, partial(_answers, proxy)), asked)
     dead = tuple(proxy for proxy, answer in zip(asked, answers, strict=True) if not answer)
-    return {"proxies": Proxies(given, exceptions, dead)}
+    return {"proxies": facts.Proxies(given, exceptions, dead)}
 
 
 def _answers(proxy: str) -> bool:
@@ -235,7 +224,7 @@ async def _settings() -> Seen:
     given: dict[str, str | None] = (settings.get("proxies") or {}).get("default") or {}
     inside = {name: value for name, value in given.items() if value}
     missing = tuple(program for program in programs if shutil.which(program) is None)
-    return {"client": ClientConfig(os.path.join(config_folder(), "config.json"), inside, missing)}
+    return {"client": facts.ClientConfig(os.path.join(config_folder(), "config.json"), inside, missing)}
 
 
 async def _builder(engine: Engine) -> Seen:
@@ -244,7 +233,7 @@ async def _builder(engine: Engine) -> Seen:
     if name not in ("", "default") and not instance:
         is_gone = (await process.run(["docker", "context", "inspect", "--", name])).returncode != 0
     driver, selection = str(instance.get("Driver", "")), "" if os.environ.get("BUILDX_BUILDER") else selection_file()
-    return {"builder": Builder(name, driver, is_gone, selection, await proxies.gateway(engine))}
+    return {"builder": facts.Builder(name, driver, is_gone, selection, await proxies.gateway(engine))}
 
 
 async def _taken(engine: Engine, project: Project) -> Seen:
@@ -256,9 +245,9 @@ async def _taken(engine: Engine, project: Project) -> Seen:
     return {"taken": await taken([port for port in wanted if port.port not in held], engine)}
 
 
-async def _mirrors(engine: Engine, info: EngineInfo) -> Seen:
+async def _mirrors(engine: Engine, info: facts.EngineInfo) -> Seen:
     whose = dict.fromkeys(info.mirrors, "the engine's")
-    return {"images": ImageSources(mirrors=await asked_mirrors(engine, whose))}
+    return {"images": facts.ImageSources(mirrors=await asked_mirrors(engine, whose))}
 
 
 async def _tree(of: Project) -> Seen:

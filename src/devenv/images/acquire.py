@@ -15,7 +15,7 @@ from devenv.docker.images import LocalImage
 from devenv.errors import ConfigError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.proxies import child_environment
-from devenv.images.failures import Decision, Failure, decide, explain
+from devenv.images.failures import Failure, explain, substitute
 from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded, needs, prefixes
 from devenv.images.pull import pull_all
 from devenv.images.standins import build as standins
@@ -23,6 +23,7 @@ from devenv.images.standins.recipes import Recipe, find
 from devenv.model.image_ref import canonical, familiar
 from devenv.model.project import Build, Project
 
+LocalMatch = tuple[str, LocalImage]  # an image of the engine that serves a reference, and its name there
 NEVER = Failure("it is not here, and its pull_policy is never")
 
 
@@ -54,21 +55,21 @@ async def acquire_images(
     asked = prefixes(mirrors)
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts, engine.platform)
-    here = {reference: match.name for reference, match in (await local_matches(engine, wanted, asked)).items()}
+    here = {reference: name for reference, (name, _) in (await local_matches(engine, wanted, asked)).items()}
     for need in wanted:
         if name := here.get(need.reference):
             emit(ImageState(need.reference, "present", "" if name == need.reference else name))
     missing = [need for need in wanted if to_pull(need, here)]
-    stood_in = [recipe.image for recipe in recipes_for(missing).values()] if stand_ins else []
+    images = [recipe.image for recipe in recipes_for(missing).values()] if stand_ins else []
     # If all have stand-ins already, their silent registries are waited for less long.
-    hurry = 0 < len(stood_in) == len(missing) and len(await local_images(engine, stood_in)) == len(set(stood_in))
+    hurry = 0 < len(images) == len(missing) and len(await local_images(engine, images)) == len(set(images))
     mirrored, unpulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
     forbidden = [n.reference for n in wanted if n.policy == "never" and n.reference not in here]
     failures = {**dict.fromkeys(forbidden, NEVER), **unpulled}
     spare = [need.reference for need in wanted if _dispensable(need, here, failures)]
     pressing = {reference: failure for reference, failure in failures.items() if reference not in spare}
-    decision = _decide(wanted, here, pressing, emit, stand_ins=stand_ins)
-    made = await standins.make(engine, decision.stand_ins, emit) if decision.stand_ins else {}
+    stood_in = _stand_ins(wanted, here, pressing, emit, consent=stand_ins)
+    made = await standins.make(engine, stood_in, emit) if stood_in else {}
     own = {need.reference: need.reference for need in missing if need.reference not in failures}
     names = {**here, **own, **mirrored, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
@@ -76,19 +77,22 @@ async def acquire_images(
     return AcquiredImages(swaps, frontends | dict.fromkeys(spare), wanted, texts)
 
 
-def _decide(
-    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], emit: Emit, *, stand_ins: bool
-) -> Decision:
-    """Decide on and report the images that could not be pulled. Raises EngineError if one has no substitute."""
+def _stand_ins(
+    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], emit: Emit, *, consent: bool
+) -> list[str]:
+    """The images that get stand-ins. Report what is used instead; raise EngineError if an image has no substitute."""
     recipes = recipes_for(need for need in wanted if need.reference in failures)
-    decision = decide(failures, here=here, recipes=recipes, consent=stand_ins)
-    if decision.failed:
-        raise explain(decision.failed, wanted, recipes=recipes, consent=stand_ins)
-    if decision.stale:
-        emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
-    if decision.stand_ins:
-        emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
-    return decision
+    used = {
+        name: substitute(failure, here=name in here, recipe=name in recipes, consent=consent)
+        for name, failure in failures.items()
+    }
+    if failed := {name: failure for name, failure in failures.items() if used[name] is None}:
+        raise explain(failed, wanted, recipes=recipes, consent=consent)
+    if local := [name for name in used if used[name] == "local"]:
+        emit(Notice(f"no registry answers: {', '.join(map(familiar, local))} not renewed"))
+    if made := [name for name in used if used[name] == "stand-in"]:
+        emit(Notice(f"no registry answers: using stand-ins for {', '.join(map(familiar, made))}"))
+    return made
 
 
 def mirrors_of(project: Project) -> tuple[str, ...]:
@@ -145,18 +149,6 @@ def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failu
     return need.kind == "frontend" and need.reference not in here and failure is not None and failure.impossible
 
 
-def _list(references: Sequence[str]) -> str:
-    return ", ".join(familiar(reference) for reference in references)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalMatch:
-    """An image of the engine, and the name under which it serves a reference."""
-
-    name: str
-    image: LocalImage
-
-
 async def local_images(engine: Engine, references: Collection[str]) -> dict[str, LocalImage]:
     """Map each reference (a name or an id) to the engine's image of that name; what is missing is left out."""
     matches: dict[str, LocalImage] = {}
@@ -168,7 +160,7 @@ async def local_images(engine: Engine, references: Collection[str]) -> dict[str,
 
 
 async def local_matches(engine: Engine, needs: Sequence[Need], mirrors: Sequence[str]) -> dict[str, LocalMatch]:
-    """Map each reference as written to what the engine has for it: its own image, a loaded one, or a mirror's.
+    """Map each reference as written to the engine's image and its name: its own, a loaded one's, or a mirror's.
 
     An image for another platform than the needed one does not count.
     """
@@ -181,7 +173,7 @@ async def local_matches(engine: Engine, needs: Sequence[Need], mirrors: Sequence
     known = await local_images(engine, {name for others in names.values() for name in others[1:]}) | known
     matches = {}
     for need in needs:
-        fitting = (LocalMatch(name, known[name]) for name in names[need.reference] if _fits(need, known.get(name)))
+        fitting = ((name, known[name]) for name in names[need.reference] if _fits(need, known.get(name)))
         if match := next(fitting, None):
             matches[need.reference] = match
     return matches

@@ -71,10 +71,7 @@ class _RefusedContentError(Exception):
 
 @contextlib.contextmanager
 def created(path: str) -> Iterator[tuple[BinaryIO, str]]:
-    """A new file, and the name that it has until the block ends well; otherwise it is removed.
-
-    Raises UsageError if it cannot be written.
-    """
+    """A new file and its name until the block ends well; else it is removed. Raises UsageError if it fails."""
     part = f"{path}.{os.urandom(4).hex()}.part"
     folder = os.path.dirname(path) or "."
     try:
@@ -104,10 +101,7 @@ def begin(file: BinaryIO) -> Draft:
 
 
 def finish(file: BinaryIO, part: str, draft: Draft, project: str, images: Sequence[BundledImage]) -> int:
-    """Return the size of the file once it is complete, on disk and read back from its name `part`.
-
-    Raises EngineError if it does not read back as it was written.
-    """
+    """Return the size of the file once it is complete, on disk, and read back from `part`. Raises EngineError."""
     try:
         stored = draft.finish(part)
     except UnverifiedError as error:

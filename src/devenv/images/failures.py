@@ -1,13 +1,13 @@
 """Why an image could not be pulled, or a step of its build did not reach the network: by two tables of causes.
 
-Decide what to do about failed pulls, and warn of secrets in build arguments.
+Also what to do about it, and notices about secrets in build arguments.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from devenv.errors import EngineError
 from devenv.events import Notice
@@ -35,7 +35,7 @@ _URL = re.compile(r"(https?://([^/\s\"]+))[^\s\"]*")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an image could not be pulled, and the command that helps, if there is one.
+    """Why an image could not be pulled or a step failed, and the command that helps, if there is one.
 
     `impossible`: no registry answered, so a stand-in can help. `passing`: another try may succeed soon. `absent`: the
     registry has no such image.
@@ -54,15 +54,6 @@ class Failure:
 
 
 SILENT = Failure("no answer in time", impossible=True)  # after the time limit of devenv
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do about images that could not be pulled: make stand-ins, use older images, or fail."""
-
-    stand_ins: tuple[str, ...] = ()
-    stale: tuple[str, ...] = ()
-    failed: Mapping[str, Failure] = field(default_factory=dict)
 
 
 def known_failure(text: str, reference: str = "") -> Failure | None:
@@ -97,22 +88,11 @@ def named_host(text: str) -> str:
     return HUB if host.endswith(f".{HUB}") else host
 
 
-def decide(
-    failures: Mapping[str, Failure], *, here: Collection[str], recipes: Collection[str], consent: bool
-) -> Decision:
-    """For each reference that failed: its stand-in, the older local image, or an error.
-
-    A local image that was only to be updated (`pull_policy: always`) is used if no registry answers.
-    """
-    stand_ins, stale, failed = [], [], {}
-    for reference, failure in failures.items():
-        if failure.impossible and reference in here:
-            stale.append(reference)
-        elif failure.impossible and consent and reference in recipes:
-            stand_ins.append(reference)
-        else:
-            failed[reference] = failure
-    return Decision(tuple(stand_ins), tuple(stale), failed)
+def substitute(failure: Failure, *, here: bool, recipe: bool, consent: bool) -> str | None:
+    """What to use for an image that could not be pulled: "stand-in", or "local" if it was only to be updated."""
+    if failure.impossible and here:
+        return "local"
+    return "stand-in" if failure.impossible and recipe and consent else None
 
 
 def explain(
@@ -141,15 +121,7 @@ def _hint(failed: Mapping[str, Failure], recipes: Collection[str], *, consent: b
     return "; or ".join(filter(None, (known, offered))) or None
 
 
-@dataclass(frozen=True, slots=True)
-class StepFailure:
-    """Why a step did not reach the network, and what to do about it."""
-
-    what: str
-    hint: str
-
-
-def explain_step(lines: Sequence[str], *, host_settings: bool) -> StepFailure | None:
+def explain_step(lines: Sequence[str], *, host_settings: bool) -> Failure | None:
     """The failure that the last lines of a failed step show; None if it was not the network.
 
     The command of the step may be the first of `lines`: some tools name no host. `host_settings`: the builds have
@@ -159,16 +131,16 @@ def explain_step(lines: Sequence[str], *, host_settings: bool) -> StepFailure | 
     text = "\n".join(lines)
     hosts = [host for line in text.split("\n") if (host := _host(line))]
     if hosts and re.search(_LOGIN, text):
-        return StepFailure(
-            f"{hosts[0]} requires a login, which the build does not have", _SECRET_HINT.format(id="login")
-        )
+        cause = f"{hosts[0]} requires a login, which the build does not have"
+        return Failure(cause, hint=_SECRET_HINT.format(id="login"))
 
     def words(_: TableEntry, groups: Mapping[str, str], line: int) -> dict[str, str]:
         host = _host(text.split("\n")[line]) or next(iter(hosts), "a server")
         return {"host": host, "proxy": groups.get("proxy") or "on 127.0.0.1", "named": "".join(hosts)}
 
     explanation = table.explain(table.load(STEP_TABLE), text, words)
-    return StepFailure(explanation.cause, explanation.hint if host_settings else GIVE) if explanation else None
+    hint = explanation.hint if explanation and host_settings else GIVE
+    return Failure(explanation.cause, hint=hint) if explanation else None
 
 
 def _host(line: str) -> str | None:

@@ -31,10 +31,7 @@ WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 async def anatomy(engine: Engine, reference: str) -> Anatomy:
-    """The image with its layers and what it shares with others.
-
-    Raises UsageError if the engine does not have it.
-    """
+    """The image with its layers and what it shares with others. Raises UsageError if the engine does not have it."""
     try:
         inspected = await engine.images.inspect(reference)
     except CallError as error:

@@ -98,10 +98,7 @@ def with_shared_layers(image: Anatomy, others: Mapping[str, Sequence[str]]) -> A
 
 
 def with_build_times(image: Anatomy, steps: Iterable[tuple[str, float | None]]) -> Anatomy:
-    """The image with the times of its last build: (mark of the instruction, seconds, or None if it was cached).
-
-    An instruction with different times in different stages gets none.
-    """
+    """The image with its build times: (mark of the instruction, seconds or None if cached); none if they differ."""
     times: dict[str, set[float | None]] = {}
     for step, seconds in steps:
         times.setdefault(step, set()).add(seconds)
@@ -115,10 +112,7 @@ def with_build_times(image: Anatomy, steps: Iterable[tuple[str, float | None]]) 
 
 
 def mark(instruction: str) -> str:
-    """A hash that equal instructions share, which does not reveal their text.
-
-    Flags do not count: the history leaves some of them out.
-    """
+    """A hash of the instruction that does not reveal its text. Flags do not count: the history lacks some."""
     bare = _FLAGS.sub(r"\1", " ".join(instruction.split()))
     return hashlib.sha256(bare.encode(errors="replace")).hexdigest()[:16]
 

@@ -53,10 +53,7 @@ class Row:
 
 
 async def list_images(selection: Selection) -> list[Row]:
-    """A row for each image. Registries and mirrors are asked concurrently for those that the engine does not have.
-
-    Raises ConfigError for an invalid reference or mirror.
-    """
+    """A row for each image; registries and mirrors are asked for missing ones. Raises ConfigError."""
     project = (await resolve.load(selection)).project
     mirrors = prefixes(mirrors_of(project))
     async with Engine.connect() as engine:
@@ -118,7 +115,7 @@ def _row(
 
 
 def _held(row: partial[Row], here: LocalMatch, need: Need) -> Row:
-    image, name = here.image, here.name
+    name, image = here
     digest = next((other.partition("@")[2] for other in image.names if "@" in other), "")
     parts = [shown(image.size), _age(image.created, time.time()), (digest or image.id).removeprefix("sha256:")[:12]]
     source = "present"

@@ -202,7 +202,7 @@ async def build(compose: Compose, services: Sequence[str], emit: Emit, *, host_s
 def _explained(error: BuildError, *, host_settings: bool) -> BuildError:
     if error.in_step:  # curl names no host, but its command does, which is the reason
         fault = explain_step((error.reason, *error.lines), host_settings=host_settings)
-        reason = f"{error.reason}: {fault.what}" if fault else error.reason
+        reason = f"{error.reason}: {fault.cause}" if fault else error.reason
         return BuildError(error.subject, reason, error.lines, in_step=True, hint=fault.hint if fault else None)
     failure = known_failure(error.reason)
     if failure is None:
@@ -222,10 +222,7 @@ def foreign_builder(endpoint: Endpoint) -> Notice | None:
 
 
 def selected(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
-    """The selected builder's name, empty if there is none, and its stored description.
-
-    Source of the files: buildx, store/store.go.
-    """
+    """The selected builder's name, empty if there is none, and its description (see buildx, store/store.go)."""
     current = _read(selection_file())
     counts = current.get("Global") or current.get("Key") in (endpoint.context, endpoint.host)
     name = os.environ.get("BUILDX_BUILDER") or (str(current.get("Name") or "") if counts else "")

@@ -246,10 +246,7 @@ def names(repository: str, tags: Sequence[str]) -> tuple[str, ...]:
 
 
 def repository(image: str | None, service: str, *, project: str, registry: str | None = None) -> str:
-    """The repository of a service's image: that of `image:`, else named after project and service; in `registry`.
-
-    Raises UsageError for an invalid registry.
-    """
+    """The repository of a service's image, in `registry` if given. Raises UsageError for an invalid registry."""
     name = split(image)[0] if image else f"{project}-{service}"
     if registry is None:
         return name

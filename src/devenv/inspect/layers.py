@@ -89,7 +89,7 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> Anato
         recipe = find(reference)
         stand_in = recipe.image if recipe else reference
         reference = next(
-            (c.image for c in project_state.of(name)), here[reference].name if reference in here else stand_in
+            (c.image for c in project_state.of(name)), here[reference][0] if reference in here else stand_in
         )
     try:
         image = await anatomy.anatomy(engine, reference)

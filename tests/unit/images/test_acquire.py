@@ -275,11 +275,11 @@ async def test_nothing_is_asked_for_no_reference() -> None:
 async def test_other_names_serve_a_reference(name: str, platform: str | None, match: str | None) -> None:
     """The image's own name, a loaded archive's or a mirror's; an image for another platform does not count."""
     matches = await local_matches(engine_with(name), [Need("a:1", ("service a",), platform)], ["mirror.test"])
-    assert {reference: found.name for reference, found in matches.items()} == ({"a:1": match} if match else {})
+    assert {reference: found[0] for reference, found in matches.items()} == ({"a:1": match} if match else {})
 
 
 async def test_the_own_name_counts_first() -> None:
     """An image of the reference's own name is taken before a loaded one."""
     engine = engine_with("a:1", "loaded.devenv/docker.io/library/a:1")
     matches = await local_matches(engine, [Need("a:1", ("service a",))], ())
-    assert matches["a:1"].name == "a:1"
+    assert matches["a:1"][0] == "a:1"

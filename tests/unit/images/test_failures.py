@@ -11,14 +11,13 @@ from devenv.explain.table import TableEntry
 from devenv.images.failures import (
     GIVE,
     STEP_TABLE,
-    Decision,
     Failure,
-    decide,
     explain,
     explain_step,
     known_failure,
     read_failure,
     secret_arguments_notice,
+    substitute,
 )
 from devenv.images.needs import Need
 
@@ -289,22 +288,18 @@ def test_what_nobody_foresaw() -> None:
 @pytest.mark.parametrize(
     ("failure", "here", "recipe", "consent", "expected"),
     [
-        (SILENT, False, True, True, Decision(stand_ins=("node:22",))),
-        (SILENT, False, True, False, Decision(failed={"node:22": SILENT})),
-        (SILENT, False, False, True, Decision(failed={"node:22": SILENT})),
-        (SILENT, True, True, True, Decision(stale=("node:22",))),
-        (SILENT, True, False, False, Decision(stale=("node:22",))),
-        (DENIED, False, True, True, Decision(failed={"node:22": DENIED})),
-        (DENIED, True, True, True, Decision(failed={"node:22": DENIED})),
+        (SILENT, False, True, True, "stand-in"),
+        (SILENT, False, True, False, None),
+        (SILENT, False, False, True, None),
+        (SILENT, True, True, True, "local"),
+        (SILENT, True, False, False, "local"),
+        (DENIED, False, True, True, None),
+        (DENIED, True, True, True, None),
     ],
 )
-def test_decide(failure: Failure, here: bool, recipe: bool, consent: bool, expected: Decision) -> None:
+def test_substitute(failure: Failure, here: bool, recipe: bool, consent: bool, expected: str | None) -> None:
     """A stand-in is used only if no registry answers, no image is present, a recipe exists and the user agreed."""
-    names = {"node:22"}
-    decision = decide(
-        {"node:22": failure}, here=names if here else (), recipes=names if recipe else (), consent=consent
-    )
-    assert decision == expected
+    assert substitute(failure, here=here, recipe=recipe, consent=consent) == expected
 
 
 @pytest.mark.parametrize(
@@ -453,10 +448,10 @@ def test_the_words_of_a_step_are_a_cause(text: str, row: TableEntry, named: str)
     assert off is not None
     assert on is not None
     assert off.hint == GIVE
-    assert named in off.what
+    assert named in off.cause
     words = {"host": named, "proxy": named}
-    assert row.cause.format_map(words).split(named)[-1] in off.what
-    assert on.hint.split("https://")[0] == row.hint.format_map(words).split("https://")[0]
+    assert row.cause.format_map(words).split(named)[-1] in off.cause
+    assert str(on.hint).split("https://")[0] == row.hint.format_map(words).split("https://")[0]
 
 
 @pytest.mark.parametrize(
@@ -480,8 +475,8 @@ def test_a_login_that_is_missing_is_offered_as_a_secret() -> None:
     """Settings of the host do not help with a login, since they contain none."""
     fault = explain_step(["npm error code E401", f"{NPM}x", "npm error 401 Unauthorized - GET"], host_settings=False)
     assert fault is not None
-    assert fault.what == "registry.npm.test requires a login, which the build does not have"
-    assert "--mount=type=secret" in fault.hint
+    assert fault.cause == "registry.npm.test requires a login, which the build does not have"
+    assert "--mount=type=secret" in str(fault.hint)
 
 
 def test_arguments_that_look_like_secrets_are_told() -> None:

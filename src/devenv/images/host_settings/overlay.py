@@ -115,10 +115,7 @@ def with_certificates(bundle: bytes, certificates: Iterable[str]) -> bytes:
 
 
 def with_keys(text: str, values: Mapping[str, str], *, section: str = "", replace: bool = False) -> str:
-    """The file with the missing `key = value` lines added to the section; empty if none is missing.
-
-    With `replace`, the values replace the file's own.
-    """
+    """The file with the missing `key = value` lines in the section, or with all (`replace`); empty for no change."""
     old = {key for line in text.splitlines() if (key := line.partition("=")[0].strip().replace("_", "-"))}
     lines = [f"{key}={value}\n" for key, value in values.items() if replace or key not in old]
     if not lines:

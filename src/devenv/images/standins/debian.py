@@ -169,10 +169,7 @@ def _upstream(version: str) -> str:
 
 
 async def _mirrors(suite: str) -> list[str]:
-    """Source lines for mmdebstrap, of the archive that this host's apt uses; none if that is not Debian's.
-
-    Without such lines, mmdebstrap uses Debian's own address.
-    """
+    """Source lines of the archive that this host's apt uses; none if it is not Debian's."""
     if shutil.which("apt-get") is None:
         return []
     shown = "$(ORIGIN) $(RELEASE) $(REPO_URI)"
