@@ -178,9 +178,12 @@ def crlf(project: Project) -> tuple[str, ...]:
         for path in (os.path.join(folder, name) for name in sorted(files) if name.endswith(SCRIPTS)):
             if len(scripts) == SHOWN or time.monotonic() > end:
                 return tuple(scripts)
-            if os.access(path, os.R_OK) and os.path.isfile(path):
-                with open(path, "rb") as file:
-                    first = file.readline(200)
-                if first.startswith(b"#!") and first.endswith(b"\r\n"):
-                    scripts[os.path.relpath(path, project.directory)] = None
+            if os.access(path, os.R_OK) and os.path.isfile(path) and _has_crlf(path):
+                scripts[os.path.relpath(path, project.directory)] = None
     return tuple(scripts)
+
+
+def _has_crlf(path: str) -> bool:
+    with open(path, "rb") as file:
+        first = file.readline(200)
+    return first.startswith(b"#!") and first.endswith(b"\r\n")

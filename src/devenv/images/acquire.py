@@ -24,7 +24,6 @@ from devenv.model.image_ref import canonical, familiar
 from devenv.model.project import Build, Project
 
 LocalMatch = tuple[str, LocalImage]  # an image of the engine that serves a reference, and its name there
-NEVER = Failure("it is not here, and its pull_policy is never")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +55,44 @@ async def acquire_images(
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts, engine.platform)
     here = {reference: name for reference, (name, _) in (await local_matches(engine, wanted, asked)).items()}
+    _report_present(wanted, here, emit)
+    missing = [need for need in wanted if to_pull(need, here)]
+    hurry = stand_ins and await _have_stand_ins(engine, missing)
+    mirrored, unpulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
+    spare, failures = _failures(wanted, here, unpulled)
+    stood_in = _stand_ins(wanted, here, failures, emit, consent=stand_ins)
+    made = await standins.make(engine, stood_in, emit) if stood_in else {}
+    own = {need.reference: need.reference for need in missing if need.reference not in unpulled}
+    names = {**here, **own, **mirrored, **made}
+    swaps = {reference: name for reference, name in names.items() if name != reference}
+    frontends = {need.reference for need in wanted if need.kind == "frontend"}
+    swapped = {reference: name for reference, name in swaps.items() if reference in frontends}
+    return AcquiredImages(swaps, swapped | dict.fromkeys(spare), wanted, texts)
+
+
+def _report_present(wanted: Iterable[Need], here: Mapping[str, str], emit: Emit) -> None:
     for need in wanted:
         if name := here.get(need.reference):
             emit(ImageState(need.reference, "present", "" if name == need.reference else name))
-    missing = [need for need in wanted if to_pull(need, here)]
-    images = [recipe.image for recipe in recipes_for(missing).values()] if stand_ins else []
-    # If all have stand-ins already, their silent registries are waited for less long.
-    hurry = 0 < len(images) == len(missing) and len(await local_images(engine, images)) == len(set(images))
-    mirrored, unpulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
-    forbidden = [n.reference for n in wanted if n.policy == "never" and n.reference not in here]
-    failures = {**dict.fromkeys(forbidden, NEVER), **unpulled}
-    spare = [need.reference for need in wanted if _dispensable(need, here, failures)]
-    pressing = {reference: failure for reference, failure in failures.items() if reference not in spare}
-    stood_in = _stand_ins(wanted, here, pressing, emit, consent=stand_ins)
-    made = await standins.make(engine, stood_in, emit) if stood_in else {}
-    own = {need.reference: need.reference for need in missing if need.reference not in failures}
-    names = {**here, **own, **mirrored, **made}
-    swaps = {reference: name for reference, name in names.items() if name != reference}
-    frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
-    return AcquiredImages(swaps, frontends | dict.fromkeys(spare), wanted, texts)
+
+
+async def _have_stand_ins(engine: Engine, wanted: Sequence[Need]) -> bool:
+    """Return whether all of them have stand-ins already: then their silent registries are waited for less long."""
+    made = [recipe.image for recipe in recipes_for(wanted).values()]
+    return len(made) == len(wanted) and len(await local_images(engine, made)) == len(set(made))
+
+
+def _failures(
+    wanted: Sequence[Need], here: Collection[str], unpulled: Mapping[str, Failure]
+) -> tuple[list[str], dict[str, Failure]]:
+    """The images of `# syntax=` that cannot be had (the engine's own builder will do), and all other failures."""
+    never = Failure("it is not here, and its pull_policy is never")
+    failures = {n.reference: never for n in wanted if n.policy == "never" and n.reference not in here} | dict(
+        unpulled
+    )
+    missing = [n.reference for n in wanted if n.kind == "frontend" and n.reference not in here]
+    spare = [reference for reference in missing if reference in failures and failures[reference].impossible]
+    return spare, {reference: failure for reference, failure in failures.items() if reference not in spare}
 
 
 def _stand_ins(
@@ -141,12 +159,6 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
     """Reference -> the recipe of its stand-in; references without a recipe are left out."""
     recipes = {need.reference: find(need.reference) for need in wanted if need.kind in ("service", "base")}
     return {reference: recipe for reference, recipe in recipes.items() if recipe}
-
-
-def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failure]) -> bool:
-    """Return whether it is the image of a `# syntax=` line that cannot be had: the engine's own builder will do."""
-    failure = failures.get(need.reference)
-    return need.kind == "frontend" and need.reference not in here and failure is not None and failure.impossible
 
 
 async def local_images(engine: Engine, references: Collection[str]) -> dict[str, LocalImage]:

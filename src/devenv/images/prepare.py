@@ -90,10 +90,9 @@ async def prepare_images(
 
     settings = user_settings()
     built = {service.name: service.build for service in project.services if service.build}
-    foreign = foreign_builder(engine.endpoint) if built else None
-    for notice in (foreign, *(secret_arguments_notice(name, build.args) for name, build in built.items())):
-        if notice:
-            once(notice)
+    warnings = [secret_arguments_notice(name, build.args) for name, build in built.items()]
+    for warning in filter(None, (foreign_builder(engine.endpoint) if built else None, *warnings)):
+        once(warning)
     mirrors, stand_ins = acquire.mirrors_of(project), options.stand_ins or settings.stand_ins
     acquired = await acquire.acquire_images(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=once)
     host_settings = options.host_settings or settings.host_settings
@@ -102,16 +101,20 @@ async def prepare_images(
     used = bases(project, acquired.texts, engine.platform)
     builds = {}
     for name, build in built.items():
-        own_bases = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
-        own = {argument.lower() for argument, _ in build.args}  # in whatever case
-        arguments = {argument: value for argument, value in host.arguments.items() if argument.lower() not in own}
-        change = BuildChange(own_bases, arguments)
+        own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
+        change = BuildChange(own, _arguments(build, host.arguments))
         builds[name] = await _change(build, acquired.texts.get(name), change, acquired.frontends)
     if without := [name for name, build in builds.items() if build.dockerfile is not None]:
         why = "the image of `# syntax=` cannot be pulled: the engine's own builder reads the Dockerfile of"
         once(Notice(f"{why} {', '.join(without)}"))
     environment = await _environments(engine, project, acquired.texts, host)
     return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(notices))
+
+
+def _arguments(build: Build, arguments: Mapping[str, str]) -> dict[str, str]:
+    """The arguments that the build does not set by itself, in whatever case."""
+    own = {name.lower() for name, _ in build.args}
+    return {name: value for name, value in arguments.items() if name.lower() not in own}
 
 
 async def _environments(
