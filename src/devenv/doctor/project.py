@@ -13,7 +13,6 @@ import anyio
 
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
-from devenv.docker.transport import CallError
 from devenv.doctor import network
 from devenv.doctor.facts import VIRTUAL, EngineInfo, ImageSources, Registry, Tree
 from devenv.errors import ConfigError, EngineError
@@ -21,8 +20,9 @@ from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
 from devenv.images import acquire
 from devenv.images.acquire import LocalMatch, local_matches
-from devenv.images.failures import Failure, read_failure
+from devenv.images.failures import Failure
 from devenv.images.needs import Need, candidates, prefix, prefixes
+from devenv.images.pull import unavailable
 from devenv.model.image_ref import HUB, registry
 from devenv.model.project import Project
 from devenv.sync.host import scan
@@ -84,7 +84,7 @@ class ImageSourcesProbe:
         need = (pulled or needs)[0]
         shown = await self._credentials(name)
         failure, route = await _all(
-            lambda: _asked(self.engine, need.reference, shown),
+            lambda: unavailable(self.engine, need.reference, shown, SITE),
             lambda: network.route(name, need.reference, self._public, CLIENT),
         )
         missing = tuple(dict.fromkeys(need.reference for need in pulled))
@@ -118,23 +118,12 @@ async def asked_mirrors(
             return None
         failure = None
         for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
-            failure = await _asked(engine, reference, "")
+            failure = await unavailable(engine, reference, "", SITE)
             if failure is None or failure.impossible:
                 break
         return name, mirror[1], failure
 
     return tuple(filter(None, await each(ask, whose.items())))
-
-
-async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:
-    """Why the engine does not get the image from the registry."""
-    with anyio.move_on_after(SITE):
-        try:
-            await engine.images.distribution(reference, shown)
-        except CallError as error:
-            return read_failure(error.reason, reference)
-        return None
-    return Failure(network.TOO_LATE, impossible=True)
 
 
 async def _all(*works: Callable[[], Awaitable[Any]]) -> list[Any]:

@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import anyio
-
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
-from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials
 from devenv.images.acquire import LocalMatch, local_images, local_matches, mirrors_of, recipes_for, to_pull, wanted_by
-from devenv.images.failures import SILENT, Failure, cause, read_failure
+from devenv.images.failures import Failure, cause
 from devenv.images.needs import LOADED_REGISTRY, Need, candidates, prefixes
+from devenv.images.pull import unavailable
 from devenv.images.standins.build import CONTENT_LABEL
 from devenv.images.standins.recipes import Recipe
 from devenv.model.image_ref import registry
@@ -82,15 +80,10 @@ async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> Answer:
 
 
 async def _failure(engine: Engine, name: str) -> Failure | None:
-    with anyio.move_on_after(TIMEOUT):
-        try:
-            await engine.images.distribution(name, await credentials(registry(name)))
-        except CallError as error:
-            return read_failure(error.reason, name)
-        except DevenvError as error:  # a credential helper failed
-            return Failure(error.said, hint=error.hint)
-        return None
-    return SILENT
+    try:
+        return await unavailable(engine, name, await credentials(registry(name)), TIMEOUT)
+    except DevenvError as error:  # a credential helper failed
+        return Failure(error.said, hint=error.hint)
 
 
 def _row(

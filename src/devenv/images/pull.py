@@ -41,6 +41,17 @@ async def pull_all(
     return pulls.swaps, {reference: pulls.failures[reference] for reference in in_order}
 
 
+async def unavailable(engine: Engine, reference: str, auth: str, seconds: float) -> Failure | None:
+    """Why the engine does not get the image from its registry within so many seconds; nothing is downloaded."""
+    with anyio.move_on_after(seconds):
+        try:
+            await engine.images.distribution(reference, auth)
+        except CallError as error:
+            return read_failure(error.reason, reference)
+        return None
+    return SILENT
+
+
 class _Pulls:
     """One round of pulls: which registries are silent, and which credentials each registry gets."""
 

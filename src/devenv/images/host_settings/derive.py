@@ -17,7 +17,7 @@ import ssl
 import tarfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,44 +73,26 @@ async def derive(engine: Engine, wanted: Mapping[str, str], settings: PackageSet
         return {}
     known = await engine.images.labelled(ORIGINAL_LABEL)
     shown = await each(engine.images.inspect, wanted.values())
-    places = {}
+    names: dict[str, str] = {}
+    missing: list[tuple[str, Mapping[str, Any]]] = []
     for reference, image in zip(wanted, shown, strict=True):
         if image["Config"].get("OnBuild"):
             emit(Notice(f"{familiar(reference)} has ONBUILD instructions, so it does not get this host's settings"))
-        else:
-            places[reference] = Derived(name(reference, image["Id"], settings), reference, image)
+            continue
+        names[reference] = name(reference, image["Id"], settings)
+        missing += [(reference, image)] if names[reference] not in known else []
 
-    async def make(derived: Derived) -> None:
-        emit(ImageState(derived.reference, "making", "this host's settings"))
-        await _make(engine, derived, settings)
+    async def make(original: tuple[str, Mapping[str, Any]]) -> None:
+        emit(ImageState(original[0], "making", "this host's settings"))
+        await _make(engine, *original, names[original[0]], settings)
 
-    if missing := [derived for derived in places.values() if derived.name not in known]:
+    if missing:
         await _sweep(engine)
         await each(make, missing)
-    names = {reference: derived.name for reference, derived in places.items()}
     derived_before = {image: labels for image, labels in known.items() if image.startswith(f"{DERIVED_REGISTRY}/")}
     current = {image: names.get(labels[ORIGINAL_LABEL], image) for image, labels in derived_before.items()}
     await each(engine.images.untag, [image for image, name in current.items() if image != name])
     return names
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """A derived image: its name, the reference that it replaces, and the engine's description of the original."""
-
-    name: str
-    reference: str
-    image: Mapping[str, Any]
-
-    def config(self, settings: PackageSettings) -> dict[str, Any]:
-        """The config of the original image, with our labels.
-
-        A missing entry point has to be set to empty: otherwise the container's own is used.
-        """
-        config = dict(self.image["Config"])
-        labels = {SETTINGS_LABEL: ",".join(settings.kinds), ORIGINAL_LABEL: self.reference}
-        entry = config.get("Entrypoint") or []
-        return config | {"Entrypoint": entry, "Labels": {**(config.get("Labels") or {}), **labels}}
 
 
 def name(reference: str, image_id: str, settings: PackageSettings) -> str:
@@ -131,18 +113,28 @@ async def _sweep(engine: Engine) -> None:
     await each(engine.containers.remove, old)
 
 
-async def _make(engine: Engine, derived: Derived, settings: PackageSettings) -> None:
+async def _make(
+    engine: Engine, reference: str, image: Mapping[str, Any], derived: str, settings: PackageSettings
+) -> None:
+    config = image["Config"]
+    labels = {SETTINGS_LABEL: ",".join(settings.kinds), ORIGINAL_LABEL: reference}
+    # Without an entry point of its own, the image would get that of the container.
+    derived_config = config | {
+        "Entrypoint": config.get("Entrypoint") or [],
+        "Labels": {**(config.get("Labels") or {}), **labels},
+    }
     # It never starts; the engine refuses a container without anything to run.
-    labels, alone = {SETTINGS_LABEL: "", ORIGINAL_LABEL: derived.reference}, {"NetworkMode": "none"}
-    config = {"Image": derived.image["Id"], "Entrypoint": ["-"], "Labels": labels, "HostConfig": alone}
-    container = await engine.containers.create(config)
+    temporary, alone = {**labels, SETTINGS_LABEL: ""}, {"NetworkMode": "none"}
+    container = await engine.containers.create(
+        {"Image": image["Id"], "Entrypoint": ["-"], "Labels": temporary, "HostConfig": alone}
+    )
     try:
         archives = await each(lambda path: engine.archive.get(container, path), overlay.READ)
         files: dict[str, bytes | None] = {}
         for path, archive in zip(overlay.READ, archives, strict=True):
             files |= _unpacked(os.path.dirname(path), archive) if archive else {}
         await engine.archive.put(container, _packed(overlay.changed_files(settings, files), overlay.links(files)))
-        await engine.images.commit(container, derived.name, derived.config(settings))
+        await engine.images.commit(container, derived, derived_config)
     finally:
         with anyio.CancelScope(shield=True):
             await engine.containers.remove(container)
