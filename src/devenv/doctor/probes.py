@@ -26,7 +26,7 @@ from devenv.docker.endpoint import Endpoint, WayError, resolve, start_command
 from devenv.doctor import facts, project
 from devenv.doctor import network as routes
 from devenv.doctor.catalog import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
-from devenv.doctor.project import SITE, ImageSourcesProbe, asked_mirrors
+from devenv.doctor.project import SITE, ImageSourcesProbe
 from devenv.doctor.quick_check import engine_info
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.host import limits as host_limits
@@ -123,18 +123,16 @@ class _Round:
         engine, loaded = self._engine, self._loaded
         looks: list[Part] = []
         if engine:
-            await self.parts((ENGINE, REACH, partial(_info, engine)))
+            await self.parts((ENGINE, REACH, partial(_of, "engine", engine_info, engine)))
             looks.append((BUILDER, LOCAL, partial(_builder, engine)))
         known = facts.DoctorFacts(**self.groups)
         looks.append((MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else "")))
         if loaded:
-            looks.append((PROJECT, 2 * project.TREE, partial(_tree, loaded.project)))
+            looks.append((PROJECT, 2 * project.TREE, partial(_of, "tree", project.tree, loaded.project)))
         if engine and loaded:
             looks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
             probe = ImageSourcesProbe(engine, loaded.project, known.engine, known.client.missing_helpers)
             looks.append((REGISTRIES, 2 * SITE, probe.look))
-        elif engine and known.engine.mirrors:
-            looks.append((REGISTRIES, SITE, partial(_mirrors, engine, known.engine)))
         await self.parts(*looks)
 
     async def _reach(self, stack: contextlib.AsyncExitStack) -> Seen:
@@ -183,10 +181,6 @@ async def _tools() -> Seen:
 def _version(done: process.Completed) -> str | None:
     version = next((word for word in done.text.split() if word.lstrip("v")[:1].isdigit()), None)
     return version.removeprefix("v") if version and not done.returncode else None
-
-
-async def _info(engine: Engine) -> Seen:
-    return {"engine": await engine_info(engine)}
 
 
 async def _machine(engine_root: str) -> Seen | None:
@@ -245,11 +239,6 @@ async def _taken(engine: Engine, project: Project) -> Seen:
     return {"taken": await taken([port for port in wanted if port.port not in held], engine)}
 
 
-async def _mirrors(engine: Engine, info: facts.EngineInfo) -> Seen:
-    whose = dict.fromkeys(info.mirrors, "the engine's")
-    return {"images": facts.ImageSources(mirrors=await asked_mirrors(engine, whose))}
-
-
-async def _tree(of: Project) -> Seen:
-    tree = await project.tree(of)
-    return {"tree": tree} if tree else {}
+async def _of(group: str, look: Callable[[Any], Awaitable[object]], subject: object) -> Seen:
+    value = await look(subject)
+    return {group: value} if value else {}

@@ -107,7 +107,7 @@ class ImageSourcesProbe:
 
 
 async def asked_mirrors(
-    engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE
+    engine: Engine, whose: Mapping[str, str], example: str
 ) -> tuple[tuple[str, str, Failure | None], ...]:
     """(name, whose, why the engine does not get the example from it) of each mirror with TLS; `whose` is by name."""
 
