@@ -29,10 +29,7 @@ ENGINE_KINDS = {
     "podman": ("podman answers instead of Docker's engine: it builds in a container", "docker buildx ls"),
 }
 HERE = ("localhost", "127.0.0.1", "::1")
-BUILDX = (
-    ((2, 37), (0, 17), "Compose {compose} does not build with it"),
-    ((2,), (0, 12), "builds ask registries for local images"),
-)
+COMPOSE_NEEDS, BUILDX_NEEDED = (2, 37), (0, 17)
 MIRROR = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
 
 
@@ -59,11 +56,8 @@ def _tools(facts: DoctorFacts) -> Iterator[Finding]:
         yield finding("compose-missing")
     if facts.built and tools.buildx is None:
         yield finding("buildx-missing", services=", ".join(facts.built))
-    for compose, needed, why in BUILDX:
-        if tools.buildx and numbers(tools.compose) >= compose and numbers(tools.buildx) < needed:
-            least, why_so = ".".join(map(str, needed)), why.format(compose=tools.compose)
-            yield finding("buildx-old", version=tools.buildx, needed=least, why=why_so)
-            return
+    if tools.buildx and numbers(tools.buildx) < BUILDX_NEEDED and numbers(tools.compose) >= COMPOSE_NEEDS:
+        yield finding("buildx-old", version=tools.buildx, compose=tools.compose)
 
 
 def numbers(version: str | None) -> tuple[int, ...]:

@@ -83,7 +83,6 @@ CASES: dict[str, DoctorFacts] = {
     "no docker": DoctorFacts(tools=Tools(docker=False)),
     "no Compose, no Buildx": DoctorFacts(tools=Tools(compose=None, buildx=None), built=("web", "api")),
     "Buildx for a newer Compose": replace(TOOLS, tools=replace(TOOLS.tools, buildx="0.13.1+ds1")),
-    "Buildx from before 0.12": DoctorFacts(tools=Tools(compose="2.20.0", buildx="0.11.2")),
     "another devenv": replace(TOOLS, tools=replace(TOOLS.tools, other="/nix/bin/devenv")),
     "DOCKER_HOST": error(
         "engine-address", "cannot reach the engine at http://***@x: it is no address", "unset DOCKER_HOST"
