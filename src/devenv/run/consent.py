@@ -27,10 +27,7 @@ def dangers_of(loaded: Loaded, names: Collection[str]) -> Dangers:
 
 
 def report_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown: Dangers = frozenset()) -> Dangers:
-    """Report each danger of these services that is not in `shown`; return all that have been reported by now.
-
-    Raises RefusedError if the user's settings refuse dangers.
-    """
+    """Report the dangers that are not in `shown`; return all that are reported. Raises RefusedError."""
     all_ = dangers_of(loaded, names)
     new = [f"{d.where}: {d.message}" for d in loaded.dangers if (d.service, d.message) in all_ - shown]
     if new and user_settings().dangerous == "refuse":
@@ -42,10 +39,9 @@ def report_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown: Da
 
 
 def require_trust(project: Project, *, trust: bool = False) -> None:
-    """Require that the host commands and the privileged commands of the project are trusted in its folder.
+    """Require that the project's commands on the host and privileged commands are trusted; `trust` makes them so.
 
-    `trust` makes them trusted. Raises RefusedError with every command that is not trusted, StateError if the record
-    cannot be read or written.
+    Raises RefusedError with every command that is not trusted, StateError if the record cannot be read or written.
     """
     _require((*_on_host(project), *_privileged(project)), project.directory, trust=trust)
 
@@ -58,9 +54,8 @@ def report_new_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown
 
 def report_build_dangers(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
     """As `report_dangers`, for services that are only built."""
-    report_dangers(
-        replace(loaded, dangers=tuple(danger for danger in loaded.dangers if danger.of_build)), names, emit
-    )
+    of_build = tuple(danger for danger in loaded.dangers if danger.of_build)
+    report_dangers(replace(loaded, dangers=of_build), names, emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +68,10 @@ class _Request:
 
 
 def _on_host(project: Project) -> Iterator[_Request]:
+    why = "the project wants to run commands on this machine that nobody has allowed yet:"
     if hooks := [hook for hook in project.hooks if hook.service is None]:
         shown = "".join(_line(f"{hook.moment} ({hook.where})", hook.typed) for hook in hooks)
-        commands = [[hook.moment, *hook.hook.command] for hook in hooks]
-        yield _Request(
-            "the project wants to run commands on this machine that nobody has allowed yet:", shown, (commands,)
-        )
+        yield _Request(why, shown, ([[hook.moment, *hook.hook.command] for hook in hooks],))
 
 
 def _privileged(project: Project) -> Iterator[_Request]:
@@ -109,15 +102,12 @@ def _require(requests: Sequence[_Request], directory: str, *, trust: bool = Fals
         message = "\n".join(why + "".join(request.shown for request in missing if request.why == why) for why in whys)
         raise RefusedError(message, hint="Read them; if you trust them: devenv up --trust")
     for request in missing:
-        _write(_record(request, directory), f"{directory}{request.shown}\n")
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        private_files.private_folder(os.path.dirname(path))
-        private_files.replace(path, text)
-    except OSError as error:
-        raise StateError(f"cannot write {path}: {error.strerror}") from error
+        path = _record(request, directory)
+        try:
+            private_files.private_folder(os.path.dirname(path))
+            private_files.replace(path, f"{directory}{request.shown}\n")
+        except OSError as error:
+            raise StateError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _record(request: _Request, directory: str) -> str:

@@ -34,22 +34,17 @@ from devenv.state.identity import Window
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The project as loaded, the names of the chosen services, what exists already, ports and images.
-
-    A port that names no address is published on `addresses`, or on all addresses if that is empty. `auto`: devenv
-    chose those of `ports` that the command line does not name, and containers get all of them as variables. What is
-    created is labelled with the `owner`, except for the services in `unmarked`, which do not become ours.
-    """
+    """The project as loaded, the names of the chosen services, what exists already, ports and images."""
 
     loaded: Loaded
     names: frozenset[str]
     found: Found = field(default_factory=Found)
     ports: tuple[PortChange, ...] = ()
-    addresses: tuple[str, ...] = ()
-    auto: bool = False
+    addresses: tuple[str, ...] = ()  # for ports that name none; empty: all addresses
+    auto: bool = False  # devenv chose ports, and containers get all of them as variables
     supply: PreparedImages = field(default_factory=PreparedImages)
-    owner: str = ""
-    unmarked: frozenset[str] = frozenset()
+    owner: str = ""  # the label of what is created
+    unmarked: frozenset[str] = frozenset()  # services that do not get the label
 
     @property
     def project(self) -> Project:
@@ -79,10 +74,6 @@ class DesiredState:
     def image(self, service: str) -> str:
         """The image of the service's containers; Compose names what it builds after project and service."""
         return str(self.services[service].get("image") or f"{self.project.name}-{service}")
-
-    def with_volumes(self, names: Iterable[str]) -> DesiredState:
-        """The desired state once these volumes exist."""
-        return replace(self, found=replace(self.found, volumes=self.found.volumes | set(names)))
 
     def only(self, names: Iterable[str]) -> Project:
         """The project with only these services."""

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -32,8 +33,7 @@ class Hooks:
 
     def of(self, moment: Moment) -> Sequence[ProjectHook]:
         """The hooks of one moment, in order, without those of services that were not chosen."""
-        hooks = self.project.hooks
-        return [h for h in hooks if h.moment is moment and (h.service is None or h.service in self.names)]
+        return [h for h in self.project.hooks if h.moment is moment and h.service in (None, *self.names)]
 
     async def run(self, moment: Moment) -> None:
         """Run all hooks of the moment. Raises DevenvError, with the last lines, for the first one that fails."""
@@ -41,10 +41,7 @@ class Hooks:
             await self._run(hook)
 
     async def before_down(self, skip: anyio.Event, how: str = "") -> None:
-        """Try every `before_down` hook, for `DOWN_LIMIT` seconds in all and until `skip` is set.
-
-        A hook that fails is reported as a problem, and the run still ends. `how` tells the user how to skip them.
-        """
+        """Try every `before_down` hook; report those that fail, and `how` to skip them."""
         if not (hooks := self.of(Moment.BEFORE_DOWN)):
             return
         self.emit(Step("before_down", "begin", how))
@@ -74,12 +71,9 @@ class Hooks:
 
         try:
             if hook.service is None:
-                done = await process.run(
-                    hook.hook.command,
-                    cwd=self.project.directory,
-                    on_line=report,
-                    on_error_line=lambda line: report(line, "stderr"),
-                )
+                directory = self.project.directory
+                on_error = partial(report, stream="stderr")
+                done = await process.run(hook.hook.command, cwd=directory, on_line=report, on_error_line=on_error)
                 code = done.returncode
             else:
                 code = await self._execute(hook, hook.service, report)
@@ -91,13 +85,12 @@ class Hooks:
             raise _failure(hook, how, last)
 
     async def _execute(self, hook: ProjectHook, service: str, report: process.OnOutput) -> int:
-        """Run the command in the first running container of the service; return its exit code."""
         project_state = await self.engine.project_state(self.project.name)
-        running = [container for container in project_state.of(service) if container.running]
-        if not running:
+        container = next((container for container in project_state.of(service) if container.running), None)
+        if container is None:
             raise EngineError(f"{service} does not run")
         code, _ = await self.engine.exec.run(
-            running[0].id,
+            container.id,
             hook.hook.command,
             user=hook.hook.user or "",
             working_dir=hook.hook.working_dir,

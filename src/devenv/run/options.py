@@ -13,10 +13,7 @@ from devenv.images.options import ImageOptions
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What the command line says; `timeout` (seconds) bounds the wait until all services are healthy.
-
-    `ahead` returns the project if it is being loaded already.
-    """
+    """What the command line says; `ahead` returns the project if it is being loaded already."""
 
     selection: Selection
     detach: bool = False
@@ -31,7 +28,7 @@ class UpOptions:
     ports: tuple[PortChange, ...] = ()
     auto_ports: bool = False
     lan: bool = False
-    timeout: float = 300.0
+    timeout: float = 300.0  # seconds until all services are healthy
     open: bool = False
     images: ImageOptions = field(default_factory=ImageOptions)
     timings: bool = False

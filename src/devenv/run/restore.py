@@ -23,40 +23,35 @@ from devenv.volumes.lineages import ProjectVolumes
 from devenv.volumes.lineages import fresh as fresh_lineage
 
 FRESH = "devenv up --fresh   (starts empty)"
+NO_DATA = "this folder has no saved data"
 
 
 @dataclass(frozen=True, slots=True)
 class NewVolume:
-    """A volume to create: its definition in the model, the images that mount it, its lineage and its content.
-
-    `wish` is the definition as Compose would use it.
-    """
+    """A volume to create: its definition, the images that mount it, its lineage and its content."""
 
     resource: Resource
-    wish: Mapping[str, Any]
+    wish: Mapping[str, Any]  # the definition as Compose would use it
     images: tuple[str, ...]
     lineage: Lineage
     snapshot: Snapshot | None = None
 
     @property
     def parent(self) -> lineages.Reference:
-        """The saved state that the content of the volume continues."""
+        """The saved state that the content continues."""
         return (self.snapshot.id, self.snapshot.volume) if self.snapshot else NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeChoice:
-    """What a new volume begins with. `stored`: all snapshots, the oldest first.
-
-    `service` is the first one that mounts the volume, `needed` the database that it is, or empty.
-    """
+    """What a new volume begins with."""
 
     begin: Beginning
     wanted: WantedVolume
-    line: Lineage | None
-    stored: Sequence[Snapshot]
-    service: str
-    needed: str
+    line: Lineage
+    stored: Sequence[Snapshot]  # all of them, the oldest first
+    service: str  # the first one that mounts the volume
+    needed: str  # the database that the service is, or empty
 
     def error(self) -> DevenvError | None:
         """Why the volume cannot be created without a decision of the user, if so."""
@@ -64,7 +59,7 @@ class VolumeChoice:
         if start is Start.LOST:
             return self._lost()
         if start is Start.TORN:
-            return self._torn() or self._lost()
+            return self._torn()
         if start is Start.ASKED and snapshot is not None and not snapshots.fits(snapshot, self.needed):
             return RefusedError(
                 f"the snapshot {snapshot.id} of {snapshot.volume} was written by "
@@ -84,18 +79,13 @@ class VolumeChoice:
     @property
     def is_first(self) -> bool:
         """Whether the volume begins empty, and nothing was ever saved of it for this folder."""
-        if self.begin.start in (Start.ASKED, Start.DROPPED):
-            return False
-        return self.line is None or (self.begin.start is Start.EMPTY and self._last() is None)
+        return self.begin.start is Start.EMPTY and self._last() is None
 
     def _last(self) -> Snapshot | None:
-        """The newest snapshot of the volume's own lineage."""
-        own = [s for s in self.stored if self.line is not None and s.lineage == self.line.id]
+        own = [s for s in self.stored if s.lineage == self.line.id]
         return max(own, key=lambda s: s.created, default=None)
 
-    def _torn(self) -> StateError | None:
-        if self.line is None:
-            return None
+    def _torn(self) -> StateError:
         source, found = lineages.by_reference(self.stored, self.line.source), self.begin.snapshot
         name, wanted = self.begin.reference[0], self.line.source[0]
         since = f", saved {date(source.created)}," if source else ""
@@ -108,17 +98,14 @@ class VolumeChoice:
 
     def _lost(self) -> StateError:
         key, line, name = self.wanted.key, self.line, self.begin.reference[0]
-        is_asked = line is not None and bool(line.asked)
+        is_asked = bool(line.asked)
         state = "the state that was asked for" if is_asked else "its last saved state"
-        saved = f", saved {date(line.saved)}," if line is not None and not is_asked and line.saved else ""
+        saved = f", saved {date(line.saved)}," if line.saved and not is_asked else ""
         older = self._older()
         other = f"devenv up --from {older.id}   (saved {date(older.created)}), or: " if older else ""
         return StateError(f"{key}: {state}, {name}{saved} is missing or cannot be read", hint=f"{other}{FRESH}")
 
     def _older(self) -> Snapshot | None:
-        """The newest other whole state of the volume."""
-        if self.line is None:
-            return None
         mine = {self.line.id, ""}
         own = [s for s in self.stored if s.lineage in mine and s.volume == self.wanted.key and s.settled]
         return next((s for s in reversed(own) if (s.id, s.volume) != self.begin.reference), None)
@@ -128,7 +115,6 @@ class VolumeChoice:
         return "an older one is restored" if self.begin.snapshot else "it starts empty"
 
     def _unfit(self) -> Notice | None:
-        """Another database wrote the last saved state."""
         head = lineages.by_reference(self.stored, self.begin.reference)
         if self.begin.start is not Start.UNFIT or head is None:
             return None
@@ -139,20 +125,16 @@ class VolumeChoice:
         )
 
     def _unsettled(self) -> Notice | None:
-        """The last saved state may be less than a whole one."""
         last = self._last()
         if last is None or last.settled or (last.id, last.volume) == self.begin.reference:
             return None
-        saved = (
-            f"{self.wanted.key} was last saved {age(last.created)}, before {self.service} was up for the first time"
-        )
+        before = f"before {self.service} was up for the first time"
+        saved = f"{self.wanted.key} was last saved {age(last.created)}, {before}"
         return Notice(f"{saved}: {self._instead}", f"devenv up --from {last.id}   (if you want it all the same)")
 
     def _moved(self) -> Notice | None:
         """The data was saved for a folder that had another path, or for another folder at this path."""
         key, line, here = self.wanted.key, self.line, self.wanted.place
-        if line is None:
-            return None
         if not line.is_fixed and line.place.path != here.path:
             return Notice(f"{key} goes on with the data of {line.place.path}, which was renamed to this folder")
         if line.place.inode and line.place.inode != here.inode and self.begin.snapshot:
@@ -184,7 +166,7 @@ class InitialVolumes:
             if volume.external or not users:
                 continue
             wanted = self.volumes.wanted(volume)
-            line = self.volumes.volume_transfer.lineages.find(wanted, stored)
+            line = self.volumes.volume_transfer.lineages.find(wanted, stored) or fresh_lineage(wanted)
             if volume.name in self.desired.found.volumes:
                 await self._require_own(volume, line, ledger, asked)
                 continue
@@ -192,13 +174,13 @@ class InitialVolumes:
             if not fresh and not volume.elsewhere:
                 snapshot = await self._beginning(wanted, line, users, stored, (asked or {}).get(volume.key))
             place = Place("") if wanted.is_fixed else self.volumes.place
-            line = replace(line or fresh_lineage(wanted), place=place, project=wanted.project, name=wanted.name)
+            line = replace(line, place=place, project=wanted.project, name=wanted.name)
             wish = undoubled(self.desired.loaded.model["volumes"][volume.key] or {})
             new.append(NewVolume(volume, wish, tuple(map(self.desired.image, users)), line, snapshot))
         return tuple(new)
 
     async def _require_own(
-        self, volume: Resource, line: Lineage | None, ledger: Ledger, asked: Mapping[str, Snapshot] | None
+        self, volume: Resource, line: Lineage, ledger: Ledger, asked: Mapping[str, Snapshot] | None
     ) -> None:
         """Require that the existing volume may be used: it has our data, or data that devenv does not know."""
         if asked and volume.key in asked:
@@ -208,9 +190,9 @@ class InitialVolumes:
             return
         now = await self.volumes.volume_transfer.engine.volumes.inspect(volume.name)
         other = now and lineages.of_volume(self.volumes.volume_transfer.lineages.all(), self.volumes.engine, now)
-        if other and (line is None or other.id != line.id):
+        if other and other.id != line.id:
             raise _not_ours(volume, other, line, self.desired.project.name)
-        if line is not None and other is None and (line.head != NOTHING or line.asked is not None):
+        if other is None and (line.head != NOTHING or line.asked is not None):
             name, _ = line.asked or line.head
             message = f"{volume.key} exists, and devenv did not create it: the saved state {name} is not restored"
             self.volumes.volume_transfer.emit(Notice(message, f"docker volume rm {volume.name}   (then: devenv up)"))
@@ -218,19 +200,19 @@ class InitialVolumes:
     async def _beginning(
         self,
         wanted: WantedVolume,
-        line: Lineage | None,
+        line: Lineage,
         users: tuple[str, ...],
         stored: Sequence[Snapshot],
         asked: Snapshot | None,
     ) -> Snapshot | None:
         needed = await self._database(users)
         if asked is not None:
-            line = replace(line or fresh_lineage(wanted), asked=(asked.id, asked.volume), torn=NOTHING)
+            line = replace(line, asked=(asked.id, asked.volume), torn=NOTHING)
         fits = frozenset((s.id, s.volume) for s in stored if snapshots.fits(s, needed))
         choice = VolumeChoice(lineages.beginning(line, stored, fits), wanted, line, stored, users[0], needed)
-        if (error := choice.error()) is not None:
+        if error := choice.error():
             raise error
-        if (notice := choice.notice()) is not None:
+        if notice := choice.notice():
             self.volumes.volume_transfer.emit(notice)
         if choice.is_first:
             self._tell_of_others(wanted, stored)
@@ -239,8 +221,7 @@ class InitialVolumes:
     def _tell_of_others(self, wanted: WantedVolume, stored: Sequence[Snapshot]) -> None:
         """The volume begins empty: report whose data the user may expect in it, and how to restore that."""
         known = [line for line in self.volumes.volume_transfer.lineages.all() if line.is_other_of(wanted)]
-        newest = max(known, key=lambda line: line.saved, default=None)
-        if newest is not None:
+        if newest := max(known, key=lambda line: line.saved, default=None):
             whose, at, name = newest.place.path or f"the volume {newest.name}", newest.saved, newest.head[0]
         else:
             old = [s for s in stored if not s.lineage and (s.project, s.volume) == (wanted.project, wanted.key)]
@@ -254,19 +235,16 @@ class InitialVolumes:
 
     async def _database(self, users: tuple[str, ...]) -> str:
         for name in users:
-            reference = self.desired.image(name)
-            variables = await self.volumes.volume_transfer.engine.images.variables(reference)
-            if version := database(variables, reference):
+            image = self.desired.image(name)
+            if version := database(await self.volumes.volume_transfer.engine.images.variables(image), image):
                 return version
         return ""
 
 
-def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: str) -> StateError:
+def _not_ours(volume: Resource, other: Lineage, line: Lineage, project: str) -> StateError:
     whose = other.place.path or f"{other.project}, which shares its name"
     since = f" since {date(other.live.since)}" if other.live else ""
-    ours = "this folder has no saved data"
-    if line is not None and line.saved:
-        ours = f"the data of this folder was last saved {date(line.saved)}"
+    ours = f"the data of this folder was last saved {date(line.saved)}" if line.saved else NO_DATA
     keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
     return StateError(
         f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}",

@@ -103,10 +103,7 @@ Value = Loaded | DesiredState | Guarded | Checked | Active
 
 
 async def select_services(context: Context, loaded: Loaded) -> DesiredState:
-    """Choose the services that the command line names, and those that they need.
-
-    Raises UsageError if there are none.
-    """
+    """Choose the services of the command line and those that they need. Raises UsageError for none."""
     names = chosen(loaded.project, context.options.selection.services)
     if not any(service.scale for service in loaded.project.services if service.name in names):
         raise UsageError("there is nothing to bring up: every service has a scale of 0", hint="--scale SERVICE=1")
@@ -156,10 +153,7 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
 
 
 async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
-    """Raise EngineError if a process that is not a container of this project has a port that the run needs.
-
-    Only an engine on this machine can be checked.
-    """
+    """Require that no other process has a port that the run needs, which a local engine alone can tell."""
     if context.engine.endpoint.local:
         held = {host for container in taken.project_state.containers for _, host, _ in container.ports}
         wanted = taken.desired.wanted_ports(taken.desired.own)
@@ -247,10 +241,7 @@ async def begin_start(context: Context, active: Active) -> Active:
 
 
 async def wait_until_healthy(context: Context, active: Active) -> Active:
-    """Wait until every service has started, is healthy if it has a health check, or has ended with 0 if it should.
-
-    Raises DevenvError after the timeout.
-    """
+    """Wait until every service is up, or has ended with 0 if it should. Raises DevenvError when time is up."""
     observer = active.project.observer
     if not await patiently(context.options.timeout, observer.until_ready):
         raise await observer.late(context.options.timeout)

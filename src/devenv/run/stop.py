@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from devenv.compose.resolve import Loaded
-from devenv.errors import EngineError, StateError
+from devenv.errors import EngineError
 from devenv.events import Kept, Notice, Problem, Stopped
 from devenv.run.active.project import ActiveProject
+from devenv.run.cleanup.recovery import identity
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.run.desired import DesiredState
 from devenv.run.steps import Active, Context, Entered, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
 from devenv.state.ledger import Ledger, VolumePolicy
-from devenv.state.run_dir import Run
 
 HANDED_OVER = "the run was left running; it is yours now"
 
@@ -62,8 +61,8 @@ class End:
 
     def exit_code(self, stopped: Stopped | None) -> int:
         """The exit code of `up`, if no error is raised."""
-        has_survivors = stopped is not None and bool(stopped.survivors)
-        return self.ending.exit_code or int(self.outcome is RunOutcome.FAILED or has_survivors)
+        has_failed = self.outcome is RunOutcome.FAILED or (stopped is not None and bool(stopped.survivors))
+        return self.ending.exit_code or int(has_failed)
 
 
 async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
@@ -95,19 +94,11 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
                     stopped = await _remove(context, project, end)
                 except EngineError as error:
                     return _report_lost(context, project, error)
-    if not isinstance(reached, Active) and is_up(context.run):
+    if not isinstance(reached, Active) and identity(context.run):  # no process runs it: we hold the lock
         reached.guardian.release()  # the guardian of the run that died has gone: it saw this run begin
     else:
         reached.guardian.dismiss()
     return stopped
-
-
-def is_up(run: Run) -> bool:
-    """Whether the ledger on disk is of a run that has not ended; no other process runs it, since we hold the lock."""
-    with contextlib.suppress(StateError):
-        ledger = run.read()
-        return ledger is not None and ledger.phase == "up"
-    return False
 
 
 def _hand_over(context: Context, ledger: Ledger) -> None:

@@ -55,16 +55,12 @@ class Takeover:
         return kept, await self._look() if is_changed else project_state
 
     def _is_here(self, earlier: Ledger) -> bool:
-        """Whether the earlier run began in this folder, as it was called then."""
         before = earlier.place
         is_gone = not os.path.lexists(before.path)
         return before.path == self.place.path or before.is_renamed_to(self.place, is_gone=is_gone)
 
     async def _end(self, earlier: Ledger, project_state: ProjectState) -> None:
-        """End the run of another folder, which has the same project name, as that folder would.
-
-        Raises StateError if it was left running on purpose, or if something of it is left.
-        """
+        """End the run of another folder as that folder would. Raises StateError if it is to stay, or is left."""
         other_name = f"devenv up -p {earlier.project}-2"
         if earlier.phase in ("detached", "kept") and any(c.running for c in earlier.containers(project_state)):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))

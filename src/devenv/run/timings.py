@@ -64,7 +64,7 @@ def _line(event: Event) -> StepBegin | StepOutput | StepEnd | None:
 
 
 def _is_more(event: Event, last: Event) -> bool:
-    """Whether both events are output of the same build step: only the last event of those is recorded."""
+    """Whether both events are output of the same build step."""
     line, before = _line(event), _line(last)
     return isinstance(line, StepOutput) and isinstance(before, StepOutput) and line.number == before.number
 
@@ -87,12 +87,8 @@ def timings(events: Sequence[Timed], project: Project) -> Timings:
 
 
 def _critical(spans: Sequence[Span]) -> list[Span]:
-    """The spans of one step, marked as critical if they form a chain back from the one that ended last.
-
-    Only times are known: the span before is the last one that had ended when its successor began.
-    """
-    chain: list[Span] = []
-    left = list(spans)
+    """The spans of one step; critical are those that form a chain back from the one that ended last."""
+    chain, left = list[Span](), list(spans)
     while left:
         chain.append(max(left, key=lambda span: span.end))
         left = [span for span in left if span.end <= chain[-1].start + SLACK and span not in chain]
@@ -140,10 +136,7 @@ _PARTS = {"images": _pulls, "build": _stages, "restore": _restores}
 
 
 def _services(events: Iterable[Timed], project: Project, begin: float) -> list[Span]:
-    """Two spans for each service: from when it waited for no other until it ran, then until it was well or had ended.
-
-    A span is critical if the last service waited for it, directly or not.
-    """
+    """Two spans for each service: until it ran, and until it was well; critical if the last one waited for it."""
     seen: dict[str, list[tuple[float, str]]] = {}
     for at, event in events:
         if isinstance(event, ServiceState) and event.state not in NOT_YET and at >= begin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -35,12 +35,7 @@ PATIENCE = 60.0
 
 
 async def up(options: UpOptions, emit: Emit, controller: RunController | None = None) -> int:
-    """Return the exit code of a run that has ended, by itself or by a signal, and has been cleaned up after.
-
-    `controller`: a view that may ask for more than the end of the run.
-
-    Raises DevenvError for what failed; that run has been cleaned up after as well.
-    """
+    """Return the exit code of a run that has ended and is cleaned up. Raises DevenvError after that, too."""
     ending = ShutdownSignals(controller.ended) if controller else ShutdownSignals()
     async with task_group() as tasks:
         await tasks.start(ending.listen)
@@ -90,7 +85,6 @@ async def open_context(
 
 
 async def _wait_until_cleaned(run: Run, emit: Emit) -> None:
-    """Wait until no process cleans up after an earlier run any more, a minute at most."""
     if run.lock.is_ending():
         emit(Notice("waiting until the run before this one is cleaned up"))
         with anyio.move_on_after(PATIENCE):
@@ -105,12 +99,8 @@ class UpRun:
     context: Context
     ending: ShutdownSignals
     record: StartRecord
-    loaded: Loaded
-    reached: Value = field(init=False)
+    reached: Value
     outcome: RunOutcome = RunOutcome.ENDED
-
-    def __post_init__(self) -> None:
-        self.reached = self.loaded
 
     async def go(self) -> int:
         """Start, supervise, and stop, also if an error ended the run."""
@@ -136,9 +126,8 @@ class UpRun:
         return self.reached.project if isinstance(self.reached, Active) else None
 
     async def _start(self) -> Active:
-        """Run the steps; each gets the value that the step before it returned."""
-        value: Any = self.loaded
-        for event, steps in groups(self.loaded.project):
+        value: Any = self.reached
+        for event, steps in groups(value.project):
             began = time.monotonic()
             self.context.emit(Step(event, "begin"))
             for step in steps:
@@ -156,15 +145,9 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
     ports = published.ports if desired.auto else ()
     context.emit(Ready(desired.project.name, published.urls, record.seconds(), ports))
     timings, steps = record.end(desired.project)
-    context.run.remember(
-        {
-            "timings": timings.fields(),
-            "steps": steps,
-            "images": {c.service: c.image for c in containers},
-            "urls": published.urls,
-            "began": project.ledger.began,
-        }
-    )
+    images, began = {c.service: c.image for c in containers}, project.ledger.began
+    last = {"timings": timings.fields(), "steps": steps, "images": images, "urls": published.urls, "began": began}
+    context.run.remember(last)
     if context.options.timings:
         context.emit(timings)
     if published.refused and desired.addresses:
@@ -178,10 +161,7 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
 
 
 async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
-    """Keep the services in sync and observed until they have ended, or until they are to go on without this process.
-
-    Where files are watched, the project is loaded again if one of its own files changes.
-    """
+    """Keep the services in sync and observed until they have ended, or are to go on without this process."""
     if context.options.detach:
         return RunOutcome.DETACHED
     if context.options.watch:

@@ -26,10 +26,7 @@ class _PortAnswer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`urls` of the ports that speak HTTP, in the order of the ports; all `ports`; and `refused` addresses.
-
-    An address is `refused` if its container is healthy and this machine cannot connect.
-    """
+    """`urls` of the ports that speak HTTP, all `ports`, and addresses of healthy containers that are `refused`."""
 
     urls: tuple[str, ...]
     ports: tuple[Published, ...]

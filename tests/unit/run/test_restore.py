@@ -580,7 +580,7 @@ def test_a_snapshot_of_another_database_is_refused(needed: str, is_refused: bool
             "another folder at this path had",
         ),
         (Start.EMPTY, None, {"line": replace(LINE, place=Place("/shop", 1, 8))}, None),
-        (Start.EMPTY, None, {"line": None, "stored": ()}, None),
+        (Start.EMPTY, None, {"stored": ()}, None),
     ],
     ids=["dropped", "unfit, older", "unfit, empty", "unsettled", "renamed", "replaced", "replaced, empty", "first"],
 )
@@ -594,20 +594,17 @@ def test_what_is_not_the_newest_data_is_explained(
 
 
 @pytest.mark.parametrize(
-    ("start", "line", "stored", "expected"),
+    ("start", "stored", "expected"),
     [
-        (Start.EMPTY, None, (), True),
-        (Start.EMPTY, LINE, (), True),
-        (Start.EMPTY, LINE, (OLD,), False),
-        (Start.DROPPED, LINE, (), False),
-        (Start.ASKED, None, (), False),
+        (Start.EMPTY, (), True),
+        (Start.EMPTY, (OLD,), False),
+        (Start.DROPPED, (), False),
+        (Start.ASKED, (), False),
     ],
 )
-def test_a_first_volume_may_have_data_elsewhere(
-    start: Start, line: Lineage | None, stored: tuple[Snapshot, ...], expected: bool
-) -> None:
+def test_a_first_volume_may_have_data_elsewhere(start: Start, stored: tuple[Snapshot, ...], expected: bool) -> None:
     """Whose lineage is new, or has nothing saved; not if somebody decided that it begins so."""
-    assert choice(start, line=line, stored=stored).is_first == expected
+    assert choice(start, stored=stored).is_first == expected
 
 
 def test_dates_are_local() -> None:

@@ -23,20 +23,15 @@ _SIGNALS = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "S
 
 @dataclass(frozen=True, slots=True)
 class FailureFacts:
-    """The facts about a service that failed.
-
-    `limited`: it has a memory limit; an engine sometimes does not report that it killed a container for that.
-    `refusal` is why the engine or Compose refused to create or start it, `lines` are the last lines of its log,
-    `check` is the output of its failing health check. Platforms are written `linux/amd64`. `owners`: see `owners()`.
-    """
+    """The facts about a service that failed. Platforms are written `linux/amd64`."""
 
     service: str
     exit_code: int = 0
     out_of_memory: bool = False
-    limited: bool = False
-    refusal: str = ""
-    lines: tuple[str, ...] = ()
-    check: str = ""
+    limited: bool = False  # has a memory limit: engines do not always report that they killed it for that
+    refusal: str = ""  # why the engine or Compose refused to create or start it
+    lines: tuple[str, ...] = ()  # the last ones of its log
+    check: str = ""  # output of its failing health check
     user: str = ""
     platform: str = ""
     engine_platform: str = ""
@@ -47,23 +42,18 @@ class FailureFacts:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why the service failed (`what`), and what to do about it.
-
-    `paths` of the model are possible causes, the most likely first; `outside`: the file may be correct, but something
-    that it needs is missing on the engine. `line` is the index of the log line that shows the cause, or -1.
-    """
+    """Why the service failed (`what`), and what to do about it."""
 
     what: str
     hint: str
-    paths: tuple[tuple[str, ...], ...] = ()
-    outside: bool = False
-    line: int = -1
+    paths: tuple[tuple[str, ...], ...] = ()  # of the model, which may be the cause, the most likely first
+    outside: bool = False  # the file may be correct: something that it needs is missing on the engine
+    line: int = -1  # index of the log line that shows the cause
 
 
 def explain(facts: FailureFacts) -> Cause | None:
     """The cause by the first entry of the table that matches; None if no entry does."""
-    explanation = find(facts)
-    if explanation is None:
+    if (explanation := find(facts)) is None:
         return None
     entry, options = explanation.entry, explanation.entry.options
     paths = (
@@ -132,7 +122,6 @@ def _texts(facts: FailureFacts) -> dict[str, str]:
 
 
 def _mount(mounts: Iterable[Mount], path: str) -> Mount | None:
-    """The innermost mount that contains the path."""
     mounts = [m for m in mounts if f"{path}/".startswith(f"{m.target.rstrip('/')}/")] if path else []
     return max(mounts, key=lambda mount: len(mount.target), default=None)
 

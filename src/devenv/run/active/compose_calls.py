@@ -28,32 +28,26 @@ Rules = tuple[Settings, tuple[BoundRule, ...]]
 
 @dataclass
 class CurrentState:
-    """The state that all parts of an active project share.
-
-    `created` maps each service to its model as Compose created it last; a service whose create has failed is
-    missing. Whatever replaces containers of a service holds its lock in `turns`.
-    """
+    """The state that all parts of an active project share."""
 
     desired: DesiredState
-    created: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    created: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> its model as created last
     rules: Rules | None = None
     is_starting: bool = False  # Compose is on its first start
+    # Whatever replaces containers of a service holds its lock.
     turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
 
 
 @dataclass
 class ComposeCalls:
-    """Compose on the desired state. The caller holds `turn`: Compose works on one thing at a time.
-
-    `is_cut_off`: a verb did not run to its end, so what it asked the engine for last may still come.
-    """
+    """Compose on the desired state. The caller holds `turn`: Compose works on one thing at a time."""
 
     engine: Engine
     run: Run
     current: CurrentState
     observer: Observer
     turn: anyio.Lock = field(default_factory=anyio.Lock)
-    is_cut_off: bool = False
+    is_cut_off: bool = False  # a verb did not run to its end: what it asked for last may still come
 
     async def create(self, services: Sequence[str], *, force: bool = False) -> None:
         """Create the services' containers; their ids are on disk before anything starts.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,19 +17,17 @@ from devenv.model.graph import Fact, ViewCommand
 if TYPE_CHECKING:
     from devenv.run.active.project import ActiveProject
 
+Verbs = Mapping[str, Callable[[str], Awaitable[None]]]
+
 
 class RunController:
-    """Carries out the commands of a view.
-
-    `learn` gets facts; `settled` the service whose command is done, and why it was not carried out, or nothing;
-    `ended` is called when a signal ends the run.
-    """
+    """Carries out the commands of a view."""
 
     def __init__(
         self,
         learn: Callable[[Fact], object],
-        settled: Callable[[str, str], object],
-        ended: Callable[[], object],
+        settled: Callable[[str, str], object],  # gets the service, and why its command was not carried out, if so
+        ended: Callable[[], object],  # called when a signal ends the run
     ) -> None:
         self.learn = learn
         self.ended = ended
@@ -76,12 +75,8 @@ class RunController:
         if project is None:
             self._settled(command.service, "not yet: its containers are still to be made")
             return
-        actions = project.actions
-        verbs: Mapping[str, Callable[[str], Awaitable[None]]] = {
-            "restart": actions.restart,
-            "stop": actions.stop,
-            "rebuild": lambda service: actions.rebuild(service, ""),
-        }
+        actions, rebuild = project.actions, partial(project.actions.rebuild, cause="")
+        verbs: Verbs = {"restart": actions.restart, "stop": actions.stop, "rebuild": rebuild}
         try:
             await verbs[command.verb](command.service)
         except DevenvError as error:

@@ -38,13 +38,15 @@ class FailureReporter:
 
     async def failed(self, standing: Standing, containers: Sequence[Container]) -> DevenvError:
         """The error for a service that has failed: its cause, and the last output of its health check and log."""
-        diagnoses = await self._diagnoses(standing.service, containers)
-        cause = next((cause for _, cause in diagnoses if cause), None)
+        diagnoses, cause = await self._diagnosed(standing.service, containers)
         unhealthy = standing.phase is Phase.UNHEALTHY
         how = standing.detail if unhealthy else f"ended with {standing.detail}"
         first = f"service {standing.service} failed: {how}{self._why(cause)}"
         file, line = await self._place(cause)
-        hint = cause.hint if cause else _general_hint(standing.service, unhealthy=unhealthy)
+        hint = f"To look inside: devenv run --rm --no-deps --entrypoint sh {standing.service}"
+        if unhealthy:
+            hint = f"If it only starts slowly, raise `healthcheck.start_period` of {standing.service}."
+        hint = cause.hint if cause else hint
         return DevenvError("\n".join([first, *_output(diagnoses)]), hint=hint, file=file, line=line)
 
     async def refused(self, error: VerbError, project_state: ProjectState) -> DevenvError:
@@ -67,30 +69,29 @@ class FailureReporter:
         ]
         hint = None
         for standing in (s for s in standings if s.phase in BAD or s.phase is Phase.STARTING):
-            diagnoses = await self._diagnoses(standing.service, project_state.of(standing.service))
-            cause = next((cause for _, cause in diagnoses if cause), None)
+            diagnoses, cause = await self._diagnosed(standing.service, project_state.of(standing.service))
             text += [f"{standing.service} {standing.detail}{self._why(cause)}", *_output(diagnoses)]
             hint = hint or (cause.hint if cause else None)
         return DevenvError("\n".join(text), hint=hint or f"devenv up --timeout {2 * timeout:.0f}")
 
-    async def _diagnoses(self, service: str, containers: Iterable[Container]) -> list[Diagnosis]:
-        failures = [await self._facts(service, container) for container in containers]
-        return [(facts, causes.explain(facts)) for facts in failures]
+    async def _diagnosed(self, service: str, containers: Iterable[Container]) -> tuple[list[Diagnosis], Cause | None]:
+        facts = [await self._facts(service, container) for container in containers]
+        diagnoses = [(known, causes.explain(known)) for known in facts]
+        return diagnoses, next((cause for _, cause in diagnoses if cause), None)
 
     async def _facts(self, service: str, container: Container) -> FailureFacts:
         logs = self.engine.containers.logs(container, tail=str(KNOWN_LINES), follow=False)
+        is_unwell = container.health not in (None, "healthy")
+        check = await self.engine.containers.health_output(container.id) if is_unwell else ""
         return replace(
             await self._known_facts(service, container, plain(container.error) if container.error else ""),
             exit_code=container.exit_code,
             out_of_memory=container.out_of_memory,
             lines=tuple([line async for _, line in logs]),
-            check=""
-            if container.health in (None, "healthy")
-            else await self.engine.containers.health_output(container.id),
+            check=check,
         )
 
     async def _known_facts(self, service: str, container: Container | None, refusal: str) -> FailureFacts:
-        """The facts that are known without the container's log and health check."""
         project = self.loaded.project
         return FailureFacts(
             service,
@@ -139,12 +140,6 @@ def _output(diagnoses: Iterable[Diagnosis]) -> list[str]:
 def _lines(text: str) -> list[str]:
     """The lines that are not blank; a progress bar has one after each carriage return."""
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
-
-
-def _general_hint(service: str, *, unhealthy: bool) -> str:
-    if unhealthy:
-        return f"If it only starts slowly, raise `healthcheck.start_period` of {service}."
-    return f"To look inside: devenv run --rm --no-deps --entrypoint sh {service}"
 
 
 def _is_written(model: Mapping[str, Any], path: Iterable[str]) -> bool:

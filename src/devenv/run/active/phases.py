@@ -38,10 +38,7 @@ class Standing:
 
 
 def closure(project: Project, wanted: Iterable[str]) -> frozenset[str]:
-    """The wanted services (all if none is named) with everything that they depend on.
-
-    Raises KeyError with the name of a service that is not in the project.
-    """
+    """The wanted services (all if none is named) and what they depend on. Raises KeyError for an unknown name."""
     known = {service.name: service for service in project.services}
     todo = list(wanted) or list(known)
     names: set[str] = set()
@@ -80,10 +77,7 @@ def _phase(container: Container, *, one_shot: bool) -> Phase:
 
 
 def standings(project: Project, names: frozenset[str], project_state: ProjectState) -> tuple[Standing, ...]:
-    """Every named service with its phase; `detail` says what it waits for or how it ended.
-
-    A service with no replicas has no standing, unless somebody has scaled it up.
-    """
+    """Every named service with replicas, its phase, and what it waits for or how it ended."""
     one_shots = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
     services = [s for s in project.services if s.name in names and (s.scale or project_state.of(s.name))]
     phases = {s.name: phase(project_state.of(s.name), one_shot=s.name in one_shots) for s in services}
@@ -93,11 +87,9 @@ def standings(project: Project, names: frozenset[str], project_state: ProjectSta
 
 def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:
     """The services that a service which does not run yet waits for: if they ended, its start would fail."""
-    late = [
-        s
-        for s in project.services
-        if not project_state.of(s.name) or any(c.state == "created" for c in project_state.of(s.name))
-    ]
+    begun = {s.name for s in project.services if project_state.of(s.name)}
+    begun -= {c.service for c in project_state.containers if c.state == "created"}
+    late = [s for s in project.services if s.name not in begun]
     return frozenset(d.service for s in late for d in s.depends_on if d.condition is not Condition.STARTED)
 
 

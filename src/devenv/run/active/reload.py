@@ -144,9 +144,6 @@ def _contents(files: Iterable[str]) -> dict[str, bytes | None]:
     return digests
 
 
-# --- putting edits in force ----------------------------------------------------------------------------------------
-
-
 @dataclass
 class ProjectUpdate:
     """Brings a project that runs to what its files say now."""
@@ -281,7 +278,6 @@ async def bound_rules(desired: DesiredState, *, watch: bool) -> Rules:
 def _with_outcome(
     event: Reloaded, change: Difference, removed: Iterable[Container], before: ProjectState, after: ProjectState
 ) -> Reloaded:
-    """The event with what became of the services, by the ids of their containers."""
     ids = [(name, {c.id for c in before.of(name)}, {c.id for c in after.of(name)}) for name in change.touched]
     return replace(
         event,

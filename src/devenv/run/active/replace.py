@@ -44,7 +44,6 @@ class DependentRestarts:
             self.tasks.start_soon(self._restart, services, names)
 
     async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
-        """Restart each service once its dependencies are up again; none of those whose dependencies take too long."""
         with anyio.move_on_after(self.patience):
             for name in names:
                 running = await self._when_met(name)
@@ -76,10 +75,7 @@ class DependentRestarts:
 
 @dataclass
 class ServiceReplacement:
-    """The actions that users, saved files and the engine's return ask for (`sync.actions.ServiceActions`).
-
-    `first_sync` brings a created container up to date.
-    """
+    """The actions that users, saved files and the engine's return ask for (`sync.actions.ServiceActions`)."""
 
     engine: Engine
     emit: Emit
@@ -93,10 +89,7 @@ class ServiceReplacement:
     first_sync: Callable[[Container], Awaitable[None]]
 
     async def rebuild(self, service: str, cause: str) -> None:
-        """Build the service's image again and replace its containers; files saved meanwhile are in the new ones.
-
-        `cause` is the file that changed, empty if a user asked for it. Raises DevenvError.
-        """
+        """Build the service's image again and replace its containers; `cause`: the file that changed, if any."""
         began = time.monotonic()
         self.emit(Step("rebuild", "begin", f"{service}: {f'{cause} changed' if cause else 'somebody asked for it'}"))
         async with self.current.turns[service]:
@@ -120,10 +113,7 @@ class ServiceReplacement:
         self.emit(Restarted(service, cause, round((time.monotonic() - began) * 1000, 1)))
 
     async def restart(self, service: str) -> None:
-        """Restart the service's containers, start those that have ended, or create them if they are gone.
-
-        Raises UsageError as `stop`.
-        """
+        """Restart the service's containers, start those that have ended, or create them if they are gone."""
         if self._is_gone(service):
             await self.recreate(service, "")
             return
@@ -136,10 +126,7 @@ class ServiceReplacement:
         self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
 
     async def stop(self, service: str) -> None:
-        """Stop the service's containers until somebody starts them again.
-
-        Raises UsageError if others have created them, or if there are none.
-        """
+        """Stop the service's containers until somebody starts them. Raises UsageError if they are not ours."""
         async with self.current.turns[service]:
             containers = self._own_containers(service, "stop")
             with self.observer.view.ending(containers):
@@ -186,10 +173,11 @@ class ServiceReplacement:
 
     async def drop_images(self, old: Iterable[Container], project_state: ProjectState) -> None:
         """Remove the images that only replaced containers needed and that have no name any more."""
+        images = self.engine.images
         for image in {c.image for c in old} - {c.image for c in project_state.containers}:
             with contextlib.suppress(EngineError):  # an image too many is no reason to fail
-                if not await self.engine.images.tags(image):
-                    await self.engine.images.remove(image)
+                if not await images.tags(image):
+                    await images.remove(image)
 
     @contextlib.asynccontextmanager
     async def ending(self, containers: Collection[Container]) -> AsyncIterator[None]:
@@ -227,9 +215,8 @@ class ServiceReplacement:
 
     def _is_gone(self, service: str) -> bool:
         """Whether Compose has created containers of the service and all of them have been removed."""
-        current = self.current
-        is_created = bool(current.created) and not current.is_starting and service in current.desired.own
-        return is_created and not self.observer.project_state.of(service)
+        is_created = bool(self.current.created) and not self.current.is_starting
+        return is_created and service in self.current.desired.own and not self.observer.project_state.of(service)
 
     def _own_containers(self, service: str, verb: str) -> Sequence[Container]:
         containers = self.observer.project_state.of(service)

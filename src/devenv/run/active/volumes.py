@@ -71,7 +71,8 @@ class RunVolumes:
         keeps = volumes.keeps
         self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
         self._begun |= {volume.lineage.id for volume in new}
-        self.current.desired = desired.with_volumes(volume.resource.name for volume in new)
+        existing = desired.found.volumes | {volume.resource.name for volume in new}
+        self.current.desired = replace(desired, found=replace(desired.found, volumes=existing))
         if self.unsettled and not self._is_settling:
             self._is_settling = True
             self.tasks.start_soon(self._settle_all)
@@ -115,11 +116,10 @@ class RunVolumes:
         """Forget the snapshots that the user asked for, once the volumes have been started with them."""
         for lineage in self._begun:
             with contextlib.suppress(OSError, StateError):  # a full disk: the next start restores them again
-                now = self.volume_transfer.lineages.get(lineage)
+                lineages = self.volume_transfer.lineages
+                now = lineages.get(lineage)
                 if now is not None and (now.asked is not None or now.torn != NOTHING):
-                    self.volume_transfer.lineages.change(
-                        lineage, lambda line: replace(line, asked=None, torn=NOTHING)
-                    )
+                    lineages.change(lineage, lambda line: replace(line, asked=None, torn=NOTHING))
         self._begun = set()
 
     async def _settle_all(self) -> None:
@@ -136,13 +136,8 @@ class RunVolumes:
         now, desired, project_state = time.monotonic(), self.current.desired, self.observer.project_state
         sure = self._long_well(now)
         users = {v.name: desired.mounted.get(v.key, ()) for v in desired.project.volumes}
-        self._enter(
-            self.ledger.with_records(
-                replace(record, content=Content.SETTLED)
-                for record in self.unsettled
-                if sure.issuperset(users.get(record.name, ()))
-            )
-        )
+        settled = [record for record in self.unsettled if sure.issuperset(users.get(record.name, ()))]
+        self._enter(self.ledger.with_records(replace(record, content=Content.SETTLED) for record in settled))
         if now - self._created_at >= PROVEN_AFTER:
             held = {name for c in self.ledger.containers(project_state) for name in c.volumes}
             proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]

@@ -121,34 +121,29 @@ async def _held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
 async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
     """Take the lock as soon as it is free. Not in a thread: Ctrl-C must end the wait."""
     deadline = anyio.current_time() + PATIENCE
-    while True:
-        try:
+    while anyio.current_time() <= deadline:
+        with contextlib.suppress(StateError):
             stack.enter_context(run.lock.hold(cleaning=True))
-        except StateError:
-            if anyio.current_time() > deadline:
-                raise
-            await anyio.sleep(0.1)
-        else:
             return
+        await anyio.sleep(0.1)
+    stack.enter_context(run.lock.hold(cleaning=True))
 
 
 async def gc(emit: Emit, *, dry_run: bool) -> int:
     """Return 0 if nothing of any dead run is left, 1 if something could not be removed. Live runs are not touched."""
-    left, is_any = False, False
-    for _, line in at_work():
-        is_any = True
+    left, guardians, dead = False, list(at_work()), list(run_dir.dead_runs(PHASES))
+    for _, line in guardians:
         emit(Notice(line))
-    for run, ledger in run_dir.dead_runs(PHASES):
-        is_any = True
+    for run, ledger in dead:
         try:
-            left |= not await _end_dead(run, ledger, emit, dry_run=dry_run)
+            left |= await _end_dead(run, ledger, emit, dry_run=dry_run)
         except DevenvError as error:
             emit(Problem(f"{ledger.project}: {error.message}", error.hint))
             left = True
     if not dry_run:
         Store.at_home().tidy()
         kept_logs.forget_old()
-    if not is_any:
+    if not guardians and not dead:
         emit(Notice("no dead run left anything"))
     return int(left)
 
@@ -159,7 +154,7 @@ async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
             engine.is_ours = run.made.holds
             counts = await remains(engine, ledger, await engine.project_state(ledger.project))
             emit(Notice(f"{ledger.project}: {counts or 'nothing'} of a dead run"))
-            return True
+            return False
         emit(Notice(f"ending what a dead run left of {ledger.project}"))
         with run.lock.hold(cleaning=True):
-            return not (await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors
+            return bool((await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors)

@@ -52,8 +52,7 @@ class KeptLogs:
         """Write the end of the container's log to disk, as far as engine and disk allow within `PATIENCE` seconds."""
         if container.state == "created" or not container.service:
             return
-        lines = deque[bytes]()
-        size = 0
+        lines, size = deque[bytes](), 0
         with contextlib.suppress(EngineError), anyio.move_on_after(PATIENCE):
             async for stream, text in engine.containers.logs(container, tail=str(LINES), follow=False, timed=True):
                 lines.append(f"{stream} {text[:LONGEST]}\n".encode())
@@ -74,7 +73,6 @@ class KeptLogs:
         self._trim(folder)
 
     def _trim(self, folder: str) -> None:
-        """Remove the oldest files until the limits hold."""
         total, of_service = 0, defaultdict[str, int](int)
         for piece, size in sorted(_sizes(folder), key=lambda entry: -os.lstat(entry[0].path).st_mtime_ns):
             total += size

@@ -31,16 +31,13 @@ LEFT_TRIES = 6  # while the engine answers, but something cannot be removed
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a guardian stands by for; `pid` is its own.
-
-    `since` and `died` say when it found the run dead, in seconds of the wall clock and of the monotonic clock.
-    """
+    """What a guardian stands by for."""
 
     folder: str
     endpoint: Endpoint
-    pid: int
-    since: float
-    died: float
+    pid: int  # of the guardian
+    since: float  # when it found the run dead, by the wall clock
+    died: float  # the same by the monotonic clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +129,7 @@ def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
 
 
 def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
-    """Whether the project is locked until the stack closes; False if a new run has it.
-
-    Raises StateError while another command cleans up.
-    """
+    """Whether the project is locked until the stack closes; False if a new run has it. Raises StateError."""
     try:
         stack.enter_context(run.lock.hold(wait=wait, cleaning=True))
     except StateError:
@@ -148,7 +142,6 @@ def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """The error in one line."""
     cause = first(error)
     message = cause.message if isinstance(cause, DevenvError) else f"{type(cause).__name__}: {cause}"
     return " ".join(message.split())

@@ -83,21 +83,15 @@ async def everywhere() -> list[str]:
     return [*guarded.values(), *([f"left by an earlier run: {'; '.join(left)}; {command}"] if left else [])]
 
 
-# --- the guardian's note -------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class GuardianNote:
-    """The guardian's process, with its start time, and what it waits for; times are seconds since 1970.
-
-    `began` is of the dead run, `since` when that was found dead; `reason` is empty while the guardian cleans up.
-    """
+    """The guardian's process, and what it waits for; times are seconds since 1970."""
 
     pid: int
-    start: str
-    began: float
-    since: float
-    reason: str = ""
+    start: str  # when the process started: pids are used again
+    began: float  # of the dead run
+    since: float  # when that was found dead
+    reason: str = ""  # empty while the guardian cleans up
     next_try: float = 0.0
 
     def shown(self, project: str) -> str:

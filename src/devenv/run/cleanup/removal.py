@@ -77,18 +77,14 @@ def reason_of(error: EngineError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VolumeRemoval:
-    """Removes volumes by the user's policy.
-
-    `users`: the containers of the run that mounted them. `in_use`: names of volumes that containers of others mount.
-    `forget` takes a volume that stays out of the ledger, on disk: it is the user's from then on.
-    """
+    """Removes volumes by the user's policy."""
 
     volume_transfer: VolumeTransfer
     policy: VolumePolicy
     progress: TeardownProgress
-    users: Collection[Container]
-    in_use: Collection[str]
-    forget: Callable[[str], object]
+    users: Collection[Container]  # of the run, which mounted the volumes
+    in_use: Collection[str]  # names of volumes that containers of others mount
+    forget: Callable[[str], object]  # takes a volume that stays out of the ledger: it is the user's from then on
 
     async def remove(self, volumes: Iterable[Judged], anonymous: Iterable[str]) -> None:
         """Remove the recorded volumes, and the anonymous ones of the run's containers."""

@@ -77,14 +77,12 @@ class Teardown:
         if not count:
             self.emit(Stopping(reason, len(self.ledger.containers(project_state))))
         await self._remove_volumes(await self._until_quiet(project_state))
-        survivors = self._report(await self._look())
-        if survivors:
+        if survivors := self._report(await self._look()):
             self._write(replace(self.ledger, phase="left"))
         else:
             self.run.clear()
         seconds = time.monotonic() - began
-        stopped = Stopped(tuple(survivors), seconds, self._progress.counts, self._progress.saved)
-        self.emit(stopped)
+        self.emit(stopped := Stopped(tuple(survivors), seconds, self._progress.counts, self._progress.saved))
         return stopped
 
     async def _until_quiet(self, project_state: ProjectState) -> ProjectState:
@@ -125,8 +123,6 @@ class Teardown:
                 self.emit(Kept("container", container.name, NOT_CREATED, f"docker rm -f {container.name}"))
         return survivors
 
-    # --- containers and networks ----------------------------------------------------------------------------------
-
     def _note(self, containers: Sequence[Container]) -> None:
         """Before a container is removed, its anonymous volumes are in the ledger on disk."""
         self._users |= {c.id: c for c in containers}
@@ -146,16 +142,13 @@ class Teardown:
                     await self._progress.unhurried(lambda: self.engine.containers.stop(container))
             stopped[container.id].set()
             await self._progress.unhurried(lambda: self._logs.keep(self.engine, container, self.ledger.began))
-            await self._remove_container(container)
+            try:
+                await self.engine.containers.remove(container.id)
+                self._progress.removed("container", container.name)
+            except EngineError as error:
+                self._progress.failed("container", container.name, reason_of(error))
 
         await each(end, containers)
-
-    async def _remove_container(self, container: Container) -> None:
-        try:
-            await self.engine.containers.remove(container.id)
-            self._progress.removed("container", container.name)
-        except EngineError as error:
-            self._progress.failed("container", container.name, reason_of(error))
 
     async def _remove_network(self, network: Network) -> None:
         name, progress = network.name, self._progress
@@ -183,18 +176,10 @@ class Teardown:
             why = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
             progress.failed("network", name, why, "; ".join([*apart, REMOVE["network"].format(name)]))
 
-    # --- volumes --------------------------------------------------------------------------------------------------
-
     async def _remove_volumes(self, project_state: ProjectState) -> None:
-        removal = VolumeRemoval(
-            self.volume_transfer,
-            self.policy,
-            self._progress,
-            tuple(self._users.values()),
-            in_use={name for c in self._others for name in c.volumes},
-            forget=self._forget,
-        )
-        held = {name for user in self._users.values() for name in user.volumes}
+        users, in_use = tuple(self._users.values()), {name for c in self._others for name in c.volumes}
+        removal = VolumeRemoval(self.volume_transfer, self.policy, self._progress, users, in_use, self._forget)
+        held = {name for user in users for name in user.volumes}
         judged = await judged_volumes(self.engine, self.ledger, project_state, held)
         if any(volume.verdict is VolumeVerdict.MOVED for volume in judged):
             self.emit(Notice(MOVED))

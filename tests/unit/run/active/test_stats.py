@@ -62,10 +62,10 @@ async def test_the_usage_of_containers() -> None:
                 await anyio.sleep(0.005)
             for ident in run.usage:
                 run.usage[ident] = Usage(100, 1000, 4, 10 * MB)
-            while not controlled.service_stats("web").cpu:  # noqa: ASYNC110 - as above
+            while not (cpu := controlled.service_stats("web").cpu):  # noqa: ASYNC110 - as above
                 await anyio.sleep(0.005)
         tasks.cancel_scope.cancel()
-    assert controlled.service_stats("web").cpu in (40.0, 80.0)
+    assert cpu in (40.0, 80.0)
     assert controlled.service_stats("db").memory is None
 
 

@@ -36,11 +36,7 @@ OnReturn = Callable[[tuple[Container, ...]], Coroutine[Any, Any, None]]
 
 
 class Observer:
-    """Looks whenever the engine says that something happened, and once a second until all is well.
-
-    `on_start` gets each container that has started, `on_gone` the id of each that has been removed, `on_return` those
-    that an engine took along when it ended, once it is back.
-    """
+    """Looks whenever the engine says that something happened, and once a second until all is well."""
 
     def __init__(
         self,
@@ -52,7 +48,7 @@ class Observer:
         logs: bool,
         on_start: OnStart,
         on_gone: OnGone,
-        on_return: OnReturn,
+        on_return: OnReturn,  # gets what an engine took along when it ended, once it is back
         reporter: Callable[[], FailureReporter],
     ) -> None:
         self.view = ProjectView(project, names)
@@ -101,13 +97,11 @@ class Observer:
     async def until_ready(self) -> None:
         """Returns when every service is up. Raises DevenvError when a service has failed for good.
 
-        A service that others need only with `required: false` may fail, as it may for Compose; a service that
-        somebody stopped is not waited for.
+        A service that others need only with `required: false` may fail; one that somebody stopped is not waited for.
         """
         dispensable = optional(self.view.project)
         while True:
-            moved = self._moved.next()
-            now = self.standings()
+            moved, now = self._moved.next(), self.standings()
             failed = [s for s in now if s.phase in BAD and not self.view.is_restarting(s)]
             for standing in failed:
                 if standing.service not in dispensable | self.view.stopped:

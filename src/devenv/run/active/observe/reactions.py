@@ -26,10 +26,7 @@ OnGone = Callable[[str], Awaitable[None]]
 
 @dataclass
 class ServedContainers:
-    """Calls `on_start` for each start of a container, `on_gone` with the id of each that has been removed.
-
-    `look_again` is sent if `on_start` has failed and should be tried again.
-    """
+    """Calls `on_start` for each start of a container, `on_gone` with the id of each that has been removed."""
 
     on_start: OnStart
     on_gone: OnGone
@@ -91,8 +88,8 @@ class LogStreams:
 
     async def drain(self, containers: Iterable[Container]) -> None:
         """Returns once everything that these containers printed is handed on, of those that have ended."""
-        for container in containers:
-            if self.is_on and not container.running:
+        for container in containers if self.is_on else ():
+            if not container.running:
                 if container.key not in self._complete:
                     self._complete[container.key] = anyio.Event()
                     await self._follow(container, self._end_of_last_process(container))
@@ -106,8 +103,7 @@ class LogStreams:
     def _end_of_last_process(self, container: Container) -> str:
         """When the process before this one ended; empty if it is the first, or the first that we see.
 
-        StartedAt would be too late: what a process prints at once is older than that, and so is its end, if it ends
-        at once.
+        StartedAt would be too late: what a process prints at once is older than that.
         """
         if container.running and _seconds(container.finished_at) < _seconds(container.started_at):
             return container.finished_at
@@ -116,10 +112,7 @@ class LogStreams:
 
 @dataclass
 class CrashReports:
-    """Reports ends that nothing else reports: after the project was up (`is_up`), or of services that may fail.
-
-    `failure` gives the error of a service that failed.
-    """
+    """Reports ends that nothing else reports: after the project was up, or of services that may fail."""
 
     emit: Emit
     view: ProjectView

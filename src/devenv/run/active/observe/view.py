@@ -37,18 +37,14 @@ class Signal:
 
 @dataclass
 class ProjectView:
-    """The project as last seen, times in seconds of one clock.
-
-    `stopped` are services that somebody asked to stop: their end is no failure, and without them nothing is over.
-    `look_again` is sent whenever another look is worth it.
-    """
+    """The project as last seen, times in seconds of one clock."""
 
     project: Project
     names: frozenset[str]
     state: ProjectState = field(default_factory=ProjectState)
-    stopped: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)  # on request: no failure, and without them nothing is over
     looked_at: float = 0.0
-    look_again: Signal = field(default_factory=Signal)
+    look_again: Signal = field(default_factory=Signal)  # another look is worth it
     _reported: dict[str, Standing] = field(default_factory=dict)
     _history: set[Life] = field(default_factory=set)
     _seen_since: dict[Life, float] = field(default_factory=dict)
@@ -59,8 +55,6 @@ class ProjectView:
         """See this project, and these services of it, from now on."""
         self.project, self.names = project, names
         self._reported = {name: standing for name, standing in self._reported.items() if name in names}
-
-    # --- what is seen --------------------------------------------------------------------------------------------
 
     def look_at(self, state: ProjectState) -> None:
         """Take this as what is there."""
@@ -87,8 +81,6 @@ class ProjectView:
     def chosen(self) -> tuple[Container, ...]:
         """The containers of the chosen services."""
         return tuple(c for c in self.state.containers if c.service in self.names)
-
-    # --- what others know ----------------------------------------------------------------------------------------
 
     def mark_lasting(self, container: Container) -> None:
         """The container's process has run for long."""
@@ -119,8 +111,6 @@ class ProjectView:
         """These have ended, and somebody starts them again: as in `ending`, which that takes."""
         self._ending |= {c.id for c in containers}
 
-    # --- what follows --------------------------------------------------------------------------------------------
-
     def standings(self) -> tuple[Standing, ...]:
         """Every chosen service as last seen; a service that we end ourselves as it was before."""
         if not self.state.containers:
@@ -150,10 +140,7 @@ class ProjectView:
         return bool(now) and not again and all(s.phase in ENDED for s in now)
 
     def has_to_last(self, standing: Standing) -> float:
-        """Seconds after the last look for which the service has to go on until it counts as up.
-
-        0 or less if it has lasted, or has a health check that says enough.
-        """
+        """Seconds after the last look for which the service has to go on until it counts as up; 0 if it does."""
         if standing.phase is not Phase.STARTED:
             return 0.0
         since = (self._seen_since.get(c.key, self.looked_at) for c in self.state.of(standing.service))
