@@ -66,11 +66,12 @@ def _run(arguments: list[str]) -> int:
         except errors.UnknownOptionError as error:
             if verb is None or not passthrough.is_of_compose(verb, error):
                 raise
+        errors.require_options(before)
     else:
+        errors.require_options(before)
         errors.require_verb(verb)
         passthrough.require_services(verb, before, after)
         _report_earlier_runs(is_wanted=not wants_help)
-    errors.require_options(before)
     return _pass_through(before, verb, after)
 
 
