@@ -81,7 +81,7 @@ def test_a_profile_is_drawn_when_it_is_on(host: str, capfd: pytest.CaptureFixtur
     """With what waits for it."""
     lines = said(capfd, "--profile", "tools").splitlines()
     assert lines[0] == "shop: 4 services"
-    assert "   └─ tools (started, if it is there)  networks none (network_mode)" in lines
+    assert "   └─ tools (started, if it exists)  networks none (network_mode)" in lines
     assert "      └─ db (started) ↑" in lines
 
 

@@ -173,7 +173,7 @@ def test_what_is_not_there(
     monkeypatch.chdir(stack.folder)
     assert main.run(["layers", "web"]) == 2
     err = capfd.readouterr().err
-    assert f"the image of web ({stack.name}-web) is not here" in err
+    assert f"the image of web ({stack.name}-web) was not found" in err
     assert "devenv up" in err
     stack.write("other.yml", "services: [")
     for line in (["-f", "other.yml", "layers", "web"], ["-f", "compose.yml", "-f", "other.yml", "layers", "web"]):

@@ -52,7 +52,7 @@ def unknown_command(word: str, known: Iterable[str], above: str = "devenv") -> U
 
 
 def require_verb(verb: str) -> None:
-    """Return if `docker compose` has the verb; asks it about one of the rare. Raises UsageError with a suggestion."""
+    """Return if `docker compose` has the verb; asks it about rare verbs. Raises UsageError with a suggestion."""
     ours = {*registry.names(), *registry.COMPOSE}
     if verb not in ours and verb not in (known := _verbs_of_compose()):
         raise unknown_command(verb, sorted({*ours, *known}))

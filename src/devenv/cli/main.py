@@ -1,4 +1,4 @@
-"""A command line: one of our commands, or a verb that goes to docker compose as it is."""
+"""A command line: a command of devenv, or a verb that goes to docker compose as it is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with LazyImports():
 
 BUG = 70
 INTERRUPTED = 130
-FINISHERS = frozenset({"up", "down", "gc", None})  # these report what an earlier run left themselves
+FINISHERS = frozenset({"up", "down", "gc", None})  # they themselves report what an earlier run left
 
 
 def run(arguments: list[str]) -> int:
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: nobody is to see a traceback
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback on the terminal
         options.console().error(_crash(error))
         return BUG
 

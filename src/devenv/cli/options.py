@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
@@ -40,19 +41,12 @@ SHARED: dict[str, tuple[Any, Any, tuple[str, ...], str]] = {
     "profile": (list[str] | None, None, ("--profile",), "Profile to enable; may be repeated."),
     "output": (Output, Output.TEXT, ("--output",), "Print text, or one JSON object per line."),
     "quiet": (bool, False, ("--quiet", "-q"), "Print results and problems only."),
-    "verbose": (
-        int,
-        0,
-        ("--verbose", "-v"),
-        "Show the commands that are run; twice: the engine's API calls too.",
-    ),
+    "verbose": (int, 0, ("--verbose", "-v"), "Show the commands that are run; twice: the engine's API calls too."),
 }
-StandIns = Annotated[
-    bool, typer.Option("--stand-ins", help="If no registry answers, build stand-in images from packages.")
-]
+StandIns = Annotated[bool, Option("--stand-ins", help="If no registry answers, build stand-in images from packages.")]
 HostSettings = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--host-settings", help="Pass this machine's package registries, proxies and CA to builds and containers."
     ),
 ]
@@ -94,7 +88,7 @@ def with_shared(command: Callable[..., None], names: Iterable[str]) -> Callable[
     for name in names:
         kind, default, spellings, text_ = SHARED[name]
         free = (spelling for spelling in spellings if spelling not in taken)
-        option = typer.Option(default, *free, count=name == "verbose", show_default=name == "output", help=text_)
+        option = Option(default, *free, count=name == "verbose", show_default=name == "output", help=text_)
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind))
 
     def run(**given: Any) -> None:

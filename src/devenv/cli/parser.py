@@ -6,6 +6,7 @@ import importlib
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from devenv.cli import options, registry
 from devenv.cli.errors import explained, unknown_command
@@ -69,10 +70,7 @@ def add_command(app: typer.Typer, name: str, command: Command) -> None:
     app.command(name.rpartition(" ")[2])(options.with_shared(body, command.shared))
 
 
-def shared(
-    *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
+def shared(*, version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False) -> None:
     """Options of `devenv` itself."""
 
 

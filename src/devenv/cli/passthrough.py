@@ -27,7 +27,7 @@ FLAGS_OF_ONE = frozenset({
     "--privileged", "--rm", "--service-ports", "--tty",
 })  # fmt: skip
 FLAGS_OF_SEVERAL = frozenset({"-f", "--force"})
-ONE_OFF = frozenset({"run", "scale"})  # these make containers beside those of a run
+ONE_OFF = frozenset({"run", "scale"})  # these create containers next to those of a run
 
 
 def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[list[str], list[str]]:

@@ -36,20 +36,19 @@ async def layers_of(selection: Selection, names: Sequence[str], emit: Emit, *, f
     async with Engine.connect() as engine:
         images = tuple([await _image(engine, selection, name) for name in names])
         if len(images) > 1:
-            one, other = ([layer.id for layer in image.layers] for image in images)
-            return Report(images, common(one, other))
+            return Report(images, common(*([layer.id for layer in image.layers] for image in images)))
         return await _advised(engine, images[0], files, emit)
 
 
 async def _advised(engine: Engine, image: Anatomy, files: bool | None, emit: Emit) -> Report:
-    contents, unread = None, ""
-    said = ""
+    contents, unread, shown_progress = None, "", ""
 
-    def tell(came: int) -> None:
-        nonlocal said
-        before, said = said, f"reading {image.reference}: {min(came * 100 // max(image.size, 1), 99)} %"
-        if said != before:
-            emit(Step("layers", "detail", said))
+    def tell(received: int) -> None:
+        nonlocal shown_progress
+        progress = f"reading {image.reference}: {min(received * 100 // max(image.size, 1), 99)} %"
+        if progress != shown_progress:
+            shown_progress = progress
+            emit(Step("layers", "detail", progress))
 
     if files or (files is None and image.size <= LARGEST):
         tell(0)  # the engine packs all of it before the first byte comes
@@ -94,8 +93,8 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> Anato
     try:
         image = await anatomy.anatomy(engine, reference)
     except UsageError as error:
-        said = f"the image of {name} ({service.image or reference}) is not here"
-        raise UsageError(said, hint="devenv up") from error
+        message = f"the image of {name} ({service.image or reference}) was not found"
+        raise UsageError(message, hint="devenv up") from error
     last = Run.known(engine.endpoint, project.name).last()
     is_last = last.get("images", {}).get(name) == image.id
     return with_build_times(image, last["steps"]) if is_last else image

@@ -97,7 +97,7 @@ def _heading(
     if pieces and ended is not None:
         return f"the last run, which ended {ago(time.time() - ended)}, left this:"
     if not (pieces or containers or follow):
-        return f"no container of {name} is there, and no log of an earlier run; devenv up"
+        return f"{name} has no container, and no log of an earlier run; devenv up"
     return ""
 
 
@@ -128,14 +128,14 @@ async def _connected(
 
 
 def _lost(
-    query: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
+    query: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], existing: Collection[str]
 ) -> list[Piece]:
     """The kept logs that are wanted and that no container has, nor a newer one of the service."""
     ids = {c.id for c in containers}
     return [
         piece
         for piece in pieces
-        if query.is_about(piece.service) and piece.container_id not in ids and piece.service not in there
+        if query.is_about(piece.service) and piece.container_id not in ids and piece.service not in existing
     ]
 
 
@@ -153,9 +153,9 @@ class LogReader:
         since = _text(self._since()) if self.query.since else ""
 
         async def lines() -> Lines:
-            for one in piece.lines():
-                if one.at >= since and await self._is_wanted(one):
-                    yield one
+            for entry in piece.lines():
+                if entry.at >= since and await self._is_wanted(entry):
+                    yield entry
 
         return _last(lines(), self.query.tail)
 
@@ -175,21 +175,21 @@ class LogReader:
         async for stream, timed in engine.containers.logs(
             container, since=since, tail=tail, follow=follow, timed=True
         ):
-            one = line(container.service, stream, timed)
-            self._read[container.id] = one.at or self._read.get(container.id, "")
-            if await self._is_wanted(one):
-                yield one
+            entry = line(container.service, stream, timed)
+            self._read[container.id] = entry.at or self._read.get(container.id, "")
+            if await self._is_wanted(entry):
+                yield entry
 
     def _since(self) -> dt.datetime:
         return since(self.query.since or "", self.now)
 
-    async def _is_wanted(self, one: Line) -> bool:
+    async def _is_wanted(self, entry: Line) -> bool:
         if self.query.wanted is None:
             return True
         self._looked_at += 1
         if self._looked_at % EACH == 0:  # lets Ctrl-C in
             await anyio.lowlevel.checkpoint()
-        return self.query.wanted(one.text)
+        return self.query.wanted(entry.text)
 
 
 async def merged(streams: Sequence[Lines]) -> Lines:
@@ -210,15 +210,14 @@ async def merged(streams: Sequence[Lines]) -> Lines:
 
 
 async def _last(lines: Lines, count: int | None) -> Lines:
-    if count is None:
-        async for one in lines:
-            yield one
-    else:
-        found = deque[Line](maxlen=count)
-        async for one in lines:
-            found.append(one)
-        for one in found:
-            yield one
+    last = deque[Line](maxlen=count)
+    async for entry in lines:
+        if count is None:
+            yield entry
+        else:
+            last.append(entry)
+    for entry in last:
+        yield entry
 
 
 async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener) -> None:
@@ -232,10 +231,10 @@ async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener
             if event.get("Action", "start") == "start":  # no action: the stream begins, and may have missed events
                 changed.set()
 
-    async def one(container: Container) -> None:
+    async def read(container: Container) -> None:
         began = anyio.current_time()
-        async for found in sources.coming(engine, container):
-            to.say(found)
+        async for entry in sources.coming(engine, container):
+            to.say(entry)
         ended_at_once = anyio.current_time() - began < AGAIN
         pause = pauses[container.id] = (
             min(2 * pauses.get(container.id, AGAIN / 2), LONGEST) if ended_at_once else AGAIN
@@ -252,7 +251,7 @@ async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener
                 if container.running and container.id not in followed and sources.query.is_about(container.service):
                     followed.add(container.id)
                     to.begin((container.service,))
-                    tasks.start_soon(one, container)
+                    tasks.start_soon(read, container)
             await changed.wait()
 
     async with task_group() as tasks:

@@ -34,7 +34,7 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
     names = frozenset(service.name for service in loaded.project.services)
-    target = next((one for one in arguments if one in names), None)
+    target = next((word for word in arguments if word in names), None)
     if target is None:
         return None
     async with contextlib.AsyncExitStack() as stack:
@@ -51,7 +51,7 @@ async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -
     From the user's files, Compose would recreate the containers of the run, and nothing would remove them.
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
-    targets = {one.partition("=")[0] for one in arguments} & {service.name for service in loaded.project.services}
+    targets = {word.partition("=")[0] for word in arguments} & {service.name for service in loaded.project.services}
     async with contextlib.AsyncExitStack() as stack:
         engine = await quick_check.connected(stack)
         run = await open_run(engine, loaded.project.name)

@@ -43,7 +43,9 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
     except DevenvError as error:
         state, said, running, urls = "unreachable", error.message, 0, ()
     said = said or f"{name} is not up: {', '.join(services)}"
-    return Here(state, said, name, services, running, urls, tuple(one for one in others if one != name), guardians)
+    return Here(
+        state, said, name, services, running, urls, tuple(other for other in others if other != name), guardians
+    )
 
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:

@@ -49,7 +49,7 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
 def pieces(text: str, cells: int) -> Iterator[str]:
     """The text in pieces of at most so many cells, broken at a space if one is in the last third.
 
-    One piece where it is empty.
+    One piece if it is empty.
     """
     if text.isascii():
         begin = 0
@@ -72,15 +72,15 @@ def pieces(text: str, cells: int) -> Iterator[str]:
 
 def row(spans: Iterable[Styled], cells: int) -> Row:
     """The spans that fit into so many cells, the last one cut."""
-    found: list[Styled] = []
+    fitting: list[Styled] = []
     for span in spans:
         if cells <= 0:
             break
         text = cut(span.text, cells)
         if text:
-            found.append(span._replace(text=text))
+            fitting.append(span._replace(text=text))
         cells -= width(text) if text == span.text else cells
-    return tuple(found)
+    return tuple(fitting)
 
 
 def beside(left: Iterable[Styled], right: Iterable[Styled], cells: int) -> Row:

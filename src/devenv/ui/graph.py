@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from devenv.model.graph import Graph, Node
 from devenv.model.project import Dependency
-from devenv.ui.text import clean
+from devenv.ui.text import clean, counted
 
 DEFAULT = "default"  # the network of services that name none
 CRITICAL = "stroke:#d33,stroke-width:3px"
@@ -16,13 +16,13 @@ CRITICAL = "stroke:#d33,stroke-width:3px"
 def tree(graph: Graph) -> list[str]:
     """Each service above its dependencies; a service that several need is drawn once and only named elsewhere."""
     ready = "" if graph.seconds is None else f", {graph.seconds:.2f} s until ready; * is what the rest waited for"
-    lines = [f"{graph.project}: {len(graph.nodes)} service{'' if len(graph.nodes) == 1 else 's'}{ready}"]
+    lines = [f"{graph.project}: {counted(len(graph.nodes), 'service')}{ready}"]
     seen: set[str] = set()
     roots = graph.roots
     for root in roots:
         lines += _branch(graph, root, None, ("", root is roots[-1]), seen)
-    for kind, found in (("networks", graph.networks), ("volumes", graph.volumes)):
-        names = [f"{one.key} (external)" if one.external else one.key for one in found]
+    for kind, resources in (("networks", graph.networks), ("volumes", graph.volumes)):
+        names = [f"{resource.key} (external)" if resource.external else resource.key for resource in resources]
         lines += [f"{kind}: {', '.join(names)}"] if names and names != [DEFAULT] else []
     return [clean(line) for line in lines]
 
@@ -32,14 +32,15 @@ def _branch(
 ) -> Iterator[str]:
     indent, last = place
     mark = "* " if node.critical else ""
-    how = f" ({_condition(need)})" if need else ""
+    optional = ", if it exists" if need and not need.required else ""
+    how = f" ({_condition(need)}{optional})" if need else ""
     known = node.name in seen
     seen.add(node.name)
     yield f"{indent}{'└─' if last else '├─'} {mark}{node.name}{how}{' ↑' if known else _details(node)}"
     if not known:
         inner = f"{indent}{'   ' if last else '│  '}"
-        for one in node.needs:
-            yield from _branch(graph, graph.node(one.service), one, (inner, one is node.needs[-1]), seen)
+        for below in node.needs:
+            yield from _branch(graph, graph.node(below.service), below, (inner, below is node.needs[-1]), seen)
 
 
 def _details(node: Node) -> str:
@@ -49,15 +50,11 @@ def _details(node: Node) -> str:
         "volumes": node.mounts,
         "networks": node.networks if node.networks != (DEFAULT,) else (),
     }
-    said = "; ".join(f"{kind} {', '.join(values)}" for kind, values in parts.items() if values)
-    return f"{took}  {said}" if said else took
+    details = "; ".join(f"{kind} {', '.join(values)}" for kind, values in parts.items() if values)
+    return f"{took}  {details}" if details else took
 
 
 def _condition(need: Dependency) -> str:
-    return _word(need) if need.required else f"{_word(need)}, if it is there"
-
-
-def _word(need: Dependency) -> str:
     return need.condition.split("_")[1]  # `service_healthy` and the like
 
 
@@ -83,7 +80,7 @@ def _edges(node: Node, networks: Collection[str]) -> Iterator[tuple[str, bool]]:
     for need in node.needs:
         arrow = "-->" if need.required else "-.->"
         is_critical = node.critical and node.after == need.service
-        yield f"{begin} {arrow}|{_word(need)}| {_id('s', need.service)}", is_critical
+        yield f"{begin} {arrow}|{_condition(need)}| {_id('s', need.service)}", is_critical
     for volume in dict.fromkeys(node.volumes):
         yield f"{begin} --- {_id('v', volume)}", False
     for network in node.networks:
@@ -93,7 +90,7 @@ def _edges(node: Node, networks: Collection[str]) -> Iterator[tuple[str, bool]]:
 
 def _id(kind: str, name: str) -> str:
     """An id that is unique and no keyword of Mermaid."""
-    return f"{kind}_{re.sub(r'[^A-Za-z0-9]', lambda found: f'_{ord(found[0]):x}_', name)}"
+    return f"{kind}_{re.sub(r'[^A-Za-z0-9]', lambda match: f'_{ord(match[0]):x}_', name)}"
 
 
 def _quoted(text: str) -> str:

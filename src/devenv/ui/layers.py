@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from devenv.model.layers import Anatomy, Report
 from devenv.model.snapshot import ago, shown
-from devenv.ui.text import clean
+from devenv.ui.cells import cut
+from devenv.ui.text import clean, counted
 
 OWN, SHARED = "█", "░"
 NARROWEST, WIDEST = 8, 60  # columns of a bar
@@ -29,28 +30,28 @@ def lines(report: Report, width: int, now: float) -> list[str]:
     """The report in so many columns; `now` is in Unix seconds."""
     sizes = (layer.size for image in report.images for layer in image.layers)
     window = _Window(width, now, max(sizes, default=0))
-    said = [line for image in report.images for line in _head(image, now)]
-    one, *others = report.images
+    lines_ = [line for image in report.images for line in _head(image, now)]
+    first, *others = report.images
     if others:
-        said += _part("in both", one, range(report.common), window)
+        lines_ += _part("in both", first, range(report.common), window)
         for image in report.images:
-            said += _part(f"only in {image.reference}", image, range(report.common, len(image.layers)), window)
+            lines_ += _part(f"only in {image.reference}", image, range(report.common, len(image.layers)), window)
     else:
-        said += [*_rows(one, range(len(one.layers)), window), *_shares(one), *_advice(report)]
-    return [clean(line).rstrip() for line in said]
+        lines_ += [*_rows(first, range(len(first.layers)), window), *_shares(first), *_advice(report)]
+    return [clean(line).rstrip() for line in lines_]
 
 
 def _head(image: Anatomy, now: float) -> Iterator[str]:
     note = f" ({image.note})" if image.note else ""
     made = f", made {ago(now - image.created)}" if image.created else ""
-    yield f"{image.reference}{note}: {shown(image.size)} in {_layers(len(image.layers))}{made}"
+    yield f"{image.reference}{note}: {shown(image.size)} in {counted(len(image.layers), 'layer')}{made}"
     if image.base:
         inherited = sum(layer.size for layer in image.layers[: image.inherited])
-        yield f"on {image.base}: {shown(inherited)} in {_layers(image.inherited)}"
+        yield f"on {image.base}: {shown(inherited)} in {counted(image.inherited, 'layer')}"
 
 
 def _part(title: str, image: Anatomy, which: range, window: _Window) -> Iterator[str]:
-    yield f"{title}: {shown(sum(image.layers[index].size for index in which))} in {_layers(len(which))}"
+    yield f"{title}: {shown(sum(image.layers[index].size for index in which))} in {counted(len(which), 'layer')}"
     yield from _rows(image, which, window)
 
 
@@ -63,8 +64,8 @@ def _rows(image: Anatomy, which: range, window: _Window) -> Iterator[str]:
         age = ago(window.now - layer.created).removesuffix(" ago") if layer.created else ""
         bar = (SHARED if layer.shared else OWN) * (layer.size and max(1, round(layer.size / window.largest * bars)))
         note = {None: "", True: "  (cached)", False: f"  ({layer.took:.1f} s)"}[layer.cached]
-        said = _cut(clean(layer.instruction).strip() or "(not told)", max(room - len(note), NARROWEST))
-        yield f"{index + 1:>2}  {shown(layer.size):>7}  {age:>7}  {bar:<{bars}}  {said}{note}"
+        text = cut(clean(layer.instruction).strip() or "(unknown)", max(room - len(note), NARROWEST))
+        yield f"{index + 1:>2}  {shown(layer.size):>7}  {age:>7}  {bar:<{bars}}  {text}{note}"
 
 
 def _shares(image: Anatomy) -> Iterator[str]:
@@ -79,16 +80,8 @@ def _shares(image: Anatomy) -> Iterator[str]:
 
 
 def _advice(report: Report) -> Iterator[str]:
-    for one in report.advice:
-        yield f"advice: {one.message}"
-        yield f"  hint: {one.hint}"
+    for advice in report.advice:
+        yield f"advice: {advice.message}"
+        yield f"  hint: {advice.hint}"
     if report.unread:
-        yield f"the files of the layers were not looked at: {report.unread}"
-
-
-def _layers(count: int) -> str:
-    return f"{count} layer{'' if count == 1 else 's'}"
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+        yield f"the files in the layers were not read: {report.unread}"

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 from devenv.model.finding import Explained, Mistake, Shown, ShownRule, ShownService, Verdict
-from devenv.ui.text import clean
+from devenv.ui.cells import width
+from devenv.ui.text import clean, counted
 
 KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (not there)"}
 GIT = "**/.git"
 
 
 def explained(paths: Sequence[Explained]) -> list[str]:
-    """A block for each path: what each rule would do with it or why nothing, and where the rule is."""
+    """A block for each path: what each rule does with it or why it does nothing, and the place of the rule."""
     rows = [verdict for path in paths for verdict in path.verdicts]
     services = max((len(verdict.service) for verdict in rows), default=0)
-    said = max((len(_says(verdict)) for verdict in rows), default=0)
+    outcomes = max((len(_outcome(verdict)) for verdict in rows), default=0)
     lines = []
     for path in paths:
         lines.append(f"{path.path}{KINDS.get(path.kind, '')}")
-        lines += [f"  {v.service:<{services}}  {_says(v):<{said}}  {v.place}" for v in path.verdicts]
+        lines += [f"  {v.service:<{services}}  {_outcome(v):<{outcomes}}  {v.place}" for v in path.verdicts]
         if not path.verdicts:
-            lines.append("  no rule is for it")
+            lines.append("  no rule covers it")
     return [clean(line) for line in lines]
 
 
@@ -41,29 +41,23 @@ def shown(project: Shown) -> list[str]:
     return [clean(line) for line in (*lines, *(f"warning: {warning}" for warning in project.warnings))]
 
 
-def mistakes(found: Sequence[Mistake]) -> list[str]:
+def mistakes(shown: Sequence[Mistake]) -> list[str]:
     """Each mistake with its place, its line and a caret below it; then their number."""
-    lines = [line for one in found for line in _mistake(one)]
-    counts = {level: sum(one.level == level for one in found) for level in ("error", "warning")}
-    said = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items() if count]
-    return [*lines, ", ".join(said) or "no mistakes"]
+    lines = [line for mistake in shown for line in _mistake(mistake)]
+    counts = {level: sum(mistake.level == level for mistake in shown) for level in ("error", "warning")}
+    return [*lines, ", ".join(counted(count, level) for level, count in counts.items() if count) or "no mistakes"]
 
 
-def _mistake(one: Mistake) -> Iterator[str]:
-    where = ":".join(str(part) for part in (one.file, one.line, one.column) if part is not None)
-    yield clean(f"{where}: {one.level}: {one.message}" if where else f"{one.level}: {one.message}")
-    if one.column and one.text:
-        before, marked = one.text[: one.column - 1], one.text[one.column - 1 :][: one.width]
-        number = str(one.line)
-        yield f"  {number} | {clean(one.text)}"
-        yield f"  {' ' * len(number)} | {' ' * _columns(before)}{'^' * max(_columns(marked), 1)}"
-    if one.hint:
-        yield f"  hint: {clean(one.hint)}"
-
-
-def _columns(text: str) -> int:
-    """The cells that it takes on a terminal."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in clean(text))
+def _mistake(mistake: Mistake) -> Iterator[str]:
+    place = (str(part) for part in (mistake.file, mistake.line, mistake.column) if part is not None)
+    yield clean(": ".join((":".join(place), mistake.level, mistake.message)).removeprefix(": "))
+    if mistake.column and mistake.text:
+        before, marked = mistake.text[: mistake.column - 1], mistake.text[mistake.column - 1 :][: mistake.width]
+        number = str(mistake.line)
+        yield f"  {number} | {clean(mistake.text)}"
+        yield f"  {' ' * len(number)} | {' ' * width(clean(before))}{'^' * max(width(clean(marked)), 1)}"
+    if mistake.hint:
+        yield f"  hint: {clean(mistake.hint)}"
 
 
 def _service(service: ShownService, actions: int, ways: int) -> Iterator[str]:
@@ -90,7 +84,7 @@ def _way(rule: ShownRule) -> str:
     return f"{rule.path} -> {rule.target}" if rule.target else rule.path
 
 
-def _says(verdict: Verdict) -> str:
+def _outcome(verdict: Verdict) -> str:
     if not verdict.matches:
         return f"nothing: {_against(verdict)}"
     if not verdict.effects:
@@ -110,5 +104,5 @@ def _against(verdict: Verdict) -> str:
 
 
 def _list(verdict: Verdict) -> str:
-    where = verdict.file if verdict.decided_by == ".dockerignore" else f"`{verdict.decided_by}`"
-    return f"`{verdict.pattern}` in {where}"
+    source = verdict.file if verdict.decided_by == ".dockerignore" else f"`{verdict.decided_by}`"
+    return f"`{verdict.pattern}` in {source}"

@@ -124,16 +124,16 @@ def _service(event: e.ServiceState) -> str | None:
     state, detail = event.state, event.detail
     if state in ("created", "absent") and not detail:
         return None
-    said = detail if state in ("created", "absent", "starting") and detail else state
+    condition = detail if state in ("created", "absent", "starting") and detail else state
     failed = f" ({detail})" if state in ("unhealthy", "exited") and detail else ""
-    return f"{MARKS.get(state, '○')} {event.service} {said}{failed}"
+    return f"{MARKS.get(state, '○')} {event.service} {condition}{failed}"
 
 
 def _waiting(event: e.Waiting) -> str:
     others = ", ".join(event.holds_up)
     after = f"; {others} {'wait' if len(event.holds_up) > 1 else 'waits'} for it" if others else ""
-    said = [f"\n  {clean(line)}" for line in (event.check, event.line) if line]
-    return f"{MARKS['starting']} {event.service} {event.detail} ({event.seconds:.0f} s{after}){''.join(said)}"
+    more = [f"\n  {clean(line)}" for line in (event.check, event.line) if line]
+    return f"{MARKS['starting']} {event.service} {event.detail} ({event.seconds:.0f} s{after}){''.join(more)}"
 
 
 def _synced(event: e.Synced) -> str:
@@ -156,9 +156,9 @@ def _compared(event: e.Compared) -> str:
 
 def _reloaded(event: e.Reloaded) -> str:
     done = {"recreated": event.recreated, "added": event.added, "scaled": event.scaled, "removed": event.removed}
-    said = [f"{name} {verb}" for verb, names in done.items() for name in names]
-    said += ["new watch rules"] if event.rules and not said else []
-    return f"{', '.join(event.files)} changed: {', '.join(said) or 'all runs as before'} ({event.seconds:.1f} s)"
+    changes = [f"{name} {verb}" for verb, names in done.items() for name in names]
+    changes += ["new watch rules"] if event.rules and not changes else []
+    return f"{', '.join(event.files)} changed: {', '.join(changes) or 'no service affected'} ({event.seconds:.1f} s)"
 
 
 def _log(event: e.Log | e.HookLine) -> str:

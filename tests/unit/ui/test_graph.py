@@ -80,7 +80,7 @@ def test_the_tree() -> None:
         "│  ├─ web (healthy)  networks default, back",
         "│  │  └─ api (healthy)  networks back",
         "│  │     ├─ db (healthy)  volumes db-data:/data, db-data:/more; networks back",
-        "│  │     └─ migrate (completed, if it is there)  volumes .:/all; networks host (network_mode)",
+        "│  │     └─ migrate (completed, if it exists)  volumes .:/all; networks host (network_mode)",
         "│  └─ api (started) ↑",
         "└─ end",
         "networks: default, back (external)",
@@ -96,7 +96,7 @@ def test_the_tree_with_times() -> None:
         "│  ├─ * web (healthy) 0.2 s  networks default, back",
         "│  │  └─ * api (healthy) 3.0 s  networks back",
         "│  │     ├─ * db (healthy) 5.0 s  volumes db-data:/data, db-data:/more; networks back",
-        "│  │     └─ migrate (completed, if it is there) 0.5 s  volumes .:/all; networks host (network_mode)",
+        "│  │     └─ migrate (completed, if it exists) 0.5 s  volumes .:/all; networks host (network_mode)",
         "│  └─ * api (started) ↑",
         "└─ end",
     ]

@@ -70,7 +70,7 @@ def test_two_images() -> None:
         " 4   700 KB      3 h  █                 COPY . .  (0.1 s)",
         " 5    46 MB      3 h  ████████          RUN npm ci  (12.3 s)",
         "only in api:1: 5 B in 1 layer",
-        " 2      5 B           █                 (not told)",
+        " 2      5 B           █                 (unknown)",
     ]
 
 
@@ -78,7 +78,7 @@ def test_an_image_without_layers() -> None:
     """There is such a thing."""
     assert lines(Report((Anatomy("none", "", 0, ()),), unread="3.1 GB"), 80, NOW) == [
         "none: 0 B in 0 layers",
-        "the files of the layers were not looked at: 3.1 GB",
+        "the files in the layers were not read: 3.1 GB",
     ]
 
 

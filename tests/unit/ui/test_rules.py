@@ -50,7 +50,7 @@ def test_paths_are_blocks_with_one_set_of_columns() -> None:
         "  a     restart  x:1",
         "  long  rebuild  y:22",
         "n (not there)",
-        "  no rule is for it",
+        "  no rule covers it",
     ]
 
 

@@ -79,7 +79,7 @@ def test_clean(line: str, expected: str) -> None:
             "a.yml changed: api scaled, db removed (0.0 s)",
         ),
         (e.Reloaded((".dockerignore",), rules=True), ".dockerignore changed: new watch rules (0.0 s)"),
-        (e.Reloaded(("compose.yml",)), "compose.yml changed: all runs as before (0.0 s)"),
+        (e.Reloaded(("compose.yml",)), "compose.yml changed: no service affected (0.0 s)"),
         (e.Executed("web", "npm ci", 1, "one\n\x1b[31mtwo\n", 5.0), "web ran `npm ci`: exit code 1, two"),
         (e.Problem("x \x1b[31mfailed", "do y", "web"), "problem in web: x failed\n  hint: do y"),
         (e.Notice("so it is"), "so it is"),

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -25,22 +26,20 @@ with LazyImports():
 RULES = "rules"
 KNOWN = """postgres, mysql, mariadb, valkey, redis, rabbitmq, memcached, adminer, phpmyadmin, nginx, caddy; with
 --template fastapi|express, a name that you choose; `rules` for watch rules."""
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the diff and write nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write the files without asking.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Show the diff and write nothing.")]
+Yes = Annotated[bool, Option("--yes", "-y", help="Write the files without asking.")]
 
 
 def add(
-    what: Annotated[str, typer.Argument(metavar="SERVICE|rules", help=KNOWN)],
-    service: Annotated[str | None, typer.Argument(help="With `rules`: the service that gets the rules.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the new service.")] = None,
+    what: Annotated[str, Argument(metavar="SERVICE|rules", help=KNOWN)],
+    service: Annotated[str | None, Argument(help="With `rules`: the service that gets the rules.")] = None,
+    name: Annotated[str | None, Option("--name", help="Name of the new service.")] = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="Service that uses the new one, or that a proxy forwards to.")
+        str | None, Option("--to", help="Service that uses the new one, or that a proxy forwards to.")
     ] = None,
-    template: Annotated[
-        str | None, typer.Option("--template", help="Template of a service with its own code.")
-    ] = None,
+    template: Annotated[str | None, Option("--template", help="Template of a service with its own code.")] = None,
     from_mounts: Annotated[
-        bool, typer.Option("--from-mounts", help="With `rules`: turn bind mounts of folders into rules.")
+        bool, Option("--from-mounts", help="With `rules`: turn bind mounts of folders into rules.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -60,9 +59,7 @@ def add(
 
 
 def remove(
-    service: Annotated[str, typer.Argument(help="Service to remove.")],
-    dry_run: DryRun = False,
-    yes: Yes = False,
+    service: Annotated[str, Argument(help="Service to remove.")], dry_run: DryRun = False, yes: Yes = False
 ) -> None:
     """Remove a service from the Compose file.
 
@@ -88,7 +85,7 @@ def _settle(proposal: proposals.Proposal, *, dry_run: bool, yes: bool) -> None:
     asks = not (is_empty or dry_run or yes)
     if asks and (window.is_json or not sys.stdin.isatty()):
         hint = "--dry-run shows it, --yes writes it."
-        raise UsageError("nobody can be asked here, so nothing was written", hint=hint)
+        raise UsageError("no terminal to ask on, so nothing was written", hint=hint)
     if not window.is_json:
         window.diff(diff)
         for note in proposal.notes:

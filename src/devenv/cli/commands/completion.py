@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from typer import Argument
 
 from devenv import templates_folder
 from devenv.cli import options
 
 
-def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell.")],
-) -> None:
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Argument(help="The shell.")]) -> None:
     """Print the completion script for a shell."""
     options.console().line(script(shell))
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -22,13 +23,10 @@ with LazyImports():
 
 
 def doctor(
-    fix: Annotated[
-        bool, typer.Option("--fix", help="Fix what is safe to fix; shows the changes and asks first.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
+    fix: Annotated[bool, Option("--fix", help="Fix what is safe to fix; shows the changes and asks first.")] = False,
+    yes: Annotated[bool, Option("--yes", help="With --fix: do not ask.")] = False,
     report: Annotated[
-        str | None,
-        typer.Option("--report", metavar="FILE", help="Write a report for an issue, without secrets."),
+        str | None, Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
     ] = None,
 ) -> None:
     """Find problems of this machine and project, with fixes."""
@@ -57,7 +55,7 @@ def doctor(
     for code in outcome.fixed:
         window.aside(f"fixed: {code}")
     for path in outcome.backups:
-        window.aside(f"what was there before: {path}")
+        window.aside(f"backup: {path}")
     for error in outcome.failed if not window.is_json else ():
         window.error(error)
     if report:
@@ -68,7 +66,7 @@ def doctor(
 
 def _agreed(planned: tuple[workflow.Fix, ...], window: console.Console, *, yes: bool) -> bool:
     for change in planned:
-        window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' goes'}")
+        window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' is removed'}")
         for line in (*change.shows, *([f"then: {' '.join(change.then)}"] if change.then else [])):
             window.aside(f"  {line}")
         if change.before is not None:
@@ -76,5 +74,5 @@ def _agreed(planned: tuple[workflow.Fix, ...], window: console.Console, *, yes: 
     if yes:
         return True
     if window.is_json or not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked, and nothing was changed", hint="devenv doctor --fix --yes")
+        raise UsageError("no terminal to ask on, so nothing was changed", hint="devenv doctor --fix --yes")
     return options.confirm("Change it?")

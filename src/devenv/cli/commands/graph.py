@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -24,12 +24,9 @@ with LazyImports():
 
 def graph(
     output: Annotated[
-        Literal["text", "mermaid", "json"],
-        typer.Option("--output", help="Print a tree, a Mermaid flow chart, or JSON."),
+        Literal["text", "mermaid", "json"], Option("--output", help="Print a tree, a Mermaid flow chart, or JSON.")
     ] = "text",
-    timings: Annotated[
-        bool, typer.Option("--timings", help="Mark what the last start waited for, with times.")
-    ] = False,
+    timings: Annotated[bool, Option("--timings", help="Mark what the last start waited for, with times.")] = False,
 ) -> None:
     """Show the services, their dependencies, networks and volumes."""
     chosen = anyio.run(_graph, options.selection(), timings)

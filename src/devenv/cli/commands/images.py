@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -23,18 +24,17 @@ with LazyImports():
     from devenv.run import consent
     from devenv.ui import console
 
-File = Annotated[str, typer.Argument(metavar="FILE")]
-Services = Annotated[list[str] | None, typer.Argument(help="Only the images of these services.")]
+File = Annotated[str, Argument(metavar="FILE")]
+Services = Annotated[list[str] | None, Argument(help="Only the images of these services.")]
 Registry = Annotated[
-    str | None,
-    typer.Option("--registry", metavar="HOST[/PATH]", help="Registry, the prefix of the image names."),
+    str | None, Option("--registry", metavar="HOST[/PATH]", help="Registry, the prefix of the image names.")
 ]
 Tags = Annotated[
     list[str] | None,
-    typer.Option("--tag", "-t", help="Tag to use instead of version, `latest` and git revision; may be repeated."),
+    Option("--tag", "-t", help="Tag to use instead of version, `latest` and git revision; may be repeated."),
 ]
-Target = Annotated[str | None, typer.Option("--target", help="Stage to build instead of build.target.")]
-Cache = Annotated[bool, typer.Option("--no-cache", help="Do not use the build cache.")]
+Target = Annotated[str | None, Option("--target", help="Stage to build instead of build.target.")]
+Cache = Annotated[bool, Option("--no-cache", help="Do not use the build cache.")]
 LABEL = 11  # columns for the label of a line
 
 
@@ -57,9 +57,7 @@ def _lines(rows: Sequence[listing.Row]) -> Iterator[str]:
             )
 
 
-def pull(
-    stand_ins: StandIns = False,
-) -> None:
+def pull(stand_ins: StandIns = False) -> None:
     """Pull every image that the project needs.
 
     From the registry, a mirror, or a loaded archive; or build it from packages (`--stand-ins`).
@@ -68,10 +66,7 @@ def pull(
     _run(window, lambda: bundle.pull(chosen, window.emit, stand_ins=stand_ins))
 
 
-def save(
-    archive: File,
-    stand_ins: StandIns = False,
-) -> None:
+def save(archive: File, stand_ins: StandIns = False) -> None:
     """Save every image that the project needs to a file.
 
     For another machine, or for work without a network.

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -20,13 +20,13 @@ with LazyImports():
 
 
 def layers(
-    image: Annotated[str, typer.Argument(metavar="SERVICE|IMAGE", help="A service of the project, or an image.")],
+    image: Annotated[str, Argument(metavar="SERVICE|IMAGE", help="A service of the project, or an image.")],
     other: Annotated[
-        str | None, typer.Argument(metavar="OTHER", help="Another service or image, shown side by side.")
+        str | None, Argument(metavar="OTHER", help="Another service or image, shown side by side.")
     ] = None,
     files: Annotated[
         bool | None,
-        typer.Option("--files/--no-files", help="Read the files in the layers; by default for images up to 2 GB."),
+        Option("--files/--no-files", help="Read the files in the layers; by default for images up to 2 GB."),
     ] = None,
 ) -> None:
     """Show the layers of an image, and what would make it smaller."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -20,22 +21,19 @@ with LazyImports():
 
 
 def logs(
-    services: Annotated[list[str] | None, typer.Argument(help="Only the logs of these services.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the logs until Ctrl-C.")] = False,
+    services: Annotated[list[str] | None, Argument(help="Only the logs of these services.")] = None,
+    follow: Annotated[bool, Option("--follow", "-f", help="Follow the logs until Ctrl-C.")] = False,
     since: Annotated[
         str | None,
-        typer.Option(
-            "--since", metavar="TIME", help="Only lines since 10m, 1h30m, or a time such as 2026-01-31T12:00."
-        ),
+        Option("--since", metavar="TIME", help="Only lines since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
     ] = None,
     tail: Annotated[
-        str, typer.Option("--tail", "-n", metavar="N|all", help="Only the last N lines of each container.")
+        str, Option("--tail", "-n", metavar="N|all", help="Only the last N lines of each container.")
     ] = "all",
     grep: Annotated[
-        str | None,
-        typer.Option("--grep", metavar="TEXT|/REGEX/", help="Only lines that match; plain text in any case."),
+        str | None, Option("--grep", metavar="TEXT|/REGEX/", help="Only lines that match; plain text in any case.")
     ] = None,
-    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show the time of each line.")] = False,
+    timestamps: Annotated[bool, Option("--timestamps", "-t", help="Show the time of each line.")] = False,
 ) -> None:
     """Show the services' logs, merged by time.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -20,28 +21,24 @@ with LazyImports():
 
 Data = Annotated[
     list[str] | None,
-    typer.Option(
-        "--data", "-d", metavar="KEY=VALUE", help="An answer to a question of the template; may be repeated."
-    ),
+    Option("--data", "-d", metavar="KEY=VALUE", help="An answer to a question of the template; may be repeated."),
 ]
 
 
 def new(
-    template: Annotated[str | None, typer.Argument(help="A template of `devenv new --list`.")] = None,
-    directory: Annotated[
-        str | None, typer.Argument(help="Target folder; by default named after the template.")
-    ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="List the templates.")] = False,
+    template: Annotated[str | None, Argument(help="A template of `devenv new --list`.")] = None,
+    directory: Annotated[str | None, Argument(help="Target folder; by default named after the template.")] = None,
+    listed: Annotated[bool, Option("--list", help="List the templates.")] = False,
     source: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--from", metavar="FOLDER|GIT[@TAG]", help="A template elsewhere; the only argument is DIRECTORY then."
         ),
     ] = None,
     data: Data = None,
-    defaults: Annotated[bool, typer.Option("--defaults", help="Take the default answers.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the tree and write nothing.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    defaults: Annotated[bool, Option("--defaults", help="Take the default answers.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the tree and write nothing.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Create a project from a template or from existing code."""
     window = options.console()

@@ -6,7 +6,7 @@ import sys
 import webbrowser
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -21,8 +21,8 @@ with LazyImports():
 
 
 def open_(
-    service: Annotated[str | None, typer.Argument(help="The service to open.")] = None,
-    only_print: Annotated[bool, typer.Option("--print", help="Print the URLs only.")] = False,
+    service: Annotated[str | None, Argument(help="The service to open.")] = None,
+    only_print: Annotated[bool, Option("--print", help="Print the URLs only.")] = False,
 ) -> None:
     """Open the project's website in the browser, and print its URLs."""
     project, sites = anyio.run(_sites, options.selection(), service)

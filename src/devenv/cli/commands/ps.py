@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -41,8 +42,8 @@ def status() -> None:
 
 
 def ps(
-    services: Annotated[list[str] | None, typer.Argument(help="Only these services.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the list again at each change.")] = False,
+    services: Annotated[list[str] | None, Argument(help="Only these services.")] = None,
+    watch: Annotated[bool, Option("--watch", "-w", help="Show the list again at each change.")] = False,
 ) -> None:
     """List the services: state, health, addresses, age, restarts."""
     window = options.console()

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -21,12 +22,10 @@ with LazyImports():
     from devenv.sync.rules import lint
     from devenv.ui import rules
 
-Paths = Annotated[list[str], typer.Argument(help="Files or folders; they need not exist.")]
+Paths = Annotated[list[str], Argument(help="Files or folders; they need not exist.")]
 
 
-def explain(
-    paths: Paths,
-) -> None:
+def explain(paths: Paths) -> None:
     """Show what saving a path would do, and which rule decides."""
     outcomes = anyio.run(workflow.explain, options.selection(), paths)
     window = options.console()
@@ -34,12 +33,8 @@ def explain(
 
 
 def config(
-    validate: Annotated[
-        bool, typer.Option("--validate", help="Report all mistakes in `x-devenv` and `develop`.")
-    ] = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print a JSON schema of the Compose file, for editors.")
-    ] = False,
+    validate: Annotated[bool, Option("--validate", help="Report all mistakes in `x-devenv` and `develop`.")] = False,
+    schema: Annotated[bool, Option("--schema", help="Print a JSON schema of the Compose file, for editors.")] = False,
 ) -> None:
     """Show the watch rules and settings that are in effect.
 
@@ -61,11 +56,11 @@ def config(
 
 
 def sync(
-    services: Annotated[list[str] | None, typer.Argument(help="Only these services.")] = None,
+    services: Annotated[list[str] | None, Argument(help="Only these services.")] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare the containers with the source tree and print differences.")
+        bool, Option("--verify", help="Compare the containers with the source tree and print differences.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done and do nothing.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print what would be done and do nothing.")] = False,
 ) -> None:
     """Sync the source tree to the running containers once."""
     selection = options.selection(services)

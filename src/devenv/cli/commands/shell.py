@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
+from typer import Argument
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -25,9 +26,7 @@ Ask = Callable[[Sequence[str]], str]
 def shell(
     words: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[SERVICE] [-- COMMAND...]", help="The service, and a command to run instead of a shell."
-        ),
+        Argument(metavar="[SERVICE] [-- COMMAND...]", help="The service, and a command to run instead of a shell."),
     ] = None,
 ) -> None:
     """Open a shell in a service's container, or run a command there."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -18,15 +19,13 @@ with LazyImports():
     from devenv.ui import text
     from devenv.volumes import commands as workflow
 
-Volumes = Annotated[list[str] | None, typer.Argument(help="Only these volumes, by their keys in the Compose file.")]
-Set = Annotated[str, typer.Argument(metavar="NAME", help="Id or name of the snapshot.")]
-Other = Annotated[str, typer.Option("--from", metavar="PROJECT", help="A snapshot of another project or worktree.")]
-File = Annotated[str, typer.Argument(metavar="FILE", help="`-` for standard input or output.")]
+Volumes = Annotated[list[str] | None, Argument(help="Only these volumes, by their keys in the Compose file.")]
+Set = Annotated[str, Argument(metavar="NAME", help="Id or name of the snapshot.")]
+Other = Annotated[str, Option("--from", metavar="PROJECT", help="A snapshot of another project or worktree.")]
+File = Annotated[str, Argument(metavar="FILE", help="`-` for standard input or output.")]
 
 
-def list_(
-    projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...")] = None,
-) -> None:
+def list_(projects: Annotated[list[str] | None, Argument(metavar="[PROJECT]...")] = None) -> None:
     """List snapshots, the newest first."""
     window, snapshots = options.console(), workflow.listed(projects or ())
     window.answer(
@@ -55,8 +54,7 @@ def _row(snapshot: model.Snapshot) -> dict[str, str]:
 
 
 def save(
-    volumes: Volumes = None,
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the snapshot.")] = "",
+    volumes: Volumes = None, name: Annotated[str, Option("--name", "-n", help="Name of the snapshot.")] = ""
 ) -> None:
     """Save the project's volumes now.
 
@@ -68,7 +66,7 @@ def save(
 
 
 def restore(
-    name: Annotated[str, typer.Argument(help="Id or name of the snapshot; by default the newest.")] = "",
+    name: Annotated[str, Argument(help="Id or name of the snapshot; by default the newest.")] = "",
     volumes: Volumes = None,
     other: Other = "",
 ) -> None:
@@ -78,7 +76,7 @@ def restore(
     raise typer.Exit(anyio.run(workflow.restore, chosen, name, volumes or (), other, window.emit))
 
 
-def rm(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> None:
+def rm(names: Annotated[list[str], Argument(metavar="NAME...")]) -> None:
     """Remove snapshots."""
     raise typer.Exit(workflow.remove(names, options.console().emit))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
@@ -27,10 +28,10 @@ with LazyImports():
     from devenv.ui.live import app as live
 
 AUTO = "auto"
-Services = Annotated[list[str] | None, typer.Argument(help="Only these services and their dependencies.")]
+Services = Annotated[list[str] | None, Argument(help="Only these services and their dependencies.")]
 Ports = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--port",
         metavar="SERVICE:HOST=CONTAINER|auto",
         help="Publish a port elsewhere, e.g. web:8080=80; auto: all on free ports.",
@@ -41,41 +42,35 @@ Ports = Annotated[
 def up(
     services: Services = None,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Leave the project running; `devenv down` stops it.")
+        bool, Option("--detach", "-d", help="Leave the project running; `devenv down` stops it.")
     ] = False,
     watcher: Annotated[
         Literal["auto", "inotify", "watchfiles", "poll"],
-        typer.Option(help="How changes are noticed; poll if the file system reports none."),
+        Option(help="How changes are noticed; poll if the file system reports none."),
     ] = "auto",
-    no_watch: Annotated[bool, typer.Option("--no-watch", help="Do not sync saved files.")] = False,
-    no_logs: Annotated[bool, typer.Option("--no-logs", help="Do not show the services' logs.")] = False,
-    no_build: Annotated[bool, typer.Option("--no-build", help="Do not build images.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running on exit.")] = False,
-    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the named volumes on exit.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start with empty volumes; snapshots are kept.")] = False,
-    from_: Annotated[
-        str, typer.Option("--from", metavar="SNAPSHOT", help="Start with the volumes of this snapshot.")
-    ] = "",
+    no_watch: Annotated[bool, Option("--no-watch", help="Do not sync saved files.")] = False,
+    no_logs: Annotated[bool, Option("--no-logs", help="Do not show the services' logs.")] = False,
+    no_build: Annotated[bool, Option("--no-build", help="Do not build images.")] = False,
+    keep: Annotated[bool, Option("--keep", help="Leave everything running on exit.")] = False,
+    keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes on exit.")] = False,
+    fresh: Annotated[bool, Option("--fresh", help="Start with empty volumes; snapshots are kept.")] = False,
+    from_: Annotated[str, Option("--from", metavar="SNAPSHOT", help="Start with the volumes of this snapshot.")] = "",
     port: Ports = None,
-    lan: Annotated[
-        bool, typer.Option("--lan", help="Publish ports to the network, not only to this machine.")
-    ] = False,
+    lan: Annotated[bool, Option("--lan", help="Publish ports to the network, not only to this machine.")] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds to wait until all services are healthy.")
+        float, Option("--timeout", min=1, help="Seconds to wait until all services are healthy.")
     ] = 300.0,
-    open_: Annotated[
-        bool, typer.Option("--open", help="Open the website in the browser once the project is up.")
-    ] = False,
+    open_: Annotated[bool, Option("--open", help="Open the website in the browser once the project is up.")] = False,
     stand_ins: StandIns = False,
     host_settings: HostSettings = False,
-    timings: Annotated[bool, typer.Option("--timings", help="Show how long each part of the start took.")] = False,
+    timings: Annotated[bool, Option("--timings", help="Show how long each part of the start took.")] = False,
     scale: Annotated[
-        list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="Number of containers of a service.")
+        list[str] | None, Option("--scale", metavar="SERVICE=N", help="Number of containers of a service.")
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Allow the project's hooks on this machine and its privileged commands.")
+        bool, Option("--trust", help="Allow the project's hooks on this machine and its privileged commands.")
     ] = False,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Print plain lines instead of the live view.")] = False,
+    no_ui: Annotated[bool, Option("--no-ui", help="Print plain lines instead of the live view.")] = False,
 ) -> None:
     """Start the project, sync saved files, and clean up on Ctrl-C.
 
@@ -83,14 +78,11 @@ def up(
     first.
     """
     if fresh and from_:
-        raise UsageError("--fresh begins empty, --from with what was saved", hint="Leave one of them out.")
+        raise UsageError("--fresh starts with empty volumes, --from with saved ones", hint="Use one of them.")
     if math.isnan(timeout):  # typer's minimum lets it pass
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     chosen = run_options.UpOptions(
-        selection=replace(
-            options.selection(services),
-            scale=tuple(run_model.scale(text) for text in scale or ()),
-        ),
+        selection=replace(options.selection(services), scale=tuple(run_model.scale(text) for text in scale or ())),
         detach=detach,
         watch=not no_watch,
         watcher=watcher,
@@ -129,12 +121,12 @@ async def _in_live_view(chosen: run_options.UpOptions, window: console.Console) 
 
 
 def down(
-    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the named volumes.")] = False,
-    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
+    keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes.")] = False,
+    volumes: Annotated[bool, Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
 ) -> None:
     """Remove what `devenv up` created, after saving its volumes."""
     if keep_volumes and volumes:
-        raise UsageError("--volumes removes what --keep-volumes keeps", hint="Leave one of them out.")
+        raise UsageError("--volumes removes what --keep-volumes keeps", hint="Use one of them.")
     policies = ledger.VolumePolicy
     policy = policies.KEEP if keep_volumes else policies.DROP if volumes else policies.SAVE
     window = options.console()
@@ -143,9 +135,7 @@ def down(
 
 
 def gc(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be removed and remove nothing.")
-    ] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print what would be removed and remove nothing.")] = False,
 ) -> None:
     """Clean up what dead runs left, in every project.
 

@@ -83,8 +83,6 @@ class LiveView:
         signal.signal(sign, signal.SIG_DFL)
         signal.raise_signal(sign)
 
-    # --- events and facts -----------------------------------------------------------------------------------------
-
     def emit(self, event: e.Event) -> None:
         """Show an event."""
         if isinstance(event, DOWN) or (isinstance(event, e.Step) and event.name == "before_down"):
@@ -99,7 +97,7 @@ class LiveView:
         self._safely(lambda: self.state.learn(fact))
 
     def settled(self, service: str, why: str) -> None:
-        """A command was carried out, or was not: `why`."""
+        """A command is done, or failed: `why`."""
         self._safely(lambda: self.state.settled(service, why))
 
     def _safely(self, change: Callable[[], object]) -> None:
@@ -131,8 +129,6 @@ class LiveView:
             self._console.emit(self.state.ready)
             self._console.emit(e.Notice("left running", "devenv down"))
 
-    # --- drawing --------------------------------------------------------------------------------------------------
-
     async def _draw(self) -> None:
         while not self._is_over:
             began = time.perf_counter()
@@ -151,8 +147,6 @@ class LiveView:
         if self._terminal.is_entered:
             size = self._terminal.size()
             self._terminal.draw(screen(self.state, *size, time.monotonic()), size)
-
-    # --- keys and signals -----------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
         rest = b""
@@ -217,12 +211,12 @@ class LiveView:
 
     async def _suspend(self) -> None:
         """Restore the terminal and stop until continued; draw again once in the foreground."""
-        had = self._terminal.is_entered
+        was_entered = self._terminal.is_entered
         self._terminal.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
-        while had and not self._is_over and not _is_in_front():  # noqa: ASYNC110 - a shell sends no event
+        while was_entered and not self._is_over and not _is_in_front():  # noqa: ASYNC110 - a shell sends no event
             await anyio.sleep(ASLEEP)
-        if had and not self._is_over:
+        if was_entered and not self._is_over:
             self._terminal.enter()
 
 

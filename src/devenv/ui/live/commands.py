@@ -57,8 +57,8 @@ def keys(data: bytes) -> tuple[list[str], bytes]:
             size = _length(data[0])
             if len(data) < size:
                 return typed, data
-            for one in data[:size].decode(errors="ignore"):
-                typed += [CONTROLS.get(one, one)] if one in CONTROLS or one.isprintable() else []
+            for key in data[:size].decode(errors="ignore"):
+                typed += [CONTROLS.get(key, key)] if key in CONTROLS or key.isprintable() else []
             data = data[size:]
     return typed, b""
 
@@ -150,13 +150,13 @@ def _find_error(state: State) -> None:
     def is_error(line: LogLine) -> bool:
         return log.level(line) == "error"
 
-    found = state.log.last(is_error, view.marked)
-    found = state.log.last(is_error) if found is None else found
-    if found is None:
+    error = state.log.last(is_error, view.marked)
+    error = state.log.last(is_error) if error is None else error
+    if error is None:
         view.note = "no error in the log" + (" that the filter lets through" if state.log.filter.typed else "")
     else:
-        view.marked, view.page = found, ""
-        view.anchor = state.log.step(found, view.height - 3) or state.log.newest  # the lines after it are shown too
+        view.marked, view.page = error, ""
+        view.anchor = state.log.step(error, view.height - 3) or state.log.newest  # the lines after it are shown too
 
 
 def _scroll(state: State, key: str) -> None:

@@ -18,10 +18,7 @@ KEPT = 20_000  # lines of all that is kept
 SHOWN = 10_000  # lines that can be scrolled through
 OVERHEAD = 100  # what a line costs beside its characters
 BAD_WORDS = r"\b(?:error|fatal|critical|panic|exception|traceback|emerg|unhandled)\b|(?-i:[a-z](?:Error|Exception)\b)"
-LEVELS = {
-    "error": re.compile(BAD_WORDS, re.IGNORECASE),
-    "warn": re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE),
-}
+LEVELS = {"error": re.compile(BAD_WORDS, re.IGNORECASE), "warn": re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE)}
 NO_ERROR = re.compile(
     r"\b(?:no|0|zero|without)\s+(?:errors?|exceptions?)\b"
     r"|\b(?:error|exception)\b\W{0,3}[:=]\s*(?:null|nil|none|false|0|\"\")(?!\w)",
@@ -92,10 +89,10 @@ def parse(typed: str, search: Search = unbounded) -> Filter:
     A regular expression goes to the last slash and may hold spaces. `search` makes a search of it and its flags.
     """
     fault, patterns, rest = "", [], typed
-    if found := re.search(r"(?:^|\s)/(.*)/(?=\s|$)", typed):
-        rest = f"{typed[: found.start()]} {typed[found.end() :]}"
+    if match := re.search(r"(?:^|\s)/(.*)/(?=\s|$)", typed):
+        rest = f"{typed[: match.start()]} {typed[match.end() :]}"
         try:
-            patterns = [search(found[1], re.IGNORECASE)]
+            patterns = [search(match[1], re.IGNORECASE)]
         except ValueError as error:
             fault = f"not a regular expression: {error}"
     words, services, wanted = [], [], ""
@@ -194,5 +191,5 @@ class Logbook:
 
     def last(self, wanted: Callable[[LogLine], bool], before: int | None = None) -> int | None:
         """The number of the last shown line before this one that is wanted; None if there is none."""
-        found = (line.number for line in self.above(None if before is None else before - 1) if wanted(line))
-        return next(found, None)
+        lines = self.above(None if before is None else before - 1)
+        return next((line.number for line in lines if wanted(line)), None)

@@ -50,23 +50,22 @@ def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[R
     names = list(state.services)
     prefix = min(max(map(width, (*names, "devenv"))), WIDEST_PREFIX, max(columns // 4, 1))
     styles = {name: f"service{index % SERVICE_STYLES}" for index, name in enumerate(state.services)}
-    found: list[Row] = []
+    drawn: list[Row] = []
     for line in state.log.above(state.view.anchor):
-        if len(found) >= rows:
+        if len(drawn) >= rows:
             break
         most = max(rows * 2 // 3, 1)
-        found += reversed(list(_line(line, prefix, styles, columns, most, marked=line.number == state.view.marked)))
-    found = found[:rows]
-    yield from reversed(found)
-    yield from [()] * (rows - len(found))
+        drawn += reversed(list(_line(line, prefix, styles, columns, most, marked=line.number == state.view.marked)))
+    yield from reversed(drawn[:rows])
+    yield from [()] * (rows - len(drawn))
 
 
 def _title(title: str, middle: str, right: str, columns: int) -> Row:
-    said = [Styled("── ", "dim"), Styled(title, "bold"), Styled(" ", "dim")]
-    said += [Styled("── ", "dim"), Styled(middle, "warn"), Styled(" ", "dim")] if middle else []
+    begin = [Styled("── ", "dim"), Styled(title, "bold"), Styled(" ", "dim")]
+    begin += [Styled("── ", "dim"), Styled(middle, "warn"), Styled(" ", "dim")] if middle else []
     end = [Styled(f" {right} ", "dim"), Styled("──", "dim")] if right else []
-    room = columns - sum(width(span.text) for span in (*said, *end))
-    return row((*said, Styled("─" * max(room, 0), "dim"), *end), columns)
+    room = columns - sum(width(span.text) for span in (*begin, *end))
+    return row((*begin, Styled("─" * max(room, 0), "dim"), *end), columns)
 
 
 def _line(
@@ -104,13 +103,13 @@ def _page(state: State, columns: int, now: float) -> Iterator[Row]:
 
 def _drawn(line: str, state: State) -> Row:
     """A line of the graph with the state of its service."""
-    found = re.match(r"([│├└─ ]*[├└]─ (?:\* )?)(\S+)(.*)", line)
-    service = state.services.get(found[2]) if found else None
-    if found is None or service is None:
+    match = re.match(r"([│├└─ ]*[├└]─ (?:\* )?)(\S+)(.*)", line)
+    service = state.services.get(match[2]) if match else None
+    if match is None or service is None:
         return (Styled(line, "dim"),)
     style = "good" if service.word in GOOD else "bad" if service.word in BAD else "warn"
-    rest = re.sub(r"^ \((.+?)\)", r" (needed: \1)", found[3])
-    return Styled(found[1], "dim"), Styled(found[2], "bold"), Styled(f" {service.word}", style), Styled(rest, "dim")
+    rest = re.sub(r"^ \((.+?)\)", r" (needed: \1)", match[3])
+    return Styled(match[1], "dim"), Styled(match[2], "bold"), Styled(f" {service.word}", style), Styled(rest, "dim")
 
 
 def _sync(sync: TimedSync, columns: int, now: float) -> Row:
@@ -125,8 +124,8 @@ def _sync(sync: TimedSync, columns: int, now: float) -> Row:
     begin = "  ".join((*cells, ""))
     paths = ", ".join(map(clean, event.paths))
     more = event.files + event.deleted - len(event.paths)
-    said = f"{paths}{f' +{more}' if more > 0 else ''}{' (removed)' if not event.files else ''}"
-    return row((Styled(begin, "dim"), Styled(said)), columns)
+    changed = f"{paths}{f' +{more}' if more > 0 else ''}{' (removed)' if not event.files else ''}"
+    return row((Styled(begin, "dim"), Styled(changed)), columns)
 
 
 def under_way(state: State, columns: int, now: float) -> Iterator[Row]:

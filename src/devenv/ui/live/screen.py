@@ -30,8 +30,8 @@ def screen(state: State, columns: int, rows: int, now: float) -> list[Row]:
     below = below[-max(room * 2 // 3, 0) :] if room > 0 else []
     state.view.height = max(room - len(below), 1)
     pane = list(log_or_page(state, columns, room - len(below), now)) if room >= 0 else []
-    found = [*head, *table, *pane, *below, *foot]
-    return [row(one, columns) for one in [*found, *([()] * rows)][:rows]]
+    drawn = [*head, *table, *pane, *below, *foot, *([()] * rows)]
+    return [row(spans, columns) for spans in drawn[:rows]]
 
 
 def _header(state: State, columns: int, hidden: int) -> Row:

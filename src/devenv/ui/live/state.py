@@ -60,8 +60,8 @@ class ImageProgress:
             self.pulls.pop(event.reference, None)
             return
         detail = text.clean(event.detail).strip()
-        found = LAYERS.match(detail)
-        done, layers = (int(found[1]), int(found[2])) if found else (0, 0)
+        count = LAYERS.match(detail)
+        done, layers = (int(count[1]), int(count[2])) if count else (0, 0)
         self.pulls[event.reference] = Pull(event.state, detail, done, layers)
 
     def line(self, line: str, at: float) -> None:
@@ -184,12 +184,8 @@ class State:
     def tell(self, event: e.Event, at: float) -> None:
         """Take in an event, and when it came."""
         match event:
-            case e.Log(service, line):
-                self.log.add(service, line)
-                return
-            case e.HookLine(hook, line):
-                self.log.add(hook, line)
-                return
+            case e.Log(source, line) | e.HookLine(source, line):
+                self.log.add(source, line)
             case _:
                 self.view.note = ""
                 self._fold(event, at)
@@ -269,7 +265,7 @@ class State:
         return self.services.setdefault(name, ServiceRow(name))
 
     def settled(self, service: str, why: str) -> None:
-        """A command for a service is done, or is not: `why`."""
+        """A command for a service is done, or failed: `why`."""
         if service in self.services:
             self.services[service].busy = ""
         self.view.note = why

@@ -13,6 +13,7 @@ SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")
 BLOCK = 104  # columns of a block; a wider screen has several blocks
 WIDEST_NAME = 24
 STOPPED = "■"
+STYLES = {"good": GOOD, "bad": BAD, "dim": ("absent", "created", "stopped")}
 HEADS = ("", "SERVICE", "STATE", "ADDRESS", "CPU", "MEM", "↻", "LAST SYNC")
 
 
@@ -37,10 +38,10 @@ def services_table(state: State, columns: int, most: int, now: float) -> Iterato
             place = block * tall + index
             if place < len(shown):
                 service = shown[place]
-                one = row(_service(service, shape, now, state, chosen=service is chosen), cells)
-                spans += one
+                drawn = row(_service(service, shape, now, state, chosen=service is chosen), cells)
+                spans += drawn
                 if block < blocks - 1:
-                    spans.append(Styled(" " * (cells + 2 - sum(width(span.text) for span in one))))
+                    spans.append(Styled(" " * (cells + 2 - sum(width(span.text) for span in drawn))))
         yield tuple(spans)
 
 
@@ -64,7 +65,7 @@ def most(rows: int) -> int:
 def _shape(services: Sequence[ServiceRow], cells: int, now: float) -> tuple[int, ...]:
     """The width of each column: what its cells need, or less for the least important if that is too wide."""
     texts = [_texts(service, now) for service in services]
-    need = [max(width(head), *(width(one[i]) for one in texts)) for i, head in enumerate(HEADS)]
+    need = [max(width(head), *(width(row[i]) for row in texts)) for i, head in enumerate(HEADS)]
     need[0] = 3
     need[1] = min(need[1], WIDEST_NAME)
     least = (3, 8, 9, 0, 4, 4, 2, 9)
@@ -119,15 +120,7 @@ def _bytes(size: int) -> str:
 
 def _service(service: ServiceRow, shape: Sequence[int], now: float, state: State, *, chosen: bool) -> list[Styled]:
     word = service.word
-    style = (
-        "good"
-        if word in GOOD
-        else "bad"
-        if word in BAD
-        else "dim"
-        if word in ("absent", "created", "stopped")
-        else "warn"
-    )
+    style = next((style for style, words in STYLES.items() if word in words), "warn")
     mark = STOPPED if word == "stopped" else MARKS.get(word, MARKS["starting"] if style == "warn" else "○")
     cells = list(_cells((f"{'›' if chosen else ' '}{mark}", *_texts(service, now)[1:]), shape, ""))
     cells[0] = cells[0]._replace(style=style)
@@ -141,12 +134,11 @@ def _service(service: ServiceRow, shape: Sequence[int], now: float, state: State
 
 def _cells(texts: Sequence[str], shape: Sequence[int], style: str) -> list[Styled]:
     """A span a column, the numbers on the right; links and styles cover no padding."""
-    found = []
+    row = []
     for index, (text, cells) in enumerate(zip(texts, shape, strict=True)):
-        gap = "" if index in (0, len(shape)) or not cells else "  " if index > 1 else ""
-        fitted = fit(text, cells, right=index in (4, 5, 6)) if cells else ""
-        found.append(Styled(f"{gap}{fitted}", style))
-    return found
+        gap = "  " if index > 1 and cells else ""
+        row.append(Styled(gap + (fit(text, cells, right=index in (4, 5, 6)) if cells else ""), style))
+    return row
 
 
 def shortened(url: str) -> str:

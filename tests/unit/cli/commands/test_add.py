@@ -86,7 +86,7 @@ def test_without_a_terminal_an_option_has_to_decide(
     """A question could not be answered."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: output is Output.JSON)
     monkeypatch.setattr(options, "asked", options.Asked(output))
-    with pytest.raises(UsageError, match="nobody can be asked"):
+    with pytest.raises(UsageError, match="no terminal to ask on"):
         add._settle(proposal, dry_run=False, yes=False)
     assert not written(proposal)
 
