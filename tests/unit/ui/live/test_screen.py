@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.model.graph import Graph, Node, ServiceGraph, ServiceStats
-from devenv.ui.cells import Styled, width
+from devenv.ui.cells import width
 from devenv.ui.live.screen import screen
-from devenv.ui.live.table import ago
 from devenv.ui.live.terminal import Terminal
-from support.stories import STORIES, fifty, two, waiting
+from support.stories import STORIES, two, waiting
 from unit.ui.live.test_commands import press, state_of
 
 KEYS = ["g", "y", "?", "e", " ", "/", "x", "up", "down", "pgup", "home", "end", "escape", "l", "enter", "r", "d"]
@@ -48,22 +47,6 @@ def test_a_still_screen_is_the_same() -> None:
     """Seconds later, if nothing happened, no cell differs."""
     state = state_of(*two())
     assert screen(state, 80, 24, 42.0) == screen(state, 80, 24, 50.0)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "just now"),
-        (9.9, "just now"),
-        (25, "20 s ago"),
-        (60, "1 min ago"),
-        (3599, "59 min ago"),
-        (90000, "25 h ago"),
-    ],
-)
-def test_ages(seconds: float, said: str) -> None:
-    """An age changes in steps."""
-    assert ago(seconds) == said
 
 
 # --- T3: what containers print ------------------------------------------------------------------------------------
@@ -122,25 +105,7 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
     assert bad == [], repr(rest)[:3000]
 
 
-def test_the_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that fills the screen keeps its last cell: nothing is cleared from there on."""
-    written: list[str] = []
-    terminal = Terminal(colour=False)
-    monkeypatch.setattr(terminal, "_write", written.append)
-    terminal.draw([(Styled("full"), Styled("row")), (Styled("short"),)], (7, 2))
-    assert "\x1b[1;1H\x1b[Kfullrow\x1b[0m\x1b[2;1H\x1b[Kshort\x1b[0m" in written[0]
-
-
 # --- what is said -------------------------------------------------------------------------------------------------
-
-
-def test_a_long_line() -> None:
-    """Of a very long line only the beginning is shown, with the lines before and after it."""
-    found = lines(*two(), e.Log("web", f"begin {'A' * 5000} end"), e.Log("db", "the last"), columns=80, rows=24)
-    assert any("web    │ begin AAA" in line for line in found)
-    assert found[-3] == "db     │ the last"
-    assert found[-4].endswith("A…")
-    assert any("src/app.js" in line for line in found)
 
 
 def test_a_detach_that_waits() -> None:
@@ -200,78 +165,7 @@ def test_files_on_their_way() -> None:
     assert found[3].endswith("1 pending; 2 files 13 ms just now")
 
 
-def test_many_services_on_a_wide_screen() -> None:
-    """They stand beside each other, the last column with as many as are left."""
-    found = lines(ServiceGraph(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
-    assert [re.findall(r"s\d", line) for line in found[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
-    assert found[1].count("SERVICE") == 2
-
-
-def test_the_graph_has_the_states() -> None:
-    """Each service with its state beside its name; without a project there is nothing to draw."""
-    told = [*two(), e.ServiceState("db", "exited", "exit code 1")]
-    found = lines(*told, keys="g")
-    assert any("└─ web healthy  ports 8080:80" in line for line in found)
-    assert any("└─ db exited (needed: healthy)  ports 5432" in line for line in found)
-    assert any("└─ db starting" in line for line in lines(*told, e.ServiceState("db", "starting"), keys="g"))
-    assert "the project is not read yet" in lines(keys="g")
-
-
-def test_the_last_syncs() -> None:
-    """The newest first, with paths as far as they are known."""
-    more = e.Synced("db", 7, 1, 900, 1300.0, ("a", "b"))
-    gone = e.Synced("db", 0, 1, 0, 3.0, ("c",))
-    found = lines(*two(), more, gone, keys="y")
-    place = found.index("just now    db              1 file        3 ms  c (removed)")
-    assert found[place + 1] == "just now    db              8 files      1.3 s  a, b +6"
-    assert found[place + 2].endswith("src/app.js, src/style.css")
-    assert "nothing was synced yet" in lines(keys="y")
-
-
-def test_a_page_that_is_too_long() -> None:
-    """It says how many lines more there are, and does not scroll beyond its end."""
-    state = state_of(*fifty())
-    press(state, "g", "end")
-    found = ["".join(span.text for span in row) for row in screen(state, 80, 24, 1.0)]
-    assert any(re.search(r"graph ── \d+ more: PgUp PgDn", line) for line in found)
-    assert any("hooks-4" in line for line in found)
-
-
 def test_a_filter_that_is_typed() -> None:
     """What is typed stands in the last line, with the number of lines, or what is wrong with it."""
     assert re.fullmatch(r"/get▏ +1 lines?", lines(*two(), keys="/get")[-1])
     assert lines(*two(), keys="/level:x")[-1].endswith("level: is error or warn")
-
-
-def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same rows once more are nothing; of other rows, those that are others."""
-    written: list[str] = []
-    terminal = Terminal(colour=True)
-    monkeypatch.setattr(terminal, "_write", written.append)
-    rows = [(Styled("one"),), (Styled("two"),), ()]
-    terminal.draw(rows, (80, 3))
-    terminal.draw(list(rows), (80, 3))
-    terminal.draw([rows[0], (Styled("2"),), ()], (80, 3))
-    assert len(written) == 2
-    assert written[1] == "\x1b[?2026h\x1b[2;1H\x1b[K2\x1b[0m\x1b[?2026l"
-    terminal.draw(rows, (81, 3))
-    assert written[2] == written[0]
-
-
-def test_colours_are_left_out_and_links_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without colour the same words are there; an address is a link, but not on a terminal that knows none."""
-    state = state_of(*two())
-
-    def drawn(*, colour: bool, term: str = "xterm") -> str:
-        monkeypatch.setenv("TERM", term)
-        written: list[str] = []
-        terminal = Terminal(colour=colour)
-        monkeypatch.setattr(terminal, "_write", written.append)
-        terminal.draw(screen(state, 100, 30, 1.0), (100, 30))
-        return "".join(written)
-
-    assert "\x1b[32m" in drawn(colour=True)
-    assert not re.search(r"\x1b\[3\dm", drawn(colour=False))
-    link = "\x1b]8;;http://localhost:8080/\x1b\\localhost:8080\x1b]8;;\x1b\\"
-    assert link in drawn(colour=True)
-    assert link not in drawn(colour=True, term="linux")
