@@ -119,8 +119,7 @@ def _words(typed: Typed, current: str) -> Mapping[str, str] | None:
     if current.startswith("-"):
         return {name: text for name, (_, text) in typed.options.items()}
     if not typed.verb or (typed.verb == "help" and not typed.arguments):
-        ours = {name: (registry.GROUPS.get(name) or registry.COMMANDS[name]).help for name in registry.names()}
-        return {**ours, **dict.fromkeys(registry.COMPOSE, "Passed to docker compose.")}
+        return {**registry.names(), **dict.fromkeys(registry.COMPOSE, "Passed to docker compose.")}
     return {name: command.help for name, command in registry.members(typed.verb).items()} or None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import Option
@@ -82,8 +82,7 @@ def _overview(group: str = "") -> typer.Typer:
         shown = {name: command.help for name, command in registry.members(group).items()}
     else:
         app.callback(help=HELP)(shared)
-        known: dict[str, Any] = {**registry.COMMANDS, **registry.GROUPS}
-        shown = {name: known[name].help for name in registry.names()}
+        shown = registry.names()
     for name, text in shown.items():
         app.command(name, help=text)(lambda: None)
     return app

@@ -79,9 +79,10 @@ COMPOSE = {
 STATUS = Command("ps:status", "Show the status of the project in this folder.", RUN)  # without a name
 
 
-def names() -> list[str]:
-    """What can be typed as a first word, in the order of the help."""
-    return list(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+def names() -> dict[str, str]:
+    """What can be typed as a first word, in the order of the help, with its help."""
+    first = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
+    return {name: (GROUPS.get(name) or COMMANDS[name]).help for name in first}
 
 
 def members(group: str) -> dict[str, Command]:

@@ -59,9 +59,8 @@ class Listener:
     begin: Callable[[Collection[str]], object]
     say: Callable[[Line], object]
     tell: Callable[[str], object]
-    gathered: Callable[[], AbstractContextManager[None]] = (
-        contextlib.nullcontext
-    )  # within it, lines may be written late
+    # within it, lines may be written late
+    gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
 async def logs(query: LogQuery, to: Listener) -> None:

@@ -16,7 +16,7 @@ from devenv import events as e
 from devenv.bounded_search import BoundedSearch
 from devenv.errors import DevenvError
 from devenv.model.graph import Fact, ViewCommand
-from devenv.tasks import first
+from devenv.tasks import task_group
 from devenv.ui.console import Console
 from devenv.ui.live import commands
 from devenv.ui.live.screen import screen
@@ -56,20 +56,16 @@ class LiveView:
 
     async def run(self, work: Callable[[], Awaitable[int]]) -> int:
         """Show the view while the work runs, and return its result. Always restores the terminal."""
-        code = 1
         try:
             for sign in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(sign, self._killed)  # until the run handles them itself
             self._terminal.enter()
-            async with anyio.create_task_group() as tasks:
+            async with task_group() as tasks:
                 for task in (self._obey, self._read, self._draw):
                     tasks.start_soon(task)
                 code = await work()
                 tasks.cancel_scope.cancel()
             self._detached()
-        except BaseExceptionGroup as group:
-            self.leave(failed=True)
-            raise first(group) from None
         except BaseException:
             self.leave(failed=True)
             raise
