@@ -1,1 +1,1 @@
-"""Commands: parse, call one workflow, return."""
+"""The command line: parse, run a command, return its exit code."""

@@ -1,1 +1,1 @@
-"""Read-only commands: status, ps, logs, shell, open, graph, layers."""
+"""Read-only workflows that are too long for their command: status, logs, layers; and one-off containers."""

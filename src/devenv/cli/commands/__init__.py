@@ -1,1 +1,1 @@
-"""The commands, one verb or group a module."""
+"""The commands by subject: each parses, runs one workflow and prints the answer; short workflows are here too."""
