@@ -35,9 +35,7 @@ def _open_standard_streams() -> None:
     """Open closed standard streams as /dev/null: the first socket would get their descriptor otherwise."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            os.dup2(
-                os.open(os.devnull, os.O_RDWR), descriptor
-            )  # open returns the lowest free descriptor, mostly this one
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)  # open returns the lowest free one, mostly this
             mode = "r" if descriptor == 0 else "w"
             setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115 - open until exit
 

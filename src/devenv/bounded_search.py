@@ -18,8 +18,8 @@ from types import FrameType
 from devenv.errors import UsageError
 
 TICK = 0.1  # seconds of processor time
-AT_ONCE = 0.7  # seconds that searches may take together, and besides, for each line that was searched:
-A_LINE = 0.005
+AT_ONCE = 0.7  # seconds that searches may take together
+A_LINE = 0.005  # seconds more for each line that was searched
 HINT = "Patterns such as (a+)+ try every way to divide a line: a+ finds the same. Or filter by plain text."
 
 
@@ -86,7 +86,7 @@ class _Timer:
         signal.signal(signal.SIGVTALRM, cls.tick)
         signal.siginterrupt(signal.SIGVTALRM, False)
         signal.setitimer(signal.ITIMER_VIRTUAL, TICK, TICK)
-        atexit.register(cls.stop)  # when nobody handles it any more, the signal ends the process
+        atexit.register(cls.stop)  # without its handler, the signal ends the process
 
     @classmethod
     def stop(cls) -> None:

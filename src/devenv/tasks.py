@@ -29,16 +29,15 @@ async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]
 
     The first error cancels the others and is raised as by `task_group`.
     """
-    things = list(items)
     results: dict[int, R] = {}
 
-    async def one(index: int, item: T) -> None:
+    async def work_on(index: int, item: T) -> None:
         results[index] = await work(item)
 
     async with task_group() as tasks:
-        for index, item in enumerate(things):
-            tasks.start_soon(one, index, item)
-    return [results[index] for index in range(len(things))]
+        for index, item in enumerate(items):
+            tasks.start_soon(work_on, index, item)
+    return [results[index] for index in sorted(results)]
 
 
 async def patiently(seconds: float, work: Callable[[], Awaitable[object]]) -> bool:

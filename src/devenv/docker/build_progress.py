@@ -64,7 +64,7 @@ class StepEnd(NamedTuple):
 
 
 def parse(line: str) -> StepBegin | StepOutput | StepEnd | None:
-    """What a line says; None if it is no line of a step."""
+    """What a line says; None if it is not a line of a step."""
     match = _LINE.match(line)
     if match is None:
         return None

@@ -90,9 +90,8 @@ def require_address() -> None:
     if _OPTION.match(host):
         raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would read as an option", hint=hint)
     if host and not _ADDRESS.fullmatch(host):
-        raise EngineError(
-            f"cannot reach the engine at {shown}: DOCKER_HOST is not the address of an engine", hint=hint
-        )
+        message = f"cannot reach the engine at {shown}: DOCKER_HOST is not the address of an engine"
+        raise EngineError(message, hint=hint)
 
 
 class WayError(ConnectionError):
@@ -214,10 +213,10 @@ def reason(printed: str) -> str:
     return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
 
 
-def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
+def unreachable(endpoint: Endpoint, why: str, printed: str = "") -> EngineError:
     """The error for an engine that cannot be reached, with the command to type on this system.
 
-    `why` is the message of the system, `said` that of ssh or docker (see `reason`).
+    `why` is the message of the system, `printed` that of ssh or docker (see `reason`).
     """
     message = f"cannot reach the Docker engine at {endpoint.shown}"
     if endpoint.local and "ermission denied" in why:
@@ -225,13 +224,12 @@ def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
         return EngineError(f"{message}: permission denied on the socket", hint=hint)
     by = f" (context {endpoint.context})" if endpoint.context is not None else ""
     other_engine = "docker context use default" if by else "unset DOCKER_HOST"
-    tail = f": {said}" if said else ""
-    return EngineError(
-        f"{message}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, said) or other_engine
-    )
+    tail = f": {printed}" if printed else ""
+    hint = start_command() if endpoint.local else _hint(endpoint, printed) or other_engine
+    return EngineError(f"{message}{by}{tail}", hint=hint)
 
 
-def _hint(endpoint: Endpoint, said: str) -> str:
+def _hint(endpoint: Endpoint, printed: str) -> str:
     """What to type for an error of ssh; empty for an engine that is not reached by ssh."""
     if not endpoint.host.startswith("ssh://"):
         return ""
@@ -243,7 +241,7 @@ def _hint(endpoint: Endpoint, said: str) -> str:
         "login": shlex.quote(login),
         "name": shlex.quote(login.rpartition("@")[2]),
     }
-    explanation = table.explain(table.load("engine"), said, lambda *_: known)
+    explanation = table.explain(table.load("engine"), printed, lambda *_: known)
     return explanation.hint if explanation else known["ssh"]
 
 

@@ -22,7 +22,7 @@ def text(value: Any) -> str:
     """The value if it is a string, as names and ids must be. Raises TypeError."""
     if isinstance(value, str):
         return value
-    raise TypeError(f"{value!r} is no text")
+    raise TypeError(f"{value!r} is not a text")
 
 
 def wanted_id(listed: Mapping[str, Any]) -> str | None:

@@ -160,9 +160,8 @@ class Transport:
         try:
             yield
         except TimeoutError as error:
-            raise EngineError(
-                f"{what}: the engine at {self.endpoint.shown} does not answer", hint="docker info"
-            ) from error
+            text = f"{what}: the engine at {self.endpoint.shown} does not answer"
+            raise EngineError(text, hint="docker info") from error
         except LostError as error:
             reason = str(error.__cause__) if isinstance(error.__cause__, WayError) else ""
             raise unreachable(self.endpoint, str(error), reason) from error
