@@ -15,8 +15,8 @@ import pytest
 
 from support import docker_cli
 from support.cli import Devenv, StartDevenv
+from support.docker_cli import engine_socket
 from support.dockerd import Dockerd, dockerd
-from support.naive import engine_socket
 from support.phases import DATA
 from support.proxy import Proxy
 from support.stack import Stack, idle_service, unique_name

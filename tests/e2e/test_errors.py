@@ -120,6 +120,8 @@ def test_a_taken_port(stack: Stack, up: Up, taken: Callable[[int], AbstractConte
         assert stack.leftovers() == {}
         program, verb, *typed = shlex.split(error["hint"])
         assert (program, verb) == ("devenv", "up")
+        if taken is not publishing:  # what follows is the same for all
+            return
         run = up.ready(stack, *typed)
         free = typed[1].split(":")[1].split("=")[0]
         assert published(stack, "web") == [(ip, free) for ip in LOOPBACKS]

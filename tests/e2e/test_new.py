@@ -126,6 +126,11 @@ def test_a_template_is_healthy_and_hot_reloading_from_its_first_minute(
 @pytest.mark.parametrize(
     "template", [name if name == "static-nginx" else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 )
+@pytest.mark.parametrize(
+    "compose_env",
+    [COMPOSES[-1], *(pytest.param(one, marks=pytest.mark.long) for one in COMPOSES[:-1])],
+    indirect=True,
+)
 def test_a_template_runs_without_us(template: str, tmp_path: Path, compose_env: dict[str, str]) -> None:
     """`docker compose up --watch`, with no devenv around: the first kind of edit arrives."""
     with made(tmp_path, template) as (stack, port):

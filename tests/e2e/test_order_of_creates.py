@@ -15,7 +15,7 @@ import pytest
 
 from devenv.model.containers import OWNER_LABEL, PROJECT_LABEL
 from support.cli import MARKER, StartDevenv, processes_with
-from support.naive import engine_socket
+from support.docker_cli import engine_socket
 from support.phases import DATA
 from support.proxy import Call, Proxy
 from support.stack import Stack, idle_service

@@ -61,29 +61,30 @@ def bound(port: str) -> set[str]:
     return {row[1].partition(":")[0] for row in rows if row[3] == listeners.LISTEN and row[1].endswith(f":{number}")}
 
 
-def test_five_worktrees_of_the_sample(trees: Trees, tmp_path: Path, devenv: StartDevenv) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.long)])
+def test_worktrees_of_the_sample(trees: Trees, tmp_path: Path, devenv: StartDevenv, count: int) -> None:
     """All up at once, each site on a port of its own, each todo in the database of its own tree alone."""
     folder = copy_sample(tmp_path).rename(tmp_path / unique_name("todos"))
-    five = trees(folder, 5)
-    runs = [devenv("up", "-d", "--stand-ins", "--port", "auto", cwd=stack.folder) for stack in five]
-    for run, stack in zip(runs, five, strict=True):
+    stacks = trees(folder, count)
+    runs = [devenv("up", "-d", "--stand-ins", "--port", "auto", cwd=stack.folder) for stack in stacks]
+    for run, stack in zip(runs, stacks, strict=True):
         assert run.wait_for("ready", timeout=UP_TIMEOUT)["project"] == stack.name
         assert run.wait() == 0, run.report()
     sites = [run.all("ready")[0]["urls"][0] for run in runs]
-    assert len(set(sites)) == len(five)
-    for site, stack in zip(sites, five, strict=True):
+    assert len(set(sites)) == len(stacks)
+    for site, stack in zip(sites, stacks, strict=True):
         title = json.dumps({"title": stack.name}).encode()
         todo = urllib.request.Request(f"{site}api/todos", title, {"content-type": "application/json"})
         with direct.open(todo, timeout=30) as answer:
             assert answer.status < 300
-    for site, stack in zip(sites, five, strict=True):
+    for site, stack in zip(sites, stacks, strict=True):
         with direct.open(f"{site}api/todos", timeout=30) as answer:
             assert [todo["title"] for todo in json.load(answer)] == [stack.name]
         told = stack.execute("backend", "printenv", "DEVENV_PORT_PROXY_80")
         assert site == f"http://localhost:{told.strip()}/"
-    ends = [devenv("down", "--volumes", cwd=stack.folder) for stack in five]
-    assert [end.wait() for end in ends] == [0] * len(five)
-    assert [stack.leftovers() for stack in five] == [{}] * len(five)
+    ends = [devenv("down", "--volumes", cwd=stack.folder) for stack in stacks]
+    assert [end.wait() for end in ends] == [0] * len(stacks)
+    assert [stack.leftovers() for stack in stacks] == [{}] * len(stacks)
 
 
 def test_a_tree_keeps_its_ports(

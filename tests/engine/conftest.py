@@ -13,7 +13,7 @@ from devenv.docker.client import Engine
 from devenv.model.project import WatchRule
 from support import docker_cli as docker
 from support.boxes import Boxes, Image, built, static_busybox
-from support.naive import engine_socket
+from support.docker_cli import engine_socket
 from support.proxy import Proxy
 from support.rig import Rig
 from support.stack import unique_name

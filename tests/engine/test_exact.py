@@ -103,6 +103,8 @@ def test_links_are_copied_and_never_followed(
             become(place, "nothing", "")
             place.mkdir()
             (place / "secret").write_text(f"harmless {one}")
+            if not one:
+                rig.settle()  # that one is sent, however busy the machine is
             time.sleep(random.Random(one).choice([0, 0.002, 0.005, 0.01]))
             become(place, "nothing", "")
             place.symlink_to(outside if one % 2 else outside / "secret")
@@ -309,7 +311,7 @@ def plant(rig: Rig, number: int) -> list[str]:
     return made
 
 
-@pytest.mark.parametrize("files", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("files", [400, pytest.param(10_000, marks=pytest.mark.long)])
 def test_a_storm_of_checkouts(new_rig: NewRig, tmp_path: Path, files: int) -> None:
     """Branches that differ in every file, back and forth, some of it cut short: equal, with one restart at most."""
     restarts = WatchRule("", Action.RESTART)

@@ -21,8 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from support import docker_cli, edits, naive
 from support.boxes import Boxes, Image
+from support.docker_cli import engine_socket
 from support.edits import Edits
-from support.naive import engine_socket
 from support.proxy import Proxy
 from support.rig import Rig
 from support.stack import unique_name
@@ -271,7 +271,7 @@ def run(image: Image, user: tuple[int, int], folder: Path, examples: int, *, num
     )
 
 
-KINDS = [("debian", (0, 0), 6), ("busybox", (1000, 1000), 6), ("scratch", (1000, 1000), 3)]
+KINDS = [("debian", (0, 0), 4), ("busybox", (1000, 1000), 4), ("scratch", (1000, 1000), 2)]
 
 
 @pytest.mark.parametrize(("kind", "user", "examples"), KINDS, ids=[kind for kind, _, _ in KINDS])

@@ -11,23 +11,17 @@ import http.client
 import io
 import os
 import re
-import socket
 import stat
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from devenv.docker.context import DEFAULT_SOCKET
+from support.docker_cli import request
 
 TARGET = "/app"
 IGNORED = ".ignored"
 STAGED = re.compile(rb"(^|/)\.devenv-\w+-\d+~(/|$)")
-
-
-def engine_socket() -> str:
-    """The path of the engine's unix socket that the docker command line uses, too."""
-    return (os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET).removeprefix("unix://")
 
 
 @dataclass(frozen=True)
@@ -105,17 +99,11 @@ def in_container(container: str, folder: str = TARGET) -> tuple[Tree, dict[bytes
 
 
 def _archive(container: str, folder: str) -> bytes | None:
-    connection = http.client.HTTPConnection("localhost", timeout=30)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(engine_socket())
-    with contextlib.closing(connection):
-        connection.request("GET", f"/containers/{container}/archive?path={quote(folder)}")
-        answer = connection.getresponse()
-        body = answer.read()
+    answer = request("GET", f"/containers/{container}/archive?path={quote(folder)}")
     if answer.status == 404:
         return None
-    assert answer.status == 200, body
-    return body
+    assert answer.status == 200, answer.body
+    return answer.body
 
 
 def different(source: Path, container: str) -> set[bytes] | None:

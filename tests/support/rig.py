@@ -31,7 +31,8 @@ from devenv.sync.rules import rules
 from devenv.sync.session import SyncSession
 from devenv.tasks import first
 from support.boxes import Boxes
-from support.naive import IGNORED, TARGET, Tree, engine_socket, in_container, on_host
+from support.docker_cli import engine_socket, pause
+from support.naive import IGNORED, TARGET, Tree, in_container, on_host
 from support.proxy import Proxy
 
 OWN = b"made-here"
@@ -163,12 +164,15 @@ class Rig:
         began = time.monotonic()
         ids = self.boxes.ids
         wanted = on_host(self.source)
+        looked = began
         while wrong := [line for one in ids for line in self.differences(one, wanted)]:
-            if time.monotonic() - began > limit:
+            now = time.monotonic()
+            if now - began > limit:
                 told = [problem.message for problem in self.problems[-5:]]
                 text = "\n".join(wrong[:40])
                 raise AssertionError(f"{len(wrong)} differences after {limit} s:\n{text}\n{told}\n{self.ended!r}")
-            time.sleep(0.05)
+            time.sleep(pause(now - looked))
+            looked = time.monotonic()
         assert self.ended is None, self.ended
         self.rounds.append(time.monotonic() - began)
         return self.rounds[-1]
