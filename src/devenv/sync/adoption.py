@@ -33,10 +33,7 @@ class Adoption:
     prepared: set[str] = field(default_factory=set)
 
     async def adopt(self, container: Container) -> int:
-        """Bring the container up to date and serve it from now on; the number of files it lacked.
-
-        Raises EngineError if it has gone meanwhile.
-        """
+        """Bring the container up to date and serve it; the files it lacked. Raises EngineError if it has gone."""
         state, context = self.state, self.state.context
         async with state.turn:
             await self.drop(container.id)

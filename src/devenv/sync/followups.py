@@ -39,10 +39,7 @@ class QuietPeriod:
 
 @dataclass
 class FollowUps:
-    """What is owed to the containers of one service; it is done when nothing has changed for a while.
-
-    Files are synced meanwhile, and may owe more: that is done afterwards.
-    """
+    """What is owed to the containers of one service: files that are synced meanwhile may owe more."""
 
     state: SyncState
     execs: dict[Hook, Exec] = field(default_factory=dict)

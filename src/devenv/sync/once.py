@@ -17,7 +17,7 @@ from devenv.events import Compared, Emit, Notice, Problem, Synced
 from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
-from devenv.paths import is_below, is_within, relative_to
+from devenv.paths import is_below, is_within
 from devenv.state.run_dir import open_run
 from devenv.sync import planner, reconcile
 from devenv.sync.container import readback
@@ -80,10 +80,7 @@ async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule
 
 @dataclass(frozen=True, slots=True)
 class _SyncOnce:
-    """One sync of a project; `now` is the host, `journals` the folder of the journals.
-
-    `missing_roots`: the paths of rules that may only not be mounted: nothing of them is deleted.
-    """
+    """One sync of a project; `now` is the host. `missing_roots` may only not be mounted: nothing is deleted."""
 
     engine: Engine
     project: Project
@@ -97,7 +94,7 @@ class _SyncOnce:
     def report_skipped(self, services: Iterable[str]) -> bool:
         """Report each rule's path that is missing, and what cannot be synced; whether everything can be synced."""
         for path in sorted(self.missing_roots):
-            shown = relative_to(path, self.project.directory) or path
+            shown = planner.shown(path, self.project.directory)
             self.emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
         are_all_synced = True
         for service in dict.fromkeys(services):
@@ -138,7 +135,6 @@ class _SyncOnce:
     def _deletes(
         self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
     ) -> tuple[Delete, ...]:
-        """The deletes of what the container was given and still has, and the host has not any more."""
         stale = reconcile.stale_targets(placed, bound, self.now, kept)
         gone = Changes(gone=tuple(sorted(stale.items(), key=manifest.deepest_first)))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
@@ -159,7 +155,6 @@ class _SyncOnce:
             self.emit(Synced(container.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
-        """Whether a second look at both sides finds no difference; differences are reported."""
         now_placed = SyncJournal.of(self.journals, container.id).read().placed
         files, seen = await compare(self.engine, container.id, bound, now_placed | frozenset(placed))
         for path, reason in seen.unread.items():

@@ -164,7 +164,6 @@ def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, FileKind]
 
 
 def _syncs(hits: Iterable[_Hits]) -> dict[str, Sync]:
-    """By target: if several rules map to it, the last one wins."""
     return {
         target: Sync(path, target, hit.present[path] is FileKind.DIR, hit.rule.rule.path)
         for hit in hits
@@ -187,7 +186,7 @@ def _deletes(
             # It belongs to a later rule, or is a folder that an earlier rule has, too.
             is_kept = index > rule.index or (index < rule.index and owned is not None and owned.folder and is_folder)
             if not (is_replaced or is_kept or rule.is_mounted(target)):
-                deletes[target] = Delete(target, _short(path, directory), directory=is_folder)
+                deletes[target] = Delete(target, shown(path, directory), directory=is_folder)
     return tuple(sorted(deletes.values(), key=lambda delete: (-delete.target.count("/"), delete.target)))
 
 
@@ -203,9 +202,10 @@ def _cause(hits: Iterable[_Hits], actions: Collection[Action], directory: str) -
     paths = list(dict.fromkeys(path for hit in hits if hit.rule.rule.action in actions for path in hit.triggers))
     if not paths:
         return ""
-    first = _short(paths[0], directory)
+    first = shown(paths[0], directory)
     return first if len(paths) == 1 else f"{first} (+{len(paths) - 1} more)"
 
 
-def _short(path: str, directory: str) -> str:
+def shown(path: str, directory: str) -> str:
+    """The path relative to the folder, if it is below it."""
     return relative_to(path, directory) or path

@@ -59,14 +59,14 @@ class SyncQueue:
             return self.take_all()
         taken = set(self._gone)
         self._gone.clear()
-        above: set[str] = set()  # folders that were looked for
+        tried: set[str] = set()
         small = [paths for paths in reversed(self._folders.values()) if len(paths) <= FEW]
         for path in [path for paths in small for path in paths][:EXPRESS]:
-            self._move(path, taken, above)
+            self._move(path, taken, tried)
         while self._folders and len(taken) < self._slice:
             oldest = next(iter(self._folders.values()))
             for path in [*oldest][: self._slice - len(taken)]:
-                self._move(path, taken, above)
+                self._move(path, taken, tried)
         return taken
 
     def take_all(self) -> set[str]:
@@ -77,24 +77,20 @@ class SyncQueue:
         self._count = 0
         return taken
 
-    def _move(self, path: str, taken: set[str], above: set[str]) -> None:
-        self._pick(path, taken)
-        folder = _folder(path)
-        while folder and folder not in above:
-            above.add(folder)
-            self._pick(folder, taken)
-            folder = _folder(folder)
-
-    def _pick(self, path: str, taken: set[str]) -> None:
-        if path in self:
-            self._discard(path)
-            taken.add(path)
+    def _move(self, path: str, taken: set[str], tried: set[str]) -> None:
+        """Take the path, and the waiting folders above it."""
+        while path and path not in tried:
+            tried.add(path)
+            if path in self:
+                self._discard(path)
+                taken.add(path)
+            path = _folder(path)
 
     def _discard(self, path: str) -> None:
         self._gone.pop(path, None)
         folder = _folder(path)
-        paths = self._folders.get(folder)
-        if paths is not None and path in paths:
+        paths = self._folders.get(folder, {})
+        if path in paths:
             del paths[path]
             self._count -= 1
             if not paths:

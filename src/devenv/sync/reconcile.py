@@ -49,10 +49,7 @@ def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
 
 
 def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> frozenset[str]:
-    """Those names of the journal for which the host has nothing of the kind any more.
-
-    Names that no rule is for any more are kept: nothing says that they may be deleted.
-    """
+    """The names for which the host has nothing of the kind; those that no rule is for may not be deleted."""
     return frozenset(name for name in placed if _stale_at(name, bound, now))
 
 

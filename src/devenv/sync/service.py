@@ -60,8 +60,6 @@ class ServiceSync:
         for container_id in tuple(self.state.targets):
             await self.adoption.drop(container_id)
 
-    # --- one plan after the other ------------------------------------------------------------------------------
-
     async def serve(self, tasks: TaskGroup) -> None:
         """Carry out what waits, until cancelled; what follows it runs in `tasks`."""
         state, followups = self.state, self.followups
@@ -125,7 +123,6 @@ class ServiceSync:
         return failed
 
     async def _deliver(self, step: ServicePlan) -> tuple[SyncOutcome, bool]:
-        """What happened in all containers of the service, and whether any of them could not be asked."""
         delivered = self.state.delivered
         fresh = {s.target for s in step.syncs if (old := delivered.get(s.source)) is None or old.is_doubtful}
         merged = SyncOutcome()
@@ -133,7 +130,7 @@ class ServiceSync:
 
         async def deliver(target: Target) -> None:
             try:
-                merged.merge(await target.deliver(step.deletes, step.syncs, fresh))
+                merged.add(await target.deliver(step.deletes, step.syncs, fresh), max)
             except EngineError as error:
                 lost[target.container.id] = error.message if await self._is_lost_again(target) else ""
 
@@ -159,7 +156,6 @@ class ServiceSync:
         return target.container.id in self.lost
 
     def _failed(self, step: ServicePlan, outcome: SyncOutcome) -> set[str]:
-        """The host paths whose sync or delete failed."""
         failed = {sync.source for sync in step.syncs if sync.target in outcome.failed}
         undeleted: Collection[str] = {delete.target for delete in step.deletes if delete.target in outcome.failed}
         if undeleted:

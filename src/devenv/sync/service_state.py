@@ -18,7 +18,7 @@ from devenv.events import Emit, Notice, Problem, Synced
 from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import ServicePlan, Sync
-from devenv.paths import ancestors, is_below, relative_to
+from devenv.paths import ancestors, is_below
 from devenv.sync import planner, reconcile
 from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import GONE
@@ -41,10 +41,7 @@ HINTS = {
 
 
 class ServiceActions(Protocol):
-    """Actions on the containers of a service that are more than a sync of files.
-
-    `cause` is what changed, as users know it. `rebuild` and `recreate` raise DevenvError.
-    """
+    """What is more than a sync of files; `cause` is what changed. `rebuild` and `recreate` raise DevenvError."""
 
     async def rebuild(self, service: str, cause: str) -> None:
         """Build the service's image again and replace its containers."""
@@ -77,7 +74,7 @@ class SyncReport:
         for reason, (first, *others) in paths.items():
             more = f" (+{len(others)} more)" if others else ""
             hint = HINTS.get(reason, "").format(name=posixpath.basename(first)) or None
-            self.emit(Problem(f"{self._shown(first)}{more}: {reason}", hint, self.service, first))
+            self.emit(Problem(f"{planner.shown(first, self.directory)}{more}: {reason}", hint, self.service, first))
 
     def over(self, paths: Collection[str]) -> None:
         """Note that nothing is wrong with these paths any more."""
@@ -117,10 +114,7 @@ class SyncReport:
             if path not in self.reported_env_files:
                 self.reported_env_files.add(path)
                 hint = "to keep it out: add `ignore: [.env]` to the rule, or .env to .dockerignore"
-                self.emit(Notice(f"{self._shown(path)} is copied into {self.service}", hint))
-
-    def _shown(self, path: str) -> str:
-        return relative_to(path, self.directory) or path
+                self.emit(Notice(f"{planner.shown(path, self.directory)} is copied into {self.service}", hint))
 
 
 def process_mark(project: Project) -> str:
@@ -202,8 +196,6 @@ class SyncState:
         if self.waiting:
             self.wake()
 
-    # --- the task that serves ----------------------------------------------------------------------------------
-
     def wake(self) -> None:
         """Let the task that serves this service look for work."""
         self._woken.set()
@@ -214,13 +206,8 @@ class SyncState:
             await self._woken.wait()
         self._woken = anyio.Event()
 
-    # --- plans -------------------------------------------------------------------------------------------------
-
     def plan(self, paths: Iterable[str], bound: Sequence[BoundRule]) -> tuple[Changes, ServicePlan | None]:
-        """The difference of these paths from what was delivered, and what these rules make of it; None if nothing.
-
-        Paths that cannot be synced are reported.
-        """
+        """How these paths differ from what was delivered, and what these rules make of it; None if nothing."""
         now = self.context.now
         changes = manifest.diff(self.delivered, {path: now.get(path) for path in paths})
         skipped = planner.skipped(dict(changes.present), bound)
@@ -229,8 +216,6 @@ class SyncState:
         self.report.env_files(planner.env_files(changes, bound))
         plan = planner.plan(changes, bound, directory=self.context.project.directory, states=now)
         return changes, plan.services[0] if plan else None
-
-    # --- what the containers hold ------------------------------------------------------------------------------
 
     def record(self, changes: Changes) -> None:
         """Enter the changes: the containers hold them now."""

@@ -19,10 +19,7 @@ from devenv.sync.service_state import ServiceActions, SyncContext
 
 
 class SyncSession:
-    """Keeps the containers of a run equal to the source tree by the rules in force; without rules it does nothing.
-
-    `journals` is the folder of the journals of what was put into containers.
-    """
+    """Keeps the containers of a run equal to the source tree; `journals` is the folder of what was put into them."""
 
     def __init__(
         self, engine: Engine, *, emit: Emit, actions: ServiceActions, journals: str, watcher: str = Watcher.AUTO
@@ -99,10 +96,7 @@ class SyncSession:
             await service_sync.close()
 
     async def adopt(self, container: Container) -> None:
-        """Bring the container up to date and serve it from now on.
-
-        Raises EngineError if the container has been removed meanwhile.
-        """
+        """Bring the container up to date and serve it from now on. Raises EngineError if it has gone."""
         while (service_sync := self.service_syncs.get(container.service)) is not None:
             await service_sync.adoption.adopt(container)
             if service_sync is self.service_syncs.get(container.service):

@@ -19,10 +19,7 @@ DENIED = re.compile("(?i)permission denied|not permitted")
 
 
 class Access:
-    """Access to one container by a shell of the service's user, or by root's if that user cannot write the files.
-
-    `owner` is the user's uid and gid, `rule_targets` are the targets of the rules, as they are written.
-    """
+    """Access to a container by a shell of the service's user (ids: `owner`), or of root if that cannot write."""
 
     def __init__(
         self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, rule_targets: Sequence[str]
@@ -75,7 +72,6 @@ class Access:
         return self._shell
 
     async def _resolve_targets(self, shell: Shell) -> bool:
-        """Resolve the rule targets. Returns whether the shell's user can write there."""
         failures = await shell.run([call(shell_commands.RESOLVE, target) for target in self._rule_targets])
         real = {self._rule_targets[index]: shell_commands.resolved(text) for index, text in failures.items()}
         self._real_targets = {target: path for target, path in real.items() if path}

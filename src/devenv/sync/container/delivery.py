@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import posixpath
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -38,30 +39,17 @@ class SyncOutcome:
     atomic: bool = True
     failed: dict[str, str] = field(default_factory=dict)
 
-    def add(self, more: SyncOutcome) -> None:
-        """Add the outcome of a further attempt in the same container."""
-        self.files += more.files
-        self.deleted += more.deleted
-        self.bytes += more.bytes
-        self._add_failures(more)
-
-    def merge(self, other: SyncOutcome) -> None:
-        """Add the outcome of a replica: a file that is in all replicas counts once."""
-        self.files = max(self.files, other.files)
-        self.deleted = max(self.deleted, other.deleted)
-        self.bytes = max(self.bytes, other.bytes)
-        self._add_failures(other)
-
-    def _add_failures(self, other: SyncOutcome) -> None:
+    def add(self, other: SyncOutcome, count: Callable[[int, int], int] = operator.add) -> None:
+        """Add a further attempt in the same container; with `max`, a replica: what is in all replicas counts once."""
+        self.files = count(self.files, other.files)
+        self.deleted = count(self.deleted, other.deleted)
+        self.bytes = count(self.bytes, other.bytes)
         self.atomic = self.atomic and other.atomic
         self.failed.update(other.failed)
 
 
 class Delivery:
-    """Removes and puts paths, by a shell if there is one; `outcome` has the counts and the failures.
-
-    `known_folders` are folders that certainly exist in the container; the set is kept up to date.
-    """
+    """Removes and puts paths, by a shell if there is one; `known_folders` that exist are kept up to date."""
 
     def __init__(
         self,
@@ -85,8 +73,6 @@ class Delivery:
         in_container = tuple(transport for transport in (self._helper, self._shell) if transport is not None)
         self._in_container: tuple[AnyTransport, ...] = in_container or (self._archive,)
 
-    # --- remove ---------------------------------------------------------------------------------------------------
-
     async def remove(self, deletes: Sequence[Delete]) -> None:
         """Remove files and empty folders."""
         self._known_folders.difference_update(d.target for d in deletes)  # even if the answer is lost
@@ -99,8 +85,6 @@ class Delivery:
         for transport in self._in_container:
             failed = await transport.remove([*failed])
         self.outcome.failed.update((delete.target, reason) for delete, reason in failed.items())
-
-    # --- put ------------------------------------------------------------------------------------------------------
 
     async def put(self, syncs: Sequence[Sync]) -> None:
         """Put files, links and empty folders at their targets."""
@@ -124,10 +108,7 @@ class Delivery:
         self._staged.keep({path for place in failed_at for path in (place, posixpath.dirname(place))})
 
     async def _without_links(self, syncs: Iterable[Sync]) -> list[Sync]:
-        """The syncs whose folders are no links, found without a shell. Missing folders are made with their owner.
-
-        The engine would make them with root as owner.
-        """
+        """The syncs whose folders are no links. Missing folders are made here: the engine would make them root's."""
         files = {s.target: s for s in syncs}
         known = () if self._container.running else self._known_folders
         seen = await self._access.find_links(self._container.id, files, known)
@@ -139,7 +120,6 @@ class Delivery:
         return [sync for target, sync in files.items() if target not in blocked]
 
     async def _make_folders(self, folders: Iterable[str]) -> dict[str, str]:
-        """Make folders with the service's owner if they are missing. Returns those that failed, with the reasons."""
         wanted = sorted(set(folders) - self._known_folders)
         failed = dict.fromkeys(wanted, "")
         for transport in self._in_container:
@@ -148,7 +128,6 @@ class Delivery:
         return failed
 
     async def _put_all(self, items: Sequence[Item]) -> None:
-        """Put all items, batch by batch; the next batch is read while one is put."""
         most = host_files.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
         batches = host_files.batches(items, self._access.owner, most=most)
         if host_files.is_small(items):

@@ -248,10 +248,7 @@ Entries = Sequence[tuple[Item, TarEntry]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items that were read, and those that could not be read consistently, with the reasons.
-
-    `large` is a file that is not read yet; it is then the only item.
-    """
+    """Items that were read, and those that could not be read, with the reasons; or a `large` item, not read yet."""
 
     entries: Entries
     failed: tuple[tuple[Item, str], ...] = ()

@@ -29,7 +29,7 @@ class JournalRecord:
 
 @dataclass(slots=True)
 class SyncJournal:
-    """The journal of one container. A record is a path's bytes, a sign and a zero byte; a torn last one is ignored.
+    """The journal of one container: a path's bytes, a sign and a zero byte each; a torn last record is ignored.
 
     Another devenv process may append at the same time. With `path` None nothing is stored.
     """

@@ -123,9 +123,9 @@ else printf '\\n%%s 0\\n\\n%%s end\\n' %(mark)s %(mark)s; fi
 
 
 def start(mark: str, shell: str, session: str) -> bytes:
-    """The input for a POSIX shell that replaces it by the helper; command 0 fails if there is no perl.
+    """The input for a POSIX shell that replaces it by the helper, which gives the commands to `shell`.
 
-    `shell` is the path of the shell that gets the commands, `session` the argument that marks both processes.
+    `session` is the argument that marks both processes. Command 0 fails if there is no perl.
     """
     names = {b"mark": mark, b"shell": shell, b"session": session}
     return START % {b"program": PROGRAM, **{key: value.encode() for key, value in names.items()}}

@@ -69,7 +69,6 @@ async def look(
 
 
 async def _read(engine: Engine, container_id: str, reading: _Reading, place: str, path: str, hops: int = 0) -> None:
-    """Read what is at `place` in the container as if it were at `path`."""
     name, reason = path.rstrip("/") or "/", CUT
     for _ in range(TRIES):
         sink = _Sink(reading, place, name, hops)

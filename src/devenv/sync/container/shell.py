@@ -26,6 +26,7 @@ COMMAND_EXTRA = 64  # bytes that are sent around each command
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 PROGRAMS = (SHELL, "/busybox/sh")
 ROOT = "0"
+Check = Callable[["Shell"], Awaitable[bool]] | None
 
 # Ends earlier shells of this run: what they have not carried out yet would undo later commands. They are found by
 # their arguments, which every user may read; only root can end root's shells.
@@ -43,10 +44,6 @@ class BrokenShellError(EngineError):
 
 class NoProgramError(BrokenShellError):
     """The program has not even started."""
-
-
-async def _always(_: Shell) -> bool:
-    return True
 
 
 class Shell:
@@ -70,9 +67,8 @@ class Shell:
         engine: Engine,
         container_id: str,
         mark: str,
-        *,
         user: str = ROOT,
-        check: Callable[[Shell], Awaitable[bool]] = _always,
+        check: Check = None,
         by_helper: bool = True,
     ) -> Shell | None:
         """Open a shell as this user in a running container.
@@ -95,14 +91,7 @@ class Shell:
 
     @classmethod
     async def _open(
-        cls,
-        engine: Engine,
-        container_id: str,
-        mark: str,
-        program: str,
-        user: str,
-        check: Callable[[Shell], Awaitable[bool]],
-        by_helper: bool,
+        cls, engine: Engine, container_id: str, mark: str, program: str, user: str, check: Check, by_helper: bool
     ) -> Shell | None:
         async def is_paused() -> bool:
             now = await engine.containers.inspect(container_id)
@@ -119,7 +108,9 @@ class Shell:
             shell = cls(session, stack, is_paused)
             with contextlib.suppress(ConnectionError):
                 await session.send(shell_commands.PRELUDE)
-            if await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]) or not await check(shell):
+            if await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]):
+                return None
+            if check is not None and not await check(shell):
                 return None
             if by_helper:
                 try:
@@ -227,7 +218,6 @@ class Shell:
 
 
 def _batches(commands: Sequence[bytes], most: int) -> list[tuple[int, int]]:
-    """Index ranges of commands with at most `most` bytes each."""
     ranges: list[tuple[int, int]] = []
     start = size = 0
     for index, command in enumerate(commands):

@@ -102,7 +102,6 @@ def call(function: bytes, *paths: str) -> bytes:
 
 
 def _call_in(function: bytes, *paths: str) -> bytes:
-    """The command that calls a function of the prelude for paths of one folder."""
     return b" ".join([function, quoted(posixpath.dirname(paths[0])), *map(_name, paths)])
 
 

@@ -126,10 +126,7 @@ class Reader:
         self._described: dict[bytes, bytes] = {}
 
     def feed(self, data: bytes) -> Iterator[tuple[Member, bytes, bool]]:
-        """(entry, piece of its content, whether it is the last piece) for all complete parts of the data.
-
-        Raises ValueError if the data is not an archive.
-        """
+        """(entry, piece of its content, whether it is the last). Raises ValueError if this is no archive."""
         data, at = self._buffer + data, 0
         while not self.ended:
             if self._member is not None:

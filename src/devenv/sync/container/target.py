@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import anyio
 
@@ -21,6 +22,8 @@ from devenv.sync.container.shell import Shell
 from devenv.sync.container.shell_commands import plain
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.rules.rules import BoundRule
+
+Step = TypeVar("Step", Delete, Sync)
 
 
 class Target:
@@ -40,10 +43,7 @@ class Target:
     async def reach(
         cls, engine: Engine, container: Container, mark: str, journal: SyncJournal, rule_targets: Sequence[str] = ()
     ) -> Target:
-        """The target for an existing container. Its shell is opened when it is needed first.
-
-        `mark` names the shells of this run, `rule_targets` are the targets of the service's rules.
-        """
+        """The target for an existing container; its shell, named by `mark`, is opened when it is needed."""
         owner = await access.owner(engine, container)
         return cls(engine, container, Access(engine, container, owner, mark, rule_targets), journal)
 
@@ -71,8 +71,7 @@ class Target:
 
     async def _attempt(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
         shell = await self._open()
-        deletes = [replace(d, target=self._access.real(d.target)) for d in deletes]
-        syncs = [replace(s, target=self._access.real(s.target)) for s in syncs]
+        deletes, syncs = self._real(deletes), self._real(syncs)
         put = {s.target for s in syncs}
         in_the_way: set[str] = set()
         if shell is not None:
@@ -88,11 +87,14 @@ class Target:
         outcome = delivery.outcome
         if deletes:
             await delivery.remove(deletes)
-            self._note_deleted([d for d in deletes if d.target not in outcome.failed], outcome, put)
+            self._note_deleted(deletes, outcome, put)
         if syncs:
             await delivery.put([s for s in syncs if s.target not in outcome.failed])
         self._finish(outcome, in_the_way)
         return outcome
+
+    def _real(self, steps: Sequence[Step]) -> list[Step]:
+        return [replace(step, target=self._access.real(step.target)) for step in steps]
 
     def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:
         """Name the failed paths as the rules do. The folders above them are not known any more."""
@@ -100,7 +102,8 @@ class Target:
         self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
 
-    def _note_deleted(self, gone: Sequence[Delete], outcome: SyncOutcome, put: Collection[str]) -> None:
+    def _note_deleted(self, deletes: Sequence[Delete], outcome: SyncOutcome, put: Collection[str]) -> None:
+        gone = [d for d in deletes if d.target not in outcome.failed]
         names = ((self._access.given(delete.target), delete.directory) for delete in gone)
         self._journal.note(gone=(f"{name}/" if is_folder else name for name, is_folder in names))
         outcome.deleted = len({d.target for d in gone}.difference(put))  # without what made room for a file

@@ -209,7 +209,6 @@ def _groups(items: Iterable[Item]) -> list[list[Item]]:
 
 
 def _check(failures: list[int] | dict[int, str]) -> None:
-    """Raise OSError if anything has failed, with the first reason."""
     if failures:
         reason = next(iter(failures.values())) if isinstance(failures, dict) else ""
         raise OSError(0, reason or NOT_WRITTEN)

@@ -53,10 +53,7 @@ class Inotify:
             self.descriptor = -1
 
     def add(self, folder: str, mask: int = INSIDE) -> bool:
-        """Watch the folder; False if it has gone or may not be read.
-
-        Raises OSError if the kernel has no watches left.
-        """
+        """Watch the folder; False if it has gone or may not be read. Raises OSError if no watches are left."""
         with self._turn:
             watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), mask)
             if watch >= 0:

@@ -98,14 +98,18 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
                 gone[path] = replace(
                     old, kind=FileKind.DIR
                 )  # what is put replaces a file; a folder may be in its way
-    # What was known below the folders that have gone, or that may be folders in the container.
-    folders = {path for path, old in gone.items() if old.kind is FileKind.DIR or _may_be_folder(old, now.get(path))}
-    is_inside = below(folders)
-    for path in [path for path in before if is_inside(path)] if folders else ():
+    for path in _below_gone(gone, before, now):
         gone[path] = before[path]
         if (state := now.get(path)) is not None:
             present[path] = state
     return Changes(tuple(sorted(present.items())), tuple(sorted(gone.items(), key=deepest_first)))
+
+
+def _below_gone(gone: Manifest, before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> list[str]:
+    """What was known below the folders that have gone, or that may be folders in the container."""
+    folders = {path for path, old in gone.items() if old.kind is FileKind.DIR or _may_be_folder(old, now.get(path))}
+    is_inside = below(folders)
+    return [path for path in before if is_inside(path)] if folders else []
 
 
 def _may_be_folder(old: FileState, now: FileState | None) -> bool:

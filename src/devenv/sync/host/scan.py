@@ -34,10 +34,7 @@ def state(path: str) -> FileState | None:
 
 
 def scan(roots: Iterable[str], prune: Prune, enter: Enter = lambda _: None) -> dict[str, FileState]:
-    """Read everything at and below the roots. `enter` is called with each folder before it is listed.
-
-    Blocking: call it in a worker thread.
-    """
+    """Read all at and below the roots; `enter` is called with each folder before it is listed. Blocking."""
     found: dict[str, FileState] = {}
     for root in roots:
         _walk(root, prune, enter, found)
@@ -73,10 +70,17 @@ def look(
         if before is not None and before.kind is FileKind.DIR:
             folders.add(path)
     if folders:
-        was_below, is_unseen = below(folders), below(unseen)
-        lost = [path for path in known if path not in fresh and was_below(path)]
-        fresh.update(dict.fromkeys(path for path in lost if path not in unseen and not is_unseen(path)))
+        fresh.update(dict.fromkeys(_lost(folders, unseen, known, fresh)))
     return fresh
+
+
+def _lost(
+    folders: set[str], unseen: set[str], known: Mapping[str, FileState], fresh: Mapping[str, FileState | None]
+) -> list[str]:
+    """What was known below the folders and has not been found; what is at or below `unseen` may be there still."""
+    was_below, is_unseen = below(folders), below(unseen)
+    lost = [path for path in known if path not in fresh and was_below(path)]
+    return [path for path in lost if path not in unseen and not is_unseen(path)]
 
 
 def differing(
@@ -154,10 +158,7 @@ def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
 
 
 def dockerignore(build: Build) -> tuple[str | None, tuple[str, ...]]:
-    """The `.dockerignore` that a build reads, if there is one, and its lines. Blocking.
-
-    Raises ConfigError with file and line for what is no pattern.
-    """
+    """The `.dockerignore` of a build, if any, and its lines. Blocking. Raises ConfigError for a bad pattern."""
     dockerfile = os.path.join(build.context, build.dockerfile)
     for path in (f"{dockerfile}.dockerignore", os.path.join(build.context, ".dockerignore")):
         try:
@@ -175,7 +176,6 @@ def dockerignore(build: Build) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _is_any_above(path: str, is_so: Callable[[str], bool], verdicts: dict[str, bool]) -> bool:
-    """Whether it is so for any folder above the path; `verdicts` remembers."""
     folder = os.path.dirname(path)
     if folder not in verdicts:
         at_top = folder == os.path.dirname(folder)

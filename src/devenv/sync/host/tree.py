@@ -60,10 +60,7 @@ class HostTree:
         return True
 
     async def run(self, known: Callable[[], object], *, task_status: TaskStatus[None]) -> None:
-        """Watch until cancelled; started once the whole tree is known and no change can be missed.
-
-        `known` is called just before that, when no change has been reported yet.
-        """
+        """Watch until cancelled; started once the tree is known, and `known`, called just before, has returned."""
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._source.watch, self._tell)
             # The watcher stands: what is looked at from now on misses nothing.
@@ -110,7 +107,6 @@ class HostTree:
             reported = self._held
 
     def _take(self, fresh: manifest.Fresh) -> None:
-        """Enter what a look has found, and pass on the paths that have changed."""
         fresh, self._held = manifest.suppress_root_loss(self.now, fresh, self._guarded, self._held)
         fresh = manifest.with_loops(self.now, fresh)
         changes = manifest.diff(self.now, fresh)

@@ -56,10 +56,7 @@ class Watcher(StrEnum):
 
 
 class TreeWatcher:
-    """Reports paths at and below the roots. `known` is what was last seen there; its owner changes it in place.
-
-    `say` gets a message and a hint if events were lost or are not available.
-    """
+    """Reports paths at and below the roots; `known` is what was last seen. `say` gets messages and hints."""
 
     def __init__(
         self,
@@ -108,8 +105,6 @@ class TreeWatcher:
         except OSError as error:
             self._lack = error
 
-    # --- inotify ---------------------------------------------------------------------------------------------------
-
     async def _inotify(self, tell: Tell, *, task_status: TaskStatus[None]) -> None:
         """Report events until cancelled. If some were lost, start again: no watch is left on what moved meanwhile."""
         while True:
@@ -150,8 +145,6 @@ class TreeWatcher:
                 self.enter(folder, inotify.ABOVE)
                 watched = folder
 
-    # --- watchfiles ------------------------------------------------------------------------------------------------
-
     async def _watchfiles(self, tell: Tell, *, task_status: TaskStatus[None]) -> None:
         """Report events until cancelled; start again after a failure, or if a root comes, goes or is replaced."""
         while True:
@@ -180,8 +173,6 @@ class TreeWatcher:
 
     def _places(self) -> list[object]:
         return [(_identity(root), nearest(root)) for root in self._roots]
-
-    # --- looking at everything -------------------------------------------------------------------------------------
 
     async def _look_at_all(self, tell: Tell) -> None:
         """Look at all that is known in turn, a few milliseconds at a time, and list folders that changed."""

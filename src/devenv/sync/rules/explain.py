@@ -128,7 +128,6 @@ class _Explaining:
         )
 
     def _written(self, rule: BoundRule, named: str, pattern: str) -> tuple[str, str]:
-        """The pattern as it is written in a file, and its `file:line`."""
         lists = {"ignore": rule.rule.ignore, "include": rule.rule.include}
         if named in lists:
             lines = lists[named]

@@ -33,10 +33,7 @@ _MOST_INNER = 6
 
 
 def dockerignore_lines(text: str) -> tuple[str, ...]:
-    """The stripped lines of a .dockerignore file; a comment becomes an empty line.
-
-    A comment has its `#` at the very start of the line.
-    """
+    """The stripped lines of a .dockerignore; a comment, whose `#` is at the very start, becomes an empty line."""
     lines = text.removeprefix("\ufeff").split("\n")
     return tuple("" if line.startswith("#") else line.strip() for line in lines)
 
@@ -61,10 +58,7 @@ class Patterns:
         return patterns
 
     def matches(self, path: str, *, default: bool = False) -> bool:
-        """Whether the last pattern that matches the path or a folder above it is not negated.
-
-        `default` is the answer if no pattern matches: that of an earlier list.
-        """
+        """Whether the last pattern that matches the path, or a folder above it, is not negated; else `default`."""
         for negated, regex in self._runs:
             if regex.fullmatch(path):
                 return not negated

@@ -110,10 +110,7 @@ class BoundRule:
         return False not in self.ignored.outcomes_below(relative, defaults=outcomes)
 
     def target_for(self, path: str) -> str:
-        """The absolute, normalised container path for a host path that matches.
-
-        For a rule on a single file, a target that ends in `/` is the folder to put the file into.
-        """
+        """The container path for a host path; the target of a single file is a folder if it ends in `/`."""
         relative = relative_to(path, self.rule.path)
         if not relative and (self.rule.target or "").endswith("/"):
             relative = posixpath.basename(path)
@@ -159,10 +156,7 @@ class BoundRule:
 
 
 def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tuple[BoundRule, ...]:
-    """Every rule of the project, in order; `dockerignores` has the .dockerignore lines of each service.
-
-    Raises ConfigError if a pattern is not valid.
-    """
+    """Every rule of the project, with each service's .dockerignore lines. Raises ConfigError for a bad pattern."""
     own = frozenset(_own_files(project))
     bound: list[BoundRule] = []
     for service in project.services:
@@ -252,7 +246,6 @@ def _never(ignored: Patterns) -> Patterns:
 
 
 def _own_files(project: Project) -> Iterator[str]:
-    """The Compose files and Dockerfiles, which a rebuild rule needs and a container does not."""
     for file in project.files:
         yield posixpath.normpath(posixpath.join(project.directory, file))
     for service in project.services:

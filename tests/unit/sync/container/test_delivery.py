@@ -140,13 +140,13 @@ def test_a_second_attempt_in_the_same_container_adds_up() -> None:
 def test_replicas_count_once() -> None:
     """A file that arrived in two replicas is one file; what failed in any of them has failed."""
     outcome = SyncOutcome(files=2, deleted=1, bytes=10)
-    outcome.merge(SyncOutcome(files=1, deleted=3, bytes=5, failed={"/b": "full"}))
+    outcome.add(SyncOutcome(files=1, deleted=3, bytes=5, failed={"/b": "full"}), max)
     assert outcome == SyncOutcome(files=2, deleted=3, bytes=10, failed={"/b": "full"})
 
 
 def test_one_replica_without_a_shell_is_enough_for_half_files() -> None:
     """Whoever reads there may have seen one."""
     outcome = SyncOutcome()
-    outcome.merge(SyncOutcome(atomic=False))
-    outcome.merge(SyncOutcome())
+    outcome.add(SyncOutcome(atomic=False), max)
+    outcome.add(SyncOutcome(), max)
     assert outcome.atomic is False
