@@ -11,8 +11,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-import yaml
-
 from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, Place, everything
 from devenv.compose.positions import Model
@@ -58,7 +56,10 @@ Words = Mapping[str, str]
 
 def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
     """The error for the standard error of Compose."""
-    reason = _reason(output).removesuffix(": invalid compose project")
+    # the first line; the lines after an interpolation error quote the value, and are dropped
+    lines = [line.strip() for line in clean(output).splitlines()]
+    reasons = (line for line in lines if line and not _LOGGED.match(line) and not line.startswith("decoding failed"))
+    reason = next(reasons, "").removesuffix(": invalid compose project")
     model = Model(sources)
     if prefix := _FILE_PREFIX.match(reason):
         reason = reason[prefix.end() :]
@@ -132,11 +133,6 @@ def _wrong_choice(model: Model, raw: Words) -> tuple[Words, None]:
     return {"value": f"`{written[0]}` is" if written else "this is", "choices": choices}, None
 
 
-def _wrong_type(model: Model, raw: Words) -> tuple[Words, None]:
-    has_variable = any("$" in text for text in model.texts(model.path(raw["path"])))
-    return {"filled": " after its variables are filled in" if has_variable else ""}, None
-
-
 def _dependency(model: Model, raw: Words) -> tuple[Words, Place]:
     services = sorted({name for _, name, _ in model.services()})
     profiles = model.texts(("services", raw["name"], "profiles"))
@@ -163,45 +159,27 @@ def _port(model: Model, raw: Words) -> tuple[Words, Place]:
     return next((entry for entry in entries if raw["text"] in entry[0]["value"]), fallback)
 
 
-def _healthcheck(model: Model, _: Words) -> tuple[Words, Place]:
-    wrong = (
-        source.place(test)
-        for source, _, test in model.services("healthcheck", "test")
-        if isinstance(test, yaml.SequenceNode)
-        and [word.value for word in yaml12.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
-    )
-    return {}, next(wrong, None) or model.place(("services",))
-
-
 def _watch_rule(model: Model, raw: Words) -> tuple[Words, Place]:
     """Compose names the service whose rule lacks a key, but not the rule."""
-    wrong = (
-        source.place(rule)
-        for source, name, rules in model.services("develop", "watch")
-        for rule in yaml12.entries(rules)
-        if name == raw["service"] and _lacks(rule, raw["key"])
-    )
-    return {}, next(wrong, None) or model.place(("services", raw["service"], "develop", "watch"))
+    service, key = raw["service"], raw["key"]
+    rules = model.services("develop", "watch")
+    own = ((source, rule) for source, name, node in rules if name == service for rule in yaml12.entries(node))
+    for source, rule in own:
+        action, value = yaml12.at(rule, ["action"]), yaml12.at(rule, [key])
+        if not (value and value.value) and (key == "path" or (action and "sync" in action.value)):
+            return {}, source.place(rule)
+    return {}, model.place(("services", service, "develop", "watch"))
 
 
 # The words and the place of an entry, by its option `special`.
 SPECIAL: Mapping[str, Callable[[Model, Words], tuple[Words, Place | None]]] = {
     "unknown_key": _unknown_key,
     "wrong_choice": _wrong_choice,
-    "wrong_type": _wrong_type,
     "dependency": _dependency,
     "env_file": _env_file,
     "port": _port,
-    "healthcheck": _healthcheck,
     "watch_rule": _watch_rule,
 }
-
-
-def _reason(output: str) -> str:
-    """The line with the reason; the lines after an interpolation error quote the value, and are dropped."""
-    lines = [line.strip() for line in clean(output).splitlines()]
-    reasons = (line for line in lines if line and not _LOGGED.match(line) and not line.startswith("decoding failed"))
-    return next(reasons, "")
 
 
 def _warning(message: str, sources: Sequence[ComposeFile]) -> str:
@@ -225,8 +203,3 @@ def _unquoted(message: str) -> str:
 def _guess(word: str, known: Sequence[str]) -> str:
     close = closest(word, known)
     return f"Did you mean `{close}`?" if close else ""
-
-
-def _lacks(rule: yaml.Node, key: str) -> bool:
-    action, value = yaml12.at(rule, ["action"]), yaml12.at(rule, [key])
-    return not (value and value.value) and (key == "path" or bool(action and "sync" in action.value))

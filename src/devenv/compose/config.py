@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import yaml
@@ -22,11 +22,12 @@ from devenv.compose.files import ComposeFile, everything, load_source, logical, 
 from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.docker.compose_failures import missing_compose
-from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.errors import EngineError
 from devenv.tasks import each
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
 KNOWS_ALL = NEWER_KEYS["initial_sync"]  # the newest of these versions
+Splice = tuple[int, int, str]  # the characters from begin to end of a text become this text
 _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
 
 
@@ -57,9 +58,8 @@ class ComposeConfig:
         from devenv.compose import complaints  # noqa: PLC0415 - rarely needed
 
         if done.returncode:
-            raise self._known_failure(done.error_text) or complaints.explain(
-                done.error_text, (*(base for _, base in bases(self.selection, self.sources)), *self.sources)
-            )
+            sources = (*bases(self.selection, self.sources), *self.sources)
+            raise missing_compose(done.error_text) or complaints.explain(done.error_text, sources)
         return done.text, complaints.warnings(done.error_text, self.sources)
 
     def knows(self, needed: str) -> bool:
@@ -74,16 +74,13 @@ class ComposeConfig:
 
     async def _config(self) -> process.Completed:
         async with self._arguments() as (files, stdin):
-            folder = logical(self.selection.directory)
-            return await process.run(self._argv(files), stdin=stdin, env=_ENVIRONMENT, cwd=folder)
-
-    def _argv(self, files: Sequence[str]) -> list[str]:
-        argv = ["docker", "compose", "--project-directory", self.sources[0].folder]
-        if self.selection.project_name is not None:
-            argv += ["-p", self.selection.project_name]
-        profiles = profiles_on(self.sources, self.selection.services, self.selection.profiles)
-        argv += [part for profile in profiles for part in ("--profile", profile)]
-        return [*argv, *(part for file in files for part in ("-f", file)), "config"]
+            chosen = self.selection
+            name = [] if chosen.project_name is None else ["-p", chosen.project_name]
+            profiles = profiles_on(self.sources, chosen.services, chosen.profiles)
+            options = [part for profile in profiles for part in ("--profile", profile)]
+            options += [part for file in files for part in ("-f", file)]
+            argv = ["docker", "compose", "--project-directory", self.sources[0].folder, *name, *options, "config"]
+            return await process.run(argv, stdin=stdin, env=_ENVIRONMENT, cwd=logical(chosen.directory))
 
     @contextlib.asynccontextmanager
     async def _arguments(self) -> AsyncIterator[tuple[list[str], bytes | None]]:
@@ -109,19 +106,6 @@ class ComposeConfig:
                 _copy(source, copies, folder)
             yield [copies.get(source.path, source.path) for source in self.sources], None
 
-    def _known_failure(self, output: str) -> DevenvError | None:
-        """The error if Compose is missing, or for a newer key in a file of an `extends`, which it reads unchanged."""
-        if (error := missing_compose(output)) or "develop.watch" not in output:
-            return error
-        for source, base in bases(self.selection, self.sources):
-            for key, line in newer_keys(base):
-                needed = NEWER_KEYS[key]
-                if not self.knows(needed):
-                    message = f"`{key}` in a file that is named by `extends` needs Compose {needed}"
-                    hint = f"Compose {self.version} is installed. Update it, or move the rule into {source.shown}."
-                    return ConfigError(message, hint=hint, file=base.shown, line=line)
-        return None
-
 
 def version_tuple(text: str) -> tuple[int, ...]:
     """The numbers at the start of a version: `2.26.1-4` -> (2, 26, 1)."""
@@ -138,40 +122,24 @@ def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
             file.write(text)
 
 
-def bases(selection: Selection, sources: Sequence[ComposeFile]) -> list[tuple[ComposeFile, ComposeFile]]:
-    """Each file with an `extends` that names another file, and the other file."""
-    return [
-        (source, load_source(path, base=selection.directory))
-        for source in everything(sources)
-        for path in source.extended
-    ]
-
-
-class Splice(NamedTuple):
-    """Characters `begin` to `end` of the text become `text`."""
-
-    begin: int
-    end: int
-    text: str
+def bases(selection: Selection, sources: Sequence[ComposeFile]) -> list[ComposeFile]:
+    """The files that an `extends` names."""
+    paths = [path for source in everything(sources) for path in source.extended]
+    return [load_source(path, base=selection.directory) for path in paths]
 
 
 def sanitised(source: ComposeFile, copies: Mapping[str, str] | None = None) -> str:
     """The file's text for an older Compose; `copies` maps paths of included files to paths of their copies."""
     splices = {*_watch_splices(source), *_include_splices(source, copies or {})}
     text = source.text
-    for splice in sorted(splices, reverse=True):
-        text = text[: splice.begin] + splice.text + text[splice.end :]
+    for begin, end, new in sorted(splices, reverse=True):
+        text = text[:begin] + new + text[end:]
     return text
 
 
-def newer_keys(source: ComposeFile) -> list[tuple[str, int]]:
-    """The newer keys that the file's watch rules use, with their lines."""
-    return [
-        (key.value, key.start_mark.line + 1)
-        for rule in _rules(source)
-        for key, _ in yaml12.items(rule)
-        if key.value in NEWER_KEYS
-    ]
+def newer_keys(source: ComposeFile) -> set[str]:
+    """The newer keys that the file's watch rules use."""
+    return {key.value for rule in _rules(source) for key, _ in yaml12.items(rule)} & NEWER_KEYS.keys()
 
 
 def restore(model: Mapping[str, Any], known: Callable[[str], bool]) -> None:
@@ -202,7 +170,7 @@ def _watch_splices(source: ComposeFile) -> Iterator[Splice]:
     for rule in _rules(source):
         for key, value in yaml12.items(rule):
             if key.value in NEWER_KEYS:
-                yield Splice(key.start_mark.index, key.end_mark.index, json.dumps(f"x-{key.value}"))
+                yield (key.start_mark.index, key.end_mark.index, json.dumps(f"x-{key.value}"))
             elif key.value == "ignore" and isinstance(value, yaml.ScalarNode) and value.value:
                 yield _as_list(source.text, key, value)
 
@@ -211,12 +179,12 @@ def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
     # an alias is the same node as its anchor: then the marks are those of the anchor, and `*name` follows the key
     alias = re.compile(r"\s*:\s+(\*[^\s,\[\]{}]+)").match(text, key.end_mark.index)
     if alias:
-        return Splice(alias.start(1), alias.end(1), _quoted([value.value]))
+        return (alias.start(1), alias.end(1), _quoted([value.value]))
     begin, end = value.start_mark.index, value.end_mark.index
     written = text[begin:end]
     anchor = re.match(r"(?:&\S+\s+)?", written)
     listed = f"[{anchor[0] if anchor else ''}{_quoted(value.value)}]"
-    return Splice(begin, end, listed + ("\n" if written.endswith("\n") else ""))
+    return (begin, end, listed + ("\n" if written.endswith("\n") else ""))
 
 
 def _include_splices(source: ComposeFile, copies: Mapping[str, str]) -> Iterator[Splice]:
@@ -228,12 +196,12 @@ def _include_splices(source: ComposeFile, copies: Mapping[str, str]) -> Iterator
         folder = f'"project_directory": {_quoted(_doubled(included.folder))}'
         begin, end = name.start_mark.index, name.end_mark.index
         if entry is name:
-            yield Splice(begin, end, f'{{"path": {copy}, {folder}}}')
+            yield (begin, end, f'{{"path": {copy}, {folder}}}')
             continue
-        yield Splice(begin, end, copy)
+        yield (begin, end, copy)
         if isinstance(entry, yaml.MappingNode) and yaml12.at(entry, ["project_directory"]) is None:
             first = entry.value[0][0].start_mark
-            yield Splice(first.index, first.index, folder + (", " if entry.flow_style else "\n" + " " * first.column))
+            yield (first.index, first.index, folder + (", " if entry.flow_style else "\n" + " " * first.column))
 
 
 def _doubled(path: str) -> str:

@@ -61,19 +61,15 @@ def _value(key: str, value: Any, path: str) -> Any:
     if key not in known:
         raise ConfigError(f"unknown key `{key}`", hint=did_you_mean(key, known), file=path)
     if key in ("snapshot_limit", "snapshots_total"):
-        return _size(key, value, path)
+        size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B", value) if isinstance(value, str) else None
+        if size is None:
+            raise ConfigError(f"`{key}` is a size", hint=f'{key} = "4 GB"', file=path)
+        return int(float(size[1]) * {"M": 10**6, "G": 10**9}[size[2]])
     if key == "dangerous" and value not in ("show", "refuse"):
         raise ConfigError(f"`{key}` is show or refuse", hint=f'{key} = "refuse"', file=path)
     if key != "dangerous" and not isinstance(value, bool):
         raise ConfigError(f"`{key}` is true or false", file=path)
     return value
-
-
-def _size(key: str, value: Any, path: str) -> int:
-    size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B", value) if isinstance(value, str) else None
-    if size is None:
-        raise ConfigError(f"`{key}` is a size", hint=f'{key} = "4 GB"', file=path)
-    return int(float(size[1]) * {"M": 10**6, "G": 10**9}[size[2]])
 
 
 def user_file() -> str:

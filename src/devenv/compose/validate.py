@@ -15,7 +15,7 @@ from devenv.compose.files import ComposeFile, everything, find, load_source, rea
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.resolve import Faults, load
-from devenv.compose.schema import DEVELOP, LATER, X_DEVENV, Shape, ShapeError, mistakes
+from devenv.compose.schema import DEVELOP, LATER, RULE, X_DEVENV, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.finding import Mistake
 from devenv.model.project import Action, Build, Hook, Project, RuleFault, Service, WatchRule
@@ -177,9 +177,8 @@ def _project(source: ComposeFile, directory: str, sources: Iterable[ComposeFile]
 def _rule(entry: Any, folder: str, directory: str) -> WatchRule:
     """The rule; a rule without faults if this one was reported already or has variables."""
     unknown = WatchRule(directory, Action.RESTART)
-    if any(True for _ in mistakes(entry, DEVELOP["properties"]["watch"]["items"], (), {})):
-        return unknown
-    if entry is None or any(entry.get(key) is LATER for key in ("path", "action", "target")):
+    is_wrong = any(mistakes(entry, RULE, (), {}))
+    if is_wrong or entry is None or LATER in (entry.get(key) for key in ("path", "action", "target")):
         return unknown
     texts = {key: entry.get(key) or () for key in ("ignore", "include")}
     lines = {key: (value,) if isinstance(value, str) else value for key, value in texts.items() if value is not LATER}

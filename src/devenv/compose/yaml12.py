@@ -172,7 +172,9 @@ class _Composer:
                 elif isinstance(event, yaml.NodeEvent):
                     self._node(event)
                 elif isinstance(event, yaml.CollectionEndEvent):
-                    self._close()
+                    done = self.stack.pop()
+                    if done.anchor:
+                        self.anchors[done.anchor] = (done.node, self.written + self.aliased - done.began)
         except yaml.MarkedYAMLError as error:
             raise self._syntax(error) from None
         mark = yaml.Mark(self.file, 0, 0, 0, "", 0)
@@ -199,11 +201,6 @@ class _Composer:
         if len(self.stack) >= DEPTH_LIMIT:
             raise self._error(f"nesting deeper than {DEPTH_LIMIT}", event)
         self.stack.append(_Open(opened, event.anchor, self.written + self.aliased - 1))
-
-    def _close(self) -> None:
-        done = self.stack.pop()
-        if done.anchor:
-            self.anchors[done.anchor] = (done.node, self.written + self.aliased - done.began)
 
     def _alias(self, event: yaml.AliasEvent) -> yaml.Node:
         if any(opened.anchor == event.anchor for opened in self.stack):

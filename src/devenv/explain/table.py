@@ -32,7 +32,7 @@ class TableEntry:
 
     id: str
     patterns: tuple[str, ...]
-    cause: str
+    cause: str = ""
     hint: str = ""
     text: str = OUTPUT
     exit_code: int | None = None
@@ -113,7 +113,7 @@ def parse(content: Mapping[str, Any]) -> tuple[TableEntry, ...]:
         TableEntry(
             id=key,
             patterns=tuple(_filled(pattern, fragments) for pattern in tables[entry.get("like", key)]["patterns"]),
-            cause=entry["cause"],
+            cause=entry.get("cause", ""),
             hint=entry.get("hint", ""),
             text=entry.get("text", OUTPUT),
             exit_code=entry.get("exit_code"),

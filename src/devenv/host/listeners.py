@@ -31,7 +31,10 @@ def listener(ip: str, port: int) -> bool:
     if not ip:
         return any(listener(everywhere, port) for everywhere in EVERYWHERE)
     error = _refusal(ip, port)
-    return _answers(ip, port) if error == errno.EACCES else error == errno.EADDRINUSE
+    if error == errno.EACCES:
+        with contextlib.suppress(OSError), socket.create_connection((reached(ip), port), timeout=0.3):
+            return True
+    return error == errno.EADDRINUSE
 
 
 def loopbacks(kernel: str) -> tuple[str, ...]:
@@ -57,12 +60,6 @@ def _refusal(ip: str, port: int) -> int | None:
     except OSError as error:
         return error.errno
     return None
-
-
-def _answers(ip: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((reached(ip), port), timeout=0.3):
-        return True
-    return False
 
 
 def reached(ip: str) -> str:

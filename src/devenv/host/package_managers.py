@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 GO = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOSUMCHECK", "GOPRIVATE", "GONOPROXY", "GOINSECURE")
 PIP = ("index-url", "extra-index-url", "trusted-host")
+LOGIN = "it is a secret, which images do not keep; for a build: `secrets:` and RUN --mount=type=secret"
 _LOGIN = re.compile(r"//\S+:(_auth|_authToken|_password)")
 _OURS = re.compile(r"(debian|ubuntu)-archive-keyring")
 
@@ -120,33 +121,23 @@ def settings(
 
     Addresses with a login or on the loopback of this machine are left out.
     """
-    left_out: dict[str, None] = {}
-
-    def kept(values: Mapping[str, str], owner: str) -> dict[str, str]:
-        result = {}
-        for key, value in values.items():
-            reason = unfit(value)
-            if reason:
-                left_out[f"{owner} {key}: {reason}"] = None
-            else:
-                result[key] = value
-        return result
-
     registries = {
         key: value for key, value in npm.items() if key == "registry" or re.fullmatch(r"@\S+:registry", key)
     }
-    kinds: dict[str, Any] = {
-        "npm": kept(registries, "npm's"),
-        "pip": kept({key: pip[key] for key in PIP if key in pip}, "pip's"),
-        "go": kept(go, "Go's"),
-        "apt": kept(apt, "apt's archive"),
+    kinds = (
+        ("npm", "npm's", registries),
+        ("pip", "pip's", {key: pip[key] for key in PIP if key in pip}),
+        ("go", "Go's", go),
+        ("apt", "apt's archive", apt),
+    )
+    kept: dict[str, Any] = {
+        kind: {key: value for key, value in values.items() if not unfit(value)} for kind, _, values in kinds
     }
-    if kinds["npm"] and any(map(_LOGIN.fullmatch, npm)):
-        left_out[f"npm's login: {LOGIN}"] = None
-    return PackageSettings(**kinds, left_out=tuple(left_out))
-
-
-LOGIN = "it is a secret, which images do not keep; for a build: `secrets:` and RUN --mount=type=secret"
+    reasons = [(owner, key, unfit(value)) for _, owner, values in kinds for key, value in values.items()]
+    left_out = [f"{owner} {key}: {reason}" for owner, key, reason in reasons if reason]
+    if kept["npm"] and any(map(_LOGIN.fullmatch, npm)):
+        left_out.append(f"npm's login: {LOGIN}")
+    return PackageSettings(**kept, left_out=tuple(left_out))
 
 
 def unfit(value: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -40,8 +39,6 @@ def chosen(environment: Mapping[str, str], system: Mapping[str, str]) -> dict[st
     if not proxies:
         return {}
     exceptions = [*filter(None, map(str.strip, (given["NO_PROXY"] or system.get("no", "")).split(",")))]
-    for entry in exceptions:
-        _require_exception(entry)
     return {**proxies, "NO_PROXY": ",".join(dict.fromkeys((*exceptions, *HERE)))}
 
 
@@ -121,12 +118,3 @@ def _host(name: str, value: str) -> str:
         hint = f"{name}=http://proxy.example:3128"
         raise ConfigError(f"{name} is not the address of a proxy: {masked(value, 'http')}", hint=hint)
     return str(address.hostname)
-
-
-def _require_exception(entry: str) -> None:
-    """Raise ConfigError for an entry of NO_PROXY with a slash that is not a network."""
-    try:
-        if "/" in entry:
-            ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        raise ConfigError(f"NO_PROXY has an invalid network: {masked(entry)}", hint="10.0.0.0/8") from None

@@ -206,7 +206,7 @@ def sources(text: str = FILE) -> list[ComposeFile]:
         ),
         (
             'healthcheck.test must start either by "CMD", "CMD-SHELL" or "NONE"',
-            "compose.yml:18: healthcheck.test must begin with CMD, CMD-SHELL or NONE, or be one line of text | None",
+            "compose.yml:2: healthcheck.test must begin with CMD, CMD-SHELL or NONE, or be one line of text | None",
         ),
         (
             'invalid project name "Foo": must consist only of lowercase alphanumeric characters',

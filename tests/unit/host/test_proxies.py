@@ -72,7 +72,6 @@ def test_which_proxies_hold(environment: dict[str, str], system: dict[str, str],
         ({"HTTP_PROXY": "file:///etc/passwd"}, "not the address of a proxy"),
         ({"HTTP_PROXY": "http://a b:1"}, "not the address of a proxy"),
         ({"HTTP_PROXY": "http://[::1:1"}, "not the address of a proxy"),
-        ({"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/99"}, "NO_PROXY has an invalid network: 10.0.0.0/99"),
     ],
 )
 def test_what_is_no_proxy(environment: dict[str, str], said: str) -> None:

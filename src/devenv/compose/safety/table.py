@@ -138,7 +138,7 @@ def dangers(
                 of_build=key.startswith("build."),
             )
             for name, service in (model.get("services") or {}).items()
-            for key, entry, message in (*_keys(service), *_networks(service, model), *_compose_hooks(service))
+            for key, entry, message in (*_keys(service), *_more(service, model))
         ),
         *_reached((*uses(model), *files), host),
         *(() if project is None else _commands(project)),
@@ -170,13 +170,10 @@ def _values(service: Model, key: str) -> Iterator[tuple[str, str]]:
             yield text if listed else "", text
 
 
-def _networks(service: Model, model: Model) -> Iterator[tuple[str, str, str]]:
+def _more(service: Model, model: Model) -> Iterator[tuple[str, str, str]]:
     for key in service.get("networks") or ():
         if ((model.get("networks") or {}).get(key) or {}).get("name") == "host":
             yield "networks", str(key), f"shares the network of the host (the network `{key}` is `host`)"
-
-
-def _compose_hooks(service: Model) -> Iterator[tuple[str, str, str]]:
     for key in ("post_start", "pre_stop"):
         for hook in service.get(key) or ():
             if isinstance(hook, dict) and hook.get("privileged") is True:
