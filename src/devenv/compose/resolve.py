@@ -116,7 +116,10 @@ def _require_named(selection: Selection, sources: Sequence[ComposeFile]) -> None
 
 def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
-        raise _no_services(sources)
+        profiles = "All services belong to profiles; activate one with --profile NAME."
+        hint = profiles if service_names(sources) else "Define services under the key `services:`."
+        file, line = place(sources, ("services",))
+        raise ConfigError(f"no services in {sources[0].shown}", hint=hint, file=file, line=line)
     from devenv.compose import parse, schema  # noqa: PLC0415 - loaded while Compose is at work
 
     try:
@@ -141,18 +144,6 @@ def _placed(project: Project, sources: Sequence[ComposeFile]) -> Iterator[Projec
             places = [place(sources, ("x-devenv", "hooks", moment))] * len(hooks)
         for hook, hook_place in zip(hooks, places[len(places) - len(hooks) :], strict=True):
             yield replace(hook, where=shown(hook_place))
-
-
-def _no_services(sources: Sequence[ComposeFile]) -> ConfigError:
-    written = service_names(sources)
-    profiles = "All services belong to profiles; activate one with --profile NAME."
-    file, line = place(sources, ("services",))
-    return ConfigError(
-        f"no services in {sources[0].shown}",
-        hint=profiles if written else "Define services under the key `services:`.",
-        file=file,
-        line=line,
-    )
 
 
 def _with_links(project: Project) -> Project:

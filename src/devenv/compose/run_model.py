@@ -94,11 +94,7 @@ class Choices:
 
 
 def run_model(
-    model: Mapping[str, Any],
-    *,
-    found: Found,
-    choices: Choices,
-    services: frozenset[str] | None = None,
+    model: Mapping[str, Any], *, found: Found, choices: Choices, services: frozenset[str] | None = None
 ) -> dict[str, Any]:
     """A changed copy of the resolved `model`, with only `services` if given.
 
@@ -117,7 +113,7 @@ def run_model(
         # the service of others stays unchanged: its watch rules and, with an older Compose, profiles are in its hash
         if name not in found.foreign_services:
             marks = {} if name in choices.unmarked else old if name in found.old_services else labels
-            _adapt(service, marks, choices, choices.environment.get(name))
+            _adapt(service, marks, choices.addresses, choices.environment.get(name, {}))
             _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)
     result["services"] = chosen
@@ -177,16 +173,15 @@ def context_key(reference: str) -> str:
 
 
 def _adapt(
-    service: dict[str, Any], labels: Mapping[str, str], choices: Choices, environment: Mapping[str, str] | None
+    service: dict[str, Any], labels: Mapping[str, str], addresses: tuple[str, ...], environment: Mapping[str, str]
 ) -> None:
-    for key in ("develop", "profiles"):
+    for key in ("develop", "profiles", "pull_policy"):  # images were pulled before; Compose must not ask a registry
         service.pop(key, None)
-    service.pop("pull_policy", None)  # images were pulled before; Compose must not ask a registry again
     service["labels"] = {**(service.get("labels") or {}), **labels}
     if environment:
         service["environment"] = {**environment, **(service.get("environment") or {})}
     if service.get("ports"):
-        service["ports"] = [placed for port in service["ports"] for placed in _placed(port, choices.addresses)]
+        service["ports"] = [placed for port in service["ports"] for placed in _placed(port, addresses)]
 
 
 def _placed(port: dict[str, Any], addresses: tuple[str, ...]) -> list[dict[str, Any]]:

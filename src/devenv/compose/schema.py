@@ -15,6 +15,8 @@ from devenv.errors import ConfigError, did_you_mean
 from devenv.model.project import Action, Condition, Moment
 
 Shape = Mapping[str, Any]
+Path = tuple[str | int, ...]
+Names = Mapping[str, Collection[str]]  # the existing services and volumes
 COMPOSE_SCHEMA = "https://raw.githubusercontent.com/compose-spec/compose-spec/main/schema/compose-spec.json"
 LATER = object()  # a value that Compose has not filled in yet, so it cannot be checked
 
@@ -195,10 +197,8 @@ class ShapeError(ConfigError):
         self.key = key
 
 
-def mistakes(
-    value: Any, shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
-) -> Iterator[ShapeError]:
-    """All errors in the value by its shape; `names` are the existing services and volumes."""
+def mistakes(value: Any, shape: Shape, path: Path, names: Names) -> Iterator[ShapeError]:
+    """All errors in the value by its shape."""
     if value is None or value is LATER:
         return
     fitting = next((choice for choice in shape.get("anyOf", (shape,)) if _fits(value, choice)), None)
@@ -231,9 +231,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 def _fits(value: Any, shape: Shape) -> bool:
     """Whether the value has the type of the shape; a boolean may be text, since Compose does not type `x-` keys."""
-    kinds = [shape["type"]] if isinstance(shape.get("type"), str) else shape.get("type", ())
-    if "enum" in shape:
-        kinds = ["string"]
+    kinds = ["string"] if "enum" in shape else _kinds(shape)
     if isinstance(value, bool):
         return not kinds or "boolean" in kinds
     if isinstance(value, str) and "boolean" in kinds and "string" not in kinds:
@@ -246,13 +244,15 @@ def _called(shape: Shape) -> str:
         return str(shape["title"])
     if "enum" in shape:
         return f"one of {', '.join(shape['enum'])}"
-    kinds = [shape["type"]] if isinstance(shape["type"], str) else shape["type"]
-    return " or ".join(_KINDS[kind][1] for kind in kinds)
+    return " or ".join(_KINDS[kind][1] for kind in _kinds(shape))
 
 
-def _in_mapping(
-    value: Mapping[str, Any], shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
-) -> Iterator[ShapeError]:
+def _kinds(shape: Shape) -> Sequence[str]:
+    kinds: str | list[str] = shape.get("type", [])
+    return [kinds] if isinstance(kinds, str) else kinds
+
+
+def _in_mapping(value: Mapping[str, Any], shape: Shape, path: Path, names: Names) -> Iterator[ShapeError]:
     known, others = shape.get("properties", {}), shape.get("additionalProperties", True)
     for key, item in value.items():
         if key in known:
@@ -266,26 +266,18 @@ def _in_mapping(
             yield ShapeError((*path, key), "is missing")
 
 
-def _in_text(
-    value: str, shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
-) -> Iterator[ShapeError]:
+def _in_text(value: str, shape: Shape, path: Path, names: Names) -> Iterator[ShapeError]:
     choices, kind = shape.get("enum", ()), shape.get("x-names", "")
     if choices and value not in choices:
-        message = f"`{value}` is not {_called(shape)}"
-        yield ShapeError(path, message, hint=did_you_mean(value, choices))
+        yield ShapeError(path, f"`{value}` is not {_called(shape)}", hint=did_you_mean(value, choices))
     if not value and "minLength" in shape:
         yield ShapeError(path, "the command is empty")
-    if "format" in shape and not _is_closed(value):
-        yield ShapeError(path, "a quote is not closed")
+    if "format" in shape:
+        try:
+            shlex.split(value)
+        except ValueError:
+            yield ShapeError(path, "a quote is not closed")
     if not re.search(shape.get("pattern", ""), value):
         yield ShapeError(path, shape["errorMessage"])
     if kind in names and value not in names[kind]:
         yield ShapeError(path, f"there is no {kind} `{value}`", hint=did_you_mean(value, sorted(names[kind])))
-
-
-def _is_closed(words: str) -> bool:
-    try:
-        shlex.split(words)
-    except ValueError:
-        return False
-    return True

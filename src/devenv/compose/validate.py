@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from devenv.compose.files import ComposeFile, everything, find, load_source, rea
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.resolve import Faults, load
-from devenv.compose.schema import DEVELOP, LATER, RULE, X_DEVENV, Shape, ShapeError, mistakes
+from devenv.compose.schema import DEVELOP, LATER, RULE, X_DEVENV, Names, Path, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.finding import Mistake
 from devenv.model.project import Action, Build, Hook, Project, RuleFault, Service, WatchRule
@@ -64,7 +64,7 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     return tuple(sorted(unique.values(), key=lambda m: (m.file or "", m.line or 0, m.column or 0)))
 
 
-def _names(files: Sequence[ComposeFile]) -> dict[str, Collection[str]]:
+def _names(files: Sequence[ComposeFile]) -> Names:
     volumes = (key.value for source in files for key, _ in yaml12.items(yaml12.at(source.node, ["volumes"])))
     return {"service": service_names(files), "volume": frozenset(map(str, volumes))}
 
@@ -87,9 +87,7 @@ class _Page:
     folder: str
     sources: Sequence[ComposeFile]
 
-    def block(
-        self, source: ComposeFile, path: tuple[str, ...], shape: Shape, names: Mapping[str, Collection[str]]
-    ) -> Iterator[Mistake]:
+    def block(self, source: ComposeFile, path: Path, shape: Shape, names: Names) -> Iterator[Mistake]:
         node = yaml12.at(source.node, path)
         for error in mistakes(_plain(node), shape, path, names) if node else ():
             yield self.at(source, error)
