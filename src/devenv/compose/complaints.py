@@ -14,35 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, Place, everything
 from devenv.compose.positions import Model
-from devenv.compose.schema import RULE, dotted
+from devenv.compose.schema import dotted
 from devenv.docker.compose_failures import clean
 from devenv.errors import ConfigError, closest
 from devenv.explain import table
 from devenv.explain.table import TableEntry
 
 TABLE = "compose"
-# The keys that Compose knows at a path; `*` stands for any part.
-_KEYS = {
-    "": "configs include models name networks secrets services version volumes",
-    "services.*": (
-        "annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name "
-        "cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset "
-        "credential_spec depends_on deploy develop device_cgroup_rules devices dns dns_opt dns_search domainname "
-        "entrypoint env_file environment expose extends external_links extra_hosts gpus group_add healthcheck "
-        "hostname image init ipc isolation label_file labels links logging mac_address mem_limit mem_reservation "
-        "mem_swappiness memswap_limit models network_mode networks oom_kill_disable oom_score_adj pid pids_limit "
-        "platform ports post_start pre_stop privileged profiles provider pull_policy pull_refresh_after read_only "
-        "restart runtime scale secrets security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt "
-        "sysctls tmpfs tty ulimits use_api_socket user userns_mode uts volumes volumes_from working_dir"
-    ),
-    "services.*.build": (
-        "additional_contexts args cache_from cache_to context dockerfile dockerfile_inline entitlements extra_hosts "
-        "isolation labels network no_cache platforms privileged provenance pull sbom secrets shm_size ssh tags "
-        "target ulimits"
-    ),
-    "services.*.develop": "watch",
-    "services.*.develop.watch.*": " ".join(RULE["properties"]),
-}
 
 _LOGGED = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:[^"\\]|\\.)*")')
 _FILE_PREFIX = re.compile(r"\A(?:failed to parse|validating) (?P<file>\S.*?): ")
@@ -117,7 +95,7 @@ def _unknown(model: Model, reason: str) -> ConfigError:
 def _unknown_key(model: Model, raw: Words) -> tuple[Words, Place]:
     path, key = model.path(raw["path"]), raw["key"]
     shape = ".".join("*" if n in _ANY else str(part) for n, part in enumerate(path))
-    known = _KEYS.get(shape, "").split()
+    known = table.read(TABLE)["keys"].get(shape, "").split()
     words = {
         "where": f"in {dotted(path)}" if path else "at the top level",
         "is_service": key if path == ("services",) else "",

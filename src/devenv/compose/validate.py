@@ -95,9 +95,9 @@ class _Page:
     def at(self, source: ComposeFile, error: ShapeError, level: str = "error") -> Mistake:
         """The mistake at its path in the file, or at the part of the path that the file has."""
         length = len(error.path)
-        while not (found := yaml12.pair(source.node, error.path[:length])):
+        while not (pair := yaml12.pair(source.node, error.path[:length])):
             length -= 1
-        node = found[0] if error.key or length < len(error.path) else found[1]
+        node = pair[0] if error.key or length < len(error.path) else pair[1]
         begin, end = node.start_mark, node.end_mark
         width = end.column - begin.column if begin.line == end.line else 1
         return self.quoted(error, level, source.shown, begin.line + 1, begin.column + 1, width)
@@ -140,7 +140,7 @@ class _Page:
                 first = begin.column if begin.line == number - 1 else 0
                 last = end.column if end.line == number - 1 else len(line)
                 line = line[:first] + "*" * (min(last, len(line)) - first) + line[last:]
-        return _ADDRESS.sub(lambda found: "*" * len(found[0]), line)
+        return _ADDRESS.sub(lambda match: "*" * len(match[0]), line)
 
 
 def _plain(node: yaml.Node) -> Any:

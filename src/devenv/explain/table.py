@@ -9,7 +9,7 @@ A header `[id]` starts an entry. Its keys:
 - `cause`, `hint`: the message. `{name}` is a group of the pattern, or a word that the code adds.
 - `text`: the name of the text to search, if the code has several. `exit_code`: the entry counts for this code only.
 - `needs`: words that must not be empty.
-- other keys are options for the code that reads the table.
+- other keys are options for the code that reads the table. So is a table `[keys]`.
 
 `ignore_case = true` before the first header is for all patterns of the file.
 """
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OUTPUT = "output"
+DATA = ("fragments", "keys")  # tables of a file that are no entries
 RESERVED = frozenset({"patterns", "examples", "like", "cause", "hint", "text", "exit_code", "needs"})
 
 
@@ -108,7 +109,7 @@ def parse(content: Mapping[str, Any]) -> tuple[TableEntry, ...]:
     """The entries of a table's content, with the fragments filled in."""
     fragments = content.get("fragments", {})
     flags = re.MULTILINE | (re.IGNORECASE if content.get("ignore_case") else 0)
-    tables = {key: value for key, value in content.items() if isinstance(value, dict) and key != "fragments"}
+    tables = {key: value for key, value in content.items() if isinstance(value, dict) and key not in DATA}
     return tuple(
         TableEntry(
             id=key,

@@ -64,10 +64,10 @@ def wanted_ports(
 
 def clash(wanted: Sequence[WantedPort]) -> tuple[WantedPort, WantedPort] | None:
     """The first two ports that cannot both be published."""
-    for one, other in itertools.combinations(wanted, 2):
-        same = (one.port, one.protocol) == (other.port, other.protocol)
-        if same and any(overlap(a, b) for a in one.ips for b in other.ips):
-            return one, other
+    for first, second in itertools.combinations(wanted, 2):
+        same = (first.port, first.protocol) == (second.port, second.protocol)
+        if same and any(overlap(a, b) for a in first.ips for b in second.ips):
+            return first, second
     return None
 
 

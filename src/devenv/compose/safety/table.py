@@ -43,7 +43,7 @@ class DangerousSetting(NamedTuple):
 
     key: str
     value: str
-    says: str
+    message: str
 
 
 ROWS = tuple(
@@ -150,7 +150,7 @@ def _keys(service: Model) -> Iterator[tuple[str, str, str]]:
     for row in ROWS:
         for entry, text in values[row.key]:
             if re.fullmatch(row.value, text, re.DOTALL):
-                yield row.key, entry, row.says.replace("{}", text)
+                yield row.key, entry, row.message.replace("{}", text)
 
 
 def _values(service: Model, key: str) -> Iterator[tuple[str, str]]:

@@ -189,7 +189,7 @@ def test_every_row_has_a_test() -> None:
     """Each row decides a case of this file."""
     services = [service for service, *_ in KEYS_OF_SERVICES] + [f"{{cap_add: [{name}]}}" for name in CAPABILITIES]
     messages = "\n".join(message for service in services for message in said(service))
-    patterns = [re.escape(row.says).replace(re.escape("{}"), ".+") for row in ROWS]
+    patterns = [re.escape(row.message).replace(re.escape("{}"), ".+") for row in ROWS]
     assert [pattern for pattern in patterns if not re.search(f"(?m)^{pattern}$", messages)] == []
 
 
