@@ -158,11 +158,13 @@ def test_a_target_that_no_file_can_reach(project: Path) -> None:
 
 
 def test_a_newer_key_in_an_extended_file(project: Path) -> None:
-    """An older Compose reads that file by itself: the error names the file, the line and the key."""
+    """An older Compose reads that file by itself: the error names it, its line and the version that is needed."""
     write(project, "compose.yml", "services:\n  web:\n    extends: {file: base.yml, service: base}\n")
     write(project, "base.yml", f"services:\n  base:\n    image: a\n    build: .\n    {NEWER}\n")
     if "2.26" in compose_version():
-        assert error(project).startswith("base.yml:5: the installed Docker Compose does not know the key `include`")
+        assert error(project).startswith(
+            "base.yml:5: `include` in a file that is named by `extends` needs Compose 2.34"
+        )
     else:
         assert loaded(project).project.service("web").watch == (rule(project, "."),)
 

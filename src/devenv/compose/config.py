@@ -22,7 +22,7 @@ from devenv.compose.files import ComposeFile, everything, load_source, logical, 
 from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.docker.compose_failures import missing_compose
-from devenv.errors import EngineError
+from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.tasks import each
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
@@ -58,8 +58,8 @@ class ComposeConfig:
         from devenv.compose import complaints  # noqa: PLC0415 - rarely needed
 
         if done.returncode:
-            sources = (*bases(self.selection, self.sources), *self.sources)
-            raise missing_compose(done.error_text) or complaints.explain(done.error_text, sources)
+            sources = (*(base for _, base in bases(self.selection, self.sources)), *self.sources)
+            raise self._known_failure(done.error_text) or complaints.explain(done.error_text, sources)
         return done.text, complaints.warnings(done.error_text, self.sources)
 
     def knows(self, needed: str) -> bool:
@@ -106,6 +106,18 @@ class ComposeConfig:
                 _copy(source, copies, folder)
             yield [copies.get(source.path, source.path) for source in self.sources], None
 
+    def _known_failure(self, output: str) -> DevenvError | None:
+        """The error if Compose is missing, or for a newer key in a file of an `extends`, which it reads unchanged."""
+        if (error := missing_compose(output)) or "develop.watch" not in output:
+            return error
+        for source, base in bases(self.selection, self.sources):
+            for key, line in newer_keys(base):
+                if not self.knows(needed := NEWER_KEYS[key]):
+                    message = f"`{key}` in a file that is named by `extends` needs Compose {needed}"
+                    hint = f"Compose {self.version} is installed. Update it, or move the rule into {source.shown}."
+                    return ConfigError(message, hint=hint, file=base.shown, line=line)
+        return None
+
 
 def version_tuple(text: str) -> tuple[int, ...]:
     """The numbers at the start of a version: `2.26.1-4` -> (2, 26, 1)."""
@@ -122,10 +134,10 @@ def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
             file.write(text)
 
 
-def bases(selection: Selection, sources: Sequence[ComposeFile]) -> list[ComposeFile]:
-    """The files that an `extends` names."""
-    paths = [path for source in everything(sources) for path in source.extended]
-    return [load_source(path, base=selection.directory) for path in paths]
+def bases(selection: Selection, sources: Sequence[ComposeFile]) -> list[tuple[ComposeFile, ComposeFile]]:
+    """Each file with an `extends` that names another file, and the other file."""
+    named = [(source, path) for source in everything(sources) for path in source.extended]
+    return [(source, load_source(path, base=selection.directory)) for source, path in named]
 
 
 def sanitised(source: ComposeFile, copies: Mapping[str, str] | None = None) -> str:
@@ -137,9 +149,10 @@ def sanitised(source: ComposeFile, copies: Mapping[str, str] | None = None) -> s
     return text
 
 
-def newer_keys(source: ComposeFile) -> set[str]:
-    """The newer keys that the file's watch rules use."""
-    return {key.value for rule in _rules(source) for key, _ in yaml12.items(rule)} & NEWER_KEYS.keys()
+def newer_keys(source: ComposeFile) -> list[tuple[str, int]]:
+    """The newer keys that the file's watch rules use, with their lines."""
+    keys = [key for rule in _rules(source) for key, _ in yaml12.items(rule)]
+    return [(key.value, key.start_mark.line + 1) for key in keys if key.value in NEWER_KEYS]
 
 
 def restore(model: Mapping[str, Any], known: Callable[[str], bool]) -> None:

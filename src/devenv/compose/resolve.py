@@ -109,7 +109,7 @@ def _require_named(selection: Selection, sources: Sequence[ComposeFile]) -> None
     if missing and not any(source.has_unread for source in everything(sources)):
         kind, name, known = missing[0]
         if kind == "profile":
-            known |= profile_names(bases(selection, sources))
+            known |= profile_names([base for _, base in bases(selection, sources)])
         if name not in known:
             raise unknown(kind, name, sorted(known))
 

@@ -93,10 +93,10 @@ def test_an_entry_of_include_names_the_copy(entry: str, after: str) -> None:
     assert sanitised(top) == text
 
 
-def test_newer_keys_are_found() -> None:
-    """By their names."""
+def test_newer_keys_are_found_with_their_lines() -> None:
+    """Their names and lines, which an error needs."""
     text = rules("        - path: .\n          include: a\n          initial_sync: true\n")
-    assert newer_keys(source(text)) == {"include", "initial_sync"}
+    assert newer_keys(source(text)) == [("include", 8), ("initial_sync", 9)]
 
 
 @pytest.mark.parametrize(
