@@ -48,7 +48,7 @@ class ComposeFile:
     @property
     def has_unread(self) -> bool:
         """Whether it includes a file that only Compose can fetch or report as missing."""
-        return len(self.includes) < sum(len(names) for _, names in _included(self.node))
+        return len(self.includes) < sum(len(names) for _, names in included(self.node))
 
     @property
     def services(self) -> Iterator[tuple[str, yaml.Node]]:
@@ -247,7 +247,7 @@ def _bytes(path: str, shown: str) -> bytes:
 
 
 def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:
-    for entry, names in _included(node):
+    for entry, names in included(node):
         files = [os.path.normpath(os.path.join(folder, name.value)) for name in names]
         written = yaml12.at(entry, ["project_directory"])
         own = os.path.join(folder, str(written.value)) if written else os.path.dirname(files[0]) if files else folder
@@ -257,7 +257,15 @@ def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -
                 yield Include(name, entry, _read(file, os.path.normpath(own), base, above))
 
 
-def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]]]:
+def file_names(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """The scalars by which a text, a list of texts, or a list with `path` keys names files."""
+    for entry in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        name = yaml12.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
+        if isinstance(name, yaml.ScalarNode) and name.value:
+            yield name
+
+
+def included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]]]:
     """Each entry under `include`, with the files that it names."""
     for entry in yaml12.entries(yaml12.at(node, ["include"])):
         yield entry, yaml12.strings(entry) or yaml12.strings(yaml12.at(entry, ["path"]))
@@ -271,12 +279,12 @@ def _collect(path: str, folder: str, known: set[str]) -> None:
         source = load_source(path, base=folder)
     except DevenvError:
         return
-    for entry, names in _included(source.node):
+    for entry, names in included(source.node):
         written = yaml12.at(entry, ["project_directory"])
-        included = [path for name in names for path in _paths(name, folder)]
-        below = os.path.join(folder, str(written.value)) if written else os.path.dirname((included or [path])[0])
+        paths = [path for name in names for path in _paths(name, folder)]
+        below = os.path.join(folder, str(written.value)) if written else os.path.dirname((paths or [path])[0])
         known.update(_paths(yaml12.at(entry, ["env_file"]), folder))
-        for file in included:
+        for file in paths:
             _collect(file, os.path.normpath(below), known)
     for _, service in source.services:
         for file in _paths(yaml12.at(service, ["extends", "file"]), folder):
@@ -287,10 +295,9 @@ def _collect(path: str, folder: str, known: set[str]) -> None:
 
 def _paths(node: yaml.Node | None, folder: str) -> Iterator[str]:
     """The files that a scalar or a list names; if a name has a variable in it, all files that it can mean."""
-    for entry in yaml12.entries(node) or filter(None, [node]):
-        name = entry if isinstance(entry, yaml.ScalarNode) else yaml12.at(entry, ["path"])
-        text = os.path.normpath(os.path.join(folder, str(name.value))) if name else ""
+    for name in file_names(node):
+        text = os.path.normpath(os.path.join(folder, name.value))
         if _PARAMETER.search(text):
             yield from glob.glob(_PARAMETER.sub("*", glob.escape(text)), include_hidden=True)
-        elif text and "://" not in str(getattr(name, "value", "")):
+        elif "://" not in name.value:
             yield text

@@ -35,8 +35,10 @@ _ANSWERS = (b"\r\napi-version:", b"\r\nlibpod-api-version:", b"\r\nserver: docke
 
 _RUNTIME_SOCKETS = {"docker.sock": "Docker", "podman/podman.sock": "Podman", "buildkit/buildkitd.sock": "BuildKit"}
 _HOME_SOCKETS = (".docker/run", ".docker/desktop", ".colima/default", ".orbstack/run", ".rd")  # of Docker
-_KEY_FILES = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "NETRC")
-_KEY_FOLDERS = ("DOCKER_CONFIG", "GNUPGHOME", "CLOUDSDK_CONFIG", "AZURE_CONFIG_DIR", "PASSWORD_STORE_DIR")
+_KEYS = (
+    "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "NETRC", "DOCKER_CONFIG",
+    "GNUPGHOME", "CLOUDSDK_CONFIG", "AZURE_CONFIG_DIR", "PASSWORD_STORE_DIR",
+)  # fmt: skip
 
 
 def gather(paths: Iterable[str], directory: str) -> Host:
@@ -69,7 +71,7 @@ def _listening(home: str) -> Iterator[tuple[str, str]]:
 
 def _key_paths(home: str) -> Iterator[str]:
     """The real paths of keys outside their usual places: named by the environment, or reached by a link."""
-    named = [os.environ.get(name, "") for name in (*_KEY_FILES, *_KEY_FOLDERS)]
+    named = [os.environ.get(name, "") for name in _KEYS]
     named += os.environ.get("KUBECONFIG", "").split(os.pathsep)
     yield from (real_path(path) for path in named if os.path.isabs(path))
     usual = (os.path.join(real_path(home), name) for name in SECRETS)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from devenv.compose import yaml12
-from devenv.compose.files import ComposeFile, load_source, setting
+from devenv.compose.files import ComposeFile, file_names, included, load_source, setting
 from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, rule_place, shown
 from devenv.compose.safety.facts import gather
@@ -70,16 +70,18 @@ class _EnvFiles:
         self.done.add((source.path, source.folder))
         for name, service in source.services:
             yield from self.of_service(name, source, service, _DEPTH)
-        for entry in yaml12.entries(yaml12.at(source.node, ["include"])):
+        for entry, names in included(source.node):
             for where, path in self.paths(source, yaml12.at(entry, ["env_file"])):
                 yield Use("", "an included file gets the values in", path, ("include",), where=where)
-            yield from self._of_include(source, entry, depth)
+            yield from self._of_include(source, entry, names, depth)
 
-    def _of_include(self, source: ComposeFile, entry: yaml.Node, depth: int) -> Iterator[Use]:
+    def _of_include(
+        self, source: ComposeFile, entry: yaml.Node, names: Sequence[yaml.ScalarNode], depth: int
+    ) -> Iterator[Use]:
         written = yaml12.at(entry, ["project_directory"]) if isinstance(entry, yaml.MappingNode) else None
         folder = None if written is None else os.path.join(source.folder, self._expanded(str(written.value), source))
-        known = {name: included for name, _, included in source.includes}
-        for name in yaml12.strings(entry) or yaml12.strings(yaml12.at(entry, ["path"])):
+        known = {name: file for name, _, file in source.includes}
+        for name in names:
             below = known.get(name) or self._other(source, name.value)
             if below is None or not depth:
                 message = f"{_shown(name.value)} is included, but devenv cannot read it: {_UNKNOWN}"
@@ -110,11 +112,9 @@ class _EnvFiles:
 
     def paths(self, source: ComposeFile, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
         """FILE:LINE and the absolute path of each file that the node names."""
-        for entry in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            name = yaml12.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
-            if isinstance(name, yaml.ScalarNode) and name.value:
-                path = os.path.join(source.folder, self._expanded(name.value, source))
-                yield shown(source.place(name)), os.path.normpath(path)
+        for name in file_names(node):
+            path = os.path.join(source.folder, self._expanded(name.value, source))
+            yield shown(source.place(name)), os.path.normpath(path)
 
     def _other(self, source: ComposeFile, written: str) -> ComposeFile | None:
         """Another file that the source names; None if only Compose can read it."""
