@@ -205,10 +205,10 @@ def _undecided(line: Lineage, gone: Collection[Snapshot], left: Sequence[Snapsho
     if line.live is not None or begin.start is not Start.LOST or not lineages.by_reference(gone, begin.reference):
         return None
     message = f"{begin.reference[0]} was the last saved state of {line.key}: the next `devenv up`"
-    where = f" in {line.place.path}" if line.place.path else ""
+    folder = f" in {line.place.path}" if line.place.path else ""
     older = max((s for s in left if s.lineage == line.id and s.settled), key=lambda s: s.created, default=None)
     hint = f"devenv up --from {older.id}" if older else "devenv up --fresh   (starts empty)"
-    return Notice(f"{message}{where} needs --from or --fresh", hint)
+    return Notice(f"{message}{folder} needs --from or --fresh", hint)
 
 
 def export(name: str, path: str, emit: Emit) -> int:

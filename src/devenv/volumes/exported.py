@@ -218,7 +218,7 @@ class _Reader:
             raise ValueError(f"the note of {unquote(name)!r} is about another volume")
         if snapshot.created > time.time() + AHEAD:
             raise ValueError(f"{snapshot.volume!r} was saved in the future, by this machine's clock")
-        stored = snapshot.stored + sum(one.stored for one in self.snapshots)
+        stored = snapshot.stored + sum(s.stored for s in self.snapshots)
         if max(stored, snapshot.size) > self.limit:
             raise ValueError(f"it is larger than {shown(self.limit)} (`snapshots_total`)")
         if snapshot.size > max(self.single, RATIO * snapshot.stored):

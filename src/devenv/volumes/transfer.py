@@ -74,7 +74,7 @@ class VolumeTransfer:
         automatic: bool = True,
         title: str = "",
     ) -> Snapshot:
-        """The snapshot, on disk and verified, and, if it is `settled`, the head of its lineage from then on.
+        """Save the volume: on disk and verified, and, if it is `settled`, the head of its lineage from then on.
 
         `users` are the containers that use the volume, or used it. Raises DevenvError or OSError, with nothing
         stored, if that is not possible.
@@ -111,13 +111,12 @@ class VolumeTransfer:
             self.store.commit(snapshot, path)
         if line and settled:
             self.lineages.change(line.id, lambda now: advanced(now, snapshot))
-        seconds = round(time.monotonic() - began, 2)
-        self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
+        self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, round(time.monotonic() - began, 2)))
         self._make_room()
         return snapshot
 
     def _make_room(self) -> None:
-        """Give up what no lineage needs; nothing, as long as a damaged one does not say what it needs."""
+        """Remove what no lineage needs; nothing if a damaged lineage cannot say what it needs."""
         self.store.tidy()
         try:
             needed = self.lineages.needed()
@@ -225,7 +224,7 @@ class VolumeTransfer:
 
     @contextlib.asynccontextmanager
     async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[str]:
-        """A container that mounts the volume: of the first image that lends itself, whichever it is."""
+        """A container that mounts the volume, of the first image that a container can be created from."""
         mount = {"Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}}
         wish = {
             "Entrypoint": [],
@@ -238,7 +237,7 @@ class VolumeTransfer:
             },
             "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
         }
-        with anyio.CancelScope(shield=True):  # given up halfway, it would be there and nobody would know its id
+        with anyio.CancelScope(shield=True):  # cancelled halfway, it would exist and nobody would know its id
             holder = await self._created(wish, images)
         try:
             yield holder
@@ -247,7 +246,7 @@ class VolumeTransfer:
                 await self.engine.containers.remove(holder)
 
     async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> str:
-        why: DevenvError = DevenvError("there is no image on the engine to make a container of")
+        why: DevenvError = DevenvError("there is no image on the engine to create a container from")
         self.run.made.intend(name := f"devenv-{secrets.token_hex(8)}")
         for image in dict.fromkeys((*images, *await self.engine.images.ids())):
             try:

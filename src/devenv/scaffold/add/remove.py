@@ -110,7 +110,7 @@ def _own_volumes(file: MainFile, name: str, record: Added | None) -> list[str]:
 
 def _sources(model: Mapping[str, Any]) -> set[str]:
     mounts = model.get("volumes") or ()
-    return {str(one.get("source") if isinstance(one, dict) else str(one).partition(":")[0]) for one in mounts}
+    return {str(m.get("source") if isinstance(m, dict) else str(m).partition(":")[0]) for m in mounts}
 
 
 def _named_still(file: MainFile, edit: FileEdit, name: str) -> Iterator[str]:

@@ -167,9 +167,9 @@ def block(text: str, entry: str, column: int, step: int) -> str:
 def indentation(text: str) -> int:
     """The number of spaces of a level, in most of the file."""
     waiting, steps = [read(text)], Counter[int]()
-    for one in waiting:
-        below = [value for _, value in one.pairs if value.pairs and not value.flow]
-        steps.update(value.column - one.column for value in below if one.kind == value.kind == "map")
+    for node in waiting:
+        below = [value for _, value in node.pairs if value.pairs and not value.flow]
+        steps.update(value.column - node.column for value in below if node.kind == value.kind == "map")
         waiting += below
     del steps[0]
     return steps.most_common(1)[0][0] if steps else 2

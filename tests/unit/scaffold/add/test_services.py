@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from devenv.cli.commands.add import KNOWN
-from devenv.compose.outline import Selection
 from devenv.errors import ConfigError, DevenvError, RefusedError
 from devenv.scaffold.add import services
 from devenv.scaffold.add.proposal import write
@@ -260,49 +259,6 @@ def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
 
     assert text.startswith("\ufeffservices:\r\n  web: {image: a}\r\n  redis:\r\n    image: redis:8\r\n")
     assert "\n" not in text.replace("\r\n", "")
-
-
-def test_all_files_are_written_or_none(tmp_path: Path) -> None:
-    """A file that cannot be written, or has changed meanwhile, leaves the folder as it was."""
-    selection = project(tmp_path, STYLES["plain"])
-    proposal = add(selection, "new", template="fastapi")
-    (tmp_path / "new").write_text("a file where the folder is to be", encoding="utf-8")
-    with pytest.raises(DevenvError, match="nothing was written"):
-        write(proposal)
-    assert sorted(os.listdir(tmp_path)) == ["compose.yml", "new"]
-    (tmp_path / "new").unlink()
-    (tmp_path / "compose.yml").write_text("services: {}", encoding="utf-8")
-    with pytest.raises(DevenvError, match="has changed meanwhile"):
-        write(proposal)
-    assert os.listdir(tmp_path) == ["compose.yml"]
-
-
-def test_an_interrupted_write_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was replaced by then gets its bytes back, what was new is gone."""
-    proposal = add(project(tmp_path, STYLES["plain"]), "postgres")
-    real, count = os.replace, iter(range(10))
-
-    def replace(source: str, target: str) -> None:
-        if next(count) == 2:
-            raise KeyboardInterrupt
-        real(source, target)
-
-    monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(KeyboardInterrupt):
-        write(proposal)
-
-    assert os.listdir(tmp_path) == ["compose.yml"]
-    assert (tmp_path / "compose.yml").read_text(encoding="utf-8") == STYLES["plain"]
-
-
-def test_a_linked_compose_file_stays_a_link(tmp_path: Path) -> None:
-    """The file that it leads to is edited."""
-    (tmp_path / "real.yml").write_text(STYLES["plain"], encoding="utf-8")
-    (tmp_path / "compose.yml").symlink_to("real.yml")
-    write(add(Selection(str(tmp_path)), "redis"))
-
-    assert (tmp_path / "compose.yml").is_symlink()
-    assert "redis:8" in (tmp_path / "real.yml").read_text(encoding="utf-8")
 
 
 def test_an_impossible_insert_is_an_error_with_its_line() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -11,9 +10,6 @@ from typing import Protocol
 
 import anyio
 import pytest
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from devenv.errors import ConfigError, DevenvError, RefusedError, UsageError
 from devenv.scaffold.new import render
@@ -198,27 +194,6 @@ def test_a_broken_template_is_one_clear_line(
     assert (done.returncode, left(template)) == (5, ["canary"])
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-@given(st.text())
-@settings(max_examples=1000, deadline=None)
-def test_an_answer_is_data_in_every_format(value: str) -> None:
-    """YAML, JSON and Markdown read back what was answered, whatever it is."""
-    if not any(0xD800 <= ord(char) <= 0xDFFF for char in value):
-        assert yaml.safe_load(render.compose(value)) == value.replace("$", "$$")
-        assert json.loads(render.as_json(value)) == value
-    if value.isprintable():
-        shown = render.markdown(value)
-        assert "".join(part[:1] + part[1:] for part in _unescaped(shown)) == value
-
-
-def _unescaped(shown: str) -> list[str]:
-    """CommonMark: a backslash before punctuation is not shown; unescaped punctuation would mean something."""
-    found, rest = [], iter(shown)
-    for char in rest:
-        found.append(next(rest) if char == "\\" else char)
-        assert char == "\\" or not (char.isascii() and not char.isalnum() and char != " ")
-    return found
 
 
 SSH = """#!/bin/sh
