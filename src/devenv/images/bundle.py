@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import BinaryIO
 
 import anyio
@@ -55,7 +56,17 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
         if not bundled:
             raise UsageError(f"{project.name} needs no image")
         with bundle_file.created(path) as (file, part):
-            size = await _write(engine, file, part, project.name, bundled, emit)
+            draft, report = bundle_file.begin(file), _progress("save", emit)
+
+            def take(chunk: bytes) -> None:
+                draft.write(chunk)
+                report(f"saving images ({shown(draft.size)})")
+
+            async with _named(engine, dict.fromkeys(image.id for image in bundled)) as temporary:
+                await engine.images.export(temporary, take)
+            emit(Step("save", "detail", "reading it back"))
+            finish = partial(bundle_file.finish, file, part, draft, project.name, bundled)
+            size = await anyio.to_thread.run_sync(finish, abandon_on_cancel=False)
     emit(Notice(f"{path} ({shown(size)}) holds {_list(bundled)}", f"devenv images load {path}"))
 
 
@@ -103,24 +114,6 @@ def _progress(name: str, emit: Emit) -> Callable[[str], None]:
     return report
 
 
-async def _write(
-    engine: Engine, file: BinaryIO, part: str, project: str, bundled: Sequence[BundledImage], emit: Emit
-) -> int:
-    """Return the size of the file, written, flushed to the disk and read back."""
-    draft, report = bundle_file.begin(file), _progress("save", emit)
-
-    def take(chunk: bytes) -> None:
-        draft.write(chunk)
-        report(f"saving images ({shown(draft.size)})")
-
-    async with _named(engine, dict.fromkeys(image.id for image in bundled)) as names:
-        await engine.images.export(names, take)
-    emit(Step("save", "detail", "reading it back"))
-    return await anyio.to_thread.run_sync(
-        bundle_file.finish, file, part, draft, project, bundled, abandon_on_cancel=False
-    )
-
-
 @contextlib.asynccontextmanager
 async def _named(engine: Engine, ids: Iterable[str]) -> AsyncIterator[list[str]]:
     """Give the images temporary names: of several images without a name, engines write only one into the index."""
@@ -154,7 +147,7 @@ async def _load(engine: Engine, file: BinaryIO, bundle: Bundle, emit: Emit) -> N
         if not former.names:
             await engine.images.remove(former.id)
     for image in bundle.images:
-        if image.platform and image.platform != engine.platform:
+        if image.platform not in ("", engine.platform):
             emit(Notice(f"{familiar(image.reference)} is for {image.platform}, and the engine for {engine.platform}"))
 
 

@@ -116,22 +116,13 @@ def find(reference: str) -> Recipe | None:
 
 
 def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, variant: str) -> Recipe:
-    version = tag if tag[0].isdigit() else ""
+    version = tag if tag[0].isdigit() and "npm" not in entry else ""
     more = () if "slim" in variant else entry.get("full", ())
-    return Recipe(
-        reference=reference,
-        folder=folder,
-        lacks=entry["lacks"],
-        roots=(
-            Root(entry["suite"], (*entry["packages"], *more), entry["inside"], "" if "npm" in entry else version),
-            *(Root(root["suite"], tuple(root["packages"]), root["inside"]) for root in entry.get("otherwise", ())),
-        ),
-        npm=tuple(
-            NpmPackage(package["package"], package["version"].format_map({**entry, "tag": tag}), package["file"])
-            for package in entry.get("npm", ())
-        ),
-        args=entry.get("args", {}),
-    )
+    root = Root(entry["suite"], (*entry["packages"], *more), entry["inside"], version)
+    others = (Root(o["suite"], tuple(o["packages"]), o["inside"]) for o in entry.get("otherwise", ()))
+    values = {**entry, "tag": tag}
+    npm = (NpmPackage(p["package"], p["version"].format_map(values), p["file"]) for p in entry.get("npm", ()))
+    return Recipe(reference, folder, entry["lacks"], (root, *others), tuple(npm), entry.get("args", {}))
 
 
 @cache
