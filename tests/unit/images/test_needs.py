@@ -183,9 +183,6 @@ def shown(project: Project, dockerfiles: dict[str, DockerfileText]) -> list[str]
     ]
 
 
-DIGEST = f"sha256:{'a' * 64}"
-
-
 @pytest.mark.parametrize(
     ("entry", "begin"),
     [
