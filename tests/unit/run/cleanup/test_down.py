@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from devenv.events import Notice
 from devenv.run.cleanup import down
 from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run
+from support.memory.client import MemoryEngine
 from support.memory.machine import Command, Machine, Site, mounted, shown
 
 pytestmark = pytest.mark.anyio
@@ -90,3 +92,36 @@ async def test_nothing_to_end_is_fine(machine: Machine, shop: Site) -> None:
     command = await machine.down(shop)
     assert command.code == 0
     assert [e.message for e in command.events if isinstance(e, Notice)] == ["nothing of devenv's is up in shop"]
+
+
+async def test_the_engine_is_asked_for_its_identity_once(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By each command; the first one of all asks twice, to see whether the engine answers the same."""
+    asked, identity = list[str](), MemoryEngine.identity
+
+    async def counted(engine: MemoryEngine) -> tuple[str, str]:
+        asked.append("info")
+        return await identity(engine)
+
+    monkeypatch.setattr(MemoryEngine, "identity", counted)
+    await machine.run_up(shop, detach=True)
+    assert len(asked) == 2
+    await machine.run_up(shop, detach=True)
+    await machine.down(shop)
+    assert len(asked) == 4
+
+
+async def test_gc_ends_a_dead_run(machine: Machine, shop: Site) -> None:
+    """A dry run only counts what it left; then nothing of it is left, and its volume is saved."""
+    await machine.run_up(shop, detach=True)
+    (run,) = Run.folders("shop")
+    ledger = run.read()
+    assert ledger is not None
+    run.write(replace(ledger, phase="up"))
+    command = await machine.call(lambda command: down.gc(command.emit, dry_run=True))
+    assert (command.code, "shop: 1 container, 1 network, 1 volume of a dead run" in shown(command)) == (0, True)
+    assert run.read() is not None
+    command = await machine.gc()
+    assert (command.code, run.read(), machine.host.containers) == (0, None, {}), shown(command)
+    assert "ending what a dead run left of shop" in shown(command)

@@ -1,0 +1,311 @@
+"""A guardian that tries again while the engine cannot be reached, and what other commands say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.docker import process
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import EngineError
+from devenv.events import Notice
+from devenv.inspect import status
+from devenv.model.containers import Container, Network, ProjectState
+from devenv.run.cleanup import recovery
+from devenv.run.cleanup.recovery import Post, pause, tried
+from devenv.run.cleanup.remains import (
+    NOTE,
+    GuardianNote,
+    at_work,
+    everywhere,
+    live_note,
+    write_note,
+)
+from devenv.state.identity import Place, VolumeRecord
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+from devenv.ui.tables import status as lines
+from support.memory.client import MEMORY
+from support.memory.faults import Fault
+from support.memory.machine import Command, Machine, Site, mounted, shown
+
+pytestmark = pytest.mark.anyio
+
+NOBODY = 4_000_000  # a pid that no process has
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Endpoint:
+    """An address at which no engine answers."""
+    return Endpoint(f"unix://{tmp_path}/engine.sock")
+
+
+@pytest.fixture
+def run(tmp_path: Path, away: Endpoint) -> Run:
+    """A run whose process has died."""
+    found = Run.open("key", away, "shop")
+    found.write(Ledger("shop", Place(str(tmp_path)), "key", away.host, None, 1000.0, NOBODY))
+    return found
+
+
+def post(run: Run, endpoint: Endpoint, passed: float = 0.0) -> Post:
+    """The post of a guardian that found the run dead so many seconds ago."""
+    return Post(run.path, endpoint, os.getpid(), time.time() - passed, time.monotonic() - passed)
+
+
+# --- one try ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("passed", "seconds"), [(0, 1), (5, 1), (30, 3), (300, 30), (1800, 180), (80_000, 180)])
+def test_pauses_grow(passed: float, seconds: float) -> None:
+    """A tenth of the time that has passed: an engine that is back after five minutes is noticed in half a minute."""
+    assert pause(passed) == seconds
+
+
+def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> None:
+    """Between two tries the project is not locked; the note has the reason and the time of the next try."""
+    said: list[Any] = []
+    answer = tried(post(run, away, 100), "", said.append)
+    seconds, memory = answer.split(" ", 1)
+    assert float(seconds) == pytest.approx(10, abs=1)
+    assert json.loads(memory) == {"pid": NOBODY, "began": 1000.0, "left": 0}
+    (line,) = said
+    assert "cannot reach the Docker engine" in line
+    assert "Traceback" not in line
+    assert not run.lock.is_held()
+    note = live_note(run, run.read())
+    assert note is not None
+    assert note.reason.startswith("cannot reach the Docker engine")
+    assert note.next_try == pytest.approx(time.time() + 10, abs=2)
+    ((_, shown_line),) = at_work()
+    assert "shop: the guardian (pid " in shown_line
+    assert "waits since" in shown_line
+    assert "; next try at " in shown_line
+
+
+def test_it_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
+    """With a line, and without a note."""
+    said: list[Any] = []
+    memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
+    assert tried(post(run, away, recovery.LIMIT), memory, said.append) == ""
+    assert "given up after 86400 s: `devenv gc`" in said[-1]
+    assert list(at_work()) == []
+    assert not os.path.exists(os.path.join(run.path, NOTE))
+
+
+@pytest.mark.parametrize("taken", ["pid", "began", "gone"])
+def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint, taken: str) -> None:
+    """The ledger is of another run, or does not exist: the engine is not asked."""
+    said: list[Any] = []
+    memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
+    ledger = run.read()
+    assert ledger is not None
+    if taken == "gone":
+        run.clear()
+    else:
+        run.write(replace(ledger, pid=5) if taken == "pid" else replace(ledger, began=5.0))
+    assert list(at_work()) == [] or taken == "pid"
+    assert tried(post(run, away), memory, said.append) == ""
+    assert len(said) == 1
+    assert list(at_work()) == []
+
+
+def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
+    run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`down` and `gc` may fail, too."""
+    monkeypatch.setattr(recovery, "LOCK_WAIT", 0.1)
+    said: list[Any] = []
+    with run.lock.hold(cleaning=True):
+        answer = tried(post(run, away), "", said.append)
+    assert "another command, or a new run that ends, has the project" in said[-1]
+    with run.lock.hold():
+        assert tried(post(run, away), "", said.append) == ""
+    assert answer
+
+
+def test_whatever_goes_wrong_is_a_line(run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a bug."""
+    said: list[Any] = []
+
+    async def broken(*_: object, **__: object) -> bool:
+        raise ExceptionGroup("several", [RuntimeError("one\ntwo")])
+
+    monkeypatch.setattr(recovery, "attempt", broken)
+    assert tried(post(run, away), "", said.append)
+    (line,) = said
+    assert "RuntimeError: one two; next try in 1 s" in line
+
+
+@pytest.mark.parametrize("stale", ["dead", "other start", "other run", "garbage", "list"])
+def test_a_stale_note_does_not_count(run: Run, away: Endpoint, stale: str) -> None:
+    """Of a process that has ended, of a new process with its pid, or of another run."""
+    start = process.start_time(os.getpid()) or ""
+    note = GuardianNote(os.getpid(), start, 1000.0, time.time(), "no engine", time.time() + 5)
+    write_note(run, note)
+    assert len(list(at_work())) == 1
+    assert list(at_work("other")) == []
+    bad = {
+        "dead": replace(note, pid=NOBODY),
+        "other start": replace(note, start="1@x"),
+        "other run": replace(note, began=999.0),
+    }
+    if stale in bad:
+        write_note(run, bad[stale])
+    else:
+        Path(run.path, NOTE).write_text("[1]" if stale == "list" else "{")
+    assert list(at_work()) == []
+
+
+# --- with an engine ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine with one engine in memory."""
+    with Machine(tmp_path).installed() as made:
+        yield made
+
+
+@pytest.fixture
+def shop(machine: Machine) -> Site:
+    """A project with a volume."""
+    return machine.site("shop", db={"volumes": [mounted("data")]})
+
+
+@pytest.mark.parametrize("request_", ["GET version", "DELETE containers", "GET networks", "DELETE networks"])
+async def test_an_engine_that_goes_away_while_it_cleans_up(machine: Machine, shop: Site, request_: str) -> None:
+    """At any point, the next try does the rest and saves the volume."""
+    async with anyio.create_task_group() as tasks:
+        dead = await machine.up(shop, tasks=tasks)
+        machine.docker.write("shop_data", "x", b"kept")
+        await dead.killed()
+    assert dead.guard is not None
+    run = Run(dead.guard.run.path)
+    who = recovery.identity(run)
+    assert who is not None
+    command = Command(machine)
+    command.faults.on(f"devenv {request_}", Fault.REFUSED, 1000)
+
+    async def once() -> int:
+        try:
+            return int(await recovery.attempt(run, MEMORY, who, command.emit, lambda: None, is_first=True))
+        finally:
+            command.faults.clear()
+
+    await command.serve(once)
+    assert isinstance(command.error, EngineError) or command.code == 1, shown(command)
+    assert not run.lock.is_held()
+    again = Command(machine)
+
+    async def twice() -> int:
+        return int(await recovery.attempt(run, MEMORY, who, again.emit, lambda: None, is_first=False))
+
+    await again.serve(twice)
+    assert again.code == 0, shown(again)
+    assert machine.host.containers == {}
+    assert run.read() is None
+    found: list[bytes | None] = []
+    await machine.run_up(shop, then=lambda: found.append(machine.docker.read("shop_data", "x")))
+    assert found == [b"kept"]
+
+
+async def _dead_with_guardian(machine: Machine, shop: Site, reason: str) -> Run:
+    """A dead run on which a guardian (this process) works."""
+    async with anyio.create_task_group() as tasks:
+        dead = await machine.up(shop, tasks=tasks)
+        await dead.killed()
+    assert dead.guard is not None
+    run = Run(dead.guard.run.path)
+    who = recovery.identity(run)
+    assert who is not None
+    start = process.start_time(os.getpid()) or ""
+    write_note(run, GuardianNote(os.getpid(), start, who.began, time.time(), reason, next_try=time.time() + 60))
+    return run
+
+
+def notices(command: Command) -> list[str]:
+    """Its notices about guardians."""
+    told = [event.message for event in command.events if isinstance(event, Notice)]
+    return [message for message in told if "the guardian (pid" in message]
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "gc"])
+async def test_the_next_command_says_what_a_guardian_waits_for(machine: Machine, shop: Site, verb: str) -> None:
+    """In one line; then it does its work."""
+    await _dead_with_guardian(machine, shop, "ssh: connect to host far: Connection refused")
+    command = await (machine.gc() if verb == "gc" else machine.down(shop) if verb == "down" else machine.run_up(shop))
+    (line,) = notices(command)
+    assert "ssh: connect to host far: Connection refused; next try at" in line
+    assert command.code in (0, 130), shown(command)
+    assert machine.host.containers == {}
+
+
+async def test_gc_tells_of_a_guardian_that_cleans_up(machine: Machine, shop: Site) -> None:
+    """`gc` has nothing to do then, and says why."""
+    run = await _dead_with_guardian(machine, shop, "")
+    with run.lock.hold(cleaning=True):
+        command = await machine.gc()
+    (line,) = notices(command)
+    assert "cleans up after a dead run since" in line
+    assert not [e for e in command.events if "no dead run" in str(e)]
+    run.clear()
+    assert [e.message for e in (await machine.gc()).events if isinstance(e, Notice)] == ["no dead run left anything"]
+
+
+async def test_other_commands_ask_no_engine_that_a_guardian_waits_for(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would have to wait for it, too."""
+    await _dead_with_guardian(machine, shop, "no route to host")
+    monkeypatch.setattr("devenv.run.cleanup.remains.Engine", None)
+    (line,) = await everywhere()
+    assert "no route to host; next try at" in line
+
+
+async def test_devenv_alone_tells_of_it(machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run here and of one elsewhere, also if the engine does not answer."""
+    await _dead_with_guardian(machine, shop, "no route to host")
+    for folder in (shop.folder, machine.folder):
+        (folder / "compose.yml").write_text("services: {db: {image: x}}")
+
+        class Away:
+            @staticmethod
+            def connect() -> None:
+                raise EngineError("cannot reach it")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(status, "Engine", Away)
+            found = await status.here(str(folder), (), None)
+        assert found.state == "unreachable"
+        (line,) = found.guardians
+        assert "no route to host; next try at" in line
+        assert line in list(lines(found))
+
+
+# --- the way down -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_left_if_nobody_can_look() -> None:
+    """By what was seen last; if nothing was seen yet, nothing is known."""
+    ledger = Ledger("shop", Place("/x"), "key", "unix:///x", None, 1.0, 1, volumes=(VolumeRecord("shop_data"),))
+    mine = Container("1", "shop-web-1", "web", "running", ours=True)
+    project_state = ProjectState(
+        (mine, replace(mine, name="theirs", ours=False)), (Network("n", "shop_default", ours=True),)
+    )
+    assert ledger.left(project_state) == ("container shop-web-1", "network shop_default", "volume shop_data")
+    assert replace(ledger, volumes=()).left(ProjectState()) == ("whatever was created of shop",)
