@@ -81,6 +81,13 @@ def test_the_times_of_groups_and_of_the_slowest_files() -> None:
     assert _load("tally").times({"quick": report}) == ["    14 s  quick", "    14 s  a"]
 
 
+def test_no_test_is_outside_of_the_jobs_of_the_whole_run() -> None:
+    """`scripts/test` names folders and the beginnings of names: tests elsewhere would never run."""
+    tests = Path(__file__).parents[1]
+    places = {path.parent for path in tests.rglob("test_*.py") if tests / "unit" not in path.parents}
+    assert places == {tests / "e2e", tests / "engine"}
+
+
 @pytest.mark.parametrize(
     ("typed", "code", "said"), [("\n", 0, "went on"), ("y\n", 0, "went on"), ("n\n", 1, "error:")]
 )
