@@ -462,6 +462,7 @@ def test_a_file_is_there_before_what_follows_from_it(new_rig: NewRig, rounds: in
     said = f"cat {TARGET}/conf; exec sleep 100000"
     rig = new_rig(command=("sh", "-c", said), more_rules=rules)
     (box,) = rig.boxes.ids
+    rig.path("there").write_text("x")  # once it has arrived, the container is known
     with rig.running():
         rig.settle()
         for number in range(rounds):
