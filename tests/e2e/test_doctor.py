@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from support import cli
+from support.docker_cli import BASE_IMAGE
 from support.lab import Authority, ConnectProxy, Lab, shut_off
 from support.lab_stack import HUB_KEY, LabStack, assert_plain
 from support.registries import Answer, Forward, Seen, Tokens, error, hang, listening
@@ -204,6 +205,26 @@ def test_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
     assert found["errors"] == 0
 
 
+def test_a_name_that_containers_do_not_find(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
+    """The registry's name is known to this machine alone."""
+    front = proxied_lab.site("registry.lab.test")
+    orders = (
+        "printf '127.0.0.1 registry.lab.test\n' | cat /etc/hosts - >{0}; mount --bind {0} /etc/hosts; exec \"$@\""
+    )
+    lab_stack = lab_stacks(proxied_lab)
+    lab_stack.within = ["unshare", "--mount", "--propagation=private", "sh", "-c",
+                      orders.format(lab_stack.folder / "hosts"), "sh"]  # fmt: skip
+    port = front.address.rpartition(":")[2]
+    proxied_lab.proxy.routes[f"registry.lab.test:{port}"] = front.address
+    lab_stack.env |= {"SSL_CERT_FILE": str(proxied_lab.authority.certificate)}
+    proxied_lab.borrow(BASE_IMAGE)
+    lab_stack.compose_file({"one": {"image": BASE_IMAGE, "command": "sleep 60"},
+                          "two": {"image": f"registry.lab.test:{port}/x:1", "profiles": ["late"]}})  # fmt: skip
+    assert lab_stack.plain("compose", "up", "-d").returncode == 0
+    found = examined(lab_stack, "--profile", "late")
+    assert found["codes"]["dns-inside"]["message"] == "containers do not resolve registry.lab.test, this machine does"
+
+
 # --- the engine and the tools -------------------------------------------------------------------------------------
 
 
@@ -357,6 +378,18 @@ def test_a_project_that_asks_too_much(bench: Bench) -> None:
             zip(ports, ("127.0.0.1", "::1"), taken, strict=True)] == [True, True], taken  # fmt: skip
     assert "linux/s390x" in found["codes"]["platform-missing"]["message"]
     assert "entrypoint.sh" in found["codes"]["crlf"]["message"]
+
+
+def test_small_packets(bench: Bench) -> None:
+    """The way out takes smaller packets than the containers' network makes."""
+    orders = (
+        "mount -t sysfs sys /sys; ip link add tun0 type veth peer name far; ip link set far up;"
+        " ip link set tun0 mtu 1380 up; ip addr add 192.0.2.2/24 dev tun0; ip route add default via 192.0.2.1;"
+        ' exec "$@"'
+    )
+    bench.within = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", orders, "sh"]
+    bench.compose(one={"image": "x:1"})
+    assert "tun0 lets through (1380)" in examined(bench)["codes"]["mtu"]["message"]
 
 
 @pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly any inodes")])

@@ -1,7 +1,8 @@
-"""The import rules as data; run as a script it prints the pure modules as coverage patterns."""
+"""The import rules as data; as a script, the pure modules as coverage patterns, or with `tests` their test files."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path, PurePosixPath
 
 SOURCE = Path(__file__).parents[2] / "src" / "devenv"
@@ -151,5 +152,12 @@ def is_pure(module: str) -> bool:
     return any(PurePosixPath("/", module).match(f"/{pattern}") for pattern in PURE)
 
 
+def tests() -> list[str]:
+    """The test files of the pure modules, named from the checkout."""
+    modules = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py"))]
+    files = (Path("tests/unit", path.parent, f"test_{path.name}") for path in modules if is_pure(path.as_posix()))
+    return [str(path) for path in files if (SOURCE.parents[1] / path).exists()]
+
+
 if __name__ == "__main__":
-    print(",".join(f"*/devenv/{pattern}" for pattern in PURE))  # noqa: T201 - what the script is for
+    print(" ".join(tests()) if "tests" in sys.argv else ",".join(f"*/devenv/{p}" for p in PURE))  # noqa: T201

@@ -37,7 +37,7 @@ def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
     """Every finding, errors first."""
     checks = (
         _tools, _engine, _registries, _proxies, _client_proxies, _builder,
-        _disks, _taken_ports, _watches, _project,
+        _disks, _taken_ports, _watches, _network, _project,
     )  # fmt: skip
     findings = [finding_ for check in checks for finding_ in check(facts)]
     findings += [finding(code, said=error.said, hint=error.hint) for code, error in facts.errors]
@@ -198,6 +198,17 @@ def _watches(facts: DoctorFacts) -> Iterator[Finding]:
         yield finding("inotify-instances", instances=machine.instances)
     if facts.tree.silent:
         yield finding("no-events", kind=facts.tree.silent)
+
+
+def _network(facts: DoctorFacts) -> Iterator[Finding]:
+    machine, here = facts.machine, facts.engine.here
+    for name, mtu in facts.networks.items() if here and machine.mtu else ():
+        if machine.mtu < mtu:
+            yield finding("mtu", network=name, mtu=mtu, interface=machine.interface, host=machine.mtu)
+    if here and machine.servers and all(re.match(r"127\.|::1$", server) for server in machine.servers):
+        yield finding("dns-local", servers=", ".join(machine.servers))
+    if facts.images.unresolved:
+        yield finding("dns-inside", name=facts.images.unresolved)
 
 
 def _project(facts: DoctorFacts) -> Iterator[Finding]:

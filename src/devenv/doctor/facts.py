@@ -95,11 +95,14 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Free space, and the limits of inotify."""
+    """Free space, limits of inotify, the MTU in bytes of the default route's interface, and name servers."""
 
     disks: tuple[Disk, ...] = ()
     watches: int = 0
     instances: int = 0
+    interface: str = ""
+    mtu: int = 0
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +145,13 @@ class ImageSources:
     """Where the images come from.
 
     `mirrors` are (name, whose, why it does not give an image), `foreign` (reference, platform, whether it is
-    emulated); `consent` is to stand-ins.
+    emulated); `unresolved` is a name that this machine resolves and a container does not; `consent` is to stand-ins.
     """
 
     registries: tuple[Registry, ...] = ()
     mirrors: tuple[tuple[str, str, Failure | None], ...] = ()
     foreign: tuple[tuple[str, str, bool], ...] = ()
+    unresolved: str = ""
     consent: bool = False
 
 
@@ -168,6 +172,7 @@ class DoctorFacts:
     tree: Tree = Tree()
     images: ImageSources = ImageSources()
     built: tuple[str, ...] = ()
+    networks: Mapping[str, int] = field(default_factory=dict)  # name -> MTU
     taken: tuple[Taken, ...] = ()
     errors: tuple[tuple[str, DevenvError], ...] = ()
     looked: tuple[str, ...] = ()

@@ -152,7 +152,7 @@ class _Round:
         return await unreached(endpoint, failed)
 
     async def _project(self) -> Seen:
-        """The services that are built; empty outside of a project, or if the docker command is missing."""
+        """The built services and the networks' MTU; empty outside of a project, or without the docker command."""
         chosen = self._selection
         try:
             compose_files.find(chosen.directory, chosen.files)
@@ -166,7 +166,8 @@ class _Round:
             return {}
         except DevenvError as error:
             return {"errors": (("project-wrong", error),)}
-        return {"built": tuple(service.name for service in loaded.project.services if service.build)}
+        built = tuple(service.name for service in loaded.project.services if service.build)
+        return {"built": built, "networks": project.networks(loaded.model)}
 
 
 async def _tools() -> Seen:

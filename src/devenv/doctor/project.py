@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ import anyio
 
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
+from devenv.docker.exec import OWN_VARIABLES
 from devenv.doctor import network
 from devenv.doctor.facts import VIRTUAL, EngineInfo, ImageSources, Registry, Tree
 from devenv.errors import ConfigError, EngineError
@@ -31,6 +33,8 @@ from devenv.tasks import each
 
 SITE, CLIENT, HELPER, TREE = 3.0, 2.5, 1.5, 1.0  # seconds
 ANY_IMAGE = "library/hello-world"
+MTU, BRIDGE_MTU = "com.docker.network.driver.mtu", 1500
+NOT_FOUND = 2  # the exit code of getent
 MADE_HERE = (".devenv", "localhost")
 SKIPPED = frozenset({".git", "node_modules", ".venv", "vendor", "target", "dist"})
 SHOWN = 3
@@ -66,16 +70,17 @@ class ImageSourcesProbe:
         whose = {name: "yours" if name in own else "the project's" for name in asked}
         whose |= dict.fromkeys(info.mirrors, "the engine's")
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
-        registries, mirrors = await _all(
+        registries, mirrors, unresolved = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
             lambda: asked_mirrors(self.engine, whose, example),
+            lambda: self._unresolved(list(by_host)[:1]),
         )
         foreign = tuple(
             (n.reference, n.platform, limits.emulates(n.platform) if info.here else info.kind in VIRTUAL)
             for n in wanted
             if n.platform and not limits.native(n.platform, info.platform)
         )
-        images = ImageSources(tuple(registries), mirrors, foreign, settings.stand_ins)
+        images = ImageSources(tuple(registries), mirrors, foreign, unresolved, settings.stand_ins)
         return {"images": images, "errors": tuple(("helper-failed", error) for error in self._helper_errors)}
 
     async def _registry(self, here: Mapping[str, LocalMatch], host: tuple[str, list[Need]]) -> Registry:
@@ -104,6 +109,30 @@ class ImageSourcesProbe:
         if not self.missing_helpers:
             self._helper_errors.append(failed)
         return ""
+
+    async def _unresolved(self, names: Iterable[str]) -> str:
+        """A registry's name that this machine resolves and a running container does not; empty if it does."""
+        running = [c for c in (await self.engine.project_state(self.project.name)).containers if c.running]
+        for name in names if running else ():
+            host = network.HUB_HOST if name == HUB else name.partition(":")[0]
+            if await network.within(HELPER, partial(socket.getaddrinfo, host, 443)):
+                code = NOT_FOUND
+                with anyio.move_on_after(HELPER):  # an unreachable name server gives no answer
+                    command = ["/usr/bin/getent", "hosts", host]
+                    code, _ = await self.engine.exec.run(running[0].id, command, environment=OWN_VARIABLES)
+                return host if code == NOT_FOUND else ""
+        return ""
+
+
+def networks(model: Mapping[str, Any]) -> dict[str, int]:
+    """The MTU of each bridge network of the model that has a way out and is not external."""
+    result = {}
+    for name, network_ in (model.get("networks") or {}).items():
+        settings = network_ or {}
+        if not (settings.get("external") or settings.get("internal")) and settings.get("driver") in (None, "bridge"):
+            given = str((settings.get("driver_opts") or {}).get(MTU, ""))
+            result[name] = int(given) if given.isdigit() else BRIDGE_MTU
+    return result
 
 
 async def asked_mirrors(

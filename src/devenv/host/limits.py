@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from devenv.model.finding import Disk
 
 SYSCTL = "/proc/sys"
+RESOLV = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")  # the first that exists
 ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
 EMULATED = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386"}
 SCRIPT = 512
@@ -26,10 +29,14 @@ def machine(engine_root: str) -> dict[str, Any]:
     if not os.path.isabs(state):
         state = os.path.expanduser("~/.local/state")
     disks = (_disk(*OF_STATE, state), _disk(*OF_ENGINE, engine_root) if engine_root else None)
+    interface, mtu = default_route()
     return {
         "disks": tuple(filter(None, disks)),
         "watches": _limit("fs/inotify/max_user_watches"),
         "instances": _limit("fs/inotify/max_user_instances"),
+        "interface": interface,
+        "mtu": mtu,
+        "servers": name_servers(),
     }
 
 
@@ -48,6 +55,26 @@ def _limit(name: str) -> int:
     with contextlib.suppress(OSError, ValueError), open(f"{SYSCTL}/{name}", encoding="ascii") as file:
         return int(file.read())
     return 0
+
+
+def default_route() -> tuple[str, int]:
+    """The interface of the default route, and its MTU. Linux only."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/net/route", encoding="ascii") as file:
+        rows = (line.split() for line in file)
+        interface = next((row[0] for row in rows if row[1] == "00000000" and row[7] == "00000000"), "")
+        with open(f"/sys/class/net/{interface}/mtu", encoding="ascii") as size:
+            return interface, int(size.read())
+    return "", 0
+
+
+def name_servers() -> tuple[str, ...]:
+    """The name servers that engines on this system pass on to containers. Linux only."""
+    if sys.platform != "linux":
+        return ()
+    for path in RESOLV:
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+            return tuple(re.findall(r"^\s*nameserver\s+(\S+)", file.read(), re.MULTILINE))
+    return ()
 
 
 def native(platform: str, own: str) -> bool:

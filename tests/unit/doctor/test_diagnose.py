@@ -149,6 +149,13 @@ CASES: dict[str, DoctorFacts] = {
     ),
     "inotify": DoctorFacts(machine=Machine(watches=8192, instances=16), tree=Tree(folders=12345)),
     "no events": DoctorFacts(tree=Tree(silent="9p")),
+    "small packets": DoctorFacts(
+        engine=EngineInfo(here=True),
+        machine=Machine(interface="tun0", mtu=1400),
+        networks={"default": 1500, "small": 1400},
+    ),
+    "name servers": DoctorFacts(engine=EngineInfo(here=True), machine=Machine(servers=("127.0.0.53", "::1"))),
+    "no names inside": DoctorFacts(images=ImageSources(unresolved="registry.example")),
     "a wrong project": error("project-wrong", "unknown key `imagee`", "Did you mean `image`?", "compose.yml", 4),
     "another processor": DoctorFacts(
         engine=EngineInfo(platform="linux/amd64"),
@@ -170,8 +177,12 @@ WELL = hub(
         disks=disk(50 * GB).machine.disks,
         watches=524288,
         instances=1024,
+        interface="eth0",
+        mtu=1500,
+        servers=("10.0.0.2", "127.0.0.53"),
     ),
     built=("web",),
+    networks={"default": 1500},
     tree=Tree(folders=300),
 )
 

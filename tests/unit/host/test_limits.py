@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,30 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["watches"], found["instances"]) == (8192, 0)
     (disk,) = found["disks"]
     assert (disk.path, disk.free > 0, 0 <= disk.inodes <= 1) == (str(tmp_path), True, True)
+
+
+@pytest.mark.parametrize(
+    ("system", "files", "servers"),
+    [
+        ("linux", {"resolv": "# x\nnameserver 10.0.0.2\n nameserver ::1\n"}, ("10.0.0.2", "::1")),
+        ("linux", {"resolv": "nameserver 127.0.0.53\n", "resolved": "nameserver 10.0.0.3\n"}, ("10.0.0.3",)),
+        ("linux", {}, ()),
+        ("darwin", {"resolv": "nameserver 10.0.0.2\n"}, ()),
+    ],
+)
+def test_name_servers(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    system: str,
+    files: Mapping[str, str],
+    servers: tuple[str, ...],
+) -> None:
+    """The servers that the engine passes to containers; unknown on another system."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(limits, "RESOLV", (str(tmp_path / "resolved"), str(tmp_path / "resolv")))
+    monkeypatch.setattr("sys.platform", system)
+    assert limits.name_servers() == servers
 
 
 def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
