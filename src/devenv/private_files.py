@@ -117,6 +117,15 @@ def entries(path: str) -> list[str]:
         os.close(folder)
 
 
+def sync_folder(path: str) -> None:
+    """Wait until the names in the folder are on disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: str) -> None:
     """Remove the file or link, if there is one."""
     with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
+from devenv import private_files
 from devenv.compose.parse import is_image
 from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
 from devenv.images.needs import LOADED_REGISTRY, exact
@@ -78,20 +79,12 @@ def created(path: str) -> Iterator[tuple[BinaryIO, str]]:
         with open(part, "xb") as file:
             yield file, part
         os.rename(part, path)
-        _sync_folder(folder)
+        private_files.sync_folder(folder)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", hint=f"df -h {folder}") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
-
-
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def begin(file: BinaryIO) -> Draft:

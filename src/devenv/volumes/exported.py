@@ -130,17 +130,8 @@ def _commit(store: Store, snapshots: list[Snapshot], scratch: str) -> tuple[Snap
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # otherwise somebody else has just taken the id
                 raise
         else:
-            sync_folder(store.path)
+            private_files.sync_folder(store.path)
             return taken
-
-
-def sync_folder(path: str) -> None:
-    """Wait until the names in the folder are on disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class _Input:

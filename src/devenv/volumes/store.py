@@ -118,7 +118,7 @@ class Store:
         os.replace(path, self.archive(snapshot))
         note = self._beside(snapshot.id, snapshot.volume, ".json")
         private_files.replace(note, json.dumps(asdict(snapshot)))
-        exported.sync_folder(self.path)
+        private_files.sync_folder(self.path)
 
     def remove(self, snapshot: Snapshot) -> None:
         """Remove the snapshot: its note first, so that no half of it counts."""
