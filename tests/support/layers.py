@@ -63,9 +63,7 @@ PURE = (
     "ui/live/state.py",
     "ui/live/table.py",
     "ui/text.py",
-    "ui/graph.py",
-    "ui/layers.py",
-    "ui/rules.py",
+    "ui/drawing.py",
     "ui/tables.py",
 )
 

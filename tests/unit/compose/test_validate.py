@@ -15,7 +15,7 @@ from devenv.compose.outline import Selection
 from devenv.compose.validate import in_files
 from devenv.errors import ConfigError
 from devenv.sync.rules.lint import faults
-from devenv.ui.rules import mistakes
+from devenv.ui.tables import mistakes
 
 GOLDEN = Path(__file__).parent / "validate.txt"
 WEB = "services:\n  web:\n    image: a\n    develop:\n      watch:\n"

@@ -19,7 +19,7 @@ with LazyImports():
     from devenv.docker import endpoint
     from devenv.model import graph as model
     from devenv.state import run_dir
-    from devenv.ui import graph as view
+    from devenv.ui import drawing
 
 
 def graph(
@@ -31,7 +31,7 @@ def graph(
     """Show the services, their dependencies, networks and volumes."""
     chosen = anyio.run(_graph, options.selection(), timings)
     options.asked.output = options.Output.JSON if output == "json" else options.Output.TEXT
-    options.console().answer(asdict(chosen), view.mermaid(chosen) if output == "mermaid" else view.tree(chosen))
+    options.console().answer(asdict(chosen), drawing.mermaid(chosen) if output == "mermaid" else drawing.tree(chosen))
 
 
 async def _graph(selection: outlines.Selection, timings: bool) -> model.Graph:

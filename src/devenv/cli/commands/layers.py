@@ -16,7 +16,7 @@ with LazyImports():
     import anyio
 
     from devenv.inspect import layers as workflow
-    from devenv.ui import layers as view
+    from devenv.ui import drawing
 
 
 def layers(
@@ -36,4 +36,4 @@ def layers(
     emit = (lambda _: None) if window.is_json else window.emit
     report = anyio.run(lambda: workflow.layers_of(chosen, names, emit, files=files))
     window.close()
-    window.answer(asdict(report), view.lines(report, shutil.get_terminal_size().columns, time.time()))
+    window.answer(asdict(report), drawing.layers(report, shutil.get_terminal_size().columns, time.time()))

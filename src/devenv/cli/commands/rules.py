@@ -20,7 +20,7 @@ with LazyImports():
     from devenv.sync import once
     from devenv.sync.rules import explain as workflow
     from devenv.sync.rules import lint
-    from devenv.ui import rules
+    from devenv.ui import tables
 
 Paths = Annotated[list[str], Argument(help="Files or folders; they need not exist.")]
 
@@ -29,7 +29,7 @@ def explain(paths: Paths) -> None:
     """Show what saving a path would do, and which rule decides."""
     outcomes = anyio.run(workflow.explain, options.selection(), paths)
     window = options.console()
-    window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, rules.explained(outcomes))
+    window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, tables.explained(outcomes))
 
 
 def config(
@@ -47,12 +47,12 @@ def config(
         mistakes = anyio.run(validation.validate, chosen, lint.faults)
         errors = sum(mistake.level == "error" for mistake in mistakes)
         window.answer(
-            {"errors": errors, "mistakes": [asdict(mistake) for mistake in mistakes]}, rules.mistakes(mistakes)
+            {"errors": errors, "mistakes": [asdict(mistake) for mistake in mistakes]}, tables.mistakes(mistakes)
         )
         raise typer.Exit(ConfigError.exit_code if errors else 0)
     else:
         overview = anyio.run(workflow.overview, chosen)
-        window.answer(asdict(overview), rules.shown(overview))
+        window.answer(asdict(overview), tables.rules(overview))
 
 
 def sync(

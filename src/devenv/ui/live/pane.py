@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from devenv.ui import graph
+from devenv.ui import drawing
 from devenv.ui.cells import ELLIPSIS, Row, Styled, cut, fit, pieces, row, width
 from devenv.ui.live import log
 from devenv.ui.live.state import BAD, GOOD, BuildStep, ImageProgress, State, TimedSync
@@ -88,7 +88,7 @@ def _line(
 def _page(state: State, columns: int, now: float) -> Iterator[Row]:
     match state.view.page:
         case "graph" if state.project.graph.nodes:
-            for line in graph.tree(state.project.graph):
+            for line in drawing.tree(state.project.graph):
                 yield _drawn(line, state)
         case "syncs":
             for sync in reversed(state.syncs):
