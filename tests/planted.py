@@ -305,10 +305,10 @@ BUGS = (
     ),
     Bug(
         "a lost connection restarts services",
-        "run/active/observe/outages.py",
+        "run/active/phases.py",
         "if any(c.running and self._keys.get(c.id) == c.key for c in there):",
         "if False:",
-        "tests/unit/run/active/observe/test_outages.py::test_a_lost_connection_starts_nothing",
+        "tests/unit/run/active/test_phases.py::test_a_lost_connection_starts_nothing",
     ),
     Bug(
         "a kill loses a volume",

@@ -15,7 +15,7 @@ from devenv.events import Event
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active.project import ActiveProject
 from devenv.run.desired import DesiredState, chosen, observe, with_ports
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.state import ledger as ledgers
 from devenv.state.run_dir import key_of, open_run, place_of
 from devenv.volumes.transfer import volume_transfer

@@ -21,7 +21,7 @@ from devenv.compose.outline import Selection
 from devenv.errors import DevenvError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.state import run_dir
 from devenv.state.ledger import VolumePolicy
 from devenv.state.verified_archive import Unpacked

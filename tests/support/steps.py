@@ -12,7 +12,7 @@ from devenv.compose.resolve import Loaded
 from devenv.events import Notice
 from devenv.model.project import ProjectHook
 from devenv.run.active.control import RunController
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.run.steps import STEPS, Context
 from devenv.run.up import open_context
 from support.memory.command import CURRENT, Command

@@ -15,7 +15,7 @@ from devenv.compose.outline import Selection
 from devenv.errors import StateError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.state.ledger import VolumePolicy
 from devenv.volumes import commands, exported
 from devenv.volumes.lineages import Lineages

@@ -21,7 +21,7 @@ from devenv.private_files import written
 from devenv.run.active.phases import closure
 from devenv.run.consent import report_dangers
 from devenv.run.desired import DesiredState, observe, supplied, with_ports
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.state.run_dir import Run, open_run
 
 

@@ -28,7 +28,7 @@ from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
 from devenv.run.active.model_diff import shares
 from devenv.run.active.phases import closure
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.state.identity import Window
 
 

@@ -1,22 +1,49 @@
-"""The start of `devenv up`: Compose reads the project while the other modules are still being imported."""
+"""The options of `devenv up`, and its start: Compose reads the project while other modules are being imported."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
 import anyio
 
 from devenv.compose import resolve
+from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
+from devenv.compose.run_model import PortChange
 from devenv.errors import DevenvError
 from devenv.events import Emit
+from devenv.images.options import ImageOptions
 from devenv.model.project import Project, RuleFault
-from devenv.run.options import UpOptions
 from devenv.tasks import task_group
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line says; `ahead` returns the project if it is being loaded already."""
+
+    selection: Selection
+    detach: bool = False
+    watch: bool = True
+    watcher: str = "auto"
+    logs: bool = True
+    build: bool = True
+    keep: bool = False
+    keep_volumes: bool = False
+    fresh: bool = False
+    source: str = ""  # the id or name of the snapshots to restore
+    ports: tuple[PortChange, ...] = ()
+    auto_ports: bool = False
+    lan: bool = False
+    timeout: float = 300.0  # seconds until all services are healthy
+    open: bool = False
+    images: ImageOptions = field(default_factory=ImageOptions)
+    timings: bool = False
+    trust: bool = False
+    ahead: Callable[[], Awaitable[Loaded]] | None = None
 
 
 def _faults(project: Project, home: str) -> Iterable[RuleFault]:

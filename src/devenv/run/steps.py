@@ -27,7 +27,7 @@ from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
 from devenv.run.desired import DesiredState, build, chosen, observe, require_checks, supplied, with_ports
 from devenv.run.hooks import Hooks
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.run.takeover import Takeover
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place

@@ -21,7 +21,7 @@ from devenv.compose.outline import Selection
 from devenv.run import up
 from devenv.run.cleanup import down as down_verb
 from devenv.run.cleanup import recovery
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run
 from support.memory.client import MEMORY

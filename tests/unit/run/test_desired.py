@@ -25,7 +25,7 @@ from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.host import listeners
 from devenv.model.containers import Container, ProjectState
 from devenv.run.desired import DesiredState, chosen, require_checks, with_ports
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 
 MODEL: dict[str, Any] = {
     "name": "p",

@@ -12,8 +12,7 @@ import pytest
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.errors import ConfigError
-from devenv.run.options import UpOptions
-from devenv.run.preload import up
+from devenv.run.preload import UpOptions, up
 
 pytestmark = pytest.mark.anyio
 LOADED: Any = object()

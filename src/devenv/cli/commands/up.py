@@ -19,7 +19,6 @@ with LazyImports():
 
     from devenv.compose import run_model
     from devenv.images import options as image_options
-    from devenv.run import options as run_options
     from devenv.run import preload
     from devenv.run.active import control
     from devenv.run.cleanup import down as down_workflow
@@ -81,7 +80,7 @@ def up(
         raise UsageError("--fresh starts with empty volumes, --from with saved ones", hint="Use one of them.")
     if math.isnan(timeout):  # typer's minimum lets it pass
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
-    chosen = run_options.UpOptions(
+    chosen = preload.UpOptions(
         selection=replace(options.selection(services), scale=tuple(run_model.scale(text) for text in scale or ())),
         detach=detach,
         watch=not no_watch,
@@ -110,7 +109,7 @@ def up(
         window.close()
 
 
-async def _in_live_view(chosen: run_options.UpOptions, window: console.Console) -> int:
+async def _in_live_view(chosen: preload.UpOptions, window: console.Console) -> int:
     """Run `up` in the live view if a terminal is there, and return the exit code."""
     if not live.is_wanted():
         return await preload.up(chosen, window.emit)

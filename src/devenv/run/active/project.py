@@ -13,7 +13,7 @@ from devenv.run.active.replace import DependentRestarts, ServiceReplacement
 from devenv.run.active.volumes import RunVolumes
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.desired import DesiredState
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.state.ledger import Ledger
 from devenv.sync.container import journal
 from devenv.sync.session import SyncSession

@@ -30,7 +30,7 @@ from devenv.run.active.replace import ServiceReplacement
 from devenv.run.active.volumes import RunVolumes
 from devenv.run.consent import dangers_of, report_new_dangers
 from devenv.run.desired import DesiredState, build, chosen, observe, supplied, with_ports
-from devenv.run.options import UpOptions
+from devenv.run.preload import UpOptions
 from devenv.sync.host import scan, watcher
 from devenv.sync.rules import lint, rules
 from devenv.sync.session import SyncSession

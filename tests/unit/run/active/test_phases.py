@@ -7,6 +7,9 @@ import pytest
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active.phases import (
+    GRACE,
+    WINDOW,
+    EngineOutage,
     Phase,
     Standing,
     awaited,
@@ -213,3 +216,54 @@ def test_awaited_are_those_whose_end_would_fail_a_start() -> None:
     assert awaited(everything, ProjectState(tuple(container(n) for n in ("db", "seed", "api", "web")))) == frozenset()
     assert awaited(everything, ProjectState((container("db"), container("seed", "exited")))) == {"db", "seed"}
     assert awaited(project(API, WEB), ProjectState((container("api"), container("web", "created")))) == frozenset()
+
+
+WEB_RUNS, DB_RUNS = container("web"), container("db")
+WEB_ENDED, DB_ENDED = container("web", "exited"), container("db", "exited")
+
+
+def lost_after(*looks: tuple[float, tuple[Container, ...]]) -> EngineOutage:
+    """After these looks (time, what was seen), the engine is gone at time 100."""
+    losses = EngineOutage()
+    for now, seen in looks:
+        assert losses.seen(seen, now) == ()
+    losses.lost(looks[-1][1], 100.0)
+    assert losses.is_lost
+    return losses
+
+
+def test_each_container_that_ran_and_has_ended_is_returned_once() -> None:
+    """What ran until the end, and what the engine ended just before its own."""
+    losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)), (99.0, (WEB_ENDED, DB_RUNS)))
+    losses.lost((), 101.0)  # still away
+    assert losses.seen((WEB_ENDED, DB_ENDED), 130.0) == (WEB_ENDED, DB_ENDED)
+    assert not losses.is_lost
+    assert losses.seen((WEB_ENDED, DB_ENDED), 131.0) == ()
+
+
+def test_what_had_ended_long_before_stays_ended() -> None:
+    """Neither what nobody saw running nor what ended by itself a while ago is started."""
+    job = container("job", "exited")
+    losses = lost_after((0.0, (WEB_RUNS, DB_RUNS, job)), (99.0 - GRACE, (WEB_ENDED, DB_RUNS, job)))
+    assert losses.seen((WEB_ENDED, DB_ENDED, job), 130.0) == (DB_ENDED,)
+
+
+def test_a_lost_connection_starts_nothing() -> None:
+    """As long as one of them runs on it was no end of the engine; but an engine may find out late."""
+    losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
+    assert losses.seen((WEB_ENDED, DB_RUNS), 110.0) == ()
+    assert losses.seen((WEB_ENDED, DB_ENDED), 111.0) == (WEB_ENDED, DB_ENDED)
+
+
+@pytest.mark.parametrize(("state", "start"), [("running", "2"), ("restarting", "1"), ("dead", "1")])
+def test_what_comes_back_by_itself_is_left_to_itself(state: str, start: str) -> None:
+    """By a restart policy, say."""
+    losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
+    assert losses.seen((WEB_ENDED, container("db", state, started_at=start)), 110.0) == (WEB_ENDED,)
+
+
+def test_later_it_is_no_loss_any_more() -> None:
+    """What ends long after the engine came back has ended by itself."""
+    losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
+    assert losses.seen((WEB_RUNS, DB_RUNS), 110.0) == ()
+    assert losses.seen((WEB_ENDED, DB_ENDED), 110.1 + WINDOW) == ()

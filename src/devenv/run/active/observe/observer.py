@@ -15,7 +15,6 @@ from devenv.events import Emit, ServiceState
 from devenv.model.containers import TELLING, Container, ProjectState
 from devenv.model.project import Project
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observe.outages import EngineOutage
 from devenv.run.active.observe.reactions import (
     CrashReports,
     LogStreams,
@@ -25,7 +24,7 @@ from devenv.run.active.observe.reactions import (
     WaitReports,
 )
 from devenv.run.active.observe.view import ProjectView, Signal
-from devenv.run.active.phases import BAD, GOOD, Standing, optional
+from devenv.run.active.phases import BAD, GOOD, EngineOutage, Standing, optional
 from devenv.tasks import patiently
 
 LOOK_EVERY = 1.0
