@@ -11,8 +11,8 @@ from devenv import __version__
 from devenv.cli.lazy import LazyImports
 
 with LazyImports():  # `--version` needs none of these
-    from devenv.cli import bare, complete
     from devenv.cli import main as app
+    from devenv.cli.commands import completion, show
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,11 +23,11 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     _open_standard_streams()
     if arguments[:1] == ["__complete"]:
-        print("\n".join(complete.candidates(arguments[1:])))  # noqa: T201 - as above
+        print("\n".join(completion.candidates(arguments[1:])))  # noqa: T201 - as above
         return 0
     atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`
     if not arguments:
-        return bare.run()
+        return show.bare()
     return app.run(arguments)
 
 

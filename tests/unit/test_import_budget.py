@@ -98,7 +98,7 @@ def test_up_loads_only_what_it_needs_before_it_asks_compose(tmp_path: Path) -> N
 
 def test_ps_asks_without_an_event_loop() -> None:
     """Everything that `devenv ps` imports where a local engine answers: the loop would take the longest."""
-    before = "import devenv.cli.commands.ps, devenv.ui.console, devenv.ui.tables\n"
+    before = "import devenv.cli.commands.show, devenv.ui.console, devenv.ui.tables\n"
     _, modules = _fresh_interpreter(["--version"], before=before)
     assert modules & {"anyio", "asyncio", "h11", "rich"} == set()
 

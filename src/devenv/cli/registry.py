@@ -35,13 +35,13 @@ COMMANDS = {
     "up": Command("up:up", "Start the project, sync saved files, and clean up on Ctrl-C.", RUN),
     "down": Command("up:down", "Remove what `devenv up` created, after saving its volumes.", RUN),
     "gc": Command("up:gc", "Clean up what dead runs left, in every project.", (*OUTPUT, "quiet")),
-    "ps": Command("ps:ps", "List the services: state, health, addresses, age, restarts."),
+    "ps": Command("show:ps", "List the services: state, health, addresses, age, restarts."),
     "logs": Command("logs:logs", "Show the services' logs, merged by time."),
     "shell": Command("shell:shell", "Open a shell in a service's container, or run a command there.", PROJECT),
-    "open": Command("open:open_", "Open the project's website in the browser, and print its URLs."),
+    "open": Command("show:open_", "Open the project's website in the browser, and print its URLs."),
     "completion": Command("completion:completion", "Print the completion script for a shell.", ()),
-    "layers": Command("layers:layers", "Show the layers of an image, and what would make it smaller."),
-    "graph": Command("graph:graph", "Show the services, their dependencies, networks and volumes.", PROJECT),
+    "layers": Command("images:layers", "Show the layers of an image, and what would make it smaller."),
+    "graph": Command("show:graph", "Show the services, their dependencies, networks and volumes.", PROJECT),
     "add": Command("add:add", "Add a service or watch rules to the Compose file."),
     "remove": Command("add:remove", "Remove a service from the Compose file."),
     "build": Command("images:build", "Build and tag the project's images.", RUN),
@@ -76,7 +76,7 @@ COMPOSE = {
         ("service*",),
     ),
 }  # fmt: skip
-STATUS = Command("ps:status", "Show the status of the project in this folder.", RUN)  # without a name
+STATUS = Command("show:status", "Show the status of the project in this folder.", RUN)  # without a name
 
 
 def names() -> dict[str, str]:

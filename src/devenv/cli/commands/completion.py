@@ -1,17 +1,31 @@
-"""`devenv completion`: the scripts by which shells run `devenv __complete` at every TAB."""
+"""`devenv completion`: the scripts by which shells run `devenv __complete SHELL WORDS...` at every TAB.
+
+The candidates are found without docker and typer.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from typer import Argument
-
 from devenv import templates_folder
-from devenv.cli import options
+from devenv.cli.candidates import Next, following, lines
+from devenv.cli.lazy import LazyImports
+from devenv.errors import DevenvError
+
+with LazyImports():
+    import typer
+
+    from devenv.cli import options
+    from devenv.compose import outline as outlines
+    from devenv.volumes import store
+
+FILES = ":file"  # tells the shell to complete files itself
 
 
-def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Argument(help="The shell.")]) -> None:
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell.")]) -> None:
     """Print the completion script for a shell."""
     options.console().line(script(shell))
 
@@ -19,3 +33,53 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Argument(help="T
 def script(shell: str) -> str:
     """The completion script."""
     return Path(templates_folder(), "completion", f"devenv.{shell}").read_text(encoding="utf-8").rstrip()
+
+
+def candidates(arguments: list[str]) -> list[str]:
+    """The candidates, one a line, with help after a tab. `arguments`: the shell and the words up to the cursor."""
+    shell, *words = arguments or [""]
+    wanted = following(words or [""], splits=shell == "bash")
+    if wanted.kind == "file":
+        return [FILES]
+    known = KINDS[wanted.kind](wanted) if wanted.kind in KINDS else ()
+    printable = filter(str.isprintable, known)  # a TAB types nothing else into a shell
+    return list(lines(wanted, wanted.words or dict.fromkeys(printable, "")))
+
+
+def _services(wanted: Next) -> Iterable[str]:
+    outline = _outline(wanted)
+    return () if outline is None else (*outline.services, *outline.dormant)
+
+
+def _profiles(wanted: Next) -> Iterable[str]:
+    outline = _outline(wanted)
+    return () if outline is None else outline.profiles
+
+
+def _outline(wanted: Next) -> outlines.Outline | None:
+    try:
+        files = tuple(os.path.expanduser(path) for path in wanted.typed.values.get("file", ()))
+        return outlines.sketch(os.getcwd(), files, "any", wanted.typed.values.get("profile", ()))
+    except (DevenvError, OSError):
+        return None
+
+
+def _shipped(kind: str) -> Iterable[str]:
+    return sorted({name.removesuffix(".toml") for name in os.listdir(os.path.join(templates_folder(), kind))})
+
+
+def _snapshots(_wanted: Next) -> Iterable[str]:
+    try:
+        saved = sorted(store.Store.at_home().all(), key=lambda snapshot: -snapshot.created)
+    except DevenvError:
+        return ()
+    return dict.fromkeys(name for snapshot in saved for name in (snapshot.title, snapshot.id) if name)
+
+
+KINDS: dict[str, Callable[[Next], Iterable[str]]] = {
+    "service": _services,
+    "profile": _profiles,
+    "template": lambda _: _shipped("projects"),
+    "addition": lambda _: (*_shipped("services"), "rules"),
+    "snapshot": _snapshots,
+}

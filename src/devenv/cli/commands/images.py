@@ -1,9 +1,10 @@
-"""`devenv images`, `devenv build` and `devenv push`."""
+"""`devenv images`, `devenv build`, `devenv push` and `devenv layers`."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -21,8 +22,9 @@ with LazyImports():
     from devenv import signals
     from devenv.images import bundle, listing, release
     from devenv.images import options as image_options
+    from devenv.inspect import layers as inspection
     from devenv.run import consent
-    from devenv.ui import console
+    from devenv.ui import console, drawing
 
 File = Annotated[str, Argument(metavar="FILE")]
 Services = Annotated[list[str] | None, Argument(help="Only the images of these services.")]
@@ -113,6 +115,26 @@ def push(
     Checks at the end that the registry has them.
     """
     _release(services, registry, tag, target, no_cache=no_cache, images=image_options.ImageOptions(), push=True)
+
+
+def layers(
+    image: Annotated[str, Argument(metavar="SERVICE|IMAGE", help="A service of the project, or an image.")],
+    other: Annotated[
+        str | None, Argument(metavar="OTHER", help="Another service or image, shown side by side.")
+    ] = None,
+    files: Annotated[
+        bool | None,
+        Option("--files/--no-files", help="Read the files in the layers; by default for images up to 2 GB."),
+    ] = None,
+) -> None:
+    """Show the layers of an image, and what would make it smaller."""
+    window = options.console()
+    names = (image, other) if other else (image,)
+    chosen = options.selection()
+    emit = (lambda _: None) if window.is_json else window.emit
+    report = anyio.run(lambda: inspection.layers_of(chosen, names, emit, files=files))
+    window.close()
+    window.answer(asdict(report), drawing.layers(report, shutil.get_terminal_size().columns, time.time()))
 
 
 def _release(services: Services, registry: Registry, tag: Tags, target: Target, **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""The scripts for shells, printed and in real shells."""
+"""What a shell offers at TAB, by the words that were typed, and the scripts in real shells."""
 
 from __future__ import annotations
 
@@ -10,8 +10,19 @@ from pathlib import Path
 import pytest
 
 from devenv.cli import main
+from devenv.cli.commands import completion
 from devenv.cli.commands.completion import script
+from devenv.model.snapshot import Snapshot
+from devenv.volumes.store import Store
 from support.terminal import Terminal
+
+SHOP = """\
+services:
+  web: {image: a}
+  worker: {image: a}
+  db: {image: a, profiles: [data]}
+  "bad\\e[2Jname": {image: a}
+"""
 
 
 @pytest.fixture
@@ -68,3 +79,118 @@ def test_a_real_shell_completes(shell: str, project: Path) -> None:
             terminal.until(whole, since=begun, timeout=60)
             terminal.type("\x15\n")
         terminal.type("exit\n")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project to stand in, and one to name by -f."""
+    (tmp_path / "compose.yml").write_text(SHOP)
+    (tmp_path / "other.yml").write_text("services: {elsewhere: {image: a}}\n")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("COMPOSE_SHOP", "COMPOSE_PROSHOPS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    return tmp_path
+
+
+def offered(line: str, shell: str = "zsh") -> list[str]:
+    """The candidates without their help; the last word of the line is the one that is typed."""
+    return [one.partition("\t")[0] for one in completion.candidates([shell, *line.split(" ")])]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("lo", "logs"),
+        ("res", "restart"),
+        ("scal", "scale"),
+        ("logs ", "web worker db"),
+        ("logs w", "web worker"),
+        ("logs web ", "worker db"),
+        ("--profile x logs web w", "worker"),
+        ("exec w", "web worker"),
+        ("pull w", "web worker"),
+        ("help snap", "snapshot"),
+        ("help up ", ""),
+        ("exec web ", ":file"),
+        ("shell web ", "worker db"),
+        ("shell web -- ls ", ":file"),
+        ("-f other.yml logs ", "elsewhere"),
+        ("--file=other.yml logs ", "elsewhere"),
+        ("logs --file other.yml ", "elsewhere"),
+        ("-f ", ":file"),
+        ("up --profile ", "data"),
+        ("--profile=d", "--profile=data"),
+        ("up --output=", "--output=text --output=json"),
+        ("up --watcher i", "inotify"),
+        ("up --no-w", "--no-watch"),
+        ("logs --t", "--tail --timestamps"),
+        ("logs --tail ", ""),
+        ("snapshot r", "restore rm"),
+        ("completion ", "bash zsh fish"),
+        ("open ", "web worker db"),
+        ("open web ", ""),
+        ("new f", "fastapi-postgres flask-redis"),
+        ("new x ", ":file"),
+        ("add r", "rabbitmq redis rules"),
+        ("explain ", ":file"),
+        ("nonsense ", ""),
+        ("restart --", ""),
+        ("--vers", "--version"),
+        ("up --nonsense w", "web worker"),
+        ("logs -- --", ""),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_what_is_offered(line: str, expected: str) -> None:
+    """Whatever fits there, in the project that the line means; a name that is more than a word never is."""
+    assert offered(line) == expected.split()
+
+
+@pytest.mark.usefixtures("shop")
+def test_commands_come_with_their_help() -> None:
+    """Ours before Compose's, and no part of a group."""
+    found = completion.candidates(["fish", ""])
+    assert found[0].startswith("new\tCreate a project")
+    assert {"up", "logs", "exec", "snapshot"} <= {one.partition("\t")[0] for one in found}
+    assert not any(one.partition("\t")[0] in ("snapshot list", "") for one in found)
+    assert completion.candidates([]) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["up", "--output", "=", "j"], ["json"]),
+        (["up", "--output", "="], ["text", "json"]),
+        (["--profile", "=", "data", "logs", "d"], ["db"]),
+        (["--file", "=", "other.yml", "logs", ""], ["elsewhere"]),
+        (["logs", "=", "w"], ["web", "worker"]),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_bash_takes_a_value_for_a_word(words: list[str], expected: list[str]) -> None:
+    """What it puts in is the value alone."""
+    assert [one.partition("\t")[0] for one in completion.candidates(["bash", *words])] == expected
+
+
+def test_without_a_project_nothing_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no error is printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert offered("logs ") == offered("--profile ") == offered("snapshot restore ") == []
+    (tmp_path / "compose.yml").write_text("services: [")
+    assert offered("logs ") == []
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "compose.yml"))
+    assert offered("snapshot rm ") == []
+
+
+@pytest.mark.usefixtures("shop")
+def test_snapshots_are_offered_by_name_and_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest first."""
+    saved = [
+        Snapshot(f"id{n}", "v", "v", "p", "/p", "e", n, 1, 1, "", title="mine" if n == 1 else "") for n in (1, 2)
+    ]
+    monkeypatch.setattr(Store, "all", lambda _: saved)
+    assert offered("snapshot restore ") == ["id2", "mine", "id1"]

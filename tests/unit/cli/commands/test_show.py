@@ -1,4 +1,4 @@
-"""When `devenv ps --watch` looks again."""
+"""The bare status, when `devenv ps --watch` looks again, and the URLs of a project, against an engine in memory."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import pytest
 
-from devenv.cli.commands import ps as command
+from devenv.cli.commands import show as command
 from devenv.compose.outline import Selection
 from devenv.docker import context
 from devenv.docker.client import Engine
-from devenv.errors import EngineError, UsageError
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import DevenvError, EngineError, StateError, UsageError
+from devenv.events import Published
+from devenv.inspect import status as inspection
 from devenv.model.containers import Container
 from devenv.model.status import Stands
+from devenv.run import urls
+from devenv.run.urls import Addresses
 from devenv.tasks import first
 from support.engine import Fault, MemoryEngine, MemoryHost
 from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
 
+URL = "http://localhost:8080/"
 NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
 WEB = Container("1", "p-web-1", "web", "running", ours=True, started_at="2026-11-29T11:59:30.123Z")
 
@@ -138,3 +144,81 @@ async def test_a_local_engine_is_asked_at_once(tmp_path: Path, monkeypatch: pyte
 def test_age(at: str, seconds: float | None) -> None:
     """What never was has none, and nothing comes from the future."""
     assert command._age(at, NOW) == seconds
+
+
+def test_the_status_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On stdout, with what can be typed."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    assert command.bare() == 0
+    out, err = capfd.readouterr()
+    assert "devenv new" in out
+    assert err == ""
+    command._print_status((), None, as_json=False, quiet=True)
+    assert capfd.readouterr().out == out.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"), [(KeyboardInterrupt(), 130, ""), (StateError("no room"), 3, "error: no room\n")]
+)
+def test_errors_are_those_of_other_commands(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: BaseException, code: int, text: str
+) -> None:
+    """One line and the exit code; Ctrl-C is 130 without a word."""
+
+    async def here(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(inspection, "here", here)
+    assert (command.bare(), capfd.readouterr().err) == (code, text)
+
+
+@pytest.fixture
+def find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Looks for the site of a project in which `web` runs and `db` has exited."""
+    (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
+    host = MemoryHost()
+    placed(host, "web", "running", number=1)
+    placed(host, "db", "exited", number=1)
+    engine = MemoryEngine(host, Endpoint("unix:///e"))
+    monkeypatch.setattr(Engine, "connect", lambda: contextlib.nullcontext(engine))
+
+    async def run(service: str | None, known: Addresses) -> tuple[str, tuple[str, ...]]:
+        async def addresses(containers: Any, _: str) -> Addresses:
+            assert [container.service for container in containers] == ["web"]
+            return known
+
+        monkeypatch.setattr(urls, "addresses", addresses)
+        return await command._sites(Selection(str(tmp_path), project_name="p"), service)
+
+    return run
+
+
+@pytest.mark.parametrize("service", [None, "web"])
+async def test_the_addresses_of_what_runs(find: Any, service: str | None) -> None:
+    """Of all services, or of the one that is named."""
+    assert await find(service, Addresses((URL,), ())) == ("p", (URL,))
+
+
+@pytest.mark.parametrize(
+    ("service", "known", "kind", "message"),
+    [
+        ("wbe", Addresses((), ()), UsageError, "there is no service `wbe`"),
+        ("db", Addresses((), ()), DevenvError, "`db` does not run"),
+        ("tool", Addresses((), ()), DevenvError, "`tool` does not run"),
+        (None, Addresses((), ()), DevenvError, "no port is published"),
+        (
+            None,
+            Addresses((), (Published("web", 5432, "localhost:5432"),)),
+            DevenvError,
+            "no published port answers with HTTP: web 5432 at localhost:5432",
+        ),
+    ],
+)
+async def test_no_site(find: Any, service: str, known: Addresses, kind: type[DevenvError], message: str) -> None:
+    """What is missing: the service, a container that runs, a port, or HTTP on it."""
+    with pytest.raises(kind) as raised:
+        await find(service, known)
+    assert raised.value.message == message

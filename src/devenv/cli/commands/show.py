@@ -1,0 +1,216 @@
+"""`devenv` without a command, `ps`, `open` and `graph`: the status of the project, its services, URLs and graph.
+
+typer is imported only for `--help` and options: the bare status would take a third longer with it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import asdict, replace
+from typing import Annotated, Literal
+
+from devenv.cli.lazy import LazyImports
+from devenv.errors import DevenvError, UsageError
+
+with LazyImports():
+    import datetime as dt
+    import webbrowser
+
+    import anyio
+    import typer
+
+    from devenv import tasks
+    from devenv.cli import main, options
+    from devenv.compose import outline as outlines
+    from devenv.compose import resolve
+    from devenv.docker import client, context, endpoint
+    from devenv.inspect import status as inspection
+    from devenv.model import containers as model
+    from devenv.model import graph as graphs
+    from devenv.model import status as statuses
+    from devenv.run import urls
+    from devenv.state import created, run_dir
+    from devenv.ui import console, drawing, tables
+
+LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
+TOGETHER = 0.05  # seconds; events within it count as one change
+
+Show = Callable[["statuses.Stands"], object]
+
+
+def bare() -> int:
+    """Print the status of the project in this folder without typer, and return the exit code."""
+    try:
+        _print_status((), None, as_json=False, quiet=False)
+    except KeyboardInterrupt:
+        return 130
+    except Exception:  # noqa: BLE001 - main does the same again, and explains each error
+        return main.run([])
+    return 0
+
+
+def status() -> None:
+    """Show the status of the project in this folder."""
+    asked = options.asked
+    as_json = asked.output is options.Output.JSON
+    _print_status(asked.files, asked.project_name, as_json=as_json, quiet=asked.quiet)
+
+
+def _print_status(files: tuple[str, ...], project_name: str | None, *, as_json: bool, quiet: bool) -> None:
+    """Print the status of the project in this folder, or of these files; with `quiet`, its first line."""
+    here = anyio.run(inspection.here, os.getcwd(), files, project_name)
+    answer = {**asdict(here), "commands": [asdict(command) for command in here.commands]}
+    console.Console(as_json=as_json).answer(answer, list(tables.status(here))[: 1 if quiet else None])
+
+
+def ps(
+    services: Annotated[list[str] | None, typer.Argument(help="Only these services.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the list again at each change.")] = False,
+) -> None:
+    """List the services: state, health, addresses, age, restarts."""
+    window = options.console()
+    shown: list[str] = []
+
+    def show(states: statuses.Stands) -> None:
+        if watch and not window.is_read:
+            raise typer.Exit
+        lines = list(tables.services(states))
+        if lines == shown:
+            return
+        shown[:] = lines
+        if watch and window.is_live:
+            size = shutil.get_terminal_size()
+            window.redraw(tables.screen(lines, size.columns, size.lines))
+        else:
+            window.answer(asdict(states), [*lines, ""] if watch else lines)
+
+    chosen = options.selection()
+    is_quick = not watch and not options.asked.verbosity  # `-v` shows calls, which the quick way does not make
+    if not (is_quick and _show_quickly(chosen, services or (), show)):
+        anyio.run(lambda: _show(chosen, services or (), show, watch=watch))
+
+
+def _show_quickly(selection: outlines.Selection, wanted: Collection[str], show: Show) -> bool:
+    """Show the services if a local engine answers, and return whether it did. Raises ConfigError, UsageError."""
+    outline = outlines.sketched(selection)
+    answer = None if outline.name is None else context.local_containers(outline.name)
+    if outline.name is None or answer is None:
+        return False
+    is_ours, (containers, now) = created.recognizer(outline.name), answer
+    mine = [replace(container, ours=is_ours(container)) for container in containers]
+    show(_states(outline.name, outline, wanted, mine, now))
+    return True
+
+
+async def _show(selection: outlines.Selection, wanted: Collection[str], show: Show, *, watch: bool) -> None:
+    """Show the state of the services; with `watch` at each change, until cancelled.
+
+    Raises UsageError for an unknown service, EngineError if the engine cannot be reached.
+    """
+    name, outline = await outlines.outline(selection)
+    async with client.Engine.connect() as engine:
+        engine.is_ours = created.recognizer(name)
+        changed = anyio.Event()
+
+        async def look() -> None:
+            show(_states(name, outline, wanted, await engine.containers.list(name), await engine.clock()))
+
+        async def listen() -> None:
+            async for event in engine.events(name):
+                action = event.get("Action", "create")  # no action: the stream begins, and may have missed events
+                if action in model.TELLING or action.startswith("health_status"):
+                    changed.set()
+
+        await look()
+        async with tasks.task_group() as group:
+            if watch:
+                group.start_soon(listen)
+            while watch:
+                with anyio.move_on_after(LOOK_AGAIN):
+                    await changed.wait()
+                    await anyio.sleep(TOGETHER)
+                changed = anyio.Event()
+                await look()
+
+
+def _states(
+    name: str,
+    outline: outlines.Outline,
+    wanted: Collection[str],
+    containers: Collection[model.Container],
+    now: dt.datetime,
+) -> statuses.Stands:
+    """The state of the wanted services, or of all. Raises UsageError for an unknown service."""
+    outlines.require_known(wanted, (*outline.services, *outline.dormant, *(c.service for c in containers)))
+    names = [*outline.services, *(service for service in outline.dormant if service in wanted)]
+    states = statuses.stands(name, names, containers, lambda at: _age(at, now))
+    return replace(states, services=tuple(s for s in states.services if not wanted or s.service in wanted))
+
+
+def _age(at: str, now: dt.datetime) -> float | None:
+    """Seconds from an engine's timestamp to its `now`; None for a time that is not set."""
+    time = re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", at)
+    if time is None or at.startswith("0001"):
+        return None
+    return max(0.0, (now - dt.datetime.fromisoformat(f"{time[0]}+00:00")).total_seconds())
+
+
+def open_(
+    service: Annotated[str | None, typer.Argument(help="The service to open.")] = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the URLs only.")] = False,
+) -> None:
+    """Open the project's website in the browser, and print its URLs."""
+    project, sites = anyio.run(_sites, options.selection(), service)
+    window = options.console()
+    opened = not (only_print or window.is_json) and sys.stdout.isatty() and webbrowser.open(sites[0])
+    window.answer({"project": project, "urls": sites, "opened": opened}, sites)
+
+
+async def _sites(selection: outlines.Selection, service: str | None) -> tuple[str, tuple[str, ...]]:
+    """The project's name and its URLs, as `up` prints them; with `service`, its URLs only.
+
+    Raises UsageError for an unknown service, DevenvError if nothing runs or nothing answers with HTTP.
+    """
+    name, outline = await outlines.outline(selection)
+    async with client.Engine.connect() as engine:
+        containers = await engine.containers.list(name)
+        known = (*outline.services, *outline.dormant, *(c.service for c in containers))
+        outlines.require_known([service] if service else [], known)
+        running = [c for c in containers if c.running and service in (None, c.service)]
+        if not running:
+            message = f"`{service}` does not run" if service else "nothing of this project runs"
+            raise DevenvError(message, hint="devenv up")
+        addresses = await urls.addresses(running, engine.endpoint.host)
+    if not addresses.urls:
+        ports = ", ".join(f"{port.service} {port.target} at {port.address}" for port in addresses.ports)
+        message = f"no published port answers with HTTP: {ports}" if ports else "no port is published"
+        raise DevenvError(message, hint="devenv ps")
+    return name, addresses.urls
+
+
+def graph(
+    output: Annotated[
+        Literal["text", "mermaid", "json"],
+        typer.Option("--output", help="Print a tree, a Mermaid flow chart, or JSON."),
+    ] = "text",
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Mark what the last start waited for, with times.")
+    ] = False,
+) -> None:
+    """Show the services, their dependencies, networks and volumes."""
+    chosen = anyio.run(_graph, options.selection(), timings)
+    options.asked.output = options.Output.JSON if output == "json" else options.Output.TEXT
+    options.console().answer(asdict(chosen), drawing.mermaid(chosen) if output == "mermaid" else drawing.tree(chosen))
+
+
+async def _graph(selection: outlines.Selection, timings: bool) -> graphs.Graph:
+    """The project's graph, from its files alone; with `timings`, those of its last run."""
+    loaded = await resolve.load(selection)
+    last = run_dir.Run.known(await endpoint.resolve(), loaded.project.name).last() if timings else {}
+    if timings and not last:
+        raise UsageError(f"no run of {loaded.project.name} is remembered", hint="devenv up")
+    return graphs.graph(loaded.project, loaded.model, last.get("timings"))
