@@ -38,7 +38,6 @@ PURE = (
     "run/active/model_diff.py",
     "state/identity.py",
     "volumes/lineage.py",
-    "volumes/notes.py",
     "run/active/phases.py",
     "run/timings.py",
     "sync/host/manifest.py",

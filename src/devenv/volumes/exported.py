@@ -27,7 +27,7 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.model.snapshot import Snapshot, shown
 from devenv.state.verified_archive import BLOCK, CHUNK, FILES, GZIP, TAR_END, TarWalk, header, records
-from devenv.volumes import notes
+from devenv.volumes.lineage import LARGEST_NOTE, decode, stem
 
 if TYPE_CHECKING:
     from devenv.volumes.store import Store
@@ -55,7 +55,7 @@ def pack(store: Store, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
             store.check(snapshot)
             archive = store.archive(snapshot)
             note = archive.removesuffix(ARCHIVE) + NOTE
-            index[notes.stem(snapshot.volume)] = hashlib.sha256(private_files.read_bytes(note) or b"").hexdigest()
+            index[stem(snapshot.volume)] = hashlib.sha256(private_files.read_bytes(note) or b"").hexdigest()
             for path in (note, archive):
                 tar.add(path, arcname=os.path.basename(path), recursive=False)
         content = json.dumps(index).encode()
@@ -121,7 +121,7 @@ def _commit(store: Store, snapshots: list[Snapshot], scratch: str) -> tuple[Snap
         taken = tuple(replace(s, id=set_id, automatic=False, lineage="", parent="") for s in snapshots)
         try:
             for snapshot in taken:
-                note = os.path.join(scratch, notes.stem(snapshot.volume) + NOTE)
+                note = os.path.join(scratch, stem(snapshot.volume) + NOTE)
                 private_files.replace(note, json.dumps(asdict(snapshot)))
             os.rename(scratch, place)
         except OSError as error:
@@ -192,10 +192,10 @@ class _Reader:
     def _pair(self, entry: tarfile.TarInfo) -> None:
         """The note, and the archive that has to follow it."""
         name = entry.name.removesuffix(NOTE)
-        if not entry.name.endswith(NOTE) or name in self.index or notes.stem(unquote(name)) != name:
+        if not entry.name.endswith(NOTE) or name in self.index or stem(unquote(name)) != name:
             raise ValueError(f"unexpected entry {entry.name[:100]!r}")
-        content = self._content(entry, notes.LARGEST)
-        snapshot = notes.decode(content)
+        content = self._content(entry, LARGEST_NOTE)
+        snapshot = decode(content)
         self._require_bounds(snapshot, name)
         archive = self._entry()
         if archive is None or archive.name != f"{name}{ARCHIVE}" or archive.size != snapshot.stored:
@@ -205,7 +205,7 @@ class _Reader:
         self.snapshots.append(snapshot)
 
     def _require_bounds(self, snapshot: Snapshot, name: str) -> None:
-        if notes.stem(snapshot.volume) != name:
+        if stem(snapshot.volume) != name:
             raise ValueError(f"the note of {unquote(name)!r} is about another volume")
         if snapshot.created > time.time() + AHEAD:
             raise ValueError(f"{snapshot.volume!r} was saved in the future, by this machine's clock")

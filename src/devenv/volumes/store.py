@@ -19,7 +19,7 @@ from devenv.model.snapshot import Snapshot, expendable
 from devenv.state.home import state_folder
 from devenv.state.verified_archive import CHUNK, Draft
 from devenv.volumes import exported
-from devenv.volumes.notes import LARGEST, decode
+from devenv.volumes.lineage import LARGEST_NOTE, decode
 
 PART = ".part"
 LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not made up for
@@ -169,7 +169,7 @@ def _is_abandoned(path: str) -> bool:
 
 def _read(path: str) -> Snapshot:
     with private_files.open_read(path) as file:
-        return decode(file.read(LARGEST + 1))
+        return decode(file.read(LARGEST_NOTE + 1))
 
 
 def _entries(path: str) -> list[str]:
