@@ -59,7 +59,6 @@ PURE = (
     "ui/live/pane.py",
     "ui/live/screen.py",
     "ui/live/state.py",
-    "ui/live/table.py",
     "ui/text.py",
     "ui/drawing.py",
     "ui/tables.py",

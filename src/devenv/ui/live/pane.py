@@ -10,7 +10,6 @@ from devenv.ui import drawing
 from devenv.ui.cells import ELLIPSIS, Row, Styled, cut, fit, pieces, row, width
 from devenv.ui.live import log
 from devenv.ui.live.state import BAD, GOOD, BuildStep, ImageProgress, State, TimedSync
-from devenv.ui.live.table import ago
 from devenv.ui.text import MARKS, clean, counted, took
 
 WIDEST_PREFIX = 20
@@ -166,3 +165,12 @@ def _build_step(step: BuildStep, columns: int, now: float) -> Iterator[Row]:
 def _since(began: float, now: float) -> str:
     seconds = int(now - began)
     return f" {seconds} s" if seconds else ""
+
+
+def ago(seconds: float) -> str:
+    """An age in steps that change rarely."""
+    for unit, size, step in (("s", 1, 10), ("min", 60, 1), ("h", 3600, 1)):
+        count = int(seconds // size // step * step)
+        if count < 60 or unit == "h":  # noqa: PLR2004 - seconds, minutes
+            return f"{count} {unit} ago" if count else "just now"
+    raise AssertionError  # pragma: no cover - hours have no end

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from devenv import events as e
+from devenv.ui.live.pane import ago
 from devenv.ui.live.screen import screen
 from support.stories import fifty, two
 from unit.ui.live.test_commands import press, state_of
@@ -48,3 +51,19 @@ def test_a_page_that_is_too_long() -> None:
     found = ["".join(span.text for span in row) for row in screen(state, 80, 24, 1.0)]
     assert any(re.search(r"graph ── \d+ more: PgUp PgDn", line) for line in found)
     assert any("hooks-4" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "just now"),
+        (9.9, "just now"),
+        (25, "20 s ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (90000, "25 h ago"),
+    ],
+)
+def test_ages(seconds: float, said: str) -> None:
+    """An age changes in steps."""
+    assert ago(seconds) == said

@@ -169,3 +169,10 @@ def test_a_filter_that_is_typed() -> None:
     """What is typed stands in the last line, with the number of lines, or what is wrong with it."""
     assert re.fullmatch(r"/get▏ +1 lines?", lines(*two(), keys="/get")[-1])
     assert lines(*two(), keys="/level:x")[-1].endswith("level: is error or warn")
+
+
+def test_many_services_on_a_wide_screen() -> None:
+    """They stand beside each other, the last column with as many as are left."""
+    found = lines(ServiceGraph(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
+    assert [re.findall(r"s\d", line) for line in found[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
+    assert found[1].count("SERVICE") == 2
