@@ -17,7 +17,7 @@ from devenv.compose.schema import X_DEVENV, compose_schema
 from devenv.images.listing import Row
 from devenv.model.finding import Explained, Finding, Mistake, Shown
 from devenv.model.graph import Graph
-from devenv.model.layers import Report
+from devenv.model.images import Report
 from devenv.model.snapshot import Snapshot
 from devenv.model.status import Here, Stands, Suggestion
 from devenv.scaffold.new.new import Made

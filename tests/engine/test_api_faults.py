@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.docker import archive, client, transport
+from devenv.docker import client, containers, transport
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint
 from devenv.docker.transport import CallError
@@ -154,7 +154,7 @@ async def test_an_archive_may_take_its_time_but_not_pause(monkeypatch: pytest.Mo
         with anyio.fail_after(20), pytest.raises(EngineError, match="does not answer"):
             await engine.archive.get("box", "/")
         pause = 0.1
-        monkeypatch.setattr(archive, "LONG_TIMEOUT", 0.6)
+        monkeypatch.setattr(containers, "LONG_TIMEOUT", 0.6)
         with pytest.raises(EngineError, match="does not answer"):
             await engine.archive.get("box", "/")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from devenv.images.dockerfile import references
-from devenv.model.image_ref import canonical
+from devenv.model.images import canonical
 from support import docker_cli
 from support.dockerd import Dockerd, dockerd
 from support.stack import unique_name

@@ -15,8 +15,8 @@ from typing import Any
 import anyio
 import pytest
 
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.docker.compose_failures import VerbError
 from devenv.docker.transport import CallError
 from devenv.errors import PortError

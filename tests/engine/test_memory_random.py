@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.model.containers import OWNER_LABEL, PROJECT_LABEL

@@ -14,8 +14,8 @@ import pytest
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded, load
 from devenv.compose.run_model import BuildChange, Choices, Found, dump, run_model
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 from devenv.run.active.failures import FailureReporter

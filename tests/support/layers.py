@@ -33,7 +33,6 @@ PURE = (
     "images/host_settings/overlay.py",
     "images/failures.py",
     "images/needs.py",
-    "images/options.py",
     "run/active/causes.py",
     "run/active/model_diff.py",
     "state/identity.py",

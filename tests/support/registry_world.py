@@ -19,7 +19,7 @@ from devenv.events import Emit, Event, ImageState, Notice
 from devenv.images import pull as pulls
 from devenv.images.acquire import AcquiredImages, acquire_images
 from devenv.images.needs import exact
-from devenv.model.image_ref import canonical, registry
+from devenv.model.images import canonical, registry
 from devenv.model.project import Project, Service
 
 NO_ENGINE = Engine(cast("Client", None), Endpoint("unix:///x"))

@@ -68,7 +68,7 @@ def test_no_module_knows_the_clocks_of_two_machines(module: str) -> None:
         ("images/plan.py", "import os\nos.system('true')", "os.system starts a process"),
         ("compose/resolve.py", "import anyio\nanyio.run_process(['true'])", "anyio.run_process starts a process"),
         ("compose/resolve.py", "from anyio import open_process", "anyio.open_process starts a process"),
-        ("docker/compose.py", "import python_on_whales", "python_on_whales belongs to"),
+        ("docker/client.py", "import python_on_whales", "python_on_whales belongs to"),
         ("docker/cli.py", "from h11 import Connection", "h11 belongs to"),
         ("sync/session.py", "import watchfiles", "watchfiles belongs to"),
         ("docker/client.py", "import yaml", "yaml belongs to"),

@@ -1,4 +1,4 @@
-"""Images by the docker CLI: imported, built, read and removed.
+"""The docker CLI: images imported, built, read and removed, and the verbs of Compose that get the run model on stdin.
 
 Calls that `up` may wait for are children, which a cancel ends; removals go through python-on-whales in a thread.
 """
@@ -6,14 +6,43 @@ Calls that `up` may wait for are children, which a cancel ends; removals go thro
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 import anyio
 
 from devenv.docker import process, trace
+from devenv.docker.compose_failures import BuildLog, Failures
+from devenv.docker.process import OnLine
 from devenv.errors import EngineError
 
-_BUILD_ENVIRONMENT = {"DOCKER_BUILDKIT": "1", "BUILDKIT_NO_CLIENT_TOKEN": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+OnMade = Callable[[str, str], object]  # kind and name, as Compose reports them
+
+# Variables that the user's shell sets for Compose are for the user's own calls. The run model is resolved already,
+# and a model restricted to some services must not turn the others into orphans.
+_COMPOSE_ENVIRONMENT = {
+    "COMPOSE_ANSI": "never",
+    "COMPOSE_FILE": "",
+    "COMPOSE_IGNORE_ORPHANS": "1",
+    "COMPOSE_MENU": "0",
+    "COMPOSE_PROFILES": "*",  # the services of the model are selected already
+    "COMPOSE_PROGRESS": "plain",
+    "COMPOSE_REMOVE_ORPHANS": "0",
+}
+_BUILDKIT_ENVIRONMENT = {
+    "BUILDKIT_NO_CLIENT_TOKEN": "1",  # the engine reaches registries by its proxy and mirrors; we may not
+    "DOCKER_BUILDKIT": "1",
+}
+_IMAGE_BUILD_ENVIRONMENT = _BUILDKIT_ENVIRONMENT | {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+_COMPOSE_BUILD_ENVIRONMENT = (
+    _COMPOSE_ENVIRONMENT
+    | _BUILDKIT_ENVIRONMENT
+    | {"BUILDKIT_PROGRESS": "plain"}  # older versions of Buildx do not print rawjson line by line
+)
+_CREATED = re.compile(r"\s*(?P<kind>Container|Network) (?P<name>\S+)\s+(?:Creat|Recreat)(?:e|ed|ing)\s*\Z")
 
 
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
@@ -26,7 +55,7 @@ async def build(context: str, image: str, *, args: Mapping[str, str], labels: Ma
     argv = ["build", "--progress=plain", "--network=none", f"--tag={image}", context]
     argv += (f"--build-arg={name}={value}" for name, value in args.items())
     argv += (f"--label={name}={value}" for name, value in labels.items())
-    await _run("`docker build` failed", *argv, env=_BUILD_ENVIRONMENT)
+    await _run("`docker build` failed", *argv, env=_IMAGE_BUILD_ENVIRONMENT)
 
 
 async def read(image: str, *paths: str) -> list[str]:
@@ -62,3 +91,67 @@ def last_line(text: str) -> str:
     """The last line that is not empty, shortened to fit on two lines of a terminal."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "no reason given"
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """The verbs of one project: its name, its folder (absolute) and the dumped run model."""
+
+    project: str
+    directory: str
+    model: bytes = field(repr=False)  # it has the values of env_files
+    given: Mapping[tuple[str, int], str] = field(default_factory=dict)  # see `Failures`
+
+    def argv(self, verb: str, *args: str) -> list[str]:
+        """The command line of a verb that expects the model on stdin."""
+        return self._argv("-", verb, *args)
+
+    def _argv(self, file: str, verb: str, *args: str) -> list[str]:
+        head = ["docker", "compose", "-p", self.project, "--project-directory", self.directory, "-f", file]
+        return [*head, verb, *args]
+
+    def exec_replace(self, verb: str, *args: str) -> NoReturn:
+        """Replace our own process by the verb, with the terminal and stdin as they are."""
+        process.exec_replace(self._argv(process.memfd_path(self.model), verb, *args), _COMPOSE_BUILD_ENVIRONMENT)
+
+    async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
+        """Build the images of `services`, or of all with a build section; `on_line` gets each line of progress.
+
+        Raises ConfigError for a wrong Dockerfile or context, else BuildError.
+        """
+        log = BuildLog(on_line)
+        argv = self.argv("build", *services)
+        done = await process.run(argv, stdin=self.model, env=_COMPOSE_BUILD_ENVIRONMENT, on_line=log.line)
+        if done.returncode:
+            raise self.failures().of_build(log, done.error_text, services)
+
+    async def create(
+        self, services: Sequence[str] = (), *, force: bool = False, on_made: OnMade = lambda *_: None
+    ) -> None:
+        """Create containers, networks and volumes that are missing or changed; nothing is built, nothing runs.
+
+        `force` replaces containers even if nothing changed. `on_made` gets kind and name of each container and
+        network that Compose reports as being created, also if the verb fails later.
+        """
+
+        def report(line: str) -> None:
+            if match := _CREATED.match(line):
+                on_made(match["kind"].lower(), match["name"])
+
+        options = ["--force-recreate"] if force else []
+        await self._run("create", "--no-build", *options, *services, on_error_line=report)
+
+    async def start(self, services: Sequence[str] = ()) -> None:
+        """Start created or stopped containers in the order of `depends_on`, each when its conditions are met."""
+        await self._run("start", *services)
+
+    async def _run(self, verb: str, *args: str, on_error_line: OnLine | None = None) -> None:
+        argv = self.argv(verb, *args)
+        done = await process.run(argv, stdin=self.model, env=_COMPOSE_ENVIRONMENT, on_error_line=on_error_line)
+        if done.returncode:
+            raise self.failures().of_verb(verb, done.error_text)
+
+    def failures(self) -> Failures:
+        """The reader of failures of this project."""
+        text = self.model.replace(b'!!binary "', b'"')  # the only part of a dumped model that is not JSON
+        return Failures(self.project, self.directory, json.loads(text).get("services") or {}, self.given)

@@ -13,8 +13,7 @@ from urllib.parse import quote
 import anyio
 
 from devenv.docker import inspect as answers
-from devenv.docker.archive import Archive
-from devenv.docker.containers import Containers
+from devenv.docker.containers import Archive, Containers
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
 from devenv.docker.exec import ContainerExec
 from devenv.docker.http import Client

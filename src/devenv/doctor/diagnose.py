@@ -11,7 +11,7 @@ from devenv.doctor.catalog import ERROR, SEVERITIES, WARNING, finding
 from devenv.doctor.facts import DoctorFacts, Registry
 from devenv.images.failures import Failure
 from devenv.model.finding import Finding
-from devenv.model.image_ref import LOOPBACK
+from devenv.model.images import LOOPBACK
 from devenv.redact import masked
 
 GIGA = 10**9

@@ -25,7 +25,7 @@ from devenv.doctor.facts import Route
 from devenv.errors import ConfigError
 from devenv.host import certificates, proxies
 from devenv.host.certificates import Certificates
-from devenv.model.image_ref import HUB, LOOPBACK, canonical, split
+from devenv.model.images import HUB, LOOPBACK, canonical, split
 from devenv.redact import masked
 from devenv.tasks import each
 

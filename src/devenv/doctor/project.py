@@ -25,7 +25,7 @@ from devenv.images.acquire import LocalMatch, local_matches
 from devenv.images.failures import Failure
 from devenv.images.needs import Need, candidates, prefix, prefixes
 from devenv.images.pull import unavailable
-from devenv.model.image_ref import HUB, registry
+from devenv.model.images import HUB, registry
 from devenv.model.project import Project
 from devenv.sync.host import scan
 from devenv.sync.rules import rules

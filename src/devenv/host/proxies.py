@@ -13,7 +13,7 @@ from devenv.docker.client import Engine
 from devenv.errors import ConfigError
 from devenv.events import Emit, Notice
 from devenv.host.registry_auth import cli_settings
-from devenv.model.image_ref import LOOPBACK
+from devenv.model.images import LOOPBACK
 from devenv.redact import masked
 
 PROXIES = {"HTTP_PROXY": "http", "HTTPS_PROXY": "https"}  # variable -> scheme

@@ -14,7 +14,7 @@ import anyio
 from devenv.docker import process
 from devenv.docker.context import config_folder
 from devenv.errors import ConfigError, EngineError
-from devenv.model.image_ref import HUB
+from devenv.model.images import HUB
 
 HUB_KEY = "https://index.docker.io/v1/"
 PATIENCE = 30.0  # seconds for a helper, which may ask the user first

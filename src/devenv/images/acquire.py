@@ -20,7 +20,7 @@ from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded,
 from devenv.images.pull import pull_all
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import Recipe, find
-from devenv.model.image_ref import canonical, familiar
+from devenv.model.images import canonical, familiar
 from devenv.model.project import Build, Project
 
 LocalMatch = tuple[str, LocalImage]  # an image of the engine that serves a reference, and its name there

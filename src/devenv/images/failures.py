@@ -14,7 +14,7 @@ from devenv.events import Notice
 from devenv.explain import table
 from devenv.explain.table import TableEntry
 from devenv.images.needs import Need
-from devenv.model.image_ref import HUB, familiar, registry, split
+from devenv.model.images import HUB, familiar, registry, split
 
 PULL_TABLE, STEP_TABLE = "pull", "build_network"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")

@@ -19,7 +19,7 @@ from devenv.errors import UsageError
 from devenv.images import layers
 from devenv.images.layers import Contents
 from devenv.images.prepare import BUILT_ON, LOCAL, MARKS
-from devenv.model.layers import Anatomy
+from devenv.model.images import Anatomy
 from devenv.tasks import each, task_group
 
 AT_ONCE = 16  # concurrent calls

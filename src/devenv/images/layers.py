@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devenv.model.layers import Advice, Anatomy, Layer
+from devenv.model.images import Advice, Anatomy, Layer
 from devenv.model.snapshot import shown
 
 HistoryRow = Mapping[str, Any]  # a row of an image's history, in the engine's form

@@ -20,7 +20,7 @@ from devenv.images.needs import LOADED_REGISTRY, Need, candidates, prefixes
 from devenv.images.pull import unavailable
 from devenv.images.standins.build import CONTENT_LABEL
 from devenv.images.standins.recipes import Recipe
-from devenv.model.image_ref import registry
+from devenv.model.images import registry
 from devenv.model.snapshot import ago, shown
 from devenv.tasks import each
 

@@ -10,7 +10,7 @@ from devenv.compose.parse import is_image
 from devenv.compose.run_model import CONTEXT
 from devenv.errors import ConfigError
 from devenv.images.dockerfile import FROM, SYNTAX, Reference, references
-from devenv.model.image_ref import HUB, LOOPBACK, canonical, split
+from devenv.model.images import HUB, LOOPBACK, canonical, split
 from devenv.model.project import Build, Project, Service
 from devenv.redact import masked
 

@@ -17,8 +17,8 @@ import anyio
 
 from devenv.compose.run_model import BuildChange
 from devenv.compose.user_config import user_settings
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.docker.compose_failures import BuildError
 from devenv.docker.context import config_folder
 from devenv.docker.endpoint import Endpoint
@@ -29,9 +29,9 @@ from devenv.images.dockerfile import base_image, frontend, instructions, without
 from devenv.images.failures import explain_step, known_failure, named_host, secret_arguments_notice
 from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases
-from devenv.images.options import ImageOptions
 from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
+from devenv.model.images import ImageOptions
 from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"

@@ -16,7 +16,7 @@ from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
 from devenv.images.failures import SILENT, Failure, read_failure
 from devenv.images.needs import Need, candidates
-from devenv.model.image_ref import registry
+from devenv.model.images import registry
 from devenv.tasks import each
 
 AT_ONCE = 8

@@ -19,8 +19,8 @@ from devenv.compose.parse import is_image
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Choices, Found
 from devenv.docker import process
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.docker.images import TransferProgress
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError, RefusedError, UsageError, unknown
@@ -28,10 +28,9 @@ from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
 from devenv.images.failures import read_failure
 from devenv.images.needs import bases
-from devenv.images.options import ImageOptions
 from devenv.images.prepare import MARKS, PreparedImages, build, prepare_images
-from devenv.model.image_ref import canonical, split
-from devenv.model.image_ref import registry as registry_of
+from devenv.model.images import ImageOptions, canonical, split
+from devenv.model.images import registry as registry_of
 from devenv.model.project import Project, Service
 from devenv.redact import masked
 from devenv.tasks import each

@@ -17,7 +17,7 @@ from devenv.images import layer_contents as anatomy
 from devenv.images.acquire import local_matches
 from devenv.images.layers import advice, common, with_build_times
 from devenv.images.standins.recipes import find
-from devenv.model.layers import Anatomy, Report
+from devenv.model.images import Anatomy, Report
 from devenv.model.project import Service
 from devenv.model.snapshot import shown
 from devenv.run.desired import DesiredState

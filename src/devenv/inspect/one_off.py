@@ -9,13 +9,13 @@ from dataclasses import replace
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.doctor import quick_check
 from devenv.events import Emit
-from devenv.images.options import ImageOptions
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.containers import ProjectState
+from devenv.model.images import ImageOptions
 from devenv.model.project import Condition, Project
 from devenv.private_files import written
 from devenv.run.active.phases import closure

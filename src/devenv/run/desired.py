@@ -13,8 +13,8 @@ from devenv.compose import resolve, run_model
 from devenv.compose.files import Place
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Choices, Found, PortChange
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.errors import ConfigError, EngineError, unknown
 from devenv.events import Emit
 from devenv.host import listeners
@@ -22,9 +22,9 @@ from devenv.host import ports as host_ports
 from devenv.host.listeners import automatic
 from devenv.host.ports import WantedPort
 from devenv.images import prepare
-from devenv.images.options import ImageOptions
 from devenv.images.prepare import PreparedImages
 from devenv.model.containers import ProjectState
+from devenv.model.images import ImageOptions
 from devenv.model.project import Condition, Project
 from devenv.run.active.model_diff import shares
 from devenv.run.active.phases import closure

@@ -16,7 +16,7 @@ from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import PortChange
 from devenv.errors import DevenvError
 from devenv.events import Emit
-from devenv.images.options import ImageOptions
+from devenv.model.images import ImageOptions
 from devenv.model.project import Project, RuleFault
 from devenv.tasks import task_group
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from devenv.model.graph import Graph, Node
-from devenv.model.layers import Anatomy, Report
+from devenv.model.images import Anatomy, Report
 from devenv.model.project import Dependency
 from devenv.model.snapshot import ago, shown
 from devenv.ui.cells import cut

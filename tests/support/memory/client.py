@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, unquote
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.docker.archive import MODE_LINK
 from devenv.docker.client import Engine
+from devenv.docker.containers import MODE_LINK
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Body, Client, LostError
 from devenv.docker.transport import CallError

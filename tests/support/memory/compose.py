@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.docker.compose import Compose
+from devenv.docker.cli import Compose
 from devenv.docker.compose_failures import clean
 from devenv.docker.process import OnLine
 from support.memory import model as names

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from devenv.docker.compose import Compose
+from devenv.docker.cli import Compose
 from devenv.docker.compose_failures import BuildError, BuildLog, VerbError
 from devenv.errors import ConfigError
 

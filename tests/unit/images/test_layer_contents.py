@@ -17,7 +17,7 @@ from devenv.docker.http import Client
 from devenv.docker.transport import CallError
 from devenv.images import layer_contents as contents
 from devenv.images.layers import Contents
-from devenv.model.layers import Anatomy
+from devenv.model.images import Anatomy
 
 pytestmark = pytest.mark.anyio
 NO_ENGINE = Engine(cast("Client", None), Endpoint("unix:///x"))

@@ -20,7 +20,7 @@ from devenv.images.layers import (
     with_build_times,
     with_shared_layers,
 )
-from devenv.model.layers import Advice, Anatomy, Layer
+from devenv.model.images import Advice, Anatomy, Layer
 
 MB = 1_000_000
 

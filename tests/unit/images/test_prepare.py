@@ -17,8 +17,8 @@ from devenv.images import acquire
 from devenv.images.acquire import AcquiredImages
 from devenv.images.host_settings import derive
 from devenv.images.needs import needs
-from devenv.images.options import ImageOptions
 from devenv.images.prepare import BUILT_ON, PreparedImages, build, foreign_builder, prepare_images
+from devenv.model.images import ImageOptions
 from devenv.model.project import Build, Project, Service
 from support.engine import Image, MemoryEngine, MemoryHost
 
@@ -159,7 +159,7 @@ async def test_secrets_among_build_arguments_are_reported(prepare: Any, monkeypa
 
 
 if TYPE_CHECKING:
-    from devenv.docker.compose import Compose
+    from devenv.docker.cli import Compose
 
 
 HERE = Endpoint("unix:///var/run/docker.sock")

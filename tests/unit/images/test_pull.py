@@ -13,7 +13,7 @@ from devenv.errors import EngineError
 from devenv.events import Notice
 from devenv.images import pull as pulls
 from devenv.images.acquire import AcquiredImages
-from devenv.model.image_ref import registry
+from devenv.model.images import registry
 from devenv.model.project import Project, Service
 from support.registry_world import DENIED, NO_HOST, World, a_project, run
 

@@ -18,8 +18,8 @@ from devenv.compose.outline import Selection
 from devenv.compose.parse import parse
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Found, PortChange
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.host import listeners

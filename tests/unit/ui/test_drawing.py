@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.model.graph import Graph, Node, graph
-from devenv.model.layers import Advice, Anatomy, Layer, Report
+from devenv.model.images import Advice, Anatomy, Layer, Report
 from devenv.model.project import Condition, Dependency, Mount, Port, Project, Resource, Service
 from devenv.ui.drawing import layers, mermaid, tree
 

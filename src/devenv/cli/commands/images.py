@@ -21,8 +21,8 @@ with LazyImports():
 
     from devenv import signals
     from devenv.images import bundle, listing, release
-    from devenv.images import options as image_options
     from devenv.inspect import layers as inspection
+    from devenv.model import images as image_model
     from devenv.run import consent
     from devenv.ui import console, drawing
 
@@ -99,7 +99,7 @@ def build(
 
     Tags: the version, `latest` and the git revision.
     """
-    images = image_options.ImageOptions(stand_ins=stand_ins, host_settings=host_settings)
+    images = image_model.ImageOptions(stand_ins=stand_ins, host_settings=host_settings)
     _release(services, registry, tag, target, no_cache=no_cache, images=images)
 
 
@@ -114,7 +114,7 @@ def push(
 
     Checks at the end that the registry has them.
     """
-    _release(services, registry, tag, target, no_cache=no_cache, images=image_options.ImageOptions(), push=True)
+    _release(services, registry, tag, target, no_cache=no_cache, images=image_model.ImageOptions(), push=True)
 
 
 def layers(

@@ -18,7 +18,7 @@ with LazyImports():
     import anyio
 
     from devenv.compose import run_model
-    from devenv.images import options as image_options
+    from devenv.model import images as image_model
     from devenv.run import preload
     from devenv.run.active import control
     from devenv.run.cleanup import down as down_workflow
@@ -96,7 +96,7 @@ def up(
         lan=lan,
         timeout=timeout,
         open=open_,
-        images=image_options.ImageOptions(stand_ins=stand_ins, host_settings=host_settings),
+        images=image_model.ImageOptions(stand_ins=stand_ins, host_settings=host_settings),
         timings=timings,
         trust=trust,
     )

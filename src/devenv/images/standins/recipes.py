@@ -15,7 +15,7 @@ from typing import Any
 
 from devenv import templates_folder
 from devenv.errors import EngineError
-from devenv.model.image_ref import canonical, familiar, split
+from devenv.model.images import canonical, familiar, split
 
 STAND_IN_REGISTRY = "stand-in.devenv"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import anyio
 
+from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
 from devenv.model.containers import ProjectState

@@ -13,9 +13,9 @@ from anyio.abc import TaskGroup
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Emit, Notice, Problem, Rebuilt, Restarted, Step
-from devenv.images.options import ImageOptions
 from devenv.images.prepare import prepare_images
 from devenv.model.containers import Container, ProjectState
+from devenv.model.images import ImageOptions
 from devenv.run.active.compose_calls import ComposeCalls, CurrentState
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import awaited, followers, standings, unmet

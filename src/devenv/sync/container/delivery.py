@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from devenv.docker.archive import Archive
+from devenv.docker.containers import Archive
 from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from devenv.docker.archive import Archive
+from devenv.docker.containers import Archive
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Delete
 from devenv.sync.container import perl_helper, shell_commands, tar

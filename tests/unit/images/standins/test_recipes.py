@@ -10,7 +10,7 @@ import pytest
 
 from devenv.errors import EngineError
 from devenv.images.standins.recipes import entries, find
-from devenv.model.image_ref import canonical
+from devenv.model.images import canonical
 from support.stand_in_table import PAGE, table
 
 STAND_INS = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.model.image_ref import canonical, familiar, registry, split
+from devenv.model.images import canonical, familiar, registry, split
 
 DIGEST = "sha256:" + "a" * 64
 
