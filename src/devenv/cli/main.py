@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from devenv import __version__
-from devenv.cli import errors, options, parser, passthrough, registry
+from devenv.cli import options, parser, passthrough, registry
 from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
 
@@ -63,13 +63,13 @@ def _run(arguments: list[str]) -> int:
         _report_earlier_runs(is_wanted=verb not in FINISHERS and not wants_help)
         try:
             return parser.invoke(verb or "", [*before, *after])
-        except errors.UnknownOptionError as error:
+        except parser.UnknownOptionError as error:
             if verb is None or not passthrough.is_of_compose(verb, error):
                 raise
-        errors.require_options(before)
+        parser.require_options(before)
     else:
-        errors.require_options(before)
-        errors.require_verb(verb)
+        parser.require_options(before)
+        parser.require_verb(verb)
         passthrough.require_services(verb, before, after)
         _report_earlier_runs(is_wanted=not wants_help)
     return _pass_through(before, verb, after)
@@ -82,7 +82,7 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
         return parser.print_help([group])
     default = registry.GROUPS[group].default
     if member is not None or default is None:
-        errors.require_options(own, f"devenv {group}")
+        parser.require_options(own, f"devenv {group}")
     member = member or default
     if member not in registry.members(group):
         raise parser.unknown_member(group, member)

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 
-from devenv.cli import errors, options, registry
+from devenv.cli import options, parser, registry
 from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError, unknown
 
@@ -43,7 +43,7 @@ def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[lis
     return before, after
 
 
-def is_of_compose(verb: str | None, error: errors.UnknownOptionError) -> bool:
+def is_of_compose(verb: str | None, error: parser.UnknownOptionError) -> bool:
     """Whether the command with this option is Compose's: only `ps` and `logs` of devenv take its place."""
     return verb in ("ps", "logs") and (error.option in COMPOSE or error.close is None)
 

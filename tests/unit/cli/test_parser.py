@@ -1,11 +1,15 @@
-"""Help and commands of groups."""
+"""Help, commands of groups, and errors in command lines."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import pytest
 
-from devenv.cli import parser
-from devenv.errors import UsageError
+from devenv.cli import main, parser
+from devenv.docker import process
+from devenv.errors import EngineError, UsageError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -45,3 +49,99 @@ def test_no_help_of_an_unknown_command(words: list[str], message: str, hint: str
     with pytest.raises(UsageError) as raised:
         parser.print_help(words)
     assert (raised.value.message, raised.value.hint) == (message, hint)
+
+
+@pytest.fixture(autouse=True)
+def compose(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A `docker` of tomorrow, which has a verb more; what would have become of our process."""
+    seen: list[str] = []
+
+    async def run(argv: Sequence[str]) -> process.Completed:
+        assert list(argv) == ["docker", "compose", "--help"]
+        return process.Completed(0, b"Usage: x\n\nOptions:\n  upp  y\n\nCommands:\n  up     x\n  tomorrow  y\n", b"")
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(process, "exec_replace", seen.extend)
+    return seen
+
+
+WRONG = [
+    # options, ours and of Compose's verbs, wherever they stand
+    ("up --detch", "`devenv up` has no option `--detch`", "Did you mean `--detach`?"),
+    ("up --xyzzy", "`devenv up` has no option `--xyzzy`", "devenv up --help"),
+    ("up -x", "`devenv up` has no option `-x`", "devenv up --help"),
+    ("--fiel x up", "`devenv` has no option `--fiel`", "Did you mean `--file`?"),
+    ("--ouput json ps", "`devenv` has no option `--ouput`", "Did you mean `--output`?"),
+    ("--ouput", "`devenv` has no option `--ouput`", "Did you mean `--output`?"),
+    ("images --outpt json", "`devenv images` has no option `--outpt`", "Did you mean `--output`?"),
+    ("images pull --quite", "`devenv images pull` has no option `--quite`", "Did you mean `--quiet`?"),
+    # values
+    ("up --timeout x", "--timeout: `x` is not a number", "devenv up --help"),
+    ("up --timeout nan", "--timeout: `nan` is not a number", "devenv up --help"),
+    ("up --timeout 0", "--timeout: 0.0 is less than 1", "devenv up --help"),
+    ("graph --output mer", "--output: `mer` is not one of `text`, `mermaid`, `json`", "Did you mean `mermaid`?"),
+    ("down --output jsn", "--output: `jsn` is not one of `text`, `json`", "Did you mean `json`?"),
+    ("up --file", "`--file` takes a value, which is missing", "devenv up --help"),
+    ("up --no-logs=3", "option `--no-logs` does not take a value", "devenv up --help"),
+    # arguments
+    ("explain", "`devenv explain` takes PATHS..., which is missing", "devenv explain --help"),
+    ("layers", "`devenv layers` takes SERVICE|IMAGE, which is missing", "devenv layers --help"),
+    ("gc a b", "`devenv gc` does not take `a b`", "devenv gc --help"),
+    # commands
+    ("upp", "no command `upp`", "Did you mean `devenv up`?"),
+    ("exce web sh", "no command `exce`", "Did you mean `devenv exec`?"),
+    ("xyzzy", "no command `xyzzy`", "devenv --help"),
+    ("images pul", "no command `pul`", "Did you mean `devenv images pull`?"),
+    ("snapshot", "`devenv snapshot` takes a command", "Known here: list, save, restore, rm, export, import."),
+    ("help upp", "no command `upp`", "Did you mean `devenv up`?"),
+]
+
+
+@pytest.mark.parametrize(("line", "message", "hint"), WRONG, ids=[line for line, *_ in WRONG])
+def test_one_form(capfd: Capture, compose: list[str], line: str, message: str, hint: str) -> None:
+    """An error and a hint, exit code 2, nothing on stdout and nothing of a parser; docker is not started."""
+    assert main.run(line.split()) == 2
+    assert capfd.readouterr() == ("", f"error: {message}\n  hint: {hint}\n")
+    assert compose == []
+
+
+@pytest.mark.parametrize("line", ["--output json up --detch", "up --detch --output=json", "upp --output json"])
+def test_an_event_too(capfd: Capture, line: str) -> None:
+    """Under `--output json`, one line of stdout."""
+    assert main.run(line.split()) == 2
+    (said,) = capfd.readouterr().out.splitlines()
+    event = json.loads(said)
+    assert (event["event"], event["exit_code"]) == ("error", 2)
+    assert event["hint"].startswith("Did you mean")
+
+
+@pytest.mark.parametrize("verb", ["tomorrow", "top", "wait"])
+def test_verbs_of_compose_pass(compose: list[str], verb: str) -> None:
+    """Those that are known, and those that this Compose says it has."""
+    main.run(["--project-directory", "up", verb, "--upp"])
+    assert compose == ["docker", "compose", "--project-directory", "up", verb, "--upp"]
+
+
+def test_without_docker(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The word is unknown if Compose cannot be asked."""
+
+    async def run(_: Sequence[str]) -> process.Completed:
+        raise EngineError("`docker` is not installed")
+
+    monkeypatch.setattr(process, "run", run)
+    assert main.run(["upp"]) == 2
+    assert "no command `upp`" in capfd.readouterr().err
+
+
+def test_help_of_a_command(capfd: Capture) -> None:
+    """`devenv help up` is `devenv up --help`, and `down` has another `-v`."""
+    assert main.run(["help", "up"]) == 0
+    helped = capfd.readouterr().out
+    assert main.run(["up", "--help"]) == 0
+    assert capfd.readouterr().out == helped
+    assert "--verbose" in helped
+    assert main.run(["-f", "x", "--version"]) == 0
+    assert capfd.readouterr().out.startswith("devenv 0")
+    assert main.run(["down", "--help"]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if "--verbose" in line or "-v," in line]
+    assert [line.split()[0] for line in lines] == ["-v,", "--verbose"]
