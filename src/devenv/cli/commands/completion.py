@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Annotated, Literal
 
 from devenv import templates_folder
@@ -32,7 +31,8 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(h
 
 def script(shell: str) -> str:
     """The completion script."""
-    return Path(templates_folder(), "completion", f"devenv.{shell}").read_text(encoding="utf-8").rstrip()
+    with open(os.path.join(templates_folder(), "completion", f"devenv.{shell}"), encoding="utf-8") as file:
+        return file.read().rstrip()
 
 
 def candidates(arguments: list[str]) -> list[str]:
