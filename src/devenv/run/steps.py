@@ -19,9 +19,8 @@ from devenv.events import Emit, Notice
 from devenv.host.listeners import require_free
 from devenv.model.containers import ProjectState
 from devenv.model.project import Moment, Project
-from devenv.run.active.control import RunController
+from devenv.run.active.control import RunController, service_graph
 from devenv.run.active.project import ActiveProject
-from devenv.run.active.stats import service_graph
 from devenv.run.active.volumes import project_volumes
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust

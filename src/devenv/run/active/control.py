@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from devenv.docker import process
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Problem
-from devenv.model.graph import Fact, ViewCommand
+from devenv.model import graph
+from devenv.model.graph import Fact, ServiceGraph, ServiceStats, ViewCommand
 
 if TYPE_CHECKING:
+    from devenv.docker.client import Engine
+    from devenv.docker.containers import Usage
+    from devenv.model.containers import Container
     from devenv.run.active.project import ActiveProject
+    from devenv.run.desired import DesiredState
 
 Verbs = Mapping[str, Callable[[str], Awaitable[None]]]
+LOOK_EVERY = 1.0
+MEASURE_EVERY = 5.0  # seconds between two measurements of all containers, at least,
+SHARE = 0.003  # and of a core, what measuring may cost
+RAREST = 60.0
 
 
 class RunController:
@@ -58,13 +70,11 @@ class RunController:
 
     async def serve(self, active_project: Callable[[], ActiveProject | None], emit: Emit) -> None:
         """Carry out commands and send facts, until cancelled."""
-        from devenv.run.active.stats import StatsReader  # noqa: PLC0415 - the view is there before all else is loaded
-
         async with anyio.create_task_group() as tasks:
             self._active_project = active_project
-            stats = StatsReader(self.learn, active_project)
-            tasks.start_soon(stats.look)
-            tasks.start_soon(stats.measure)
+            reader = StatsReader(self.learn, active_project)
+            tasks.start_soon(reader.look)
+            tasks.start_soon(reader.measure)
             while True:
                 while self._commands:
                     tasks.start_soon(self._carry_out, self._commands.popleft(), active_project(), emit)
@@ -82,3 +92,101 @@ class RunController:
         except DevenvError as error:
             emit(Problem(error.said, error.hint, command.service))
         self._settled(command.service, "")
+
+
+def service_graph(desired: DesiredState) -> ServiceGraph:
+    """The chosen services as a graph."""
+    whole = graph.graph(desired.project, desired.loaded.model)
+    nodes = (
+        replace(node, needs=tuple(need for need in node.needs if need.service in desired.names))
+        for node in whole.nodes
+        if node.name in desired.names
+    )
+    return ServiceGraph(replace(whole, nodes=tuple(nodes)), frozenset(desired.built))
+
+
+@dataclass
+class UsageMeter:
+    """The memory and the processor time that containers use."""
+
+    _used: dict[str, Usage] = field(default_factory=dict)  # by container id, as last measured
+    _load: dict[str, float] = field(default_factory=dict)  # by container id: percent of a core
+
+    def cpu(self, containers: Sequence[Container]) -> float | None:
+        """Percent of a core that these use together; None before the second measurement."""
+        loads = [self._load[c.id] for c in containers if c.id in self._load]
+        return sum(loads) if loads else None
+
+    def memory(self, containers: Sequence[Container]) -> int | None:
+        """Bytes that these use together; None before the first measurement."""
+        sizes = [self._used[c.id].memory for c in containers if c.id in self._used]
+        return sum(sizes) if sizes else None
+
+    async def measure(self, engine: Engine, containers: Sequence[Container]) -> bool:
+        """Measure these containers and forget all others; returns whether one is measured for the first time."""
+        is_new = False
+        for container_id in self._used.keys() - {c.id for c in containers}:
+            del self._used[container_id]
+            self._load.pop(container_id, None)
+        for container in containers:
+            with contextlib.suppress(EngineError):
+                usage = await engine.containers.usage(container.id)
+                before = self._used.get(container.id)
+                is_new = is_new or before is None
+                self._used[container.id] = usage
+                if before is not None:
+                    self._load[container.id] = float(round(usage.percent_since(before)))
+        return is_new
+
+
+@dataclass
+class StatsReader:
+    """Sends the graph of services and the stats of each service to `learn` as they change."""
+
+    learn: Callable[[Fact], object]
+    active_project: Callable[[], ActiveProject | None]
+    _desired: DesiredState | None = None
+    _sent: dict[str, ServiceStats] = field(default_factory=dict)  # by service
+    _meter: UsageMeter = field(default_factory=UsageMeter)
+
+    async def look(self) -> None:
+        """Send everything that costs nothing to know, once a second, if it has changed."""
+        while True:
+            if (project := self.active_project()) is not None:
+                self._look(project)
+            await anyio.sleep(LOOK_EVERY)
+
+    async def measure(self) -> None:
+        """Measure what the containers use: rarely, and the more there are, the more rarely."""
+        while True:
+            began, pause = time.process_time(), LOOK_EVERY
+            if (project := self.active_project()) is not None:
+                containers = [c for c in project.observer.project_state.containers if c.running]
+                is_new = await self._meter.measure(project.engine, containers)
+                if containers and not is_new:
+                    pause = max(MEASURE_EVERY, min((time.process_time() - began) / SHARE, RAREST))
+            await anyio.sleep(pause)
+
+    def _look(self, project: ActiveProject) -> None:
+        if project.desired is not self._desired:
+            self._desired = project.desired
+            self.learn(service_graph(project.desired))
+        pending = project.sync_session.pending()
+        for name in project.desired.names:
+            stats = self._stats(project, name, pending.get(name, 0))
+            if self._sent.get(name) != stats:
+                self._sent[name] = stats
+                self.learn(stats)
+
+    def _stats(self, project: ActiveProject, name: str, pending: int) -> ServiceStats:
+        containers = project.observer.project_state.of(name)
+        running = [c for c in containers if c.running]
+        return ServiceStats(
+            service=name,
+            container=running[0].id if running else "",
+            urls=project.urls(name),
+            cpu=self._meter.cpu(running),
+            memory=self._meter.memory(running),
+            restarts=sum(container.restarts for container in containers),
+            pending=pending,
+        )

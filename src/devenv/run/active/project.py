@@ -14,6 +14,7 @@ from devenv.run.active.volumes import RunVolumes
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.desired import DesiredState
 from devenv.run.preload import UpOptions
+from devenv.run.urls import url
 from devenv.state.ledger import Ledger
 from devenv.sync.container import journal
 from devenv.sync.session import SyncSession
@@ -83,6 +84,11 @@ class ActiveProject:
     def ledger(self) -> Ledger:
         """What the run has created, and what becomes of it."""
         return self.volumes.ledger
+
+    def urls(self, service: str) -> tuple[str, ...]:
+        """The URLs of the ports that the service publishes, if they speak HTTP."""
+        ports = sorted((port, ip) for c in self.observer.project_state.of(service) for ip, port, _ in c.ports)
+        return tuple(dict.fromkeys(url(ip, port, self.engine.endpoint.host) for port, ip in ports))
 
     async def create(self) -> bool:
         """Create everything; nothing runs. Returns whether there are rules to sync by."""
