@@ -1,4 +1,4 @@
-"""Events: what a run and each command report. `ui` prints them as text or JSON.
+"""Events: what a run and each command report; their fields are those of the JSON that `ui` prints.
 
 `scripts/write-pages` makes the JSON schema and its page from the fields and their annotations.
 """

@@ -1,4 +1,7 @@
-"""The address of the engine, by the rules of the docker CLI; connections to it, and why there are none."""
+"""The address of the engine, by the rules of the docker CLI, and connections to it.
+
+Why there is none, and the hint to it, is in `explain/tables/engine.toml`: the words of ssh and of docker.
+"""
 
 from __future__ import annotations
 

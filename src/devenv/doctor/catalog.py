@@ -1,4 +1,4 @@
-"""The table of all findings; docs/troubleshooting.md is generated from it. Pure."""
+"""The text and hint of each finding of the doctor; docs/troubleshooting.md is generated from them. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings from the facts of a machine and a project. Pure."""
+"""Which findings follow from the facts of a machine and a project. Pure."""
 
 from __future__ import annotations
 

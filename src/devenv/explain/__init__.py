@@ -1,1 +1,4 @@
-"""Explain the output of other programs: text in, cause and hint out, by tables in TOML files."""
+"""Explain the output of other programs by tables: text in, cause and hint out.
+
+`engine` (docker and ssh), `pull`, `dockerfile`, `build_network`, `compose`, `yaml`, `service` (logs of services).
+"""

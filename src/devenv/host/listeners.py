@@ -1,4 +1,4 @@
-"""Which ports of this machine are in use and by whom, and which are free instead."""
+"""Ask this machine which of its ports are in use and by whom, and which next higher one is free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conflicts of published ports with hints, and the choice of free ports. Pure."""
+"""Conflicts of published ports with hints, and which port number is given instead of a taken or missing one. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxies of this machine, for child processes and the steps of builds."""
+"""The proxies of this machine: the variables that child processes and the steps of builds get."""
 
 from __future__ import annotations
 

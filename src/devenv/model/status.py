@@ -1,4 +1,4 @@
-"""The status of the project in a folder with the commands that make sense now, and the rows of `devenv ps`."""
+"""The status of the project in a folder with the next commands, and what `devenv ps` knows of a service."""
 
 from __future__ import annotations
 

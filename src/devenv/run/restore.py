@@ -1,4 +1,4 @@
-"""Choose what each new volume begins with: the head of its lineage, the snapshot asked for, or nothing."""
+"""Fill new volumes: with the head of their lineage (rule: `volumes/lineage`), a named snapshot, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of the containers and networks that a project's runs created, by id: lines that are only ever appended.
+"""Which containers and networks are ours: the ids that a project's runs created, in lines that are only appended.
 
 Several processes append at once: a run, and `devenv run` or `devenv scale` beside it.
 """

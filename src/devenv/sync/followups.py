@@ -1,4 +1,4 @@
-"""What follows a sync once no file changes any more: commands, a restart, the recreation of the containers."""
+"""Commands, a restart or a recreation that follow a sync after a quiet time (`QUIET`) in which no file changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of commands -> lines of text: status, findings of the doctor, states of services, watch rules. Pure."""
+"""Answers of commands -> lines of text: status, the columns of `devenv ps`, findings, watch rules. Pure."""
 
 from __future__ import annotations
 

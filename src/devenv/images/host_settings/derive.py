@@ -1,4 +1,4 @@
-"""Settings of this host for builds and containers: its package registries and its company's CA.
+"""Derive images with settings of this host: its package registries and its company's CA.
 
 An image with the settings is derived from the original one by adding files. No setting is in a variable, an argument
 or a command, so that neither the history nor the config of an image that is built on it shows any.

@@ -1,4 +1,4 @@
-"""One try of a guardian to end what a dead run left, and when the next try is due."""
+"""End what a dead run left, as one try of its guardian, and say when the next try is due."""
 
 from __future__ import annotations
 

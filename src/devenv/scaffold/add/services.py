@@ -1,4 +1,4 @@
-"""`devenv add`: a service into the existing Compose file, with the variables that it needs."""
+"""`devenv add`: a service of `templates/services` into the Compose file, with the variables that it needs."""
 
 from __future__ import annotations
 
