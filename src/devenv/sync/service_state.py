@@ -226,10 +226,11 @@ class SyncState:
         seen: set[str] = set()
         for sync in syncs:
             for folder in ancestors(sync.source):
-                if folder in seen or folder in self.delivered or not is_below(folder, sync.root):
+                if folder in seen or not is_below(folder, sync.root):
                     break
                 seen.add(folder)
-                if self.wants(folder):
+                # A look may see a folder before the one above it: that the first is known says nothing of the other.
+                if folder not in self.delivered and self.wants(folder):
                     self.delivered[folder] = reconcile.FOLDER
                     self.wait(folder)
 

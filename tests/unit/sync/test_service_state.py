@@ -99,6 +99,15 @@ def test_folders_that_came_along_are_recorded(one: OneService, state: SyncState)
     assert {*state.waiting} == {*folders}
 
 
+def test_a_folder_above_a_recorded_one_came_along_too(one: OneService, state: SyncState) -> None:
+    """A look can see `a/b` before `a` is there: `a` was made for it, and has to be deleted if the host loses it."""
+    path, root = str(one.folder / "a/b/c"), str(one.folder)
+    state.delivered[str(one.folder / "a/b")] = reconcile.FOLDER
+    state.add_folders([Sync(path, "/src/a/b/c", root=root)])
+    assert state.delivered.keys() == {str(one.folder / "a/b"), str(one.folder / "a")}
+    assert {*state.waiting} == {str(one.folder / "a")}
+
+
 @pytest.mark.parametrize(
     ("delivered", "was", "kind"),
     [
