@@ -53,14 +53,21 @@ def look(
     unseen: set[str] = set()
     folders: set[str] = set()
     hidden: dict[str, bool] = {}
-    links: dict[str, bool] = {}
+    gone: dict[str, bool] = {}
+
+    def is_gone(folder: str) -> bool:
+        # One that was made since we looked is reported by an event, and walked then: no path in it is known without
+        # it. One that we knew may be a link by now: a look through it would see something else.
+        state = fresh.get(folder)
+        return (folder in fresh and (state is None or state.kind is not FileKind.DIR)) or (
+            folder in known and os.path.islink(folder)
+        )
+
     for path in sorted(paths):
         if path in fresh or _is_any_above(path, prune, hidden):
             continue
         try:
-            # A folder that we knew may be a link by now: a look through it would see something else.
-            is_linked = _is_any_above(path, lambda folder: folder in known and os.path.islink(folder), links)
-            now = None if is_linked else _seen(path)
+            now = None if _is_any_above(path, is_gone, gone) else _seen(path)
         except OSError:
             continue
         before = known.get(path)

@@ -10,7 +10,7 @@ import pytest
 from devenv.errors import ConfigError
 from devenv.model.project import Build, Project, Service
 from devenv.sync.host import manifest, scan
-from devenv.sync.host.manifest import FileKind
+from devenv.sync.host.manifest import FileKind, FileState
 
 
 def never(_folder: str) -> bool:
@@ -54,6 +54,28 @@ def test_scan_of_single_files_and_missing_roots(tree: Path) -> None:
     """A root may be a file, a link, or not there."""
     found = scan.scan([f"{tree}/h", f"{tree}/gone", f"{tree}/link"], never)
     assert names(dict(found), tree) == "h link"
+
+
+@pytest.mark.parametrize("first", ["nothing", "file", "link"])
+def test_a_path_is_not_seen_without_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """A folder that is made while we look is reported by its own event: until then, nothing in it is known."""
+    folder, inside = tmp_path / "a", tmp_path / "a/b"
+    if first == "file":
+        folder.write_text("x")
+    elif first == "link":
+        folder.symlink_to("nowhere")
+    look = scan._seen
+
+    def made_after(path: str) -> FileState | None:
+        state = look(path)
+        if path == str(folder):
+            folder.unlink(missing_ok=True)
+            inside.mkdir(parents=True)
+        return state
+
+    monkeypatch.setattr(scan, "_seen", made_after)
+    assert scan.look([str(inside), str(folder)], {}, never)[str(inside)] is None
+    assert scan.look([str(inside)], {}, never)[str(inside)] is not None
 
 
 def test_state() -> None:
