@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+from support.memory.machine import Machine
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
@@ -13,3 +18,10 @@ settings.load_profile("unhurried")
 def anyio_backend() -> str:
     """Tests that are marked `anyio` run on asyncio, as devenv does."""
     return "asyncio"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine with one engine in memory, whose state folder is private to the test."""
+    with Machine(tmp_path).installed() as installed:
+        yield installed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,6 @@ from support.memory.machine import Command, Machine, Site, mounted, shown
 pytestmark = pytest.mark.anyio
 
 VOLUME = {"volumes": [mounted("data")]}
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import typing
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,6 @@ from support.steps import opened
 pytestmark = pytest.mark.anyio
 
 EVENTS = ["check", "images", "build", "restore", "create", "sync", "start", "healthy"]
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as made:
-        yield made
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -34,13 +33,6 @@ pytestmark = pytest.mark.anyio
 EVENTS = ["load", "check", "images", "build", "restore", "create", "sync", "start", "healthy"]
 INT, TERM = signal.SIGINT, signal.SIGTERM
 HOOK = ProjectHook(Moment.BEFORE_DOWN, Hook((*SHELL, "echo down")), where="compose.yml:7")
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as made:
-        yield made
 
 
 @pytest.fixture

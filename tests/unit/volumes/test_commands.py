@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from devenv.errors import StateError, UsageError
@@ -14,13 +11,6 @@ from devenv.volumes.store import Store
 from support.memory.machine import Machine, Site, mounted, shown
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import anyio
 import pytest
 
@@ -14,13 +11,6 @@ from support.engine import Fails, Fault
 from support.memory.machine import Machine
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as installed:
-        yield installed
 
 
 async def test_a_container_of_others_is_never_replaced(machine: Machine) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import anyio
 import pytest
 
@@ -14,13 +11,6 @@ from support.memory.machine import Machine
 pytestmark = pytest.mark.anyio
 
 CHECKED = {"healthcheck": {"test": ["CMD", "true"]}}
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as installed:
-        yield installed
 
 
 async def test_a_project_comes_up(machine: Machine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -182,13 +182,6 @@ async def test_a_state_that_cannot_be_put_in_force_is_reported(follower: Followe
 
 
 # --- Edits of a project's files put in force while it runs, on an engine in memory -----------------------
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as installed:
-        yield installed
 
 
 def containers(run: Active) -> dict[str, str]:

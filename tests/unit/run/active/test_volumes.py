@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -16,13 +15,6 @@ from support.memory.machine import Machine, mounted
 pytestmark = pytest.mark.anyio
 
 CHECKED = {"healthcheck": {"test": ["CMD", "true"]}}
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as installed:
-        yield installed
 
 
 async def until(is_met: Callable[[], object]) -> None:

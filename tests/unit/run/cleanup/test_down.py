@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
@@ -21,13 +19,6 @@ from support.memory.client import MemoryEngine
 from support.memory.machine import Command, Machine, Site, mounted, shown
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine, whose state folder is private to the test."""
-    with Machine(tmp_path).installed() as made:
-        yield made
 
 
 @pytest.fixture

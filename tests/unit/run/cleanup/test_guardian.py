@@ -13,31 +13,7 @@ import pytest
 
 from devenv.docker.endpoint import Endpoint
 from devenv.run.cleanup.remains import NOTE, at_work
-from devenv.state.identity import Place
-from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
-
-NOBODY = 4_000_000  # a pid that no process has
-
-
-@pytest.fixture(autouse=True)
-def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state folder of the test's own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def away(tmp_path: Path) -> Endpoint:
-    """An address at which no engine answers."""
-    return Endpoint(f"unix://{tmp_path}/engine.sock")
-
-
-@pytest.fixture
-def run(tmp_path: Path, away: Endpoint) -> Run:
-    """A run whose process has died."""
-    found = Run.open("key", away, "shop")
-    found.write(Ledger("shop", Place(str(tmp_path)), "key", away.host, None, 1000.0, NOBODY))
-    return found
 
 
 def until(condition: Callable[[], object], seconds: float = 15.0) -> None:

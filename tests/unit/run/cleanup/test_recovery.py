@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,27 +38,7 @@ from support.memory.machine import Command, Machine, Site, mounted, shown
 
 pytestmark = pytest.mark.anyio
 
-NOBODY = 4_000_000  # a pid that no process has
-
-
-@pytest.fixture(autouse=True)
-def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state folder of the test's own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def away(tmp_path: Path) -> Endpoint:
-    """An address at which no engine answers."""
-    return Endpoint(f"unix://{tmp_path}/engine.sock")
-
-
-@pytest.fixture
-def run(tmp_path: Path, away: Endpoint) -> Run:
-    """A run whose process has died."""
-    found = Run.open("key", away, "shop")
-    found.write(Ledger("shop", Place(str(tmp_path)), "key", away.host, None, 1000.0, NOBODY))
-    return found
+NOBODY = 4_000_000  # the pid of the dead run, which no process has
 
 
 def post(run: Run, endpoint: Endpoint, passed: float = 0.0) -> Post:
@@ -172,13 +151,6 @@ def test_a_stale_note_does_not_count(run: Run, away: Endpoint, stale: str) -> No
 
 
 # --- with an engine ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with one engine in memory."""
-    with Machine(tmp_path).installed() as made:
-        yield made
 
 
 @pytest.fixture
