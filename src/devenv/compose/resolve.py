@@ -31,6 +31,12 @@ from devenv.paths import is_within
 if TYPE_CHECKING:
     from devenv.compose.safety.table import Danger
 
+
+
+class NoServicesError(ConfigError):
+    """The files define no service, or only services whose profiles are not active."""
+
+
 # The sync packages know what a watch rule can do; this package knows the line on which it is written.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
 
@@ -119,7 +125,7 @@ def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings:
         profiles = "All services belong to profiles; activate one with --profile NAME."
         hint = profiles if service_names(sources) else "Define services under the key `services:`."
         file, line = place(sources, ("services",))
-        raise ConfigError(f"no services in {sources[0].shown}", hint=hint, file=file, line=line)
+        raise NoServicesError(f"no services in {sources[0].shown}", hint=hint, file=file, line=line)
     from devenv.compose import parse, schema  # noqa: PLC0415 - loaded while Compose is at work
 
     try:

@@ -15,7 +15,7 @@ from devenv.compose import files, yaml12
 from devenv.compose.files import ComposeFile, find, service_names
 from devenv.compose.outline import Selection
 from devenv.compose.positions import place
-from devenv.compose.resolve import load
+from devenv.compose.resolve import NoServicesError, load
 from devenv.errors import ConfigError, DevenvError, StateError, UsageError, unknown
 from devenv.scaffold.add.yaml_edit import ComposeDraft
 from devenv.sync.rules.lint import faults
@@ -137,10 +137,11 @@ async def check(selection: Selection, edit: FileEdit, variables: Collection[str]
     os.environ.update(dict.fromkeys(unset, "x"))
     try:
         _write(copy, edit.after, PRIVATE)
-        await load(replace(selection, files=(copy, *names[1:])), faults=faults)
+        with contextlib.suppress(NoServicesError):  # Compose accepts it: all are in profiles that are not active
+            await load(replace(selection, files=(copy, *names[1:])), faults=faults)
     except DevenvError as error:
         await load(selection, faults=faults)  # raises the error that the file had before
-        message = f"Compose refuses the result, nothing was written: {error.message}"
+        message = f"Compose refuses the result, nothing was written: {error.message}".replace(os.path.basename(copy), name)
         raise ConfigError(message, hint=error.hint, file=os.path.relpath(edit.path)) from None
     except OSError as error:
         raise StateError(f"{folder} cannot be written to: {error.strerror}") from None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 
 from devenv.compose.outline import Selection
-from devenv.errors import DevenvError
-from devenv.scaffold.add.proposal import FileEdit, Proposal, write
+from devenv.compose.resolve import NoServicesError
+from devenv.errors import ConfigError, DevenvError
+from devenv.scaffold.add import proposal as proposals
+from devenv.scaffold.add.proposal import FileEdit, Proposal, check, write
 from support.scaffold import STYLES, add, project
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -65,3 +68,31 @@ def test_values_of_a_private_file_are_not_shown() -> None:
         FileEdit("/p/code/main.py", None, b"a\nb\n"),
     )
     assert Proposal("/p", edits).diff()[-2:] == ["+B=***", "new file code/main.py (2 lines)"]
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (NoServicesError, None),
+        (ConfigError, "compose.yml: Compose refuses the result, nothing was written: no x in compose.yml"),
+    ],
+)
+def test_what_compose_says_of_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[ConfigError], refused: str | None
+) -> None:
+    """It may have no service whose profile is active. A message names the user's file, not the copy that was read."""
+    selection = project(tmp_path, STYLES["plain"])
+    monkeypatch.chdir(tmp_path)
+
+    async def load(asked: Selection, **_: object) -> None:
+        if asked.files:
+            name = os.path.basename(asked.files[0])
+            raise error(f"no x in {name}", file=name, line=1)
+
+    monkeypatch.setattr(proposals, "load", load)
+    said = None
+    try:
+        anyio.run(check, selection, FileEdit(str(tmp_path / "compose.yml"), b"", b"services: {}\n"), ())
+    except ConfigError as raised:
+        said = raised.said
+    assert said == refused
