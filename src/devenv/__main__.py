@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # `signal` imports more, which Ctrl-C could interrupt
 import atexit
 import gc
 import os
@@ -10,25 +11,39 @@ import sys
 from devenv import __version__
 from devenv.cli.lazy import LazyImports
 
+TYPE_CHECKING = False  # `typing` takes longer than all else before a command
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 with LazyImports():  # `--version` needs none of these
+    import functools
+
     from devenv.cli import main as app
     from devenv.cli.commands import completion, show
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (without the program's name) and return its exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
+    if python_handler := _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # an interrupted import would print a traceback
+        atexit.register(_signal.signal, _signal.SIGINT, _signal.SIG_DFL)
+    run = _prepared(sys.argv[1:] if argv is None else argv)
+    if python_handler:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    return run()
+
+
+def _prepared(arguments: list[str]) -> Callable[[], int]:
+    """The function for a command line, with most of the modules that it needs; `int` returns 0."""
     if arguments == ["--version"]:
         print(f"devenv {__version__}")  # noqa: T201 - the console takes longer than the answer
-        return 0
+        return int
     _open_standard_streams()
     if arguments[:1] == ["__complete"]:
         print("\n".join(completion.candidates(arguments[1:])))  # noqa: T201 - as above
-        return 0
+        return int
     atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`
-    if not arguments:
-        return show.bare()
-    return app.run(arguments)
+    return functools.partial(app.run, arguments) if arguments else show.bare
 
 
 def _open_standard_streams() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from devenv.__main__ import main
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
@@ -27,3 +31,40 @@ def test_the_end_is_quick() -> None:
     code += "from devenv.__main__ import main; main(['images', '--file', 'missing.yml'])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stdout.splitlines()[-1] == "True"
+
+
+INTERRUPT = """
+import builtins, os, signal, sys
+from devenv.__main__ import main
+real = builtins.__import__
+def interrupted(name, *context, **more):
+    if name == "typer":  # what takes longest
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *context, **more)
+builtins.__import__ = interrupted
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_while_modules_are_imported_is_silent() -> None:
+    """Ctrl-C right after the start ends the process as the signal does, without a traceback."""
+    ended = subprocess.run([sys.executable, "-c", INTERRUPT, "ps"], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGINT
+    assert ended.stderr == ended.stdout == ""
+
+
+def test_the_handler_of_a_caller_stays() -> None:
+    """Python's own handler is back for the command; another one, and a thread's caller, keep theirs."""
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["images", "--file", "missing.yml"]) == 5
+    assert signal.getsignal(signal.SIGINT) is before
+    codes: list[int] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        thread = threading.Thread(target=lambda: codes.append(main(["images", "--file", "missing.yml"])))
+        thread.start()
+        thread.join()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert codes == [5]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import _thread
 import builtins
 import importlib
-from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+
+TYPE_CHECKING = False  # as that of `typing`, whose import takes longer than all else here
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 
 class LazyModule:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from devenv.compose.safety.table import Danger
 
 
-
 class NoServicesError(ConfigError):
     """The files define no service, or only services whose profiles are not active."""
 

@@ -141,7 +141,8 @@ async def check(selection: Selection, edit: FileEdit, variables: Collection[str]
             await load(replace(selection, files=(copy, *names[1:])), faults=faults)
     except DevenvError as error:
         await load(selection, faults=faults)  # raises the error that the file had before
-        message = f"Compose refuses the result, nothing was written: {error.message}".replace(os.path.basename(copy), name)
+        reason = error.message.replace(os.path.basename(copy), name)
+        message = f"Compose refuses the result, nothing was written: {reason}"
         raise ConfigError(message, hint=error.hint, file=os.path.relpath(edit.path)) from None
     except OSError as error:
         raise StateError(f"{folder} cannot be written to: {error.strerror}") from None
