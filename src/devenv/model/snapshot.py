@@ -14,6 +14,7 @@ FAMILIES = {
     "mariadb": ("MARIADB_VERSION",),
     "mongo": ("MONGO_VERSION", "MONGO_MAJOR"),
 }
+MUSL = frozenset({"alpine", "chimera", "postmarketos"})  # distributions
 _MAJOR = re.compile(r"(?:\d+:)?v?(\d+)")
 
 
@@ -23,8 +24,9 @@ class Snapshot:
 
     Sizes are in bytes: `size` of the tar, `stored` of the compressed archive, whose SHA-256 is `digest`. `settled`:
     the services that use the volume were healthy, so that the next run can continue with the state. `database` is a
-    family and its major version, such as `mysql 9`, or empty. `lineage` and `parent` (an id) say which saved state of
-    which volume this state continues; those of devenv 0.1 and of imports are empty.
+    family and its major version, such as `mysql 9`, or empty; then `libc` and `distribution` are those of its image.
+    `lineage` and `parent` (an id) say which saved state of which volume this state continues; those of devenv 0.1 and
+    of imports are empty.
     """
 
     id: str
@@ -43,11 +45,43 @@ class Snapshot:
     title: str = ""
     lineage: str = ""
     parent: str = ""
+    libc: str = ""
+    distribution: str = ""
 
     @property
     def line(self) -> tuple[str, ...]:
         """The key that all states of one volume have."""
         return (self.lineage,) if self.lineage else (self.endpoint, self.directory, self.project, self.volume)
+
+    @property
+    def reader(self) -> Reader:
+        """The database that can read the data."""
+        return Reader(self.database, self.libc, self.distribution)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A database and the system that its image is made of; what is unknown is empty.
+
+    The C library decides how text is sorted, and so what an index on disk looks like: musl and glibc differ.
+    """
+
+    database: str = ""
+    libc: str = ""
+    distribution: str = ""
+
+    def reads(self, other: Reader) -> bool:
+        """Whether it can read what the other has written, as far as it is known."""
+        known = self.database and other.database
+        return not known or (self.database == other.database and not self._sorts_otherwise(other))
+
+    def beside(self, other: Reader) -> str:
+        """Its name, with the C library if only that makes the difference to the other."""
+        apart = self.database == other.database and self._sorts_otherwise(other)
+        return f"{self.database} on {self.libc} ({self.distribution})" if apart else self.database
+
+    def _sorts_otherwise(self, other: Reader) -> bool:
+        return bool(self.libc and other.libc) and self.libc != other.libc
 
 
 def database(variables: Mapping[str, str], reference: str) -> str:
@@ -65,9 +99,16 @@ def database(variables: Mapping[str, str], reference: str) -> str:
     return f"{repository} {major[1]}" if repository in FAMILIES and major else ""
 
 
-def fits(snapshot: Snapshot, wanted: str) -> bool:
-    """Whether a database of that family and version can read the snapshot; unknown ones always can."""
-    return not snapshot.database or not wanted or snapshot.database == wanted
+def system(os_release: str) -> tuple[str, str]:
+    """The C library and the distribution, such as `glibc` and `debian 13`, by the text of /etc/os-release.
+
+    Both are empty if the text does not name a distribution.
+    """
+    fields = dict(re.findall(r"(?:^|[\n\0])(ID|ID_LIKE|VERSION_ID)=[\"']?([^\n\"'\0]+)", os_release))
+    if "ID" not in fields:
+        return "", ""
+    is_musl = not MUSL.isdisjoint([fields["ID"], *fields.get("ID_LIKE", "").split()])
+    return "musl" if is_musl else "glibc", f"{fields['ID']} {fields.get('VERSION_ID', '')}".rstrip()
 
 
 def named(snapshots: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
@@ -105,7 +146,7 @@ def _sorted_out(
     """The snapshots that stay if there is space, and the automatic ones beyond the number for their volume."""
     lasting, surplus, seen = set[Snapshot](), list[Snapshot](), Counter[tuple[str, ...]]()
     for snapshot in reversed(by_age):
-        kind = (*snapshot.line, snapshot.database)
+        kind = (*snapshot.line, snapshot.database, snapshot.libc)
         if (snapshot.id, snapshot.volume) in needed or (snapshot.settled and not seen[*kind, "settled"]):
             seen[*kind, "settled"] += snapshot.settled
             lasting.add(snapshot)

@@ -11,9 +11,8 @@ from typing import Any
 from devenv.compose.parse import undoubled
 from devenv.errors import DevenvError, RefusedError, StateError
 from devenv.events import Notice
-from devenv.model import snapshot as snapshots
 from devenv.model.project import Resource
-from devenv.model.snapshot import Snapshot, ago, database
+from devenv.model.snapshot import Reader, Snapshot, ago
 from devenv.run.desired import DesiredState
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger
@@ -51,7 +50,7 @@ class VolumeChoice:
     line: Lineage
     stored: Sequence[Snapshot]  # all of them, the oldest first
     service: str  # the first one that mounts the volume
-    needed: str  # the database that the service is, or empty
+    needed: Reader  # the database that the service is
 
     def error(self) -> DevenvError | None:
         """Why the volume cannot be created without a decision of the user, if so."""
@@ -60,13 +59,19 @@ class VolumeChoice:
             return self._lost()
         if start is Start.TORN:
             return self._torn()
-        if start is Start.ASKED and snapshot is not None and not snapshots.fits(snapshot, self.needed):
+        if start is Start.ASKED and snapshot is not None and not self.needed.reads(writer := snapshot.reader):
             return RefusedError(
                 f"the snapshot {snapshot.id} of {snapshot.volume} was written by "
-                f"{snapshot.database}, and {self.service} is {self.needed}: it could not read it",
+                f"{writer.beside(self.needed)}, and {self.service} is {self.needed.beside(writer)}: "
+                f"it {self._why_not(writer)}",
                 hint=f"Give {self.service} its old image back, or: {FRESH}",
             )
         return None
+
+    def _why_not(self, writer: Reader) -> str:
+        """Why the service cannot use what the other database has written."""
+        sorts = "sorts text in another order, so the indexes would be wrong"
+        return sorts if writer.database == self.needed.database else "could not read it"
 
     def notice(self) -> Notice | None:
         """Why the volume does not begin with the newest data that the user may expect, if so."""
@@ -118,9 +123,10 @@ class VolumeChoice:
         head = lineages.by_reference(self.stored, self.begin.reference)
         if self.begin.start is not Start.UNFIT or head is None:
             return None
-        saved = f"{self.wanted.key} was last saved {age(head.created)} by {head.database}"
+        writer = head.reader
+        saved = f"{self.wanted.key} was last saved {age(head.created)} by {writer.beside(self.needed)}"
         return Notice(
-            f"{saved}; {self.service} is {self.needed} and could not read it: {self._instead}",
+            f"{saved}; {self.service} is {self.needed.beside(writer)} and {self._why_not(writer)}: {self._instead}",
             f"Give {self.service} its old image back, or carry the data over with a dump.",
         )
 
@@ -205,10 +211,10 @@ class InitialVolumes:
         stored: Sequence[Snapshot],
         asked: Snapshot | None,
     ) -> Snapshot | None:
-        needed = await self._database(users)
+        needed = await self._reader(users, is_close=any(s.libc for s in stored if s.volume == wanted.key))
         if asked is not None:
             line = replace(line, asked=(asked.id, asked.volume), torn=NOTHING)
-        fits = frozenset((s.id, s.volume) for s in stored if snapshots.fits(s, needed))
+        fits = frozenset((s.id, s.volume) for s in stored if needed.reads(s.reader))
         choice = VolumeChoice(lineages.beginning(line, stored, fits), wanted, line, stored, users[0], needed)
         if error := choice.error():
             raise error
@@ -233,12 +239,13 @@ class InitialVolumes:
         message = f"{wanted.key} starts empty; its data was saved {age(at)} for {whose}{gone}"
         self.volumes.volume_transfer.emit(Notice(message, f"devenv down && devenv snapshot restore {name}"))
 
-    async def _database(self, users: tuple[str, ...]) -> str:
+    async def _reader(self, users: tuple[str, ...], *, is_close: bool) -> Reader:
+        """The first database of the services; `is_close`: with the system of its image, which takes a container."""
         for name in users:
-            image = self.desired.image(name)
-            if version := database(await self.volumes.volume_transfer.engine.images.variables(image), image):
-                return version
-        return ""
+            reader = await self.volumes.volume_transfer.reader(self.desired.image(name), is_close=is_close)
+            if reader.database:
+                return reader
+        return Reader()
 
 
 def _not_ours(volume: Resource, other: Lineage, line: Lineage, project: str) -> StateError:

@@ -32,7 +32,7 @@ from devenv.model.containers import (
     ProjectState,
     Volume,
 )
-from devenv.model.snapshot import Snapshot, shown
+from devenv.model.snapshot import Reader, Snapshot, database, shown, system
 from devenv.state import verified_archive
 from devenv.state.identity import VolumeRecord
 from devenv.state.run_dir import Run
@@ -41,6 +41,7 @@ from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 
 TARGET = "/.devenv-volume"
+OS_RELEASE = ("/usr/lib/os-release", "/etc/os-release")  # the second may be a link to the first
 REPORT_EVERY = 0.2  # seconds
 
 
@@ -80,14 +81,16 @@ class VolumeTransfer:
         stored, if that is not possible.
         """
         line = self.lineages.get(lineage) if lineage else None
-        began, users = time.monotonic(), tuple(users)
+        # The container is created from the image of the database, if there is one, to read what system it is.
+        began, users = time.monotonic(), sorted(users, key=lambda user: not user.database)
         key = volume.key or volume.name
         if key in self._keys or not self._id:  # a renamed volume has the key of the one before
             self._id, self._keys = self.store.new_id(), set()
         self._keys.add(key)
         set_id = self._id
         with self.store.draft(set_id, key, limit=self.limit) as (draft, path):
-            async with self._holder(volume.name, [c.image for c in users]) as holder:
+            async with self._holder(volume.name, [c.image for c in users]) as (holder, image):
+                reader = await self._reader(holder, next((c.database for c in users if c.image == image), ""))
                 await self.engine.archive.save(holder, TARGET, _Reported(draft, key, self.emit), total=None)
             digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
             snapshot = Snapshot(
@@ -107,6 +110,8 @@ class VolumeTransfer:
                 title=title,
                 lineage=line.id if line else "",
                 parent=line.live.parent[0] if line and line.live else "",
+                libc=reader.libc,
+                distribution=reader.distribution,
             )
             self.store.commit(snapshot, path)
         if line and settled:
@@ -154,7 +159,7 @@ class VolumeTransfer:
         began = time.monotonic()
         self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
         try:
-            async with self._holder(name, images) as holder:
+            async with self._holder(name, images) as (holder, _):
                 with (
                     private_files.open_read(self.store.archive(snapshot)) as file,
                     mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive,
@@ -222,9 +227,27 @@ class VolumeTransfer:
             await self.engine.containers.remove(holder.id)
         return bool(holders)
 
+    async def reader(self, image: str, *, is_close: bool) -> Reader:
+        """The database in the image, if there is one; `is_close`: with its system, which is read from a container."""
+        name = database(await self.engine.images.variables(image), image)
+        if name and is_close:
+            async with self._holder("", [image]) as (holder, used):
+                if used == image:
+                    return await self._reader(holder, name)
+        return Reader(name)
+
+    async def _reader(self, holder: str, name: str) -> Reader:
+        for path in OS_RELEASE if name else ():
+            with contextlib.suppress(EngineError):
+                archive = await self.engine.archive.get(holder, path) or b""
+                libc, distribution = system(archive.decode(errors="replace"))
+                if libc:
+                    return Reader(name, libc, distribution)
+        return Reader(name)
+
     @contextlib.asynccontextmanager
-    async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[str]:
-        """A container that mounts the volume, of the first image that a container can be created from."""
+    async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[tuple[str, str]]:
+        """A container of the first image that works, and that image; it mounts the volume, if there is one."""
         mount = {"Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}}
         wish = {
             "Entrypoint": [],
@@ -232,20 +255,20 @@ class VolumeTransfer:
             "Labels": {
                 PROJECT_LABEL: self.project,
                 OWNER_LABEL: self.run.made.owner,
-                HOLDS_LABEL: volume,
+                HOLDS_LABEL: volume or "-",
                 ONE_OFF_LABEL: "True",
             },
-            "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
+            "HostConfig": {"NetworkMode": "none", "Mounts": [mount] if volume else []},
         }
         with anyio.CancelScope(shield=True):  # cancelled halfway, it would exist and nobody would know its id
-            holder = await self._created(wish, images)
+            holder, image = await self._created(wish, images)
         try:
-            yield holder
+            yield holder, image
         finally:
             with anyio.CancelScope(shield=True), contextlib.suppress(EngineError):
                 await self.engine.containers.remove(holder)
 
-    async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> str:
+    async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> tuple[str, str]:
         why: DevenvError = DevenvError("there is no image on the engine to create a container from")
         self.run.made.intend(name := f"devenv-{secrets.token_hex(8)}")
         for image in dict.fromkeys((*images, *await self.engine.images.ids())):
@@ -255,7 +278,7 @@ class VolumeTransfer:
                 why = error
             else:
                 self.run.made.add(holder)
-                return holder
+                return holder, image
         raise why
 
 

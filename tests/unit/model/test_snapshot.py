@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.model import snapshot as snapshots
-from devenv.model.snapshot import KEPT_EACH, Snapshot, ago, database, expendable, fits, named, shown
+from devenv.model.snapshot import KEPT_EACH, Reader, Snapshot, ago, database, expendable, named, shown, system
 
 ONE = Snapshot("1", "data", "p_data", "p", "/p", "unix:///x", created=1.0, size=100, stored=10, digest="d")
 
@@ -47,7 +47,45 @@ def test_what_database_an_image_holds(variables: dict[str, str], reference: str,
 )  # fmt: skip
 def test_a_database_reads_only_its_own_version(written_by: str, wanted: str, answer: bool) -> None:
     """What is not known is tried."""
-    assert fits(replace(ONE, database=written_by), wanted) is answer
+    assert Reader(wanted).reads(replace(ONE, database=written_by).reader) is answer
+
+
+PG, MUSL, GLIBC = "postgres 17", ("musl", "alpine 3.22"), ("glibc", "debian 13")
+
+
+@pytest.mark.parametrize(
+    ("written_by", "wanted", "answer"),
+    [(Reader(PG, *MUSL), Reader(PG, *GLIBC), False), (Reader(PG, *GLIBC), Reader(PG, *MUSL), False),
+     (Reader(PG, *GLIBC), Reader(PG, "glibc", "debian 12"), True), (Reader(PG), Reader(PG, *MUSL), True),
+     (Reader(PG, *MUSL), Reader(PG), True), (Reader("", *MUSL), Reader(PG, *GLIBC), True)],
+)  # fmt: skip
+def test_a_database_reads_only_what_sorts_as_it_does(written_by: Reader, wanted: Reader, answer: bool) -> None:
+    """Musl and glibc sort text differently; older snapshots do not say with which they were written."""
+    assert wanted.reads(written_by) is answer
+
+
+def test_the_system_is_named_only_where_it_makes_the_difference() -> None:
+    """Between two major versions nobody asks for the C library."""
+    musl, glibc = Reader(PG, *MUSL), Reader(PG, *GLIBC)
+    assert musl.beside(glibc) == "postgres 17 on musl (alpine 3.22)"
+    assert musl.beside(replace(glibc, database="postgres 16")) == PG
+    assert musl.beside(Reader(PG)) == PG
+
+
+@pytest.mark.parametrize(
+    ("os_release", "found"),
+    [
+        ('PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n', ("glibc", "debian 13")),
+        ('NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.22.1\n', ("musl", "alpine 3.22.1")),
+        ('\0\0ID="ol"\nID_LIKE="fedora"\nVERSION_ID="9.6"\n\0\0', ("glibc", "ol 9.6")),
+        ("ID=mine\nID_LIKE='alpine'\n", ("musl", "mine")),
+        ("", ("", "")),
+        ("VERSION_ID=1\nVARIANT_ID=x\n", ("", "")),
+    ],
+)
+def test_the_system_of_an_image(os_release: str, found: tuple[str, str]) -> None:
+    """By its os-release, also as the engine packs it."""
+    assert system(os_release) == found
 
 
 def test_a_set_goes_by_its_id_or_by_its_name() -> None:

@@ -14,8 +14,8 @@ from devenv.compose.parse import parse
 from devenv.compose.resolve import Loaded
 from devenv.errors import DevenvError, RefusedError, StateError, UsageError
 from devenv.events import Event, Notice
-from devenv.model.containers import PROJECT_LABEL, VOLUME_LABEL, ProjectState, Volume
-from devenv.model.snapshot import Snapshot
+from devenv.model.containers import PROJECT_LABEL, VOLUME_LABEL, Container, ProjectState, Volume
+from devenv.model.snapshot import Reader, Snapshot
 from devenv.run.desired import DesiredState, observe
 from devenv.run.restore import FRESH, InitialVolumes, NewVolume, VolumeChoice, date
 from devenv.state import ledger as ledgers
@@ -27,6 +27,7 @@ from devenv.volumes.lineages import Lineages, ProjectVolumes
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import VolumeTransfer
 from support.engine import MEMORY, MemoryEngine, MemoryHost, Stranger
+from support.memory.files import Tree
 from support.memory.machine import model, mounted
 
 pytestmark = pytest.mark.anyio
@@ -270,6 +271,30 @@ async def test_another_database_beside_another_volume(shop: Shop) -> None:
     assert "db is mysql 9 and could not read it" in shop.notices()
 
 
+async def test_another_c_library(shop: Shop) -> None:
+    """A state says what its image is made of; an image of the same version that sorts otherwise does not get it."""
+
+    def image(os_release: str) -> None:
+        files = Tree()
+        files.write("usr/lib/os-release", os_release.encode())
+        shop.host.add_image("mysql:9", files=files)
+
+    shop.line()
+    image("ID=alpine\nVERSION_ID=3.22.1\n")
+    user = Container("c", "shop-db-1", "db", "exited", ours=True, image="mysql:9", database="mysql 9")
+    saved = await shop.volume_transfer.save(await shop.volume(), [user], settled=True, lineage="l1")
+    assert (saved.libc, saved.distribution) == ("musl", "alpine 3.22.1")
+    shop.host.volumes.clear()
+    assert (await shop.one()).snapshot == saved
+    image('ID=debian\nVERSION_ID="13"\n')
+    assert (await shop.one()).snapshot is None
+    expected = "0 s ago by mysql 9 on musl (alpine 3.22.1); db is mysql 9 on glibc (debian 13) and sorts text"
+    assert expected in shop.notices()
+    with pytest.raises(RefusedError, match=r"is mysql 9 on glibc \(debian 13\): it sorts text in another order"):
+        await shop.plan(asked=await shop.asked(saved.id))
+    assert not shop.host.containers
+
+
 async def test_another_database(shop: Shop) -> None:
     """It gets an older state that its image can read, or none, with a notice."""
     shop.save("0", 90, database="mysql 9")
@@ -503,7 +528,7 @@ OLD, NEW = snapshot("s1", 1000.0), snapshot("s2", 2000.0)
 
 
 def choice(start: Start, chosen: Snapshot | None = None, **more: Any) -> VolumeChoice:
-    given = {"line": LINE, "stored": (OLD, NEW), "service": "db", "needed": "postgres 16", **more}
+    given = {"line": LINE, "stored": (OLD, NEW), "service": "db", "needed": Reader("postgres 16"), **more}
     reference = given.pop("reference", SAVED)
     return VolumeChoice(Beginning(start, chosen, reference), WANTED, **given)
 
@@ -555,7 +580,7 @@ def test_data_written_into_a_cut_off_restore_needs_a_decision() -> None:
 @pytest.mark.parametrize(("needed", "is_refused"), [("postgres 16", False), ("", False), ("postgres 17", True)])
 def test_a_snapshot_of_another_database_is_refused(needed: str, is_refused: bool) -> None:
     """Only one that was asked for; whatever is unknown is given."""
-    asked = choice(Start.ASKED, NEW, needed=needed)
+    asked = choice(Start.ASKED, NEW, needed=Reader(needed))
     assert isinstance(asked.error(), RefusedError) == is_refused
     assert asked.notice() is None
 
@@ -564,8 +589,8 @@ def test_a_snapshot_of_another_database_is_refused(needed: str, is_refused: bool
     ("start", "chosen", "more", "expected"),
     [
         (Start.DROPPED, None, {}, "data starts empty after `down --volumes`"),
-        (Start.UNFIT, OLD, {"needed": "postgres 17"}, "could not read it: an older one is restored"),
-        (Start.UNFIT, None, {"needed": "postgres 17"}, "could not read it: it starts empty"),
+        (Start.UNFIT, OLD, {"needed": Reader("postgres 17")}, "could not read it: an older one is restored"),
+        (Start.UNFIT, None, {"needed": Reader("postgres 17")}, "could not read it: it starts empty"),
         (
             Start.EMPTY,
             None,
