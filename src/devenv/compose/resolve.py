@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 class NoServicesError(ConfigError):
     """The files define no service, or only services whose profiles are not active."""
 
+
+_LOCK_FILE = re.compile(r".*[.-]lock(\.json|\.yaml|b)?|go\.sum")  # made by a tool, perhaps later
 
 # The sync packages know what a watch rule can do; this package knows the line on which it is written.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
@@ -180,7 +183,7 @@ def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, 
         RuleFault(service.name, index, f"{rule.path} does not exist: the rule waits for it", "", "warning")
         for service in project.services
         for index, rule in enumerate(service.watch)
-        if not os.path.lexists(rule.path)
+        if not os.path.lexists(rule.path) and not _LOCK_FILE.fullmatch(os.path.basename(rule.path))
     )
     for fault in (*faults(project, os.path.expanduser("~")), *missing):
         file, line = places[fault.service, fault.index]

@@ -44,6 +44,21 @@ async def test_the_version_is_asked_for_where_it_matters(
     assert heard == asked
 
 
+async def test_a_rule_for_a_file_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning, but not for a lock file, which a tool makes later: the project of a template has none."""
+    (tmp_path / "compose.yml").write_text("services: {web: {image: x}}\n", encoding="utf-8")
+    names = ("package-lock.json", "uv.lock", "src")
+    rules = ", ".join(f"{{path: {tmp_path}/{name}, action: restart}}" for name in names)
+    model = f"name: p\nservices: {{web: {{image: x, develop: {{watch: [{rules}]}}}}}}\n".encode()
+
+    async def run(*_: Any, **__: Any) -> Completed:
+        return Completed(0, model, b"")
+
+    monkeypatch.setattr(process, "run", run)
+    (warning,) = (await resolve.load(Selection(str(tmp_path)))).warnings
+    assert warning.endswith(f"{tmp_path}/src does not exist: the rule waits for it")
+
+
 NAMED = """\
 include: [more.yml{remote}]
 services:

@@ -46,9 +46,11 @@ async def remove(selection: Selection, name: str, records: str) -> Proposal:
         file.draft = record.taken_out(text, file.draft) if record is not None else file.draft
     edit = file.edit()
     await proposals.check(selection, edit, ())
+    file.notes += _removed_variables(file)
     file.notes += [f"the content of the volume {volume} is not touched: devenv snapshot list" for volume in volumes]
-    if variables := sorted(set(re.findall(rf"\$\{{({variable(name)}_\w+)", str(model)))):
-        file.notes.append(f"{', '.join(variables)} stays in .env")
+    for key in sorted(set(re.findall(rf"\$\{{({variable(name)}_\w+)", str(model)))):
+        names = [env for env in (".env", ".env.example") if key in _text(file, env)]
+        file.notes += [f"{key} stays in {' and '.join(names)}"] if names else []
     if isinstance(build := model.get("build"), (str, dict)):
         file.notes.append(f"{build if isinstance(build, str) else build.get('context', '.')} stays as it is")
     file.notes += _named_still(file, edit, name)
@@ -88,6 +90,20 @@ def _unwire(file: MainFile, other: str, name: str, record: Added) -> None:
         file.draft.cut(["services", other, "environment", at])
 
 
+def _removed_variables(file: MainFile) -> Iterator[str]:
+    """Yield a note for each variable that the draft takes out of a service that stays, with its line until now."""
+    before = yaml12.construct(file.source.text, file=file.source.shown)["services"]
+    for name in file.services:
+        kept = {key for key, _ in pairs(file.service(name).get("environment"))}
+        path: tuple[str | int, ...] = ("services", name, "environment")
+        environment = (before[name] or {}).get("environment")
+        for index, (key, _) in enumerate(pairs(environment)):
+            if key not in kept:
+                at = index if isinstance(environment, list) else key
+                line = yaml12.line_of(file.source.node, (*path, at))
+                yield f"{file.source.shown}:{line}: {name} loses the variable {key}, which `devenv add` wrote"
+
+
 def _own_volumes(file: MainFile, name: str, record: Added | None) -> list[str]:
     """The volumes that only the service mounts and that `add` declared or may have declared, the last one first.
 
@@ -122,5 +138,10 @@ def _named_still(file: MainFile, edit: FileEdit, name: str) -> Iterator[str]:
         for mention in mentions.mentions(node, name):
             place = f"services.{mention.service}.{mention.part}" if mention.service else mention.part
             yield f"{source.shown}:{mention.line}: {place} still names `{name}`"
-    text = (proposals.read(os.path.join(file.source.folder, ".env")) or b"").decode(errors="replace")
-    yield from (f".env:{line}: {key} still names `{name}`" for line, key in mentions.variables(text, name))
+    variables = mentions.variables(_text(file, ".env"), name)
+    yield from (f".env:{line}: {key} still names `{name}`" for line, key in variables)
+
+
+def _text(file: MainFile, name: str) -> str:
+    """The text of a file in the project's folder; empty if it does not exist."""
+    return (proposals.read(os.path.join(file.source.folder, name)) or b"").decode(errors="replace")

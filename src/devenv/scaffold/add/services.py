@@ -26,7 +26,8 @@ from devenv.scaffold.add.yaml_places import flow, nested
 
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
 _PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
-_DATABASES = ("postgres", "mysql", "mariadb")
+_MYSQL = ("mysql", "mariadb", "percona")
+_DATABASES = {"adminer": ("postgres", "postgis", "pgvector", *_MYSQL), "phpmyadmin": _MYSQL}  # that a tool can show
 _ASSIGNED = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*[=:][ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^#\r\n]*)""",
     re.MULTILINE | re.DOTALL,
@@ -76,9 +77,8 @@ async def add(
     kind = _template(asked, template)
     file = opened(selection)
     name = _name(name or (asked if template else None), kind, file)
-    to = to or (_database(file) if kind.front else None)
     if kind.front and to is None:
-        raise UsageError(f"{kind.key} stands before another service", hint=f"devenv add {kind.key} --to SERVICE")
+        to = _behind(file, kind)
     values = _values(kind, name, to, file)
     record = _edit(file, kind, name, to, values)
     edit = file.edit()
@@ -148,12 +148,21 @@ def _name(wanted: str | None, kind: ServiceTemplate, file: MainFile) -> str:
     return wanted
 
 
-def _database(file: MainFile) -> str | None:
-    """The only service with a database's image."""
-    images = {name: model.get("image") for name, model in file.services.items() if isinstance(model, dict)}
-    repository = re.compile(rf"(?:.*/)?(?:{'|'.join(_DATABASES)})(?:[:@].*)?")
-    databases = [name for name, image in images.items() if repository.fullmatch(str(image))]
-    return databases[0] if len(databases) == 1 else None
+def _behind(file: MainFile, kind: ServiceTemplate) -> str:
+    """The only service with a database that the tool can show. Raises UsageError with those that may be meant."""
+    command = f"devenv add {kind.key} --to"
+    names = sorted(file.services)
+    if images := _DATABASES.get(kind.key):
+        repository = re.compile(rf"(?:.*/)?(?:{'|'.join(images)})(?:ql)?(?:[:@].*)?")
+        databases = [name for name in names if repository.fullmatch(str(file.service(name).get("image")))]
+        if len(databases) == 1:
+            return databases[0]
+        if not databases:
+            message = f"{kind.key} needs a database, and no service has the image of one that it can show"
+            hint = f"devenv add {images[0]}, or name a service: {command} SERVICE ({', '.join(names)})"
+            raise UsageError(message, hint=hint)
+        names = databases
+    raise UsageError(f"{kind.key} needs the service that it is for: {', '.join(names)}", hint=f"{command} {names[0]}")
 
 
 def _values(kind: ServiceTemplate, name: str, to: str | None, file: MainFile) -> dict[str, str]:

@@ -150,6 +150,21 @@ def test_a_variable_of_ours_that_a_person_changed(tmp_path: Path, old: str, new:
     assert model(edited(remove(selection, "redis")))["services"]["web"].get("environment", {}) == left
 
 
+@pytest.mark.parametrize("edit", ["", "# edited\n"])
+@pytest.mark.parametrize("environment", ["{A: b}", "[A=b]"])
+def test_each_variable_that_another_service_loses_is_named(tmp_path: Path, edit: str, environment: str) -> None:
+    """With the line on which it was, and what stays in files beside the Compose file is named with them."""
+    text = f"services:\n  web:\n    image: web\n    environment: {environment}\n"
+    selection = project(tmp_path, text)
+    write(add(selection, "postgres", name="db", to="web"))
+    path = tmp_path / "compose.yml"
+    path.write_text(edit + path.read_text())
+    line = next(n for n, row in enumerate(path.read_text().splitlines(), 1) if "DATABASE_URL" in row)
+    notes = remove(selection, "db").notes
+    assert f"compose.yml:{line}: web loses the variable DATABASE_URL, which `devenv add` wrote" in notes
+    assert "DB_PASSWORD stays in .env and .env.example" in notes
+
+
 def test_a_record_counts_once(tmp_path: Path) -> None:
     """What a person writes after a removal is theirs again, and a record of another file does not count."""
     selection = project(tmp_path, STYLES["plain"])
@@ -240,7 +255,7 @@ def test_what_the_user_changed_inside_goes_with_the_service(tmp_path: Path) -> N
     assert any("interval: 9s # mine" in line for line in proposal.diff())
     assert edited(proposal).startswith("services:\n  web:\n    image: web\n    volumes: ['db-data:/x']\n")
     assert model(edited(proposal)).keys() == {"services", "volumes"}
-    assert "DB_PASSWORD stays in .env" in proposal.notes
+    assert "DB_PASSWORD stays in .env and .env.example" in proposal.notes
 
 
 def test_a_service_of_another_file_is_named_with_it(tmp_path: Path) -> None:

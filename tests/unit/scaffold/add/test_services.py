@@ -206,7 +206,25 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
             "services: {web: {image: a}}",
             "nginx",
             {},
-            "nginx stands before another service | devenv add nginx --to SERVICE",
+            "nginx needs the service that it is for: web | devenv add nginx --to web",
+        ),
+        (
+            "services: {db: {image: 'postgres:17'}, web: {image: a}}",
+            "nginx",
+            {},
+            "nginx needs the service that it is for: db, web | devenv add nginx --to db",
+        ),
+        (
+            "services: {web: {image: a}, db: {image: elasticsearch}}",
+            "adminer",
+            {},
+            "it can show | devenv add postgres, or name a service: devenv add adminer --to SERVICE (db, web)",
+        ),
+        (
+            "services: {b: {image: bitnami/postgresql}, a: {image: mysql}}",
+            "adminer",
+            {},
+            "adminer needs the service that it is for: a, b | devenv add adminer --to a",
         ),
         ("services: {web: {image: a", "redis", {}, "compose.yml:2: a bracket is not closed"),
         (
