@@ -200,12 +200,13 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True)
 class Log(Event):
-    """A line that a container printed, with its escape codes."""
+    """A line that a container printed, with its escape codes. All lines of a traceback have the level `error`."""
 
     service: str
     line: str
     stream: Annotated[str, ("stdout", "stderr")] = "stdout"
     at: Annotated[str | None, "the time by the engine's clock (UTC) in `devenv logs`; otherwise null"] = None
+    level: Annotated[str, "`error`, `warn` or empty"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--since": ("text", "Only lines since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
         "--tail -n": ("text", "Only the last N lines of each container."),
         "--grep": ("text", "Only lines that match; plain text in any case."),
+        "--level": ("text", "Only errors (with their tracebacks), or warnings too."),
         "--timestamps -t": ("", "Show the time of each line."),
         "--file": ("file", "Compose file; may be repeated."),
     }, "--project-name -p --profile --output --verbose -v", ("service*",)),

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.lowlevel
@@ -20,6 +20,7 @@ from devenv.compose.outline import Selection, outline, require_known
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError
+from devenv.explain.log_lines import LevelReader
 from devenv.model.containers import Container, Line, line
 from devenv.model.snapshot import ago
 from devenv.run.cleanup.kept_logs import KeptLogs, Piece
@@ -38,14 +39,15 @@ Lines = AsyncGenerator[Line, None]
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """The request. `tail` counts lines of each container; `wanted` decides whether a line's text matches."""
+    """The request. `tail` counts lines of each container; `wanted` decides whether a line matches."""
 
     selection: Selection
     services: tuple[str, ...] = ()
     follow: bool = False
     since: str | None = None
     tail: int | None = None
-    wanted: Callable[[str], bool] | None = None
+    wanted: Callable[[Line], bool] | None = None
+    levels: bool = False  # whether lines get their levels
 
     def is_about(self, service: str) -> bool:
         """Whether the service's lines are asked for."""
@@ -145,14 +147,17 @@ class LogReader:
     query: LogQuery
     now: dt.datetime
     _read: dict[str, str] = field(default_factory=dict)
+    _levels: dict[str, LevelReader] = field(default_factory=dict)
     _looked_at: int = 0
 
     def kept(self, piece: Piece) -> Lines:
         """The lines of a kept log."""
         since = _text(self._since()) if self.query.since else ""
+        levels = LevelReader() if self.query.levels else None
 
         async def lines() -> Lines:
-            for entry in piece.lines():
+            for each in piece.lines():
+                entry = _levelled(each, levels)
                 if entry.at >= since and await self._is_wanted(entry):
                     yield entry
 
@@ -171,10 +176,11 @@ class LogReader:
         return self._of(engine, container, since=_after(read) if read else "", tail="all", follow=True)
 
     async def _of(self, engine: Engine, container: Container, *, since: str, tail: str, follow: bool) -> Lines:
+        levels = self._levels.setdefault(container.id, LevelReader()) if self.query.levels else None
         async for stream, timed in engine.containers.logs(
             container, since=since, tail=tail, follow=follow, timed=True
         ):
-            entry = line(container.service, stream, timed)
+            entry = _levelled(line(container.service, stream, timed), levels)
             self._read[container.id] = entry.at or self._read.get(container.id, "")
             if await self._is_wanted(entry):
                 yield entry
@@ -188,7 +194,13 @@ class LogReader:
         self._looked_at += 1
         if self._looked_at % EACH == 0:  # lets Ctrl-C in
             await anyio.lowlevel.checkpoint()
-        return self.query.wanted(entry.text)
+        return self.query.wanted(entry)
+
+
+def _levelled(entry: Line, levels: LevelReader | None) -> Line:
+    """The line with its level; a million lines need not be copied for having none."""
+    level = levels.level(entry.stream, entry.text) if levels else ""
+    return replace(entry, level=level) if level else entry
 
 
 async def merged(streams: Sequence[Lines]) -> Lines:

@@ -129,6 +129,7 @@ class Line:
     service: str
     stream: str
     text: str
+    level: str = ""
 
 
 def line(service: str, stream: str, timed: str) -> Line:

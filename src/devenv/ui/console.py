@@ -11,12 +11,14 @@ from typing import Any
 
 from devenv import events as e
 from devenv.errors import DevenvError
+from devenv.explain import log_lines
 from devenv.ui import text
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps whose details are shown if they replace each other
+LEVEL_COLOURS = {log_lines.ERROR: 31, log_lines.WARN: 33}
 WIDEST_PREFIX = 20
 JSON_VERSION = 1
 
@@ -75,11 +77,12 @@ class Console(Writer):
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
 
-    def log(self, service: str, line: str) -> None:
-        """Show a line that a service printed."""
+    def log(self, service: str, line: str, level: str = "") -> None:
+        """Show a line that a service printed: errors are red, warnings yellow."""
         prefix = self._prefixes[service]
         cleaned = text.clean(line).rstrip()
-        self.line(prefix if cleaned else prefix._replace(text=prefix.text.rstrip()), cleaned)
+        shown = Painted(cleaned, LEVEL_COLOURS[level]) if level in LEVEL_COLOURS else cleaned
+        self.line(prefix if cleaned else prefix._replace(text=prefix.text.rstrip()), shown)
 
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write the answer of a command: as one JSON object, or as lines."""
@@ -116,8 +119,10 @@ class Console(Writer):
             self._states[event.service] = event.state
             self._prefixes.widen(event.service)
         match event:
-            case e.Log(service, line) | e.HookLine(service, line):
-                self.log(service, line)
+            case e.Log(service, line):
+                self.log(service, line, event.level)
+            case e.HookLine(hook, line):
+                self.log(hook, line, log_lines.level(line))
             case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making" | "pushing"):
                 self._show_progress(event)
             case e.ServiceState(_, "absent" | "created" | "starting") if is_terminal(sys.stdout):

@@ -9,15 +9,10 @@ from typing import Any
 
 from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
+from devenv.explain.log_lines import bare
 from devenv.model.snapshot import ago, shown
 from devenv.ui.cells import fit
 
-ESCAPES = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, clipboard, links
-    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS and the other strings
-    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b[ -/]*[0-~]?"
-)
 MARKS = {"healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "starting": "◐"}
 BEGUN = {
     "load": "reading the project",
@@ -54,10 +49,10 @@ def clean(line: str) -> str:
     """The line without escape sequences, control and direction-changing characters."""
     if line.isprintable():  # most lines are, and a log may have a million
         return line
-    bare = ESCAPES.sub("", line).replace("\t", "    ")
-    if bare.isprintable():
-        return bare
-    return "".join(c for c in bare if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or c == "\u200d")
+    text = bare(line).replace("\t", "    ")
+    if text.isprintable():
+        return text
+    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or c == "\u200d")
 
 
 def clean_lines(text: str) -> str:

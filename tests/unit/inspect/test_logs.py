@@ -143,7 +143,11 @@ async def test_without_an_engine_logs_of_the_last_run_are_shown(
     assert found.told[1].startswith("the last run, which ended ")
     assert [one.text for one in (await heard(since="2026-11-29T09:00:02Z")).lines] == ["two", "three"]
     assert [one.text for one in (await heard("web", tail=1)).lines] == ["three"]
-    assert [one.text for one in (await heard(tail=1, wanted=lambda text: text != "three")).lines] == ["one", "two"]
+    others = await heard(tail=1, wanted=lambda line: line.text != "three")
+    assert [one.text for one in others.lines] == ["one", "two"]
+    (folder / "old@2").write_text("stdout 2026-11-29T09:00:02Z Traceback (most recent call last):\n" * 2)
+    assert [one.level for one in (await heard()).lines] == ["", "", "", ""]
+    assert [one.level for one in (await heard(levels=True)).lines] == ["", "error", "error", ""]
     with pytest.raises(UsageError, match="there is no service `webb`"):
         await heard("webb")
 

@@ -68,6 +68,19 @@ def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.M
     assert json.loads(capfd.readouterr().out)["spans"] == [span]
 
 
+def test_errors_and_warnings_of_services_have_a_colour(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the service prints none: red and yellow, and of hooks too."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    window = Console()
+    for event in (
+        e.Log("web", "Error: x", level="error"), e.Log("web", "slow", level="warn"), e.Log("web", "fine"),
+        e.HookLine("before_up", "\x1b[1mError: y"),
+    ):  # fmt: skip
+        window.emit(event)
+    lines = [line.partition("│ \x1b[0m")[2] for line in capfd.readouterr().out.splitlines()]
+    assert lines == ["\x1b[31mError: x\x1b[0m", "\x1b[33mslow\x1b[0m", "fine", "\x1b[31mError: y\x1b[0m"]
+
+
 def test_quiet(capfd: Capture) -> None:
     """Problems and results are shown, logs and syncs are not."""
     window = Console(quiet=True)

@@ -19,6 +19,8 @@ with LazyImports():
     from devenv.model.containers import Line
     from devenv.ui import text
 
+_LEVELS = {"": ("", "warn", "error"), "warn": ("warn", "error"), "error": ("error",)}
+
 
 def logs(
     services: Annotated[list[str] | None, Argument(help="Only the logs of these services.")] = None,
@@ -33,6 +35,9 @@ def logs(
     grep: Annotated[
         str | None, Option("--grep", metavar="TEXT|/REGEX/", help="Only lines that match; plain text in any case.")
     ] = None,
+    level: Annotated[
+        str, Option("--level", metavar="error|warn", help="Only errors (with their tracebacks), or warnings too.")
+    ] = "",
     timestamps: Annotated[bool, Option("--timestamps", "-t", help="Show the time of each line.")] = False,
 ) -> None:
     """Show the services' logs, merged by time.
@@ -41,12 +46,17 @@ def logs(
     """
     window = options.console()
     matches = bounded_search.matcher(grep)
+    if level not in _LEVELS:
+        raise UsageError(f"--level takes error or warn, not {level}", hint="devenv logs --level error")
+
+    def is_wanted(line: Line) -> bool:
+        return line.level in _LEVELS[level] and (not grep or matches(text.clean(line.text)))
 
     def say(line: Line) -> None:
         if window.is_json:
-            window.emit(events.Log(line.service, line.text, line.stream, line.at or None))
+            window.emit(events.Log(line.service, line.text, line.stream, line.at or None, line.level))
         else:
-            window.log(line.service, f"{line.at} {line.text}" if timestamps else line.text)
+            window.log(line.service, f"{line.at} {line.text}" if timestamps else line.text, line.level)
         if not window.is_heard:
             raise typer.Exit
 
@@ -62,7 +72,8 @@ def logs(
         follow=follow,
         since=since,
         tail=_count(tail),
-        wanted=(lambda line: matches(text.clean(line))) if grep else None,
+        wanted=is_wanted if grep or level else None,
+        levels=bool(level) or window.is_json or window.colour,
     )
     anyio.run(workflow.logs, query, workflow.Listener(window.expect, say, tell, window.gathered))
 

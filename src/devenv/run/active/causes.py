@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.explain import table
+from devenv.explain.log_lines import bare
 from devenv.explain.table import Explanation, TableEntry
 from devenv.model.project import Mount
 
 TABLE = "service"
 LINE_LIMIT = 500  # characters
 SHOWN_SERVICES = 8
-_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _LOOPBACK = re.compile(r"localhost|127\.\S*|::1|0\.0\.0\.0")
 _MYSQL_MAJOR = 10000  # version 8.0.36 is written 80036
 _SIGNALS = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
@@ -115,7 +115,7 @@ def _defined(facts: FailureFacts, entry: TableEntry, thing: str) -> list[tuple[s
 
 
 def _texts(facts: FailureFacts) -> dict[str, str]:
-    lines = (_COLOUR.sub("", line)[:LINE_LIMIT] for line in (facts.refusal, *facts.lines))
+    lines = (bare(line)[:LINE_LIMIT] for line in (facts.refusal, *facts.lines))
     memory = ", out of memory" if facts.out_of_memory else ", memory limit" if facts.limited else ""
     end = f"exit code {facts.exit_code}{memory}"
     return {table.OUTPUT: "\n".join(lines), "check": facts.check, "end": end}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from devenv.errors import UsageError
+from devenv.explain import log_lines
 from devenv.ui.text import clean
 
 LONGEST = 4000  # characters of a line
@@ -17,13 +18,7 @@ BUDGET = 8_000_000  # characters of all that is kept
 KEPT = 20_000  # lines of all that is kept
 SHOWN = 10_000  # lines that can be scrolled through
 OVERHEAD = 100  # what a line costs beside its characters
-BAD_WORDS = r"\b(?:error|fatal|critical|panic|exception|traceback|emerg|unhandled)\b|(?-i:[a-z](?:Error|Exception)\b)"
-LEVELS = {"error": re.compile(BAD_WORDS, re.IGNORECASE), "warn": re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE)}
-NO_ERROR = re.compile(
-    r"\b(?:no|0|zero|without)\s+(?:errors?|exceptions?)\b"
-    r"|\b(?:error|exception)\b\W{0,3}[:=]\s*(?:null|nil|none|false|0|\"\")(?!\w)",
-    re.IGNORECASE,
-)
+LEVELS = (log_lines.ERROR, log_lines.WARN)
 OURS = ""  # the service of devenv's own lines
 Search = Callable[[str, int], Callable[[str], bool]]
 
@@ -43,11 +38,8 @@ class LogLine(NamedTuple):
 
 
 def level(line: LogLine) -> str:
-    """`error`, `warn` or "", by the words of the line."""
-    if line.level:
-        return line.level
-    text = NO_ERROR.sub("", line.raw[:LONGEST])
-    return next((name for name, pattern in LEVELS.items() if pattern.search(text)), "")
+    """`error`, `warn` or "" (`info` for some of our own lines)."""
+    return line.level or log_lines.level(line.raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,9 @@ class State:
     def tell(self, event: e.Event, at: float) -> None:
         """Take in an event, and when it came."""
         match event:
-            case e.Log(source, line) | e.HookLine(source, line):
+            case e.Log(source, line):
+                self.log.add(source, line, event.level)
+            case e.HookLine(source, line):
                 self.log.add(source, line)
             case _:
                 self.view.note = ""

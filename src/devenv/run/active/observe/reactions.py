@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, Waiting
+from devenv.explain.log_lines import LevelReader
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active.observe.view import LASTING, ProjectView, Signal
 from devenv.run.active.phases import GOOD, Phase, Standing, held_up, optional, reminder
@@ -96,8 +97,9 @@ class LogStreams:
                 await self._complete[container.key].wait()
 
     async def _follow(self, container: Container, since: str) -> None:
+        levels = LevelReader()
         async for stream, line in self.engine.containers.logs(container, since=_unix_time(since)):
-            self.emit(Log(container.service, line, stream))
+            self.emit(Log(container.service, line, stream, level=levels.level(stream, line)))
         self._complete[container.key].set()
 
     def _end_of_last_process(self, container: Container) -> str:
