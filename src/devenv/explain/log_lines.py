@@ -121,7 +121,7 @@ _TIMES = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class LogError:
+class LoggedError:
     """An error as far as the log was read: its message, its `file:line`, and the number of lines.
 
     `awaits`: which line has the message: `last` (Python), `next` or `named` (the first that names an error, Node.js).
@@ -146,7 +146,7 @@ class LogError:
 class LevelReader:
     """Reads a container's log: the level of each line, and the last error of each of its streams."""
 
-    errors: dict[str, LogError | None] = field(default_factory=dict)
+    errors: dict[str, LoggedError | None] = field(default_factory=dict)
 
     def level(self, stream: str, line: str) -> str:
         """The level of the stream's next line."""
@@ -175,7 +175,7 @@ def level(line: str) -> str:
     return "" if found == INFO else found
 
 
-def read(line: str, before: LogError | None) -> tuple[str, LogError | None]:
+def read(line: str, before: LoggedError | None) -> tuple[str, LoggedError | None]:
     """The level of a line, and the error that it belongs to: the one `before` it, another, or none."""
     if before is None and not _is_suspect(line):
         return "", None
@@ -191,27 +191,27 @@ def read(line: str, before: LogError | None) -> tuple[str, LogError | None]:
     return found, _single(text) if found == ERROR else None
 
 
-def _trace(text: str) -> LogError | None:
+def _trace(text: str) -> LoggedError | None:
     """A traceback that begins with this line, if one does."""
     if _TRACEBACK.match(text):
-        return _placed(LogError(awaits="last", is_trace=True), text)
+        return _placed(LoggedError(awaits="last", is_trace=True), text)
     if _SOURCE.match(text):
-        return _placed(LogError(awaits="named", is_trace=True), text)
+        return _placed(LoggedError(awaits="named", is_trace=True), text)
     if _PANIC.match(text):
-        return _placed(LogError(awaits="next", is_trace=True), text)
+        return _placed(LoggedError(awaits="next", is_trace=True), text)
     return None
 
 
-def _single(text: str) -> LogError:
+def _single(text: str) -> LoggedError:
     """An error that this line tells."""
     message, stack = _parts(text)
-    error = LogError(message)
+    error = LoggedError(message)
     for line in (message, *stack):
         error = _placed(error, line)
     return replace(error, is_trace=bool(stack) or text.startswith("panic: "))
 
 
-def _longer(text: str, before: LogError) -> LogError | None:
+def _longer(text: str, before: LoggedError) -> LoggedError | None:
     """The error with this line of it; None if the line is none of it."""
     error = replace(before, lines=before.lines + 1)
     if error.awaits == "last":
@@ -225,11 +225,11 @@ def _longer(text: str, before: LogError) -> LogError | None:
     if _TRACEBACK.match(text):
         error = replace(error, awaits="last")
     if text.startswith(_CAUSED):  # the last of them is where it began
-        error = LogError(text.removeprefix(_CAUSED), lines=error.lines)
+        error = LoggedError(text.removeprefix(_CAUSED), lines=error.lines)
     return _placed(replace(error, is_trace=True), text)
 
 
-def _longer_python(text: str, error: LogError) -> LogError | None:
+def _longer_python(text: str, error: LoggedError) -> LoggedError | None:
     if text[:1].isspace() or not text or text.startswith("-") or _TRACEBACK.match(text):
         return _placed(error, text)
     if (_EXCEPTION.match(text) and _token(text) is None) or text.startswith("SyntaxError"):
@@ -237,7 +237,7 @@ def _longer_python(text: str, error: LogError) -> LogError | None:
     return None
 
 
-def _placed(error: LogError, text: str) -> LogError:
+def _placed(error: LoggedError, text: str) -> LoggedError:
     """The error with the place of a frame, if that tells more: of the project rather than a library's."""
     place = next(reversed(tuple(_PLACE.finditer(text))), None) if error.awaits == "last" else _PLACE.search(text)
     if place is None or not (name := _NAME.search(text, place.start() - _LONGEST_NAME, place.start())):

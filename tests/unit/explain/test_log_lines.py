@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.explain.log_lines import LogError, level, read
+from devenv.explain.log_lines import LoggedError, level, read
 
 ERRORS = (
     "ERROR payment failed",
@@ -339,7 +339,7 @@ fine""",
 def test_an_error_of_many_lines(name: str) -> None:
     """All lines of a traceback have the level of an error; it is one error, with its message and place."""
     text, span, said = BLOCKS[name]
-    error: LogError | None = None
+    error: LoggedError | None = None
     errors, marked = [], []
     for number, line in enumerate(text.removeprefix("\n").split("\n")):
         _, error = read(line, error)
@@ -362,7 +362,7 @@ def test_a_traceback_in_colour() -> None:
 
 def test_a_traceback_without_end() -> None:
     """What goes on for ever is an error for a bounded number of lines."""
-    error: LogError | None = None
+    error: LoggedError | None = None
     found = "error"
     for line in ("Traceback (most recent call last):", *["  x"] * 1000):
         found, error = read(line, error)
