@@ -152,10 +152,7 @@ def _service(name: str, service: Model) -> Service:
             )
             for port in service.get("ports") or ()
         ),
-        volumes=tuple(
-            Mount(mount["type"], mount["target"], mount.get("source"), _flag(mount.get("read_only")))
-            for mount in service.get("volumes") or ()
-        ),
+        volumes=tuple(_mount(mount) for mount in service.get("volumes") or ()),
         watch=tuple(_rule(entry) for entry in (service.get("develop") or {}).get("watch") or ()),
         tmpfs=tuple(entry.partition(":")[0] for entry in _texts(service.get("tmpfs"))),
         read_only=_flag(service.get("read_only")),
@@ -192,6 +189,16 @@ def _build(build: Model) -> Build:
         additional_contexts=_pairs(build.get("additional_contexts")),
         platforms=_texts(build.get("platforms")),
         pull=_flag(build.get("pull")),
+    )
+
+
+def _mount(mount: Mapping[str, Any]) -> Mount:
+    return Mount(
+        type=mount["type"],
+        target=mount["target"],
+        source=mount.get("source"),
+        read_only=_flag(mount.get("read_only")),
+        creates_source=_flag((mount.get("bind") or {}).get("create_host_path")),
     )
 
 

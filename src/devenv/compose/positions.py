@@ -46,12 +46,33 @@ def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
 
 def entry_place(sources: Sequence[ComposeFile], path: Path, text: str) -> Place:
     """The place of the entry of the list at `path` that is the text or has it between colons; else of the list."""
+    found = _entry(sources, path, text)
+    return found[0].place(found[1]) if found else place(sources, path)
+
+
+def is_folder_mount(sources: Sequence[ComposeFile], path: Path, target: str) -> bool:
+    """Whether the entry of `volumes` with that target says that its source is a folder, which may be created.
+
+    It has `create_host_path: true`, or a path that ends with a slash.
+    """
+    _, entry = _entry(sources, path, target) or (None, None)
+    asked = yaml12.at(entry, ["bind", "create_host_path"]) if entry else None
+    return (asked is not None and asked.value == "true") or any(
+        re.search(r"/(?::|\Z)", str(value.value)) for value in _texts(entry)
+    )
+
+
+def _entry(sources: Sequence[ComposeFile], path: Path, text: str) -> tuple[ComposeFile, yaml.Node] | None:
     for source in everything(sources)[::-1]:
         for entry in yaml12.entries(yaml12.at(source.node, path)):
-            values: list[yaml.Node] = [*yaml12.strings(entry), *(value for _, value in yaml12.items(entry))]
-            if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
-                return source.place(entry)
-    return place(sources, path)
+            values = (str(value.value) for value in _texts(entry))
+            if any(text in (part, part.rstrip("/")) for value in values for part in (value, *value.split(":"))):
+                return source, entry
+    return None
+
+
+def _texts(entry: yaml.Node | None) -> list[yaml.Node]:
+    return [*yaml12.strings(entry), *(value for _, value in yaml12.items(entry))]
 
 
 def port_place(sources: Sequence[ComposeFile], service: str, published: int, target: int) -> Place:

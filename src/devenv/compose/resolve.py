@@ -23,7 +23,7 @@ from devenv.compose.files import (
     service_names,
 )
 from devenv.compose.outline import Selection, project_name
-from devenv.compose.positions import entries, place, port_place, rule_place, shown
+from devenv.compose.positions import entries, entry_place, is_folder_mount, place, port_place, rule_place, shown
 from devenv.docker import endpoint
 from devenv.errors import ConfigError, EngineError, RefusedError, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
@@ -98,6 +98,12 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
 def where(selection: Selection, path: Sequence[str | int]) -> Place:
     """The file and line of `path` in the selected project. Blocking; raises ConfigError as `load`."""
     return place(_sources(selection), path)
+
+
+def where_mount(selection: Selection, service: str, target: str) -> tuple[Place, bool]:
+    """The file and line of a mount, and whether it is written as that of a folder; as `where`."""
+    sources, path = _sources(selection), ("services", service, "volumes")
+    return entry_place(sources, path, target), is_folder_mount(sources, path, target)
 
 
 def where_port(selection: Selection, service: str, published: int, target: int) -> Place:

@@ -28,7 +28,7 @@ from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container
 from devenv.tasks import each
 
 LOOP = "too many links"  # the engine's message for a symbolic link that leads to itself
-MODE_LINK = 1 << 27  # in Go's os.FileMode
+MODE_FOLDER, MODE_LINK = 1 << 31, 1 << 27  # in Go's os.FileMode
 SLOWEST = 1e6  # bytes per second that a transfer must reach at least
 
 
@@ -192,16 +192,20 @@ class Archive(EngineGroup):
         with IgnoreAbsent(), self._api.translate_errors(what), anyio.fail_after(total):
             await self._api.stream("GET", _path(container_id), what, file.write, query={"path": path})
 
+    async def mode(self, container_id: str, path: str) -> int:
+        """The mode of `path` in the container, as Go's os.FileMode. Raises CallError if there is no such path."""
+        what, idle = f"looking at {path} in a container", self._api.idle
+        with self._api.translate_errors(what), anyio.fail_after(idle):
+            async with self._api.request(
+                "HEAD", _path(container_id), what, query={"path": path}, idle=idle
+            ) as answer:
+                await answer.read()
+                return int(json.loads(base64.b64decode(answer.stat))["mode"])
+
     async def is_link(self, container_id: str, path: str) -> bool | None:
         """Whether `path` in the container is a symbolic link; None if there is no such path."""
-        what, idle = f"looking at {path} in a container", self._api.idle
         try:
-            with self._api.translate_errors(what), anyio.fail_after(idle):
-                async with self._api.request(
-                    "HEAD", _path(container_id), what, query={"path": path}, idle=idle
-                ) as answer:
-                    await answer.read()
-                    return bool(json.loads(base64.b64decode(answer.stat))["mode"] & MODE_LINK)
+            return bool(await self.mode(container_id, path) & MODE_LINK)
         except CallError as error:
             if error.absent:
                 return None

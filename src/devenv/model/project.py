@@ -138,6 +138,7 @@ class Mount:
     target: str
     source: str | None = None
     read_only: bool = False
+    creates_source: bool = False  # the engine creates a missing source, always as a folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class DesiredState:
     supply: PreparedImages = field(default_factory=PreparedImages)
     owner: str = ""  # the label of what is created
     unmarked: frozenset[str] = frozenset()  # services that do not get the label
+    folders: tuple[str, ...] = ()  # of bind mounts, that do not exist yet
 
     @property
     def project(self) -> Project:

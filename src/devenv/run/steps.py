@@ -22,6 +22,7 @@ from devenv.model.project import Moment, Project
 from devenv.run.active.control import RunController, service_graph
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.volumes import project_volumes
+from devenv.run.bind_sources import missing_folders
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
 from devenv.run.desired import DesiredState, build, chosen, observe, require_checks, supplied, with_ports
@@ -161,6 +162,12 @@ async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
     return taken
 
 
+async def require_mounted_files(context: Context, taken: TakenOver) -> TakenOver:
+    """Require that each file exists that a bind mount names; an image that is still to come is asked later."""
+    await missing_folders(context.volume_transfer, taken.desired, context.options.selection, taken.desired.own)
+    return taken
+
+
 async def begin_ledger(context: Context, taken: TakenOver) -> Checked:
     """Return the ledger that this run goes on with: the earlier run's, or a new one."""
     endpoint, project_state = context.engine.endpoint, taken.project_state
@@ -196,8 +203,10 @@ async def build_images(context: Context, entered: Entered) -> Entered:
     """Build the images of the services that have a build section."""
     if context.options.build:
         await build(entered.desired, entered.desired.built, context.emit)
-    await require_checks(entered.desired, context.options, context.engine)
-    return entered
+    desired = entered.desired
+    await require_checks(desired, context.options, context.engine)
+    folders = await missing_folders(context.volume_transfer, desired, context.options.selection, desired.own)
+    return replace(entered, desired=replace(desired, folders=folders))
 
 
 async def activate(context: Context, ready: Entered) -> Active:
@@ -263,6 +272,7 @@ STEPS: tuple[tuple[str, UpStep], ...] = (
     ("check", take_over),
     ("check", plan),
     ("check", require_free_ports),
+    ("check", require_mounted_files),
     ("check", begin_ledger),
     (Moment.BEFORE_UP.value, before_up),
     ("images", acquire_images),

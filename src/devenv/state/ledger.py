@@ -44,6 +44,8 @@ class Ledger:
 
     `anonymous` names volumes without a name of their own that containers of ours have: one that Compose carried over
     into a new container is not removed with that container.
+
+    `folders` are those that the run created on this machine for bind mounts, each after the one that it is in.
     """
 
     project: str
@@ -57,6 +59,7 @@ class Ledger:
     before: tuple[tuple[str, str], ...] = ()
     volumes: tuple[VolumeRecord, ...] = ()
     anonymous: tuple[str, ...] = ()
+    folders: tuple[Place, ...] = ()
 
     @property
     def directory(self) -> str:
@@ -190,8 +193,9 @@ def decode(data: dict[str, Any]) -> Ledger:
         for r in data.pop("volumes")
     )
     before = tuple((str(name), str(at)) for name, at in data.pop("before"))
+    folders = tuple(Place(**folder) for folder in data.pop("folders", ()))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    return Ledger(place=place, volumes=volumes, before=before, **fields)
+    return Ledger(place=place, volumes=volumes, before=before, folders=folders, **fields)
 
 
 def _decode_old(data: Mapping[str, Any]) -> Ledger:

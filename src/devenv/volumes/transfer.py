@@ -236,6 +236,16 @@ class VolumeTransfer:
                     return await self._reader(holder, name)
         return Reader(name)
 
+    async def modes(self, image: str, paths: Iterable[str]) -> dict[str, int]:
+        """The modes of these paths in an image, if they exist and the engine has the image."""
+        modes: dict[str, int] = {}
+        with contextlib.suppress(DevenvError):
+            async with self._holder("", [image]) as (holder, used):
+                for path in paths if used == image else ():
+                    with contextlib.suppress(CallError):
+                        modes[path] = await self.engine.archive.mode(holder, path)
+        return modes
+
     async def _reader(self, holder: str, name: str) -> Reader:
         for path in OS_RELEASE if name else ():
             with contextlib.suppress(EngineError):

@@ -28,6 +28,7 @@ from devenv.run.active.model_diff import Difference
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.replace import ServiceReplacement
 from devenv.run.active.volumes import RunVolumes
+from devenv.run.bind_sources import missing_folders
 from devenv.run.consent import dangers_of, report_new_dangers
 from devenv.run.desired import DesiredState, build, chosen, observe, supplied, with_ports
 from devenv.run.preload import UpOptions
@@ -230,12 +231,13 @@ class ProjectUpdate:
             before = self.current.desired
             mine = set(before.wanted_ports(before.own))
             await require_free([p for p in after.wanted_ports(change.touched) if p not in mine], self.engine)
-        if not change.images:
-            return after
-        after = await supplied(self.engine, after, change.images, self.options.images, self.emit)
-        if self.options.build:
+        if change.images:
+            after = await supplied(self.engine, after, change.images, self.options.images, self.emit)
+        if change.images and self.options.build:
             await build(after, [name for name in change.images if name in after.built], self.emit)
-        return after
+        transfer = self.volumes.volume_transfer
+        folders = await missing_folders(transfer, after, self.options.selection, change.touched)
+        return replace(after, folders=folders)
 
     def _enter(self, after: DesiredState) -> None:
         self.current.desired = after

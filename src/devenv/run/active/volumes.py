@@ -11,10 +11,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from devenv.errors import StateError
+from devenv.events import Notice
 from devenv.model.containers import Container
 from devenv.run.active.compose_calls import CurrentState
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import GOOD, Phase
+from devenv.run.bind_sources import create_folders, shown
 from devenv.run.desired import DesiredState
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state.identity import Content, VolumeRecord
@@ -57,7 +59,7 @@ class RunVolumes:
         return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
 
     async def begin(self, *, fresh: bool, source: str = "") -> None:
-        """Create the new volumes of the desired state, in the ledger first, each with its saved content.
+        """Create the new volumes of the desired state, in the ledger first, each with its saved content; and folders.
 
         `source`: the id or name of the snapshots to restore instead. Raises DevenvError if a volume cannot be created
         or restored; the teardown removes what exists of it.
@@ -70,12 +72,26 @@ class RunVolumes:
             await self._create(new)
         keeps = volumes.keeps
         self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
+        self._create_folders(desired.folders)
         self._begun |= {volume.lineage.id for volume in new}
         existing = desired.found.volumes | {volume.resource.name for volume in new}
         self.current.desired = replace(desired, found=replace(desired.found, volumes=existing))
         if self.unsettled and not self._is_settling:
             self._is_settling = True
             self.tasks.start_soon(self._settle_all)
+
+    def _create_folders(self, paths: Sequence[str]) -> None:
+        """Create the missing folders of bind mounts, and record them."""
+        transfer = self.volume_transfer
+        created, failed = create_folders(paths)
+        self._enter(replace(self.ledger, folders=(*self.ledger.folders, *created)))
+        names = {path: shown(path, self.current.desired.project.directory) for path in paths}
+        if made := [name for path, name in names.items() if path not in failed]:
+            what = f"{', '.join(made)} did not exist: created, and removed at the end if still empty"
+            transfer.emit(Notice(what))
+        for path, why in failed.items():
+            message = f"{names[path]} does not exist and cannot be created ({why}): the engine creates it as root"
+            transfer.emit(Notice(message, f"sudo install -d -o $USER {path}"))
 
     async def _create(self, new: Sequence[NewVolume]) -> None:
         """Create and restore the volumes. Their records are on disk before, their identities right after."""

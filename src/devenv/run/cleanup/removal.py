@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -13,7 +14,7 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Kept, Problem, Removed
 from devenv.model.containers import Container
-from devenv.state.identity import Content, VolumeVerdict
+from devenv.state.identity import Content, Place, VolumeVerdict
 from devenv.state.ledger import Judged, VolumePolicy
 from devenv.tasks import each, unless
 from devenv.volumes.transfer import VolumeTransfer
@@ -73,6 +74,18 @@ class TeardownProgress:
 def reason_of(error: EngineError) -> str:
     """What the engine says, without what it was asked."""
     return error.reason if isinstance(error, CallError) else error.message
+
+
+def remove_empty_folders(folders: Sequence[Place]) -> list[str]:
+    """Remove those of the folders that are still empty and still the same; their paths. No link is followed."""
+    removed = []
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            status = os.lstat(folder.path)
+            if (status.st_dev, status.st_ino) == (folder.device, folder.inode):
+                os.rmdir(folder.path)
+                removed.append(folder.path)
+    return removed
 
 
 @dataclass(frozen=True, slots=True)

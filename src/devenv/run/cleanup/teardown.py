@@ -17,7 +17,14 @@ from devenv.model.containers import Container, Network, ProjectState
 from devenv.run.active.phases import stop_after
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.cleanup.remains import judged_volumes
-from devenv.run.cleanup.removal import IN_USE, REMOVE, TeardownProgress, VolumeRemoval, reason_of
+from devenv.run.cleanup.removal import (
+    IN_USE,
+    REMOVE,
+    TeardownProgress,
+    VolumeRemoval,
+    reason_of,
+    remove_empty_folders,
+)
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
@@ -80,6 +87,7 @@ class Teardown:
         if survivors := self._report(await self._look()):
             self._write(replace(self.ledger, phase="left"))
         else:
+            remove_empty_folders(self.ledger.folders)
             self.run.clear()
         seconds = time.monotonic() - began
         self.emit(stopped := Stopped(tuple(survivors), seconds, self._progress.counts, self._progress.saved))

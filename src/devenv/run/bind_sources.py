@@ -1,0 +1,133 @@
+"""Bind mounts whose source is missing on this machine: a file is an error, a folder is created for the run.
+
+Docker would create a folder in either case, which belongs to root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import anyio
+
+from devenv.compose import files, resolve
+from devenv.compose.outline import Selection
+from devenv.docker.containers import MODE_FOLDER, MODE_LINK
+from devenv.errors import ConfigError, closest
+from devenv.model.project import Mount, Service
+from devenv.paths import is_within
+from devenv.run.desired import DesiredState
+from devenv.state.identity import Place
+from devenv.volumes.transfer import VolumeTransfer
+
+# Other names may be folders: sites/example.com, conf.d, repository.git.
+_FILE_NAME = re.compile(
+    r"""\.env\b.*|\.\w*rc|\.gitconfig|\.pgpass|[A-Z]\w*file|.+\.(?i:
+    bash|cert|cfg|cjs|cnf|conf|config|crt|css|csv|db|env|gz|hcl|html?|ini|java|jks|jsx?|jsonc?|key|kdl|ldif|lua|md|mjs|
+    mustache|p12|pem|pfx|php|pl|properties|ps1|pub|py|rb|rego|rs|rules|sh|sock|sql|sqlite3?|svg|template|tf|tmpl|toml|
+    tpl|tsx?|txt|vcl|xml|ya?ml|zsh)""",
+    re.VERBOSE,
+)
+_EXAMPLE_SUFFIXES = (".example", ".sample", ".dist", ".template", "-example", "-sample")
+
+
+def has_name_of_file(path: str) -> bool:
+    """Whether the last part of the path is a name that files have."""
+    return _FILE_NAME.fullmatch(os.path.basename(path)) is not None
+
+
+async def missing_folders(
+    transfer: VolumeTransfer, desired: DesiredState, selection: Selection, names: Collection[str]
+) -> tuple[str, ...]:
+    """The folders that bind mounts of these services need and that do not exist. Nothing is created.
+
+    Raises ConfigError for a source that is to be a file: the image has a file there, or it has the name of one. An
+    image that the engine does not have yet tells nothing.
+    """
+    folders: dict[str, None] = {}
+    for service in desired.project.services:
+        if service.name in names and (mounts := list(_missing(service, transfer))):
+            modes = await transfer.modes(desired.image(service.name), [mount.target for mount in mounts])
+            for mount in mounts:
+                written = service.name, mount.target
+                place, is_folder = await anyio.to_thread.run_sync(resolve.where_mount, selection, *written)
+                mode = modes.get(mount.target, MODE_LINK)
+                if not is_folder and not mode & MODE_FOLDER and (not mode & MODE_LINK or _is_file(mount)):
+                    raise _file_error(mount, service.name, transfer.directory, place)
+                folders[str(mount.source)] = None
+    return tuple(folders)
+
+
+def _missing(service: Service, transfer: VolumeTransfer) -> Iterator[Mount]:
+    """The bind mounts whose source the engine would create, if the engine sees the same files as this process.
+
+    Engines in virtual machines see folders that do not exist here.
+    """
+    engine = transfer.engine
+    is_here = engine.endpoint.local and engine.kernel == os.uname().release
+    for mount in service.volumes:
+        source = mount.source or ""
+        shared = is_here or (engine.endpoint.local and is_within(source, transfer.directory))
+        if mount.type == "bind" and mount.creates_source and shared and not os.path.lexists(source):
+            yield mount
+
+
+def _is_file(mount: Mount) -> bool:
+    return has_name_of_file(mount.target) or has_name_of_file(mount.source or "")
+
+
+def _file_error(mount: Mount, service: str, directory: str, place: files.Place) -> ConfigError:
+    source, (file, line) = mount.source or "", place
+    name = shown(source, directory)
+    message = f"{name} does not exist; Docker would create a folder of that name"
+    return ConfigError(message, hint=_hint(source, service, directory), file=file, line=line)
+
+
+def _hint(source: str, service: str, directory: str) -> str:
+    folder, name = os.path.split(source)
+    others: Sequence[str] = ()
+    with contextlib.suppress(OSError):
+        others = sorted(os.listdir(folder))
+    stem, extension = os.path.splitext(name)
+    examples = (*(name + suffix for suffix in _EXAMPLE_SUFFIXES), f"{stem}.example{extension}")
+    if example := next((other for other in examples if other in others), None):
+        return f"cp {shown(os.path.join(folder, example), directory)} {shown(source, directory)}"
+    if close := closest(name, others):
+        return f"Did you mean `{shown(os.path.join(folder, close), directory)}`?"
+    create = f"if it is to be a folder: mkdir -p {shown(source, directory)}"
+    return f"Create the file, or correct `volumes` of {service}; {create}"
+
+
+def shown(path: str, directory: str) -> str:
+    """The path, relative to the project's folder if it is below it."""
+    return f"./{os.path.relpath(path, directory)}" if is_within(path, directory) else path
+
+
+def create_folders(paths: Iterable[str]) -> tuple[list[Place], dict[str, str]]:
+    """Create the folders and those above them: what was created, and why a path could not be.
+
+    They belong to the user who calls; if that is root, to the owner of the folder that they are in.
+    """
+    created: list[Place] = []
+    failed: dict[str, str] = {}
+    for path in paths:
+        try:
+            created += _created(path)  # also what came before an error
+        except OSError as error:
+            failed[path] = error.strerror or str(error)
+    return created, failed
+
+
+def _created(path: str) -> Iterator[Place]:
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    yield from _created(above)
+    os.mkdir(path)
+    if os.geteuid() == 0:
+        owner = os.stat(above)
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    status = os.lstat(path)
+    yield Place(path, status.st_dev, status.st_ino)

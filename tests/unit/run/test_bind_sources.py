@@ -1,0 +1,191 @@
+"""Missing sources of bind mounts: files are refused, folders are created and go again if they stay empty."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.errors import ConfigError
+from devenv.run import steps
+from devenv.run.bind_sources import create_folders, has_name_of_file
+from devenv.run.cleanup.removal import remove_empty_folders
+from support.memory.machine import Machine, Site
+from support.steps import opened
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("./app.conf", True),
+        ("/etc/nginx/nginx.CONF", True),
+        ("./.env", True),
+        (".env.local", True),
+        ("~/.npmrc", True),
+        ("./Caddyfile", True),
+        ("/var/run/docker.sock", True),
+        ("./data", False),
+        ("./conf.d", False),
+        ("./sites/example.com", False),
+        ("./repository.git", False),
+        ("./.cache", False),
+        ("./postgres-17.2", False),
+        ("./profile", False),
+    ],
+)
+def test_names_of_files(path: str, *, expected: bool) -> None:
+    """A name that folders have, too, is none of them: a folder that is refused harms more than one created."""
+    assert has_name_of_file(path) is expected
+
+
+def bind(source: str, target: str, *, creates: bool = True) -> dict[str, Any]:
+    """An entry of `volumes` in the resolved model."""
+    return {"type": "bind", "source": source, "target": target, "bind": {"create_host_path": creates}}
+
+
+def site(machine: Machine, written: str, *mounts: tuple[str, str]) -> Site:
+    """A project with these mounts; `written`, their lines in the Compose file from line 4 on."""
+    folder = machine.folder / "shop"
+    binds = [bind(os.path.normpath(folder / source), target) for source, target in mounts]
+    shop = machine.site("shop", web={"volumes": binds})
+    (folder / "compose.yml").write_text(f"services:\n  web:\n    volumes:\n{written}", encoding="utf-8")
+    return shop
+
+
+@pytest.mark.parametrize(
+    ("written", "existing", "hint"),
+    [
+        (
+            "      - ./a:/a\n      - ./app.conf:/etc/app.conf:ro\n",
+            "",
+            "Create the file, or correct `volumes` of web; ",
+        ),
+        ("      - ./a:/a\n      - ${X:-./a}:/etc/app.conf\n", "app.conf.example", "cp ./app.conf.example ./app.conf"),
+        ("      - ./a:/a\n      - ./app.conf:/etc/app.conf\n", "apps.conf", "Did you mean `./apps.conf`?"),
+        ("      - ./a:/a\n      - {type: bind, target: /etc/app.conf}\n", "zzz", "Create the file, or correct "),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_missing_file_is_refused(machine: Machine, written: str, existing: str, hint: str) -> None:
+    """Before anything starts, with its line; nothing is created."""
+    shop = site(machine, written, ("a", "/a"), ("app.conf", "/etc/app.conf"))
+    if existing:
+        (shop.folder / existing).touch()
+    before = sorted(os.listdir(shop.folder))
+    command = await machine.run_up(shop)
+    assert isinstance(command.error, ConfigError)
+    assert command.error.said == "compose.yml:5: ./app.conf does not exist; Docker would create a folder of that name"
+    assert str(command.error.hint).startswith(hint)
+    assert sorted(os.listdir(shop.folder)) == before
+    assert not machine.host.containers
+
+
+@pytest.mark.parametrize(
+    ("written", "target", "is_folder"),
+    [
+        ("      - ./app.conf/:/etc/app.conf\n", "/etc/app.conf", True),
+        ("      - ./app.conf:/etc/app.conf/\n", "/etc/app.conf", True),
+        ("      - {type: bind, target: /etc/app.conf, bind: {create_host_path: true}}\n", "/etc/app.conf", True),
+        ("      - ./app.conf:/is-folder\n", "/is-folder", True),
+        ("      - ./data:/is-file\n", "/is-file", False),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_file_and_the_image_say_what_it_is(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, written: str, target: str, *, is_folder: bool
+) -> None:
+    """What is written as a folder, or is one in the image, is created; a file in the image is refused."""
+    source = "data" if "data" in written else "app.conf"
+    shop = site(machine, written, (source, target))
+    async with opened(machine, shop) as run:
+
+        async def modes(_image: str, paths: list[str]) -> dict[str, int]:
+            known = {"/is-folder": 0o755 | 1 << 31, "/is-file": 0o644}
+            return {path: known[path] for path in paths if path in known}
+
+        monkeypatch.setattr(run.context.volume_transfer, "modes", modes)
+        if is_folder:
+            built = await run.after(steps.build_images)
+            assert built.desired.folders == (str(shop.folder / source),)
+        else:
+            with pytest.raises(ConfigError, match=r"\./data does not exist"):
+                await run.after(steps.build_images)
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+@pytest.mark.anyio
+async def test_a_missing_folder_lasts_as_long_as_the_run(machine: Machine, *, is_used: bool) -> None:
+    """It is created and said; at the end what is empty goes, also the folder above it."""
+    shop = site(machine, "      - ./data/db:/data\n", ("data/db", "/data"))
+
+    def then() -> None:
+        assert (shop.folder / "data/db").is_dir()
+        if is_used:
+            (shop.folder / "data/db/x").touch()
+
+    command = await machine.run_up(shop, then=then)
+    assert "./data/db did not exist: created, and removed at the end if still empty" in command.told()
+    assert (shop.folder / "data/db/x").exists() == (shop.folder / "data").exists() == is_used
+
+
+@pytest.mark.parametrize("end", ["guardian", "down"])
+@pytest.mark.anyio
+async def test_a_dead_run_leaves_no_empty_folder(machine: Machine, end: str) -> None:
+    """Whoever ends it, by the ledger."""
+    shop = site(machine, "      - ./data:/data\n", ("data", "/data"))
+    async with anyio.create_task_group() as tasks:
+        command = await machine.up(shop, tasks=tasks)
+        await command.killed()
+    assert (shop.folder / "data").is_dir()
+    if end == "guardian":
+        await machine.guard(command)
+    else:
+        await machine.down(shop)
+    assert not (shop.folder / "data").exists()
+
+
+def test_only_what_was_created_goes(tmp_path: Path) -> None:
+    """What existed, holds something, is another folder by now, or is a link, stays."""
+    (tmp_path / "old").mkdir()
+    names = ["old", "empty", "used", "replaced", "linked", "old/new"]
+    created, failed = create_folders([str(tmp_path / name) for name in names])
+    assert [place.path for place in created] == [str(tmp_path / name) for name in names[1:]]
+    assert not failed
+    (tmp_path / "used" / "x").touch()
+    for name in ("replaced", "linked"):
+        (tmp_path / name).rename(tmp_path / f"{name}-before")
+    (tmp_path / "replaced").mkdir()
+    (tmp_path / "linked").symlink_to("linked-before")
+    removed = remove_empty_folders(created)
+    assert sorted(removed) == [str(tmp_path / "empty"), str(tmp_path / "old/new")]
+    assert sorted(os.listdir(tmp_path)) == ["linked", "linked-before", "old", "replaced", "replaced-before", "used"]
+
+
+def test_what_cannot_be_created_is_told(tmp_path: Path) -> None:
+    """A file is where the folder above would be; the others are created all the same."""
+    (tmp_path / "file").touch()
+    created, failed = create_folders([str(tmp_path / "file/x"), str(tmp_path / "y")])
+    assert [place.path for place in created] == [str(tmp_path / "y")]
+    assert failed == {str(tmp_path / "file/x"): "File exists"}
+
+
+@pytest.mark.parametrize(("euid", "owners"), [(0, [(4321, 4322), (4321, 4322)]), (1000, [])])
+def test_as_root_a_folder_belongs_to_the_owner_of_the_folder_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, euid: int, owners: list[tuple[int, int]]
+) -> None:
+    """So it does under sudo."""
+    given: list[tuple[int, int]] = []
+    real = os.stat
+
+    def stat(path: Any, **more: Any) -> Any:
+        found = real(path, **more)
+        return os.stat_result((*found[:4], 4321, 4322, *found[6:]))
+
+    monkeypatch.setattr(os, "geteuid", lambda: euid)
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "chown", lambda _, user, group, **__: given.append((user, group)))
+    create_folders([str(tmp_path / "a/b")])
+    assert given == owners
