@@ -191,6 +191,14 @@ class Problem(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Solved(Event):
+    """The cause of a `problem` with this path is gone."""
+
+    path: Annotated[str, "as in the problem"]
+    service: Annotated[str | None, "as in the problem"] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Notice(Event):
     """A message that is printed once."""
 

@@ -64,7 +64,7 @@ def test_a_run_that_is_watched(stack: Stack, state_env: dict[str, str]) -> None:
         stack.write("src/file", "after")
         shows(terminal, "src/file → web", "1 file")
         assert stack.read("web", "/app/file") == "after"
-        terminal.type("s")
+        terminal.type("ss")
         shows(terminal, "1 of 2 up", "■ db", "db is stopped")
         terminal.type("r")
         shows(terminal, "2 of 2 up", "db restarted in")
@@ -82,7 +82,7 @@ def test_a_run_that_is_watched(stack: Stack, state_env: dict[str, str]) -> None:
     with on_a_terminal(stack, state_env) as terminal:
         before = terminal.mode()
         shows(terminal, "2 of 2 up", "up after")
-        terminal.type("q")
+        terminal.type("qq")
         terminal.until("nothing of this run is left", since=terminal.said.rfind(LEFT))
         assert terminal.process.wait(60) == 130
         assert terminal.mode() == before
@@ -130,12 +130,12 @@ def test_what_others_have_started(stack: Stack, state_env: dict[str, str]) -> No
     theirs = docker_cli.inspect(stack.container("db"))["State"]["StartedAt"]
     with on_a_terminal(stack, state_env) as terminal:
         shows(terminal, "2 of 2 up", "up after")
-        for key in "sr":
+        for key in ("ss", "r"):
             mark = len(terminal.said)
             terminal.type(key)
             terminal.until("db is left alone", since=mark)
             shows(terminal, "2 of 2 up", "›● db")
-        terminal.type("q")
+        terminal.type("qq")
         assert terminal.process.wait(60) == 130
     assert docker_cli.inspect(stack.container("db"))["State"]["StartedAt"] == theirs
     assert stack.containers() == stack.containers("db")
@@ -162,12 +162,12 @@ def test_a_service_that_is_not_wanted_and_one_that_has_gone(stack: Stack, state_
     stack.compose_file({"db": idle_service(**never), "web": idle_service()})
     with on_a_terminal(stack, state_env) as terminal:
         shows(terminal, "◐ db", "● web", "waiting for db")
-        terminal.type("s")
+        terminal.type("ss")
         shows(terminal, "1 of 2 up", "■ db", "db stopped: r starts it again")
         docker_cli.docker("rm", "-f", stack.container("web"))
         shows(terminal, "0 of 2 up", "○ web")
         terminal.type("jr")
         shows(terminal, "1 of 2 up", "›● web", "web restarted in")
-        terminal.type("q")
+        terminal.type("qq")
         assert terminal.process.wait(60) == 130
     assert stack.leftovers() == {}

@@ -14,7 +14,7 @@ from typing import Protocol
 import anyio
 
 from devenv.docker.client import Engine
-from devenv.events import Emit, Notice, Problem, Synced
+from devenv.events import Emit, Notice, Problem, Solved, Synced
 from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import ServicePlan, Sync
@@ -62,6 +62,7 @@ class SyncReport:
     service: str
     directory: str
     reported: dict[str, str] = field(default_factory=dict)  # path -> what is wrong with it
+    problem_paths: set[tuple[str, str]] = field(default_factory=set)  # what is wrong, and the path in its event
     reported_env_files: set[str] = field(default_factory=set)
 
     def problems(self, reasons: Mapping[str, str]) -> None:
@@ -74,12 +75,17 @@ class SyncReport:
         for reason, (first, *others) in paths.items():
             more = f" (+{len(others)} more)" if others else ""
             hint = HINTS.get(reason, "").format(name=posixpath.basename(first)) or None
+            self.problem_paths.add((reason, first))
             self.emit(Problem(f"{planner.shown(first, self.directory)}{more}: {reason}", hint, self.service, first))
 
     def over(self, paths: Collection[str]) -> None:
         """Note that nothing is wrong with these paths any more."""
         for path in self.reported.keys() & set(paths):
             del self.reported[path]
+        reasons = {*self.reported.values()}
+        for reason, path in [problem for problem in self.problem_paths if problem[0] not in reasons]:
+            self.problem_paths.remove((reason, path))
+            self.emit(Solved(path, self.service))
 
     def outcome(self, step: ServicePlan, outcome: SyncOutcome, failed: Collection[str]) -> None:
         """Report what could not be synced or deleted, and end what is over. `failed` are host paths."""

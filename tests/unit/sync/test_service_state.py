@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.events import Event, Notice, Problem, Synced
+from devenv.events import Event, Notice, Problem, Solved, Synced
 from devenv.model.sync_plan import Delete, ServicePlan, Sync
 from devenv.sync import reconcile
 from devenv.sync.container.delivery import SyncOutcome
@@ -222,10 +222,14 @@ def test_failures_are_reported_by_host_path_if_there_is_one(tmp_path: Path) -> N
     ]
     one.outcome(step, SyncOutcome(failed={"/src/a": GONE}), {path})
     one.outcome(step, SyncOutcome(failed=reasons), {path, gone})
-    assert [e.path for e in said[2:] if isinstance(e, Problem)] == ["/src/b"]
+    assert [(type(e), e.path) for e in said[2:] if isinstance(e, Problem | Solved)] == [
+        (Solved, "/src/b"),
+        (Problem, "/src/b"),
+    ]
     one.outcome(step, SyncOutcome(), set())
+    assert {e.path for e in said[4:] if isinstance(e, Solved)} == {"/src/b", path}
     one.outcome(step, SyncOutcome(failed=reasons), {path, gone})
-    assert [e.path for e in said[3:] if isinstance(e, Problem)] == ["/src/b", path]
+    assert [e.path for e in said[4:] if isinstance(e, Problem)] == ["/src/b", path]
 
 
 def test_a_sync_is_timed_from_the_last_save() -> None:

@@ -18,7 +18,7 @@ from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError
-from devenv.events import Emit, Notice, Problem, Reloaded, Removed
+from devenv.events import Emit, Notice, Problem, Reloaded, Removed, Solved
 from devenv.host.listeners import require_free
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project
@@ -99,7 +99,7 @@ class Reload:
             # Any event tries again: a port may be free, an image present by then.
             if not await self._have_changed(now) and error.said not in self._reported:
                 self._reported.add(error.said)
-                self.emit(Problem(error.said, error.hint))
+                self.emit(Problem(error.said, error.hint, path=self._main_file))
         else:
             self._seen = now
             self._accept(loaded, done=done)
@@ -111,12 +111,18 @@ class Reload:
         return is_changed
 
     def _accept(self, loaded: Loaded, *, done: bool) -> None:
-        if self._reported and not done:
-            self.emit(Notice("the project's files are valid again, and nothing has to change"))
+        if self._reported:
+            self.emit(Solved(self._main_file))
+            if not done:
+                self.emit(Notice("the project's files are valid again, and nothing has to change"))
         self._reported.clear()
         for warning in [warning for warning in loaded.warnings if warning not in self.loaded.warnings]:
             self.emit(Notice(warning))
         self.loaded = loaded
+
+    @property
+    def _main_file(self) -> str:
+        return self.loaded.project.files[0]
 
     def _shown(self, paths: Iterable[str]) -> tuple[str, ...]:
         """The paths relative to the project, a link and its target once; the main file if there are none."""

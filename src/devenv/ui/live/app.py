@@ -122,8 +122,8 @@ class LiveView:
         """Print what is left running, if the view was shown until the run detached."""
         if self.state.view.is_detaching and self.state.ready and not self._is_over:
             self.leave()
-            self._console.emit(self.state.ready)
-            self._console.emit(e.Notice("left running", "devenv down"))
+            self._console.emit(self.state.ready.event)
+            self._console.emit(e.Notice("left running; saves are not synced until `devenv up`", "devenv down"))
 
     async def _draw(self) -> None:
         while not self._is_over:

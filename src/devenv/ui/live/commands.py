@@ -71,16 +71,20 @@ def _length(lead: int) -> int:
 def press(state: State, key: str) -> ViewCommand | None:
     """Handle a key, and return the command that it means for the run or the terminal, if any."""
     view = state.view
-    view.note = ""
+    view.note, asked, view.asked = "", view.asked, ""
     if view.typing is not None:
         _type(state, key)
         return None
+    if asked:
+        return _answer(state, asked, key)
     if key.startswith(PASTED):
         view.note = "what is pasted is no key; / filters by it"
         return None
-    if key in ("q", "d"):
-        return _leave(state, key)
-    if key in ("up", "k", "down", "j"):
+    if key == "q":
+        view.asked = key
+    elif key == "d":
+        return _detach(state)
+    elif key in ("up", "k", "down", "j"):
         step = -1 if key in ("up", "k") else 1
         view.selected = max(0, min(view.selected + step, len(state.services) - 1))
     elif key in PAGES:
@@ -92,9 +96,16 @@ def press(state: State, key: str) -> ViewCommand | None:
     return None
 
 
-def _leave(state: State, key: str) -> ViewCommand | None:
-    if key == "q":
-        return ViewCommand("quit")
+def _answer(state: State, asked: str, key: str) -> ViewCommand | None:
+    """Carry out what was asked about if the key says so; any other key goes back."""
+    if asked == "q" and key == "d":
+        return _detach(state)
+    if key not in (asked, "y"):
+        return None
+    return ViewCommand("quit") if asked == "q" else _act(state, "stop")
+
+
+def _detach(state: State) -> ViewCommand:
     state.view.is_detaching = True
     state.view.note = "" if state.ready else "detaches once all is up"
     return ViewCommand("detach")
@@ -129,7 +140,7 @@ def _escape(state: State) -> None:
     elif state.log.filter.typed:
         state.log.narrow(Filter())
     else:
-        state.problem = ""
+        state.problems.clear()
         if state.progress.failed:
             state.progress.clear()
 
@@ -173,8 +184,7 @@ def _scroll(state: State, key: str) -> None:
 
 
 def _service_key(state: State, key: str) -> ViewCommand | None:
-    view = state.view
-    service = state.chosen
+    view, service = state.view, state.chosen
     verb = {"r": "restart", "b": "rebuild", "s": "stop", "x": "shell", "enter": "shell", "o": "open"}.get(key)
     if verb is None or service is None:
         return None
@@ -183,18 +193,30 @@ def _service_key(state: State, key: str) -> ViewCommand | None:
     if verb == "shell":
         view.note = "" if service.service_stats.container else f"{service.name} does not run"
         return ViewCommand("shell", service.service_stats.container) if service.service_stats.container else None
+    if verb == "stop" and not service.busy:
+        view.asked = key
+        return None
+    return _act(state, verb)
+
+
+def _act(state: State, verb: str) -> ViewCommand | None:
+    """The command to restart, rebuild or stop the chosen service."""
+    service = state.chosen
+    if service is None:
+        return None
     if service.busy:
-        view.note = f"{service.name} is busy: {service.busy}"
+        state.view.note = f"{service.name} is busy: {service.busy}"
         return None
     if verb == "rebuild" and service.name not in state.project.built:
-        view.note = f"{service.name} is not built by this run: r restarts it"
+        state.view.note = f"{service.name} is not built by this run: r restarts it"
         return None
     service.busy, service.is_stopped = f"{BUSY[verb]}: you asked for it", verb == "stop"
+    state.problems.pop(service.name, None)
     return ViewCommand(verb, service.name)
 
 
 def _open(state: State, service: ServiceRow) -> ViewCommand | None:
-    known = state.ready.urls if state.ready else ()
+    known = state.ready.event.urls if state.ready else ()
     url = next((url for url in service.service_stats.urls if url in known), None)
     if url is None and state.ready and not service.service_stats.urls:
         state.view.note = f"{service.name} publishes no port"

@@ -5,6 +5,7 @@ Nothing is shown by colour alone. What depends on the time changes in steps, so 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -20,18 +21,20 @@ WIDEST_NAME = 24
 STOPPED = "■"
 STYLES = {"good": GOOD, "bad": BAD, "dim": ("absent", "created", "stopped")}
 HEADS = ("", "SERVICE", "STATE", "ADDRESS", "CPU", "MEM", "↻", "LAST SYNC")
+MINUTE = 60.0
+LONE_PROBLEM = 60.0  # seconds that a problem is shown whose end no event reports
 FEW = 8  # rows; a smaller screen has only the log and the status
 HINTS = (
-    "/ filter  e error  space pause  r restart  b rebuild  s stop  x shell  o open  g graph  y syncs  d detach",
-    "/ filter  e error  space pause  r restart  x shell  o open  d detach  q end",
-    "? help  q end",
-)
+    "/ filter", "l only this", "e error", "space pause", "r restart", "b rebuild", "s stop", "x shell", "o open",
+    "g graph", "y syncs", "t times", "w wrap", "d detach", "? help", "q end",
+)  # fmt: skip
+RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t")  # by importance
 
 
 def screen(state: State, columns: int, rows: int, now: float) -> list[Row]:
     """Exactly `rows` rows, none wider than `columns`."""
     table = list(_services_table(state, columns, _most(rows), now)) if rows >= FEW else []
-    foot = [_status(state, columns), _hints(state, columns)][: max(rows - 1, 1)]
+    foot = [_status(state, columns, now), _hints(state, columns)][: max(rows - 1, 1)]
     head = [_header(state, columns, _hidden(state, columns, rows) if table else 0)] if rows >= FEW else []
     below = list(under_way(state, columns, now))
     room = rows - len(head) - len(table) - len(foot) - 1
@@ -50,7 +53,7 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     name = clean(state.project.graph.project) or "devenv"
     spans = [Styled(name, "bold"), Styled(f"  {count}", "dim" if up < len(words) else "good")]
     spans += [Styled(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
-    for url in state.ready.urls if state.ready else ():
+    for url in state.ready.event.urls if state.ready else ():
         spans += [Styled("  "), _link(url)]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
     return beside(spans, [Styled(f"{more}? help", "dim")], columns)
@@ -157,7 +160,7 @@ def _service(service: ServiceRow, shape: Sequence[int], now: float, state: State
     cells[1] = cells[1]._replace(style="chosen" if chosen else "bold")
     cells[2] = cells[2]._replace(style=style)
     url = next(iter(service.service_stats.urls), "")
-    if state.ready and url in state.ready.urls and SAFE_URL.match(url):
+    if state.ready and url in state.ready.event.urls and SAFE_URL.match(url):
         cells[3] = cells[3]._replace(style="link", link=url)
     return cells
 
@@ -186,63 +189,87 @@ def _hints(state: State, columns: int) -> Row:
         count = fault or f"{len(state.log.shown)} lines"
         left = [Styled("/", "bold"), Styled(state.view.typing), Styled("▏")]
         return beside(left, [Styled(count, "bad" if fault else "dim")], columns)
-    return (Styled(next((hints for hints in HINTS if width(hints) <= columns), HINTS[-1]), "dim"),)
+    return (Styled(_fitting(columns), "dim"),)
 
 
-def _status(state: State, columns: int) -> Row:
+@functools.cache
+def _fitting(columns: int) -> str:
+    """The hints that fit beside each other, by their ranks."""
+    chosen: list[str] = []
+    for rank in RANKS:
+        more = [hint for hint in HINTS if hint in chosen or hint.split()[0] == rank]
+        if chosen and width("  ".join(more)) > columns:
+            break
+        chosen = more
+    return "  ".join(chosen)
+
+
+def _status(state: State, columns: int, now: float) -> Row:
     """The most important thing that is going on, and why."""
-    text, style = next(filter(None, (status(state) for status in STATUSES)), ("", ""))
+    text, style = next(filter(None, (status(state, now) for status in STATUSES)), ("", ""))
     return (Styled(cut(text, columns), style),)
 
 
 Status = tuple[str, str] | None  # text and style
 
 
-def _note(state: State) -> Status:
+def _question(state: State, _now: float) -> Status:
+    if not state.view.asked:
+        return None
+    if state.view.asked == "q":
+        return "end it? q again ends, d leaves it running, Esc goes back", "bold"
+    name = state.chosen.name if state.chosen else ""
+    return f"stop {name}? s again stops it, Esc goes back", "bold"
+
+
+def _note(state: State, _now: float) -> Status:
     return (state.view.note, "bold") if state.view.note else None
 
 
-def _busy(state: State) -> Status:
+def _busy(state: State, _now: float) -> Status:
     busy = [f"{service.name} {service.busy}" for service in state.services.values() if service.busy]
     return (f"{MARKS['starting']} {'; '.join(busy)}", "warn") if busy else None
 
 
-def _under_way(state: State) -> Status:
+def _under_way(state: State, _now: float) -> Status:
     if state.step is None:
         return None
     then = "; then detaches" if state.view.is_detaching else ""
     return f"{MARKS['starting']} {_step(state, state.step)}{then}", "warn"
 
 
-def _problem(state: State) -> Status:
-    return (f"{MARKS['exited']} {state.problem}", "bad") if state.problem else None
+def _bad(state: State, now: float) -> Status:
+    """Problems and failed services, the newest first, and which services are waited for."""
+    bad = [(p.at, p.message) for p in state.problems.values() if p.ends or now - p.at < LONE_PROBLEM]
+    failed = (s for s in state.services.values() if s.word in BAD and s.name not in state.problems)
+    bad += [(s.changed, f"{s.name} {s.state}{f' ({s.detail})' if s.detail else ''}") for s in failed]
+    texts = [text for _, text in sorted(bad, key=lambda dated: -dated[0])]
+    return (f"{MARKS['exited']} {'; '.join(filter(None, (*texts, _late(state))))}", "bad") if bad else None
 
 
-def _awaited(state: State) -> Status:
+def _awaited(state: State, _now: float) -> Status:
     late = _late(state)
     return (f"{MARKS['starting']} {late}", "warn") if late else None
 
 
-def _failed(state: State) -> Status:
-    failed = [service for service in state.services.values() if service.word in BAD]
-    texts = (f"{s.name} {s.state}{f' ({s.detail})' if s.detail else ''}" for s in failed)
-    return (f"{MARKS['exited']} {'; '.join(texts)}", "bad") if failed else None
-
-
-def _stopped(state: State) -> Status:
+def _stopped(state: State, _now: float) -> Status:
     stopped = [service.name for service in state.services.values() if service.word == "stopped"]
     return (f"{STOPPED} {', '.join(stopped)} stopped: r starts it again", "warn") if stopped else None
 
 
-def _up(state: State) -> Status:
+def _up(state: State, now: float) -> Status:
     if state.ready is None:
         return None
     if pending := sum(service.service_stats.pending for service in state.services.values()):
         return f"{MARKS['starting']} {counted(pending, 'saved file')} on the way", "warn"
-    return f"{MARKS['healthy']} up after {state.ready.seconds:.1f} s", "good"
+    if missing := [service.name for service in state.services.values() if service.word not in GOOD]:
+        return f"{MARKS['starting']} not up: {', '.join(missing)}", "warn"
+    ready, at = state.ready
+    since = f"after {ready.seconds:.1f} s" if now - at < MINUTE else f"for {ago(now - at).removesuffix(' ago')}"
+    return f"{MARKS['healthy']} up {since}", "good"
 
 
-STATUSES = (_note, _busy, _under_way, _problem, _awaited, _failed, _stopped, _up)
+STATUSES = (_question, _note, _busy, _under_way, _bad, _awaited, _stopped, _up)
 
 
 def _step(state: State, step: Step) -> str:

@@ -106,6 +106,21 @@ class TimedSync(NamedTuple):
     at: float
 
 
+class TimedReady(NamedTuple):
+    """The end of the start, and when its event came."""
+
+    event: e.Ready
+    at: float
+
+
+class TimedProblem(NamedTuple):
+    """A problem until its cause is gone. `ends`: an event says when; otherwise the problem is shown for a while."""
+
+    message: str
+    at: float
+    ends: bool
+
+
 @dataclass(slots=True)
 class ServiceRow:
     """A service. `busy`: the action that runs on it, and why."""
@@ -114,6 +129,7 @@ class ServiceRow:
     state: str = ""
     detail: str = ""
     busy: str = ""
+    changed: float = 0.0  # when the state became what it is
     is_stopped: bool = False  # by a key
     service_stats: ServiceStats = field(default_factory=lambda: ServiceStats(""))
     sync: TimedSync | None = None
@@ -135,6 +151,7 @@ class View:
 
     search: Search = unbounded
     note: str = ""  # what the last key led to
+    asked: str = ""  # the key, q or s, that has to be pressed again
     selected: int = 0
     page: str = ""  # what is in the log's place: graph, syncs or help
     offset: int = 0  # first line of that page
@@ -162,8 +179,8 @@ class State:
         self.progress = ImageProgress()
         self.step: e.Step | None = None
         self.step_detail = ""
-        self.ready: e.Ready | None = None
-        self.problem = ""
+        self.ready: TimedReady | None = None
+        self.problems: dict[str, TimedProblem] = {}  # by path, service, or ""
         self.view = View(search)
 
     @property
@@ -200,10 +217,12 @@ class State:
                 self.progress.image(event)
             case e.ServiceState(name, state, detail):
                 row = self._service(name)
-                row.state, row.detail = state, text.clean(detail)
+                row.state, row.detail, row.changed = state, text.clean(detail), at
                 row.is_stopped = row.is_stopped and (state not in ALIVE or bool(row.busy))
                 if state in (*GOOD, *BAD):
                     row.waiting = None
+                    if state in GOOD:
+                        self.problems.pop(name, None)
                     if not row.is_stopped:
                         self._say(event, "error" if state in BAD else "info")
             case e.Waiting(name):
@@ -214,13 +233,12 @@ class State:
                 self._say(event, "info")
             case e.Rebuilt(name) | e.Restarted(name):
                 self._service(name).busy = ""
-                if self.problem.startswith(f"{name}: "):
-                    self.problem = ""
+                self.problems.pop(name, None)
                 self._say(event, "info")
             case _:
-                self._rest(event)
+                self._rest(event, at)
 
-    def _rest(self, event: e.Event) -> None:
+    def _rest(self, event: e.Event, at: float) -> None:
         match event:
             case e.Traced():
                 self.log.add(log.OURS, text.traced(event), "info")
@@ -228,13 +246,15 @@ class State:
                 for line in text.waterfall(event, TIMINGS_WIDTH):
                     self.log.add(log.OURS, line, "info")
             case e.Ready():
-                self.ready, self.step, self.problem = event, None, ""
+                self.ready, self.step, self.problems = TimedReady(event, at), None, {}
                 self._say(event, "info")
-            case e.Problem(message, _, service):
-                if service:
-                    self._service(service).busy = ""
-                self.problem = f"{f'{service}: ' if service else ''}{text.clean_lines(message).partition(chr(10))[0]}"
-                self._say(event, "error")
+            case e.Problem():
+                self._problem(event, at)
+            case e.Solved(path):
+                self.problems.pop(path, None)
+            case e.Reloaded():
+                self.progress.over(images=True)
+                self._say(event, "info")
             case _:
                 self._say(event, "info")
 
@@ -256,6 +276,17 @@ class State:
             if event.state == "end":
                 self.progress.over(images=event.name == "images")
                 self._say(event, "info")
+
+    def _problem(self, event: e.Problem, at: float) -> None:
+        name = event.service or ""
+        if name:
+            self._service(name).busy = ""
+        self.progress.pulls.clear()  # of the rebuild or reload that failed; another pull reports again soon
+        message = text.clean_lines(event.message).partition("\n")[0]
+        key = event.path or name
+        self.problems.pop(key, None)  # the newest is the last
+        self.problems[key] = TimedProblem(f"{f'{name}: ' if name else ''}{message}", at, ends=bool(key))
+        self._say(event, "error")
 
     def _say(self, event: e.Event, level: str) -> None:
         """Add the event's line to the log, as devenv's own."""

@@ -14,7 +14,7 @@ from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.errors import ConfigError, DevenvError, EngineError
-from devenv.events import Event, Notice, Problem, Reloaded, Removed
+from devenv.events import Event, Notice, Problem, Reloaded, Removed, Solved
 from devenv.model.project import Build, Project, Service
 from devenv.run.active.reload import Reload
 from support.active import Active, active
@@ -141,6 +141,9 @@ async def test_an_invalid_state_is_reported_once(follower: Follower) -> None:
     assert follower.acted == []
     again = "the project's files are valid again, and nothing has to change"
     assert follower.messages()[2:] == ["compose.yml: cannot be read", again]
+    assert {event.path for event in follower.events if isinstance(event, Problem)} == {
+        event.path for event in follower.events if isinstance(event, Solved)
+    }
     follower.write("compose.yml", "bad1")
     await follower.until(8)
     assert follower.messages()[4:] == ["compose.yml:3: bad1"]

@@ -60,7 +60,7 @@ def test_screens(story: str) -> None:
             terminal.resize(columns, rows)
             golden = (GOLDEN / f"{story}-{columns}x{rows}.txt").read_text(encoding="utf-8")
             until_screen(terminal, (columns, rows), golden, since)
-        terminal.type("q")
+        terminal.type("qq")
         assert terminal.process.wait(20) == 130
 
 
@@ -95,7 +95,7 @@ def test_a_still_view_writes_nothing() -> None:
         assert new == "" or ("s ago" in new and "healthy" in new and "ready to accept" not in new)  # an age, perhaps
 
 
-@pytest.mark.parametrize("way", ["q", "\x03", signal.SIGTERM, "crash", "draw", "deaf"])
+@pytest.mark.parametrize("way", ["qq", "\x03", signal.SIGTERM, "crash", "draw", "deaf"])
 def test_the_terminal_is_given_back(way: str | signal.Signals) -> None:
     """However the view ends, the terminal is as it was: its mode, its screen, its cursor and its wrapping."""
     with telling("two", STORY_FAULT=str(way) if way in ("crash", "draw", "deaf") else None) as terminal:
@@ -136,7 +136,7 @@ def test_ctrl_z_and_back() -> None:
         since = len(terminal.said)
         os.kill(terminal.process.pid, signal.SIGCONT)
         until_screen(terminal, (80, 24), before, since)
-        terminal.type("q")
+        terminal.type("qq")
         assert terminal.process.wait(20) == 130
 
 
@@ -156,7 +156,7 @@ def test_ctrl_z_and_the_background() -> None:
         assert shell.said.count(ENTERED) == 1
         shell.type("fg\n")
         docker_cli.until(lambda: shell.said.count(ENTERED) == 2)
-        shell.type("q")
+        shell.type("qq")
         shell.until(re.escape(LEFT), since=shell.said.rfind(ENTERED))
         shell.type("exit\n")
         docker_cli.until(shell.survivors, lambda left: not left)
@@ -170,12 +170,12 @@ def test_a_terminal_that_is_stuck(tmp_path: Path) -> None:
         with terminal.stuck():
             docker_cli.until(told.exists)
         docker_cli.until(lambda: "line 399 of a flood" in terminal.screen(300, 60))
-        terminal.type("q")
+        terminal.type("qq")
         assert terminal.process.wait(20) == 130
 
 
 def test_a_key_that_is_held_down() -> None:
-    """`q` many times is one end, not one that is hurried."""
+    """`q` many times is a question and one end, not one that is hurried."""
     with telling("two", STORY_FAULT="slow") as terminal:
         terminal.until("up after 4.2 s")
         terminal.type("qqqq")
@@ -186,7 +186,7 @@ def test_a_detach_that_was_overtaken() -> None:
     """If the run ends all the same, it is not reported as left running."""
     with telling("two") as terminal:
         terminal.until("up after 4.2 s")
-        terminal.type("dq")
+        terminal.type("dqq")
         assert terminal.process.wait(20) == 130
         terminal.close()
         assert "left running" not in terminal.said
@@ -258,5 +258,5 @@ def test_a_filter_that_never_ends_holds_nothing_up() -> None:
         since = len(terminal.said)
         terminal.type("?")
         terminal.until("Esc: back to the log", since=since, timeout=20)
-        terminal.type("q")
+        terminal.type("qq")
         assert terminal.process.wait(20) == 130

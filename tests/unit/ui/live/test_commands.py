@@ -57,12 +57,12 @@ def test_restart_rebuild_stop() -> None:
     state = state_of(*two())
     assert press(state, "down", "r") == ViewCommand("restart", "web")
     assert state.services["web"].busy == "restarting: you asked for it"
-    assert press(state, "s") is None
+    assert press(state, "s", "s") is None
     assert "busy" in state.view.note
     state.settled("web", "not yet")
     assert (state.view.note, state.services["web"].busy) == ("not yet", "")
     state.settled("gone", "")
-    assert press(state, "s") == ViewCommand("stop", "web")
+    assert press(state, "s", "s") == ViewCommand("stop", "web")
     state.tell(e.Restarted("web", "", 20.0), 2.0)
     assert [line.text for line in state.log.recent(1)] == ["web restarted in 20 ms"]
     assert press(state, "b") == ViewCommand("rebuild", "web")
@@ -92,10 +92,36 @@ def test_the_browser() -> None:
     assert fresh.view.note == "db is not up yet"
 
 
-def test_leaving() -> None:
-    """`q` ends, `d` detaches, at once or when all is up."""
+@pytest.mark.parametrize(
+    ("keys", "command"),
+    [
+        ("q", None), ("qq", ViewCommand("quit")), ("qy", ViewCommand("quit")), ("qd", ViewCommand("detach")),
+        ("qrq", None), ("qs", None), ("s", None), ("ss", ViewCommand("stop", "db")),
+        ("sy", ViewCommand("stop", "db")),
+        ("sq", None), ("sdq", None), ("y", None),
+    ],
+)  # fmt: skip
+def test_a_question(keys: str, command: ViewCommand | None) -> None:
+    """`q` and `s` ask: the same key or `y` does it, and any other key only goes back."""
     state = state_of(*two())
-    assert press(state, "q") == ViewCommand("quit")
+    assert press(state, *keys) == command
+    assert (state.view.is_detaching, state.view.page) == (keys == "qd", "syncs" if keys == "y" else "")
+
+
+def test_a_question_stays_until_a_key() -> None:
+    """Escape and pasted text go back, and an event does not."""
+    for key in ("escape", f"{PASTED}q", "up"):
+        state = state_of(*two())
+        press(state, "q")
+        state.tell(e.Notice("news"), 2.0)
+        assert state.view.asked == "q"
+        assert press(state, key) is None
+        assert (state.view.asked, state.view.selected) == ("", 0)
+
+
+def test_leaving() -> None:
+    """`d` detaches, at once or when all is up."""
+    state = state_of(*two())
     assert press(state, "d") == ViewCommand("detach")
     assert (state.view.note, state.view.is_detaching) == ("", True)
     fresh = State()

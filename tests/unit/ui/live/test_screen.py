@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.model.graph import Graph, Node, ServiceGraph, ServiceStats
-from devenv.ui.cells import width
+from devenv.ui.cells import Styled, width
 from devenv.ui.live.screen import screen
 from devenv.ui.live.terminal import Terminal
 from support.stories import STORIES, two, waiting
@@ -144,17 +144,52 @@ def test_what_is_wrong() -> None:
     assert lines(*told)[0].startswith("shop  1 of 2 up  ✗ db")
     assert lines(*two(), e.ServiceState("db", "unhealthy"))[-2] == "✗ db unhealthy"
     state = state_of(*two())
-    press(state, "s")
+    press(state, "s", "s")
     state.tell(e.ServiceState("db", "completed"), 2.0)
     state.settled("db", "")
     assert "■ db stopped: r starts it again" in "".join(
         span.text for row in screen(state, 80, 24, 1.0) for span in row
     )
     told.append(e.Problem("disk is full\nmore"))
-    assert lines(*told)[-2] == "✗ disk is full"
+    assert lines(*told)[-2] == "✗ disk is full; db exited (exit code 3)"
+    assert lines(*told, now=62.0)[-2] == "✗ db exited (exit code 3)"
+    told.append(e.Problem("no such module", None, "db"))
+    assert lines(*told)[-2] == "✗ disk is full; db: no such module"
     told.append(e.Step("rebuild", "begin", "web: Dockerfile changed"))
     assert lines(*told)[-2] == "◐ web rebuilding: Dockerfile changed"
     assert lines(*told, keys="b")[-2] == "db is not built by this run: r restarts it"
+
+
+def test_how_long_it_is_up() -> None:
+    """What the start took, and after a minute since when; whatever is not up is named, and nothing is green then."""
+    assert lines(*two(), now=60.9)[-2] == "● up after 4.2 s"
+    assert lines(*two(), now=721.0)[-2] == "● up for 12 min"
+    assert lines(*two(), now=90_000.0)[-2] == "● up for 24 h"
+    state = state_of(*two(), e.ServiceState("db", "absent"))
+    assert screen(state, 80, 24, 1.0)[-2] == (Styled("◐ not up: db", "warn"),)
+
+
+def test_a_problem_that_is_over() -> None:
+    """What comes next is shown."""
+    broken = e.Problem("compose.yml:8: the indentation is off", path="/p/compose.yml")
+    assert lines(*two(), broken, now=600.0)[-2] == "✗ compose.yml:8: the indentation is off"
+    assert lines(*two(), broken, e.Solved("/p/compose.yml"))[-2] == "● up after 4.2 s"
+
+
+def test_questions() -> None:
+    """Before the run or a service ends, with all ways on."""
+    assert lines(*two(), keys="q")[-2] == "end it? q again ends, d leaves it running, Esc goes back"
+    assert lines(*two(), keys="js")[-2] == "stop web? s again stops it, Esc goes back"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 106, 120, 200])
+def test_the_line_of_keys(columns: int) -> None:
+    """How to end the run and to get help is in it at every width, and more keys the wider it is."""
+    found = lines(*two(), columns=columns)[-1]
+    assert found.endswith("? help  q end")
+    assert found.startswith("/ filter")
+    assert ("l only this" in found) == (columns > 100)
+    assert ("w wrap" in found) == (columns > 160)
 
 
 def test_files_on_their_way() -> None:

@@ -61,7 +61,8 @@ def test_a_stopped_service() -> None:
     for ended in ("exited", "completed"):
         state = state_of(*two())
         before = log(state)
-        commands.press(state, "s")
+        for key in "ss":
+            commands.press(state, key)
         state.tell(e.ServiceState("db", "healthy"), 2.0)
         state.settled("db", "")
         state.tell(e.ServiceState("db", ended), 2.0)
@@ -100,17 +101,45 @@ def test_a_rebuild_that_failed() -> None:
     """The service is free again, and the problem and the open step are there until somebody has seen them."""
     state = state_of(*failed())
     assert state.services["web"].busy == ""
-    assert state.problem.startswith("web: the build of `web` failed")
+    assert problems(state) == ["web: the build of `web` failed: `RUN npm ci` ended with exit code 1"]
     assert state.progress.failed
     state.tell(e.Rebuilt("db", "Dockerfile", 2.0), 3.0)
-    assert state.problem
+    assert problems(state)
     commands.press(state, "escape")
-    assert (state.problem, state.progress.is_empty) == ("", True)
+    assert (problems(state), state.progress.is_empty) == ([], True)
     mended = state_of(*failed(), e.Rebuilt("web", "package.json", 2.0))
-    assert mended.problem == ""
+    assert problems(mended) == []
     commands.press(state, "escape")
     state.tell(e.Problem("of nobody"), 9.0)
-    assert state.problem == "of nobody"
+    assert problems(state) == ["of nobody"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "end"),
+    [
+        (e.Problem("the indentation is off", path="/p/compose.yml"), e.Solved("/p/compose.yml")),
+        (e.Problem("/p/a: a pipe", None, "web", "/p/a"), e.Solved("/p/a", "web")),
+        (e.Problem("ended with exit code 137", None, "db"), e.ServiceState("db", "healthy")),
+        (e.Problem("could not restart", None, "db"), e.Restarted("db", "", 20.0)),
+    ],
+)
+def test_a_problem_ends_with_its_cause(problem: e.Problem, end: e.Event) -> None:
+    """Others stay, and the newest is the last."""
+    state = state_of(*two(), problem, e.Problem("of nobody"))
+    assert len(problems(state)) == 2
+    state.tell(end, 2.0)
+    assert problems(state) == ["of nobody"]
+
+
+def test_what_is_pulled_no_longer() -> None:
+    """A rebuild or a reload that failed, or has ended, pulls nothing any more."""
+    pulling = e.ImageState("python:3.13", "pulling")
+    for end in (e.Problem("not found", None, "web"), e.Reloaded(("compose.yml",)), e.Step("rebuild", "end", "web")):
+        assert state_of(*two(), pulling, end).progress.is_empty
+
+
+def problems(state: State) -> list[str]:
+    return [problem.message for problem in state.problems.values()]
 
 
 def test_steps() -> None:
