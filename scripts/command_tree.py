@@ -6,13 +6,13 @@ from typing import Any
 
 from typer.main import get_command
 
-from devenv.cli import parser, registry
+from devenv.cli import overview, parser, registry
 
 
 def command_tree() -> Any:
     """The group of all commands; `commands` of it and of each group below it maps names to what they are."""
     app = parser.new_app()
-    app.callback(help=parser.HELP)(parser.shared)
+    app.callback(help=overview.HELP)(parser.shared)
     for name in registry.names():
         if group := registry.GROUPS.get(name):
             inner = parser.new_app()

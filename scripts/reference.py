@@ -12,7 +12,7 @@ from typing import Any
 from scripts.command_tree import command_tree
 
 from devenv import errors
-from devenv.cli.parser import HELP
+from devenv.cli.overview import HELP
 from devenv.compose.schema import X_DEVENV
 from devenv.compose.user_config import UserSettings
 from devenv.explain import table

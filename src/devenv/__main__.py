@@ -1,4 +1,4 @@
-"""The command `devenv`: `--version`, completion and the bare status without typer, the rest through `cli.main`."""
+"""The command `devenv`: `--version`, the overview, completion and the bare status without typer; else `cli.main`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ with LazyImports():  # `--version` needs none of these
     import functools
 
     from devenv.cli import main as app
+    from devenv.cli import overview
     from devenv.cli.commands import completion, show
 
 
@@ -39,6 +40,9 @@ def _prepared(arguments: list[str]) -> Callable[[], int]:
         print(f"devenv {__version__}")  # noqa: T201 - the console takes longer than the answer
         return int
     _open_standard_streams()
+    if (text := overview.quick(arguments)) is not None:
+        print(text)  # noqa: T201 - as above
+        return 0
     if arguments[:1] == ["__complete"]:
         print("\n".join(completion.candidates(arguments[1:])))  # noqa: T201 - as above
         return int

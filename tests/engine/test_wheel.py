@@ -50,23 +50,26 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_code_and_the_templates_and_no_more(wheel: Path) -> None:
-    """Package, templates, type marker and licence are inside; tests, scripts and the sample are not."""
+    """Package, templates, pages, type marker and licence are inside; tests, scripts and pictures are not."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {"devenv/__main__.py", "devenv/py.typed", "devenv/explain/tables/service.toml"} <= set(names)
-    templates = {f"devenv/{path}" for path in _tracked("templates")}
-    assert templates
-    assert templates <= set(names)
+    pages = [path for path in _tracked("docs") if path.endswith(".md")]
+    shown = {f"devenv/{path}" for path in (*_tracked("templates"), *pages)}
+    assert shown
+    assert shown <= set(names)
+    assert not any(name.endswith((".png", ".svg")) for name in names if name.startswith("devenv/docs/"))
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"devenv", "devenv_compose"}
 
 
 def test_the_sdist_holds_what_makes_the_wheel_and_no_more(built: Path) -> None:
-    """Sources, templates, the sample app and what pyproject.toml names, as in version control, and no other file."""
+    """Sources, templates, pages, the sample app and what pyproject.toml names, as in version control; no more."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     own = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore", "PKG-INFO"}  # the last two: hatch
-    assert names == own | {*_tracked("src"), *_tracked("templates"), *_tracked("sample-todo-app")}
+    folders = ("src", "templates", "sample-todo-app", "docs")
+    assert names == own.union(*map(_tracked, folders))
 
 
 def test_both_are_the_same_bytes_wherever_and_whenever_they_are_built(built: Path, tmp_path: Path) -> None:
@@ -80,8 +83,9 @@ def test_both_are_the_same_bytes_wherever_and_whenever_they_are_built(built: Pat
 
 @pytest.mark.parametrize("command", ["devenv", "devenv-compose"])
 def test_both_commands_say_the_version(installed: Path, tmp_path: Path, command: str) -> None:
-    """Each entry point runs and names the version of the checkout."""
+    """Each entry point runs, names the version of the checkout, and has its documentation with it."""
     assert devenv.__version__ in _run(str(installed / command), "--version", cwd=tmp_path)
+    assert "port-taken" in _run(str(installed / command), "help", "troubleshooting", cwd=tmp_path)
 
 
 def test_the_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:

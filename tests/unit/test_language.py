@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
@@ -50,6 +51,22 @@ def prose(path: Path) -> str:
     tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
     texts = [token.string for token in tokens if token.type in (tokenize.COMMENT, tokenize.STRING)]
     return re.sub(r"[\s\"#]+", " ", " ".join(texts)).lower()
+
+
+def messages(path: Path) -> list[str]:
+    """The texts of a file of Python that are no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings)
+    return [node.value for node in texts if isinstance(node.value, str)]
+
+
+def test_no_message_names_a_file_that_only_a_checkout_has() -> None:
+    """Whoever installed devenv reads a page with `devenv help TOPIC`."""
+    texts = {path: messages(path) for path in PYTHON if path.is_relative_to(SOURCE)}
+    texts |= {path: [path.read_text(encoding="utf-8")] for path in SOURCE.rglob("*.toml")}
+    left = [f"{path.relative_to(SOURCE)}: {text}" for path, all_ in texts.items() for text in all_ if "docs/" in text]
+    assert left == []
 
 
 def test_no_phrase_of_the_dialect_is_left() -> None:

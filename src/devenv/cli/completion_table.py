@@ -21,14 +21,6 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "": ({
         "--version": ("", "Print the version and exit."),
     }, "", ()),
-    "new": ({
-        "--list": ("", "List the templates."),
-        "--from": ("file", "A template elsewhere; the only argument is DIRECTORY then."),
-        "--data -d": ("text", "An answer to a question of the template; may be repeated."),
-        "--defaults": ("", "Take the default answers."),
-        "--dry-run": ("", "Show the tree and write nothing."),
-        "--overwrite": ("", "Replace existing files."),
-    }, "--output --verbose -v", ("template", "file")),
     "up": ({
         "--detach -d": ("", "Leave the project running; `devenv down` stops it."),
         "--watcher": ("auto|inotify|watchfiles|poll", "How changes are noticed; poll if the file system reports none."),
@@ -55,6 +47,10 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--volumes -v": ("", "Remove the volumes without saving them."),
         "--verbose": ("", "Show the commands that are run; twice: the engine's API calls too."),
     }, "--file -f --project-name -p --profile --output --quiet -q", ()),
+    "sync": ({
+        "--verify": ("", "Compare the containers with the source tree and print differences."),
+        "--dry-run": ("", "Print what would be done and do nothing."),
+    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
     "gc": ({
         "--dry-run": ("", "Print what would be removed and remove nothing."),
     }, "--output --quiet -q --verbose -v", ()),
@@ -75,15 +71,24 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "open": ({
         "--print": ("", "Print the URLs only."),
     }, "--file -f --project-name -p --profile --output --verbose -v", ("service",)),
-    "completion": ({
-    }, "--verbose -v", ("bash|zsh|fish",)),
-    "layers": ({
-        "--files --no-files": ("", "Read the files in the layers; by default for images up to 2 GB."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("service", "service")),
     "graph": ({
         "--output": ("text|mermaid|json", "Print a tree, a Mermaid flow chart, or JSON."),
         "--timings": ("", "Mark what the last start waited for, with times."),
     }, "--file -f --project-name -p --profile --verbose -v", ()),
+    "explain": ({
+    }, "--file -f --project-name -p --profile --output --verbose -v", ("file*",)),
+    "config": ({
+        "--validate": ("", "Report all mistakes in `x-devenv` and `develop`."),
+        "--schema": ("", "Print a JSON schema of the Compose file, for editors."),
+    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
+    "new": ({
+        "--list": ("", "List the templates."),
+        "--from": ("file", "A template elsewhere; the only argument is DIRECTORY then."),
+        "--data -d": ("text", "An answer to a question of the template; may be repeated."),
+        "--defaults": ("", "Take the default answers."),
+        "--dry-run": ("", "Show the tree and write nothing."),
+        "--overwrite": ("", "Replace existing files."),
+    }, "--output --verbose -v", ("template", "file")),
     "add": ({
         "--name": ("text", "Name of the new service."),
         "--to": ("service", "Service that uses the new one, or that a proxy forwards to."),
@@ -96,45 +101,6 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--dry-run": ("", "Show the diff and write nothing."),
         "--yes -y": ("", "Write the files without asking."),
     }, "--file -f --project-name -p --profile --output --verbose -v", ("service",)),
-    "build": ({
-        "--registry": ("text", "Registry, the prefix of the image names."),
-        "--tag -t": ("text", "Tag to use instead of version, `latest` and git revision; may be repeated."),
-        "--target": ("text", "Stage to build instead of build.target."),
-        "--no-cache": ("", "Do not use the build cache."),
-        "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
-        "--host-settings": ("", "Pass this machine's package registries, proxies and CA to builds and containers."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
-    "push": ({
-        "--registry": ("text", "Registry, the prefix of the image names."),
-        "--tag -t": ("text", "Tag to use instead of version, `latest` and git revision; may be repeated."),
-        "--target": ("text", "Stage to build instead of build.target."),
-        "--no-cache": ("", "Do not use the build cache."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
-    "explain": ({
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("file*",)),
-    "config": ({
-        "--validate": ("", "Report all mistakes in `x-devenv` and `develop`."),
-        "--schema": ("", "Print a JSON schema of the Compose file, for editors."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
-    "sync": ({
-        "--verify": ("", "Compare the containers with the source tree and print differences."),
-        "--dry-run": ("", "Print what would be done and do nothing."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
-    "doctor": ({
-        "--fix": ("", "Fix what is safe to fix; shows the changes and asks first."),
-        "--yes": ("", "With --fix: do not ask."),
-        "--report": ("file", "Write a report for an issue, without secrets."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
-    "images list": ({
-    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
-    "images pull": ({
-        "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ()),
-    "images save": ({
-        "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("file",)),
-    "images load": ({
-    }, "--output --quiet -q --verbose -v", ("file",)),
     "snapshot list": ({
     }, "--output --verbose -v", ("text*",)),
     "snapshot save": ({
@@ -149,5 +115,41 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     }, "--output --verbose -v", ("snapshot", "file")),
     "snapshot import": ({
     }, "--output --verbose -v", ("file",)),
+    "images list": ({
+    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
+    "images pull": ({
+        "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
+    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ()),
+    "images save": ({
+        "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
+    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("file",)),
+    "images load": ({
+    }, "--output --quiet -q --verbose -v", ("file",)),
+    "build": ({
+        "--registry": ("text", "Registry, the prefix of the image names."),
+        "--tag -t": ("text", "Tag to use instead of version, `latest` and git revision; may be repeated."),
+        "--target": ("text", "Stage to build instead of build.target."),
+        "--no-cache": ("", "Do not use the build cache."),
+        "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
+        "--host-settings": ("", "Pass this machine's package registries, proxies and CA to builds and containers."),
+    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
+    "push": ({
+        "--registry": ("text", "Registry, the prefix of the image names."),
+        "--tag -t": ("text", "Tag to use instead of version, `latest` and git revision; may be repeated."),
+        "--target": ("text", "Stage to build instead of build.target."),
+        "--no-cache": ("", "Do not use the build cache."),
+    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
+    "layers": ({
+        "--files --no-files": ("", "Read the files in the layers; by default for images up to 2 GB."),
+    }, "--file -f --project-name -p --profile --output --verbose -v", ("service", "service")),
+    "doctor": ({
+        "--fix": ("", "Fix what is safe to fix; shows the changes and asks first."),
+        "--yes": ("", "With --fix: do not ask."),
+        "--report": ("file", "Write a report for an issue, without secrets."),
+    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
+    "completion": ({
+    }, "--verbose -v", ("bash|zsh|fish",)),
+    "version": ({
+    }, "--output --verbose -v", ()),
 }
 # fmt: on

@@ -11,7 +11,7 @@ import typer
 from devenv import __version__
 from devenv.cli import options, parser, passthrough, registry
 from devenv.cli.lazy import LazyImports
-from devenv.errors import DevenvError
+from devenv.errors import ConfigError, DevenvError, UsageError
 
 with LazyImports():
     import traceback
@@ -19,6 +19,7 @@ with LazyImports():
     import anyio
 
     from devenv import private_files
+    from devenv.compose import files
     from devenv.docker import process
     from devenv.run.cleanup import remains
     from devenv.state import home, run_dir
@@ -56,6 +57,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     if verb == "help" or (verb is None and wants_help):
         return parser.print_help(after)
+    verb, after = _meant(verb, before, after)
     if verb in registry.GROUPS:
         return _run_member(verb, before, after, wants_help=wants_help)
     before, after = passthrough.prepared(verb, before, after)
@@ -70,9 +72,22 @@ def _run(arguments: list[str]) -> int:
     else:
         parser.require_options(before)
         parser.require_verb(verb)
-        passthrough.require_services(verb, before, after)
+        passthrough.require_project(verb, before, after)
         _report_earlier_runs(is_wanted=not wants_help)
     return _pass_through(before, verb, after)
+
+
+def _meant(verb: str | None, before: list[str], after: list[str]) -> tuple[str | None, list[str]]:
+    """The command for another name of it, and its arguments. Raises UsageError for `watch`."""
+    if verb == "watch":
+        raise UsageError("there is no command `watch`: `devenv up` watches and syncs saved files", hint="devenv up")
+    if verb == "init":
+        try:
+            files.find(os.getcwd(), tuple(options.values(before, "-f", "--file")))
+        except ConfigError:
+            return "new", after
+        return "add", ["rules", *after]
+    return registry.ALIASES.get(verb or "", verb), after
 
 
 def _run_member(group: str, before: list[str], after: list[str], *, wants_help: bool) -> int:
@@ -124,5 +139,5 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
             theirs += [argument, *value]
     if name := options.worktree_name(before):
         theirs += ["-p", name]
-    passthrough.run_one_off(verb, before, after)
+    passthrough.run_with_model(verb, before, after)
     process.exec_replace(["docker", "compose", *theirs, verb, *after])

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 from typer import Option
 
-from devenv.cli import options, registry
+from devenv.cli import options, overview, registry
 from devenv.cli.lazy import LazyImports
 from devenv.cli.registry import Command
 from devenv.errors import EngineError, UsageError, closest, did_you_mean
 
 with LazyImports():
+    import pydoc
+
     import anyio
 
     from devenv.docker import process
-
-HELP = """Run Docker Compose projects while you develop: start, sync, save the data, clean up.
-
-Any other command (exec, run, stop, ...) is passed to `docker compose` with this project's files and name.
-"""
 
 
 def invoke(name: str, arguments: list[str]) -> int:
@@ -37,7 +35,10 @@ def invoke(name: str, arguments: list[str]) -> int:
 
 
 def print_help(words: list[str]) -> int:
-    """Print the help of a command, of a group, or of devenv (no words). Raises UsageError for an unknown command."""
+    """Print the help of a command, of a group, or of devenv (no words), or a page of the documentation.
+
+    Raises UsageError for an unknown command or page.
+    """
     first, *rest = [word for word in words if word not in ("-h", "--help")] or [""]
     if first.startswith("-"):
         raise UsageError(f"`devenv help` has no option `{first}`", hint="devenv help")
@@ -45,11 +46,17 @@ def print_help(words: list[str]) -> int:
     name = f"{first} {member}".rstrip()
     if name in registry.COMMANDS:
         return invoke(name, [*(more if member else rest), "--help"])
-    if not name:
-        return _run(_overview(), "devenv", ["--help"])
-    if name in registry.GROUPS:
-        return _run(_overview(name), f"devenv {name}", ["--help"])
-    raise unknown_member(first, member) if member else unknown_command(first, registry.names())
+    if member:
+        raise unknown_member(first, member)
+    console = options.console()
+    if not name or name in registry.GROUPS:
+        for line in overview.lines(name):
+            console.line(line)
+    elif sys.stdout.isatty():
+        pydoc.pager(overview.page(first))
+    else:
+        console.line(overview.page(first))
+    return 0
 
 
 def unknown_member(group: str, word: str | None) -> UsageError:
@@ -79,20 +86,6 @@ def add_command(app: typer.Typer, name: str, command: Command) -> None:
 
 def shared(*, version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False) -> None:
     """Options of `devenv` itself."""
-
-
-def _overview(group: str = "") -> typer.Typer:
-    """The names of all commands with their help, or of those of a group; none of their modules is imported."""
-    app = new_app()
-    if group:
-        app.callback(help=registry.GROUPS[group].help)(lambda: None)
-        shown = {name: command.help for name, command in registry.members(group).items()}
-    else:
-        app.callback(help=HELP)(shared)
-        shown = registry.names()
-    for name, text in shown.items():
-        app.command(name, help=text)(lambda: None)
-    return app
 
 
 def _run(app: typer.Typer, program: str, arguments: list[str]) -> int:

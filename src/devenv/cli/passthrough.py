@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from devenv.cli import options, parser, registry
 from devenv.cli.lazy import LazyImports
-from devenv.errors import DevenvError, unknown
+from devenv.errors import ConfigError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from devenv.docker.cli import Compose
 
 with LazyImports():
     import anyio
@@ -24,10 +28,18 @@ COMPOSE = {
 # Flags before the service of `exec` and the like: the next word is a service, not a value.
 FLAGS_OF_ONE = frozenset({
     "-T", "-d", "-i", "-it", "-t", "-ti", "--build", "--detach", "--interactive", "--no-TTY", "--no-deps",
-    "--privileged", "--rm", "--service-ports", "--tty",
+    "--no-stdin", "--privileged", "--rm", "--service-ports", "--tty",
 })  # fmt: skip
-FLAGS_OF_SEVERAL = frozenset({"-f", "--force"})
+FLAGS_OF_SEVERAL = frozenset({"-f", "--force", "--down-project", "--no-deps", "--wait"})
 ONE_OFF = frozenset({"run", "scale"})  # these create containers next to those of a run
+NAMELESS = {
+    "attach": ("takes a service", "devenv attach SERVICE"),
+    "wait": (
+        "waits until the containers of services have stopped, and takes their names",
+        "devenv wait SERVICE   (until all services are healthy: devenv up --detach)",
+    ),
+}
+EXISTING = frozenset({"start", "restart", *NAMELESS})  # these need containers
 
 
 def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
@@ -44,8 +56,8 @@ def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[lis
 
 
 def is_of_compose(verb: str | None, error: parser.UnknownOptionError) -> bool:
-    """Whether the command with this option is Compose's: only `ps` and `logs` of devenv take its place."""
-    return verb in ("ps", "logs") and (error.option in COMPOSE or error.close is None)
+    """Whether the command with this option is Compose's: only these of devenv take the place of Compose's."""
+    return verb in ("ps", "logs", "version") and (error.option in COMPOSE or error.close is None)
 
 
 def _long(option: str) -> str:
@@ -54,16 +66,29 @@ def _long(option: str) -> str:
     return f"--file={option[2:].removeprefix('=')}" if option.startswith("-f") else option
 
 
-def require_services(verb: str, before: list[str], after: Sequence[str]) -> None:
-    """Return if all services are known, or if only Compose can tell. Raises UsageError for an unknown service."""
-    services = [*_services(verb, after)]
-    if not services or not _is_plain(before, after):
+def require_project(verb: str, before: list[str], after: Sequence[str]) -> None:
+    """Return if there is a project and all services are known, or if only Compose can tell.
+
+    Raises ConfigError if there is no project, or a file of it cannot be read, UsageError for an unknown service, and
+    EngineError if a verb without a project finds no engine.
+    """
+    if verb not in registry.COMPOSE or not _is_plain(before, after):
         return
+    if verb == "ls":
+        anyio.run(one_off.require_engine)
+        return
+    services = [*_services(verb, after)]
+    if verb in NAMELESS and not services:
+        message, hint = NAMELESS[verb]
+        raise UsageError(f"`devenv {verb}` {message}", hint=hint)
     folder = os.getcwd()
     try:
-        sources = files.read(files.find(folder, tuple(options.values(before, "-f", "--file"))), base=folder)
-    except DevenvError:
-        return
+        paths = files.find(folder, tuple(options.values(before, "-f", "--file")))
+    except ConfigError:
+        if options.values(before, "-p", "--project-name") or os.environ.get("COMPOSE_PROJECT_NAME"):
+            return  # Compose finds its containers by the name
+        raise
+    sources = files.read(paths, base=folder)
     known = sorted(files.service_names(sources))
     if not any(source.has_unread for source in files.everything(sources)):
         for service in services:
@@ -92,12 +117,12 @@ def _is_plain(before: list[str], after: Sequence[str]) -> bool:
     return options.are_shared(before) and not {"-h", "--help"} & {*before, *after}
 
 
-def run_one_off(verb: str, before: list[str], after: list[str]) -> None:
+def run_with_model(verb: str, before: list[str], after: list[str]) -> None:
     """Exec `docker compose` with the run model if one applies; otherwise return.
 
-    Raises DevenvError for a project that cannot be read, and for images that cannot be got.
+    Raises DevenvError for a project that cannot be read, images that cannot be got, and services without containers.
     """
-    if verb not in ONE_OFF or not _is_plain(before, after):
+    if verb not in ONE_OFF | EXISTING or not _is_plain(before, after):
         return
     options.take(
         options.values(before, "-f", "--file"),
@@ -106,9 +131,12 @@ def run_one_off(verb: str, before: list[str], after: list[str]) -> None:
         quiet=True,
     )
     window = options.console()
-    workflow = one_off.one_off if verb == "run" else one_off.scaled
     try:
-        compose = anyio.run(workflow, options.selection(), after, window.emit)
+        if verb in EXISTING:
+            compose: Compose | None = anyio.run(one_off.existing, options.selection(_services(verb, after)), verb)
+        else:
+            workflow = one_off.one_off if verb == "run" else one_off.scaled
+            compose = anyio.run(workflow, options.selection(), after, window.emit)
     finally:
         window.close()
     if compose is not None:

@@ -81,7 +81,7 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     for folder in upward(here):
         if main := _first(folder, NAMES):
             return tuple(filter(None, (main, _first(folder, OVERRIDES))))
-    hint = f"Looked here and in the folders above for {', '.join(NAMES)}; name another file with -f."
+    hint = f"devenv new   (or -f FILE; looked here and in the folders above for {', '.join(NAMES)})"
     if nix := next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in upward(here))), None):
         hint = f"{nix} belongs to another tool of the name devenv, made with Nix. {hint}"
     raise ConfigError(f"no compose file in {here}", hint=hint)

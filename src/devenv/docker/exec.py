@@ -21,6 +21,8 @@ COMMAND_MARK = "DEVENV_COMMAND"
 SHELL = "/bin/sh"
 BEST_SHELL = 'for shell in bash zsh ash sh; do command -v "$shell" && exit; done'
 PROBES = ("sh", "/busybox/sh", "bash", "/usr/bin/bash")
+HAS = 'case $1 in */*) [ -e "$1" ];; *) command -v -- "$1" >/dev/null;; esac || exit 3'
+ABSENT = 3
 PROBE_SECONDS = 10.0
 # For commands of devenv itself: the PATH of an image may begin with a folder that the service can write, and the
 # variables of the loader may name files in such a folder.
@@ -144,6 +146,13 @@ class ContainerExec(EngineGroup):
                 if code not in CANNOT_RUN:
                     return output.strip().splitlines()[0] if output.strip() else probe
         return None
+
+    async def lacks(self, container_id: str, program: str) -> bool:
+        """Whether the container certainly does not have the program; unknown without `sh`."""
+        with contextlib.suppress(CallError):
+            code, _ = await self.run(container_id, ["sh", "-c", HAS, "sh", program], timeout=PROBE_SECONDS)
+            return code == ABSENT
+        return False
 
     @contextlib.asynccontextmanager
     async def _start(

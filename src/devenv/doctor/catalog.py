@@ -1,4 +1,4 @@
-"""The text and hint of each finding of the doctor; docs/troubleshooting.md is generated from them. Pure."""
+"""The text and hint of each finding of the doctor; the page `troubleshooting` is generated from them. Pure."""
 
 from __future__ import annotations
 
@@ -157,9 +157,10 @@ def finding(code: str, severity: str | None = None, **values: object) -> Finding
 
 
 def page() -> str:
-    """docs/troubleshooting.md."""
-    made = "Made of `doctor/catalog.py` by `scripts/write-pages`."
-    parts = [f"# What `devenv doctor` finds\n\n{made} Others: [errors by their text](reference/causes.md).\n"]
+    """The page `troubleshooting` of the documentation."""
+    made = "<!-- Made of doctor/catalog.py by scripts/write-pages. -->"
+    others = "Other errors, by their text: [causes](reference/causes.md)."
+    parts = [f"# What `devenv doctor` finds\n\n{made}\n\n{others}\n"]
     for area in AREAS:
         parts.append(f"\n## {area.capitalize()}\n")
         parts += (_row(code, kind) for code, kind in KINDS.items() if kind.area == area)

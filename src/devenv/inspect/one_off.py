@@ -1,4 +1,4 @@
-"""`devenv run` and `devenv scale`: Compose with the images and dependencies of the run."""
+"""Verbs of Compose with the run model: `run` and `scale`, and those that need containers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import replace
 
-from devenv.compose import resolve
+from devenv.compose import resolve, run_model
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.doctor import quick_check
+from devenv.errors import DevenvError
 from devenv.events import Emit
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
-from devenv.model.containers import ProjectState
+from devenv.model.containers import Container, ProjectState
 from devenv.model.images import ImageOptions
 from devenv.model.project import Condition, Project
 from devenv.private_files import written
@@ -58,6 +59,37 @@ async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -
         if not targets or run.read() is None:
             return None
         return await _recorded(engine, run, await _staged(engine, run, loaded, selection, frozenset(targets), emit))
+
+
+async def existing(selection: Selection, verb: str) -> Compose:
+    """Compose for a verb about containers that exist: of the selected services, or of all.
+
+    Raises DevenvError if there is none, for `attach` and `wait` if none runs.
+    """
+    loaded = await resolve.load(selection)
+    name = loaded.project.name
+    async with contextlib.AsyncExitStack() as stack:
+        engine = await quick_check.connected(stack)
+        require_containers(name, selection.services, verb, await engine.containers.list(name))
+    return Compose(name, loaded.project.directory, run_model.dump(loaded.model))
+
+
+def require_containers(project: str, services: Collection[str], verb: str, containers: Collection[Container]) -> None:
+    """Return if each of the services, or any, has a container that the verb works with. Raises DevenvError."""
+    there = {c.service for c in containers}
+    suitable = {c.service for c in containers if c.running or verb in ("start", "restart")}
+    if not services and not there:
+        raise DevenvError(f"nothing of {project} is running", hint="devenv up")
+    for service in services:
+        if service not in suitable:
+            hint = f"devenv {'start' if service in there else 'up'} {service}"
+            raise DevenvError(f"{service} is not running", hint=hint)
+
+
+async def require_engine() -> None:
+    """Return if the engine answers. Raises EngineError with the doctor's finding."""
+    async with contextlib.AsyncExitStack() as stack:
+        await quick_check.connected(stack)
 
 
 async def _recorded(engine: Engine, run: Run, stage: DesiredState) -> Compose:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-PAGE = "docs/troubleshooting.md"
+PAGE = "troubleshooting"  # as `devenv help` takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Finding:
 
     @property
     def anchor(self) -> str:
-        """The link to its explanation in the documentation."""
+        """The topic with its explanation, for `devenv help`."""
         return f"{PAGE}#{self.code}"
 
 

@@ -36,7 +36,7 @@ def findings(shown: Sequence[Finding], areas: Collection[str], seconds: float) -
     bad = {finding.area for finding in shown if finding.severity != "info"}
     if well := [area for area in areas if area not in bad]:
         yield f"✓ {', '.join(well)}"
-    explained = f"; {PAGE} explains each" if shown else ""
+    explained = f"; devenv help {PAGE} explains each" if shown else ""
     yield f"{_count(shown, 'error')}, {_count(shown, 'warning')} ({seconds:.1f} s){explained}"
 
 

@@ -16,9 +16,12 @@ from support.worktrees import linked
 
 
 @pytest.fixture
-def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What would have become of our process."""
+def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """What would have become of our process, in a folder with a project."""
     seen: list[list[str]] = []
+    (tmp_path / "compose.yml").write_text("services: {web: {image: a}}\n")
+    (tmp_path / "a.yml").write_text("services: {web: {image: a}}\n")
+    monkeypatch.chdir(tmp_path)
 
     def replace(argv: list[str]) -> None:
         seen.append(list(argv))
@@ -59,22 +62,61 @@ def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected:
         ("-pmine top", "docker compose -pmine top"),
         ("--project-name=mine top", "docker compose --project-name=mine top"),
         ("-f named.yml top", "docker compose -f named.yml top"),
-        ("-f none.yml top", "docker compose -f none.yml top"),
-        ("-f broken.yml top", "docker compose -f broken.yml top"),
         ("-f ../main.yml top", "docker compose -f ../main.yml top"),
     ],
 )
 def test_other_verbs_know_the_worktree(
     passed: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: str
 ) -> None:
-    """They get the name that `up` gives the project; what is wrong with a file is Compose's to say."""
+    """They get the name that `up` gives the project."""
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
-    for name, text in (("compose.yml", ""), ("named.yml", "name: mine\n"), ("../main.yml", ""), ("broken.yml", "[")):
+    for name, text in (("compose.yml", ""), ("named.yml", "name: mine\n"), ("../main.yml", "")):
         (tree / name).write_text(f"{text}services: {{web: {{image: a}}}}\n")
     monkeypatch.chdir(tree)
     main.run(line.split())
     assert passed == [expected.split()]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("status", "ps"),
+        ("-p n status web", "ps -p n web"),
+        ("init --dry-run", "add rules --dry-run"),
+        ("version", "version"),
+    ],
+)
+def test_other_names_of_commands(
+    passed: list[list[str]], monkeypatch: pytest.MonkeyPatch, line: str, expected: str
+) -> None:
+    """What is typed by habit runs the command that is meant."""
+    seen: list[str] = []
+    monkeypatch.setattr(parser, "invoke", lambda name, arguments: seen.append(" ".join([name, *arguments])))
+    main.run(line.split())
+    assert (seen, passed) == ([expected], [])
+
+
+def test_init_without_a_project_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There are no files that could get rules."""
+    monkeypatch.chdir(tmp_path)
+    seen: list[str] = []
+    monkeypatch.setattr(parser, "invoke", lambda name, arguments: seen.append(" ".join([name, *arguments])))
+    main.run(["init", "--list"])
+    assert seen == ["new --list"]
+
+
+@pytest.mark.parametrize("verb", ["start", "restart web", "exec web sh", "top", "stop", "cp web:/a .", "attach web"])
+def test_without_a_project_each_verb_ends_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], verb: str
+) -> None:
+    """With the error that `devenv ps` has, also if a file that was named does not exist."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    assert main.run(verb.split()) == ConfigError.exit_code
+    assert capfd.readouterr().err.startswith(f"error: no compose file in {tmp_path}\n")
+    assert main.run(["-f", "none.yml", *verb.split()]) == ConfigError.exit_code
+    assert "none.yml" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("error", [DevenvError, UsageError, StateError, EngineError, ConfigError, RefusedError])
@@ -176,7 +218,7 @@ def test_a_bug_is_one_line_and_a_file(
     assert json.loads(capfd.readouterr().out)["message"].startswith("devenv itself failed (ValueError: ")
 
 
-@pytest.mark.parametrize(("line", "expected"), [("ps", 1), ("down", 0), ("ps --help", 0), ("exec web ls", 1)])
+@pytest.mark.parametrize(("line", "expected"), [("ps", 1), ("down", 0), ("ps --help", 0), ("-p a exec web ls", 1)])
 def test_earlier_runs_are_reported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str, expected: int
 ) -> None:

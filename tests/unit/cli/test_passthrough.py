@@ -101,6 +101,8 @@ def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str
         "rm -f wbe",
         "stop -t 5 web wbe",
         "restart web wbe",
+        "restart --no-deps wbe",
+        "wait --down-project wbe",
         "scale wbe=2",
         "-p other kill wbe",
     ],
@@ -125,11 +127,10 @@ def test_a_typo_in_a_service(passed: list[Sequence[str]], capfd: Capture, line: 
         "scale web=2 worker=1",
         "cp wbe:/x .",
         "--env-file x stop wbe",
-        "-f absent.yml stop wbe",
     ],
 )
 def test_compose_checks_what_devenv_cannot(passed: list[Sequence[str]], line: str) -> None:
-    """Known services, values of options, and files that only Compose reads."""
+    """Known services and values of options."""
     main.run(line.split())
     assert passed == [["docker", "compose", *line.split()]]
 
@@ -139,3 +140,11 @@ def test_a_service_may_come_from_a_file_that_compose_fetches(passed: list[Sequen
     (tmp_path / "compose.yml").write_text(f"include: [https://example.test/x.git]\n{FILE}")
     main.run(["stop", "wbe"])
     assert passed
+
+
+@pytest.mark.parametrize("verb", ["attach", "wait"])
+def test_a_verb_without_the_service_that_it_needs(passed: list[Sequence[str]], capfd: Capture, verb: str) -> None:
+    """The error says what to type; Compose would print its usage."""
+    assert main.run([verb]) == UsageError.exit_code
+    assert f"devenv {verb} SERVICE" in capfd.readouterr().err
+    assert passed == []

@@ -30,6 +30,14 @@ def test_a_group_has_members_and_its_default_is_a_member() -> None:
     assert all(default in registry.members(name) for name, default in defaults.items())
 
 
+def test_each_help_is_short_and_the_sections_begin_with_commands() -> None:
+    """It fits beside the name of the command on a terminal of 80 columns."""
+    texts = [*(one.help for one in registry.COMMANDS.values()), *(one.help for one in registry.GROUPS.values())]
+    assert [text for text in texts if len(text) > 55] == []
+    assert registry.SECTIONS.keys() <= registry.names().keys()
+    assert next(iter(registry.names())) in registry.SECTIONS
+
+
 def test_no_command_module_loads_what_only_a_run_needs() -> None:
     """All of them together import no library of ours but typer, so that `--help` of each is quick."""
     modules = sorted({command.function.partition(":")[0] for command in EVERY.values()})

@@ -231,7 +231,7 @@ def test_the_page_is_made_of_the_table() -> None:
     assert page == catalog.page()
     for code in catalog.KINDS:
         assert f'<a id="{code}"></a>' in page
-    assert catalog.finding("cli-missing").anchor == "docs/troubleshooting.md#cli-missing"
+    assert catalog.finding("cli-missing").anchor == "troubleshooting#cli-missing"
 
 
 if __name__ == "__main__":

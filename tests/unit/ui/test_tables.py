@@ -36,7 +36,7 @@ def test_lines_for_people() -> None:
         "! b: so so",
         "· c: by the way",
         "✓ tools, registries, proxies, builder, project",
-        "1 error, 1 warning (0.5 s); docs/troubleshooting.md explains each",
+        "1 error, 1 warning (0.5 s); devenv help troubleshooting explains each",
     ]
     assert list(tables.findings((), ("tools",), 2)) == ["✓ tools", "no errors, no warnings (2.0 s)"]
     assert list(tables.findings(found[:1], ("engine",), 2))[-1].startswith("1 error, no warnings")

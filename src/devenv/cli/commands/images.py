@@ -41,7 +41,7 @@ LABEL = 11  # columns for the label of a line
 
 
 def list_() -> None:
-    """List the images that the project needs, and their sources."""
+    """List the images that the project needs, with sources."""
     window = options.console()
     rows = anyio.run(listing.list_images, options.selection())
     window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
@@ -127,7 +127,7 @@ def layers(
         Option("--files/--no-files", help="Read the files in the layers; by default for images up to 2 GB."),
     ] = None,
 ) -> None:
-    """Show the layers of an image, and what would make it smaller."""
+    """Show an image's layers, and what would shrink it."""
     window = options.console()
     names = (image, other) if other else (image,)
     chosen = options.selection()

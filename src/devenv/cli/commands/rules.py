@@ -26,7 +26,7 @@ Paths = Annotated[list[str], Argument(help="Files or folders; they need not exis
 
 
 def explain(paths: Paths) -> None:
-    """Show what saving a path would do, and which rule decides."""
+    """Show what saving a path does, and which rule decides."""
     outcomes = anyio.run(workflow.explain, options.selection(), paths)
     window = options.console()
     window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, tables.explained(outcomes))

@@ -29,7 +29,7 @@ def shell(
         Argument(metavar="[SERVICE] [-- COMMAND...]", help="The service, and a command to run instead of a shell."),
     ] = None,
 ) -> None:
-    """Open a shell in a service's container, or run a command there."""
+    """Open a shell or run a command in a container."""
     given = list(words or ())
     cut = given.index("--") if "--" in given else len(given)
     services, command = given[:cut], given[cut + 1 :]
@@ -77,6 +77,12 @@ async def _argv(
                 hint = f"devenv shell {container.service} -- PROGRAM   (runs a program that its image has)"
                 raise DevenvError(f"the image of `{container.service}` has no shell", hint=hint)
             words = [best, "-c", *words] if words else [best]
+        elif await engine.exec.lacks(container.id, words[0]):
+            missing = DevenvError(
+                f"{container.service} has no program `{words[0]}`", hint=f"devenv shell {container.service}"
+            )
+            missing.exit_code = 127  # as shells and `docker exec` do
+            raise missing
         return engine.endpoint.docker_command("exec", "-it" if tty else "-i", container.id, *words)
 
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
+from devenv import __version__
 from devenv.cli.lazy import LazyImports
-from devenv.errors import DevenvError, UsageError
+from devenv.errors import DevenvError, EngineError, UsageError
 
 with LazyImports():
     import datetime as dt
@@ -27,7 +28,7 @@ with LazyImports():
     from devenv.cli import main, options
     from devenv.compose import outline as outlines
     from devenv.compose import resolve
-    from devenv.docker import client, context, endpoint
+    from devenv.docker import client, context, endpoint, process
     from devenv.inspect import status as inspection
     from devenv.model import containers as model
     from devenv.model import graph as graphs
@@ -71,7 +72,10 @@ def ps(
     services: Annotated[list[str] | None, typer.Argument(help="Only these services.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the list again at each change.")] = False,
 ) -> None:
-    """List the services: state, health, addresses, age, restarts."""
+    """List services: state, health, addresses, restarts.
+
+    `devenv status` is the same.
+    """
     window = options.console()
     shown: list[str] = []
 
@@ -159,11 +163,25 @@ def _age(at: str, now: dt.datetime) -> float | None:
     return max(0.0, (now - dt.datetime.fromisoformat(f"{time[0]}+00:00")).total_seconds())
 
 
+def version() -> None:
+    """Print the versions of devenv and Docker Compose.
+
+    With an option that is not listed here, it runs `docker compose version`.
+    """
+    try:
+        text = anyio.run(process.run, ["docker", "compose", "version"]).text
+    except EngineError:
+        text = ""
+    compose = text.removeprefix("Docker Compose version ").strip()
+    lines = [f"devenv {__version__}", f"Docker Compose version {compose}" if compose else "Docker Compose not found"]
+    options.console().answer({"devenv": __version__, "compose": compose or None}, lines)
+
+
 def open_(
     service: Annotated[str | None, typer.Argument(help="The service to open.")] = None,
     only_print: Annotated[bool, typer.Option("--print", help="Print the URLs only.")] = False,
 ) -> None:
-    """Open the project's website in the browser, and print its URLs."""
+    """Open the website in the browser and print its URLs."""
     project, sites = anyio.run(_sites, options.selection(), service)
     window = options.console()
     opened = not (only_print or window.is_json) and sys.stdout.isatty() and webbrowser.open(sites[0])
@@ -201,7 +219,7 @@ def graph(
         bool, typer.Option("--timings", help="Mark what the last start waited for, with times.")
     ] = False,
 ) -> None:
-    """Show the services, their dependencies, networks and volumes."""
+    """Show services, dependencies, networks and volumes."""
     chosen = anyio.run(_graph, options.selection(), timings)
     options.asked.output = options.Output.JSON if output == "json" else options.Output.TEXT
     options.console().answer(asdict(chosen), drawing.mermaid(chosen) if output == "mermaid" else drawing.tree(chosen))

@@ -71,7 +71,7 @@ def up(
     ] = False,
     no_ui: Annotated[bool, Option("--no-ui", help="Print plain lines instead of the live view.")] = False,
 ) -> None:
-    """Start the project, sync saved files, and clean up on Ctrl-C.
+    """Start the project, sync files, clean up on Ctrl-C.
 
     Waits until all services are healthy. Containers, networks and volumes are removed at the end; volumes are saved
     first.
@@ -123,7 +123,7 @@ def down(
     keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes.")] = False,
     volumes: Annotated[bool, Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
 ) -> None:
-    """Remove what `devenv up` created, after saving its volumes."""
+    """Remove what `up` created; volumes are saved first."""
     if keep_volumes and volumes:
         raise UsageError("--volumes removes what --keep-volumes keeps", hint="Use one of them.")
     policies = ledger.VolumePolicy

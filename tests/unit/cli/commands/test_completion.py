@@ -152,7 +152,7 @@ def test_what_is_offered(line: str, expected: str) -> None:
 def test_commands_come_with_their_help() -> None:
     """Ours before Compose's, and no part of a group."""
     found = completion.candidates(["fish", ""])
-    assert found[0].startswith("new\tCreate a project")
+    assert found[0].startswith("up\tStart the project")
     assert {"up", "logs", "exec", "snapshot"} <= {one.partition("\t")[0] for one in found}
     assert not any(one.partition("\t")[0] in ("snapshot list", "") for one in found)
     assert completion.candidates([]) == found

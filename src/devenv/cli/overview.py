@@ -1,0 +1,78 @@
+"""The overview of all commands and of groups, and the pages of the documentation, without typer."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from devenv import docs_folder
+from devenv.cli import registry
+from devenv.errors import UsageError, closest
+
+HELP = """Run Docker Compose projects while you develop: start, sync, save, clean up.
+
+Any other command (exec, run, stop, ...) runs `docker compose` with the files
+and the name of this project.
+"""
+MORE = (
+    ("help [TOPIC]", "Print a page of the documentation, or list the pages."),
+    ("COMMAND --help", "Print the options of a command."),
+    ("--version", "Print the version and exit."),
+)
+
+
+def quick(arguments: Sequence[str]) -> str | None:
+    """The overview that a command line without anything else asks for; None for any other command line."""
+    *words, last = arguments or [""]
+    if last not in ("-h", "--help", "help") or (words and (len(words) > 1 or words[0] not in registry.GROUPS)):
+        return None
+    return "\n".join(lines(*words)) if last != "help" or not words else None
+
+
+def lines(group: str = "") -> Iterator[str]:
+    """The names of all commands with their help, or of those of a group; none of their modules is imported."""
+    yield f"Usage: {f'devenv {group}'.rstrip()} [OPTIONS] COMMAND [ARGS]..."
+    if group:
+        yield from ("", f"  {registry.GROUPS[group].help}", "")
+        yield from _rows((name, command.help) for name, command in registry.members(group).items())
+        return
+    yield from ("", *(f"  {line}".rstrip() for line in HELP.splitlines()))
+    for name, text in registry.names().items():
+        if name in registry.SECTIONS:
+            yield from ("", f"{registry.SECTIONS[name]}:")
+        yield from _rows([(name, text)])
+    yield from ("", "Help:", *_rows(MORE), "")
+    shown = (f"{name}.md" if name in registry.names() else name for name in topics())
+    yield from textwrap.wrap(f"Topics: {', '.join(shown)}", 78, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (f"  {name:<16} {text}" for name, text in rows)
+
+
+def topics() -> dict[str, str]:
+    """The pages of the documentation: name -> path; of two with one name, the one that is not in the reference."""
+    folder = docs_folder()
+    folders = (os.path.join(folder, below) for below in ("reference", "guides", ""))
+    paths = (os.path.join(each, name) for each in folders for name in os.listdir(each))
+    pages = {os.path.basename(path).removesuffix(".md"): path for path in paths if path.endswith(".md")}
+    return {name: pages[name] for name in sorted(pages) if name != "index"}
+
+
+def page(word: str) -> str:
+    """The page of a topic; with `#ANCHOR` its part below that anchor. Raises UsageError for an unknown topic."""
+    name, _, anchor = word.partition("#")
+    pages = topics()
+    if (topic := os.path.basename(name).removesuffix(".md")) not in pages:
+        close = closest(word, registry.names())
+        if close is None and (similar := closest(topic, pages)):
+            close = f"help {similar}"
+        hint = f"Did you mean `devenv {close}`?" if close else "devenv help"
+        raise UsageError(f"no command or topic `{word}`", hint=hint)
+    with open(pages[topic], encoding="utf-8") as file:
+        text = file.read()
+    parts = re.split(r"^(?=#+ )", text, flags=re.MULTILINE)
+    text = next((part for part in parts if anchor and f'id="{anchor}"' in part), text)
+    return re.sub(r'<a id="[^"]*"></a>|<!--.*?-->\n*', "", text)

@@ -1,0 +1,46 @@
+"""Verbs of Compose with the run model."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from devenv.errors import DevenvError
+from devenv.inspect.one_off import require_containers
+from devenv.model.containers import Container
+
+CONTAINERS = (
+    Container("1", "shop-web-1", "web", "running", ours=True),
+    Container("2", "shop-db-1", "db", "exited", ours=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("verb", "service", "message", "hint"),
+    [
+        ("start", "web", "", ""),
+        ("start", "db", "", ""),
+        ("start", "api", "api is not running", "devenv up api"),
+        ("restart", "api", "api is not running", "devenv up api"),
+        ("wait", "web", "", ""),
+        ("wait", "db", "db is not running", "devenv start db"),
+        ("attach", "api", "api is not running", "devenv up api"),
+        ("restart", "", "", ""),
+    ],
+)
+def test_verbs_need_containers(verb: str, service: str, message: str, hint: str) -> None:
+    """An existing one to start, a running one to wait for; the hint is the command that makes one."""
+    error = DevenvError("", hint="")
+    with contextlib.suppress(AssertionError):
+        try:
+            require_containers("shop", [service] if service else [], verb, CONTAINERS)
+        except DevenvError as raised:
+            error = raised
+    assert (error.message, error.hint) == (message, hint)
+
+
+def test_nothing_runs() -> None:
+    """Without services, any container will do."""
+    with pytest.raises(DevenvError, match="nothing of shop is running"):
+        require_containers("shop", [], "start", ())
