@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.main import get_command
 
 from devenv.cli import overview, parser, registry
 
 
+def shared(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
+) -> None:
+    """Options of `devenv` itself."""
+
+
 def command_tree() -> Any:
     """The group of all commands; `commands` of it and of each group below it maps names to what they are."""
     app = parser.new_app()
-    app.callback(help=overview.HELP)(parser.shared)
+    app.callback(help=overview.HELP)(shared)
     for name in registry.names():
         if group := registry.GROUPS.get(name):
             inner = parser.new_app()

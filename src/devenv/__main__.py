@@ -37,17 +37,22 @@ def main(argv: list[str] | None = None) -> int:
 def _prepared(arguments: list[str]) -> Callable[[], int]:
     """The function for a command line, with most of the modules that it needs; `int` returns 0."""
     if arguments == ["--version"]:
-        print(f"devenv {__version__}")  # noqa: T201 - the console takes longer than the answer
-        return int
+        return _answer(f"devenv {__version__}")
     _open_standard_streams()
     if (text := overview.quick(arguments)) is not None:
-        print(text)  # noqa: T201 - as above
-        return 0
+        return _answer(text)
     if arguments[:1] == ["__complete"]:
-        print("\n".join(completion.candidates(arguments[1:])))  # noqa: T201 - as above
-        return int
+        return _answer("\n".join(completion.candidates(arguments[1:])))
     atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`
     return functools.partial(app.run, arguments) if arguments else show.bare
+
+
+def _answer(text: str) -> Callable[[], int]:
+    try:
+        print(text, flush=True)  # noqa: T201 - the console takes longer than the answer
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the flush at exit fails, too
+    return int
 
 
 def _open_standard_streams() -> None:

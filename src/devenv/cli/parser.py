@@ -6,10 +6,9 @@ import importlib
 import re
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from typer import Option
 
 from devenv.cli import options, overview, registry
 from devenv.cli.lazy import LazyImports
@@ -82,10 +81,6 @@ def add_command(app: typer.Typer, name: str, command: Command) -> None:
     module, _, function = command.function.partition(":")
     body = getattr(importlib.import_module(f"devenv.cli.commands.{module}"), function)
     app.command(name.rpartition(" ")[2])(options.with_shared(body, command.shared))
-
-
-def shared(*, version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False) -> None:
-    """Options of `devenv` itself."""
 
 
 def _run(app: typer.Typer, program: str, arguments: list[str]) -> int:
