@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from devenv.model.status import Phase
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -61,8 +63,9 @@ class ServiceState(Event):
 
     event: ClassVar[str] = "service"
     service: str
-    state: Annotated[str, ("absent", "created", "starting", "started", "healthy", "completed", "unhealthy", "exited")]
+    state: Annotated[str, tuple(phase.value for phase in Phase)]
     detail: Annotated[str, "what it waits for, or what failed"] = ""
+    check: Annotated[str, "the last line of its last health check if that failed"] = ""
 
 
 @dataclass(frozen=True, slots=True)

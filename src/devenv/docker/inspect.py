@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,10 +51,12 @@ def container(shown: Mapping[str, Any]) -> model.Container:
     config, state = shown["Config"], shown["State"]
     labels = _value(config, "Labels", {})
     health = _value(state, "Health", {}).get("Status")
+    checks = _value(_value(state, "Health", {}), "Log", ())
+    host, networking = _value(shown, "HostConfig", {}), _value(shown, "NetworkSettings", {})
     project = labels.get(model.PROJECT_LABEL, "")
     image = _value(shown, "Image", "")
     timeout = config.get("StopTimeout")
-    bindings = _value(_value(shown, "NetworkSettings", {}), "Ports", {})
+    bindings = _value(networking, "Ports", {})
     return model.Container(
         id=object_id(shown),
         name=text(shown["Name"]).lstrip("/"),
@@ -76,7 +79,12 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         volumes=tuple(m["Name"] for m in _value(shown, "Mounts", ()) if m.get("Type") == "volume"),
         holds=labels.get(model.HOLDS_LABEL, ""),
         database=database(variables(config.get("Env")), _value(config, "Image", "")),
+        restart=_value(_value(host, "RestartPolicy", {}), "Name", ""),
         restarts=int(_value(shown, "RestartCount", 0)),
+        check=_last_line(checks[-1]) if checks and checks[-1]["ExitCode"] else "",
+        check_every=_value(_value(config, "Healthcheck", {}), "Interval", 30e9) / 1e9,
+        publishes=bool(host.get("PortBindings")),
+        networks=tuple(sorted(_value(networking, "Networks", {}))),
         project=project,
         number=labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
         created=_value(shown, "Created", ""),
@@ -84,6 +92,11 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
         inherits=labels.get(model.IMAGE_LABEL, image) != image,
     )
+
+
+def _last_line(check: Mapping[str, Any]) -> str:
+    """The last line that a health check printed; a progress bar ends a line with a carriage return."""
+    return next((line.strip() for line in reversed(re.split(r"[\r\n]+", check["Output"])) if line.strip()), "")
 
 
 def _value(shown: Mapping[str, Any], key: str, default: Any) -> Any:

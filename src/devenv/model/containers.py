@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ HOLDS_LABEL = "devenv.holds"
 # Events of the engine that may change the state of a container.
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
 
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z ")
 
 
@@ -28,6 +30,7 @@ class Container:
 
     `health` is None without a health check, else starting, healthy or unhealthy. `started_at` and `finished_at` are
     the engine's own texts (RFC 3339); while the container runs, the latter is the end of its previous process.
+    `check` is the last line of its last health check if that failed.
     `user` is `Config.User` as written, `error` says why the engine could not start the container.
 
     `ours`: a record on this machine says that devenv created the container. `owner` is the value of its label, which
@@ -56,7 +59,12 @@ class Container:
     volumes: tuple[str, ...] = ()  # real names
     holds: str = ""  # the volume that the container was created to hold: see `volumes.transfer`
     database: str = ""  # of its image, see `snapshot.database`
-    restarts: int = 0  # by the engine, according to the restart policy
+    restart: str = ""  # the restart policy
+    restarts: int = 0  # by the engine, according to that
+    check: str = ""
+    check_every: float = 30.0  # seconds
+    publishes: bool = False  # host ports, once it runs
+    networks: tuple[str, ...] = ()  # names
     project: str = ""  # the Compose project that its label names
     number: str = ""  # Compose's number of the replica; empty if Compose did not create the container
     created: str = ""  # by the engine's clock (RFC 3339)
@@ -73,6 +81,11 @@ class Container:
     def running(self) -> bool:
         """Whether commands can be run in the container."""
         return self.state == "running"
+
+    @property
+    def lived(self) -> float:
+        """Seconds from the start to the end of its last process; 0 while it runs."""
+        return max(seconds(self.finished_at) - seconds(self.started_at), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +143,19 @@ class Line:
     stream: str
     text: str
     level: str = ""
+
+
+def unix_time(timestamp: str) -> str:
+    """The engine's time (RFC 3339, UTC) in Unix seconds with its fraction; empty for what never happened."""
+    match = _TIMESTAMP.fullmatch(timestamp)
+    if match is None or timestamp.startswith("0001"):
+        return ""
+    return f"{dt.datetime.fromisoformat(f'{match[1]}+00:00').timestamp():.0f}{match[2] or ''}"
+
+
+def seconds(timestamp: str) -> float:
+    """The engine's time in Unix seconds; 0 for what never happened."""
+    return float(unix_time(timestamp) or 0)
 
 
 def line(service: str, stream: str, timed: str) -> Line:

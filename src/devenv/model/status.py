@@ -1,11 +1,13 @@
-"""The status of the project in a folder with the next commands, and what `devenv ps` knows of a service."""
+"""What a service is doing, for `up`, `ps` and the live view; and the status of the project in a folder. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Literal
 
 from devenv.model.containers import Container
 
@@ -13,6 +15,167 @@ STATES = ("none", "broken", "down", "starting", "up", "stopped", "ending", "dead
 CONTAINER_STATES = ("absent", "created", "running", "paused", "restarting", "removing", "exited", "dead")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what an engine says
 _LOOPBACK = ("127.0.0.1", "::1")
+
+
+class Phase(StrEnum):
+    """What a service is doing. Of several containers, the one whose phase stands first here counts."""
+
+    EXITED = "exited"
+    REMOVED = "removed"
+    UNHEALTHY = "unhealthy"
+    STOPPED = "stopped"
+    RESTARTING = "restarting"
+    ABSENT = "absent"
+    CREATED = "created"
+    STARTING = "starting"
+    STARTED = "started"
+    HEALTHY = "healthy"
+    COMPLETED = "completed"
+
+
+GOOD = frozenset({Phase.STARTED, Phase.HEALTHY, Phase.COMPLETED})
+BAD = frozenset({Phase.UNHEALTHY, Phase.EXITED, Phase.REMOVED})
+ENDED = frozenset({Phase.COMPLETED, Phase.EXITED, Phase.STOPPED})
+ALWAYS = ("always", "unless-stopped")  # restart policies
+SIGNALLED = (130, 143)  # exit codes of what ended by INT and TERM
+CRASHES = 5  # ends in a row: it keeps crashing
+STEADY = 2.0  # seconds for which a process without a health check has to go on until it counts as up
+LONG = 10.0  # seconds after which an end is no longer the same end again and again
+DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take until it answers
+REMOVED = "removed by somebody else; r creates it again, q ends the run"
+
+EndedBy = Literal["", "itself", "us", "others"]  # empty: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a service is for.
+
+    `serves`: it publishes ports, has a health check, or is always started again. `is_awaited`: another service waits
+    for its completion. `users`: the running services that depend on it in another way.
+    """
+
+    serves: bool = False
+    is_checked: bool = False  # by a health check of the Compose file
+    is_awaited: bool = False
+    users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was seen of a container beyond its inspection: by events of the engine, and by comparing looks."""
+
+    ended_by: EndedBy = ""  # who ended its last process
+    crashes: int = 0  # ends in a row with the same `exit_code`, after each of which the engine started it again
+    exit_code: int = 0
+    lasted: float = math.inf  # seconds since the start of its process was seen
+    lost: tuple[str, ...] = ()  # networks of the project that it was connected to
+
+
+@dataclass(frozen=True, slots=True)
+class LogError:
+    """The last error in the log of a service, and when a good sync or a recovery cleared it, by the run's clock."""
+
+    line: str
+    at: float
+    cleared: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The phase of a service, what it waits for or why it failed, and what its last probe and its log say."""
+
+    service: str
+    phase: Phase
+    detail: str = ""
+    error: str = ""  # the last error of its log, until it is cleared
+    check: str = field(default="", compare=False)  # the last line of its last probe if that failed
+
+    @property
+    def how(self) -> str:
+        """How it failed, or what it does, after the name of the service."""
+        return f"ended with {self.detail}" if self.detail.startswith("exit code") else self.detail or str(self.phase)
+
+
+def standing(
+    service: str,
+    containers: Iterable[Container],
+    purpose: Purpose,
+    watched: Mapping[str, Watched],
+    starting: Sequence[str] = (),
+) -> Standing:
+    """The standing of a service by its container that is furthest behind.
+
+    `watched` is by id of the container; `starting` are the other services that are still starting.
+    """
+    rank = list(Phase)
+    phases = [(*phase(c, purpose, watched.get(c.id, Watched()), starting), c.check) for c in containers]
+    worst, detail, check = min(phases, key=lambda entry: rank.index(entry[0]), default=(Phase.ABSENT, "", ""))
+    return Standing(service, worst, detail, check=check if worst in (Phase.UNHEALTHY, Phase.STARTING) else "")
+
+
+def phase(container: Container, purpose: Purpose, watched: Watched, others: Sequence[str] = ()) -> tuple[Phase, str]:
+    """The phase of a container and its reason; `others` are the other services that are still starting."""
+    match container.state:
+        case "created":
+            return Phase.CREATED, ""
+        case "restarting":
+            return _crashing(container, watched, others)
+        case "running" | "paused" if watched.crashes and watched.lasted < STEADY:
+            return _crashing(container, watched, others)
+        case "running" | "paused":
+            return _running(container, purpose, watched)
+        case _:
+            return _ended(container, purpose, watched)
+
+
+def _running(container: Container, purpose: Purpose, watched: Watched) -> tuple[Phase, str]:
+    if watched.lost:
+        return Phase.UNHEALTHY, f"disconnected from the network {', '.join(watched.lost)}; r creates it again"
+    paused = "is paused" if container.state == "paused" else ""
+    match container.health:
+        case "healthy":
+            return Phase.HEALTHY, paused
+        case "unhealthy":
+            return Phase.UNHEALTHY, "its health check fails"
+        case "starting":
+            origin = "" if purpose.is_checked else f" (of the image; every {container.check_every:g} s)"
+            return Phase.STARTING, f"waits for its health check{origin}"
+        case _:
+            return (Phase.STARTING, "is running to its end") if purpose.is_awaited else (Phase.STARTED, paused)
+
+
+def _crashing(container: Container, watched: Watched, starting: Sequence[str]) -> tuple[Phase, str]:
+    """A container that the engine starts again and again, by its restart policy."""
+    number = watched.exit_code if container.running else container.exit_code
+    code = f"exit code {number}"
+    if watched.crashes >= CRASHES and not starting:
+        return Phase.EXITED, f"keeps {'crashing' if number else 'ending'} ({code}, {container.restarts} restarts)"
+    return Phase.RESTARTING, f"{code}{f', probably waits for {starting[0]}' if starting else ''}"
+
+
+def _ended(container: Container, purpose: Purpose, watched: Watched) -> tuple[Phase, str]:
+    """A container whose process has ended for good.
+
+    A restart policy that starts everything again leaves alone what somebody stopped, so that counts as stopped. If
+    nobody saw who ended the process, servers that ended well were stopped, and everything else ended by itself.
+    """
+    code, how = container.exit_code, f"exit code {container.exit_code}"
+    if watched.ended_by == "us":
+        return Phase.STOPPED, ""
+    if purpose.is_awaited:
+        return (Phase.EXITED, how) if code else (Phase.COMPLETED, "")
+    is_unseen = not watched.ended_by and not container.error
+    is_server = purpose.serves or (is_unseen and container.health is not None)
+    is_left_alone = code in SIGNALLED or container.restart in ALWAYS or (is_server and not code)
+    if watched.ended_by == "others" or (is_unseen and is_left_alone):
+        return Phase.STOPPED, "by somebody else; r starts it again"
+    if code or is_server:
+        return Phase.EXITED, how
+    if purpose.users and container.lived >= LONG:
+        verb = "depends" if len(purpose.users) == 1 else "depend"
+        return Phase.STOPPED, f"ended by itself ({how}), and {', '.join(purpose.users)} {verb} on it"
+    return Phase.COMPLETED, ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from devenv.compose.resolve import Loaded
 from devenv.doctor import quick_check
 from devenv.errors import EngineError
 from devenv.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
+from devenv.model.status import BAD
 from devenv.run.active.control import RunController
-from devenv.run.active.phases import BAD
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
 from devenv.run.cleanup.recovery import identity

@@ -13,7 +13,10 @@ from devenv.explain.log_lines import bare
 from devenv.model.snapshot import ago, shown
 from devenv.ui.cells import fit
 
-MARKS = {"healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "starting": "◐"}
+MARKS = {
+    "healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "removed": "✗", "stopped": "■",
+    "starting": "◐", "restarting": "◐",
+}  # fmt: skip
 BEGUN = {
     "load": "reading the project",
     "check": "checking the machine",
@@ -120,8 +123,9 @@ def _service(event: e.ServiceState) -> str | None:
     if state in ("created", "absent") and not detail:
         return None
     condition = detail if state in ("created", "absent", "starting") and detail else state
-    failed = f" ({detail})" if state in ("unhealthy", "exited") and detail else ""
-    return f"{MARKS.get(state, '○')} {event.service} {condition}{failed}"
+    reason = f" ({detail})" if detail and condition == state else ""
+    check = f"\n  {clean(event.check)}" if event.check and state == "unhealthy" else ""
+    return f"{MARKS.get(state, '○')} {event.service} {condition}{reason}{check}"
 
 
 def _waiting(event: e.Waiting) -> str:

@@ -48,7 +48,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.setattr(process, "record_children", lambda _: None)
         patch.setattr(process, "end_recorded", ways.end_recorded)
         patch.setattr(host_facts, "machine", lambda _: {})
-        patch.setattr(view, "QUIET", 0.0)
+        patch.setattr(view, "STEADY", 0.0)
         patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
         patch.setattr(anyio.to_thread, "run_sync", in_place)
         for call in ("fsync", "fdatasync"):  # a disk is slow, and no power is cut but this process's own

@@ -1,11 +1,27 @@
-"""Commands that make sense in each state of a project, and the rows of `devenv ps`."""
+"""What a service is doing; commands that make sense in each state of a project; the rows of `devenv ps`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from devenv.model.containers import Container
-from devenv.model.status import STATES, Address, Here, Stand, stands
+from devenv.model.status import (
+    CRASHES,
+    REMOVED,
+    STATES,
+    Address,
+    Here,
+    Phase,
+    Purpose,
+    Stand,
+    Standing,
+    Watched,
+    phase,
+    standing,
+    stands,
+)
 
 WEB = Container("1", "p-web-1", "web", "running", ours=True, started_at="2")
 PORTS = (("0.0.0.0", 8080, 80), ("::", 8080, 80), ("127.0.0.1", 9000, 90))
@@ -38,3 +54,137 @@ def test_a_port_that_is_published_on_both_versions_of_ip_is_one() -> None:
         Address(90, "localhost:9000"),
         Address(53, "[fd00::1]:53", "udp"),
     )
+
+
+def container(state: str = "running", name: str = "web", **more: Any) -> Container:
+    """A container of the service that it is named after."""
+    return Container(name, name, name, state, ours=True, **more)
+
+
+JOB, SERVER, AWAITED = Purpose(), Purpose(serves=True, is_checked=True), Purpose(is_awaited=True)
+WORKER = Purpose(users=("web", "flower"))
+STARTED, ENDED = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00.5Z"
+ITSELF, OTHERS, US = Watched("itself"), Watched("others"), Watched("us")
+BY_OTHERS = "by somebody else; r starts it again"
+CRASHED = Watched(crashes=4, exit_code=3, lasted=1)
+LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "purpose", "watched", "expected"),
+    [
+        ("created", {}, JOB, Watched(), (Phase.CREATED, "")),
+        ("running", {}, JOB, Watched(), (Phase.STARTED, "")),
+        ("paused", {}, JOB, Watched(), (Phase.STARTED, "is paused")),
+        ("running", {}, AWAITED, Watched(), (Phase.STARTING, "is running to its end")),
+        ("running", {"health": "starting"}, SERVER, Watched(), (Phase.STARTING, "waits for its health check")),
+        (
+            "running",
+            {"health": "starting", "check_every": 2.5},
+            JOB,
+            Watched(),
+            (Phase.STARTING, "waits for its health check (of the image; every 2.5 s)"),
+        ),
+        ("running", {"health": "healthy"}, SERVER, Watched(), (Phase.HEALTHY, "")),
+        ("paused", {"health": "healthy"}, SERVER, Watched(), (Phase.HEALTHY, "is paused")),
+        ("running", {"health": "unhealthy"}, SERVER, Watched(), (Phase.UNHEALTHY, "its health check fails")),
+        (
+            "running",
+            {"health": "healthy"},
+            SERVER,
+            Watched(lost=("p_default",)),
+            (Phase.UNHEALTHY, "disconnected from the network p_default; r creates it again"),
+        ),
+        # It has ended: by itself.
+        ("exited", {}, JOB, ITSELF, (Phase.COMPLETED, "")),
+        ("exited", {}, AWAITED, ITSELF, (Phase.COMPLETED, "")),
+        ("exited", {}, SERVER, ITSELF, (Phase.EXITED, "exit code 0")),
+        ("exited", {"health": "unhealthy"}, JOB, ITSELF, (Phase.COMPLETED, "")),
+        ("exited", {"exit_code": 3}, JOB, ITSELF, (Phase.EXITED, "exit code 3")),
+        ("exited", {"exit_code": 3}, AWAITED, ITSELF, (Phase.EXITED, "exit code 3")),
+        ("exited", {"exit_code": 137}, SERVER, ITSELF, (Phase.EXITED, "exit code 137")),
+        ("dead", {"exit_code": 137}, JOB, ITSELF, (Phase.EXITED, "exit code 137")),
+        ("exited", {}, WORKER, ITSELF, (Phase.COMPLETED, "")),
+        (
+            "exited",
+            {"started_at": STARTED, "finished_at": ENDED},
+            WORKER,
+            ITSELF,
+            (Phase.STOPPED, "ended by itself (exit code 0), and web, flower depend on it"),
+        ),
+        ("exited", {"started_at": STARTED, "finished_at": ENDED}, JOB, ITSELF, (Phase.COMPLETED, "")),
+        # By a signal of somebody else, or of this run.
+        ("exited", {}, JOB, OTHERS, (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {}, SERVER, OTHERS, (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"exit_code": 1}, SERVER, OTHERS, (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"exit_code": 137}, SERVER, OTHERS, (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"exit_code": 143}, AWAITED, OTHERS, (Phase.EXITED, "exit code 143")),
+        ("exited", {"exit_code": 143}, AWAITED, US, (Phase.STOPPED, "")),
+        ("exited", {"exit_code": 137}, SERVER, US, (Phase.STOPPED, "")),
+        # Nobody saw by whom.
+        ("exited", {}, JOB, Watched(), (Phase.COMPLETED, "")),
+        ("exited", {}, AWAITED, Watched(), (Phase.COMPLETED, "")),
+        ("exited", {}, SERVER, Watched(), (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"health": "unhealthy"}, JOB, Watched(), (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"exit_code": 143}, JOB, Watched(), (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"exit_code": 1}, SERVER, Watched(), (Phase.EXITED, "exit code 1")),
+        ("exited", {"exit_code": 1, "restart": "always"}, SERVER, Watched(), (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"exit_code": 1, "restart": "on-failure"}, JOB, Watched(), (Phase.EXITED, "exit code 1")),
+        (
+            "exited",
+            {"exit_code": 127, "restart": "always", "error": "no such file"},
+            SERVER,
+            Watched(),
+            (Phase.EXITED, "exit code 127"),
+        ),
+        # The engine starts it again.
+        ("restarting", {"exit_code": 3, "restarts": 1}, JOB, Watched(crashes=1), (Phase.RESTARTING, "exit code 3")),
+        (
+            "running",
+            {"restarts": 4},
+            JOB,
+            Watched(crashes=4, exit_code=3, lasted=1),
+            (Phase.RESTARTING, "exit code 3"),
+        ),
+        ("running", {"restarts": 4}, JOB, Watched(crashes=4, lasted=2), (Phase.STARTED, "")),
+        ("running", {"restarts": 5}, JOB, LOOP, (Phase.EXITED, "keeps crashing (exit code 3, 5 restarts)")),
+        (
+            "restarting",
+            {"exit_code": 0, "restarts": 7},
+            JOB,
+            Watched(crashes=CRASHES),
+            (Phase.EXITED, "keeps ending (exit code 0, 7 restarts)"),
+        ),
+    ],
+)
+def test_each_state_of_a_container_has_one_meaning(
+    state: str, more: dict[str, Any], purpose: Purpose, watched: Watched, expected: tuple[Phase, str]
+) -> None:
+    """By its inspection, what the service is for, and what was seen of its end."""
+    assert phase(container(state, **more), purpose, watched) == expected
+
+
+def test_a_crash_may_have_its_reason_in_a_service_that_is_still_starting() -> None:
+    """Then it is no loop yet, however often it crashed."""
+    assert phase(container("restarting", exit_code=3), JOB, LOOP, ["db"]) == (
+        Phase.RESTARTING,
+        "exit code 3, probably waits for db",
+    )
+
+
+def test_the_container_that_is_furthest_behind_counts() -> None:
+    """Wherever it stands in the list; without a container the service is absent."""
+    good, new, bad = container(), container("created", "b"), container("exited", "c", exit_code=1)
+    assert standing("web", [good, new], JOB, {}) == Standing("web", Phase.CREATED)
+    assert standing("web", [new, bad, good], JOB, {}) == Standing("web", Phase.EXITED, "exit code 1")
+    assert standing("web", [good, bad], JOB, {"c": OTHERS}) == Standing("web", Phase.STOPPED, BY_OTHERS)
+    assert standing("web", [], JOB, {}) == Standing("web", Phase.ABSENT)
+    assert "r creates it again" in REMOVED
+
+
+def test_the_last_check_is_shown_while_the_check_decides() -> None:
+    """Another text of the same failure is no news."""
+    sick = standing("web", [container(health="unhealthy", check="refused")], SERVER, {})
+    assert sick.check == "refused"
+    assert sick == standing("web", [container(health="unhealthy", check="timeout")], SERVER, {})
+    assert standing("web", [container("exited", check="refused", exit_code=1)], SERVER, {"web": ITSELF}).check == ""

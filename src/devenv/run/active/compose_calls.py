@@ -15,9 +15,9 @@ from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
 from devenv.model.containers import ProjectState
 from devenv.model.project import Settings
+from devenv.model.status import BAD
 from devenv.private_files import written
 from devenv.run.active.observe.observer import Observer
-from devenv.run.active.phases import BAD
 from devenv.run.desired import DesiredState
 from devenv.state.identity import created
 from devenv.state.run_dir import Run

@@ -17,9 +17,9 @@ from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState
+from devenv.model.status import BAD, Phase, Standing
 from devenv.run.active import causes
 from devenv.run.active.causes import Cause, FailureFacts
-from devenv.run.active.phases import BAD, Phase, Standing
 
 SHOWN_LINES = 12
 KNOWN_LINES = 40
@@ -40,8 +40,7 @@ class FailureReporter:
         """The error for a service that has failed: its cause, and the last output of its health check and log."""
         diagnoses, cause = await self._diagnosed(standing.service, containers)
         unhealthy = standing.phase is Phase.UNHEALTHY
-        how = standing.detail if unhealthy else f"ended with {standing.detail}"
-        first = f"service {standing.service} failed: {how}{self._why(cause)}"
+        first = f"service {standing.service} failed: {standing.how}{self._why(cause)}"
         file, line = await self._place(cause)
         hint = f"To look inside: devenv run --rm --no-deps --entrypoint sh {standing.service}"
         if unhealthy:
@@ -64,13 +63,11 @@ class FailureReporter:
 
     async def late(self, standings: Sequence[Standing], project_state: ProjectState, timeout: float) -> DevenvError:
         """The error for services that are not up after `timeout` seconds, with their last output."""
-        text = [
-            f"not healthy after {timeout:.0f} s: {'; '.join(f'{s.service} {s.detail or s.phase}' for s in standings)}"
-        ]
+        text = [f"not healthy after {timeout:.0f} s: {'; '.join(f'{s.service} {s.how}' for s in standings)}"]
         hint = None
-        for standing in (s for s in standings if s.phase in BAD or s.phase is Phase.STARTING):
+        for standing in (s for s in standings if s.phase in (*BAD, Phase.STARTING, Phase.RESTARTING)):
             diagnoses, cause = await self._diagnosed(standing.service, project_state.of(standing.service))
-            text += [f"{standing.service} {standing.detail}{self._why(cause)}", *_output(diagnoses)]
+            text += [f"{standing.service} {standing.how}{self._why(cause)}", *_output(diagnoses)]
             hint = hint or (cause.hint if cause else None)
         return DevenvError("\n".join(text), hint=hint or f"devenv up --timeout {2 * timeout:.0f}")
 

@@ -1,45 +1,31 @@
-"""How far services have come, which wait for which, and which ended with their engine.
+"""The standings of all services of a project, which wait for which, and which ended with their engine.
 
 Explains only: Compose orders the start, teardown the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
+from devenv.model.status import (
+    ALWAYS,
+    DATABASE_BEGINS,
+    GOOD,
+    REMOVED,
+    Phase,
+    Purpose,
+    Standing,
+    Watched,
+    standing,
+)
 
-
-class Phase(StrEnum):
-    """How far a service has come, the worst phase first."""
-
-    EXITED = "exited"
-    UNHEALTHY = "unhealthy"
-    ABSENT = "absent"
-    CREATED = "created"
-    STARTING = "starting"
-    STARTED = "started"
-    HEALTHY = "healthy"
-    COMPLETED = "completed"
-
-
-GOOD = frozenset({Phase.STARTED, Phase.HEALTHY, Phase.COMPLETED})
 UNTIL = {Condition.HEALTHY: "to be healthy", Condition.STARTED: "to start", Condition.COMPLETED: "to complete"}
-BAD = frozenset({Phase.UNHEALTHY, Phase.EXITED})
 GRACE = 15.0  # seconds before its end in which an engine that is told to end may end its containers
 WINDOW = 10.0  # seconds from its return in which it may still find out that they have ended
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A service's phase, and in words what it waits for or why it failed."""
-
-    service: str
-    phase: Phase
-    detail: str = ""
 
 
 def closure(project: Project, wanted: Iterable[str]) -> frozenset[str]:
@@ -55,39 +41,65 @@ def closure(project: Project, wanted: Iterable[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def phase(containers: Iterable[Container], *, one_shot: bool) -> tuple[Phase, Container | None]:
-    """The phase of the replica that is furthest behind, and that replica.
+def standings(
+    project: Project,
+    names: frozenset[str],
+    project_state: ProjectState,
+    *,
+    watched: Mapping[str, Watched] = MappingProxyType({}),
+    removed: Collection[str] = (),
+) -> tuple[Standing, ...]:
+    """Every named service with replicas, its phase, and what it waits for or how it ended.
 
-    A container that ended with 0 has completed; a one-shot service (another service waits for its completion) is
-    not up before that. A failed container that the engine is restarting still counts as failed.
+    `watched` is by id of the container; the containers of services that are `removed` were removed by somebody else.
     """
-    rank = list(Phase)
-    reached = ((_phase(container, one_shot=one_shot), container) for container in containers)
-    return min(reached, key=lambda pair: rank.index(pair[0]), default=(Phase.ABSENT, None))
-
-
-def _phase(container: Container, *, one_shot: bool) -> Phase:
-    match container.state:
-        case "created":
-            return Phase.CREATED
-        case "running" | "paused":
-            by_health = {"starting": Phase.STARTING, "healthy": Phase.HEALTHY, "unhealthy": Phase.UNHEALTHY}
-            if container.health is not None:
-                return by_health[container.health]
-            return Phase.STARTING if one_shot else Phase.STARTED
-        case "exited" | "dead" | "removing":
-            return Phase.COMPLETED if container.exit_code == 0 else Phase.EXITED
-        case _:
-            return Phase.EXITED if container.exit_code else Phase.STARTING
-
-
-def standings(project: Project, names: frozenset[str], project_state: ProjectState) -> tuple[Standing, ...]:
-    """Every named service with replicas, its phase, and what it waits for or how it ended."""
-    one_shots = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
     services = [s for s in project.services if s.name in names and (s.scale or project_state.of(s.name))]
-    phases = {s.name: phase(project_state.of(s.name), one_shot=s.name in one_shots) for s in services}
-    reached = {name: worst for name, (worst, _) in phases.items()}
-    return tuple(Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1])) for s in services)
+    running = frozenset(c.service for c in project_state.containers if c.running)
+    purposes = {s.name: purpose(project, s, running) for s in services}
+
+    def of(service: Service, starting: Sequence[str] = ()) -> Standing:
+        containers = project_state.of(service.name)
+        if not containers and service.name in removed:
+            return Standing(service.name, Phase.REMOVED, REMOVED)
+        return standing(service.name, containers, purposes[service.name], watched, starting)
+
+    reached = {s.name: of(s).phase for s in services}
+    late = still_starting(project, project_state, reached, watched)
+    final = [of(s, [name for name in late if name != s.name]) for s in services]
+    reached = {s.service: s.phase for s in final}
+    return tuple(replace(s, detail=s.detail or _waits(project.service(s.service), reached)) for s in final)
+
+
+def purpose(project: Project, service: Service, running: Collection[str]) -> Purpose:
+    """What the service is for."""
+    needs = [(s.name, d.condition) for s in project.services for d in s.depends_on if d.service == service.name]
+    return Purpose(
+        serves=bool(service.ports) or service.has_healthcheck or service.restart in ALWAYS,
+        is_checked=service.has_healthcheck,
+        is_awaited=any(condition is Condition.COMPLETED for _, condition in needs),
+        users=tuple(name for name, _ in needs if name in running),
+    )
+
+
+def still_starting(
+    project: Project, project_state: ProjectState, reached: Mapping[str, Phase], watched: Mapping[str, Watched]
+) -> list[str]:
+    """The services that others may be waiting for: what is starting, is about to start, or is a new database.
+
+    A service that waits for another one does not count itself.
+    """
+    begins = [
+        c.service
+        for c in project_state.containers
+        if c.running and c.database and c.health is None and watched.get(c.id, Watched()).lasted < DATABASE_BEGINS
+    ]
+    return [
+        s.name
+        for s in project.services
+        if (phase := reached.get(s.name)) is Phase.STARTING
+        or s.name in begins
+        or (phase in (Phase.ABSENT, Phase.CREATED) and not unmet(s, reached))
+    ]
 
 
 def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:
@@ -127,23 +139,16 @@ def reminder(reports: int) -> float:
     return (5.0, 15.0)[reports] if reports < 2 else 60.0 * (reports - 1)  # noqa: PLR2004 - the length of the pair
 
 
-def _detail(service: Service, reached: Mapping[str, Phase], container: Container | None) -> str:
-    mine = reached[service.name]
-    if mine is Phase.EXITED and container is not None:
-        return f"exit code {container.exit_code}{', started again' if container.state == 'restarting' else ''}"
-    if mine is Phase.UNHEALTHY:
-        return "its health check fails"
-    if mine in (Phase.ABSENT, Phase.CREATED):
-        left = unmet(service, reached)
-        waits = [
-            f"{', '.join(d.service for d in left if d.condition is condition)} {words}"
-            for condition, words in UNTIL.items()
-            if any(d.condition is condition for d in left)
-        ]
-        return f"waits for {' and '.join(waits)}" if waits else ""
-    if mine is Phase.STARTING:
-        return "waits for its health check" if service.has_healthcheck else "is running to its end"
-    return ""
+def _waits(service: Service, reached: Mapping[str, Phase]) -> str:
+    if reached[service.name] not in (Phase.ABSENT, Phase.CREATED):
+        return ""
+    left = unmet(service, reached)
+    waits = [
+        f"{', '.join(d.service for d in left if d.condition is condition)} {words}"
+        for condition, words in UNTIL.items()
+        if any(d.condition is condition for d in left)
+    ]
+    return f"waits for {' and '.join(waits)}" if waits else ""
 
 
 def unmet(service: Service, reached: Mapping[str, Phase]) -> list[Dependency]:

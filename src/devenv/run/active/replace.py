@@ -120,7 +120,6 @@ class ServiceReplacement:
         began = time.monotonic()
         async with self.current.turns[service]:
             containers = self._own_containers(service, "restart")
-            self.observer.view.stopped.discard(service)
             async with self.restarting(containers):
                 await each(self.engine.containers.restart, containers)
         self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
@@ -131,7 +130,7 @@ class ServiceReplacement:
             containers = self._own_containers(service, "stop")
             with self.observer.view.ending(containers):
                 await each(self.engine.containers.stop, containers)
-                self.observer.view.stopped.add(service)
+            self.observer.view.watch.stopped(containers)
         self.emit(Notice(f"{service} is stopped"))
 
     async def resume(self, ended: Sequence[Container]) -> None:
@@ -205,7 +204,6 @@ class ServiceReplacement:
         self.dependents.after({c.service for c in containers})
 
     async def _replace(self, service: str) -> None:
-        self.observer.view.stopped.discard(service)
         old = self.observer.project_state.of(service)
         async with self.ending(old):
             self.current.desired = self.current.desired.renewed(service)

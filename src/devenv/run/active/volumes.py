@@ -13,9 +13,9 @@ from anyio.abc import TaskGroup
 from devenv.errors import StateError
 from devenv.events import Notice
 from devenv.model.containers import Container
+from devenv.model.status import GOOD, Phase
 from devenv.run.active.compose_calls import CurrentState
 from devenv.run.active.observe.observer import Observer
-from devenv.run.active.phases import GOOD, Phase
 from devenv.run.bind_sources import create_folders, shown
 from devenv.run.desired import DesiredState
 from devenv.run.restore import InitialVolumes, NewVolume

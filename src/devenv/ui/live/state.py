@@ -20,7 +20,7 @@ MOST_STEPS = 500
 SYNCS = 200
 TIMINGS_WIDTH = 68  # columns: 80 without the names
 GOOD = ("healthy", "started", "completed")
-BAD = ("unhealthy", "exited")
+BAD = ("unhealthy", "exited", "removed")
 ALIVE = ("healthy", "started", "starting", "unhealthy")
 
 

@@ -13,8 +13,8 @@ from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project, Service
+from devenv.model.status import Phase, Standing
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.phases import Phase, Standing
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import pytest
 
 from devenv.model.containers import Container, ProjectState
-from devenv.model.project import Condition, Dependency, Project, Service
+from devenv.model.project import Condition, Dependency, Port, Project, Service
+from devenv.model.status import REMOVED, Phase, Purpose, Standing, Watched
 from devenv.run.active.phases import (
     GRACE,
     WINDOW,
     EngineOutage,
-    Phase,
-    Standing,
     awaited,
     closure,
     followers,
     held_up,
-    phase,
+    purpose,
     reminder,
     standings,
     stop_after,
@@ -66,40 +65,6 @@ def test_closure_ends_on_a_cycle() -> None:
     assert closure(project(*both), ("a",)) == {"a", "b"}
 
 
-@pytest.mark.parametrize(
-    ("state", "more", "one_shot", "expected"),
-    [
-        ("created", {}, False, Phase.CREATED),
-        ("running", {}, False, Phase.STARTED),
-        ("running", {}, True, Phase.STARTING),
-        ("running", {"health": "starting"}, False, Phase.STARTING),
-        ("running", {"health": "healthy"}, False, Phase.HEALTHY),
-        ("running", {"health": "unhealthy"}, False, Phase.UNHEALTHY),
-        ("paused", {"health": "healthy"}, False, Phase.HEALTHY),
-        ("paused", {}, False, Phase.STARTED),
-        ("exited", {}, False, Phase.COMPLETED),
-        ("exited", {}, True, Phase.COMPLETED),
-        ("exited", {"exit_code": 3}, True, Phase.EXITED),
-        ("dead", {"exit_code": 137}, False, Phase.EXITED),
-        ("restarting", {"exit_code": 1}, False, Phase.EXITED),
-        ("restarting", {}, False, Phase.STARTING),
-    ],
-)
-def test_phase_of_one(state: str, more: dict[str, object], one_shot: bool, expected: Phase) -> None:
-    """Each state of a container has one meaning."""
-    only = container("x", state, **more)
-    assert phase([only], one_shot=one_shot) == (expected, only)
-
-
-def test_phase_of_replicas_is_that_of_the_one_behind() -> None:
-    """A failed replica shows before a healthy one, wherever it stands in the list."""
-    good, new, bad = container("x-1"), container("x-2", "created"), container("x-3", "exited", exit_code=1)
-    assert phase([good, new], one_shot=False) == (Phase.CREATED, new)
-    assert phase([new, good], one_shot=False) == (Phase.CREATED, new)
-    assert phase([good, bad, new], one_shot=False) == (Phase.EXITED, bad)
-    assert phase([], one_shot=False) == (Phase.ABSENT, None)
-
-
 def details(names: str, *containers: Container) -> dict[str, tuple[str, str]]:
     """Service -> phase and detail."""
     services = standings(project(DB, SEED, API, WEB), frozenset(names.split()), ProjectState(containers))
@@ -135,11 +100,57 @@ def test_standings_say_how_a_service_failed() -> None:
     assert services == {"db": ("unhealthy", "its health check fails"), "seed": ("exited", "exit code 3")}
 
 
-def test_standings_say_that_the_engine_starts_it_again() -> None:
-    """A restart policy is at work."""
-    assert details("db", container("db", "restarting", exit_code=3)) == {
-        "db": ("exited", "exit code 3, started again")
-    }
+def test_a_removed_service_is_removed_until_it_has_a_container() -> None:
+    """Whatever others say that they wait for."""
+    there = ProjectState((container("seed", "created"),))
+    found = standings(project(DB, SEED), frozenset({"db", "seed"}), there, removed={"db", "seed"})
+    assert found == (
+        Standing("db", Phase.REMOVED, REMOVED),
+        Standing("seed", Phase.CREATED, "waits for db to be healthy"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (Service("x"), Purpose(users=("web",))),
+        (Service("x", ports=(Port(80),)), Purpose(serves=True, users=("web",))),
+        (Service("x", restart="unless-stopped"), Purpose(serves=True, users=("web",))),
+        (Service("x", restart="on-failure"), Purpose(users=("web",))),
+        (Service("x", has_healthcheck=True), Purpose(serves=True, is_checked=True, users=("web",))),
+        (Service("seed"), Purpose(is_awaited=True)),
+    ],
+)
+def test_what_a_service_is_for(service: Service, expected: Purpose) -> None:
+    """By its own keys, and by who depends on it."""
+    web = Service("web", depends_on=(Dependency("x"),))
+    assert purpose(project(service, web, API), service, {"web"}) == expected
+
+
+CRASHING = container("web", "restarting", exit_code=3, restarts=9)
+
+
+@pytest.mark.parametrize(
+    ("containers", "lasted", "expected"),
+    [
+        ((container("db", health="healthy"),), 1.0, ("exited", "keeps crashing (exit code 3, 9 restarts)")),
+        ((container("db", health="starting"),), 1.0, ("restarting", "exit code 3, probably waits for db")),
+        ((container("db", "created"),), 1.0, ("restarting", "exit code 3, probably waits for db")),
+        ((container("db", database="postgres"),), 19.0, ("restarting", "exit code 3, probably waits for db")),
+        ((container("db", database="postgres"),), 20.0, ("exited", "keeps crashing (exit code 3, 9 restarts)")),
+        ((container("seed", "created"),), 1.0, ("exited", "keeps crashing (exit code 3, 9 restarts)")),
+    ],
+)
+def test_a_service_crashes_for_good_once_no_other_service_is_starting(
+    containers: tuple[Container, ...], lasted: float, expected: tuple[str, str]
+) -> None:
+    """A service that waits for the one that crashes does not count; a database without a check takes a while."""
+    seed = Service("seed", depends_on=(Dependency("web", Condition.HEALTHY),))
+    watched = {"id-web": Watched(crashes=9, exit_code=3), "id-db": Watched(lasted=lasted)}
+    names = frozenset({"web", *(c.service for c in containers)})
+    state = ProjectState((CRASHING, *containers))
+    found = standings(project(Service("web"), DB, seed), names, state, watched=watched)
+    assert (found[0].phase.value, found[0].detail) == expected
 
 
 def test_who_holds_up_whom() -> None:

@@ -12,6 +12,7 @@ import pytest
 from devenv.errors import EngineError, UsageError
 from devenv.events import Notice, Problem, Rebuilt, Restarted
 from devenv.images.prepare import PreparedImages
+from devenv.model.status import Phase
 from devenv.run.active import replace as replacement
 from support.active import Active, active
 from support.engine import Fails
@@ -147,7 +148,10 @@ async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine)
         await run.up()
         await run.project.actions.stop("web")
         assert machine.host.container("shop-web-1").state == "exited"
-        assert run.project.observer.view.stopped == {"web"}
+        standings = run.project.observer.standings
+        with anyio.fail_after(5):
+            while {s.service: s.phase for s in standings()}["web"] is not Phase.STOPPED:  # noqa: ASYNC110 - the world tells no event
+                await anyio.sleep(0.01)
         assert [e.message for e in run.events(Notice)] == ["web is stopped"]
         await run.observed()
         await run.project.actions.restart("web")

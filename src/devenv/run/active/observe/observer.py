@@ -14,8 +14,11 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, ServiceState
 from devenv.model.containers import TELLING, Container, ProjectState
 from devenv.model.project import Project
+from devenv.model.status import BAD, GOOD, Phase, Standing
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe.reactions import (
+    QUIET,
+    CalmProcesses,
     CrashReports,
     LogStreams,
     OnGone,
@@ -24,7 +27,7 @@ from devenv.run.active.observe.reactions import (
     WaitReports,
 )
 from devenv.run.active.observe.view import ProjectView, Signal
-from devenv.run.active.phases import BAD, GOOD, EngineOutage, Standing, optional
+from devenv.run.active.phases import EngineOutage, optional
 from devenv.tasks import patiently
 
 LOOK_EVERY = 1.0
@@ -59,6 +62,7 @@ class Observer:
         self._logs = LogStreams(engine, emit, logs)
         self._waits = WaitReports(engine, emit, self.view)
         self._crashes = CrashReports(emit, self.view, self.failure)
+        self._calm = CalmProcesses(engine, self.view.watch.calm)
         self._outage = EngineOutage()
         self._moved = Signal()
 
@@ -70,7 +74,7 @@ class Observer:
     def known(self, container: Container) -> None:
         """The container is served already and has lasted; only a new start of it counts as a start."""
         self.served.mark(container)
-        self.view.mark_lasting(container)
+        self.view.watch.mark_lasting(container)
 
     def standings(self) -> tuple[Standing, ...]:
         """Every chosen service as last seen; a service that we end ourselves as it was before."""
@@ -97,21 +101,23 @@ class Observer:
         """Returns when every service is up. Raises DevenvError when a service has failed for good.
 
         A service that others need only with `required: false` may fail; one that somebody stopped is not waited for.
+        A process without a health check counts as up once it waits for work, or has lasted for a while.
         """
         dispensable = optional(self.view.project)
         while True:
             moved, now = self._moved.next(), self.standings()
-            failed = [s for s in now if s.phase in BAD and not self.view.is_restarting(s)]
-            for standing in failed:
-                if standing.service not in dispensable | self.view.stopped:
+            settled = [s for s in now if s.phase in BAD or s.phase is Phase.STOPPED]
+            for standing in settled:
+                if standing.phase in BAD and standing.service not in dispensable:
                     raise await self.failure(standing)
             rest = None
-            if now and all(s.phase in GOOD or s in failed for s in now):
+            if now and all(s.phase in GOOD or s in settled for s in now):
                 rest = max(map(self.view.has_to_last, now))
                 if rest <= 0:
                     self._crashes.is_up = True
                     return
-            with anyio.move_on_after(rest) as lasted:
+                await self._calm.measure(c for s in now for c in self.project_state.of(s.service) if c.health is None)
+            with anyio.move_on_after(rest and min(rest, QUIET)) as lasted:
                 await moved.wait()
             if lasted.cancelled_caught:
                 self.view.look_again.send()  # a look of now decides: on a busy machine, word of an end may be late
@@ -159,6 +165,7 @@ class Observer:
                 if has_begun:  # the stream has ended in between: for as long as that, nobody may have looked
                     self._note_outage()
                 has_begun = True
+            self.view.note(event)
             action = str(event.get("Action", "")).partition(":")[0]
             if not event or action in TELLING or action == "health_status":
                 self.view.look_again.send()
@@ -179,7 +186,7 @@ class Observer:
         has_missing = await self.served.drop_missing(self.project_state)
         for standing in self.standings():
             if self.view.is_news(standing):
-                self._emit(ServiceState(standing.service, standing.phase.value, standing.detail))
+                self._emit(ServiceState(standing.service, standing.phase.value, standing.detail, standing.check))
                 if self._crashes.is_crash(standing, now):
                     tasks.start_soon(self._crashes.report, standing)
             self._waits.check(standing, now, tasks)

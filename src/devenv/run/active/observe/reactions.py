@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -11,15 +10,18 @@ import anyio
 from anyio.abc import TaskGroup
 
 from devenv.docker.client import Engine
+from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, Waiting
 from devenv.explain.log_lines import LevelReader
-from devenv.model.containers import Container, ProjectState
-from devenv.run.active.observe.view import LASTING, ProjectView, Signal
-from devenv.run.active.phases import GOOD, Phase, Standing, held_up, optional, reminder
+from devenv.model.containers import Container, ProjectState, seconds, unix_time
+from devenv.model.status import GOOD, LONG, Phase, Standing
+from devenv.run.active.observe.view import Life, ProjectView, Signal
+from devenv.run.active.phases import held_up, optional, reminder
 
 RETRY_AFTER = 1.0  # seconds
-ASKED = (130, 143)  # exit codes of what ended by INT and TERM
+QUIET = 0.3  # seconds between two measurements of a process
+BUSY = 5.0  # percent of a core that a process uses at least while it starts
 
 OnStart = Callable[[Container], Awaitable[object]]
 OnGone = Callable[[str], Awaitable[None]]
@@ -98,7 +100,7 @@ class LogStreams:
 
     async def _follow(self, container: Container, since: str) -> None:
         levels = LevelReader()
-        async for stream, line in self.engine.containers.logs(container, since=_unix_time(since)):
+        async for stream, line in self.engine.containers.logs(container, since=unix_time(since)):
             self.emit(Log(container.service, line, stream, level=levels.level(stream, line)))
         self._complete[container.key].set()
 
@@ -107,9 +109,29 @@ class LogStreams:
 
         StartedAt would be too late: what a process prints at once is older than that.
         """
-        if container.running and _seconds(container.finished_at) < _seconds(container.started_at):
+        if container.running and seconds(container.finished_at) < seconds(container.started_at):
             return container.finished_at
         return self._ended.get(container.id, "")
+
+
+@dataclass
+class CalmProcesses:
+    """Finds processes without a health check that wait for work: what fails at its start is busy until it does."""
+
+    engine: Engine
+    calm: set[Life]
+    _used: dict[Life, Usage] = field(default_factory=dict)
+
+    async def measure(self, containers: Iterable[Container]) -> None:
+        """Measure these once more; those that have used next to nothing since the last time are calm."""
+        for container in containers:
+            if container.running and container.key not in self.calm:
+                with contextlib.suppress(EngineError):
+                    usage = await self.engine.containers.usage(container.id)
+                    before = self._used.setdefault(container.key, usage)
+                    if before is not usage and usage.percent_since(before) < BUSY:
+                        self.calm.add(container.key)
+                    self._used[container.key] = usage
 
 
 @dataclass
@@ -124,12 +146,11 @@ class CrashReports:
 
     def is_crash(self, standing: Standing, now: float) -> bool:
         """Whether the end of a service is a problem, and not the last end of it once more."""
-        if standing.phase is not Phase.EXITED or standing.service in self.view.stopped:
+        if standing.phase not in (Phase.EXITED, Phase.RESTARTING):
             return False
-        failed = [c for c in self.view.state.of(standing.service) if c.exit_code not in (0, *ASKED)]
-        lasted = max((self.view.lasted(c, now) for c in failed), default=0.0)
-        is_new = standing.service not in self._reported or lasted >= LASTING
-        return bool(failed) and is_new and (self.is_up or standing.service in optional(self.view.project))
+        lasted = max((self.view.lasted(c, now) for c in self.view.state.of(standing.service)), default=0.0)
+        is_new = standing.service not in self._reported or lasted >= LONG
+        return is_new and (self.is_up or standing.service in optional(self.view.project))
 
     async def report(self, standing: Standing) -> None:
         """Report the end with its cause."""
@@ -152,30 +173,15 @@ class WaitReports:
         """Report the service if it has not been up for long enough since the last report."""
         if standing.phase in GOOD and self.view.has_to_last(standing) <= 0:
             self._late.pop(standing.service, None)
-        elif standing.phase is Phase.STARTING or self.view.is_restarting(standing):
+        elif standing.phase in (Phase.STARTING, Phase.RESTARTING):
             since, reports = self._late.setdefault(standing.service, (now, 0))
             if now - since >= reminder(reports):
                 self._late[standing.service] = since, reports + 1
                 tasks.start_soon(self._report, standing, now - since)
 
     async def _report(self, standing: Standing, seconds: float) -> None:
-        lines, check = [""], ""
+        lines = [""]
         for container in self.view.state.of(standing.service):
             lines += [line async for _, line in self.engine.containers.logs(container, tail="1", follow=False)]
-            if container.health == "starting":
-                check = (await self.engine.containers.health_output(container.id)).rpartition("\n")[2]
         others = held_up(self.view.project, self.view.standings()).get(standing.service, ())
-        detail = f"ended with {standing.detail}" if standing.phase is Phase.EXITED else standing.detail
-        self.emit(Waiting(standing.service, detail, round(seconds, 1), others, lines[-1], check))
-
-
-def _seconds(timestamp: str) -> float:
-    return float(_unix_time(timestamp) or 0)
-
-
-def _unix_time(timestamp: str) -> str:
-    """The engine's RFC 3339 time as `since` takes it: Unix seconds; empty for what never happened."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", timestamp)
-    if match is None or timestamp.startswith("0001"):
-        return ""
-    return f"{dt.datetime.fromisoformat(f'{match[1]}+00:00').timestamp():.0f}{match[2] or ''}"
+        self.emit(Waiting(standing.service, standing.how, round(seconds, 1), others, lines[-1], standing.check))

@@ -1,20 +1,20 @@
-"""What is known of a project from the looks at it: phases, own ends, and since when each process is seen. No I/O."""
+"""What is known of a project from looks at it and from events: standings, own ends, crashes, removals. No I/O."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project
-from devenv.run.active.phases import GOOD, Phase, Standing, standings
+from devenv.model.status import ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
+from devenv.run.active.phases import standings, still_starting
 
-ENDED = (Phase.COMPLETED, Phase.EXITED)
-QUIET = 0.3  # seconds that a process without a health check has to last until it counts as up
-LASTING = 10.0  # seconds after which an end is no longer the same end again and again
+HARMLESS = frozenset({"1", "9", "10", "12", "18", "28"})  # signals that ask no program to end: HUP, KILL, USR1, ...
 
 Life = tuple[str, str]  # `Container.key`: a container and its start
 
@@ -36,18 +36,81 @@ class Signal:
 
 
 @dataclass
+class ContainerWatch:
+    """What events and looks show of containers beyond their inspection: who ended them, how often they crashed."""
+
+    calm: set[Life] = field(default_factory=set)  # processes without a health check that wait for work
+    _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # id -> who ended the last process
+    _crashes: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> exit code, restarts before the first
+    _seen_since: dict[Life, float] = field(default_factory=dict)
+    _connected: dict[str, frozenset[str]] = field(default_factory=dict)  # id -> the networks that it has had
+
+    def event(self, event: Mapping[str, Any], ours: Collection[str]) -> None:
+        """Take in an event of the engine; `ours` are the ids of containers that this run ends itself."""
+        actor, action = event.get("Actor") or {}, event.get("Action")
+        container = str(actor.get("ID", ""))
+        signal = str((actor.get("Attributes") or {}).get("signal", ""))
+        if action == "start":
+            self._ended_by.pop(container, None)
+        elif action == "stop" or (action == "kill" and signal not in HARMLESS):
+            is_ours = container in ours or self._ended_by.get(container) == "us"
+            self._ended_by[container] = "us" if is_ours else "others"
+        elif action == "die":
+            self._ended_by.setdefault(container, "itself")
+
+    def stopped(self, containers: Iterable[Container]) -> None:
+        """Note that a command of the user stopped these containers."""
+        self._ended_by.update(dict.fromkeys((c.id for c in containers), "us"))
+
+    def look(self, container: Container, now: float, *, counts: bool) -> None:
+        """Take in an inspection; `counts`: no other service is starting, so that a crash has its reason here."""
+        if container.state == "created":
+            return
+        if container.running and container.key not in self._seen_since:
+            self._ended_by.pop(container.id, None)  # its start may have been missed by the events
+        lasts = now - self._seen_since.setdefault(container.key, now) >= LONG
+        self._connected[container.id] = self._connected.get(container.id, frozenset()) | {*container.networks}
+        before, code, restarts = self._crashes.get(container.id), container.exit_code, container.restarts
+        if container.running and (before is None or lasts or not counts or before[1] > restarts):
+            self._crashes[container.id] = code, restarts
+        elif container.state == "restarting" and (before is None or lasts or not counts or before[0] != code):
+            self._crashes[container.id] = code, restarts - counts
+
+    def mark_lasting(self, container: Container) -> None:
+        """The container's process has run for long."""
+        self._seen_since[container.key] = -LONG
+
+    def since(self, container: Container, default: float) -> float:
+        """When the start of the container's process was seen, or the default."""
+        return self._seen_since.get(container.key, default)
+
+    def of(self, container: Container, now: float, networks: Collection[str]) -> Watched:
+        """What was seen of the container; `networks` are those of the project."""
+        code, restarts = self._crashes.get(container.id, (0, container.restarts))
+        gone = self._connected.get(container.id, frozenset()) - {*container.networks}
+        return Watched(
+            ended_by=self._ended_by.get(container.id, ""),
+            crashes=max(container.restarts - restarts, 0),
+            exit_code=code,
+            lasted=now - self.since(container, now),
+            lost=tuple(sorted(gone.intersection(networks))),
+        )
+
+
+@dataclass
 class ProjectView:
     """The project as last seen, times in seconds of one clock."""
 
     project: Project
     names: frozenset[str]
     state: ProjectState = field(default_factory=ProjectState)
-    stopped: set[str] = field(default_factory=set)  # on request: no failure, and without them nothing is over
+    watch: ContainerWatch = field(default_factory=ContainerWatch)
     looked_at: float = 0.0
     look_again: Signal = field(default_factory=Signal)  # another look is worth it
     _reported: dict[str, Standing] = field(default_factory=dict)
     _history: set[Life] = field(default_factory=set)
-    _seen_since: dict[Life, float] = field(default_factory=dict)
+    _had: dict[str, frozenset[str]] = field(default_factory=dict)  # service -> ids of the containers seen last
+    _missing: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())  # services, in the last two looks
     _ending: set[str] = field(default_factory=set)  # ids of containers that we end ourselves
     _over: set[str] = field(default_factory=set)  # those of them whose end is over
 
@@ -70,21 +133,35 @@ class ProjectView:
         """Take the result of a look, of which `begin_look` returned `over`."""
         self.look_at(state)
         over &= self._over
+        self._note_missing()
         self._ending -= over
         self._over -= over
-        self.stopped -= {c.service for c in self.chosen if c.running and c.id not in self._ending}
+        reached = {s.service: s.phase for s in self.standings()}
+        starting = set(still_starting(self.project, self.state, reached, self._watched()))
         for container in self.chosen:
-            if container.state != "created":
-                self._seen_since.setdefault(container.key, now)
+            self.watch.look(container, now, counts=not starting - {container.service})
+
+    def _note_missing(self) -> None:
+        """Note which services have lost their containers, other than by this run."""
+        missing = set[str]()
+        for service in self.names:
+            if ids := frozenset(c.id for c in self.state.of(service)):
+                self._had[service] = ids
+            elif self._ending & self._had.get(service, frozenset()):
+                del self._had[service]
+            elif service in self._had:
+                missing.add(service)
+        self._missing = self._missing[1], frozenset(missing)
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Services whose containers somebody else removed: two looks missed them, as one answer can be wrong."""
+        return self._missing[0] & self._missing[1]
 
     @property
     def chosen(self) -> tuple[Container, ...]:
         """The containers of the chosen services."""
         return tuple(c for c in self.state.containers if c.service in self.names)
-
-    def mark_lasting(self, container: Container) -> None:
-        """The container's process has run for long."""
-        self._seen_since[container.key] = -LASTING
 
     def forget(self, containers: Iterable[Container]) -> None:
         """Let those that have ended count as created until they are started, or until `all_started`."""
@@ -113,13 +190,21 @@ class ProjectView:
 
     def standings(self) -> tuple[Standing, ...]:
         """Every chosen service as last seen; a service that we end ourselves as it was before."""
-        if not self.state.containers:
+        if not self.state.containers and not self.removed:
             return ()
         ours = {c.service for c in self.state.containers if c.id in self._ending}
         return tuple(
             self._reported.get(s.service, s) if s.phase in ENDED and s.service in ours else s
-            for s in standings(self.project, self.names, self.state)
+            for s in standings(self.project, self.names, self.state, watched=self._watched(), removed=self.removed)
         )
+
+    def _watched(self) -> dict[str, Watched]:
+        networks = {network.name for network in self.project.networks}
+        return {c.id: self.watch.of(c, self.looked_at, networks) for c in self.chosen}
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Take in an event of the engine."""
+        self.watch.event(event, self._ending)
 
     def is_news(self, standing: Standing) -> bool:
         """Whether the service was reported otherwise, or never; it counts as reported from now on."""
@@ -134,23 +219,21 @@ class ProjectView:
         return bool(now) and all(s.phase in GOOD for s in now)
 
     def is_over(self) -> bool:
-        """Whether every service has ended, and none is about to be started again."""
-        now = self.standings()
-        again = self.stopped or any(c.state == "restarting" for c in self.state.containers)
-        return bool(now) and not again and all(s.phase in ENDED for s in now)
+        """Whether every service has ended by itself; what somebody stopped, he may want to start again."""
+        now, alive = self.standings(), any(c.running or c.state == "restarting" for c in self.chosen)
+        return bool(now) and not alive and all(s.phase in ENDED and s.phase is not Phase.STOPPED for s in now)
 
     def has_to_last(self, standing: Standing) -> float:
         """Seconds after the last look for which the service has to go on until it counts as up; 0 if it does."""
         if standing.phase is not Phase.STARTED:
             return 0.0
-        since = (self._seen_since.get(c.key, self.looked_at) for c in self.state.of(standing.service))
-        return max(since) + QUIET - self.looked_at
+        since = (
+            self.watch.since(c, self.looked_at)
+            for c in self.state.of(standing.service)
+            if c.key not in self.watch.calm
+        )
+        return max(since, default=-STEADY) + STEADY - self.looked_at
 
     def lasted(self, container: Container, now: float) -> float:
         """Seconds for which the container's process is, or was, seen."""
-        return now - self._seen_since.get(container.key, now)
-
-    def is_restarting(self, standing: Standing) -> bool:
-        """Whether the service has failed and the engine starts it again: that ends when its policy is used up."""
-        restarting = any(c.state == "restarting" for c in self.state.of(standing.service))
-        return standing.phase is Phase.EXITED and restarting
+        return now - self.watch.since(container, now)

@@ -15,6 +15,7 @@ from devenv.compose.resolve import Loaded
 from devenv.docker import client
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, ServiceState, Waiting
+from devenv.model import status
 from devenv.model.containers import PROJECT_LABEL, Container
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active.failures import FailureReporter
@@ -152,7 +153,7 @@ class Observed:
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process has to last, unless a test is about that."""
-    monkeypatch.setattr(view, "QUIET", 0.0)
+    monkeypatch.setattr(view, "STEADY", 0.0)
 
 
 WEB, DB, JOB = Service("web"), Service("db", has_healthcheck=True), Service("job", restart="on-failure")
@@ -182,7 +183,7 @@ async def test_a_service_that_somebody_stopped_during_the_start() -> None:
         await seen.until(lambda: len(seen.states) == 2)
         with seen.observer.view.ending(engine.shown[:1]):
             await engine.change(container("db", "exited", exit_code=143), container("web"))
-            seen.observer.view.stopped.add("db")
+            seen.observer.view.watch.stopped(engine.shown)
         with anyio.fail_after(20):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
@@ -208,7 +209,7 @@ async def test_a_container_that_ended_before_counts_as_created_until_all_is_star
         seen.observer.view.all_started()
         await seen.until(lambda: len(seen.states) == 3)
         tasks.cancel_scope.cancel()
-    assert seen.states == [("web", "created"), ("web", "started"), ("web", "exited" if code else "completed")]
+    assert seen.states == [("web", "created"), ("web", "started"), ("web", "stopped" if code else "completed")]
 
 
 async def test_containers_that_ended_with_their_engine_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,7 +397,7 @@ async def test_a_restart_is_not_the_end() -> None:
         tasks.start_soon(seen.observer.run)
         await seen.until(lambda: seen.states)
         tasks.start_soon(wait)
-        await engine.change(container("web", "exited", exit_code=143))
+        await engine.change(container("web", "exited", exit_code=1))
         await seen.until(lambda: ("web", "exited") in seen.states)
         await anyio.sleep(0.1)
         assert not over.is_set()
@@ -491,7 +492,7 @@ async def test_an_error_waits_for_the_output_of_the_failed_service() -> None:
 
 async def test_a_process_has_to_last_until_it_counts_as_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service without a health check that dies at once was never up."""
-    monkeypatch.setattr(view, "QUIET", 1.0)
+    monkeypatch.setattr(view, "STEADY", 1.0)
     engine = PlayedEngine(container("web"), container("db", health="starting"))
     seen = Observed(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
@@ -516,7 +517,7 @@ async def test_a_process_has_to_last_until_it_counts_as_up(monkeypatch: pytest.M
 
 async def test_a_container_that_ran_before_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that this run did not start counts as up at once."""
-    monkeypatch.setattr(view, "QUIET", 60.0)
+    monkeypatch.setattr(view, "STEADY", 60.0)
     engine = PlayedEngine(container("web"))
     seen = Observed(engine, WEB)
     seen.observer.known(engine.shown[0])
@@ -529,6 +530,7 @@ async def test_a_container_that_ran_before_has_lasted(monkeypatch: pytest.Monkey
 
 async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash loop is one problem; a crash of a process that has lasted is a new problem."""
+    monkeypatch.setattr(status, "STEADY", -60.0)
     engine = PlayedEngine(container("web"))
     engine.said = {"web": ["Error: Cannot find module 'express'"]}
     seen = Observed(engine, WEB)
@@ -540,7 +542,7 @@ async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: 
         await engine.change(container("web", started=start))
         await seen.until(lambda: f"web@{start}" in seen.started)
         await engine.change(container("web", "restarting", started=start, exit_code=1))
-        await seen.until(lambda: seen.states[-1] == ("web", "exited"))
+        await seen.until(lambda: seen.states[-1] == ("web", "restarting"))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(seen.observer.run)
@@ -548,21 +550,21 @@ async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: 
         await crash("t2")
         await seen.until(problems)
         await crash("t3")
-        monkeypatch.setattr(reactions, "LASTING", 0.0)
+        monkeypatch.setattr(reactions, "LONG", 0.0)
         await crash("t4")
         await seen.until(lambda: len(problems()) == 2)
         tasks.cancel_scope.cancel()
     assert len(problems()) == 2
     first = problems()[0]
     assert first.service == "web"
-    said = "ended with exit code 1, started again: the module `express` is not in the container"
+    said = "ended with exit code 1: the module `express` is not in the container"
     assert first.message == f"{said}\n  Error: Cannot find module 'express'"
     assert str(first.hint).startswith("Install it in the image")
 
 
 async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a new look decides that a process has lasted: on a busy machine, events are late."""
-    monkeypatch.setattr(view, "QUIET", 0.1)
+    monkeypatch.setattr(view, "STEADY", 0.1)
     engine = PlayedEngine(container("web"))
     seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
@@ -576,7 +578,7 @@ async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_an_end_by_a_signal_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody stopped it; its next end, without a signal, is a problem. A paused service counts as up."""
-    monkeypatch.setattr(view, "QUIET", 0.1)
+    monkeypatch.setattr(view, "STEADY", 0.1)
     engine = PlayedEngine(container("web", "paused"), container("db", health="healthy"))
     seen = Observed(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
@@ -584,7 +586,7 @@ async def test_an_end_by_a_signal_is_no_problem(monkeypatch: pytest.MonkeyPatch)
         with anyio.fail_after(20):
             await seen.observer.until_ready()
         await engine.change(container("web", "exited", exit_code=143), *engine.shown[1:])
-        await seen.until(lambda: ("web", "exited") in seen.states)
+        await seen.until(lambda: ("web", "stopped") in seen.states)
         await engine.change(container("web", "exited", exit_code=143), container("db", "exited", exit_code=1))
         await seen.until(lambda: [e for e in seen.events if isinstance(e, Problem)])
         tasks.cancel_scope.cancel()
@@ -601,12 +603,9 @@ async def test_a_stopped_service_does_not_end_the_run(monkeypatch: pytest.Monkey
         await seen.observer.until_ready()
         with seen.observer.view.ending(engine.shown):
             await engine.change(*engine.shown)
-            await anyio.sleep(0.1)
-            seen.observer.view.stopped.add("web")
-            await engine.change(*engine.shown)
-            await anyio.sleep(0.1)
             engine.show(container("web", "exited", exit_code=137))
-        await seen.until(lambda: ("web", "exited") in seen.states)
+            seen.observer.view.watch.stopped(engine.shown)
+        await seen.until(lambda: ("web", "stopped") in seen.states)
         with anyio.move_on_after(0.2) as waits:
             await seen.observer.until_over()
         assert waits.cancelled_caught
@@ -655,7 +654,7 @@ async def test_a_wait_is_reported_at_growing_intervals(monkeypatch: pytest.Monke
 
 async def test_a_service_that_is_started_again_and_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its short starts do not count as up, and its wait goes on through them."""
-    monkeypatch.setattr(view, "QUIET", 60.0)
+    monkeypatch.setattr(view, "STEADY", 60.0)
     monkeypatch.setattr(reactions, "reminder", lambda reports: 60.0 if reports else 0.1)
     engine = PlayedEngine(container("job", "restarting", exit_code=1))
     seen = Observed(engine, JOB)
@@ -669,7 +668,7 @@ async def test_a_service_that_is_started_again_and_again_is_waited_for(monkeypat
         await seen.until(lambda: [e for e in seen.events if isinstance(e, Waiting)])
         tasks.cancel_scope.cancel()
     (wait,) = [e for e in seen.events if isinstance(e, Waiting)]
-    assert wait.detail == "ended with exit code 1, started again"
+    assert wait.detail == "ended with exit code 1"
 
 
 async def test_the_error_when_time_is_up() -> None:

@@ -14,10 +14,10 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, Waiting
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
+from devenv.model.status import LONG, Standing
 from devenv.run.active.observe import reactions
 from devenv.run.active.observe.reactions import CrashReports, LogStreams, ServedContainers, WaitReports
-from devenv.run.active.observe.view import LASTING, ProjectView, Signal
-from devenv.run.active.phases import Standing
+from devenv.run.active.observe.view import ProjectView, Signal
 from support.engine import MemoryEngine, MemoryHost
 from support.memory import verbs
 from support.memory.played import placed
@@ -256,13 +256,6 @@ async def test_before_all_is_up_only_services_that_may_fail_are_reported() -> No
     assert (reports.is_crash("web"), reports.is_crash("mail")) == (False, True)
 
 
-async def test_a_service_that_somebody_stopped_has_not_crashed() -> None:
-    """Whatever its exit code."""
-    reports = Reports(ended(code=137))
-    reports.view.stopped.add("web")
-    assert not reports.is_crash()
-
-
 async def test_a_crash_loop_is_reported_once_until_a_process_has_lasted() -> None:
     """A service that ran for long is reported again."""
     reports = Reports(ended())
@@ -270,8 +263,8 @@ async def test_a_crash_loop_is_reported_once_until_a_process_has_lasted() -> Non
     await reports.crashes.report(standing)
     assert reports.events == [Problem("exit code 1", "look", "web")]
     reports.look(ended(start="t2"), now=105.0)
-    assert not reports.is_crash(now=105.0 + LASTING - 1)
-    assert reports.is_crash(now=105.0 + LASTING)
+    assert not reports.is_crash(now=105.0 + LONG - 1)
+    assert reports.is_crash(now=105.0 + LONG)
 
 
 # --- Reports of services that take long to be up ---------------------------------------------------------

@@ -8,10 +8,9 @@ import anyio
 import pytest
 
 from devenv.model.containers import Container, ProjectState
-from devenv.model.project import Project, Service
-from devenv.run.active.observe import view as views
+from devenv.model.project import Project, Resource, Service
+from devenv.model.status import STEADY, Phase, Standing
 from devenv.run.active.observe.view import ProjectView, Signal
-from devenv.run.active.phases import Phase
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +51,7 @@ async def test_a_service_that_we_end_ourselves_stays_what_it_was() -> None:
     seen.finish_look(ProjectState((ended, container("db"))), over, 102.0)
     assert phases(seen)["web"] is Phase.STARTED
     look(seen, ended, container("db"), now=103.0)
-    assert phases(seen) == {"web": Phase.EXITED, "db": Phase.STARTED}
+    assert phases(seen) == {"web": Phase.STOPPED, "db": Phase.STARTED}
 
 
 async def test_an_end_that_begins_again_is_not_over() -> None:
@@ -88,39 +87,128 @@ async def test_when_all_is_well_and_when_it_is_over(
     assert (seen.is_well(), seen.is_over()) == (is_well, is_over)
 
 
-async def test_with_a_stopped_service_nothing_is_over_until_it_runs_again() -> None:
-    """Somebody wants to start it again."""
-    seen = view(container("web", "exited"), container("db", "exited"))
-    seen.stopped.add("web")
-    look(seen, container("web", "exited"), container("db", "exited"), now=101.0)
-    assert not seen.is_over()
-    look(seen, container("web", start="t2"), container("db", "exited"), now=102.0)
-    assert seen.stopped == set()
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ("die", Phase.COMPLETED),
+        ("kill:15 die", Phase.STOPPED),
+        ("kill:3 kill:9 die stop", Phase.STOPPED),
+        ("kill:9 die", Phase.COMPLETED),
+        ("kill:1 die", Phase.COMPLETED),
+        ("die stop", Phase.STOPPED),
+        ("kill:15 die start die", Phase.COMPLETED),
+        ("", Phase.COMPLETED),
+    ],
+)
+async def test_events_tell_who_ended_a_process(events: str, expected: Phase) -> None:
+    """A signal that asks a program to end comes before its end; one that kills or reloads it asks for nothing."""
+    seen = view(container("web"), container("db"))
+    for event in events.split():
+        action, _, signal = event.partition(":")
+        seen.note({"Action": action, "Actor": {"ID": "id-web", "Attributes": {"signal": signal} if signal else {}}})
+    look(seen, container("web", "exited"), container("db", "exited", exit_code=1), now=101.0)
+    assert phases(seen)["web"] is expected
+    assert seen.is_over() is (expected is Phase.COMPLETED)
 
 
-async def test_a_service_that_is_being_stopped_counts_as_stopped_while_it_still_runs() -> None:
-    """A look during the stop sees it run."""
+async def test_what_this_run_stops_is_stopped_until_it_runs_again() -> None:
+    """By a command of the user, whatever the exit code, and though its events come late."""
     seen = view(container("web"))
     with seen.ending([container("web")]):
-        seen.stopped.add("web")
-        look(seen, container("web"), now=101.0)
-        assert seen.stopped == {"web"}
+        seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}})
+    seen.watch.stopped([container("web")])
+    seen.note({"Action": "stop", "Actor": {"ID": "id-web"}})
+    look(seen, container("web", "exited", exit_code=137), container("db", "exited"), now=101.0)
+    assert seen.standings()[0] == Standing("web", Phase.STOPPED)
+    assert not seen.is_over()
+    seen.note({"Action": "start", "Actor": {"ID": "id-web"}})
+    seen.note({"Action": "die", "Actor": {"ID": "id-web"}})
+    look(seen, container("web", "exited", exit_code=137, start="t2"), container("db", "exited"), now=102.0)
+    assert phases(seen)["web"] is Phase.EXITED
+
+
+async def test_removed_by_somebody_else() -> None:
+    """Two looks in a row miss its containers; while this run replaces them, nobody else did; a new one ends it."""
+    seen = view(container("web"), container("db"))
+    look(seen, now=101.0)
+    assert seen.standings() == ()
+    look(seen, now=102.0)
+    assert phases(seen) == {"web": Phase.REMOVED, "db": Phase.REMOVED}
+    assert not seen.is_over()
+    look(seen, container("web"), now=103.0)
+    assert phases(seen) == {"web": Phase.STARTED, "db": Phase.REMOVED}
+    with seen.ending([container("web")]):
+        look(seen, now=104.0)
+        look(seen, now=105.0)
+    look(seen, now=106.0)
+    look(seen, now=107.0)
+    assert phases(seen) == {"web": Phase.ABSENT, "db": Phase.REMOVED}
+
+
+def crash(restarts: int, code: int = 3, *, state: str = "restarting", start: str = "t1") -> Container:
+    """A container that the engine starts again."""
+    return container("web", state, start=start, restarts=restarts, exit_code=0 if state == "running" else code)
+
+
+@pytest.mark.parametrize(
+    ("looks", "crashes"),
+    [
+        ([crash(1)], 1),
+        ([crash(n) for n in range(1, 6)], 5),
+        ([crash(1), crash(1, state="running"), crash(2), crash(2, state="running")], 2),
+        ([crash(1), crash(2), crash(3, code=1)], 1),
+        ([crash(7, state="running"), crash(8)], 1),
+        ([crash(4), crash(0, state="running"), crash(1)], 1),
+    ],
+)
+async def test_crashes_are_counted_as_long_as_they_are_the_same(looks: list[Container], crashes: int) -> None:
+    """Another exit code, or a start by somebody, begins again; what was before the run does not count."""
+    seen = view()
+    for number, one in enumerate(looks):
+        look(seen, one, container("db", health="healthy"), now=100.0 + number / 10)
+    assert seen.watch.of(looks[-1], 101.0, ()).crashes == crashes
+
+
+async def test_crashes_do_not_count_while_another_service_is_starting() -> None:
+    """Only those after it; and none of before a process that lasted."""
+    seen = view()
+    for number in range(1, 5):
+        look(seen, crash(number), container("db", health="starting"), now=100.0)
+    assert seen.watch.of(crash(4), 101.0, ()).crashes == 0
+    look(seen, crash(5), container("db", health="healthy"), now=101.0)
+    assert seen.watch.of(crash(5), 101.0, ()).crashes == 1
+    look(seen, crash(5, state="running", start="t6"), container("db", health="healthy"), now=102.0)
+    look(seen, crash(5, state="running", start="t6"), container("db", health="healthy"), now=112.0)
+    assert seen.watch.of(crash(5), 112.0, ()).crashes == 0
+
+
+async def test_a_network_that_a_container_was_disconnected_from() -> None:
+    """Only those of the project count."""
+    network = Resource("default", "p_default")
+    seen = ProjectView(Project("p", "/p", (), (Service("web"),), networks=(network,)), frozenset({"web"}))
+    look(seen, container("web", networks=("p_default", "other")), now=100.0)
+    look(seen, container("web"), now=101.0)
+    (web,) = seen.standings()
+    assert (web.phase, web.detail) == (
+        Phase.UNHEALTHY,
+        "disconnected from the network p_default; r creates it again",
+    )
 
 
 async def test_how_long_a_process_has_to_last() -> None:
     """From the look that saw it first; a new start begins again; a health check says enough."""
     seen = view(container("web"), container("db", health="healthy"))
     web, db = seen.standings()
-    assert seen.has_to_last(web) == pytest.approx(views.QUIET)
+    assert seen.has_to_last(web) == pytest.approx(STEADY)
     assert seen.has_to_last(db) == 0.0
     look(seen, container("web"), container("db", health="healthy"), now=100.1)
-    assert seen.has_to_last(web) == pytest.approx(views.QUIET - 0.1)
-    look(seen, container("web"), container("db", health="healthy"), now=101.0)
+    assert seen.has_to_last(web) == pytest.approx(STEADY - 0.1)
+    look(seen, container("web"), container("db", health="healthy"), now=102.5)
     assert seen.has_to_last(web) < 0
-    assert seen.lasted(container("web"), 101.0) == 1.0
-    look(seen, container("web", start="t2"), container("db", health="healthy"), now=102.0)
-    assert seen.has_to_last(web) == pytest.approx(views.QUIET)
-    seen.mark_lasting(container("web", start="t2"))
+    assert seen.lasted(container("web"), 102.5) == 2.5
+    look(seen, container("web", start="t2"), container("db", health="healthy"), now=103.0)
+    assert seen.has_to_last(web) == pytest.approx(STEADY)
+    seen.watch.mark_lasting(container("web", start="t2"))
     assert seen.has_to_last(web) < 0
 
 
