@@ -230,7 +230,7 @@ def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("services: {}\n", "compose.yml:1: no services in compose.yml | Define services under the key `services:`."),
         (
             "services:\n  web: {image: a, profiles: [x]}\n",
-            "compose.yml:1: no services in compose.yml | All services belong to profiles",
+            "compose.yml:1: all services have profiles, and none is active | --profile x   (profiles: x)",
         ),
         ("services: {web: {image: a}}\nx-devenv:\n  port: x\n", "compose.yml:3: x-devenv.port: unknown key"),
         (

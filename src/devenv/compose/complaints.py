@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from devenv.compose import yaml12
-from devenv.compose.files import ComposeFile, Place, everything
+from devenv.compose.files import ComposeFile, Place, env_example, everything
 from devenv.compose.positions import Model
 from devenv.compose.schema import dotted
 from devenv.docker.compose_failures import clean
@@ -129,6 +129,13 @@ def _env_file(model: Model, raw: Words) -> tuple[Words, Place]:
     return {"message": f"an env_file, line {raw['line']}: {message}"}, (None, None)
 
 
+def _env_example(model: Model, raw: Words) -> tuple[Words, None]:
+    """The env file that does not exist, and the file beside it that is to be copied; empty words if there is none."""
+    missing = raw["file"] or os.path.join(model.sources[0].folder, ".env")
+    example = env_example(missing)
+    return {"env_file": model.shown(missing), "example": model.shown(example) if example else ""}, None
+
+
 def _port(model: Model, raw: Words) -> tuple[Words, Place]:
     """The entry of `ports` that has the text."""
     lists = ((source, yaml12.strings(ports)) for source, _, ports in model.services("ports"))
@@ -155,6 +162,7 @@ SPECIAL: Mapping[str, Callable[[Model, Words], tuple[Words, Place | None]]] = {
     "wrong_choice": _wrong_choice,
     "dependency": _dependency,
     "env_file": _env_file,
+    "env_example": _env_example,
     "port": _port,
     "watch_rule": _watch_rule,
 }

@@ -19,6 +19,7 @@ from devenv.paths import ancestors, is_below
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
+EXAMPLES = (".example", ".sample", ".dist", ".template")
 
 _PARAMETER = re.compile(r"\$\{.*\}|\$\w+")
 
@@ -200,6 +201,13 @@ def setting(folder: str, key: str) -> str | None:
     named = [os.path.abspath(name) for name in os.environ.get("COMPOSE_ENV_FILES", "").split(",") if name]
     files = named[::-1] or [os.path.join(folder, ".env")]
     return os.environ.get(key) or next(filter(None, (_dotenv(file, key) for file in files)), None)
+
+
+def env_example(path: str) -> str | None:
+    """The file that a missing env file is to be copied from, such as `.env.example`; None if the env file exists."""
+    folder, name = os.path.split(path)
+    names = [*(f"{name}{ending}" for ending in EXAMPLES), f"{name.removeprefix('.')}.example"]
+    return None if os.path.lexists(path) else _first(folder, names)
 
 
 def upward(folder: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from devenv.compose.config import ComposeConfig, bases, restore
 from devenv.compose.files import (
     ComposeFile,
     Place,
+    env_example,
     everything,
     find,
     profile_names,
@@ -130,10 +131,7 @@ def _require_named(selection: Selection, sources: Sequence[ComposeFile]) -> None
 
 def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
-        profiles = "All services belong to profiles; activate one with --profile NAME."
-        hint = profiles if service_names(sources) else "Define services under the key `services:`."
-        file, line = place(sources, ("services",))
-        raise NoServicesError(f"no services in {sources[0].shown}", hint=hint, file=file, line=line)
+        raise _no_services(sources)
     from devenv.compose import parse, schema  # noqa: PLC0415 - loaded while Compose is at work
 
     try:
@@ -144,6 +142,21 @@ def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings:
         hint = " ".join([*([error.hint] if error.hint else []), *(f"Note: {warning}." for warning in warnings)])
         raise ConfigError(error.message, hint=hint or None, file=file, line=line) from None
     return replace(project, hooks=tuple(_placed(project, sources)))
+
+
+def _no_services(sources: Sequence[ComposeFile]) -> NoServicesError:
+    """The error for a project without services, or whose services all have profiles that are not active."""
+    file, line = place(sources, ("services",))
+    names = sorted(profile_names(sources))
+    profiles = f"--profile {names[0]}   (profiles: {', '.join(names)})" if names else ""
+    env_file = os.path.join(sources[0].folder, ".env")
+    if names and (example := env_example(env_file)):
+        message = f"{os.path.basename(env_file)} not found, {os.path.basename(example)} exists"
+        hint = f"cp {os.path.relpath(example)} {os.path.relpath(env_file)}   (or --profile NAME: {', '.join(names)})"
+        return NoServicesError(f"no profile is active: {message}", hint=hint, file=file, line=line)
+    hint = profiles or "Define services under the key `services:`."
+    what = "all services have profiles, and none is active" if names else f"no services in {sources[0].shown}"
+    return NoServicesError(what, hint=hint, file=file, line=line)
 
 
 def _placed(project: Project, sources: Sequence[ComposeFile]) -> Iterator[ProjectHook]:

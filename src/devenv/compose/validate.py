@@ -14,7 +14,7 @@ from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, find, load_source, readable, service_names, text_of
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
-from devenv.compose.resolve import Faults, load
+from devenv.compose.resolve import Faults, NoServicesError, load
 from devenv.compose.schema import DEVELOP, LATER, RULE, X_DEVENV, Names, Path, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.finding import Mistake
@@ -38,7 +38,8 @@ async def validate(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
         await load(selection, faults=faults)
     except (ConfigError, RefusedError) as error:
         sources, _ = readable(find(selection.directory, selection.files), base=selection.directory)
-        reported += (_Page(selection.directory, everything(sources)).error(error),)
+        level = "warning" if isinstance(error, NoServicesError) else "error"  # as `docker compose config -q` does
+        reported += (_Page(selection.directory, everything(sources)).error(error, level),)
     except EngineError:
         pass  # Compose is not installed
     return reported
@@ -111,13 +112,13 @@ class _Page:
         error.path = path
         return self.at(source, error, "warning" if fault.level == "warning" else "error")
 
-    def error(self, error: DevenvError) -> Mistake:
+    def error(self, error: DevenvError, level: str = "error") -> Mistake:
         """The mistake for an error; it marks the whole line if the column is not known."""
         lines = text_of(error.file, self.folder) if error.file and error.line else []
         line = "".join(lines[error.line - 1 : error.line]) if error.line else ""
         bare = line.strip()
         column = error.column or len(line) - len(line.lstrip()) + 1
-        return self.quoted(error, "error", error.file, error.line, column, 1 if error.column else len(bare))
+        return self.quoted(error, level, error.file, error.line, column, 1 if error.column else len(bare))
 
     def quoted(
         self, error: DevenvError, level: str, file: str | None, line: int | None, column: int, width: int

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -237,6 +238,44 @@ def test_a_complaint_becomes_a_place_and_plain_words(said: str, meant: str) -> N
     error = explain(said, sources())
     assert f"{error.where}: {error} | {error.hint}" == meant
     assert "hunter2" not in f"{error} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    ("example", "said", "meant"),
+    [
+        (
+            ".env.example",
+            "env file {}/.env not found: stat x",
+            ".env not found, .env.example exists | cp .env.example .env",
+        ),
+        (
+            "env.example",
+            "env file {}/.env not found: stat x",
+            ".env not found, env.example exists | cp env.example .env",
+        ),
+        (
+            "a.env.dist",
+            "env file {}/a.env not found: stat x",
+            "a.env not found, a.env.dist exists | cp a.env.dist a.env",
+        ),
+        (
+            ".env.sample",
+            "error while interpolating services.web.image: required variable TAG is missing a value",
+            "the variable TAG has no value | cp .env.sample .env   (.env not found)",
+        ),
+    ],
+)
+def test_an_env_file_that_is_to_be_copied(tmp_path: Path, example: str, said: str, meant: str) -> None:
+    """The hint is the command that copies it, unless the env file exists."""
+    text = "services:\n  web: {image: 'a:${TAG}', env_file: [.env, a.env]}\n"
+    path = str(tmp_path / "compose.yml")
+    files = [ComposeFile(path, "compose.yml", str(tmp_path), text, yaml12.check(text.encode(), file="compose.yml"))]
+    (tmp_path / example).write_text("")
+    error = explain(said.format(tmp_path), files)
+    assert (f"{error} | {error.hint}", error.line) == (meant, 2)
+    for name in (".env", "a.env"):
+        (tmp_path / name).write_text("")
+    assert "cp " not in (explain(said.format(tmp_path), files).hint or "")
 
 
 def test_warnings_are_told_once_with_their_place() -> None:

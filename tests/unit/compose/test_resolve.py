@@ -9,6 +9,7 @@ import pytest
 
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
+from devenv.compose.validate import validate
 from devenv.docker import process
 from devenv.docker.process import Completed
 from devenv.errors import ConfigError, EngineError, UsageError
@@ -96,3 +97,41 @@ async def test_a_name_that_no_file_has(
         await resolve.load(Selection(str(tmp_path), **wish))  # type: ignore[arg-type] # the keys above
     if said:
         assert f"{caught.value.message} | {caught.value.hint}" == said
+
+
+@pytest.mark.parametrize(
+    ("text", "example", "message", "hint"),
+    [
+        (
+            "services: {web: {image: x, profiles: [b]}, db: {image: x, profiles: [a]}}",
+            "",
+            "all services have profiles, and none is active",
+            "--profile a   (profiles: a, b)",
+        ),
+        (
+            "services: {web: {image: x, profiles: [b]}}",
+            ".env.sample",
+            "no profile is active: .env not found, .env.sample exists",
+            "cp .env.sample .env   (or --profile NAME: b)",
+        ),
+        ("services: {}", ".env.example", "no services in compose.yml", "Define services under the key `services:`."),
+    ],
+)
+async def test_a_project_without_active_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, example: str, message: str, hint: str
+) -> None:
+    """The error names the profiles and the file to copy; for `config --validate` it is a warning, as for Compose."""
+    (tmp_path / "compose.yml").write_text(f"{text}\n", encoding="utf-8")
+    if example:
+        (tmp_path / example).write_text("COMPOSE_PROFILES=b\n", encoding="utf-8")
+
+    async def run(_: list[str], **__: Any) -> Completed:
+        return Completed(0, b"name: p\nservices: {}\n", b"")
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as raised:
+        await resolve.load(Selection(str(tmp_path)))
+    assert (raised.value.message, raised.value.hint, raised.value.line) == (message, hint, 1)
+    (mistake,) = await validate(Selection(str(tmp_path)), lambda *_: ())
+    assert (mistake.level, mistake.message) == ("warning", message)
