@@ -136,7 +136,7 @@ KINDS = {
         "The containers' network does not reach the name server of this machine."),
     "project-wrong": Kind(PROJECT, ERROR, "{said}", "{hint}", "Every other command reports the same."),
     "platform-missing": Kind(PROJECT, ERROR, "{reference} is for {platform}, and this engine runs {own} only",
-        "apt install qemu-user-static binfmt-support", "Programs of another processor need an emulator."),
+        "{hint}", "Programs of another processor need an emulator: apt install qemu-user-static binfmt-support."),
     "platform-emulated": Kind(PROJECT, INFO,
         "{reference} is for {platform} and runs emulated on {own}: several times slower",
         "remove `platform:` if there is an image for {own}", "The emulator translates every instruction."),

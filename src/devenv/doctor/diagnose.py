@@ -30,6 +30,8 @@ ENGINE_KINDS = {
 }
 HERE = ("localhost", "127.0.0.1", "::1")
 COMPOSE_NEEDS, BUILDX_NEEDED = (2, 37), (0, 17)
+EMULATOR = "apt install qemu-user-static binfmt-support"
+WASM = "an engine with a WebAssembly runtime, such as Docker Desktop with containerd"
 MIRROR = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
 
 
@@ -109,16 +111,27 @@ def _unanswered(registry: Registry, failure: Failure, facts: DoctorFacts) -> Fin
     """The finding for a registry that does not answer the engine, and perhaps not this machine."""
     client, missing, consent = registry.route.registry or registry.route.token, registry.missing, facts.images.consent
     mirror = next((name for name, _, fault in facts.images.mirrors if fault is None), None)
-    if not missing:
+    if registry.users and not missing:
         need = "all images are present, so it is not needed now"
     elif mirror:
         need = f"the mirror {mirror} answers instead"
+    elif not registry.users:
+        need = "images that are not on the engine cannot be pulled"
     else:
-        need = f"{', '.join(missing)} cannot be had"
+        need = _without(registry)
     values = {"host": registry.host, "cause": failure.cause, "client": client, "need": need}
     hint = _way_out(registry, failure, mirror, facts)
-    severity = ERROR if missing and not mirror and not (registry.recipe and consent) else WARNING
+    is_made = consent and not set(missing) - set(registry.recipes)
+    severity = ERROR if missing and not mirror and not is_made else WARNING
     return finding("registry-silent" if client else "registry-engine", severity, **values, hint=hint)
+
+
+def _without(registry: Registry) -> str:
+    """What becomes of the missing images without registry and mirror."""
+    others = [reference for reference in registry.missing if reference not in registry.recipes]
+    pulled = f"{', '.join(others)} cannot be pulled" if others else ""
+    made = f"stand-ins can be made for {', '.join(registry.recipes)}" if registry.recipes else ""
+    return ", ".join(filter(None, (pulled, made)))
 
 
 def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: DoctorFacts) -> str:
@@ -128,10 +141,11 @@ def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: Do
     if is_reached and proxy and not facts.engine.proxies:
         return f"give the engine your proxy {proxy}: `proxies` in daemon.json"
     offered = None
-    if registry.missing and registry.recipe:
+    if registry.recipes or not registry.users:
         offered = "devenv up" if facts.images.consent else "devenv up --stand-ins"
-    hint = "; or ".join(filter(None, (failure.hint, offered)))
-    return hint or (MIRROR if registry.missing and not mirror else "")
+    is_made = registry.recipes and not set(registry.missing) - set(registry.recipes)
+    needed = None if is_made or mirror or not (registry.missing or not registry.users) else MIRROR
+    return "; or ".join(filter(None, (failure.hint, offered, needed)))
 
 
 def _proxies(facts: DoctorFacts) -> Iterator[Finding]:
@@ -214,6 +228,7 @@ def _network(facts: DoctorFacts) -> Iterator[Finding]:
 def _project(facts: DoctorFacts) -> Iterator[Finding]:
     for reference, platform, emulated in facts.images.foreign:
         code = "platform-emulated" if emulated else "platform-missing"
-        yield finding(code, reference=reference, platform=platform, own=facts.engine.platform)
+        hint = WASM if "wasm" in platform else EMULATOR
+        yield finding(code, reference=reference, platform=platform, own=facts.engine.platform, hint=hint)
     if crlf := facts.tree.crlf:
         yield finding("crlf", files=", ".join(crlf), first=crlf[0])

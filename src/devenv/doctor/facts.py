@@ -128,7 +128,8 @@ class Route:
 class Registry:
     """A registry that the project needs, by one reference of it: what the engine heard (`failure`), and we.
 
-    `missing` names the images that are to come from there; `recipe`: there are stand-ins for all of them.
+    `users` is empty outside of a project. `missing` names the images that are to come from there; `recipes` are those
+    of them that have a stand-in.
     """
 
     host: str
@@ -137,7 +138,7 @@ class Registry:
     failure: Failure | None
     route: Route
     missing: tuple[str, ...] = ()
-    recipe: bool = False
+    recipes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,9 @@ class _Round:
             looks.append((PROJECT, 2 * project.TREE, partial(_of, "tree", project.tree, loaded.project)))
         if engine and loaded:
             looks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
-            probe = ImageSourcesProbe(engine, loaded.project, known.engine, known.client.missing_helpers)
+        if engine and (loaded or PROJECT not in self.looked):
+            subject = loaded.project if loaded else None
+            probe = ImageSourcesProbe(engine, subject, known.engine, known.client.missing_helpers)
             looks.append((REGISTRIES, 2 * SITE, probe.look))
         await self.parts(*looks)
 

@@ -43,10 +43,13 @@ SCRIPTS = (".sh", ".bash", "entrypoint")
 
 @dataclass
 class ImageSourcesProbe:
-    """One look at what a project's images need; `missing_helpers` are credential helpers that are not on PATH."""
+    """One look at what a project's images need, or what the first project will need.
+
+    `missing_helpers` are credential helpers that are not on PATH.
+    """
 
     engine: Engine
-    project: Project
+    project: Project | None
     engine_info: EngineInfo
     missing_helpers: tuple[str, ...]
     _public: certificates.Certificates = frozenset()
@@ -56,8 +59,8 @@ class ImageSourcesProbe:
         """The `images` and `errors` of the facts."""
         try:
             settings = user_settings()
-            wanted = await acquire.wanted_by(self.engine, self.project)
-            asked = prefixes(acquire.mirrors_of(self.project))
+            wanted = await acquire.wanted_by(self.engine, self.project) if self.project else (Need(ANY_IMAGE, ()),)
+            asked = prefixes(acquire.mirrors_of(self.project) if self.project else settings.mirrors)
         except ConfigError as error:
             return {"errors": (("project-wrong", error),)}
         _, self._public = await certificates.find(())
@@ -68,7 +71,7 @@ class ImageSourcesProbe:
                 by_host.setdefault(name, []).append(need)
         own, info = prefixes(settings.mirrors), self.engine_info
         whose = {name: "yours" if name in own else "the project's" for name in asked}
-        whose |= dict.fromkeys(info.mirrors, "the engine's")
+        whose |= dict.fromkeys(info.mirrors if self.project else (), "the engine's")
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
         registries, mirrors, unresolved = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
@@ -92,9 +95,8 @@ class ImageSourcesProbe:
             lambda: unavailable(self.engine, need.reference, shown, SITE),
             lambda: network.route(name, need.reference, self._public, CLIENT),
         )
-        missing = tuple(dict.fromkeys(need.reference for need in pulled))
-        has_recipes = not set(missing) - acquire.recipes_for(pulled).keys()
-        return Registry(name, need.reference, need.users, failure, route, missing, has_recipes)
+        missing = tuple(dict.fromkeys(need.reference for need in pulled if need.users))
+        return Registry(name, need.reference, need.users, failure, route, missing, tuple(acquire.recipes_for(pulled)))
 
     async def _credentials(self, name: str) -> str:
         """The registry's credentials; empty if a helper fails or is slow."""
@@ -112,6 +114,8 @@ class ImageSourcesProbe:
 
     async def _unresolved(self, names: Iterable[str]) -> str:
         """A registry's name that this machine resolves and a running container does not; empty if it does."""
+        if self.project is None:
+            return ""
         running = [c for c in (await self.engine.project_state(self.project.name)).containers if c.running]
         for name in names if running else ():
             host = network.HUB_HOST if name == HUB else name.partition(":")[0]

@@ -115,7 +115,8 @@ def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText, b
         if canonical(reference.name) not in replaced:
             user = f"{dockerfile.name}:{reference.line}" + (f" {reference.how}" if reference.how != FROM else "")
             kind, policy = "frontend" if reference.how == SYNTAX else "base", "always" if build.pull else None
-            yield Need(reference.name, (user,), reference.platform or platform, kind, policy)
+            own = None if kind == "frontend" else reference.platform or platform  # it runs on the builder's platform
+            yield Need(reference.name, (user,), own, kind, policy)
 
 
 def reads_dockerfiles(frontend: str) -> bool:

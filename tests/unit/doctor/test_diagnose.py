@@ -56,13 +56,13 @@ def hub(
     failure: Failure | None,
     route: Route,
     *missing: str,
-    recipe: bool = False,
+    recipes: tuple[str, ...] = (),
     consent: bool = False,
     mirrors: tuple[tuple[str, str, Failure | None], ...] = (),
     **more: Any,
 ) -> DoctorFacts:
     """What became of node:22."""
-    one = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipe)
+    one = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipes)
     return DoctorFacts(images=ImageSources((one,), mirrors, consent=consent), **more)
 
 
@@ -101,8 +101,12 @@ CASES: dict[str, DoctorFacts] = {
     **{kind: DoctorFacts(engine=EngineInfo(kind=kind)) for kind in ENGINE_KINDS},
     "no registry": hub(GONE, ALONE, "node:22", "mysql:9"),
     "no registry, nothing missing": hub(GONE, ALONE),
-    "no registry, recipes": hub(GONE, ALONE, "node:22", recipe=True),
-    "no registry, recipes and consent": hub(GONE, ALONE, "node:22", recipe=True, consent=True),
+    "no registry, recipes": hub(GONE, ALONE, "node:22", recipes=("node:22",)),
+    "no registry, recipes and consent": hub(GONE, ALONE, "node:22", recipes=("node:22",), consent=True),
+    "no registry, a recipe for one": hub(GONE, ALONE, "node:22", "mongo:7", recipes=("node:22",)),
+    "no registry, outside of a project": DoctorFacts(
+        images=ImageSources((Registry("docker.io", "library/hello-world", (), GONE, ALONE),))
+    ),
     "no registry, and a mirror": hub(
         GONE, ALONE, "node:22", mirrors=(("a.example", "yours", DENIED), ("b.example", "yours", None))
     ),
@@ -159,7 +163,9 @@ CASES: dict[str, DoctorFacts] = {
     "a wrong project": error("project-wrong", "unknown key `imagee`", "Did you mean `image`?", "compose.yml", 4),
     "another processor": DoctorFacts(
         engine=EngineInfo(platform="linux/amd64"),
-        images=ImageSources(foreign=(("a:1", "linux/arm64", False), ("b:1", "linux/arm64", True))),
+        images=ImageSources(
+            foreign=(("a:1", "linux/arm64", False), ("b:1", "linux/arm64", True), ("c:1", "wasi/wasm", False))
+        ),
     ),
     "line ends": DoctorFacts(tree=Tree(crlf=("web/entrypoint.sh", "web/start.sh"))),
     "late": DoctorFacts(unchecked=("registries", "tools")),

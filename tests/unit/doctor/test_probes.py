@@ -14,7 +14,7 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.doctor import probes
-from devenv.doctor.facts import ImageSources, Tree
+from devenv.doctor.facts import Tree
 from devenv.errors import EngineError
 from support.engine import MemoryEngine, MemoryHost
 
@@ -97,7 +97,7 @@ async def test_a_machine_without_a_project(tmp_path: Path, monkeypatch: pytest.M
         ("docker-credential-gone",),
     )
     assert facts.machine.disks
-    assert (facts.built, facts.tree, facts.images) == ((), Tree(), ImageSources())
+    assert (facts.built, facts.tree, [one.host for one in facts.images.registries]) == ((), Tree(), ["docker.io"])
     assert facts.errors == ()
-    assert {"tools", "engine", "proxies", "machine"} <= {*facts.looked}
+    assert {"tools", "engine", "proxies", "machine", "registries"} <= {*facts.looked}
     assert said[0].startswith("looking at ")

@@ -58,16 +58,37 @@ async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
     found: ImageSources = (await ImageSourcesProbe(MemoryEngine(host), project, info, ()).look())["images"]
     assert sorted(asked) == ["mysql:9", "registry.test/own:1"]
     hub, own = found.registries
-    assert (hub.host, hub.missing, hub.recipe, hub.users) == ("docker.io", ("mysql:9",), True, ("service db",))
+    assert (hub.host, hub.missing, hub.recipes, hub.users) == (
+        "docker.io",
+        ("mysql:9",),
+        ("mysql:9",),
+        ("service db",),
+    )
     assert hub.failure is not None
     assert hub.failure.impossible
-    assert (own.host, own.failure, own.missing, own.recipe) == (
+    assert (own.host, own.failure, own.missing, own.recipes) == (
         "registry.test",
         None,
         ("registry.test/own:1",),
-        False,
+        (),
     )
     assert found.foreign == (("mysql:9", "linux/arm64", False),)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("quiet_machine")
+async def test_outside_of_a_project_docker_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first project will need it; mirrors of the engine are its own business then."""
+    asked: list[str] = []
+
+    async def distribution(_: Images, reference: str, auth: str = "") -> str:
+        asked.append(reference)
+        raise CallError(500, "lookup registry-1.docker.io: no such host", "asking")
+
+    monkeypatch.setattr(Images, "distribution", distribution)
+    probe = ImageSourcesProbe(MemoryEngine(MemoryHost()), None, EngineInfo(mirrors=("https://m.test/",)), ())
+    (hub,) = (await probe.look())["images"].registries
+    assert (asked, hub.host, hub.users, hub.missing) == (["library/hello-world"], "docker.io", (), ())
 
 
 @pytest.mark.anyio

@@ -62,12 +62,13 @@ def test_contexts() -> None:
 
 
 def test_platforms() -> None:
-    """A base is for the platform of its FROM, the build or the service; the engine's own is None."""
-    project = a_project(Service("app", platform="linux/arm64", build=Build("/p", platforms=("linux/amd64",))))
-    dockerfile = DockerfileText("Dockerfile", "FROM --platform=linux/s390x a\nCOPY --from=b x y\n")
+    """A base is for the platform of its FROM, the build or the service, a frontend for the engine's own (None)."""
+    project = a_project(Service("app", platform="wasi/wasm", build=Build("/p", platforms=("linux/amd64",))))
+    dockerfile = DockerfileText("Dockerfile", "# syntax=x:1\nFROM --platform=linux/s390x a\nCOPY --from=b x y\n")
     assert shown(project, {"app": dockerfile}) == [
-        "base a <- Dockerfile:1 [linux/s390x]",
-        "base b <- Dockerfile:2 COPY --from",
+        "frontend x:1 <- Dockerfile:1 # syntax=",
+        "base a <- Dockerfile:2 [linux/s390x]",
+        "base b <- Dockerfile:3 COPY --from",
     ]
 
 
