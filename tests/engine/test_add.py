@@ -80,7 +80,7 @@ def test_rules_are_proposed_explained_and_loaded(
     again = cli.run("add", "rules", "--yes", cwd=project, env=env)
 
     assert "./static:/srv/static" not in text
-    assert 'ignore: ["**/__pycache__/", ".env", ' in text
+    assert 'ignore: ["**/__pycache__/", "**/.venv/", ".env", ' in text
     assert "            - data:/data\n" in text
     assert "web: sync+restart .: copied by Dockerfile:3; no reloader is in its command" in done.stderr
     assert "web: rebuild ./requirements.txt" in done.stderr

@@ -49,7 +49,7 @@ PURE = (
     "sync/rules/rules.py",
     "sync/rules/lint.py",
     "sync/planner.py",
-    "scaffold/add/copied_files.py",
+    "scaffold/add/programs.py",
     "scaffold/new/detect.py",
     "scaffold/new/names.py",
     "ui/cells.py",

@@ -8,6 +8,8 @@ import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from devenv.paths import relative_to
+
 
 class Action(StrEnum):
     """What a rule of `develop.watch` does (Compose Develop Specification, `action`)."""
@@ -198,6 +200,15 @@ class Project:
     def service(self, name: str) -> Service:
         """The service of that name. Raises KeyError."""
         return {service.name: service for service in self.services}[name]
+
+    def bind_mounts(self, service: Service) -> list[str]:
+        """The bind mounts of the project's own folders and files in a service, as people write them."""
+        mounts = [(relative_to(mount.source or "", self.directory), mount) for mount in service.volumes]
+        return [
+            f"{f'./{path}' if path else '.'}:{m.target}"
+            for path, m in mounts
+            if m.type == "bind" and path is not None
+        ]
 
 
 def folder_project(folder: str) -> str:

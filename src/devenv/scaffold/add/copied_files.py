@@ -1,16 +1,43 @@
-"""What each stage of a Dockerfile copies from the build context, and to which path. Pure."""
+"""What a Dockerfile copies from this machine, to which paths, and what the image runs."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
+import os
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from devenv.images import dockerfile
 from devenv.images.dockerfile import WORD, Instruction, Stage, expand, flags, source_stage, stage_index
+from devenv.model.project import Build, Mount, Service
+from devenv.paths import is_within, relative_to
+from devenv.scaffold.add import proposal as proposals
+from devenv.scaffold.add.programs import Program, default_command, program, start_scripts
+from devenv.sync.rules.rules import mount_over
+
+MANIFESTS = re.compile(
+    r"package(-lock)?\.json|npm-shrinkwrap\.json|(yarn|poetry|uv|Cargo|composer|Pipfile|Gemfile|mix)\.lock|"
+    r"pnpm-lock\.yaml|bun\.lockb?|requirements[\w.-]*\.(txt|in)|pyproject\.toml|setup\.(py|cfg)|Pipfile|Gemfile|"
+    r"mix\.exs|composer\.json|go\.(mod|sum)|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|\.npmrc|Dockerfile[\w.-]*|[\w.-]+\.csproj"
+)
+COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj|mix\.exs")
+INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
+MADE = (  # what tools make in a folder that has such a file in it, now or later
+    (re.compile(r"package\.json"), ("**/node_modules/",)),
+    (re.compile(r".+\.py"), ("**/__pycache__/", "**/.venv/")),
+    (re.compile(r"Cargo\.toml|pom\.xml"), ("**/target/",)),
+    (re.compile(r"composer\.json"), ("**/vendor/",)),
+    (re.compile(r"Gemfile"), ("**/vendor/bundle/",)),
+    (re.compile(r"mix\.exs"), ("**/_build/", "**/deps/")),
+    (re.compile(r".+\.csproj"), ("**/bin/", "**/obj/")),
+)
+_LARGE = 1 << 18
+PRESENT = ("node_modules", "__pycache__", ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +49,34 @@ class Copy:
     line: int
 
 
+_COMPILES = re.compile(
+    r"\b(?:npm|yarn|pnpm|bun)(?: run)? build|\b(?:tsc|(?:vite|next|nuxt|astro|ng) build|go (?:build|install)"
+    r"|cargo (?:build|install)|dotnet (?:build|publish)|mix release)\b"
+    r"|\b(?:mvnw?|gradlew?) .*\b(?:package|install|compile|build|assemble|bootJar)\b"
+)
+
+
 @dataclass(slots=True)
 class StageFiles:
-    """A stage's copies; its working directory, its CMD and ENTRYPOINT, and its variables at the end."""
+    """A stage's copies; its working directory, its CMD and ENTRYPOINT as words, and its variables at the end.
 
+    `image` is what it is built on through all stages, `compiles` the lines of RUNs that make programs of sources.
+    """
+
+    name: str = ""
+    image: str = ""
     folder: str = "/"
     command: str = ""
+    entrypoint: str = ""
     scope: dict[str, str] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
+    compiles: list[int] = field(default_factory=list)
 
 
 def copying_stages(
     text: str, args: Mapping[str, str] | None = None, target: str | None = None
 ) -> tuple[list[StageFiles], list[StageFiles]]:
-    """The stages that the target is built on, the target last; and the stages that those take files from.
+    """The stages that the target is built on, the target last; and the stages that files come from, at any distance.
 
     `args` are the build's; without a target it is the last stage.
     """
@@ -43,33 +84,50 @@ def copying_stages(
     stages: list[StageFiles] = []
     for stage in parsed:
         stages.append(_stage_files(stage, stages, args or {}))
-    index = stage_index(parsed, target)
-    below: list[int] = []
+    below = _below(parsed, stage_index(parsed, target))
     others: list[int] = []
-    while index is not None:
-        below.insert(0, index)
-        index = parsed[index].built_on
-    for taken in (source_stage(parsed, source) for index in below for source in parsed[index].sources):
-        if taken is not None and taken not in (*below, *others):
-            others.append(taken)
+    waiting = list(below)
+    while waiting:
+        for source in parsed[waiting.pop(0)].sources:
+            more = [index for index in _below(parsed, source_stage(parsed, source)) if index not in (*below, *others)]
+            others += more
+            waiting += more
     return [stages[index] for index in below], [stages[index] for index in others]
 
 
+def _below(parsed: Sequence[Stage], index: int | None) -> list[int]:
+    """The stage and those that it is built on, the lowest first."""
+    return [] if index is None else [*_below(parsed, parsed[index].built_on), index]
+
+
 def _stage_files(stage: Stage, earlier: Sequence[StageFiles], args: Mapping[str, str]) -> StageFiles:
-    files = StageFiles()
+    files = StageFiles(stage.name, stage.base.name)
     if stage.built_on is not None:
         base = earlier[stage.built_on]
-        files = StageFiles(base.folder, base.command, dict(base.scope))
+        files = StageFiles(stage.name, base.image, base.folder, base.command, base.entrypoint, dict(base.scope))
+    if any(instruction.keyword == "ENTRYPOINT" for instruction in stage.instructions):
+        files.command = ""  # that of the base belongs to the base's entrypoint
     for instruction in stage.instructions:
         if instruction.keyword in ("ARG", "ENV"):
             _declare(files.scope, instruction, {**stage.arguments, **args})
         elif instruction.keyword == "WORKDIR":
             files.folder = posixpath.join(files.folder, _value(instruction.rest, files.scope))
-        elif instruction.keyword in ("CMD", "ENTRYPOINT"):
-            files.command += f" {instruction.rest}"
+        elif instruction.keyword == "CMD":
+            files.command = _words(instruction.rest)
+        elif instruction.keyword == "ENTRYPOINT":
+            files.entrypoint = _words(instruction.rest)
+        elif instruction.keyword == "RUN" and _COMPILES.search(instruction.rest):
+            files.compiles.append(instruction.line)
         elif instruction.keyword in ("COPY", "ADD"):
             _copy(files, instruction)
     return files
+
+
+def _words(rest: str) -> str:
+    """A command as it would be typed, whether it is JSON or a line for the shell."""
+    with contextlib.suppress(ValueError):
+        return " ".join(str(word) for word in json.loads(rest))
+    return rest
 
 
 def _declare(scope: dict[str, str], instruction: Instruction, args: Mapping[str, str]) -> None:
@@ -103,3 +161,123 @@ def _copy(stage: StageFiles, instruction: Instruction) -> None:
         into = len(words) > 2 or words[-1] in (".", "./") or target.endswith("/")  # noqa: PLR2004 - several sources
         place = posixpath.normpath(target) + ("/" if into else "")
         stage.copies.append(Copy(tuple(words[:-1]), place, instruction.line))
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A service that is built here: the stages it is built on, those that files come from, and what it runs.
+
+    `scripts` are the shell scripts that its containers start with, as paths of the host.
+    """
+
+    service: Service
+    build: Build
+    below: Sequence[StageFiles]
+    others: Sequence[StageFiles]
+    program: Program | None
+    scripts: Sequence[str]
+
+
+def built_service(service: Service, model: Mapping[str, Any]) -> Built | None:
+    """What the Dockerfile of a service copies and runs; None if nothing is built here."""
+    build = service.build
+    if build is None or not os.path.isdir(build.context):
+        return None
+    below, others = copying_stages(_dockerfile_text(build), dict(build.args), build.target)
+    if not below:
+        return None
+    stage, given = below[-1], model.get("entrypoint")
+    entrypoint = stage.entrypoint if given is None else given
+    command = model.get("command") or (stage.command if given is None else "")
+    words = " ".join(part if isinstance(part, str) else " ".join(map(str, part)) for part in (entrypoint, command))
+    folder = str(model.get("working_dir") or stage.folder)
+    variables = stage.scope | {key: str(value) for key, value in (model.get("environment") or {}).items()}
+
+    def read(path: str) -> str | None:
+        return _read(_host_path(service, build, below, path))
+
+    scripts = [_host_path(service, build, below, path) for path in start_scripts(words, folder, read)]
+    runs = program(words.strip() or default_command(stage.image), folder, variables, read)
+    return Built(service, build, below, others, runs, [path for path in scripts if path])
+
+
+def _dockerfile_text(build: Build) -> str:
+    return build.dockerfile_inline if build.dockerfile_inline is not None else _read(dockerfile_path(build)) or ""
+
+
+def dockerfile_path(build: Build) -> str:
+    """The absolute path of the Dockerfile."""
+    return os.path.normpath(os.path.join(build.context, build.dockerfile))
+
+
+def _read(path: str | None) -> str | None:
+    """The text of a file; None if there is no such file, or one larger than people write."""
+    if path is None or not os.path.isfile(path) or os.path.getsize(path) > _LARGE:
+        return None
+    return (proposals.read(path) or b"").decode(errors="replace")
+
+
+def _host_path(service: Service, build: Build, stages: Sequence[StageFiles], path: str) -> str | None:
+    """Where a file of the container comes from: a bind mount, or the last copy; None if neither has it."""
+    path = posixpath.normpath(path)
+    if mount := bind_over(service, path):
+        return os.path.normpath(f"{mount.source}/{relative_to(path, mount.target.rstrip('/') or '/')}")
+    for copy in (copy for stage in reversed(stages) for copy in reversed(stage.copies)):
+        for source, target in placed(build.context, copy):
+            below = relative_to(path, target)
+            if below is not None and os.path.isfile(file := os.path.join(source, below) if below else source):
+                return file
+    manifest = os.path.join(build.context, os.path.basename(path))  # a RUN may mount it
+    return manifest if MANIFESTS.fullmatch(os.path.basename(path)) and os.path.isfile(manifest) else None
+
+
+def bind_over(service: Service, target: str) -> Mount | None:
+    """The bind mount that a path of the container is in."""
+    mount = mount_over(service, target)
+    return mount if mount is not None and mount.type == "bind" else None
+
+
+def placed(context: str, copy: Copy) -> Iterator[tuple[str, str]]:
+    """Yield what a COPY copies: the path on the host and in the container; of a folder, that of its content."""
+    for source in copy.sources:
+        pattern = os.path.normpath(os.path.join(glob.escape(context), source.lstrip("/")))
+        for path in sorted(glob.glob(pattern)):
+            if os.path.isdir(path):
+                yield path, copy.target.rstrip("/") or "/"
+            else:
+                name = os.path.basename(path)
+                yield path, posixpath.join(copy.target, name) if copy.target.endswith("/") else copy.target
+
+
+def source_mount(service: Service, path: str) -> Mount | None:
+    """The bind mount that brings a path of the host into the container."""
+    mounts = (mount for mount in service.volumes if mount.type == "bind" and mount.source)
+    return next((mount for mount in mounts if is_within(path, os.path.normpath(str(mount.source)))), None)
+
+
+def stage_program(built: Built, stage: StageFiles) -> Program | None:
+    """What a container of another stage would run."""
+
+    def read(path: str) -> str | None:
+        return _read(_host_path(built.service, built.build, built.others, path))
+
+    return program(f"{stage.entrypoint} {stage.command}", stage.folder, stage.scope, read)
+
+
+def has(path: str, manifests: re.Pattern[str]) -> bool:
+    """Whether the path, or the folder it is in, has a manifest: that tells the language."""
+    folders = (folder for folder in (path, os.path.dirname(path)) if os.path.isdir(folder))
+    return any(manifests.fullmatch(name) for folder in folders for name in os.listdir(folder))
+
+
+def made_in(path: str) -> Iterator[str]:
+    """Patterns for what tools make in a folder, now or later."""
+    files: set[str] = set()
+    for _, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if name not in PRESENT and not name.startswith(".")]
+        files |= {
+            pattern for name in names for kind, patterns in MADE if kind.fullmatch(name) for pattern in patterns
+        }
+    made = [pattern for _, patterns in MADE for pattern in patterns if pattern in files]
+    yield from made
+    yield from (f"{name}/" for name in PRESENT if f"**/{name}/" not in made and name in os.listdir(path))

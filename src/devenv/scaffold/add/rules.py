@@ -1,8 +1,7 @@
-"""`devenv add rules`: watch rules proposed from what a Dockerfile copies, from bind mounts, and from the language."""
+"""`devenv add rules`: watch rules proposed from what a Dockerfile copies, from bind mounts, and from what is run."""
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import posixpath
@@ -11,39 +10,53 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from devenv.compose.outline import Selection
+from devenv.compose.positions import entry_place
+from devenv.compose.positions import shown as shown_place
 from devenv.compose.resolve import Loaded, load
 from devenv.errors import ConfigError, UsageError
-from devenv.model.project import Action, Build, Service
-from devenv.paths import is_within, relative_to
+from devenv.model.project import Action, Project, Service
+from devenv.paths import is_below, is_within, relative_to
 from devenv.scaffold.add import proposal as proposals
-from devenv.scaffold.add.copied_files import copying_stages
+from devenv.scaffold.add.copied_files import (
+    COMPILED,
+    INTERPRETED,
+    MANIFESTS,
+    Built,
+    Copy,
+    StageFiles,
+    bind_over,
+    built_service,
+    dockerfile_path,
+    has,
+    made_in,
+    placed,
+    source_mount,
+    stage_program,
+)
+from devenv.scaffold.add.programs import Way
 from devenv.scaffold.add.proposal import MainFile, Proposal, opened
 from devenv.scaffold.add.yaml_places import flow
 from devenv.sync.rules.lint import faults
-from devenv.sync.rules.rules import is_bind_mounted, mount_over
+from devenv.sync.rules.rules import is_bind_mounted
 
-MANIFESTS = re.compile(
-    r"package(-lock)?\.json|npm-shrinkwrap\.json|(yarn|poetry|uv|Cargo|composer|Pipfile|Gemfile)\.lock|yarn\.lock|"
-    r"pnpm-lock\.yaml|bun\.lockb?|requirements[\w.-]*\.(txt|in)|pyproject\.toml|setup\.(py|cfg)|Pipfile|Gemfile|"
-    r"composer\.json|go\.(mod|sum)|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|\.npmrc|Dockerfile[\w.-]*|[\w.-]+\.csproj"
-)
-COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj")
-INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
-RELOADERS = re.compile(
-    r"--reload|(?<!\bnode )(?<!\bnode\", \")--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b"
-)
-BECAUSE = {Action.REBUILD: "; the language is compiled", Action.SYNC_RESTART: "; no reloader is in its command"}
 SETTINGS = "/etc/"
-CACHE = "__pycache__"
-MADE = ("node_modules", CACHE, ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
+COST = "each save in it builds the image again"
+STAYS = "what the container writes there stays in it from now on"
+NOT_BUILT = "nothing to add: rules are proposed for what a Dockerfile copies, and no service is built here"
+CHANGES = {
+    Way.RELOADS: Action.SYNC,
+    Way.READS: Action.SYNC,
+    Way.LOSES: Action.SYNC_RESTART,
+    Way.COMPILES: Action.SYNC_RESTART,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule and why it is proposed; the path is absolute."""
+    """A rule and why it is proposed, or why nothing is (without an action); the path is absolute."""
 
     path: str
-    action: Action
+    action: Action | None
     why: str
     target: str = ""
     ignore: tuple[str, ...] = ()
@@ -75,26 +88,50 @@ async def rules(selection: Selection, name: str | None, *, from_mounts: bool = F
         services = {name: services[name]}
     folder = loaded.project.directory
     for service in services.values():
-        proposed = _proposed(file, service, loaded, from_mounts=from_mounts)
-        if proposed:
+        mounted = list(_from_mounts(file, service, loaded, is_named=name is not None)) if from_mounts else []
+        proposed = _proposed(service, loaded, mounted)
+        entries = [rule.entry(folder) for rule in proposed if rule.action is not None]
+        if entries:
             file.own(service.name, "develop")
-            entries = "\n".join(rule.entry(folder) for rule in proposed)
-            file.draft.insert(["services", service.name, "develop", "watch"], entries)
-        file.notes += [f"{service.name}: {rule.action} {shown(rule.path, folder)}: {rule.why}" for rule in proposed]
-    if not file.notes:
-        nothing = "nothing to add: what is copied from this machine has rules already, or nothing is copied"
-        return Proposal(folder, (), (nothing,))
+            file.draft.insert(["services", service.name, "develop", "watch"], "\n".join(entries))
+        file.notes += [_note(file, service.name, rule, folder) for rule in proposed]
+        if service.build is not None and not proposed:
+            file.notes.append(_nothing(service, loaded.project))
     edit = file.edit()
+    if edit.after == edit.before:
+        nothing = "nothing to add" if any(service.build for service in services.values()) else NOT_BUILT
+        return Proposal(folder, (), (*file.notes, nothing))
     await proposals.check(selection, edit, ())
-    return Proposal(folder, (edit,) if edit.after != edit.before else (), tuple(file.notes))
+    return Proposal(folder, (edit,), tuple(file.notes))
 
 
-def _proposed(file: MainFile, service: Service, loaded: Loaded, *, from_mounts: bool) -> list[Rule]:
-    """New rules for a service; those `from_mounts` take the mounts out of the draft."""
-    mounted = list(_from_mounts(service, loaded.project.directory)) if from_mounts else []
-    mounted = [rule for rule in mounted if _unmount(file, service.name, rule)]
-    built = [rule for rule in _from_build(service, loaded) if not _covered(service, rule, mounted)]
-    return [*mounted, *(_without(rule, mounted) for rule in built)]
+def _nothing(service: Service, project: Project) -> str:
+    """Why a service that is built gets no rule."""
+    if service.watch:
+        return f"{service.name}: its rules cover what its Dockerfile copies from here"
+    mounts = project.bind_mounts(service)
+    has = f"; {service.name} has {', '.join(mounts)}" if mounts else ""
+    return f"{service.name}: its Dockerfile copies nothing from here{has}"
+
+
+def _note(file: MainFile, name: str, rule: Rule, folder: str) -> str:
+    path = shown(rule.path, folder)
+    if rule.action is not None:
+        return f"{name}: {rule.action} {path}: {rule.why}"
+    if rule.target:
+        place = shown_place(entry_place(file.sources, ("services", name, "volumes"), rule.target))
+        return f"{name}: nothing for {path}: the bind mount of {rule.target} ({place}) brings it"
+    return f"{name}: nothing for {path}: {rule.why}"
+
+
+def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list[Rule]:
+    """New rules for a service; those of `mounted` take the place of bind mounts."""
+    targets = [rule.target for rule in mounted]
+    volumes = tuple(mount for mount in service.volumes if mount.target not in targets)
+    built = built_service(replace(service, volumes=volumes), loaded.model["services"][service.name])
+    found = list(_from_build(built)) if built is not None else []
+    found = [rule for rule in found if not _covered(service, rule, mounted)]
+    return [*mounted, *(_without(rule, mounted) for rule in found if not _implied(rule, found))]
 
 
 def shown(path: str, folder: str) -> str:
@@ -103,73 +140,56 @@ def shown(path: str, folder: str) -> str:
     return path if relative is None else f"./{relative}" if relative else "."
 
 
-def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
+def _from_build(built: Built) -> Iterator[Rule]:
     """Rules for what the build copies; an earlier one for a path comes first."""
-    build = service.build
-    if build is None or not os.path.isdir(build.context):
-        return
-    dockerfile = os.path.normpath(os.path.join(build.context, build.dockerfile))
-    below, others = copying_stages(_text(build, dockerfile), dict(build.args), build.target)
-    given = loaded.model["services"][service.name].get("command") or ""
-    command = f"{given} {below[-1].command if below else ''}"
     rules: dict[str, Rule] = {}
-    for stage in (*below, *others):
+    for stage in (*built.below, *built.others):
         for copy in stage.copies:
-            source = f"{build.dockerfile}:{copy.line}"
-            for rule in _copied(build.context, copy.sources, copy.target, source, command):
-                if stage in others:
-                    why = f"built in another stage ({source})"
-                    rules.setdefault(rule.path, Rule(rule.path, Action.REBUILD, why, ignore=rule.ignore))
-                elif not (rule.target and _in_mount(service, rule.target)):
+            for path, target in placed(built.build.context, copy):
+                for rule in _copied(built, stage, copy, path, target):
                     rules.setdefault(rule.path, rule)
-    if build.dockerfile_inline is None and rules and os.path.isfile(dockerfile):
+    dockerfile = dockerfile_path(built.build)
+    if built.build.dockerfile_inline is None and os.path.isfile(dockerfile) and any(r.action for r in rules.values()):
         rules.setdefault(dockerfile, _rebuild(dockerfile))
     yield from rules.values()
 
 
-def _text(build: Build, dockerfile: str) -> str:
-    if build.dockerfile_inline is not None:
-        return build.dockerfile_inline
-    return (proposals.read(dockerfile) or b"").decode(errors="replace")
+def _copied(built: Built, stage: StageFiles, copy: Copy, path: str, target: str) -> Iterator[Rule]:
+    """The rules for one path that a stage copies, and for the manifests in it."""
+    is_folder = os.path.isdir(path)
+    if MANIFESTS.fullmatch(os.path.basename(path)) and not is_folder:
+        yield _rebuild(path)
+        return
+    origin = f"{built.build.dockerfile}:{copy.line}"
+    ours = stage in built.below
+    mount = bind_over(built.service, target) if ours else source_mount(built.service, path)
+    action, why = _action(built, path, target, copy.line) if ours else _elsewhere(built, path, origin)
+    manifests = [name for name in sorted(os.listdir(path)) if MANIFESTS.fullmatch(name)] if is_folder else []
+    if mount is not None:
+        yield Rule(path, None, "", mount.target)
+    elif action is None or not is_folder:
+        yield Rule(path, action, why if not ours else f"copied by {origin}{why}", target if ours else "")
+    else:
+        yield from _folder(built, Rule(path, action, f"copied by {origin}{why}" if ours else why, target), manifests)
+    if mount is not None or action is not Action.REBUILD:
+        yield from (_rebuild(os.path.join(path, name)) for name in manifests)
 
 
-def _in_mount(service: Service, target: str) -> bool:
-    mount = mount_over(service, target)
-    return mount is not None and mount.type == "bind"
-
-
-def _copied(context: str, sources: Sequence[str], target: str, origin: str, command: str) -> Iterator[Rule]:
-    for source in sources:
-        pattern = os.path.normpath(os.path.join(glob.escape(context), source.lstrip("/")))
-        for path in sorted(glob.glob(pattern)):
-            name = os.path.basename(path)
-            if os.path.isdir(path):
-                yield from _folder(path, target.rstrip("/") or "/", origin, command)
-            elif MANIFESTS.fullmatch(name):
-                yield _rebuild(path)
-            else:
-                place = posixpath.join(target, name) if target.endswith("/") else target
-                action = _action(os.path.dirname(path), command, place)
-                yield Rule(path, action, f"copied by {origin}{_because(action, place)}", place)
-
-
-def _folder(path: str, target: str, origin: str, command: str) -> Iterator[Rule]:
-    names = sorted(os.listdir(path))
-    action, why = _action(path, command, target), f"copied by {origin}"
-    manifests = [name for name in names if MANIFESTS.fullmatch(name) and action is not Action.REBUILD]
-    ignore = (*_made(path), *(name for name in (".env",) if name in names), *manifests)
-    yield Rule(path, action, why + _because(action, target), "" if action is Action.REBUILD else target, ignore)
-    yield from (_rebuild(os.path.join(path, name)) for name in manifests)
-
-
-def _made(path: str) -> Iterator[str]:
-    """Patterns for the folders that tools create in the folder; Python has one in each of its folders."""
-    names = os.listdir(path)
-    for name in MADE:
-        if name == CACHE and (name in names or _is_python(path)):
-            yield f"**/{name}/"
-        elif name in names:
-            yield f"{name}/"
+def _folder(built: Built, rule: Rule, manifests: Sequence[str]) -> Iterator[Rule]:
+    """The rule for a folder, without what has a rule of its own, is made by tools, or is brought by a bind mount."""
+    ignore = [*made_in(rule.path), *(name for name in (".env",) if os.path.exists(os.path.join(rule.path, name)))]
+    if rule.action is Action.REBUILD:
+        yield replace(rule, target="", ignore=tuple(ignore))
+        return
+    scripts = [path for path in built.scripts if is_below(path, rule.path) and rule.action is Action.SYNC]
+    ignore += [*manifests, *(str(relative_to(path, rule.path)) for path in scripts)]
+    for mount in built.service.volumes:
+        if mount.type == "bind" and (inside := relative_to(mount.target.rstrip("/"), rule.target)):
+            ignore.append(inside if os.path.isfile(str(mount.source)) else f"{inside}/")
+    yield replace(rule, ignore=tuple(dict.fromkeys(ignore)))
+    for path in scripts:
+        target = posixpath.join(rule.target, str(relative_to(path, rule.path)))
+        yield Rule(path, Action.SYNC_RESTART, "the container starts with it", target)
 
 
 def _rebuild(path: str) -> Rule:
@@ -178,29 +198,37 @@ def _rebuild(path: str) -> Rule:
     return Rule(path, Action.REBUILD, why)
 
 
-def _is_python(path: str) -> bool:
-    for _, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if name not in MADE and not name.startswith(".")]
-        if any(name.endswith(".py") for name in files):
-            return True
-    return False
-
-
-def _because(action: Action, target: str) -> str:
+def _action(built: Built, path: str, target: str, line: int) -> tuple[Action, str]:
+    """The action for a change of what is copied at the line, and why, as the end of a sentence."""
+    if path in built.scripts:
+        return Action.SYNC_RESTART, "; the container starts with it"
     if target.startswith(SETTINGS):
-        return "; settings are read at the start"
-    return BECAUSE.get(action, "")
+        return Action.SYNC_RESTART, "; settings are read at the start"
+    runs = built.program
+    if runs is not None and runs.way in CHANGES:
+        return CHANGES[runs.way], _reason(built)
+    compiled = [number for stage in built.below for number in stage.compiles if number > line]
+    if compiled or (runs is None and has(path, COMPILED)):
+        why = f" and compiled in line {compiled[0]}" if compiled else "; the language is compiled"
+        return Action.REBUILD, f"{why}: {COST}"
+    if runs is None and has(path, INTERPRETED):
+        return Action.SYNC_RESTART, "; no reloader is in its command"
+    return Action.SYNC, _reason(built)
 
 
-def _action(path: str, command: str, target: str) -> Action:
-    """The action for a change of sources; manifests beside or above them tell the language."""
-    if target.startswith(SETTINGS):
-        return Action.SYNC_RESTART
-    names = {name for folder in (path, os.path.dirname(path)) if os.path.isdir(folder) for name in os.listdir(folder)}
-    if any(COMPILED.fullmatch(name) for name in names):
-        return Action.REBUILD
-    interpreted = any(INTERPRETED.fullmatch(name) for name in names)
-    return Action.SYNC_RESTART if interpreted and not RELOADERS.search(command) else Action.SYNC
+def _reason(built: Built | None) -> str:
+    runs = built.program if built is not None else None
+    return f"; `{runs.words}` {runs.way}" if runs is not None else ""
+
+
+def _elsewhere(built: Built, path: str, origin: str) -> tuple[Action | None, str]:
+    """The action for what another stage copies. A whole folder of many languages is no program: it gets none."""
+    if path != os.path.normpath(built.build.context) or has(path, COMPILED):
+        return Action.REBUILD, f"built in another stage ({origin}): {COST}"
+    stages = ((stage, stage_program(built, stage)) for stage in built.others if stage.name)
+    better = next(((stage.name, runs.words) for stage, runs in stages if runs and runs.way is Way.RELOADS), None)
+    advice = f"; `build: {{target: {better[0]}}}` runs `{better[1]}`, which reloads by itself" if better else ""
+    return None, f"built in another stage ({origin}): with a rule, {COST}{advice}"
 
 
 def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
@@ -213,18 +241,45 @@ def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
     return False
 
 
+def _implied(rule: Rule, rules: Sequence[Rule]) -> bool:
+    """Whether the rule of a folder above does the same with the same files."""
+    for other in rules:
+        inside = relative_to(rule.path, other.path)
+        if inside and other.action is rule.action and rule.action is not Action.REBUILD:
+            names = [f"{inside}/", inside, inside.partition("/")[0] + "/"]
+            if posixpath.join(other.target, inside) == rule.target and not any(
+                name in other.ignore for name in names
+            ):
+                return True
+    return False
+
+
 def _without(rule: Rule, mounted: Sequence[Rule]) -> Rule:
     """The rule without the folders that have a rule of their own."""
     inside = (relative_to(other.path, rule.path) for other in mounted)
     return replace(rule, ignore=(*rule.ignore, *(f"{path}/" for path in inside if path)))
 
 
-def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
+def _from_mounts(file: MainFile, service: Service, loaded: Loaded, *, is_named: bool) -> Iterator[Rule]:
+    """Rules in place of bind mounts, which are cut out of the draft; the data of a foreign image stays mounted."""
+    folder = loaded.project.directory
     for mount in service.volumes:
         source = os.path.normpath(mount.source or "")
-        if mount.type == "bind" and is_within(source, folder) and os.path.isdir(source):
-            why = "was a bind mount; what the container writes there stays in it from now on"
-            yield Rule(source, Action.SYNC, why, mount.target, tuple(_made(source)))
+        if mount.type != "bind" or not is_within(source, folder) or not os.path.isdir(source):
+            continue
+        if service.build is None and not mount.read_only and not is_named:
+            command = f"devenv add rules {service.name} --from-mounts"
+            file.notes.append(
+                f"{service.name}: the mount of {mount.target} stays: its image may write there; {command}"
+            )
+            continue
+        built = built_service(service, loaded.model["services"][service.name])
+        loses = built is not None and built.program is not None and built.program.way is Way.LOSES
+        why = f"was a bind mount{_reason(built) if loses else ''}; {STAYS}"
+        action = Action.SYNC_RESTART if loses else Action.SYNC
+        rule = Rule(source, action, why, mount.target, tuple(made_in(source)))
+        if _unmount(file, service.name, rule):
+            yield rule
 
 
 def _unmount(file: MainFile, name: str, rule: Rule) -> bool:
@@ -240,4 +295,5 @@ def _unmount(file: MainFile, name: str, rule: Rule) -> bool:
                 file.notes.append(f"{name}: the mount of {rule.target} stays: {error.message}")
                 return False
             return True
+    file.notes.append(f"{name}: the mount of {rule.target} stays: {file.source.shown} has it elsewhere")
     return False

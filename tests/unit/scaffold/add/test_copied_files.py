@@ -69,3 +69,31 @@ def test_variables_of_a_dockerfile_are_replaced() -> None:
     (base, last), _ = copying_stages(text, {"ROOT": "/x", "VERSION": "3"})
     assert base.copies == [Copy(("lib",), "/x/app/lib", 7)]
     assert last.copies[0] == Copy(("a",), "/x/my data/", 9)
+
+
+CHAIN = """\
+FROM debian AS base
+COPY src /src
+ENTRYPOINT ["run"]
+CMD ["all"]
+FROM base AS build
+RUN go build -o /app
+FROM build AS publish
+RUN --mount=from=tools,target=/t true
+FROM debian AS tools
+COPY tool /t
+FROM debian
+COPY --from=publish /app /app
+CMD /app
+"""
+
+
+def test_files_come_through_chains_of_stages() -> None:
+    """Each stage counts once, wherever it is: what a stage is built on, and what that takes files from."""
+    (last,), others = copying_stages(CHAIN)
+    assert [stage.name for stage in others] == ["base", "build", "publish", "tools"]
+    assert [stage.copies for stage in others] == [[Copy(("src",), "/src", 2)], [], [], [Copy(("tool",), "/t", 10)]]
+    assert (last.image, last.command, last.entrypoint, others[1].compiles) == ("debian", "/app", "", [6])
+    assert (others[2].entrypoint, others[2].command) == ("run", "all")
+    (_, own), _ = copying_stages('FROM a AS b\nCMD x\nFROM b\nENTRYPOINT ["y"]\n')
+    assert (own.entrypoint, own.command) == ("y", "")

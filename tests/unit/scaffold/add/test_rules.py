@@ -2,57 +2,169 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
+from devenv.compose import yaml12
+from devenv.compose.outline import Selection
+from devenv.compose.parse import parse
+from devenv.compose.resolve import Loaded
 from devenv.model.project import Action
 from devenv.scaffold.add import rules
+from devenv.scaffold.add.proposal import Proposal
 from devenv.scaffold.add.rules import Rule
+from support.scaffold import edited, model
+
+pytestmark = pytest.mark.usefixtures("offline")
+
+
+def _service(service: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A service as Compose resolves it."""
+    full = {**service.get("<<", {}), **service}
+    if "build" in full:
+        build = full["build"] if isinstance(full["build"], dict) else {"context": full["build"]}
+        full["build"] = {"dockerfile": "Dockerfile", **build, "context": str((folder / build["context"]).resolve())}
+    for key in ("command", "entrypoint"):
+        if isinstance(full.get(key), str):
+            full[key] = shlex.split(full[key])
+    full["volumes"] = [_mount(entry, folder) for entry in full.get("volumes", ())]
+    for rule in full.get("develop", {}).get("watch", ()):
+        rule["path"] = str((folder / rule["path"]).resolve())
+    return full
+
+
+def _mount(entry: str, folder: Path) -> dict[str, Any]:
+    source, _, target = entry.partition(":") if ":" in entry else ("", "", entry)
+    target, _, mode = target.partition(":")
+    if not source.startswith("."):
+        return {"type": "volume", "target": target, **({"source": source} if source else {})}
+    return {"type": "bind", "source": str((folder / source).resolve()), "target": target, "read_only": mode == "ro"}
+
+
+Propose = Callable[..., Proposal]
+
+
+@pytest.fixture
+def propose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Propose:
+    """`add rules` in a project of these files, without Compose."""
+
+    def proposal(compose: str, files: dict[str, str], *, from_mounts: bool = False) -> Proposal:
+        for name, text in {**files, "compose.yml": compose}.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        model = yaml12.construct(compose, file="compose.yml")
+        services = {name: _service(service, tmp_path) for name, service in model["services"].items()}
+        volumes = {name: {"name": name} for name in model.get("volumes", ())}
+        resolved = {"name": "foreign", "services": services, "volumes": volumes}
+        parsed = parse(resolved, directory=str(tmp_path), files=(str(tmp_path / "compose.yml"),))
+
+        async def load(*_: object, **__: object) -> Loaded:
+            return Loaded(parsed, resolved)
+
+        monkeypatch.setattr(rules, "load", load)
+        return anyio.run(lambda: rules.rules(Selection(str(tmp_path)), None, from_mounts=from_mounts))
+
+    return proposal
+
+
+FOREIGN = yaml12.construct((Path(__file__).parent / "foreign_projects.yml").read_text(), file="foreign_projects.yml")
+REBUILDS = re.compile(r"(\S+): rebuild (\S+): (?:what it names|the image is built by it)")
+
+
+@pytest.mark.parametrize("facts", FOREIGN, ids=lambda facts: facts["name"])
+def test_foreign_projects(facts: dict[str, Any], propose: Propose) -> None:
+    """The proposal, and the reason for none if a rule would make the project worse."""
+    notes = propose(facts["compose"], {**facts["files"], **dict.fromkeys(facts["empty"], "")}).notes
+    rebuilds = [f"{match[1]} {match[2]}" for note in notes if (match := REBUILDS.match(note))]
+    assert [note for note in notes if not REBUILDS.match(note)] == facts["proposed"]
+    assert sorted(rebuilds) == sorted(facts["rebuilds"])
+
+
+def watch(proposal: Proposal, name: str = "web") -> list[dict[str, Any]]:
+    """The rules that a service gets."""
+    rules: list[dict[str, Any]] = model(edited(proposal))["services"][name]["develop"]["watch"]
+    return rules
 
 
 @pytest.mark.parametrize(
-    ("manifest", "command", "action"),
+    ("name", "ignored"),
     [
-        ("package.json", "node app.js", "sync+restart"),
-        ("package.json", "node --watch app.js", "sync+restart"),
-        ("package.json", '["node", "--watch", "app.js"]', "sync+restart"),
-        ("package.json", "tsc --watch", "sync"),
-        ("package.json", "npm run dev", "sync"),
-        ("requirements.txt", "uvicorn --reload", "sync"),
-        ("go.mod", "./app", "rebuild"),
-        ("index.html", "", "sync"),
+        ("package.json", ["**/node_modules/", "package.json"]),
+        ("client/package.json", ["**/node_modules/"]),
+        ("src/main.py", ["**/__pycache__/", "**/.venv/"]),
+        ("composer.json", ["**/vendor/", "composer.json"]),
+        ("Gemfile", ["**/vendor/bundle/", "Gemfile"]),
+        ("index.html", None),
+        ("dist/index.html", ["dist/"]),
     ],
 )
-def test_a_folder_gets_what_its_language_needs(manifest: str, command: str, action: str, tmp_path: Path) -> None:
-    """Compiled: rebuilt; interpreted: restarted, unless its command reloads; anything else is just synced."""
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / manifest).touch()
-    (tmp_path / "src" / "node_modules").mkdir()
-    found = list(rules._copied(str(tmp_path), ["src"], "/srv/src", "Dockerfile:1", command))
-
-    assert found[0].action == action
-    assert "node_modules/" in found[0].ignore
-    more = [rule for rule in found if rule.path.endswith(manifest)]
-    assert [str(rule.action) for rule in more] == (
-        ["rebuild"] if action != "rebuild" and manifest != "index.html" else []
-    )
-    assert (manifest in found[0].ignore) == bool(more)
+def test_what_tools_make_is_ignored_before_they_make_it(
+    propose: Propose, name: str, ignored: list[str] | None
+) -> None:
+    """By what lies in the folder: `npm install` on the host must not reach the container later."""
+    dockerfile = "FROM php:8-apache\nCOPY . /srv\n"
+    rule = watch(propose("services:\n  web: {build: {context: ., dockerfile: D}}\n", {"D": dockerfile, name: ""}))
+    assert rule[0].get("ignore") == ignored
 
 
-def test_single_files_go_into_a_folder_or_take_its_name(tmp_path: Path) -> None:
+def test_single_files_go_into_a_folder_or_take_its_name(propose: Propose) -> None:
     """As COPY does it."""
-    for name in ("a.conf", "b.conf", "package.json"):
-        (tmp_path / name).touch()
-    into = list(rules._copied(str(tmp_path), ["*.conf"], "/etc/", "D:1", ""))
-    as_it = list(rules._copied(str(tmp_path), ["a.conf", "package.json", "gone"], "/etc/x.conf", "D:1", "nodemon"))
+    dockerfile = "FROM nginx\nCOPY *.conf /etc/\nCOPY c.txt gone /srv/x.txt/\nCOPY d.txt /srv/y.txt\n"
+    files = dict.fromkeys(("a.conf", "b.conf", "c.txt", "d.txt"), "")
+    found = watch(propose("services:\n  web: {build: .}\n", {"Dockerfile": dockerfile, **files}))
+    targets = ["/etc/a.conf", "/etc/b.conf", "/srv/x.txt/c.txt", "/srv/y.txt"]
+    assert [rule["target"] for rule in found[:-1]] == targets
+    assert [rule["action"] for rule in found] == ["sync+restart", "sync+restart", "sync", "sync", "rebuild"]
 
-    assert [rule.target for rule in into] == ["/etc/a.conf", "/etc/b.conf"]
-    assert [(str(rule.action), rule.target) for rule in as_it] == [
-        ("sync+restart", "/etc/x.conf"),
-        ("rebuild", ""),
+
+MOUNTED = """\
+services:
+  web:
+    build: .
+    volumes:
+      - ./src:/app/src
+  db:
+    image: mongo
+    volumes:
+      - ./data:/data/db
+  proxy:
+    image: nginx
+    volumes:
+      - ./conf:/etc/nginx/conf.d:ro
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "action"), [("node src/x.js", "sync"), ("node --watch src/x.js", "sync+restart")]
+)
+def test_mounts_become_rules(propose: Propose, command: str, action: str) -> None:
+    """Nothing is restarted that was not before, but for Node's watcher; the data of a foreign image stays here."""
+    files = dict.fromkeys(("src/x.js", "data/x", "conf/default.conf", "package.json"), "")
+    dockerfile = f"FROM node:22\nWORKDIR /app\nCOPY . .\nCMD {command}\n"
+    proposal = propose(MOUNTED, {"Dockerfile": dockerfile, **files}, from_mounts=True)
+
+    assert [(rule["action"], rule["path"]) for rule in watch(proposal)] == [
+        (action, "./src"),
+        ("sync+restart", "."),
+        ("rebuild", "./Dockerfile"),
+        ("rebuild", "./package.json"),
     ]
-    assert "settings are read at the start" in as_it[0].why
+    assert "src/" in watch(proposal)[1]["ignore"]
+    assert [(rule["action"], rule["path"]) for rule in watch(proposal, "proxy")] == [("sync", "./conf")]
+    assert model(edited(proposal))["services"]["db"] == {"image": "mongo", "volumes": ["./data:/data/db"]}
+    assert any(note.startswith("db: the mount of /data/db stays") for note in proposal.notes)
+
+
+def test_nothing_is_built(propose: Propose) -> None:
+    """There is no diff, and the note says why."""
+    proposal = propose(MOUNTED.replace("build: .", "image: web"), {})
+    assert (proposal.edits, proposal.notes) == ((), (rules.NOT_BUILT,))
 
 
 def test_a_rule_is_written_as_people_write_it() -> None:

@@ -1,0 +1,184 @@
+"""What a container runs, by its command, scripts and package.json, and what that does with a changed file. Pure."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+Read = Callable[[str], str | None]  # the text of a file, by its path in the container
+
+
+class Way(StrEnum):
+    """What a program does with a source that changes, as a reason names it."""
+
+    RELOADS = "reloads by itself"
+    LOSES = "loses sight of files that are replaced by a rename"
+    COMPILES = "compiles at its start"
+    READS = "reads its files at each request"
+    SERVES = "serves files as they are"
+    IDLES = "runs no code of the project"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that is known: the words that tell it, and its way with changed files."""
+
+    words: str
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Programs by name; of the other words and variables one fits `needs`, and none fits `without`."""
+
+    way: Way
+    names: str
+    needs: str = ""
+    without: str = ""
+
+    def match(self, words: Sequence[str], variables: Sequence[str]) -> Program | None:
+        """The program, if the words of a command are of this kind."""
+        for index, word in enumerate(words):
+            name = posixpath.basename(word)
+            if re.fullmatch(self.names, name):
+                others = (*words[index + 1 :], *variables)
+                needed = next((other for other in others if re.fullmatch(self.needs, other)), None)
+                barred = self.without and any(re.fullmatch(self.without, other) for other in others)
+                if not barred and (needed is not None or not self.needs):
+                    return Program(f"{name} {needed or ''}".strip(), self.way)
+        return None
+
+
+_KINDS = (
+    _Kind(Way.LOSES, r"node|nodejs|tsx", r"--watch(-path)?(=.*)?"),
+    _Kind(Way.RELOADS, r"react-scripts|react-app-rewired|craco|docusaurus|expo|start-storybook", r"start|dev"),
+    _Kind(Way.RELOADS, r"vite", without=r"build|preview|optimize"),
+    _Kind(Way.RELOADS, r"next|nuxt|nuxi|astro|remix|svelte-kit|nitropack|wrangler|turbo|storybook|fastapi", r"dev"),
+    _Kind(Way.RELOADS, r"ng|vue-cli-service|ember|webpack|nx|trunk|jekyll|hugo|mkdocs", r"serve|server"),
+    _Kind(Way.RELOADS, r"nodemon|ts-node-dev|tsnd|node-dev|webpack-dev-server|parcel|gatsby", without=r"build|serve"),
+    _Kind(Way.RELOADS, r"tsx", r"watch"),
+    _Kind(Way.RELOADS, r"nest|webpack|tsc|esbuild|rollup|sass|tailwindcss|babel", r"--watch(=.*)?|-w"),
+    _Kind(Way.RELOADS, r"manage\.py", r"runserver(_plus)?", without=r"--noreload"),
+    _Kind(Way.RELOADS, r"flask|quart", r"--debug|--reload|FLASK_DEBUG=(1|[Tt]rue|yes|on)|FLASK_ENV=development"),
+    _Kind(Way.RELOADS, r"uvicorn|gunicorn|hypercorn|granian|fastapi|litestar|sanic|pserve", r"--(auto-)?reload"),
+    _Kind(Way.RELOADS, r"[\w-]+\.py", r"debug=True|reload=True"),
+    _Kind(Way.RELOADS, r"streamlit|reflex", r"run"),
+    _Kind(
+        Way.RELOADS,
+        r"watchmedo|watchfiles|hupper|entr|watchexec|modd|gow|CompileDaemon|air|bacon|rerun|guard",
+    ),
+    _Kind(Way.RELOADS, r"cargo-watch|cargo|dotnet", r"watch"),
+    _Kind(Way.RELOADS, r"mvnw?|gradlew?", r"(quarkus:|quarkus)[dD]ev|--continuous|-t|mn:run"),
+    _Kind(Way.RELOADS, r"rails", r"s|server", without=r"RAILS_ENV=production"),
+    _Kind(Way.RELOADS, r"mix", r"phx\.server", without=r"MIX_ENV=prod"),
+    _Kind(Way.COMPILES, r"go|cargo|dotnet|mix", r"run"),
+    _Kind(Way.COMPILES, r"mvnw?|gradlew?", r"spring-boot:run|bootRun|run"),
+    _Kind(Way.READS, r"apache2-foreground|php-fpm[\d.]*|frankenphp"),
+    _Kind(Way.READS, r"php|artisan|symfony", r"-S|serve|server:start"),
+    _Kind(Way.SERVES, r"nginx|httpd|httpd-foreground|caddy|http-server"),
+    _Kind(Way.IDLES, r"sleep|tail", r"infinity|/dev/null"),
+    _Kind(Way.RELOADS, r"npm|yarn|pnpm|bun", r"(.*:)?(dev|develop|development|watch|hot)(:.*)?"),  # no package.json
+)
+_IMAGES = (  # what an image runs that a Dockerfile gives no command
+    (r"php:.*apache.*", "apache2-foreground"),
+    (r"php:.*fpm.*", "php-fpm"),
+    (r"(nginx|nginx-unprivileged|httpd|caddy)(:.*)?", "nginx"),
+)
+_VARIABLES = ("FLASK_DEBUG", "FLASK_ENV", "RAILS_ENV", "MIX_ENV")
+_ENDS = re.compile(r"&&|\|\||[;&|\n]")
+_QUOTES = re.compile(r"""["'`()\[\]{},]""")
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_INSTALLS = re.compile(
+    r"\b(npm|yarn|pnpm|bun|pip3?|uv|apt|apt-get|apk|corepack)\b.* (i|install|add|ci|sync|prepare)\b"
+)
+_QUOTED = re.compile(r"""(["'])(.*?)\1""")
+_SEVERAL = re.compile(r"npm-run-all|run-[ps]")
+_RUNNER = re.compile(rf"npm|yarn|pnpm|bun|{_SEVERAL.pattern}")
+_FOLDER = ("--prefix", "--cwd", "-C", "--dir")
+_IN_PYTHON = re.compile(r"\.run\([^)]*\b((?:debug|reload)\s*=\s*True)", re.DOTALL)
+
+
+def default_command(image: str) -> str:
+    """What an image runs by itself, if it is known; else empty."""
+    name = image.rpartition("/")[2].partition("@")[0]
+    return next((command for pattern, command in _IMAGES if re.fullmatch(pattern, name)), "")
+
+
+def program(command: str, folder: str, variables: Mapping[str, str], read: Read) -> Program | None:
+    """The program that decides what a save needs; None if none is known.
+
+    `folder` is the working directory, `variables` are those of the container.
+    """
+    given = [f"{name}={variables[name]}" for name in _VARIABLES if name in variables]
+    commands = [words for words in _commands(command, folder, read, set()) if words]
+    found = (kind.match(words, given) for kind in _KINDS for words in commands)
+    return next((program for program in found if program), None)
+
+
+def start_scripts(command: str, folder: str, read: Read) -> list[str]:
+    """The shell scripts among the words of a command: their paths in the container."""
+    paths = (posixpath.normpath(posixpath.join(folder, word)) for word in _words(command))
+    return [path for path in dict.fromkeys(paths) if _is_shell(path, read(path))]
+
+
+def _is_shell(path: str, text: str | None) -> bool:
+    return text is not None and (path.endswith(".sh") or re.match(r"#!.*\b(ba|da|z|k)?sh\b", text) is not None)
+
+
+def _commands(text: str, folder: str, read: Read, seen: set[str]) -> Iterator[list[str]]:
+    """Yield the words of each command: those of scripts, too, or in place of the command that runs a script."""
+    if text in seen:
+        return
+    seen.add(text)
+    for part in _ENDS.split(_COMMENT.sub("", text)):
+        words = _words(part)
+        if _INSTALLS.search(" ".join(words)):
+            continue
+        more = _scripts(words, folder, read)
+        if not more:
+            yield [*words, *_python_flags(words, folder, read)]
+            more = [read(path) or "" for path in start_scripts(part, folder, read)]
+        if "concurrently" in words:
+            more += [match[2].replace("npm:", "npm run ") for match in _QUOTED.finditer(part)]
+        for script in more:
+            yield from _commands(script, folder, read, seen)
+
+
+def _words(text: str) -> list[str]:
+    return _QUOTES.sub(" ", text).split()
+
+
+def _scripts(words: Sequence[str], folder: str, read: Read) -> list[str]:
+    """The scripts of package.json that a command runs."""
+    at = next((index for index, word in enumerate(words) if _RUNNER.fullmatch(word)), None)
+    if at is None:
+        return []
+    rest = list(words[at + 1 :])
+    for option in _FOLDER:
+        if option in rest[:-1]:
+            folder = posixpath.join(folder, rest.pop(rest.index(option) + 1))
+    names = [word for word in rest if not word.startswith("-") and word not in ("run", "run-script", "exec")]
+    patterns = [re.escape(name).replace(r"\*", ".*") for name in names]
+    known = _package_scripts(read(posixpath.join(folder, "package.json")))
+    wanted = "|".join(patterns if _SEVERAL.fullmatch(words[at]) else patterns[:1])
+    return [script for name, script in known.items() if re.fullmatch(wanted, name)]
+
+
+def _package_scripts(text: str | None) -> dict[str, str]:
+    try:
+        package: Any = json.loads(text or "{}")
+        return {str(name): str(script) for name, script in package["scripts"].items()}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return {}
+
+
+def _python_flags(words: Sequence[str], folder: str, read: Read) -> Iterator[str]:
+    """Yield the arguments by which a Python file turns the reloader of its server on."""
+    for word in words:
+        if word.endswith(".py") and (match := _IN_PYTHON.search(read(posixpath.join(folder, word)) or "")):
+            yield re.sub(r"\s", "", match[1])
