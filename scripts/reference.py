@@ -176,13 +176,15 @@ def _causes() -> Iterator[str]:
     for title, name in {
         "A service does not start, or ends": causes.TABLE,
         "An image cannot be pulled": failures.PULL_TABLE,
-        "A step of a build does not reach the network": failures.STEP_TABLE,
+        "A step of a build does not reach the network": failures.NETWORK_TABLE,
+        "A step of a build fails for another reason": failures.STEP_TABLE,
+        "A Dockerfile or a build context is wrong": failures.DOCKERFILE_TABLE,
     }.items():
         yield from ("", f"## {title}", "", "| it says | it means | what helps |", "|---|---|---|")
         for entry in table.load(name):
             texts = dict.fromkeys(text for pattern in entry.patterns for text in readable(pattern))
             shown = "<br>".join(f"`` {text} ``" for text in texts)
-            hint = _given(entry.hint) if name == failures.STEP_TABLE else entry.hint
+            hint = _given(entry.hint) if name == failures.NETWORK_TABLE else entry.hint
             yield f"| {_cell(shown)} | {_cell(_named(entry.cause))} | {_cell(_named(hint))} |"
 
 

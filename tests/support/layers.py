@@ -24,6 +24,7 @@ PURE = (
     "explain/*.py",
     "host/ports.py",
     "docker/build_progress.py",
+    "docker/compose_failures.py",
     "doctor/catalog.py",
     "doctor/diagnose.py",
     "doctor/facts.py",

@@ -117,7 +117,7 @@ class Compose:
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
         """Build the images of `services`, or of all with a build section; `on_line` gets each line of progress.
 
-        Raises ConfigError for a wrong Dockerfile or context, else BuildError.
+        Raises BuildError; EngineError if Compose or the engine is missing.
         """
         log = BuildLog(on_line)
         argv = self.argv("build", *services)
@@ -154,4 +154,4 @@ class Compose:
     def failures(self) -> Failures:
         """The reader of failures of this project."""
         text = self.model.replace(b'!!binary "', b'"')  # the only part of a dumped model that is not JSON
-        return Failures(self.project, self.directory, json.loads(text).get("services") or {}, self.given)
+        return Failures(self.project, json.loads(text).get("services") or {}, self.given)

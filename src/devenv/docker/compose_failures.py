@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
-from devenv.docker.process import OnLine
-from devenv.errors import ConfigError, DevenvError, EngineError, PortError
-from devenv.explain import table
-from devenv.explain.table import TableEntry
+from devenv.errors import DevenvError, EngineError, PortError
 
 FAILED_STEP_LINES = 15
 LONGEST_COMMAND = 120
@@ -29,8 +25,7 @@ _NOISE = re.compile(
 _DAEMON = re.compile(
     r"\A(?:Error response from daemon: |failed to create task for container: |failed to create shim task: "
     r"|OCI runtime create failed: |runc create failed: |unable to start container process: "
-    r"|target \S+: |failed to solve: |failed to compute cache key: |failed to calculate checksum of ref \S+: "
-    r"|failed to read dockerfile: )+"
+    r"|target \S+: |failed to solve: |failed to compute cache key: |failed to calculate checksum of ref \S+: )+"
 )
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")  # in an address in a command or its output
 _EXIT = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
@@ -51,23 +46,37 @@ class VerbError(EngineError):
         self.service = service
 
 
-class BuildError(EngineError):
-    """A build failed: `reason` in BuildKit's words or, if `in_step`, how a RUN step ended; `lines` are its last."""
+class BuildError(DevenvError):
+    """A build failed: `reason` in BuildKit's words or, if `in_step`, how a RUN step ended; `lines` are its last.
+
+    `service` and `instruction`, as BuildKit shows it, are empty if they are unknown.
+    """
 
     def __init__(
-        self, subject: str, reason: str, lines: Sequence[str] = (), *, in_step: bool = False, hint: str | None = None
+        self,
+        service: str,
+        reason: str,
+        lines: Sequence[str] = (),
+        *,
+        in_step: bool = False,
+        instruction: str = "",
+        hint: str | None = None,
+        place: tuple[str | None, int | None] = (None, None),
     ) -> None:
-        super().__init__("".join([f"{subject} failed: {reason}", *(f"\n  {line}" for line in lines)]), hint=hint)
-        self.subject = subject
+        subject = f"the build of `{service}`" if service else "the build"
+        text = "".join([f"{subject} failed: {reason}", *(f"\n  {line}" for line in lines)])
+        super().__init__(text, hint=hint, file=place[0], line=place[1])
+        self.service = service
         self.reason = reason
         self.lines = lines
         self.in_step = in_step
+        self.instruction = instruction
 
 
 class BuildLog:
     """The progress of a build: each line is passed on without logins; the last lines of every step are kept."""
 
-    def __init__(self, on_line: OnLine) -> None:
+    def __init__(self, on_line: Callable[[str], object]) -> None:
         self._on_line = on_line
         self._steps: dict[str, tuple[str | None, str]] = {}  # number -> service, instruction
         self._output: dict[str, deque[str]] = {}
@@ -107,13 +116,12 @@ class BuildLog:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Reads failures of one project: its name, its folder, the services of its run model.
+    """Reads failures of one project: its name and the services of its run model.
 
     `given` are the host's ports that the command line named, by service and container port.
     """
 
     project: str
-    directory: str
     services: Mapping[str, Any] = field(repr=False)  # they hold the values of env_files
     given: Mapping[tuple[str, int], str]
 
@@ -131,16 +139,15 @@ class Failures:
         """The error for the output of `build`; `services` are those that it was called for."""
         output = without_logins(output)
         reason = last_reason(output)
-        service = self._built_service(reason, log, services)
-        error = missing_compose(output) or _unreachable(reason) or self._of_dockerfile(reason, service)
-        if error:
+        service = self._built_service(reason, log, services) or ""
+        if error := missing_compose(output) or _unreachable(reason):
             return error
-        subject = f"the build of `{service}`" if service else "the build"
+        instruction = log.failed_step or ""
         if exit_ := _EXIT.search(reason):
-            command = log.failed_step or f"RUN {exit_['command'].removeprefix('/bin/sh -c ')}"
-            reason = f"`{_short(command)}` ended with exit code {exit_['code']}"
-            return BuildError(subject, reason, log.failed_lines, in_step=True)
-        return BuildError(subject, plain(reason), log.failed_lines)
+            instruction = instruction or f"RUN {exit_['command'].removeprefix('/bin/sh -c ')}"
+            reason = f"`{short(instruction)}` ended with exit code {exit_['code']}"
+            return BuildError(service, reason, log.failed_lines, in_step=True, instruction=instruction)
+        return BuildError(service, plain(reason), log.failed_lines, instruction=instruction)
 
     def _of_port(self, port: str, why: str, reason: str) -> PortError:
         state = "is taken" if "already" in why else f"cannot be used: {why}"
@@ -193,35 +200,6 @@ class Failures:
         name = target[1] if target else log.failed_service
         return name if name in built else built[0] if len(built) == 1 else None
 
-    def _of_dockerfile(self, reason: str, service: str | None) -> DevenvError | None:
-        """The error for a wrong Dockerfile or build context; None for any other reason."""
-        shown_service = f"`{service}`" if service else "a service"
-
-        def words(_: TableEntry, groups: Mapping[str, str], _line: int) -> dict[str, str]:
-            return {"service": shown_service, **{name: self._relative(text) for name, text in groups.items()}}
-
-        explanation = table.explain(table.load("dockerfile"), reason, words)
-        if explanation is None:
-            return None
-        file, inline = (None, None) if "context" in explanation.words else self._dockerfile(service)
-        line = int(explanation.words["line"]) if explanation.words.get("line") else None
-        place = f"line {line} of {inline}: " if line else f"{inline}: "
-        message = (place if inline else "") + explanation.cause
-        return ConfigError(message, hint=explanation.hint, file=file, line=line if file else None)
-
-    def _dockerfile(self, service: str | None) -> tuple[str | None, str | None]:
-        """The Dockerfile's path, or a description of an inline Dockerfile; neither if it is unknown."""
-        build = self.services.get(service or "", {}).get("build") or {}
-        if "dockerfile_inline" in build:
-            return None, f"the dockerfile_inline of `{service}`"
-        if not build:
-            return None, None
-        path = os.path.join(build.get("context", ""), build.get("dockerfile", "Dockerfile"))
-        return self._relative(path.replace("$$", "$")), None
-
-    def _relative(self, path: str) -> str:
-        return path.removeprefix(self.directory.rstrip("/") + "/")
-
 
 def last_reason(output: str) -> str:
     """The line of Compose's output that gives the reason, without colours and progress; empty if there is none."""
@@ -261,5 +239,6 @@ def without_logins(text: str) -> str:
     return _LOGIN.sub("***@", text)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The text, cut to fit into a message."""
     return text if len(text) <= LONGEST_COMMAND else f"{text[: LONGEST_COMMAND - 1]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,10 +10,11 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from devenv.compose import files, positions
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
-from devenv.errors import ConfigError
+from devenv.errors import ConfigError, DevenvError, closest
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.proxies import child_environment
 from devenv.images.failures import Failure, explain, substitute
@@ -145,9 +147,32 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
         with open(path, encoding="utf-8", errors="replace") as file:
             return DockerfileText(path if name.startswith("..") else name, file.read())
     except OSError as error:
-        message = f"service {service} is built from {name}, which cannot be read: {error.strerror}"
-        hint, file_ = "correct `build.context` or `build.dockerfile` of the service", next(iter(project.files), None)
-        raise ConfigError(message, hint=hint, file=file_) from error
+        raise _unreadable(project, service, build, name, error) from error
+
+
+def _unreadable(project: Project, service: str, build: Build, name: str, error: OSError) -> ConfigError:
+    """The error for a Dockerfile that cannot be read, at the line of `build`."""
+    key, value, folder, kind = "dockerfile", build.dockerfile, build.context, "Dockerfile"
+    message = f"service {service} is built from {name}, which cannot be read: {error.strerror}"
+    if isinstance(error, FileNotFoundError):
+        message = f"service {service} is built from {name}, which does not exist"
+        if not os.path.isdir(build.context):
+            key, value, folder, kind = "context", os.path.basename(build.context), os.path.dirname(build.context), ""
+            message = (
+                f"the build context of {service} does not exist: {os.path.relpath(build.context, project.directory)}"
+            )
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = [other for other in sorted(os.listdir(folder)) if kind.lower() in other.lower()]
+    close = closest(value, names) or (names[0] if kind and len(names) == 1 else None)
+    hint = f"Did you mean `{key}: {close}`?" if close else f"Correct `build.{key}` of {service}."
+    if kind and not close and isinstance(error, FileNotFoundError):
+        hint = f"{hint[:-1]}, or create it; in a folder with code and no Compose file, `devenv new` proposes one."
+    file, line = next(iter(project.files), None), None
+    with contextlib.suppress(DevenvError):  # the files were edited meanwhile
+        sources = files.read(project.files, base=os.getcwd())
+        file, line = positions.place(sources, ("services", service, "build", key))
+    return ConfigError(message, hint=hint, file=file, line=line)
 
 
 def to_pull(need: Need, here: Collection[str]) -> bool:

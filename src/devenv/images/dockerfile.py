@@ -131,6 +131,19 @@ def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
         yield instruction
 
 
+def instruction_line(text: str, shown: str) -> int | None:
+    """The line of an instruction as BuildKit shows it: on one line, in COPY and ADD with the values of variables."""
+    wanted = " ".join(shown.split())
+    alike = []
+    for instruction in instructions(text):
+        own, heredoc, _ = " ".join(f"{instruction.keyword} {instruction.rest}".split()).partition("<<")
+        pattern = re.sub(r"\\\$(?:\w+|\\\{.*?\\\})", ".*", re.escape(own)) + ("<<.*" if heredoc else "")
+        if re.fullmatch(pattern, wanted):
+            return instruction.line
+        alike += [instruction.line] if instruction.keyword == wanted.partition(" ")[0] else []
+    return alike[0] if len(alike) == 1 else None
+
+
 def _instruction(text: str, line: int) -> Instruction:
     keyword, *rest = text.split(maxsplit=1) or [""]
     return Instruction(keyword.upper(), "".join(rest).strip(), line)

@@ -1,22 +1,27 @@
-"""Why an image could not be pulled, or a step of its build did not reach the network: by two tables of causes.
+"""Why an image could not be pulled or built, and what to do about it: by tables of causes.
 
-Also what to do about it, and notices about secrets in build arguments.
+Also notices about secrets in build arguments.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
 
-from devenv.errors import EngineError
+from devenv.docker.compose_failures import BuildError, short
+from devenv.errors import ConfigError, DevenvError, EngineError, closest
 from devenv.events import Notice
 from devenv.explain import table
-from devenv.explain.table import TableEntry
+from devenv.explain.table import Explanation, TableEntry
+from devenv.images.dockerfile import instruction_line
 from devenv.images.needs import Need
 from devenv.model.images import HUB, familiar, registry, split
 
-PULL_TABLE, STEP_TABLE = "pull", "build_network"
+PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network", "build_step", "dockerfile"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds by the engine need no token, since their images were pulled before. Another builder pulls by itself.
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
@@ -121,6 +126,93 @@ def _hint(failed: Mapping[str, Failure], recipes: Collection[str], *, consent: b
     return "; or ".join(filter(None, (known, offered))) or None
 
 
+@dataclass(frozen=True, slots=True)
+class BuildFacts:
+    """What is known of a build. `directory` is the project's folder, `dockerfile` is empty for an inline one.
+
+    `stand_in` names the base image if a stand-in is used for it. `files` lists a folder of the build context;
+    `ignore_file` is the name and the text of its .dockerignore.
+    """
+
+    directory: str = ""
+    dockerfile: str = ""
+    text: str = ""
+    stand_in: str = ""
+    host_settings: bool = False
+    files: Callable[[str], Sequence[str]] = lambda _: ()
+    ignore_file: tuple[str, str] = ("", "")
+
+
+def explain_build(error: BuildError, facts: BuildFacts) -> DevenvError:
+    """The error with the line of the Dockerfile, cause and hint: a ConfigError for a wrong Dockerfile or context."""
+    line = instruction_line(facts.text, error.instruction) if error.instruction else None
+    step = f"`{short(error.instruction)}`: " if error.instruction else ""
+    explanation = table.explain(table.load(DOCKERFILE_TABLE), error.reason, partial(_dockerfile_words, error, facts))
+    if explanation is not None:
+        return _file_error(explanation, step, int(explanation.words.get("line") or 0) or line, error.service, facts)
+    reason, lines, hint = error.reason, error.lines, error.hint
+    if error.in_step:
+        fault = _explain_step(error, facts)
+        reason, hint = f"{reason}: {fault.cause}" if fault.cause else reason, fault.hint
+    elif failure := known_failure(reason):
+        silent = f"{named_host(reason) or 'a server'} does not answer: " if failure.impossible else ""
+        reason, lines = f"{step}{silent}{failure.cause}", ()
+        hint = f"curl -I https://{named_host(error.reason)}" if failure.impossible and step else failure.hint
+    return BuildError(error.service, reason, lines, hint=hint, place=(facts.dockerfile or None, line))
+
+
+def _file_error(
+    explanation: Explanation, step: str, line: int | None, service: str, facts: BuildFacts
+) -> ConfigError:
+    file = "" if explanation.words.get("context") else facts.dockerfile
+    inline = f"the dockerfile_inline of `{service}`: " if facts.text and not facts.dockerfile else ""
+    cause = f"{f'line {line} of ' if line and inline else ''}{inline}{step}{explanation.cause}"
+    return ConfigError(cause, hint=explanation.hint, file=file or None, line=line if file else None)
+
+
+def _dockerfile_words(
+    error: BuildError, facts: BuildFacts, _: TableEntry, groups: Mapping[str, str], _line: int
+) -> dict[str, str]:
+    source = re.search(r" --from=(\S+)", error.instruction)
+    folder, name = os.path.split(groups.get("missing", ""))
+    names = facts.files(folder) if name and not source else ()
+    close = closest(name, names)
+    return {
+        **{key: text.removeprefix(facts.directory.rstrip("/") + "/") for key, text in groups.items()},
+        "service": f"`{error.service}`" if error.service else "a service",
+        "stage": groups.get("stage") or (source[1] if source else ""),
+        "ignored": _ignoring(groups["missing"], facts.ignore_file) if name in names else "",
+        "close": os.path.join(folder, close) if close else "",
+    }
+
+
+def _ignoring(path: str, ignore_file: tuple[str, str]) -> str:
+    """The file that excludes the path from the context, and the line of its last pattern that looks like it."""
+    file, text = ignore_file
+    parts, found = path.split("/"), ""
+    paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    for number, line in enumerate(text.splitlines(), start=1):
+        pattern = line.strip().strip("/").removeprefix("**/")
+        if any(fnmatch(own, pattern) for own in (*paths, *parts)):
+            found = f":{number}"
+    return f"{file}{found}" if file else ""
+
+
+def _explain_step(error: BuildError, facts: BuildFacts) -> Failure:
+    """Why a RUN step failed; the cause is empty if it is unknown."""
+    # curl names no host, but its command does, which is in the reason
+    if network := explain_step((error.reason, *error.lines), host_settings=facts.host_settings):
+        return network
+
+    def words(_: TableEntry, groups: Mapping[str, str], _line: int) -> dict[str, str]:
+        return {"stand_in": facts.stand_in, **groups}
+
+    explanation = table.explain(table.load(STEP_TABLE), "\n".join(error.lines), words)
+    if explanation is None:
+        return Failure("", hint=f"devenv build {error.service}".rstrip() + "   (shows the whole output)")
+    return Failure(explanation.cause, hint=explanation.hint)
+
+
 def explain_step(lines: Sequence[str], *, host_settings: bool) -> Failure | None:
     """The failure that the last lines of a failed step show; None if it was not the network.
 
@@ -138,7 +230,7 @@ def explain_step(lines: Sequence[str], *, host_settings: bool) -> Failure | None
         host = _host(text.split("\n")[line]) or next(iter(hosts), "a server")
         return {"host": host, "proxy": groups.get("proxy") or "on 127.0.0.1", "named": "".join(hosts)}
 
-    explanation = table.explain(table.load(STEP_TABLE), text, words)
+    explanation = table.explain(table.load(NETWORK_TABLE), text, words)
     hint = explanation.hint if explanation and host_settings else GIVE
     return Failure(explanation.cause, hint=hint) if explanation else None
 

@@ -26,7 +26,7 @@ from devenv.events import Emit, Event, Notice, Step
 from devenv.host.proxies import step_arguments
 from devenv.images import acquire
 from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
-from devenv.images.failures import explain_step, known_failure, named_host, secret_arguments_notice
+from devenv.images.failures import BuildFacts, explain_build, secret_arguments_notice
 from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases
 from devenv.images.standins.build import STAND_IN_LABEL
@@ -191,27 +191,51 @@ async def _change(
     return replace(change, dockerfile=path)
 
 
-async def build(compose: Compose, services: Sequence[str], emit: Emit, *, host_settings: bool) -> None:
-    """Build the images of these services. `host_settings`: the builds get this host's settings.
+async def build(
+    compose: Compose, services: Sequence[str], emit: Emit, project: Project, prepared: PreparedImages
+) -> None:
+    """Build the images of these services of the project.
 
-    Raises as `Compose.build`; if a registry or a package could not be reached, the error has its cause and a hint.
+    Raises as `Compose.build`, and as `explain_build` says.
     """
     try:
         await compose.build(services, lambda line: emit(Step("build", "detail", line)))
     except BuildError as error:
-        raise _explained(error, host_settings=host_settings) from error
+        facts = await anyio.to_thread.run_sync(_facts, error.service, project, prepared)
+        raise explain_build(error, facts) from error
 
 
-def _explained(error: BuildError, *, host_settings: bool) -> BuildError:
-    if error.in_step:  # curl names no host, but its command does, which is the reason
-        fault = explain_step((error.reason, *error.lines), host_settings=host_settings)
-        reason = f"{error.reason}: {fault.cause}" if fault else error.reason
-        return BuildError(error.subject, reason, error.lines, in_step=True, hint=fault.hint if fault else None)
-    failure = known_failure(error.reason)
-    if failure is None:
-        return error
-    silent = f"{named_host(error.reason) or 'a server'} does not answer: " if failure.impossible else ""
-    return BuildError(error.subject, f"{silent}{failure.cause}", hint=failure.hint)
+def _facts(name: str, project: Project, prepared: PreparedImages) -> BuildFacts:
+    written = prepared.texts.get(name)
+    build = next((service.build for service in project.services if service.name == name), None)
+    bases = prepared.builds[name].bases if name in prepared.builds else {}
+    if build is None:
+        return BuildFacts(project.directory, host_settings=prepared.host_settings)
+
+    def files(folder: str) -> Sequence[str]:
+        try:
+            return sorted(os.listdir(os.path.join(build.context, folder.lstrip("/"))))
+        except OSError:
+            return ()
+
+    return BuildFacts(
+        project.directory,
+        dockerfile=written.name if written and build.dockerfile_inline is None else "",
+        text=written.text if written else "",
+        stand_in=", ".join(base for base, image in bases.items() if image.startswith(f"{STAND_IN_REGISTRY}/")),
+        host_settings=prepared.host_settings,
+        files=files,
+        ignore_file=_ignore_file(build, project.directory),
+    )
+
+
+def _ignore_file(build: Build, directory: str) -> tuple[str, str]:
+    """The .dockerignore that counts for the build, as messages name it, and its text."""
+    for name in (f"{build.dockerfile}.dockerignore", ".dockerignore"):
+        path = os.path.join(build.context, name)
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+            return os.path.relpath(path, directory), file.read()
+    return "", ""
 
 
 def foreign_builder(endpoint: Endpoint) -> Notice | None:

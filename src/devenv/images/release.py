@@ -157,7 +157,7 @@ async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, opt
         if options.no_cache:
             entry["build"]["no_cache"] = True
     compose = Compose(project.name, project.directory, run_model.dump(model))
-    await build(compose, [service.name for service in project.services], emit, host_settings=prepared.host_settings)
+    await build(compose, [service.name for service in project.services], emit, project, prepared)
 
 
 async def _check(engine: Engine, project: Project, prepared: PreparedImages, options: Options) -> None:

@@ -198,7 +198,7 @@ async def supplied(
 async def build(desired: DesiredState, names: Sequence[str], emit: Emit) -> None:
     """Build the images of these services."""
     if names:
-        await prepare.build(desired.making, names, emit, host_settings=desired.supply.host_settings)
+        await prepare.build(desired.making, names, emit, desired.project, desired.supply)
 
 
 async def require_checks(desired: DesiredState, options: UpOptions, engine: Engine) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from devenv.docker.cli import Compose
 from devenv.docker.compose_failures import BuildError, BuildLog, VerbError
-from devenv.errors import ConfigError
 
 MODEL = {"services": {"a": {"container_name": "mine"}, "a-b": {"build": {"context": "/p/b"}}}}
 COMPOSE = Compose("p", "/p", json.dumps(MODEL).encode())
@@ -101,11 +100,9 @@ def test_a_failed_step_of_a_build() -> None:
     reason = 'failed to solve: process "/bin/sh -c make" did not complete successfully: exit code: 2'
     error = COMPOSE.failures().of_build(log, reason, ())
     assert isinstance(error, BuildError)
-    assert (error.subject, error.reason, error.in_step) == (
-        "the build of `a-b`",
-        "`RUN make` ended with exit code 2",
-        True,
-    )
+    assert (error.service, error.reason, error.in_step) == ("a-b", "`RUN make` ended with exit code 2", True)
+    assert error.instruction == "RUN make"
+    assert error.exit_code == 1
     assert error.lines == tuple(f"line {n}" for n in range(5, 20))
 
 
@@ -117,17 +114,6 @@ def test_a_login_in_the_output_of_a_build_is_hidden() -> None:
     assert shown == ["#5 [2/2] RUN curl https://***@x.test/"]
     error = COMPOSE.failures().of_build(log, "failed to fetch https://me:secret@x.test/a", ("a",))
     assert error.message == "the build of `a` failed: failed to fetch https://***@x.test/a"
-
-
-def test_a_dockerfile_with_a_mistake_is_named() -> None:
-    """With the line; without a build section the file is unknown."""
-    output = "failed to solve: dockerfile parse error on line 3: unknown instruction: RUNN"
-    error = COMPOSE.failures().of_build(build_log(), output, ())
-    assert isinstance(error, ConfigError)
-    assert (error.file, error.line) == ("b/Dockerfile", 3)
-    error = COMPOSE.failures().of_build(build_log(), output, ("a",))
-    assert isinstance(error, ConfigError)
-    assert (error.file, error.line) == (None, None)
 
 
 @pytest.mark.parametrize(

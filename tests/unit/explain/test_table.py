@@ -24,7 +24,7 @@ OPTIONS: dict[str, dict[str, type]] = {
 }
 GROUPS = {
     "compose": {"service", "path", "file", "name", "key", "values", "line", "what", "text"},
-    "dockerfile": {"line"},
+    "dockerfile": {"line", "context", "stage"},
     "service": {"thing", "path", "host"},
 }
 # The words that the code of each table adds to the groups of a pattern.
@@ -34,7 +34,8 @@ WORDS: dict[str, set[str]] = {
         "path", "file", "text", "where", "is_service", "is_known", "guess", "value", "choices", "profile",
         "message",
     },
-    "dockerfile": {"service"},
+    "build_step": {"stand_in"},
+    "dockerfile": {"service", "stage", "ignored", "close"},
     "engine": {"login", "name", "port", "ssh"},
     "pull": {"host"},
     "service": {

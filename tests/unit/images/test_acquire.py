@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -94,12 +95,76 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
 
 
 def test_a_dockerfile_named_in_lower_case(tmp_path: Path) -> None:
-    """Builders accept `dockerfile` if there is no `Dockerfile`; a missing file is named as it is written."""
+    """Builders accept `dockerfile` if there is no `Dockerfile`."""
     (tmp_path / "dockerfile").write_text("FROM a:1\n", encoding="utf-8")
     project = a_project(tmp_path, Service("a", build=Build(str(tmp_path))))
     assert acquire.dockerfiles(project)["a"].name == "dockerfile"
-    with pytest.raises(ConfigError, match="from other/Dockerfile, which cannot be read"):
-        acquire.dockerfiles(a_project(tmp_path, Service("a", build=Build(f"{tmp_path}/other"))))
+
+
+@pytest.mark.parametrize(
+    ("build", "existing", "expected"),
+    [
+        (
+            "context: .",
+            (),
+            (
+                "compose.yml:3: service a is built from Dockerfile, which does not exist | Correct "
+                "`build.dockerfile` of a, or create it; in a folder with code and no Compose file, "
+                "`devenv new` proposes one."
+            ),
+        ),
+        (
+            "context: .",
+            ("Dockerfile.dev",),
+            (
+                "compose.yml:3: service a is built from Dockerfile, which does not exist "
+                "| Did you mean `dockerfile: Dockerfile.dev`?"
+            ),
+        ),
+        (
+            "context: .",
+            ("a.Dockerfile", "b.Dockerfile"),
+            (
+                "compose.yml:3: service a is built from Dockerfile, which "
+                "does not exist | Did you mean `dockerfile: b.Dockerfile`?"
+            ),
+        ),
+        (
+            "dockerfile: Dokerfile",
+            ("Dockerfile",),
+            (
+                "compose.yml:4: service a is built from Dokerfile, which does not "
+                "exist | Did you mean `dockerfile: Dockerfile`?"
+            ),
+        ),
+        (
+            "context: ./bakend",
+            ("backend/x",),
+            ("compose.yml:4: the build context of a does not exist: bakend | Did you mean `context: backend`?"),
+        ),
+        (
+            "context: ./bakend",
+            (),
+            ("compose.yml:4: the build context of a does not exist: bakend | Correct `build.context` of a."),
+        ),
+    ],
+)
+def test_a_missing_dockerfile_or_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: str, existing: tuple[str, ...], expected: str
+) -> None:
+    """The line of the Compose file, and a name that exists."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compose.yml").write_text(f"services:\n  a:\n    build:\n      {build}\n", encoding="utf-8")
+    for name in existing:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    key, _, value = build.partition(": ")
+    context = os.path.normpath(tmp_path / value) if key == "context" else str(tmp_path)
+    service = Service("a", build=Build(context, value if key == "dockerfile" else "Dockerfile"))
+    project = replace(a_project(tmp_path, service), files=(str(tmp_path / "compose.yml"),))
+    with pytest.raises(ConfigError) as caught:
+        acquire.dockerfiles(project)
+    assert f"{caught.value.said} | {caught.value.hint}" == expected
 
 
 def test_an_existing_stand_in_shortens_the_wait(world: World, project: Project) -> None:

@@ -14,6 +14,7 @@ from devenv.images.dockerfile import (
     base_image,
     expand,
     frontend,
+    instruction_line,
     instructions,
     references,
     without_syntax,
@@ -243,6 +244,40 @@ def test_instructions_keep_their_first_line() -> None:
 def test_base_image(text: str, target: str | None, expected: str | None) -> None:
     """The image below the target's own files is found through all stages."""
     assert base_image(text, target=target) == expected
+
+
+INSTRUCTIONS = """\
+FROM a AS one
+RUN npm ci
+RUN npm ci && \\
+  # a comment
+    npm run build
+ARG DIR
+COPY --from=one ${DIR}/x-$NAME /y
+COPY a b ./
+RUN <<EOF
+echo
+EOF
+ADD https://x.test/y /
+"""
+
+
+@pytest.mark.parametrize(
+    ("shown", "line"),
+    [
+        ("RUN npm ci", 2),
+        ("RUN npm ci &&     npm run build", 3),
+        ("COPY --from=one /src/x-me /y", 7),
+        ("COPY a b ./", 8),
+        ("RUN <<EOF (echo)", 9),
+        ("ADD https://y.test/y /", 12),
+        ("RUN something else", None),
+        ("", None),
+    ],
+)
+def test_the_line_of_an_instruction_as_the_builder_shows_it(shown: str, line: int | None) -> None:
+    """On one line and with values; the only one of its kind is found whatever the builder made of it."""
+    assert instruction_line(INSTRUCTIONS, shown) == line
 
 
 def test_hostile_files_are_read_quickly() -> None:

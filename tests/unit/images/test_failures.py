@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from devenv.docker.compose_failures import BuildError
 from devenv.explain import table
 from devenv.explain.table import TableEntry
 from devenv.images.failures import (
     GIVE,
-    STEP_TABLE,
+    NETWORK_TABLE,
+    BuildFacts,
     Failure,
     explain,
+    explain_build,
     explain_step,
     known_failure,
     read_failure,
@@ -389,7 +392,7 @@ PIP_UNTRUSTED = (
 APT = "W: Failed to fetch http://deb.test/debian/dists/trixie/InRelease  "
 GIT = "fatal: unable to access 'https://pypi.test/x.git/': "
 GO = 'go: github.com/google/uuid@v1.6.0: Get "https://goproxy.test/github.com/google/uuid/@v/v1.6.0.mod": '
-UNTRUSTED, PROXY, _, UNKNOWN, NO_ANSWER = table.load(STEP_TABLE)
+UNTRUSTED, PROXY, _, UNKNOWN, NO_ANSWER = table.load(NETWORK_TABLE)
 NPMJS, PYPI, DEBIAN = "registry.npm.test", "pypi.test", "deb.test"
 LOOPBACK = "127.0.0.1:3128"
 
@@ -494,3 +497,140 @@ def test_arguments_that_look_like_secrets_are_told() -> None:
     single = secret_arguments_notice("web", [("auth", "x")])
     assert single is not None
     assert "argument auth" in single.message
+
+
+FILE = """\
+FROM node:22
+COPY pakage.json ./
+RUN npm ci && \\
+  npm run build
+COPY --from=one /dist /app
+ADD https://x.test/y /
+"""
+COPY, RUN, FROM_STAGE, ADD = (
+    "COPY pakage.json ./", "RUN npm ci &&   npm run build", "COPY --from=one /dist /app", "ADD https://x.test/y /",
+)  # fmt: skip
+NOT_FOUND = '"/{}": not found'
+ENDED = "`RUN npm ci &&   npm run build` ended with exit code 1"
+FAILED = f"web/Dockerfile:3: the build of `web` failed: {ENDED}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "instruction", "lines", "said", "hint", "code"),
+    [
+        (
+            NOT_FOUND.format("pakage.json"),
+            COPY,
+            (),
+            (f"web/Dockerfile:2: `{COPY}`: `pakage.json` is not in the build context"),
+            "Did you mean `package.json`?",
+            5,
+        ),
+        (
+            NOT_FOUND.format("src/secret.txt"),
+            COPY,
+            (),
+            (
+                f"web/Dockerfile:2: `{COPY}`: `src/secret.txt` exists, but "
+                "web/.dockerignore:3 excludes it from the build context"
+            ),
+            "Remove the pattern, or add an exception below it: !src/secret.txt",
+            5,
+        ),
+        (
+            NOT_FOUND.format("zzz"),
+            COPY,
+            (),
+            f"web/Dockerfile:2: `{COPY}`: `zzz` is not in the build context",
+            table.load("dockerfile")[-1].hint,
+            5,
+        ),
+        (
+            NOT_FOUND.format("dist"),
+            FROM_STAGE,
+            (),
+            f"web/Dockerfile:5: `{FROM_STAGE}`: /dist does not exist in `one`",
+            "Correct the path, or the stage or image after --from.",
+            5,
+        ),
+        (
+            "dockerfile parse error on line 3: unknown instruction: RUNN",
+            "",
+            (),
+            ("web/Dockerfile:3: unknown instruction: RUNN"),
+            ("A line starts with an instruction (FROM, COPY, RUN, ...) or continues one that ends with a backslash."),
+            5,
+        ),
+        (
+            'unable to prepare context: path "/p/web/x" not found',
+            "",
+            (),
+            ("the build context of `web` does not exist: web/x"),
+            "Correct `build.context` of the service.",
+            5,
+        ),
+        (
+            'Get "https://x.test/y": dial tcp: lookup x.test on 10.0.0.1:53: no such host',
+            ADD,
+            (),
+            f"{FAILED[:15]}6: the build of `web` failed: `{ADD}`: x.test does not answer: its name is not found (DNS)",  # noqa: E501
+            "curl -I https://x.test",
+            1,
+        ),
+        (ENDED, RUN, ("x",), f"{FAILED}\n  x", "devenv build web   (shows the whole output)", 1),
+        (
+            ENDED,
+            RUN,
+            ("/bin/sh: 1: yarn: not found",),
+            (
+                f"{FAILED}: the image has no `yarn`: it is a stand-in for "
+                "node:22, made on this machine, and has less than the original\n  /bin/sh: 1: yarn: not found"
+            ),
+            "Install it in an earlier RUN, or get the original image: devenv images load FILE, or a mirror.",
+            1,
+        ),
+        (
+            ENDED,
+            RUN,
+            ("E: Unable to locate package x",),
+            (f"{FAILED}: apt finds no package `x`\n  E: Unable to locate package x"),
+            ("Run apt-get update before apt-get install, in the same RUN; or correct the name of the package."),
+            1,
+        ),
+        (
+            ENDED,
+            RUN,
+            ("curl: (6) Could not resolve host: a.test",),
+            (
+                f"{FAILED}: the name a.test is not found (DNS) "
+                "inside the build\n  curl: (6) Could not resolve host: a.test"
+            ),
+            GIVE,
+            1,
+        ),
+        ("something else", RUN, (), "web/Dockerfile:3: the build of `web` failed: something else", None, 1),
+    ],
+)
+def test_why_a_build_failed(
+    reason: str, instruction: str, lines: tuple[str, ...], said: str, hint: str | None, code: int
+) -> None:
+    """With the line of the Dockerfile: 5 for what a file says wrong, 1 for a build that fails."""
+    folders = {"": ["package.json", "src"], "src": ["secret.txt"]}
+    facts = BuildFacts(
+        directory="/p",
+        dockerfile="web/Dockerfile",
+        text=FILE,
+        stand_in="node:22",
+        files=lambda folder: folders.get(folder, ()),
+        ignore_file=("web/.dockerignore", "# secrets\nnode_modules\n**/secret.*\n"),
+    )
+    error = explain_build(BuildError("web", reason, lines, in_step=reason == ENDED, instruction=instruction), facts)
+    assert (error.said, error.hint, error.exit_code) == (said, hint, code)
+
+
+def test_a_build_without_a_dockerfile_of_its_own() -> None:
+    """An inline one is named with the line in it; one that only the builder has read is not."""
+    error = BuildError("web", "dockerfile parse error on line 2: unknown instruction: X")
+    inline = explain_build(error, BuildFacts(text="FROM a\nX\n"))
+    assert inline.said == "line 2 of the dockerfile_inline of `web`: unknown instruction: X"
+    assert explain_build(error, BuildFacts()).said == "unknown instruction: X"

@@ -189,10 +189,11 @@ def test_a_failed_build_names_the_silent_server(reason: str, expected: str) -> N
 
     class Failing:
         async def build(self, *_: object) -> None:
-            raise BuildError("the build of `a`", reason)
+            raise BuildError("a", reason)
 
+    project = Project("p", "/p", (), ())
     with pytest.raises(BuildError) as caught:
-        anyio.run(lambda: build(cast("Compose", Failing()), ["a"], lambda _: None, host_settings=False))
+        anyio.run(lambda: build(cast("Compose", Failing()), ["a"], lambda _: None, project, PreparedImages()))
     assert caught.value.message == expected
 
 
