@@ -94,6 +94,11 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         None,
     ),
     "ps": ("`devenv ps`: where the services stand; with `--watch`, one a change.", {}, Stands),
+    "version": (
+        "`devenv version`.",
+        {"devenv": str, "compose": Annotated[str | None, "null if it is missing"]},
+        None,
+    ),
     "snapshot list": ("What is saved, the newest first.", {"snapshots": list[Snapshot]}, None),
 }
 
@@ -129,8 +134,17 @@ def documents_schema() -> dict[str, Any]:
         about = "\n\n".join(filter(None, (said, shape.get("description", ""))))
         shapes[name] = {"description": about, "type": "object", "properties": properties, "required": [*properties]}
     finding = shapes["doctor"]["properties"]["findings"]["items"]
-    finding["properties"]["anchor"] = {"type": "string", "description": "where the documentation explains it"}
+    finding["properties"]["anchor"] = {"type": "string", "description": "the topic for `devenv help`"}
     finding["required"].append("anchor")
+    layer = shapes["layers"]["properties"]["images"]["items"]["properties"]["layers"]["items"]
+    layer["properties"]["created_at"] = {
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+        "description": "`created` as RFC 3339",
+    }
+    layer["required"].append("created_at")
+    snapshot = shapes["snapshot list"]["properties"]["snapshots"]["items"]
+    snapshot["properties"]["created_at"] = {"type": "string", "description": "`created` as RFC 3339"}
+    snapshot["required"].append("created_at")
     refs = [{"$ref": f"#/definitions/{name}"} for name in shapes]
     return {"$schema": DRAFT, "title": "An answer of devenv", "anyOf": refs, "definitions": shapes}
 

@@ -96,7 +96,7 @@ class Ready(Event):
     project: str
     urls: Annotated[tuple[str, ...], "addresses to open"]
     seconds: Annotated[float, "since the command began"]
-    ports: Annotated[tuple[Published, ...], "ports that devenv chose"] = ()
+    ports: Annotated[tuple[Published, ...], "all published TCP ports"] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         user=_value(config, "User", ""),
         tty=bool(config.get("Tty")),
         image=image,
+        reference=_value(config, "Image", ""),
         stop_timeout=float(10 if timeout is None else timeout),
         depends_on=tuple(d.split(":")[0] for d in labels.get(model.DEPENDS_LABEL, "").split(",") if d),
         ports=_ports(bindings, "tcp"),

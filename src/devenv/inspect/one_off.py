@@ -127,4 +127,4 @@ def _lacking(project: Project, targets: frozenset[str], project_state: ProjectSt
 
 def _stood_in(project_state: ProjectState) -> bool:
     """Whether the run uses stand-ins, which the user allowed then."""
-    return any(c.ours and c.image.startswith(f"{STAND_IN_REGISTRY}/") for c in project_state.containers)
+    return any(c.ours and c.reference.startswith(f"{STAND_IN_REGISTRY}/") for c in project_state.containers)

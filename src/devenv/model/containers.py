@@ -51,7 +51,8 @@ class Container:
     finished_at: str = ""
     user: str = ""
     tty: bool = False
-    image: str = ""
+    image: str = ""  # its id
+    reference: str = ""  # the name of the image that the container was created with
     stop_timeout: float = 10.0
     depends_on: tuple[str, ...] = ()
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only

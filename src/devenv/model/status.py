@@ -261,6 +261,9 @@ class Stand:
     age: Annotated[float | None, "seconds since its start, or its end"] = None
     restarts: Annotated[int, "by the engine, since it was created"] = 0
     ours: Annotated[bool | None, "whether devenv created it; null without a container"] = None
+    id: Annotated[str | None, "the id of the container"] = None
+    image: Annotated[str | None, "the image that the container was created from, as written"] = None
+    started_at: Annotated[str | None, "RFC 3339; null if it was never started"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +297,9 @@ def _stand(container: Container, age: Callable[[str], float | None]) -> Stand:
         age(container.finished_at if has_ended else container.started_at),
         container.restarts,
         container.ours,
+        container.id,
+        container.reference or None,
+        None if container.started_at.startswith("0001-") else container.started_at or None,
     )
 
 

@@ -194,8 +194,7 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
     desired = project.desired
     containers = [c for c in project.observer.project_state.containers if c.service in desired.names]
     published = await addresses(containers, context.engine.endpoint.host)
-    ports = published.ports if desired.auto else ()
-    context.emit(Ready(desired.project.name, published.urls, record.seconds(), ports))
+    context.emit(Ready(desired.project.name, published.urls, record.seconds(), published.ports))
     timings, steps = record.end(desired.project)
     images, began = {c.service: c.image for c in containers}, project.ledger.began
     last = {"timings": timings.fields(), "steps": steps, "images": images, "urls": published.urls, "began": began}

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -164,8 +165,13 @@ class Console(Writer):
             self.status(f"waiting for {', '.join(starting or later)}{then}")
 
 
+def iso(seconds: float) -> str:
+    """A time in seconds since 1970 as RFC 3339."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _fields(event: e.Event) -> dict[str, Any]:
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = iso(time.time())
     return {"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()}
 
 

@@ -173,7 +173,8 @@ def _image(event: e.ImageState) -> str | None:
 
 def _ready(event: e.Ready) -> str:
     where = f": {'  '.join(event.urls)}" if event.urls else ""
-    rows = (f"\n  {port.service} {port.target}: {port.address}" for port in event.ports)
+    shown = () if len(event.ports) == len(event.urls) == 1 else event.ports  # the URL says the same
+    rows = (f"\n  {port.service} {port.target}: {port.address}" for port in shown)
     return f"{event.project} is up after {event.seconds:.1f} s{where}{''.join(rows)}"
 
 

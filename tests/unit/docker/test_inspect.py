@@ -26,3 +26,10 @@ def test_published_ports_are_read_by_their_protocol() -> None:
     shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "NetworkSettings": {"Ports": ports}}
     container = inspect.container({**shown, "Config": {}})
     assert (container.ports, container.udp_ports) == ((("::", 8080, 80),), (("", 53, 53),))
+
+
+def test_the_name_and_the_id_of_the_image_are_apart() -> None:
+    """The engine has the id beside the configuration, and the name in it."""
+    shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "Image": "sha256:2", "Config": {"Image": "a:1"}}
+    container = inspect.container(shown)
+    assert (container.image, container.reference) == ("sha256:2", "a:1")

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 from devenv.errors import DevenvError
-from devenv.inspect.one_off import require_containers
-from devenv.model.containers import Container
+from devenv.inspect.one_off import _stood_in, require_containers
+from devenv.model.containers import Container, ProjectState
 
 CONTAINERS = (
     Container("1", "shop-web-1", "web", "running", ours=True),
@@ -44,3 +44,10 @@ def test_nothing_runs() -> None:
     """Without services, any container will do."""
     with pytest.raises(DevenvError, match="nothing of shop is running"):
         require_containers("shop", [], "start", ())
+
+
+@pytest.mark.parametrize(("reference", "expected"), [("stand-in.devenv/nginx:1", True), ("nginx:1", False)])
+def test_a_run_with_stand_ins_is_known_by_the_names_of_its_images(reference: str, expected: bool) -> None:
+    """The user consented then, so that `devenv run` uses them, too; the id of an image says nothing."""
+    web = Container("1", "shop-web-1", "web", "running", ours=True, image="sha256:1", reference=reference)
+    assert _stood_in(ProjectState((web,))) is expected

@@ -46,6 +46,17 @@ def test_services_come_in_their_order_and_then_what_only_has_containers() -> Non
     assert rows[1] == Stand("db")
 
 
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [("2026-11-29T11:59:30.1Z", "2026-11-29T11:59:30.1Z"), ("0001-01-01T00:00:00Z", None), ("", None)],
+)
+def test_a_row_names_its_container_and_image(at: str, expected: str | None) -> None:
+    """With the engine's time of its start, if it was ever started."""
+    web = Container("abc", "p-web-1", "web", "created", ours=True, reference="nginx:1", started_at=at)
+    (row,) = stands("p", (), (web,), lambda _: None).services
+    assert (row.id, row.image, row.started_at) == ("abc", "nginx:1", expected)
+
+
 def test_a_port_that_is_published_on_both_versions_of_ip_is_one() -> None:
     container = Container("1", "p-web-1", "web", "running", ours=True, ports=PORTS, udp_ports=(("fd00::1", 53, 53),))
     (row,) = stands("p", (), (container,), lambda _: None).services

@@ -27,6 +27,7 @@ from devenv.volumes.store import Store
 from support.memory import verbs
 from support.memory.command import Command
 from support.memory.machine import Machine, Site, mounted, shown
+from support.stack import free_port
 from support.steps import Opened, opened
 
 pytestmark = pytest.mark.anyio
@@ -331,3 +332,12 @@ async def test_the_guardian_stays_when_the_engine_is_lost(machine: Machine, shop
         assert "a guardian tries again" in problem.message
         with pytest.raises(EngineError):
             await run.context.engine.project_state("shop")
+
+
+async def test_all_published_ports_are_told(machine: Machine) -> None:
+    """Also those that the file chooses."""
+    number = free_port()
+    site = machine.site("shop", web={"ports": [{"target": 80, "published": str(number), "protocol": "tcp"}]})
+    command = await machine.run_up(site, detach=True)
+    (ready,) = [event for event in command.events if isinstance(event, Ready)]
+    assert [(port.service, port.target, port.address) for port in ready.ports] == [("web", 80, f"127.0.0.1:{number}")]

@@ -13,6 +13,8 @@ from devenv import events as e
 from devenv.events import Span, Timings
 from devenv.ui.text import clean, columns, plain, progress, waterfall
 
+WEB, DB = e.Published("web", 80, "127.0.0.1:21000"), e.Published("db", 3306, "127.0.0.1:20123")
+
 
 @pytest.mark.parametrize(
     ("line", "expected"),
@@ -51,9 +53,11 @@ def test_clean(line: str, expected: str) -> None:
         (e.Ready("shop", ("http://localhost/", "http://localhost:81/"), 3.21), "shop is up after 3.2 s: http://localhost/  http://localhost:81/"),
         (e.Ready("shop", (), 3.0), "shop is up after 3.0 s"),
         (
-            e.Ready("shop", ("http://localhost:21000/",), 3.0, (e.Published("db", 3306, "127.0.0.1:20123"),)),
-            "shop is up after 3.0 s: http://localhost:21000/\n  db 3306: 127.0.0.1:20123",
+            e.Ready("shop", ("http://localhost:21000/",), 3.0, (WEB, DB)),
+            "shop is up after 3.0 s: http://localhost:21000/\n  web 80: 127.0.0.1:21000\n  db 3306: 127.0.0.1:20123",
         ),
+        (e.Ready("shop", ("http://localhost:21000/",), 3.0, (WEB,)), "shop is up after 3.0 s: http://localhost:21000/"),
+        (e.Ready("shop", (), 3.0, (DB,)), "shop is up after 3.0 s\n  db 3306: 127.0.0.1:20123"),
         (e.ServiceState("db", "healthy"), "● db healthy"),
         (e.ServiceState("db", "created", "waits for x"), "○ db waits for x"),
         (e.ServiceState("db", "exited", "exit code 3"), "✗ db exited (exit code 3)"),

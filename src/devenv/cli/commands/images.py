@@ -134,7 +134,10 @@ def layers(
     emit = (lambda _: None) if window.is_json else window.emit
     report = anyio.run(lambda: inspection.layers_of(chosen, names, emit, files=files))
     window.close()
-    window.answer(asdict(report), drawing.layers(report, shutil.get_terminal_size().columns, time.time()))
+    answer = asdict(report)
+    for layer in (layer for image in answer["images"] for layer in image["layers"]):
+        layer["created_at"] = console.iso(layer["created"]) if layer["created"] else None
+    window.answer(answer, drawing.layers(report, shutil.get_terminal_size().columns, time.time()))
 
 
 def _release(services: Services, registry: Registry, tag: Tags, target: Target, **more: Any) -> None:

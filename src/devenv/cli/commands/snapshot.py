@@ -16,7 +16,7 @@ with LazyImports():
     import anyio
 
     from devenv.model import snapshot as model
-    from devenv.ui import text
+    from devenv.ui import console, text
     from devenv.volumes import commands as workflow
 
 Volumes = Annotated[list[str] | None, Argument(help="Only these volumes, by their keys in the Compose file.")]
@@ -29,7 +29,7 @@ def list_(projects: Annotated[list[str] | None, Argument(metavar="[PROJECT]...")
     """List snapshots, the newest first."""
     window, snapshots = options.console(), workflow.listed(projects or ())
     window.answer(
-        {"snapshots": [asdict(snapshot) for snapshot in snapshots]},
+        {"snapshots": [{**asdict(one), "created_at": console.iso(one.created)} for one in snapshots]},
         text.columns([_row(snapshot) for snapshot in snapshots]),
     )
     if not window.is_json and not snapshots:

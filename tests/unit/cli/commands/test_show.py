@@ -11,9 +11,11 @@ from typing import Any, NoReturn
 import anyio
 import pytest
 
+from devenv import __version__
+from devenv.cli import main
 from devenv.cli.commands import show as command
 from devenv.compose.outline import Selection
-from devenv.docker import context
+from devenv.docker import context, process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError, StateError, UsageError
@@ -26,6 +28,7 @@ from devenv.run.urls import Addresses
 from devenv.tasks import first
 from support.engine import Fault, MemoryEngine, MemoryHost
 from support.memory.played import placed
+from support.schemas import answered
 
 pytestmark = pytest.mark.anyio
 
@@ -158,6 +161,38 @@ def test_the_status_is_printed(
     assert err == ""
     command._print_status((), None, as_json=False, quiet=True)
     assert capfd.readouterr().out == out.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_ps_of_a_project_that_is_down_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], output: str
+) -> None:
+    """Beside the list, for people only; with a container it says nothing."""
+    (tmp_path / "compose.yml").write_text("name: p\nservices: {web: {}}\n")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    for containers in ((), (WEB,)):
+        monkeypatch.setattr(context, "local_containers", lambda _, found=containers: (found, NOW))
+        assert main.run(["ps", "--output", output]) == 0
+        text = "" if containers or output == "json" else "p is not up (devenv up)\n"
+        assert capfd.readouterr().err == text
+
+
+def test_the_version_has_that_of_compose(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """In a second line; JSON has null if there is no docker."""
+
+    async def run(_: Sequence[str]) -> process.Completed:
+        return process.Completed(0, b"Docker Compose version v2.40.3\n", b"")
+
+    async def fail(_: Sequence[str]) -> NoReturn:
+        raise EngineError("`docker` is not installed")
+
+    monkeypatch.setattr(process, "run", run)
+    assert main.run(["version"]) == 0
+    assert capfd.readouterr().out.splitlines() == [f"devenv {__version__}", "Docker Compose version v2.40.3"]
+    monkeypatch.setattr(process, "run", fail)
+    assert main.run(["version", "--output", "json"]) == 0
+    assert answered("version", capfd.readouterr().out)["compose"] is None
 
 
 @pytest.mark.parametrize(
