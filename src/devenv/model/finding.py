@@ -62,15 +62,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """A path as given; `kind` is file, dir, link, other or absent. Without verdicts no rule concerns the path."""
-
-    path: str
-    kind: str
-    verdicts: tuple[Verdict, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ShownRule:
     """A rule of a service; `path` is relative to the project's folder if it is inside."""
 
@@ -92,6 +83,33 @@ class ShownService:
     service: str
     dockerignore: str | None
     rules: tuple[ShownRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A bind mount as written and its place, `file:line`; `target` is the path in the container that a save reaches.
+
+    Without a target, the mount is of something below the path.
+    """
+
+    service: str
+    mount: str
+    place: str
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A path as given; `kind` is file, dir, link, other or absent. Without verdicts no rule concerns the path.
+
+    `below` are the rules for paths below a folder.
+    """
+
+    path: str
+    kind: str
+    verdicts: tuple[Verdict, ...] = ()
+    mounts: tuple[Mounted, ...] = ()
+    below: tuple[ShownService, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from devenv.paths import relative_to
+from devenv.paths import is_within, relative_to
 
 
 class Action(StrEnum):
@@ -203,12 +203,14 @@ class Project:
 
     def bind_mounts(self, service: Service) -> list[str]:
         """The bind mounts of the project's own folders and files in a service, as people write them."""
-        mounts = [(relative_to(mount.source or "", self.directory), mount) for mount in service.volumes]
-        return [
-            f"{f'./{path}' if path else '.'}:{m.target}"
-            for path, m in mounts
-            if m.type == "bind" and path is not None
-        ]
+        mounts = (mount for mount in service.volumes if mount.type == "bind")
+        return [self.written(mount) for mount in mounts if is_within(mount.source or "", self.directory)]
+
+    def written(self, mount: Mount) -> str:
+        """A bind mount as people write it."""
+        path = relative_to(mount.source or "", self.directory)
+        source = mount.source if path is None else f"./{path}" if path else "."
+        return f"{source}:{mount.target}"
 
 
 def folder_project(folder: str) -> str:

@@ -230,10 +230,19 @@ async def restore_volumes(context: Context, active: Active) -> Active:
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
     if not await active.project.create() and context.options.watch:
-        message = "no service has watch rules: saved files reach containers only by bind mounts or a rebuild"
-        hint = "add `develop: {watch: [{path: ./src, action: sync, target: /app/src}]}` to a service"
-        context.emit(Notice(message, hint))
+        for notice in without_rules(active.project.desired.project):
+            context.emit(notice)
     return active
+
+
+def without_rules(project: Project) -> Iterator[Notice]:
+    """Yield what is to be known of saves in a project that builds images and has no watch rules."""
+    if any(service.build for service in project.services):
+        lists = ((service.name, ", ".join(project.bind_mounts(service))) for service in project.services)
+        mounts = "; ".join(f"{name} has {mounts}" for name, mounts in lists if mounts)
+        ways = f"a bind mount ({mounts}) or a rebuild" if mounts else "a rebuild"
+        message = f"no service has watch rules: a save reaches a container only by {ways}"
+        yield Notice(message, "`devenv add rules` proposes rules and says why.")
 
 
 async def sync_containers(_: Context, active: Active) -> Active:

@@ -98,9 +98,25 @@ def explained(paths: Sequence[Explained]) -> list[str]:
     for path in paths:
         lines.append(f"{path.path}{KINDS.get(path.kind, '')}")
         lines += [f"  {v.service:<{services}}  {_outcome(v):<{outcomes}}  {v.place}" for v in path.verdicts]
-        if not path.verdicts:
+        lines += _mounts(path)
+        below = [
+            {"service": service.service, "action": rule.action, "path": _way(rule), "place": rule.place}
+            for service in path.below
+            for rule in service.rules
+        ]
+        lines += [f"  {line}" for line in columns(below)]
+        if not (path.verdicts or path.mounts or path.below):
             lines.append("  no rule covers it")
     return [clean(line) for line in lines]
+
+
+def _mounts(path: Explained) -> Iterator[str]:
+    """What bind mounts do with a save: the container sees it, and only rules do more."""
+    for mount in path.mounts:
+        does = {verdict for v in path.verdicts if v.service == mount.service for verdict in v.effects}
+        nothing = "" if does - {"sync"} else "; nothing is restarted"
+        seen = f": the container sees the save{nothing}" if mount.target else ""
+        yield f"  {mount.service}: bind mount {mount.mount} ({mount.place}){seen}"
 
 
 def rules(project: Shown) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from devenv.doctor.catalog import AREAS
 from devenv.model.containers import Container
-from devenv.model.finding import Explained, Finding, Shown, ShownRule, ShownService, Verdict
+from devenv.model.finding import Explained, Finding, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.status import Address, Here, Stand, stands
 from devenv.ui import tables
 
@@ -185,6 +185,29 @@ def test_paths_are_blocks_with_one_set_of_columns() -> None:
         "  long  rebuild  y:22",
         "n (not there)",
         "  no rule covers it",
+    ]
+
+
+def test_mounts_and_rules_below_a_folder() -> None:
+    """A bind mount brings a save by itself; a rule of the same service may do more."""
+    mount = Mounted("web", ".:/code", "c.yml:16", "/code/app.py")
+    restart = verdict(service="web", matches=True, effects=("restart",), place="c.yml:9")
+    other = verdict(service="api", matches=True, effects=("restart",), place="c.yml:9")
+    seen = "  web: bind mount .:/code (c.yml:16): the container sees the save"
+    assert tables.explained([Explained("app.py", "file", (), (mount,))]) == [
+        "app.py",
+        f"{seen}; nothing is restarted",
+    ]
+    assert tables.explained([Explained("app.py", "file", (restart,), (mount,))])[2] == seen
+    assert tables.explained([Explained("app.py", "file", (other,), (mount,))])[2] == f"{seen}; nothing is restarted"
+
+    rule = ShownRule("sync", "src", "/app", (), (), False, (), "c.yml:7")
+    below = Explained(".", "dir", (), (replace(mount, target=None),), (ShownService("web", None, (rule,)),))
+    assert tables.explained([below]) == [
+        ". (a folder: what is saved in it)",
+        "  web: bind mount .:/code (c.yml:16)",
+        "  SERVICE  ACTION  PATH         PLACE",
+        "  web      sync    src -> /app  c.yml:7",
     ]
 
 

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from devenv.compose.files import logical
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
-from devenv.compose.resolve import Loaded, load
-from devenv.model.finding import Explained, Shown, ShownRule, ShownService, Verdict
+from devenv.compose.positions import shown
+from devenv.compose.resolve import Loaded, load, where_mount
+from devenv.model.finding import Explained, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan
-from devenv.paths import is_within, relative_to
+from devenv.paths import is_below, is_within, relative_to
 from devenv.sync import planner
 from devenv.sync.host import scan
 from devenv.sync.host.manifest import Changes, FileKind, FileState
 from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of
-from devenv.sync.rules.rules import BoundRule, bind
+from devenv.sync.rules.rules import BoundRule, bind, container_path, mount_over
 
 MISSING = FileState(FileKind.FILE, 0o644, 0, 0, 0, 0)  # stands for a path that does not exist yet
 
@@ -28,7 +29,7 @@ async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained
     """What a change of each path, relative to the selection's folder, would cause. Raises what `load` raises."""
     loaded = await load(selection, faults=faults)
     here = logical(selection.directory)
-    explaining = _Explaining(loaded, here, bind(loaded.project, scan.dockerignores(loaded.project)))
+    explaining = _Explaining(loaded, here, bind(loaded.project, scan.dockerignores(loaded.project)), selection)
     return tuple(explaining.of(path) for path in paths)
 
 
@@ -75,6 +76,7 @@ class _Explaining:
     loaded: Loaded
     here: str
     rules: tuple[BoundRule, ...]
+    selection: Selection
 
     def of(self, asked: str) -> Explained:
         path = os.path.normpath(os.path.join(self.here, asked))
@@ -82,7 +84,25 @@ class _Explaining:
         named = {rule: name for rule in self.rules if (name := self._name(path, rule))}
         plan = self._plan(named, state)
         verdicts = tuple(self._verdict(rule, name, state, plan.get(rule.service)) for rule, name in named.items())
-        return Explained(asked, state.kind.value if state else "absent", verdicts)
+        kind = state.kind.value if state else "absent"
+        return Explained(asked, kind, verdicts, tuple(self._mounts(path)), tuple(self._below(path)))
+
+    def _mounts(self, path: str) -> Iterator[Mounted]:
+        """The bind mounts that bring the path, or something below it, into a container."""
+        for service in self.loaded.project.services:
+            for mount in (mount for mount in service.volumes if mount.type == "bind"):
+                source = os.path.normpath(mount.source or "")
+                inside = relative_to(path, source)
+                target = None if inside is None else container_path(f"{mount.target}/{inside}")
+                if mount_over(service, target) is mount if target else is_below(source, path):
+                    place = shown(where_mount(self.selection, service.name, mount.target)[0])
+                    yield Mounted(service.name, self.loaded.project.written(mount), place, target)
+
+    def _below(self, path: str) -> Iterator[ShownService]:
+        """The services that have rules for paths below, with these rules."""
+        below = [rule for rule in self.rules if is_below(rule.rule.path, path)]
+        shown = (_shown(service, self.loaded, below) for service in self.loaded.project.services)
+        yield from (service for service in shown if service.rules)
 
     def _name(self, path: str, rule: BoundRule) -> str | None:
         """The path as file events would name it, or None if it is not below the rule's path. Follows no links."""

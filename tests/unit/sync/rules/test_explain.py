@@ -9,7 +9,7 @@ import pytest
 
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
-from devenv.model.finding import Explained, Verdict
+from devenv.model.finding import Explained, Mounted, Verdict
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
 from devenv.sync import planner
 from devenv.sync.rules import explain
@@ -24,6 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "web/package.json").write_text("{}")
+    (tmp_path / "compose.yml").write_text("services:\n  web:\n    volumes:\n      - ./conf:/app/conf\n")
     (tmp_path / "web/.dockerignore").write_text("# not these\n\ntmp\n")
     here = str(tmp_path)
     web = Service(
@@ -109,6 +110,33 @@ async def test_a_bind_mount_has_the_file_already(project: Path) -> None:
     assert command.effects == ("exec",)
     assert (copy.matches, copy.effects) == (True, ())
     assert copy.reason == "a bind mount has it already"
+
+
+async def test_bind_mounts_and_rules_below_a_folder(project: Path) -> None:
+    """A mount of the path has its target; that of something below has none, and rules below are listed."""
+    inside = await explained(project, "conf/app.ini")
+    assert inside.mounts == (Mounted("web", "./conf:/app/conf", "compose.yml:4", "/app/conf/app.ini"),)
+    assert inside.below == ()
+
+    root = await explained(project, ".")
+    assert root.mounts == (Mounted("web", "./conf:/app/conf", "compose.yml:4"),)
+    (web,) = root.below
+    assert [rule.path for rule in web.rules] == ["web", "lib", "web/package.json", "conf", "conf"]
+    (web,) = (await explained(project, "web")).below
+    assert [rule.path for rule in web.rules] == ["web/package.json"]
+
+
+async def test_a_volume_hides_a_part_of_a_mount(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the host has there is not what the container sees."""
+    volumes = (Mount("bind", "/code", str(project)), Mount("volume", "/code/node_modules"))
+    loaded = Loaded(Project("shop", str(project), (), (Service("web", volumes=volumes),)), {})
+
+    async def load(*_: object, **__: object) -> Loaded:
+        return loaded
+
+    monkeypatch.setattr(explain, "load", load)
+    assert [mount.target for mount in (await explained(project, "a.js")).mounts] == ["/code/a.js"]
+    assert (await explained(project, "node_modules/a.js")).mounts == ()
 
 
 async def test_what_is_no_file(project: Path) -> None:
