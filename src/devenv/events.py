@@ -59,13 +59,14 @@ class ImageState(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServiceState(Event):
-    """The state of a service has changed."""
+    """The state of a service has changed, or the error in its log, which goes with the next good sync."""
 
     event: ClassVar[str] = "service"
     service: str
     state: Annotated[str, tuple(phase.value for phase in Phase)]
     detail: Annotated[str, "what it waits for, or what failed"] = ""
     check: Annotated[str, "the last line of its last health check if that failed"] = ""
+    error: Annotated[str, "of its log, after a sync or a start, or before it failed: `main.py:63: SyntaxError`"] = ""
 
 
 @dataclass(frozen=True, slots=True)

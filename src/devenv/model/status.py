@@ -73,22 +73,13 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class LogError:
-    """The last error in the log of a service, and when a good sync or a recovery cleared it, by the run's clock."""
-
-    line: str
-    at: float
-    cleared: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Standing:
     """The phase of a service, what it waits for or why it failed, and what its last probe and its log say."""
 
     service: str
     phase: Phase
     detail: str = ""
-    error: str = ""  # the last error of its log, until it is cleared
+    error: str = ""  # of its log: see `run.active.observe.code_health`
     check: str = field(default="", compare=False)  # the last line of its last probe if that failed
 
     @property

@@ -185,6 +185,7 @@ def _decorated(event: e.Event, line: str, width: int) -> tuple[Piece, ...]:
         case e.ServiceState(service, state):
             mark, rest = line[:1], line[1:].replace(service, f"{service:<{width}}", 1)
             colour = {"healthy": 32, "started": 32, "completed": 32, "unhealthy": 31, "exited": 31}.get(state, 2)
+            colour = 31 if event.error else colour
             return Painted(mark, colour), rest
         case e.Synced() | e.Restarted() | e.Rebuilt() | e.Reloaded() | e.Executed():
             return Painted("↻", 36), f" {line}"

@@ -124,8 +124,11 @@ def _service(event: e.ServiceState) -> str | None:
         return None
     condition = detail if state in ("created", "absent", "starting") and detail else state
     reason = f" ({detail})" if detail and condition == state else ""
+    error = f": {clean(event.error)}" if event.error else ""
     check = f"\n  {clean(event.check)}" if event.check and state == "unhealthy" else ""
-    return f"{MARKS.get(state, '○')} {event.service} {condition}{reason}{check}"
+    if error and state in ("healthy", "started"):
+        return f"{MARKS['exited']} {event.service}{error}"
+    return f"{MARKS.get(state, '○')} {event.service} {condition}{reason}{error}{check}"
 
 
 def _waiting(event: e.Waiting) -> str:

@@ -61,6 +61,8 @@ def test_clean(line: str, expected: str) -> None:
         (e.ServiceState("db", "healthy"), "● db healthy"),
         (e.ServiceState("db", "created", "waits for x"), "○ db waits for x"),
         (e.ServiceState("db", "exited", "exit code 3"), "✗ db exited (exit code 3)"),
+        (e.ServiceState("db", "healthy", error="main.py:3: \x1b[1mno"), "✗ db: main.py:3: no"),
+        (e.ServiceState("db", "unhealthy", "its check fails", error="no"), "✗ db unhealthy (its check fails): no"),
         (e.Waiting("db", "waits for its health check", 15.2), "◐ db waits for its health check (15 s)"),
         (
             e.Waiting("db", "waits for its health check", 15.2, ("api",), "\x1b[1mlast", "no route"),

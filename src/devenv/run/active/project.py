@@ -69,7 +69,7 @@ class ActiveProject:
             self._first_sync,
         )
         self.sync_session = SyncSession(
-            engine, emit=emit, actions=self.actions, journals=run.journals, watcher=options.watcher
+            engine, emit=self.observer.emit, actions=self.actions, journals=run.journals, watcher=options.watcher
         )
         self.update = ProjectUpdate(
             options, emit, engine, current, self.observer, self.volumes, self.sync_session, self.actions, tasks

@@ -158,15 +158,16 @@ def _find_error(state: State) -> None:
     """Mark and show the last error of the log, or the error before the marked one."""
     view = state.view
 
-    def is_error(line: LogLine) -> bool:
-        return log.level(line) == "error"
+    def begins(line: LogLine) -> bool:
+        return line.begins
 
-    error = state.log.last(is_error, view.marked)
-    error = state.log.last(is_error) if error is None else error
+    error = state.log.last(begins, view.marked)
+    error = state.log.last(begins) if error is None else error
     if error is None:
         view.note = "no error in the log" + (" that the filter lets through" if state.log.filter.typed else "")
     else:
         view.marked, view.page = error, ""
+        state.log.errors.clear()
         view.anchor = state.log.step(error, view.height - 3) or state.log.newest  # the lines after it are shown too
 
 

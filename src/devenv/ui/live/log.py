@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +30,7 @@ class LogLine(NamedTuple):
     service: str
     raw: str
     level: str = ""  # if known; otherwise `level` derives it from the text
+    begins: bool = False  # it is the first line of an error
 
     @property
     def text(self) -> str:
@@ -107,6 +108,8 @@ class Logbook:
         self.filter = Filter()
         self.shown: deque[LogLine] = deque(maxlen=SHOWN)
         self.number = 0
+        self.errors: Counter[str] = Counter()  # by service, since its last sync or since they were looked for
+        self._last: dict[str, log_lines.LoggedError | None] = {}
         self._kept: dict[str, deque[LogLine]] = {}
         self._sizes: dict[str, int] = {}
         self._size = self._count = 0
@@ -114,7 +117,12 @@ class Logbook:
     def add(self, service: str, raw: str, level: str = "") -> None:
         """Add a line; if it was overwritten, as progress bars are, its last state."""
         self.number += 1
-        line = LogLine(self.number, service, raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level)
+        raw, begins = raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level == log_lines.ERROR
+        if not level:
+            level, error = log_lines.read(raw, self._last.get(service))
+            self._last[service], begins = error, error is not None and error.lines == 1
+            self.errors[service] += begins
+        line = LogLine(self.number, service, raw, level, begins)
         self._kept.setdefault(service, deque()).append(line)
         cost = len(line.raw) + OVERHEAD
         self._sizes[service] = self._sizes.get(service, 0) + cost

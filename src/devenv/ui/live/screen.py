@@ -51,12 +51,26 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     bad = ", ".join(clean(service.name) for service in state.services.values() if service.word in BAD)
     count = f"{up} of {len(words)} up" if words else ""
     name = clean(state.project.graph.project) or "devenv"
-    spans = [Styled(name, "bold"), Styled(f"  {count}", "dim" if up < len(words) else "good")]
+    errors = _errors(state)
+    is_well = up == len(words) and not (errors and errors.style == "bad")
+    spans = [Styled(name, "bold"), Styled(f"  {count}", "good" if is_well else "dim")]
     spans += [Styled(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
+    spans += [errors] if errors else []
     for url in state.ready.event.urls if state.ready else ():
         spans += [Styled("  "), _link(url)]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
     return beside(spans, [Styled(f"{more}? help", "dim")], columns)
+
+
+def _errors(state: State) -> Styled | None:
+    """The number of errors in the logs: red if they came with a sync or a start, otherwise nothing that urges."""
+    marked, count = sum(bool(service.error) for service in state.services.values()), state.log.errors.total()
+    if marked:
+        count = max(marked, count)
+        return Styled(
+            f"  {MARKS['exited']} {counted(count, 'error')}, e shows {'it' if count == 1 else 'them'}", "bad"
+        )
+    return Styled(f"  {counted(count, 'error')} in the log", "dim") if count else None
 
 
 def _services_table(state: State, columns: int, most: int, now: float) -> Iterator[Row]:
@@ -136,7 +150,9 @@ def _word(service: ServiceRow) -> str:
 
 
 def _synced(service: ServiceRow, now: float) -> str:
-    """The last sync: files, duration, age; and the number of files that wait."""
+    """The last sync: files, duration, age; and the number of files that wait. An error in the log comes before."""
+    if service.error:
+        return service.error
     pending = service.service_stats.pending
     waits = f"{pending} pending" if pending else ""
     if service.sync is None:
@@ -154,8 +170,11 @@ def _bytes(size: int) -> str:
 def _service(service: ServiceRow, shape: Sequence[int], now: float, state: State, *, chosen: bool) -> list[Styled]:
     word = service.word
     style = next((style for style, words in STYLES.items() if word in words), "warn")
+    if service.error:
+        word, style = "exited", "bad"
     mark = STOPPED if word == "stopped" else MARKS.get(word, MARKS["starting"] if style == "warn" else "○")
     cells = list(_cells((f"{'›' if chosen else ' '}{mark}", *_texts(service, now)[1:]), shape, ""))
+    cells[7] = cells[7]._replace(style="bad" if service.error else "")
     cells[0] = cells[0]._replace(style=style)
     cells[1] = cells[1]._replace(style="chosen" if chosen else "bold")
     cells[2] = cells[2]._replace(style=style)
@@ -241,10 +260,17 @@ def _under_way(state: State, _now: float) -> Status:
 def _bad(state: State, now: float) -> Status:
     """Problems and failed services, the newest first, and which services are waited for."""
     bad = [(p.at, p.message) for p in state.problems.values() if p.ends or now - p.at < LONE_PROBLEM]
-    failed = (s for s in state.services.values() if s.word in BAD and s.name not in state.problems)
-    bad += [(s.changed, f"{s.name} {s.state}{f' ({s.detail})' if s.detail else ''}") for s in failed]
+    failed = (s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems)
+    bad += [(s.changed, _failure(s)) for s in failed]
     texts = [text for _, text in sorted(bad, key=lambda dated: -dated[0])]
     return (f"{MARKS['exited']} {'; '.join(filter(None, (*texts, _late(state))))}", "bad") if bad else None
+
+
+def _failure(service: ServiceRow) -> str:
+    """A service that has failed, the error in its log, and its failing health check."""
+    failed = f" {service.state}{f' ({service.detail})' if service.detail else ''}" if service.word in BAD else ""
+    check = f"; last check: {service.check}" if service.check and service.state == "unhealthy" else ""
+    return f"{service.name}{failed}{f': {service.error}' if service.error else ''}{check}"
 
 
 def _awaited(state: State, _now: float) -> Status:

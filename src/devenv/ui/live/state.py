@@ -128,6 +128,8 @@ class ServiceRow:
     name: str
     state: str = ""
     detail: str = ""
+    error: str = ""  # of its log
+    check: str = ""  # the last line of its failing health check
     busy: str = ""
     changed: float = 0.0  # when the state became what it is
     is_stopped: bool = False  # by a key
@@ -201,9 +203,7 @@ class State:
     def tell(self, event: e.Event, at: float) -> None:
         """Take in an event, and when it came."""
         match event:
-            case e.Log(source, line):
-                self.log.add(source, line, event.level)
-            case e.HookLine(source, line):
+            case e.Log(source, line) | e.HookLine(source, line):
                 self.log.add(source, line)
             case _:
                 self.view.note = ""
@@ -217,19 +217,22 @@ class State:
                 self.progress.image(event)
             case e.ServiceState(name, state, detail):
                 row = self._service(name)
+                is_same = (row.state, row.detail) == (state, text.clean(detail))
                 row.state, row.detail, row.changed = state, text.clean(detail), at
+                row.error, row.check = text.clean(event.error), text.clean(event.check)
                 row.is_stopped = row.is_stopped and (state not in ALIVE or bool(row.busy))
                 if state in (*GOOD, *BAD):
                     row.waiting = None
                     if state in GOOD:
                         self.problems.pop(name, None)
-                    if not row.is_stopped:
+                    if not row.is_stopped and not is_same:  # the log has the error already
                         self._say(event, "error" if state in BAD else "info")
             case e.Waiting(name):
                 self._service(name).waiting = event
             case e.Synced(name):
                 self.syncs.append(TimedSync(event, at))
                 self._service(name).sync = self.syncs[-1]
+                self.log.errors.pop(name, None)
                 self._say(event, "info")
             case e.Rebuilt(name) | e.Restarted(name):
                 self._service(name).busy = ""

@@ -37,6 +37,17 @@ def test_level(line: str, expected: str) -> None:
     assert level(LogLine(1, "web", line)) == expected
 
 
+def test_a_traceback_is_one_error() -> None:
+    """All its lines have the level, the first begins it; each service has its own."""
+    log = book(
+        ("web", "Traceback (most recent call last):"), ("db", "fine"), ("web", '  File "/app/main.py", line 3'),
+        ("web", "    x"), ("web", "KeyError: 'a'"), ("web", "Error: b"), ("web", "fine"),
+    )  # fmt: skip
+    assert [line.begins for line in log.shown] == [True, False, False, False, False, True, False]
+    assert [level(line) for line in log.shown] == ["error", "", "error", "error", "error", "error", ""]
+    assert log.errors == {"web": 2, "db": 0}
+
+
 def test_a_known_level_counts() -> None:
     """What devenv says of its own lines is not read out of them."""
     assert level(LogLine(1, "", "Error in the name", "info")) == "info"

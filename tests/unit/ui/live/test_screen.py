@@ -160,6 +160,27 @@ def test_what_is_wrong() -> None:
     assert lines(*told, keys="b")[-2] == "db is not built by this run: r restarts it"
 
 
+def test_an_error_in_the_log() -> None:
+    """One that came with a sync is in the row, the header and the status; others are counted, until looked for."""
+    broken = e.ServiceState("web", "healthy", error="main.py:63: SyntaxError: invalid syntax")
+    found = lines(*two(), broken)
+    assert found[0].startswith("shop  2 of 2 up  ✗ 1 error, e shows it")
+    assert re.search(r"✗ web  +healthy .*  main.py:63: SyntaxError: invalid syntax$", found[3])
+    assert found[-2] == "✗ web: main.py:63: SyntaxError: invalid syntax"
+    assert lines(*two(), broken, columns=40)[-2] == "✗ web: main.py:63: SyntaxError: invalid…"
+    failed = lines(*two(), e.ServiceState("web", "unhealthy", "its check fails", "timed out", "no such table"))
+    assert failed[-2] == "✗ web unhealthy (its check fails): no such table; last check: timed out"
+    mended = lines(*two(), broken, e.ServiceState("web", "healthy"))
+    assert "error" not in mended[0] + mended[3]
+    assert mended[-2] == "● up after 4.2 s"
+    others = [*two(), *(e.Log("web", f"Error: {number}") for number in (1, 2, 3))]
+    assert lines(*others)[0].startswith("shop  2 of 2 up  3 errors in the log")
+    assert lines(*others)[-2] == "● up after 4.2 s"
+    assert lines(*others, broken)[0].startswith("shop  2 of 2 up  ✗ 3 errors, e shows them")
+    assert lines(*others, keys="e")[0].startswith("shop  2 of 2 up  localhost")
+    assert lines(*others, e.Synced("web", 1, 0, 1, 1.0, ("a",)))[0].startswith("shop  2 of 2 up  localhost")
+
+
 def test_how_long_it_is_up() -> None:
     """What the start took, and after a minute since when; whatever is not up is named, and nothing is green then."""
     assert lines(*two(), now=60.9)[-2] == "● up after 4.2 s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -11,10 +12,10 @@ from anyio.abc import TaskGroup
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
-from devenv.events import Emit, ServiceState
+from devenv.events import Emit, Event, ServiceState, Synced
 from devenv.model.containers import TELLING, Container, ProjectState
 from devenv.model.project import Project
-from devenv.model.status import BAD, GOOD, Phase, Standing
+from devenv.model.status import BAD, GOOD, LONG, Phase, Standing
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe.reactions import (
     QUIET,
@@ -33,6 +34,8 @@ from devenv.tasks import patiently
 LOOK_EVERY = 1.0
 LAST_WORDS = 2.0  # seconds that the log of what ended may take to arrive
 OVER_AFTER = 3.0
+# Phases in which a service may have errors in its code; in all others it has none, or nobody asks.
+TROUBLED = (Phase.EXITED, Phase.UNHEALTHY, Phase.RESTARTING, Phase.STARTING, Phase.STARTED)
 
 OnReturn = Callable[[tuple[Container, ...]], Coroutine[Any, Any, None]]
 
@@ -59,7 +62,7 @@ class Observer:
         self._engine = engine
         self._emit = emit
         self._on_return = on_return
-        self._logs = LogStreams(engine, emit, logs)
+        self._logs = LogStreams(engine, emit, logs, self.view.look_again)
         self._waits = WaitReports(engine, emit, self.view)
         self._crashes = CrashReports(emit, self.view, self.failure)
         self._calm = CalmProcesses(engine, self.view.watch.calm)
@@ -78,7 +81,16 @@ class Observer:
 
     def standings(self) -> tuple[Standing, ...]:
         """Every chosen service as last seen; a service that we end ourselves as it was before."""
-        return self.view.standings()
+        now, code = self.view.looked_at, self._logs.code
+        return tuple(
+            replace(s, error=code.of(s.service).shown(now, is_bad=s.phase in BAD)) for s in self.view.standings()
+        )
+
+    def emit(self, event: Event) -> None:
+        """Hand on an event of a sync, after which an error in the log is one of the code."""
+        if isinstance(event, Synced) and self._logs.code.synced(event, anyio.current_time()):
+            self.view.look_again.send()
+        self._emit(event)
 
     async def run(self) -> None:
         """Observe until cancelled."""
@@ -94,7 +106,8 @@ class Observer:
                 except EngineError:
                     self._note_outage()
                     self._moved.send()
-                with anyio.move_on_after(30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY):
+                now, rest = anyio.current_time(), 30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY
+                with anyio.move_on_after(min(rest, self._logs.code.due(self.view.names, now) - now)):
                     await look_again.wait()
 
     async def until_ready(self) -> None:
@@ -181,13 +194,18 @@ class Observer:
             tasks.start_soon(self._on_return, fallen)
         for container in self.view.chosen:
             if container.state != "created":
-                self._logs.meet(container, tasks)
+                self._logs.meet(container, tasks, is_old=self.view.lasted(container, now) >= LONG)
                 self.served.meet(container, tasks)
         has_missing = await self.served.drop_missing(self.project_state)
+        moved = {s.service for s in self.view.standings() if self.view.has_moved(s)}
+        for standing in self.view.standings():
+            if standing.service in moved and standing.phase not in TROUBLED:
+                self._logs.code.recovered(standing.service)
         for standing in self.standings():
             if self.view.is_news(standing):
-                self._emit(ServiceState(standing.service, standing.phase.value, standing.detail, standing.check))
-                if self._crashes.is_crash(standing, now):
+                text = (standing.detail, standing.check, standing.error)
+                self._emit(ServiceState(standing.service, standing.phase.value, *text))
+                if standing.service in moved and self._crashes.is_crash(standing, now):
                     tasks.start_soon(self._crashes.report, standing)
             self._waits.check(standing, now, tasks)
         self._moved.send()

@@ -14,8 +14,9 @@ from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, Waiting
 from devenv.explain.log_lines import LevelReader
-from devenv.model.containers import Container, ProjectState, seconds, unix_time
+from devenv.model.containers import Container, Line, ProjectState, line, seconds, unix_time
 from devenv.model.status import GOOD, LONG, Phase, Standing
+from devenv.run.active.observe.code_health import CodeWatch
 from devenv.run.active.observe.view import Life, ProjectView, Signal
 from devenv.run.active.phases import held_up, optional, reminder
 
@@ -73,19 +74,26 @@ class ServedContainers:
 
 @dataclass
 class LogStreams:
-    """Follows the log of each start of each container; does nothing unless `is_on`."""
+    """Follows the log of each start of each container, and hands on its lines if `is_on`."""
 
     engine: Engine
     emit: Emit
     is_on: bool
+    look_again: Signal = field(default_factory=Signal)
+    code: CodeWatch = field(default_factory=CodeWatch)
     _complete: dict[tuple[str, str], anyio.Event] = field(default_factory=dict)  # set once all of it is handed on
     _ended: dict[str, str] = field(default_factory=dict)  # container -> when its last process ended
 
-    def meet(self, container: Container, tasks: TaskGroup) -> None:
-        """Follow the container's log, unless that start of it is followed already."""
-        if self.is_on and container.key not in self._complete:
+    def meet(self, container: Container, tasks: TaskGroup, *, is_old: bool = False) -> None:
+        """Follow the container's log, unless that start of it is followed already.
+
+        What a process that `is_old` has printed so far is no news of its code.
+        """
+        if container.key not in self._complete:
             self._complete[container.key] = anyio.Event()
-            tasks.start_soon(self._follow, container, self._end_of_last_process(container))
+            if not is_old:
+                self.code.started(container.service, anyio.current_time())
+            tasks.start_soon(self._follow, container, self._end_of_last_process(container), is_old)
         if not container.running:
             self._ended[container.id] = container.finished_at
 
@@ -95,13 +103,23 @@ class LogStreams:
             if not container.running:
                 if container.key not in self._complete:
                     self._complete[container.key] = anyio.Event()
-                    await self._follow(container, self._end_of_last_process(container))
+                    await self._follow(container, self._end_of_last_process(container), is_old=True)
                 await self._complete[container.key].wait()
 
-    async def _follow(self, container: Container, since: str) -> None:
-        levels = LevelReader()
-        async for stream, line in self.engine.containers.logs(container, since=unix_time(since)):
-            self.emit(Log(container.service, line, stream, level=levels.level(stream, line)))
+    async def _follow(self, container: Container, since: str, is_old: bool) -> None:
+        levels, service, news = LevelReader(), container.service, ""
+        with contextlib.suppress(EngineError):
+            news = f"{await self.engine.clock():%Y-%m-%dT%H:%M:%S}" if is_old else ""
+        logs = self.engine.containers.logs(container, since=unix_time(since), timed=bool(news))
+        async for stream, printed in logs:
+            entry = line(service, stream, printed) if news else Line("", service, stream, printed)
+            level = levels.level(stream, entry.text)
+            if self.is_on:
+                self.emit(Log(service, entry.text, stream, level=level))
+            if entry.at >= news and self.code.logged(
+                service, entry.text, levels.errors[stream], anyio.current_time()
+            ):
+                self.look_again.send()
         self._complete[container.key].set()
 
     def _end_of_last_process(self, container: Container) -> str:

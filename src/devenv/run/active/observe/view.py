@@ -206,6 +206,11 @@ class ProjectView:
         """Take in an event of the engine."""
         self.watch.event(event, self._ending)
 
+    def has_moved(self, standing: Standing) -> bool:
+        """Whether the service was reported in another phase or with another reason, or never."""
+        reported = self._reported.get(standing.service)
+        return reported is None or (reported.phase, reported.detail) != (standing.phase, standing.detail)
+
     def is_news(self, standing: Standing) -> bool:
         """Whether the service was reported otherwise, or never; it counts as reported from now on."""
         if self._reported.get(standing.service) == standing:

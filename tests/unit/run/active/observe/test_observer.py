@@ -14,15 +14,16 @@ from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker import client
 from devenv.errors import DevenvError, EngineError
-from devenv.events import Event, Log, Problem, ServiceState, Waiting
+from devenv.events import Event, Log, Problem, ServiceState, Synced, Waiting
 from devenv.model import status
 from devenv.model.containers import PROJECT_LABEL, Container
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active.failures import FailureReporter
+from devenv.run.active.observe import code_health, reactions, view
 from devenv.run.active.observe import observer as observing
-from devenv.run.active.observe import reactions, view
 from devenv.run.active.observe.observer import Observer
 from support.engine import MemoryEngine, MemoryHost
+from support.memory import verbs
 from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
@@ -560,6 +561,48 @@ async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: 
     said = "ended with exit code 1: the module `express` is not in the container"
     assert first.message == f"{said}\n  Error: Cannot find module 'express'"
     assert str(first.hint).startswith("Install it in the image")
+
+
+async def test_an_error_after_a_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported at once, beside a health check that is still good; and that it is gone after a good sync."""
+    monkeypatch.setattr(code_health, "QUIET", 0.3)
+    engine = PlayedEngine(container("db", health="healthy"))
+    seen = Observed(engine, DB, logs=False)
+
+    def errors() -> list[tuple[str, str]]:
+        return [(e.state, e.error) for e in seen.events if isinstance(e, ServiceState)]
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(seen.observer.run)
+        await seen.observer.until_ready()
+        (web,) = engine.host.containers.values()
+        verbs.write_log(engine.host, web, "ERROR at another time")
+        seen.observer.emit(Synced("db", 1, 0, 1, 1.0, ("main.py",)))
+        for line in ('  File "/app/main.py", line 63', "    def broken(:", "SyntaxError: invalid syntax"):
+            verbs.write_log(engine.host, web, line, 2)
+        await seen.until(lambda: len(errors()) == 2)
+        seen.observer.emit(Synced("db", 1, 0, 1, 1.0, ("main.py",)))
+        await seen.until(lambda: len(errors()) == 3)
+        tasks.cancel_scope.cancel()
+    assert errors() == [("healthy", ""), ("healthy", "main.py:63: SyntaxError: invalid syntax"), ("healthy", "")]
+    assert [type(e) for e in seen.events].count(Synced) == 2
+
+
+async def test_a_failed_service_has_its_last_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it was printed; once it is well again it has none."""
+    monkeypatch.setattr(code_health, "WINDOW", 0.0)
+    engine = PlayedEngine(container("db", health="starting"))
+    engine.said = {"db": ["ERROR no room", "bye"]}
+    seen = Observed(engine, DB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: len(seen.events) == 3)
+        for health in ("unhealthy", "healthy", "unhealthy"):
+            await engine.change(container("db", health=health))
+            await seen.until(lambda now=health: seen.states[-1] == ("db", now))
+        tasks.cancel_scope.cancel()
+    states = [(e.state, e.error) for e in seen.events if isinstance(e, ServiceState)]
+    assert states == [("starting", ""), ("unhealthy", "ERROR no room"), ("healthy", ""), ("unhealthy", "")]
 
 
 async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> None:

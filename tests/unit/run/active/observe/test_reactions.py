@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from devenv.errors import DevenvError, EngineError
-from devenv.events import Event, Log, Problem, Waiting
+from devenv.events import Event, Log, Problem, Synced, Waiting
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.model.status import LONG, Standing
@@ -208,6 +208,28 @@ async def test_without_logs_nothing_is_heard() -> None:
             await output.streams.drain([await output.seen()])
         tasks.cancel_scope.cancel()
     assert output.lines == []
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+async def test_errors_that_a_process_printed_before_this_run_are_no_news(*, is_old: bool) -> None:
+    """Of a container that was taken over; all lines are handed on with their levels, and new errors count."""
+    output = Output(is_on=True)
+    output.web.log = [
+        (1, at - 10**10, line) for _, at, _ in output.web.log[:1] for line in ("Error: one", "Error: two")
+    ]
+    output.streams.code.synced(Synced("web", 1, 0, 1, 1.0, ("a",)), anyio.current_time())
+    async with anyio.create_task_group() as tasks:
+        output.streams.meet(await output.seen(), tasks, is_old=is_old)
+        await output.until("Error: one", "Error: two")
+        error = output.streams.code.of("web").error
+        assert (error is None) is is_old
+        verbs.write_log(output.host, output.web, "Error: three")
+        await output.until("Error: one", "Error: two", "Error: three")
+        error = output.streams.code.of("web").error
+        assert error is not None
+        assert error.said == "Error: three"
+        tasks.cancel_scope.cancel()
+    assert {event.level for event in output.events if isinstance(event, Log)} == {"error"}
 
 
 # --- Ends of services that are a problem, and a crash loop that is one problem ---------------------------

@@ -1,0 +1,151 @@
+"""Whether the code of a service is broken, by its log and the syncs of its files: known before any health check is.
+
+An error marks the service if it follows a sync, or if a process that has just started prints a traceback. The mark
+goes after a sync of such a file that no error follows, if the log says that the program has loaded, or if the service
+recovers. Pure: times are arguments, in seconds of one clock.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from devenv.events import Synced
+from devenv.explain.log_lines import LoggedError, bare
+
+WINDOW = 10.0  # seconds after a sync or a start in which an error belongs to it
+QUIET = 3.0  # seconds without an error after which a sync was good
+LOADED = 1.0  # as QUIET, after the log says that the program has loaded
+COMPLETE = 0.2  # seconds after the last line of an error: it has no more
+RELOADED = re.compile(
+    r"(?i)\bstartup complete\b|\bdebugger is active\b|\bcompiled (?:\S+ )*successfully\b|\bcompiled \S+ in\b"
+    r"|\bready in\b|\bfound 0 errors\b|\bhmr update\b|\bpage reload\b|\bhot reload of changes succeeded\b"
+    r"|\bapplication started\b|\b(?:listening|running|serving|ready|started) (?:and serving \S+ )?(?:on|at)\b"
+    r"|\bserver (?:is )?running\b|\bstarting development server\b|\bstarted \S+ in [\d.]+ s"
+)
+_WEB = frozenset(
+    {"ts", "tsx", "js", "jsx", "mjs", "cjs", "mts", "cts", "vue", "svelte", "astro", "css", "scss", "html"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeHealth:
+    """What is known of a service's code. `error` is the mark; `last` the last error of the log since it was well.
+
+    `opened`: when the last sync or start was; `takes_all`: any error that follows it is a mark, not only a traceback.
+    `clears`: when the mark goes unless another error comes.
+    """
+
+    last: LoggedError | None = None
+    last_at: float = -math.inf
+    error: LoggedError | None = None
+    error_at: float = -math.inf
+    opened: float = -math.inf
+    takes_all: bool = False
+    clears: float = math.inf
+
+    def at(self, now: float) -> CodeHealth:
+        """The health at that time: without a mark that has gone."""
+        return self.recovered() if now >= self.clears else self
+
+    def synced(self, event: Synced, at: float) -> CodeHealth:
+        """After a sync, which began with a save: a quick program may have printed its error before the event."""
+        new = replace(self, opened=at, takes_all=True)
+        if self.last is not None and self.error is not self.last and self.last_at >= at - event.ms / 1000:
+            return _marked(new, self.last, self.last_at)
+        if self.error is not None and may_mend(event, self.error):
+            return replace(new, clears=at + QUIET)
+        return new
+
+    def started(self, at: float) -> CodeHealth:
+        """After the start of a container, or of the program in it."""
+        takes_all = self.takes_all and at <= self.opened + WINDOW
+        clears = at + QUIET if self.error is not None else math.inf
+        return replace(self, opened=at, takes_all=takes_all, clears=clears)
+
+    def logged(self, line: str, error: LoggedError | None, at: float) -> CodeHealth:
+        """After a line of the log, and the error that it belongs to, if any."""
+        if error is None:
+            if self.error is not None and RELOADED.search(bare(line)):
+                return replace(self, opened=at, clears=min(self.clears, at + LOADED))
+            return self
+        new = replace(self, last=error, last_at=at)
+        if at > self.opened + WINDOW or not (self.takes_all or error.is_trace):
+            return replace(new, error=error, error_at=at) if self._goes_on(error) else new
+        has_more = self.error is None or self.error_at < self.opened or _told(error) >= _told(self.error)
+        return _marked(new, error, at) if has_more or self._goes_on(error) else replace(new, clears=math.inf)
+
+    def recovered(self) -> CodeHealth:
+        """After the service has become healthy again, or was stopped."""
+        return CodeHealth(opened=self.opened, takes_all=self.takes_all)
+
+    def shown(self, now: float, *, is_bad: bool = False) -> str:
+        """The mark in a line; of a service that has failed (`is_bad`), its last error in any case."""
+        if self.error is not None and self.error_at + COMPLETE <= now < self.clears:
+            return self.error.said
+        return self.last.said if is_bad and self.last is not None else ""
+
+    def due(self, now: float) -> float:
+        """When `shown` may change by itself."""
+        times = (self.error_at + COMPLETE, self.clears) if self.error is not None else ()
+        return min((time for time in times if time > now), default=math.inf)
+
+    def _goes_on(self, error: LoggedError) -> bool:
+        """Whether the error is the mark with more lines."""
+        return self.error is not None and self.error is self.last and error.lines > self.error.lines
+
+
+def _marked(health: CodeHealth, error: LoggedError, at: float) -> CodeHealth:
+    return replace(health, error=error, error_at=at, clears=math.inf)
+
+
+def _told(error: LoggedError) -> bool:
+    """Whether the error tells what is wrong in the code: others, such as `npm ERR!`, come after one that does."""
+    return error.is_trace or bool(error.place)
+
+
+def may_mend(event: Synced, error: LoggedError) -> bool:
+    """Whether the sync can have mended the error: it has files such as the one that the error names."""
+    kind = error.place.partition(":")[0].rpartition(".")[2]
+    kinds = _WEB if kind in _WEB else {kind}
+    is_whole = event.files + event.deleted <= len(event.paths)
+    return not (kind and is_whole) or any(path.rpartition(".")[2] in kinds for path in event.paths)
+
+
+@dataclass(slots=True)
+class CodeWatch:
+    """The health of the code of all services."""
+
+    services: dict[str, CodeHealth] = field(default_factory=dict)
+
+    def of(self, service: str) -> CodeHealth:
+        """The health of a service's code."""
+        return self.services.get(service, CodeHealth())
+
+    def synced(self, event: Synced, at: float) -> bool:
+        """Take in a sync; whether a change is due earlier than before."""
+        return self._becomes(event.service, self.of(event.service).at(at).synced(event, at), at)
+
+    def started(self, service: str, at: float) -> None:
+        """Take in the start of a container of the service."""
+        self.services[service] = self.of(service).at(at).started(at)
+
+    def logged(self, service: str, line: str, error: LoggedError | None, at: float) -> bool:
+        """Take in a line of the service's log; whether a change is due earlier than before."""
+        health = self.of(service)
+        is_empty = error is None and health.error is None  # nearly all lines
+        return not is_empty and self._becomes(service, health.at(at).logged(line, error, at), at)
+
+    def _becomes(self, service: str, health: CodeHealth, at: float) -> bool:
+        before, self.services[service] = self.of(service), health
+        return health.due(at) < before.due(at)
+
+    def recovered(self, service: str) -> None:
+        """The service has become healthy, or was stopped."""
+        self.services[service] = self.of(service).recovered()
+
+    def due(self, services: Iterable[str], now: float) -> float:
+        """When the mark of one of the services may change by itself."""
+        return min((self.of(service).due(now) for service in services), default=math.inf)

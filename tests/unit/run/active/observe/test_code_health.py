@@ -1,0 +1,158 @@
+"""When an error in a log marks its service as broken, and when the mark goes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from devenv.events import Synced
+from devenv.explain.log_lines import LoggedError, read
+from devenv.run.active.observe.code_health import CodeHealth, CodeWatch, may_mend
+
+TRACEBACK = """Traceback (most recent call last):
+  File "/app/main.py", line 63
+    def broken(:
+SyntaxError: invalid syntax"""
+BROKEN = "main.py:63: SyntaxError: invalid syntax"
+PLAIN = "ERROR payment failed"
+
+
+def synced(*paths: str, ms: float = 50.0) -> Synced:
+    return Synced("api", len(paths), 0, 1, ms, paths[:5])
+
+
+# What happened, with its second, and what is shown at which second.
+Happened = tuple[float, str | Synced]
+STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
+    "a broken file": (
+        ((0, synced("main.py")), (0.4, TRACEBACK)), {0.3: "", 0.7: BROKEN, 100: BROKEN},
+    ),
+    "a line after a sync": (((0, synced("main.py")), (1, PLAIN)), {2: PLAIN}),
+    "the error came before the event of its sync": (((0, TRACEBACK), (0.03, synced("main.py"))), {1: BROKEN}),
+    "an error long before a sync": (((0, TRACEBACK), (5, synced("main.py"))), {6: ""}),
+    "an error at another time": (((0, synced("main.py")), (30, TRACEBACK)), {31: ""}),
+    "a traceback after a start": (((0, "start"), (1, TRACEBACK)), {2: BROKEN}),
+    "a line after a start is often a retry": (((0, "start"), (1, PLAIN)), {2: ""}),
+    "a line after a sync that restarts": (((0, synced("main.py")), (1, "start"), (2, PLAIN)), {3: PLAIN}),
+    "mended": (
+        ((0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py"))), {21: BROKEN, 22.9: BROKEN, 23: ""},
+    ),
+    "mended in another file": (((0, synced("main.py")), (1, TRACEBACK), (20, synced("db.py"))), {23: ""}),
+    "a file of another kind mends nothing": (
+        ((0, synced("main.py")), (1, TRACEBACK), (20, synced("style.css", "README.md"))), {30: BROKEN},
+    ),
+    "still broken": (
+        ((0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py")), (22, TRACEBACK)), {21: BROKEN, 30: BROKEN},
+    ),
+    "broken in another way": (
+        ((0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py")), (22, PLAIN)), {21: BROKEN, 30: PLAIN},
+    ),
+    "a slow program is broken again": (
+        ((0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py")), (26, TRACEBACK)), {24: "", 27: BROKEN},
+    ),
+    "loaded": (
+        ((0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py")), (20.5, "Application startup complete.")),
+        {21: BROKEN, 21.5: ""},
+    ),
+    "loaded without a sync": (((0, "start"), (1, TRACEBACK), (9, "Listening on port 80")), {9.5: BROKEN, 10: ""}),
+    "loaded, and broken at once": (
+        ((0, synced("main.py")), (1, TRACEBACK), (9, "\x1b[32mready in\x1b[0m 1 s"), (9.4, TRACEBACK)), {11: BROKEN},
+    ),
+    "mended, and broken in another way": (
+        (
+            (0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py")), (30, synced("main.py")), (31, PLAIN),
+            (40, synced("main.py")), (42, PLAIN),
+        ),
+        {24: "", 30.1: "", 31.1: "", 31.3: PLAIN, 42.9: PLAIN, 50: PLAIN},
+    ),
+    "recovered": (((0, synced("main.py")), (1, TRACEBACK), (5, "recovered")), {5: ""}),
+    "restarted well": (((0, synced("main.py")), (1, TRACEBACK), (15, "start")), {16: BROKEN, 18: ""}),
+    "crashes again and again": (
+        ((0, "start"), (1, TRACEBACK), (2, "start"), (2.5, TRACEBACK), (4, "start")), {3: BROKEN, 5: BROKEN},
+    ),
+    "what follows an error tells less": (
+        ((0, synced("main.py")), (1, TRACEBACK), (1.1, "npm ERR! Lifecycle script `dev` failed")), {2: BROKEN},
+    ),
+    "what comes before tells less": (
+        ((0, synced("main.py")), (1, "[nodemon] app crashed"), (1.1, TRACEBACK)), {2: BROKEN},
+    ),
+    "not complete": (((0, synced("main.py")), (1, "Traceback (most recent call last):")), {2: ""}),
+}  # fmt: skip
+
+
+def told(happened: tuple[Happened, ...], until: float) -> CodeHealth:
+    health, error = CodeHealth(), None
+    for at, what in happened:
+        if at > until:
+            break
+        health = health.at(at)
+        if isinstance(what, Synced):
+            health = health.synced(what, at)
+        elif what == "start":
+            health = health.started(at)
+        elif what == "recovered":
+            health = health.recovered()
+        else:
+            error = None
+            for line in what.splitlines():
+                _, error = read(line, error)
+                health = health.logged(line, error, at)
+    return health
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_what_is_shown(name: str) -> None:
+    """The mark at each moment."""
+    happened, expected = STORIES[name]
+    assert {at: told(happened, at).shown(at) for at in expected} == expected
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_what_changes_by_itself_is_due(name: str) -> None:
+    """Between two moments at which something happens or is due, nothing changes."""
+    happened, _ = STORIES[name]
+    health = told(happened, math.inf)
+    now, seen = happened[-1][0], []
+    while (then := health.due(now)) < math.inf:
+        assert health.shown(now) == health.shown((now + then) / 2)
+        seen.append(health.shown(then))
+        now = then
+    assert health.shown(now) == health.shown(1e6)
+    assert len(seen) <= 2
+
+
+def test_a_failed_service_shows_its_last_error() -> None:
+    """Whenever it was; until it is well again."""
+    health = told(((0, PLAIN),), 0)
+    assert (health.shown(99), health.shown(99, is_bad=True)) == ("", PLAIN)
+    assert health.recovered().shown(99, is_bad=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("place", "event", "expected"),
+    [
+        ("main.py:3", synced("a/main.py"), True), ("main.py:3", synced("b.py"), True),
+        ("main.py:3", synced("b.css"), False), ("App.vue:3", synced("b.ts"), True), ("", synced("b.css"), True),
+        ("main.py:3", synced(*map(str, range(9))), True), ("main.py:3", Synced("api", 0, 1, 0, 1.0, ("b.py",)), True),
+    ],
+)  # fmt: skip
+def test_what_may_mend(place: str, event: Synced, *, expected: bool) -> None:
+    """A file of that kind; any, if the error names none or the event not all."""
+    assert may_mend(event, LoggedError("x", place)) is expected
+
+
+def test_services_do_not_mix() -> None:
+    """Each has its own mark; a line that changes nothing says so."""
+    watch = CodeWatch()
+    watch.synced(synced("main.py"), 0.0)
+    error = LoggedError("x", "main.py:1")
+    assert not watch.logged("web", "x", error, 1.0)
+    assert watch.logged("api", "x", error, 1.0)
+    assert not watch.logged("api", "fine", None, 1.1)
+    assert watch.due(("api", "web"), 1.1) == 1.2
+    assert (watch.of("api").shown(2.0), watch.of("web").shown(2.0)) == ("main.py:1: x", "")
+    watch.started("api", 5.0)
+    assert watch.due(("api",), 5.0) == 8.0
+    watch.recovered("api")
+    assert watch.due(("api",), 5.0) == math.inf
