@@ -25,12 +25,12 @@ HINT = "Patterns such as (a+)+ try every way to divide a line: a+ finds the same
 
 @dataclass(slots=True)
 class BoundedSearch:
-    """Tells whether a text contains an expression."""
+    """Finds an expression in texts."""
 
     pattern: str
     flags: int = 0
     a_line: float = A_LINE  # seconds of processor time for each text, on average, in the long run
-    _search: Callable[[str], re.Match[str] | None] = field(init=False)
+    _search: Callable[[str, int], re.Match[str] | None] = field(init=False)
     lines: int = field(default=0, init=False)
     spent: float = field(default=0.0, init=False)
 
@@ -41,12 +41,12 @@ class BoundedSearch:
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(str(error)) from None
 
-    def __call__(self, text: str) -> bool:
-        """Whether it is found. Raises UsageError if the searches have taken too long by now."""
+    def __call__(self, text: str, begin: int = 0) -> re.Match[str] | None:
+        """The first match from `begin` on. Raises UsageError if the searches have taken too long by now."""
         self.lines += 1
         if not _Timer.is_on:
             _Timer.start()
-        return self._search(text) is not None
+        return self._search(text, begin)
 
     def spend(self, seconds: float) -> None:
         """Count the time. Raises UsageError if it is more by now than the lines account for."""
@@ -66,10 +66,11 @@ def matcher(pattern: str | None) -> Callable[[str], bool]:
         wanted = (pattern or "").casefold()
         return lambda text: wanted in text.casefold()
     try:
-        return BoundedSearch(expression[1], re.IGNORECASE if expression[2] else 0)
+        search = BoundedSearch(expression[1], re.IGNORECASE if expression[2] else 0)
     except ValueError as error:
         hint = f"As plain text, without the slashes: --grep '{expression[1]}'"
         raise UsageError(f"--grep: {pattern} is not a regular expression: {error}", hint=hint) from None
+    return lambda text: search(text) is not None
 
 
 class _Timer:

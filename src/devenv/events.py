@@ -44,7 +44,7 @@ class Step(Event):
     name: Annotated[str, STEPS]
     state: Annotated[str, ("begin", "detail", "end")]
     detail: Annotated[str, "a line of progress, or a reason"] = ""
-    seconds: Annotated[float | None, "its duration, at its end, or that of a part that has ended"] = None
+    seconds: Annotated[float | None, "its duration, at its end"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,10 @@ class ImageState(Event):
 
     event: ClassVar[str] = "image"
     reference: Annotated[str, "as the project names it"]
-    state: Annotated[str, ("present", "pulling", "pulled", "making", "made", "built", "pushing", "pushed")]
-    detail: Annotated[str, "progress, source, or the image that it replaces; after a push its digest"] = ""
+    state: Annotated[str, ("present", "pulling", "pulled", "failed", "making", "made", "built", "pushing", "pushed")]
+    detail: Annotated[
+        str, "progress, source, why the pull failed, or the image that it replaces; after a push its digest"
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 from support.campaign import campaign
 
 MEMORY = "/dev/shm"
-SEQUENCES = 15
+SEQUENCES = 40
 
 
 def seeds(count: int) -> list[int]:

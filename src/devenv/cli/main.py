@@ -23,7 +23,7 @@ with LazyImports():
     from devenv.docker import process
     from devenv.run.cleanup import remains
     from devenv.state import home, run_dir
-    from devenv.ui import text
+    from devenv.ui import cells
 
 BUG = 70
 INTERRUPTED = 130
@@ -121,7 +121,7 @@ def _crash(error: Exception) -> DevenvError:
     """The error for a bug of devenv; its traceback goes to a file in the state folder if that can be written."""
     try:
         path = os.path.join(home.state_folder(), "crash.log")
-        lines = text.clean_lines("".join(traceback.format_exception(error)))  # it is read with `cat`
+        lines = cells.clean_lines("".join(traceback.format_exception(error)))  # it is read with `cat`
         private_files.replace(path, f"{lines}\n", durable=False)
     except (DevenvError, OSError):
         return DevenvError(f"devenv itself failed ({type(error).__name__}: {error}); this is a bug")

@@ -23,8 +23,8 @@ with LazyImports():
     from devenv.compose import files as compose_files
     from devenv.compose import outline
     from devenv.docker import trace as tracing
+    from devenv.ui import cells
     from devenv.ui import console as consoles
-    from devenv.ui import text
 
 
 class Output(StrEnum):
@@ -210,7 +210,7 @@ def tell(emit: events.Emit) -> None:
 
 def confirm(words: str, *, default: bool = False) -> bool:
     """Ask a yes-or-no question, on stderr. Raises typer.Abort at the end of the input and on Ctrl-C."""
-    return typer.confirm(text.clean(words), default=default, err=True)
+    return typer.confirm(cells.clean(words), default=default, err=True)
 
 
 def prompt(words: str, default: str | None = None) -> str:
@@ -218,6 +218,6 @@ def prompt(words: str, default: str | None = None) -> str:
 
     Question and default are cleaned: a template may have written them.
     """
-    shown = f" [{text.clean(default)}]" if default else ""
-    answer: str = typer.prompt(f"{text.clean(words)}{shown}", default=default, show_default=False, err=True)
+    shown = f" [{cells.clean(default)}]" if default else ""
+    answer: str = typer.prompt(f"{cells.clean(words)}{shown}", default=default, show_default=False, err=True)
     return answer

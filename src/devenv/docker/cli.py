@@ -15,6 +15,7 @@ from typing import NoReturn
 import anyio
 
 from devenv.docker import process, trace
+from devenv.docker.build_progress import StepBegin, parse
 from devenv.docker.compose_failures import BuildLog, Failures
 from devenv.docker.process import OnLine
 from devenv.errors import EngineError
@@ -50,12 +51,19 @@ async def import_archive(archive: str, image: str, changes: Sequence[str]) -> No
     await _run("`docker import` failed", "import", *(f"--change={change}" for change in changes), archive, image)
 
 
-async def build(context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str]) -> None:
-    """Build an image from the folder `context`, without network and registries."""
+async def build(
+    context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str], on_step: OnLine
+) -> None:
+    """Build an image from the folder `context`, without network and registries; `on_step` gets places as `3/5`."""
+
+    def report(line: str) -> None:
+        if isinstance(step := parse(line), StepBegin) and step.place:
+            on_step(step.place)
+
     argv = ["build", "--progress=plain", "--network=none", f"--tag={image}", context]
     argv += (f"--build-arg={name}={value}" for name, value in args.items())
     argv += (f"--label={name}={value}" for name, value in labels.items())
-    await _run("`docker build` failed", *argv, env=_IMAGE_BUILD_ENVIRONMENT)
+    await _run("`docker build` failed", *argv, env=_IMAGE_BUILD_ENVIRONMENT, on_error_line=report)
 
 
 async def read(image: str, *paths: str) -> list[str]:
@@ -66,8 +74,10 @@ async def read(image: str, *paths: str) -> list[str]:
     return done.text.split("\0")[:-1]
 
 
-async def _run(failure: str, *arguments: str, env: Mapping[str, str] | None = None) -> process.Completed:
-    done = await process.run(["docker", *arguments], env=env)
+async def _run(
+    failure: str, *arguments: str, env: Mapping[str, str] | None = None, on_error_line: OnLine | None = None
+) -> process.Completed:
+    done = await process.run(["docker", *arguments], env=env, on_error_line=on_error_line)
     if done.returncode:
         raise EngineError(f"{failure}: {last_line(done.error_text)}")
     return done

@@ -82,6 +82,7 @@ class _Pulls:
                     return
                 if not failure.passing or pause is None:
                     self.failures[need.reference] = failure
+                    self._emit(ImageState(need.reference, "failed", failure.cause))
                     return
                 self._emit(ImageState(need.reference, "pulling", f"{failure.cause}: again in {pause:.0f} s"))
                 await anyio.sleep(pause)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from devenv.model.project import Dependency, Mount, Port, Project, Resource, Service
+
+_CHECKED = re.compile(r"https?://(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])(?::\d+)?(/[\w./~-]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,21 @@ def _mount(mount: Mount, directory: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ServiceGraph:
-    """The services of a run as a graph, and those with a build section; sent again when the files change."""
+    """The services of a run as a graph, and those with a build section; sent again when the files change.
+
+    `checks`: service -> the path that its health check requests by HTTP from its own container.
+    """
 
     graph: Graph
     built: frozenset[str] = frozenset()
+    checks: Mapping[str, str] = field(default_factory=dict)
+
+
+def checked_paths(services: Mapping[str, Any]) -> dict[str, str]:
+    """Service -> the path that the health check in its resolved model requests; others are left out."""
+    tests = {name: str((service.get("healthcheck") or {}).get("test")) for name, service in services.items()}
+    found = {name: _CHECKED.search(test) for name, test in tests.items()}
+    return {name: match[1] or "/" for name, match in found.items() if match}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 from devenv import events as e
 from devenv.errors import DevenvError
 from devenv.explain import log_lines
-from devenv.ui import text
+from devenv.ui import cells, drawing, text
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
@@ -45,7 +46,7 @@ class Prefixes:
     def _new(self, service: str) -> Painted:
         self.widen(service)
         colour = self._colours.setdefault(service, PALETTE[len(self._colours) % len(PALETTE)])
-        prefix = self._known[service] = Painted(f"{text.clean(service):<{self.width}} │ ", colour)
+        prefix = self._known[service] = Painted(f"{cells.clean(service):<{self.width}} │ ", colour)
         return prefix
 
 
@@ -59,6 +60,8 @@ class Console(Writer):
         self._quiet = quiet
         self._prefixes = Prefixes()
         self._states: dict[str, str] = {}
+        self._bursts: dict[str, text.Burst] = {}  # of syncs, by service
+        self._due: dict[str, text.Burst] = {}  # those without a line so far
 
     @property
     def is_live(self) -> bool:
@@ -79,11 +82,16 @@ class Console(Writer):
             self._show(event)
 
     def log(self, service: str, line: str, level: str = "") -> None:
-        """Show a line that a service printed: errors are red, warnings yellow."""
-        prefix = self._prefixes[service]
-        cleaned = text.clean(line).rstrip()
-        shown = Painted(cleaned, LEVEL_COLOURS[level]) if level in LEVEL_COLOURS else cleaned
-        self.line(prefix if cleaned else prefix._replace(text=prefix.text.rstrip()), shown)
+        """Show a line that a service printed, in its own colours: errors are red, warnings yellow."""
+        prefix, colour = self._prefixes[service], LEVEL_COLOURS.get(level, 0)
+        cleaned = cells.clean(line).rstrip()
+        if not cleaned:
+            prefix = prefix._replace(text=prefix.text.rstrip())
+        if not self.colour or not (colour or "\x1b" in line):
+            self.line(prefix, cleaned)
+        else:
+            spans = cells.part(cells.coloured(line), 0, len(cleaned))
+            self.line(prefix, *(Painted(span.text, colour, span.codes) for span in spans))
 
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write the answer of a command: as one JSON object, or as lines."""
@@ -97,7 +105,7 @@ class Console(Writer):
         """Write the lines of a unified diff, in its colours if there are colours."""
         for line in lines:
             colour = {"+": 32, "-": 31, "@": 36}.get(line[:1])
-            cleaned = text.clean(line)
+            cleaned = cells.clean(line)
             self.line(Painted(cleaned, colour) if colour else cleaned)
 
     def aside(self, line: str) -> None:
@@ -119,6 +127,9 @@ class Console(Writer):
         if isinstance(event, e.ServiceState):
             self._states[event.service] = event.state
             self._prefixes.widen(event.service)
+        if not isinstance(event, (e.Log, e.HookLine, e.Step, e.ImageState, e.Synced)):
+            for burst in [*self._due.values()]:
+                self._show_burst(burst)
         match event:
             case e.Log(service, line):
                 self.log(service, line, event.level)
@@ -128,8 +139,10 @@ class Console(Writer):
                 self._show_progress(event)
             case e.ServiceState(_, "absent" | "created" | "starting") if is_terminal(sys.stdout):
                 self._show_awaited()
+            case e.Synced():
+                self._show_sync(event)
             case e.Timings():
-                for line in text.waterfall(event, shutil.get_terminal_size().columns):
+                for line in drawing.waterfall(event, shutil.get_terminal_size().columns):
                     self.line(line)
             case _:
                 self._show_line(event)
@@ -143,6 +156,28 @@ class Console(Writer):
             # The terminal has echoed ^C by now.
             over = isinstance(event, e.Stopping) and is_terminal(sys.stdout)
             self.line(*_decorated(event, line, self._prefixes.width), over=over)
+
+    def _show_sync(self, event: e.Synced) -> None:
+        """Show a sync; of many soon after each other in a run, count in the status line and show one line."""
+        import asyncio  # noqa: PLC0415 - imported by then if a loop runs
+
+        now, known = time.monotonic(), self._bursts.get(event.service)
+        burst = self._bursts[event.service] = known.after(event, now) if known else text.Burst.of(event, now)
+        if not burst.is_many or not self._states:
+            self._show_line(event)
+            return
+        self._due[event.service] = burst
+        if is_terminal(sys.stdout):
+            self.status(burst.line())
+        with contextlib.suppress(RuntimeError):  # without a loop, the next event ends the burst
+            asyncio.get_running_loop().call_later(text.QUIET, self._show_burst, burst)
+
+    def _show_burst(self, burst: text.Burst) -> None:
+        """Show the line of a burst unless it goes on."""
+        if self._due.get(burst.service) is burst:
+            del self._due[burst.service]
+            self.close()
+            self.line(Painted("↻", 36), f" {burst.line()}")
 
     def _show_progress(self, event: e.Event) -> None:
         """Show what is going on: on a terminal in the status line; elsewhere what takes long as a line."""

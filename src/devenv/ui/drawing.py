@@ -1,4 +1,4 @@
-"""A project's graph -> a tree of text, or Mermaid; an image's layers -> bars. Pure."""
+"""A project's graph -> a tree of text, or Mermaid; an image's layers, and the times of a start -> bars. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from devenv.events import Span, Timings
 from devenv.model.graph import Graph, Node
 from devenv.model.images import Anatomy, Report
 from devenv.model.project import Dependency
 from devenv.model.snapshot import ago, shown
-from devenv.ui.cells import cut
-from devenv.ui.text import clean, counted
+from devenv.ui.cells import clean, cut, fit
+from devenv.ui.text import counted
 
+SHORTEST = 0.005  # seconds; less is shown as nothing
+NARROWEST_BARS = 12  # columns; with less there are no bars
+BAR, CRITICAL_BAR = "░", "█"
+PARTS = ("images ", "build ", "restore ")
 DEFAULT = "default"  # the network of services that name none
 CRITICAL = "stroke:#d33,stroke-width:3px"
 
@@ -176,3 +181,38 @@ def _advice(report: Report) -> Iterator[str]:
         yield f"  hint: {advice.hint}"
     if report.unread:
         yield f"the files in the layers were not read: {report.unread}"
+
+
+def waterfall(event: Timings, width: int) -> list[str]:
+    """The waterfall in so many columns: a line for each span, the critical ones marked, and their path."""
+    spans = [span for span in event.spans if span.end - span.start >= SHORTEST]
+    names = [_name(span) for span in spans]
+    widest = min(max(map(len, names), default=0), max(width // 3, NARROWEST_BARS))
+    room = width - widest - len("*   12.34 s ")
+    lines = [f"{event.seconds:.2f} s until ready; * is what the rest waited for"]
+    for span, name in zip(spans, names, strict=True):
+        mark = "*" if span.critical else " "
+        bar = _bar(span, event.seconds, room) if room >= NARROWEST_BARS else ""
+        lines.append(f"{mark} {fit(name, widest)} {span.end - span.start:6.2f} s {bar}".rstrip())
+    return [*lines, *_path(spans)]
+
+
+def _name(span: Span) -> str:
+    indent = "  " if span.name.startswith(PARTS) else ""
+    return f"{indent}{span.name}{f' (after {span.after})' if span.after else ''}"
+
+
+def _bar(span: Span, seconds: float, room: int) -> str:
+    scale = room / max(seconds, span.end)
+    start = min(int(span.start * scale), room - 1)
+    length = max(1, round((span.end - span.start) * scale))
+    return " " * start + (CRITICAL_BAR if span.critical else BAR) * length
+
+
+def _path(spans: list[Span]) -> list[str]:
+    """The longest critical spans; a step with parts is shown by its parts."""
+    critical = [span for span in spans if span.critical]
+    steps = {span.name.partition(" ")[0] for span in critical if span.name.startswith(PARTS)}
+    leaves = sorted((s for s in critical if s.name not in steps), key=lambda span: span.start - span.end)[:3]
+    longest = ", ".join(f"{span.name} {span.end - span.start:.1f} s" for span in leaves)
+    return [f"most of it: {longest}"] if longest else []

@@ -9,11 +9,11 @@ from devenv.model.finding import PAGE, Explained, Finding, Mistake, Shown, Shown
 from devenv.model.snapshot import ago
 from devenv.model.status import Here, Stand, Stands
 from devenv.ui import cells
-from devenv.ui.text import MARKS as STATES
-from devenv.ui.text import clean, clean_lines, columns, counted
+from devenv.ui.cells import clean, clean_lines
+from devenv.ui.text import columns, counted
 
 SEVERITIES = {"error": "✗", "warning": "!", "info": "·"}
-MARKS = {"absent": "○", "created": "○", "paused": "◌", "removing": "◌", "dead": "✗"}
+MARKS = {"absent": "○", "created": "○", "paused": "◌", "restarting": "◐", "removing": "◌", "dead": "✗"}
 KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (not there)"}
 GIT = "**/.git"
 WHOSE = {True: "devenv", False: "not devenv", None: ""}
@@ -56,7 +56,7 @@ def services(states: Stands) -> Iterator[str]:
                 "state": _state(stand),
                 "health": stand.health or "",
                 "ports": ", ".join(
-                    f"{port.address}→{port.target}{'' if port.protocol == 'tcp' else '/udp'}" for port in stand.ports
+                    f"{port.address}->{port.target}{'' if port.protocol == 'tcp' else '/udp'}" for port in stand.ports
                 ),
                 "age": _age(stand),
                 "restarts": str(stand.restarts or ""),
@@ -74,12 +74,12 @@ def screen(lines: Iterable[str], width: int, height: int) -> list[str]:
 
 
 def _state(stand: Stand) -> str:
-    if stand.state == "running":
+    state, code = stand.state, stand.exit_code
+    if state == "running":
         return f"{ {'unhealthy': '✗', 'starting': '◐'}.get(stand.health or '', '●') } running"
-    if stand.state not in ("exited", "restarting", "absent") or stand.phase == "absent":
-        return f"{MARKS.get(stand.state, '○')} {stand.state}"
-    exited = f"exited ({stand.exit_code})" if stand.state == "exited" else stand.detail
-    return f"{STATES[stand.phase]} {exited if stand.phase == 'exited' else stand.phase}"
+    if state == "exited":
+        return f"✗ exited ({code})" if code else "✓ completed"
+    return f"{MARKS.get(state, '○')} {state}"
 
 
 def _age(stand: Stand) -> str:

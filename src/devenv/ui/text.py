@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
-from devenv.explain.log_lines import bare
 from devenv.model.snapshot import ago, shown
-from devenv.ui.cells import fit
+from devenv.ui.cells import clean, clean_lines
 
 MARKS = {
     "healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "removed": "✗", "stopped": "■",
@@ -41,28 +40,10 @@ ENDED = {
     "create": "created the containers",
     "sync": "brought the containers up to date",
 }
+COUNTS = re.compile(r"\d+ of \d+ layers|building, step ")
+LONE_SYNCS = 2  # syncs of a burst that have a line each
+QUIET = 1.0  # seconds without a sync that end a burst of them
 LONG_MS = 1000.0
-SHORTEST = 0.005  # seconds; less is shown as nothing
-NARROWEST = 12  # columns; with less there are no bars
-BAR, CRITICAL_BAR = "░", "█"
-PARTS = ("images ", "build ", "restore ")
-
-
-def clean(line: str) -> str:
-    """The line without escape sequences, control and direction-changing characters."""
-    if line.isprintable():  # most lines are, and a log may have a million
-        return line
-    text = bare(line).replace("\t", "    ")
-    if text.isprintable():
-        return text
-    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or c == "\u200d")
-
-
-def clean_lines(text: str) -> str:
-    """The text with each line cleaned."""
-    if text.isprintable():
-        return text
-    return "\n".join(clean(line) for line in text.splitlines())
 
 
 def traced(event: e.Traced) -> str:
@@ -104,13 +85,13 @@ def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 
 def is_count(event: e.Event) -> bool:
-    """Whether it only counts a transfer's layers, several times a second: no use in a log."""
-    return isinstance(event, e.ImageState) and re.match(r"\d+ of \d+ layers", event.detail) is not None
+    """Whether it only counts a transfer's layers or a build's steps: no use in a log."""
+    return isinstance(event, e.ImageState) and COUNTS.match(event.detail) is not None
 
 
 def _step(event: e.Step) -> str | None:
     if event.state == "detail":
-        return None if event.seconds else f"  {clean(event.detail)}"
+        return f"  {clean(event.detail)}"
     if event.state == "begin":
         return progress(event) if event.name in ("rebuild", "before_down") else None
     took = event.seconds or 0.0
@@ -149,6 +130,39 @@ def _synced(event: e.Synced) -> str:
     return f"{what} {verb} {event.service} ({took(event.ms)}{tail})"
 
 
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Syncs of a service, each begun within QUIET seconds after the one before."""
+
+    service: str
+    began: float
+    ended: float
+    syncs: int
+    files: int
+
+    @classmethod
+    def of(cls, event: e.Synced, at: float) -> Burst:
+        """The burst that begins with a sync."""
+        return cls(event.service, at - event.ms / 1000, at, 1, event.files + event.deleted)
+
+    def after(self, event: e.Synced, at: float) -> Burst:
+        """The burst with one more sync, or a new one if that came later."""
+        if at - event.ms / 1000 - self.ended > QUIET:
+            return Burst.of(event, at)
+        files = self.files + event.files + event.deleted
+        return replace(self, ended=at, syncs=self.syncs + 1, files=files)
+
+    @property
+    def is_many(self) -> bool:
+        """Whether one line stands for them, because there are more than two."""
+        return self.syncs > LONE_SYNCS
+
+    def line(self) -> str:
+        """The number of files and the time so far."""
+        ms = (self.ended - self.began) * 1000
+        return f"{self.files:,} file{'s' if self.files > 1 else ''} synced → {self.service} ({took(ms)})"
+
+
 def _compared(event: e.Compared) -> str:
     if not event.different:
         return f"{event.container} equals the source tree: {counted(event.files, 'file')}, no difference"
@@ -169,7 +183,7 @@ def _log(event: e.Log | e.HookLine) -> str:
 
 
 def _image(event: e.ImageState) -> str | None:
-    if event.state == "present":
+    if event.state in ("present", "failed"):  # an error or a notice follows a failure
         return None
     return f"image {event.reference}: {event.state}{f' ({event.detail})' if event.detail else ''}"
 
@@ -233,41 +247,6 @@ def counted(number: int, kind: str) -> str:
 
 def _with_hint(message: str, hint: str | None) -> str:
     return f"{message}\n  hint: {hint}" if hint else message
-
-
-def waterfall(event: e.Timings, width: int) -> list[str]:
-    """The waterfall in so many columns: a line for each span, the critical ones marked, and their path."""
-    spans = [span for span in event.spans if span.end - span.start >= SHORTEST]
-    names = [_name(span) for span in spans]
-    widest = min(max(map(len, names), default=0), max(width // 3, NARROWEST))
-    room = width - widest - len("*   12.34 s ")
-    lines = [f"{event.seconds:.2f} s until ready; * is what the rest waited for"]
-    for span, name in zip(spans, names, strict=True):
-        mark = "*" if span.critical else " "
-        bar = _bar(span, event.seconds, room) if room >= NARROWEST else ""
-        lines.append(f"{mark} {fit(name, widest)} {span.end - span.start:6.2f} s {bar}".rstrip())
-    return [*lines, *_path(spans)]
-
-
-def _name(span: e.Span) -> str:
-    indent = "  " if span.name.startswith(PARTS) else ""
-    return f"{indent}{span.name}{f' (after {span.after})' if span.after else ''}"
-
-
-def _bar(span: e.Span, seconds: float, room: int) -> str:
-    scale = room / max(seconds, span.end)
-    start = min(int(span.start * scale), room - 1)
-    length = max(1, round((span.end - span.start) * scale))
-    return " " * start + (CRITICAL_BAR if span.critical else BAR) * length
-
-
-def _path(spans: list[e.Span]) -> list[str]:
-    """The longest critical spans; a step with parts is shown by its parts."""
-    critical = [span for span in spans if span.critical]
-    steps = {span.name.partition(" ")[0] for span in critical if span.name.startswith(PARTS)}
-    leaves = sorted((s for s in critical if s.name not in steps), key=lambda span: span.start - span.end)[:3]
-    longest = ", ".join(f"{span.name} {span.end - span.start:.1f} s" for span in leaves)
-    return [f"most of it: {longest}"] if longest else []
 
 
 LINES: dict[type[e.Event], Callable[[Any], str | None]] = {

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple, NewType
 
-from devenv.ui import cells, text
+from devenv.ui import cells
 
 CLEAR_LINE = "\r\x1b[2K"
 REDRAW = "\x1b[H\x1b[J"
@@ -25,10 +25,11 @@ Clean = NewType("Clean", str)
 
 
 class Painted(NamedTuple):
-    """A text in a colour or weight of the terminal's."""
+    """A text in colours or weights of the terminal's, each the number of an SGR sequence."""
 
     text: str
     code: int
+    codes: tuple[str, ...] = ()  # more of them
 
 
 Piece = str | Painted
@@ -45,10 +46,13 @@ class Writer:
         self._status = Clean("")
         self._dead: set[int] = set()  # streams without a reader
         self._gathers = False
+        self._in_ascii: set[int] = set()  # streams whose encoding lacks our shapes
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                # A mark that the locale does not have is no reason to fall silent.
+                # A character that the locale does not have is no reason to fall silent.
                 stream.reconfigure(errors="replace")
+                if cells.lacks_shapes(stream.encoding):
+                    self._in_ascii.add(id(stream))
 
     @property
     def has_status(self) -> bool:
@@ -87,7 +91,7 @@ class Writer:
     def status(self, line: str) -> None:
         """Write the line as the status line, cut to the terminal's width."""
         columns = shutil.get_terminal_size().columns
-        self._status = self._cleaned(Painted(cells.cut(f"{cells.ELLIPSIS} {text.clean(line)}", columns - 1), DIM))
+        self._status = self._cleaned(Painted(cells.cut(f"{cells.ELLIPSIS} {cells.clean(line)}", columns - 1), DIM))
         self.line()
 
     def close(self) -> None:
@@ -116,15 +120,19 @@ class Writer:
         for piece in line:
             bare = piece if isinstance(piece, str) else piece.text
             if not bare.isprintable():  # nearly all are, and a log may have a million lines
-                bare = text.clean_lines(bare)
-            cleaned += bare if isinstance(piece, str) or not self.colour else f"\x1b[{piece.code}m{bare}\x1b[0m"
+                bare = cells.clean_lines(bare)
+            if isinstance(piece, str) or not self.colour:
+                cleaned += bare
+            else:
+                codes = "".join(f"\x1b[{code}m" for code in (piece.code, *piece.codes) if code)
+                cleaned += f"{codes}{bare}\x1b[0m" if codes else bare
         return Clean(cleaned)
 
     def _put(self, stream: IO[str], cleaned: Clean) -> None:
         if id(stream) in self._dead:
             return
         try:
-            stream.write(cleaned)
+            stream.write(cleaned.translate(cells.IN_ASCII) if id(stream) in self._in_ascii else cleaned)
             if not self._gathers:
                 stream.flush()
         except (OSError, ValueError):

@@ -27,8 +27,13 @@ class Child:
         self.argv: list[str] = []
         self.env: dict[str, str] = {}
 
-        async def run(argv: list[str], *, env: dict[str, str] | None = None) -> process.Completed:
+        async def run(
+            argv: list[str], *, env: dict[str, str] | None = None, on_error_line: process.OnLine | None = None
+        ) -> process.Completed:
             self.argv, self.env = argv, env or {}
+            if on_error_line is not None:
+                for line in errors.decode().splitlines():
+                    on_error_line(line)
             return process.Completed(code, printed, errors)
 
         monkeypatch.setattr(process, "run", run)
@@ -44,9 +49,17 @@ async def test_files_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_build_asks_no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child(monkeypatch)
-    await cli.build("/context", "image", args={"A": "b"}, labels={"l": "v"})
+    await cli.build("/context", "image", args={"A": "b"}, labels={"l": "v"}, on_step=print)
     assert {"--network=none", "--tag=image", "/context", "--build-arg=A=b", "--label=l=v"} <= {*child.argv}
     assert child.env.items() >= {("BUILDKIT_NO_CLIENT_TOKEN", "1")}
+
+
+async def test_the_steps_of_a_build_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their places in the Dockerfile, and nothing of BuildKit's own."""
+    Child(monkeypatch, errors=b"#1 [internal] load x\n#2 [1/2] FROM a\n#2 DONE 0.1s\n#3 [root 2/2] RUN b\n#3 0.1 out")
+    steps: list[str] = []
+    await cli.build("/context", "image", args={}, labels={}, on_step=steps.append)
+    assert steps == ["1/2", "2/2"]
 
 
 async def test_an_archive_is_imported_with_its_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +72,7 @@ async def test_an_archive_is_imported_with_its_instructions(monkeypatch: pytest.
     ("call", "message"),
     [
         (lambda: cli.read("image", "/x"), "image cannot be read: why"),
-        (lambda: cli.build("/x", "image", args={}, labels={}), "`docker build` failed: why"),
+        (lambda: cli.build("/x", "image", args={}, labels={}, on_step=print), "`docker build` failed: why"),
         (lambda: cli.import_archive("/x", "image", []), "`docker import` failed: why"),
     ],
 )

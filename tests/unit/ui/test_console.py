@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 
+import anyio
 import pytest
 
 from devenv import events as e
 from devenv.errors import ConfigError, EngineError
+from devenv.ui import text
 from devenv.ui.console import Console
 
 Capture = pytest.CaptureFixture[str]
@@ -78,7 +81,7 @@ def test_errors_and_warnings_of_services_have_a_colour(capfd: Capture, monkeypat
     ):  # fmt: skip
         window.emit(event)
     lines = [line.partition("│ \x1b[0m")[2] for line in capfd.readouterr().out.splitlines()]
-    assert lines == ["\x1b[31mError: x\x1b[0m", "\x1b[33mslow\x1b[0m", "fine", "\x1b[31mError: y\x1b[0m"]
+    assert lines == ["\x1b[31mError: x\x1b[0m", "\x1b[33mslow\x1b[0m", "fine", "\x1b[31m\x1b[1mError: y\x1b[0m"]
 
 
 def test_quiet(capfd: Capture) -> None:
@@ -150,3 +153,55 @@ def test_traces_go_to_stderr(capfd: Capture) -> None:
     assert said.out == ""
     told = json.loads(said.err)
     assert (told["event"], told["what"], told["ms"]) == ("traced", "docker \x1b[31mps", 12.34)
+
+
+def test_colours_of_services(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's own colours are kept, each ended at the line's end, and nothing else of its codes."""
+    line = "\x1b[32mGET\x1b[0m /items \x1b[7;36m200\x1b]0;owned\x07 \x1b[2J"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    window = Console()
+    window.emit(e.Log("web", line))
+    window.emit(e.Log("web", f"{line} failed", level="error"))
+    plain, error = [line.partition("│ \x1b[0m")[2] for line in capfd.readouterr().out.splitlines()]
+    assert plain == "\x1b[32mGET\x1b[0m /items \x1b[36m200\x1b[0m"
+    assert error.startswith("\x1b[31m\x1b[32mGET\x1b[0m\x1b[31m /items \x1b[0m")
+    monkeypatch.setenv("NO_COLOR", "1")
+    Console().emit(e.Log("web", line))
+    assert capfd.readouterr().out == "web │ GET /items 200\n"
+
+
+def synced(number: int) -> e.Synced:
+    return e.Synced("web", 50, 0, 1, 100.0, (f"f{number}",))
+
+
+def test_a_burst_of_syncs(capfd: Capture) -> None:
+    """Of a hundred syncs in a run two have lines; what comes next is after one line for all."""
+    window = Console()
+    window.emit(e.ServiceState("web", "healthy"))
+    for number in range(100):
+        window.emit(synced(number))
+        window.emit(e.Log("web", f"line {number}"))
+    window.emit(e.Notice("next"))
+    out = [line for line in capfd.readouterr().out.splitlines() if " │ " not in line]
+    assert out[1:3] == ["↻ f0 +49 → web (100 ms)", "↻ f1 +49 → web (100 ms)"]
+    assert [re.sub(r"\(.*\)", "()", line) for line in out[3:]] == ["↻ 5,000 files synced → web ()", "next"]
+
+
+async def _burst(window: Console) -> None:
+    window.emit(e.ServiceState("web", "healthy"))
+    for number in range(9):
+        window.emit(synced(number))
+    await anyio.sleep(0.1)
+
+
+def test_the_end_of_a_burst(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line comes by itself once it is quiet; without a run, and for machines, each sync is shown."""
+    monkeypatch.setattr(text, "QUIET", 0.02)
+    anyio.run(_burst, Console())
+    assert "↻ 450 files synced → web" in capfd.readouterr().out
+    window = Console()
+    for number in range(9):
+        window.emit(synced(number))
+    assert capfd.readouterr().out.count("↻") == 9
+    anyio.run(_burst, Console(as_json=True))
+    assert capfd.readouterr().out.count('"synced"') == 9

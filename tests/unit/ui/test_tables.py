@@ -71,7 +71,7 @@ def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
         ("running", None, 0, "● running"),
         ("running", "starting", 0, "◐ running starting"),
         ("running", "unhealthy", 0, "✗ running unhealthy"),
-        ("exited", "unhealthy", 0, "■ stopped"),
+        ("exited", "unhealthy", 0, "✓ completed"),
         ("exited", None, 137, "✗ exited (137)"),
         ("created", None, 0, "○ created"),
         ("paused", None, 0, "◌ paused"),
@@ -110,7 +110,7 @@ def test_ports_are_addresses_to_click() -> None:
         Address(82, "[fd00::1]:82"),
         Address(443, "0.0.0.0:8443"),
     )
-    assert "localhost:8080→80, 10.0.0.1:81→81" in shown(replace(WEB, ports=ports))[1]
+    assert "localhost:8080->80, 10.0.0.1:81->81" in shown(replace(WEB, ports=ports))[1]
 
 
 def test_a_udp_port_says_so() -> None:
@@ -118,7 +118,7 @@ def test_a_udp_port_says_so() -> None:
     found = replace(WEB, ports=(), udp_ports=(("0.0.0.0", 5353, 53),))
     (stand,) = stands("p", (), [found], lambda _: None).services
     assert stand.ports == (Address(53, "0.0.0.0:5353", "udp"),)
-    assert "0.0.0.0:5353→53/udp" in shown(found)[1]
+    assert "0.0.0.0:5353->53/udp" in shown(found)[1]
 
 
 def test_what_has_ended_says_with_what() -> None:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 # ruff: noqa: E501 - a table is read by its rows
 from devenv import events as e
 from devenv.events import Span, Timings
-from devenv.ui.text import clean, columns, plain, progress, waterfall
+from devenv.ui.cells import clean
+from devenv.ui.drawing import waterfall
+from devenv.ui.text import columns, plain, progress
 
 WEB, DB = e.Published("web", 80, "127.0.0.1:21000"), e.Published("db", 3306, "127.0.0.1:20123")
 

@@ -119,3 +119,16 @@ def test_the_status_line_stays_below_what_is_written(capfd: Capture, monkeypatch
     status = "… buildi…"
     clear = "\r\x1b[2K"
     assert capfd.readouterr().out == f"{clear}{status}{clear}log\n{status}{clear}end\n"
+
+
+def test_shapes_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoding without our shapes gets others for them; what it has stays as it is."""
+    for encoding, expected in (
+        ("ascii", "* web | a > b ?"),
+        ("latin-1", "* web | a > b é"),
+        ("utf-8", "● web │ a → b é"),
+    ):
+        written = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+        Writer().line("● web │ a → b é")
+        assert written.getvalue().decode(encoding) == f"{expected}\n"

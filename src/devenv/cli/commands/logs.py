@@ -17,7 +17,7 @@ with LazyImports():
     from devenv import bounded_search, events
     from devenv.inspect import logs as workflow
     from devenv.model.containers import Line
-    from devenv.ui import text
+    from devenv.ui import cells
 
 _LEVELS = {"": ("", "warn", "error"), "warn": ("warn", "error"), "error": ("error",)}
 
@@ -50,7 +50,7 @@ def logs(
         raise UsageError(f"--level takes error or warn, not {level}", hint="devenv logs --level error")
 
     def is_wanted(line: Line) -> bool:
-        return line.level in _LEVELS[level] and (not grep or matches(text.clean(line.text)))
+        return line.level in _LEVELS[level] and (not grep or matches(cells.clean(line.text)))
 
     def say(line: Line) -> None:
         if window.is_json:

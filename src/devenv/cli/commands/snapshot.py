@@ -16,7 +16,7 @@ with LazyImports():
     import anyio
 
     from devenv.model import snapshot as model
-    from devenv.ui import console, text
+    from devenv.ui import cells, console, text
     from devenv.volumes import commands as workflow
 
 Volumes = Annotated[list[str] | None, Argument(help="Only these volumes, by their keys in the Compose file.")]
@@ -42,13 +42,13 @@ def _row(snapshot: model.Snapshot) -> dict[str, str]:
     note = "" if snapshot.automatic else "by hand"
     return {
         "id": snapshot.id,
-        "name": text.clean(snapshot.title),
-        "project": text.clean(snapshot.project),
-        "volume": text.clean(snapshot.volume),
+        "name": cells.clean(snapshot.title),
+        "project": cells.clean(snapshot.project),
+        "volume": cells.clean(snapshot.volume),
         "saved": f"{dt.datetime.fromtimestamp(snapshot.created).astimezone():%Y-%m-%d %H:%M}",
         "size": model.shown(snapshot.size),
         "stored": model.shown(snapshot.stored),
-        "database": text.clean(snapshot.database),
+        "database": cells.clean(snapshot.database),
         "note": note if snapshot.settled else "never healthy",
     }
 

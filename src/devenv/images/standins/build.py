@@ -139,7 +139,8 @@ class _Builds:
                 }
                 base = _recipe(versions["base"]).image if recipe.base else f"{recipe.image}-root"
                 args = {"ROOT": base, "VERSION": versions["version"], **recipe.args}
-                await cli.build(context, recipe.image, args=args, labels=labels)
+                on_step = partial(self._say_step, recipe)
+                await cli.build(context, recipe.image, args=args, labels=labels, on_step=on_step)
             finally:
                 if not recipe.base:
                     with anyio.CancelScope(shield=True):
@@ -195,6 +196,9 @@ class _Builds:
             raise EngineError(f"npm has no {name}@{package.version}: {_npm_cause(done)}") from error
         os.replace(os.path.join(context, os.path.basename(file)), os.path.join(context, f"{package.file}.tgz"))
         versions[package.file] = version
+
+    def _say_step(self, recipe: Recipe, place: str) -> None:
+        self._say(recipe, f"building, step {place.replace('/', ' of ')}")
 
     def _say(self, recipe: Recipe, detail: str) -> None:
         self._emit(ImageState(recipe.reference, "making", detail))

@@ -102,7 +102,8 @@ def service_graph(desired: DesiredState) -> ServiceGraph:
         for node in whole.nodes
         if node.name in desired.names
     )
-    return ServiceGraph(replace(whole, nodes=tuple(nodes)), frozenset(desired.built))
+    checks = graph.checked_paths(desired.loaded.model["services"])
+    return ServiceGraph(replace(whole, nodes=tuple(nodes)), frozenset(desired.built), checks)
 
 
 @dataclass

@@ -20,8 +20,8 @@ from devenv.tasks import task_group
 from devenv.ui.console import Console
 from devenv.ui.live import commands
 from devenv.ui.live.screen import screen
-from devenv.ui.live.state import State
-from devenv.ui.live.terminal import Terminal
+from devenv.ui.live.state import State, Tools
+from devenv.ui.live.terminal import Terminal, keys
 
 FRAME = 1 / 15  # seconds between two drawings, at least
 REST = 4.0  # times what a drawing took, as the pause after it
@@ -47,7 +47,8 @@ class LiveView:
     """Shows a run on the terminal until it stops; later events go to the console."""
 
     def __init__(self, console: Console) -> None:
-        self.state = State(verbose=console.verbose, search=functools.partial(BoundedSearch, a_line=A_LINE))
+        search = functools.partial(BoundedSearch, a_line=A_LINE)
+        self.state = State(verbose=console.verbose, tools=Tools(search, _time_of_day))
         self.controller: Controller | None = None
         self._console = console
         self._terminal = Terminal(colour=console.colour)
@@ -157,7 +158,7 @@ class LiveView:
                 data = b""
             if not data:  # the terminal is gone, or another process has it
                 return
-            typed, rest = commands.keys(rest + data)
+            typed, rest = keys(rest + data)
             for key in typed:
                 if command := commands.press(self.state, key):
                     await self._carry_out(command)
@@ -220,6 +221,11 @@ def is_wanted() -> bool:
     """Whether input and output are a capable terminal that is ours, outside CI."""
     terminals = os.isatty(0) and os.isatty(1) and _is_in_front()
     return terminals and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
+
+
+def _time_of_day(at: float) -> str:
+    """The time of day at that moment of the monotonic clock."""
+    return time.strftime("%H:%M:%S", time.localtime(time.time() - time.monotonic() + at))
 
 
 def _is_in_front() -> bool:

@@ -1,71 +1,53 @@
-"""Bytes that a terminal sends -> keys -> what is shown, or a command for the run or the terminal. Pure."""
+"""Keys, and what each does: it changes what is shown, or is a command for the run or the terminal. Pure."""
 
 from __future__ import annotations
 
-import re
+import functools
 
 from devenv.model.graph import ViewCommand
+from devenv.ui.cells import width
 from devenv.ui.live import log
 from devenv.ui.live.log import Filter, LogLine
-from devenv.ui.live.state import ServiceRow, State
+from devenv.ui.live.state import ServiceRow, State, Typing
 
-SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~])")
-UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|O)\Z")
-KEYS = {
-    b"\x1b[A": "up", b"\x1bOA": "up", b"\x1b[B": "down", b"\x1bOB": "down",
-    b"\x1b[C": "right", b"\x1bOC": "right", b"\x1b[D": "left", b"\x1bOD": "left",
-    b"\x1b[5~": "pgup", b"\x1b[6~": "pgdn",
-    b"\x1b[H": "home", b"\x1bOH": "home", b"\x1b[1~": "home", b"\x1b[7~": "home",
-    b"\x1b[F": "end", b"\x1bOF": "end", b"\x1b[4~": "end", b"\x1b[8~": "end",
-}  # fmt: skip
-CONTROLS = {"\r": "enter", "\n": "enter", "\t": "tab", "\x7f": "backspace", "\x08": "backspace", "\x15": "clear"}
-ESCAPE = "escape"
 PASTED = "pasted "  # pasted text is one key with this prefix
-PASTE, PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
-MOST_PASTED = 500  # characters
-MOST_HELD = 4096
 PAGES = {"g": "graph", "y": "syncs", "?": "help"}
+HINTS = (
+    "/ filter", "l only this", "e error", "space pause", "r restart", "b rebuild", "s stop", "x shell", "o open",
+    "g graph", "y syncs", "t times", "w wrap", "d detach", "? help", "q end",
+)  # fmt: skip
+RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t")  # by importance
+HELP = (
+    "↑ ↓        choose a service              PgUp PgDn Home End  scroll",
+    "/          filter the log; all of these must hold:",
+    "             time out       both words, in any case",
+    "             /GET .* 50\\d/  a regular expression",
+    "             @api @worker   lines of one of these services",
+    "             level:error    errors; level:warn has warnings and errors",
+    "Esc        back: from a page, a pause, a filter, a problem in the status line",
+    "l          the log of this service alone, and back",
+    "e          the last error; again: the one before",
+    "space      pause the log, and go on",
+    "t w h      times, wrapped lines, access lines of health checks: on and off",
+    "r b s      restart, rebuild, stop this service; s asks first",
+    "x, Enter   a shell in it                 o    open it in the browser",
+    "g          who waits for whom            y    the last syncs",
+    "d          leave it running; saves are not synced until `devenv up`",
+    "q          end it all; asks first. Ctrl-C asks nothing; Ctrl-Z suspends the view",
+)
 BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 
-def keys(data: bytes) -> tuple[list[str], bytes]:
-    """The keys, printable ones as themselves and others by name, and the bytes that are no whole key yet.
-
-    Sequences and controls that mean nothing here are left out. A lone escape counts as the key: terminals send their
-    sequences in one piece. Pasted text is one key, which begins with PASTED.
-    """
-    typed: list[str] = []
-    while data:
-        if data.startswith(PASTE):
-            pasted, ends, after = data[len(PASTE) :].partition(PASTE_ENDS)
-            if not ends:
-                tail = data[-len(PASTE_ENDS) :]
-                return typed, data if len(data) <= MOST_HELD else data[: MOST_HELD - len(tail)] + tail
-            text = " ".join(pasted.decode(errors="ignore").split())
-            typed.append(PASTED + "".join(filter(str.isprintable, text))[:MOST_PASTED])
-            data = after
-        elif data[0] == 0x1B:  # noqa: PLR2004 - escape
-            if match := SEQUENCE.match(data):
-                typed += [KEYS[match[0]]] if match[0] in KEYS else []
-                data = data[match.end() :]
-            elif UNFINISHED.match(data):
-                return typed, data
-            else:
-                typed.append(ESCAPE)
-                data = data[1:]
-        else:
-            size = _length(data[0])
-            if len(data) < size:
-                return typed, data
-            for key in data[:size].decode(errors="ignore"):
-                typed += [CONTROLS.get(key, key)] if key in CONTROLS or key.isprintable() else []
-            data = data[size:]
-    return typed, b""
-
-
-def _length(lead: int) -> int:
-    """The length of a UTF-8 character by its first byte."""
-    return 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4  # noqa: PLR2004 - UTF-8
+@functools.cache
+def hints(columns: int) -> str:
+    """The keys that fit beside each other into so many columns, chosen by importance."""
+    chosen: list[str] = []
+    for rank in RANKS:
+        more = [hint for hint in HINTS if hint in chosen or hint.split()[0] == rank]
+        if chosen and width("  ".join(more)) > columns:
+            break
+        chosen = more
+    return "  ".join(chosen)
 
 
 def press(state: State, key: str) -> ViewCommand | None:
@@ -116,13 +98,20 @@ def _log_key(state: State, key: str) -> bool:
     view = state.view
     match key:
         case "/":
-            view.replaced, view.typing, view.page = state.log.filter, state.log.filter.typed, ""
+            view.typing, view.page = Typing(state.log.filter.typed, state.log.filter), ""
         case "e":
             _find_error(state)
         case " ":
             view.anchor, view.marked = (None if view.anchor is not None else state.log.newest), None
         case "l":
             _only_chosen(state)
+        case "t":
+            view.shows ^= {"times"}
+        case "w":
+            view.shows ^= {"wrap"}
+        case "h":
+            state.log.folds = not state.log.folds
+            state.log.narrow(state.log.filter)
         case "escape":
             _escape(state)
         case _:
@@ -149,7 +138,7 @@ def _only_chosen(state: State) -> None:
     view = state.view
     if state.chosen is not None:
         wanted = f"@{state.chosen.name}"
-        state.log.narrow(log.parse("" if state.log.filter.typed == wanted else wanted, view.search))
+        state.log.narrow(log.parse("" if state.log.filter.typed == wanted else wanted, view.tools.search))
         view.follow_log()
         view.page = ""
 
@@ -228,23 +217,24 @@ def _open(state: State, service: ServiceRow) -> ViewCommand | None:
 
 
 def _type(state: State, key: str) -> None:
-    view = state.view
-    assert view.typing is not None  # noqa: S101 - only then it is called
+    view, typing = state.view, state.view.typing
+    assert typing is not None  # noqa: S101 - only then it is called
     match key:
         case "enter":
             view.typing = None
             return
         case "escape":
             view.typing = None
-            state.log.narrow(view.replaced)
+            state.log.narrow(typing.replaced)
             return
         case "backspace":
-            view.typing = view.typing[:-1]
+            typed = typing.text[:-1]
         case "clear":
-            view.typing = ""
+            typed = ""
         case _ if len(key) == 1 or key.startswith(PASTED):
-            view.typing += key.removeprefix(PASTED)
+            typed = typing.text + key.removeprefix(PASTED)
         case _:
             return
-    state.log.narrow(log.parse(view.typing, view.search))
+    view.typing = typing._replace(text=typed)
+    state.log.narrow(log.parse(typed, view.tools.search))
     view.follow_log()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from devenv.errors import UsageError
 from devenv.explain import log_lines
-from devenv.ui.text import clean
+from devenv.ui.cells import clean
 
 LONGEST = 4000  # characters of a line
 BUDGET = 8_000_000  # characters of all that is kept
@@ -20,7 +20,11 @@ SHOWN = 10_000  # lines that can be scrolled through
 OVERHEAD = 100  # what a line costs beside its characters
 LEVELS = (log_lines.ERROR, log_lines.WARN)
 OURS = ""  # the service of devenv's own lines
-Search = Callable[[str, int], Callable[[str], bool]]
+MOST_PLACES = 50  # matches that are marked in a line
+ADDRESS = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])|::1\b")
+STATUS = re.compile(r"\b\d{3}\b")
+Found = Callable[[str, int], re.Match[str] | None]  # the first match in a text from a place on
+Search = Callable[[str, int], Found]
 
 
 class LogLine(NamedTuple):
@@ -30,6 +34,7 @@ class LogLine(NamedTuple):
     service: str
     raw: str
     level: str = ""  # if known; otherwise `level` derives it from the text
+    at: float = 0.0
     begins: bool = False  # it is the first line of an error
 
     @property
@@ -49,10 +54,15 @@ class Filter:
 
     typed: str = ""
     words: tuple[str, ...] = ()
-    patterns: tuple[Callable[[str], bool], ...] = ()
+    patterns: tuple[Found, ...] = ()
     services: tuple[str, ...] = ()
     level: str = ""
     fault: str = ""
+
+    @property
+    def seeks(self) -> bool:
+        """Whether a text is looked for."""
+        return bool(self.words or self.patterns)
 
     def takes(self, line: LogLine) -> bool:
         """Whether the line is shown."""
@@ -60,20 +70,45 @@ class Filter:
             return False
         if self.level and level(line) not in (("error", "warn") if self.level == "warn" else (self.level,)):
             return False
-        if not (self.words or self.patterns):
+        if not self.seeks:
             return True
         text = line.text
         low = text.lower()
-        return all(word in low for word in self.words) and all(holds(text) for holds in self.patterns)
+        return all(word in low for word in self.words) and all(find(text, 0) for find in self.patterns)
+
+    def places(self, text: str) -> Iterator[tuple[int, int]]:
+        """The places in a line that match. Raises UsageError as a search may."""
+        for find in (*(unbounded(re.escape(word), re.IGNORECASE) for word in self.words), *self.patterns):
+            begin = 0
+            for _ in range(MOST_PLACES):
+                if begin > len(text) or (match := find(text, begin)) is None:
+                    break
+                yield match.span()
+                begin = match.end() + (not match[0])
 
 
-def unbounded(pattern: str, flags: int) -> Callable[[str], bool]:
+def requests(path: str) -> Callable[[str], bool]:
+    """Whether a line is the access line of a health check on this path: from the container itself, answered well."""
+    access = re.compile(rf"\b(?:GET|HEAD)\b\W{{1,5}}(?:\w+\W{{1,5}})?{re.escape(path)}(?=[\s\"'?]|$)")
+
+    def is_request(text: str) -> bool:
+        match = access.search(text) if path in text else None
+        if match is None:
+            return False
+        status, addresses = STATUS.search(text, match.end()), ADDRESS.findall(text)
+        own = any(address.startswith(("127.", "::1")) for address in addresses) if addresses else path != "/"
+        return own and not (status and status[0][0] in "45")
+
+    return is_request
+
+
+def unbounded(pattern: str, flags: int) -> Found:
     """Return a search for a regular expression, without a limit of time. Raises ValueError for an invalid one."""
     try:
         expression = re.compile(pattern, flags)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from None
-    return lambda text: expression.search(text) is not None
+    return expression.search
 
 
 def parse(typed: str, search: Search = unbounded) -> Filter:
@@ -110,11 +145,14 @@ class Logbook:
         self.number = 0
         self.errors: Counter[str] = Counter()  # by service, since its last sync or since they were looked for
         self._last: dict[str, log_lines.LoggedError | None] = {}
+        self.folds = True  # hide access lines of health checks
+        self.folded = 0  # lines that are hidden so
+        self._checks: dict[str, Callable[[str], bool]] = {}  # by service
         self._kept: dict[str, deque[LogLine]] = {}
         self._sizes: dict[str, int] = {}
         self._size = self._count = 0
 
-    def add(self, service: str, raw: str, level: str = "") -> None:
+    def add(self, service: str, raw: str, level: str = "", at: float = 0.0) -> None:
         """Add a line; if it was overwritten, as progress bars are, its last state."""
         self.number += 1
         raw, begins = raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level == log_lines.ERROR
@@ -122,7 +160,7 @@ class Logbook:
             level, error = log_lines.read(raw, self._last.get(service))
             self._last[service], begins = error, error is not None and error.lines == 1
             self.errors[service] += begins
-        line = LogLine(self.number, service, raw, level, begins)
+        line = LogLine(self.number, service, raw, level, at, begins)
         self._kept.setdefault(service, deque()).append(line)
         cost = len(line.raw) + OVERHEAD
         self._sizes[service] = self._sizes.get(service, 0) + cost
@@ -131,23 +169,49 @@ class Logbook:
         while self._size > BUDGET or self._count > KEPT:
             self._drop()
         try:
-            if self.filter.takes(line):
+            if self._is_shown(line):
                 self.shown.append(line)
         except UsageError as error:
             self._give_up(error)
 
     def _drop(self) -> None:
         loudest = max(self._sizes, key=lambda name: self._sizes[name])
-        cost = len(self._kept[loudest].popleft().raw) + OVERHEAD
-        self._sizes[loudest] -= cost
+        self._count_out(self._kept[loudest].popleft())
+
+    def _count_out(self, line: LogLine) -> None:
+        cost = len(line.raw) + OVERHEAD
+        self._sizes[line.service] -= cost
         self._size -= cost
         self._count -= 1
 
+    def _is_shown(self, line: LogLine) -> bool:
+        if not self.filter.takes(line):
+            return False
+        check = self._checks.get(line.service) if self.folds and not self.filter.seeks else None
+        is_folded = check is not None and check(line.text) and not level(line)
+        self.folded += is_folded
+        return not is_folded
+
+    def expect(self, checks: Mapping[str, str]) -> None:
+        """Learn which path the health check of a service requests."""
+        self._checks = {service: requests(path) for service, path in checks.items()}
+        self.narrow(self.filter)
+
+    def drop(self, number: int) -> None:
+        """Remove one of our own lines, if it is still kept."""
+        for lines in (self._kept.get(OURS, deque()), self.shown):
+            index = next((i for i in range(len(lines) - 1, -1, -1) if lines[i].number <= number), None)
+            if index is None or lines[index][:2] != (number, OURS):
+                continue
+            if lines is not self.shown:
+                self._count_out(lines[index])
+            del lines[index]
+
     def narrow(self, chosen: Filter) -> None:
         """Show only the lines that match the filter."""
-        self.filter = chosen
+        self.filter, self.folded = chosen, 0
         try:
-            self.shown = deque(filter(chosen.takes, self._all()), maxlen=SHOWN)
+            self.shown = deque(filter(self._is_shown, self._all()), maxlen=SHOWN)
         except UsageError as error:
             self._give_up(error)
 

@@ -1,130 +1,96 @@
-"""The part below the table of the live view: the log or a page, and pulls and builds. Pure."""
+"""The log of the live view, pulls and builds that go on, and the status line. Pure."""
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections.abc import Iterator
 from itertools import islice
 
-from devenv.ui import drawing
-from devenv.ui.cells import ELLIPSIS, Row, Styled, cut, fit, pieces, row, width
+from devenv.docker.build_progress import BuildStep, ImageProgress
+from devenv.errors import UsageError
+from devenv.events import Step
+from devenv.model.status import BAD, GOOD
+from devenv.ui.cells import ELLIPSIS, Row, Styled, clean, coloured, cut, fit, marked, part, pieces, row, width
 from devenv.ui.live import log
-from devenv.ui.live.state import BAD, GOOD, BuildStep, ImageProgress, State, TimedSync
-from devenv.ui.text import MARKS, clean, counted, took
+from devenv.ui.live.log import Filter
+from devenv.ui.live.state import ServiceRow, State, View
+from devenv.ui.text import BEGUN, MARKS, counted
 
+MINUTE = 60.0
+LONE_PROBLEM = 60.0  # seconds that a problem is shown whose end no event reports
 WIDEST_PREFIX = 20
 SERVICE_STYLES = 5
-HELP = (
-    "↑ ↓        choose a service              PgUp PgDn Home End  scroll",
-    "/          filter: text, /regex/, @service, level:error; all must hold",
-    "l          the log of this service alone, and back",
-    "e          the last error; again: the one before",
-    "space      pause the log, and go on     Esc  back",
-    "r b s      restart, rebuild, stop this service",
-    "x, Enter   a shell in it                o    open it in the browser",
-    "g          who waits for whom           y    the last syncs",
-    "d          detach: leave it running, as `up -d` does",
-    "q, Ctrl-C  end it all; Ctrl-Z suspends the view",
-)
 
 
-def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[Row]:
-    """A title, and so many rows of the log (newest at the bottom) or of the page."""
-    if state.view.page:
-        lines = list(_page(state, columns, now))
-        state.view.offset = max(0, min(state.view.offset, len(lines) - rows))
-        shown = lines[state.view.offset : state.view.offset + rows]
-        more = len(lines) - len(shown)
-        yield _title(state.view.page, f"{more} more: PgUp PgDn" if more else "", "Esc: back to the log", columns)
-        yield from shown
-        yield from [()] * (rows - len(shown))
-        return
+def log_pane(state: State, columns: int, rows: int) -> Iterator[Row]:
+    """A title, and so many rows of the log, the newest at the bottom."""
     chosen, typed = state.log.filter, state.log.filter.typed
-    title = f"log: {typed}" if typed else "log"
-    title += f" ({counted(len(state.log.shown), 'line')})" if typed and not chosen.fault else ""
+    heading = f"log: {typed}" if typed else "log"
+    heading += f" ({counted(len(state.log.shown), 'line')})" if typed and not chosen.fault else ""
     held = chosen.fault if state.view.typing is None else ""
     if state.view.anchor is not None:
         held = f"paused, {counted(state.log.below(state.view.anchor), 'line')} below: space or End goes on"
-    yield _title(title, held, "", columns)
+    hidden = f"{counted(state.log.folded, 'health check')} hidden: h" if state.log.folded else ""
+    yield title(heading, held, hidden, columns)
+    yield from _log(state, columns, rows)
+
+
+def _log(state: State, columns: int, rows: int) -> Iterator[Row]:
+    """So many rows of the log, the newest line in view at the bottom."""
+    typed = state.log.filter.typed
+    if not state.log.shown and typed and not state.log.filter.fault:
+        yield row((Styled(f"no line matches {typed}; Esc clears the filter", "dim"),), columns)
+        rows -= 1
     names = list(state.services)
     prefix = min(max(map(width, (*names, "devenv"))), WIDEST_PREFIX, max(columns // 4, 1))
     styles = {name: f"service{index % SERVICE_STYLES}" for index, name in enumerate(state.services)}
+    most = max(rows * 2 // 3, 1) if "wrap" in state.view.shows else 1
     drawn: list[Row] = []
     for line in state.log.above(state.view.anchor):
         if len(drawn) >= rows:
             break
-        most = max(rows * 2 // 3, 1)
-        drawn += reversed(list(_line(line, prefix, styles, columns, most, marked=line.number == state.view.marked)))
+        begin = _begin(line, prefix, styles.get(line.service, "dim"), state.view)
+        drawn += reversed(list(_line(line, begin, columns, most, state.log.filter)))
     yield from reversed(drawn[:rows])
     yield from [()] * (rows - len(drawn))
 
 
-def _title(title: str, middle: str, right: str, columns: int) -> Row:
-    begin = [Styled("── ", "dim"), Styled(title, "bold"), Styled(" ", "dim")]
+def title(text: str, middle: str, right: str, columns: int) -> Row:
+    """The row above the log or a page."""
+    begin = [Styled("── ", "dim"), Styled(text, "bold"), Styled(" ", "dim")]
     begin += [Styled("── ", "dim"), Styled(middle, "warn"), Styled(" ", "dim")] if middle else []
     end = [Styled(f" {right} ", "dim"), Styled("──", "dim")] if right else []
     room = columns - sum(width(span.text) for span in (*begin, *end))
     return row((*begin, Styled("─" * max(room, 0), "dim"), *end), columns)
 
 
-def _line(
-    line: log.LogLine, prefix: int, styles: dict[str, str], columns: int, most: int, *, marked: bool
-) -> Iterator[Row]:
-    """A line of the log on as many rows as it needs, cut after `most`."""
-    ours = line.service == log.OURS
-    level = log.level(line)
-    style = {"error": "bad", "warn": "warn"}.get(level, "dim" if ours else "")
+def _begin(line: log.LogLine, prefix: int, style: str, view: View) -> Row:
+    """What stands before a line: its time, if times are shown, and its service."""
+    ours, mark = line.service == log.OURS, "▶" if line.number == view.marked else "│"
+    time = (Styled(f"{view.tools.clock(line.at)} ", "dim"),) if "times" in view.shows else ()
     name = fit("devenv" if ours else clean(line.service), prefix)
-    begin = Styled(f"{name} {'▶' if marked else '│'} ", "dim" if ours else styles.get(line.service, "dim"))
-    room = max(columns - prefix - 3, 1)
-    wrapped = list(islice(pieces(line.text, room), most + 1))
-    if len(wrapped) > most:
-        wrapped[most - 1 :] = [cut(f"{wrapped[most - 1]}{ELLIPSIS * room}", room)]
-    for index, piece in enumerate(wrapped):
-        yield (begin if not index else Styled(f"{' ' * prefix} │ ", begin.style)), Styled(piece, style)
+    return *time, Styled(f"{name} {mark} ", "dim" if ours else style)
 
 
-def _page(state: State, columns: int, now: float) -> Iterator[Row]:
-    match state.view.page:
-        case "graph" if state.project.graph.nodes:
-            for line in drawing.tree(state.project.graph):
-                yield _drawn(line, state)
-        case "syncs":
-            for sync in reversed(state.syncs):
-                yield _sync(sync, columns, now)
-            if not state.syncs:
-                yield (Styled("nothing was synced yet", "dim"),)
-        case "help":
-            yield from ((Styled(line),) for line in HELP)
-        case _:
-            yield (Styled("the project is not read yet", "dim"),)
-
-
-def _drawn(line: str, state: State) -> Row:
-    """A line of the graph with the state of its service."""
-    match = re.match(r"([│├└─ ]*[├└]─ (?:\* )?)(\S+)(.*)", line)
-    service = state.services.get(match[2]) if match else None
-    if match is None or service is None:
-        return (Styled(line, "dim"),)
-    style = "good" if service.word in GOOD else "bad" if service.word in BAD else "warn"
-    rest = re.sub(r"^ \((.+?)\)", r" (needed: \1)", match[3])
-    return Styled(match[1], "dim"), Styled(match[2], "bold"), Styled(f" {service.word}", style), Styled(rest, "dim")
-
-
-def _sync(sync: TimedSync, columns: int, now: float) -> Row:
-    event = sync.event
-    files = counted(event.files + event.deleted, "file")
-    cells = (
-        fit(ago(now - sync.at), 10),
-        fit(clean(event.service), 14),
-        fit(files, 9),
-        fit(took(event.ms), 7, right=True),
-    )
-    begin = "  ".join((*cells, ""))
-    paths = ", ".join(map(clean, event.paths))
-    more = event.files + event.deleted - len(event.paths)
-    changed = f"{paths}{f' +{more}' if more > 0 else ''}{' (removed)' if not event.files else ''}"
-    return row((Styled(begin, "dim"), Styled(changed)), columns)
+def _line(line: log.LogLine, begin: Row, columns: int, most: int, chosen: Filter) -> Iterator[Row]:
+    """A line of the log on as many rows as it needs, cut after `most`; matches of the filter are marked."""
+    indent = sum(width(span.text) for span in begin)
+    room, spans = max(columns - indent, 1), coloured(line.raw)
+    style = {"error": "bad", "warn": "warn"}.get(log.level(line), "dim" if line.service == log.OURS else "")
+    text = "".join(span.text for span in spans).rstrip()
+    shown = [span._replace(style=style) for span in spans]
+    if chosen.seeks:
+        with contextlib.suppress(UsageError):
+            shown = list(marked(shown, chosen.places(text), "match"))
+    before, done = begin, 0
+    for index, piece in enumerate(islice(pieces(text, room), most)):
+        if index == most - 1 and done + len(piece) < len(text):
+            kept = len(cut(text[done:], room)) - len(ELLIPSIS)
+            yield *before, *part(shown, done, done + kept), Styled(ELLIPSIS, style)
+        else:
+            yield *before, *part(shown, done, done + len(piece.removesuffix(" ")))
+        done += len(piece)
+        before = (Styled(f"{' ' * (indent - 2)}│ ", begin[-1].style),)
 
 
 def under_way(state: State, columns: int, now: float) -> Iterator[Row]:
@@ -132,10 +98,12 @@ def under_way(state: State, columns: int, now: float) -> Iterator[Row]:
     progress = state.progress
     for reference, pull in progress.pulls.items():
         bar = f"{'■' * min(pull.done, 30)}{'□' * min(pull.layers - pull.done, 30)} " if pull.layers else ""
+        share = f"{pull.share:.0%}" if pull.share is not None else ""
+        known = ", ".join(filter(None, (pull.detail, share, _since(pull.began, now).strip())))
         yield (
             Styled(f"{MARKS['starting']} ", "warn"),
             Styled(f"{pull.state} {clean(reference)} "),
-            Styled(f"{bar}{pull.detail}", "dim"),
+            Styled(f"{bar}{known}", "dim"),
         )
     if progress.failed:
         yield Styled(f"{MARKS['exited']} ", "bad"), Styled(f"build failed: {built(progress)}")
@@ -174,3 +142,117 @@ def ago(seconds: float) -> str:
         if count < 60 or unit == "h":  # noqa: PLR2004 - seconds, minutes
             return f"{count} {unit} ago" if count else "just now"
     raise AssertionError  # pragma: no cover - hours have no end
+
+
+def status(state: State, columns: int, now: float) -> Row:
+    """The most important thing that is going on, and why."""
+    text, style = next(filter(None, (say(state, now) for say in STATUSES)), ("", ""))
+    return (Styled(cut(text, columns), style),)
+
+
+Status = tuple[str, str] | None  # text and style
+
+
+def _question(state: State, _now: float) -> Status:
+    if not state.view.asked:
+        return None
+    if state.view.asked == "q":
+        return "end it? q again ends, d leaves it running, Esc goes back", "bold"
+    name = state.chosen.name if state.chosen else ""
+    return f"stop {name}? s again stops it, Esc goes back", "bold"
+
+
+def _note(state: State, _now: float) -> Status:
+    return (state.view.note, "bold") if state.view.note else None
+
+
+def _busy(state: State, _now: float) -> Status:
+    busy = [f"{service.name} {service.busy}" for service in state.services.values() if service.busy]
+    return (f"{MARKS['starting']} {'; '.join(busy)}", "warn") if busy else None
+
+
+def _under_way(state: State, _now: float) -> Status:
+    if state.step is None:
+        return None
+    then = "; then detaches" if state.view.is_detaching else ""
+    return f"{MARKS['starting']} {_step(state, state.step)}{then}", "warn"
+
+
+def _bad(state: State, now: float) -> Status:
+    """Problems and failed services, the newest first, and which services are waited for."""
+    bad = [(p.at, p.message) for p in state.problems.values() if p.ends or now - p.at < LONE_PROBLEM]
+    failed = (s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems)
+    bad += [(s.changed, _failure(s)) for s in failed]
+    texts = [text for _, text in sorted(bad, key=lambda dated: -dated[0])]
+    return (f"{MARKS['exited']} {'; '.join(filter(None, (*texts, _late(state))))}", "bad") if bad else None
+
+
+def _failure(service: ServiceRow) -> str:
+    """A service that has failed, the error in its log, and its failing health check."""
+    failed = f" {_how(service)}" if service.word in BAD else ""
+    check = f"; last check: {service.check}" if service.check and service.state == "unhealthy" else ""
+    return f"{service.name}{failed}{f': {service.error}' if service.error else ''}{check}"
+
+
+def _how(service: ServiceRow) -> str:
+    state, detail = service.state, service.detail
+    return detail if detail.startswith(state) else f"{state} ({detail})" if detail else state
+
+
+def _awaited(state: State, _now: float) -> Status:
+    late = _late(state)
+    return (f"{MARKS['starting']} {late}", "warn") if late else None
+
+
+def _halted(state: State, _now: float) -> Status:
+    """Services that are stopped, and those that are started again and again."""
+    stopped = [s for s in state.services.values() if s.word == "stopped"]
+    if stopped:
+        told = (f"{s.name} stopped{f' {s.detail}' if s.detail else ': r starts it again'}" for s in stopped)
+        return f"{MARKS['stopped']} {'; '.join(told)}", "warn"
+    again = [f"{s.name} restarting ({s.detail})" for s in state.services.values() if s.word == "restarting"]
+    return (f"{MARKS['restarting']} {'; '.join(again)}", "warn") if again else None
+
+
+def _up(state: State, now: float) -> Status:
+    if state.ready is None:
+        return None
+    if pending := sum(service.service_stats.pending for service in state.services.values()):
+        return f"{MARKS['starting']} {counted(pending, 'saved file')} on the way", "warn"
+    if missing := [service.name for service in state.services.values() if service.word not in GOOD]:
+        return f"{MARKS['starting']} not up: {', '.join(missing)}", "warn"
+    ready, at = state.ready
+    since = f"after {ready.seconds:.1f} s" if now - at < MINUTE else f"for {ago(now - at).removesuffix(' ago')}"
+    return f"{MARKS['healthy']} up {since}", "good"
+
+
+STATUSES = (_question, _note, _busy, _under_way, _bad, _awaited, _halted, _up)
+
+
+def _step(state: State, step: Step) -> str:
+    if step.name in ("start", "healthy") and (late := _late(state)):
+        return late
+    text = BEGUN.get(step.name, step.name)
+    if step.name == "build" and state.progress.steps:
+        return f"building: {built(state.progress)}"
+    if step.name == "images" and state.progress.pulls:
+        return f"{text}: {counted(len(state.progress.pulls), 'image')} on the way"
+    detail = state.step_detail or clean(step.detail)
+    return f"{text}{f'; {detail}' if detail else ''}"
+
+
+def _late(state: State) -> str:
+    """Which services are waited for, why and since when, and which services wait for those."""
+    starting = [s for s in state.services.values() if s.state == "starting" and not s.busy]
+    later = [s.name for s in state.services.values() if s.state in ("created", "absent") and s.detail]
+    then = f"; then {', '.join(later)}" if later else ""
+    return f"waiting for {', '.join(map(_wait, starting))}{then}" if starting else ""
+
+
+def _wait(service: ServiceRow) -> str:
+    """A service that starts, with what is known of it: what it waits for, how long, and its last output."""
+    about = [service.detail.removeprefix("waits for ")]
+    if (waiting := service.waiting) is not None:
+        about += [f"{waiting.seconds:.0f} s", clean(waiting.check or waiting.line)]
+    known = ", ".join(filter(None, about))
+    return f"{service.name} ({known})" if known else service.name

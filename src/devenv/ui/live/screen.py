@@ -5,42 +5,38 @@ Nothing is shown by colour alone. What depends on the time changes in steps, so 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 
-from devenv.events import Step
-from devenv.ui.cells import Row, Styled, beside, cut, fit, row, width
-from devenv.ui.live.pane import ago, built, log_or_page, under_way
-from devenv.ui.live.state import BAD, GOOD, ServiceRow, State
-from devenv.ui.text import BEGUN, MARKS, clean, counted, took
+from devenv.model.status import BAD, GOOD
+from devenv.ui import drawing
+from devenv.ui.cells import Row, Styled, beside, clean, cut, fit, row, width
+from devenv.ui.live import commands
+from devenv.ui.live.pane import ago, log_pane, status, title, under_way
+from devenv.ui.live.state import ServiceRow, State, TimedSync
+from devenv.ui.text import MARKS, counted, took
 
 SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")
 BLOCK = 104  # columns of a block; a wider screen has several blocks
 WIDEST_NAME = 24
-STOPPED = "■"
-STYLES = {"good": GOOD, "bad": BAD, "dim": ("absent", "created", "stopped")}
+STYLES = {"good": GOOD, "bad": BAD, "dim": ("absent", "created")}
 HEADS = ("", "SERVICE", "STATE", "ADDRESS", "CPU", "MEM", "↻", "LAST SYNC")
-MINUTE = 60.0
-LONE_PROBLEM = 60.0  # seconds that a problem is shown whose end no event reports
 FEW = 8  # rows; a smaller screen has only the log and the status
-HINTS = (
-    "/ filter", "l only this", "e error", "space pause", "r restart", "b rebuild", "s stop", "x shell", "o open",
-    "g graph", "y syncs", "t times", "w wrap", "d detach", "? help", "q end",
-)  # fmt: skip
-RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t")  # by importance
 
 
 def screen(state: State, columns: int, rows: int, now: float) -> list[Row]:
     """Exactly `rows` rows, none wider than `columns`."""
     table = list(_services_table(state, columns, _most(rows), now)) if rows >= FEW else []
-    foot = [_status(state, columns, now), _hints(state, columns)][: max(rows - 1, 1)]
+    foot = [status(state, columns, now), _hints(state, columns)][: max(rows - 1, 1)]
     head = [_header(state, columns, _hidden(state, columns, rows) if table else 0)] if rows >= FEW else []
     below = list(under_way(state, columns, now))
     room = rows - len(head) - len(table) - len(foot) - 1
     below = below[-max(room * 2 // 3, 0) :] if room > 0 else []
     state.view.height = max(room - len(below), 1)
-    pane = list(log_or_page(state, columns, room - len(below), now)) if room >= 0 else []
+    pane: list[Row] = []
+    if room >= 0:
+        left = room - len(below)
+        pane = list(_page_pane(state, columns, left, now) if state.view.page else log_pane(state, columns, left))
     drawn = [*head, *table, *pane, *below, *foot, *([()] * rows)]
     return [row(spans, columns) for spans in drawn[:rows]]
 
@@ -172,7 +168,7 @@ def _service(service: ServiceRow, shape: Sequence[int], now: float, state: State
     style = next((style for style, words in STYLES.items() if word in words), "warn")
     if service.error:
         word, style = "exited", "bad"
-    mark = STOPPED if word == "stopped" else MARKS.get(word, MARKS["starting"] if style == "warn" else "○")
+    mark = MARKS.get(word, MARKS["starting"] if style == "warn" else "○")
     cells = list(_cells((f"{'›' if chosen else ' '}{mark}", *_texts(service, now)[1:]), shape, ""))
     cells[7] = cells[7]._replace(style="bad" if service.error else "")
     cells[0] = cells[0]._replace(style=style)
@@ -206,123 +202,60 @@ def _hints(state: State, columns: int) -> Row:
     if state.view.typing is not None:
         fault = state.log.filter.fault
         count = fault or f"{len(state.log.shown)} lines"
-        left = [Styled("/", "bold"), Styled(state.view.typing), Styled("▏")]
+        left = [Styled("/", "bold"), Styled(state.view.typing.text), Styled("▏")]
         return beside(left, [Styled(count, "bad" if fault else "dim")], columns)
-    return (Styled(_fitting(columns), "dim"),)
+    return (Styled(commands.hints(columns), "dim"),)
 
 
-@functools.cache
-def _fitting(columns: int) -> str:
-    """The hints that fit beside each other, by their ranks."""
-    chosen: list[str] = []
-    for rank in RANKS:
-        more = [hint for hint in HINTS if hint in chosen or hint.split()[0] == rank]
-        if chosen and width("  ".join(more)) > columns:
-            break
-        chosen = more
-    return "  ".join(chosen)
+def _page_pane(state: State, columns: int, rows: int, now: float) -> Iterator[Row]:
+    """A title, and so many rows of the page."""
+    lines = list(_page(state, columns, now))
+    state.view.offset = max(0, min(state.view.offset, len(lines) - rows))
+    shown = lines[state.view.offset : state.view.offset + rows]
+    more = len(lines) - len(shown)
+    yield title(state.view.page, f"{more} more: PgUp PgDn" if more else "", "Esc: back to the log", columns)
+    yield from shown
+    yield from [()] * (rows - len(shown))
 
 
-def _status(state: State, columns: int, now: float) -> Row:
-    """The most important thing that is going on, and why."""
-    text, style = next(filter(None, (status(state, now) for status in STATUSES)), ("", ""))
-    return (Styled(cut(text, columns), style),)
+def _page(state: State, columns: int, now: float) -> Iterator[Row]:
+    match state.view.page:
+        case "graph" if state.project.graph.nodes:
+            for line in drawing.tree(state.project.graph):
+                yield _drawn(line, state)
+        case "syncs":
+            for sync in reversed(state.syncs):
+                yield _sync(sync, columns, now)
+            if not state.syncs:
+                yield (Styled("nothing was synced yet", "dim"),)
+        case "help":
+            yield from ((Styled(line),) for line in commands.HELP)
+        case _:
+            yield (Styled("the project is not read yet", "dim"),)
 
 
-Status = tuple[str, str] | None  # text and style
+def _drawn(line: str, state: State) -> Row:
+    """A line of the graph with the state of its service."""
+    match = re.match(r"([│├└─ ]*[├└]─ (?:\* )?)(\S+)(.*)", line)
+    service = state.services.get(match[2]) if match else None
+    if match is None or service is None:
+        return (Styled(line, "dim"),)
+    style = "good" if service.word in GOOD else "bad" if service.word in BAD else "warn"
+    rest = re.sub(r"^ \((.+?)\)", r" (needed: \1)", match[3])
+    return Styled(match[1], "dim"), Styled(match[2], "bold"), Styled(f" {service.word}", style), Styled(rest, "dim")
 
 
-def _question(state: State, _now: float) -> Status:
-    if not state.view.asked:
-        return None
-    if state.view.asked == "q":
-        return "end it? q again ends, d leaves it running, Esc goes back", "bold"
-    name = state.chosen.name if state.chosen else ""
-    return f"stop {name}? s again stops it, Esc goes back", "bold"
-
-
-def _note(state: State, _now: float) -> Status:
-    return (state.view.note, "bold") if state.view.note else None
-
-
-def _busy(state: State, _now: float) -> Status:
-    busy = [f"{service.name} {service.busy}" for service in state.services.values() if service.busy]
-    return (f"{MARKS['starting']} {'; '.join(busy)}", "warn") if busy else None
-
-
-def _under_way(state: State, _now: float) -> Status:
-    if state.step is None:
-        return None
-    then = "; then detaches" if state.view.is_detaching else ""
-    return f"{MARKS['starting']} {_step(state, state.step)}{then}", "warn"
-
-
-def _bad(state: State, now: float) -> Status:
-    """Problems and failed services, the newest first, and which services are waited for."""
-    bad = [(p.at, p.message) for p in state.problems.values() if p.ends or now - p.at < LONE_PROBLEM]
-    failed = [s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems]
-    bad += [(s.changed, _failure(s)) for s in failed]
-    texts = [text for _, text in sorted(bad, key=lambda dated: -dated[0])]
-    texts += ["r creates again what was removed, q ends"] if "removed" in {s.word for s in failed} else []
-    return (f"{MARKS['exited']} {'; '.join(filter(None, (*texts, _late(state))))}", "bad") if bad else None
-
-
-def _failure(service: ServiceRow) -> str:
-    """A service that has failed, the error in its log, and its failing health check."""
-    failed = f" {service.state}{f' ({service.detail})' if service.detail else ''}" if service.word in BAD else ""
-    check = f"; last check: {service.check}" if service.check and service.state == "unhealthy" else ""
-    return f"{service.name}{failed}{f': {service.error}' if service.error else ''}{check}"
-
-
-def _awaited(state: State, _now: float) -> Status:
-    late = _late(state)
-    return (f"{MARKS['starting']} {late}", "warn") if late else None
-
-
-def _stopped(state: State, _now: float) -> Status:
-    stopped = [service.name for service in state.services.values() if service.word == "stopped"]
-    return (f"{STOPPED} {', '.join(stopped)} stopped: r starts it again", "warn") if stopped else None
-
-
-def _up(state: State, now: float) -> Status:
-    if state.ready is None:
-        return None
-    if pending := sum(service.service_stats.pending for service in state.services.values()):
-        return f"{MARKS['starting']} {counted(pending, 'saved file')} on the way", "warn"
-    if missing := [service.name for service in state.services.values() if service.word not in GOOD]:
-        return f"{MARKS['starting']} not up: {', '.join(missing)}", "warn"
-    ready, at = state.ready
-    since = f"after {ready.seconds:.1f} s" if now - at < MINUTE else f"for {ago(now - at).removesuffix(' ago')}"
-    return f"{MARKS['healthy']} up {since}", "good"
-
-
-STATUSES = (_question, _note, _busy, _under_way, _bad, _awaited, _stopped, _up)
-
-
-def _step(state: State, step: Step) -> str:
-    if step.name in ("start", "healthy") and (late := _late(state)):
-        return late
-    text = BEGUN.get(step.name, step.name)
-    if step.name == "build" and state.progress.steps:
-        return f"building: {built(state.progress)}"
-    if step.name == "images" and state.progress.pulls:
-        return f"{text}: {counted(len(state.progress.pulls), 'image')} on the way"
-    detail = state.step_detail or clean(step.detail)
-    return f"{text}{f'; {detail}' if detail else ''}"
-
-
-def _late(state: State) -> str:
-    """Which services are waited for, why and since when, and which services wait for those."""
-    starting = [s for s in state.services.values() if s.state == "starting" and not s.busy]
-    later = [s.name for s in state.services.values() if s.state in ("created", "absent") and s.detail]
-    then = f"; then {', '.join(later)}" if later else ""
-    return f"waiting for {', '.join(map(_wait, starting))}{then}" if starting else ""
-
-
-def _wait(service: ServiceRow) -> str:
-    """A service that starts, with what is known of it: what it waits for, how long, and its last output."""
-    about = [service.detail.removeprefix("waits for ")]
-    if (waiting := service.waiting) is not None:
-        about += [f"{waiting.seconds:.0f} s", clean(waiting.check or waiting.line)]
-    known = ", ".join(filter(None, about))
-    return f"{service.name} ({known})" if known else service.name
+def _sync(sync: TimedSync, columns: int, now: float) -> Row:
+    event = sync.event
+    files = counted(event.files + event.deleted, "file")
+    cells = (
+        fit(ago(now - sync.at), 10),
+        fit(clean(event.service), 14),
+        fit(files, 9),
+        fit(took(event.ms), 7, right=True),
+    )
+    begin = "  ".join((*cells, ""))
+    paths = ", ".join(map(clean, event.paths))
+    more = event.files + event.deleted - len(event.paths)
+    changed = f"{paths}{f' +{more}' if more > 0 else ''}{' (removed)' if not event.files else ''}"
+    return row((Styled(begin, "dim"), Styled(changed)), columns)

@@ -2,101 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from devenv import events as e
-from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
+from devenv.docker.build_progress import ImageProgress
 from devenv.model.graph import Fact, Graph, ServiceGraph, ServiceStats
-from devenv.ui import text
+from devenv.model.status import BAD, GOOD
+from devenv.ui import cells, drawing, text
 from devenv.ui.live import log
 from devenv.ui.live.log import Filter, Logbook, Search, unbounded
 
-LAYERS = re.compile(r"(\d+) of (\d+) layers(?:, (\d+) of (\d+) MB)?")
-LAST_LINES = 15
-MOST_STEPS = 500
 SYNCS = 200
 TIMINGS_WIDTH = 68  # columns: 80 without the names
-GOOD = ("healthy", "started", "completed")
-BAD = ("unhealthy", "exited", "removed")
 ALIVE = ("healthy", "started", "starting", "unhealthy")
-
-
-@dataclass(slots=True)
-class Pull:
-    """An image that is pulled: finished layers of all, and a detail."""
-
-    state: str
-    detail: str
-    done: int = 0
-    layers: int = 0
-
-
-@dataclass(slots=True)
-class BuildStep:
-    """A step of a build, with its line of the Dockerfile."""
-
-    where: str
-    what: str
-    began: float
-    state: str = "running"  # or done, cached, failed
-    seconds: float | None = None
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-
-
-@dataclass(slots=True)
-class ImageProgress:
-    """Current pulls and builds. A failed build stays until the next begins."""
-
-    pulls: dict[str, Pull] = field(default_factory=dict)
-    steps: dict[str, BuildStep] = field(default_factory=dict)
-    failed: bool = False
-
-    def image(self, event: e.ImageState) -> None:
-        """Follow a change of an image."""
-        if event.state not in ("pulling", "making", "pushing"):
-            self.pulls.pop(event.reference, None)
-            return
-        detail = text.clean(event.detail).strip()
-        count = LAYERS.match(detail)
-        done, layers = (int(count[1]), int(count[2])) if count else (0, 0)
-        self.pulls[event.reference] = Pull(event.state, detail, done, layers)
-
-    def line(self, line: str, at: float) -> None:
-        """Follow a line of a build's output."""
-        match parse(text.clean(line).strip()):
-            case StepBegin(number, label, what) as begin if not begin.is_internal and number not in self.steps:
-                if self.failed:
-                    self.clear()
-                self.steps[number] = BuildStep(label, what, at)
-                while len(self.steps) > MOST_STEPS:
-                    del self.steps[next(iter(self.steps))]
-            case StepEnd(number, state, seconds) if step := self.steps.get(number):
-                step.state, step.seconds = state, seconds
-                self.failed = self.failed or state == "failed"
-            case StepOutput(number, line, is_own=True) if step := self.steps.get(number):
-                step.lines.append(line)
-
-    def over(self, *, images: bool = False) -> None:
-        """Remove the finished build unless it failed; with `images`, the pulls too.
-
-        An image that was got without a pull has no last event.
-        """
-        if images:
-            self.pulls.clear()
-        if not self.failed:
-            self.clear()
-
-    def clear(self) -> None:
-        """Remove all builds."""
-        self.steps, self.failed = {}, False
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no pull and no build is shown."""
-        return not (self.pulls or self.steps)
 
 
 class TimedSync(NamedTuple):
@@ -104,6 +25,13 @@ class TimedSync(NamedTuple):
 
     event: e.Synced
     at: float
+
+
+class BurstLines(NamedTuple):
+    """A burst of syncs, and the numbers of its lines in the log."""
+
+    burst: text.Burst
+    lines: tuple[int, ...]
 
 
 class TimedReady(NamedTuple):
@@ -135,6 +63,7 @@ class ServiceRow:
     is_stopped: bool = False  # by a key
     service_stats: ServiceStats = field(default_factory=lambda: ServiceStats(""))
     sync: TimedSync | None = None
+    burst: BurstLines | None = None
     waiting: e.Waiting | None = None
 
     @property
@@ -147,20 +76,34 @@ class ServiceRow:
         return {"": "absent", "created": "waiting" if self.detail else "created"}.get(self.state, self.state)
 
 
-@dataclass(slots=True)
-class View:
-    """What the keys chose: what is shown of the run, and what is being typed. `search`: how filters search."""
+class Tools(NamedTuple):
+    """How filters search, and the time of a line as people read it."""
 
     search: Search = unbounded
+    clock: Callable[[float], str] = str
+
+
+class Typing(NamedTuple):
+    """A filter that is being typed, and the filter before it."""
+
+    text: str
+    replaced: Filter
+
+
+@dataclass(slots=True)
+class View:
+    """What the keys chose: what is shown of the run, and what is being typed."""
+
+    tools: Tools
     note: str = ""  # what the last key led to
     asked: str = ""  # the key, q or s, that has to be pressed again
+    shows: set[str] = field(default_factory=lambda: {"wrap"})  # of long lines: all; `times` before lines
     selected: int = 0
     page: str = ""  # what is in the log's place: graph, syncs or help
     offset: int = 0  # first line of that page
     anchor: int | None = None  # the lowest line of the log in view; None follows the log
     marked: int | None = None  # the error that was looked for
-    typing: str | None = None  # a filter that is being typed
-    replaced: Filter = field(default_factory=Filter)  # the filter before that
+    typing: Typing | None = None
     is_detaching: bool = False
     height: int = 10  # rows of the pane, as last drawn: the length of a page
 
@@ -172,7 +115,7 @@ class View:
 class State:
     """All that the screen is made of."""
 
-    def __init__(self, *, verbose: bool = False, search: Search = unbounded) -> None:
+    def __init__(self, *, verbose: bool = False, tools: Tools | None = None) -> None:
         self.verbose = verbose  # show the output of builds in the log
         self.project = ServiceGraph(Graph("", ()))
         self.services: dict[str, ServiceRow] = {}
@@ -183,7 +126,7 @@ class State:
         self.step_detail = ""
         self.ready: TimedReady | None = None
         self.problems: dict[str, TimedProblem] = {}  # by path, service, or ""
-        self.view = View(search)
+        self.view = View(tools or Tools())
 
     @property
     def chosen(self) -> ServiceRow | None:
@@ -196,6 +139,8 @@ class State:
         if isinstance(fact, ServiceStats):
             self._service(fact.service).service_stats = fact
             return
+        if fact.checks != self.project.checks:
+            self.log.expect(fact.checks)
         self.project = fact
         known = self.services
         self.services = {node.name: known.get(node.name) or ServiceRow(node.name) for node in fact.graph.nodes}
@@ -204,7 +149,7 @@ class State:
         """Take in an event, and when it came."""
         match event:
             case e.Log(source, line) | e.HookLine(source, line):
-                self.log.add(source, line)
+                self.log.add(source, line, at=at)
             case _:
                 self.view.note = ""
                 self._fold(event, at)
@@ -214,88 +159,102 @@ class State:
             case e.Step():
                 self._step(event, at)
             case e.ImageState():
-                self.progress.image(event)
+                self.progress.image(event.reference, event.state, cells.clean(event.detail).strip(), at)
             case e.ServiceState(name, state, detail):
                 row = self._service(name)
-                is_same = (row.state, row.detail) == (state, text.clean(detail))
-                row.state, row.detail, row.changed = state, text.clean(detail), at
-                row.error, row.check = text.clean(event.error), text.clean(event.check)
+                is_same = (row.state, row.detail) == (state, cells.clean(detail))
+                row.state, row.detail, row.changed = state, cells.clean(detail), at
+                row.error, row.check = cells.clean(event.error), cells.clean(event.check)
                 row.is_stopped = row.is_stopped and (state not in ALIVE or bool(row.busy))
-                if state in (*GOOD, *BAD):
+                if state in GOOD | BAD:
                     row.waiting = None
                     if state in GOOD:
                         self.problems.pop(name, None)
                     if not row.is_stopped and not is_same:  # the log has the error already
-                        self._say(event, "error" if state in BAD else "info")
+                        self._say(event, at, "error" if state in BAD else "info")
             case e.Waiting(name):
                 self._service(name).waiting = event
             case e.Synced(name):
                 self.syncs.append(TimedSync(event, at))
                 self._service(name).sync = self.syncs[-1]
                 self.log.errors.pop(name, None)
-                self._say(event, "info")
+                self._say_sync(event, at)
             case e.Rebuilt(name) | e.Restarted(name):
                 self._service(name).busy = ""
                 self.problems.pop(name, None)
-                self._say(event, "info")
+                self._say(event, at)
             case _:
                 self._rest(event, at)
 
     def _rest(self, event: e.Event, at: float) -> None:
         match event:
             case e.Traced():
-                self.log.add(log.OURS, text.traced(event), "info")
+                self.log.add(log.OURS, text.traced(event), "info", at)
             case e.Timings():
-                for line in text.waterfall(event, TIMINGS_WIDTH):
-                    self.log.add(log.OURS, line, "info")
+                for line in drawing.waterfall(event, TIMINGS_WIDTH):
+                    self.log.add(log.OURS, line, "info", at)
             case e.Ready():
                 self.ready, self.step, self.problems = TimedReady(event, at), None, {}
-                self._say(event, "info")
+                self._say(event, at)
             case e.Problem():
                 self._problem(event, at)
             case e.Solved(path):
                 self.problems.pop(path, None)
             case e.Reloaded():
                 self.progress.over(images=True)
-                self._say(event, "info")
+                self._say(event, at)
             case _:
-                self._say(event, "info")
+                self._say(event, at)
 
     def _step(self, event: e.Step, at: float) -> None:
         if event.name == "build" and event.state == "detail":
-            self.progress.line(event.detail, at)
+            self.progress.line(cells.clean(event.detail).strip(), at)
             if self.verbose:
-                self.log.add(log.OURS, event.detail, "info")
+                self.log.add(log.OURS, event.detail, "info", at)
         elif event.name == "rebuild":
             name = event.detail.partition(":")[0]
             if name in self.services:
                 begins = event.state == "begin"
-                self.services[name].busy = f"rebuilding{text.clean(event.detail[len(name) :])}" if begins else ""
+                self.services[name].busy = f"rebuilding{cells.clean(event.detail[len(name) :])}" if begins else ""
             self.progress.over(images=True) if event.state == "end" else self.progress.clear()
         elif event.state == "detail":
-            self.step_detail = text.clean(event.detail).strip()
+            self.step_detail = cells.clean(event.detail).strip()
         else:
             self.step, self.step_detail = (event if event.state == "begin" else None), ""
             if event.state == "end":
                 self.progress.over(images=event.name == "images")
-                self._say(event, "info")
+                self._say(event, at)
 
     def _problem(self, event: e.Problem, at: float) -> None:
         name = event.service or ""
         if name:
             self._service(name).busy = ""
         self.progress.pulls.clear()  # of the rebuild or reload that failed; another pull reports again soon
-        message = text.clean_lines(event.message).partition("\n")[0]
+        message = cells.clean_lines(event.message).partition("\n")[0]
         key = event.path or name
         self.problems.pop(key, None)  # the newest is the last
         self.problems[key] = TimedProblem(f"{f'{name}: ' if name else ''}{message}", at, ends=bool(key))
-        self._say(event, "error")
+        self._say(event, at, "error")
 
-    def _say(self, event: e.Event, level: str) -> None:
+    def _say_sync(self, event: e.Synced, at: float) -> None:
+        """Add the sync's line to the log; from the third of a burst on, one line counts up."""
+        row = self._service(event.service)
+        burst = row.burst.burst.after(event, at) if row.burst else text.Burst.of(event, at)
+        lines = row.burst.lines if row.burst and burst.syncs > 1 else ()
+        if burst.is_many:
+            for number in lines:
+                self.log.drop(number)
+            lines = ()
+            self.log.add(log.OURS, burst.line(), "info", at)
+        else:
+            self._say(event, at)
+        row.burst = BurstLines(burst, (*lines, self.log.number))
+
+    def _say(self, event: e.Event, at: float, level: str = "info") -> None:
         """Add the event's line to the log, as devenv's own."""
         lines = text.plain(event)
         for line in lines.splitlines() if lines else ():
-            self.log.add(log.OURS, line, level)
+            self.log.add(log.OURS, line, level, at)
 
     def _service(self, name: str) -> ServiceRow:
         return self.services.setdefault(name, ServiceRow(name))

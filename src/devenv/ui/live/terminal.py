@@ -1,30 +1,85 @@
-"""A terminal as a screen of rows: enter, draw what differs, restore."""
+"""A terminal as a screen of rows (enter, draw what differs, restore), and the keys in the bytes that it sends."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import termios
 from collections.abc import Sequence
 from typing import Any
 
-from devenv.ui.cells import Row, Styled
-from devenv.ui.text import clean
+from devenv.ui import cells
+from devenv.ui.cells import Row, Styled, clean
+from devenv.ui.live.commands import PASTED
 
 # The other screen, no cursor, no wrapping (a row that is wider than we think stays one row), and pasted text marked.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
 LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 TOGETHER, DONE = "\x1b[?2026h", "\x1b[?2026l"  # terminals that know them show what is between at once
 # Colours of the terminal's own palette, which its owner chose for a light or a dark one; never white or black.
-PLAIN = {"bold": "1", "dim": "2", "link": "4", "chosen": "1;7"}
+PLAIN = {"bold": "1", "dim": "2", "link": "4", "chosen": "1;7", "match": "7"}
 COLOURS = {
     "good": "32", "bad": "31", "warn": "33",
     "service0": "36", "service1": "35", "service2": "34", "service3": "32", "service4": "33",
 }  # fmt: skip
-IN_ASCII = str.maketrans("●◐○✓✗■□›│─├└…↻▶▏↑↓→", "*~.vx#.>|-|`~@>_^v>")
+SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~])")
+UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|O)\Z")
+KEYS = {
+    b"\x1b[A": "up", b"\x1bOA": "up", b"\x1b[B": "down", b"\x1bOB": "down",
+    b"\x1b[C": "right", b"\x1bOC": "right", b"\x1b[D": "left", b"\x1bOD": "left",
+    b"\x1b[5~": "pgup", b"\x1b[6~": "pgdn",
+    b"\x1b[H": "home", b"\x1bOH": "home", b"\x1b[1~": "home", b"\x1b[7~": "home",
+    b"\x1b[F": "end", b"\x1bOF": "end", b"\x1b[4~": "end", b"\x1b[8~": "end",
+}  # fmt: skip
+CONTROLS = {"\r": "enter", "\n": "enter", "\t": "tab", "\x7f": "backspace", "\x08": "backspace", "\x15": "clear"}
+PASTE, PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
+MOST_PASTED = 500  # characters
+MOST_HELD = 4096
+ESCAPE = "escape"
 WITHOUT_LINKS = ("linux", "vt", "screen", "ansi")
+
+
+def keys(data: bytes) -> tuple[list[str], bytes]:
+    """The keys, printable ones as themselves and others by name, and the bytes that are no whole key yet.
+
+    Sequences and controls that mean nothing here are left out. A lone escape counts as the key: terminals send their
+    sequences in one piece. Pasted text is one key, which begins with PASTED.
+    """
+    typed: list[str] = []
+    while data:
+        if data.startswith(PASTE):
+            pasted, ends, after = data[len(PASTE) :].partition(PASTE_ENDS)
+            if not ends:
+                tail = data[-len(PASTE_ENDS) :]
+                return typed, data if len(data) <= MOST_HELD else data[: MOST_HELD - len(tail)] + tail
+            text = " ".join(pasted.decode(errors="ignore").split())
+            typed.append(PASTED + "".join(filter(str.isprintable, text))[:MOST_PASTED])
+            data = after
+        elif data[0] == 0x1B:  # noqa: PLR2004 - escape
+            if match := SEQUENCE.match(data):
+                typed += [KEYS[match[0]]] if match[0] in KEYS else []
+                data = data[match.end() :]
+            elif UNFINISHED.match(data):
+                return typed, data
+            else:
+                typed.append(ESCAPE)
+                data = data[1:]
+        else:
+            size = _length(data[0])
+            if len(data) < size:
+                return typed, data
+            for key in data[:size].decode(errors="ignore"):
+                typed += [CONTROLS.get(key, key)] if key in CONTROLS or key.isprintable() else []
+            data = data[size:]
+    return typed, b""
+
+
+def _length(lead: int) -> int:
+    """The length of a UTF-8 character by its first byte."""
+    return 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4  # noqa: PLR2004 - UTF-8
 
 
 class Terminal:
@@ -32,6 +87,7 @@ class Terminal:
 
     def __init__(self, *, colour: bool) -> None:
         self._looks = PLAIN | (COLOURS if colour else {})
+        self._colour = colour
         self._links = not os.environ.get("TERM", "").startswith(WITHOUT_LINKS)
         self._in_ascii = _lacks_shapes()
         self._saved: list[Any] | None = None
@@ -125,6 +181,9 @@ class Terminal:
             bare = text.strip()
             text = text.replace(bare, f"\x1b]8;;{span.link}\x1b\\{bare}\x1b]8;;\x1b\\", 1)
         look = self._looks.get(span.style)
+        if self._colour and span.codes:
+            codes = "".join(f"\x1b[{code}m" for code in (look, *span.codes) if code)
+            return f"{codes}{text}\x1b[0m"
         if look is None or not text.strip():
             return text
         begin = len(text) - len(text.lstrip())
@@ -133,7 +192,9 @@ class Terminal:
 
     def _encoded(self, text: str) -> bytes:
         """The text as bytes, with ASCII shapes if the terminal cannot show others."""
-        return (text.translate(IN_ASCII) if self._in_ascii else text).encode(sys.stdout.encoding, errors="replace")
+        return (text.translate(cells.IN_ASCII) if self._in_ascii else text).encode(
+            sys.stdout.encoding, errors="replace"
+        )
 
 
 def _unhurried() -> int:
@@ -146,8 +207,4 @@ def _unhurried() -> int:
 
 def _lacks_shapes() -> bool:
     """Whether standard output's encoding, or the console's font, lacks the shapes."""
-    try:
-        "●✗│".encode(sys.stdout.encoding)
-    except UnicodeEncodeError:
-        return True
-    return os.environ.get("TERM") == "linux"
+    return cells.lacks_shapes(sys.stdout.encoding) or os.environ.get("TERM") == "linux"

@@ -90,12 +90,21 @@ class Workbench:
         answer = [{"filename": f"{name}-{version}.0.1.tgz", "version": f"{version}.0.1"}]
         return Completed(0, json.dumps(answer).encode(), b"")
 
-    async def build(self, context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    async def build(
+        self,
+        context: str,
+        image: str,
+        *,
+        args: Mapping[str, str],
+        labels: Mapping[str, str],
+        on_step: Callable[[str], object],
+    ) -> None:
         """A build that always succeeds."""
         self.contexts[image] = {path.name for path in Path(context).iterdir()}
         self.on[image] = args["ROOT"]
         self.args[image] = dict(args)
         self.built[image] = dict(labels)
+        on_step("1/2")
 
     async def remove(self, *images: str) -> None:
         """Note what was dropped."""

@@ -37,7 +37,7 @@ def telling(story: str, size: tuple[int, int] = (80, 24), **env: str | None) -> 
 
 def still(screen: str) -> str:
     """The screen as it would be if no time passed."""
-    return re.sub(r"\d+ s ago", "just now", re.sub(r"(npm ci) \d+ s", r"\1", screen))
+    return re.sub(r"\d+ s ago", "just now", re.sub(r"(npm ci|%,) \d+ s", r"\1", screen))
 
 
 def until_screen(terminal: Terminal, size: tuple[int, int], expected: str, since: int = 0) -> None:

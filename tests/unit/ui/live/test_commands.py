@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.model.graph import ServiceStats, ViewCommand
-from devenv.ui.live import commands
+from devenv.ui.live import commands, terminal
 from devenv.ui.live import log as logbook
-from devenv.ui.live.commands import MOST_HELD, PASTED
+from devenv.ui.live.commands import PASTED
 from devenv.ui.live.state import State
 from support.stories import Told, fifty, two
 
@@ -33,7 +33,7 @@ def press(state: State, *keys: str) -> ViewCommand | None:
 
 
 def typed(state: State) -> tuple[str | None, str]:
-    return state.view.typing, state.log.filter.typed
+    return state.view.typing and state.view.typing.text, state.log.filter.typed
 
 
 def held(state: State) -> int | None:
@@ -133,7 +133,7 @@ def test_a_filter_is_typed() -> None:
     """It holds while it is typed; enter keeps it, escape takes the one before."""
     state = state_of(*two())
     press(state, "/", *"gey", "backspace", "t", "left")
-    assert state.view.typing == "get"
+    assert typed(state)[0] == "get"
     assert [line.service for line in state.log.shown] == ["web"]
     press(state, "enter")
     assert typed(state) == (None, "get")
@@ -242,16 +242,16 @@ def test_pasted_text() -> None:
 )
 def test_keys(data: bytes, keys: list[str], rest: bytes) -> None:
     """Printable keys are themselves, others have names, and what is not whole waits."""
-    assert commands.keys(data) == (keys, rest)
+    assert terminal.keys(data) == (keys, rest)
 
 
 def test_much_that_is_pasted() -> None:
     """A paste of any length is one key, of which the beginning is kept, and little waits for its end."""
-    keys, rest = commands.keys(b"\x1b[200~" + b"quit " * 10_000)
+    keys, rest = terminal.keys(b"\x1b[200~" + b"quit " * 10_000)
     for piece in (b"more" * 5000, b"\x1b[20", b"1~d"):
         assert keys == []
-        assert len(rest) <= MOST_HELD
-        keys, rest = commands.keys(rest + piece)
+        assert len(rest) <= terminal.MOST_HELD
+        keys, rest = terminal.keys(rest + piece)
     assert keys == [f"{PASTED}{('quit ' * 100)}", "d"]
     assert rest == b""
 
@@ -259,6 +259,6 @@ def test_much_that_is_pasted() -> None:
 @given(st.binary(max_size=40))
 def test_any_bytes(data: bytes) -> None:
     """No bytes are too strange, and what waits is short."""
-    keys, rest = commands.keys(data)
+    keys, rest = terminal.keys(data)
     assert all(len(key) == 1 or key.isalpha() for key in keys)
     assert data.endswith(rest)

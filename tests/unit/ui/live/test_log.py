@@ -90,6 +90,18 @@ def test_faults(typed: str) -> None:
     assert parse(typed).takes(LogLine(1, "web", "x"))
 
 
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("a B", ["a", "A", "b"]), ("/b|$/", ["", "b"]), ("/x*/ a", [*[""] * 5, "a", "A"]),
+        ("@web level:error", []),
+    ],
+)  # fmt: skip
+def test_places_of_matches(typed: str, found: list[str]) -> None:
+    """Each match of each word and expression, in any case; an empty one does no harm."""
+    assert sorted("a bA"[begin:end] for begin, end in parse(typed).places("a bA")) == sorted(found)
+
+
 def test_back_to_all() -> None:
     """Without the filter everything is there again, in its order."""
     log = book(*SOME)
@@ -153,3 +165,44 @@ def test_a_filter_that_never_ends_is_given_up(*, first: bool) -> None:
         log.add(service, line)
     assert log.filter.fault.startswith("/(a+)+$/ takes too long")
     assert (log.filter.typed, texts(log)) == ("/(a+)+$/", [line for _, line in lines])
+
+
+UVICORN = 'INFO:     127.0.0.1:39244 - "GET /health HTTP/1.1" 200 OK'
+NGINX = '127.0.0.1 - - [01/Dec/2026:06:00:00 +0000] "GET / HTTP/1.1" 200 615 "-" "curl/8.14.1" "-"'
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "expected"),
+    [
+        ("/health", UVICORN, True),
+        ("/health", UVICORN.replace("GET", "HEAD"), True),
+        ("/health", UVICORN.replace("/health", "/health?full=1"), True),
+        ("/health", "GET /health 200 1.234 ms - 15", True),
+        ("/health", '{"req":{"method":"GET","url":"/health","addr":"127.0.0.1"},"res":{"statusCode":200}}', True),
+        ("/health", '::1 - - "GET /health HTTP/1.1" 204 0', True),
+        ("/health", '::ffff:127.0.0.1 - - "GET /health HTTP/1.1" 200 2', True),
+        ("/", NGINX, True),
+        # Somebody else, another path, an answer that is wrong.
+        ("/health", UVICORN.replace("127.0.0.1", "172.18.0.1"), False),
+        ("/health", UVICORN.replace("/health", "/healthy"), False),
+        ("/health", UVICORN.replace("/health", "/api/health"), False),
+        ("/health", UVICORN.replace("GET", "POST"), False),
+        ("/health", UVICORN.replace("200 OK", "503 Service Unavailable"), False),
+        ("/health", UVICORN.replace("200 OK", "404 Not Found"), False),
+        ("/", NGINX.replace("127.0.0.1 -", "172.18.0.1 -"), False),
+        ("/", "GET / 200 3 ms", False),
+        ("/health", "the health check /health is on", False),
+    ],
+)  # fmt: skip
+def test_access_lines_of_health_checks(path: str, line: str, expected: bool) -> None:
+    """Only those that the check itself makes from its container, as long as the answer is good."""
+    assert logbook.requests(path)(line) == expected
+
+
+def test_a_line_that_is_removed() -> None:
+    """It is in none of the lists, and the others are."""
+    log = book(("", "one"), ("web", "two"), ("", "three"))
+    for number in (1, 1, 2, 9):
+        log.drop(number)
+    assert texts(log) == ["two", "three"]
+    assert [line.text for line in log.recent(9)] == ["two", "three"]

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from devenv import events as e
+from devenv.model.graph import Graph, Node, ServiceGraph
 from devenv.ui.live.pane import ago
 from devenv.ui.live.screen import screen
 from support.stories import fifty, two
@@ -67,3 +68,77 @@ def test_a_page_that_is_too_long() -> None:
 def test_ages(seconds: float, said: str) -> None:
     """An age changes in steps."""
     assert ago(seconds) == said
+
+
+def test_matches_are_marked() -> None:
+    """Words and expressions of the filter, in a line's own colours."""
+    state = state_of(*two(), e.Log("web", "\x1b[32mGET\x1b[0m /GETS 200"))
+    press(state, *"/get /2[0]+/", "enter")
+    (row,) = [
+        row for row in screen(state, 80, 24, 1.0) if any("/" in span.text and span.style == "" for span in row)
+    ][-1:]
+    assert [(span.text, span.codes) for span in row if span.style == "match"] == [
+        ("GET", ("32",)), ("GET", ()), ("200", ()),
+    ]  # fmt: skip
+
+
+def test_no_line_matches() -> None:
+    """It is said, with the way back; an invalid filter hides nothing."""
+    assert "no line matches @web nothing; Esc clears the filter" in lines(*two(), keys="/@web nothing")
+    assert not any("no line matches" in line for line in lines(*two(), keys="//(/"))
+    assert not any("no line matches" in line for line in lines())
+
+
+def test_times_and_wrapping() -> None:
+    """`t` shows when a line came, `w` a long line on one row."""
+    found = lines(*two(), keys="t")
+    assert "1.0 db     │ ready to accept connections" in found
+    wrapped = lines(*two(), columns=80)
+    cut = lines(*two(), columns=80, keys="w")
+    assert any(line.startswith("       │ and so on") for line in wrapped)
+    assert not any(line.startswith("       │") for line in cut)
+    assert max(cut, key=len).endswith("and so o…") or any(line.endswith("…") for line in cut)
+    assert lines(*two(), columns=80, keys="ww") == wrapped
+
+
+def test_words_stay_whole() -> None:
+    """A long line is broken between words, without the space."""
+    line = 'could not open "/var/run/postgresql/.s.PGSQL.5432": ' + "the directory of the socket does not exist"
+    found = [
+        row.partition("│ ")[2] for row in lines(*two(), e.Log("db", line), columns=60) if row.startswith(("db", "  "))
+    ]
+    assert found[-3:-1] != []
+    assert 'could not open "/var/run/postgresql/.s.PGSQL.5432":' in found
+    assert "the directory of the socket does not exist" in found
+
+
+def test_health_checks_are_folded() -> None:
+    """Access lines of the health check are counted until `h` shows them; who looks for a text sees them."""
+    graph = ServiceGraph(Graph("shop", (Node("web"),)), checks={"web": "/health"})
+    probe = 'INFO: 127.0.0.1:40000 - "GET /health HTTP/1.1" 200 OK'
+    told = (graph, *(e.Log("web", probe) for _ in range(3)), e.Log("web", "GET /items 200"))
+    found = lines(*told)
+    assert any(line.endswith(" 3 health checks hidden: h ──") for line in found)
+    assert not any("/health" in line for line in found)
+    assert sum("/health" in line for line in lines(*told, keys="h")) == 3
+    assert sum("/health" in line for line in lines(*told, keys="hh")) == 0
+    assert sum("GET /health" in line for line in lines(*told, keys="/health")) == 3
+
+
+def test_pulls_and_stand_ins() -> None:
+    """Each with what is known of it, and since when."""
+    told = [
+        e.ImageState("postgres:16", "pulling", "3 of 8 layers, 12 of 40 MB"),
+        e.ImageState("node:22", "making", "building, step 2 of 5"),
+    ]
+    found = lines(*told, now=46.0)
+    assert "◐ pulling postgres:16 ■■■□□□□□ 3 of 8 layers, 12 of 40 MB, 30%, 45 s" in found
+    assert "◐ making node:22 building, step 2 of 5, 45 s" in found
+    again = [
+        *told,
+        e.ImageState("node:22", "making", "building, step 3 of 5"),
+        e.ImageState("postgres:16", "failed", "no answer"),
+    ]
+    found = lines(*again, now=46.0)
+    assert "◐ making node:22 building, step 3 of 5, 45 s" in found
+    assert not any("postgres" in line for line in found)

@@ -57,8 +57,12 @@ PIECES = (
     "\x90q\x9c", "\r", "\b", "\x07", "\x00", "\x7f", "\x0e", "\x0f", "\x85", "\u202e", "\u2066", "\u200f",
     "\u200b", "\ufeff", "\U000e0041", "\x1b", "\x1b[", "\x1b]", "\u2028", "\u2029", "\n", "\v", "\f", "\udc80",
     "\x1b%G", "\x1b#8", "\x1b[5i", "\x1b[>c", "\x1b_x\x1b\\", "\x1b^x\x1b\\", "\x1b[201~",
+    "\x1b[38;5;196m", "\x1b[48;2;1;2;3m", "\x1b[1;4;91;107m", "\x1b[7m", "\x1b[5;8;31m", "\x1b[38;5;999m",
+    "\x1b[38:2:1:2:3m", "\x1b[>4;2m", f"\x1b[{'31;' * 99}31m", "\x1b[3" + "\x1b[1m", "\x1b[31\x1b[0;H", "\x1b[38;2m",
 )  # fmt: skip
 OWN = re.compile(r"\x1b\[(?:\d*;?\d*H|[\d;]*m|K)|\x1b\]8;;(?:https?://[\w.:\[\]/-]*)?\x1b\\")
+SGR = re.compile(r"\x1b\[([\d;]*)m")
+ALLOWED = re.compile(r"[0-4]|1;7|7|[34][0-7]|9[0-7]|10[0-7]|[34]8;(?:5|2;\d{1,3};\d{1,3});\d{1,3}")
 
 
 def payloads() -> list[str]:
@@ -100,9 +104,35 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
         press(state, *([key] if key else []))
         for columns in (40, 200):
             terminal.draw(screen(state, columns, 40, 2.0), (columns, 40))
+    drawn = [row for text in written for row in re.split(r"\x1b\[\d+;1H\x1b\[K", text)[1:]]
+    assert all(ALLOWED.fullmatch(codes) for row in drawn for codes in SGR.findall(row))
+    assert all(row.removesuffix("\x1b[?2026l").endswith("\x1b[0m") for row in drawn), "a colour goes on"
     rest = OWN.sub("", "".join(written).replace("\x1b[?2026h", "").replace("\x1b[?2026l", "").replace("\x1b[2J", ""))
     bad = [c for c in rest if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c != "\u200d"]
     assert bad == [], repr(rest)[:3000]
+
+
+def colours_of(written: str) -> list[str]:
+    return [codes for codes in SGR.findall(written) if codes not in ("", "0", "1", "2", "4", "1;7")]
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_colours_of_a_container(colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are kept in the log and nowhere else, and end with each row; without colours none is written."""
+    red = "\x1b[31m"
+    told = (e.Log("web", f"{red}one {'long ' * 30}"), e.Log("web", "two"), e.ServiceState(f"{red}x", "exited", red))
+    state = state_of(*told)
+    written: list[str] = []
+    terminal = Terminal(colour=colour)
+    monkeypatch.setattr(terminal, "_write", written.append)
+    terminal.draw(screen(state, 80, 24, 2.0), (80, 24))
+    rows = re.split(r"\x1b\[\d+;1H\x1b\[K", written[0])
+    one, more, *_, two = (row for row in rows if re.search("one|long|two", row))
+    assert ("\x1b[31mone" in one, "\x1b[31mlong" in more) == (colour, colour)
+    assert one.endswith("\x1b[0m")
+    assert more.endswith("\x1b[0m")
+    assert "\x1b[31m" not in two
+    assert colour or not colours_of(written[0])
 
 
 # --- what is said -------------------------------------------------------------------------------------------------
@@ -195,6 +225,32 @@ def test_a_problem_that_is_over() -> None:
     broken = e.Problem("compose.yml:8: the indentation is off", path="/p/compose.yml")
     assert lines(*two(), broken, now=600.0)[-2] == "✗ compose.yml:8: the indentation is off"
     assert lines(*two(), broken, e.Solved("/p/compose.yml"))[-2] == "● up after 4.2 s"
+
+
+@pytest.mark.parametrize(
+    ("phase", "detail", "text", "style"),
+    [
+        (
+            "stopped",
+            "by somebody else; r starts it again",
+            "■ db stopped by somebody else; r starts it again",
+            "warn",
+        ),
+        (
+            "restarting",
+            "exit code 3, probably waits for a",
+            "◐ db restarting (exit code 3, probably waits for a)",
+            "warn",
+        ),
+        ("removed", "removed by somebody else; r ...", "✗ db removed by somebody else; r ...", "bad"),
+    ],
+)
+def test_what_others_did(phase: str, detail: str, text: str, style: str) -> None:
+    """It is in the row, the count and the status line, and nothing is green."""
+    drawn = screen(state_of(*two(), e.ServiceState("db", phase, detail)), 120, 24, 1.0)
+    assert drawn[-2] == (Styled(text, style),)
+    assert "1 of 2 up" in "".join(span.text for span in drawn[0])
+    assert [span.style for span in drawn[2] if phase in span.text] == [style]
 
 
 def test_questions() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from devenv import events as e
-from devenv.events import ImageState
+from devenv.docker import build_progress
+from devenv.docker.build_progress import ImageProgress
 from devenv.model.graph import Graph, Node, ServiceGraph, ServiceStats
 from devenv.ui.live import commands
-from devenv.ui.live import state as module
-from devenv.ui.live.state import ImageProgress, State
+from devenv.ui.live.state import State
 from support.stories import Told, failed, two, waiting
 
 
@@ -142,6 +142,22 @@ def problems(state: State) -> list[str]:
     return [problem.message for problem in state.problems.values()]
 
 
+def test_a_burst_of_syncs() -> None:
+    """Two have their lines; from the third on one line counts up, below the lines of services that came meanwhile."""
+    state = State()
+    for number in range(100):
+        state.tell(e.Synced("web", 50, 0, 1, 100.0, (f"src/f{number}",)), 10 + number / 100)
+        state.tell(e.Log("web", f"line {number}"), 10 + number / 100)
+        assert len([line for line in log(state) if "→ web" in line]) == min(number + 1, 2 if number < 2 else 1)
+    assert log(state)[-2:] == ["5,000 files synced → web (1.1 s)", "line 99"]
+    state.tell(e.Synced("web", 0, 7, 0, 8_000.0, ("src/a",)), 19.0)  # a slow one that began soon after the others
+    assert log(state)[-1] == "5,007 files synced → web (9.1 s)"
+    state.tell(e.Synced("web", 1, 0, 1, 9.0, ("src/a",)), 21.0)
+    assert log(state)[-1] == "src/a → web (9 ms)"
+    assert "5,007 files synced → web (9.1 s)" in log(state)
+    assert len(state.syncs) == 102
+
+
 def test_steps() -> None:
     """A step is what is going on until it ends, with its last word; then it is a line, if it took long."""
     state = state_of(e.Step("images", "begin"), e.Step("images", "detail", " making \x1b[1mroot "))
@@ -206,7 +222,7 @@ def test_build_steps() -> None:
 
 def test_a_failure_stays() -> None:
     """The failed step is there with its output until the next build, or until somebody has read it."""
-    progress = told("#6 [2/2] RUN b", "#6 0.1 \x1b[31mbad", "#6 ERROR: process did not complete")
+    progress = told("#6 [2/2] RUN b", "#6 0.1 bad", "#6 ERROR: process did not complete")
     progress.over()
     assert (progress.steps["6"].state, list(progress.steps["6"].lines)) == ("failed", ["bad"])
     progress.line("#3 [1/2] FROM a", 3.0)
@@ -216,22 +232,24 @@ def test_a_failure_stays() -> None:
 
 def test_there_is_an_end_to_steps() -> None:
     """A build of thousands of steps keeps the last ones."""
-    progress = told(*(f"#{i} [{i}/9999] RUN x" for i in range(module.MOST_STEPS + 10)))
-    assert len(progress.steps) == module.MOST_STEPS
+    progress = told(*(f"#{i} [{i}/9999] RUN x" for i in range(build_progress.MOST_STEPS + 10)))
+    assert len(progress.steps) == build_progress.MOST_STEPS
 
 
 def test_pulls() -> None:
-    """An image is there while it is on its way, with the layers that it has."""
+    """An image is there while it is on its way, with what it has by now, and since when."""
     progress = ImageProgress()
-    progress.image(ImageState("a", "pulling", "3 of 8 layers, 12 of 40 MB"))
-    progress.image(ImageState("b", "making", "from packages"))
-    assert [(p.done, p.layers, p.detail) for p in progress.pulls.values()] == [
-        (3, 8, "3 of 8 layers, 12 of 40 MB"),
-        (0, 0, "from packages"),
+    progress.image("a", "pulling", "2 of 8 layers", 1.0)
+    progress.image("a", "pulling", "3 of 8 layers, 12 of 40 MB", 4.0)
+    progress.image("b", "pulling", "", 1.0)
+    progress.image("b", "making", "from packages", 5.0)
+    assert [(p.done, p.layers, p.share, p.detail, p.began) for p in progress.pulls.values()] == [
+        (3, 8, 0.3, "3 of 8 layers, 12 of 40 MB", 1.0),
+        (0, 0, None, "from packages", 5.0),
     ]
-    progress.image(ImageState("d", "pulling"))
-    for name, state in (("a", "pulled"), ("b", "made"), ("c", "present")):
-        progress.image(ImageState(name, state))
+    progress.image("d", "pulling", "", 1.0)
+    for name, state in (("a", "pulled"), ("b", "failed"), ("c", "present")):
+        progress.image(name, state, "", 9.0)
     progress.over()
     assert [*progress.pulls] == ["d"]
     progress.over(images=True)
