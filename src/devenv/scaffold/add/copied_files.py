@@ -249,6 +249,11 @@ def placed(context: str, copy: Copy) -> Iterator[tuple[str, str]]:
                 yield path, posixpath.join(copy.target, name) if copy.target.endswith("/") else copy.target
 
 
+def bind_sources(service: Service) -> list[str]:
+    """The paths of the host that bind mounts bring into the service."""
+    return [os.path.normpath(mount.source) for mount in service.volumes if mount.type == "bind" and mount.source]
+
+
 def source_mount(service: Service, path: str) -> Mount | None:
     """The bind mount that brings a path of the host into the container."""
     mounts = (mount for mount in service.volumes if mount.type == "bind" and mount.source)

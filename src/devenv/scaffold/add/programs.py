@@ -31,6 +31,11 @@ class Program:
     words: str
     way: Way
 
+    @property
+    def reason(self) -> str:
+        """The reason for a rule."""
+        return f"`{self.words}` {self.way}"
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:

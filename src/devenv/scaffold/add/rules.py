@@ -25,6 +25,7 @@ from devenv.scaffold.add.copied_files import (
     Copy,
     StageFiles,
     bind_over,
+    bind_sources,
     built_service,
     dockerfile_path,
     has,
@@ -131,7 +132,9 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     built = built_service(replace(service, volumes=volumes), loaded.model["services"][service.name])
     found = list(_from_build(built)) if built is not None else []
     found = [rule for rule in found if not _covered(service, rule, mounted)]
-    return [*mounted, *(_without(rule, mounted) for rule in found if not _implied(rule, found))]
+    foreign = [other for other in loaded.project.services if other.build is None and other is not service]
+    apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
+    return [*mounted, *(_without(rule, apart) for rule in found if not _implied(rule, found))]
 
 
 def shown(path: str, folder: str) -> str:
@@ -206,19 +209,14 @@ def _action(built: Built, path: str, target: str, line: int) -> tuple[Action, st
         return Action.SYNC_RESTART, "; settings are read at the start"
     runs = built.program
     if runs is not None and runs.way in CHANGES:
-        return CHANGES[runs.way], _reason(built)
+        return CHANGES[runs.way], f"; {runs.reason}"
     compiled = [number for stage in built.below for number in stage.compiles if number > line]
     if compiled or (runs is None and has(path, COMPILED)):
         why = f" and compiled in line {compiled[0]}" if compiled else "; the language is compiled"
         return Action.REBUILD, f"{why}: {COST}"
     if runs is None and has(path, INTERPRETED):
         return Action.SYNC_RESTART, "; no reloader is in its command"
-    return Action.SYNC, _reason(built)
-
-
-def _reason(built: Built | None) -> str:
-    runs = built.program if built is not None else None
-    return f"; `{runs.words}` {runs.way}" if runs is not None else ""
+    return Action.SYNC, f"; {runs.reason}" if runs is not None else ""
 
 
 def _elsewhere(built: Built, path: str, origin: str) -> tuple[Action | None, str]:
@@ -226,8 +224,8 @@ def _elsewhere(built: Built, path: str, origin: str) -> tuple[Action | None, str
     if path != os.path.normpath(built.build.context) or has(path, COMPILED):
         return Action.REBUILD, f"built in another stage ({origin}): {COST}"
     stages = ((stage, stage_program(built, stage)) for stage in built.others if stage.name)
-    better = next(((stage.name, runs.words) for stage, runs in stages if runs and runs.way is Way.RELOADS), None)
-    advice = f"; `build: {{target: {better[0]}}}` runs `{better[1]}`, which reloads by itself" if better else ""
+    better = next(((stage.name, runs.reason) for stage, runs in stages if runs and runs.way is Way.RELOADS), None)
+    advice = f"; with `build: {{target: {better[0]}}}`, {better[1]}" if better else ""
     return None, f"built in another stage ({origin}): with a rule, {COST}{advice}"
 
 
@@ -254,10 +252,11 @@ def _implied(rule: Rule, rules: Sequence[Rule]) -> bool:
     return False
 
 
-def _without(rule: Rule, mounted: Sequence[Rule]) -> Rule:
-    """The rule without the folders that have a rule of their own."""
-    inside = (relative_to(other.path, rule.path) for other in mounted)
-    return replace(rule, ignore=(*rule.ignore, *(f"{path}/" for path in inside if path)))
+def _without(rule: Rule, apart: Sequence[str]) -> Rule:
+    """The rule without what has a rule of its own, or belongs to a foreign image: the data of a database."""
+    inside = ((path, relative_to(path, rule.path)) for path in apart if rule.action is not None)
+    names = (name if os.path.isfile(path) else f"{name}/" for path, name in inside if name)
+    return replace(rule, ignore=tuple(dict.fromkeys((*rule.ignore, *names))))
 
 
 def _from_mounts(file: MainFile, service: Service, loaded: Loaded, *, is_named: bool) -> Iterator[Rule]:
@@ -274,10 +273,10 @@ def _from_mounts(file: MainFile, service: Service, loaded: Loaded, *, is_named: 
             )
             continue
         built = built_service(service, loaded.model["services"][service.name])
-        loses = built is not None and built.program is not None and built.program.way is Way.LOSES
-        why = f"was a bind mount{_reason(built) if loses else ''}; {STAYS}"
-        action = Action.SYNC_RESTART if loses else Action.SYNC
-        rule = Rule(source, action, why, mount.target, tuple(made_in(source)))
+        action, why = Action.SYNC, "was a bind mount"
+        if built is not None and built.program is not None and built.program.way is Way.LOSES:
+            action, why = Action.SYNC_RESTART, f"{why}; {built.program.reason}"
+        rule = Rule(source, action, f"{why}; {STAYS}", mount.target, tuple(made_in(source)))
         if _unmount(file, service.name, rule):
             yield rule
 
