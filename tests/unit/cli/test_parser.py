@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from devenv.cli import main, parser, registry
+from devenv.cli import main, parser
 from devenv.docker import process
 from devenv.errors import EngineError, UsageError
 
@@ -51,34 +51,6 @@ def test_no_help_of_an_unknown_command(words: list[str], message: str, hint: str
     with pytest.raises(UsageError) as raised:
         parser.print_help(words)
     assert (raised.value.message, raised.value.hint) == (message, hint)
-
-
-@pytest.mark.parametrize(
-    ("word", "begins"),
-    [
-        ("troubleshooting", "# What `devenv doctor` finds\n\nOther"),
-        ("troubleshooting#crlf", "### crlf\n\nwarning: "),
-        ("images.md", "# Images: "),
-        ("ci", "# "),
-        ("commands", "# Commands"),
-        ("causes", "# Errors by their text"),
-    ],
-)
-def test_a_topic_is_a_page_of_the_documentation(capfd: Capture, word: str, begins: str) -> None:
-    """Or the part below an anchor; nothing waits for a key if stdout is no terminal."""
-    assert main.run(["help", word]) == 0
-    assert capfd.readouterr().out.startswith(begins)
-
-
-def test_the_help_has_all_commands_in_sections_and_all_topics(capfd: Capture) -> None:
-    """Each in a line of at most 80 columns."""
-    assert main.run(["--help"]) == 0
-    lines = capfd.readouterr().out.splitlines()
-    shown = [line.split()[0] for line in lines if line.startswith("  ") and line.split()[0] in registry.names()]
-    assert shown == [*registry.names()]
-    assert [line for line in lines if line.endswith(":")] == [*(f"{s}:" for s in registry.SECTIONS.values()), "Help:"]
-    assert max(map(len, lines)) <= 80
-    assert {"troubleshooting", "images.md", "ci"} <= {*" ".join(lines).replace(",", "").split()}
 
 
 @pytest.fixture(autouse=True)

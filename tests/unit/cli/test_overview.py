@@ -1,0 +1,58 @@
+"""The overview of all commands, and the pages of the documentation."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.cli import main, overview, registry
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("line", "begins"),
+    [
+        ("--help", "Usage: devenv [OPTIONS]"),
+        ("help", "Usage: devenv [OPTIONS]"),
+        ("-h", "Usage: devenv [OPTIONS]"),
+        ("images --help", "Usage: devenv images [OPTIONS]"),
+        ("images", None),
+        ("up --help", None),
+        ("images help", None),
+        ("images list --help", None),
+        ("", None),
+    ],
+)
+def test_the_overview_is_printed_without_a_parser(line: str, begins: str | None) -> None:
+    """Only if the command line asks for nothing else."""
+    text = overview.quick(line.split())
+    assert (text is None) is (begins is None)
+    assert (text or "").startswith(begins or "")
+
+
+@pytest.mark.parametrize(
+    ("word", "begins"),
+    [
+        ("troubleshooting", "# What `devenv doctor` finds\n\nOther"),
+        ("troubleshooting#crlf", "### crlf\n\nwarning: "),
+        ("images.md", "# Images: "),
+        ("ci", "# "),
+        ("commands", "# Commands"),
+        ("causes", "# Errors by their text"),
+    ],
+)
+def test_a_topic_is_a_page_of_the_documentation(capfd: Capture, word: str, begins: str) -> None:
+    """Or the part below an anchor; nothing waits for a key if stdout is no terminal."""
+    assert main.run(["help", word]) == 0
+    assert capfd.readouterr().out.startswith(begins)
+
+
+def test_the_help_has_all_commands_in_sections_and_all_topics(capfd: Capture) -> None:
+    """Each in a line of at most 80 columns."""
+    assert main.run(["--help"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    shown = [line.split()[0] for line in lines if line.startswith("  ") and line.split()[0] in registry.names()]
+    assert shown == [*registry.names()]
+    assert [line for line in lines if line.endswith(":")] == [*(f"{s}:" for s in registry.SECTIONS.values()), "Help:"]
+    assert max(map(len, lines)) <= 80
+    assert {"troubleshooting", "images.md", "ci"} <= {*" ".join(lines).replace(",", "").split()}
