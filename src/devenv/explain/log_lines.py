@@ -80,9 +80,9 @@ _WORDS = {
     ERROR: re.compile(
         r"(?<![\w/.\\=\-])(?:error|fatal|exception|traceback|emerg|unhandled|uncaught)(?![\w/=\-(]|\.\w)"
         r"|\bpanic(?:ked at|:)|\b[1-9]\d* errors?\b|(?-i:[a-z](?:Error|Exception)\b(?!\())|\bERR_[A-Z]"
-        r"|\bfailed to compile\b|\bapp crashed\b|\bsegmentation fault\b|\bout of memory\b|\bsyntax error\b"
-        r"|\bcommand not found\b|: not found$|\bcannot find module\b|^killed$|^\s*[⨯✘✖] "
-        r"|^\S+\.go:\d+:\d+: ",
+        r"|\bfailed to compile\b|\bapp crashed\b|^failed running\b|\bsegmentation fault\b"
+        r"|\bout of memory\b|\bsyntax error\b|\bcommand not found\b|: not found$|\bcannot find module\b"
+        r"|^killed$|^\s*[⨯✘✖] |^\S+\.go:\d+:\d+: ",
         re.IGNORECASE,
     ),
     WARN: re.compile(r"(?<![\w/.\\=\-])warn(?:ing)?(?![\w/=\-(]|\.\w)|(?-i:[a-z]Warning:)", re.IGNORECASE),

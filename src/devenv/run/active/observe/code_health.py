@@ -25,6 +25,8 @@ RELOADED = re.compile(
     r"|\bapplication started\b|\b(?:listening|running|serving|ready|started) (?:and serving \S+ )?(?:on|at)\b"
     r"|\bserver (?:is )?running\b|\bstarting development server\b|\bstarted \S+ in [\d.]+ s"
 )
+# What a program says that has ended, until a file changes: silence after a sync is no good sign then.
+WAITING = re.compile(r"(?i)\bwaiting for (?:file )?changes\b")
 _WEB = frozenset(
     {"ts", "tsx", "js", "jsx", "mjs", "cjs", "mts", "cts", "vue", "svelte", "astro", "css", "scss", "html"}
 )
@@ -35,7 +37,8 @@ class CodeHealth:
     """What is known of a service's code. `error` is the mark; `last` the last error of the log since it was well.
 
     `opened`: when the last sync or start was; `takes_all`: any error that follows it is a mark, not only a traceback.
-    `clears`: when the mark goes unless another error comes.
+    `clears`: when the mark goes unless another error comes. `kept`: what is shown until the new mark is complete.
+    `waits`: the program has ended, and waits for a change; whatever it prints next is a sign that it noticed one.
     """
 
     last: LoggedError | None = None
@@ -45,6 +48,8 @@ class CodeHealth:
     opened: float = -math.inf
     takes_all: bool = False
     clears: float = math.inf
+    kept: str = ""
+    waits: bool = False
 
     def at(self, now: float) -> CodeHealth:
         """The health at that time: without a mark that has gone."""
@@ -55,7 +60,7 @@ class CodeHealth:
         new = replace(self, opened=at, takes_all=True)
         if self.last is not None and self.error is not self.last and self.last_at >= at - event.ms / 1000:
             return _marked(new, self.last, self.last_at)
-        if self.error is not None and may_mend(event, self.error):
+        if self.error is not None and not self.waits and may_mend(event, self.error):
             return replace(new, clears=at + QUIET)
         return new
 
@@ -68,10 +73,8 @@ class CodeHealth:
     def logged(self, line: str, error: LoggedError | None, at: float) -> CodeHealth:
         """After a line of the log, and the error that it belongs to, if any."""
         if error is None:
-            if self.error is not None and RELOADED.search(bare(line)):
-                return replace(self, opened=at, clears=min(self.clears, at + LOADED))
-            return self
-        new = replace(self, last=error, last_at=at)
+            return self._went_on(bare(line), at)
+        new = replace(self, last=error, last_at=at, waits=WAITING.search(line) is not None)
         if at > self.opened + WINDOW or not (self.takes_all or error.is_trace):
             return replace(new, error=error, error_at=at) if self._goes_on(error) else new
         has_more = self.error is None or self.error_at < self.opened or _told(error) >= _told(self.error)
@@ -83,14 +86,26 @@ class CodeHealth:
 
     def shown(self, now: float, *, is_bad: bool = False) -> str:
         """The mark in a line; of a service that has failed (`is_bad`), its last error in any case."""
-        if self.error is not None and self.error_at + COMPLETE <= now < self.clears:
-            return self.error.said
-        return self.last.said if is_bad and self.last is not None else ""
+        if self.error is not None and now < self.clears:
+            return (self.error.said if self.error_at + COMPLETE <= now else "") or self.kept
+        return self.last.said or self.kept if is_bad and self.last is not None else ""
 
     def due(self, now: float) -> float:
         """When `shown` may change by itself."""
         times = (self.error_at + COMPLETE, self.clears) if self.error is not None else ()
         return min((time for time in times if time > now), default=math.inf)
+
+    def _went_on(self, line: str, at: float) -> CodeHealth:
+        """After a line that tells no error."""
+        if self.error is None:
+            return self
+        if WAITING.search(line):
+            return replace(self, waits=True)
+        if RELOADED.search(line):
+            return replace(self, opened=at, clears=min(self.clears, at + LOADED), waits=False)
+        if self.waits and self.opened > self.error_at:
+            return replace(self, clears=at + QUIET, waits=False)
+        return self
 
     def _goes_on(self, error: LoggedError) -> bool:
         """Whether the error is the mark with more lines."""
@@ -98,7 +113,8 @@ class CodeHealth:
 
 
 def _marked(health: CodeHealth, error: LoggedError, at: float) -> CodeHealth:
-    return replace(health, error=error, error_at=at, clears=math.inf)
+    kept = health.shown(at) if error.lines == 1 else health.kept
+    return replace(health, error=error, error_at=at, clears=math.inf, kept=kept)
 
 
 def _told(error: LoggedError) -> bool:

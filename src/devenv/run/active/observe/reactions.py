@@ -36,6 +36,7 @@ class ServedContainers:
     on_gone: OnGone
     look_again: Signal
     _served: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> the start that is served
+    _missed: set[str] = field(default_factory=set)  # ids of containers that ended while they were served
 
     def mark(self, container: Container) -> None:
         """The container is served already; only a new start of it counts as a start."""
@@ -50,7 +51,8 @@ class ServedContainers:
         """Serve the container, unless this start of it is served already."""
         if container.state == "paused":
             self._served.pop(container.id, None)  # when it goes on, it counts as started
-        if container.running and self._served.get(container.id) != container.key:
+        is_wanted = container.running or container.id in self._missed
+        if is_wanted and self._served.get(container.id) != container.key:
             self._served[container.id] = container.key
             tasks.start_soon(self._serve, container)
 
@@ -66,8 +68,10 @@ class ServedContainers:
         """In a task of its own: a container that is slow to take its files must not hide what the others do."""
         try:
             await self.on_start(container)
+            self._missed.discard(container.id)
         except EngineError:
             self._served.pop(container.id, None)  # not served yet: the next look tries again
+            self._missed.add(container.id)  # also if it ends at once: a save has to reach it, or nothing mends it
             await anyio.sleep(RETRY_AFTER)
             self.look_again.send()
 

@@ -59,6 +59,23 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "loaded, and broken at once": (
         ((0, synced("main.py")), (1, TRACEBACK), (9, "\x1b[32mready in\x1b[0m 1 s"), (9.4, TRACEBACK)), {11: BROKEN},
     ),
+    "the next error is not complete": (
+        ((0, "start"), (1, TRACEBACK), (2, "start"), (3, TRACEBACK.partition("\n")[0])), {3: BROKEN, 4: BROKEN},
+    ),
+    "a program that waits for a change, and does not notice it": (
+        (
+            (0, synced("a.py")), (1, f"{TRACEBACK}\n[nodemon] app crashed - waiting for file changes..."),
+            (20, synced("a.py")),
+        ),
+        {30: BROKEN},
+    ),
+    "a program that waits for a change, and starts again": (
+        (
+            (0, synced("a.py")), (1, TRACEBACK), (1.1, "Failed. Waiting for file changes before restarting..."),
+            (20, synced("a.py")), (20.1, "Restarting 'index.js'"),
+        ),
+        {23: BROKEN, 23.2: ""},
+    ),
     "mended, and broken in another way": (
         (
             (0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py")), (30, synced("main.py")), (31, PLAIN),

@@ -89,8 +89,9 @@ async def test_a_marked_start_is_served_already_unless_all_are_started_again() -
         assert calls.started == ["t1"]
 
 
-async def test_a_start_that_cannot_be_served_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while, at a look that it asks for."""
+@pytest.mark.parametrize("state", ["running", "exited", "restarting"])
+async def test_a_start_that_cannot_be_served_is_tried_again(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    """After a while, at a look that it asks for; also if the process has ended: a save has to reach the container."""
     monkeypatch.setattr(reactions, "RETRY_AFTER", 0.0)
     calls = Calls()
     calls.fails = True
@@ -99,8 +100,9 @@ async def test_a_start_that_cannot_be_served_is_tried_again(monkeypatch: pytest.
         with anyio.fail_after(20):
             await event.wait()
         calls.fails = False
-        calls.served.meet(web(), tasks)
-        await anyio.wait_all_tasks_blocked()
+        for _ in range(2):
+            calls.served.meet(web(state), tasks)
+            await anyio.wait_all_tasks_blocked()
         assert calls.started == ["t1", "t1"]
 
 
