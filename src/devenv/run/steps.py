@@ -33,6 +33,7 @@ from devenv.state import ledger as ledgers
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
+from devenv.sync.rules.lint import without_rules
 from devenv.tasks import patiently
 from devenv.volumes.transfer import VolumeTransfer
 
@@ -229,20 +230,10 @@ async def restore_volumes(context: Context, active: Active) -> Active:
 
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
-    if not await active.project.create() and context.options.watch:
-        for notice in without_rules(active.project.desired.project):
-            context.emit(notice)
+    has_rules = await active.project.create()
+    if context.options.watch and not has_rules and (message := without_rules(active.project.desired.project)):
+        context.emit(Notice(message, "`devenv add rules` proposes rules and says why."))
     return active
-
-
-def without_rules(project: Project) -> Iterator[Notice]:
-    """Yield what is to be known of saves in a project that builds images and has no watch rules."""
-    if any(service.build for service in project.services):
-        lists = ((service.name, ", ".join(project.bind_mounts(service))) for service in project.services)
-        mounts = "; ".join(f"{name} has {mounts}" for name, mounts in lists if mounts)
-        ways = f"a bind mount ({mounts}) or a rebuild" if mounts else "a rebuild"
-        message = f"no service has watch rules: a save reaches a container only by {ways}"
-        yield Notice(message, "`devenv add rules` proposes rules and says why.")
 
 
 async def sync_containers(_: Context, active: Active) -> Active:

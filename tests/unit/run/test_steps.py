@@ -13,7 +13,7 @@ import pytest
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
-from devenv.model.project import SHELL, Build, Hook, Moment, Mount, Project, ProjectHook, Service
+from devenv.model.project import SHELL, Hook, Moment, Project, ProjectHook
 from devenv.run import steps
 from devenv.run.steps import STEPS, Active, Entered, groups
 from devenv.state.identity import Content
@@ -246,26 +246,6 @@ async def test_containers_are_created_and_nothing_runs(machine: Machine, shop: S
         await run.after(steps.create_containers)
         assert states(machine) == {f"shop-{name}-1": "created" for name in ("db", "web", "other")}
         assert not any("watch rules" in text for text in run.notices())
-
-
-@pytest.mark.parametrize(
-    ("volumes", "ways"),
-    [
-        ((), "a rebuild"),
-        ((Mount("volume", "/x", "data"), Mount("bind", "/y", "/var/log")), "a rebuild"),
-        (
-            (Mount("bind", "/code", "/shop"), Mount("bind", "/z", "/shop/a")),
-            "a bind mount (web has .:/code, ./a:/z) or a rebuild",
-        ),
-    ],
-)
-def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) -> None:
-    """The notice names the bind mounts that exist, and the command that proposes rules."""
-    project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), Service("db")))
-    (notice,) = steps.without_rules(project)
-    assert notice.message == f"no service has watch rules: a save reaches a container only by {ways}"
-    assert "`devenv add rules`" in (notice.hint or "")
-    assert list(steps.without_rules(replace(project, services=(Service("web", volumes=volumes),)))) == []
 
 
 async def test_containers_are_observed_from_the_sync_on(machine: Machine, shop: Site) -> None:

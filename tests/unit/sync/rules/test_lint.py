@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
-from devenv.sync.rules.lint import faults
+from devenv.sync.rules.lint import faults, without_rules
 
 FINE = WatchRule("/home/me/p/fine", Action.RESTART)
 
@@ -165,3 +166,21 @@ def test_one_target_of_two_rules(first: WatchRule, second: WatchRule, warned: bo
     if warned:
         message = message.replace("/app:", f"{second.target}:")
     assert found(second, first, first) == ([("warning", message)] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("volumes", "ways"),
+    [
+        ((), "a rebuild"),
+        ((Mount("volume", "/x", "data"), Mount("bind", "/y", "/var/log")), "a rebuild"),
+        (
+            (Mount("bind", "/code", "/shop"), Mount("bind", "/z", "/shop/a")),
+            "a bind mount (web has .:/code, ./a:/z) or a rebuild",
+        ),
+    ],
+)
+def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) -> None:
+    """The notice names the bind mounts that exist; it is not said if nothing is built."""
+    project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), Service("db")))
+    assert without_rules(project) == f"no service has watch rules: a save reaches a container only by {ways}"
+    assert without_rules(replace(project, services=(Service("web", volumes=volumes),))) is None
