@@ -185,9 +185,9 @@ async def compare(
     """
     now = await anyio.to_thread.run_sync(host, bound)
     syncs = planner.initial(now, bound)
-    unwanted = reconcile.leftovers(placed, bound, now) | _names_of_others(now, bound, {s.target for s in syncs})
-    tops = reconcile.readback_roots([*(s.target for s in syncs), *unwanted], bound)
-    return len(syncs), await readback.look(engine, container_id, syncs, tops, unwanted)
+    left, unwanted = reconcile.leftovers(placed, bound, now), _names_of_others(now, bound, {s.target for s in syncs})
+    tops = reconcile.readback_roots([*(s.target for s in syncs), *left, *unwanted], bound)
+    return len(syncs), await readback.look(engine, container_id, syncs, tops, left, unwanted)
 
 
 def _names_of_others(

@@ -52,14 +52,21 @@ class Seen:
 
 
 async def look(
-    engine: Engine, container_id: str, syncs: Iterable[Sync], roots: Iterable[str], placed: Collection[str] = ()
+    engine: Engine,
+    container_id: str,
+    syncs: Iterable[Sync],
+    roots: Iterable[str],
+    placed: Collection[str] = (),
+    unwanted: Collection[str] = (),
 ) -> Seen:
     """Compare the targets of these syncs, and look for these names of a journal; all are at or below the `roots`.
+
+    Whatever is at an `unwanted` path counts as such a name, a folder also if it contains something else.
 
     A root that ends in `/` may be a link. A link is also followed instead of a folder that the host has, if it leads
     to a path where nothing is synced.
     """
-    reading = _Reading(syncs, placed)
+    reading = _Reading(syncs, placed, unwanted)
     for root in sorted(roots):
         await _read(engine, container_id, reading, root, root)
     while reading.behind:
@@ -145,9 +152,9 @@ class _Sink:
 class _Reading:
     """What is to be compared, and the results so far."""
 
-    def __init__(self, syncs: Iterable[Sync], placed: Collection[str]) -> None:
+    def __init__(self, syncs: Iterable[Sync], placed: Collection[str], unwanted: Collection[str]) -> None:
         self.wanted = {sync.target: sync for sync in syncs}
-        self._placed = frozenset(placed)
+        self._placed, self._unwanted = frozenset(placed), frozenset(unwanted)
         self._host_folders = {name[:-1] for name in journal_paths(self.wanted.values()) if name.endswith("/")}
         self._managed = {"/", *self.wanted, *(above for target in self.wanted for above in ancestors(target))}
         self._own = {name[:-1] for name in placed if name.endswith("/")}
@@ -165,6 +172,8 @@ class _Reading:
             self._there.add(name)
         elif self._own:
             self._shared.update(above for above in ancestors(path) if above in self._own)
+        if path in self._unwanted:
+            self._there.add(path)
         sync = self.wanted.get(path)
         if sync is not None and _is_as(sync, member, digest, opened):
             del self.wanted[path]
@@ -180,8 +189,8 @@ class _Reading:
             self._links.add(path)
 
     def seen(self) -> Seen:
-        there = {name for name in self._there if name[:-1] not in self._shared}
-        there |= {name for name in self._placed if is_within(name.rstrip("/"), *self.unread)}
+        there = self._there - {f"{folder}/" for folder in self._shared}
+        there |= {name for name in self._placed | self._unwanted if is_within(name.rstrip("/"), *self.unread)}
         missing = tuple(self.wanted.values())
         return Seen(missing, frozenset(there), self.unread, frozenset(self.folders), frozenset(self._links))
 

@@ -144,6 +144,19 @@ async def test_a_folder_that_became_a_pipe(box: Box) -> None:
     assert (await box.compared(*names)).different == ("/app/sub/deep", "/app/sub/deep/d")
 
 
+@pytest.mark.parametrize("inside", ["", ".devenv-4f2a-1~", "own"])
+@pytest.mark.parametrize("placed", [(), ("/app/empty/",)], ids=["", "in the journal"])
+async def test_a_folder_where_the_host_has_a_loop_is_a_difference(
+    box: Box, placed: tuple[str, ...], inside: str
+) -> None:
+    """Whatever it contains: what a helper that was killed left there, or files of the container."""
+    (box.host / "empty").rmdir()
+    (box.host / "empty").symlink_to("empty")
+    if inside:
+        (box.real("/app/empty") / inside).touch()
+    assert (await box.compared(*placed)).different == ("/app/empty",)
+
+
 async def test_a_folder_with_files_of_the_container_is_no_difference(box: Box) -> None:
     """It is a difference if it contains nothing else."""
     box.put("old/x")
@@ -153,6 +166,16 @@ async def test_a_folder_with_files_of_the_container_is_no_difference(box: Box) -
     assert (await box.compared("/app/old/", "/app/old/x")).different == ("/app/old",)
     box.real("/app/old/own").write_text("own")
     assert (await box.compared("/app/old/", "/app/old/x")).different == ()
+
+
+async def test_a_file_whose_name_begins_like_a_folder_with_files_of_the_container(box: Box) -> None:
+    """The folder is no difference, and the file is."""
+    for name in ("old/x", "old1"):
+        box.put(name)
+        (box.host / name).unlink()
+    (box.host / "old").rmdir()
+    box.real("/app/old/own").touch()
+    assert (await box.compared("/app/old/", "/app/old/x", "/app/old1")).different == ("/app/old/x", "/app/old1")
 
 
 @pytest.mark.parametrize("count", [3, 80])
