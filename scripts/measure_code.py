@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ class Measured:
     is_value: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Module:
     """One file, named from src/devenv."""
 
@@ -59,8 +59,21 @@ class Module:
             bool(line.strip()) and not line.lstrip().startswith("#") and n not in documented for n, line in lines
         )
 
-    def classes(self) -> Iterator[Measured]:
+    @cached_property
+    def classes(self) -> list[Measured]:
         """Each class."""
+        return list(self._classes())
+
+    @cached_property
+    def functions(self) -> list[Measured]:
+        """Each function and method; comprehensions and boolean terms count as branches."""
+        return [
+            Measured(self.name, node.name, complexity=1 + sum(_branches(one) for one in _own(node)))
+            for node in ast.walk(self.tree)
+            if isinstance(node, _FUNCTIONS)
+        ]
+
+    def _classes(self) -> Iterator[Measured]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ClassDef):
                 methods = [one for one in node.body if isinstance(one, _FUNCTIONS)]
@@ -72,12 +85,6 @@ class Module:
                 fields |= {name for one in methods if one.name == "__init__" for name in _set_by(one)}
                 is_value = any("frozen=True" in ast.unparse(one) for one in node.decorator_list)
                 yield Measured(self.name, node.name, len(methods), len(fields), is_value=is_value)
-
-    def functions(self) -> Iterator[Measured]:
-        """Each function and method; comprehensions and boolean terms count as branches."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, _FUNCTIONS):
-                yield Measured(self.name, node.name, complexity=1 + sum(_branches(one) for one in _own(node)))
 
     def inner_imports(self) -> int:
         """Imports inside functions."""
@@ -112,12 +119,12 @@ def above() -> list[str]:
             found.append(f"{module.name}: {module.lines} lines")
         found += [
             f"{module.name}: {cls.name}: {cls.methods} methods, {cls.fields} fields"
-            for cls in module.classes()
+            for cls in module.classes
             if cls.methods > MOST_METHODS or (cls.fields > MOST_FIELDS and not cls.is_value)
         ]
         found += [
             f"{module.name}: {function.name}: complexity {function.complexity}"
-            for function in module.functions()
+            for function in module.functions
             if function.complexity > MOST_COMPLEXITY
         ]
     return found
@@ -137,9 +144,9 @@ def table() -> list[tuple[str, str]]:
     """What is measured, and the figure."""
     them = [one for one in modules() if one.name not in MADE]
     lengths = sorted(one.lines for one in them)
-    classes = [found for one in them for found in one.classes()]
+    classes = [found for one in them for found in one.classes]
     stateful = [one for one in classes if not one.is_value]
-    complexities = [found.complexity for one in them for found in one.functions()]
+    complexities = [found.complexity for one in them for found in one.functions]
     names = Counter(one.name for one in classes)
     return [
         ("lines / lines of code", f"{sum(lengths):,} / {sum(one.code_lines for one in them):,}"),

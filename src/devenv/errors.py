@@ -53,7 +53,7 @@ class StateError(DevenvError):
 
 
 class EngineError(DevenvError):
-    """The engine cannot be reached, or it refused a request."""
+    """The engine or a registry cannot be reached, the engine refused a request, or a port is taken."""
 
     exit_code = 4
 
@@ -63,7 +63,7 @@ class PortError(EngineError):
 
 
 class ConfigError(DevenvError):
-    """A compose file, an env_file or an x-devenv key is wrong."""
+    """A Compose file, a Dockerfile, an env_file or an x-devenv key is wrong, or asks for what does not exist."""
 
     exit_code = 5
 

@@ -44,7 +44,7 @@ class Step(Event):
     name: Annotated[str, STEPS]
     state: Annotated[str, ("begin", "detail", "end")]
     detail: Annotated[str, "a line of progress, or a reason"] = ""
-    seconds: Annotated[float | None, "its duration, at its end"] = None
+    seconds: Annotated[float | None, "its duration, at its end, or that of a part that has ended"] = None
 
 
 @dataclass(frozen=True, slots=True)

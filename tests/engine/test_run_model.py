@@ -17,7 +17,10 @@ from devenv.compose.run_model import BuildChange, Choices, Found, dump, run_mode
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
-from devenv.errors import ConfigError, DevenvError, EngineError, PortError
+from devenv.errors import DevenvError, EngineError, PortError
+from devenv.images import prepare
+from devenv.images.needs import DockerfileText
+from devenv.images.prepare import PreparedImages
 from devenv.run.active.failures import FailureReporter
 from devenv.run.desired import DesiredState, chosen, observe
 from devenv.tasks import each
@@ -384,59 +387,55 @@ def test_what_is_refused(both: Stack) -> None:
         assert error.line is not None, name
         assert REFUSED[name][2] in written[error.line - 1], name
         assert error.hint
-        assert error.exit_code == (4 if name == "network" else 5)
+        assert error.exit_code == {"network": 4, "file": 1}.get(name, 5)
 
 
 @pytest.mark.parametrize(
-    ("dockerfile", "build", "kind", "complaint"),
+    ("dockerfile", "build", "complaint"),
     [
         (
             "FROM stand-in.devenv/debian:trixie-slim\nRUN echo one >&2 && cat /nope\n",
             {},
-            EngineError,
             (
-                "the build of `web` failed: `RUN echo one >&2 && cat /nope` ended with exit code 1\n"
+                "Dockerfile:2: the build of `web` failed: `RUN echo one >&2 && cat /nope` ended with exit code 1\n"
                 "  one\n  cat: /nope: No such file or directory"
             ),
         ),
         (
             "FROM stand-in.devenv/debian:trixie-slim\nRUNN x\n",
             {},
-            ConfigError,
-            "Dockerfile:2 unknown instruction: RUNN (did you mean RUN?)",
+            "Dockerfile:2: unknown instruction: RUNN (did you mean RUN?)",
         ),
         (
             "FROM stand-in.devenv/debian:trixie-slim\nCOPY nope /x\n",
             {},
-            ConfigError,
-            "Dockerfile `nope` is not in the build context, or .dockerignore keeps it out",
+            "Dockerfile:2: `COPY nope /x`: `nope` is not in the build context",
         ),
         (
             "FROM stand-in.devenv/debian:trixie-slim\n",
             {"target": "zz"},
-            ConfigError,
-            "Dockerfile `build.target` names the stage `zz`, which does not exist",
+            "Dockerfile: `build.target` names the stage `zz`, which does not exist",
         ),
-        ("", {"dockerfile": "Nope"}, ConfigError, "Nope the Dockerfile of `web` does not exist"),
-        ("", {"context": "nope"}, ConfigError, "the build context of `web` does not exist: nope"),
+        ("", {"dockerfile": "Nope"}, "the Dockerfile of `web` does not exist"),
+        ("", {"context": "nope"}, "the build context of `web` does not exist: nope"),
     ],
     ids=["run", "syntax", "copy", "target", "no-dockerfile", "no-context"],
 )
-def test_a_build_that_fails(
-    both: Stack, dockerfile: str, build: dict[str, str], kind: type[DevenvError], complaint: str
-) -> None:
-    """The error says which service and which step or line, with the step's own last words."""
+def test_a_build_that_fails(both: Stack, dockerfile: str, build: dict[str, str], complaint: str) -> None:
+    """The error says which service and which step and line, with the step's own last words, and what to do."""
     both.write("Dockerfile", dockerfile)
     both.compose_file({"web": {"build": {"context": ".", **build}}})
 
     async def build_it() -> None:
-        await (await ours(both)).build()
+        loaded = await load(Selection(str(both.folder)))
+        texts = {"web": DockerfileText("Dockerfile", dockerfile)} if dockerfile else {}
+        await prepare.build(await ours(both), ["web"], lambda _: None, loaded.project, PreparedImages(texts=texts))
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(DevenvError) as caught:
         anyio.run(build_it)
-    where = getattr(caught.value, "where", None)
-    assert (f"{where} " if where else "") + str(caught.value) == complaint
-    assert (caught.value.hint is not None) is (kind is ConfigError)
+    assert caught.value.said == complaint
+    assert caught.value.hint
+    assert caught.value.exit_code == (1 if "RUN echo" in dockerfile else 5)
 
 
 def test_no_engine(both: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from hypothesis import settings
 
 from support.memory.machine import Machine
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+EXAMPLES = 200 if "DEVENV_TEST_LONG" in os.environ else 50
+settings.register_profile("unhurried", deadline=None, max_examples=EXAMPLES)  # a busy machine is no failure
 settings.load_profile("unhurried")
 
 

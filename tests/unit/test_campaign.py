@@ -15,7 +15,7 @@ import pytest
 from support.campaign import campaign
 
 MEMORY = "/dev/shm"
-SEQUENCES = 40
+SEQUENCES = 15
 
 
 def seeds(count: int) -> list[int]:

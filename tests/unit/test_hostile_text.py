@@ -178,7 +178,7 @@ def test_the_live_view_shows_text_alone(text: str, monkeypatch: pytest.MonkeyPat
     assert harmful(FRAME.sub("", written.getvalue().decode())) == []
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     text=st.text(
         st.sampled_from("\x1b[]\\;0158mJHP_^cX\x07\x9b\x9c\x9d\u202e\u2066\x7f\r\n\t aä│\U0001f600"), max_size=40

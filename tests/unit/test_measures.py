@@ -15,4 +15,4 @@ def test_the_figures_are_of_this_code() -> None:
     assert all(figure for _, figure in measure_code.table())
     (module,) = [one for one in measure_code.modules() if one.name == "paths.py"]
     assert 0 < module.code_lines < module.lines
-    assert [one.name for one in module.functions()]
+    assert [one.name for one in module.functions]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from devenv.model import containers as model
+from devenv.model.project import Condition
 from devenv.model.snapshot import database
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -55,6 +56,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
     host, networking = _value(shown, "HostConfig", {}), _value(shown, "NetworkSettings", {})
     project = labels.get(model.PROJECT_LABEL, "")
     image = _value(shown, "Image", "")
+    needs = [d.partition(":")[::2] for d in labels.get(model.DEPENDS_LABEL, "").split(",") if d]
     timeout = config.get("StopTimeout")
     bindings = _value(networking, "Ports", {})
     return model.Container(
@@ -74,7 +76,8 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         image=image,
         reference=_value(config, "Image", ""),
         stop_timeout=float(10 if timeout is None else timeout),
-        depends_on=tuple(d.split(":")[0] for d in labels.get(model.DEPENDS_LABEL, "").split(",") if d),
+        depends_on=tuple(name for name, _ in needs),
+        awaits=tuple(name for name, how in needs if how.startswith(Condition.COMPLETED)),
         ports=_ports(bindings, "tcp"),
         udp_ports=_ports(bindings, "udp"),
         volumes=tuple(m["Name"] for m in _value(shown, "Mounts", ()) if m.get("Type") == "volume"),

@@ -69,22 +69,26 @@ class ImageSourcesProbe:
         for need in wanted:
             if not (name := registry(need.reference)).endswith(MADE_HERE):
                 by_host.setdefault(name, []).append(need)
-        own, info = prefixes(settings.mirrors), self.engine_info
+        own = prefixes(settings.mirrors)
         whose = {name: "yours" if name in own else "the project's" for name in asked}
-        whose |= dict.fromkeys(info.mirrors if self.project else (), "the engine's")
+        whose |= dict.fromkeys(self.engine_info.mirrors if self.project else (), "the engine's")
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
         registries, mirrors, unresolved = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
             lambda: asked_mirrors(self.engine, whose, example),
             lambda: self._unresolved(list(by_host)[:1]),
         )
-        foreign = tuple(
+        images = ImageSources(tuple(registries), mirrors, self._foreign(wanted), unresolved, settings.stand_ins)
+        return {"images": images, "errors": tuple(("helper-failed", error) for error in self._helper_errors)}
+
+    def _foreign(self, wanted: Iterable[Need]) -> tuple[tuple[str, str, bool], ...]:
+        """Reference, platform and whether it is emulated, of each image for another platform than the engine's."""
+        info = self.engine_info
+        return tuple(
             (n.reference, n.platform, limits.emulates(n.platform) if info.here else info.kind in VIRTUAL)
             for n in wanted
             if n.platform and not limits.native(n.platform, info.platform)
         )
-        images = ImageSources(tuple(registries), mirrors, foreign, unresolved, settings.stand_ins)
-        return {"images": images, "errors": tuple(("helper-failed", error) for error in self._helper_errors)}
 
     async def _registry(self, here: Mapping[str, LocalMatch], host: tuple[str, list[Need]]) -> Registry:
         name, needs = host

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -49,8 +50,8 @@ async def acquire_images(
 ) -> AcquiredImages:
     """Bring all images to the engine; those that could not be pulled get stand-ins, if `stand_ins` allows it.
 
-    `mirrors` are entries as written. Raises EngineError that names every image that cannot be had, and ConfigError
-    for a missing Dockerfile, an invalid mirror or an invalid proxy.
+    `mirrors` are entries as written. Raises EngineError that names every image that cannot be had, or ConfigError if
+    the files alone are to blame; also for a missing Dockerfile, an invalid mirror or an invalid proxy.
     """
     os.environ.update(child_environment())  # every child from now on uses the proxies of this machine
     asked = prefixes(mirrors)
@@ -62,7 +63,12 @@ async def acquire_images(
     hurry = stand_ins and await _have_stand_ins(engine, missing)
     mirrored, unpulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
     spare, failures = _failures(wanted, here, unpulled)
-    stood_in = _stand_ins(wanted, here, failures, emit, consent=stand_ins)
+    try:
+        stood_in = _stand_ins(wanted, here, failures, emit, consent=stand_ins)
+    except ConfigError as error:
+        need = next(need for need in wanted if need.reference in failures)
+        error.file, error.line = await anyio.to_thread.run_sync(_place, project, need)
+        raise
     made = await standins.make(engine, stood_in, emit) if stood_in else {}
     own = {need.reference: need.reference for need in missing if need.reference not in unpulled}
     names = {**here, **own, **mirrored, **made}
@@ -168,11 +174,21 @@ def _unreadable(project: Project, service: str, build: Build, name: str, error: 
     hint = f"Did you mean `{key}: {close}`?" if close else f"Correct `build.{key}` of {service}."
     if kind and not close and isinstance(error, FileNotFoundError):
         hint = f"{hint[:-1]}, or create it; in a folder with code and no Compose file, `devenv new` proposes one."
-    file, line = next(iter(project.files), None), None
-    with contextlib.suppress(DevenvError):  # the files were edited meanwhile
-        sources = files.read(project.files, base=os.getcwd())
-        file, line = positions.place(sources, ("services", service, "build", key))
+    file, line = _place_of(project, service, "build", key)
     return ConfigError(message, hint=hint, file=file, line=line)
+
+
+def _place(project: Project, need: Need) -> files.Place:
+    """Where the image is named first: in a Dockerfile, or by a service."""
+    if match := re.fullmatch(r"(?P<file>.+):(?P<line>\d+)(?: .*)?", need.users[0]):
+        return match["file"], int(match["line"])
+    return _place_of(project, need.users[0].removeprefix("service "), "image")
+
+
+def _place_of(project: Project, service: str, *path: str) -> files.Place:
+    with contextlib.suppress(DevenvError):  # the files were edited meanwhile
+        return positions.place(files.read(project.files, base=os.getcwd()), ("services", service, *path))
+    return next(iter(project.files), None), None
 
 
 def to_pull(need: Need, here: Collection[str]) -> bool:

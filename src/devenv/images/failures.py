@@ -19,13 +19,23 @@ from devenv.explain import table
 from devenv.explain.table import Explanation, TableEntry
 from devenv.images.dockerfile import instruction_line
 from devenv.images.needs import Need
-from devenv.model.images import HUB, familiar, registry, split
+from devenv.model.images import HUB, canonical, familiar, registry, split
 
 PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network", "build_step", "dockerfile"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds by the engine need no token, since their images were pulled before. Another builder pulls by itself.
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
 GIVE = "devenv up --host-settings"
+# Names of well-known images of Docker Hub, to guess what a misspelled one means.
+OFFICIAL = (
+    "adminer", "alpine", "bash", "busybox", "caddy", "cassandra", "centos", "clickhouse", "composer", "consul",
+    "couchdb", "debian", "docker", "drupal", "eclipse-mosquitto", "eclipse-temurin", "elasticsearch", "elixir",
+    "erlang", "fedora", "ghost", "golang", "gradle", "haproxy", "httpd", "influxdb", "joomla", "julia", "kibana",
+    "logstash", "mariadb", "maven", "memcached", "mongo", "mongo-express", "mysql", "nats", "neo4j", "nextcloud",
+    "nginx", "node", "openjdk", "perl", "php", "phpmyadmin", "postgres", "python", "rabbitmq", "redis", "registry",
+    "ruby", "rust", "solr", "sonarqube", "swift", "telegraf", "tomcat", "traefik", "ubuntu", "vault", "wordpress",
+    "zookeeper",
+)  # fmt: skip
 _TELLING = (
     r"https?://(?:[^/@\s]*@)?|host='|resolv(?:e|ing)(?: host)?(?: address)?:? '?|(?:ENOTFOUND|EAI_AGAIN|lookup) "
 )
@@ -43,7 +53,7 @@ class Failure:
     """Why an image could not be pulled or a step failed, and the command that helps, if there is one.
 
     `impossible`: no registry answered, so a stand-in can help. `passing`: another try may succeed soon. `absent`: the
-    registry has no such image.
+    registry has no such image. `of_file`: the file that names the image is wrong.
     """
 
     cause: str
@@ -51,6 +61,7 @@ class Failure:
     passing: bool = False
     absent: bool = False
     hint: str | None = None
+    of_file: bool = False
 
     @property
     def elsewhere(self) -> bool:
@@ -76,7 +87,7 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
     impossible, passing = options.get("no_answer", False), options.get("passing", False)
     absent = options.get("absent", False)
     command = TOKEN_COMMAND if impossible and TOKEN.search(message) else explanation.hint.removesuffix(f" {HUB}")
-    return Failure(explanation.cause, impossible, passing, absent, command or None)
+    return Failure(explanation.cause, impossible, passing, absent, command or None, options.get("of_file", False))
 
 
 def read_failure(text: str, reference: str = "", verb: str = "pull") -> Failure:
@@ -102,12 +113,28 @@ def substitute(failure: Failure, *, here: bool, recipe: bool, consent: bool) -> 
 
 def explain(
     failed: Mapping[str, Failure], needs: Sequence[Need], *, recipes: Collection[str], consent: bool
-) -> EngineError:
-    """The error for images that are not available: who needs each, why it failed, and what to type."""
+) -> DevenvError:
+    """The error for images that are not available: who needs each, why it failed, and what to type.
+
+    A ConfigError if the only reason is what the files ask for.
+    """
     users = {need.reference: ", ".join(need.users) for need in needs}
     lines = [f"  {name} ({users[name]}): {cause(name, failure)}" for name, failure in failed.items()]
     head = "an image is" if len(failed) == 1 else f"{len(failed)} images are"
-    return EngineError("\n".join([f"{head} not available:", *lines]), hint=_hint(failed, recipes, consent=consent))
+    guesses = [f"did you mean `{guess}`?" for name in failed if (guess := _guess(name))]
+    hints = [*guesses, *filter(None, [_hint(failed, recipes, consent=consent)])]
+    kind = ConfigError if all(failure.of_file for failure in failed.values()) else EngineError
+    return kind("\n".join([f"{head} not available:", *lines]), hint="; or ".join(hints) or None)
+
+
+def _guess(reference: str) -> str | None:
+    """The reference with the name of an official image that is very similar, but not the same."""
+    name, tag, _ = split(canonical(reference))
+    repository = name.removeprefix(f"{HUB}/library/")
+    close = closest(repository, (name for name in OFFICIAL if name[:1] == repository[:1]))
+    if close is None or close == repository or abs(len(close) - len(repository)) > 1:
+        return None
+    return f"{close}:{tag}" if tag else close
 
 
 def cause(reference: str, failure: Failure) -> str:

@@ -11,7 +11,7 @@ from devenv.compose import files as compose_files
 from devenv.compose.outline import written_name
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError
-from devenv.model.status import Here
+from devenv.model.status import Here, stands, troubles
 from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains
 from devenv.state import run_dir
 from devenv.state.ledger import Ledger
@@ -57,12 +57,15 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     run, ledger = run_and_ledger
     engine.is_ours = run.made.holds
     project_state = await engine.project_state(ledger.project)
-    running = sum(container.running for container in ledger.containers(project_state))
-    last = run.last()
+    own, last = ledger.containers(project_state), run.last()
+    running = sum(container.running for container in own)
+    services = () if last.get("began") != ledger.began else last.get("images", ())
+    rows = stands(ledger.project, sorted(services), own, lambda _: None, lambda: services).services
     urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
     left = "" if run.lock.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
     state = _state(run, ledger, running, left, is_ready=urls is not None)
-    return state, _said(state, ledger, running, left), running, () if state == "left" else urls or ()
+    said = f"{_said(state, ledger, running, left)}{f'; {bad}' if state == 'up' and (bad := troubles(rows)) else ''}"
+    return state, said, running, (urls or ()) if running and state != "left" else ()
 
 
 def _run_of(name: str, folder: str, key: str, engine: Engine) -> tuple[Run, Ledger] | None:

@@ -55,6 +55,7 @@ class Container:
     reference: str = ""  # the name of the image that the container was created with
     stop_timeout: float = 10.0
     depends_on: tuple[str, ...] = ()
+    awaits: tuple[str, ...] = ()  # the services among them that have to complete
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
     udp_ports: tuple[tuple[str, int, int], ...] = ()
     volumes: tuple[str, ...] = ()  # real names

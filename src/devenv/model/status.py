@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
@@ -42,7 +42,7 @@ CRASHES = 5  # ends in a row: it keeps crashing
 STEADY = 2.0  # seconds for which a process without a health check has to go on until it counts as up
 LONG = 10.0  # seconds after which an end is no longer the same end again and again
 DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take until it answers
-REMOVED = "removed by somebody else; r creates it again, q ends the run"
+OTHERS = "by somebody else"
 
 EndedBy = Literal["", "itself", "us", "others"]  # empty: not known
 
@@ -85,6 +85,8 @@ class Standing:
     @property
     def how(self) -> str:
         """How it failed, or what it does, after the name of the service."""
+        if self.detail == OTHERS:
+            return f"{self.phase} {OTHERS}"
         return f"ended with {self.detail}" if self.detail.startswith("exit code") else self.detail or str(self.phase)
 
 
@@ -116,13 +118,15 @@ def phase(container: Container, purpose: Purpose, watched: Watched, others: Sequ
             return _crashing(container, watched, others)
         case "running" | "paused":
             return _running(container, purpose, watched)
-        case _:
+        case "exited" | "dead" | "removing":
             return _ended(container, purpose, watched)
+        case state:
+            return Phase.STARTING, state
 
 
 def _running(container: Container, purpose: Purpose, watched: Watched) -> tuple[Phase, str]:
     if watched.lost:
-        return Phase.UNHEALTHY, f"disconnected from the network {', '.join(watched.lost)}; r creates it again"
+        return Phase.UNHEALTHY, f"disconnected from the network {', '.join(watched.lost)}"
     paused = "is paused" if container.state == "paused" else ""
     match container.health:
         case "healthy":
@@ -160,7 +164,7 @@ def _ended(container: Container, purpose: Purpose, watched: Watched) -> tuple[Ph
     is_server = purpose.serves or (is_unseen and container.health is not None)
     is_left_alone = code in SIGNALLED or container.restart in ALWAYS or (is_server and not code)
     if watched.ended_by == "others" or (is_unseen and is_left_alone):
-        return Phase.STOPPED, "by somebody else; r starts it again"
+        return Phase.STOPPED, OTHERS
     if code or is_server:
         return Phase.EXITED, how
     if purpose.users and container.lived >= LONG:
@@ -255,6 +259,9 @@ class Stand:
     id: Annotated[str | None, "the id of the container"] = None
     image: Annotated[str | None, "the image that the container was created from, as written"] = None
     started_at: Annotated[str | None, "RFC 3339; null if it was never started"] = None
+    phase: Annotated[str, "what it is doing, as in the events of `devenv up`"] = Phase.ABSENT.value
+    detail: Annotated[str, "why it does that"] = ""
+    check: Annotated[str, "the last line of its last health check if that failed"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,17 +273,43 @@ class Stands:
 
 
 def stands(
-    project: str, services: Sequence[str], containers: Iterable[Container], age: Callable[[str], float | None]
+    project: str,
+    services: Sequence[str],
+    containers: Sequence[Container],
+    age: Callable[[str], float | None],
+    removed: Callable[[], Collection[str]] = frozenset,
 ) -> Stands:
-    """The rows of all services; `services` are the enabled ones, `age` gives the seconds since an engine's time."""
+    """The rows of all services; `services` are the enabled ones, `age` gives the seconds since an engine's time.
+
+    `removed` gives the services of a run that goes on; it is asked only if one of them has no container.
+    """
     by_service: dict[str, list[Container]] = {name: [] for name in services}
     for container in sorted(containers, key=lambda c: (c.service, c.name)):
         by_service.setdefault(container.service, []).append(container)
-    rows = ([_stand(container, age) for container in own] or [Stand(name)] for name, own in by_service.items())
+    missing = frozenset(removed()) if not all(by_service.values()) else frozenset()
+    starting = [c.service for c in containers if c.running and c.health == "starting"]
+    rows = (
+        [_stand(container, _inspected(container, containers, starting), age) for container in own]
+        or [Stand(name, phase=Phase.REMOVED.value, detail=OTHERS) if name in missing else Stand(name)]
+        for name, own in by_service.items()
+    )
     return Stands(project, tuple(chain.from_iterable(rows)))
 
 
-def _stand(container: Container, age: Callable[[str], float | None]) -> Stand:
+def _inspected(container: Container, others: Sequence[Container], starting: Sequence[str]) -> Standing:
+    """The standing of a container by inspections alone, as by a command that has seen no events."""
+    purpose = Purpose(
+        serves=container.publishes or container.restart in ALWAYS,
+        is_checked=True,
+        is_awaited=any(container.service in c.awaits for c in others),
+        users=tuple(c.service for c in others if c.running and container.service in c.depends_on),
+    )
+    watched = Watched(crashes=container.restarts if container.state == "restarting" else 0)
+    late = [name for name in starting if name != container.service]
+    return standing(container.service, [container], purpose, {container.id: watched}, late)
+
+
+def _stand(container: Container, found: Standing, age: Callable[[str], float | None]) -> Stand:
     has_ended = container.state in ("exited", "dead")
     return Stand(
         container.service,
@@ -291,6 +324,17 @@ def _stand(container: Container, age: Callable[[str], float | None]) -> Stand:
         container.id,
         container.reference or None,
         None if container.started_at.startswith("0001-") else container.started_at or None,
+        found.phase.value,
+        found.detail,
+        found.check,
+    )
+
+
+def troubles(stands: Iterable[Stand]) -> str:
+    """The services that are not well, and why: `web stopped, db exited (3)`; empty if there are none."""
+    bad = [stand for stand in stands if stand.phase in (*BAD, Phase.STOPPED, Phase.RESTARTING)]
+    return ", ".join(
+        f"{stand.service} {stand.phase}{'' if stand.exit_code is None else f' ({stand.exit_code})'}" for stand in bad
     )
 
 

@@ -132,7 +132,17 @@ def _restores(events: Iterable[Timed]) -> list[Span]:
     return [Span(f"restore {event.volume}", max(0.0, at - event.seconds), at) for at, event in restored]
 
 
-_PARTS = {"images": _pulls, "build": _stages, "restore": _restores}
+def _fills(events: Iterable[Timed]) -> list[Span]:
+    """A span for each container whose anonymous volumes took a while: the engine fills them from the image."""
+    filled = [(at, event) for at, event in events if isinstance(event, Step) and event.name == "create"]
+    return [
+        Span(f"create {event.detail}", max(0.0, at - event.seconds), at)
+        for at, event in filled
+        if event.state == "detail" and event.seconds
+    ]
+
+
+_PARTS = {"images": _pulls, "build": _stages, "restore": _restores, "create": _fills}
 
 
 def _services(events: Iterable[Timed], project: Project, begin: float) -> list[Span]:

@@ -241,6 +241,18 @@ def every_runs() -> Iterator[tuple[Run, Ledger]]:
                 yield run, ledger
 
 
+def brought_up(project: str) -> frozenset[str]:
+    """The services of the project that a run brought up which goes on, or was left running."""
+    services = set[str]()
+    for run in Run.folders(project):
+        with contextlib.suppress(StateError):
+            ledger, last = run.read(), run.last()
+            is_on = ledger is not None and (ledger.phase == "detached" or run.lock.is_held())
+            if ledger is not None and is_on and last.get("began") == ledger.began:
+                services |= set(last.get("images", ()))
+    return frozenset(services)
+
+
 def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
     """Runs in these phases that no process holds."""
     return ((run, ledger) for run, ledger in every_runs() if ledger.phase in phases and not run.lock.is_held())

@@ -10,10 +10,11 @@ from devenv.model.snapshot import ago
 from devenv.model.status import Here, Stand, Stands
 from devenv.ui import cells
 from devenv.ui.cells import clean, clean_lines
+from devenv.ui.text import MARKS as STATES
 from devenv.ui.text import columns, counted
 
 SEVERITIES = {"error": "✗", "warning": "!", "info": "·"}
-MARKS = {"absent": "○", "created": "○", "paused": "◌", "restarting": "◐", "removing": "◌", "dead": "✗"}
+MARKS = {"absent": "○", "created": "○", "paused": "◌", "removing": "◌", "dead": "✗"}
 KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (not there)"}
 GIT = "**/.git"
 WHOSE = {True: "devenv", False: "not devenv", None: ""}
@@ -74,12 +75,12 @@ def screen(lines: Iterable[str], width: int, height: int) -> list[str]:
 
 
 def _state(stand: Stand) -> str:
-    state, code = stand.state, stand.exit_code
-    if state == "running":
+    if stand.state == "running":
         return f"{ {'unhealthy': '✗', 'starting': '◐'}.get(stand.health or '', '●') } running"
-    if state == "exited":
-        return f"✗ exited ({code})" if code else "✓ completed"
-    return f"{MARKS.get(state, '○')} {state}"
+    if stand.state not in ("exited", "restarting", "absent") or stand.phase == "absent":
+        return f"{MARKS.get(stand.state, '○')} {stand.state}"
+    exited = f"exited ({stand.exit_code})" if stand.state == "exited" else stand.detail
+    return f"{STATES[stand.phase]} {exited if stand.phase == 'exited' else stand.phase}"
 
 
 def _age(stand: Stand) -> str:

@@ -91,7 +91,7 @@ def is_count(event: e.Event) -> bool:
 
 def _step(event: e.Step) -> str | None:
     if event.state == "detail":
-        return f"  {clean(event.detail)}"
+        return None if event.seconds else f"  {clean(event.detail)}"
     if event.state == "begin":
         return progress(event) if event.name in ("rebuild", "before_down") else None
     took = event.seconds or 0.0

@@ -19,8 +19,8 @@ TABLES = sorted(
 # The options that the code of each table reads, and the groups of patterns that it uses besides those in messages.
 OPTIONS: dict[str, dict[str, type]] = {
     "compose": {"at": str, "under": list, "special": str},
-    "pull": {"no_answer": bool, "passing": bool, "absent": bool},
-    "service": {"keys": list, "sections": list, "outside": bool},
+    "pull": {"no_answer": bool, "passing": bool, "absent": bool, "of_file": bool},
+    "service": {"keys": list, "sections": list, "outside": bool, "exits": int},
 }
 GROUPS = {
     "compose": {"service", "path", "file", "name", "key", "values", "line", "what", "text"},

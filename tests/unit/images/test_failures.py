@@ -87,7 +87,7 @@ def test_no_registry_answers(text: str, cause: str) -> None:
         ("no such manifest: docker.io/library/node:99", "image or tag not found"),
         (
             f"{DAEMON}pull access denied for x/y, repository does not exist or may require 'docker login': denied: x",
-            "access is denied",
+            "no such image, or it is private",
         ),
         (f'{DAEMON}Head "https://registry.test/v2/x/manifests/1": unauthorized', "access is denied"),
         (f'{DAEMON}Head "https://registry.test/v2/x/manifests/1": no basic auth credentials', "access is denied"),
@@ -151,7 +151,7 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
                 f"{SOLVE}pull access denied, repository does not exist or may require authorization: server message: "
                 "insufficient_scope: authorization failed"
             ),
-            "access is denied",
+            "no such image, or it is private",
             "docker login",
         ),
         (
@@ -368,6 +368,35 @@ def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: 
     ]
     error = explain(failed, needs, recipes={"node:22"}, consent=consent)
     assert (error.message, error.hint, error.exit_code) == (message, hint, 4)
+
+
+@pytest.mark.parametrize(
+    ("reference", "texts", "code", "hint"),
+    [
+        ("nigx:1", ["manifest unknown"], 5, "did you mean `nginx:1`?"),
+        (
+            "nigx",
+            ["pull access denied for nigx, repository does not exist or may require 'docker login'"],
+            5,
+            "did you mean `nginx:latest`?; or docker login",
+        ),
+        ("docker.io/library/pyton:3", ["denied"], 4, "did you mean `python:3`?; or docker login"),
+        ("nginx:99", ["manifest unknown"], 5, "devenv images shows"),
+        ("me/nginy:1", ["manifest unknown"], 5, "devenv images shows"),
+        ("web:1", ["manifest unknown"], 5, "devenv images shows"),
+        ("node:22", ["no matching manifest for linux/arm64/v8 in the manifest list entries"], 5, "choose a platform"),
+        ("Node:22", ["invalid reference format: repository name must be lowercase"], 5, "devenv images shows"),
+        ("nigx:1", ["dial tcp: lookup registry-1.docker.io: no such host"], 4, "did you mean `nginx:1`?; or "),
+        ("node:22", ["manifest unknown", "connection refused"], 4, ""),
+        ("node:22", ["no space left on device"], 4, "docker system df"),
+    ],
+)
+def test_who_is_to_blame_for_a_missing_image(reference: str, texts: list[str], code: int, hint: str) -> None:
+    """5 if the file asks for what does not exist, 4 if a registry or the engine cannot give it; a name is guessed."""
+    failed = {f"{reference}{'x' * n}": read_failure(text, reference) for n, text in enumerate(texts)}
+    error = explain(failed, [Need(name, ("service web",)) for name in failed], recipes=(), consent=True)
+    assert error.exit_code == code
+    assert str(error.hint).startswith(hint)
 
 
 def test_an_image_that_a_registry_does_not_have_is_known_as_such() -> None:

@@ -156,7 +156,21 @@ def test_what_was_left_running(capfd: pytest.CaptureFixture[str], shop: Path) ->
     )
     found, lines = said(capfd)
     assert (found.state, found.running) == ("stopped", 0)
-    assert "devenv up" in lines[2]
+    assert "devenv up" in lines[1]
+
+
+def test_a_service_that_is_not_well_is_named(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """One that somebody stopped, one that somebody removed; without a running container there is no address."""
+    run = begun(shop)
+    run.remember({"urls": ["http://localhost:8080/"], "began": 1000.0, "images": {"web": "i", "db": "i"}})
+    (web,) = Machine.project_state_of.containers
+    with run.lock.hold():
+        found, _ = said(capfd)
+        assert found.said.endswith(", with 1 container; db removed")
+        Machine.project_state_of = ProjectState((replace(web, state="exited", publishes=True),))
+        found, _ = said(capfd)
+    assert found.said.endswith(", with 0 containers; db removed, web stopped (0)")
+    assert (found.state, found.urls) == ("up", ())
 
 
 def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from devenv.model.containers import Container
 from devenv.model.status import (
     CRASHES,
-    REMOVED,
     STATES,
     Address,
     Here,
@@ -21,6 +20,7 @@ from devenv.model.status import (
     phase,
     standing,
     stands,
+    troubles,
 )
 
 WEB = Container("1", "p-web-1", "web", "running", ours=True, started_at="2")
@@ -76,7 +76,6 @@ JOB, SERVER, AWAITED = Purpose(), Purpose(serves=True, is_checked=True), Purpose
 WORKER = Purpose(users=("web", "flower"))
 STARTED, ENDED = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00.5Z"
 ITSELF, OTHERS, US = Watched("itself"), Watched("others"), Watched("us")
-BY_OTHERS = "by somebody else; r starts it again"
 CRASHED = Watched(crashes=4, exit_code=3, lasted=1)
 LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
 
@@ -104,7 +103,7 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
             {"health": "healthy"},
             SERVER,
             Watched(lost=("p_default",)),
-            (Phase.UNHEALTHY, "disconnected from the network p_default; r creates it again"),
+            (Phase.UNHEALTHY, "disconnected from the network p_default"),
         ),
         # It has ended: by itself.
         ("exited", {}, JOB, ITSELF, (Phase.COMPLETED, "")),
@@ -125,21 +124,21 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
         ),
         ("exited", {"started_at": STARTED, "finished_at": ENDED}, JOB, ITSELF, (Phase.COMPLETED, "")),
         # By a signal of somebody else, or of this run.
-        ("exited", {}, JOB, OTHERS, (Phase.STOPPED, BY_OTHERS)),
-        ("exited", {}, SERVER, OTHERS, (Phase.STOPPED, BY_OTHERS)),
-        ("exited", {"exit_code": 1}, SERVER, OTHERS, (Phase.STOPPED, BY_OTHERS)),
-        ("exited", {"exit_code": 137}, SERVER, OTHERS, (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {}, JOB, OTHERS, (Phase.STOPPED, "by somebody else")),
+        ("exited", {}, SERVER, OTHERS, (Phase.STOPPED, "by somebody else")),
+        ("exited", {"exit_code": 1}, SERVER, OTHERS, (Phase.STOPPED, "by somebody else")),
+        ("exited", {"exit_code": 137}, SERVER, OTHERS, (Phase.STOPPED, "by somebody else")),
         ("exited", {"exit_code": 143}, AWAITED, OTHERS, (Phase.EXITED, "exit code 143")),
         ("exited", {"exit_code": 143}, AWAITED, US, (Phase.STOPPED, "")),
         ("exited", {"exit_code": 137}, SERVER, US, (Phase.STOPPED, "")),
         # Nobody saw by whom.
         ("exited", {}, JOB, Watched(), (Phase.COMPLETED, "")),
         ("exited", {}, AWAITED, Watched(), (Phase.COMPLETED, "")),
-        ("exited", {}, SERVER, Watched(), (Phase.STOPPED, BY_OTHERS)),
-        ("exited", {"health": "unhealthy"}, JOB, Watched(), (Phase.STOPPED, BY_OTHERS)),
-        ("exited", {"exit_code": 143}, JOB, Watched(), (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {}, SERVER, Watched(), (Phase.STOPPED, "by somebody else")),
+        ("exited", {"health": "unhealthy"}, JOB, Watched(), (Phase.STOPPED, "by somebody else")),
+        ("exited", {"exit_code": 143}, JOB, Watched(), (Phase.STOPPED, "by somebody else")),
         ("exited", {"exit_code": 1}, SERVER, Watched(), (Phase.EXITED, "exit code 1")),
-        ("exited", {"exit_code": 1, "restart": "always"}, SERVER, Watched(), (Phase.STOPPED, BY_OTHERS)),
+        ("exited", {"exit_code": 1, "restart": "always"}, SERVER, Watched(), (Phase.STOPPED, "by somebody else")),
         ("exited", {"exit_code": 1, "restart": "on-failure"}, JOB, Watched(), (Phase.EXITED, "exit code 1")),
         (
             "exited",
@@ -188,9 +187,8 @@ def test_the_container_that_is_furthest_behind_counts() -> None:
     good, new, bad = container(), container("created", "b"), container("exited", "c", exit_code=1)
     assert standing("web", [good, new], JOB, {}) == Standing("web", Phase.CREATED)
     assert standing("web", [new, bad, good], JOB, {}) == Standing("web", Phase.EXITED, "exit code 1")
-    assert standing("web", [good, bad], JOB, {"c": OTHERS}) == Standing("web", Phase.STOPPED, BY_OTHERS)
+    assert standing("web", [good, bad], JOB, {"c": OTHERS}) == Standing("web", Phase.STOPPED, "by somebody else")
     assert standing("web", [], JOB, {}) == Standing("web", Phase.ABSENT)
-    assert "r creates it again" in REMOVED
 
 
 def test_the_last_check_is_shown_while_the_check_decides() -> None:
@@ -199,3 +197,44 @@ def test_the_last_check_is_shown_while_the_check_decides() -> None:
     assert sick.check == "refused"
     assert sick == standing("web", [container(health="unhealthy", check="timeout")], SERVER, {})
     assert standing("web", [container("exited", check="refused", exit_code=1)], SERVER, {"web": ITSELF}).check == ""
+
+
+def test_rows_say_what_services_do_by_inspections_alone() -> None:
+    """Who depends on whom is in labels; what the run brought up and is gone was removed."""
+    rows = stands(
+        "p",
+        ("web", "job", "db", "new"),
+        [
+            container("exited", publishes=True, awaits=("job",), depends_on=("job",)),
+            container("running", "job"),
+            container("restarting", "loop", exit_code=3, restarts=7, restart="always"),
+        ],
+        lambda _: None,
+        lambda: {"web", "db"},
+    ).services
+    assert [(row.service, row.phase, row.detail) for row in rows] == [
+        ("web", "stopped", "by somebody else"),
+        ("job", "starting", "is running to its end"),
+        ("db", "removed", "by somebody else"),
+        ("new", "absent", ""),
+        ("loop", "exited", "keeps crashing (exit code 3, 7 restarts)"),
+    ]
+    assert troubles(rows) == "web stopped (0), db removed, loop exited"
+
+
+def test_how_a_failure_reads_after_the_name_of_the_service() -> None:
+    """In a sentence."""
+    standings = [
+        Standing("web", Phase.EXITED, "exit code 3"),
+        Standing("web", Phase.EXITED, "keeps crashing (exit code 3, 5 restarts)"),
+        Standing("web", Phase.REMOVED, "by somebody else"),
+        Standing("web", Phase.UNHEALTHY, "its health check fails"),
+        Standing("web", Phase.STOPPED),
+    ]
+    assert [standing.how for standing in standings] == [
+        "ended with exit code 3",
+        "keeps crashing (exit code 3, 5 restarts)",
+        "removed by somebody else",
+        "its health check fails",
+        "stopped",
+    ]

@@ -52,6 +52,13 @@ def test_steps_follow_each_other() -> None:
     assert found.seconds == 1.6
 
 
+def test_volumes_that_the_engine_fills() -> None:
+    """A part of `create` that has ended tells how long it took; a line of progress is no part."""
+    lines = [(3.0, Step("create", "detail", "a line")), (4.0, Step("create", "detail", "web fills /m", 3.5))]
+    found = timings(step("create", 0.4, 4.1, *lines), project())
+    assert rows(found) == [("create", 0.4, 4.1, True), ("create web fills /m", 0.5, 4.0, True)]
+
+
 def test_stages_of_builds() -> None:
     """A stage lasts from its first step to its last; the one that ended last is critical, and those before it."""
     lines = [

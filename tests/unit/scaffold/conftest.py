@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from devenv.__main__ import main
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import services
+from devenv.scaffold.new import render
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,13 @@ New = Callable[..., Done]
 
 @pytest.fixture
 def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> New:
-    """`devenv new ARGS`, in the folder `work`."""
+    """`devenv new ARGS`, in the folder `work`; templates are rendered without a child process."""
+
+    async def child(_argv: object, *, stdin: bytes, cwd: str) -> SimpleNamespace:
+        assert cwd == "/"
+        return SimpleNamespace(returncode=0, stdout=json.dumps(render.main(json.loads(stdin))))
+
+    monkeypatch.setattr(render, "process", SimpleNamespace(run=child))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 

@@ -107,6 +107,22 @@ def test_every_run_with_a_ledger_is_found() -> None:
     assert [Path(run.path).name.rpartition("-")[0] for run in Run.folders("c")] == ["c"]
 
 
+def test_what_a_run_brought_up_that_goes_on() -> None:
+    """Or that was left running; nothing of a run that is still starting, or that has died."""
+    run, ledger = opened("a"), begun("a")
+    run.write(ledger)
+    run.remember({"began": ledger.began, "images": {"web": "i"}})
+    assert run_dir.brought_up("a") == frozenset()
+    with run.lock.hold():
+        assert run_dir.brought_up("a") == {"web"}
+        run.remember({"began": 0.0, "images": {"web": "i"}})
+        assert run_dir.brought_up("a") == frozenset()
+    run.write(replace(ledger, phase="detached"))
+    run.remember({"began": ledger.began, "images": {"web": "i"}})
+    assert run_dir.brought_up("a") == {"web"}
+    assert run_dir.brought_up("b") == frozenset()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"v": 3}', '{"v": 1, "nonsense": 1}', "\x00", "\udcff"])
 def test_an_unreadable_ledger_is_an_error_that_helps(content: str) -> None:
     """A torn or foreign ledger ends with exit code 3 and a hint, never with a guess."""

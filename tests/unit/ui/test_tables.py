@@ -71,7 +71,7 @@ def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
         ("running", None, 0, "● running"),
         ("running", "starting", 0, "◐ running starting"),
         ("running", "unhealthy", 0, "✗ running unhealthy"),
-        ("exited", "unhealthy", 0, "✓ completed"),
+        ("exited", "unhealthy", 0, "■ stopped"),
         ("exited", None, 137, "✗ exited (137)"),
         ("created", None, 0, "○ created"),
         ("paused", None, 0, "◌ paused"),

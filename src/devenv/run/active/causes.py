@@ -47,7 +47,7 @@ class Cause:
     what: str
     hint: str
     paths: tuple[tuple[str, ...], ...] = ()  # of the model, which may be the cause, the most likely first
-    outside: bool = False  # the file may be correct: something that it needs is missing on the engine
+    exit_code: int = 5  # of a refusal: 4 if only the engine lacks something, 1 if a program in the image is broken
     line: int = -1  # index of the log line that shows the cause
 
 
@@ -61,7 +61,8 @@ def explain(facts: FailureFacts) -> Cause | None:
         *(("services", facts.service, *key.split(".")) for key in options.get("keys", ())),
     )
     line = explanation.line - 1 if entry.text == table.OUTPUT else -1  # its first line is the refusal
-    return Cause(explanation.cause, explanation.hint, paths, options.get("outside", False), line)
+    exit_code = 4 if options.get("outside") else options.get("exits", 5)
+    return Cause(explanation.cause, explanation.hint, paths, exit_code, line)
 
 
 def find(facts: FailureFacts) -> Explanation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,11 @@ from typing import Any
 
 import anyio
 
-from devenv.docker.cli import Compose
+from devenv.docker.cli import Compose, OnMade
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
+from devenv.events import Emit, Step
 from devenv.model.containers import ProjectState
 from devenv.model.project import Settings
 from devenv.model.status import BAD
@@ -23,6 +25,7 @@ from devenv.state.identity import created
 from devenv.state.run_dir import Run
 from devenv.sync.rules.rules import BoundRule
 
+NOTABLE, PATIENCE = 1.0, 3.0  # seconds
 Rules = tuple[Settings, tuple[BoundRule, ...]]
 
 
@@ -39,6 +42,47 @@ class CurrentState:
 
 
 @dataclass
+class VolumeFills:
+    """Reports slow creations: the engine copies files of the image to anonymous volumes of the container."""
+
+    desired: DesiredState
+    emit: Emit
+    _began: dict[str, float] = field(default_factory=dict)  # name of the container -> when its creation began
+
+    def made(self, kind: str, name: str) -> None:
+        """Compose has begun to create an object, or has created it."""
+        service, targets = self._anonymous(name) if kind == "container" else ("", "")
+        if targets and name not in self._began:
+            self._began[name] = anyio.current_time()
+        elif targets:
+            took = anyio.current_time() - self._began.pop(name)
+            if took >= NOTABLE:
+                self.emit(Step("create", "detail", f"{service} fills {targets}", took))
+
+    async def report(self) -> None:
+        """Report each container that is not created after some seconds."""
+        reported: set[str] = set()
+        while True:
+            await anyio.sleep(NOTABLE)
+            for name, began in self._began.items():
+                if name not in reported and anyio.current_time() - began >= PATIENCE:
+                    reported.add(name)
+                    service, targets = self._anonymous(name)
+                    copied = f"the engine copies {targets} from the image to an anonymous volume"
+                    self.emit(Step("create", "detail", f"{service}: {copied}"))
+
+    def _anonymous(self, container: str) -> tuple[str, str]:
+        """The service of a container, and the targets of its anonymous volumes."""
+        project = self.desired.project
+        for service in project.services:
+            given = self.desired.services.get(service.name, {}).get("container_name")
+            if container == given or re.fullmatch(rf"{re.escape(f'{project.name}-{service.name}')}-\d+", container):
+                mounts = (mount for mount in service.volumes if mount.type == "volume" and not mount.source)
+                return service.name, ", ".join(mount.target for mount in mounts)
+        return "", ""
+
+
+@dataclass
 class ComposeCalls:
     """Compose on the desired state. The caller holds `turn`: Compose works on one thing at a time."""
 
@@ -49,13 +93,15 @@ class ComposeCalls:
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     is_cut_off: bool = False  # a verb did not run to its end: what it asked for last may still come
 
-    async def create(self, services: Sequence[str], *, force: bool = False) -> None:
+    async def create(
+        self, services: Sequence[str], *, force: bool = False, on_made: OnMade = lambda *_: None
+    ) -> None:
         """Create the services' containers; their ids are on disk before anything starts.
 
         A call that is cut off leaves its window open: what it may have created is recognized by that.
         Raises DevenvError; RefusedError if Compose would replace a container that is not ours.
         """
-        await self._explained(self._create(services, force=force), services)
+        await self._explained(self._create(services, on_made, force=force), services)
 
     async def start(self, compose: Compose, services: Collection[str]) -> None:
         """Start these services in order. Raises the error of the service that failed."""
@@ -65,7 +111,7 @@ class ComposeCalls:
         """The state of the project on the engine now."""
         return await self.engine.project_state(self.current.desired.project.name)
 
-    async def _create(self, services: Sequence[str], *, force: bool) -> None:
+    async def _create(self, services: Sequence[str], on_made: OnMade, *, force: bool) -> None:
         before = await self.project_state()
         for container in before.containers:
             if container.service in services and not container.ours:
@@ -75,9 +121,14 @@ class ComposeCalls:
         with written(self.run.made.path):
             token = self.run.made.open(window)
         failure: DevenvError | None = None
+
+        def note(kind: str, name: str) -> None:
+            reported.add((kind, name))
+            on_made(kind, name)
+
         try:
             making = self.current.desired.making
-            await making.create(services, force=force, on_made=lambda *named: reported.add(named))
+            await making.create(services, force=force, on_made=note)
         except DevenvError as error:
             failure = error
         after = await self.project_state()

@@ -57,7 +57,7 @@ class FailureReporter:
             hint = f"Correct `{service}` in the Compose file: the message is that of the engine." if service else None
             return EngineError(VerbError(error.verb, error.reason, service).message, hint=hint)
         file, line = await self._place(cause)
-        kind = ConfigError if line and not cause.outside else EngineError
+        kind = {1: DevenvError, 4: EngineError, 5: ConfigError}[cause.exit_code]
         message = VerbError(error.verb, self._why(cause).removeprefix(": "), service).message
         return kind(message, hint=cause.hint, file=file, line=line)
 

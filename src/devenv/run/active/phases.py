@@ -15,7 +15,7 @@ from devenv.model.status import (
     ALWAYS,
     DATABASE_BEGINS,
     GOOD,
-    REMOVED,
+    OTHERS,
     Phase,
     Purpose,
     Standing,
@@ -60,7 +60,7 @@ def standings(
     def of(service: Service, starting: Sequence[str] = ()) -> Standing:
         containers = project_state.of(service.name)
         if not containers and service.name in removed:
-            return Standing(service.name, Phase.REMOVED, REMOVED)
+            return Standing(service.name, Phase.REMOVED, OTHERS)
         return standing(service.name, containers, purposes[service.name], watched, starting)
 
     reached = {s.name: of(s).phase for s in services}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from anyio.abc import TaskGroup
 
 from devenv.model.containers import Container
-from devenv.run.active.compose_calls import ComposeCalls, CurrentState
+from devenv.run.active.compose_calls import ComposeCalls, CurrentState, VolumeFills
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.reload import ProjectUpdate, bound_rules
@@ -18,7 +18,7 @@ from devenv.run.urls import url
 from devenv.state.ledger import Ledger
 from devenv.sync.container import journal
 from devenv.sync.session import SyncSession
-from devenv.tasks import each
+from devenv.tasks import each, task_group
 from devenv.volumes.transfer import VolumeTransfer
 
 
@@ -39,6 +39,7 @@ class ActiveProject:
     ) -> None:
         engine, emit, run = volume_transfer.engine, volume_transfer.emit, volume_transfer.run
         self.engine = engine
+        self._emit = emit
         self._tasks = tasks
         self._options = options
         self._journals = run.journals
@@ -96,8 +97,11 @@ class ActiveProject:
         rules_now = await bound_rules(current.desired, watch=self._options.watch)
         await self.update.follow(rules_now)
         if names := sorted(current.desired.own):
-            async with self.compose.turn:
-                await self.compose.create(names)
+            fills = VolumeFills(current.desired, self._emit)
+            async with self.compose.turn, task_group() as tasks:
+                tasks.start_soon(fills.report)
+                await self.compose.create(names, on_made=fills.made)
+                tasks.cancel_scope.cancel()
         current.created = dict(current.desired.services)
         return bool(rules_now[1])
 

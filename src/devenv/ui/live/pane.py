@@ -181,9 +181,10 @@ def _under_way(state: State, _now: float) -> Status:
 def _bad(state: State, now: float) -> Status:
     """Problems and failed services, the newest first, and which services are waited for."""
     bad = [(p.at, p.message) for p in state.problems.values() if p.ends or now - p.at < LONE_PROBLEM]
-    failed = (s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems)
+    failed = [s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems]
     bad += [(s.changed, _failure(s)) for s in failed]
     texts = [text for _, text in sorted(bad, key=lambda dated: -dated[0])]
+    texts += ["r creates again what was removed, q ends"] if "removed" in {s.word for s in failed} else []
     return (f"{MARKS['exited']} {'; '.join(filter(None, (*texts, _late(state))))}", "bad") if bad else None
 
 

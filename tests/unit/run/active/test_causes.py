@@ -129,6 +129,11 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         "Compose reads `v:/x` as a Windows path, because the volume's name has one letter",
     ),
     (
+        "relative target",
+        refused("invalid mount config for type \"bind\": invalid mount path: 'data' mount path must be absolute"),
+        "the target `data` of a mount is not an absolute path",
+    ),
+    (
         "bind",
         refused('invalid mount config for type "bind": bind source path does not exist: /p/src'),
         "/p/src, which it mounts, does not exist",
@@ -590,10 +595,10 @@ def test_where_the_file_is_to_blame() -> None:
         "the external network `shared` does not exist",
         "docker network create shared",
         (("networks", "front"),),
-        outside=True,
+        exit_code=4,
     )
     assert secret is not None
-    assert (secret.paths, secret.outside) == ((("secrets", "token"),), False)
+    assert (secret.paths, secret.exit_code) == ((("secrets", "token"),), 5)
     assert limit is not None
     assert limit.paths == (
         ("services", "a.b", "mem_limit"),

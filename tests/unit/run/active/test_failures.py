@@ -78,8 +78,8 @@ def container(service: str, state: str = "created", **more: Any) -> Container:
     ("reason", "service", "kind", "message", "where"),
     [
         (NO_PROGRAM, "web", ConfigError, "could not start `web`: its image has no program `nope`", "compose.yml:4"),
-        (NO_PROGRAM, "api", EngineError, "could not start `api`: its image has no program `nope`", None),
-        (NO_PROGRAM, None, EngineError, "could not start: its image has no program `nope`", None),
+        (NO_PROGRAM, "api", ConfigError, "could not start `api`: its image has no program `nope`", None),
+        (NO_PROGRAM, None, ConfigError, "could not start: its image has no program `nope`", None),
         (
             "network shared declared as external, but could not be found",
             None,
@@ -112,6 +112,31 @@ async def test_a_refusal(
     assert bool(error.hint) == ("no memory" not in reason or bool(service))
 
 
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ('exec: "/entrypoint.sh": permission denied', 1),
+        ('exec: "/entrypoint.sh\r": no such file or directory', 1),
+        ("exec /entrypoint.sh: exec format error", 1),
+        ("exec /entrypoint.sh: no such file or directory", 1),
+        (NO_PROGRAM, 5),
+        ("unable to find user node: no matching entries in passwd file", 5),
+        ("invalid mount config for type \"bind\": invalid mount path: 'data' mount path must be absolute", 5),
+        ("image x was found but its platform (linux/arm64) does not match the specified platform (linux/amd64)", 5),
+        ('error mounting "/p/a" to rootfs at "/etc/b": mount src=/p/a, dst=/etc/b: not a directory', 5),
+        ("Minimum memory limit allowed is 6MB", 5),
+        ('Conflict. The container name "/mine" is already in use by container "x"', 4),
+        ("No such image: nothing:1", 4),
+        ("all predefined address pools have been fully subnetted", 4),
+        ("something that nobody knows", 4),
+    ],
+)
+async def test_the_exit_code_of_a_refusal(reporter: FailureReporter, reason: str, code: int) -> None:
+    """5 for what the files say, 1 for a program that is broken, 4 for the engine; wherever it is written."""
+    for service in ("web", "api"):
+        assert (await reporter.refused(VerbError("start", reason, service), ProjectState())).exit_code == code
+
+
 async def test_a_refusal_finds_its_service_by_what_the_engine_noted(reporter: FailureReporter) -> None:
     """Where several were being started, Compose does not say which one it was: the container does."""
     project_state = ProjectState(
@@ -125,7 +150,7 @@ async def test_a_place_that_has_gone_is_not_named(reporter: FailureReporter, tmp
     """The files may be edited, and broken, while it runs."""
     (tmp_path / "compose.yml").write_text("services: [")
     error = await reporter.refused(VerbError("start", NO_PROGRAM, "web"), ProjectState())
-    assert (type(error), error.where) == (EngineError, None)
+    assert (type(error), error.where) == (ConfigError, None)
 
 
 async def test_a_failed_service(reporter: FailureReporter) -> None:

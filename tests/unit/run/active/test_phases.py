@@ -6,7 +6,7 @@ import pytest
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Port, Project, Service
-from devenv.model.status import REMOVED, Phase, Purpose, Standing, Watched
+from devenv.model.status import OTHERS, Phase, Purpose, Standing, Watched
 from devenv.run.active.phases import (
     GRACE,
     WINDOW,
@@ -105,7 +105,7 @@ def test_a_removed_service_is_removed_until_it_has_a_container() -> None:
     there = ProjectState((container("seed", "created"),))
     found = standings(project(DB, SEED), frozenset({"db", "seed"}), there, removed={"db", "seed"})
     assert found == (
-        Standing("db", Phase.REMOVED, REMOVED),
+        Standing("db", Phase.REMOVED, OTHERS),
         Standing("seed", Phase.CREATED, "waits for db to be healthy"),
     )
 

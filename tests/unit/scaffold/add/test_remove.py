@@ -198,7 +198,7 @@ def test_several_in_any_order(tmp_path: Path, style: str, order: tuple[str, ...]
     assert (tmp_path / "compose.yml").read_text() == STYLES[style]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files(), kind=st.sampled_from(KINDS))
 def test_without_a_record_no_other_service_is_touched(file: tuple[str, bool], kind: str) -> None:
     """Also if it has variables that `add` would write."""
@@ -213,7 +213,7 @@ def test_without_a_record_no_other_service_is_touched(file: tuple[str, bool], ki
         assert model(edited(proposal))["services"] == model(file[0])["services"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     file=files(),
     kind=st.sampled_from(KINDS),

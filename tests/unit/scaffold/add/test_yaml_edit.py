@@ -31,7 +31,7 @@ def taken_back(draft: ComposeDraft) -> str | None:
     return undone(draft.verified(), draft.changes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(files())
 def test_what_is_added_can_be_removed_to_the_byte(file: tuple[str, bool]) -> None:
     """In every style: the result means what was meant, no other byte changes, and removing gives the file back."""
@@ -89,7 +89,7 @@ def test_comments_stay_with_what_they_are_about() -> None:
     assert draft.verified() == text.replace("# the end", "  db:\n    image: x\n# the end")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(files())
 def test_what_is_cut_is_gone_and_nothing_else(file: tuple[str, bool]) -> None:
     """In every style, also without a record; only between empty lines that count, the cut may be refused."""

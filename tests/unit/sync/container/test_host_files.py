@@ -146,7 +146,7 @@ def test_a_sparse_file_of_six_gigabytes_takes_no_memory(tmp_path: Path) -> None:
             async with open_large(Item({str(path)!r}, "/x")) as one:
                 async for piece in one.packed():
                     total += len(piece)
-                    if total > 300 << 20:
+                    if total > 150 << 20:
                         break
             status = open("/proc/self/status").read()
             print(status.partition("VmHWM:")[2].split()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import AsyncIterator
@@ -402,13 +403,15 @@ async def test_commands_may_contain_operations(by_helper: Shell, folder: bytes, 
 
 @pytest.mark.parametrize("kind", ["operations", "commands"])
 async def test_a_message_that_is_cut_off_has_no_effect(folder: bytes, kind: str) -> None:
-    """At every byte: half a name is no name, and half of the operations are none."""
+    """In the head, in and after each name, at the end: half a name is no name, half of the operations are none."""
     mine, other = folder + b"/it's/mine", folder + b"/it"
     removals = (operation(REMOVE, os.fsdecode(path)) for path in (other, mine))
     whole = perl_helper.message(b"d", b"".join(removals))
     if kind == "commands":
         whole = perl_helper.message(b"s", b"{\nrm -rf -- " + q(mine) + b"\n}\n")
-    for size in range(len(whole)):
+    names = re.compile(b"|".join((os.path.basename(other), os.path.basename(other).hex().encode())))
+    ends = {match.end() for match in names.finditer(whole)}
+    for size in sorted({*range(8), *range(8, len(whole), 9), *ends, len(whole) - 2, len(whole) - 1}):
         write(other)
         engine = LocalEngine(["sh"])
         shell = await opened(engine)

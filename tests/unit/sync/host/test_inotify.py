@@ -92,10 +92,11 @@ async def test_lost_events_mean_look_at_everything(tmp_path: Path) -> None:
     for index in range(50):
         (tmp_path / f"d{index}").mkdir()
     async with watching(tmp_path) as site:
-        for index in range(limit // 2 + 100):  # made and closed: two events each, and we do not read meanwhile
+        for index in range(limit + 10):  # an event each, unlike the one before, and we do not read meanwhile
+            os.chmod(tmp_path / f"d{index % 2}", 0o700)
+        for index in range(200):
             (tmp_path / f"d{index % 50}/f{index}").touch()
-        (tmp_path / "d7/f7").unlink()
-        await site.until(lambda: len(site.known) == limit // 2 + 150, 60)
+        await site.until(lambda: len(site.known) == 251, 60)
         await site.until_right(30)
         assert [said for said in site.said if "events lost" in said] == site.said
         assert len(site.said) == 1

@@ -230,19 +230,9 @@ def test_a_problem_that_is_over() -> None:
 @pytest.mark.parametrize(
     ("phase", "detail", "text", "style"),
     [
-        (
-            "stopped",
-            "by somebody else; r starts it again",
-            "■ db stopped by somebody else; r starts it again",
-            "warn",
-        ),
-        (
-            "restarting",
-            "exit code 3, probably waits for a",
-            "◐ db restarting (exit code 3, probably waits for a)",
-            "warn",
-        ),
-        ("removed", "removed by somebody else; r ...", "✗ db removed by somebody else; r ...", "bad"),
+        ("stopped", "by somebody else; r ...", "■ db stopped by somebody else; r ...", "warn"),
+        ("restarting", "exit code 3, waits for a", "◐ db restarting (exit code 3, waits for a)", "warn"),
+        ("removed", "removed by others", "✗ db removed by others; r creates again what was removed, q ends", "bad"),
     ],
 )
 def test_what_others_did(phase: str, detail: str, text: str, style: str) -> None:

@@ -191,7 +191,7 @@ async def test_a_network_that_a_container_was_disconnected_from() -> None:
     (web,) = seen.standings()
     assert (web.phase, web.detail) == (
         Phase.UNHEALTHY,
-        "disconnected from the network p_default; r creates it again",
+        "disconnected from the network p_default",
     )
 
 
