@@ -118,7 +118,7 @@ def test_a_project_that_runs_and_has_run(stack: Stack, up: Up, state_env: dict[s
         "db": "running",
     }
     assert typed("shell", "--", "true").returncode == 0  # the only one that runs by now
-    assert "does not run" in typed("shell", "web").stderr
+    assert "web is not running" in typed("shell", "web").stderr
     stack.remove()
 
 

@@ -166,7 +166,7 @@ def test_what_is_not_there(
     """A name that is neither, where no project is too; a service that was never built; a file that is broken."""
     monkeypatch.chdir(tmp_path)
     assert main.run(["layers", "nothing-like-this"]) == 2
-    assert "nothing-like-this is no image on the engine" in capfd.readouterr().err
+    assert "no such image or service: nothing-like-this" in capfd.readouterr().err
     stack = new_stack()
     stack.compose_file({"web": idle_service(build=".", image=f"{stack.name}-web")})
     stack.write("Dockerfile", "FROM scratch\n")

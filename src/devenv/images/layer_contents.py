@@ -37,7 +37,7 @@ async def anatomy(engine: Engine, reference: str) -> Anatomy:
     except CallError as error:
         if not error.absent:
             raise
-        raise UsageError(f"{reference} is no image on the engine", hint="docker images") from error
+        raise UsageError(f"no such image or service: {reference}", hint="docker images") from error
     path = f"images/{quote(inspected['Id'])}/history"
     history = await engine.ask(path, f"reading the history of {reference}", list)
     labels = (inspected.get("Config") or {}).get("Labels") or {}

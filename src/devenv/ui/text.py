@@ -212,8 +212,7 @@ def _stopping(event: e.Stopping) -> str | None:
 
 
 def _restored(event: e.Restored) -> str:
-    size = f"{shown(event.size)} restored in {event.seconds:.1f} s"
-    return f"{event.volume} is as it was {ago(event.age)} ({size})"
+    return f"{event.volume} restored (saved {ago(event.age)}, {shown(event.size)} in {event.seconds:.1f} s)"
 
 
 def _kept(event: e.Kept) -> str:

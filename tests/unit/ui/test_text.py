@@ -98,7 +98,7 @@ def test_clean(line: str, expected: str) -> None:
         (e.Kept("volume", "v", "why", "docker volume rm v"), "kept volume v: why\n  to remove it: docker volume rm v"),
         (e.Stopped((), 1.26, {"container": 2, "network": 1}), "removed 2 containers, 1 network in 1.3 s; nothing of this run is left"),
         (e.Stopped((), 2.0, {"volume": 1}, {"data": 5_200_000}), "removed 1 volume in 2.0 s; data is saved (5.2 MB); nothing of this run is left"),
-        (e.Restored("data", "1", 200.0, 199_000_000, 0.42), "data is as it was 3 min ago (199 MB restored in 0.4 s)"),
+        (e.Restored("data", "1", 200.0, 199_000_000, 0.42), "data restored (saved 3 min ago, 199 MB in 0.4 s)"),
         (e.Saved("data", "1", 10, 5, 1.0), None),
         (e.Stopped((), 1.0, {}), "nothing was there to remove; nothing of this run is left"),
         (e.Stopped(("container x",), 1.0, {}), "nothing was removed; left: container x"),

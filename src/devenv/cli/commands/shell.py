@@ -92,7 +92,7 @@ def _chosen(
     running = {c.service: c for c in reversed(containers) if c.running}
     names = sorted(running)
     if service is None and not names:
-        raise DevenvError("nothing of this project runs", hint="devenv up")
+        raise DevenvError("nothing of this project is running", hint="devenv up")
     if service is None and len(names) > 1:
         if ask is None:
             raise UsageError(f"several services run: {', '.join(names)}", hint=f"devenv shell {names[0]}")
@@ -101,7 +101,7 @@ def _chosen(
     outlines.require_known([service], (*project.services, *project.dormant, *(c.service for c in containers)))
     if service not in running:
         states = {c.state for c in containers if c.service == service}
-        message = f"`{service}` does not run: {'it is ' + min(states) if states else 'it has no container'}"
+        message = f"{service} is not running{f' ({min(states)})' if states else ''}"
         raise DevenvError(message, hint=f"devenv logs {service}" if states else "devenv up")
     return running[service]
 

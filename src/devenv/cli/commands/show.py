@@ -202,7 +202,7 @@ async def _sites(selection: outlines.Selection, service: str | None) -> tuple[st
         outlines.require_known([service] if service else [], known)
         running = [c for c in containers if c.running and service in (None, c.service)]
         if not running:
-            message = f"`{service}` does not run" if service else "nothing of this project runs"
+            message = f"{service} is not running" if service else "nothing of this project is running"
             raise DevenvError(message, hint="devenv up")
         addresses = await urls.addresses(running, engine.endpoint.host)
     if not addresses.urls:

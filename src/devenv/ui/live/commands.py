@@ -60,7 +60,7 @@ def press(state: State, key: str) -> ViewCommand | None:
     if asked:
         return _answer(state, asked, key)
     if key.startswith(PASTED):
-        view.note = "what is pasted is no key; / filters by it"
+        view.note = "paste ignored; press / first to filter"
         return None
     if key == "q":
         view.asked = key
@@ -181,7 +181,7 @@ def _service_key(state: State, key: str) -> ViewCommand | None:
     if verb == "open":
         return _open(state, service)
     if verb == "shell":
-        view.note = "" if service.service_stats.container else f"{service.name} does not run"
+        view.note = "" if service.service_stats.container else f"{service.name} is not running"
         return ViewCommand("shell", service.service_stats.container) if service.service_stats.container else None
     if verb == "stop" and not service.busy:
         view.asked = key

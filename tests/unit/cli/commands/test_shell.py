@@ -98,7 +98,7 @@ async def test_the_only_service_that_runs_is_meant(go: Any) -> None:
     """Of its containers the first; what has ended does not count."""
     engine = engine_with(("db", "exited", 1), WEB, ("web", "running", 2))
     assert (await go(engine, None))[5] == "id-web-1"
-    with pytest.raises(DevenvError, match="nothing of this project runs"):
+    with pytest.raises(DevenvError, match="nothing of this project is running"):
         await go(engine_with(("db", "exited", 1)), None)
 
 
@@ -114,8 +114,8 @@ async def test_one_of_several_services_has_to_be_chosen(go: Any) -> None:
     ("service", "said", "hint"),
     [
         ("wbe", "there is no service `wbe`", "Did you mean `web`?"),
-        ("tool", "`tool` does not run: it has no container", "devenv up"),
-        ("db", "`db` does not run: it is exited", "devenv logs db"),
+        ("tool", "tool is not running", "devenv up"),
+        ("db", "db is not running (exited)", "devenv logs db"),
     ],
 )
 async def test_a_service_that_does_not_run_is_an_error(go: Any, service: str, said: str, hint: str) -> None:

@@ -241,8 +241,8 @@ async def test_the_addresses_of_what_runs(find: Any, service: str | None) -> Non
     ("service", "known", "kind", "message"),
     [
         ("wbe", Addresses((), ()), UsageError, "there is no service `wbe`"),
-        ("db", Addresses((), ()), DevenvError, "`db` does not run"),
-        ("tool", Addresses((), ()), DevenvError, "`tool` does not run"),
+        ("db", Addresses((), ()), DevenvError, "db is not running"),
+        ("tool", Addresses((), ()), DevenvError, "tool is not running"),
         (None, Addresses((), ()), DevenvError, "no port is published"),
         (
             None,

@@ -76,7 +76,7 @@ def test_a_shell() -> None:
     assert press(state, "x") == press(state, "enter") == ViewCommand("shell", "c1")
     state.learn(ServiceStats("db"))
     assert press(state, "x") is None
-    assert state.view.note == "db does not run"
+    assert state.view.note == "db is not running"
 
 
 def test_the_browser() -> None:
@@ -215,7 +215,7 @@ def test_pasted_text() -> None:
     """It means no keys; while a filter is typed, it is added to the filter."""
     state = state_of(*two())
     assert press(state, f"{PASTED}quit") is None
-    assert state.view.note == "what is pasted is no key; / filters by it"
+    assert state.view.note == "paste ignored; press / first to filter"
     press(state, "/", f"{PASTED}econnrefused 127", "enter")
     assert [line.service for line in state.log.shown] == ["web"]
 
