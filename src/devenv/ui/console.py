@@ -127,7 +127,7 @@ class Console(Writer):
         if isinstance(event, e.ServiceState):
             self._states[event.service] = event.state
             self._prefixes.widen(event.service)
-        if not isinstance(event, (e.Log, e.HookLine, e.Step, e.ImageState, e.Synced)):
+        if isinstance(event, (e.Stopping, e.Notice)):  # a run ends with these
             for burst in [*self._due.values()]:
                 self._show_burst(burst)
         match event:
@@ -170,7 +170,7 @@ class Console(Writer):
         if is_terminal(sys.stdout):
             self.status(burst.line())
         with contextlib.suppress(RuntimeError):  # without a loop, the next event ends the burst
-            asyncio.get_running_loop().call_later(text.QUIET, self._show_burst, burst)
+            asyncio.get_running_loop().call_later(2 * text.QUIET, self._show_burst, burst)
 
     def _show_burst(self, burst: text.Burst) -> None:
         """Show the line of a burst unless it goes on."""
