@@ -41,10 +41,14 @@ HOSTILE = {
     "lines": "a\u2028b\u2029c\x1cd\x1de",
     "surrogate": "a\udc9b8m\ud800b",
     "tag": "a\U000e0041b\ufeffc\u00add",
+    "kept": "a\x1b[1;45mb\x1b[38;5;196mc\x1b[48;2;1;2;3md",
+    "other looks": "a\x1b[5;7;8;9mb\x1b[38;5;999mc\x1b[38:5:1md\x1b[>4;1me\x1b[1;45;H",
+    "long look": f"a\x1b[{'45;' * 40}45mb",
 }
-OURS = re.compile(r"\x1b\[(?:[0-24]|3\d|9\d)m|\r\x1b\[2K|\x1b\[H\x1b\[J")  # looks, lines and screens written over
+LOOK = r"\x1b\[(?:[0-4]|[34][0-7]|9[0-7]|10[0-7]|[34]8;5;\d{1,3}|[34]8;2;\d{1,3};\d{1,3};\d{1,3})m"
+OURS = re.compile(rf"{LOOK}|\r\x1b\[2K|\x1b\[H\x1b\[J")  # looks, lines and screens written over
 FRAME = re.compile(
-    r"\x1b\[\?2026[hl]|\x1b\[2J|\x1b\[\d+;1H|\x1b\[K|\x1b\[(?:0|1|2|4|1;7|3\d)m|\x1b\]8;;(?:https?://[^\x1b]*)?\x1b\\"
+    rf"\x1b\[\?2026[hl]|\x1b\[2J|\x1b\[\d+;1H|\x1b\[K|{LOOK}|\x1b\[(?:1;)?7m|\x1b\]8;;(?:https?://[^\x1b]*)?\x1b\\"
 )
 EVENTS = sorted((c for c in vars(e).values() if isinstance(c, type) and issubclass(c, e.Event)), key=str)
 ALL = list(HOSTILE.values())
@@ -136,6 +140,15 @@ def test_no_event_drives_the_terminal(cls: type[e.Event], text: str, monkeypatch
         assert harmful(as_json) == []
         for line in as_json.splitlines():
             assert json.loads(line)["event"] == event.event
+
+
+@pytest.mark.parametrize("cls", EVENTS, ids=lambda c: c.__name__)
+def test_colours_are_kept_of_lines_alone(cls: type[e.Event], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container and a hook may colour what they print until its end; no other text brings colours along."""
+    for event in variants(cls, HOSTILE["kept"]):
+        shown = said(monkeypatch, functools.partial(Console.emit, event=event), terminal=True)
+        assert ("\x1b[45m" in shown) == isinstance(event, (e.Log, e.HookLine))
+        assert all(line.endswith("\x1b[0m") for line in shown.splitlines() if "\x1b[45m" in line)
 
 
 @pytest.mark.parametrize("text", ALL, ids=list(HOSTILE))

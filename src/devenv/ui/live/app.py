@@ -20,7 +20,7 @@ from devenv.tasks import task_group
 from devenv.ui.console import Console
 from devenv.ui.live import commands
 from devenv.ui.live.screen import screen
-from devenv.ui.live.state import State, Tools
+from devenv.ui.live.state import State, ViewTools
 from devenv.ui.live.terminal import Terminal, keys
 
 FRAME = 1 / 15  # seconds between two drawings, at least
@@ -48,7 +48,7 @@ class LiveView:
 
     def __init__(self, console: Console) -> None:
         search = functools.partial(BoundedSearch, a_line=A_LINE)
-        self.state = State(verbose=console.verbose, tools=Tools(search, _time_of_day))
+        self.state = State(verbose=console.verbose, tools=ViewTools(search, _time_of_day))
         self.controller: Controller | None = None
         self._console = console
         self._terminal = Terminal(colour=console.colour)

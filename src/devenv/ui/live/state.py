@@ -76,7 +76,7 @@ class ServiceRow:
         return {"": "absent", "created": "waiting" if self.detail else "created"}.get(self.state, self.state)
 
 
-class Tools(NamedTuple):
+class ViewTools(NamedTuple):
     """How filters search, and the time of a line as people read it."""
 
     search: Search = unbounded
@@ -94,7 +94,7 @@ class Typing(NamedTuple):
 class View:
     """What the keys chose: what is shown of the run, and what is being typed."""
 
-    tools: Tools
+    tools: ViewTools
     note: str = ""  # what the last key led to
     asked: str = ""  # the key, q or s, that has to be pressed again
     shows: set[str] = field(default_factory=lambda: {"wrap"})  # of long lines: all; `times` before lines
@@ -115,7 +115,7 @@ class View:
 class State:
     """All that the screen is made of."""
 
-    def __init__(self, *, verbose: bool = False, tools: Tools | None = None) -> None:
+    def __init__(self, *, verbose: bool = False, tools: ViewTools | None = None) -> None:
         self.verbose = verbose  # show the output of builds in the log
         self.project = ServiceGraph(Graph("", ()))
         self.services: dict[str, ServiceRow] = {}
@@ -126,7 +126,7 @@ class State:
         self.step_detail = ""
         self.ready: TimedReady | None = None
         self.problems: dict[str, TimedProblem] = {}  # by path, service, or ""
-        self.view = View(tools or Tools())
+        self.view = View(tools or ViewTools())
 
     @property
     def chosen(self) -> ServiceRow | None:
