@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from devenv.compose.outline import Selection
-from devenv.errors import StateError
+from devenv.errors import RefusedError, StateError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
 from devenv.run.preload import UpOptions
@@ -267,7 +267,7 @@ async def test_a_shared_volume_has_one_history(machine: Machine) -> None:
 
 
 async def test_a_renamed_folder_keeps_its_data_and_a_clone_begins_its_own(machine: Machine) -> None:
-    """D9: known by device and inode if the old path is gone; a clone is told whose data there are."""
+    """D9: known by device and inode if the old path is gone; a clone is told whose data there are, and gets them."""
     shop = machine.site("shop", db=VOLUME)
     await session(machine, shop, "v1")
     shop.folder.rename(machine.folder / "shop-old")
@@ -278,7 +278,93 @@ async def test_a_renamed_folder_keeps_its_data_and_a_clone_begins_its_own(machin
     command = await machine.run_up(clone, then=lambda: found.append(read(machine, "shop-old_data")))
     assert found == [None]
     assert str(moved.folder) in notices(command)
-    assert "snapshot restore" in notices(command)
+    (hint,) = [str(e.hint) for e in command.events if isinstance(e, Notice) and "starts empty" in e.message]
+    name = hint.partition("devenv down && devenv snapshot restore ")[2]
+    assert await restored(machine, clone, name) == 0
+    assert await session(machine, clone, "w1", "shop-old_data") == "v2"
+    assert await session(machine, moved, "v3", "shop-old_data") == "v2"
+
+
+async def restored(machine: Machine, site: Site, name: str, source: str = "") -> int | None:
+    """The exit code of `snapshot restore NAME`, or of `snapshot restore --from SOURCE`."""
+    command = Command(machine)
+    await command.serve(lambda: commands.restore(Selection(str(site.folder)), name, (), source, command.emit))
+    return command.code
+
+
+async def test_another_major_version_is_not_given_old_data(machine: Machine) -> None:
+    """It begins empty and says why; asked for by name it is refused; the old version has the data again."""
+
+    def version(text: str) -> Site:
+        tag = f"sql:{text}"
+        machine.host.add_image(tag, environment=[f"MYSQL_VERSION={text}"])
+        check = {"test": ["CMD", "true"]}  # without one, a database is not trusted at once
+        return machine.site("shop", db={**VOLUME, "image": tag, "healthcheck": check})
+
+    assert await session(machine, version("8.4.3"), "eight") is None
+    newer = version("9.1.0")
+    command = await machine.run_up(newer)
+    assert "by mysql 8; db is mysql 9 and could not read it: it starts empty" in notices(command)
+    eight = next(s for s in Store.at_home().all() if s.database == "mysql 8")
+    assert await restored(machine, newer, eight.id) == 0
+    refused = await machine.run_up(newer)
+    assert isinstance(refused.error, RefusedError), shown(refused)
+    assert "was written by mysql 8, and db is mysql 9" in refused.error.message
+    assert (names(machine.host), machine.host.volumes) == ([], {})
+    assert await session(machine, version("8.4.3"), "more") == "eight"
+
+
+async def test_what_was_never_up_is_not_restored_by_itself(machine: Machine) -> None:
+    """Its first start was broken off: saved, said, and there when it is asked for."""
+    site = machine.site("shop", db={**VOLUME, "healthcheck": {"test": ["CMD", "test", "-e", "/data/well"]}})
+
+    async def broken_off(text: str) -> tuple[str | None, str]:
+        command, started = Command(machine), anyio.Event()
+        machine.host.program = lambda _host, _container: started.set()  # no check ever comes to an end
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(command.serve, lambda: _up(machine, site, command))
+            await started.wait()
+            there = read(machine)
+            write(machine, text)
+            command.interrupt()
+        assert command.code == 130, shown(command)
+        return there, notices(command)
+
+    await broken_off("half")
+    (half,) = Store.at_home().all()
+    there, message = await broken_off("other")
+    assert there is None
+    assert "before db was up for the first time: it starts empty" in message
+    assert await restored(machine, site, half.id) == 0
+    assert (await broken_off("end"))[0] == "half"
+
+
+async def test_a_fresh_start_has_nothing_and_loses_nothing(machine: Machine, shop: Site) -> None:
+    """`up --fresh`; the state before it can be restored."""
+    await session(machine, shop, "old")
+    assert await session(machine, shop, "new", fresh=True) is None
+    assert len(Store.at_home().all()) == 2
+    assert await session(machine, shop, "new") == "new"
+
+
+async def test_a_volume_that_was_kept_is_the_users(machine: Machine, shop: Site) -> None:
+    """After `down --keep-volumes` the next run uses it, and leaves it; nothing is saved."""
+    await machine.run_up(shop, detach=True)
+    write(machine, "kept")
+    assert (await machine.down(shop, VolumePolicy.KEEP)).code == 0
+    assert await session(machine, shop, "more") == "kept"
+    assert read(machine) == "more"
+    assert not Store.at_home().all()
+
+
+async def test_a_snapshot_is_cloned_into_another_project(machine: Machine, shop: Site) -> None:
+    """`snapshot restore --from` gets the newest state of that project, and leaves it to it."""
+    await session(machine, shop, "v1")
+    await session(machine, shop, "v2")
+    other = machine.site("other", db=VOLUME)
+    assert await restored(machine, other, "", "shop") == 0
+    assert await session(machine, other, "w1", "other_data") == "v2"
+    assert await session(machine, shop, "v3") == "v2"
 
 
 @pytest.mark.parametrize("how", ["gc", "down", "drop", "fresh", "up"])
