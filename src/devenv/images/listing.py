@@ -10,6 +10,7 @@ from functools import partial
 
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
+from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
 from devenv.errors import DevenvError
@@ -100,7 +101,8 @@ def _row(
         state = f"{recipe.inside}, can be made"
         if stand_in := made.get(recipe.image):
             state = f"{stand_in.labels.get(CONTENT_LABEL)}, {shown(stand_in.size)}"
-        return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
+        command = "devenv up" if user_settings().stand_ins else "devenv up --stand-ins"
+        return row("stand-in", f"{recipe.image}, {state}: {command}", recipe.image)
     reason = cause(need.reference, failure) if failure else "its pull_policy is never"
     if need.kind == "frontend" and failure and failure.impossible:
         reason += "; the engine's own builder is used instead"

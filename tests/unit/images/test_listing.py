@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -20,7 +21,10 @@ from devenv.docker.images import Images, LocalImage
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.images import listing
+from devenv.images.failures import Failure
 from devenv.images.listing import Row
+from devenv.images.needs import Need
+from devenv.images.standins.recipes import find
 from devenv.model.project import Project, Service, Settings
 
 NOW = 1_800_000_000.0
@@ -129,6 +133,19 @@ def test_where_an_image_comes_from(rows: list[Row]) -> None:
         ("never:1", "nowhere", "its pull_policy is never", ""),
     ]  # fmt: skip
     assert rows[0].digest == DIGEST
+
+
+@pytest.mark.parametrize(("consent", "command"), [("true", "devenv up"), ("false", "devenv up --stand-ins")])
+def test_a_stand_in_needs_its_option_only_without_consent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, consent: str, command: str
+) -> None:
+    """As `devenv doctor` says it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "devenv-compose").mkdir()
+    (tmp_path / "devenv-compose/config.toml").write_text(f"stand_ins = {consent}\n")
+    need, recipe = Need("node:22", ("service web",)), find("node:22")
+    row = listing._row(need, None, ("node:22", Failure("no answer", impossible=True)), recipe, {})
+    assert (row.source, row.detail.partition(": ")[2]) == ("stand-in", command)
 
 
 def test_the_list_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
