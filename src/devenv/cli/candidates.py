@@ -70,7 +70,7 @@ class Typed:
             else:
                 self.expects = kind
         elif not self.verb:
-            self.verb = word
+            self.verb = registry.ALIASES.get(word, word)
         elif word in registry.members(self.verb):
             self.verb = f"{self.verb} {word}"
         else:

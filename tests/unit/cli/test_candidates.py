@@ -20,6 +20,7 @@ def test_nothing_typed_is_the_beginning() -> None:
         ("--profile x logs ", "service"),
         ("logs --file ", "file"),
         ("exec web ", "file"),
+        ("status ", "service"),
         ("shell -- ", "file"),
         ("snapshot restore ", "snapshot"),
         ("doctor --report ", "file"),
