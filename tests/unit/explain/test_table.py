@@ -32,7 +32,7 @@ WORDS: dict[str, set[str]] = {
     "build_network": {"host", "proxy", "named"},
     "compose": {
         "path", "file", "text", "where", "is_service", "is_known", "guess", "value", "choices", "profile",
-        "message",
+        "message", "env_file", "example",
     },
     "build_step": {"stand_in"},
     "dockerfile": {"service", "stage", "ignored", "close"},
