@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, type]] = {
 GROUPS = {
     "compose": {"service", "path", "file", "name", "key", "values", "line", "what", "text"},
     "dockerfile": {"line", "context", "stage"},
-    "service": {"thing", "path", "host"},
+    "service": {"thing", "path", "host", "program"},
 }
 # The words that the code of each table adds to the groups of a pattern.
 WORDS: dict[str, set[str]] = {
@@ -40,7 +40,7 @@ WORDS: dict[str, set[str]] = {
     "pull": {"host"},
     "service": {
         "service", "services", "user", "image", "engine", "foreign", "mount", "source", "thing", "peer", "self",
-        "signal", "kind", "key",
+        "signal", "kind", "key", "tmpfs", "every_tmpfs", "variable", "file", "script", "crlf", "shebang",
     },
 }  # fmt: skip
 KINDS: dict[str, type] = {

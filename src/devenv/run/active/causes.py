@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ TABLE = "service"
 LINE_LIMIT = 500  # characters
 SHOWN_SERVICES = 8
 _LOOPBACK = re.compile(r"localhost|127\.\S*|::1|0\.0\.0\.0")
+_LOCAL = re.compile(r"(?:\A|[/@,=\s])(?:localhost|127\.0\.0\.1|\[::1\])(?:[:/,]|\Z)")
+_FOR_BROWSERS = re.compile(r"PUBLIC|VITE_|REACT_APP|ORIGIN|CORS|ALLOWED|CALLBACK|REDIRECT")
 _MYSQL_MAJOR = 10000  # version 8.0.36 is written 80036
 _SIGNALS = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
 
@@ -38,6 +40,16 @@ class FailureFacts:
     mounts: tuple[Mount, ...] = ()
     services: tuple[str, ...] = ()
     owners: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    local_variables: tuple[str, ...] = ()  # whose values name localhost
+    find_script: Callable[[str], Script | None] = lambda _: None  # the file of a program of its container
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A file of the project, as messages name it, and its first line with the carriage return at its end, if any."""
+
+    path: str
+    first_line: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,10 @@ def explain(facts: FailureFacts) -> Cause | None:
     entry, options = explanation.entry, explanation.entry.options
     paths = (
         *_defined(facts, entry, explanation.words["thing"]),
-        *(("services", facts.service, *key.split(".")) for key in options.get("keys", ())),
+        *(
+            ("services", facts.service, *key.format_map(explanation.words).split("."))
+            for key in options.get("keys", ())
+        ),
     )
     line = explanation.line - 1 if entry.text == table.OUTPUT else -1  # its first line is the refusal
     exit_code = 4 if options.get("outside") else options.get("exits", 5)
@@ -73,7 +88,6 @@ def find(facts: FailureFacts) -> Explanation | None:
 
 def words(facts: FailureFacts, entry: TableEntry, groups: Mapping[str, str], _line: int = 0) -> dict[str, str] | None:
     """The words for the messages of an entry; None if the project has no top-level element that it could blame."""
-    mount = _mount(facts.mounts, groups.get("path", ""))
     host = groups.get("host", "")
     has_more = len(facts.services) > SHOWN_SERVICES
     known = {
@@ -83,12 +97,13 @@ def words(facts: FailureFacts, entry: TableEntry, groups: Mapping[str, str], _li
         "image": facts.platform,
         "engine": facts.engine_platform,
         "foreign": facts.platform if facts.engine_platform not in ("", facts.platform) else "",
-        "mount": mount.target if mount else "",
-        "source": (mount.source or "a volume without a name") if mount else "",
+        "variable": next(iter(facts.local_variables), ""),
         "thing": "",
         "peer": host if host in facts.services else "",
         "self": host if _LOOPBACK.fullmatch(host) else "",
         "signal": _SIGNALS.get(facts.exit_code, ""),
+        **_mount_words(facts.mounts, groups.get("path", "")),
+        **_script_words(facts, groups.get("program", "")),
         **groups,
         **{name: _version(groups[name]) for name in ("old", "new") if groups.get(name)},
     }
@@ -96,6 +111,36 @@ def words(facts: FailureFacts, entry: TableEntry, groups: Mapping[str, str], _li
         return known
     section, key = next(iter(_defined(facts, entry, known["thing"])), ("", ""))
     return {**known, "kind": section.removesuffix("s"), "key": key} if key else None
+
+
+def _mount_words(mounts: Iterable[Mount], path: str) -> dict[str, str]:
+    mount = _mount(mounts, path) or Mount("", "", "")
+    return {
+        "mount": mount.target,
+        "source": "a volume without a name" if mount.source is None else mount.source,
+        "tmpfs": mount.target if mount.type == "tmpfs" else "",
+        "every_tmpfs": ", ".join(m.target for m in mounts if m.type == "tmpfs"),
+    }
+
+
+def _script_words(facts: FailureFacts, program: str) -> dict[str, str]:
+    script = facts.find_script(program) if program else None
+    first_line = script.first_line if script else ""
+    has_cr = first_line.endswith("\r")
+    return {
+        "file": script.path if script else "FILE",
+        "script": f"`{script.path if script else program}`" if program else "a script",
+        "crlf": "yes" if has_cr else "",
+        "shebang": first_line if first_line.startswith("#!") and not has_cr else "",
+    }
+
+
+def local_variables(model: Mapping[str, Any], service: str) -> tuple[str, ...]:
+    """The variables of the service whose values name localhost, but for those that are for browsers."""
+    environment = ((model.get("services") or {}).get(service) or {}).get("environment") or {}
+    return tuple(
+        name for name, value in environment.items() if _LOCAL.search(str(value)) and not _FOR_BROWSERS.search(name)
+    )
 
 
 def owners(model: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -17,13 +20,18 @@ from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState
+from devenv.model.project import Mount, Service
 from devenv.model.status import BAD, Phase, Standing
+from devenv.paths import is_within
 from devenv.run.active import causes
-from devenv.run.active.causes import Cause, FailureFacts
+from devenv.run.active.causes import Cause, FailureFacts, Script
 
 SHOWN_LINES = 12
 KNOWN_LINES = 40
 CHECK_LINES = 3
+SHEBANG_LIMIT = 256  # bytes
+FOLDERS_SEARCHED = 500
+SKIPPED = frozenset({".git", ".venv", "__pycache__", "node_modules", "target", "vendor"})
 
 Diagnosis = tuple[FailureFacts, Cause | None]
 
@@ -90,6 +98,8 @@ class FailureReporter:
 
     async def _known_facts(self, service: str, container: Container | None, refusal: str) -> FailureFacts:
         project = self.loaded.project
+        written = next((s for s in project.services if s.name == service), None)
+        mounts = (*written.volumes, *(Mount("tmpfs", path) for path in written.tmpfs)) if written else ()
         return FailureFacts(
             service,
             refusal=refusal,
@@ -97,9 +107,11 @@ class FailureReporter:
             user=container.user if container else "",
             platform=await self.engine.images.platform(container.image) if container else "",
             engine_platform=self.engine.platform,
-            mounts=next((s.volumes for s in project.services if s.name == service), ()),
+            mounts=mounts,
             services=tuple(s.name for s in project.services),
             owners=causes.owners(self.loaded.model),
+            local_variables=causes.local_variables(self.loaded.model, service),
+            find_script=partial(find_script, project.directory, written),
         )
 
     def _why(self, cause: Cause | None) -> str:
@@ -115,6 +127,35 @@ class FailureReporter:
                 except DevenvError:  # the files were edited meanwhile
                     break
         return None, None
+
+
+def find_script(directory: str, service: Service | None, program: str) -> Script | None:
+    """The file on this machine that is the program in the service's containers: mounted, or in the build context."""
+    paths = (
+        []
+        if service is None
+        else [
+            os.path.normpath(f"{mount.source}/{program[len(mount.target) :]}")
+            for mount in service.volumes
+            if mount.type == "bind" and mount.source and is_within(program, mount.target)
+        ]
+    )
+    if service is not None and service.build is not None:
+        paths += _named(service.build.context, os.path.basename(program))
+    for path in filter(os.path.isfile, paths):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            first_line = file.readline(SHEBANG_LIMIT).decode(errors="replace").removesuffix("\n")
+            return Script(os.path.relpath(path, directory) if is_within(path, directory) else path, first_line)
+    return None
+
+
+def _named(folder: str, name: str) -> list[str]:
+    """The only file of that name in the folder and those below it, as far as they are few."""
+    found: list[str] = []
+    for count, (above, folders, files) in enumerate(os.walk(folder)):
+        folders[:] = sorted(set(folders) - SKIPPED) if count < FOLDERS_SEARCHED else []
+        found += [os.path.join(above, name)] if name in files else []
+    return found if len(found) == 1 else []
 
 
 def _has_memory_limit(model: Mapping[str, Any], service: str) -> bool:

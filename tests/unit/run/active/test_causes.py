@@ -13,7 +13,17 @@ from devenv.explain.table import TableEntry
 from devenv.model.project import Mount
 
 # ruff: noqa: E501 - what was said is quoted as it was
-from devenv.run.active.causes import TABLE, Cause, FailureFacts, explain, find, owners, words
+from devenv.run.active.causes import (
+    TABLE,
+    Cause,
+    FailureFacts,
+    Script,
+    explain,
+    find,
+    local_variables,
+    owners,
+    words,
+)
 
 ENTRIES = table.load(TABLE)
 
@@ -28,12 +38,17 @@ MODEL = {
     "services": {"web": {}, "db": {}},
     "configs": {"site": {"file": "/p/site.conf"}},
 }
-MOUNTS = (Mount("volume", "/data", "data"), Mount("bind", "/data/cache", "/p/cache"), Mount("volume", "/anonymous"))
+MOUNTS = (
+    Mount("volume", "/data", "data"),
+    Mount("bind", "/data/cache", "/p/cache"),
+    Mount("volume", "/anonymous"),
+    Mount("tmpfs", "/run/t"),
+)
 
 
-def refused(words: str) -> FailureFacts:
+def refused(words: str, **more: Any) -> FailureFacts:
     """The engine or Compose refused to create or start the service with this message."""
-    return facts(0, refusal=words)
+    return facts(0, refusal=words, **more)
 
 
 def ended(code: int, *lines: str, **more: Any) -> FailureFacts:
@@ -48,8 +63,15 @@ def sick(check: str, *lines: str) -> FailureFacts:
 
 def facts(code: int, **more: Any) -> FailureFacts:
     """The service `web`, of a project that has `db` too."""
-    known = {"platform": "linux/amd64", "engine_platform": "linux/amd64", "mounts": MOUNTS, "user": "node"}
-    return FailureFacts("web", code, services=("db", "web"), owners=owners(MODEL), **(known | more))
+    known: dict[str, Any] = {
+        "platform": "linux/amd64",
+        "engine_platform": "linux/amd64",
+        "mounts": MOUNTS,
+        "user": "node",
+    }
+    script = more.pop("script", None)
+    known |= {"services": ("db", "web"), "owners": owners(MODEL), "find_script": lambda _: script}
+    return FailureFacts("web", code, **(known | more))
 
 
 OLD = "its volume holds data of another version of the database"
@@ -261,15 +283,15 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
     (
         "CRLF by the kernel",
         ended(126, "bash: ./x.sh: /bin/sh^M: bad interpreter: No such file or directory"),
-        "a script has Windows line endings (CRLF)",
+        "`./x.sh` has Windows line endings (CRLF)",
     ),
-    ("CRLF in a line", ended(127, "/run.sh: 2: \r: not found"), "a script has Windows line endings (CRLF)"),
+    ("CRLF in a line", ended(127, "/run.sh: 2: \r: not found"), "`/run.sh` has Windows line endings (CRLF)"),
     (
         "CRLF in a line of bash",
         ended(127, "/run.sh: line 2: $'\\r': command not found"),
-        "a script has Windows line endings (CRLF)",
+        "`/run.sh` has Windows line endings (CRLF)",
     ),
-    ("CRLF after set", ended(2, "/run.sh: 2: set: Illegal option -"), "a script has Windows line endings (CRLF)"),
+    ("CRLF after set", ended(2, "/run.sh: 2: set: Illegal option -"), "`/run.sh` has Windows line endings (CRLF)"),
     (
         "interpreter",
         ended(255, "exec /run.sh: no such file or directory"),
@@ -334,6 +356,98 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         "watches of Python",
         ended(1, "OSError: [Errno 24] inotify instance limit reached"),
         "the engine's machine has no inotify watches left",
+    ),
+    (
+        "CRLF, seen in the file",
+        refused("exec /run.sh: no such file or directory", script=Script("bin/run.sh", "#!/bin/sh\r")),
+        "`bin/run.sh` has Windows line endings (CRLF)",
+    ),
+    (
+        "a program of the first line, seen in the file",
+        refused("exec /run.sh: no such file or directory", script=Script("bin/run.sh", "#!/bin/bash")),
+        "`bin/run.sh` begins with `#!/bin/bash`, and its image does not have that program",
+    ),
+    (
+        "CRLF in a script that is called, seen in the file",
+        ended(127, "sh: 1: ./run.sh: not found", script=Script("run.sh", "#!/bin/sh\r")),
+        "`run.sh` has Windows line endings (CRLF)",
+    ),
+    (
+        "an option of bash in the health check",
+        sick("/healthchecks/redis.sh: 2: set: Illegal option -o pipefail"),
+        "its script uses `set -o pipefail`, which the `sh` of its image does not know: it can never succeed",
+    ),
+    (
+        "an option of bash in a script",
+        ended(2, "/entrypoint.sh: 2: set: Illegal option -o pipefail"),
+        "its script uses `set -o pipefail`, which the `sh` of its image does not know",
+    ),
+    ("tmpfs", ended(1, "cp: error writing '/run/t/x': No space left on device"), "the tmpfs on /run/t is full"),
+    (
+        "tmpfs, no path",
+        ended(1, "head: error writing 'standard output': No space left on device"),
+        "no space is left, most likely in its tmpfs on /run/t",
+    ),
+    (
+        "tmpfs, Node",
+        ended(1, "Error: ENOSPC: no space left on device, write '/run/t/x'"),
+        "the tmpfs on /run/t is full",
+    ),
+    (
+        "syntax of Node",
+        ended(
+            1, "/app/server.js:3", "const x = ;", "          ^", "", "SyntaxError: Unexpected token ';'", "    at x"
+        ),
+        "/app/server.js:3: SyntaxError: Unexpected token ';'",
+    ),
+    (
+        "syntax of Python",
+        ended(
+            1,
+            "Traceback (most recent call last):",
+            '  File "/x/runpy.py", line 1, in run',
+            "    import main",
+            '  File "/app/main.py", line 63',
+            "    def broken(:",
+            "               ^",
+            "SyntaxError: invalid syntax",
+        ),
+        "/app/main.py:63: SyntaxError: invalid syntax",
+    ),
+    (
+        "privileged port, Node",
+        ended(1, "Error: listen EACCES: permission denied 0.0.0.0:80"),
+        "its user (node) may not listen on port 80, which only root may",
+    ),
+    (
+        "privileged port, Go",
+        ended(1, "listen tcp :80: bind: permission denied"),
+        "its user (node) may not listen on port 80, which only root may",
+    ),
+    (
+        "refused, redis-py",
+        ended(1, "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused."),
+        "nothing in its own container answers on localhost",
+    ),
+    (
+        "refused, asyncio",
+        ended(1, "ConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 5432)"),
+        "nothing in its own container answers on 127.0.0.1",
+    ),
+    (
+        "refused, Node with two addresses",
+        ended(1, "AggregateError [ECONNREFUSED]:", "    Error: connect ECONNREFUSED ::1:5432"),
+        "nothing in its own container answers on ::1",
+    ),
+    (
+        "refused, no address",
+        ended(1, "ConnectionRefusedError: [Errno 111] Connection refused", local_variables=("REDIS_URL",)),
+        "its connection is refused, and its variable REDIS_URL names localhost, which is the container itself",
+    ),
+    (
+        "refused, nothing known",
+        ended(1, "ConnectionRefusedError: [Errno 111] Connection refused"),
+        "its connection is refused: nothing listens at that address",
     ),
     ("disk", ended(1, "cp: error writing '/data/x': No space left on device"), "no space is left on its disk"),
     # databases
@@ -626,3 +740,34 @@ def test_only_some_services_are_named() -> None:
     found = explain(FailureFacts("a", 1, lines=("getaddrinfo ENOTFOUND x",), services=tuple("abcdefghij")))
     assert found is not None
     assert "a, b, c, d, e, f, g, h, ...;" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("DATABASE_URL", "postgres://app:x@localhost:5432/app", True),
+        ("REDIS_HOST", "127.0.0.1", True),
+        ("API", "http://[::1]:80/", True),
+        ("KAFKA", "kafka:9092,localhost:9093", True),
+        ("HOST", "0.0.0.0", False),
+        ("DATABASE_URL", "postgres://localhost.example/app", False),
+        ("VITE_API", "http://localhost:8000", False),
+        ("CORS_ORIGINS", "http://localhost:3000", False),
+        ("EMPTY", None, False),
+    ],
+)
+def test_variables_that_name_localhost(name: str, value: str | None, *, expected: bool) -> None:
+    """Not those that are for browsers, which are on the machine itself."""
+    assert local_variables({"services": {"web": {"environment": {name: value}}}}, "web") == (
+        (name,) if expected else ()
+    )
+
+
+def test_the_place_of_a_variable_and_the_file_of_a_script() -> None:
+    """The line of the variable is to blame; the hint can be typed."""
+    found = explain(ended(1, "ConnectionRefusedError: [Errno 111]", local_variables=("REDIS_URL",)))
+    assert found is not None
+    assert found.paths[0] == ("services", "web", "environment", "REDIS_URL")
+    broken = explain(refused('exec: "/run.sh": permission denied', script=Script("bin/run.sh", "#!/bin/sh")))
+    assert broken is not None
+    assert broken.hint.startswith("chmod +x bin/run.sh, and git update-index --chmod=+x bin/run.sh; ")

@@ -12,9 +12,10 @@ from devenv.compose.resolve import Loaded
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState
-from devenv.model.project import Project, Service
+from devenv.model.project import Build, Mount, Project, Service
 from devenv.model.status import Phase, Standing
-from devenv.run.active.failures import FailureReporter
+from devenv.run.active.causes import Script
+from devenv.run.active.failures import FailureReporter, find_script
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
 
@@ -193,3 +194,30 @@ async def test_the_line_that_says_why_is_shown(reporter: FailureReporter, host: 
     lines = error.message.splitlines()
     assert lines[1:4] == ["  Error: Cannot find module 'x'", "  ...", "    at 4"]
     assert lines[-2:] == ["    at 13", "  Node.js"]
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("/app/run.sh", Script("mounted/run.sh", "#!/bin/sh\r")),
+        ("/entrypoint.sh", Script("web/docker/entrypoint.sh", "#!/bin/bash")),
+        ("./entrypoint.sh", Script("web/docker/entrypoint.sh", "#!/bin/bash")),
+        ("/twice.sh", None),
+        ("/gone.sh", None),
+    ],
+)
+def test_the_file_of_a_program(tmp_path: Path, program: str, expected: Script | None) -> None:
+    """It is mounted, or the only one of its name in the build context."""
+    for name, text in {
+        "mounted/run.sh": "#!/bin/sh\r\nexit\r\n",
+        "web/docker/entrypoint.sh": "#!/bin/bash\n",
+        "web/node_modules/entrypoint.sh": "x",
+        "web/a/twice.sh": "x",
+        "web/b/twice.sh": "x",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode())
+    mounts = (Mount("bind", "/app", str(tmp_path / "mounted")),)
+    service = Service("web", build=Build(str(tmp_path / "web")), volumes=mounts)
+    assert find_script(str(tmp_path), service, program) == expected
+    assert find_script(str(tmp_path), None, program) is None
