@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from devenv import events
 from devenv.compose.schema import X_DEVENV, compose_schema
 from devenv.images.listing import Row
+from devenv.images.standins.recipes import Offer
 from devenv.model.finding import Explained, Finding, Mistake, Shown
 from devenv.model.graph import Graph
 from devenv.model.images import Report
@@ -73,6 +74,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
     "explain": ("`devenv explain`: what a save of each path would do.", {"paths": list[Explained]}, None),
     "graph": ("`devenv graph`: who waits for whom.", {}, Graph),
     "images": ("`devenv images`: the images that the project needs.", {"images": list[Row]}, None),
+    "images --list": ("`devenv images --list`: the stand-ins that can be made.", {"stand_ins": list[Offer]}, None),
     "layers": ("`devenv layers`: one image, or two.", {}, Report),
     "new": (
         "`devenv new`: what was made, or would be.",

@@ -30,6 +30,7 @@ volumes: {{data: {{}}}}
 # What is typed, and the document that it prints, or `events`. Other documents are checked by the tests of their own.
 COMMANDS = {
     "images": "images",
+    "images --list": "images --list",
     "config --validate": "config --validate",
     "new --list": "new --list",
     "new static-nginx site --dry-run": "new",

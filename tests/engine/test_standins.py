@@ -97,6 +97,8 @@ def test_node_runs_what_it_is_given(images: dict[str, str]) -> None:
     assert run("--workdir=/tmp", node, "sh", "-c", "echo 'console.log(1)' >app && docker-entrypoint.sh app") == "1"
     assert re.fullmatch(r"10\.\d+\.\d+", run(node, "npm", "--version"))
     assert run(node, "npx", "--version").startswith("10.")
+    assert run(node, "yarn", "--version").startswith("1.22.")
+    assert run(node, "sh", "-c", "corepack enable && readlink /usr/local/bin/pnpm").endswith("corepack/dist/pnpm.js")
     assert run("--user=node", node, "sh", "-c", "id -u && cd && pwd && touch ~/x") == "1000\n/home/node"
 
 
@@ -537,6 +539,10 @@ def test_mariadb_takes_its_own_variables(start: Start, tmp_path: Path, reference
     user = partial(query, name, "u", "p")
     assert user("SELECT n FROM my_db.t") == "1"
     assert query(name, "root", "a'b", "SELECT CURRENT_USER()") == "root@%"
+    asked = ("SELECT DISTINCT host FROM mysql.user", "SELECT DISTINCT host FROM mysql.proxies_priv")
+    hosts = " ".join(query(name, "root", "a'b", one) or "" for one in asked)
+    assert set(hosts.split()) == {"%", "localhost"}
+    assert "buildkitsandbox" not in docker("logs", name)
     docker("restart", name)
     assert until(partial(user, "SELECT n FROM my_db.t")) == "1"
     with pytest.raises(DockerError, match="MARIADB_ROOT_PASSWORD"):
@@ -554,6 +560,28 @@ def test_adminer_asks_for_the_default_server(start: Start, reference: str) -> No
     assert re.search(r"adminer(-dark)?\.css", page)
     docker("stop", name)
     assert inspect(name)["State"]["ExitCode"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("reference", "port"), [("axllent/mailpit", 8025), ("schickling/mailcatcher", 1080)])
+def test_mails_are_caught_and_shown(start: Start, reference: str, port: int) -> None:
+    """A mail that is sent to port 1025 is on the page."""
+    name = start(made(reference), options=(f"--publish=127.0.0.1::{port}",))
+    until(partial(fetched, name, "/", f"{port}/tcp"))
+    talk = "HELO a|MAIL FROM:<a@a.test>|RCPT TO:<b@b.test>|DATA|Subject: dvt-hello||.|QUIT|".replace("|", "\\r\\n")
+    send = f"exec 3<>/dev/tcp/127.0.0.1/1025; printf '{talk}' >&3; cat <&3"
+    assert "250" in execute(name, "bash", "-c", send)
+    assert "dvt-hello" in until(partial(fetched, name, "/messages", f"{port}/tcp"))
+
+
+@pytest.mark.long
+def test_uv_and_bun_are_where_others_copy_them_from() -> None:
+    """`COPY --from` takes /uv and /uvx; Bun runs flags and files, and has its user."""
+    run = partial(docker, "run", "--rm", "--network=none")
+    assert run("--entrypoint=/uvx", made("ghcr.io/astral-sh/uv:latest"), "--version").startswith("uvx ")
+    bun = made("oven/bun:1")
+    assert run(bun, "-e", "console.log(6*7)") == "42"
+    assert run("--user=bun", bun, "sh", "-c", "bunx --version >/dev/null && pwd") == "/home/bun/app"
 
 
 @pytest.mark.long

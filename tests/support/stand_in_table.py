@@ -25,10 +25,11 @@ def table() -> str:
 
 def _row(entry: dict[str, Any]) -> str:
     images = ", ".join(f"`{name}`" for name in entry["repositories"])
-    tags = ", ".join(f"`{tag}`" for tag in entry["tags"])
+    tags = ", ".join(f"`{tag}`" for tag in (*entry["tags"], *entry.get("aliases", ())))
     variants = ", ".join(f"`{variant}`" for variant in entry["variants"] if variant)
     plain = "" in entry["variants"]
     more = f"; {'also' if plain else 'only'} with {variants}" if variants else ""
+    more += "; for services also with `-alpine`" if entry.get("alpine") else ""
     inside = [
         root["inside"].format_map(_Nothing(suite=root["suite"])) for root in (entry, *entry.get("otherwise", ()))
     ]

@@ -116,6 +116,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "snapshot import": ({
     }, "--output --verbose -v", ("file",)),
     "images list": ({
+        "--list": ("", "List the stand-ins that can be made, for any project."),
     }, "--file -f --project-name -p --profile --output --verbose -v", ()),
     "images pull": ({
         "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),

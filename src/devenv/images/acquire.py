@@ -22,7 +22,7 @@ from devenv.images.failures import Failure, explain, substitute
 from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded, needs, prefixes
 from devenv.images.pull import pull_all
 from devenv.images.standins import build as standins
-from devenv.images.standins.recipes import Recipe, find
+from devenv.images.standins.recipes import ALPINE_NOTE, Recipe, find, instead
 from devenv.model.images import canonical, familiar
 from devenv.model.project import Build, Project
 
@@ -113,11 +113,13 @@ def _stand_ins(
         for name, failure in failures.items()
     }
     if failed := {name: failure for name, failure in failures.items() if used[name] is None}:
-        raise explain(failed, wanted, recipes=recipes, consent=consent)
+        advice = {n.reference: instead(n.reference, n.users) for n in wanted if n.reference not in recipes}
+        raise explain(failed, wanted, instead=advice, consent=consent)
     if local := [name for name in used if used[name] == "local"]:
         emit(Notice(f"no registry answers: {', '.join(map(familiar, local))} not renewed"))
     if made := [name for name in used if used[name] == "stand-in"]:
-        emit(Notice(f"no registry answers: using stand-ins for {', '.join(map(familiar, made))}"))
+        names = (f"{familiar(name)}{ALPINE_NOTE if recipes[name].is_alpine else ''}" for name in made)
+        emit(Notice(f"no registry answers: using stand-ins for {', '.join(names)}"))
     return made
 
 
@@ -198,7 +200,8 @@ def to_pull(need: Need, here: Collection[str]) -> bool:
 
 def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
     """Reference -> the recipe of its stand-in; references without a recipe are left out."""
-    recipes = {need.reference: find(need.reference) for need in wanted if need.kind in ("service", "base")}
+    needed = [(need.reference, need.kind) for need in wanted if need.kind in ("service", "base")]
+    recipes = {name: find(name, plain=(name, "base") not in needed) for name, _ in needed}
     return {reference: recipe for reference, recipe in recipes.items() if recipe}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
@@ -19,12 +19,13 @@ from devenv.explain import table
 from devenv.explain.table import Explanation, TableEntry
 from devenv.images.dockerfile import instruction_line
 from devenv.images.needs import Need
-from devenv.model.images import HUB, canonical, familiar, registry, split
+from devenv.model.images import HUB, canonical, registry, split
 
 PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network", "build_step", "dockerfile"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds by the engine need no token, since their images were pulled before. Another builder pulls by itself.
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
+OTHERWISE = "or name a mirror in your settings ([registry] mirrors), or: devenv images load FILE"
 GIVE = "devenv up --host-settings"
 # Names of well-known images of Docker Hub, to guess what a misspelled one means.
 OFFICIAL = (
@@ -112,17 +113,18 @@ def substitute(failure: Failure, *, here: bool, recipe: bool, consent: bool) -> 
 
 
 def explain(
-    failed: Mapping[str, Failure], needs: Sequence[Need], *, recipes: Collection[str], consent: bool
+    failed: Mapping[str, Failure], needs: Sequence[Need], *, instead: Mapping[str, str], consent: bool
 ) -> DevenvError:
     """The error for images that are not available: who needs each, why it failed, and what to type.
 
-    A ConfigError if the only reason is what the files ask for.
+    `instead`: reference -> what to use in place of it, if it has no stand-in. A ConfigError if the only reason is
+    what the files ask for.
     """
     users = {need.reference: ", ".join(need.users) for need in needs}
     lines = [f"  {name} ({users[name]}): {cause(name, failure)}" for name, failure in failed.items()]
     head = "an image is" if len(failed) == 1 else f"{len(failed)} images are"
     guesses = [f"did you mean `{guess}`?" for name in failed if (guess := _guess(name))]
-    hints = [*guesses, *filter(None, [_hint(failed, recipes, consent=consent)])]
+    hints = [*guesses, *filter(None, [_hint(failed, instead, consent=consent)])]
     kind = ConfigError if all(failure.of_file for failure in failed.values()) else EngineError
     return kind("\n".join([f"{head} not available:", *lines]), hint="; or ".join(hints) or None)
 
@@ -142,13 +144,11 @@ def cause(reference: str, failure: Failure) -> str:
     return f"{registry(reference)} does not answer: {failure.cause}" if failure.impossible else failure.cause
 
 
-def _hint(failed: Mapping[str, Failure], recipes: Collection[str], *, consent: bool) -> str | None:
+def _hint(failed: Mapping[str, Failure], instead: Mapping[str, str], *, consent: bool) -> str | None:
     silent = [reference for reference, failure in failed.items() if failure.impossible]
     known = next((failure.hint for failure in failed.values() if failure.hint), None)
-    without = [familiar(reference) for reference in silent if reference not in recipes]
-    if without:
-        hint = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
-        return known or f"there is no stand-in for {', '.join(without)}: {hint}"
+    if without := [instead[reference] for reference in silent if reference in instead]:
+        return known or "\n  ".join([*without, OTHERWISE])
     offered = "devenv up --stand-ins" if silent and not consent else None
     return "; or ".join(filter(None, (known, offered))) or None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from devenv.compose import resolve
@@ -19,8 +20,8 @@ from devenv.images.acquire import LocalMatch, local_images, local_matches, mirro
 from devenv.images.failures import Failure, cause
 from devenv.images.needs import LOADED_REGISTRY, Need, candidates, prefixes
 from devenv.images.pull import unavailable
-from devenv.images.standins.build import CONTENT_LABEL
-from devenv.images.standins.recipes import Recipe
+from devenv.images.standins.build import CONTENT_LABEL, STAND_IN_LABEL
+from devenv.images.standins.recipes import Offer, Recipe, instead, offers
 from devenv.model.images import registry
 from devenv.model.snapshot import ago, shown
 from devenv.tasks import each
@@ -49,6 +50,20 @@ class Row:
     digest: str = ""
     size: int = 0
     created: str = ""
+
+
+async def list_offers() -> list[Offer]:
+    """What stand-ins can be made for, with the size of the largest on the engine, if that can be reached."""
+    sizes: dict[str, int] = {}
+    with contextlib.suppress(DevenvError):
+        async with Engine.connect() as engine:
+            made = await engine.images.labelled(STAND_IN_LABEL)
+            found = await local_images(engine, made.keys())
+            sizes = {labels[STAND_IN_LABEL]: found[name].size for name, labels in made.items() if name in found}
+    return [
+        replace(offer, size=max((size for name, size in sizes.items() if offer.covers(name)), default=0))
+        for offer in offers()
+    ]
 
 
 async def list_images(selection: Selection) -> list[Row]:
@@ -106,6 +121,8 @@ def _row(
     reason = cause(need.reference, failure) if failure else "its pull_policy is never"
     if need.kind == "frontend" and failure and failure.impossible:
         reason += "; the engine's own builder is used instead"
+    elif failure and failure.impossible and need.kind in ("service", "base"):
+        reason += f"; {instead(need.reference, need.users)}"
     return row("nowhere", reason)
 
 

@@ -32,7 +32,8 @@ make_empty() {
 start_hidden() {
   local folder=$1
   shift
-  "$@" --datadir="$folder" --skip-networking --loose-mysqlx=OFF --socket="$HIDDEN_SOCKET" \
+  is_mariadb || set -- "$@" --loose-mysqlx=OFF
+  "$@" --datadir="$folder" --skip-networking --socket="$HIDDEN_SOCKET" \
     --innodb-flush-log-at-trx-commit=0 --sync-binlog=0 & # the end of this server writes all of it
   SERVER_PID=$!
   until MYSQL_PWD='' mysqladmin --no-defaults --socket="$HIDDEN_SOCKET" --user=root ping >/dev/null 2>&1; do
@@ -49,11 +50,22 @@ stop_hidden() {
 
 as_root() { mysql --no-defaults --socket="$HIDDEN_SOCKET" --user=root --binary-mode "$@"; }
 
+# MariaDB begins with roots of the host that made the folder, without a password.
+without_strangers() {
+  is_mariadb || return 0
+  as_root <<'SQL'
+SET @@SESSION.SQL_LOG_BIN=0;
+DELETE FROM mysql.global_priv WHERE User IN ('', 'root') AND Host <> 'localhost';
+DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost';
+FLUSH PRIVILEGES;
+SQL
+}
+
 load_time_zones() { mysql_tzinfo_to_sql /usr/share/zoneinfo 2>/dev/null | as_root --force mysql; }
 
 # Options that decide what the files on disk look like: with one of them, the ready-made folder does not fit.
 shapes_files() {
-  cat <(printf '%s\n' "$@") /etc/my.cnf /etc/mysql/conf.d/* 2>/dev/null | grep -v numa |
+  cat <(printf '%s\n' "$@") /etc/my.cnf /etc/mysql/conf.d/* 2>/dev/null | grep -Ev "numa|native-aio" |
     grep -Eqi 'lower.case.table.names|innodb|encrypt|keyring|component|early.plugin'
 }
 
@@ -87,12 +99,9 @@ check_variables() {
 set_up() {
   local password root_host=${MYSQL_ROOT_HOST:-%} schema
   password=$(quoted "$MYSQL_ROOT_PASSWORD")
+  without_strangers
   {
     echo "SET @@SESSION.SQL_LOG_BIN=0;"
-    # MariaDB begins with further roots, without a password.
-    if is_mariadb; then
-      echo "DELETE FROM mysql.global_priv WHERE User IN ('', 'root') AND Host <> 'localhost'; FLUSH PRIVILEGES;"
-    fi
     if [[ -n $MYSQL_DATABASE ]]; then
       echo "CREATE DATABASE IF NOT EXISTS $(identifier "$MYSQL_DATABASE");"
     fi
@@ -163,6 +172,7 @@ case "${1-}" in
   --devenv-fill)
     make_empty "$2/data" mysqld
     start_hidden "$2/data" mysqld --skip-log-bin
+    without_strangers
     load_time_zones
     stop_hidden
     exit

@@ -283,17 +283,21 @@ def test_list_images(world: World, project: Project, monkeypatch: pytest.MonkeyP
     async def loaded(_: object) -> object:
         return type("Loaded", (), {"project": a_project(Path(project.directory), *project.services, *more)})()
 
-    more = (Service("cache", image="redis:6"), Service("web", image="nginx:1"), Service("own", image="x.test/a:1"))
+    more = (Service("cache", image="redis:5"), Service("web", image="nginx:1"), Service("own", image="x.test/a:1"))
     monkeypatch.setattr(resolve, "load", loaded)
     world.here = {"node:22": ""}
-    world.refuse = {"mysql:9": NO_HOST, "redis:6": NO_HOST, "x.test/a:1": DENIED}
+    world.refuse = {"mysql:9": NO_HOST, "redis:5": NO_HOST, "x.test/a:1": DENIED}
     rows = anyio.run(listing.list_images, Selection(project.directory, (), None, ()))
     age = listing._age("2026-01-02T03:04:05Z", time.time())
     mysql = "stand-in.devenv/mysql:9, MySQL of Debian sid, can be made: devenv up --stand-ins"
+    redis = (
+        "docker.io does not answer: its name is not found (DNS); "
+        "stand-ins of redis: 7, 8; service cache would need redis:7"
+    )
     assert [(row.image, row.users, row.source, row.detail) for row in rows] == [
         ("node:22", ("backend/Dockerfile:1",), "present", f"5.0 MB, {age}, 111111111111"),
         ("mysql:9", ("service db",), "stand-in", mysql),
-        ("redis:6", ("service cache",), "nowhere", "docker.io does not answer: its name is not found (DNS)"),
+        ("redis:5", ("service cache",), "nowhere", redis),
         ("nginx:1", ("service web",), "registry", "docker.io"),
         ("x.test/a:1", ("service own",), "nowhere", "access is denied"),
     ]

@@ -30,7 +30,10 @@ SILENT = Failure("connection refused", impossible=True)
 DENIED = Failure("access is denied")
 NODE_SILENT = "  node:22 (backend/Dockerfile:1): docker.io does not answer: connection refused"
 REDIS_SILENT = "  redis:7 (service cache, service queue): docker.io does not answer: connection refused"
-ELSEWHERE = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
+REDIS_INSTEAD = (
+    "stand-ins of redis: 7, 8; service cache, service queue would need redis:7\n"
+    "  or name a mirror in your settings ([registry] mirrors), or: devenv images load FILE"
+)
 HEAD = "unexpected status from HEAD request to https://r.test/v2/x: "
 SOLVE = "failed to solve: node:20: failed to resolve source metadata for docker.io/library/node:20: "
 AUTHORIZE = "failed to authorize: failed to fetch oauth token: "
@@ -318,13 +321,13 @@ def test_substitute(failure: Failure, here: bool, recipe: bool, consent: bool, e
             {"node:22": SILENT, "redis:7": SILENT},
             False,
             f"2 images are not available:\n{NODE_SILENT}\n{REDIS_SILENT}",
-            f"there is no stand-in for redis:7: {ELSEWHERE}",
+            REDIS_INSTEAD,
         ),
         (
             {"redis:7": SILENT},
             True,
             f"an image is not available:\n{REDIS_SILENT}",
-            f"there is no stand-in for redis:7: {ELSEWHERE}",
+            REDIS_INSTEAD,
         ),
         (
             {"ghcr.io/a/b:1": read_failure("denied", "ghcr.io/a/b:1")},
@@ -366,7 +369,8 @@ def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: 
         Need("redis:7", ("service cache", "service queue")),
         Need("ghcr.io/a/b:1", ("service private",)),
     ]
-    error = explain(failed, needs, recipes={"node:22"}, consent=consent)
+    instead = {"redis:7": REDIS_INSTEAD.partition("\n")[0], "ghcr.io/a/b:1": "none"}
+    error = explain(failed, needs, instead=instead, consent=consent)
     assert (error.message, error.hint, error.exit_code) == (message, hint, 4)
 
 
@@ -394,7 +398,8 @@ def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: 
 def test_who_is_to_blame_for_a_missing_image(reference: str, texts: list[str], code: int, hint: str) -> None:
     """5 if the file asks for what does not exist, 4 if a registry or the engine cannot give it; a name is guessed."""
     failed = {f"{reference}{'x' * n}": read_failure(text, reference) for n, text in enumerate(texts)}
-    error = explain(failed, [Need(name, ("service web",)) for name in failed], recipes=(), consent=True)
+    needs = [Need(name, ("service web",)) for name in failed]
+    error = explain(failed, needs, instead=dict.fromkeys(failed, "none"), consent=True)
     assert error.exit_code == code
     assert str(error.hint).startswith(hint)
 

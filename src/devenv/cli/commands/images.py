@@ -21,10 +21,12 @@ with LazyImports():
 
     from devenv import signals
     from devenv.images import bundle, listing, release
+    from devenv.images.standins import recipes
     from devenv.inspect import layers as inspection
     from devenv.model import images as image_model
+    from devenv.model import snapshot
     from devenv.run import consent
-    from devenv.ui import console, drawing
+    from devenv.ui import console, drawing, text
 
 File = Annotated[str, Argument(metavar="FILE")]
 Services = Annotated[list[str] | None, Argument(help="Only the images of these services.")]
@@ -40,11 +42,29 @@ Cache = Annotated[bool, Option("--no-cache", help="Do not use the build cache.")
 LABEL = 11  # columns for the label of a line
 
 
-def list_() -> None:
+def list_(
+    stand_ins: Annotated[
+        bool, Option("--list", help="List the stand-ins that can be made, for any project.")
+    ] = False,
+) -> None:
     """List the images that the project needs, with sources."""
     window = options.console()
+    if stand_ins:
+        offers = anyio.run(listing.list_offers)
+        window.answer({"stand_ins": [asdict(o) for o in offers]}, text.columns([_offer(o) for o in offers]))
+        return
     rows = anyio.run(listing.list_images, options.selection())
     window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
+
+
+def _offer(offer: recipes.Offer) -> dict[str, str]:
+    return {
+        "image": offer.image,
+        "tags": ", ".join(tag for tag in offer.tags if tag.count("*") < 2),  # noqa: PLR2004 - 20.*.* goes with 20.*
+        "suite": offer.suite,
+        "size": snapshot.shown(offer.size) if offer.size else "",
+        "also": ", ".join([*filter(None, offer.variants), *(["-alpine for services"] if offer.alpine else [])]),
+    }
 
 
 def _lines(rows: Sequence[listing.Row]) -> Iterator[str]:

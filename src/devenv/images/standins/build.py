@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import platform
@@ -14,18 +15,20 @@ from functools import partial
 import anyio
 
 from devenv.docker import cli, process
+from devenv.docker.cli import last_line
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
 from devenv.errors import EngineError
 from devenv.events import Emit, ImageState, Notice
 from devenv.images.standins import debian
-from devenv.images.standins.recipes import STAND_IN_REGISTRY, NpmPackage, Recipe, Root, common_folder, find
+from devenv.images.standins.recipes import STAND_IN_REGISTRY, Package, Recipe, Root, common_folder, find, instead
 from devenv.tasks import each
 
 STAND_IN_LABEL = "devenv.stand-in"
 CONTENT_LABEL = "devenv.stand-in.inside"
 LACKS_LABEL = "devenv.stand-in.lacks"
 RECIPE_LABEL = "devenv.stand-in.recipe"
+FIRST = "about a minute"
 NPM_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -60,9 +63,9 @@ def host_authorities() -> bytes:
 
 
 def _recipe(reference: str) -> Recipe:
-    recipe = find(reference)
+    recipe = find(reference, plain=True)  # the caller knows how the image is used
     if recipe is None:
-        raise EngineError(f"there is no stand-in for {reference}", hint="devenv images")
+        raise EngineError(instead(reference), hint="devenv images --list")
     return recipe
 
 
@@ -86,17 +89,25 @@ class _Builds:
         self._known = {name: image for image in images for name in image.names}
         absent = [recipe for recipe in based if recipe.image not in self._known]
         if absent:
-            bare, npm = any(not recipe.base for recipe in absent), any(recipe.npm for recipe in absent)
-            debian.require_tools("apt-get", *(["mmdebstrap"] if bare else []), *(["npm"] if npm else []))
+            tools = [package.tool for recipe in absent for package in recipe.fetched]
+            bare = ["mmdebstrap"] if any(not recipe.base for recipe in absent) else []
+            debian.require_tools("apt-get", *bare, *dict.fromkeys(tools))
             debian.keyring()
+        suites = [(r if r.base is None else _recipe(r.base)) for r in recipes if not self._is_current(r)]
+        if new := dict.fromkeys(base.roots[0].suite for base in suites if not self._is_current(base)):
+            first = f"the first stand-in of Debian {' and '.join(new)}"
+            self._emit(Notice(f"{first} takes {FIRST}: its packages are fetched and installed"))
+
+    def _is_current(self, recipe: Recipe) -> bool:
+        known = self._known.get(recipe.image)
+        return known is not None and known.labels.get(RECIPE_LABEL) == self._digest(recipe)
 
     async def get(self, recipe: Recipe) -> None:
         """Build the stand-in unless it is up to date; if that fails, an older one is kept."""
         async with self._locks.setdefault(recipe.image, anyio.Lock()):
-            known = self._known.get(recipe.image)
-            digest = self._digest(recipe)
-            if recipe.image in self._done or (known and known.labels.get(RECIPE_LABEL) == digest):
+            if recipe.image in self._done or self._is_current(recipe):
                 return
+            known, digest = self._known.get(recipe.image), self._digest(recipe)
             self._say(recipe, "starting")
             try:
                 inside = await self._make(recipe, digest)
@@ -125,7 +136,7 @@ class _Builds:
             versions: dict[str, str] = {}
             parts = [
                 partial(self._provide_base, versions, recipe, folder),
-                *(partial(self._fetch, versions, recipe, package, context) for package in recipe.npm),
+                *(partial(self._fetch, versions, recipe, package, context) for package in recipe.fetched),
             ]
             try:
                 await each(lambda part: part(), parts)
@@ -182,26 +193,44 @@ class _Builds:
         target = os.path.join(folder, "context", "packages")
         return await debian.fetch(root, self._statuses[root.suite], apt_folder, target)
 
-    async def _fetch(self, versions: dict[str, str], recipe: Recipe, package: NpmPackage, context: str) -> None:
+    async def _fetch(self, versions: dict[str, str], recipe: Recipe, package: Package, context: str) -> None:
         machine = platform.machine().lower()
-        name = package.package.format(arch=NPM_ARCHITECTURES.get(machine, machine))
+        arch = NPM_ARCHITECTURES.get(machine, machine)
+        name = package.package.format(arch=package.architectures.get(arch, arch))
         self._say(recipe, f"fetching {name}")
-        argv = ["npm", "pack", "--json", "--loglevel=error", f"{name}@{package.version}"]
-        done = await process.run(argv, cwd=context)
-        try:
-            packed = json.loads(done.stdout)
-            entry = packed[0] if isinstance(packed, list) else next(iter(packed.values()))
-            file, version = entry["filename"], entry["version"]
-        except (ValueError, LookupError, StopIteration) as error:
-            raise EngineError(f"npm has no {name}@{package.version}: {_npm_cause(done)}") from error
-        os.replace(os.path.join(context, os.path.basename(file)), os.path.join(context, f"{package.file}.tgz"))
-        versions[package.file] = version
+        fetch = _npm_pack if package.tool == "npm" else _pip_download
+        versions[package.file] = await fetch(name, package.version, context, package.file)
 
     def _say_step(self, recipe: Recipe, place: str) -> None:
         self._say(recipe, f"building, step {place.replace('/', ' of ')}")
 
     def _say(self, recipe: Recipe, detail: str) -> None:
         self._emit(ImageState(recipe.reference, "making", detail))
+
+
+async def _npm_pack(name: str, version: str, context: str, file: str) -> str:
+    """Fetch a package of npm to `file`.tgz, and return its version."""
+    argv = ["npm", "pack", "--json", "--loglevel=error", f"{name}@{version}"]
+    done = await process.run(argv, cwd=context)
+    try:
+        packed = json.loads(done.stdout)
+        entry = packed[0] if isinstance(packed, list) else next(iter(packed.values()))
+        packed_file, found = entry["filename"], str(entry["version"])
+    except (ValueError, LookupError, StopIteration) as error:
+        raise EngineError(f"npm has no {name}@{version}: {_npm_cause(done)}") from error
+    os.replace(os.path.join(context, os.path.basename(packed_file)), os.path.join(context, f"{file}.tgz"))
+    return found
+
+
+async def _pip_download(name: str, version: str, context: str, file: str) -> str:
+    """Fetch a wheel of PyPI, unpack it to the folder `file`, and return its version."""
+    options = ("--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet")
+    done = await process.run(["pip3", "download", *options, f"{name}{version}"], cwd=context)
+    wheel = next(iter(glob.glob("*.whl", root_dir=context)), None)
+    if wheel is None:
+        raise EngineError(f"PyPI has no {name}{version}: {last_line(done.error_text)}")
+    await anyio.to_thread.run_sync(shutil.unpack_archive, f"{context}/{wheel}", f"{context}/{file}", "zip")
+    return wheel.split("-")[1]
 
 
 def _npm_cause(done: process.Completed) -> str:

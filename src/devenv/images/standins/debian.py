@@ -35,6 +35,7 @@ Acquire::Check-Valid-Until "{check}";
 #clear DPkg;
 """
 
+PACKAGES = {"pip3": "python3-pip"}  # of programs with another name
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTING = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
@@ -56,7 +57,8 @@ def require_tools(*names: str) -> None:
     """Raise EngineError, with the command that installs them, unless all programs are on this host."""
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
-        state, hint = "not installed here", f"apt-get install -y --no-install-recommends {' '.join(missing)}"
+        packages = (PACKAGES.get(name, name) for name in missing)
+        state, hint = "not installed here", f"apt-get install -y --no-install-recommends {' '.join(packages)}"
         if shutil.which("apt-get") is None:
             state = "which this system does not have"
             hint = "make them on Debian or Ubuntu (WSL2 and virtual machines are fine), or reach a registry"

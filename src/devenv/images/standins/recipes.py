@@ -7,8 +7,8 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -16,8 +16,11 @@ from typing import Any
 from devenv import templates_folder
 from devenv.errors import EngineError
 from devenv.model.images import canonical, familiar, split
+from devenv.model.snapshot import FAMILIES
 
 STAND_IN_REGISTRY = "stand-in.devenv"
+ALPINE_NOTE = " (Debian in place of Alpine)"
+ALPINE = re.compile(r"-?alpine(?:\d[\d.]*)?(?:-slim)?$")  # the end of a tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,11 @@ class Root:
     version: str = ""
 
     @property
+    def described(self) -> str:
+        """`inside` without the versions, which are only known once it is built."""
+        return " ".join(re.sub(r"\{(?!suite).*?\}", "", self.inside).format(suite=self.suite).split())
+
+    @property
     def base(self) -> str:
         """The reference of the stand-in that is the suite's bare root."""
         return f"debian:{self.suite}-slim"
@@ -47,12 +55,14 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
-class NpmPackage:
-    """A package that `npm pack` fetches to `file`.tgz in the build context."""
+class Package:
+    """A package that `npm` or `pip` fetches to `file` in the build context."""
 
     package: str
     version: str
     file: str
+    tool: str = "npm"
+    architectures: Mapping[str, str] = field(default_factory=dict)  # npm's word for one -> the package's
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +73,9 @@ class Recipe:
     folder: str
     lacks: str
     roots: tuple[Root, ...]
-    npm: tuple[NpmPackage, ...] = ()
+    fetched: tuple[Package, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
+    is_alpine: bool = False  # by its tag, though not by its content
 
     @property
     def image(self) -> str:
@@ -74,8 +85,7 @@ class Recipe:
     @property
     def inside(self) -> str:
         """A description, without the versions that are only known once it is built."""
-        root = self.roots[0]
-        return " ".join(re.sub(r"\{(?!suite).*?\}", "", root.inside).format(suite=root.suite).split())
+        return self.roots[0].described
 
     @property
     def base(self) -> str | None:
@@ -97,32 +107,153 @@ class Recipe:
         return total.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an entry of a recipe can be made for: each of `tags` with each of `variants`; `*` is any number.
+
+    `alpine`: a service that only uses the image gets it for an `-alpine` tag, too. `size` is that of the largest that
+    is on the engine, in bytes, or 0.
+    """
+
+    image: str
+    tags: tuple[str, ...]
+    variants: tuple[str, ...]
+    suite: str
+    inside: str
+    lacks: str
+    alpine: bool
+    size: int = 0
+
+    def covers(self, reference: str) -> bool:
+        """Whether the reference is one of these, without regard to `-alpine`."""
+        repository, tag, _ = split(canonical(reference))
+        patterns = (start + variant for start, variant in product(self.tags, self.variants))
+        is_same = repository == split(canonical(self.image))[0]
+        return is_same and any(_is_like(pattern, tag or "") for pattern in patterns)
+
+
+def offers() -> tuple[Offer, ...]:
+    """All that stand-ins can be made for, in the order of the recipes."""
+    return tuple(
+        Offer(
+            image,
+            (*entry["tags"], *entry.get("aliases", ())),
+            tuple(entry["variants"]),
+            entry["suite"],
+            Root(entry["suite"], (), entry["inside"]).described,
+            entry["lacks"],
+            entry.get("alpine", False),
+        )
+        for _, entry in entries()
+        for image in entry["repositories"]
+    )
+
+
 def common_folder() -> str:
     """The absolute path of the files that all recipes share, the folder `common` in each build context."""
     return os.path.join(templates_folder(), "images", "common")
 
 
-def find(reference: str) -> Recipe | None:
-    """The recipe for a reference as written (`node:22`); None if there is none for its version."""
+def find(reference: str, *, plain: bool = False) -> Recipe | None:
+    """The recipe for a reference as written (`node:22`); None if there is none for its version.
+
+    `plain`: nothing is built on the image. Then Debian serves an `-alpine` tag, too, but never that of a database:
+    musl and glibc sort text in different orders, and the indexes on disk would silently be wrong.
+    """
     repository, tag, digest = split(canonical(reference))
     if tag is None or digest:
         return None
-    for folder, entry in entries():
-        if repository in (split(canonical(name))[0] for name in entry["repositories"]):
-            for plain, variant in product(entry["tags"], entry["variants"]):
-                if re.fullmatch(re.escape(plain + variant).replace(r"\*", r"\d+"), tag):
-                    return _recipe(familiar(canonical(reference)), folder, entry, tag.removesuffix(variant), variant)
+    for folder, entry in _entries_of(repository):
+        wanted = _without_alpine(tag) if plain and entry.get("alpine") else tag
+        for start, variant in product([*entry["tags"], *entry.get("aliases", ())], entry["variants"]):
+            if _is_like(start + variant, wanted):
+                recipe = _recipe(familiar(canonical(reference)), folder, entry, wanted.removesuffix(variant), variant)
+                return recipe if wanted == tag else _in_place_of_alpine(recipe)
     return None
 
 
+def _is_like(pattern: str, tag: str) -> bool:
+    return re.fullmatch(re.escape(pattern).replace(r"\*", r"\d+"), tag) is not None
+
+
+def _entries_of(repository: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(f, e) for f, e in entries() if repository in (split(canonical(name))[0] for name in e["repositories"])]
+
+
+def _without_alpine(tag: str) -> str:
+    return ALPINE.sub("", tag) or "latest"
+
+
+def _in_place_of_alpine(recipe: Recipe) -> Recipe:
+    roots = tuple(replace(root, inside=f"{root.inside}, in place of Alpine") for root in recipe.roots)
+    return replace(recipe, roots=roots, lacks=f"apk and busybox; {recipe.lacks}", is_alpine=True)
+
+
+def instead(reference: str, users: Sequence[str] = ()) -> str:
+    """What could be used in place of an image that has no stand-in; `users` are those of its `Need`."""
+    repository, tag, digest = split(canonical(reference))
+    name = familiar(repository).removesuffix(":latest")
+    versions = _versions(repository)
+    if not versions:
+        return f"there is no stand-in of {name}"
+    plain = all(user.startswith("service ") for user in users or ("",)) and name not in FAMILIES
+    is_alpine = _without_alpine(tag or "latest") != (tag or "latest") and not plain
+    why, then = "; a digest has none" if digest else "", ""
+    if is_alpine and name in FAMILIES:
+        why = "; -alpine has none (Debian sorts text in another order, and the indexes of your data would be wrong)"
+        then = " with an empty volume"
+    elif is_alpine:
+        why, then = "; -alpine has none", " and apt in place of apk"
+    near = _nearest(name, versions, tag or "latest", plain=plain)
+    who = ", ".join(users) or "you"
+    return f"stand-ins of {name}: {', '.join(versions)}{why}{':' if why else ';'} {who} would need {near}{then}"
+
+
+def _versions(repository: str) -> list[str]:
+    """The versions that there are stand-ins of, the oldest first; other tags if there is no number."""
+    known = [entry for _, entry in _entries_of(repository)]
+    numbers = {tag: None for entry in known for tag in _majors(entry)}
+    return sorted(numbers or [tag for entry in known for tag in entry.get("aliases", entry["tags"])], key=_numbers)
+
+
+def _nearest(name: str, versions: Sequence[str], tag: str, *, plain: bool) -> str:
+    """The reference of the version nearest to the tag, with the end of the tag if there is such a stand-in."""
+    wanted = _without_alpine(tag)
+    near = min(reversed(versions), key=lambda version: _distance(version, wanted))
+    ends = ["-slim"] if wanted != tag and not plain else [f"-{end}" for end in tag.split("-")[1:]]
+    offers = [f"{name}:{near}{end}" for end in (*ends, "")]
+    return next((offer for offer in offers if find(offer, plain=plain)), offers[-1])
+
+
+def _majors(entry: Mapping[str, Any]) -> list[str]:
+    """The numbers that the tags of an entry begin with, as precise as the first of them."""
+    numbers = [tag for tag in entry["tags"] if tag[0].isdigit() and "*" not in tag]
+    return [tag for tag in numbers if tag.count(".") == numbers[0].count(".")]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version.partition("-")[0])))
+
+
+def _distance(version: str, wanted: str) -> tuple[bool, list[int]]:
+    """How far a version is from the wanted one; older ones are farther than newer ones."""
+    own, other = _numbers(version), _numbers(wanted)
+    return own < other[: len(own)], [abs(a - b) for a, b in zip(own, other, strict=False)]
+
+
 def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, variant: str) -> Recipe:
-    version = tag if tag[0].isdigit() and "npm" not in entry else ""
-    more = () if "slim" in variant else entry.get("full", ())
+    fetched = [("npm", package) for package in entry.get("npm", ())] + [("pip3", p) for p in entry.get("pip", ())]
+    version = tag if tag[0].isdigit() and not fetched else ""
+    more = () if "slim" in tag + variant else entry.get("full", ())
     root = Root(entry["suite"], (*entry["packages"], *more), entry["inside"], version)
     others = (Root(o["suite"], tuple(o["packages"]), o["inside"]) for o in entry.get("otherwise", ()))
-    values = {**entry, "tag": tag}
-    npm = (NpmPackage(p["package"], p["version"].format_map(values), p["file"]) for p in entry.get("npm", ()))
-    return Recipe(reference, folder, entry["lacks"], (root, *others), tuple(npm), entry.get("args", {}))
+    values = {**entry, "tag": entry.get("aliases", {}).get(tag, tag)}
+    packages = tuple(
+        Package(p["package"], version, p["file"], tool, p.get("architectures", {}))
+        for tool, p in fetched
+        if (version := p["version"].format_map(values))
+    )
+    return Recipe(reference, folder, entry["lacks"], (root, *others), packages, entry.get("args", {}))
 
 
 @cache

