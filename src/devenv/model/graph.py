@@ -10,7 +10,7 @@ from typing import Any
 
 from devenv.model.project import Dependency, Mount, Port, Project, Resource, Service
 
-_CHECKED = re.compile(r"https?://(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])(?::\d+)?(/[\w./~-]*)?")
+_CHECKED = re.compile(r"https?://(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])(?::[^/\s'\"]+)?(/[\w./~-]*)?")
 
 
 @dataclass(frozen=True, slots=True)

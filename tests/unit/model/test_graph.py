@@ -65,6 +65,7 @@ def test_times_of_the_last_run() -> None:
         (["CMD", "python", "-c", "u.urlopen('http://localhost:8000/api/health/')"], "/api/health/"),
         (["CMD", "curl", "-f", "https://[::1]:8443"], "/"),
         ("curl http://0.0.0.0:80/", "/"),
+        ("curl -f http://localhost:$${PORT}/up || exit 1", "/up"),
         (["CMD", "curl", "http://db:8000/health"], None),
         (["CMD", "pg_isready"], None),
         (None, None),

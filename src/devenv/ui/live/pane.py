@@ -39,7 +39,8 @@ def _log(state: State, columns: int, rows: int) -> Iterator[Row]:
     """So many rows of the log, the newest line in view at the bottom."""
     typed = state.log.filter.typed
     if not state.log.shown and typed and not state.log.filter.fault:
-        yield row((Styled(f"no line matches {typed}; Esc clears the filter", "dim"),), columns)
+        none = "no other line" if state.log.folded else "no line"
+        yield row((Styled(f"{none} matches {typed}; Esc clears the filter", "dim"),), columns)
         rows -= 1
     names = list(state.services)
     prefix = min(max(map(width, (*names, "devenv"))), WIDEST_PREFIX, max(columns // 4, 1))
