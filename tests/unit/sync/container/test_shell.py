@@ -25,7 +25,8 @@ from support.local_container import MARK, LocalEngine
 
 pytestmark = pytest.mark.anyio
 
-SHELLS = [name for name in ("sh", "bash", "dash") if shutil.which(name)]
+INSTALLED = [name for name in ("dash", "bash", "sh") if shutil.which(name)]
+SHELLS = list({os.path.realpath(str(shutil.which(name))): name for name in INSTALLED}.values())  # each program once
 NAMES = [
     b"plain.txt",
     b"two words",
