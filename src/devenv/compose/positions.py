@@ -46,8 +46,8 @@ def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
 
 def entry_place(sources: Sequence[ComposeFile], path: Path, text: str) -> Place:
     """The place of the entry of the list at `path` that is the text or has it between colons; else of the list."""
-    found = _entry(sources, path, text)
-    return found[0].place(found[1]) if found else place(sources, path)
+    entry = _entry(sources, path, text)
+    return entry[0].place(entry[1]) if entry else place(sources, path)
 
 
 def is_folder_mount(sources: Sequence[ComposeFile], path: Path, target: str) -> bool:

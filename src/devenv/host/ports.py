@@ -71,9 +71,9 @@ def clash(wanted: Sequence[WantedPort]) -> tuple[WantedPort, WantedPort] | None:
     return None
 
 
-def overlap(one: str, other: str) -> bool:
+def overlap(ip: str, other: str) -> bool:
     """Whether the same port cannot be published on both addresses."""
-    return one == other or _holds(one, other) or _holds(other, one)
+    return ip == other or _holds(ip, other) or _holds(other, ip)
 
 
 def _holds(wide: str, ip: str) -> bool:
@@ -81,10 +81,10 @@ def _holds(wide: str, ip: str) -> bool:
 
 
 def clash_error(
-    one: Written, other: Written, free: Callable[[WantedPort], int], given: Iterable[PortChange] = ()
+    one_port: Written, other_port: Written, free: Callable[[WantedPort], int], given: Iterable[PortChange] = ()
 ) -> ConfigError:
     """The error for two ports that clash, at the later place in the files; the hint includes the `given` changes."""
-    (first, _), (second, (file, line)) = sorted((one, other), key=lambda written: written[1][1] or 0)
+    (first, _), (second, (file, line)) = sorted((one_port, other_port), key=lambda written: written[1][1] or 0)
     both = f"`{first.service}` and `{second.service}` both publish" if first.service != second.service else ""
     return ConfigError(
         f"{both or f'`{first.service}` publishes twice'} the host port {second.port}",

@@ -168,10 +168,10 @@ async def with_ports(
     )
     wanted = after.wanted_ports(after.names)
     if clash := host_ports.clash(wanted):
-        one, other = [(port, await _where(port, options)) for port in clash]
+        first, second = [(port, await _where(port, options)) for port in clash]
         ports = {port.port for port in wanted}
         raise host_ports.clash_error(
-            one, other, lambda port: listeners.free_port(port.ips, port.port, ports), options.ports
+            first, second, lambda port: listeners.free_port(port.ips, port.port, ports), options.ports
         )
     for port in after.wanted_ports(after.own):
         if (count := desired.project.service(port.service).scale) > 1:

@@ -91,10 +91,10 @@ class VolumeChoice:
         return max(own, key=lambda s: s.created, default=None)
 
     def _torn(self) -> StateError:
-        source, found = lineages.by_reference(self.stored, self.line.source), self.begin.snapshot
+        source, written = lineages.by_reference(self.stored, self.line.source), self.begin.snapshot
         name, wanted = self.begin.reference[0], self.line.source[0]
         since = f", saved {date(source.created)}," if source else ""
-        when = date(found.created) if found else "later"
+        when = date(written.created) if written else "later"
         return StateError(
             f"{self.wanted.key} was being restored to {wanted}{since} when the run died; "
             f"other data was written to it since: saved as {name}, {when}",

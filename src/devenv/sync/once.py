@@ -194,5 +194,5 @@ def _names_of_others(
     now: Mapping[str, FileState], bound: Sequence[BoundRule], targets: Collection[str]
 ) -> frozenset[str]:
     others = [path for path, state in now.items() if state.kind is FileKind.OTHER]
-    found = {rule.target_for(path) for path in others for rule in bound if rule.copies and rule.matches(path)}
-    return frozenset(found.difference(targets))
+    names = {rule.target_for(path) for path in others for rule in bound if rule.copies and rule.matches(path)}
+    return frozenset(names.difference(targets))

@@ -111,12 +111,12 @@ def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, FileKind]) ->
 
 
 def _folders_above(paths: Iterable[str]) -> set[str]:
-    found: set[str] = set()
+    folders: set[str] = set()
     for path in paths:
         folder = path.rpartition("/")[0]
-        if folder and folder not in found:  # the next file is often in the same folder
-            found.update((folder, *ancestors(folder)))
-    return found
+        if folder and folder not in folders:  # the next file is often in the same folder
+            folders.update((folder, *ancestors(folder)))
+    return folders
 
 
 def _changed(service: str, hits: Sequence[_Hits], directory: str, owners: Mapping[str, _Owner]) -> ServicePlan:

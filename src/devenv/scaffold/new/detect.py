@@ -36,8 +36,8 @@ def stack(files: Mapping[str, str]) -> Stack | str:
     if "Dockerfile" in files:
         exposed = re.search(r"(?im)^EXPOSE\s+(\d+)", files["Dockerfile"])
         return Stack("dockerfile", {"port": exposed[1]} if exposed else {})
-    found = _node(files) or _python(files) or _go(files)
-    return found or "name a template: no framework was recognised in this folder"
+    recognised = _node(files) or _python(files) or _go(files)
+    return recognised or "name a template: no framework was recognised in this folder"
 
 
 def _node(files: Mapping[str, str]) -> Stack | None:

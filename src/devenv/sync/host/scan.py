@@ -35,10 +35,10 @@ def state(path: str) -> FileState | None:
 
 def scan(roots: Iterable[str], prune: Prune, enter: Enter = lambda _: None) -> dict[str, FileState]:
     """Read all at and below the roots; `enter` is called with each folder before it is listed. Blocking."""
-    found: dict[str, FileState] = {}
+    states: dict[str, FileState] = {}
     for root in roots:
-        _walk(root, prune, enter, found)
-    return found
+        _walk(root, prune, enter, states)
+    return states
 
 
 def look(
@@ -98,7 +98,7 @@ def differing(
     Removes from the end of `paths` those it has looked at. `listed` remembers from call to call when a folder last
     changed; a folder that did not is not listed again. Blocking: call it in a worker thread.
     """
-    found: set[str] = set()
+    changed: set[str] = set()
     end = time.thread_time() + seconds
     while paths:
         for _ in range(min(GLANCE, len(paths))):
@@ -108,20 +108,20 @@ def differing(
                 now = os.lstat(path)
             except (FileNotFoundError, NotADirectoryError):
                 if before is not None:
-                    found.add(path)
+                    changed.add(path)
                 continue
             except OSError:
                 continue
             if before is None or not _is_as(before, path, now):
-                found.add(path)
+                changed.add(path)
             elif before.kind is FileKind.DIR and listed.get(path) != now.st_mtime_ns and not prune(path):
                 with contextlib.suppress(OSError), os.scandir(path) as listing:
-                    found.update(entry.path for entry in listing if entry.path not in known)
+                    changed.update(entry.path for entry in listing if entry.path not in known)
                 if now.st_mtime_ns < time.time_ns() - FRESH_NS:
                     listed[path] = now.st_mtime_ns
         if time.thread_time() >= end:
             break
-    return found
+    return changed
 
 
 def eventless_filesystem(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | None:
@@ -198,13 +198,13 @@ def _seen(path: str) -> FileState | None:
         return None
 
 
-def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[str]:
-    """Enter everything at and below the root into `found`; returns paths that exist and cannot be read."""
+def _walk(root: str, prune: Prune, enter: Enter, states: dict[str, Any]) -> set[str]:
+    """Enter everything at and below the root into `states`; returns paths that exist and cannot be read."""
     unseen: set[str] = set()
     now = state(root)
     if now is None:
         return unseen
-    found[root] = now
+    states[root] = now
     folders = [root] if now.kind is FileKind.DIR and not prune(root) else []
     while folders:
         folder = folders.pop()
@@ -220,7 +220,7 @@ def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[s
         for entry in entries:
             path = entry.path
             try:
-                found[path] = now = _state(path, entry.stat(follow_symlinks=False))
+                states[path] = now = _state(path, entry.stat(follow_symlinks=False))
             except FileNotFoundError:
                 continue
             except OSError:

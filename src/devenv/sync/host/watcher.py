@@ -131,10 +131,10 @@ class TreeWatcher:
             batch = watches.read()
             if batch.lost:
                 return
-            found = rest.over(batch)
-            changed = [root for root in self._roots if is_within(root, *found)]
+            paths = rest.over(batch)
+            changed = [root for root in self._roots if is_within(root, *paths)]
             self._watch_above(changed)
-            if wanted := {*changed, *(path for path in found if is_within(path, *self._roots))}:
+            if wanted := {*changed, *(path for path in paths if is_within(path, *self._roots))}:
                 tell(wanted)
 
     def _watch_above(self, roots: Iterable[str]) -> None:
@@ -183,9 +183,11 @@ class TreeWatcher:
                 await anyio.sleep(min(FAST[0], max(0.0, end - time.monotonic())))
             todo = [*(root for root in self._roots if root not in self._known), *self._known]
             while todo:
-                found = await anyio.to_thread.run_sync(scan.differing, todo, self._known, self._prune, listed, SLICE)
-                if found:
-                    tell(found)
+                changed = await anyio.to_thread.run_sync(
+                    scan.differing, todo, self._known, self._prune, listed, SLICE
+                )
+                if changed:
+                    tell(changed)
                 await anyio.sleep(SLICE / self._at_pace()[1])
 
     def _at_pace(self) -> tuple[float, float]:
@@ -207,7 +209,7 @@ def nearest(root: str) -> str:
     return folder
 
 
-async def _pump(paths: list[str], told: Callable[[set[str]], None], ended: anyio.Event, recursive: bool) -> None:
+async def _pump(paths: list[str], tell: Callable[[set[str]], None], ended: anyio.Event, recursive: bool) -> None:
     from watchfiles import awatch  # noqa: PLC0415 - on Linux it is memory for nothing
 
     try:
@@ -220,7 +222,7 @@ async def _pump(paths: list[str], told: Callable[[set[str]], None], ended: anyio
             recursive=recursive,
             ignore_permission_denied=True,
         ):
-            told({path for _, path in batch})
+            tell({path for _, path in batch})
     except* (OSError, RuntimeError):  # awatch wraps them in groups
         # A name that is not UTF-8, a folder that went away: the watcher is dead, its roots are not.
         await anyio.sleep(RETRY_SECONDS)
