@@ -51,6 +51,8 @@ def _run(arguments: list[str]) -> int:
     before, verb, after = options.split(arguments)
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
+    if verb == "help" and after and after[0] in {*registry.COMPOSE, *registry.OTHER_NAMES}:
+        verb, after = after[0], [*after[1:], "--help"]
     wants_help = bool({"-h", "--help"} & {*before, *after})
     if (verb is None or verb == "help") and "--version" in {*before, *after}:
         options.console().line(f"devenv {__version__}")

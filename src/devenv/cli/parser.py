@@ -128,7 +128,7 @@ def unknown_command(word: str, known: Iterable[str], above: str = "devenv") -> U
 
 def require_verb(verb: str) -> None:
     """Return if `docker compose` has the verb; asks it about rare verbs. Raises UsageError with a suggestion."""
-    ours = {*registry.names(), *registry.COMPOSE}
+    ours = {*registry.names(), *registry.COMPOSE, *registry.OTHER_NAMES, "help"}
     if verb not in ours and verb not in (known := _verbs_of_compose()):
         raise unknown_command(verb, sorted({*ours, *known}))
 

@@ -71,7 +71,8 @@ SECTIONS = {
     "up": "Start and stop", "ps": "Look inside", "new": "Create and edit", "snapshot": "Data", "images": "Images",
     "doctor": "This machine",
 }  # fmt: skip
-ALIASES = {"status": "ps"}  # also `init`, which depends on the folder
+ALIASES = {"status": "ps"}
+OTHER_NAMES = (*ALIASES, "init", "watch")  # `init` depends on the folder, and `watch` is an error with a hint
 # Verbs of docker compose that go there as they are, and which of their arguments are services.
 COMPOSE = {
     **dict.fromkeys(("exec", "run"), ("service", "file*")),

@@ -45,6 +45,7 @@ def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
         ("--profile x config --output file.yml", "docker compose --profile x config --output file.yml"),
         ("config --output=file.yml", "docker compose config --output=file.yml"),
         ("config --format json", "docker compose config --format json"),
+        ("help start", "docker compose start --help"),
     ],
 )
 def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected: str) -> None:
@@ -85,6 +86,8 @@ def test_other_verbs_know_the_worktree(
         ("-p n status web", "ps -p n web"),
         ("init --dry-run", "add rules --dry-run"),
         ("version", "version"),
+        ("help status", "ps --help"),
+        ("help init", "add rules --help"),
     ],
 )
 def test_other_names_of_commands(

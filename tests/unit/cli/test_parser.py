@@ -91,6 +91,9 @@ WRONG = [
     ("gc a b", "`devenv gc` does not take `a b`", "devenv gc --help"),
     # commands
     ("upp", "no command `upp`", "Did you mean `devenv up`?"),
+    ("statuss", "no command `statuss`", "Did you mean `devenv status`?"),
+    ("hepl", "no command `hepl`", "Did you mean `devenv help`?"),
+    ("help watch", "there is no command `watch`: `devenv up` watches and syncs saved files", "devenv up"),
     ("exce web sh", "no command `exce`", "Did you mean `devenv exec`?"),
     ("xyzzy", "no command `xyzzy`", "devenv --help"),
     ("images pul", "no command `pul`", "Did you mean `devenv images pull`?"),
