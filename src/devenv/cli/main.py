@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 from typing import NoReturn
 
 import typer
@@ -36,6 +38,7 @@ def run(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except DevenvError as error:
+        error.hint = with_typed_options(error.hint, arguments)
         options.console().error(error)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -117,6 +120,19 @@ def _report_earlier_runs(*, is_wanted: bool) -> None:
         if is_wanted and any(run_dir.dead_runs(("up", "left"))):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)
+
+
+def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:
+    """The hint, with the words of the `up` that was typed in its `devenv up --...`, but for options that it has."""
+    before, verb, after = options.split(arguments)
+    command = re.search(r"\bdevenv up(?= -)", hint or "")
+    if hint is None or command is None or verb != "up":
+        return hint
+    new = set(re.findall(r" (--[a-z-]+)", hint[command.end() :]))
+    new |= {"--from", "--fresh"} if new & {"--from", "--fresh"} else set()
+    typed = re.sub(r"(?<=--port|--from) |(?<=--timeout) ", "=", shlex.join([*before, *after]))
+    kept = [word for word in re.findall(r"(?:[^\s']|'[^']*')+", typed) if word.partition("=")[0] not in new]
+    return " ".join([hint[: command.end()], *kept]) + hint[command.end() :]
 
 
 def _crash(error: Exception) -> DevenvError:

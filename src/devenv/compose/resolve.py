@@ -26,7 +26,7 @@ from devenv.compose.files import (
 from devenv.compose.outline import Selection, project_name
 from devenv.compose.positions import entries, entry_place, is_folder_mount, place, port_place, rule_place, shown
 from devenv.docker import endpoint
-from devenv.errors import ConfigError, EngineError, RefusedError, unknown
+from devenv.errors import ConfigError, EngineError, RefusedError, closest, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 from devenv.paths import is_within
 
@@ -195,11 +195,26 @@ def _with_link(path: str, folders: Iterable[str]) -> str:
     return path
 
 
+def _waiting(path: str) -> str:
+    """The warning about a missing path, with the name beside it that is most similar, if there is one."""
+    folder, name = os.path.split(path)
+    close = None
+    with contextlib.suppress(OSError):
+        close = closest(name, os.listdir(folder))
+    return f"{path} does not exist: the rule waits for it{f'; did you mean `{close}`?' if close else ''}"
+
+
 def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, int], Place]) -> tuple[str, ...]:
     """The warnings about watch rules. Raises ConfigError or RefusedError for a rule that cannot work."""
     warnings = []
     missing = (
-        RuleFault(service.name, index, f"{rule.path} does not exist: the rule waits for it", "", "warning")
+        RuleFault(
+            service.name,
+            index,
+            _waiting(rule.path),
+            "",
+            "warning",
+        )
         for service in project.services
         for index, rule in enumerate(service.watch)
         if not os.path.lexists(rule.path) and not _LOCK_FILE.fullmatch(os.path.basename(rule.path))

@@ -14,7 +14,7 @@ from devenv.compose.outline import Selection
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, PortError
 from devenv.host.registry_auth import credentials
 from devenv.images.acquire import LocalMatch, local_images, local_matches, mirrors_of, recipes_for, to_pull, wanted_by
 from devenv.images.failures import Failure, cause
@@ -23,6 +23,7 @@ from devenv.images.pull import unavailable
 from devenv.images.standins.build import CONTENT_LABEL, STAND_IN_LABEL
 from devenv.images.standins.recipes import Offer, Recipe, instead, offers
 from devenv.model.images import registry
+from devenv.model.project import Project
 from devenv.model.snapshot import ago, shown
 from devenv.tasks import each
 
@@ -69,16 +70,37 @@ async def list_offers() -> list[Offer]:
 async def list_images(selection: Selection) -> list[Row]:
     """A row for each image; registries and mirrors are asked for missing ones. Raises ConfigError."""
     project = (await resolve.load(selection)).project
-    mirrors = prefixes(mirrors_of(project))
     async with Engine.connect() as engine:
-        wanted = await wanted_by(engine, project)
-        recipes = recipes_for(wanted)
-        # separately: the same reference may be needed for two platforms
-        held = await each(lambda need: local_matches(engine, [need], mirrors), wanted)
-        here = dict(zip(wanted, held, strict=True))
-        made = await local_images(engine, [recipe.image for recipe in recipes.values()])
-        absent = [need for need in wanted if to_pull(need, here[need])]
-        answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
+        return await _rows(engine, project)
+
+
+async def with_missing_images(error: PortError, engine: Engine, project: Project, *, stand_ins: bool) -> PortError:
+    """The error with the images that the project lacks as well, so that both can be cured at once."""
+    try:
+        rows = await _rows(engine, project)
+    except DevenvError:  # the error that `up` will meet after the ports
+        return error
+    stand_ins = stand_ins or user_settings().stand_ins
+    lacked = {"nowhere"} if stand_ins else {"nowhere", "stand-in"}
+    missing = [row for row in rows if row.source in lacked and row.kind != "frontend"]
+    if not missing:
+        return error
+    lines = [f"  {row.image} ({', '.join(row.users)}): {row.detail}" for row in missing]
+    message = "\n".join([error.message, "and these images are not available:", *lines])
+    hint = f"{error.hint} --stand-ins" if all(row.source == "stand-in" for row in missing) else error.hint
+    return PortError(message, hint=hint)
+
+
+async def _rows(engine: Engine, project: Project) -> list[Row]:
+    mirrors = prefixes(mirrors_of(project))
+    wanted = await wanted_by(engine, project)
+    recipes = recipes_for(wanted)
+    # separately: the same reference may be needed for two platforms
+    held = await each(lambda need: local_matches(engine, [need], mirrors), wanted)
+    here = dict(zip(wanted, held, strict=True))
+    made = await local_images(engine, [recipe.image for recipe in recipes.values()])
+    absent = [need for need in wanted if to_pull(need, here[need])]
+    answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
     names = [(need, need.reference) for need in wanted]
     return [_row(need, here[need].get(name), answers.get(need), recipes.get(name), made) for need, name in names]
 

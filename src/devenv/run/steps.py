@@ -14,9 +14,10 @@ from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.doctor import quick_check
-from devenv.errors import UsageError
+from devenv.errors import PortError, UsageError
 from devenv.events import Emit, Notice
 from devenv.host.listeners import require_free
+from devenv.images.listing import with_missing_images
 from devenv.model.containers import ProjectState
 from devenv.model.project import Moment, Project
 from devenv.run.active.control import RunController, service_graph
@@ -158,7 +159,11 @@ async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
         held = {host for container in taken.project_state.containers for _, host, _ in container.ports}
         wanted = taken.desired.wanted_ports(taken.desired.own)
         missing = [port for port in wanted if port.port not in held]
-        await require_free(missing, context.engine, context.options.ports)
+        try:
+            await require_free(missing, context.engine, context.options.ports)
+        except PortError as error:
+            own, stand_ins = taken.desired.only(taken.desired.own), context.options.images.stand_ins
+            raise await with_missing_images(error, context.engine, own, stand_ins=stand_ins) from None
     return taken
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -236,3 +237,28 @@ def test_earlier_runs_are_reported(
     monkeypatch.setattr(process, "exec_replace", lambda _: None)
     main.run(line.split())
     assert capfd.readouterr().err.count("something is left") == expected
+
+
+@pytest.mark.parametrize(
+    ("hint", "typed", "expected"),
+    [
+        ("devenv up --port web:81=80", "up --stand-ins --no-ui", "devenv up --stand-ins --no-ui --port web:81=80"),
+        (
+            "devenv up --port a:1=2 --port web:81=80",
+            "-f c.yml up --port a:1=2 web --scale web=2",
+            "devenv up -f c.yml web --scale web=2 --port a:1=2 --port web:81=80",
+        ),
+        ("devenv up --port a:1=2", "up --port=a:1=2", "devenv up --port a:1=2"),
+        ("devenv up --timeout 600", "up --timeout 300 -d", "devenv up -d --timeout 600"),
+        ("docker info; or devenv up --stand-ins", "up -d", "docker info; or devenv up -d --stand-ins"),
+        ("devenv up --fresh   (starts empty)", "up --from x1 --lan", "devenv up --lan --fresh   (starts empty)"),
+        ("devenv up --lan", "up --from 'my x'", "devenv up --from='my x' --lan"),
+        ("devenv up", "up -d", "devenv up"),
+        ("`devenv up` rebuilds it", "up -d", "`devenv up` rebuilds it"),
+        ("devenv up --stand-ins", "images", "devenv up --stand-ins"),
+        (None, "up -d", None),
+    ],
+)
+def test_a_hint_keeps_the_options_that_were_typed(hint: str | None, typed: str, expected: str | None) -> None:
+    """The command that it names can be copied: it does not fail for what was given the first time."""
+    assert main.with_typed_options(hint, shlex.split(typed)) == expected

@@ -58,6 +58,9 @@ async def test_a_rule_for_a_file_that_does_not_exist(tmp_path: Path, monkeypatch
     monkeypatch.setattr(process, "run", run)
     (warning,) = (await resolve.load(Selection(str(tmp_path)))).warnings
     assert warning.endswith(f"{tmp_path}/src does not exist: the rule waits for it")
+    (tmp_path / "scr").mkdir()
+    (warning,) = (await resolve.load(Selection(str(tmp_path)))).warnings
+    assert warning.endswith(f"{tmp_path}/src does not exist: the rule waits for it; did you mean `scr`?")
 
 
 NAMED = """\

@@ -19,7 +19,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
 from devenv.docker.images import Images, LocalImage
 from devenv.docker.transport import CallError
-from devenv.errors import EngineError
+from devenv.errors import EngineError, PortError
 from devenv.images import listing
 from devenv.images.failures import Failure
 from devenv.images.listing import Row
@@ -157,3 +157,42 @@ def test_the_list_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lines[2].startswith("  needed by  service/Dockerfile:0, ")
     assert max(map(len, lines)) < 80
     assert all(line.startswith(" " * 13) for line in lines[3:])
+
+
+@pytest.mark.parametrize(
+    ("sources", "stand_ins", "message", "hint"),
+    [
+        ((), False, "port taken", "devenv up --port a"),
+        (("present", "registry", "loaded"), False, "port taken", "devenv up --port a"),
+        (("stand-in",), True, "port taken", "devenv up --port a"),
+        (
+            ("stand-in", "present"),
+            False,
+            "port taken\nand these images are not available:\n  i0:1 (service s): why",
+            "devenv up --port a --stand-ins",
+        ),
+        (
+            ("nowhere", "stand-in"),
+            False,
+            "port taken\nand these images are not available:\n  i0:1 (service s): why\n  i1:1 (service s): why",
+            "devenv up --port a",
+        ),
+    ],
+)
+def test_a_port_error_names_missing_images_too(
+    monkeypatch: pytest.MonkeyPatch, sources: tuple[str, ...], *, stand_ins: bool, message: str, hint: str
+) -> None:
+    """Both are cured at once; what `up` gets by itself is not told."""
+
+    async def rows(*_: object) -> list[Row]:
+        return [Row(f"i{n}:1", None, "service", ("service s",), source, "why") for n, source in enumerate(sources)]
+
+    monkeypatch.setattr(listing, "_rows", rows)
+    project, engine = Project("p", "/p", (), ()), cast("Engine", None)
+    error = PortError("port taken", hint="devenv up --port a")
+
+    async def both() -> PortError:
+        return await listing.with_missing_images(error, engine, project, stand_ins=stand_ins)
+
+    told = anyio.run(both)
+    assert (told.message, told.hint, told.exit_code) == (message, hint, 4)
