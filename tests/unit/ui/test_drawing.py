@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from devenv.model.graph import Graph, Node, graph
 from devenv.model.images import Advice, Anatomy, Layer, Report
 from devenv.model.project import Condition, Dependency, Mount, Port, Project, Resource, Service
+from devenv.ui import cells
 from devenv.ui.drawing import layers, mermaid, tree
 
 SHOP = Project(
@@ -247,7 +248,7 @@ def test_every_layer_has_one_line_that_fits(width: int, texts: list[tuple[str, i
     made = tuple(Layer(said, size, 1, cached=size % 2 == 0) for said, size in texts)
     said = layers(Report((Anatomy("it", "", 0, made),)), width, NOW)
     assert len(said) == 1 + len(made)
-    assert all(len(line) <= width for line in said)
+    assert all(cells.width(line) <= width for line in said)
     assert [("█" in line[20:60]) for line, one in zip(said[1:], made, strict=True) if "█" not in one.instruction] == [
         one.size > 0 for one in made if "█" not in one.instruction
     ]
