@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -117,6 +117,7 @@ class ComposeCalls:
             if container.service in services and not container.ours:
                 message = f"{container.service}: not devenv, but somebody else created its container {container.name}"
                 raise RefusedError(f"{message}, and Compose would replace it", hint=f"docker rm -f {container.name}")
+        await self._forget_networks()
         window, reported = self.current.desired.window(before), set[tuple[str, str]]()
         with written(self.run.made.path):
             token = self.run.made.open(window)
@@ -136,6 +137,13 @@ class ComposeCalls:
             self.run.made.close(token, created(window, after, reported))
         if failure is not None:
             raise failure
+
+    async def _forget_networks(self) -> None:
+        """Let Compose create networks again that existed and that somebody removed meanwhile."""
+        desired = self.current.desired
+        if self.current.created and desired.found.networks:
+            networks = desired.found.networks & await self.engine.networks.names()
+            self.current.desired = replace(desired, found=replace(desired.found, networks=networks))
 
     async def _explained(self, verb: Awaitable[None], services: Collection[str]) -> None:
         was_cut_off, self.is_cut_off = self.is_cut_off, True  # until the verb has run to its end

@@ -21,7 +21,7 @@ from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import awaited, followers, standings, unmet
 from devenv.run.active.volumes import RunVolumes
 from devenv.run.cleanup.kept_logs import KeptLogs
-from devenv.run.desired import build
+from devenv.run.desired import build, observe
 from devenv.tasks import each
 
 LOOK_EVERY = 0.2
@@ -113,8 +113,15 @@ class ServiceReplacement:
         self.emit(Restarted(service, cause, round((time.monotonic() - began) * 1000, 1)))
 
     async def restart(self, service: str) -> None:
-        """Restart the service's containers, start those that have ended, or create them if they are gone."""
+        """Restart the service's containers, and start those that have ended.
+
+        If they are gone, they are created again with everything else that is gone; if they have lost a network, they
+        are replaced.
+        """
         if self._is_gone(service):
+            await self._create_gone([name for name in sorted(self.current.desired.own) if self._is_gone(name)])
+            return
+        if self.observer.view.lost(service):
             await self.recreate(service, "")
             return
         began = time.monotonic()
@@ -209,6 +216,20 @@ class ServiceReplacement:
             project_state = await self.create_again((service,), force=True)
         self.dependents.after((service,))
         await self.drop_images(old, project_state)
+
+    async def _create_gone(self, services: Sequence[str]) -> None:
+        """Create the containers of these services again, and networks and volumes that are gone, too."""
+        began = time.monotonic()
+        async with contextlib.AsyncExitStack() as turns:
+            for service in services:
+                await turns.enter_async_context(self.current.turns[service])
+            async with self.compose.turn:
+                found = await observe(self.engine, await self.compose.project_state())
+                self.current.desired = replace(self.current.desired, found=found)
+                await self.volumes.begin(fresh=False)
+                await self.create_again(services)
+        for service in services:
+            self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
 
     def _is_gone(self, service: str) -> bool:
         """Whether Compose has created containers of the service and all of them have been removed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from devenv.run.active import replace as replacement
 from support.active import Active, active
 from support.engine import Fails
 from support.memory import verbs
+from support.memory.command import mounted
 from support.memory.machine import Machine
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +143,43 @@ async def test_a_restart_of_a_service_without_containers_creates_them(machine: M
         assert machine.host.container("shop-web-1").state == "running"
 
 
+async def test_a_restart_creates_everything_that_somebody_removed(machine: Machine) -> None:
+    """As by `docker compose down --volumes`: containers, networks and volumes; the volume gets its saved content."""
+    services: dict[str, Any] = {
+        "web": {"depends_on": {"db": {"condition": "service_started"}}},
+        "db": {"volumes": [mounted("data")]},
+    }
+    site = machine.site("shop", **services)
+    async with active(machine, site) as run:
+        await run.up()
+        await run.reload(**services)  # it sees that the network exists now
+        for service in ("web", "db"):
+            machine.docker.remove(f"shop-{service}-1")
+        machine.docker.remove_network("shop_default")
+        machine.docker.remove_volume("shop_data")
+        await run.observed()
+        await run.project.actions.restart("web")
+        assert [machine.host.container(f"shop-{name}-1").state for name in ("db", "web")] == ["running"] * 2
+        assert machine.host.network("shop_default").labels["devenv.owner"] == run.project.desired.owner
+        assert [record.name for record in run.project.ledger.volumes] == ["shop_data"]
+        assert [e.service for e in run.events(Restarted)] == ["db", "web"]
+
+
+async def test_a_service_that_lost_its_network_is_replaced_by_a_restart(machine: Machine) -> None:
+    """The engine connects no container again when it restarts it."""
+    site = machine.site("shop", web={})
+    async with active(machine, site) as run:
+        await run.up()
+        web, old = machine.host.container("shop-web-1"), ids(run, "web")
+        verbs.disconnect(machine.host, machine.host.network("shop_default"), web)
+        await run.observed()
+        (standing,) = run.project.observer.standings()
+        assert standing.detail == "disconnected from the network shop_default"
+        await run.project.actions.restart("web")
+        assert ids(run, "web") != old
+        assert run.project.observer.project_state.of("web")[0].networks == ("shop_default",)
+
+
 async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine) -> None:
     """That is no failure either."""
     site = machine.site("shop", web={}, db={})
@@ -149,9 +188,7 @@ async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine)
         await run.project.actions.stop("web")
         assert machine.host.container("shop-web-1").state == "exited"
         standings = run.project.observer.standings
-        with anyio.fail_after(5):
-            while {s.service: s.phase for s in standings()}["web"] is not Phase.STOPPED:  # noqa: ASYNC110 - the world tells no event
-                await anyio.sleep(0.01)
+        await until(lambda: {s.service: s.phase for s in standings()}["web"] is Phase.STOPPED)
         assert [e.message for e in run.events(Notice)] == ["web is stopped"]
         await run.observed()
         await run.project.actions.restart("web")

@@ -129,7 +129,9 @@ class Observer:
                 if rest <= 0:
                     self._crashes.is_up = True
                     return
-                await self._calm.measure(c for s in now for c in self.project_state.of(s.service) if c.health is None)
+                started = [c for s in now for c in self.project_state.of(s.service) if c.health is None]
+                if await self._calm.measure(started):
+                    self.view.look_again.send()
             with anyio.move_on_after(rest and min(rest, QUIET)) as lasted:
                 await moved.wait()
             if lasted.cancelled_caught:

@@ -141,19 +141,21 @@ class CalmProcesses:
     """Finds processes without a health check that wait for work: what fails at its start is busy until it does."""
 
     engine: Engine
-    calm: set[Life]
+    calm: dict[Life, float]
     _used: dict[Life, Usage] = field(default_factory=dict)
 
-    async def measure(self, containers: Iterable[Container]) -> None:
-        """Measure these once more; those that have used next to nothing since the last time are calm."""
+    async def measure(self, containers: Iterable[Container]) -> bool:
+        """Measure these once more; returns whether one has used next to nothing since the last time: it is calm."""
+        known = len(self.calm)
         for container in containers:
             if container.running and container.key not in self.calm:
                 with contextlib.suppress(EngineError):
-                    usage = await self.engine.containers.usage(container.id)
-                    before = self._used.setdefault(container.key, usage)
-                    if before is not usage and usage.percent_since(before) < BUSY:
-                        self.calm.add(container.key)
+                    now, usage = anyio.current_time(), await self.engine.containers.usage(container.id)
+                    before = self._used.get(container.key)
+                    if before is not None and usage.percent_since(before) < BUSY:
+                        self.calm[container.key] = now
                     self._used[container.key] = usage
+        return len(self.calm) > known
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -39,7 +40,7 @@ class Signal:
 class ContainerWatch:
     """What events and looks show of containers beyond their inspection: who ended them, how often they crashed."""
 
-    calm: set[Life] = field(default_factory=set)  # processes without a health check that wait for work
+    calm: dict[Life, float] = field(default_factory=dict)  # processes that wait for work, and since when at most
     _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # id -> who ended the last process
     _crashes: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> exit code, restarts before the first
     _seen_since: dict[Life, float] = field(default_factory=dict)
@@ -232,12 +233,14 @@ class ProjectView:
         """Seconds after the last look for which the service has to go on until it counts as up; 0 if it does."""
         if standing.phase is not Phase.STARTED:
             return 0.0
-        since = (
-            self.watch.since(c, self.looked_at)
-            for c in self.state.of(standing.service)
-            if c.key not in self.watch.calm
-        )
-        return max(since, default=-STEADY) + STEADY - self.looked_at
+        lives = {c.key: self.watch.since(c, self.looked_at) for c in self.state.of(standing.service)}
+        until = (min(since + STEADY, self.watch.calm.get(life, math.inf)) for life, since in lives.items())
+        return max(until) - self.looked_at
+
+    def lost(self, service: str) -> bool:
+        """Whether a container of the service was disconnected from a network of the project."""
+        watched = self._watched()
+        return any(watched[c.id].lost for c in self.chosen if c.service == service)
 
     def lasted(self, container: Container, now: float) -> float:
         """Seconds for which the container's process is, or was, seen."""
