@@ -83,11 +83,11 @@ class Containers(EngineGroup):
         return await self._api.ask(f"containers/{container_id}/stats", "measuring a container", _usage, query)
 
     async def health_output(self, container_id: str) -> str:
-        """The output of the last health check that failed, or an empty text."""
+        """The output of the last health check if that failed, or an empty text."""
 
         def last(shown: Mapping[str, Any]) -> str:
-            failed = [check for check in shown["State"]["Health"]["Log"] or () if check["ExitCode"]]
-            return str(failed[-1]["Output"]).strip() if failed else ""
+            checks = shown["State"]["Health"]["Log"] or ()
+            return str(checks[-1]["Output"]).strip() if checks and checks[-1]["ExitCode"] else ""
 
         with contextlib.suppress(EngineError):
             return await self._api.ask(f"containers/{container_id}/json", "reading a health check", last)

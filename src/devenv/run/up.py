@@ -201,6 +201,9 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
     context.run.remember(last)
     if context.options.timings:
         context.emit(timings)
+    for failing in published.failing:
+        message = f"{failing} answers, but reaches no service behind it (502, 503 or 504)"
+        context.emit(Notice(message, "devenv logs"))
     if published.refused and desired.addresses:
         refused = ", ".join(published.refused)
         message = f"all is healthy, but connections from here to {refused} are refused: try all addresses"

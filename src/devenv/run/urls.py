@@ -1,8 +1,8 @@
-"""The addresses of the published ports: each one is probed once, from this machine."""
+"""The addresses of published ports: each port that may speak HTTP is asked once, from this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import urlsplit
@@ -15,22 +15,36 @@ from devenv.model.containers import Container
 from devenv.tasks import each
 
 ANSWER_SECONDS = 1.0
+PAUSES = (0.25, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds until a gateway without a backend is asked again
 HTTP_PORT = 80
+# Container ports of other protocols: mail, DNS, LDAP, brokers, databases, caches, debuggers. They are never asked.
+NOT_HTTP = frozenset({
+    21, 22, 25, 53, 110, 111, 143, 389, 465, 587, 636, 853, 873, 993, 995, 1025, 1433, 1521, 1883, 2181, 3306, 4222,
+    5005, 5432, 5433, 5671, 5672, 5678, 5858, 5900, 6379, 6380, 6432, 7687, 8883, 9003, 9042, 9092, 9229, 11211,
+    26257, 26379, 27017, 27018, 33060, 50000,
+})  # fmt: skip
+REQUEST = b"GET / HTTP/1.0\r\nHost: localhost\r\nUser-Agent: devenv\r\nAccept: text/html, */*\r\n\r\n"
+GATEWAY = (b"502", b"503", b"504")
 
 
 class _PortAnswer(Enum):
     REFUSED = auto()
     TAKEN = auto()  # by a program that does not speak HTTP
     HTTP = auto()
+    NO_BACKEND = auto()  # HTTP, by a gateway that reaches no service behind it
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`urls` of the ports that speak HTTP, all `ports`, and addresses of healthy containers that are `refused`."""
+    """`urls` of the ports that speak HTTP, all `ports`, and addresses of healthy containers that are `refused`.
+
+    `failing`: URLs that answer with 502, 503 or 504, which are among the `urls`.
+    """
 
     urls: tuple[str, ...]
     ports: tuple[Published, ...]
     refused: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
 
 
 async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses:
@@ -39,16 +53,26 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
     published = sorted(listed, key=lambda entry: entry[:2])
     far = _far(endpoint)
     hosts = [(far or reached(ip), port) for port, ip, *_ in published]
-    answers = [_PortAnswer.HTTP for _ in hosts] if far else await each(_asked, hosts)
-    urls, refused = dict[str, None](), dict[str, None]()
-    ports = dict[tuple[str, int, int], Published]()
-    for (port, _, service, target, health), at, answer in zip(published, hosts, answers, strict=True):
-        ports.setdefault((service, target, port), Published(service, target, _at(*at)))
-        if answer is _PortAnswer.HTTP:
+    groups = dict[tuple[str, int, int], list[tuple[str, int]]]()  # a port may have an IPv4 and an IPv6 address
+    for (port, _, service, target, _), at in zip(published, hosts, strict=True):
+        groups.setdefault((service, target, port), []).append(at)
+    answers = await each(_asked, [() if far else _askable(key[1], group) for key, group in groups.items()])
+    found = dict(zip(groups, answers, strict=True))
+    urls, refused, failing = dict[str, None](), dict[str, None](), dict[str, None]()
+    for (port, _, service, target, health), at in zip(published, hosts, strict=True):
+        answer = _PortAnswer.HTTP if far else found[service, target, port]
+        if answer in (_PortAnswer.HTTP, _PortAnswer.NO_BACKEND):
             urls[_url(*at)] = None
+        if answer is _PortAnswer.NO_BACKEND:
+            failing[_url(*at)] = None
         if answer is _PortAnswer.REFUSED and health == "healthy":
             refused[_at(*at)] = None
-    return Addresses(tuple(urls), tuple(ports[key] for key in sorted(ports)), tuple(refused))
+    ports = [Published(service, target, _at(*group[0])) for (service, target, _), group in sorted(groups.items())]
+    return Addresses(tuple(urls), tuple(ports), tuple(refused), tuple(failing))
+
+
+def _askable(target: int, group: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+    return () if target in NOT_HTTP else group
 
 
 def url(ip: str, port: int, endpoint: str) -> str:
@@ -69,12 +93,35 @@ def _url(host: str, port: int) -> str:
     return f"http://{name}/" if port == HTTP_PORT else f"http://{name}:{port}/"
 
 
-async def _asked(at: tuple[str, int]) -> _PortAnswer:
+async def _asked(group: Sequence[tuple[str, int]]) -> _PortAnswer:
+    """The answer of one port, by its first address that does not refuse."""
+    answer = _PortAnswer.TAKEN
+    for at in group:
+        answer = await _patiently(at)
+        if answer is not _PortAnswer.REFUSED:
+            break
+    return answer
+
+
+async def _patiently(at: tuple[str, int]) -> _PortAnswer:
+    """A gateway is asked again for a while: what is behind it may be starting."""
+    for pause in PAUSES:
+        if (answer := await _answer(at)) is not _PortAnswer.NO_BACKEND:
+            return answer
+        await anyio.sleep(pause)
+    return await _answer(at)
+
+
+async def _answer(at: tuple[str, int]) -> _PortAnswer:
     try:
         with anyio.fail_after(ANSWER_SECONDS):
             async with await anyio.connect_tcp(*at) as stream:
-                await stream.send(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                return _PortAnswer.HTTP if (await stream.receive(5)) == b"HTTP/" else _PortAnswer.TAKEN
+                await stream.send(REQUEST)
+                begin = await stream.receive()
+                if not begin.startswith(b"HTTP/"):
+                    return _PortAnswer.TAKEN
+                is_gateway = begin.partition(b" ")[2][:3] in GATEWAY
+                return _PortAnswer.NO_BACKEND if is_gateway else _PortAnswer.HTTP
     except (TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
         return _PortAnswer.TAKEN
     except OSError as error:  # anyio raises a single error for all of its attempts

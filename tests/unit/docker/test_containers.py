@@ -81,10 +81,12 @@ async def test_a_paused_container(host: MemoryHost, engine: MemoryEngine) -> Non
     assert container.state == "running"
 
 
-async def test_the_output_of_the_last_health_check_that_failed(host: MemoryHost, engine: MemoryEngine) -> None:
-    log = [{"ExitCode": 1, "Output": "first"}, {"ExitCode": 1, "Output": " last \n"}, {"ExitCode": 0, "Output": "ok"}]
+async def test_the_output_of_the_last_health_check_if_that_failed(host: MemoryHost, engine: MemoryEngine) -> None:
+    log = [{"ExitCode": 1, "Output": "first"}, {"ExitCode": 1, "Output": " last \n"}]
     container = placed(host, "web", health="healthy", health_log=log)
     assert await engine.containers.health_output(container.id) == "last"
+    container.health_log = [*log, {"ExitCode": 0, "Output": "ok"}]
+    assert await engine.containers.health_output(container.id) == ""
     assert await engine.containers.health_output(placed(host, "db").id) == ""
     assert await engine.containers.health_output("none") == ""
 

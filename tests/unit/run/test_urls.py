@@ -81,6 +81,53 @@ async def test_each_address_is_asked_once(site: int, database: int, nobody: int)
     )
 
 
+def played(answers: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a server with these answers, the last one for ever, and the requests that it got."""
+    requests: list[bytes] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                requests.append(client.recv(4096))
+                client.sendall(answers[min(len(requests), len(answers)) - 1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], requests
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answers", "asked", "failing"),
+    [([b"200"], 1, False), ([b"404"], 1, False), ([b"502", b"503", b"200"], 3, False), ([b"504"], 3, True)],
+)
+async def test_a_gateway_without_a_backend_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, answers: list[bytes], asked: int, *, failing: bool
+) -> None:
+    """What is behind it may be starting. All requests are a GET with a type that servers have."""
+    monkeypatch.setattr("devenv.run.urls.PAUSES", (0.0, 0.0))
+    for port, requests in played([b"HTTP/1.1 " + code + b" x\r\n\r\n" for code in answers]):
+        found = await addresses([container("web", ("127.0.0.1", port, 8000), ("::1", port, 8000))], LOCAL)
+        assert found.urls == (f"http://localhost:{port}/",)
+        assert found.failing == (found.urls if failing else ())
+        assert len(requests) == asked
+        assert all(r.startswith(b"GET / ") and b"Accept: text/html" in r for r in requests)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("target", [5432, 3306, 6379, 5672, 27017, 11211, 9229])
+async def test_a_port_of_another_protocol_is_never_asked(target: int) -> None:
+    """Not even connected to."""
+    for port, requests in played([b"HTTP/1.1 200 OK\r\n\r\n"]):
+        found = await addresses([container("db", ("127.0.0.1", port, target))], LOCAL)
+        assert (found.urls, requests) == ((), [])
+
+
 @pytest.mark.anyio
 async def test_a_silent_port_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not answer in time is given up, and so is an address that leads nowhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError
-from devenv.model.containers import Container, ProjectState
+from devenv.model.containers import Container, ProjectState, unix_time
 from devenv.model.project import Mount, Service
 from devenv.model.status import BAD, Phase, Standing
 from devenv.paths import is_within
@@ -43,13 +43,14 @@ class FailureReporter:
     engine: Engine
     loaded: Loaded
     selection: Selection
+    since: Callable[[Container], str] = lambda _: ""  # when the process before the container's last one ended
 
     async def failed(self, standing: Standing, containers: Sequence[Container]) -> DevenvError:
         """The error for a service that has failed: its cause, and the last output of its health check and log."""
         diagnoses, cause = await self._diagnosed(standing.service, containers)
         unhealthy = standing.phase is Phase.UNHEALTHY
         first = f"service {standing.service} failed: {standing.how}{self._why(cause)}"
-        file, line = await self._place(cause)
+        file, line = await self._place(cause, standing.service)
         hint = f"To look inside: devenv run --rm --no-deps --entrypoint sh {standing.service}"
         if unhealthy:
             hint = f"If it only starts slowly, raise `healthcheck.start_period` of {standing.service}."
@@ -81,11 +82,12 @@ class FailureReporter:
 
     async def _diagnosed(self, service: str, containers: Iterable[Container]) -> tuple[list[Diagnosis], Cause | None]:
         facts = [await self._facts(service, container) for container in containers]
-        diagnoses = [(known, causes.explain(known)) for known in facts]
+        diagnoses = [(known, _cause(known)) for known in facts]
         return diagnoses, next((cause for _, cause in diagnoses if cause), None)
 
     async def _facts(self, service: str, container: Container) -> FailureFacts:
-        logs = self.engine.containers.logs(container, tail=str(KNOWN_LINES), follow=False)
+        since = unix_time(self.since(container))
+        logs = self.engine.containers.logs(container, since=since, tail=str(KNOWN_LINES), follow=False)
         is_unwell = container.health not in (None, "healthy")
         check = await self.engine.containers.health_output(container.id) if is_unwell else ""
         return replace(
@@ -118,9 +120,9 @@ class FailureReporter:
         """The cause after a colon, with paths relative to the project."""
         return "" if cause is None else f": {cause.what}".replace(f"{self.loaded.project.directory}/", "")
 
-    async def _place(self, cause: Cause | None) -> Place:
-        """The place of the first path of the cause that the files have; (None, None) if they have none."""
-        for path in cause.paths if cause else ():
+    async def _place(self, cause: Cause | None, service: str = "") -> Place:
+        """The place of the first path of the cause that the files have, or of the service; (None, None) without."""
+        for path in (*(cause.paths if cause else ()), *([("services", service)] if service else ())):
             if _is_written(self.loaded.model, path):
                 try:
                     return await anyio.to_thread.run_sync(resolve.where, self.selection, path)
@@ -156,6 +158,12 @@ def _named(folder: str, name: str) -> list[str]:
         folders[:] = sorted(set(folders) - SKIPPED) if count < FOLDERS_SEARCHED else []
         found += [os.path.join(above, name)] if name in files else []
     return found if len(found) == 1 else []
+
+
+def _cause(facts: FailureFacts) -> Cause | None:
+    """The cause; what ended by itself did so for a reason of its own, whatever its health check said last."""
+    own = causes.explain(replace(facts, check="")) if facts.exit_code and facts.check else None
+    return own or causes.explain(facts)
 
 
 def _has_memory_limit(model: Mapping[str, Any], service: str) -> bool:

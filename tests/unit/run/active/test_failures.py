@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,10 @@ async def test_a_failed_service(reporter: FailureReporter) -> None:
     unknown = await reporter.failed(
         Standing("api", Phase.EXITED, "exit code 3"), [container("api", "exited", exit_code=3)]
     )
-    assert (unknown.where, unknown.hint) == (None, "To look inside: devenv run --rm --no-deps --entrypoint sh api")
+    assert (unknown.where, unknown.hint) == (
+        "compose.yml:7",
+        "To look inside: devenv run --rm --no-deps --entrypoint sh api",
+    )
 
 
 async def test_a_kill_that_nothing_is_known_of(reporter: FailureReporter) -> None:
@@ -221,3 +225,23 @@ def test_the_file_of_a_program(tmp_path: Path, program: str, expected: Script | 
     service = Service("web", build=Build(str(tmp_path / "web")), volumes=mounts)
     assert find_script(str(tmp_path), service, program) == expected
     assert find_script(str(tmp_path), None, program) is None
+
+
+async def test_what_ended_is_not_blamed_on_its_health_check(reporter: FailureReporter, host: MemoryHost) -> None:
+    """A check that succeeded last says nothing; one that failed is shown, but the exit code comes first."""
+    refused = {"ExitCode": 7, "Output": "connection refused"}
+    killed = container("api", "exited", exit_code=137, health="unhealthy")
+    for checks, shown in (([refused, {"ExitCode": 0, "Output": ""}], False), ([refused], True)):
+        placed(host, "api", "exited", id="id-api", health="unhealthy", health_log=checks)
+        error = await reporter.failed(Standing("api", Phase.EXITED, "exit code 137"), [killed])
+        assert error.message.startswith("service api failed: ended with exit code 137: it was killed (SIGKILL)")
+        assert ("health check: connection refused" in error.message) is shown
+
+
+async def test_only_the_last_life_of_a_container_is_quoted(reporter: FailureReporter, host: MemoryHost) -> None:
+    """Since the end of the process before."""
+    found = placed(host, "api", "exited", id="id-api", exit_code=3)
+    found.log = [(1, found.started + second * 10**9, f"life {second}") for second in range(3)]
+    last = replace(reporter, since=lambda _: "2026-01-01T00:00:02.5Z")
+    error = await last.failed(Standing("api", Phase.EXITED, "exit code 3"), [container("api", "exited", exit_code=3)])
+    assert error.message.splitlines()[1:] == ["  life 2"]

@@ -157,7 +157,7 @@ class Observer:
         """The error for a service that failed; everything that its ended containers printed is reported by then."""
         containers = self.project_state.of(standing.service)
         failed = [c for c in containers if c.health == "unhealthy" or c.exit_code]
-        error = await self.reporter().failed(standing, failed)
+        error = await self._reporter().failed(standing, failed or containers)
         with anyio.move_on_after(LAST_WORDS):
             await self._logs.drain(containers)
         return error
@@ -165,7 +165,10 @@ class Observer:
     async def late(self, timeout: float) -> DevenvError:
         """The error for not being up after `timeout` seconds."""
         late = [standing for standing in self.standings() if standing.phase not in GOOD]
-        return await self.reporter().late(late, self.project_state, timeout)
+        return await self._reporter().late(late, self.project_state, timeout)
+
+    def _reporter(self) -> FailureReporter:
+        return replace(self.reporter(), since=self._logs.since)
 
     def _is_over(self) -> bool:
         return not self._outage.is_lost and self.view.is_over()
@@ -196,7 +199,7 @@ class Observer:
             tasks.start_soon(self._on_return, fallen)
         for container in self.view.chosen:
             if container.state != "created":
-                self._logs.meet(container, tasks, is_old=self.view.lasted(container, now) >= LONG)
+                self._logs.meet(container, tasks, is_old=now - self.view.watch.since(container, now) >= LONG)
                 self.served.meet(container, tasks)
         has_missing = await self.served.drop_missing(self.project_state)
         moved = {s.service for s in self.view.standings() if self.view.has_moved(s)}

@@ -86,6 +86,7 @@ class LogStreams:
     look_again: Signal = field(default_factory=Signal)
     code: CodeWatch = field(default_factory=CodeWatch)
     _complete: dict[tuple[str, str], anyio.Event] = field(default_factory=dict)  # set once all of it is handed on
+    _since: dict[tuple[str, str], str] = field(default_factory=dict)  # when the process before it ended
     _ended: dict[str, str] = field(default_factory=dict)  # container -> when its last process ended
 
     def meet(self, container: Container, tasks: TaskGroup, *, is_old: bool = False) -> None:
@@ -125,6 +126,10 @@ class LogStreams:
             ):
                 self.look_again.send()
         self._complete[container.key].set()
+
+    def since(self, container: Container) -> str:
+        """When the process before the container's last one ended: what its log says since then, that one printed."""
+        return self._since.get(container.key) or self._end_of_last_process(container)
 
     def _end_of_last_process(self, container: Container) -> str:
         """When the process before this one ended; empty if it is the first, or the first that we see.
@@ -172,7 +177,7 @@ class CrashReports:
         """Whether the end of a service is a problem, and not the last end of it once more."""
         if standing.phase not in (Phase.EXITED, Phase.RESTARTING):
             return False
-        lasted = max((self.view.lasted(c, now) for c in self.view.state.of(standing.service)), default=0.0)
+        lasted = max((now - self.view.watch.since(c, now) for c in self.view.state.of(standing.service)), default=0.0)
         is_new = standing.service not in self._reported or lasted >= LONG
         return is_new and (self.is_up or standing.service in optional(self.view.project))
 

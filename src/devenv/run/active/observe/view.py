@@ -241,7 +241,3 @@ class ProjectView:
         """Whether a container of the service was disconnected from a network of the project."""
         watched = self._watched()
         return any(watched[c.id].lost for c in self.chosen if c.service == service)
-
-    def lasted(self, container: Container, now: float) -> float:
-        """Seconds for which the container's process is, or was, seen."""
-        return now - self.watch.since(container, now)

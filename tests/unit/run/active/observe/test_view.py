@@ -205,7 +205,7 @@ async def test_how_long_a_process_has_to_last() -> None:
     assert seen.has_to_last(web) == pytest.approx(STEADY - 0.1)
     look(seen, container("web"), container("db", health="healthy"), now=102.5)
     assert seen.has_to_last(web) < 0
-    assert seen.lasted(container("web"), 102.5) == 2.5
+    assert seen.watch.since(container("web"), 0.0) == 100.0
     look(seen, container("web", start="t2"), container("db", health="healthy"), now=103.0)
     assert seen.has_to_last(web) == pytest.approx(STEADY)
     seen.watch.mark_lasting(container("web", start="t2"))
