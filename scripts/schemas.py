@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from devenv import events
 from devenv.compose.schema import X_DEVENV, compose_schema
+from devenv.doctor.mirrors import Mirror
 from devenv.images.listing import Row
 from devenv.images.standins.recipes import Offer
 from devenv.model.finding import Explained, Finding, Mistake, Shown
@@ -63,6 +64,14 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
             "fixed": Annotated[list[str], "codes of what `--fix` mended"],
             "backups": Annotated[list[str], "what was there before"],
             "failed": Annotated[list[str], "why something was not mended"],
+        },
+        None,
+    ),
+    "doctor --mirror": (
+        "`devenv doctor --mirror`: how mirrors do with the project's images.",
+        {
+            "mirrors": Annotated[list[Mirror], "the best first"],
+            "written": Annotated[str | None, "the file that `--fix` changed"],
         },
         None,
     ),

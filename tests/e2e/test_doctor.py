@@ -21,7 +21,7 @@ from support import cli
 from support.docker_cli import BASE_IMAGE
 from support.lab import Authority, ConnectProxy, Lab, shut_off
 from support.lab_stack import HUB_KEY, LabStack, assert_plain
-from support.registries import Answer, Forward, Seen, Tokens, error, hang, listening
+from support.registries import Answer, Forward, Front, Rule, Seen, Tokens, error, hang, listening, registry
 from support.schemas import answered
 
 pytestmark = pytest.mark.engine
@@ -501,3 +501,42 @@ def test_people_read_it(bench: Bench) -> None:
     assert well.startswith("✓ ")
     assert "tools, engine" in well
     assert count.startswith("no errors, ")
+
+
+# --- mirrors ------------------------------------------------------------------------------------------------------
+
+
+def test_mirrors_are_tested_and_ranked(engine: str, bench: Bench, tmp_path: Path) -> None:
+    """A slow one, one that lacks an image, has another, or does not answer: the good ones are written, in order."""
+    with registry(tmp_path / "one") as own, registry(tmp_path / "two") as other, contextlib.ExitStack() as stack:
+        for name in ("redis", "caddy"):
+            own.put(f"library/{name}", "1")
+        other.put("library/redis", "1", text="another")
+
+        def front(*rules: Rule) -> str:
+            made = Front(listening(), *rules, upstream=own.address)
+            stack.callback(made.close)
+            return made.address
+
+        slow = front(lambda seen, _: time.sleep(1) if "/blobs/" in seen.path else None)
+        absent = error(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        some = front(lambda seen, _: absent if "redis" in seen.path else None)
+        with listening() as closed:
+            silent = f"127.0.0.1:{closed.getsockname()[1]}"
+        bench.compose(a={"image": "redis:1"}, b={"image": "caddy:1"})
+        path = tmp_path / "config/devenv-compose/config.toml"
+        path.parent.mkdir(parents=True)
+        path.write_text("# mine\nstand_ins = true\n")
+        asked = f"{silent} {other.address} {some} {slow} {own.address}"
+        done = bench.call("--mirror", asked, "--fix", "--yes", "--output", "json")
+        found = answered("doctor --mirror", done.stdout)
+        assert done.returncode == 0, done.stderr
+        names = [one["mirror"] for one in found["mirrors"]]
+        assert ({*names[:2]}, names[2:]) == ({own.address, slow}, [some, other.address, silent])
+        assert [one["is_good"] for one in found["mirrors"]] == [True, True, True, False, False]
+        ranking = {one["mirror"]: one for one in found["mirrors"]}
+        assert ranking[some]["lacks"] == ["redis:1"]
+        assert ranking[other.address]["differs"] == ["redis:1"]
+        assert ranking[silent]["fault"] == "connection refused"
+        assert ranking[slow]["first_byte"] >= 1
+        assert path.read_text() == f"# mine\nstand_ins = true\n\n[registry]\nmirrors = {json.dumps(names[:3])}\n"

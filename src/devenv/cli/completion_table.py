@@ -147,6 +147,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--fix": ("", "Fix what is safe to fix; shows the changes and asks first."),
         "--yes": ("", "With --fix: do not ask."),
         "--report": ("file", "Write a report for an issue, without secrets."),
+        "--mirror": ("text", "Test and rank mirrors of registries; may be repeated. --fix: use them."),
     }, "--file -f --project-name -p --profile --output --verbose -v", ()),
     "completion": ({
     }, "--verbose -v", ("bash|zsh|fish",)),

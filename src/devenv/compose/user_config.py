@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from devenv.errors import ConfigError, did_you_mean
+
+_MIRRORS = re.compile(r"""(?m)^[ \t]*mirrors[ \t]*=[ \t]*\[(?:[\s,]|#.*\n|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')*\]""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,20 @@ def user_settings() -> UserSettings:
     if not isinstance(mirrors, list) or not all(isinstance(name, str) for name in mirrors):
         raise ConfigError("`mirrors` is a list of names", hint='mirrors = ["mirror.example"]', file=path)
     return UserSettings(**{key: _value(key, value, path) for key, value in data.items()}, mirrors=tuple(mirrors))
+
+
+def with_mirrors(text: str, mirrors: Sequence[str]) -> str:
+    """The text of the file with these mirrors, and all else as it is."""
+    line = f"mirrors = {json.dumps(list(mirrors))}"
+    text = text if not text or text.endswith("\n") else f"{text}\n"
+    table = re.search(r"(?m)^[ \t]*\[registry\].*\n", text)
+    if table is None:
+        return "\n".join(filter(None, (text, f"[registry]\n{line}\n")))
+    after = text[table.end() :].partition("\n[")[0]
+    given = _MIRRORS.search(after)
+    if given is None:
+        return f"{text[: table.end()]}{line}\n{text[table.end() :]}"
+    return f"{text[: table.end() + given.start()]}{line}{text[table.end() + given.end() :]}"
 
 
 def _value(key: str, value: Any, path: str) -> Any:

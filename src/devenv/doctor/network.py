@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import json
 import os
 import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 import anyio
 
@@ -39,7 +41,15 @@ FAULTS: dict[type[Exception], str] = {
     ssl.SSLError: "it does not speak TLS",
     http.client.HTTPException: "it does not speak HTTP",
 }
-BROKEN = 500
+OK, UNAUTHORIZED, BROKEN = 200, 401, 500
+REDIRECTED, REDIRECTIONS = (301, 302, 303, 307, 308), 5
+SMALL, CHUNK = 4_000_000, 65536  # bytes
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 T = TypeVar("T")
 
 
@@ -105,6 +115,78 @@ def realm(challenge: str, repository: str) -> str:
     if not challenge.lower().startswith("bearer ") or not server.startswith(("http://", "https://")):
         return ""
     return f"{server}?{urlencode({'service': values.get('service', ''), 'scope': f'repository:{repository}:pull'})}"
+
+
+def sample(reference: str, platform: str, seconds: float) -> tuple[float, float] | None:
+    """Seconds to the first byte and bytes per second of the largest layer of an image. Blocking.
+
+    None if that is not possible without a login, or if the server is no registry.
+    """
+    try:
+        return _sample(reference, platform, seconds)
+    except (LookupError, TypeError, AttributeError, http.client.HTTPException):
+        return None
+
+
+def _sample(reference: str, platform: str, seconds: float) -> tuple[float, float] | None:
+    host, _, rest = reference.partition("/")
+    repository, tag, digest = split(rest)
+    scheme = "http" if LOOPBACK.fullmatch(host.partition(":")[0]) else "https"
+    base, headers = f"{scheme}://{host}/v2/{repository}", {"Accept": ", ".join(MANIFESTS)}
+
+    def get(path: str) -> dict[str, Any]:
+        with _get(f"{base}/{path}", headers, seconds) as answer:
+            server = realm(answer.headers["www-authenticate"] or "", repository)
+            if answer.status == UNAUTHORIZED and server and "Authorization" not in headers:
+                with _get(server, {}, seconds) as given:
+                    token = json.loads(given.read(SMALL))
+                headers["Authorization"] = f"Bearer {token.get('token') or token.get('access_token')}"
+                return get(path)
+            content = json.loads(answer.read(SMALL))
+            return content if isinstance(content, dict) and answer.status == OK else {}
+
+    manifest = get(f"manifests/{digest or tag or 'latest'}")
+    for entry in manifest.get("manifests", ()):
+        own = entry.get("platform", {})
+        if f"{own.get('os')}/{own.get('architecture')}" == platform:
+            manifest = get(f"manifests/{entry['digest']}")
+            break
+    layers = sorted(manifest.get("layers", ()), key=lambda layer: -layer["size"])
+    return _timed(f"{base}/blobs/{layers[0]['digest']}", headers, seconds) if layers else None
+
+
+def _timed(url: str, headers: Mapping[str, str], seconds: float) -> tuple[float, float] | None:
+    """Seconds to the first byte, and bytes per second until the end or so many seconds later."""
+    began = time.monotonic()
+    with _get(url, headers, seconds) as answer:
+        if answer.status != OK or not answer.read(1):
+            return None
+        first, size = time.monotonic(), 1
+        while time.monotonic() < first + seconds and (chunk := answer.read1(CHUNK)):
+            size += len(chunk)
+        return round(first - began, 3), round(size / max(time.monotonic() - first, 0.001))
+
+
+@contextlib.contextmanager
+def _get(url: str, headers: Mapping[str, str], seconds: float) -> Iterator[http.client.HTTPResponse]:
+    """The answer to a GET, after redirections; a login is for the first server alone. Raises OSError, ValueError."""
+    for _ in range(REDIRECTIONS):
+        address = urlsplit(url)
+        connection = certificates.connection(address, _proxy(address), seconds)
+        with contextlib.closing(connection):
+            path = f"{address.path}?{address.query}".rstrip("?")
+            try:
+                connection.request("GET", path, headers={"User-Agent": "devenv", **headers})
+                answer = connection.getresponse()
+            except http.client.HTTPException as error:
+                raise OSError(str(error)) from error
+            if answer.status not in REDIRECTED or not answer.headers["location"]:
+                yield answer
+                return
+        target = urljoin(url, answer.headers["location"])
+        headers = headers if urlsplit(target).netloc == address.netloc else {}
+        url = target
+    raise ValueError("redirected too often")
 
 
 def fetch(url: str, seconds: float, public: Certificates) -> Answer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -17,9 +19,10 @@ with LazyImports():
     import anyio
 
     from devenv import events
-    from devenv.doctor import catalog
+    from devenv.doctor import catalog, mirrors
     from devenv.doctor import doctor as workflow
-    from devenv.ui import console, tables
+    from devenv.model import snapshot
+    from devenv.ui import console, tables, text
 
 
 def doctor(
@@ -27,6 +30,14 @@ def doctor(
     yes: Annotated[bool, Option("--yes", help="With --fix: do not ask.")] = False,
     report: Annotated[
         str | None, Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
+    ] = None,
+    mirror: Annotated[
+        list[str] | None,
+        Option(
+            "--mirror",
+            metavar="HOST",
+            help="Test and rank mirrors of registries; may be repeated. --fix: use them.",
+        ),
     ] = None,
 ) -> None:
     """Find problems of this machine and project, with fixes."""
@@ -36,6 +47,9 @@ def doctor(
         if not window.is_json:
             window.emit(events.Step("doctor", "detail", what))
 
+    if mirror:
+        entries = [entry for given in mirror for entry in re.split(r"[\s,]+", given) if entry]
+        raise typer.Exit(_test_mirrors(window, anyio.run(mirrors.ask, chosen, entries, say), fix=fix, yes=yes))
     outcome = anyio.run(workflow.examine, chosen, say)
     window.close()
     planned = workflow.planned_fixes(outcome.facts, {finding.code for finding in outcome.findings}) if fix else ()
@@ -64,7 +78,39 @@ def doctor(
     raise typer.Exit(int(outcome.errors > 0))
 
 
-def _agreed(planned: tuple[workflow.Fix, ...], window: console.Console, *, yes: bool) -> bool:
+def _test_mirrors(window: console.Console, ranking: Sequence[mirrors.Mirror], *, fix: bool, yes: bool) -> int:
+    """Show the ranking, write it if that is wanted, and return the exit code: 0 if a mirror is good."""
+    window.close()
+    change = mirrors.planned(ranking)
+    backup, is_written = None, False
+    if fix and change and _agreed([change], window, yes=yes):
+        backup, is_written = anyio.run(workflow.carry_out, change), True
+    answer = {"mirrors": [asdict(one) for one in ranking], "written": change.path if change and is_written else None}
+    window.answer(answer, text.columns([_row(one) for one in ranking]))
+    if is_written and change:
+        window.aside(f"written: {change.path}{f'; backup: {backup}' if backup else ''}")
+    elif change:
+        good = " ".join(f"--mirror {one.mirror}" for one in ranking if one.is_good)
+        window.aside(f"to use what is good: devenv doctor --fix {good}")
+    return int(not any(one.is_good for one in ranking))
+
+
+def _row(one: mirrors.Mirror) -> dict[str, str]:
+    state = "good" if one.is_good else one.fault or "has none of the images"
+    if one.differs:
+        state = f"another digest: {', '.join(one.differs)}"
+    elif one.is_good and one.lacks:
+        state = f"good, but lacks {', '.join(one.lacks)}"
+    return {
+        "mirror": one.mirror,
+        "images": f"{len(one.has)} of {len(one.has) + len(one.lacks)}" if one.has or one.lacks else "",
+        "first byte": f"{one.first_byte * 1000:.0f} ms" if one.first_byte else "",
+        "speed": f"{snapshot.shown(one.speed)}/s" if one.speed else "",
+        "": state,
+    }
+
+
+def _agreed(planned: Sequence[workflow.Fix], window: console.Console, *, yes: bool) -> bool:
     for change in planned:
         window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' is removed'}")
         for line in (*change.shows, *([f"then: {' '.join(change.then)}"] if change.then else [])):

@@ -1,0 +1,105 @@
+"""How mirrors are ranked, and what of that is written into the user's file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from devenv.compose.user_config import with_mirrors
+from devenv.doctor.mirrors import Asked, Mirror, planned, ranked
+from devenv.errors import StateError
+
+A, B = "sha256:a", "sha256:b"
+
+
+def asked(mirror: str, speed: float = 0.0, fault: str = "", lacks: tuple[str, ...] = (), **digests: str) -> Asked:
+    """What a mirror said of the images redis and node."""
+    return Asked(mirror, digests, dict.fromkeys(lacks, "not found"), fault, 0.1 if speed else 0.0, speed)
+
+
+@pytest.mark.parametrize(
+    ("given", "pinned", "expected"),
+    [
+        ([asked("slow", 1e6, redis=A), asked("fast", 9e6, redis=A)], {"redis": ""}, "fast slow"),
+        ([asked("silent", fault="no answer"), asked("here", redis=A)], {"redis": ""}, "here -silent"),
+        (
+            [asked("some", 9e9, lacks=("node",), redis=A), asked("all", 1e3, redis=A, node=B)],
+            {"redis": "", "node": ""},
+            "all some",
+        ),
+        ([asked("none", lacks=("redis",))], {"redis": ""}, "-none"),
+        ([asked("one", redis=A)], {"redis": ""}, "one"),
+        ([asked("x", redis=A), asked("y", redis=B), asked("z", redis=A)], {"redis": ""}, "x z -y"),
+        ([asked("x", redis=A), asked("y", redis=B)], {"redis": ""}, "-x -y"),
+        ([asked("x", redis=A), asked("y", redis=B), asked("z", redis=A)], {"redis": B}, "y -x -z"),
+        ([asked("x", redis=A, node=A), asked("y", redis=A, fault="broke")], {"redis": "", "node": ""}, "x -y"),
+    ],
+)
+def test_ranking(given: list[Asked], pinned: Mapping[str, str], expected: str) -> None:
+    """Those with most images first, then the fastest; another digest than the pinned or the usual is never good."""
+    assert " ".join(f"{'' if one.is_good else '-'}{one.mirror}" for one in ranked(given, pinned)) == expected
+
+
+def test_a_late_first_byte_counts() -> None:
+    """A server that begins late is slower than one with half its speed, for an image of common size."""
+    late, soon = Asked("late", {"redis": A}, {}, "", 3.0, 100e6), Asked("soon", {"redis": A}, {}, "", 0.1, 50e6)
+    assert [one.mirror for one in ranked([late, soon], {"redis": ""})] == ["soon", "late"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "stand_ins = true",
+        "# mine\nstand_ins = true\n\n[registry]\n",
+        "[registry]  # r\nmirrors = [\"old.test\", '[::1]:5000']  # kept\n",
+        '[registry]\nmirrors = [\n  "old.test",  # ]\n]\n',
+        'dangerous = "refuse"\n[registry]\n# mirrors = ["x"]\n',
+    ],
+)
+def test_the_file_keeps_all_else(text: str) -> None:
+    """Whatever the form of the list; comments outside of it stay."""
+    after = with_mirrors(text, ["a.test", "[::1]:1"])
+    expected = tomllib.loads(text)
+    expected["registry"] = {"mirrors": ["a.test", "[::1]:1"]}
+    assert tomllib.loads(after) == expected
+    assert [line for line in text.splitlines() if line.startswith("#") and line not in after] == []
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of the user's file, which does not exist."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return tmp_path / "devenv-compose/config.toml"
+
+
+def good(name: str, *, is_good: bool = True) -> Mirror:
+    """A mirror of the ranking."""
+    return Mirror(name, is_good, ("redis",), (), (), "", 0.1, 1.0)
+
+
+def test_what_is_written(file: Path) -> None:
+    """The good ones in order, then those that were not asked; a known one that is bad goes. None for no change."""
+    new = planned([good("a.test"), good("bad.test", is_good=False)])
+    assert new is not None
+    assert (new.before, new.after) == (None, b'[registry]\nmirrors = ["a.test"]\n')
+    file.write_text('stand_ins = true\n[registry]\nmirrors = ["bad.test", "other.test", "https://b.test"]\n')
+    changed = planned([good("a.test"), good("b.test"), good("bad.test", is_good=False)])
+    assert changed is not None
+    assert changed.after == b'stand_ins = true\n[registry]\nmirrors = ["a.test", "b.test", "other.test"]\n'
+    assert changed.shows[0].startswith("- mirrors = [")
+    file.write_text('[registry]\nmirrors = ["a.test"]\n')
+    assert planned([good("a.test")]) is None
+    assert planned([good("a.test", is_good=False)]) is None
+
+
+def test_a_file_in_another_form_is_left_alone(file: Path) -> None:
+    """The hint has the line to write."""
+    file.parent.mkdir()
+    file.write_text('registry = {mirrors = ["x.test"]}\n')
+    with pytest.raises(StateError, match="cannot be changed") as raised:
+        planned([good("a.test")])
+    assert raised.value.hint == 'mirrors = ["a.test", "x.test"]'
