@@ -29,9 +29,10 @@ def faults(project: Project, home: str) -> tuple[RuleFault, ...]:
 
 def without_rules(project: Project) -> str | None:
     """What saves do in a project that builds images and has no watch rules; None if nothing is built."""
-    if not any(service.build for service in project.services):
+    built = [service for service in project.services if service.build is not None]
+    if not built:
         return None
-    lists = ((service.name, ", ".join(project.bind_mounts(service))) for service in project.services)
+    lists = ((service.name, ", ".join(project.bind_mounts(service))) for service in built)
     mounts = "; ".join(f"{name} has {mounts}" for name, mounts in lists if mounts)
     ways = f"a bind mount ({mounts}) or a rebuild" if mounts else "a rebuild"
     return f"no service has watch rules: a save reaches a container only by {ways}"

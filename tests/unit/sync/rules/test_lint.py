@@ -181,6 +181,7 @@ def test_one_target_of_two_rules(first: WatchRule, second: WatchRule, warned: bo
 )
 def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) -> None:
     """The notice names the bind mounts that exist; it is not said if nothing is built."""
-    project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), Service("db")))
+    db = Service("db", volumes=(Mount("bind", "/data", "/shop/data"),))
+    project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), db))
     assert without_rules(project) == f"no service has watch rules: a save reaches a container only by {ways}"
     assert without_rules(replace(project, services=(Service("web", volumes=volumes),))) is None
