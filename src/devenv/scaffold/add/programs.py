@@ -95,6 +95,9 @@ _IMAGES = (  # what an image runs that a Dockerfile gives no command
     (r"(nginx|nginx-unprivileged|httpd|caddy)(:.*)?", "nginx"),
 )
 _VARIABLES = ("FLASK_DEBUG", "FLASK_ENV", "RAILS_ENV", "MIX_ENV")
+_OLD_FLASK = re.compile(
+    r"^flask\s*((==|~=)\s*([01]\.|2\.[0-2]\b)|<\s*2\.3\b)", re.IGNORECASE | re.MULTILINE
+)  # FLASK_ENV
 _ENDS = re.compile(r"&&|\|\||[;&|\n]")
 _QUOTES = re.compile(r"""["'`()\[\]{},]""")
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
@@ -120,6 +123,8 @@ def program(command: str, folder: str, variables: Mapping[str, str], read: Read)
     `folder` is the working directory, `variables` are those of the container.
     """
     given = [f"{name}={variables[name]}" for name in _VARIABLES if name in variables]
+    if not _OLD_FLASK.search(read(posixpath.join(folder, "requirements.txt")) or ""):
+        given = [variable for variable in given if not variable.startswith("FLASK_ENV=")]
     commands = [words for words in _commands(command, folder, read, set()) if words]
     found = (kind.match(words, given) for kind in _KINDS for words in commands)
     return next((program for program in found if program), None)

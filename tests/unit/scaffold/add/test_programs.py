@@ -111,7 +111,7 @@ def test_other_ways(command: str, way: Way | None) -> None:
     [
         ("flask run", {"FLASK_DEBUG": "1"}, True),
         ("flask run", {"FLASK_DEBUG": "false"}, False),
-        ("flask run", {"FLASK_ENV": "development"}, True),
+        ("flask run", {"FLASK_ENV": "development"}, False),
         ("rails server", {"RAILS_ENV": "production"}, False),
         ("mix phx.server", {"MIX_ENV": "prod"}, False),
         ("npm run dev", {}, True),
@@ -121,6 +121,22 @@ def test_other_ways(command: str, way: Way | None) -> None:
 def test_variables_and_names_decide(command: str, variables: dict[str, str], reloads: bool) -> None:
     """Without a package.json, a script is known by its name alone."""
     runs = program(command, "/", variables, lambda _: None)
+    assert (runs is not None and runs.way is Way.RELOADS) == reloads
+
+
+@pytest.mark.parametrize(
+    ("requirements", "reloads"),
+    [
+        ("Flask==2.0.1\n", True),
+        ("redis\nflask<2.3", True),
+        ("flask", False),
+        ("flask==2.3.2", False),
+        ("x-flask==1.0", False),
+    ],
+)
+def test_only_an_old_flask_heeds_flask_env(requirements: str, reloads: bool) -> None:
+    """Flask 2.3 has dropped the variable: without a restart, a save would never be loaded."""
+    runs = program("flask run", "/app", {"FLASK_ENV": "development"}, {"/app/requirements.txt": requirements}.get)
     assert (runs is not None and runs.way is Way.RELOADS) == reloads
 
 
