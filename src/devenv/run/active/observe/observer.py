@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -157,7 +158,9 @@ class Observer:
         """The error for a service that failed; everything that its ended containers printed is reported by then."""
         containers = self.project_state.of(standing.service)
         failed = [c for c in containers if c.health == "unhealthy" or c.exit_code]
-        error = await self._reporter().failed(standing, failed or containers)
+        has_ended = standing.phase in (Phase.EXITED, Phase.RESTARTING)
+        reporter = replace(self.reporter(), since=partial(self._logs.since, has_ended=has_ended))
+        error = await reporter.failed(standing, failed or containers)
         with anyio.move_on_after(LAST_WORDS):
             await self._logs.drain(containers)
         return error
@@ -165,10 +168,7 @@ class Observer:
     async def late(self, timeout: float) -> DevenvError:
         """The error for not being up after `timeout` seconds."""
         late = [standing for standing in self.standings() if standing.phase not in GOOD]
-        return await self._reporter().late(late, self.project_state, timeout)
-
-    def _reporter(self) -> FailureReporter:
-        return replace(self.reporter(), since=self._logs.since)
+        return await replace(self.reporter(), since=self._logs.since).late(late, self.project_state, timeout)
 
     def _is_over(self) -> bool:
         return not self._outage.is_lost and self.view.is_over()

@@ -22,7 +22,7 @@ from devenv.run.active.phases import held_up, optional, reminder
 
 RETRY_AFTER = 1.0  # seconds
 QUIET = 0.3  # seconds between two measurements of a process
-BUSY = 5.0  # percent of a core that a process uses at least while it starts
+BUSY = 3.0  # percent of a core that a process uses at least while it starts
 
 OnStart = Callable[[Container], Awaitable[object]]
 OnGone = Callable[[str], Awaitable[None]]
@@ -87,6 +87,8 @@ class LogStreams:
     code: CodeWatch = field(default_factory=CodeWatch)
     _complete: dict[tuple[str, str], anyio.Event] = field(default_factory=dict)  # set once all of it is handed on
     _since: dict[tuple[str, str], str] = field(default_factory=dict)  # when the process before it ended
+    _since_of: dict[str, str] = field(default_factory=dict)  # id -> the same for its last process
+    _before: dict[str, str] = field(default_factory=dict)  # id -> the same for the process before the last one
     _ended: dict[str, str] = field(default_factory=dict)  # container -> when its last process ended
 
     def meet(self, container: Container, tasks: TaskGroup, *, is_old: bool = False) -> None:
@@ -94,11 +96,14 @@ class LogStreams:
 
         What a process that `is_old` has printed so far is no news of its code.
         """
+        if container.key not in self._since:
+            self._before[container.id] = self._since_of.get(container.id, "")
+            self._since[container.key] = self._since_of[container.id] = self._end_of_last_process(container)
         if container.key not in self._complete:
             self._complete[container.key] = anyio.Event()
             if not is_old:
                 self.code.started(container.service, anyio.current_time())
-            tasks.start_soon(self._follow, container, self._end_of_last_process(container), is_old)
+            tasks.start_soon(self._follow, container, self.since(container), is_old)
         if not container.running:
             self._ended[container.id] = container.finished_at
 
@@ -108,7 +113,7 @@ class LogStreams:
             if not container.running:
                 if container.key not in self._complete:
                     self._complete[container.key] = anyio.Event()
-                    await self._follow(container, self._end_of_last_process(container), is_old=True)
+                    await self._follow(container, self.since(container), is_old=True)
                 await self._complete[container.key].wait()
 
     async def _follow(self, container: Container, since: str, is_old: bool) -> None:
@@ -127,8 +132,13 @@ class LogStreams:
                 self.look_again.send()
         self._complete[container.key].set()
 
-    def since(self, container: Container) -> str:
-        """When the process before the container's last one ended: what its log says since then, that one printed."""
+    def since(self, container: Container, *, has_ended: bool = False) -> str:
+        """When the process before the container's last one ended: what its log says since then, that one printed.
+
+        `has_ended`: the last one that has ended is asked for, though the engine may have started the next.
+        """
+        if has_ended and container.running:
+            return self._before.get(container.id, "")
         return self._since.get(container.key) or self._end_of_last_process(container)
 
     def _end_of_last_process(self, container: Container) -> str:
@@ -147,20 +157,25 @@ class CalmProcesses:
 
     engine: Engine
     calm: dict[Life, float]
-    _used: dict[Life, Usage] = field(default_factory=dict)
+    _used: dict[Life, tuple[float, Usage]] = field(default_factory=dict)
 
     async def measure(self, containers: Iterable[Container]) -> bool:
         """Measure these once more; returns whether one has used next to nothing since the last time: it is calm."""
         known = len(self.calm)
         for container in containers:
-            if container.running and container.key not in self.calm:
+            now, (then, before) = anyio.current_time(), self._used.get(container.key, (-QUIET, None))
+            if container.running and container.key not in self.calm and now - then >= QUIET:
                 with contextlib.suppress(EngineError):
-                    now, usage = anyio.current_time(), await self.engine.containers.usage(container.id)
-                    before = self._used.get(container.key)
-                    if before is not None and usage.percent_since(before) < BUSY:
+                    usage = await self.engine.containers.usage(container.id)
+                    self._used[container.key] = now, usage
+                    if before is not None and _is_calm(before, usage):
                         self.calm[container.key] = now
-                    self._used[container.key] = usage
         return len(self.calm) > known
+
+
+def _is_calm(before: Usage, usage: Usage) -> bool:
+    """Whether a process that still exists, of which there is no usage otherwise, has used next to nothing."""
+    return usage.memory > 0 and usage.cpu >= before.cpu and usage.percent_since(before) < BUSY
 
 
 @dataclass

@@ -6,16 +6,18 @@ import contextlib
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project
-from devenv.model.status import ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
+from devenv.model.status import CRASHES, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
 from devenv.run.active.phases import standings, still_starting
 
 HARMLESS = frozenset({"1", "9", "10", "12", "18", "28"})  # signals that ask no program to end: HUP, KILL, USR1, ...
+
+OWN_CRASHES = 2  # of them while no other service is starting: the first may be of a process that began before
 
 Life = tuple[str, str]  # `Container.key`: a container and its start
 
@@ -36,13 +38,21 @@ class Signal:
         return self._event
 
 
+class CrashRow(NamedTuple):
+    """Crashes with one exit code in a row: the restarts before the first, and while another service was starting."""
+
+    exit_code: int
+    base: int
+    settled: int
+
+
 @dataclass
 class ContainerWatch:
     """What events and looks show of containers beyond their inspection: who ended them, how often they crashed."""
 
     calm: dict[Life, float] = field(default_factory=dict)  # processes that wait for work, and since when at most
     _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # id -> who ended the last process
-    _crashes: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> exit code, restarts before the first
+    _crashes: dict[str, CrashRow] = field(default_factory=dict)
     _seen_since: dict[Life, float] = field(default_factory=dict)
     _connected: dict[str, frozenset[str]] = field(default_factory=dict)  # id -> the networks that it has had
 
@@ -71,11 +81,14 @@ class ContainerWatch:
             self._ended_by.pop(container.id, None)  # its start may have been missed by the events
         lasts = now - self._seen_since.setdefault(container.key, now) >= LONG
         self._connected[container.id] = self._connected.get(container.id, frozenset()) | {*container.networks}
-        before, code, restarts = self._crashes.get(container.id), container.exit_code, container.restarts
-        if container.running and (before is None or lasts or not counts or before[1] > restarts):
-            self._crashes[container.id] = code, restarts
-        elif container.state == "restarting" and (before is None or lasts or not counts or before[0] != code):
-            self._crashes[container.id] = code, restarts - counts
+        before, restarts = self._crashes.get(container.id), container.restarts
+        if container.running and (before is None or lasts or before.base > restarts):
+            before = CrashRow(container.exit_code, restarts, restarts)
+        is_other = before is None or container.lived >= LONG or before.exit_code != container.exit_code
+        if container.state == "restarting" and is_other:
+            before = CrashRow(container.exit_code, restarts - 1, restarts - 1)
+        if before is not None:
+            self._crashes[container.id] = before if counts else before._replace(settled=restarts)
 
     def mark_lasting(self, container: Container) -> None:
         """The container's process has run for long."""
@@ -87,12 +100,14 @@ class ContainerWatch:
 
     def of(self, container: Container, now: float, networks: Collection[str]) -> Watched:
         """What was seen of the container; `networks` are those of the project."""
-        code, restarts = self._crashes.get(container.id, (0, container.restarts))
+        row = self._crashes.get(container.id, CrashRow(0, container.restarts, container.restarts))
+        crashes = max(container.restarts - row.base, 0)
+        is_own = container.restarts - row.settled >= OWN_CRASHES
         gone = self._connected.get(container.id, frozenset()) - {*container.networks}
         return Watched(
             ended_by=self._ended_by.get(container.id, ""),
-            crashes=max(container.restarts - restarts, 0),
-            exit_code=code,
+            crashes=crashes if is_own else min(crashes, CRASHES - 1),
+            exit_code=row.exit_code,
             lasted=now - self.since(container, now),
             lost=tuple(sorted(gone.intersection(networks))),
         )

@@ -9,7 +9,7 @@ import pytest
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project, Resource, Service
-from devenv.model.status import STEADY, Phase, Standing
+from devenv.model.status import CRASHES, STEADY, Phase, Standing
 from devenv.run.active.observe.view import ProjectView, Signal
 
 pytestmark = pytest.mark.anyio
@@ -154,7 +154,7 @@ def crash(restarts: int, code: int = 3, *, state: str = "restarting", start: str
     ("looks", "crashes"),
     [
         ([crash(1)], 1),
-        ([crash(n) for n in range(1, 6)], 5),
+        ([crash(n) for n in range(1, 6)], CRASHES),
         ([crash(1), crash(1, state="running"), crash(2), crash(2, state="running")], 2),
         ([crash(1), crash(2), crash(3, code=1)], 1),
         ([crash(7, state="running"), crash(8)], 1),
@@ -169,17 +169,19 @@ async def test_crashes_are_counted_as_long_as_they_are_the_same(looks: list[Cont
     assert seen.watch.of(looks[-1], 101.0, ()).crashes == crashes
 
 
-async def test_crashes_do_not_count_while_another_service_is_starting() -> None:
-    """Only those after it; and none of before a process that lasted."""
+async def test_a_loop_needs_crashes_while_no_other_service_is_starting() -> None:
+    """Two of five: pauses grow with each. A process that lasts ends the row."""
     seen = view()
-    for number in range(1, 5):
+    for number in range(1, 8):
         look(seen, crash(number), container("db", health="starting"), now=100.0)
-    assert seen.watch.of(crash(4), 101.0, ()).crashes == 0
-    look(seen, crash(5), container("db", health="healthy"), now=101.0)
-    assert seen.watch.of(crash(5), 101.0, ()).crashes == 1
-    look(seen, crash(5, state="running", start="t6"), container("db", health="healthy"), now=102.0)
-    look(seen, crash(5, state="running", start="t6"), container("db", health="healthy"), now=112.0)
-    assert seen.watch.of(crash(5), 112.0, ()).crashes == 0
+    assert seen.watch.of(crash(7), 101.0, ()).crashes == CRASHES - 1
+    look(seen, crash(8), container("db", health="healthy"), now=101.0)
+    assert seen.watch.of(crash(8), 101.0, ()).crashes == CRASHES - 1
+    look(seen, crash(9), container("db", health="healthy"), now=130.0)
+    assert seen.watch.of(crash(9), 131.0, ()).crashes == 9
+    look(seen, crash(9, state="running", start="t6"), container("db", health="healthy"), now=132.0)
+    look(seen, crash(9, state="running", start="t6"), container("db", health="healthy"), now=142.0)
+    assert seen.watch.of(crash(9), 142.0, ()).crashes == 0
 
 
 async def test_a_network_that_a_container_was_disconnected_from() -> None:
