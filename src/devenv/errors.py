@@ -8,7 +8,7 @@ from collections.abc import Iterable
 class DevenvError(Exception):
     """What failed, on what, and a hint with the command to type; without traceback and secrets.
 
-    `file`, `line` and `column` (counted from 1) are the place of the cause, if it is known.
+    `file`, `line` and `column` (counted from 1) are the place of the cause, if it is known; `excerpt` shows it.
     """
 
     exit_code = 1
@@ -28,6 +28,7 @@ class DevenvError(Exception):
         self.file = file
         self.line = line
         self.column = column
+        self.excerpt: tuple[str, ...] = ()
 
     @property
     def where(self) -> str | None:

@@ -126,7 +126,7 @@ def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:
     """The hint, with the words of the `up` that was typed in its `devenv up --...`, but for options that it has."""
     before, verb, after = options.split(arguments)
     command = re.search(r"\bdevenv up(?= -)", hint or "")
-    if hint is None or command is None or verb != "up":
+    if hint is None or command is None or verb != "up" or "--help" in hint:
         return hint
     new = set(re.findall(r" (--[a-z-]+)", hint[command.end() :]))
     new |= {"--from", "--fresh"} if new & {"--from", "--fresh"} else set()

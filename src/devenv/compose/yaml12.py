@@ -19,6 +19,8 @@ from devenv.errors import ConfigError
 from devenv.explain import table
 
 SIZE_LIMIT = 1024 * 1024
+WIDEST = 100  # characters of a line that is shown
+_VALUE = re.compile(r"([:=][ \t]+|=)(\S.*)")
 DEPTH_LIMIT = 100
 WRITTEN_LIMIT = 50_000
 ALIAS_LIMIT = 10_000
@@ -256,15 +258,30 @@ class _Composer:
         return ConfigError(message, hint=hint, file=self.file, line=begin.line + 1, column=begin.column + 1)
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> ConfigError:
-        mark = error.problem_mark or error.context_mark
+        last, problem = len(self.text.splitlines()), error.problem or "this is not YAML"
+        is_open = error.problem_mark is None or error.problem_mark.line >= last or "end of stream" in problem
+        mark = error.context_mark or error.problem_mark if is_open else error.problem_mark  # what opened is to blame
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        problem = error.problem or "this is not YAML"
         written = "".join(self.text.splitlines()[line - 1 : line]) if line else ""
         if "\t" in written[: len(written) - len(written.lstrip())]:
             problem = r"character '\t'"
         explanation = table.explain(table.load("yaml"), problem)
         words, hint = (explanation.cause, explanation.hint or None) if explanation else (problem, None)
-        return ConfigError(words, hint=hint, file=self.file, line=line, column=column)
+        found = ConfigError(words, hint=hint, file=self.file, line=line, column=column)
+        found.excerpt = excerpt(self.text, line, column) if line and column else ()
+        return found
+
+
+def excerpt(text: str, line: int, column: int) -> tuple[str, ...]:
+    """The line, the one above it, and a mark below the column; with stars for values, which may be secrets."""
+    lines = text.splitlines()
+    numbers = [number for number in (line - 1, line) if 0 < number <= len(lines)]
+    shown = (f"{number:4} | {_VALUE.sub(_starred, lines[number - 1])[:WIDEST]}" for number in numbers)
+    return (*shown, f"     | {' ' * (column - 1)}^") if line <= len(lines) and column <= WIDEST else tuple(shown)
+
+
+def _starred(match: re.Match[str]) -> str:
+    return match[1] + "*" * len(match[2])
 
 
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:

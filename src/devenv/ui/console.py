@@ -118,8 +118,11 @@ class Console(Writer):
         if self.is_json:
             self.json(_fields(e.Failed(error.message, where, error.hint, error.exit_code)))
         self.close()
-        message = f"{_shortened(where)}: {error.message}" if where else error.message
+        column = f":{error.column}" if error.column else ""
+        message = f"{_shortened(where)}{column}: {error.message}" if where else error.message
         self.line(Painted("error:", 31), f" {message}", stream=sys.stderr)
+        for line in error.excerpt:
+            self.line(f"  {line}", stream=sys.stderr)
         if error.hint:
             self.line("  ", Painted("hint:", 36), f" {error.hint}", stream=sys.stderr)
 

@@ -256,6 +256,7 @@ def test_earlier_runs_are_reported(
         ("devenv up", "up -d", "devenv up"),
         ("`devenv up` rebuilds it", "up -d", "`devenv up` rebuilds it"),
         ("devenv up --stand-ins", "images", "devenv up --stand-ins"),
+        ("devenv up --help", "up --xyzzy", "devenv up --help"),
         (None, "up -d", None),
     ],
 )

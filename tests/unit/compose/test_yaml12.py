@@ -76,8 +76,8 @@ def test_bytes_that_are_no_text_survive() -> None:
         (b"services: {}\nx: 1\nservices: {}\n", 'f:3: duplicate key "services" (first on line 1)'),
         (b"{a: 1, a: 2}", 'f:1: duplicate key "a" (first on line 1)'),
         (b"a:\n  '<<': 1\n  <<: 1\n", 'f:3: duplicate key "<<" (first on line 2)'),
-        (b"a: [1\n", "f:2: a bracket is not closed, or a comma is missing"),
-        (b'a: "x\n', "f:2: a quote is not closed"),
+        (b"a: [1\n", "f:1: a bracket is not closed, or a comma is missing"),
+        (b'a: "x\n', "f:1: a quote is not closed"),
         (b"a: b: c\n", "f:1: unexpected `:`"),
         (b"a: @x", "f:1: a value may not start with this character"),
         (b"a: &a [*a]", "f:1: alias *a refers to itself"),
@@ -173,3 +173,15 @@ def test_marks_count_characters() -> None:
     ((_, _), (key, value)) = node.value
     assert text[key.start_mark.index : key.end_mark.index] == "key"
     assert text[value.start_mark.index : value.end_mark.index] == "value"
+
+
+def test_an_error_shows_its_line_and_column_without_values() -> None:
+    """The line above, the line, and a mark; values may be secrets, and stay hidden."""
+    with pytest.raises(ConfigError) as caught:
+        yaml12.check(b"services:\n  web:\n    environment:\n      A: c4n4ry\n     B=c4n4ry\n", file="f")
+    error = caught.value
+    assert (error.line, error.column) == (5, 6)
+    assert error.hint == "All keys of a mapping, and all dashes of a list, begin in the same column."
+    assert error.excerpt == ("   4 |       A: ******", "   5 |      B=******", "     |      ^")
+    assert yaml12.excerpt("a" * 300, 1, 200) == (f"   1 | {'a' * 100}",)
+    assert yaml12.excerpt("a", 3, 1) == ()

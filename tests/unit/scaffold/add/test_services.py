@@ -226,7 +226,7 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
             {},
             "adminer needs the service that it is for: a, b | devenv add adminer --to a",
         ),
-        ("services: {web: {image: a", "redis", {}, "compose.yml:2: a bracket is not closed"),
+        ("services: {web: {image: a", "redis", {}, "compose.yml:1: a bracket is not closed"),
         (
             "x-e: &e {A: b}\nservices:\n  web:\n    environment: *e\n",
             "redis",
