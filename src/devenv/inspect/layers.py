@@ -85,7 +85,7 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> Anato
         project_state = await engine.project_state(project.name)
         needs = [need for need in await acquire.wanted_by(engine, stage.only([name])) if need.reference == reference]
         here = await local_matches(engine, needs, ())
-        recipe = find(reference)
+        recipe = find(reference, plain=True)
         stand_in = recipe.image if recipe else reference
         reference = next(
             (c.image for c in project_state.of(name)), here[reference][0] if reference in here else stand_in

@@ -46,6 +46,18 @@ def test_missing_images_are_pulled(world: World, project: Project) -> None:
     ]
 
 
+def test_debian_in_place_of_alpine_is_reported(world: World, project: Project, tmp_path: Path) -> None:
+    """Only for a service that uses the image as it is: what is built on it may need apk."""
+    cache, web = Service("cache", image="redis:8-alpine"), Service("web", build=Build(str(tmp_path)))
+    world.refuse = {"redis:8-alpine": NO_HOST, "node:22-alpine": NO_HOST}
+    run(world, a_project(tmp_path, cache), stand_ins=True)
+    assert "no registry answers: using stand-ins for redis:8-alpine (Debian in place of Alpine)" in world.texts()
+    (tmp_path / "Dockerfile").write_text("FROM node:22-alpine\n")
+    with pytest.raises(EngineError, match="node:22-alpine") as raised:
+        run(world, a_project(tmp_path, web, Service("same", image="node:22-alpine")), stand_ins=True)
+    assert "-alpine has none: Dockerfile:1, service same would need node:22-slim and apt" in str(raised.value.hint)
+
+
 def test_stand_ins_replace_images_that_no_registry_gives(world: World, project: Project) -> None:
     """With consent, services and Dockerfiles get stand-ins, in one line."""
     world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
