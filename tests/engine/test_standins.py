@@ -312,7 +312,7 @@ def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
     [
         ("redis:8", "redis-cli"),
         pytest.param("redis:7", "redis-cli", marks=pytest.mark.long),
-        pytest.param("valkey/valkey:8", "valkey-cli", marks=pytest.mark.long),
+        *(pytest.param(f"valkey/valkey:{n}", "valkey-cli", marks=pytest.mark.long) for n in (8, 9)),
     ],
 )
 def test_redis_and_valkey(start: Start, tmp_path: Path, reference: str, client: str) -> None:
@@ -485,7 +485,7 @@ def test_python_lies_where_the_official_one_does(tmp_path: Path, reference: str,
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("reference", ["golang:1.24", "golang:1.19", "golang:1"])
+@pytest.mark.parametrize("reference", ["golang:1.24", "golang:1.19", "golang:1.26", "golang:1"])
 def test_go_lies_where_the_official_one_does(reference: str) -> None:
     """/usr/local/go, and /go for everybody, as the folder to work in too; it builds C as well, and fetches no Go."""
     run = partial(docker, "run", "--rm", "--network=none")
@@ -504,7 +504,9 @@ def test_go_lies_where_the_official_one_does(reference: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("reference", ["rabbitmq:4-management", "rabbitmq:3-management", "rabbitmq:4"])
+@pytest.mark.parametrize(
+    "reference", ["rabbitmq:4-management", "rabbitmq:3-management", "rabbitmq:4", "rabbitmq:4.3"]
+)
 def test_rabbitmq(start: Start, reference: str) -> None:
     """User, password and virtual host are the environment's, the log is the container's, and messages' homes stay."""
     image = made(reference)
@@ -550,7 +552,7 @@ def test_mariadb_takes_its_own_variables(start: Start, tmp_path: Path, reference
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("reference", ["adminer:5", "adminer:4"])
+@pytest.mark.parametrize("reference", ["adminer:5", "adminer:4", "adminer:6"])
 def test_adminer_asks_for_the_default_server(start: Start, reference: str) -> None:
     """The form on port 8080 names ADMINER_DEFAULT_SERVER; the container ends at once when asked to."""
     options = ("--publish=127.0.0.1::8080", "--env=ADMINER_DEFAULT_SERVER=my<db", "--env=ADMINER_DESIGN=dracula")
@@ -585,13 +587,18 @@ def test_uv_and_bun_are_where_others_copy_them_from() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("reference", ["node:18-bookworm-slim", "node:24", "debian:12", "debian:sid"])
+@pytest.mark.parametrize("reference", ["node:18-bookworm-slim", "node:24", "node:lts", "debian:12", "debian:sid"])
 def test_other_suites_and_versions(reference: str) -> None:
     """What the tag says is inside; a full Node.js builds what needs a compiler."""
     image = made(reference)
     run = partial(docker, "run", "--rm", "--entrypoint=sh", image, "-c")
     told = run(". /etc/os-release; echo $VERSION_CODENAME; node -v; :")
-    expected = {"node:18-bookworm-slim": "bookworm v18.", "node:24": "trixie v24.", "debian:12": "bookworm"}
+    expected = {
+        "node:18-bookworm-slim": "bookworm v18.",
+        "node:24": "trixie v24.",
+        "node:lts": "trixie v26.",
+        "debian:12": "bookworm",
+    }
     assert " ".join(told.split()).startswith(expected.get(reference, ""))
     if reference == "node:24":
         assert run("g++ --version && git version && make -v && python3 -V")
