@@ -552,7 +552,7 @@ def test_mariadb_takes_its_own_variables(start: Start, tmp_path: Path, reference
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("reference", ["adminer:5", "adminer:4", "adminer:6"])
+@pytest.mark.parametrize("reference", ["adminer:5", "adminer:4"])
 def test_adminer_asks_for_the_default_server(start: Start, reference: str) -> None:
     """The form on port 8080 names ADMINER_DEFAULT_SERVER; the container ends at once when asked to."""
     options = ("--publish=127.0.0.1::8080", "--env=ADMINER_DEFAULT_SERVER=my<db", "--env=ADMINER_DESIGN=dracula")

@@ -25,7 +25,7 @@ STAND_INS = """
     node node:lts node:latest node:current node:lts-slim node:25 node:26-slim node:jod node:slim nginx:stable
     nginx:mainline nginx:1.30 mariadb valkey/valkey valkey/valkey:9 rabbitmq:management rabbitmq:4.3
     postgres:18-trixie redis:8.0.2 python:3.13-slim-bookworm python:3.13.5
-    python:3.14-slim-trixie golang:1.26 golang:1.24.4 caddy:2.11 adminer:6 oven/bun oven/bun:1.2-slim
+    python:3.14-slim-trixie golang:1.26 golang:1.24.4 caddy:2.11 oven/bun oven/bun:1.2-slim
     ghcr.io/astral-sh/uv ghcr.io/astral-sh/uv:0.8 ghcr.io/astral-sh/uv:0.8.3 axllent/mailpit mailhog/mailhog
     axllent/mailpit:v1.27 schickling/mailcatcher
 """
@@ -35,7 +35,7 @@ NO_STAND_INS = """
     mysql:8 mysql:5.7 mariadb:12 mariadb:11.4 postgres:16 postgres:17-alpine postgres:17.2
     pgvector/pgvector:pg17 redis:7.4 redis:6 redis:8.6 redis:8-alpine valkey:8 valkey/valkey:7
     redis/redis-stack:latest nginx:alpine nginx:1.29 nginx:1-perl caddy:1 caddy:2-builder memcached:1.5
-    rabbitmq:4.1 rabbitmq:3.13-management rabbitmq:4-alpine phpmyadmin:4 adminer:7 adminer:fastcgi debian:bullseye
+    rabbitmq:4.1 rabbitmq:3.13-management rabbitmq:4-alpine phpmyadmin:4 adminer:6 adminer:fastcgi debian:bullseye
     ubuntu:24.04 mongo:8 golang:1.23 golang:1.24-alpine ghcr.io/astral-sh/uv:python3.13-trixie golang:1.24-bookworm
 """
 
