@@ -32,6 +32,22 @@ def watching(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
     return idle_service(develop={"watch": list(rules)}, **more)
 
 
+# Prints main.py each time it changes, as a program with a reloader prints a traceback or that it has loaded.
+RELOADER = """
+trap 'exit 0' TERM INT
+while :; do
+    [ "$$(stat -c %Y%i /app/main.py)" = "$$seen" ] || { seen=$$(stat -c %Y%i /app/main.py); cat /app/main.py >&2; }
+    sleep 0.1 & wait $$!
+done
+"""
+GOOD = "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $!; done\n"
+BROKEN = """Traceback (most recent call last):
+  File "/app/main.py", line 63
+    def broken(:
+SyntaxError: invalid syntax
+"""
+
+
 @dataclass
 class Site:
     """A stack that is up, and the run that keeps it in sync."""
@@ -71,13 +87,16 @@ def site(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory)
     """One stack for all tests of ordinary rules: a service and a folder for each kind, up and in sync."""
     folder = tmp_path_factory.mktemp("edits")
     stack = Stack(folder / "project", unique_name("edits"))
-    for path in ("src/hello", "own/sub/file", "twins/a", "conf/a", "touch", "exec/a", "bound/a"):
+    stack.write("crash/run", GOOD)
+    for path in ("app/main.py", "src/hello", "own/sub/file", "twins/a", "conf/a", "touch", "exec/a", "bound/a"):
         stack.write(path, "today\n")
     said = ["sh", "-c", 'cat /src/hello; exec "$$@"', "sh", *IDLE]
     hook = {"command": ["sh", "-c", "echo ran with $$(cat /exec/a); exit 4"]}
     stack.compose_file(
         {
             "files": watching(rule("./src"), command=said),
+            "reloads": watching(rule("./app"), command=["sh", "-c", RELOADER]),
+            "crashes": watching(rule("./crash", "sync+restart"), command=["sh", "/crash/run"]),
             "own": watching(rule("./own"), user="1234:2345"),
             "twins": watching(rule("./twins"), scale=2),
             "starts": watching(rule("./conf", "sync+restart"), rule("./touch", "restart")),
@@ -114,6 +133,29 @@ def test_files_change_come_and_go(site: Site) -> None:
     site.equal("files", "src")
     (src / "bye").chmod(0o640)
     site.equal("files", "src")
+
+
+def test_broken_code_is_reported_until_it_is_mended(site: Site) -> None:
+    """By the log of a program that loads its files again: at once, though the service goes on."""
+    since = site.run.mark()
+    site.write("app/main.py", BROKEN)
+    error = "main.py:63: SyntaxError: invalid syntax"
+    assert site.run.wait_for("service", service="reloads", error=error, since=since)["state"] == "started"
+    assert site.run.all("log", service="reloads", line="    def broken(:", level="error")
+    since = site.run.mark()
+    site.write("app/main.py", "Application startup complete.\n")
+    assert site.run.wait_for("service", service="reloads", error="", since=since)["state"] == "started"
+
+
+def test_a_save_mends_a_service_that_crashes_at_once(site: Site) -> None:
+    """With `sync+restart`: the container that ended before it could be served gets the file, and is started."""
+    since = site.run.mark()
+    site.write("crash/run", "echo 'run: 1: Syntax error: no' >&2; exit 2\n")
+    error = "run: 1: Syntax error: no"
+    site.run.wait_for("service", service="crashes", state="exited", error=error, since=since)
+    since = site.run.mark()
+    site.write("crash/run", GOOD)
+    site.run.wait_for("service", service="crashes", state="started", since=since)
 
 
 def test_a_save_by_rename_is_one_sync(site: Site) -> None:
@@ -326,7 +368,8 @@ def test_a_recreated_container_is_brought_up_to_date(site: Site) -> None:
 
 def test_nothing_went_wrong_meanwhile(site: Site) -> None:
     """None of all this was a problem, but for links that led to themselves by chance; and one run saw it all."""
-    problems = [one for one in site.run.all("problem") if "a link that leads to itself" not in one["message"]]
+    others = [one for one in site.run.all("problem") if one["service"] != "crashes"]
+    problems = [one for one in others if "a link that leads to itself" not in one["message"]]
     assert problems == [], site.run.report()
     assert site.run.process.poll() is None
 

@@ -45,6 +45,7 @@ PURE = (
     "sync/reconcile.py",
     "sync/container/perl_helper.py",
     "sync/container/tar.py",
+    "sync/code_health.py",
     "sync/queue.py",
     "sync/rules/patterns.py",
     "sync/rules/rules.py",

@@ -79,7 +79,7 @@ class Standing:
     service: str
     phase: Phase
     detail: str = ""
-    error: str = ""  # of its log: see `run.active.observe.code_health`
+    error: str = ""  # of its log: see `sync.code_health`
     check: str = field(default="", compare=False)  # the last line of its last probe if that failed
 
     @property

@@ -217,6 +217,7 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
 async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
     """Keep the services in sync and observed until they have ended, or are to go on without this process."""
     if context.options.detach:
+        await project.observer.until_known()
         return RunOutcome.DETACHED
     if context.options.watch:
         selection, loaded = context.options.selection, project.desired.loaded

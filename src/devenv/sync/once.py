@@ -13,13 +13,15 @@ from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.errors import unknown
-from devenv.events import Compared, Emit, Notice, Problem, Synced
+from devenv.events import Compared, Emit, Event, Notice, Problem, ServiceState, Synced
+from devenv.explain.log_lines import LevelReader
 from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
 from devenv.paths import is_below, is_within
 from devenv.state.run_dir import open_run
 from devenv.sync import planner, reconcile
+from devenv.sync.code_health import CodeWatch
 from devenv.sync.container import readback
 from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import SyncJournal
@@ -30,7 +32,10 @@ from devenv.sync.host.manifest import Changes, FileKind, FileState
 from devenv.sync.rules import lint, rules
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service_state import SHOWN_PATHS, SyncReport, process_mark
-from devenv.tasks import each
+from devenv.tasks import each, task_group
+
+SILENT = 1.0  # seconds
+TICK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,51 @@ async def sync(options: SyncRequest, emit: Emit) -> int:
             return 0
         now = await anyio.to_thread.run_sync(host, bound)
         missing = frozenset(root for root in rules.roots(bound) if _is_missing(root, now))
-        once = _SyncOnce(engine, project, bound, now, missing, run.journals, options, emit)
+        since, code = await engine.clock(), CodeWatch()
+
+        def watched(event: Event) -> None:
+            if isinstance(event, Synced):
+                code.synced(event, anyio.current_time())
+            emit(event)
+
+        once = _SyncOnce(engine, project, bound, now, missing, run.journals, options, watched)
         are_all_synced = once.report_skipped(container.service for container in containers)
         are_equal = all(await each(once.sync, containers))
+        changed = [container for container in containers if container.running and container.service in code.services]
+        await _tell_of_code(engine, changed, code, f"{since.timestamp():.0f}", emit)
         return int(not (are_equal and (are_all_synced or options.dry_run)))
+
+
+async def _tell_of_code(
+    engine: Engine, containers: Sequence[Container], code: CodeWatch, since: str, emit: Emit
+) -> None:
+    """Report whether the code of services that were just synced is broken, by what they log for a moment.
+
+    A service that logs nothing at first does not load its files again.
+    """
+    began, names = anyio.current_time(), {container.service for container in containers}
+    silent = set(names)
+
+    async def read(container: Container) -> None:
+        levels = LevelReader()
+        async for stream, line in engine.containers.logs(container, since=since):
+            silent.discard(container.service)
+            levels.level(stream, line)
+            code.logged(container.service, line, levels.errors[stream], anyio.current_time())
+
+    def until(now: float) -> float:
+        return max(code.undecided(names - silent, now), began + SILENT if silent else 0.0)
+
+    async with task_group() as tasks:
+        for container in containers:
+            tasks.start_soon(read, container)
+        while (now := anyio.current_time()) < until(now):  # noqa: ASYNC110 - silence is no event
+            await anyio.sleep(TICK)
+        tasks.cancel_scope.cancel()
+    for container in {container.service: container for container in containers}.values():
+        found = await engine.containers.inspect(container.id) or container
+        state = (found.health or "started") if found.running else "exited"
+        emit(ServiceState(container.service, state, error=code.of(container.service).shown(now)))
 
 
 async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule, ...]:

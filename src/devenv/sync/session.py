@@ -95,13 +95,17 @@ class SyncSession:
         for service_sync in service_syncs.values():
             await service_sync.close()
 
-    async def adopt(self, container: Container) -> None:
-        """Bring the container up to date and serve it from now on. Raises EngineError if it has gone."""
+    async def adopt(self, container: Container) -> int:
+        """Bring the container up to date and serve it from now on; the files it lacked.
+
+        Raises EngineError if it has gone.
+        """
         while (service_sync := self.service_syncs.get(container.service)) is not None:
-            await service_sync.adoption.adopt(container)
+            files = await service_sync.adoption.adopt(container)
             if service_sync is self.service_syncs.get(container.service):
-                return
+                return files
             await service_sync.adoption.drop(container.id)  # the rules have changed meanwhile
+        return 0
 
     async def drop(self, container_id: str) -> None:
         """Stop serving the container."""

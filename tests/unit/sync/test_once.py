@@ -12,10 +12,11 @@ from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.errors import UsageError
-from devenv.events import Compared, Event, Notice, Problem, Synced
+from devenv.events import Compared, Event, Notice, Problem, ServiceState, Synced
 from devenv.sync import once
 from devenv.sync.once import SyncRequest
 from support.engine import factory
+from support.memory import verbs
 from support.one_service import OneService
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +32,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OneService:
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(resolve, "load", load)
+    monkeypatch.setattr(once, "SILENT", 0.0)
     monkeypatch.setattr(Engine, "connect", factory(one.host))
     return one
 
@@ -55,6 +57,21 @@ async def test_each_container_gets_what_it_lacks(one: OneService) -> None:
     compared = {e.container: e.different for e in events if isinstance(e, Compared)}
     assert compared == {"p-web-1": (), "p-web-2": ()}
     assert any(isinstance(event, Synced) for event in events)
+
+
+async def test_it_says_whether_the_code_is_broken(one: OneService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the services log after the sync; one that does not run is not asked."""
+    monkeypatch.setattr(once, "SILENT", 10.0)
+    one.write("main.py")
+    await one.place("running")
+    (web,) = one.host.containers.values()
+    for line in ('  File "/src/main.py", line 3', "    x(", "SyntaxError: '(' was never closed"):
+        verbs.write_log(one.host, web, line)
+    _, events = await sync(one)
+    (state,) = [event for event in events if isinstance(event, ServiceState)]
+    assert (state.service, state.state) == ("web", "started")
+    assert state.error == "main.py:3: SyntaxError: '(' was never closed"
+    assert not [event for event in (await sync(one))[1] if isinstance(event, ServiceState)]
 
 
 async def test_a_dry_run_names_the_operations_and_does_none(one: OneService) -> None:

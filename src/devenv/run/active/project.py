@@ -127,9 +127,9 @@ class ActiveProject:
             self.observer.view.all_started()
 
     async def _first_sync(self, container: Container) -> None:
-        await self._adopt(container)
+        files = await self.sync_session.adopt(container)
         if container.running:
-            self.observer.known(container)
+            self.observer.known(container, files)
 
     # The observer sees containers before the parts that act on them exist.
 

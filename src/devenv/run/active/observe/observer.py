@@ -75,8 +75,13 @@ class Observer:
         """What was seen last."""
         return self.view.state
 
-    def known(self, container: Container) -> None:
-        """The container is served already and has lasted; only a new start of it counts as a start."""
+    def known(self, container: Container, files: int = 0) -> None:
+        """The container is served already and has lasted; only a new start of it counts as a start.
+
+        `files`: number of files that a sync has just brought into it.
+        """
+        if files:
+            self._logs.code.synced(Synced(container.service, files, 0, 0, 0.0), anyio.current_time())
         self.served.mark(container)
         self.view.watch.mark_lasting(container)
 
@@ -137,6 +142,13 @@ class Observer:
                 await moved.wait()
             if lasted.cancelled_caught:
                 self.view.look_again.send()  # a look of now decides: on a busy machine, word of an end may be late
+
+    async def until_known(self) -> None:
+        """Returns once the logs have shown of each service that was just synced whether its code is broken."""
+        while (rest := self._logs.code.undecided(self.view.names, now := anyio.current_time()) - now) > 0:
+            moved = self._moved.next()
+            with anyio.move_on_after(rest):
+                await moved.wait()
 
     async def until_over(self) -> None:
         """Returns when no service runs any more, and none has come back for a while.

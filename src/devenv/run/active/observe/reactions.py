@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -16,11 +17,12 @@ from devenv.events import Emit, Log, Problem, Waiting
 from devenv.explain.log_lines import LevelReader
 from devenv.model.containers import Container, Line, ProjectState, line, seconds, unix_time
 from devenv.model.status import GOOD, LONG, Phase, Standing
-from devenv.run.active.observe.code_health import CodeWatch
 from devenv.run.active.observe.view import Life, ProjectView, Signal
 from devenv.run.active.phases import held_up, optional, reminder
+from devenv.sync.code_health import CodeWatch
 
 RETRY_AFTER = 1.0  # seconds
+BEFORE = dt.timedelta(seconds=1)
 QUIET = 0.3  # seconds between two measurements of a process
 BUSY = 3.0  # percent of a core that a process uses at least while it starts
 
@@ -119,7 +121,8 @@ class LogStreams:
     async def _follow(self, container: Container, since: str, is_old: bool) -> None:
         levels, service, news = LevelReader(), container.service, ""
         with contextlib.suppress(EngineError):
-            news = f"{await self.engine.clock():%Y-%m-%dT%H:%M:%S}" if is_old else ""
+            began = await self.engine.clock() - BEFORE if is_old else None  # the last sync was a moment ago
+            news = f"{began:%Y-%m-%dT%H:%M:%S}" if began else ""
         logs = self.engine.containers.logs(container, since=unix_time(since), timed=bool(news))
         async for stream, printed in logs:
             entry = line(service, stream, printed) if news else Line("", service, stream, printed)

@@ -19,9 +19,10 @@ from devenv.model import status
 from devenv.model.containers import PROJECT_LABEL, Container
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observe import code_health, reactions, view
 from devenv.run.active.observe import observer as observing
+from devenv.run.active.observe import reactions, view
 from devenv.run.active.observe.observer import Observer
+from devenv.sync import code_health
 from support.engine import MemoryEngine, MemoryHost
 from support.memory import verbs
 from support.memory.played import placed

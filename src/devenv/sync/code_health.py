@@ -162,6 +162,11 @@ class CodeWatch:
         """The service has become healthy, or was stopped."""
         self.services[service] = self.of(service).recovered()
 
+    def undecided(self, services: Iterable[str], now: float) -> float:
+        """When the log will have shown what the last sync, if any, did to the code of each of these services."""
+        asked = (self.of(service) for service in services)
+        return max((each.opened + QUIET for each in asked if each.takes_all and not each.shown(now)), default=0.0)
+
     def due(self, services: Iterable[str], now: float) -> float:
         """When the mark of one of the services may change by itself."""
         return min((self.of(service).due(now) for service in services), default=math.inf)

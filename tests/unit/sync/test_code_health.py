@@ -8,7 +8,7 @@ import pytest
 
 from devenv.events import Synced
 from devenv.explain.log_lines import LoggedError, read
-from devenv.run.active.observe.code_health import CodeHealth, CodeWatch, may_mend
+from devenv.sync.code_health import CodeHealth, CodeWatch, may_mend
 
 TRACEBACK = """Traceback (most recent call last):
   File "/app/main.py", line 63
