@@ -10,6 +10,7 @@ import re
 import sys
 import tarfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,6 +60,30 @@ def said(*words: str, cwd: Path, env: dict[str, str | None], code: int = 0) -> s
         assert terminal.process.wait(30) == code, terminal.said
         terminal.close()
         return OURS.sub("", terminal.said).replace("\r\n", "\n")
+
+
+# Each command in a process of its own, forked from one that has imported what all of them need.
+FORKS = """
+import json, os, sys
+import anyio._backends._asyncio, typer.main, yaml
+import devenv.cli.main, devenv.compose.resolve, devenv.compose.validate, devenv.docker.client
+from devenv.__main__ import main
+for words in json.loads(sys.argv[1]):
+    if not (pid := os.fork()):
+        sys.exit(main(words))
+    print(f"=== {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}", flush=True)
+"""
+
+
+def said_by_each(commands: Sequence[Sequence[str]], cwd: Path, env: dict[str, str | None]) -> list[tuple[int, str]]:
+    """The exit code of each command, and what it writes to the terminal, without codes of ours."""
+    argv = (sys.executable, "-c", FORKS, json.dumps(commands))
+    with Terminal(*argv, cwd=cwd, env=env, size=(200, 50)) as terminal:
+        assert terminal.process.wait(120) == 0, terminal.said
+        terminal.close()
+        *parts, _ = re.split(r"=== (-?\d+)\r\n", terminal.said)
+    texts = [OURS.sub("", text).replace("\r\n", "\n") for text in parts[::2]]
+    return list(zip(map(int, parts[1::2]), texts, strict=True))
 
 
 def harmful(text: str) -> list[str]:
@@ -113,15 +138,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("words", WRONG, ids=lambda words: " ".join(words).replace(HOSTILE, "HOSTILE"))
-def test_mistakes_on_the_command_line(words: tuple[str, ...], tmp_path: Path, env: dict[str, str | None]) -> None:
+def test_mistakes_on_the_command_line(tmp_path: Path, env: dict[str, str | None]) -> None:
     """What was typed is quoted in the error, and only as text."""
-    with Terminal(sys.executable, "-m", "devenv", *words, cwd=tmp_path, env=env, size=(200, 50)) as terminal:
-        assert terminal.process.wait(30) in range(1, 8), terminal.said
-        terminal.close()
-        shown = OURS.sub("", terminal.said).replace("\r\n", "\n")
-    assert "error:" in shown
-    assert harmful(shown) == []
+    for words, (code, shown) in zip(WRONG, said_by_each(WRONG, tmp_path, env), strict=True):
+        assert code in range(1, 8), (words, shown)
+        assert "error:" in shown, words
+        assert harmful(shown) == [], words
 
 
 @pytest.fixture
@@ -136,24 +158,19 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("config",),
-        ("config", "--validate"),
-        ("explain", "compose.yaml"),
-        ("images",),
-        ("graph",),
-        ("-v", "config"),
-        (),
-    ],
-    ids=" ".join,
-)
-def test_a_hostile_project(words: tuple[str, ...], project: Path, env: dict[str, str | None]) -> None:
+SHOWING = [
+    ("config",),
+    ("config", "--validate"),
+    ("explain", "compose.yaml"),
+    ("images",),
+    ("graph",),
+    ("-v", "config"),
+    (),
+]
+
+
+def test_a_hostile_project(project: Path, env: dict[str, str | None]) -> None:
     """Rules, hooks, mistakes, images and traces are shown as text."""
-    with Terminal(sys.executable, "-m", "devenv", *words, cwd=project, env=env, size=(200, 50)) as terminal:
-        terminal.process.wait(60)
-        terminal.close()
-        shown = OURS.sub("", terminal.said).replace("\r\n", "\n")
-    assert shown.strip()
-    assert harmful(shown) == []
+    for words, (_, shown) in zip(SHOWING, said_by_each(SHOWING, project, env), strict=True):
+        assert shown.strip(), words
+        assert harmful(shown) == [], words
