@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -93,13 +93,14 @@ class Answer:
     body: bytes
 
 
-def request(method: str, target: str) -> Answer:
+def request(method: str, target: str, body: object = None, *, timeout: float | None = 30) -> Answer:
     """One request to the engine, by its unix socket."""
-    connection = http.client.HTTPConnection("localhost", timeout=30)
+    connection = http.client.HTTPConnection("localhost", timeout=timeout)
     connection.sock = socket.socket(socket.AF_UNIX)
+    content = None if body is None else json.dumps(body)
     with contextlib.closing(connection):
         connection.sock.connect(engine_socket())
-        connection.request(method, target)
+        connection.request(method, target, content, {} if content is None else {"Content-Type": "application/json"})
         response = connection.getresponse()
         return Answer(response.status, response.read())
 
@@ -110,20 +111,49 @@ def engine_socket() -> str:
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """What `docker inspect` says of one container, network, volume or image."""
-    found: list[dict[str, Any]] = json.loads(docker("inspect", name))
-    return found[0]
+    """What `docker inspect` says of one container, network, volume or image. Raises DockerError if there is none."""
+    for place in ("containers/{}/json", "networks/{}", "volumes/{}", "images/{}/json"):
+        answer = request("GET", f"/{place.format(quote(name))}")
+        if answer.status == 200:
+            found: dict[str, Any] = json.loads(answer.body)
+            return found
+    raise DockerError(f"docker inspect {name}: {answer.status} {answer.body.decode(errors='replace')}")
 
 
 def execute(container: str, *argv: str, user: str | None = None) -> str:
     """What a command prints in a running container. Raises DockerError where it fails."""
-    return docker("exec", *(["--user", user] if user else []), container, *argv)
+    code, output, errors = _executed(container, argv, user)
+    if code:
+        raise DockerError(f"docker exec {container} {' '.join(argv)}: {code} {(errors or output).decode().strip()}")
+    return output.decode().rstrip("\n")
 
 
 def read(container: str, path: str) -> str | None:
     """The text of a file in a running container, byte for byte; None where there is none."""
-    done = subprocess.run(["docker", "exec", container, "cat", path], capture_output=True, check=False)
-    return done.stdout.decode() if done.returncode == 0 else None
+    code, output, _ = _executed(container, ["cat", path])
+    return None if code else output.decode()
+
+
+def _executed(container: str, argv: Sequence[str], user: str | None = None) -> tuple[int, bytes, bytes]:
+    """Exit code, standard output and standard error of a command, without the 50 ms of processor time of `docker`."""
+    wish = {"AttachStdout": True, "AttachStderr": True, "Cmd": [*argv], "User": user or ""}
+    created = request("POST", f"/containers/{quote(container)}/exec", wish)
+    if created.status != 201:
+        return 1, b"", created.body
+    place = f"/exec/{json.loads(created.body)['Id']}"
+    started = request("POST", f"{place}/start", {"Detach": False, "Tty": False}, timeout=None)
+    if started.status != 200:
+        again = STILLBORN.encode() in started.body
+        return _executed(container, argv, user) if again else (126, b"", started.body)
+    streams, rest = {1: b"", 2: b""}, started.body
+    while rest:  # each piece has a head: the stream, three zeros, and its size
+        size = int.from_bytes(rest[4:8], "big")
+        streams[rest[0]] += rest[8 : 8 + size]
+        rest = rest[8 + size :]
+    code = json.loads(request("GET", f"{place}/json").body)["ExitCode"]
+    if code and STILLBORN.encode() in streams[1] + streams[2]:
+        return _executed(container, argv, user)
+    return code, streams[1], streams[2]
 
 
 def remove_project(project: str) -> None:
