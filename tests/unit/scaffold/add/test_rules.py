@@ -42,6 +42,7 @@ def _service(service: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _mount(entry: str, folder: Path) -> dict[str, Any]:
     source, _, target = entry.partition(":") if ":" in entry else ("", "", entry)
     target, _, mode = target.partition(":")
+    target = target.rstrip("/")
     if not source.startswith("."):
         return {"type": "volume", "target": target, **({"source": source} if source else {})}
     return {"type": "bind", "source": str((folder / source).resolve()), "target": target, "read_only": mode == "ro"}
