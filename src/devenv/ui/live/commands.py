@@ -14,9 +14,9 @@ PASTED = "pasted "  # pasted text is one key with this prefix
 PAGES = {"g": "graph", "y": "syncs", "?": "help"}
 HINTS = (
     "/ filter", "l only this", "e error", "space pause", "r restart", "b rebuild", "s stop", "x shell", "o open",
-    "g graph", "y syncs", "t times", "w wrap", "d detach", "? help", "q end",
+    "g graph", "y syncs", "t times", "w wrap", "h checks", "d detach", "? help", "q end",
 )  # fmt: skip
-RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t")  # by importance
+RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t", "h")  # by importance
 HELP = (
     "↑ ↓        choose a service              PgUp PgDn Home End  scroll",
     "/          filter the log; all of these must hold:",

@@ -144,6 +144,8 @@ class State:
         self.project = fact
         known = self.services
         self.services = {node.name: known.get(node.name) or ServiceRow(node.name) for node in fact.graph.nodes}
+        for gone in known.keys() - self.services.keys():
+            self.problems.pop(gone, None)
 
     def tell(self, event: e.Event, at: float) -> None:
         """Take in an event, and when it came."""

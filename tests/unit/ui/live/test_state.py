@@ -189,7 +189,9 @@ def test_timings_and_build_output_are_in_the_log() -> None:
 
 def test_other_files() -> None:
     """When the project changes, services come and go; those that stay keep their data."""
-    state = state_of(*two(), ServiceGraph(Graph("shop", (Node("web"), Node("new")))))
+    failed = e.Problem("ended with exit code 1", None, "db")
+    state = state_of(*two(), failed, ServiceGraph(Graph("shop", (Node("web"), Node("new")))))
+    assert problems(state) == []
     assert [*state.services] == ["web", "new"]
     assert state.services["web"].sync is not None
 
