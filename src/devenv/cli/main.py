@@ -54,15 +54,13 @@ def _run(arguments: list[str]) -> int:
     before, verb, after = options.split(arguments)
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
-    if verb == "help" and after and after[0] in {*registry.COMPOSE, *registry.OTHER_NAMES}:
-        verb, after = after[0], [*after[1:], "--help"]
+    verb, after = _meant(verb, before, after)
     wants_help = bool({"-h", "--help"} & {*before, *after})
     if (verb is None or verb == "help") and "--version" in {*before, *after}:
         options.console().line(f"devenv {__version__}")
         return 0
     if verb == "help" or (verb is None and wants_help):
         return parser.print_help(after)
-    verb, after = _meant(verb, before, after)
     if verb in registry.GROUPS:
         return _run_member(verb, before, after, wants_help=wants_help)
     before, after = passthrough.prepared(verb, before, after)
@@ -84,6 +82,8 @@ def _run(arguments: list[str]) -> int:
 
 def _meant(verb: str | None, before: list[str], after: list[str]) -> tuple[str | None, list[str]]:
     """The command for another name of it, and its arguments. Raises UsageError for `watch`."""
+    if verb == "help" and {*after[:1]} & {*registry.COMPOSE, *registry.OTHER_NAMES}:
+        verb, after = after[0], [*after[1:], "--help"]
     if verb == "watch":
         raise UsageError("there is no command `watch`: `devenv up` watches and syncs saved files", hint="devenv up")
     if verb == "init":

@@ -66,7 +66,7 @@ def page(word: str) -> str:
     name, _, anchor = word.partition("#")
     pages = topics()
     if (topic := os.path.basename(name).removesuffix(".md")) not in pages:
-        close = closest(word, registry.names())
+        close = closest(word, [*registry.names(), *registry.OTHER_NAMES, *registry.COMPOSE])
         if close is None and (similar := closest(topic, pages)):
             close = f"help {similar}"
         hint = f"Did you mean `devenv {close}`?" if close else "devenv help"
