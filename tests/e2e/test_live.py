@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from support import docker_cli
+from support import cli, docker_cli
 from support.stack import Stack, idle_service
 from support.terminal import Terminal
 
@@ -171,3 +172,44 @@ def test_a_service_that_is_not_wanted_and_one_that_has_gone(stack: Stack, state_
         terminal.type("qq")
         assert terminal.process.wait(60) == 130
     assert stack.leftovers() == {}
+
+
+def phases(stack: Stack, state_env: dict[str, str]) -> set[str]:
+    """What `devenv ps` says of the services."""
+    found = cli.run("ps", "--output", "json", cwd=stack.folder, env={**state_env, **stack.env})
+    return {row["phase"] for row in json.loads(found.stdout)["services"]}
+
+
+def test_what_others_stop_and_remove(stack: Stack, state_env: dict[str, str]) -> None:
+    """A server that is stopped ends no run; what is removed is red, and `r` creates all of it again."""
+    ends_well = {
+        "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"],
+        "stop_grace_period": "5s",
+    }
+    stack.compose_file({"db": idle_service(stop_grace_period="0s"), "web": idle_service(**ends_well)})
+    with on_a_terminal(stack, state_env) as terminal:
+        shows(terminal, "2 of 2 up", "up after")
+        docker_cli.docker("stop", *docker_cli.containers(stack.name))
+        shows(terminal, "0 of 2 up", "■ db", "■ web", "web stopped by somebody else")
+        assert phases(stack, state_env) == {"stopped"}
+        terminal.type("rjr")
+        shows(terminal, "2 of 2 up")
+        docker_cli.docker("compose", "-p", stack.name, "down", "-t", "0")
+        shows(terminal, "0 of 2 up", "✗ db", "✗ web", "removed")
+        assert phases(stack, state_env) == {"removed"}
+        terminal.type("r")
+        shows(terminal, "2 of 2 up")
+        terminal.type("qq")
+        assert terminal.process.wait(60) == 130
+    assert stack.containers() == []
+
+
+def test_a_service_that_keeps_crashing(stack: Stack, state_env: dict[str, str]) -> None:
+    """It fails the start after its fifth crash, with the lines of its last life and the line of the file."""
+    dies = ["sh", "-c", "echo begin; echo boom >&2; exit 3"]
+    stack.compose_file({"web": idle_service(command=dies, restart="always")})
+    run = cli.run("up", "-d", cwd=stack.folder, env={**state_env, **stack.env})
+    assert run.returncode == 1
+    error = run.stderr[run.stderr.index("error: ") :]
+    assert re.match(r"error: \S*:\d+: service web failed: keeps crashing \(exit code 3, \d+ restarts\)", error)
+    assert (error.count("begin"), error.count("boom")) == (1, 1)

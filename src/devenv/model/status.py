@@ -278,22 +278,33 @@ def stands(
     containers: Sequence[Container],
     age: Callable[[str], float | None],
     removed: Callable[[], Collection[str]] = frozenset,
+    ended: Callable[[], Mapping[str, tuple[str, str]]] = dict,
 ) -> Stands:
     """The rows of all services; `services` are the enabled ones, `age` gives the seconds since an engine's time.
 
-    `removed` gives the services of a run that goes on; it is asked only if one of them has no container.
+    `removed` gives the services of a run that goes on, `ended` the phases and details of those that have ended, by
+    what the run has seen; they are asked only if a service has no container, or one that has ended.
     """
     by_service: dict[str, list[Container]] = {name: [] for name in services}
     for container in sorted(containers, key=lambda c: (c.service, c.name)):
         by_service.setdefault(container.service, []).append(container)
     missing = frozenset(removed()) if not all(by_service.values()) else frozenset()
     starting = [c.service for c in containers if c.running and c.health == "starting"]
+    noted = ended() if any(c.state == "exited" for c in containers) else {}
     rows = (
-        [_stand(container, _inspected(container, containers, starting), age) for container in own]
+        [_stand(c, _noted(c, noted) or _inspected(c, containers, starting), age) for c in own]
         or [Stand(name, phase=Phase.REMOVED.value, detail=OTHERS) if name in missing else Stand(name)]
         for name, own in by_service.items()
     )
     return Stands(project, tuple(chain.from_iterable(rows)))
+
+
+def _noted(container: Container, noted: Mapping[str, tuple[str, str]]) -> Standing | None:
+    """The standing of a container that has ended by what the run has seen of it."""
+    if container.state != "exited" or container.service not in noted:
+        return None
+    name, detail = noted[container.service]
+    return Standing(container.service, Phase(name), detail)
 
 
 def _inspected(container: Container, others: Sequence[Container], starting: Sequence[str]) -> Standing:

@@ -22,6 +22,7 @@ from devenv.state.identity import Place, engine_key
 from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
 from devenv.state.run_lock import RunLock
 
+ENDED = "ended.json"
 LAST = 1
 
 
@@ -82,6 +83,19 @@ class Run:
         """Write facts of the start that has just ended, in place of the previous ones; a full disk is no error."""
         with contextlib.suppress(OSError):
             private_files.replace(self._last, json.dumps({"v": LAST, **last}))
+
+    def note_ended(self, standings: Mapping[str, tuple[str, str]]) -> None:
+        """Write the phase and detail of each service that has ended: other commands have seen no events."""
+        with contextlib.suppress(OSError):
+            private_files.replace(os.path.join(self.path, ENDED), json.dumps(standings))
+
+    def ended(self) -> dict[str, tuple[str, str]]:
+        """What `note_ended` wrote, as long as the run goes on."""
+        with contextlib.suppress(OSError, ValueError, StateError, TypeError, AttributeError):
+            if self.lock.is_held():
+                noted = json.loads(private_files.read(os.path.join(self.path, ENDED)) or "{}").items()
+                return {str(name): (str(phase), str(detail)) for name, (phase, detail) in noted}
+        return {}
 
     def last(self) -> dict[str, Any]:
         """The facts that `remember` wrote last; empty if there are none."""
@@ -219,6 +233,11 @@ def brought_up(project: str) -> frozenset[str]:
             if ledger is not None and is_on and last.get("began") == ledger.began:
                 services |= set(last.get("images", ()))
     return frozenset(services)
+
+
+def ended(project: str) -> dict[str, tuple[str, str]]:
+    """The phase and detail of the services that have ended in runs of the project that go on."""
+    return {name: how for run in Run.folders(project) for name, how in run.ended().items()}
 
 
 def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:

@@ -238,3 +238,14 @@ def test_how_a_failure_reads_after_the_name_of_the_service() -> None:
         "its health check fails",
         "stopped",
     ]
+
+
+def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
+    """It has seen the events; of a container that runs again it has noted nothing."""
+    noted = {"job": ("stopped", "by somebody else"), "web": ("exited", "exit code 0")}
+    found = [container("exited", "job"), container()]
+    rows = stands("p", (), found, lambda _: None, ended=lambda: noted).services
+    assert [(row.service, row.phase, row.detail) for row in rows] == [
+        ("job", "stopped", "by somebody else"),
+        ("web", "started", ""),
+    ]

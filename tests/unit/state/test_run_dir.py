@@ -119,6 +119,18 @@ def test_what_a_run_brought_up_that_goes_on() -> None:
     assert run_dir.brought_up("b") == frozenset()
 
 
+def test_how_services_ended_is_noted_while_the_run_goes_on() -> None:
+    """What cannot be read is nothing."""
+    run = opened("a")
+    run.note_ended({"web": ("stopped", "by somebody else")})
+    assert run_dir.ended("a") == {}
+    with run.lock.hold():
+        assert run_dir.ended("a") == {"web": ("stopped", "by somebody else")}
+        for text in ("", "[1]", "{", '{"web": 1}'):
+            Path(run.path, "ended.json").write_text(text)
+            assert run_dir.ended("a") == {}
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"v": 3}', '{"v": 1, "nonsense": 1}', "\x00", "\udcff"])
 def test_an_unreadable_ledger_is_an_error_that_helps(content: str) -> None:
     """A torn or foreign ledger ends with exit code 3 and a hint, never with a guess."""

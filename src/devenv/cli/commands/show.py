@@ -153,7 +153,8 @@ def _states(
     """The state of the wanted services, or of all. Raises UsageError for an unknown service."""
     outlines.require_known(wanted, (*outline.services, *outline.dormant, *(c.service for c in containers)))
     names = [*outline.services, *(service for service in outline.dormant if service in wanted)]
-    states = statuses.stands(name, names, [*containers], lambda at: _age(at, now), lambda: run_dir.brought_up(name))
+    seen = (lambda: run_dir.brought_up(name)), (lambda: run_dir.ended(name))
+    states = statuses.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
     return replace(states, services=tuple(s for s in states.services if not wanted or s.service in wanted))
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from anyio.abc import TaskGroup
 
+from devenv.events import Emit, Event, ServiceState
 from devenv.model.containers import Container
+from devenv.model.status import ENDED
 from devenv.run.active.compose_calls import ComposeCalls, CurrentState, VolumeFills
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe.observer import Observer
@@ -16,6 +20,7 @@ from devenv.run.desired import DesiredState
 from devenv.run.preload import UpOptions
 from devenv.run.urls import url
 from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
 from devenv.sync.container import journal
 from devenv.sync.session import SyncSession
 from devenv.tasks import each, task_group
@@ -38,6 +43,7 @@ class ActiveProject:
         desired: DesiredState,
     ) -> None:
         engine, emit, run = volume_transfer.engine, volume_transfer.emit, volume_transfer.run
+        run.note_ended({})
         self.engine = engine
         self._emit = emit
         self._tasks = tasks
@@ -48,7 +54,7 @@ class ActiveProject:
             engine,
             desired.project,
             desired.names,
-            emit=emit,
+            emit=partial(_noting, run, {}, emit),
             logs=options.logs and not options.detach,
             on_start=self._adopt,
             on_gone=self._drop,
@@ -141,3 +147,15 @@ class ActiveProject:
 
     async def _resume(self, ended: tuple[Container, ...]) -> None:
         await self.actions.resume(ended)
+
+
+def _noting(run: Run, ended: dict[str, tuple[str, str]], emit: Emit, event: Event) -> None:
+    """Emit the event; the run notes which services have ended, and how."""
+    if isinstance(event, ServiceState):
+        known = dict(ended)
+        ended.pop(event.service, None)
+        if event.state in ENDED:
+            ended[event.service] = event.state, event.detail
+        if ended != known:
+            run.note_ended(ended)
+    emit(event)
