@@ -197,12 +197,13 @@ def _named(text: str) -> str:
 
 
 def readable(pattern: str) -> list[str]:
-    """What a pattern is made for, a text for each alternative: `‹name›` stands for a group, `…` for any text."""
+    """What a pattern is made for, a text for each alternative: `‹name›` is a group, `…` any text or line end."""
     parser: Any = importlib.import_module("re._parser")  # what reads patterns for `re` itself
     parsed = parser.parse(pattern)
     names = {number: name for name, number in parsed.state.groupdict.items()}
     texts = _texts(list(parsed), names)
-    tidy = (re.sub(r"…(?: *…)+", "…", text).strip(" …") for text in texts)
+    on_one_line = (text.replace("\n", "…") for text in texts)
+    tidy = (re.sub(r"…(?: *…)+", "…", text).strip(" …") for text in on_one_line)
     return [text for text in tidy if text.isprintable() and text]
 
 
