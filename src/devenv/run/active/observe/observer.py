@@ -20,7 +20,7 @@ from devenv.model.status import BAD, GOOD, LONG, Phase, Standing
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe.reactions import (
     QUIET,
-    CalmProcesses,
+    BusyProcesses,
     CrashReports,
     LogStreams,
     OnGone,
@@ -66,7 +66,7 @@ class Observer:
         self._logs = LogStreams(engine, emit, logs, self.view.look_again)
         self._waits = WaitReports(engine, emit, self.view)
         self._crashes = CrashReports(emit, self.view, self.failure)
-        self._calm = CalmProcesses(engine, self.view.watch.calm)
+        self._busy = BusyProcesses(engine, self.view.watch.busy)
         self._outage = EngineOutage()
         self._moved = Signal()
 
@@ -120,7 +120,7 @@ class Observer:
         """Returns when every service is up. Raises DevenvError when a service has failed for good.
 
         A service that others need only with `required: false` may fail; one that somebody stopped is not waited for.
-        A process without a health check counts as up once it waits for work, or has lasted for a while.
+        A process without a health check counts as up once it has lasted for a while and is not busy any more.
         """
         dispensable = optional(self.view.project)
         while True:
@@ -136,8 +136,7 @@ class Observer:
                     self._crashes.is_up = True
                     return
                 started = [c for s in now for c in self.project_state.of(s.service) if c.health is None]
-                if await self._calm.measure(started):
-                    self.view.look_again.send()
+                await self._busy.measure(started)
             with anyio.move_on_after(rest and min(rest, QUIET)) as lasted:
                 await moved.wait()
             if lasted.cancelled_caught:

@@ -24,7 +24,7 @@ from devenv.sync.code_health import CodeWatch
 RETRY_AFTER = 1.0  # seconds
 BEFORE = dt.timedelta(seconds=1)
 QUIET = 0.3  # seconds between two measurements of a process
-BUSY = 3.0  # percent of a core that a process uses at least while it starts
+BUSY = 20.0  # percent of a core
 
 OnStart = Callable[[Container], Awaitable[object]]
 OnGone = Callable[[str], Awaitable[None]]
@@ -155,30 +155,25 @@ class LogStreams:
 
 
 @dataclass
-class CalmProcesses:
-    """Finds processes without a health check that wait for work: what fails at its start is busy until it does."""
+class BusyProcesses:
+    """Finds processes without a health check that are busy: what imports for long may still fail."""
 
     engine: Engine
-    calm: dict[Life, float]
+    busy: set[Life]
     _used: dict[Life, tuple[float, Usage]] = field(default_factory=dict)
 
-    async def measure(self, containers: Iterable[Container]) -> bool:
-        """Measure these once more; returns whether one has used next to nothing since the last time: it is calm."""
-        known = len(self.calm)
+    async def measure(self, containers: Iterable[Container]) -> None:
+        """Compare what these have used with the time before, if that is long enough ago."""
         for container in containers:
             now, (then, before) = anyio.current_time(), self._used.get(container.key, (-QUIET, None))
-            if container.running and container.key not in self.calm and now - then >= QUIET:
+            if container.running and now - then >= QUIET:
                 with contextlib.suppress(EngineError):
                     usage = await self.engine.containers.usage(container.id)
                     self._used[container.key] = now, usage
-                    if before is not None and _is_calm(before, usage):
-                        self.calm[container.key] = now
-        return len(self.calm) > known
-
-
-def _is_calm(before: Usage, usage: Usage) -> bool:
-    """Whether a process that still exists, of which there is no usage otherwise, has used next to nothing."""
-    return usage.memory > 0 and usage.cpu >= before.cpu and usage.percent_since(before) < BUSY
+                    if before is not None and usage.percent_since(before) >= BUSY:
+                        self.busy.add(container.key)
+                    else:
+                        self.busy.discard(container.key)
 
 
 @dataclass

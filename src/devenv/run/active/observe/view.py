@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -50,7 +49,7 @@ class CrashRow(NamedTuple):
 class ContainerWatch:
     """What events and looks show of containers beyond their inspection: who ended them, how often they crashed."""
 
-    calm: dict[Life, float] = field(default_factory=dict)  # processes that wait for work, and since when at most
+    busy: set[Life] = field(default_factory=set)  # processes that used a processor when measured last
     _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # id -> who ended the last process
     _crashes: dict[str, CrashRow] = field(default_factory=dict)
     _seen_since: dict[Life, float] = field(default_factory=dict)
@@ -249,7 +248,7 @@ class ProjectView:
         if standing.phase is not Phase.STARTED:
             return 0.0
         lives = {c.key: self.watch.since(c, self.looked_at) for c in self.state.of(standing.service)}
-        until = (min(since + STEADY, self.watch.calm.get(life, math.inf)) for life, since in lives.items())
+        until = (since + (LONG if life in self.watch.busy else STEADY) for life, since in lives.items())
         return max(until) - self.looked_at
 
     def lost(self, service: str) -> bool:

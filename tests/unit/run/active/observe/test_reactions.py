@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
 from anyio.abc import TaskGroup
 
+from devenv.docker.client import Engine
+from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, Synced, Waiting
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.model.status import LONG, Standing
 from devenv.run.active.observe import reactions
-from devenv.run.active.observe.reactions import CrashReports, LogStreams, ServedContainers, WaitReports
+from devenv.run.active.observe.reactions import (
+    BusyProcesses,
+    CrashReports,
+    LogStreams,
+    ServedContainers,
+    WaitReports,
+)
 from devenv.run.active.observe.view import ProjectView, Signal
 from support.engine import MemoryEngine, MemoryHost
 from support.memory import verbs
@@ -349,3 +358,22 @@ async def test_a_service_that_was_up_begins_to_wait_again() -> None:
     verbs.set_health(waits.host, waits.db, "starting")
     assert await waits.check(106.0) == []
     assert await waits.check(111.0) == [("db", 5.0)]
+
+
+async def test_which_processes_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what was used between two measurements; a process that the engine knows nothing of is not busy."""
+    monkeypatch.setattr(reactions, "QUIET", 0.0)
+
+    async def usage(_: str) -> Usage:
+        if (cpu := next(used)) is None:
+            raise EngineError("no answer")
+        return Usage(cpu, next(system), 2, 1)
+
+    used, system = iter([0, 30, None, 31, 31]), iter(range(0, 1000, 100))
+    engine = cast("Engine", SimpleNamespace(containers=SimpleNamespace(usage=usage)))
+    processes = BusyProcesses(engine, set())
+    states = []
+    for _ in range(5):
+        await processes.measure([web(), web("exited")])
+        states.append(bool(processes.busy))
+    assert states == [False, True, True, False, False]

@@ -9,7 +9,7 @@ import pytest
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project, Resource, Service
-from devenv.model.status import CRASHES, STEADY, Phase, Standing
+from devenv.model.status import CRASHES, LONG, STEADY, Phase, Standing
 from devenv.run.active.observe.view import ProjectView, Signal
 
 pytestmark = pytest.mark.anyio
@@ -198,13 +198,16 @@ async def test_a_network_that_a_container_was_disconnected_from() -> None:
 
 
 async def test_how_long_a_process_has_to_last() -> None:
-    """From the look that saw it first; a new start begins again; a health check says enough."""
+    """From the look that saw it first, longer if it is busy; a new start begins again; a health check says enough."""
     seen = view(container("web"), container("db", health="healthy"))
     web, db = seen.standings()
     assert seen.has_to_last(web) == pytest.approx(STEADY)
     assert seen.has_to_last(db) == 0.0
     look(seen, container("web"), container("db", health="healthy"), now=100.1)
     assert seen.has_to_last(web) == pytest.approx(STEADY - 0.1)
+    seen.watch.busy.add(container("web").key)
+    assert seen.has_to_last(web) == pytest.approx(LONG - 0.1)
+    seen.watch.busy.clear()
     look(seen, container("web"), container("db", health="healthy"), now=102.5)
     assert seen.has_to_last(web) < 0
     assert seen.watch.since(container("web"), 0.0) == 100.0
