@@ -15,7 +15,6 @@ from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
-CRLF = "the interpreter in the first line of `/run/x` is not found; usually that line ends with CRLF"
 # A program for PA-RISC, as far as its header goes.
 FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x0f\x00\x01" + bytes(4096)
 
@@ -26,7 +25,7 @@ DEADLY: dict[str, tuple[dict[str, Any], str]] = {
         "it ran out of memory",  # the engine lost word of that once, and said only 137
     ),
     "killed": ({"command": ["sh", "-c", "kill -9 $$$$"], "init": True}, "exit code 137: it was killed (SIGKILL)"),
-    "crlf": ({"command": ["/run/x"], "volumes": ["./crlf.sh:/run/x"]}, CRLF),
+    "crlf": ({"command": ["/run/x"], "volumes": ["./crlf.sh:/run/x"]}, "`crlf.sh` has Windows line endings (CRLF)"),
     "env": (
         {"command": ["/run/x"], "volumes": ["./env.sh:/run/x"]},
         "exit code 127: a script has Windows line endings (CRLF)",
@@ -49,7 +48,7 @@ DEADLY: dict[str, tuple[dict[str, Any], str]] = {
     "mode": ({"command": ["sh", "-c", "touch /x; /x"]}, "exit code 126: `/x` is not executable"),
     "full": (
         {"command": ["cp", "/bin/bash", "/t/x"], "tmpfs": ["/t:size=64k"]},
-        "exit code 1: no space is left on its disk",
+        "exit code 1: the tmpfs on /t is full",
     ),
     "fixed": ({"command": ["touch", "/etc/x"], "read_only": True}, "exit code 1: /etc/x is read-only"),
     "host": (

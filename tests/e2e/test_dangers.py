@@ -150,7 +150,7 @@ def test_privileged_commands_take_trust(stack: Stack, up: Up) -> None:
     (error,) = refused.all("error")
     assert "sync+exec of" in error["message"]
     assert "after_healthy (compose.yml:" in error["message"]
-    assert error["hint"].endswith("devenv up --trust")
+    assert error["hint"].endswith("devenv up --output json --trust")
     assert stack.leftovers() == {}
 
     run = up.ready(stack, "--trust")

@@ -50,7 +50,7 @@ def test_an_error_in_a_compose_file(
     stack.write("compose.yml", text)
     done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
     assert done.returncode == 5, done.stderr
-    assert done.stderr.startswith(f"error: {where}: ")
+    assert done.stderr.startswith(f"error: {where}:")
     assert re.search(message, done.stderr.splitlines()[0])
     assert hint is None or re.search(rf"^  hint: .*{hint}", done.stderr, re.MULTILINE), done.stderr
     assert not re.search(r"Traceback|level=|additional propert", done.stderr)
@@ -123,7 +123,7 @@ def test_a_taken_port(stack: Stack, up: Up, taken: Callable[[int], AbstractConte
         if taken is not publishing:  # what follows is the same for all
             return
         run = up.ready(stack, *typed)
-        free = typed[1].split(":")[1].split("=")[0]
+        free = typed[typed.index("--port") + 1].split(":")[1].split("=")[0]
         assert published(stack, "web") == [(ip, free) for ip in LOOPBACKS]
         assert len(run.all("notice", message=lambda said: "--lan" in said)) == 1
         assert published(stack, "open") == [("0.0.0.0", str(named))]

@@ -36,7 +36,7 @@ def test_hooks_run_at_their_moments(stack: Stack, up: Up, state_env: dict[str, s
     assert refused.wait() == 6
     (error,) = refused.all("error")
     assert "echo $PWD; touch host" in error["message"]
-    assert error["hint"].endswith("devenv up --trust")
+    assert error["hint"].endswith("devenv up web --output json --trust")
     assert stack.leftovers() == {}
     assert not (stack.folder / "host").exists()
     assert not refused.all("notice"), "nobody asked for the service with the danger"

@@ -86,7 +86,7 @@ def test_a_company_that_the_build_does_not_know(project: Stack, host: dict[str, 
     run = devenv("up", "-d", cwd=project.folder, env=host, json_output=False)
     assert run.wait() == 1
     assert f"{SITE} shows a certificate that the image does not trust" in run.stderr
-    assert "hint: devenv up --host-settings" in run.stderr
+    assert "hint: devenv up -d --host-settings" in run.stderr
 
 
 def test_builds_and_containers_know_the_company(
