@@ -149,7 +149,7 @@ def test_only_the_client_reaches_the_registry(lab: Lab, lab_stack: LabStack) -> 
     with way_of_the_client(lab, lab_stack):
         told = examined(lab_stack)["codes"]["registry-engine"]
     assert told["severity"] == "error"
-    assert "node:20 cannot be pulled" in told["message"]
+    assert "stand-ins can be made for node:20" in told["message"]
     assert "http://***@127.0.0.1:" in told["hint"]
 
 
