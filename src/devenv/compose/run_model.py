@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.errors import UsageError, did_you_mean
-from devenv.model.containers import OWNER_LABEL
+from devenv.model.containers import OLD_LABEL, OWNER_LABEL
 
 LOOPBACK = "127.0.0.1"
 CONTEXT = "docker-image://"
@@ -49,12 +49,14 @@ class Scale:
 class Found:
     """What exists before the run: services with containers of others, and the real names of networks and volumes.
 
+    `old_services` have containers of devenv 0.1, whose label stays until they are replaced for another reason.
     `times` has the `CreatedAt` of the volumes.
     """
 
     foreign_services: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
+    old_services: frozenset[str] = frozenset()
     times: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -103,13 +105,14 @@ def run_model(
     everything: dict[str, dict[str, Any]] = result.get("services") or {}
     _change_ports(everything, choices.ports)
     labels = {OWNER_LABEL: choices.owner.replace("$", "$$")} if choices.owner else {}
+    old = {OLD_LABEL: result["name"]}
     chosen = {name: service for name, service in everything.items() if services is None or name in services}
     for name, service in chosen.items():
         if service.get("memswap_limit") == "-1":
             service["memswap_limit"] = -1  # Compose prints text here, but does not read it
         # the service of others stays unchanged: its watch rules and, with an older Compose, profiles are in its hash
         if name not in found.foreign_services:
-            marks = {} if name in choices.unmarked else labels
+            marks = {} if name in choices.unmarked else old if name in found.old_services else labels
             _adapt(service, marks, choices.addresses, choices.environment.get(name, {}))
             _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)

@@ -34,7 +34,7 @@ def wanted_id(listed: Mapping[str, Any]) -> str | None:
     """
     labels = listed["Labels"]
     is_one_off = labels.get(model.ONE_OFF_LABEL) == "True"
-    return None if is_one_off and model.OWNER_LABEL not in labels else object_id(listed)
+    return None if is_one_off and not {model.OWNER_LABEL, model.OLD_LABEL} & labels.keys() else object_id(listed)
 
 
 def object_id(shown: Mapping[str, Any]) -> str:
@@ -93,6 +93,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         number=labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
         created=_value(shown, "Created", ""),
         owner=labels.get(model.OWNER_LABEL, ""),
+        is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
         inherits=labels.get(model.IMAGE_LABEL, image) != image,
     )
 
@@ -110,8 +111,9 @@ def _value(shown: Mapping[str, Any], key: str, default: Any) -> Any:
 def network(shown: Mapping[str, Any]) -> model.Network:
     """The network in a listing. `ours` is False: its labels do not say whether it is ours."""
     labels = shown.get("Labels") or {}
+    is_old = labels.get(model.OLD_LABEL, "") == labels.get(model.PROJECT_LABEL)
     owner = labels.get(model.OWNER_LABEL, "")
-    return model.Network(object_id(shown), text(shown["Name"]), ours=False, owner=owner)
+    return model.Network(object_id(shown), text(shown["Name"]), ours=False, owner=owner, is_old=is_old)
 
 
 def volume(shown: Mapping[str, Any]) -> model.Volume:

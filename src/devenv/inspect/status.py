@@ -50,7 +50,7 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
     """The state, a message (empty if nothing is up), the number of running containers, and the URLs."""
-    run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine))
+    run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine)
     if run_and_ledger is None:
         others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
         return "down", _beside(name, others) if others else "", 0, ()
@@ -68,11 +68,16 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     return state, said, running, (urls or ()) if running and state != "left" else ()
 
 
-def _run_of(name: str, folder: str, key: str) -> tuple[Run, Ledger] | None:
+def _run_of(name: str, folder: str, key: str, engine: Engine) -> tuple[Run, Ledger] | None:
     """The run of the project on this engine, by its name or else by its folder."""
-    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if ledger.engine == key]
+    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if _is_on(ledger, key, engine)]
     named = [(run, ledger) for run, ledger in begun if ledger.project == name]
     return next(iter([*named, *((run, ledger) for run, ledger in begun if ledger.directory == folder)]), None)
+
+
+def _is_on(ledger: Ledger, key: str, engine: Engine) -> bool:
+    """Whether the run is on that engine; a ledger of devenv 0.1 has only its address."""
+    return ledger.engine == key if ledger.engine else ledger.endpoint == engine.endpoint.host
 
 
 def _beside(name: str, count: int) -> str:

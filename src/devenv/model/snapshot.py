@@ -25,8 +25,8 @@ class Snapshot:
     Sizes are in bytes: `size` of the tar, `stored` of the compressed archive, whose SHA-256 is `digest`. `settled`:
     the services that use the volume were healthy, so that the next run can continue with the state. `database` is a
     family and its major version, such as `mysql 9`, or empty; then `libc` and `distribution` are those of its image.
-    `lineage` and `parent` (an id) say which saved state of which volume this state continues; those of
-    imports are empty.
+    `lineage` and `parent` (an id) say which saved state of which volume this state continues; those of devenv 0.1 and
+    of imports are empty.
     """
 
     id: str

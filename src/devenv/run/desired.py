@@ -132,6 +132,10 @@ class DesiredState:
             networks=frozenset(n["name"] for n in networks if "name" in n and not n.get("external")),
         )
 
+    def renewed(self, service: str) -> DesiredState:
+        """The desired state once the containers of the service, which had labels of devenv 0.1, are replaced."""
+        return replace(self, found=replace(self.found, old_services=self.found.old_services - {service}))
+
     def _compose(self, names: frozenset[str]) -> Compose:
         given = {} if self.auto else self._published
         return Compose(self.project.name, self.project.directory, run_model.dump(self._model(names)), given)
@@ -262,5 +266,6 @@ async def observe(engine: Engine, project_state: ProjectState) -> Found:
         foreign_services=frozenset(c.service for c in project_state.containers if not c.ours),
         networks=networks,
         volumes=frozenset(times),
+        old_services=frozenset(c.service for c in project_state.containers if c.ours and c.is_old),
         times=times,
     )

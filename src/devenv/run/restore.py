@@ -172,7 +172,7 @@ class InitialVolumes:
             if volume.external or not users:
                 continue
             wanted = self.volumes.wanted(volume)
-            line = self.volumes.volume_transfer.lineages.find(wanted) or fresh_lineage(wanted)
+            line = self.volumes.volume_transfer.lineages.find(wanted, stored) or fresh_lineage(wanted)
             if volume.name in self.desired.found.volumes:
                 await self._require_own(volume, line, ledger, asked)
                 continue

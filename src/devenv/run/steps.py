@@ -22,6 +22,7 @@ from devenv.model.containers import ProjectState
 from devenv.model.project import Moment, Project
 from devenv.run.active.control import RunController, service_graph
 from devenv.run.active.project import ActiveProject
+from devenv.run.active.volumes import project_volumes
 from devenv.run.bind_sources import missing_folders
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
@@ -219,6 +220,9 @@ async def activate(context: Context, ready: Entered) -> Active:
     if not await anyio.to_thread.run_sync(ready.guardian.wait_ready, abandon_on_cancel=True):
         context.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
     desired, ledger = ready.desired, ready.ledger
+    if any(not record.lineage for record in ledger.volumes):  # of a run of devenv 0.1
+        project_state = await context.engine.project_state(desired.project.name)
+        ledger = project_volumes(desired, context.volume_transfer, ledger).adopt(ledger, project_state)
     project = ActiveProject(context.tasks, context.options, context.volume_transfer, ledger, desired)
     return Active(ready.guardian, project)
 

@@ -113,7 +113,7 @@ class Takeover:
 
 
 def _taken(container: Container, project: str) -> StateError:
+    whose = container.owner or "a run of devenv that this machine has no record of"
     since = container.created.partition(".")[0].replace("T", " ")
-    whose = f"its container {container.name} was created {since} UTC"
-    message = f"{project} is up on this engine for {container.owner}: {whose}"
+    message = f"{project} is up on this engine for {whose}: its container {container.name} was created {since} UTC"
     return StateError(message, hint=f"devenv up -p {project}-2")

@@ -98,10 +98,21 @@ def created(window: Window, project_state: ProjectState, reported: Iterable[tupl
     return tuple(ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Old:
+    """What a run of devenv 0.1 counts as its own: all with its label, except what existed `before` (ids)."""
+
+    before: frozenset[str] = frozenset()
+
+    def may_have_created(self, thing: Container | Network) -> bool:
+        """Whether the thing counts; a container whose labels come from a copied image does not."""
+        return thing.is_old and thing.id not in self.before and not (isinstance(thing, Container) and thing.inherits)
+
+
 def others(project_state: ProjectState, owner: str) -> tuple[Container, ...]:
-    """Containers of another owner's run of the project, the oldest first."""
+    """Containers of another owner's run of the project, or of devenv 0.1 without a record here, the oldest first."""
     strangers = (c for c in project_state.containers if not c.ours and not c.inherits and not c.holds and c.number)
-    theirs = (c for c in strangers if c.owner and c.owner != owner)
+    theirs = (c for c in strangers if c.is_old or (c.owner and c.owner != owner))
     return tuple(sorted(theirs, key=lambda c: moment(c.created) or 0.0))
 
 

@@ -38,14 +38,22 @@ class Run:
     def open(cls, engine: str, endpoint: Endpoint, project: str) -> Run:
         """The run of the project on the engine with that key (see `identity.engine_key`); its folder exists then.
 
-        Raises StateError if it cannot be created.
+        The folder of devenv 0.1, which went by the address, is taken over. Raises StateError if it cannot be
+        created, or while devenv 0.1 runs.
         """
-        run = cls(_path(engine, project))
-        with written(run.path):
-            private_files.private_folder(_runs(), os.path.basename(run.path))
+        runs, path = _runs(), _path(engine, project)
+        with written(path):
+            old = _old(endpoint, project)
+            if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
+                if cls(old).lock.is_held():
+                    raise cls(old).lock.up_error()
+                _move(old, path)
+            private_files.private_folder(runs, os.path.basename(path))
+            run = cls(path)
             about = json.dumps({"engine": engine, "address": address(endpoint), "project": project})
             if private_files.read(run.about) != about:
                 private_files.replace(run.about, about)
+        run.made.find_old()
         return run
 
     @classmethod
@@ -62,7 +70,9 @@ class Run:
         """The folders of all runs of this user, or of those of one project, on every engine."""
         for name in sorted(os.listdir(_runs())) if os.path.isdir(_runs()) else ():
             if not project or name.rpartition("-")[0] == project:
-                yield cls(os.path.join(_runs(), name))
+                run = cls(os.path.join(_runs(), name))
+                run.made.find_old()
+                yield run
 
     @property
     def children(self) -> str:
@@ -131,6 +141,7 @@ class Run:
     def write(self, ledger: Ledger) -> None:
         """Put the ledger safely on disk. Raises StateError if that fails."""
         with written(self.ledger):
+            self.made.keep_old()
             private_files.replace(self.ledger, json.dumps(encode(ledger)))
 
     def clear(self) -> None:
@@ -162,6 +173,27 @@ class Run:
 def address(endpoint: Endpoint) -> str:
     """The engine's address, the same for all names of one local socket."""
     return f"unix://{os.path.realpath(endpoint.socket)}" if endpoint.socket is not None else endpoint.host
+
+
+def _old(endpoint: Endpoint, project: str) -> str:
+    """The folder of devenv 0.1, which went by the text of the address: one socket has several."""
+    for run in Run.folders(project):
+        with contextlib.suppress(StateError):
+            ledger = run.read()
+            if ledger is not None and not ledger.engine and address(Endpoint(ledger.endpoint)) == address(endpoint):
+                return run.path
+    return _path(endpoint.host, project)
+
+
+def _move(old: str, path: str) -> None:
+    """Move what devenv 0.1 left in the folder to the other one, which keeps what it has."""
+    if not os.path.exists(path):
+        os.rename(old, path)
+        return
+    for name in os.listdir(old):
+        if not os.path.lexists(os.path.join(path, name)):
+            os.rename(os.path.join(old, name), os.path.join(path, name))
+    private_files.remove_tree(old)
 
 
 def _runs() -> str:

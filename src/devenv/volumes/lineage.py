@@ -36,6 +36,7 @@ class WantedVolume:
     """The volume that a project wants: whose it is, its key and its real name. `is_fixed`: the file names it."""
 
     engine: str
+    address: str
     place: Place
     project: str
     key: str
@@ -118,6 +119,24 @@ def find(lineages: Iterable[Lineage], wanted: WantedVolume, *, gone: frozenset[s
     own = next((line for line in everything if line.is_for(wanted)), None)
     renamed = (line for line in everything if line.is_renamed_to(wanted, is_gone=line.place.path in gone))
     return own or next(renamed, None)
+
+
+def head_of_old(snapshots: Iterable[Snapshot], wanted: WantedVolume, *, real: dict[str, str]) -> Snapshot | None:
+    """The last whole state that a run of devenv 0.1 saved of the volume: it knew addresses and paths, no lineage.
+
+    States that were saved by hand or imported do not count: their origin is unknown.
+    `real` has the real paths of folders and addresses.
+    """
+    states = [
+        s
+        for s in snapshots
+        if not s.lineage
+        and s.settled
+        and s.automatic
+        and (real.get(s.endpoint), s.project, s.volume) == (wanted.address, wanted.project, wanted.key)
+        and real.get(s.directory) == wanted.place.path
+    ]
+    return max(states, key=lambda s: s.created, default=None)
 
 
 class Start(StrEnum):

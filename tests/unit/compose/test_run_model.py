@@ -185,10 +185,12 @@ def labels(choices: Choices, found: Found | None = None) -> dict[str, dict[str, 
 
 def test_labels_say_for_whom() -> None:
     """Services and networks get the label; never a volume, since a newer Compose would ask to recreate it."""
-    mine = {"devenv.owner": OWNER}
+    mine, old = {"devenv.owner": OWNER}, {"devenv.project": "shop"}
     assert labels(Choices(owner=OWNER)) == {"db": mine, "web": mine, "default": mine}
     assert labels(Choices(owner="a$b")) == {name: {"devenv.owner": "a$$b"} for name in ("db", "web", "default")}
     assert labels(Choices()) == {}
+    found = Found(old_services=frozenset({"db"}))
+    assert labels(Choices(owner=OWNER), found) == {"db": old, "web": mine, "default": mine}
     found = Found(foreign_services=frozenset({"web"}), networks=frozenset({"shop_default"}))
     assert labels(Choices(owner=OWNER), found) == {"db": mine}
 
@@ -198,6 +200,8 @@ def test_what_is_to_be_nobodys_has_no_label() -> None:
     mine = {"devenv.owner": OWNER}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db"}))) == {"web": mine, "default": mine}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"}))) == {}
+    old = Found(old_services=frozenset({"db"}))
+    assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"})), old) == {}
 
 
 def test_what_exists_becomes_external() -> None:

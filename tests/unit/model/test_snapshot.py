@@ -201,7 +201,7 @@ def test_times_in_words(seconds: float, words: str) -> None:
 
 
 def test_a_line_is_what_the_states_of_one_volume_share() -> None:
-    """The lineage; without one, engine, folder, project and volume."""
+    """The lineage; without one, as devenv 0.1 saved it, engine, folder, project and volume."""
     assert ONE.line == ("unix:///x", "/p", "p", "data")
     assert replace(ONE, lineage="a", directory="/q", volume="other").line == ("a",)
     assert snapshots.FAMILIES.keys() == {"postgres", "mysql", "mariadb", "mongo"}

@@ -64,7 +64,7 @@ class Shop:
         files = (f"{self.place.path}/compose.yml",)
         loaded = Loaded(parse(self.model, directory=self.place.path, files=files), self.model)
         desired = DesiredState(loaded, frozenset(self.model["services"]), await observe(self.engine, ProjectState()))
-        volumes = ProjectVolumes(desired.project, self.volume_transfer, self.place, KEY)
+        volumes = ProjectVolumes(desired.project, self.volume_transfer, self.place, KEY, MEMORY.host)
         return InitialVolumes(desired, volumes)
 
     def ledger(self, *records: VolumeRecord) -> Ledger:
@@ -333,8 +333,8 @@ async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
     assert f"{message} | devenv down && devenv snapshot restore 1" in clone.notices()
 
 
-async def test_what_was_saved_without_a_lineage(shop: Shop) -> None:
-    """By a development version before lineages: a notice says whose it was; imports do not count."""
+async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
+    """Of another folder, which no longer exists, with this project name: a notice says so; imports do not count."""
     shop.save("1", lineage="", directory="/gone/shop")
     shop.save("2", 1, lineage="", directory="/else", automatic=False)
     assert (await shop.one()).snapshot is None
@@ -427,6 +427,25 @@ async def test_what_was_asked_for_and_exists(shop: Shop) -> None:
 # --- lineages of what exists ------------------------------------------------------------------------------------
 
 
+async def test_what_a_run_of_devenv_0_1_created(shop: Shop) -> None:
+    """It gets a lineage that goes on with what was saved; a second time, nothing changes."""
+    head = shop.save("1", lineage="")
+    volume = await shop.volume()
+    ledger = shop.ledger(VolumeRecord("shop_data"), VolumeRecord("shop_gone"))
+    project_state = ProjectState(volumes=(volume, replace(volume, name="other")))
+    adopted = (await shop.initial()).volumes.adopt(ledger, project_state)
+    record = adopted.record("shop_data")
+    assert record is not None
+    (line,) = shop.volume_transfer.lineages.all()
+    assert record.lineage == line.id
+    assert line.head == ("1", "data")
+    assert line.live is not None
+    assert (line.live.is_volume(volume), line.live.parent) == (True, (head.id, "data"))
+    assert (await shop.initial()).volumes.adopt(adopted, project_state) == adopted
+    assert shop.volume_transfer.lineages.all() == (line,)
+    assert adopted.record("shop_gone") == VolumeRecord("shop_gone")
+
+
 async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
     """The lineage of the data in the volume; else that of the folder; none if the project has no such volume."""
     volume = await shop.volume()
@@ -460,8 +479,8 @@ async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: py
     (resource,) = volumes.project.volumes
     real = Lineages.find
 
-    def late(self: Lineages, wanted: WantedVolume) -> Lineage | None:
-        found = real(self, wanted)
+    def late(self: Lineages, wanted: WantedVolume, stored: tuple[Snapshot, ...]) -> Lineage | None:
+        found = real(self, wanted, stored)
         self.change("l1", lambda now: replace(now, head=("2", "data")))
         return found
 
@@ -493,7 +512,7 @@ def test_a_place(tmp_path: Path) -> None:
 
 
 HERE = Place("/shop", 1, 7)
-WANTED = WantedVolume("engine", HERE, "shop", "data", "shop_data", is_fixed=False)
+WANTED = WantedVolume("engine", "unix:///x", HERE, "shop", "data", "shop_data", is_fixed=False)
 LINE = Lineage("l1", "engine", HERE, "shop", "data", "shop_data", head=("s2", "data"), saved=2000.0)
 SAVED = ("s2", "data")
 

@@ -15,6 +15,7 @@ from devenv.events import Event, Notice
 from devenv.model.containers import (
     HASH_LABEL,
     NUMBER_LABEL,
+    OLD_LABEL,
     OWNER_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
@@ -117,11 +118,17 @@ async def test_nothing_was_left(shop: Earlier) -> None:
     assert plain in shop.host.containers
 
 
+@pytest.mark.parametrize(
+    ("labels", "whose"),
+    [
+        ({OWNER_LABEL: "ann@laptop-1"}, "ann@laptop-1"),
+        ({OWNER_LABEL: "", OLD_LABEL: "shop"}, "a run of devenv that this machine has no record of"),
+    ],
+)
 @pytest.mark.parametrize("fresh", [False, True])
-async def test_another_owner_has_the_project(shop: Earlier, fresh: bool) -> None:
+async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, str], whose: str, fresh: bool) -> None:
     """The error says who and since when; nothing is touched, not even what is ours."""
-    whose = "ann@laptop-1"
-    theirs = shop.container("shop-db-1", ours=False, labels={OWNER_LABEL: whose})
+    theirs = shop.container("shop-db-1", ours=False, labels=labels)
     mine = shop.container()
     earlier = shop.ledger(shop.volume())
     with pytest.raises(StateError, match=f"shop is up on this engine for {whose}: its container shop-db-1") as caught:
@@ -285,7 +292,7 @@ async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
 
 @pytest.mark.parametrize("is_used", [False, True])
 async def test_a_volume_that_was_created_and_never_recorded(shop: Earlier, is_used: bool) -> None:
-    """The run died in between: its identity is recorded now."""
+    """The run died in between, or it was devenv 0.1: its identity is recorded now."""
     record = shop.volume()
     if is_used:
         shop.container(volumes=("shop_data:/data",))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,13 @@ import pytest
 
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
-from devenv.model.containers import ProjectState
+from devenv.model.containers import Container, Network, ProjectState
 from devenv.state import ledger as ledgers
 from devenv.state import run_dir
-from devenv.state.identity import Place
+from devenv.state.home import state_folder
+from devenv.state.identity import Place, Window
 from devenv.state.ledger import Ledger, VolumePolicy
-from devenv.state.run_dir import Run, address
+from devenv.state.run_dir import Run, address, key_of, open_run
 
 pytestmark = pytest.mark.anyio
 
@@ -180,3 +184,208 @@ def test_the_last_run_is_remembered() -> None:
     for text in ("", "[1]", '{"v": 0}', "{"):
         Path(run.path, "last.json").write_text(text)
         assert run.last() == {}
+
+
+# --- devenv 0.1 -------------------------------------------------------------------------------------------------
+
+OLD: dict[str, Any] = {
+    "v": 1, "project": "p", "directory": "/p", "endpoint": ENDPOINT.host, "context": None, "began": 5.0, "pid": 1,
+    "phase": "detached", "before_containers": ["theirs"], "before_networks": [], "before_volumes": [],
+    "creates": ["p_data"], "keeps": [], "restoring": [], "unsettled": [], "anonymous": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def old(state_home: Path) -> Path:
+    """The folder of a run of devenv 0.1, which went by the engine's address."""
+    key = hashlib.sha256(f"{ENDPOINT.host}\0p".encode()).hexdigest()[:12]
+    folder = state_home / "runs" / f"p-{key}"
+    folder.mkdir(parents=True, mode=0o700)
+    for part in (state_home, folder.parent, folder):
+        part.chmod(0o700)
+    (folder / "ledger.json").write_text(json.dumps(OLD))
+    (folder / "lock").write_text("1")
+    return folder
+
+
+def mine(name: str, **more: Any) -> Container:
+    """A container with the label of devenv 0.1."""
+    return Container(name, name, "web", "running", ours=False, project="p", is_old=True, **more)
+
+
+def test_the_run_of_devenv_0_1_is_taken_over(old: Path) -> None:
+    """Its folder goes by the engine from then on, and what it counted as its own stays ours."""
+    assert Run.known(ENDPOINT, "p").path == str(old)
+    run = opened()
+    assert not old.exists()
+    ledger = run.read()
+    assert ledger is not None
+    assert ledger.creates == ("p_data",)
+    holds = run.made.holds
+    assert [holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
+    assert not holds(mine("image", inherits=True))
+    assert not holds(replace(mine("other"), is_old=False))
+
+
+def test_the_run_of_devenv_0_1_by_another_name_of_the_socket(old: Path, tmp_path: Path) -> None:
+    """It went by the text of the address, which was a link; two names of one socket are one engine."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (old / "ledger.json").write_text(json.dumps({**OLD, "endpoint": f"unix://{tmp_path}/link/docker.sock"}))
+    run = opened(endpoint=Endpoint(f"unix://{tmp_path}/real/docker.sock"))
+    assert run.made.holds(mine("ours"))
+    ledger = run.read()
+    assert ledger is not None
+    assert ledger.creates == ("p_data",)
+    assert not old.exists()
+
+
+def test_the_run_of_devenv_0_1_on_another_engine(old: Path) -> None:
+    """It stays where it is."""
+    assert opened(endpoint=Endpoint("tcp://x:1")).read() is None
+    assert old.exists()
+
+
+def test_what_devenv_0_1_left_beside_a_newer_run(old: Path) -> None:
+    """Somebody went back to 0.1 for a while: what it left is taken over once more, and nothing newer is lost."""
+    content = (old / "ledger.json").read_text()
+    run = opened()
+    run.remember({"seconds": 1})
+    run.clear()
+    old.mkdir(mode=0o700)
+    (old / "ledger.json").write_text(content)
+    again = opened()
+    ledger = again.read()
+    assert ledger is not None
+    assert (ledger.creates, again.last()["seconds"], old.exists()) == (("p_data",), 1, False)
+    assert again.made.holds(mine("ours"))
+
+
+def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
+    """Once the ledger was written anew, too: its containers keep their labels until they are replaced."""
+    run = opened()
+    ledger = run.read()
+    assert ledger is not None
+    run.write(taken := ledgers.take_over(ledger, ProjectState(), Place("/p"), KEY))
+    for _ in range(2):
+        again = opened()
+        assert [again.made.holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
+        again.write(replace(taken, phase="detached"))
+    (found,) = Run.folders("p")
+    assert found.made.holds(mine("ours"))
+    run.clear()
+    assert not opened().made.holds(mine("ours"))
+
+
+def test_a_devenv_0_1_that_runs_is_not_taken_over(old: Path) -> None:
+    """It holds its folder; it is said who does, and everything stays."""
+    with Run(str(old)).lock.hold(), pytest.raises(StateError, match=f"already up: devenv runs as pid {os.getpid()}"):
+        opened()
+    assert (old / "ledger.json").exists()
+
+
+def test_an_open_call_survives_the_process(old: Path) -> None:
+    """Whoever opens the run later knows what an interrupted call may have created."""
+    run = opened()
+    window = Window("p", run.made.owner, frozenset({"before"}), {"web": ""}, frozenset())
+    run.made.open(window)
+    new = Container("new", "p-web-1", "web", "created", ours=False, project="p", number="1", owner=run.made.owner)
+    assert opened().made.holds(new)
+    assert not opened().made.holds(replace(new, id="before"))
+
+
+HERE, THERE = Endpoint("unix:///x/docker.sock"), Endpoint("tcp://x:2375")
+
+
+class Asked:
+    """An engine that gives these answers to `GET /info`, the last one for ever, and counts how often it was asked."""
+
+    is_ours: Callable[[Container | Network], bool]
+
+    def __init__(self, *answers: tuple[str, str], endpoint: Endpoint = HERE) -> None:
+        self.answers = list(answers)
+        self.endpoint = endpoint
+        self.count = 0
+
+    async def identity(self) -> tuple[str, str]:
+        """The next answer."""
+        self.count += 1
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+async def key(engine: Asked) -> str:
+    """What identifies the engine."""
+    return await key_of(engine)  # type: ignore[arg-type]
+
+
+async def test_a_stable_engine_is_asked_twice_once() -> None:
+    """Once it is known to answer the same, one answer is enough; another address of it has to show that, too."""
+    first = Asked(("a", "/d"))
+    known = await key(first)
+    again = Asked(("a", "/d"))
+    other = Asked(("a", "/d"), endpoint=THERE)
+    assert (await key(again), await key(other)) == (known, known)
+    assert (first.count, again.count, other.count) == (2, 1, 2)
+
+
+async def test_an_engine_whose_id_changes_each_time() -> None:
+    """It is its address, and is asked twice each time."""
+    found = {await key(Asked((f"{n}", "/d"), (f"{n}x", "/d"))) for n in range(3)}
+    assert found == {f"at {HERE.host}"}
+    assert await key(Asked(("1", "/d"), ("2", "/d"), endpoint=THERE)) == f"at {THERE.host}"
+
+
+async def test_another_engine_at_the_same_address() -> None:
+    """It is not taken for the one that was known there, nor is one whose data are elsewhere."""
+    found = [await key(Asked(answer)) for answer in (("a", "/d"), ("b", "/d"), ("b", "/mnt"), ("a", "/d"))]
+    assert len({*found}) == 3
+    assert found[0] == found[3]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"unix:///x/docker.sock": 5}', "\x00"])
+async def test_what_is_noted_cannot_be_read(content: str) -> None:
+    """The engine is asked twice then, and that is all."""
+    path = Path(state_folder(), "engines.json")
+    path.write_text(content)
+    engine = Asked(("a", "/d"))
+    assert await key(engine) == "a /d"
+    assert engine.count == 2
+    assert json.loads(path.read_text()) == {HERE.host: ["a", "/d"]}
+
+
+async def test_two_names_of_one_socket(tmp_path: Path) -> None:
+    """What is known of one is known of the other; without a stable id they are one engine, too."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    real, link = (Endpoint(f"unix://{tmp_path}/{name}/s") for name in ("run", "link"))
+    await key(Asked(("a", "/d"), endpoint=real))
+    known = Asked(("a", "/d"), endpoint=link)
+    assert await key(known) == "a /d"
+    assert known.count == 1
+    changing = [await key(Asked(("1", "/d"), ("2", "/d"), endpoint=endpoint)) for endpoint in (real, link)]
+    assert changing[0] == changing[1]
+
+
+async def test_the_engine_knows_what_is_ours() -> None:
+    """From the moment that the run is opened; the run is the same at another address."""
+    engine, other = Asked(("a", "/d")), Asked(("a", "/d"), endpoint=THERE)
+    run = await open_run(engine, "shop")  # type: ignore[arg-type]
+    run.made.add("mine")
+    again = await open_run(other, "shop")  # type: ignore[arg-type]
+    assert again.path == run.path
+    for one in (engine, other):
+        assert [one.is_ours(Container(name, name, "", "created", ours=False)) for name in ("mine", "x")] == [
+            True,
+            False,
+        ]
+
+
+async def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said what could not be written."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("devenv.private_files.replace", full)
+    with pytest.raises(StateError, match=r"cannot write .*engines\.json: No space"):
+        await key(Asked(("a", "/d")))

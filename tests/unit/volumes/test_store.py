@@ -291,6 +291,15 @@ def test_an_archive_without_a_note_is_kept_and_listed(store: Store) -> None:
     assert good in store.all()
 
 
+def test_a_note_of_devenv_0_1(store: Store) -> None:
+    """It knows no lineage, and counts all the same."""
+    snapshot = put(store, lineage="l", parent="0")
+    note = Path(store.path, "1", "data.json")
+    fields = json.loads(note.read_text())
+    note.write_text(json.dumps({key: value for key, value in fields.items() if key not in ("lineage", "parent")}))
+    assert store.all() == (replace(snapshot, lineage="", parent=""),)
+
+
 @pytest.mark.parametrize("created", ["NaN", "Infinity", "-1", "253402300800", "1e400"])
 def test_a_time_that_is_none(store: Store, created: str) -> None:
     """No snapshot is of a time that no clock shows."""
