@@ -214,7 +214,7 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True)
 class Log(Event):
-    """A line that a container printed, with its escape codes. All lines of a traceback have the level `error`."""
+    """A line that a container printed, without escape sequences. All lines of a traceback have the level `error`."""
 
     service: str
     line: str

@@ -209,8 +209,10 @@ def iso(seconds: float) -> str:
 
 
 def _fields(event: e.Event) -> dict[str, Any]:
-    now = iso(time.time())
-    return {"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()}
+    fields = {"v": JSON_VERSION, "ts": iso(time.time()), "event": event.event, **event.fields()}
+    if isinstance(event, e.Log | e.HookLine):
+        fields["line"] = log_lines.bare(event.line)
+    return fields
 
 
 def _decorated(event: e.Event, line: str, width: int) -> tuple[Piece, ...]:

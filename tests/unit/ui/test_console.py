@@ -34,13 +34,13 @@ def test_text(capfd: Capture) -> None:
 
 
 def test_json(capfd: Capture) -> None:
-    """One object a line, ASCII only, with version, time and the event's own fields."""
+    """One object a line, ASCII only, with version, time and the event's own fields, without escape sequences of a log."""
     window = Console(as_json=True)
-    window.emit(e.Log("web", "ü\n\x1b"))
+    window.emit(e.Log("web", "\x1b[31mü\x1b[0m\n\x07"))
     window.emit(e.Stopped())
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [(line["v"], line["event"]) for line in lines] == [(1, "log"), (1, "stopped")]
-    assert lines[0]["line"] == "ü\n\x1b"
+    assert lines[0]["line"] == "ü\n\x07"
     assert lines[1]["survivors"] == []
     assert lines[0]["ts"].endswith("Z")
 
