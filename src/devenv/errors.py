@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+WIDEST = 100  # characters of a line that is shown
+_VALUE = re.compile(r"([:=][ \t]+|=)(\S.*)")
 
 
 class DevenvError(Exception):
@@ -92,3 +96,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def unknown(kind: str, word: str, known: Iterable[str]) -> UsageError:
     """The error for a name on the command line that is not known."""
     return UsageError(f"there is no {kind} `{word}`", hint=did_you_mean(word, known))
+
+
+def excerpt(text: str, line: int, column: int) -> tuple[str, ...]:
+    """The line, the one above it, and a mark below the column; with stars for values, which may be secrets."""
+    lines = text.splitlines()
+    numbers = [number for number in (line - 1, line) if 0 < number <= len(lines)]
+    shown = (f"{number:4} | {_VALUE.sub(_starred, lines[number - 1])[:WIDEST]}" for number in numbers)
+    return (*shown, f"     | {' ' * (column - 1)}^") if line <= len(lines) and column <= WIDEST else tuple(shown)
+
+
+def _starred(match: re.Match[str]) -> str:
+    return match[1] + "*" * len(match[2])

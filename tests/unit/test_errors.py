@@ -13,6 +13,7 @@ from devenv.errors import (
     StateError,
     UsageError,
     did_you_mean,
+    excerpt,
     unknown,
 )
 
@@ -49,3 +50,9 @@ def test_a_hint_names_the_closest_word_or_all(word: str, known: tuple[str, ...],
 def test_an_unknown_name_is_an_error_of_usage() -> None:
     error = unknown("service", "wbe", iter(["web"]))
     assert (error.exit_code, error.message, error.hint) == (2, "there is no service `wbe`", "Did you mean `web`?")
+
+
+def test_an_excerpt_of_a_long_line_and_of_none() -> None:
+    """Long lines are cut, without the mark if it is behind the cut."""
+    assert excerpt("a" * 300, 1, 200) == (f"   1 | {'a' * 100}",)
+    assert excerpt("a", 3, 1) == ()

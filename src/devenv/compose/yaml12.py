@@ -15,12 +15,10 @@ from typing import Any, cast
 
 import yaml
 
-from devenv.errors import ConfigError
+from devenv.errors import ConfigError, excerpt
 from devenv.explain import table
 
 SIZE_LIMIT = 1024 * 1024
-WIDEST = 100  # characters of a line that is shown
-_VALUE = re.compile(r"([:=][ \t]+|=)(\S.*)")
 DEPTH_LIMIT = 100
 WRITTEN_LIMIT = 50_000
 ALIAS_LIMIT = 10_000
@@ -270,18 +268,6 @@ class _Composer:
         found = ConfigError(words, hint=hint, file=self.file, line=line, column=column)
         found.excerpt = excerpt(self.text, line, column) if line and column else ()
         return found
-
-
-def excerpt(text: str, line: int, column: int) -> tuple[str, ...]:
-    """The line, the one above it, and a mark below the column; with stars for values, which may be secrets."""
-    lines = text.splitlines()
-    numbers = [number for number in (line - 1, line) if 0 < number <= len(lines)]
-    shown = (f"{number:4} | {_VALUE.sub(_starred, lines[number - 1])[:WIDEST]}" for number in numbers)
-    return (*shown, f"     | {' ' * (column - 1)}^") if line <= len(lines) and column <= WIDEST else tuple(shown)
-
-
-def _starred(match: re.Match[str]) -> str:
-    return match[1] + "*" * len(match[2])
 
 
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:

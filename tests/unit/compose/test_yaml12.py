@@ -183,5 +183,3 @@ def test_an_error_shows_its_line_and_column_without_values() -> None:
     assert (error.line, error.column) == (5, 6)
     assert error.hint == "All keys of a mapping, and all dashes of a list, begin in the same column."
     assert error.excerpt == ("   4 |       A: ******", "   5 |      B=******", "     |      ^")
-    assert yaml12.excerpt("a" * 300, 1, 200) == (f"   1 | {'a' * 100}",)
-    assert yaml12.excerpt("a", 3, 1) == ()

@@ -34,7 +34,7 @@ def test_text(capfd: Capture) -> None:
 
 
 def test_json(capfd: Capture) -> None:
-    """One object a line, ASCII only, with version, time and the event's own fields, without escape sequences of a log."""
+    """One object a line, ASCII only, with version, time and the event's fields; no escape sequences of a log."""
     window = Console(as_json=True)
     window.emit(e.Log("web", "\x1b[31mü\x1b[0m\n\x07"))
     window.emit(e.Stopped())
