@@ -166,7 +166,7 @@ def test_a_service_that_is_not_wanted_and_one_that_has_gone(stack: Stack, state_
         terminal.type("ss")
         shows(terminal, "1 of 2 up", "■ db", "db stopped: r starts it again")
         docker_cli.docker("rm", "-f", stack.container("web"))
-        shows(terminal, "0 of 2 up", "○ web")
+        shows(terminal, "0 of 2 up", "✗ web", "web removed (by somebody else)")
         terminal.type("jr")
         shows(terminal, "1 of 2 up", "›● web", "web restarted in")
         terminal.type("qq")

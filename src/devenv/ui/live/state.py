@@ -170,7 +170,7 @@ class State:
                 row.is_stopped = row.is_stopped and (state not in ALIVE or bool(row.busy))
                 if state in GOOD | BAD:
                     row.waiting = None
-                    if state in GOOD:
+                    if state in GOOD or state == "removed":  # that it was killed before is the same event
                         self.problems.pop(name, None)
                     if not row.is_stopped and not is_same:  # the log has the error already
                         self._say(event, at, "error" if state in BAD else "info")

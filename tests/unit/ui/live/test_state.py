@@ -121,6 +121,7 @@ def test_a_rebuild_that_failed() -> None:
         (e.Problem("/p/a: a pipe", None, "web", "/p/a"), e.Solved("/p/a", "web")),
         (e.Problem("ended with exit code 137", None, "db"), e.ServiceState("db", "healthy")),
         (e.Problem("could not restart", None, "db"), e.Restarted("db", "", 20.0)),
+        (e.Problem("ended with exit code 137", None, "web"), e.ServiceState("web", "removed")),
     ],
 )
 def test_a_problem_ends_with_its_cause(problem: e.Problem, end: e.Event) -> None:

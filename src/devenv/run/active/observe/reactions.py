@@ -142,7 +142,8 @@ class LogStreams:
         """
         if has_ended and container.running:
             return self._before.get(container.id, "")
-        return self._since.get(container.key) or self._end_of_last_process(container)
+        known = self._since.get(container.key)
+        return self._end_of_last_process(container) if known is None else known
 
     def _end_of_last_process(self, container: Container) -> str:
         """When the process before this one ended; empty if it is the first, or the first that we see.

@@ -377,3 +377,13 @@ async def test_which_processes_are_busy(monkeypatch: pytest.MonkeyPatch) -> None
         await processes.measure([web(), web("exited")])
         states.append(bool(processes.busy))
     assert states == [False, True, True, False, False]
+
+
+async def test_what_a_process_printed_that_had_ended_when_it_was_seen_first() -> None:
+    """All of it, also after its end was noted."""
+    output = Output(state="exited")
+    async with anyio.create_task_group() as tasks:
+        output.streams.meet(await output.seen(), tasks)
+        output.streams.meet(await output.seen(), tasks)
+        assert output.streams.since(await output.seen(), has_ended=True) == ""
+        tasks.cancel_scope.cancel()
