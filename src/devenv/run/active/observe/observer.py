@@ -112,8 +112,10 @@ class Observer:
                 except EngineError:
                     self._note_outage()
                     self._moved.send()
-                now, rest = anyio.current_time(), 30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY
-                with anyio.move_on_after(min(rest, self._logs.code.due(self.view.names, now) - now)):
+                rest = 30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY
+                # What was due while the look went on is not in its result.
+                due = self._logs.code.due(self.view.names, self.view.looked_at) - anyio.current_time()
+                with anyio.move_on_after(min(rest, max(due, 0.0))):
                     await look_again.wait()
 
     async def until_ready(self) -> None:

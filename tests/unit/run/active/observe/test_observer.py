@@ -16,7 +16,7 @@ from devenv.docker import client
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, ServiceState, Synced, Waiting
 from devenv.model import status
-from devenv.model.containers import PROJECT_LABEL, Container
+from devenv.model.containers import PROJECT_LABEL, Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe import observer as observing
@@ -587,6 +587,31 @@ async def test_an_error_after_a_sync(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks.cancel_scope.cancel()
     assert errors() == [("healthy", ""), ("healthy", "main.py:63: SyntaxError: invalid syntax"), ("healthy", "")]
     assert [type(e) for e in seen.events].count(Synced) == 2
+
+
+async def test_an_error_that_is_complete_while_a_look_goes_on() -> None:
+    """It is reported right after that look: a project that is well gets the next one after half a minute."""
+    engine = PlayedEngine(container("db", health="healthy"))
+    seen = Observed(engine, DB, logs=False)
+    look, rest = engine.project_state, [0.0]
+
+    async def slow_look(project: str) -> ProjectState:
+        await anyio.sleep(rest[0])
+        return await look(project)
+
+    engine.project_state = slow_look  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(seen.observer.run)
+        await seen.observer.until_ready()
+        (web,) = engine.host.containers.values()
+        seen.observer.emit(Synced("db", 1, 0, 1, 1.0, ("main.py",)))
+        verbs.write_log(engine.host, web, '  File "/app/main.py", line 63', 2)
+        await anyio.sleep(code_health.COMPLETE / 4)
+        rest[0] = code_health.COMPLETE
+        verbs.write_log(engine.host, web, "SyntaxError: invalid syntax", 2)
+        with anyio.fail_after(5):
+            await seen.until(lambda: any(isinstance(e, ServiceState) and e.error for e in seen.events))
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_failed_service_has_its_last_error(monkeypatch: pytest.MonkeyPatch) -> None:
