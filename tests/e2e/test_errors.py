@@ -28,7 +28,7 @@ RULE = f"{SERVICE}    develop:\n      watch:\n"
 @pytest.mark.parametrize(
     ("text", "where", "message", "hint"),
     [
-        ("services:\n  web: [\n", "compose.yml:3", r".", None),
+        ("services:\n  web: [\n", "compose.yml:2", r"a bracket is not closed", r"Close it"),
         (f"{SERVICE}    imagee: x\n", "compose.yml:4", r"unknown key `imagee`", r"Did you mean `image`\?"),
         (f"{SERVICE}    ports: ['http']\n", "compose.yml:4", r"`http` is not a port mapping", r"8080:80"),
         (f"{RULE}        - path: ./src\n          action: sync\n", "compose.yml:6", r"`target`", None),
@@ -50,7 +50,7 @@ def test_an_error_in_a_compose_file(
     stack.write("compose.yml", text)
     done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
     assert done.returncode == 5, done.stderr
-    assert done.stderr.startswith(f"error: {where}:")
+    assert re.match(rf"error: {where}(:\d+)?: ", done.stderr), done.stderr
     assert re.search(message, done.stderr.splitlines()[0])
     assert hint is None or re.search(rf"^  hint: .*{hint}", done.stderr, re.MULTILINE), done.stderr
     assert not re.search(r"Traceback|level=|additional propert", done.stderr)

@@ -259,6 +259,8 @@ class _Composer:
         last, problem = len(self.text.splitlines()), error.problem or "this is not YAML"
         is_open = error.problem_mark is None or error.problem_mark.line >= last or "end of stream" in problem
         mark = error.context_mark or error.problem_mark if is_open else error.problem_mark  # what opened is to blame
+        if mark and mark.line >= last and self.stack:
+            mark = self.stack[-1].node.start_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         written = "".join(self.text.splitlines()[line - 1 : line]) if line else ""
         if "\t" in written[: len(written) - len(written.lstrip())]:

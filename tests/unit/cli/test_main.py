@@ -114,13 +114,16 @@ def test_init_without_a_project_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_without_a_project_each_verb_ends_alike(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], verb: str
 ) -> None:
-    """With the error that `devenv ps` has, also if a file that was named does not exist."""
+    """With the error that `devenv ps` has, also if a file that was named does not exist or cannot be read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
     assert main.run(verb.split()) == ConfigError.exit_code
     assert capfd.readouterr().err.startswith(f"error: no compose file in {tmp_path}\n")
     assert main.run(["-f", "none.yml", *verb.split()]) == ConfigError.exit_code
     assert "none.yml" in capfd.readouterr().err
+    Path("broken.yml").write_text("services: [\n")
+    assert main.run(["-f", "broken.yml", *verb.split()]) == ConfigError.exit_code
+    assert capfd.readouterr().err.startswith("error: broken.yml:1:11: a bracket is not closed")
 
 
 @pytest.mark.parametrize("error", [DevenvError, UsageError, StateError, EngineError, ConfigError, RefusedError])

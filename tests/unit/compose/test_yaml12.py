@@ -77,6 +77,7 @@ def test_bytes_that_are_no_text_survive() -> None:
         (b"{a: 1, a: 2}", 'f:1: duplicate key "a" (first on line 1)'),
         (b"a:\n  '<<': 1\n  <<: 1\n", 'f:3: duplicate key "<<" (first on line 2)'),
         (b"a: [1\n", "f:1: a bracket is not closed, or a comma is missing"),
+        (b"a:\n  b: [\n", "f:2: a bracket is not closed, or a value is missing"),
         (b'a: "x\n', "f:1: a quote is not closed"),
         (b"a: b: c\n", "f:1: unexpected `:`"),
         (b"a: @x", "f:1: a value may not start with this character"),
