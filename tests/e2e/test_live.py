@@ -201,7 +201,7 @@ def test_what_others_stop_and_remove(stack: Stack, state_env: dict[str, str]) ->
         shows(terminal, "2 of 2 up")
         terminal.type("qq")
         assert terminal.process.wait(60) == 130
-    assert stack.containers() == []
+    assert stack.leftovers() == {}
 
 
 def test_a_service_that_keeps_crashing(stack: Stack, state_env: dict[str, str]) -> None:
@@ -211,5 +211,7 @@ def test_a_service_that_keeps_crashing(stack: Stack, state_env: dict[str, str]) 
     run = cli.run("up", "-d", cwd=stack.folder, env={**state_env, **stack.env})
     assert run.returncode == 1
     error = run.stderr[run.stderr.index("error: ") :]
-    assert re.match(r"error: \S*:\d+: service web failed: keeps crashing \(exit code 3, \d+ restarts\)", error)
+    how = r"keeps crashing \(exit code 3, \d+ restarts\)"
+    assert re.match(rf"error: compose\.yml:\d+: service web failed: {how}", error)
     assert (error.count("begin"), error.count("boom")) == (1, 1)
+    assert stack.leftovers() == {}

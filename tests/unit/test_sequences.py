@@ -365,6 +365,7 @@ async def test_a_snapshot_is_cloned_into_another_project(machine: Machine, shop:
     assert await restored(machine, other, "", "shop") == 0
     assert await session(machine, other, "w1", "other_data") == "v2"
     assert await session(machine, shop, "v3") == "v2"
+    assert [s.project for s in commands.listed(["other"])] == ["other"]
 
 
 @pytest.mark.parametrize("how", ["gc", "down", "drop", "fresh", "up"])

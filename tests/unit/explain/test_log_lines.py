@@ -82,6 +82,7 @@ ERRORS = (
     "bash: line 1: foo: command not found",
     "Segmentation fault (core dumped)",
     "panic: runtime error: index out of range [3] with length 3",
+    "PANIC at",
     "Traceback (most recent call last):",
     "error: 01",
     '"error": "bad"',

@@ -248,6 +248,17 @@ async def test_containers_are_created_and_nothing_runs(machine: Machine, shop: S
         assert not any("watch rules" in text for text in run.notices())
 
 
+@pytest.mark.parametrize("watch", [True, False])
+async def test_a_project_without_watch_rules_is_told_so(machine: Machine, *, watch: bool) -> None:
+    """Once its containers are created, if something is built and its files are to be watched at all."""
+    (machine.folder / "shop").mkdir()
+    (machine.folder / "shop/Dockerfile").write_text("FROM scratch\n")
+    site = machine.site("shop", web={"build": {"context": str(machine.folder / "shop")}})
+    async with opened(machine, site, watch=watch) as run:
+        await run.after(steps.create_containers)
+        assert any("no service has watch rules" in text for text in run.notices()) == watch
+
+
 async def test_containers_are_observed_from_the_sync_on(machine: Machine, shop: Site) -> None:
     """Still nothing runs."""
     async with opened(machine, shop) as run:

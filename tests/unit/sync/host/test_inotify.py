@@ -91,11 +91,13 @@ async def test_lost_events_mean_look_at_everything(tmp_path: Path) -> None:
         pytest.skip("the queue is too long to fill it")
     for index in range(50):
         (tmp_path / f"d{index}").mkdir()
+    (tmp_path / "d7/gone").touch()
     async with watching(tmp_path) as site:
         for index in range(limit + 10):  # an event each, unlike the one before, and we do not read meanwhile
             os.chmod(tmp_path / f"d{index % 2}", 0o700)
         for index in range(200):
             (tmp_path / f"d{index % 50}/f{index}").touch()
+        (tmp_path / "d7/gone").unlink()
         await site.until(lambda: len(site.known) == 251, 60)
         await site.until_right(30)
         assert [said for said in site.said if "events lost" in said] == site.said

@@ -97,7 +97,7 @@ def test_times_and_wrapping() -> None:
     cut = lines(*two(), columns=80, keys="w")
     assert any(line.startswith("       │ and so on") for line in wrapped)
     assert not any(line.startswith("       │") for line in cut)
-    assert max(cut, key=len).endswith("and so o…") or any(line.endswith("…") for line in cut)
+    assert any(line.endswith(" and so on …") for line in cut)
     assert lines(*two(), columns=80, keys="ww") == wrapped
 
 
@@ -107,7 +107,6 @@ def test_words_stay_whole() -> None:
     found = [
         row.partition("│ ")[2] for row in lines(*two(), e.Log("db", line), columns=60) if row.startswith(("db", "  "))
     ]
-    assert found[-3:-1] != []
     assert 'could not open "/var/run/postgresql/.s.PGSQL.5432":' in found
     assert "the directory of the socket does not exist" in found
 
