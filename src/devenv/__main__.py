@@ -39,10 +39,10 @@ def _prepared(arguments: list[str]) -> Callable[[], int]:
     if arguments == ["--version"]:
         return _answer(f"devenv {__version__}")
     _open_standard_streams()
-    if (text := overview.quick(arguments)) is not None:
-        return _answer(text)
     if arguments[:1] == ["__complete"]:
         return _answer("\n".join(completion.candidates(arguments[1:])))
+    if arguments and (text := overview.quick(arguments)) is not None:
+        return _answer(text)
     atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`
     return functools.partial(app.run, arguments) if arguments else show.bare
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from devenv import docs_folder
 from devenv.cli import registry
+from devenv.cli.lazy import LazyImports
 from devenv.errors import UsageError, closest
+
+with LazyImports():
+    import textwrap
 
 HELP = """Run Docker Compose projects while you develop: start, sync, save, clean up.
 
@@ -25,7 +28,7 @@ MORE = (
 
 def quick(arguments: Sequence[str]) -> str | None:
     """The overview that a command line without anything else asks for; None for any other command line."""
-    *words, last = arguments or [""]
+    *words, last = arguments
     if last not in ("-h", "--help", "help") or (words and (len(words) > 1 or words[0] not in registry.GROUPS)):
         return None
     return "\n".join(lines(*words)) if last != "help" or not words else None

@@ -20,7 +20,6 @@ Capture = pytest.CaptureFixture[str]
         ("up --help", None),
         ("images help", None),
         ("images list --help", None),
-        ("", None),
     ],
 )
 def test_the_overview_is_printed_without_a_parser(line: str, begins: str | None) -> None:
