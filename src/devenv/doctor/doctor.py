@@ -115,7 +115,7 @@ async def carry_out(fix: Fix) -> str | None:
     The file is replaced atomically; if it was changed since it was read, it is left unchanged.
     """
     try:
-        if _read(fix.path) != fix.before:
+        if content(fix.path) != fix.before:
             raise StateError(f"{fix.path} was changed meanwhile, and was left unchanged", hint="devenv doctor --fix")
         backup = fix.backup if fix.before is not None else None
         if backup:
@@ -135,7 +135,7 @@ def _of_settings(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
     if not done:
         return
     path = os.path.realpath(facts.client.path)
-    before = _read(path) or b"{}"
+    before = content(path) or b"{}"
     new: dict[str, Any] = json.loads(before)
     shows = []
     if "helper-missing" in done:
@@ -160,7 +160,7 @@ def _of_builder(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
     path = facts.builder.selection
     if "builder-gone" in codes and path:
         shows = (f"- {facts.builder.name}   (then the engine itself builds)",)
-        yield Fix(("builder-gone",), path, shows, _read(path), None)
+        yield Fix(("builder-gone",), path, shows, content(path), None)
 
 
 def _of_limits(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
@@ -169,24 +169,26 @@ def _of_limits(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
         # A limit that is no finding may be larger than ours.
         text = SYSCTL.format(max(WATCHES, facts.machine.watches), max(INSTANCES, facts.machine.instances))
         shows = tuple(f"+ {line}" for line in text.splitlines())
-        yield Fix(done, SYSCTL_FILE, shows, _read(SYSCTL_FILE), text.encode(), ("sysctl", "-p", SYSCTL_FILE))
+        yield Fix(done, SYSCTL_FILE, shows, content(SYSCTL_FILE), text.encode(), ("sysctl", "-p", SYSCTL_FILE))
 
 
-def _read(path: str) -> bytes | None:
+def content(path: str) -> bytes | None:
+    """The file's content; None if it does not exist."""
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         return file.read()
     return None
 
 
-def _write(path: str, content: bytes | None) -> None:
-    if content is None:
+def _write(path: str, after: bytes | None) -> None:
+    if after is None:
         os.unlink(path)
         return
     mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o644
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor, fresh = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".devenv-")
     try:
         with open(descriptor, "wb") as file:
-            file.write(content)
+            file.write(after)
         os.chmod(fresh, mode)
         os.replace(fresh, path)
     finally:

@@ -6,8 +6,8 @@ import json
 import os
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -17,15 +17,14 @@ from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.user_config import user_file, user_settings, with_mirrors
 from devenv.docker.client import Engine
-from devenv.docker.transport import CallError
 from devenv.doctor import network
-from devenv.doctor.doctor import Fix
+from devenv.doctor.doctor import Fix, content
 from devenv.doctor.project import ANY_IMAGE, MADE_HERE
-from devenv.errors import ConfigError, StateError
+from devenv.errors import ConfigError, DevenvError, StateError
 from devenv.host.registry_auth import credentials
 from devenv.images.acquire import wanted_by
-from devenv.images.failures import SILENT, read_failure
 from devenv.images.needs import Need, candidates, prefixes
+from devenv.images.pull import digest
 from devenv.model.images import canonical, registry, split
 from devenv.tasks import each
 
@@ -36,15 +35,15 @@ EXAMPLE = 50e6  # bytes of an image, for which the times of mirrors are compared
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What one mirror answered: image -> its digest there, or why there is none; `fault`: why nothing came at all.
+class Answers:
+    """What one mirror answered: image -> its digest there, and images that it lacks; `fault`: why it stays silent.
 
     `first_byte` is in seconds, `speed` in bytes per second; both are 0 if they are unknown.
     """
 
     mirror: str
     digests: Mapping[str, str]
-    lacks: Mapping[str, str]
+    lacks: tuple[str, ...] = ()
     fault: str = ""
     first_byte: float = 0.0
     speed: float = 0.0
@@ -76,12 +75,12 @@ async def ask(selection: Selection, entries: Sequence[str], say: Callable[[str],
     async with Engine.connect() as engine:
         needs = await _needs(engine, selection)
         say(f"asking {', '.join(mirrors)} for {len(needs)} image{'s' * (len(needs) > 1)}")
-        asked = await each(partial(_ask, engine, needs), mirrors)
+        answers = await each(partial(_ask, engine, needs), mirrors)
     # The downloads one after the other: at the same time they would measure each other.
     measured = []
-    for one in asked:
-        say(f"measuring {one.mirror}")
-        measured.append(await _measured(one, engine.platform))
+    for answer in answers:
+        say(f"measuring {answer.mirror}")
+        measured.append(await _measured(answer, engine.platform))
     return ranked(measured, {need.reference: split(need.reference)[2] or "" for need in needs})
 
 
@@ -95,69 +94,64 @@ async def _needs(engine: Engine, selection: Selection) -> tuple[Need, ...]:
     return tuple(foreign.values()) or (Need(ANY_IMAGE, ()),)
 
 
-async def _ask(engine: Engine, needs: Sequence[Need], mirror: str) -> Asked:
+async def _ask(engine: Engine, needs: Sequence[Need], mirror: str) -> Answers:
     """Ask for the first image alone: a mirror that does not answer is not asked for the others."""
-    auth = await credentials(registry(f"{mirror}/x"))
+    try:
+        auth = await credentials(registry(f"{mirror}/x"))
+    except DevenvError as error:  # of a credential helper
+        return Answers(mirror, {}, fault=error.said)
     digests: dict[str, str] = {}
-    lacks: dict[str, str] = {}
+    lacks: list[str] = []
     turns = anyio.CapacityLimiter(AT_ONCE)
 
     async def ask(need: Need) -> str:
-        """Why the mirror is silent; empty if it says anything."""
-        failure = None
+        """Why the mirror is silent; empty if it answers."""
         async with turns:
             for name in candidates(need.reference, mirror):
-                failure = SILENT
-                with anyio.move_on_after(TIMEOUT):
-                    try:
-                        digests[need.reference] = await engine.images.distribution(name, auth)
-                    except CallError as error:
-                        failure = read_failure(error.reason, name)
-                    else:
-                        return ""
-                if failure.impossible:
-                    return failure.cause
-        lacks[need.reference] = failure.cause if failure else "a mirror cannot have it: its registry has a port"
+                answer = await digest(engine, name, auth, TIMEOUT)
+                if isinstance(answer, str):
+                    digests[need.reference] = answer
+                    return ""
+                if answer.impossible:
+                    return answer.cause
+        lacks.append(need.reference)
         return ""
 
-    if fault := await ask(needs[0]):
-        return Asked(mirror, {}, {}, fault)
-    faults = await each(ask, needs[1:])
-    return Asked(mirror, digests, lacks, next(filter(None, faults), ""))
+    fault = await ask(needs[0])
+    faults = [fault] if fault else await each(ask, needs[1:])
+    return Answers(mirror, digests, tuple(lacks), next(filter(None, faults), ""))
 
 
-async def _measured(asked: Asked, platform: str) -> Asked:
+async def _measured(answers: Answers, platform: str) -> Answers:
     """With the first byte and the speed of a layer of the first image that it has, as this machine sees them."""
-    for reference in asked.digests:
-        for name in candidates(reference, asked.mirror):
+    for reference in answers.digests:
+        for name in candidates(reference, answers.mirror):
             sample = await network.within(SAMPLE, partial(network.sample, canonical(name), platform, SAMPLE / 2))
             if sample:
-                return Asked(asked.mirror, asked.digests, asked.lacks, asked.fault, *sample)
-    return asked
+                return replace(answers, first_byte=sample[0], speed=sample[1])
+    return answers
 
 
-def ranked(asked: Iterable[Asked], pinned: Mapping[str, str]) -> tuple[Mirror, ...]:
+def ranked(answers: Sequence[Answers], pinned: Mapping[str, str]) -> tuple[Mirror, ...]:
     """The mirrors, the best first: those that lack least, then the fastest. `pinned`: image -> digest, or empty.
 
     Without a pin, an image should have the digest that most mirrors give; of two that differ, neither is right.
     """
-    asked = tuple(asked)
     right: dict[str, str] = {}
     for reference, pin in pinned.items():
-        counted = Counter(a.digests[reference] for a in asked if reference in a.digests).most_common(2)
+        counted = Counter(a.digests[reference] for a in answers if reference in a.digests).most_common(2)
         tied = len(counted) > 1 and counted[0][1] == counted[1][1]
         right[reference] = pin or ("" if tied or not counted else counted[0][0])
 
-    def mirror(one: Asked) -> Mirror:
-        differs = tuple(name for name, digest in one.digests.items() if digest != right[name])
-        good = bool(one.digests) and not differs and not one.fault
-        has, lacks = tuple(one.digests), tuple(one.lacks)
-        return Mirror(one.mirror, good, has, lacks, differs, one.fault, one.first_byte, one.speed)
+    def mirror(of: Answers) -> Mirror:
+        differs = tuple(name for name, digest_ in of.digests.items() if digest_ != right[name])
+        good = bool(of.digests) and not differs and not of.fault
+        return Mirror(of.mirror, good, tuple(of.digests), of.lacks, differs, of.fault, of.first_byte, of.speed)
 
-    def seconds(one: Mirror) -> float:
-        return one.first_byte + EXAMPLE / one.speed if one.speed else float("inf")
+    def seconds(mirror: Mirror) -> float:
+        return mirror.first_byte + EXAMPLE / mirror.speed if mirror.speed else float("inf")
 
-    return tuple(sorted(map(mirror, asked), key=lambda m: (not m.is_good, -len(m.has), seconds(m))))
+    return tuple(sorted(map(mirror, answers), key=lambda m: (not m.is_good, -len(m.has), seconds(m))))
 
 
 def planned(ranking: Sequence[Mirror]) -> Fix | None:
@@ -165,19 +159,19 @@ def planned(ranking: Sequence[Mirror]) -> Fix | None:
 
     None if there is nothing to change. Raises ConfigError for an invalid file.
     """
-    path, before = os.path.realpath(user_file()), b""
     known = user_settings().mirrors
     asked = {m.mirror for m in ranking}
     wanted = [m.mirror for m in ranking if m.is_good]
-    wanted += [entry for entry in known if not asked.intersection(prefixes([entry]))]
-    if tuple(wanted) == known or not any(m.is_good for m in ranking):
+    if not wanted:
         return None
-    is_new = not os.path.exists(path)
-    if not is_new:
-        with open(path, "rb") as file:
-            before = file.read()
-    after = with_mirrors(before.decode(), wanted)
-    expected = tomllib.loads(before.decode())
+    wanted += [entry for entry in known if not asked.intersection(prefixes([entry]))]
+    if tuple(wanted) == known:
+        return None
+    path = os.path.realpath(user_file())
+    before = content(path)
+    text = (before or b"").decode()
+    after = with_mirrors(text, wanted)
+    expected = tomllib.loads(text)
     expected["registry"] = {**expected.get("registry", {}), "mirrors": wanted}
     try:
         done = tomllib.loads(after) == expected
@@ -185,6 +179,5 @@ def planned(ranking: Sequence[Mirror]) -> Fix | None:
         done = False
     if not done:
         raise StateError(f"{path} is written in a way that cannot be changed", hint=f"mirrors = {json.dumps(wanted)}")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     shows = [f"- mirrors = {json.dumps(list(known))}"] * bool(known) + [f"+ mirrors = {json.dumps(wanted)}"]
-    return Fix(("mirrors",), path, tuple(shows), None if is_new else before, after.encode())
+    return Fix(("mirrors",), path, tuple(shows), before, after.encode())

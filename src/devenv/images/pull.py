@@ -43,12 +43,17 @@ async def pull_all(
 
 async def unavailable(engine: Engine, reference: str, auth: str, seconds: float) -> Failure | None:
     """Why the engine does not get the image from its registry within so many seconds; nothing is downloaded."""
+    answer = await digest(engine, reference, auth, seconds)
+    return answer if isinstance(answer, Failure) else None
+
+
+async def digest(engine: Engine, reference: str, auth: str, seconds: float) -> str | Failure:
+    """The image's digest at its registry, as the engine gets it; or why there is none within so many seconds."""
     with anyio.move_on_after(seconds):
         try:
-            await engine.images.distribution(reference, auth)
+            return await engine.images.distribution(reference, auth)
         except CallError as error:
             return read_failure(error.reason, reference)
-        return None
     return SILENT
 
 

@@ -107,7 +107,7 @@ def test_a_file_that_was_changed_meanwhile(tmp_path: Path) -> None:
 def test_a_fix_that_cannot_be_made(tmp_path: Path) -> None:
     """The error says what to type, and a failed order after the change is one, too."""
     with pytest.raises(StateError, match="cannot change") as caught:
-        anyio.run(doctor.carry_out, Fix((), str(tmp_path / "no/file"), (), None, b"x"))
+        anyio.run(doctor.carry_out, Fix((), "/proc/no/file", (), None, b"x"))
     assert caught.value.hint == "sudo devenv doctor --fix"
     with pytest.raises(StateError, match="`false` failed"):
         anyio.run(doctor.carry_out, Fix((), str(tmp_path / "file"), (), None, b"x", ("false",)))

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+import anyio
 import pytest
 
+from devenv.cli import main
 from devenv.compose.user_config import with_mirrors
-from devenv.doctor.mirrors import Asked, Mirror, planned, ranked
+from devenv.doctor import mirrors
+from devenv.doctor.doctor import carry_out
+from devenv.doctor.mirrors import Answers, Mirror, planned, ranked
 from devenv.errors import StateError
 
 A, B = "sha256:a", "sha256:b"
 
 
-def asked(mirror: str, speed: float = 0.0, fault: str = "", lacks: tuple[str, ...] = (), **digests: str) -> Asked:
+def asked(mirror: str, speed: float = 0.0, fault: str = "", lacks: tuple[str, ...] = (), **digests: str) -> Answers:
     """What a mirror said of the images redis and node."""
-    return Asked(mirror, digests, dict.fromkeys(lacks, "not found"), fault, 0.1 if speed else 0.0, speed)
+    return Answers(mirror, digests, lacks, fault, 0.1 if speed else 0.0, speed)
 
 
 @pytest.mark.parametrize(
@@ -38,14 +43,14 @@ def asked(mirror: str, speed: float = 0.0, fault: str = "", lacks: tuple[str, ..
         ([asked("x", redis=A, node=A), asked("y", redis=A, fault="broke")], {"redis": "", "node": ""}, "x -y"),
     ],
 )
-def test_ranking(given: list[Asked], pinned: Mapping[str, str], expected: str) -> None:
+def test_ranking(given: list[Answers], pinned: Mapping[str, str], expected: str) -> None:
     """Those with most images first, then the fastest; another digest than the pinned or the usual is never good."""
     assert " ".join(f"{'' if one.is_good else '-'}{one.mirror}" for one in ranked(given, pinned)) == expected
 
 
 def test_a_late_first_byte_counts() -> None:
     """A server that begins late is slower than one with half its speed, for an image of common size."""
-    late, soon = Asked("late", {"redis": A}, {}, "", 3.0, 100e6), Asked("soon", {"redis": A}, {}, "", 0.1, 50e6)
+    late, soon = Answers("late", {"redis": A}, (), "", 3.0, 100e6), Answers("soon", {"redis": A}, (), "", 0.1, 50e6)
     assert [one.mirror for one in ranked([late, soon], {"redis": ""})] == ["soon", "late"]
 
 
@@ -86,6 +91,9 @@ def test_what_is_written(file: Path) -> None:
     new = planned([good("a.test"), good("bad.test", is_good=False)])
     assert new is not None
     assert (new.before, new.after) == (None, b'[registry]\nmirrors = ["a.test"]\n')
+    assert not file.parent.exists()  # a plan changes nothing
+    assert anyio.run(carry_out, new) is None
+    assert file.read_text() == '[registry]\nmirrors = ["a.test"]\n'
     file.write_text('stand_ins = true\n[registry]\nmirrors = ["bad.test", "other.test", "https://b.test"]\n')
     changed = planned([good("a.test"), good("b.test"), good("bad.test", is_good=False)])
     assert changed is not None
@@ -103,3 +111,29 @@ def test_a_file_in_another_form_is_left_alone(file: Path) -> None:
     with pytest.raises(StateError, match="cannot be changed") as raised:
         planned([good("a.test")])
     assert raised.value.hint == 'mirrors = ["a.test", "x.test"]'
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [("", ["MIRROR", "to use what is good"]), ("--fix --yes", ["MIRROR", "mirrors: ", "written: "])],
+)
+def test_the_ranking_is_shown_first(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], options: str, texts: list[str]
+) -> None:
+    """Before anything is asked or written; in a file that cannot be changed, the error comes after it."""
+
+    async def ask(*_: object) -> tuple[Mirror, ...]:
+        return (good("a.test"),)
+
+    monkeypatch.setattr(mirrors, "ask", ask)
+    monkeypatch.setattr(sys, "stderr", sys.stdout)
+    assert main.run(["doctor", "--mirror", "a.test", *options.split()]) == 0
+    shown = capfd.readouterr().out
+    places = [shown.index(text) for text in texts]
+    assert places == sorted(places)
+    assert file.exists() is bool(options)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('registry = {mirrors = ["x.test"]}\n')
+    assert main.run(["doctor", "--mirror", "a.test", *options.split()]) != 0
+    shown = capfd.readouterr().out
+    assert 0 < shown.index("a.test") < shown.index("cannot be changed")

@@ -81,31 +81,31 @@ def doctor(
 def _test_mirrors(window: console.Console, ranking: Sequence[mirrors.Mirror], *, fix: bool, yes: bool) -> int:
     """Show the ranking, write it if that is wanted, and return the exit code: 0 if a mirror is good."""
     window.close()
-    change = mirrors.planned(ranking)
-    backup, is_written = None, False
+    good = [mirror.mirror for mirror in ranking if mirror.is_good]
+    if not window.is_json:  # before the question; JSON says what was written, too
+        window.answer({}, text.columns([_row(mirror) for mirror in ranking]))
+    change = mirrors.planned(ranking) if fix or not window.is_json else None
+    written = None
     if fix and change and _agreed([change], window, yes=yes):
-        backup, is_written = anyio.run(workflow.carry_out, change), True
-    answer = {"mirrors": [asdict(one) for one in ranking], "written": change.path if change and is_written else None}
-    window.answer(answer, text.columns([_row(one) for one in ranking]))
-    if is_written and change:
-        window.aside(f"written: {change.path}{f'; backup: {backup}' if backup else ''}")
+        backup, written = anyio.run(workflow.carry_out, change), change.path
+        window.aside(f"written: {written}{f'; backup: {backup}' if backup else ''}")
     elif change:
-        good = " ".join(f"--mirror {one.mirror}" for one in ranking if one.is_good)
-        window.aside(f"to use what is good: devenv doctor --fix {good}")
-    return int(not any(one.is_good for one in ranking))
+        window.aside(f"to use what is good: devenv doctor --fix {' '.join(f'--mirror {name}' for name in good)}")
+    window.answer({"mirrors": [asdict(mirror) for mirror in ranking], "written": written}, ())
+    return int(not good)
 
 
-def _row(one: mirrors.Mirror) -> dict[str, str]:
-    state = "good" if one.is_good else one.fault or "has none of the images"
-    if one.differs:
-        state = f"another digest: {', '.join(one.differs)}"
-    elif one.is_good and one.lacks:
-        state = f"good, but lacks {', '.join(one.lacks)}"
+def _row(mirror: mirrors.Mirror) -> dict[str, str]:
+    state = "good" if mirror.is_good else mirror.fault or "has none of the images"
+    if mirror.differs:
+        state = f"another digest: {', '.join(mirror.differs)}"
+    elif mirror.is_good and mirror.lacks:
+        state = f"good, but lacks {', '.join(mirror.lacks)}"
     return {
-        "mirror": one.mirror,
-        "images": f"{len(one.has)} of {len(one.has) + len(one.lacks)}" if one.has or one.lacks else "",
-        "first byte": f"{one.first_byte * 1000:.0f} ms" if one.first_byte else "",
-        "speed": f"{snapshot.shown(one.speed)}/s" if one.speed else "",
+        "mirror": mirror.mirror,
+        "images": f"{len(mirror.has)} of {len(mirror.has) + len(mirror.lacks)}" if mirror.has or mirror.lacks else "",
+        "first byte": f"{mirror.first_byte * 1000:.0f} ms" if mirror.first_byte else "",
+        "speed": f"{snapshot.shown(mirror.speed)}/s" if mirror.speed else "",
         "": state,
     }
 
