@@ -229,18 +229,20 @@ def _heredocs(instruction: Instruction) -> list[tuple[bool, str]]:
     if instruction.keyword == "ONBUILD":
         instruction = _instruction(instruction.rest, instruction.line)
     rest = instruction.rest
-    if instruction.keyword not in ("RUN", "COPY", "ADD") or _is_json(rest) or not WHOLE.fullmatch(rest):
+    if instruction.keyword not in ("RUN", "COPY", "ADD") or json_words(rest) is not None or not WHOLE.fullmatch(rest):
         return []
     words = WORD.findall(re.sub(r"(?<!\S)(\d*<<-?)\s+(?=\S)", r"\1", rest))
     matches = (HEREDOC.fullmatch(word) for word in words)
     return [(bool(match[1]), re.sub("[\"']", "", match[2])) for match in matches if match]
 
 
-def _is_json(text: str) -> bool:
+def json_words(text: str) -> list[str] | None:
+    """The words of a command or of COPY in JSON form; None in any other form."""
     try:
-        return isinstance(json.loads(text), list)
+        words = json.loads(text)
     except ValueError:
-        return False
+        return None
+    return [str(word) for word in words] if isinstance(words, list) else None
 
 
 def _directives(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:

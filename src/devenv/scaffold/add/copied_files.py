@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import json
 import os
 import posixpath
 import re
@@ -13,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.images import dockerfile
-from devenv.images.dockerfile import WORD, Instruction, Stage, expand, flags, source_stage, stage_index
+from devenv.images.dockerfile import WORD, Instruction, Stage, expand, flags, json_words, source_stage, stage_index
 from devenv.model.project import Build, Mount, Service
 from devenv.paths import is_within, relative_to
 from devenv.scaffold.add import proposal as proposals
@@ -125,9 +123,8 @@ def _stage_files(stage: Stage, earlier: Sequence[StageFiles], args: Mapping[str,
 
 def _words(rest: str) -> str:
     """A command as it would be typed, whether it is JSON or a line for the shell."""
-    with contextlib.suppress(ValueError):
-        return " ".join(str(word) for word in json.loads(rest))
-    return rest
+    words = json_words(rest)
+    return rest if words is None else " ".join(words)
 
 
 def _declare(scope: dict[str, str], instruction: Instruction, args: Mapping[str, str]) -> None:
@@ -152,10 +149,7 @@ def _copy(stage: StageFiles, instruction: Instruction) -> None:
     options, rest = flags(instruction.rest)
     if "from" in dict(options):
         return
-    words = WORD.findall(rest)
-    with contextlib.suppress(ValueError):
-        words = [str(word) for word in json.loads(rest)]
-    words = [_value(word, stage.scope) for word in words]
+    words = [_value(word, stage.scope) for word in json_words(rest) or WORD.findall(rest)]
     target = posixpath.join(stage.folder, words[-1]) if words else ""
     if len(words) > 1 and not any("$" in word or "<<" in word or "://" in word for word in (*words, target)):
         into = len(words) > 2 or words[-1] in (".", "./") or target.endswith("/")  # noqa: PLR2004 - several sources

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from devenv.scaffold.add.copied_files import Copy, copying_stages
 
 SEVERAL = """\
@@ -97,3 +99,13 @@ def test_files_come_through_chains_of_stages() -> None:
     assert (others[2].entrypoint, others[2].command) == ("run", "all")
     (_, own), _ = copying_stages('FROM a AS b\nCMD x\nFROM b\nENTRYPOINT ["y"]\n')
     assert (own.entrypoint, own.command) == ("y", "")
+
+
+@pytest.mark.parametrize(
+    ("written", "command"),
+    [('["npm", "start"]', "npm start"), ("true", "true"), ("5", "5"), ('"my app" -x', '"my app" -x'), ('"a"', '"a"')],
+)
+def test_a_command_is_json_only_as_a_list(written: str, command: str) -> None:
+    """Anything else is a line for the shell, also if it is a value in JSON."""
+    (stage,), _ = copying_stages(f"FROM a\nCMD {written}\n")
+    assert stage.command == command
