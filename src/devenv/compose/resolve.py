@@ -24,7 +24,7 @@ from devenv.compose.files import (
     service_names,
 )
 from devenv.compose.outline import Selection, project_name
-from devenv.compose.positions import entries, entry_place, is_folder_mount, place, port_place, rule_place, shown
+from devenv.compose.positions import entries, place, port_place, rule_place, shown
 from devenv.docker import endpoint
 from devenv.errors import ConfigError, EngineError, RefusedError, closest, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
@@ -72,7 +72,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     `require_address`.
     """
     endpoint.require_address()
-    sources = _sources(selection)
+    sources = selected_files(selection)
     _require_named(selection, sources)
     if selection.project_name is None:
         selection = replace(selection, project_name=project_name(sources))
@@ -98,21 +98,16 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:
     """The file and line of `path` in the selected project. Blocking; raises ConfigError as `load`."""
-    return place(_sources(selection), path)
-
-
-def where_mount(selection: Selection, service: str, target: str) -> tuple[Place, bool]:
-    """The file and line of a mount, and whether it is written as that of a folder; as `where`."""
-    sources, path = _sources(selection), ("services", service, "volumes")
-    return entry_place(sources, path, target), is_folder_mount(sources, path, target)
+    return place(selected_files(selection), path)
 
 
 def where_port(selection: Selection, service: str, published: int, target: int) -> Place:
     """The file and line of a port of a service; as `where`."""
-    return port_place(_sources(selection), service, published, target)
+    return port_place(selected_files(selection), service, published, target)
 
 
-def _sources(selection: Selection) -> tuple[ComposeFile, ...]:
+def selected_files(selection: Selection) -> tuple[ComposeFile, ...]:
+    """The Compose files of the selected project. Blocking; raises ConfigError as `load`."""
     return read(find(selection.directory, selection.files), base=selection.directory)
 
 
@@ -208,13 +203,7 @@ def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, 
     """The warnings about watch rules. Raises ConfigError or RefusedError for a rule that cannot work."""
     warnings = []
     missing = (
-        RuleFault(
-            service.name,
-            index,
-            _waiting(rule.path),
-            "",
-            "warning",
-        )
+        RuleFault(service.name, index, _waiting(rule.path), "", "warning")
         for service in project.services
         for index, rule in enumerate(service.watch)
         if not os.path.lexists(rule.path) and not _LOCK_FILE.fullmatch(os.path.basename(rule.path))

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import anyio
 
-from devenv.compose import files, resolve
+from devenv.compose import files, positions, resolve
 from devenv.compose.outline import Selection
 from devenv.docker.containers import MODE_FOLDER, MODE_LINK
 from devenv.errors import ConfigError, closest
@@ -50,11 +50,13 @@ async def missing_folders(
     for service in desired.project.services:
         if service.name in names and (mounts := list(_missing(service, transfer))):
             modes = await transfer.modes(desired.image(service.name), [mount.target for mount in mounts])
+            sources = await anyio.to_thread.run_sync(resolve.selected_files, selection)
+            path = ("services", service.name, "volumes")
             for mount in mounts:
-                written = service.name, mount.target
-                place, is_folder = await anyio.to_thread.run_sync(resolve.where_mount, selection, *written)
                 mode = modes.get(mount.target, MODE_LINK)
-                if not is_folder and not mode & MODE_FOLDER and (not mode & MODE_LINK or _is_file(mount)):
+                is_file = not mode & MODE_FOLDER and (not mode & MODE_LINK or _is_file(mount))
+                if is_file and not positions.is_folder_mount(sources, path, mount.target):
+                    place = positions.entry_place(sources, path, mount.target)
                     raise _file_error(mount, service.name, transfer.directory, place)
                 folders[str(mount.source)] = None
     return tuple(folders)

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from devenv.compose import files, yaml12
+from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, find, service_names
 from devenv.compose.outline import Selection
 from devenv.compose.positions import place
-from devenv.compose.resolve import NoServicesError, load
+from devenv.compose.resolve import NoServicesError, load, selected_files
 from devenv.errors import ConfigError, DevenvError, StateError, UsageError, unknown
 from devenv.scaffold.add.yaml_edit import ComposeDraft
 from devenv.sync.rules.lint import faults
@@ -110,7 +110,7 @@ class MainFile:
 
 def opened(selection: Selection) -> MainFile:
     """The project's main file, ready to be edited. Raises as `load` for an error in any file."""
-    sources = files.read(find(selection.directory, selection.files), base=selection.directory)
+    sources = selected_files(selection)
     main = sources[0]
     return MainFile(main, sources, read(main.path) or b"", ComposeDraft(main.text, main.shown))
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from devenv.compose.files import logical
+from devenv.compose.files import ComposeFile, logical
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
-from devenv.compose.positions import shown
-from devenv.compose.resolve import Loaded, load, where_mount
+from devenv.compose.positions import entry_place, shown
+from devenv.compose.resolve import Loaded, load, selected_files
 from devenv.model.finding import Explained, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan
@@ -29,7 +29,8 @@ async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained
     """What a change of each path, relative to the selection's folder, would cause. Raises what `load` raises."""
     loaded = await load(selection, faults=faults)
     here = logical(selection.directory)
-    explaining = _Explaining(loaded, here, bind(loaded.project, scan.dockerignores(loaded.project)), selection)
+    rules = bind(loaded.project, scan.dockerignores(loaded.project))
+    explaining = _Explaining(loaded, selected_files(selection), here, rules)
     return tuple(explaining.of(path) for path in paths)
 
 
@@ -74,9 +75,9 @@ class _Explaining:
     """The rules of a project; paths are relative to the folder `here`."""
 
     loaded: Loaded
+    sources: Sequence[ComposeFile]
     here: str
     rules: tuple[BoundRule, ...]
-    selection: Selection
 
     def of(self, asked: str) -> Explained:
         path = os.path.normpath(os.path.join(self.here, asked))
@@ -95,14 +96,14 @@ class _Explaining:
                 inside = relative_to(path, source)
                 target = None if inside is None else container_path(f"{mount.target}/{inside}")
                 if mount_over(service, target) is mount if target else is_below(source, path):
-                    place = shown(where_mount(self.selection, service.name, mount.target)[0])
-                    yield Mounted(service.name, self.loaded.project.written(mount), place, target)
+                    place = entry_place(self.sources, ("services", service.name, "volumes"), mount.target)
+                    yield Mounted(service.name, self.loaded.project.written(mount), shown(place), target)
 
     def _below(self, path: str) -> Iterator[ShownService]:
         """The services that have rules for paths below, with these rules."""
         below = [rule for rule in self.rules if is_below(rule.rule.path, path)]
-        shown = (_shown(service, self.loaded, below) for service in self.loaded.project.services)
-        yield from (service for service in shown if service.rules)
+        services = (_shown(service, self.loaded, below) for service in self.loaded.project.services)
+        yield from (service for service in services if service.rules)
 
     def _name(self, path: str, rule: BoundRule) -> str | None:
         """The path as file events would name it, or None if it is not below the rule's path. Follows no links."""
