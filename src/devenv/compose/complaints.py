@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from devenv.compose import yaml12
-from devenv.compose.files import ComposeFile, Place, env_example, everything
+from devenv.compose.files import ComposeFile, Place, everything, example_of
 from devenv.compose.positions import Model
 from devenv.compose.schema import dotted
 from devenv.docker.compose_failures import clean
@@ -132,7 +132,7 @@ def _env_file(model: Model, raw: Words) -> tuple[Words, Place]:
 def _env_example(model: Model, raw: Words) -> tuple[Words, None]:
     """The env file that does not exist, and the file beside it that is to be copied; empty words if there is none."""
     missing = raw["file"] or os.path.join(model.sources[0].folder, ".env")
-    example = env_example(missing)
+    example = example_of(missing)
     return {"env_file": model.shown(missing), "example": model.shown(example) if example else ""}, None
 
 

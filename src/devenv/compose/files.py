@@ -19,7 +19,7 @@ from devenv.paths import ancestors, is_below
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
-EXAMPLES = (".example", ".sample", ".dist", ".template")
+EXAMPLES = (".example", ".sample", ".dist", ".template", "-example", "-sample")
 
 _PARAMETER = re.compile(r"\$\{.*\}|\$\w+")
 
@@ -203,11 +203,12 @@ def setting(folder: str, key: str) -> str | None:
     return os.environ.get(key) or next(filter(None, (_dotenv(file, key) for file in files)), None)
 
 
-def env_example(path: str) -> str | None:
-    """The file that a missing env file is to be copied from, such as `.env.example`; None if the env file exists."""
+def example_of(path: str) -> str | None:
+    """The file that a missing file is to be copied from, such as `.env.example`; None if it exists."""
     folder, name = os.path.split(path)
-    names = [*(f"{name}{ending}" for ending in EXAMPLES), f"{name.removeprefix('.')}.example"]
-    return None if os.path.lexists(path) else _first(folder, names)
+    stem, extension = os.path.splitext(name)
+    names = [*(f"{name}{ending}" for ending in EXAMPLES), f"{stem}.example{extension}"]
+    return None if os.path.lexists(path) else _first(folder, [*names, f"{name.removeprefix('.')}.example"])
 
 
 def upward(folder: str) -> tuple[str, ...]:

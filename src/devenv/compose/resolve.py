@@ -16,8 +16,8 @@ from devenv.compose.config import ComposeConfig, bases, restore
 from devenv.compose.files import (
     ComposeFile,
     Place,
-    env_example,
     everything,
+    example_of,
     find,
     profile_names,
     read,
@@ -145,7 +145,7 @@ def _no_services(sources: Sequence[ComposeFile]) -> NoServicesError:
     names = sorted(profile_names(sources))
     profiles = f"--profile {names[0]}   (profiles: {', '.join(names)})" if names else ""
     env_file = os.path.join(sources[0].folder, ".env")
-    if names and (example := env_example(env_file)):
+    if names and (example := example_of(env_file)):
         message = f"{os.path.basename(env_file)} not found, {os.path.basename(example)} exists"
         hint = f"cp {os.path.relpath(example)} {os.path.relpath(env_file)}   (or --profile NAME: {', '.join(names)})"
         return NoServicesError(f"no profile is active: {message}", hint=hint, file=file, line=line)

@@ -30,7 +30,6 @@ _FILE_NAME = re.compile(
     tpl|tsx?|txt|vcl|xml|ya?ml|zsh)""",
     re.VERBOSE,
 )
-_EXAMPLE_SUFFIXES = (".example", ".sample", ".dist", ".template", "-example", "-sample")
 
 
 def has_name_of_file(path: str) -> bool:
@@ -88,14 +87,12 @@ def _file_error(mount: Mount, service: str, directory: str, place: files.Place) 
 
 
 def _hint(source: str, service: str, directory: str) -> str:
+    if example := files.example_of(source):
+        return f"cp {shown(example, directory)} {shown(source, directory)}"
     folder, name = os.path.split(source)
     others: Sequence[str] = ()
     with contextlib.suppress(OSError):
         others = sorted(os.listdir(folder))
-    stem, extension = os.path.splitext(name)
-    examples = (*(name + suffix for suffix in _EXAMPLE_SUFFIXES), f"{stem}.example{extension}")
-    if example := next((other for other in examples if other in others), None):
-        return f"cp {shown(os.path.join(folder, example), directory)} {shown(source, directory)}"
     if close := closest(name, others):
         return f"Did you mean `{shown(os.path.join(folder, close), directory)}`?"
     create = f"if it is to be a folder: mkdir -p {shown(source, directory)}"
