@@ -15,6 +15,12 @@ def relative_to(path: str, folder: str) -> str | None:
     return path[len(inside) :] if path.startswith(inside) else None
 
 
+def written(path: str, folder: str) -> str:
+    """The path as people write it in a Compose file in the folder: `./src`, `.`, or absolute if it is elsewhere."""
+    inside = relative_to(path, folder)
+    return path if inside is None else f"./{inside}" if inside else "."
+
+
 def is_within(path: str, *folders: str) -> bool:
     """Whether the path is one of the folders, or below one."""
     for folder in folders:  # noqa: SIM110 - quicker than `any`: it is asked for each path of a tree

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from devenv import paths
-from devenv.paths import ancestors, below, is_below, is_within, relative_to
+from devenv.paths import ancestors, below, is_below, is_within, relative_to, written
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,11 @@ def test_everything_is_below_the_root(others: tuple[str, ...]) -> None:
     is_below_one = below({"/", *others})
     assert is_below_one("/a")
     assert is_below_one("/a/b")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [("/p/a/b", "./a/b"), ("/p", "."), ("/pa", "/pa"), ("/", "/"), ("data", "data")]
+)
+def test_a_path_as_people_write_it(path: str, expected: str) -> None:
+    """Relative below the folder of the file; everything else as it is, also the name of a volume."""
+    assert written(path, "/p") == expected

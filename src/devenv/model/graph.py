@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -67,7 +66,7 @@ def _node(service: Service, project: Project, services: Mapping[str, Any]) -> No
         name=service.name,
         needs=tuple(need for need in service.depends_on if need.service in services),
         ports=tuple(map(_port, service.ports)),
-        mounts=tuple(_mount(mount, project.directory) for mount in service.volumes if mount.source),
+        mounts=tuple(_mount(mount, project) for mount in service.volumes if mount.source),
         volumes=tuple(mount.source for mount in service.volumes if mount.type == "volume" and mount.source),
         networks=(f"{mode} (network_mode)",) if mode else tuple(written.get("networks") or ()),
     )
@@ -89,12 +88,8 @@ def _port(port: Port) -> str:
     return f"{host}{port.target}{'' if port.protocol == 'tcp' else f'/{port.protocol}'}"
 
 
-def _mount(mount: Mount, directory: str) -> str:
-    source = mount.source or ""
-    if mount.type == "bind":
-        relative = os.path.relpath(source, directory)
-        source = source if relative.startswith("..") else f"./{relative}".removesuffix("/.")
-    return f"{source}:{mount.target}{':ro' if mount.read_only else ''}"
+def _mount(mount: Mount, project: Project) -> str:
+    return f"{project.written(mount)}{':ro' if mount.read_only else ''}"
 
 
 @dataclass(frozen=True, slots=True)

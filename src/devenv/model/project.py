@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from devenv.paths import is_within, relative_to
+from devenv.paths import is_within, written
 
 
 class Action(StrEnum):
@@ -208,9 +208,7 @@ class Project:
 
     def written(self, mount: Mount) -> str:
         """A bind mount as people write it."""
-        path = relative_to(mount.source or "", self.directory)
-        source = mount.source if path is None else f"./{path}" if path else "."
-        return f"{source}:{mount.target}"
+        return f"{written(mount.source or '', self.directory)}:{mount.target}"
 
 
 def folder_project(folder: str) -> str:

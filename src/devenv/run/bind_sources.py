@@ -17,7 +17,7 @@ from devenv.compose.outline import Selection
 from devenv.docker.containers import MODE_FOLDER, MODE_LINK
 from devenv.errors import ConfigError, closest
 from devenv.model.project import Mount, Service
-from devenv.paths import is_within
+from devenv.paths import is_within, written
 from devenv.run.desired import DesiredState
 from devenv.state.identity import Place
 from devenv.volumes.transfer import VolumeTransfer
@@ -81,27 +81,22 @@ def _is_file(mount: Mount) -> bool:
 
 def _file_error(mount: Mount, service: str, directory: str, place: files.Place) -> ConfigError:
     source, (file, line) = mount.source or "", place
-    name = shown(source, directory)
+    name = written(source, directory)
     message = f"{name} does not exist; Docker would create a folder of that name"
     return ConfigError(message, hint=_hint(source, service, directory), file=file, line=line)
 
 
 def _hint(source: str, service: str, directory: str) -> str:
     if example := files.example_of(source):
-        return f"cp {shown(example, directory)} {shown(source, directory)}"
+        return f"cp {written(example, directory)} {written(source, directory)}"
     folder, name = os.path.split(source)
     others: Sequence[str] = ()
     with contextlib.suppress(OSError):
         others = sorted(os.listdir(folder))
     if close := closest(name, others):
-        return f"Did you mean `{shown(os.path.join(folder, close), directory)}`?"
-    create = f"if it is to be a folder: mkdir -p {shown(source, directory)}"
+        return f"Did you mean `{written(os.path.join(folder, close), directory)}`?"
+    create = f"if it is to be a folder: mkdir -p {written(source, directory)}"
     return f"Create the file, or correct `volumes` of {service}; {create}"
-
-
-def shown(path: str, directory: str) -> str:
-    """The path, relative to the project's folder if it is below it."""
-    return f"./{os.path.relpath(path, directory)}" if is_within(path, directory) else path
 
 
 def create_folders(paths: Iterable[str]) -> tuple[list[Place], dict[str, str]]:

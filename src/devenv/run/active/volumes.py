@@ -14,9 +14,10 @@ from devenv.errors import StateError
 from devenv.events import Notice
 from devenv.model.containers import Container
 from devenv.model.status import GOOD, Phase
+from devenv.paths import written
 from devenv.run.active.compose_calls import CurrentState
 from devenv.run.active.observe.observer import Observer
-from devenv.run.bind_sources import create_folders, shown
+from devenv.run.bind_sources import create_folders
 from devenv.run.desired import DesiredState
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state.identity import Content, VolumeRecord
@@ -85,7 +86,7 @@ class RunVolumes:
         transfer = self.volume_transfer
         created, failed = create_folders(paths)
         self._enter(replace(self.ledger, folders=(*self.ledger.folders, *created)))
-        names = {path: shown(path, self.current.desired.project.directory) for path in paths}
+        names = {path: written(path, self.current.desired.project.directory) for path in paths}
         if made := [name for path, name in names.items() if path not in failed]:
             what = f"{', '.join(made)} did not exist: created, and removed at the end if still empty"
             transfer.emit(Notice(what))

@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from devenv.compose.outline import Selection
-from devenv.compose.positions import entry_place
-from devenv.compose.positions import shown as shown_place
+from devenv.compose.positions import entry_place, shown
 from devenv.compose.resolve import Loaded, load
 from devenv.errors import ConfigError, UsageError
 from devenv.model.project import Action, Project, Service
-from devenv.paths import is_below, is_within, relative_to
+from devenv.paths import is_below, is_within, relative_to, written
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add.copied_files import (
     COMPILED,
@@ -64,7 +63,7 @@ class Rule:
 
     def entry(self, folder: str) -> str:
         """The rule as block YAML, its path relative to the project's folder."""
-        lines = [f"- path: {_scalar(shown(self.path, folder))}", f"action: {self.action}"]
+        lines = [f"- path: {_scalar(written(self.path, folder))}", f"action: {self.action}"]
         lines += [f"target: {_scalar(self.target)}"] if self.target else []
         lines += [f"ignore: {flow(list(self.ignore))}"] if self.ignore else []
         return "\n  ".join(lines)
@@ -116,11 +115,11 @@ def _nothing(service: Service, project: Project) -> str:
 
 
 def _note(file: MainFile, name: str, rule: Rule, folder: str) -> str:
-    path = shown(rule.path, folder)
+    path = written(rule.path, folder)
     if rule.action is not None:
         return f"{name}: {rule.action} {path}: {rule.why}"
     if rule.target:
-        place = shown_place(entry_place(file.sources, ("services", name, "volumes"), rule.target))
+        place = shown(entry_place(file.sources, ("services", name, "volumes"), rule.target))
         return f"{name}: nothing for {path}: the bind mount of {rule.target} ({place}) brings it"
     return f"{name}: nothing for {path}: {rule.why}"
 
@@ -135,12 +134,6 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     foreign = [other for other in loaded.project.services if other.build is None and other is not service]
     apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
     return [*mounted, *(_without(rule, apart) for rule in found if not _implied(rule, found))]
-
-
-def shown(path: str, folder: str) -> str:
-    """A path as Compose files have it."""
-    relative = relative_to(path, folder)
-    return path if relative is None else f"./{relative}" if relative else "."
 
 
 def _from_build(built: Built) -> Iterator[Rule]:
