@@ -16,7 +16,7 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, Waiting
 from devenv.explain.log_lines import LevelReader
 from devenv.model.containers import Container, Line, ProjectState, line, seconds, unix_time
-from devenv.model.status import GOOD, LONG, Phase, Standing
+from devenv.model.status import LONG, Phase, Standing
 from devenv.run.active.observe.view import Life, ProjectView, Signal
 from devenv.run.active.phases import held_up, optional, reminder
 from devenv.sync.code_health import CodeWatch
@@ -214,13 +214,13 @@ class WaitReports:
 
     def check(self, standing: Standing, now: float, tasks: TaskGroup) -> None:
         """Report the service if it has not been up for long enough since the last report."""
-        if standing.phase in GOOD and self.view.has_to_last(standing) <= 0:
-            self._late.pop(standing.service, None)
-        elif standing.phase in (Phase.STARTING, Phase.RESTARTING):
+        if standing.phase in (Phase.STARTING, Phase.RESTARTING):
             since, reports = self._late.setdefault(standing.service, (now, 0))
             if now - since >= reminder(reports):
                 self._late[standing.service] = since, reports + 1
                 tasks.start_soon(self._report, standing, now - since)
+        elif self.view.has_to_last(standing) <= 0:
+            self._late.pop(standing.service, None)
 
     async def _report(self, standing: Standing, seconds: float) -> None:
         lines = [""]

@@ -349,12 +349,18 @@ async def test_a_report_has_the_last_line_the_last_check_and_who_waits() -> None
     assert waits.events == [Waiting("db", "waits for its health check", 5.0, ("web",), "initializing", "no route")]
 
 
-async def test_a_service_that_was_up_begins_to_wait_again() -> None:
+@pytest.mark.parametrize("between", ["healthy", "unhealthy", "ended"])
+async def test_a_service_that_was_up_or_failed_begins_to_wait_again(between: str) -> None:
     """The seconds count from the new start on."""
     waits = Waits()
     await waits.check(100.0)
-    verbs.set_health(waits.host, waits.db, "healthy")
+    if between == "ended":
+        verbs.stop(waits.host, waits.db)
+    else:
+        verbs.set_health(waits.host, waits.db, between)
     await waits.check(104.0)
+    if between == "ended":
+        verbs.start(waits.host, waits.db)
     verbs.set_health(waits.host, waits.db, "starting")
     assert await waits.check(106.0) == []
     assert await waits.check(111.0) == [("db", 5.0)]
