@@ -215,10 +215,9 @@ class Observer:
                 self._logs.meet(container, tasks, is_old=now - self.view.watch.since(container, now) >= LONG)
                 self.served.meet(container, tasks)
         has_missing = await self.served.drop_missing(self.project_state)
-        moved = {s.service for s in self.view.standings() if self.view.has_moved(s)}
-        for standing in self.view.standings():
-            if standing.service in moved and standing.phase not in TROUBLED:
-                self._logs.code.recovered(standing.service)
+        moved = {s.service: s.phase for s in self.view.standings() if self.view.has_moved(s)}
+        for service in (name for name, phase in moved.items() if phase not in TROUBLED):
+            self._logs.code.recovered(service)
         for standing in self.standings():
             if self.view.is_news(standing):
                 text = (standing.detail, standing.check, standing.error)
