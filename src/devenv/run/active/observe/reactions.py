@@ -37,7 +37,7 @@ class ServedContainers:
     on_start: OnStart
     on_gone: OnGone
     look_again: Signal
-    _served: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> the start that is served
+    _served: dict[str, Life] = field(default_factory=dict)  # id -> the start that is served
     _missed: set[str] = field(default_factory=set)  # ids of containers that ended while they were served
 
     def mark(self, container: Container) -> None:
@@ -87,11 +87,9 @@ class LogStreams:
     is_on: bool
     look_again: Signal = field(default_factory=Signal)
     code: CodeWatch = field(default_factory=CodeWatch)
-    _complete: dict[tuple[str, str], anyio.Event] = field(default_factory=dict)  # set once all of it is handed on
-    _since: dict[tuple[str, str], str] = field(default_factory=dict)  # when the process before it ended
-    _since_of: dict[str, str] = field(default_factory=dict)  # id -> the same for its last process
-    _before: dict[str, str] = field(default_factory=dict)  # id -> the same for the process before the last one
-    _ended: dict[str, str] = field(default_factory=dict)  # container -> when its last process ended
+    _complete: dict[Life, anyio.Event] = field(default_factory=dict)  # set once all of it is handed on
+    _since: dict[Life, str] = field(default_factory=dict)  # when the process before it ended; in order of the starts
+    _ended: dict[str, str] = field(default_factory=dict)  # id of a container -> when its last process ended
 
     def meet(self, container: Container, tasks: TaskGroup, *, is_old: bool = False) -> None:
         """Follow the container's log, unless that start of it is followed already.
@@ -99,8 +97,7 @@ class LogStreams:
         What a process that `is_old` has printed so far is no news of its code.
         """
         if container.key not in self._since:
-            self._before[container.id] = self._since_of.get(container.id, "")
-            self._since[container.key] = self._since_of[container.id] = self._end_of_last_process(container)
+            self._since[container.key] = self._end_of_last_process(container)
         if container.key not in self._complete:
             self._complete[container.key] = anyio.Event()
             if not is_old:
@@ -141,9 +138,11 @@ class LogStreams:
         `has_ended`: the last one that has ended is asked for, though the engine may have started the next.
         """
         if has_ended and container.running:
-            return self._before.get(container.id, "")
-        known = self._since.get(container.key)
-        return self._end_of_last_process(container) if known is None else known
+            known = [s for life, s in self._since.items() if life[0] == container.id and life != container.key]
+            return known[-1] if known else ""
+        if container.key in self._since:
+            return self._since[container.key]
+        return self._end_of_last_process(container)
 
     def _end_of_last_process(self, container: Container) -> str:
         """When the process before this one ended; empty if it is the first, or the first that we see.

@@ -393,3 +393,24 @@ async def test_what_a_process_printed_that_had_ended_when_it_was_seen_first() ->
         output.streams.meet(await output.seen(), tasks)
         assert output.streams.since(await output.seen(), has_ended=True) == ""
         tasks.cancel_scope.cancel()
+
+
+async def test_when_the_process_began_that_has_ended_last() -> None:
+    """It is not the one that runs now, whether that was met already or not; each container has its own."""
+    output, other = Output(), Container("other", "other", "other", "exited", ours=True, started_at="t1")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            output.streams.meet(await output.seen(), tasks)
+            output.streams.meet(other, tasks)
+            verbs.stop(output.host, output.web)
+            output.streams.meet(ended := await output.seen(), tasks)
+            verbs.start(output.host, output.web)
+        output.streams.meet(other, tasks)
+        running = await output.seen()
+        first_end = output.streams.since(ended)
+        assert first_end
+        assert output.streams.since(running, has_ended=True) == first_end
+        output.streams.meet(running, tasks)
+        assert output.streams.since(running, has_ended=True) == first_end
+        assert output.streams.since(running) == ended.finished_at != first_end
+        tasks.cancel_scope.cancel()
