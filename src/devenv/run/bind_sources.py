@@ -120,8 +120,8 @@ def _created(path: str) -> Iterator[Place]:
     above = os.path.dirname(path)
     yield from _created(above)
     os.mkdir(path)
+    status = os.lstat(path)
+    yield Place(path, status.st_dev, status.st_ino)
     if os.geteuid() == 0:
         owner = os.stat(above)
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-    status = os.lstat(path)
-    yield Place(path, status.st_dev, status.st_ino)

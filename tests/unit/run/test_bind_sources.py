@@ -189,3 +189,17 @@ def test_as_root_a_folder_belongs_to_the_owner_of_the_folder_above(
     monkeypatch.setattr(os, "chown", lambda _, user, group, **__: given.append((user, group)))
     create_folders([str(tmp_path / "a/b")])
     assert given == owners
+
+
+def test_a_folder_that_cannot_be_given_away_is_recorded_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system may refuse it to root; nobody would remove the folder."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", refused)
+    created, failed = create_folders([str(tmp_path / "a")])
+    assert [place.path for place in created] == [*failed] == [str(tmp_path / "a")]

@@ -86,12 +86,13 @@ class RunVolumes:
         transfer = self.volume_transfer
         created, failed = create_folders(paths)
         self._enter(replace(self.ledger, folders=(*self.ledger.folders, *created)))
-        names = {path: written(path, self.current.desired.project.directory) for path in paths}
-        if made := [name for path, name in names.items() if path not in failed]:
+        directory = self.current.desired.project.directory
+        if made := [written(place.path, directory) for place in created if place.path in {*paths} - {*failed}]:
             what = f"{', '.join(made)} did not exist: created, and removed at the end if still empty"
             transfer.emit(Notice(what))
         for path, why in failed.items():
-            message = f"{names[path]} does not exist and cannot be created ({why}): the engine creates it as root"
+            name = written(path, directory)
+            message = f"{name} does not exist and cannot be created ({why}): the engine creates it as root"
             transfer.emit(Notice(message, f"sudo install -d -o $USER {path}"))
 
     async def _create(self, new: Sequence[NewVolume]) -> None:

@@ -144,15 +144,20 @@ async def test_a_restart_of_a_service_without_containers_creates_them(machine: M
 
 
 async def test_a_restart_creates_everything_that_somebody_removed(machine: Machine) -> None:
-    """As by `docker compose down --volumes`: containers, networks and volumes; the volume gets its saved content."""
+    """As by `docker compose down --volumes`; the volume gets its saved content, and a folder that exists is kept."""
     services: dict[str, Any] = {
         "web": {"depends_on": {"db": {"condition": "service_started"}}},
         "db": {"volumes": [mounted("data")]},
     }
     site = machine.site("shop", **services)
+    folder = site.folder / "uploads"
     async with active(machine, site) as run:
+        current = run.project.actions.current
+        current.desired = dataclasses.replace(current.desired, folders=(str(folder),))
         await run.up()
+        assert folder.is_dir()
         await run.reload(**services)  # it sees that the network exists now
+        current.desired = dataclasses.replace(current.desired, folders=(str(folder),))
         for service in ("web", "db"):
             machine.docker.remove(f"shop-{service}-1")
         machine.docker.remove_network("shop_default")
@@ -163,6 +168,7 @@ async def test_a_restart_creates_everything_that_somebody_removed(machine: Machi
         assert machine.host.network("shop_default").labels["devenv.owner"] == run.project.desired.owner
         assert [record.name for record in run.project.ledger.volumes] == ["shop_data"]
         assert [e.service for e in run.events(Restarted)] == ["db", "web"]
+        assert sum("./uploads did not exist" in e.message for e in run.events(Notice)) == 1
 
 
 async def test_a_service_that_lost_its_network_is_replaced_by_a_restart(machine: Machine) -> None:
