@@ -56,7 +56,7 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
     groups = dict[tuple[str, int, int], list[tuple[str, int]]]()  # a port may have an IPv4 and an IPv6 address
     for (port, _, service, target, _), at in zip(published, hosts, strict=True):
         groups.setdefault((service, target, port), []).append(at)
-    answers = await each(_asked, [() if far else _askable(key[1], group) for key, group in groups.items()])
+    answers = await each(_asked, [() if far or key[1] in NOT_HTTP else group for key, group in groups.items()])
     found = dict(zip(groups, answers, strict=True))
     urls, refused, failing = dict[str, None](), dict[str, None](), dict[str, None]()
     for (port, _, service, target, health), at in zip(published, hosts, strict=True):
@@ -69,10 +69,6 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
             refused[_at(*at)] = None
     ports = [Published(service, target, _at(*group[0])) for (service, target, _), group in sorted(groups.items())]
     return Addresses(tuple(urls), tuple(ports), tuple(refused), tuple(failing))
-
-
-def _askable(target: int, group: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
-    return () if target in NOT_HTTP else group
 
 
 def url(ip: str, port: int, endpoint: str) -> str:

@@ -76,16 +76,13 @@ def reason_of(error: EngineError) -> str:
     return error.reason if isinstance(error, CallError) else error.message
 
 
-def remove_empty_folders(folders: Sequence[Place]) -> list[str]:
-    """Remove those of the folders that are still empty and still the same; their paths. No link is followed."""
-    removed = []
+def remove_empty_folders(folders: Sequence[Place]) -> None:
+    """Remove those of the folders that are still empty and still the same. No link is followed."""
     for folder in reversed(folders):
         with contextlib.suppress(OSError):
             status = os.lstat(folder.path)
             if (status.st_dev, status.st_ino) == (folder.device, folder.inode):
                 os.rmdir(folder.path)
-                removed.append(folder.path)
-    return removed
 
 
 @dataclass(frozen=True, slots=True)
