@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,6 @@ from devenv.docker.cli import Compose, OnMade
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
-from devenv.events import Emit, Step
 from devenv.model.containers import ProjectState
 from devenv.model.project import Settings
 from devenv.model.status import BAD
@@ -25,7 +23,6 @@ from devenv.state.identity import created
 from devenv.state.run_dir import Run
 from devenv.sync.rules.rules import BoundRule
 
-NOTABLE, PATIENCE = 1.0, 3.0  # seconds
 Rules = tuple[Settings, tuple[BoundRule, ...]]
 
 
@@ -39,47 +36,6 @@ class CurrentState:
     is_starting: bool = False  # Compose is on its first start
     # Whatever replaces containers of a service holds its lock.
     turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
-
-
-@dataclass
-class VolumeFills:
-    """Reports slow creations: the engine copies files of the image to anonymous volumes of the container."""
-
-    desired: DesiredState
-    emit: Emit
-    _began: dict[str, float] = field(default_factory=dict)  # name of the container -> when its creation began
-
-    def made(self, kind: str, name: str) -> None:
-        """Compose has begun to create an object, or has created it."""
-        service, targets = self._anonymous(name) if kind == "container" else ("", "")
-        if targets and name not in self._began:
-            self._began[name] = anyio.current_time()
-        elif targets:
-            took = anyio.current_time() - self._began.pop(name)
-            if took >= NOTABLE:
-                self.emit(Step("create", "detail", f"{service} fills {targets}", took))
-
-    async def report(self) -> None:
-        """Report each container that is not created after some seconds."""
-        reported: set[str] = set()
-        while True:
-            await anyio.sleep(NOTABLE)
-            for name, began in self._began.items():
-                if name not in reported and anyio.current_time() - began >= PATIENCE:
-                    reported.add(name)
-                    service, targets = self._anonymous(name)
-                    copied = f"the engine copies {targets} from the image to an anonymous volume"
-                    self.emit(Step("create", "detail", f"{service}: {copied}"))
-
-    def _anonymous(self, container: str) -> tuple[str, str]:
-        """The service of a container, and the targets of its anonymous volumes."""
-        project = self.desired.project
-        for service in project.services:
-            given = self.desired.services.get(service.name, {}).get("container_name")
-            if container == given or re.fullmatch(rf"{re.escape(f'{project.name}-{service.name}')}-\d+", container):
-                mounts = (mount for mount in service.volumes if mount.type == "volume" and not mount.source)
-                return service.name, ", ".join(mount.target for mount in mounts)
-        return "", ""
 
 
 @dataclass

@@ -9,12 +9,12 @@ from anyio.abc import TaskGroup
 from devenv.events import Emit, Event, ServiceState
 from devenv.model.containers import Container
 from devenv.model.status import ENDED
-from devenv.run.active.compose_calls import ComposeCalls, CurrentState, VolumeFills
+from devenv.run.active.compose_calls import ComposeCalls, CurrentState
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.reload import ProjectUpdate, bound_rules
 from devenv.run.active.replace import DependentRestarts, ServiceReplacement
-from devenv.run.active.volumes import RunVolumes
+from devenv.run.active.volumes import RunVolumes, VolumeFills
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.desired import DesiredState
 from devenv.run.preload import UpOptions

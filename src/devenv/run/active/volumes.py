@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from devenv.errors import StateError
-from devenv.events import Notice
+from devenv.events import Emit, Notice, Step
 from devenv.model.containers import Container
 from devenv.model.status import GOOD, Phase
 from devenv.paths import written
@@ -30,6 +31,7 @@ from devenv.volumes.transfer import VolumeTransfer
 
 SETTLE_EVERY = 0.5  # seconds between two looks at volumes that may not hold a whole state yet
 SETTLE_AFTER = 10.0
+NOTABLE, PATIENCE = 1.0, 3.0  # seconds that a container's creation takes
 PROVEN_AFTER = 1.5  # seconds after which no other volume can have the same second of creation
 
 
@@ -186,3 +188,44 @@ class RunVolumes:
         if changed != self.ledger or not self._is_written:
             self.volume_transfer.run.write(changed)
         self.ledger, self._is_written = changed, True
+
+
+@dataclass
+class VolumeFills:
+    """Reports slow creations: the engine copies files of the image to anonymous volumes of the container."""
+
+    desired: DesiredState
+    emit: Emit
+    _began: dict[str, float] = field(default_factory=dict)  # name of the container -> when its creation began
+
+    def made(self, kind: str, name: str) -> None:
+        """Compose has begun to create an object, or has created it."""
+        service, targets = self._anonymous(name) if kind == "container" else ("", "")
+        if targets and name not in self._began:
+            self._began[name] = anyio.current_time()
+        elif targets:
+            took = anyio.current_time() - self._began.pop(name)
+            if took >= NOTABLE:
+                self.emit(Step("create", "detail", f"{service} fills {targets}", took))
+
+    async def report(self) -> None:
+        """Report each container that is not created after some seconds."""
+        reported: set[str] = set()
+        while True:
+            await anyio.sleep(NOTABLE)
+            for name, began in self._began.items():
+                if name not in reported and anyio.current_time() - began >= PATIENCE:
+                    reported.add(name)
+                    service, targets = self._anonymous(name)
+                    copied = f"the engine copies {targets} from the image to an anonymous volume"
+                    self.emit(Step("create", "detail", f"{service}: {copied}"))
+
+    def _anonymous(self, container: str) -> tuple[str, str]:
+        """The service of a container, and the targets of its anonymous volumes."""
+        project = self.desired.project
+        for service in project.services:
+            given = self.desired.services.get(service.name, {}).get("container_name")
+            if container == given or re.fullmatch(rf"{re.escape(f'{project.name}-{service.name}')}-\d+", container):
+                mounts = (mount for mount in service.volumes if mount.type == "volume" and not mount.source)
+                return service.name, ", ".join(mount.target for mount in mounts)
+        return "", ""

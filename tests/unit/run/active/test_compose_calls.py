@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-
 import anyio
 import pytest
 
-from devenv.compose.outline import Selection
 from devenv.errors import DevenvError, EngineError, RefusedError
-from devenv.events import Event, Step
-from devenv.run.active import compose_calls
-from devenv.run.active.compose_calls import VolumeFills
-from devenv.run.desired import DesiredState
 from support.active import active
 from support.engine import Fails, Fault
 from support.memory.machine import Machine
@@ -62,25 +55,3 @@ async def test_a_verb_that_was_cut_off_is_remembered(machine: Machine) -> None:
         with anyio.move_on_after(0.05):
             await run.project.create()
         assert run.project.compose.is_cut_off
-
-
-async def test_slow_copies_to_anonymous_volumes_are_reported(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While they last, and how long they took; containers without such volumes are not."""
-    anonymous = {"volumes": [{"type": "volume", "target": "/m"}], "container_name": "given"}
-    site = machine.site("shop", web={**anonymous, "container_name": None}, other=anonymous, db={})
-    desired = DesiredState(site.loaded(Selection(str(site.folder))), frozenset({"web", "other", "db"}))
-    told: list[Event] = []
-    fills = VolumeFills(desired, told.append)
-    monkeypatch.setattr(compose_calls, "NOTABLE", 0.001)
-    monkeypatch.setattr(compose_calls, "PATIENCE", 0.0)
-    for name in ("shop-web-1", "shop-db-1"):
-        fills.made("container", name)
-    with anyio.move_on_after(0.05):
-        await fills.report()
-    assert told == [Step("create", "detail", "web: the engine copies /m from the image to an anonymous volume")]
-    monkeypatch.setattr(anyio, "current_time", itertools.count(1e6, 2.0).__next__)
-    for kind, name in (("container", "given"), ("network", "shop-web-1"), ("container", "given")):
-        fills.made(kind, name)
-    assert told[1:] == [Step("create", "detail", "other fills /m", 2.0)]

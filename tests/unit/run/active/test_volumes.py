@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import anyio
 import pytest
 
+from devenv.compose.outline import Selection
+from devenv.events import Event, Step
 from devenv.run.active import volumes
+from devenv.run.active.volumes import VolumeFills
+from devenv.run.desired import DesiredState
 from devenv.state.identity import Content
 from support.active import active
 from support.memory.machine import Machine, mounted
@@ -59,3 +64,25 @@ async def test_the_anonymous_volumes_of_a_replaced_container_are_in_the_ledger(m
         await run.project.actions.recreate("web", "")
         assert old.volumes
         assert set(old.volumes) <= set(run.project.ledger.anonymous)
+
+
+async def test_slow_copies_to_anonymous_volumes_are_reported(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While they last, and how long they took; containers without such volumes are not."""
+    anonymous = {"volumes": [{"type": "volume", "target": "/m"}], "container_name": "given"}
+    site = machine.site("shop", web={**anonymous, "container_name": None}, other=anonymous, db={})
+    desired = DesiredState(site.loaded(Selection(str(site.folder))), frozenset({"web", "other", "db"}))
+    events: list[Event] = []
+    fills = VolumeFills(desired, events.append)
+    monkeypatch.setattr(volumes, "NOTABLE", 0.001)
+    monkeypatch.setattr(volumes, "PATIENCE", 0.0)
+    for name in ("shop-web-1", "shop-db-1"):
+        fills.made("container", name)
+    with anyio.move_on_after(0.05):
+        await fills.report()
+    assert events == [Step("create", "detail", "web: the engine copies /m from the image to an anonymous volume")]
+    monkeypatch.setattr(anyio, "current_time", itertools.count(1e6, 2.0).__next__)
+    for kind, name in (("container", "given"), ("network", "shop-web-1"), ("container", "given")):
+        fills.made(kind, name)
+    assert events[1:] == [Step("create", "detail", "other fills /m", 2.0)]
