@@ -236,6 +236,8 @@ def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     succeeds("image", "rm", "stand-in.devenv/debian:forky-slim")
+    recipe = find("debian:forky-slim")
+    assert recipe is not None
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
@@ -244,7 +246,7 @@ def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeyp
                 if "extracting" in str(event):
                     tasks.cancel_scope.cancel()
 
-            tasks.start_soon(with_engine, partial(standins.make, references=["debian:forky-slim"], emit=watch))
+            tasks.start_soon(with_engine, partial(standins.make, recipes=[recipe], emit=watch))
 
     anyio.run(main)
     assert list(tmp_path.iterdir()) == []
@@ -293,7 +295,7 @@ def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
     recipe = find("mysql:lts")
     assert recipe is not None
     fallback = replace(recipe, roots=recipe.roots[1:])
-    anyio.run(with_engine, partial(standins.make_recipes, recipes=[fallback], emit=ignore))
+    anyio.run(with_engine, partial(standins.make, recipes=[fallback], emit=ignore))
     try:
         assert inspect(fallback.image)["Config"]["Labels"]["devenv.stand-in.inside"].startswith("MariaDB")
         variables = ("ROOT_PASSWORD=a'b", "DATABASE=my_db", "USER=u", "PASSWORD=p")
@@ -621,7 +623,9 @@ def ignore(_: Event) -> None:
 
 def make(references: Iterable[str], emit: Emit = ignore) -> dict[str, str]:
     """Reference -> the name of its stand-in, each of them made if it is missing."""
-    return anyio.run(with_engine, partial(standins.make, references=references, emit=emit))
+    recipes = {reference: recipe for reference in references if (recipe := find(reference))}
+    anyio.run(with_engine, partial(standins.make, recipes=recipes.values(), emit=emit))
+    return {reference: recipe.image for reference, recipe in recipes.items()}
 
 
 def made(reference: str) -> str:

@@ -233,10 +233,13 @@ def ensure_base_image() -> str:
         docker("tag", PUBLIC_BASE, BASE_IMAGE)
         return BASE_IMAGE
     from devenv.docker.client import Engine  # noqa: PLC0415 - most runs have the image
-    from devenv.images.standins import build  # noqa: PLC0415 - as above
+    from devenv.images.standins import build, recipes  # noqa: PLC0415 - as above
 
     async def make() -> str:
+        recipe = recipes.find(PUBLIC_BASE)
+        assert recipe is not None
         async with Engine.connect() as engine:
-            return (await build.make(engine, [PUBLIC_BASE], lambda _: None))[PUBLIC_BASE]
+            await build.make(engine, [recipe], lambda _: None)
+        return recipe.image
 
     return anyio.run(make)

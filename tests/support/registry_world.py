@@ -19,6 +19,7 @@ from devenv.events import Emit, Event, ImageState, Notice
 from devenv.images import pull as pulls
 from devenv.images.acquire import AcquiredImages, acquire_images
 from devenv.images.needs import exact
+from devenv.images.standins.recipes import Recipe
 from devenv.model.images import canonical, registry
 from devenv.model.project import Project, Service
 
@@ -99,12 +100,11 @@ class World:
             raise CallError(404, refused, "asking")
         return f"sha256:{'2' * 64}"
 
-    async def make(self, _: Engine, references: Iterable[str], emit: Emit) -> dict[str, str]:
+    async def make(self, _: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
         """All that was asked for, as made."""
-        self.made = list(references)
+        self.made = [recipe.reference for recipe in recipes]
         for reference in self.made:
             emit(ImageState(reference, "made"))
-        return {reference: f"stand-in.devenv/{reference}" for reference in self.made}
 
     def texts(self) -> list[str]:
         """The events as text."""

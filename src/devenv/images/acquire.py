@@ -69,9 +69,10 @@ async def acquire_images(
         need = next(need for need in wanted if need.reference in failures)
         error.file, error.line = await anyio.to_thread.run_sync(_place, project, need)
         raise
-    made = await standins.make(engine, stood_in, emit) if stood_in else {}
+    if stood_in:
+        await standins.make(engine, stood_in.values(), emit)
     own = {need.reference: need.reference for need in missing if need.reference not in unpulled}
-    names = {**here, **own, **mirrored, **made}
+    names = {**here, **own, **mirrored, **{reference: recipe.image for reference, recipe in stood_in.items()}}
     swaps = {reference: name for reference, name in names.items() if name != reference}
     frontends = {need.reference for need in wanted if need.kind == "frontend"}
     swapped = {reference: name for reference, name in swaps.items() if reference in frontends}
@@ -105,7 +106,7 @@ def _failures(
 
 def _stand_ins(
     wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], emit: Emit, *, consent: bool
-) -> list[str]:
+) -> dict[str, Recipe]:
     """The images that get stand-ins. Report what is used instead; raise EngineError if an image has no substitute."""
     recipes = recipes_for(need for need in wanted if need.reference in failures)
     used = {
@@ -117,8 +118,8 @@ def _stand_ins(
         raise explain(failed, wanted, instead=advice, consent=consent)
     if local := [name for name in used if used[name] == "local"]:
         emit(Notice(f"no registry answers: {', '.join(map(familiar, local))} not renewed"))
-    if made := [name for name in used if used[name] == "stand-in"]:
-        names = (f"{familiar(name)}{ALPINE_NOTE if recipes[name].is_alpine else ''}" for name in made)
+    if made := {name: recipes[name] for name in used if used[name] == "stand-in"}:
+        names = (f"{familiar(name)}{ALPINE_NOTE if recipe.is_alpine else ''}" for name, recipe in made.items())
         emit(Notice(f"no registry answers: using stand-ins for {', '.join(names)}"))
     return made
 

@@ -21,7 +21,7 @@ from devenv.docker.images import LocalImage
 from devenv.errors import EngineError
 from devenv.events import Emit, ImageState, Notice
 from devenv.images.standins import debian
-from devenv.images.standins.recipes import STAND_IN_REGISTRY, Package, Recipe, Root, common_folder, find, instead
+from devenv.images.standins.recipes import STAND_IN_REGISTRY, Package, Recipe, Root, common_folder, find
 from devenv.tasks import each
 
 STAND_IN_LABEL = "devenv.stand-in"
@@ -32,18 +32,11 @@ FIRST = "about a minute"
 NPM_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-async def make(engine: Engine, references: Iterable[str], emit: Emit) -> dict[str, str]:
-    """Build the missing stand-ins in parallel, and return reference -> the name of its stand-in.
+async def make(engine: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
+    """Build the image of each recipe, in parallel, unless it is up to date.
 
-    Raises EngineError if there is no recipe, a tool is missing or a package cannot be had.
+    Raises EngineError if a tool is missing or a package cannot be had.
     """
-    recipes = {reference: _recipe(reference) for reference in references}
-    await make_recipes(engine, recipes.values(), emit)
-    return {reference: recipe.image for reference, recipe in recipes.items()}
-
-
-async def make_recipes(engine: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
-    """Build the image of each recipe unless it is up to date. Raises as `make`."""
     wanted = list(recipes)
     authorities = await anyio.to_thread.run_sync(host_authorities)
     script = await anyio.Path(debian.trust_script()).read_bytes()
@@ -62,10 +55,11 @@ def host_authorities() -> bytes:
     return b""
 
 
-def _recipe(reference: str) -> Recipe:
-    recipe = find(reference, plain=True)  # the caller knows how the image is used
+def _base(reference: str) -> Recipe:
+    """The recipe of a suite's bare root."""
+    recipe = find(reference)
     if recipe is None:
-        raise EngineError(instead(reference), hint="devenv images --list")
+        raise EngineError(f"there is no recipe of {reference}")
     return recipe
 
 
@@ -84,7 +78,7 @@ class _Builds:
 
     async def find_existing(self, engine: Engine, recipes: list[Recipe]) -> None:
         """Find the stand-ins that the engine has; raise EngineError if a tool for the missing ones is missing."""
-        based = [*recipes, *(_recipe(recipe.base) for recipe in recipes if recipe.base)]
+        based = [*recipes, *(_base(recipe.base) for recipe in recipes if recipe.base)]
         images = await engine.images.local_images({recipe.image for recipe in based})
         self._known = {name: image for image in images for name in image.names}
         absent = [recipe for recipe in based if recipe.image not in self._known]
@@ -93,7 +87,7 @@ class _Builds:
             bare = ["mmdebstrap"] if any(not recipe.base for recipe in absent) else []
             debian.require_tools("apt-get", *bare, *dict.fromkeys(tools))
             debian.keyring()
-        suites = [(r if r.base is None else _recipe(r.base)) for r in recipes if not self._is_current(r)]
+        suites = [(r if r.base is None else _base(r.base)) for r in recipes if not self._is_current(r)]
         if new := dict.fromkeys(base.roots[0].suite for base in suites if not self._is_current(base)):
             first = f"the first stand-in of Debian {' and '.join(new)}"
             self._emit(Notice(f"{first} takes {FIRST}: its packages are fetched and installed"))
@@ -124,7 +118,7 @@ class _Builds:
             self._emit(ImageState(recipe.reference, "made", inside))
 
     def _digest(self, recipe: Recipe) -> str:
-        base = self._digest(_recipe(recipe.base)).encode() if recipe.base else b""
+        base = self._digest(_base(recipe.base)).encode() if recipe.base else b""
         return recipe.digest(base or self._authorities + self._script)
 
     async def _make(self, recipe: Recipe, digest: str) -> str:
@@ -148,7 +142,7 @@ class _Builds:
                     LACKS_LABEL: recipe.lacks,
                     RECIPE_LABEL: digest,
                 }
-                base = _recipe(versions["base"]).image if recipe.base else f"{recipe.image}-root"
+                base = _base(versions["base"]).image if recipe.base else f"{recipe.image}-root"
                 args = {"ROOT": base, "VERSION": versions["version"], **recipe.args}
                 on_step = partial(self._say_step, recipe)
                 await cli.build(context, recipe.image, args=args, labels=labels, on_step=on_step)
@@ -178,7 +172,7 @@ class _Builds:
         return await debian.make(root, f"{recipe.image}-root", folder=folder, say=partial(self._say, recipe))
 
     async def _packages(self, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
-        base = _recipe(root.base)
+        base = _base(root.base)
         try:
             await self.get(base)
         except EngineError as error:
