@@ -121,15 +121,13 @@ def _unanswered(registry: Registry, failure: Failure, facts: DoctorFacts) -> Fin
         need = _without(registry)
     values = {"host": registry.host, "cause": failure.cause, "client": client, "need": need}
     hint = _way_out(registry, failure, mirror, facts)
-    is_made = consent and not set(missing) - set(registry.recipes)
-    severity = ERROR if missing and not mirror and not is_made else WARNING
+    severity = ERROR if missing and not mirror and (registry.unmade or not consent) else WARNING
     return finding("registry-silent" if client else "registry-engine", severity, **values, hint=hint)
 
 
 def _without(registry: Registry) -> str:
     """What becomes of the missing images without registry and mirror."""
-    others = [reference for reference in registry.missing if reference not in registry.recipes]
-    pulled = f"{', '.join(others)} cannot be pulled" if others else ""
+    pulled = f"{', '.join(registry.unmade)} cannot be pulled" if registry.unmade else ""
     made = f"stand-ins can be made for {', '.join(registry.recipes)}" if registry.recipes else ""
     return ", ".join(filter(None, (pulled, made)))
 
@@ -143,8 +141,7 @@ def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: Do
     offered = None
     if registry.recipes or not registry.users:
         offered = "devenv up" if facts.images.consent else "devenv up --stand-ins"
-    is_made = registry.recipes and not set(registry.missing) - set(registry.recipes)
-    needed = None if is_made or mirror or not (registry.missing or not registry.users) else MIRROR
+    needed = MIRROR if not mirror and (registry.unmade or not registry.users) else None
     return "; or ".join(filter(None, (failure.hint, offered, needed)))
 
 

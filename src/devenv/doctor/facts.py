@@ -140,6 +140,11 @@ class Registry:
     missing: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
 
+    @property
+    def unmade(self) -> list[str]:
+        """The missing images without a stand-in."""
+        return [reference for reference in self.missing if reference not in self.recipes]
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSources:
