@@ -41,10 +41,10 @@ _SUSPECT = (
     "severe", "fail", "unhandled", "uncaught", "[e", "[w]", "[f]", " 5", "=5", "[5", "level", "lvl", "not found",
     "crashed", "syntax", "segm", "killed", "⨯", "✘", "✖", "cannot", "memory", 'file "', ".go:",
 )  # fmt: skip
-_SUSPECT_START = re.compile(r"\s*\{|[EWF]\d{4} |/|node:")
+_SUSPECT_START = re.compile(r"\s*\{|[EWF]\d{4} |/|node:|file:")
 _FIELD = re.compile(
-    r"(?i)(?<![\w.\-])(?:(?:level|lvl|severity)=[\"']?|[\"'](?:level|lvl|severity|levelname|log\.level)[\"']\s*:\s*[\"']?)"
-    r"(?P<name>\w+)"
+    r"(?i)(?<![\w.\-])(?:(?:level|lvl|severity)=|[\"'](?:level|lvl|severity|levelname|log\.level)[\"']\s*:\s*)"
+    r"[\"']?(?P<name>\w+)"
 )
 _METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS"
 _ACCESS = re.compile(
@@ -56,20 +56,22 @@ _ACCESS = re.compile(
     r"|(?<![\w.])status=(?P<field>\d{3})\b"
 )
 _BEFORE = 100  # characters in which a level is a level, and not a word of the message
+_COMMON = (
+    "error|err|fatal|critical|crit|panic|emerg|alert|severe|warn|warning|info|notice|debug|dbug|trace|verbose"
+)
 _TOKEN = re.compile(
     r"(?<![\w/.=\-'\"])(?:"
-    r"(?P<caps>ERROR|ERR|FATAL|FTL|CRITICAL|CRIT|PANIC|PNC|EMERG|ALERT|SEVERE|WARN|WARNING|WRN"
-    r"|INFO|INF|NOTICE|DEBUG|DBG|TRACE|TRC|VERBOSE|(?:LOG|HINT|DETAIL|STATEMENT|CONTEXT)(?=:))(?![\w=\-'\"]|\.\w)"
-    r"|\[ *(?:\w+:)?(?P<bracket>(?i:error|err|fatal|critical|crit|panic|emerg|alert|severe|warn|warning"
-    r"|info|notice|note|system|debug|trace|verbose)|[EWIDF])\*?(?=[ \]/])"
-    r"|(?P<colon>(?i:error|err|fatal|critical|crit|panic|fail|warn|warning|info|notice|debug|dbug|trace|verbose)):(?!\S)"
+    rf"(?P<caps>{_COMMON.upper()}|FTL|PNC|WRN|INF|DBG|TRC|(?:LOG|HINT|DETAIL|STATEMENT|CONTEXT)(?=:))"
+    r"(?![\w=\-'\"]|\.\w)"
+    rf"|\[ *(?:\w+:)?(?P<bracket>(?i:{_COMMON}|note|system)|[EWIDF])\*?(?=[ \]/])"
+    rf"|(?P<colon>(?i:{_COMMON}|fail)):(?!\S)"
     r"|^(?P<klog>[EWIDF])(?:\d{4} \d\d:|, \[)"
     r"|^(?P<first>error|warning|warn|info) +(?=\S)"
     r"|^npm (?P<npm>error|warn|notice|ERR!|WARN)"
     r")"
 )
 _NO_ERROR = re.compile(
-    r"\b(?:no|0|zero|without|any)\s+(?:errors?|exceptions?|warnings?)\b"
+    r"\b(?:no|0|without|any) (?:error|exception|warning)\b"
     r"|\b(?:error|exception)\b\W{0,3}[:=]\s*(?:null|nil|none|false|0|\"\"|''|\[\]|\{\})(?!\w)"
     r"|\b(?:error|exception)[ -]?(?:handl\w+|pages?|logs?|logging|report\w*|rates?|level|tracking|boundar\w+"
     r"|recovery)\b"
@@ -79,7 +81,7 @@ _NO_ERROR = re.compile(
 _WORDS = {
     ERROR: re.compile(
         r"(?<![\w/.\\=\-])(?:error|fatal|exception|traceback|emerg|unhandled|uncaught)(?![\w/=\-(]|\.\w)"
-        r"|\bpanic(?:ked at|:)|\b[1-9]\d* errors?\b|(?-i:[a-z](?:Error|Exception)\b(?!\())|\bERR_[A-Z]"
+        r"|\bpanicked at\b|\b[1-9]\d* errors?\b|(?-i:[a-z](?:Error|Exception)\b(?!\())"
         r"|\bfailed to compile\b|\bapp crashed\b|^failed running\b|\bsegmentation fault\b"
         r"|\bout of memory\b|\bsyntax error\b|\bcommand not found\b|: not found$|\bcannot find module\b"
         r"|^killed$|^\s*[⨯✘✖] |^\S+\.go:\d+:\d+: ",
@@ -108,10 +110,10 @@ _PANIC = re.compile(r"thread '.*' panicked at (?!')")  # the message is in the n
 _BOX = re.compile(r"^\s+[|+][-+]* ?")  # before the lines of exception groups
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:: |:?$)")
 _CAUSED = "Caused by: "
-_FRAME = re.compile(r"\s+(?:at |from |File \"|\^|~|\d+ [|│]|\|)|Caused by: |Stack trace:|\s*Traceback \(")
+_FRAME = re.compile(r"\s+(?:at |from )|Caused by: |Stack trace:|\s*Traceback \(")
 _NEXT = re.compile(
-    r"\s|Caused by: |Suppressed: |Stack trace:|#\d+ |goroutine \d+ |\[signal |Node\.js v\d|Require stack:|- /"
-    r"|created by |exit status \d|\}|note: |[\w./*()]+\([^)]*\)$|\(Background on|\[SQL|\[parameters"
+    r"\s|Caused by: |#\d+ |goroutine \d+ |\[signal |Node\.js v\d|Require stack:|- /"
+    r"|created by |exit status \d|\}|note: |[\w./*()]+\([^()]*\)$|\(Background on|\[SQL|\[parameters"
     r"|During handling of|The above exception|Traceback \("
 )
 _TIMES = re.compile(
@@ -135,7 +137,7 @@ class LoggedError:
     is_own: bool = False  # the place is no library's
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The error in a line; empty if its message has not come yet."""
         if not self.message or self.place in self.message:
             return self.message
@@ -150,8 +152,8 @@ class LevelReader:
 
     def level(self, stream: str, line: str) -> str:
         """The level of the stream's next line."""
-        found, self.errors[stream] = read(line, self.errors.get(stream))
-        return found
+        level, self.errors[stream] = read(line, self.errors.get(stream))
+        return level
 
 
 def bare(line: str) -> str:
@@ -167,28 +169,30 @@ def _is_suspect(text: str) -> bool:
 def level(line: str) -> str:
     """`error`, `warn` or "" for a line by itself; escape sequences in it do not count."""
     text = bare(line[:LONGEST])
-    if not _is_suspect(text):
-        return ""
-    found = _of_json(text) if text.lstrip()[:1] == "{" else None
-    if found is None:
-        found = _of_text(text)
-    return "" if found == INFO else found
+    return _level(text) if _is_suspect(text) else ""
+
+
+def _level(text: str) -> str:
+    known = _of_json(text) if text.lstrip()[:1] == "{" else None
+    if known is None:
+        known = _of_text(text)
+    return "" if known == INFO else known
 
 
 def read(line: str, before: LoggedError | None) -> tuple[str, LoggedError | None]:
     """The level of a line, and the error that it belongs to: the one `before` it, another, or none."""
-    if before is None and not _is_suspect(line):
-        return "", None
     text = bare(line[:LONGEST]).rstrip()
     if before is not None and before.lines < LONGEST_ERROR:
         if not text:
             return "", replace(before, lines=before.lines + 1)
         if (longer := _longer(text, before)) is not None:
             return ERROR, longer
+    if not _is_suspect(text):
+        return "", None
     if (begun := _trace(text)) is not None:
         return ERROR, begun
-    found = level(text)
-    return found, _single(text) if found == ERROR else None
+    known = _level(text)
+    return known, _single(text) if known == ERROR else None
 
 
 def _trace(text: str) -> LoggedError | None:
@@ -259,10 +263,8 @@ def _of_text(text: str) -> str:
     rest = _NO_ERROR.sub("", rest)
     if (token := _token(rest)) is None:
         return _of_words(rest)
-    found = _LEVELS[str(token[token.lastgroup or 0]).lower().rstrip("!")]
-    if found == INFO:
-        return _of_words(rest[: token.start()])
-    return found
+    known = _LEVELS[str(token[token.lastgroup or 0]).lower().rstrip("!")]
+    return _of_words(rest[: token.start()]) if known == INFO else known
 
 
 def _of_name(name: str) -> str:
@@ -296,11 +298,11 @@ def _of_json(text: str) -> str | None:
     status = next((entry[key] for key in _STATUS_KEYS if key in entry), 0)
     if isinstance(status, int) and _SERVER_ERROR <= status < 600:  # noqa: PLR2004 - the end of HTTP's codes
         return ERROR
-    found = next((entry[key] for key in _LEVEL_KEYS if key in entry), None)
-    if found is None and isinstance(inner := entry.get("log"), dict):
-        found = inner.get("level")
-    if isinstance(found, int | str):
-        return _of_name(str(found))
+    name = next((entry[key] for key in _LEVEL_KEYS if key in entry), None)
+    if name is None and isinstance(inner := entry.get("log"), dict):
+        name = inner.get("level")
+    if isinstance(name, int | str):
+        return _of_name(str(name))
     has_error = any(isinstance(entry.get(key), str | dict) and entry[key] for key in _ERROR_KEYS)
     return ERROR if has_error else INFO
 

@@ -77,7 +77,7 @@ class CodeHealth:
         new = replace(self, last=error, last_at=at, waits=WAITING.search(line) is not None)
         if at > self.opened + WINDOW or not (self.takes_all or error.is_trace):
             return replace(new, error=error, error_at=at) if self._goes_on(error) else new
-        has_more = self.error is None or self.error_at < self.opened or _told(error) >= _told(self.error)
+        has_more = self.error is None or self.error_at < self.opened or _is_specific(error) >= _is_specific(self.error)
         return _marked(new, error, at) if has_more or self._goes_on(error) else replace(new, clears=math.inf)
 
     def recovered(self) -> CodeHealth:
@@ -87,8 +87,8 @@ class CodeHealth:
     def shown(self, now: float, *, is_bad: bool = False) -> str:
         """The mark in a line; of a service that has failed (`is_bad`), its last error in any case."""
         if self.error is not None and now < self.clears:
-            return (self.error.said if self.error_at + COMPLETE <= now else "") or self.kept
-        return self.last.said or self.kept if is_bad and self.last is not None else ""
+            return (self.error.text if self.error_at + COMPLETE <= now else "") or self.kept
+        return self.last.text or self.kept if is_bad and self.last is not None else ""
 
     def due(self, now: float) -> float:
         """When `shown` may change by itself."""
@@ -117,7 +117,7 @@ def _marked(health: CodeHealth, error: LoggedError, at: float) -> CodeHealth:
     return replace(health, error=error, error_at=at, clears=math.inf, kept=kept)
 
 
-def _told(error: LoggedError) -> bool:
+def _is_specific(error: LoggedError) -> bool:
     """Whether the error tells what is wrong in the code: others, such as `npm ERR!`, come after one that does."""
     return error.is_trace or bool(error.place)
 

@@ -61,6 +61,7 @@ ERRORS = (
     "00:00:00.000 [error] GenServer #PID<0.1.0> terminating",  # Elixir
     "E, [2024-01-01T00:00:00.000000 #1] ERROR -- : boom",  # Ruby
     "E0102 12:00:00.000000       1 reflector.go:138] boom",  # klog
+    "\x1b[31mE0102 12:00:00.000000       1 reflector.go:138] boom\x1b[0m",
     "fail: Microsoft.AspNetCore.Server.Kestrel[13]",  # .NET
     "CRITICAL:root:boom",
     "ERROR:root:boom",
@@ -74,6 +75,8 @@ ERRORS = (
     "\x1b[96msrc/index.ts\x1b[0m:3:5 - \x1b[91merror\x1b[0m\x1b[90m TS2322: \x1b[0mType 'string'",
     "12:00:00 AM - Found 2 errors. Watching for file changes.",
     "\x1b[31m[nodemon] app crashed - waiting for file changes before starting...\x1b[39m",
+    "Failed running 'index.js'",  # node --watch
+    "Killed",
     "./main.go:8:2: undefined: x",
     "error[E0425]: cannot find value `x` in this scope",  # rustc
     'PHP Parse error:  syntax error, unexpected token "}" in /app/index.php on line 3',
@@ -109,7 +112,7 @@ WARNINGS = (
 NEITHER = (
     "fine", "terror", "", "GET /a", "0 errors", "no errors", "Found 0 errors. Watching for file changes.",
     "error_log=/var/log/nginx/error.log", "errors: []", '{"errors":[]}', '{"error":null}', "error=nil ok",
-    "error: 0 files",
+    "error: 0 files", "the backup ended without error",
     "INFO no error", "INFO: error reporting is on", "[info] 3 errors were corrected", "DEBUG error handler installed",
     '{"level":30,"msg":"error handler ready"}', '{"level":"info","msg":"no error"}', 'level=info msg="error=nil"',
     '{"t":{"$date":"2024-01-01T00:00:00Z"},"s":"I","c":"CONTROL","msg":"error"}',
@@ -135,19 +138,19 @@ NEITHER = (
 @pytest.mark.parametrize("line", ERRORS)
 def test_errors(line: str) -> None:
     """A line of a program that tells an error, in colour or not."""
-    assert level(line) == "error"
+    assert level(line) == read(line, None)[0] == "error"
 
 
 @pytest.mark.parametrize("line", WARNINGS)
 def test_warnings(line: str) -> None:
     """A line that warns, also of an error."""
-    assert level(line) == "warn"
+    assert level(line) == read(line, None)[0] == "warn"
 
 
 @pytest.mark.parametrize("line", NEITHER)
 def test_neither(line: str) -> None:
     """The word alone is no error: in a path, a name, a number of none, or after another level."""
-    assert level(line) == ""
+    assert level(line) == read(line, None)[0] == ""
 
 
 # What a program printed, the lines of it that are of the error (from, to), and the error.
@@ -192,8 +195,18 @@ Traceback (most recent call last):
   File "/app/b.py", line 2, in g
     f()
 app.Broken: no
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/app/c.py", line 3, in h
+    g()
+sqlalchemy.exc.OperationalError: no such table: users
+[SQL: select name from users where id = ?]
+[parameters: (1,)]
+(Background on this error at: https://sqlalche.me/e/20/e3q8)
 INFO:     ok""",
-        (0, 11), "b.py:2: app.Broken: no",
+        (0, 21), "c.py:3: sqlalchemy.exc.OperationalError: no such table: users",
     ),
     "python, a group": (
         """
@@ -252,6 +265,19 @@ Node.js v22.1.0
 x""",
         (0, 13), "index.js:1: Error: Cannot find module 'left-pad'",
     ),
+    "node, a module": (
+        """
+file:///app/index.mjs:3
+const x = ;
+          ^
+
+SyntaxError: Unexpected token ';'
+    at compileSourceTextModule (node:internal/modules/esm/utils:346:16)
+
+Node.js v22.1.0
+x""",
+        (0, 7), "index.mjs:3: SyntaxError: Unexpected token ';'",
+    ),
     "node, printed": (
         """
 TypeError: Cannot read properties of undefined (reading 'id')
@@ -279,6 +305,30 @@ Caused by: java.lang.NullPointerException: url is null
 \t... 3 more
 fine""",
         (0, 5), "Db.java:44: java.lang.NullPointerException: url is null",
+    ),
+    "java, in libraries": (
+        """
+Exception in thread "main" java.lang.IllegalArgumentException: no port
+\tat java.base/java.util.Optional.orElseThrow(Optional.java:403)
+\tat org.hibernate.Session.open(Session.java:7)
+\tat com.example.App.main(App.java:12)
+fine""",
+        (0, 3), 'App.java:12: Exception in thread "main" java.lang.IllegalArgumentException: no port',
+    ),
+    "go, in another goroutine": (
+        """
+panic: runtime error: invalid memory address or nil pointer dereference
+[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x4b2f]
+
+goroutine 7 [running]:
+net/http.(*conn).serve(0xc0000a2000, {0x7f, 0x2})
+\t/usr/local/go/src/net/http/server.go:2092 +0x5d0
+main.(*Store).Load(0x0)
+\t/app/store.go:8 +0x1d
+created by main.main in goroutine 1
+\t/app/main.go:4 +0x1d
+fine""",
+        (0, 9), "store.go:8: panic: runtime error: invalid memory address or nil pointer dereference",
     ),
     "go": (
         """
@@ -350,7 +400,7 @@ def test_an_error_of_many_lines(name: str) -> None:
             marked.append(number)
     expected = list(range(span[0], span[1] + 1)) if span else []
     assert [number for number in marked if number <= (span or (0, 0))[1]] == expected
-    assert (errors[0].said if errors else "") == said
+    assert (errors[0].text if errors else "") == said
 
 
 def test_a_traceback_in_colour() -> None:
@@ -358,7 +408,7 @@ def test_a_traceback_in_colour() -> None:
     _, error = read("\x1b[31mTraceback (most recent call last):\x1b[0m", None)
     _, error = read('\x1b[2m  File "/app/main.py", line 63\x1b[0m', error)
     found, error = read("\x1b[31mSyntaxError: invalid syntax\x1b[0m", error)
-    assert (found, error and error.said) == ("error", "main.py:63: SyntaxError: invalid syntax")
+    assert (found, error and error.text) == ("error", "main.py:63: SyntaxError: invalid syntax")
 
 
 def test_a_traceback_without_end() -> None:

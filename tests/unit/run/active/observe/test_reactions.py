@@ -238,7 +238,7 @@ async def test_errors_that_a_process_printed_before_this_run_are_no_news(*, is_o
         await output.until("Error: one", "Error: two", "Error: three")
         error = output.streams.code.of("web").error
         assert error is not None
-        assert error.said == "Error: three"
+        assert error.text == "Error: three"
         tasks.cancel_scope.cancel()
     assert {event.level for event in output.events if isinstance(event, Log)} == {"error"}
 
