@@ -41,8 +41,8 @@ def two() -> Iterator[Told]:
     yield e.Ready("shop", ("http://localhost:8080/",), 4.2)
     yield e.Log("db", "ready to accept connections")
     yield e.Log("web", "\x1b[32mGET\x1b[0m /items 200 in 12 ms \x1b]0;owned\x07")
-    yield e.Log("web", "Error: connect ECONNREFUSED 127.0.0.1:9999", "stderr")
-    yield e.Log("web", "    at Socket.emit (node:events:518:28) " + "and so on " * 8)
+    yield e.Log("web", "Error: connect ECONNREFUSED 127.0.0.1:9999", "stderr", level="error")
+    yield e.Log("web", "    at Socket.emit (node:events:518:28) " + "and so on " * 8, level="error")
     yield e.Synced("web", 2, 0, 900, 13.0, ("src/app.js", "src/style.css"))
 
 

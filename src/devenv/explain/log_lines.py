@@ -56,9 +56,7 @@ _ACCESS = re.compile(
     r"|(?<![\w.])status=(?P<field>\d{3})\b"
 )
 _BEFORE = 100  # characters in which a level is a level, and not a word of the message
-_COMMON = (
-    "error|err|fatal|critical|crit|panic|emerg|alert|severe|warn|warning|info|notice|debug|dbug|trace|verbose"
-)
+_COMMON = "error|err|fatal|critical|crit|panic|emerg|alert|severe|warn|warning|info|notice|debug|dbug|trace|verbose"
 _TOKEN = re.compile(
     r"(?<![\w/.=\-'\"])(?:"
     rf"(?P<caps>{_COMMON.upper()}|FTL|PNC|WRN|INF|DBG|TRC|(?:LOG|HINT|DETAIL|STATEMENT|CONTEXT)(?=:))"

@@ -77,7 +77,9 @@ class CodeHealth:
         new = replace(self, last=error, last_at=at, waits=WAITING.search(line) is not None)
         if at > self.opened + WINDOW or not (self.takes_all or error.is_trace):
             return replace(new, error=error, error_at=at) if self._goes_on(error) else new
-        has_more = self.error is None or self.error_at < self.opened or _is_specific(error) >= _is_specific(self.error)
+        has_more = (
+            self.error is None or self.error_at < self.opened or _is_specific(error) >= _is_specific(self.error)
+        )
         return _marked(new, error, at) if has_more or self._goes_on(error) else replace(new, clears=math.inf)
 
     def recovered(self) -> CodeHealth:

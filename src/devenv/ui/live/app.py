@@ -115,7 +115,7 @@ class LiveView:
         if failed:
             for line in self.state.log.recent(REPLAYED):
                 if line.service:
-                    self._console.emit(e.Log(line.service, line.raw))
+                    self._console.emit(e.Log(line.service, line.raw, level=line.level))
                 else:
                     self._console.line(line.text)
 

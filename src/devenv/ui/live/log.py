@@ -33,7 +33,7 @@ class LogLine(NamedTuple):
     number: int
     service: str
     raw: str
-    level: str = ""  # if known; otherwise `level` derives it from the text
+    level: str = ""  # `error`, `warn` or empty; `info` for some of our own lines
     at: float = 0.0
     begins: bool = False  # it is the first line of an error
 
@@ -41,11 +41,6 @@ class LogLine(NamedTuple):
     def text(self) -> str:
         """The cleaned line."""
         return clean(self.raw).rstrip()
-
-
-def level(line: LogLine) -> str:
-    """`error`, `warn` or "" (`info` for some of our own lines)."""
-    return line.level or log_lines.level(line.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class Filter:
         """Whether the line is shown."""
         if self.services and not any(line.service.startswith(name) for name in self.services):
             return False
-        if self.level and level(line) not in (("error", "warn") if self.level == "warn" else (self.level,)):
+        if self.level and line.level not in (("error", "warn") if self.level == "warn" else (self.level,)):
             return False
         if not self.seeks:
             return True
@@ -152,15 +147,18 @@ class Logbook:
         self._sizes: dict[str, int] = {}
         self._size = self._count = 0
 
-    def add(self, service: str, raw: str, level: str = "", at: float = 0.0) -> None:
-        """Add a line; if it was overwritten, as progress bars are, its last state."""
+    def add(self, service: str, raw: str, level: str | None = None, at: float = 0.0) -> None:
+        """Add a line, with its level if known; if it was overwritten, as progress bars are, its last state."""
         self.number += 1
         raw, begins = raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level == log_lines.ERROR
-        if not level:
-            level, error = log_lines.read(raw, self._last.get(service))
+        if service != OURS and (level is None or begins or not raw.strip()):  # an error may have empty lines
+            read, error = log_lines.read(raw, self._last.get(service))
+            level = read if level is None else level
             self._last[service], begins = error, error is not None and error.lines == 1
             self.errors[service] += begins
-        line = LogLine(self.number, service, raw, level, at, begins)
+        elif service != OURS:
+            self._last.pop(service, None)
+        line = LogLine(self.number, service, raw, level or "", at, begins)
         self._kept.setdefault(service, deque()).append(line)
         cost = len(line.raw) + OVERHEAD
         self._sizes[service] = self._sizes.get(service, 0) + cost
@@ -188,7 +186,7 @@ class Logbook:
         if not self.filter.takes(line):
             return False
         check = self._checks.get(line.service) if self.folds and not self.filter.seeks else None
-        is_folded = check is not None and check(line.text) and not level(line)
+        is_folded = check is not None and check(line.text) and not line.level
         self.folded += is_folded
         return not is_folded
 

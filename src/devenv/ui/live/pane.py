@@ -77,7 +77,7 @@ def _line(line: log.LogLine, begin: Row, columns: int, most: int, chosen: Filter
     """A line of the log on as many rows as it needs, cut after `most`; matches of the filter are marked."""
     indent = sum(width(span.text) for span in begin)
     room, spans = max(columns - indent, 1), coloured(line.raw)
-    style = {"error": "bad", "warn": "warn"}.get(log.level(line), "dim" if line.service == log.OURS else "")
+    style = {"error": "bad", "warn": "warn"}.get(line.level, "dim" if line.service == log.OURS else "")
     text = "".join(span.text for span in spans).rstrip()
     shown = [span._replace(style=style) for span in spans]
     if chosen.seeks:

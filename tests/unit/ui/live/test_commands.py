@@ -154,7 +154,8 @@ def test_the_log_of_one_service() -> None:
 
 def test_errors_are_found() -> None:
     """The last, then those before it, then the last again; a note if there is none."""
-    state = state_of(*(e.Log("web", line) for line in ("Error 1", "a", "Error 2", *"bcdefghijklmnop")))
+    printed = (("Error 1", "error"), ("a", ""), ("Error 2", "error"), *((letter, "") for letter in "bcdefghijklmnop"))
+    state = state_of(*(e.Log("web", line, level=level) for line, level in printed))
     state.view.height = 5
     found = []
     for _ in range(3):
@@ -169,7 +170,7 @@ def test_errors_are_found() -> None:
     fresh = state_of(e.Log("web", "fine"))
     press(fresh, "e")
     assert fresh.view.note == "no error in the log"
-    fresh.tell(e.Log("web", "Error"), 1.0)
+    fresh.tell(e.Log("web", "Error", level="error"), 1.0)
     press(fresh, "e")
     assert (fresh.view.marked, fresh.view.anchor) == (2, 2)
 

@@ -6,7 +6,7 @@ import pytest
 
 from devenv.bounded_search import BoundedSearch
 from devenv.ui.live import log as logbook
-from devenv.ui.live.log import Filter, Logbook, LogLine, level, parse
+from devenv.ui.live.log import Filter, Logbook, LogLine, parse
 
 
 def book(*lines: tuple[str, str]) -> Logbook:
@@ -31,26 +31,32 @@ def test_a_progress_bar() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "expected"), [("\x1b[31mERROR\x1b[0m payment failed", "error"), ("no errors", "")])
-def test_level(line: str, expected: str) -> None:
-    """The level is in the line, also in colour."""
-    assert level(LogLine(1, "web", line)) == expected
+TRACEBACK = (
+    ("web", "Traceback (most recent call last):", "error"), ("db", "fine", ""),
+    ("web", '  File "/app/main.py", line 3', "error"), ("web", "", ""), ("web", "    x", "error"),
+    ("web", "KeyError: 'a'", "error"), ("web", "Error: b", "error"), ("web", "fine", ""),
+    ("web", "Error: c", "error"),
+)  # fmt: skip
 
 
-def test_a_traceback_is_one_error() -> None:
-    """All its lines have the level, the first begins it; each service has its own."""
-    log = book(
-        ("web", "Traceback (most recent call last):"), ("db", "fine"), ("web", '  File "/app/main.py", line 3'),
-        ("web", "    x"), ("web", "KeyError: 'a'"), ("web", "Error: b"), ("web", "fine"),
-    )  # fmt: skip
-    assert [line.begins for line in log.shown] == [True, False, False, False, False, True, False]
-    assert [level(line) for line in log.shown] == ["error", "", "error", "error", "error", "error", ""]
-    assert log.errors == {"web": 2, "db": 0}
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_traceback_is_one_error(*, is_known: bool) -> None:
+    """All its lines have the level, the first begins it; each service has its own. It is read if it is not known."""
+    log = Logbook()
+    for service, line, level in TRACEBACK:
+        log.add(service, line, level if is_known else None)
+    assert [line.number for line in log.shown if line.begins] == [1, 7, 9]
+    assert [line.level for line in log.shown] == [level for _, _, level in TRACEBACK]
+    assert +log.errors == {"web": 3}
 
 
 def test_a_known_level_counts() -> None:
-    """What devenv says of its own lines is not read out of them."""
-    assert level(LogLine(1, "", "Error in the name", "info")) == "info"
+    """It is not read again; that of devenv's own lines never is."""
+    log = Logbook()
+    log.add("", "Error in the name", "info")
+    log.add("web", "Error in the name", "")
+    assert [line.level for line in log.shown] == ["info", ""]
+    assert not log.errors.total()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +154,7 @@ def test_the_last_that_is_wanted() -> None:
     log = book(("web", "Error 1"), ("web", "fine"), ("web", "Error 2"))
 
     def wanted(line: LogLine) -> bool:
-        return level(line) == "error"
+        return line.level == "error"
 
     assert log.last(wanted) == 3
     assert log.last(wanted, 3) == 1

@@ -203,7 +203,7 @@ def test_an_error_in_the_log() -> None:
     mended = lines(*two(), broken, e.ServiceState("web", "healthy"))
     assert "error" not in mended[0] + mended[3]
     assert mended[-2] == "● up after 4.2 s"
-    others = [*two(), *(e.Log("web", f"Error: {number}") for number in (1, 2, 3))]
+    others = [*two(), *(e.Log("web", f"Error: {number}", level="error") for number in (1, 2, 3))]
     assert lines(*others)[0].startswith("shop  2 of 2 up  3 errors in the log")
     assert lines(*others)[-2] == "● up after 4.2 s"
     assert lines(*others, broken)[0].startswith("shop  2 of 2 up  ✗ 3 errors, e shows them")
