@@ -17,7 +17,7 @@ from devenv.scaffold.add import record as added
 from devenv.scaffold.add.mentions import Mention
 from devenv.scaffold.add.proposal import FileEdit, MainFile, Proposal, opened, pairs
 from devenv.scaffold.add.record import Added
-from devenv.scaffold.add.services import variable
+from devenv.scaffold.add.services import assigned, variable
 
 
 async def remove(selection: Selection, name: str, records: str) -> Proposal:
@@ -48,8 +48,9 @@ async def remove(selection: Selection, name: str, records: str) -> Proposal:
     await proposals.check(selection, edit, ())
     file.notes += _removed_variables(file)
     file.notes += [f"the content of the volume {volume} is not touched: devenv snapshot list" for volume in volumes]
+    env_files = {env: assigned(_content(file, env)) for env in (".env", ".env.example")}
     for key in sorted(set(re.findall(rf"\$\{{({variable(name)}_\w+)", str(model)))):
-        names = [env for env in (".env", ".env.example") if key in _text(file, env)]
+        names = [env for env, values in env_files.items() if key in values]
         file.notes += [f"{key} stays in {' and '.join(names)}"] if names else []
     if isinstance(build := model.get("build"), (str, dict)):
         file.notes.append(f"{build if isinstance(build, str) else build.get('context', '.')} stays as it is")
@@ -138,10 +139,10 @@ def _named_still(file: MainFile, edit: FileEdit, name: str) -> Iterator[str]:
         for mention in mentions.mentions(node, name):
             place = f"services.{mention.service}.{mention.part}" if mention.service else mention.part
             yield f"{source.shown}:{mention.line}: {place} still names `{name}`"
-    variables = mentions.variables(_text(file, ".env"), name)
+    variables = mentions.variables(_content(file, ".env").decode(errors="replace"), name)
     yield from (f".env:{line}: {key} still names `{name}`" for line, key in variables)
 
 
-def _text(file: MainFile, name: str) -> str:
-    """The text of a file in the project's folder; empty if it does not exist."""
-    return (proposals.read(os.path.join(file.source.folder, name)) or b"").decode(errors="replace")
+def _content(file: MainFile, name: str) -> bytes:
+    """The content of a file in the project's folder; empty if it does not exist."""
+    return proposals.read(os.path.join(file.source.folder, name)) or b""

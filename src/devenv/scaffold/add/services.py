@@ -256,9 +256,14 @@ async def _env_edits(file: MainFile, variables: Sequence[str]) -> Collection[Fil
 
 
 def _unset(variables: Sequence[str], data: bytes, *, may_be_empty: bool = False) -> list[str]:
-    """Those of the variables that a file does not set; if it sets one several times, the last value counts."""
-    values = {name: value.strip("\"' \t") for name, value in _ASSIGNED.findall(data.decode(errors="replace"))}
+    """Those of the variables that a file does not set."""
+    values = assigned(data)
     return [name for name in variables if not (name in values if may_be_empty else values.get(name))]
+
+
+def assigned(data: bytes) -> dict[str, str]:
+    """The variables that an env file sets; if it sets one several times, the last value counts."""
+    return {name: value.strip("\"' \t") for name, value in _ASSIGNED.findall(data.decode(errors="replace"))}
 
 
 def _appended(folder: str, name: str, lines: Sequence[str]) -> FileEdit:

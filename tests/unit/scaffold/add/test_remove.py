@@ -160,9 +160,10 @@ def test_each_variable_that_another_service_loses_is_named(tmp_path: Path, edit:
     path = tmp_path / "compose.yml"
     path.write_text(edit + path.read_text())
     line = next(n for n, row in enumerate(path.read_text().splitlines(), 1) if "DATABASE_URL" in row)
+    (tmp_path / ".env.example").write_text("# no DB_PASSWORD\nDB_PASSWORDS=\n", encoding="utf-8")
     notes = remove(selection, "db").notes
     assert f"compose.yml:{line}: web loses the variable DATABASE_URL, which `devenv add` wrote" in notes
-    assert "DB_PASSWORD stays in .env and .env.example" in notes
+    assert "DB_PASSWORD stays in .env" in notes
 
 
 def test_a_record_counts_once(tmp_path: Path) -> None:
