@@ -6,7 +6,12 @@ import re
 from collections.abc import Iterable
 
 WIDEST = 100  # characters of a line that is shown
-_VALUE = re.compile(r"([:=][ \t]+|=)(\S.*)")
+_VALUE = r"""(?x)                  # compiled at its use: each command imports this module
+    ([:=][ \t]+ | =                 # the value of a key or a variable
+    | (?:^[ \t]*(?:-[ \t]+)+        # an item of a list
+      | (?<!\S)(?=\S{20}))          # or a word as long as in a token or a certificate
+      (?!\S*:(?:\s|$)|\w+=[^=\s])   # that is no key
+    )(\S.*)"""
 
 
 class DevenvError(Exception):
@@ -102,7 +107,7 @@ def excerpt(text: str, line: int, column: int) -> tuple[str, ...]:
     """The line, the one above it, and a mark below the column; with stars for values, which may be secrets."""
     lines = text.splitlines()
     numbers = [number for number in (line - 1, line) if 0 < number <= len(lines)]
-    shown = (f"{number:4} | {_VALUE.sub(_starred, lines[number - 1])[:WIDEST]}" for number in numbers)
+    shown = (f"{number:4} | {re.sub(_VALUE, _starred, lines[number - 1])[:WIDEST]}" for number in numbers)
     return (*shown, f"     | {' ' * (column - 1)}^") if line <= len(lines) and column <= WIDEST else tuple(shown)
 
 

@@ -52,7 +52,25 @@ def test_an_unknown_name_is_an_error_of_usage() -> None:
     assert (error.exit_code, error.message, error.hint) == (2, "there is no service `wbe`", "Did you mean `web`?")
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("A: b c", "A: ***"),
+        ("- path: ./src", "- path: *****"),
+        ("- A=b", "- A=*"),
+        ("  - hunter2", "  - *******"),
+        ("- postgres://u:p@h?a=b", "- " + "*" * 20),
+        ("    MIIEpAIBAAKCAQEA7bq+==", "    " + "*" * 22),
+        ("POSTGRES_HOST_AUTH_METHOD: x", "POSTGRES_HOST_AUTH_METHOD: *"),
+        ("  web", "  web"),
+    ],
+)
+def test_an_excerpt_shows_no_value(line: str, expected: str) -> None:
+    """Nor an item of a list, or what may be a line of a key; names are shown."""
+    assert excerpt(line, 1, 1)[0] == f"   1 | {expected}"
+
+
 def test_an_excerpt_of_a_long_line_and_of_none() -> None:
     """Long lines are cut, without the mark if it is behind the cut."""
-    assert excerpt("a" * 300, 1, 200) == (f"   1 | {'a' * 100}",)
+    assert excerpt("a " * 150, 1, 200) == (f"   1 | {'a ' * 50}",)
     assert excerpt("a", 3, 1) == ()
