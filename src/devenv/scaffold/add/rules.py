@@ -255,6 +255,8 @@ def _without(rule: Rule, apart: Sequence[str]) -> Rule:
 def _from_mounts(file: MainFile, service: Service, loaded: Loaded, *, is_named: bool) -> Iterator[Rule]:
     """Rules in place of bind mounts, which are cut out of the draft; the data of a foreign image stays mounted."""
     folder = loaded.project.directory
+    built = built_service(service, loaded.model["services"][service.name])
+    runs = built.program if built is not None else None
     for mount in service.volumes:
         source = os.path.normpath(mount.source or "")
         if mount.type != "bind" or not is_within(source, folder) or not os.path.isdir(source):
@@ -265,10 +267,9 @@ def _from_mounts(file: MainFile, service: Service, loaded: Loaded, *, is_named: 
                 f"{service.name}: the mount of {mount.target} stays: its image may write there; {command}"
             )
             continue
-        built = built_service(service, loaded.model["services"][service.name])
         action, why = Action.SYNC, "was a bind mount"
-        if built is not None and built.program is not None and built.program.way is Way.LOSES:
-            action, why = Action.SYNC_RESTART, f"{why}; {built.program.reason}"
+        if runs is not None and runs.way is Way.LOSES:
+            action, why = Action.SYNC_RESTART, f"{why}; {runs.reason}"
         rule = Rule(source, action, f"{why}; {STAYS}", mount.target, tuple(made_in(source)))
         if _unmount(file, service.name, rule):
             yield rule
