@@ -34,8 +34,13 @@ MADE = (  # what tools make in a folder that has such a file in it, now or later
     (re.compile(r"mix\.exs"), ("**/_build/", "**/deps/")),
     (re.compile(r".+\.csproj"), ("**/bin/", "**/obj/")),
 )
-_LARGE = 1 << 18
 PRESENT = ("node_modules", "__pycache__", ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
+_COMPILES = re.compile(
+    r"\b(?:npm|yarn|pnpm|bun)(?: run)? build|\b(?:tsc|(?:vite|next|nuxt|astro|ng) build|go (?:build|install)"
+    r"|cargo (?:build|install)|dotnet (?:build|publish)|mix release)\b"
+    r"|\b(?:mvnw?|gradlew?) .*\b(?:package|install|compile|build|assemble|bootJar)\b"
+)
+_LARGE = 1 << 18  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,6 @@ class Copy:
     sources: tuple[str, ...]
     target: str
     line: int
-
-
-_COMPILES = re.compile(
-    r"\b(?:npm|yarn|pnpm|bun)(?: run)? build|\b(?:tsc|(?:vite|next|nuxt|astro|ng) build|go (?:build|install)"
-    r"|cargo (?:build|install)|dotnet (?:build|publish)|mix release)\b"
-    r"|\b(?:mvnw?|gradlew?) .*\b(?:package|install|compile|build|assemble|bootJar)\b"
-)
 
 
 @dataclass(slots=True)
@@ -263,8 +261,8 @@ def stage_program(built: Built, stage: StageFiles) -> Program | None:
     return program(f"{stage.entrypoint} {stage.command}", stage.folder, stage.scope, read)
 
 
-def has(path: str, manifests: re.Pattern[str]) -> bool:
-    """Whether the path, or the folder it is in, has a manifest: that tells the language."""
+def has_manifest(path: str, manifests: re.Pattern[str]) -> bool:
+    """Whether the path, or the folder it is in, has one of the manifests, which show its language."""
     folders = (folder for folder in (path, os.path.dirname(path)) if os.path.isdir(folder))
     return any(manifests.fullmatch(name) for folder in folders for name in os.listdir(folder))
 
@@ -279,4 +277,5 @@ def made_in(path: str) -> Iterator[str]:
         }
     made = [pattern for _, patterns in MADE for pattern in patterns if pattern in files]
     yield from made
-    yield from (f"{name}/" for name in PRESENT if f"**/{name}/" not in made and name in os.listdir(path))
+    present = set(os.listdir(path)).intersection(PRESENT)
+    yield from (f"{name}/" for name in PRESENT if name in present and f"**/{name}/" not in made)

@@ -26,7 +26,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that is known: the words that tell it, and its way with changed files."""
+    """A known program: the words of the command that identify it, and what it does with changed files."""
 
     words: str
     way: Way
@@ -126,8 +126,8 @@ def program(command: str, folder: str, variables: Mapping[str, str], read: Read)
     if not _OLD_FLASK.search(read(posixpath.join(folder, "requirements.txt")) or ""):
         given = [variable for variable in given if not variable.startswith("FLASK_ENV=")]
     commands = [words for words in _commands(command, folder, read, set()) if words]
-    found = (kind.match(words, given) for kind in _KINDS for words in commands)
-    return next((program for program in found if program), None)
+    programs = (kind.match(words, given) for kind in _KINDS for words in commands)
+    return next(filter(None, programs), None)
 
 
 def start_scripts(command: str, folder: str, read: Read) -> list[str]:

@@ -27,7 +27,7 @@ from devenv.scaffold.add.copied_files import (
     bind_sources,
     built_service,
     dockerfile_path,
-    has,
+    has_manifest,
     made_in,
     placed,
     source_mount,
@@ -110,8 +110,8 @@ def _nothing(service: Service, project: Project) -> str:
     if service.watch:
         return f"{service.name}: its rules cover what its Dockerfile copies from here"
     mounts = project.bind_mounts(service)
-    has = f"; {service.name} has {', '.join(mounts)}" if mounts else ""
-    return f"{service.name}: its Dockerfile copies nothing from here{has}"
+    more = f"; {service.name} has {', '.join(mounts)}" if mounts else ""
+    return f"{service.name}: its Dockerfile copies nothing from here{more}"
 
 
 def _note(file: MainFile, name: str, rule: Rule, folder: str) -> str:
@@ -129,11 +129,10 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     targets = [rule.target for rule in mounted]
     volumes = tuple(mount for mount in service.volumes if mount.target not in targets)
     built = built_service(replace(service, volumes=volumes), loaded.model["services"][service.name])
-    found = list(_from_build(built)) if built is not None else []
-    found = [rule for rule in found if not _covered(service, rule, mounted)]
+    copied = [rule for rule in (_from_build(built) if built else ()) if not _covered(service, rule, mounted)]
     foreign = [other for other in loaded.project.services if other.build is None and other is not service]
     apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
-    return [*mounted, *(_without(rule, apart) for rule in found if not _implied(rule, found))]
+    return [*mounted, *(_without(rule, apart) for rule in copied if not _implied(rule, copied))]
 
 
 def _from_build(built: Built) -> Iterator[Rule]:
@@ -189,8 +188,9 @@ def _folder(built: Built, rule: Rule, manifests: Sequence[str]) -> Iterator[Rule
 
 
 def _rebuild(path: str) -> Rule:
-    names = not MANIFESTS.fullmatch(name := os.path.basename(path)) or name.startswith("Dockerfile")
-    why = "the image is built by it" if names else "what it names is installed while the image is built"
+    name = os.path.basename(path)
+    is_manifest = MANIFESTS.fullmatch(name) and not name.startswith("Dockerfile")
+    why = "what it names is installed while the image is built" if is_manifest else "the image is built by it"
     return Rule(path, Action.REBUILD, why)
 
 
@@ -204,17 +204,17 @@ def _action(built: Built, path: str, target: str, line: int) -> tuple[Action, st
     if runs is not None and runs.way in CHANGES:
         return CHANGES[runs.way], f"; {runs.reason}"
     compiled = [number for stage in built.below for number in stage.compiles if number > line]
-    if compiled or (runs is None and has(path, COMPILED)):
+    if compiled or (runs is None and has_manifest(path, COMPILED)):
         why = f" and compiled in line {compiled[0]}" if compiled else "; the language is compiled"
         return Action.REBUILD, f"{why}: {COST}"
-    if runs is None and has(path, INTERPRETED):
+    if runs is None and has_manifest(path, INTERPRETED):
         return Action.SYNC_RESTART, "; no reloader is in its command"
     return Action.SYNC, f"; {runs.reason}" if runs is not None else ""
 
 
 def _elsewhere(built: Built, path: str, origin: str) -> tuple[Action | None, str]:
     """The action for what another stage copies. A whole folder of many languages is no program: it gets none."""
-    if path != os.path.normpath(built.build.context) or has(path, COMPILED):
+    if path != os.path.normpath(built.build.context) or has_manifest(path, COMPILED):
         return Action.REBUILD, f"built in another stage ({origin}): {COST}"
     stages = ((stage, stage_program(built, stage)) for stage in built.others if stage.name)
     better = next(((stage.name, runs.reason) for stage, runs in stages if runs and runs.way is Way.RELOADS), None)
