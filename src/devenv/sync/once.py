@@ -17,6 +17,7 @@ from devenv.events import Compared, Emit, Event, Notice, Problem, ServiceState, 
 from devenv.explain.log_lines import LevelReader
 from devenv.model.containers import Container
 from devenv.model.project import Project
+from devenv.model.status import stands
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
 from devenv.paths import is_below, is_within
 from devenv.state.run_dir import open_run
@@ -78,11 +79,12 @@ async def sync(options: SyncRequest, emit: Emit) -> int:
         are_all_synced = once.report_skipped(container.service for container in containers)
         are_equal = all(await each(once.sync, containers))
         changed = [container for container in containers if container.running and container.service in code.services]
-        await _tell_of_code(engine, changed, code, f"{since.timestamp():.0f}", emit)
+        if changed:
+            await _report_code(engine, changed, code, f"{since.timestamp():.0f}", emit)
         return int(not (are_equal and (are_all_synced or options.dry_run)))
 
 
-async def _tell_of_code(
+async def _report_code(
     engine: Engine, containers: Sequence[Container], code: CodeWatch, since: str, emit: Emit
 ) -> None:
     """Report whether the code of services that were just synced is broken, by what they log for a moment.
@@ -108,10 +110,10 @@ async def _tell_of_code(
         while (now := anyio.current_time()) < until(now):  # noqa: ASYNC110 - silence is no event
             await anyio.sleep(TICK)
         tasks.cancel_scope.cancel()
-    for container in {container.service: container for container in containers}.values():
-        found = await engine.containers.inspect(container.id) or container
-        state = (found.health or "started") if found.running else "exited"
-        emit(ServiceState(container.service, state, error=code.of(container.service).shown(now)))
+    all_containers = await engine.containers.list(containers[0].project)
+    rows = stands(containers[0].project, sorted(names), all_containers, lambda _: None).services
+    for row in {row.service: row for row in rows if row.service in names}.values():
+        emit(ServiceState(row.service, row.phase, row.detail, row.check, code.of(row.service).shown(now)))
 
 
 async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule, ...]:

@@ -74,6 +74,24 @@ async def test_it_says_whether_the_code_is_broken(one: OneService, monkeypatch: 
     assert not [event for event in (await sync(one))[1] if isinstance(event, ServiceState)]
 
 
+@pytest.mark.parametrize("state", ["restarting", "exited"])
+async def test_it_says_what_a_service_does_after_the_sync(one: OneService, state: str) -> None:
+    """In the words of `ps`: what the engine starts again and again has not ended."""
+    one.write("main.py")
+    await one.place("running")
+    (web,) = one.host.containers.values()
+    events: list[Event] = []
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        web.state, web.exit_code = state, 3
+
+    await once.sync(SyncRequest(Selection(one.project.directory)), emit)
+    (service,) = [event for event in events if isinstance(event, ServiceState)]
+    assert service.state == state
+    assert "3" in service.detail
+
+
 async def test_a_dry_run_names_the_operations_and_does_none(one: OneService) -> None:
     path = one.write("a")
     await one.place()
