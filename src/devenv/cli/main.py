@@ -130,7 +130,7 @@ def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:
         return hint
     new = set(re.findall(r" (--[a-z-]+)", hint[command.end() :]))
     new |= {"--from", "--fresh"} if new & {"--from", "--fresh"} else set()
-    typed = re.sub(r"(?<=--port|--from) |(?<=--timeout) ", "=", shlex.join([*before, *after]))
+    typed = re.sub(r"(?<!\S)(--port|--from|--timeout|--watcher) ", r"\1=", shlex.join([*before, *after]))
     kept = [word for word in re.findall(r"(?:[^\s']|'[^']*')+", typed) if word.partition("=")[0] not in new]
     return " ".join([hint[: command.end()], *kept]) + hint[command.end() :]
 

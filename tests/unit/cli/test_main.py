@@ -253,6 +253,7 @@ def test_earlier_runs_are_reported(
         ),
         ("devenv up --port a:1=2", "up --port=a:1=2", "devenv up --port a:1=2"),
         ("devenv up --timeout 600", "up --timeout 300 -d", "devenv up -d --timeout 600"),
+        ("devenv up --watcher auto", "up --watcher inotify web", "devenv up web --watcher auto"),
         ("docker info; or devenv up --stand-ins", "up -d", "docker info; or devenv up -d --stand-ins"),
         ("devenv up --fresh   (starts empty)", "up --from x1 --lan", "devenv up --lan --fresh   (starts empty)"),
         ("devenv up --lan", "up --from 'my x'", "devenv up --from='my x' --lan"),
