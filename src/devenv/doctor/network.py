@@ -169,17 +169,14 @@ def _timed(url: str, headers: Mapping[str, str], seconds: float) -> tuple[float,
 
 @contextlib.contextmanager
 def _get(url: str, headers: Mapping[str, str], seconds: float) -> Iterator[http.client.HTTPResponse]:
-    """The answer to a GET, after redirections; a login is for the first server alone. Raises OSError, ValueError."""
+    """The answer to a GET, after redirections; a login is for the first server alone."""
     for _ in range(REDIRECTIONS):
         address = urlsplit(url)
         connection = certificates.connection(address, _proxy(address), seconds)
         with contextlib.closing(connection):
             path = f"{address.path}?{address.query}".rstrip("?")
-            try:
-                connection.request("GET", path, headers={"User-Agent": "devenv", **headers})
-                answer = connection.getresponse()
-            except http.client.HTTPException as error:
-                raise OSError(str(error)) from error
+            connection.request("GET", path, headers={"User-Agent": "devenv", **headers})
+            answer = connection.getresponse()
             if answer.status not in REDIRECTED or not answer.headers["location"]:
                 yield answer
                 return
