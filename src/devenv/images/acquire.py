@@ -161,20 +161,21 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
 
 def _unreadable(project: Project, service: str, build: Build, name: str, error: OSError) -> ConfigError:
     """The error for a Dockerfile that cannot be read, at the line of `build`."""
-    key, value, folder, kind = "dockerfile", build.dockerfile, build.context, "Dockerfile"
+    key, path, base = "dockerfile", os.path.join(build.context, build.dockerfile), build.context
     message = f"service {service} is built from {name}, which cannot be read: {error.strerror}"
     if isinstance(error, FileNotFoundError):
         message = f"service {service} is built from {name}, which does not exist"
         if not os.path.isdir(build.context):
-            key, value, folder, kind = "context", os.path.basename(build.context), os.path.dirname(build.context), ""
-            message = (
-                f"the build context of {service} does not exist: {os.path.relpath(build.context, project.directory)}"
-            )
+            key, path, base = "context", build.context, project.directory
+            message = f"the build context of {service} does not exist: {os.path.relpath(path, base)}"
+    kind = "dockerfile" if key == "dockerfile" else ""
+    folder = os.path.dirname(path) if os.path.isdir(os.path.dirname(path)) else base
     names: list[str] = []
     with contextlib.suppress(OSError):
-        names = [other for other in sorted(os.listdir(folder)) if kind.lower() in other.lower()]
-    close = closest(value, names) or (names[0] if kind and len(names) == 1 else None)
-    hint = f"Did you mean `{key}: {close}`?" if close else f"Correct `build.{key}` of {service}."
+        names = [other for other in sorted(os.listdir(folder)) if kind in other.lower()]
+    close = closest(os.path.basename(path), names) or (names[0] if kind and len(names) == 1 else None)
+    value = os.path.relpath(os.path.join(folder, close), base) if close else ""
+    hint = f"Did you mean `{key}: {value}`?" if close else f"Correct `build.{key}` of {service}."
     if kind and not close and isinstance(error, FileNotFoundError):
         hint = f"{hint[:-1]}, or create it; in a folder with code and no Compose file, `devenv new` proposes one."
     file, line = _place_of(project, service, "build", key)

@@ -155,6 +155,19 @@ def test_a_dockerfile_named_in_lower_case(tmp_path: Path) -> None:
             ("compose.yml:4: the build context of a does not exist: bakend | Did you mean `context: backend`?"),
         ),
         (
+            "context: ./api/wbe",
+            ("api/web/x", "web"),
+            "compose.yml:4: the build context of a does not exist: api/wbe | Did you mean `context: api/web`?",
+        ),
+        (
+            "dockerfile: docker/Dokerfile",
+            ("docker/Dockerfile", "Dockerfile"),
+            (
+                "compose.yml:4: service a is built from docker/Dokerfile, which does not exist "
+                "| Did you mean `dockerfile: docker/Dockerfile`?"
+            ),
+        ),
+        (
             "context: ./bakend",
             (),
             ("compose.yml:4: the build context of a does not exist: bakend | Correct `build.context` of a."),
@@ -168,7 +181,7 @@ def test_a_missing_dockerfile_or_context(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "compose.yml").write_text(f"services:\n  a:\n    build:\n      {build}\n", encoding="utf-8")
     for name in existing:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
     key, _, value = build.partition(": ")
     context = os.path.normpath(tmp_path / value) if key == "context" else str(tmp_path)
