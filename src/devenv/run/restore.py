@@ -211,7 +211,7 @@ class InitialVolumes:
         stored: Sequence[Snapshot],
         asked: Snapshot | None,
     ) -> Snapshot | None:
-        needed = await self._reader(users, is_close=any(s.libc for s in stored if s.volume == wanted.key))
+        needed = await self._reader(users, with_system=any(s.libc for s in stored if s.volume == wanted.key))
         if asked is not None:
             line = replace(line, asked=(asked.id, asked.volume), torn=NOTHING)
         fits = frozenset((s.id, s.volume) for s in stored if needed.reads(s.reader))
@@ -239,10 +239,10 @@ class InitialVolumes:
         message = f"{wanted.key} starts empty; its data was saved {age(at)} for {whose}{gone}"
         self.volumes.volume_transfer.emit(Notice(message, f"devenv down && devenv snapshot restore {name}"))
 
-    async def _reader(self, users: tuple[str, ...], *, is_close: bool) -> Reader:
-        """The first database of the services; `is_close`: with the system of its image, which takes a container."""
+    async def _reader(self, users: tuple[str, ...], *, with_system: bool) -> Reader:
+        """The first database of the services; to know the system of its image takes a container."""
         for name in users:
-            reader = await self.volumes.volume_transfer.reader(self.desired.image(name), is_close=is_close)
+            reader = await self.volumes.volume_transfer.reader(self.desired.image(name), with_system=with_system)
             if reader.database:
                 return reader
         return Reader()

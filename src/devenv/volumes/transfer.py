@@ -227,12 +227,12 @@ class VolumeTransfer:
             await self.engine.containers.remove(holder.id)
         return bool(holders)
 
-    async def reader(self, image: str, *, is_close: bool) -> Reader:
-        """The database in the image, if there is one; `is_close`: with its system, which is read from a container."""
+    async def reader(self, image: str, *, with_system: bool) -> Reader:
+        """The database in the image, if there is one; with its system, which is read from a container."""
         name = database(await self.engine.images.variables(image), image)
-        if name and is_close:
-            async with self._holder("", [image]) as (holder, used):
-                if used == image:
+        if name and with_system:
+            with contextlib.suppress(CallError):
+                async with self._holder("", [image]) as (holder, _):
                     return await self._reader(holder, name)
         return Reader(name)
 
@@ -240,8 +240,8 @@ class VolumeTransfer:
         """The modes of these paths in an image, if they exist and the engine has the image."""
         modes: dict[str, int] = {}
         with contextlib.suppress(DevenvError):
-            async with self._holder("", [image]) as (holder, used):
-                for path in paths if used == image else ():
+            async with self._holder("", [image]) as (holder, _):
+                for path in paths:
                     with contextlib.suppress(CallError):
                         modes[path] = await self.engine.archive.mode(holder, path)
         return modes
@@ -257,7 +257,10 @@ class VolumeTransfer:
 
     @contextlib.asynccontextmanager
     async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[tuple[str, str]]:
-        """A container of the first image that works, and that image; it mounts the volume, if there is one."""
+        """A container of the first image that works, and that image.
+
+        If it mounts a volume, any image on the engine does.
+        """
         mount = {"Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}}
         wish = {
             "Entrypoint": [],
@@ -271,7 +274,8 @@ class VolumeTransfer:
             "HostConfig": {"NetworkMode": "none", "Mounts": [mount] if volume else []},
         }
         with anyio.CancelScope(shield=True):  # cancelled halfway, it would exist and nobody would know its id
-            holder, image = await self._created(wish, images)
+            others = await self.engine.images.ids() if volume else ()
+            holder, image = await self._created(wish, (*images, *others))
         try:
             yield holder, image
         finally:
@@ -281,7 +285,7 @@ class VolumeTransfer:
     async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> tuple[str, str]:
         why: DevenvError = DevenvError("there is no image on the engine to create a container from")
         self.run.made.intend(name := f"devenv-{secrets.token_hex(8)}")
-        for image in dict.fromkeys((*images, *await self.engine.images.ids())):
+        for image in dict.fromkeys(images):
             try:
                 holder = await self.engine.containers.create({**wish, "Image": image}, name)
             except CallError as error:

@@ -19,6 +19,7 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Event, Problem
 from devenv.model.containers import Container, Network, ProjectState, Volume
+from devenv.model.snapshot import Reader
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume
@@ -60,6 +61,7 @@ class PlayedEngine:
         self.asked = anyio.Event()
         self.there: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self.refused: set[str] = set()  # images
+        self.tried: list[str] = []  # images
         self.put_in: list[bytes] = []
         self.made: list[Mapping[str, Any]] = []
         self.paused: list[tuple[str, bool]] = []
@@ -83,6 +85,7 @@ class PlayedEngine:
 
     async def create_container(self, wish: Mapping[str, Any], name: str = "") -> str:
         self.asked.set()
+        self.tried.append(wish["Image"])
         self.recorded = Path(self.record).read_bytes() if self.record else b""
         if wish["Image"] in self.refused:
             raise CallError(404, f"no such image: {wish['Image']}", "creating a container")
@@ -389,3 +392,17 @@ async def test_what_died_work_left_is_mended(played: Played) -> None:
     assert await played.volume_transfer.mend(project_state)
     assert (list(played.engine.there), played.engine.paused) == (["o"], [("a", False)])
     assert not await played.volume_transfer.mend(ProjectState((other,)))
+
+
+async def test_an_image_that_the_engine_lacks_is_not_replaced_by_another(played: Played) -> None:
+    """Files of another image say nothing, and no container is created for them."""
+
+    async def variables(_: str) -> dict[str, str]:
+        return {"PG_MAJOR": "17"}
+
+    played.engine.refused = {"missing"}
+    played.engine.images.variables = variables
+    assert await played.volume_transfer.modes("missing", ["/a"]) == {}
+    assert await played.volume_transfer.reader("missing", with_system=True) == Reader("postgres 17")
+    assert played.engine.tried == ["missing"] * 2
+    assert played.engine.there == {}
