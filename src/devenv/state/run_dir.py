@@ -91,12 +91,12 @@ class Run:
 
     def remember(self, last: Mapping[str, Any]) -> None:
         """Write facts of the start that has just ended, in place of the previous ones; a full disk is no error."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StateError):
             private_files.replace(self._last, json.dumps({"v": LAST, **last}))
 
     def note_ended(self, standings: Mapping[str, tuple[str, str]]) -> None:
         """Write the phase and detail of each service that has ended: other commands have seen no events."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StateError):
             private_files.replace(os.path.join(self.path, ENDED), json.dumps(standings))
 
     def ended(self) -> dict[str, tuple[str, str]]:
@@ -255,21 +255,14 @@ def every_runs() -> Iterator[tuple[Run, Ledger]]:
                 yield run, ledger
 
 
-def brought_up(project: str) -> frozenset[str]:
-    """The services of the project that a run brought up which goes on, or was left running."""
-    services = set[str]()
-    for run in Run.folders(project):
-        with contextlib.suppress(StateError):
-            ledger, last = run.read(), run.last()
-            is_on = ledger is not None and (ledger.phase == "detached" or run.lock.is_held())
-            if ledger is not None and is_on and last.get("began") == ledger.began:
-                services |= set(last.get("images", ()))
-    return frozenset(services)
-
-
-def ended(project: str) -> dict[str, tuple[str, str]]:
-    """The phase and detail of the services that have ended in runs of the project that go on."""
-    return {name: how for run in Run.folders(project) for name, how in run.ended().items()}
+def brought_up(run: Run) -> frozenset[str]:
+    """The services that the run brought up, if it goes on or was left running."""
+    with contextlib.suppress(StateError):
+        ledger, last = run.read(), run.last()
+        if ledger is not None and last.get("began") == ledger.began:
+            is_on = ledger.phase == "detached" or run.lock.is_held()
+            return frozenset(last.get("images", ()) if is_on else ())
+    return frozenset()
 
 
 def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:

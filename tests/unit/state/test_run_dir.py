@@ -112,27 +112,31 @@ def test_what_a_run_brought_up_that_goes_on() -> None:
     run, ledger = opened("a"), begun("a")
     run.write(ledger)
     run.remember({"began": ledger.began, "images": {"web": "i"}})
-    assert run_dir.brought_up("a") == frozenset()
+    assert run_dir.brought_up(run) == frozenset()
     with run.lock.hold():
-        assert run_dir.brought_up("a") == {"web"}
+        assert run_dir.brought_up(run) == {"web"}
         run.remember({"began": 0.0, "images": {"web": "i"}})
-        assert run_dir.brought_up("a") == frozenset()
+        assert run_dir.brought_up(run) == frozenset()
     run.write(replace(ledger, phase="detached"))
     run.remember({"began": ledger.began, "images": {"web": "i"}})
-    assert run_dir.brought_up("a") == {"web"}
-    assert run_dir.brought_up("b") == frozenset()
+    assert run_dir.brought_up(run) == {"web"}
+    assert run_dir.brought_up(opened("a", "other")) == frozenset()
 
 
 def test_how_services_ended_is_noted_while_the_run_goes_on() -> None:
     """What cannot be read is nothing."""
     run = opened("a")
     run.note_ended({"web": ("stopped", "by somebody else")})
-    assert run_dir.ended("a") == {}
+    assert run.ended() == {}
     with run.lock.hold():
-        assert run_dir.ended("a") == {"web": ("stopped", "by somebody else")}
+        assert run.ended() == {"web": ("stopped", "by somebody else")}
         for text in ("", "[1]", "{", '{"web": 1}'):
             Path(run.path, "ended.json").write_text(text)
-            assert run_dir.ended("a") == {}
+            assert run.ended() == {}
+        Path(run.path, "ended.json").unlink()
+        Path(run.path, "ended.json").mkdir()
+        run.note_ended({})
+        assert run.ended() == {}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"v": 3}', '{"v": 1, "nonsense": 1}', "\x00", "\udcff"])

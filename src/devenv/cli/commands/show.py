@@ -104,11 +104,12 @@ def _show_quickly(selection: outlines.Selection, wanted: Collection[str], show: 
     """Show the services if a local engine answers, and return whether it did. Raises ConfigError, UsageError."""
     outline = outlines.sketched(selection)
     answer = None if outline.name is None else context.local_containers(outline.name)
-    if outline.name is None or answer is None:
+    name, address = outline.name, f"unix://{context.socket_path()}"
+    if name is None or answer is None:
         return False
-    is_ours, (containers, now) = created.recognizer(outline.name), answer
+    is_ours, (containers, now) = created.recognizer(name), answer
     mine = [replace(container, ours=is_ours(container)) for container in containers]
-    show(_states(outline.name, outline, wanted, mine, now))
+    show(_states(name, outline, wanted, mine, now, lambda: run_dir.Run.known(endpoint.Endpoint(address), name)))
     return True
 
 
@@ -123,7 +124,8 @@ async def _show(selection: outlines.Selection, wanted: Collection[str], show: Sh
         changed = anyio.Event()
 
         async def look() -> None:
-            show(_states(name, outline, wanted, await engine.containers.list(name), await engine.clock()))
+            containers, now = await engine.containers.list(name), await engine.clock()
+            show(_states(name, outline, wanted, containers, now, lambda: run_dir.Run.known(engine.endpoint, name)))
 
         async def listen() -> None:
             async for event in engine.events(name):
@@ -149,11 +151,15 @@ def _states(
     wanted: Collection[str],
     containers: Collection[model.Container],
     now: dt.datetime,
+    run: Callable[[], run_dir.Run],
 ) -> statuses.Stands:
-    """The state of the wanted services, or of all. Raises UsageError for an unknown service."""
+    """The state of the wanted services, or of all; `run` is asked for what only a run has seen.
+
+    Raises UsageError for an unknown service.
+    """
     outlines.require_known(wanted, (*outline.services, *outline.dormant, *(c.service for c in containers)))
     names = [*outline.services, *(service for service in outline.dormant if service in wanted)]
-    seen = (lambda: run_dir.brought_up(name)), (lambda: run_dir.ended(name))
+    seen = (lambda: run_dir.brought_up(run())), (lambda: run().ended())
     states = statuses.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
     return replace(states, services=tuple(s for s in states.services if not wanted or s.service in wanted))
 

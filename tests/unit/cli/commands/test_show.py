@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,12 +22,16 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError, StateError, UsageError
 from devenv.events import Published
 from devenv.inspect import status as inspection
-from devenv.model.containers import Container
+from devenv.model.containers import Container, ProjectState
 from devenv.model.status import Stands
 from devenv.run import urls
 from devenv.run.urls import Addresses
+from devenv.state.identity import Place
+from devenv.state.ledger import begin
+from devenv.state.run_dir import Run
 from devenv.tasks import first
 from support.engine import Fault, MemoryEngine, MemoryHost
+from support.memory.client import MEMORY
 from support.memory.played import placed
 from support.schemas import answered
 
@@ -90,6 +95,27 @@ async def test_it_is_shown_once(shown: Any) -> None:
     assert [one.service for one in found.services] == ["web", "tool"]
     with pytest.raises(UsageError, match="there is no service `wbe`"):
         await shown("wbe")
+
+
+@pytest.mark.parametrize(("is_quick", "is_here"), [(True, True), (True, False), (False, True), (False, False)])
+async def test_what_a_run_on_this_engine_has_seen(
+    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_quick: bool, is_here: bool
+) -> None:
+    """Somebody removed its containers; a run of the same project on another engine says nothing of them."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DOCKER_HOST", MEMORY.host)
+    at = MEMORY if is_here else Endpoint("unix:///other.sock")
+    run = Run.open("key", at, "p")
+    ledger = begin(ProjectState(), {}, project="p", place=Place("/p"), engine="key", endpoint=at.host, context=None)
+    run.write(replace(ledger, phase="detached"))
+    run.remember({"began": ledger.began, "images": {"db": "i"}})
+    found: list[Stands] = []
+    if is_quick:
+        monkeypatch.setattr(context, "local_containers", lambda _: ((WEB,), NOW))
+        assert command._show_quickly(Selection(str(tmp_path), project_name="p"), (), found.append)
+    else:
+        found = await shown()
+    assert [service.phase for service in found[0].services] == ["started", "removed" if is_here else "absent"]
 
 
 async def test_it_is_looked_at_again_when_something_happens(shown: Any) -> None:
