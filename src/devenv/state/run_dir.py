@@ -97,7 +97,7 @@ class Run:
     def note_ended(self, standings: Mapping[str, tuple[str, str]]) -> None:
         """Write the phase and detail of each service that has ended: other commands have seen no events."""
         with contextlib.suppress(OSError, StateError):
-            private_files.replace(os.path.join(self.path, ENDED), json.dumps(standings))
+            private_files.replace(os.path.join(self.path, ENDED), json.dumps(standings), durable=False)
 
     def ended(self) -> dict[str, tuple[str, str]]:
         """What `note_ended` wrote, as long as the run goes on."""
