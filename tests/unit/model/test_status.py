@@ -249,3 +249,12 @@ def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
         ("job", "stopped", "by somebody else"),
         ("web", "started", ""),
     ]
+
+
+@pytest.mark.parametrize(("state", "expected"), [("running", "stopped"), ("exited", "completed")])
+def test_only_running_services_need_what_has_ended(state: str, expected: str) -> None:
+    """By inspections alone; what a run has noted of ends is asked for only if one has ended."""
+    worker = container("exited", "worker", started_at=STARTED, finished_at=ENDED)
+    rows = stands("p", (), [worker, container(state, depends_on=("worker",))], lambda _: None).services
+    assert (rows[1].service, rows[1].phase) == ("worker", expected)
+    stands("p", (), [container()], lambda _: None, ended=pytest.fail)

@@ -83,6 +83,28 @@ async def test_a_missing_file_is_refused(machine: Machine, written: str, existin
     assert not machine.host.containers
 
 
+@pytest.mark.parametrize(("source", "target"), [("app.conf", "/x"), ("x", "/etc/app.conf")])
+@pytest.mark.anyio
+async def test_one_name_of_a_file_is_enough(machine: Machine, source: str, target: str) -> None:
+    """On the host or in the container."""
+    command = await machine.run_up(site(machine, f"      - ./{source}:{target}\n", (source, target)))
+    assert isinstance(command.error, ConfigError)
+
+
+@pytest.mark.parametrize("kernel", ["memory", "other"])
+@pytest.mark.anyio
+async def test_an_engine_in_a_virtual_machine_has_other_folders(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    """Outside of the project, what is missing here may exist there: nothing is created."""
+    shop = site(machine, "      - ../data:/data\n", ("../data", "/data"))
+    system = os.uname_result((*os.uname()[:2], kernel, *os.uname()[3:]))
+    monkeypatch.setattr(os, "uname", lambda: system)
+    created: list[bool] = []
+    await machine.run_up(shop, then=lambda: created.append((machine.folder / "data").is_dir()))
+    assert created == [kernel == "memory"]
+
+
 @pytest.mark.parametrize(
     ("written", "target", "is_folder"),
     [

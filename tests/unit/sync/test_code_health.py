@@ -94,6 +94,17 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "what comes before tells less": (
         ((0, synced("main.py")), (1, "[nodemon] app crashed"), (1.1, TRACEBACK)), {2: BROKEN},
     ),
+    "as far as a place": (((0, synced("main.py")), (1, "\n".join(TRACEBACK.splitlines()[:3]))), {2: ""}),
+    "a start after a start": (((0, "start"), (2, "start"), (3, PLAIN)), {4: ""}),
+    "a sync that began before the mark": (
+        ((0, synced("main.py")), (1, TRACEBACK), (1.03, synced("main.py"))), {4: BROKEN, 4.1: ""},
+    ),
+    "another error just after": (
+        ((0, synced("main.py")), (1, TRACEBACK), (2, TRACEBACK.replace("63", "64"))), {3: BROKEN.replace("63", "64")},
+    ),
+    "a program that waits for a change, and says more": (
+        ((0, synced("a.py")), (1, f"{TRACEBACK}\nwaiting for changes"), (1.2, "bye")), {9: BROKEN},
+    ),
     "not complete": (((0, synced("main.py")), (1, "Traceback (most recent call last):")), {2: ""}),
 }  # fmt: skip
 
@@ -144,6 +155,7 @@ def test_a_failed_service_shows_its_last_error() -> None:
     health = told(((0, PLAIN),), 0)
     assert (health.shown(99), health.shown(99, is_bad=True)) == ("", PLAIN)
     assert health.recovered().shown(99, is_bad=True) == ""
+    assert told(((0, "start"), (1, PLAIN), (9, "bye")), 9).shown(99, is_bad=True) == PLAIN
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ async def test_slow_copies_to_anonymous_volumes_are_reported(
 ) -> None:
     """While they last, and how long they took; containers without such volumes are not."""
     anonymous = {"volumes": [{"type": "volume", "target": "/m"}], "container_name": "given"}
-    site = machine.site("shop", web={**anonymous, "container_name": None}, other=anonymous, db={})
+    named = {"volumes": [mounted("data")]}
+    site = machine.site("shop", web={**anonymous, "container_name": None}, other=anonymous, db=named)
     desired = DesiredState(site.loaded(Selection(str(site.folder))), frozenset({"web", "other", "db"}))
     events: list[Event] = []
     fills = VolumeFills(desired, events.append)
@@ -85,4 +86,7 @@ async def test_slow_copies_to_anonymous_volumes_are_reported(
     monkeypatch.setattr(anyio, "current_time", itertools.count(1e6, 2.0).__next__)
     for kind, name in (("container", "given"), ("network", "shop-web-1"), ("container", "given")):
         fills.made(kind, name)
+    monkeypatch.setattr(volumes, "NOTABLE", 3.0)
+    for _ in range(2):
+        fills.made("container", "given")
     assert events[1:] == [Step("create", "detail", "other fills /m", 2.0)]

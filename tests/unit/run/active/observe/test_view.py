@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -45,13 +46,14 @@ async def test_a_service_that_we_end_ourselves_stays_what_it_was() -> None:
     assert all(seen.is_news(standing) for standing in seen.standings())
     ended = container("web", "exited", exit_code=143)
     with seen.ending([container("web")]):
+        seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}})
         look(seen, ended, container("db"), now=101.0)
         assert phases(seen) == {"web": Phase.STARTED, "db": Phase.STARTED}
         over = seen.begin_look(102.0)
     seen.finish_look(ProjectState((ended, container("db"))), over, 102.0)
     assert phases(seen)["web"] is Phase.STARTED
     look(seen, ended, container("db"), now=103.0)
-    assert phases(seen) == {"web": Phase.STOPPED, "db": Phase.STARTED}
+    assert seen.standings() == (Standing("web", Phase.STOPPED), Standing("db", Phase.STARTED))
 
 
 async def test_an_end_that_begins_again_is_not_over() -> None:
@@ -88,27 +90,46 @@ async def test_when_all_is_well_and_when_it_is_over(
 
 
 @pytest.mark.parametrize(
-    ("events", "expected"),
+    ("events", "code", "expected"),
     [
-        ("die", Phase.COMPLETED),
-        ("kill:15 die", Phase.STOPPED),
-        ("kill:3 kill:9 die stop", Phase.STOPPED),
-        ("kill:9 die", Phase.COMPLETED),
-        ("kill:1 die", Phase.COMPLETED),
-        ("die stop", Phase.STOPPED),
-        ("kill:15 die start die", Phase.COMPLETED),
-        ("", Phase.COMPLETED),
+        ("die", 0, Phase.COMPLETED),
+        ("die", 143, Phase.EXITED),
+        ("", 143, Phase.STOPPED),
+        ("kill:15 die", 0, Phase.STOPPED),
+        ("kill:3 kill:9 die stop", 0, Phase.STOPPED),
+        ("kill:9 die", 0, Phase.COMPLETED),
+        ("kill:1 die", 0, Phase.COMPLETED),
+        ("die stop", 0, Phase.STOPPED),
+        ("kill:15 die start die", 0, Phase.COMPLETED),
+        ("", 0, Phase.COMPLETED),
     ],
 )
-async def test_events_tell_who_ended_a_process(events: str, expected: Phase) -> None:
+async def test_events_tell_who_ended_a_process(events: str, code: int, expected: Phase) -> None:
     """A signal that asks a program to end comes before its end; one that kills or reloads it asks for nothing."""
     seen = view(container("web"), container("db"))
     for event in events.split():
         action, _, signal = event.partition(":")
         seen.note({"Action": action, "Actor": {"ID": "id-web", "Attributes": {"signal": signal} if signal else {}}})
-    look(seen, container("web", "exited"), container("db", "exited", exit_code=1), now=101.0)
+    look(seen, container("web", "exited", exit_code=code), container("db", "exited", exit_code=1), now=101.0)
     assert phases(seen)["web"] is expected
-    assert seen.is_over() is (expected is Phase.COMPLETED)
+    assert seen.is_over() is (expected is not Phase.STOPPED)
+
+
+async def test_a_start_that_no_event_told_of() -> None:
+    """Who ended the process before has not ended the next one."""
+    seen = view(container("web"), container("db"))
+    seen.note({"Action": "stop", "Actor": {"ID": "id-web"}})
+    look(seen, container("web", start="t2"), container("db"), now=101.0)
+    look(seen, container("web", "exited", start="t2"), container("db"), now=102.0)
+    assert phases(seen)["web"] is Phase.COMPLETED
+
+
+async def test_nothing_is_over_while_a_replica_runs() -> None:
+    """Though the service counts as exited by the other one."""
+    other = replace(container("web"), id="id-web-2")
+    ended = container("web", "exited", exit_code=1), container("db", "exited")
+    assert view(*ended).is_over()
+    assert not view(*ended, other).is_over()
 
 
 async def test_what_this_run_stops_is_stopped_until_it_runs_again() -> None:
@@ -117,6 +138,7 @@ async def test_what_this_run_stops_is_stopped_until_it_runs_again() -> None:
     with seen.ending([container("web")]):
         seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}})
     seen.watch.stopped([container("web")])
+    look(seen, container("web", "exited", exit_code=137), container("db", "exited"), now=100.5)
     seen.note({"Action": "stop", "Actor": {"ID": "id-web"}})
     look(seen, container("web", "exited", exit_code=137), container("db", "exited"), now=101.0)
     assert seen.standings()[0] == Standing("web", Phase.STOPPED)
@@ -145,6 +167,9 @@ async def test_removed_by_somebody_else() -> None:
     assert phases(seen) == {"web": Phase.ABSENT, "db": Phase.REMOVED}
 
 
+DAY = "2026-01-01"
+
+
 def crash(restarts: int, code: int = 3, *, state: str = "restarting", start: str = "t1") -> Container:
     """A container that the engine starts again."""
     return container("web", state, start=start, restarts=restarts, exit_code=0 if state == "running" else code)
@@ -157,6 +182,7 @@ def crash(restarts: int, code: int = 3, *, state: str = "restarting", start: str
         ([crash(n) for n in range(1, 6)], CRASHES),
         ([crash(1), crash(1, state="running"), crash(2), crash(2, state="running")], 2),
         ([crash(1), crash(2), crash(3, code=1)], 1),
+        ([crash(1), replace(crash(2), started_at=f"{DAY}T00:00:00Z", finished_at=f"{DAY}T00:01:00Z")], 1),
         ([crash(7, state="running"), crash(8)], 1),
         ([crash(4), crash(0, state="running"), crash(1)], 1),
     ],
