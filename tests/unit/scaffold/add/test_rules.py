@@ -15,6 +15,7 @@ from devenv.compose import yaml12
 from devenv.compose.outline import Selection
 from devenv.compose.parse import parse
 from devenv.compose.resolve import Loaded
+from devenv.errors import ConfigError
 from devenv.model.project import Action
 from devenv.scaffold.add import rules
 from devenv.scaffold.add.proposal import Proposal
@@ -160,6 +161,21 @@ def test_mounts_become_rules(propose: Propose, command: str, action: str) -> Non
     assert [(rule["action"], rule["path"]) for rule in watch(proposal, "proxy")] == [("sync", "./conf")]
     assert model(edited(proposal))["services"]["db"] == {"image": "mongo", "volumes": ["./data:/data/db"]}
     assert any(note.startswith("db: the mount of /data/db stays") for note in proposal.notes)
+
+
+def test_a_mount_that_cannot_be_removed_stays(propose: Propose) -> None:
+    """Two services share its entry: there is a note, and no rule for the same files."""
+    compose = MOUNTED.replace("volumes:\n      - ./conf:/etc/nginx/conf.d:ro", "volumes: *all")
+    proposal = propose(f"x-all: &all\n  - ./conf:/etc/nginx/conf.d:ro\n{compose}", {"conf/a": ""}, from_mounts=True)
+    assert any(note.startswith("proxy: the mount of /etc/nginx/conf.d stays: ") for note in proposal.notes)
+    assert proposal.edits == ()
+
+
+def test_an_anchor_that_another_service_uses_is_not_cut(propose: Propose) -> None:
+    """The error is about the edit, since the file itself has the anchor."""
+    shared = MOUNTED.replace("volumes:\n      - ./conf", "volumes: &all\n      - ./conf")
+    with pytest.raises(ConfigError, match="the edit would change more than it should"):
+        propose(f"{shared}  spare: {{image: a, volumes: *all}}\n", {"conf/a": ""}, from_mounts=True)
 
 
 def test_nothing_is_built(propose: Propose) -> None:
