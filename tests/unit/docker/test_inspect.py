@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from devenv.docker import inspect
 
 
@@ -26,6 +28,14 @@ def test_published_ports_are_read_by_their_protocol() -> None:
     shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "NetworkSettings": {"Ports": ports}}
     container = inspect.container({**shown, "Config": {}})
     assert (container.ports, container.udp_ports) == ((("::", 8080, 80),), (("", 53, 53),))
+
+
+@pytest.mark.parametrize(("code", "line"), [(1, "refused"), (0, "")])
+def test_the_last_health_check_counts_if_it_failed(code: int, line: str) -> None:
+    """By its last line that is not empty; a check that failed before a good one is over."""
+    checks = [{"ExitCode": 1, "Output": "old"}, {"ExitCode": code, "Output": "10%\r20%\nrefused\n\n"}]
+    state = {"Status": "running", "Health": {"Status": "starting", "Log": checks}}
+    assert inspect.container({"Id": "1", "Name": "/x", "State": state, "Config": {}}).check == line
 
 
 def test_the_name_and_the_id_of_the_image_are_apart() -> None:
