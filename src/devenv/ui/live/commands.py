@@ -200,7 +200,7 @@ def _act(state: State, verb: str) -> ViewCommand | None:
     if verb == "rebuild" and service.name not in state.project.built:
         state.view.note = f"{service.name} is not built by this run: r restarts it"
         return None
-    service.busy, service.is_stopped = f"{BUSY[verb]}: you asked for it", verb == "stop"
+    service.busy = f"{BUSY[verb]}: you asked for it"
     state.problems.pop(service.name, None)
     return ViewCommand(verb, service.name)
 

@@ -17,7 +17,6 @@ from devenv.ui.live.log import Filter, Logbook, Search, unbounded
 
 SYNCS = 200
 TIMINGS_WIDTH = 68  # columns: 80 without the names
-ALIVE = ("healthy", "started", "starting", "unhealthy")
 
 
 class TimedSync(NamedTuple):
@@ -60,7 +59,6 @@ class ServiceRow:
     check: str = ""  # the last line of its failing health check
     busy: str = ""
     changed: float = 0.0  # when the state became what it is
-    is_stopped: bool = False  # by a key
     service_stats: ServiceStats = field(default_factory=lambda: ServiceStats(""))
     sync: TimedSync | None = None
     burst: BurstLines | None = None
@@ -71,8 +69,6 @@ class ServiceRow:
         """Its state in a word."""
         if self.busy:
             return self.busy.partition(" ")[0].rstrip(":")
-        if self.is_stopped and self.state not in ALIVE:
-            return "stopped"
         return {"": "absent", "created": "waiting" if self.detail else "created"}.get(self.state, self.state)
 
 
@@ -169,12 +165,11 @@ class State:
                 is_same = (row.state, row.detail) == (state, cells.clean(detail))
                 row.state, row.detail, row.changed = state, cells.clean(detail), at
                 row.error, row.check = cells.clean(event.error), cells.clean(event.check)
-                row.is_stopped = row.is_stopped and (state not in ALIVE or bool(row.busy))
                 if state in GOOD | BAD:
                     row.waiting = None
                     if state in GOOD or state == "removed":  # that it was killed before is the same event
                         self.problems.pop(name, None)
-                    if not row.is_stopped and not is_same:  # the log has the error already
+                    if not is_same:  # the log has the error already
                         self._say(event, at, "error" if state in BAD else "info")
             case e.Waiting(name):
                 self._service(name).waiting = event

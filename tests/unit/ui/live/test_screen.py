@@ -175,7 +175,7 @@ def test_what_is_wrong() -> None:
     assert lines(*two(), e.ServiceState("db", "unhealthy"))[-2] == "✗ db unhealthy"
     state = state_of(*two())
     press(state, "s", "s")
-    state.tell(e.ServiceState("db", "completed"), 2.0)
+    state.tell(e.ServiceState("db", "stopped"), 2.0)
     state.settled("db", "")
     assert "■ db stopped: r starts it again" in "".join(
         span.text for row in screen(state, 80, 24, 1.0) for span in row

@@ -58,19 +58,18 @@ def test_the_word_for_a_state(state: str, detail: str, word: str) -> None:
 
 def test_a_stopped_service() -> None:
     """A service that was stopped by a key has not failed."""
-    for ended in ("exited", "completed"):
-        state = state_of(*two())
-        before = log(state)
-        for key in "ss":
-            commands.press(state, key)
-        state.tell(e.ServiceState("db", "healthy"), 2.0)
-        state.settled("db", "")
-        state.tell(e.ServiceState("db", ended), 2.0)
-        assert state.services["db"].word == "stopped"
-        assert log(state) == before
-        state.tell(e.ServiceState("db", "healthy"), 3.0)
-        state.tell(e.ServiceState("db", "exited", "exit code 1"), 3.0)
-        assert (state.services["db"].word, log(state)[-1]) == ("exited", "✗ db exited (exit code 1)")
+    state = state_of(*two())
+    before = log(state)
+    for key in "ss":
+        commands.press(state, key)
+    assert state.services["db"].word == "stopping"
+    state.tell(e.ServiceState("db", "stopped"), 2.0)
+    state.settled("db", "")
+    assert state.services["db"].word == "stopped"
+    assert log(state) == before
+    state.tell(e.ServiceState("db", "healthy"), 3.0)
+    state.tell(e.ServiceState("db", "exited", "exit code 1"), 3.0)
+    assert (state.services["db"].word, log(state)[-1]) == ("exited", "✗ db exited (exit code 1)")
 
 
 def test_waits_are_no_news() -> None:
