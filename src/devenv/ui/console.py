@@ -14,6 +14,7 @@ from typing import Any
 from devenv import events as e
 from devenv.errors import DevenvError
 from devenv.explain import log_lines
+from devenv.model.status import BAD, GOOD
 from devenv.ui import cells, drawing, text
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 
@@ -224,8 +225,7 @@ def _decorated(event: e.Event, line: str, width: int) -> tuple[Piece, ...]:
             return (Painted(line, 33),)
         case e.ServiceState(service, state):
             mark, rest = line[:1], line[1:].replace(service, f"{service:<{width}}", 1)
-            colour = {"healthy": 32, "started": 32, "completed": 32, "unhealthy": 31, "exited": 31}.get(state, 2)
-            colour = 31 if event.error else colour
+            colour = 31 if event.error or state in BAD else 32 if state in GOOD else 2
             return Painted(mark, colour), rest
         case e.Synced() | e.Restarted() | e.Rebuilt() | e.Reloaded() | e.Executed():
             return Painted("↻", 36), f" {line}"

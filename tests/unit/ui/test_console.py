@@ -33,6 +33,16 @@ def test_text(capfd: Capture) -> None:
     assert capfd.readouterr() == ("web │ red\np is up after 1.0 s\n", "")
 
 
+def test_colours_of_states(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the status model: green if the service is up, red if it failed or has an error in its log."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    window = Console()
+    for state in ("healthy", "removed", "stopped"):
+        window.emit(e.ServiceState("web", state))
+    window.emit(e.ServiceState("web", "healthy", error="x"))
+    assert [line[:5] for line in capfd.readouterr().out.splitlines()] == ["\x1b[32m", "\x1b[31m", "\x1b[2m■", "\x1b[31m"]
+
+
 def test_json(capfd: Capture) -> None:
     """One object a line, ASCII only, with version, time and the event's fields; no escape sequences of a log."""
     window = Console(as_json=True)
