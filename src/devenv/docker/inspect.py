@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from devenv.explain.log_lines import bare
 from devenv.model import containers as model
 from devenv.model.project import Condition
 from devenv.model.snapshot import database
@@ -99,8 +100,9 @@ def container(shown: Mapping[str, Any]) -> model.Container:
 
 
 def _last_line(check: Mapping[str, Any]) -> str:
-    """The last line that a health check printed; a progress bar ends a line with a carriage return."""
-    return next((line.strip() for line in reversed(re.split(r"[\r\n]+", check["Output"])) if line.strip()), "")
+    """The last line of a health check, without escape sequences; a progress bar ends a line with a carriage return."""
+    lines = (bare(line).strip() for line in reversed(re.split(r"[\r\n]+", check["Output"])))
+    return next(filter(None, lines), "")
 
 
 def _value(shown: Mapping[str, Any], key: str, default: Any) -> Any:

@@ -21,6 +21,7 @@ from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps whose details are shown if they replace each other
+PRINTED = ("line", "error", "output", "message")  # fields with what programs printed
 LEVEL_COLOURS = {log_lines.ERROR: 31, log_lines.WARN: 33}
 WIDEST_PREFIX = 20
 JSON_VERSION = 1
@@ -211,9 +212,12 @@ def iso(seconds: float) -> str:
 
 def _fields(event: e.Event) -> dict[str, Any]:
     fields = {"v": JSON_VERSION, "ts": iso(time.time()), "event": event.event, **event.fields()}
-    if isinstance(event, e.Log | e.HookLine):
-        fields["line"] = log_lines.bare(event.line)
-    return fields
+    return fields | {key: _bare(fields[key]) for key in PRINTED if key in fields}
+
+
+def _bare(text: str) -> str:
+    """The text without the escape sequences of each line."""
+    return "\n".join(map(log_lines.bare, text.split("\n")))
 
 
 def _decorated(event: e.Event, line: str, width: int) -> tuple[Piece, ...]:

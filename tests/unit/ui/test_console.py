@@ -40,18 +40,25 @@ def test_colours_of_states(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> N
     for state in ("healthy", "removed", "stopped"):
         window.emit(e.ServiceState("web", state))
     window.emit(e.ServiceState("web", "healthy", error="x"))
-    assert [line[:5] for line in capfd.readouterr().out.splitlines()] == ["\x1b[32m", "\x1b[31m", "\x1b[2m■", "\x1b[31m"]
+    codes = [line.partition("m")[0] for line in capfd.readouterr().out.splitlines()]
+    assert codes == ["\x1b[32", "\x1b[31", "\x1b[2", "\x1b[31"]
 
 
 def test_json(capfd: Capture) -> None:
-    """One object a line, ASCII only, with version, time and the event's fields; no escape sequences of a log."""
+    """One object a line, ASCII only, with version, time and the event's fields; without escape sequences of programs."""
     window = Console(as_json=True)
     window.emit(e.Log("web", "\x1b[31mü\x1b[0m\n\x07"))
+    window.emit(e.Waiting("web", "why", 5.0, line="\x1b[2Jlast"))
+    window.emit(e.Executed("web", "make", 1, "\x1b]0;one\n\x1b[31mtwo\x1b[0m\n", 1.0))
+    window.emit(e.Problem("web failed:\n  \x1b[31mwhy", service="web"))
     window.emit(e.Stopped())
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert [(line["v"], line["event"]) for line in lines] == [(1, "log"), (1, "stopped")]
+    assert [(line["v"], line["event"]) for line in lines] == [
+        (1, "log"), (1, "waiting"), (1, "executed"), (1, "problem"), (1, "stopped"),
+    ]  # fmt: skip
     assert lines[0]["line"] == "ü\n\x07"
-    assert lines[1]["survivors"] == []
+    assert (lines[1]["line"], lines[2]["output"], lines[3]["message"]) == ("last", "\ntwo\n", "web failed:\n  why")
+    assert lines[4]["survivors"] == []
     assert lines[0]["ts"].endswith("Z")
 
 
