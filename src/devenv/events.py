@@ -232,6 +232,7 @@ class HookLine(Event):
     line: str
     service: Annotated[str | None, "null if it runs on the host"] = None
     stream: Annotated[str, ("stdout", "stderr")] = "stdout"
+    level: Annotated[str, "as in `log`"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from devenv.explain.log_lines import bare
 from devenv.model import containers as model
+from devenv.model.containers import bare
 from devenv.model.project import Condition
 from devenv.model.snapshot import database
 
@@ -100,7 +100,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
 
 
 def _last_line(check: Mapping[str, Any]) -> str:
-    """The last line of a health check, without escape sequences; a progress bar ends a line with a carriage return."""
+    """The last line of a health check, without escape sequences; a progress bar ends lines with a carriage return."""
     lines = (bare(line).strip() for line in reversed(re.split(r"[\r\n]+", check["Output"])))
     return next(filter(None, lines), "")
 

@@ -12,15 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from devenv.model.containers import bare
+
 LONGEST = 2000  # characters of a line that are looked at
 _SOURCE_LINES = 8
 LONGEST_ERROR = 200  # lines of a traceback
-ESCAPES = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, clipboard, links
-    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS and the other strings
-    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b[ -/]*[0-~]?"
-)
 ERROR, WARN, INFO = "error", "warn", "info"
 
 _NAMES = {
@@ -152,11 +148,6 @@ class LevelReader:
         """The level of the stream's next line."""
         level, self.errors[stream] = read(line, self.errors.get(stream))
         return level
-
-
-def bare(line: str) -> str:
-    """The line without escape sequences."""
-    return ESCAPES.sub("", line) if "\x1b" in line else line
 
 
 def _is_suspect(text: str) -> bool:

@@ -22,6 +22,12 @@ TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause
 
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z ")
+ESCAPES = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, clipboard, links
+    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS and the other strings
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[ -/]*[0-~]?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,11 @@ def unix_time(timestamp: str) -> str:
 def seconds(timestamp: str) -> float:
     """The engine's time in Unix seconds; 0 for what never happened."""
     return float(unix_time(timestamp) or 0)
+
+
+def bare(line: str) -> str:
+    """The line without escape sequences."""
+    return ESCAPES.sub("", line) if "\x1b" in line else line
 
 
 def line(service: str, stream: str, timed: str) -> Line:

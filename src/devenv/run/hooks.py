@@ -14,6 +14,7 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, HookLine, Notice, Problem, Step
+from devenv.explain.log_lines import LevelReader
 from devenv.model.project import Moment, Project, ProjectHook
 from devenv.run.consent import require_trust
 from devenv.tasks import unless
@@ -64,10 +65,11 @@ class Hooks:
 
     async def _run(self, hook: ProjectHook) -> None:
         last: deque[str] = deque(maxlen=LAST_LINES)
+        levels = LevelReader()
 
         def report(line: str, stream: str = "stdout") -> None:
             last.append(line)
-            self.emit(HookLine(hook.moment, line, hook.service, stream))
+            self.emit(HookLine(hook.moment, line, hook.service, stream, levels.level(stream, line)))
 
         try:
             if hook.service is None:

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from devenv.events import Synced
-from devenv.explain.log_lines import LoggedError, bare
+from devenv.explain.log_lines import LoggedError
+from devenv.model.containers import bare
 
 WINDOW = 10.0  # seconds after a sync or a start in which an error belongs to it
 QUIET = 3.0  # seconds without an error after which a sync was good

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from devenv.explain.log_lines import ESCAPES, bare
+from devenv.model.containers import ESCAPES, bare
 
 ELLIPSIS = "…"
 IN_ASCII = str.maketrans("●◐○◌✓✗■□█░›─│├└…↻▶▏↑↓→·", "*~.:vx#.#->-||`~@>_^v>-")

@@ -13,7 +13,7 @@ from typing import Any
 
 from devenv import events as e
 from devenv.errors import DevenvError
-from devenv.explain import log_lines
+from devenv.model.containers import bare
 from devenv.model.status import BAD, GOOD
 from devenv.ui import cells, drawing, text
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
@@ -22,7 +22,7 @@ PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps whose details are shown if they replace each other
 PRINTED = ("line", "error", "output", "message")  # fields with what programs printed
-LEVEL_COLOURS = {log_lines.ERROR: 31, log_lines.WARN: 33}
+LEVEL_COLOURS = {"error": 31, "warn": 33}
 WIDEST_PREFIX = 20
 JSON_VERSION = 1
 
@@ -139,7 +139,7 @@ class Console(Writer):
             case e.Log(service, line):
                 self.log(service, line, event.level)
             case e.HookLine(hook, line):
-                self.log(hook, line, log_lines.level(line))
+                self.log(hook, line, event.level)
             case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making" | "pushing"):
                 self._show_progress(event)
             case e.ServiceState(_, "absent" | "created" | "starting") if is_terminal(sys.stdout):
@@ -217,7 +217,7 @@ def _fields(event: e.Event) -> dict[str, Any]:
 
 def _bare(text: str) -> str:
     """The text without the escape sequences of each line."""
-    return "\n".join(map(log_lines.bare, text.split("\n")))
+    return "\n".join(map(bare, text.split("\n")))
 
 
 def _decorated(event: e.Event, line: str, width: int) -> tuple[Piece, ...]:

@@ -95,6 +95,12 @@ async def test_host_commands_run_in_the_projects_folder(rig: Rig) -> None:
     assert HookLine("before_up", "err", None, "stderr") in rig.events
 
 
+async def test_lines_of_hooks_have_their_level(rig: Rig) -> None:
+    """As those of services have: a traceback is an error to its last line."""
+    await rig.hooks(shell(UP, "echo 'Traceback (most recent call last):'; echo '  x'; echo 'a.B: c'; echo d")).run(UP)
+    assert [event.level for event in rig.events if isinstance(event, HookLine)] == ["error", "error", "error", ""]
+
+
 async def test_a_command_that_fails_ends_it(rig: Rig) -> None:
     """The error has its place, command, end and last lines; the next hook does not run."""
     hooks = rig.hooks(shell(UP, "seq 20; exit 3"), shell(UP, "touch ran"))

@@ -45,7 +45,7 @@ def test_colours_of_states(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_json(capfd: Capture) -> None:
-    """One object a line, ASCII only, with version, time and the event's fields; without escape sequences of programs."""
+    """One object a line, ASCII only, with version, time and the event's fields; no program's escape sequences."""
     window = Console(as_json=True)
     window.emit(e.Log("web", "\x1b[31mü\x1b[0m\n\x07"))
     window.emit(e.Waiting("web", "why", 5.0, line="\x1b[2Jlast"))
@@ -94,7 +94,7 @@ def test_errors_and_warnings_of_services_have_a_colour(capfd: Capture, monkeypat
     window = Console()
     for event in (
         e.Log("web", "Error: x", level="error"), e.Log("web", "slow", level="warn"), e.Log("web", "fine"),
-        e.HookLine("before_up", "\x1b[1mError: y"),
+        e.HookLine("before_up", "\x1b[1mError: y", level="error"),
     ):  # fmt: skip
         window.emit(event)
     lines = [line.partition("│ \x1b[0m")[2] for line in capfd.readouterr().out.splitlines()]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.explain import table
-from devenv.explain.log_lines import bare
 from devenv.explain.table import Explanation, TableEntry
+from devenv.model.containers import bare
 from devenv.model.project import Mount
 
 TABLE = "service"

@@ -7,18 +7,20 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from devenv.errors import UsageError
-from devenv.explain import log_lines
 from devenv.ui.cells import clean
+
+if TYPE_CHECKING:
+    from devenv.explain.log_lines import LoggedError
 
 LONGEST = 4000  # characters of a line
 BUDGET = 8_000_000  # characters of all that is kept
 KEPT = 20_000  # lines of all that is kept
 SHOWN = 10_000  # lines that can be scrolled through
 OVERHEAD = 100  # what a line costs beside its characters
-LEVELS = (log_lines.ERROR, log_lines.WARN)
+LEVELS = ERROR, WARN = ("error", "warn")
 OURS = ""  # the service of devenv's own lines
 MOST_PLACES = 50  # matches that are marked in a line
 ADDRESS = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])|::1\b")
@@ -63,7 +65,7 @@ class Filter:
         """Whether the line is shown."""
         if self.services and not any(line.service.startswith(name) for name in self.services):
             return False
-        if self.level and line.level not in (("error", "warn") if self.level == "warn" else (self.level,)):
+        if self.level and line.level not in (LEVELS if self.level == WARN else (self.level,)):
             return False
         if not self.seeks:
             return True
@@ -139,7 +141,7 @@ class Logbook:
         self.shown: deque[LogLine] = deque(maxlen=SHOWN)
         self.number = 0
         self.errors: Counter[str] = Counter()  # by service, since its last sync or since they were looked for
-        self._last: dict[str, log_lines.LoggedError | None] = {}
+        self._last: dict[str, LoggedError | None] = {}
         self.folds = True  # hide access lines of health checks
         self.folded = 0  # lines that are hidden so
         self._checks: dict[str, Callable[[str], bool]] = {}  # by service
@@ -147,18 +149,19 @@ class Logbook:
         self._sizes: dict[str, int] = {}
         self._size = self._count = 0
 
-    def add(self, service: str, raw: str, level: str | None = None, at: float = 0.0) -> None:
-        """Add a line, with its level if known; if it was overwritten, as progress bars are, its last state."""
+    def add(self, service: str, raw: str, level: str = "", at: float = 0.0) -> None:
+        """Add a line with its level; if it was overwritten, as progress bars are, its last state."""
         self.number += 1
-        raw, begins = raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level == log_lines.ERROR
-        if service != OURS and (level is None or begins or not raw.strip()):  # an error may have empty lines
-            read, error = log_lines.read(raw, self._last.get(service))
-            level = read if level is None else level
+        raw, begins = raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level == ERROR
+        if service != OURS and (begins or not raw.strip()):  # an error may have empty lines
+            from devenv.explain import log_lines  # noqa: PLC0415 - takes 6 ms, and no error comes before Compose
+
+            _, error = log_lines.read(raw, self._last.get(service))
             self._last[service], begins = error, error is not None and error.lines == 1
             self.errors[service] += begins
         elif service != OURS:
             self._last.pop(service, None)
-        line = LogLine(self.number, service, raw, level or "", at, begins)
+        line = LogLine(self.number, service, raw, level, at, begins)
         self._kept.setdefault(service, deque()).append(line)
         cost = len(line.raw) + OVERHEAD
         self._sizes[service] = self._sizes.get(service, 0) + cost

@@ -146,10 +146,8 @@ class State:
     def tell(self, event: e.Event, at: float) -> None:
         """Take in an event, and when it came."""
         match event:
-            case e.Log(service, line):
-                self.log.add(service, line, event.level, at)
-            case e.HookLine(hook, line):
-                self.log.add(hook, line, at=at)
+            case e.Log(source, line) | e.HookLine(source, line):
+                self.log.add(source, line, event.level, at)
             case _:
                 self.view.note = ""
                 self._fold(event, at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.bounded_search import BoundedSearch
+from devenv.explain.log_lines import level
 from devenv.ui.live import log as logbook
 from devenv.ui.live.log import Filter, Logbook, LogLine, parse
 
@@ -12,7 +13,7 @@ from devenv.ui.live.log import Filter, Logbook, LogLine, parse
 def book(*lines: tuple[str, str]) -> Logbook:
     log = Logbook()
     for service, line in lines:
-        log.add(service, line)
+        log.add(service, line, level(line))
     return log
 
 
@@ -39,19 +40,17 @@ TRACEBACK = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("is_known", [False, True])
-def test_a_traceback_is_one_error(*, is_known: bool) -> None:
-    """All its lines have the level, the first begins it; each service has its own. It is read if it is not known."""
+def test_a_traceback_is_one_error() -> None:
+    """All its lines have the level, the first begins it; each service has its own."""
     log = Logbook()
-    for service, line, level in TRACEBACK:
-        log.add(service, line, level if is_known else None)
+    for service, line, known in TRACEBACK:
+        log.add(service, line, known)
     assert [line.number for line in log.shown if line.begins] == [1, 7, 9]
-    assert [line.level for line in log.shown] == [level for _, _, level in TRACEBACK]
     assert +log.errors == {"web": 3}
 
 
 def test_a_known_level_counts() -> None:
-    """It is not read again; that of devenv's own lines never is."""
+    """It is not read again."""
     log = Logbook()
     log.add("", "Error in the name", "info")
     log.add("web", "Error in the name", "")
@@ -85,7 +84,7 @@ def test_filters(typed: str, expected: list[str]) -> None:
     fresh = Logbook()
     fresh.narrow(parse(typed))
     for service, line in SOME:
-        fresh.add(service, line)
+        fresh.add(service, line, level(line))
     assert texts(fresh) == expected
 
 
