@@ -9,7 +9,7 @@ from typing import Any
 
 from devenv.doctor.catalog import ERROR, SEVERITIES, WARNING, finding
 from devenv.doctor.facts import DoctorFacts, Registry
-from devenv.images.failures import Failure
+from devenv.images.failures import MIRROR, Failure
 from devenv.model.finding import Finding
 from devenv.model.images import LOOPBACK
 from devenv.redact import masked
@@ -32,7 +32,6 @@ HERE = ("localhost", "127.0.0.1", "::1")
 COMPOSE_NEEDS, BUILDX_NEEDED = (2, 37), (0, 17)
 EMULATOR = "apt install qemu-user-static binfmt-support"
 WASM = "an engine with a WebAssembly runtime, such as Docker Desktop with containerd"
-MIRROR = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
 
 
 def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:

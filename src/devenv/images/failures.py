@@ -25,7 +25,7 @@ PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds by the engine need no token, since their images were pulled before. Another builder pulls by itself.
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
-OTHERWISE = "or name a mirror in your settings ([registry] mirrors), or: devenv images load FILE"
+MIRROR = "use a mirror: devenv doctor --fix --mirror HOST, or: devenv images load FILE"
 GIVE = "devenv up --host-settings"
 # Names of well-known images of Docker Hub, to guess what a misspelled one means.
 OFFICIAL = (
@@ -148,7 +148,7 @@ def _hint(failed: Mapping[str, Failure], instead: Mapping[str, str], *, consent:
     silent = [reference for reference, failure in failed.items() if failure.impossible]
     known = next((failure.hint for failure in failed.values() if failure.hint), None)
     if without := [instead[reference] for reference in silent if reference in instead]:
-        return known or "\n  ".join([*without, OTHERWISE])
+        return known or "\n  ".join([*without, f"or {MIRROR}"])
     offered = "devenv up --stand-ins" if silent and not consent else None
     return "; or ".join(filter(None, (known, offered))) or None
 

@@ -32,7 +32,7 @@ NODE_SILENT = "  node:22 (backend/Dockerfile:1): docker.io does not answer: conn
 REDIS_SILENT = "  redis:7 (service cache, service queue): docker.io does not answer: connection refused"
 REDIS_INSTEAD = (
     "stand-ins of redis: 7, 8; service cache, service queue would need redis:7\n"
-    "  or name a mirror in your settings ([registry] mirrors), or: devenv images load FILE"
+    "  or use a mirror: devenv doctor --fix --mirror HOST, or: devenv images load FILE"
 )
 HEAD = "unexpected status from HEAD request to https://r.test/v2/x: "
 SOLVE = "failed to solve: node:20: failed to resolve source metadata for docker.io/library/node:20: "
