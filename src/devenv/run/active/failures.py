@@ -153,11 +153,11 @@ def find_script(directory: str, service: Service | None, program: str) -> Script
 
 def _named(folder: str, name: str) -> list[str]:
     """The only file of that name in the folder and those below it, as far as they are few."""
-    found: list[str] = []
+    paths: list[str] = []
     for count, (above, folders, files) in enumerate(os.walk(folder)):
         folders[:] = sorted(set(folders) - SKIPPED) if count < FOLDERS_SEARCHED else []
-        found += [os.path.join(above, name)] if name in files else []
-    return found if len(found) == 1 else []
+        paths += [os.path.join(above, name)] if name in files else []
+    return paths if len(paths) == 1 else []
 
 
 def _cause(facts: FailureFacts) -> Cause | None:

@@ -121,7 +121,7 @@ class ServiceReplacement:
         if self._is_gone(service):
             await self._create_gone([name for name in sorted(self.current.desired.own) if self._is_gone(name)])
             return
-        if self.observer.view.lost(service):
+        if self.observer.view.has_lost_network(service):
             await self.recreate(service, "")
             return
         began = time.monotonic()

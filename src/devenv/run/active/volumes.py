@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,7 @@ class RunVolumes:
         for path, why in failed.items():
             name = written(path, directory)
             message = f"{name} does not exist and cannot be created ({why}): the engine creates it as root"
-            transfer.emit(Notice(message, f"sudo install -d -o $USER {path}"))
+            transfer.emit(Notice(message, f"sudo install -d -o $USER {shlex.quote(path)}"))
 
     async def _create(self, new: Sequence[NewVolume]) -> None:
         """Create and restore the volumes. Their records are on disk before, their identities right after."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 import pytest
 
 from devenv.compose.outline import Selection
-from devenv.events import Event, Step
+from devenv.events import Event, Notice, Step
 from devenv.run.active import volumes
 from devenv.run.active.volumes import VolumeFills
 from devenv.run.desired import DesiredState
@@ -64,6 +65,20 @@ async def test_the_anonymous_volumes_of_a_replaced_container_are_in_the_ledger(m
         await run.project.actions.recreate("web", "")
         assert old.volumes
         assert set(old.volumes) <= set(run.project.ledger.anonymous)
+
+
+async def test_a_folder_that_cannot_be_created(machine: Machine) -> None:
+    """The run goes on; the message has a command that can be pasted."""
+    site = machine.site("shop", web={})
+    (site.folder / "file").touch()
+    async with active(machine, site) as run:
+        current = run.project.actions.current
+        current.desired = replace(current.desired, folders=(str(site.folder / "file/a b"),))
+        await run.project.volumes.begin(fresh=False)
+        (notice,) = run.events(Notice)
+        assert notice.message.startswith("./file/a b does not exist and cannot be created (File exists): ")
+        assert notice.hint == f"sudo install -d -o $USER '{site.folder}/file/a b'"
+        assert run.project.ledger.folders == ()
 
 
 async def test_slow_copies_to_anonymous_volumes_are_reported(

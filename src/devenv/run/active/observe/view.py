@@ -251,7 +251,7 @@ class ProjectView:
         until = (since + (LONG if life in self.watch.busy else STEADY) for life, since in lives.items())
         return max(until) - self.looked_at
 
-    def lost(self, service: str) -> bool:
+    def has_lost_network(self, service: str) -> bool:
         """Whether a container of the service was disconnected from a network of the project."""
         watched = self._watched()
         return any(watched[c.id].lost for c in self.chosen if c.service == service)
