@@ -222,6 +222,20 @@ async def test_without_logs_nothing_is_heard() -> None:
 
 
 @pytest.mark.parametrize("is_old", [True, False])
+async def test_a_traceback_after_a_start_is_one_of_the_code(*, is_old: bool) -> None:
+    """A process that has run for long prints tracebacks for other reasons."""
+    output = Output(is_on=True)
+    traceback = ("Traceback (most recent call last):", '  File "/app/a.py", line 1', "ValueError: x")
+    async with anyio.create_task_group() as tasks:
+        output.streams.meet(await output.seen(), tasks, is_old=is_old)
+        for printed in traceback:
+            verbs.write_log(output.host, output.web, printed)
+        await output.until("one", "two", *traceback)
+        assert (output.streams.code.of("web").error is None) is is_old
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_old", [True, False])
 async def test_errors_that_a_process_printed_before_this_run_are_no_news(*, is_old: bool) -> None:
     """Of a container that was taken over; all lines are handed on with their levels, and new errors count."""
     output = Output(is_on=True)
