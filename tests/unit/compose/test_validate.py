@@ -9,9 +9,12 @@ import os
 import tempfile
 from pathlib import Path
 
+import anyio
 import pytest
 
+from devenv.compose import validate
 from devenv.compose.outline import Selection
+from devenv.compose.resolve import NoServicesError
 from devenv.compose.validate import in_files
 from devenv.errors import ConfigError
 from devenv.sync.rules.lint import faults
@@ -143,6 +146,21 @@ def test_a_folder_without_a_project_is_one_error(tmp_path: Path) -> None:
     """The error has no line."""
     with pytest.raises(ConfigError, match="no compose file in"):
         in_files(Selection(str(tmp_path), ()), faults)
+
+
+@pytest.mark.parametrize(("error", "level"), [(NoServicesError, "warning"), (ConfigError, "error")])
+def test_a_project_without_active_services_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[ConfigError], level: str
+) -> None:
+    """As for `docker compose config -q`; any other error of the resolved model is one."""
+
+    async def load(*_: object, **__: object) -> None:
+        raise error("no services", file="compose.yml", line=1)
+
+    monkeypatch.setattr(validate, "load", load)
+    (tmp_path / "compose.yml").write_text("services: {}\n", encoding="utf-8")
+    (mistake,) = anyio.run(validate.validate, Selection(str(tmp_path)), faults)
+    assert (mistake.message, mistake.level, mistake.line) == ("no services", level, 1)
 
 
 if __name__ == "__main__":
