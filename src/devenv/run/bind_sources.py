@@ -33,7 +33,7 @@ _FILE_NAME = re.compile(
 
 
 def has_name_of_file(path: str) -> bool:
-    """Whether the last part of the path is a name that files have."""
+    """Whether the last part of the path looks like the name of a file."""
     return _FILE_NAME.fullmatch(os.path.basename(path)) is not None
 
 
@@ -42,8 +42,8 @@ async def missing_folders(
 ) -> tuple[str, ...]:
     """The folders that bind mounts of these services need and that do not exist. Nothing is created.
 
-    Raises ConfigError for a source that is to be a file: the image has a file there, or it has the name of one. An
-    image that the engine does not have yet tells nothing.
+    Raises ConfigError for a source that must be a file: the image has a file at the target, or the name is that of a
+    file. An image that the engine does not have yet is not looked at.
     """
     folders: dict[str, None] = {}
     for service in desired.project.services:
@@ -100,15 +100,15 @@ def _hint(source: str, service: str, directory: str) -> str:
 
 
 def create_folders(paths: Iterable[str]) -> tuple[list[Place], dict[str, str]]:
-    """Create the folders and those above them: what was created, and why a path could not be.
+    """Create the folders and their parents. Return what was created, and for each path that failed the reason.
 
-    They belong to the user who calls; if that is root, to the owner of the folder that they are in.
+    The folders belong to the calling user; if that is root, to the owner of the folder above.
     """
     created: list[Place] = []
     failed: dict[str, str] = {}
     for path in paths:
         try:
-            created += _created(path)  # also what came before an error
+            created += _created(path)  # also the folders created before an error
         except OSError as error:
             failed[path] = error.strerror or str(error)
     return created, failed

@@ -21,46 +21,47 @@ Dangers = frozenset[tuple[str, str]]
 
 
 def dangers_of(loaded: Loaded, names: Collection[str]) -> Dangers:
-    """The dangers of these services as (service, message): the line that they are written on does not matter."""
+    """The dangers of these services as (service, message), so that a moved line is not a new danger."""
     dangers = (d for d in loaded.dangers if not d.service or d.service in names)
     return frozenset((danger.service, danger.message) for danger in dangers)
 
 
 def report_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown: Dangers = frozenset()) -> Dangers:
-    """Report the dangers that are not in `shown`; return all that are reported. Raises RefusedError."""
-    all_ = dangers_of(loaded, names)
-    new = [f"{d.where}: {d.message}" for d in loaded.dangers if (d.service, d.message) in all_ - shown]
+    """Report the dangers that are not in `shown`; return all reported so far. Raises RefusedError."""
+    dangers = dangers_of(loaded, names)
+    new = [f"{d.where}: {d.message}" for d in loaded.dangers if (d.service, d.message) in dangers - shown]
     if new and user_settings().dangerous == "refuse":
         hint = f'Remove it from the file; or allow it: remove `dangerous = "refuse"` from {user_file()}.'
         raise RefusedError("\n  ".join(["refused as dangerous:", *new]), hint=hint)
     for message in new:
         emit(Notice(message))
-    return shown | all_
+    return shown | dangers
 
 
 def require_trust(project: Project, *, trust: bool = False) -> None:
-    """Require that the project's commands on the host and privileged commands are trusted; `trust` makes them so.
+    """Require that the project's commands on the host and its privileged commands are trusted.
 
-    Raises RefusedError with every command that is not trusted, StateError if the record cannot be read or written.
+    `trust` records them as trusted. Raises RefusedError with every command that is not trusted, StateError if the
+    record cannot be read or written.
     """
     _require((*_on_host(project), *_privileged(project)), project.directory, trust=trust)
 
 
 def report_new_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown: Dangers) -> Dangers:
-    """As `report_dangers`, for files that changed during a run; untrusted privileged commands are refused, too."""
+    """Like `report_dangers`, for files that changed during a run; untrusted privileged commands are refused, too."""
     _require(tuple(_privileged(loaded.project)), loaded.project.directory)
     return report_dangers(loaded, names, emit, shown)
 
 
 def report_build_dangers(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
-    """As `report_dangers`, for services that are only built."""
+    """Like `report_dangers`, for services that are only built."""
     of_build = tuple(danger for danger in loaded.dangers if danger.of_build)
     report_dangers(replace(loaded, dangers=of_build), names, emit)
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """Commands that are trusted together: why trust is needed, the text that is shown, and what identifies them."""
+    """Commands that are trusted together: why trust is needed, the text to show, and what identifies them."""
 
     why: str
     shown: str
@@ -91,8 +92,8 @@ def _parts(hook: Hook) -> tuple[object, ...]:
     return hook.user, hook.working_dir, hook.environment, hook.command
 
 
-def _line(what: str, command: str) -> str:
-    return f"\n  {what}: " + command.strip().replace("\n", "\n    ")
+def _line(title: str, command: str) -> str:
+    return f"\n  {title}: " + command.strip().replace("\n", "\n    ")
 
 
 def _require(requests: Sequence[_Request], directory: str, *, trust: bool = False) -> None:

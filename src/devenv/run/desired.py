@@ -1,4 +1,4 @@
-"""The state that a project is to have on the engine, and the model that Compose gets for it."""
+"""The desired state of a project on the engine, and the model that Compose gets for it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class DesiredState:
     names: frozenset[str]
     found: Found = field(default_factory=Found)
     ports: tuple[PortChange, ...] = ()
-    addresses: tuple[str, ...] = ()  # for ports that name none; empty: all addresses
+    addresses: tuple[str, ...] = ()  # for ports without an address; empty: all addresses
     auto: bool = False  # devenv chose ports, and containers get all of them as variables
     supply: PreparedImages = field(default_factory=PreparedImages)
     owner: str = ""  # the label of what is created
     unmarked: frozenset[str] = frozenset()  # services that do not get the label
-    folders: tuple[str, ...] = ()  # of bind mounts, that do not exist yet
+    folders: tuple[str, ...] = ()  # sources of bind mounts that do not exist yet
 
     @property
     def project(self) -> Project:
@@ -54,7 +54,7 @@ class DesiredState:
 
     @property
     def own(self) -> frozenset[str]:
-        """The chosen services that only this run runs."""
+        """The chosen services that no one else runs."""
         return self.names - self.found.foreign_services
 
     @property
@@ -64,7 +64,7 @@ class DesiredState:
 
     @property
     def mounted(self) -> Mapping[str, tuple[str, ...]]:
-        """The services of ours that mount each volume, by key of the volume."""
+        """For each volume key, our services that mount the volume."""
         users: dict[str, list[str]] = {}
         for service in self.project.services:
             for key in {m.source for m in service.volumes if m.type == "volume" and m.source}:
@@ -73,13 +73,13 @@ class DesiredState:
         return {key: tuple(names) for key, names in users.items()}
 
     def image(self, service: str) -> str:
-        """The image of the service's containers; Compose names what it builds after project and service."""
+        """The image of the service's containers; Compose names a built image after project and service."""
         return str(self.services[service].get("image") or f"{self.project.name}-{service}")
 
     def only(self, names: Iterable[str]) -> Project:
         """The project with only these services."""
-        kept = frozenset(names)
-        return replace(self.project, services=tuple(s for s in self.project.services if s.name in kept))
+        selected = frozenset(names)
+        return replace(self.project, services=tuple(s for s in self.project.services if s.name in selected))
 
     def wanted_ports(self, names: Collection[str]) -> tuple[WantedPort, ...]:
         """The host ports that these services publish."""
@@ -108,11 +108,11 @@ class DesiredState:
 
     @cached_property
     def making(self) -> Compose:
-        """Compose for our services: it would replace a container of others that differs."""
+        """Compose for our services only: for all services, it would replace differing containers of others."""
         return self._compose(self.own)
 
     def starting(self, names: Iterable[str], running: Iterable[str]) -> Compose:
-        """Compose for a start of these services, without what they need and has ended, which it would start, too."""
+        """Compose for starting these services, without dependencies that have ended: it would start those, too."""
         needed = {*names, *running}
         needed |= {other for name in needed & self.services.keys() for other in shares(self.services[name])}
         return self._compose(self.own & needed)
@@ -133,12 +133,12 @@ class DesiredState:
         )
 
     def renewed(self, service: str) -> DesiredState:
-        """The desired state once the containers of the service, which had labels of devenv 0.1, are replaced."""
+        """The desired state after the service's containers with labels of devenv 0.1 are replaced."""
         return replace(self, found=replace(self.found, old_services=self.found.old_services - {service}))
 
     def _compose(self, names: frozenset[str]) -> Compose:
-        given = {} if self.auto else self._published
-        return Compose(self.project.name, self.project.directory, run_model.dump(self._model(names)), given)
+        published = {} if self.auto else self._published
+        return Compose(self.project.name, self.project.directory, run_model.dump(self._model(names)), published)
 
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
         variables = host_ports.variables(self._published) if self.auto else {}
@@ -157,7 +157,7 @@ class DesiredState:
 async def with_ports(
     desired: DesiredState, options: UpOptions, engine: Engine, project_state: ProjectState
 ) -> DesiredState:
-    """The desired state with its ports; ports that devenv chose before, and that a container has, stay the same.
+    """The desired state with its ports. Ports chosen by devenv that a container already has stay the same.
 
     Raises ConfigError, at the second place, if two services or two containers publish the same host port.
     """
@@ -202,9 +202,10 @@ async def build(desired: DesiredState, names: Sequence[str], emit: Emit) -> None
 
 
 async def require_checks(desired: DesiredState, options: UpOptions, engine: Engine) -> None:
-    """Require a health check, in the file or in the image, of each service that another one waits for to be healthy.
+    """Require a health check for each service that another service waits for with `service_healthy`.
 
-    The images must exist. Raises ConfigError at the line that waits; Compose would fail only after all others run.
+    The check may be in the file or in the image; the images must exist. Raises ConfigError at the line of the
+    dependency; Compose would fail only after all other services run.
     """
     for service in desired.project.services if desired.own else ():
         for needed in service.depends_on:
@@ -226,7 +227,7 @@ async def _is_checked(desired: DesiredState, name: str, engine: Engine) -> bool:
     try:
         config = (await engine.images.inspect(desired.image(name))).get("Config") or {}
     except EngineError:
-        return True  # the step that creates the container reports it in more words
+        return True  # the step that creates the container reports the missing image in detail
     test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
     return bool(test[0] != "NONE")
 
@@ -252,7 +253,7 @@ async def _automatic(
 
 
 def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
-    """The wanted services, or all of them, and what these need. Raises UsageError for an unknown service."""
+    """The wanted services (all if none is named) and their dependencies. Raises UsageError for an unknown service."""
     try:
         return closure(project, wanted)
     except KeyError as error:

@@ -57,7 +57,7 @@ class Hooks:
     async def _try(self, hooks: Sequence[ProjectHook]) -> None:
         for hook in hooks:
             try:
-                if hook.service is None or hook.hook.privileged:  # may have changed since it was trusted
+                if hook.service is None or hook.hook.privileged:  # the hook may have changed since it was trusted
                     require_trust(self.project)
                 await self._run(hook)
             except DevenvError as error:
@@ -75,8 +75,8 @@ class Hooks:
             if hook.service is None:
                 directory = self.project.directory
                 on_error = partial(report, stream="stderr")
-                done = await process.run(hook.hook.command, cwd=directory, on_line=report, on_error_line=on_error)
-                code = done.returncode
+                finished = await process.run(hook.hook.command, cwd=directory, on_line=report, on_error_line=on_error)
+                code = finished.returncode
             else:
                 code = await self._execute(hook, hook.service, report)
         except (EngineError, OSError) as error:
@@ -90,7 +90,7 @@ class Hooks:
         project_state = await self.engine.project_state(self.project.name)
         container = next((container for container in project_state.of(service) if container.running), None)
         if container is None:
-            raise EngineError(f"{service} does not run")
+            raise EngineError(f"{service} is not running")
         code, _ = await self.engine.exec.run(
             container.id,
             hook.hook.command,

@@ -1,4 +1,4 @@
-"""The options of `devenv up`, and its start: Compose reads the project while other modules are being imported."""
+"""The options of `devenv up`; and its start, which imports modules while Compose reads the project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from devenv.tasks import task_group
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What the command line says; `ahead` returns the project if it is being loaded already."""
+    """The options of the command line; `ahead` returns the project if loading has begun already."""
 
     selection: Selection
     detach: bool = False
@@ -53,13 +53,13 @@ def _faults(project: Project, home: str) -> Iterable[RuleFault]:
 
 
 def _modules() -> ModuleType:
-    """Import what `up` needs, and what `load` needs only after Compose has answered."""
+    """Import the modules that `up` needs, and those that `load` needs after Compose has answered."""
     importlib.import_module("devenv.compose.safety.findings")
     return importlib.import_module("devenv.run.up")
 
 
 async def up(options: UpOptions, emit: Emit, *more: Any) -> int:
-    """As `run.up.up`, which is imported in a thread while Compose reads the project."""
+    """Run `run.up.up`, and import its module in a thread while Compose reads the project."""
     loaded, is_over = list[Loaded | DevenvError](), anyio.Event()
 
     async def load() -> None:

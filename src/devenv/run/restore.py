@@ -43,17 +43,17 @@ class NewVolume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeChoice:
-    """What a new volume begins with."""
+    """The content chosen for a new volume."""
 
     begin: Beginning
     wanted: WantedVolume
     line: Lineage
-    stored: Sequence[Snapshot]  # all of them, the oldest first
-    service: str  # the first one that mounts the volume
+    stored: Sequence[Snapshot]  # all snapshots, the oldest first
+    service: str  # the first service that mounts the volume
     needed: Reader  # the database that the service is
 
     def error(self) -> DevenvError | None:
-        """Why the volume cannot be created without a decision of the user, if so."""
+        """The error if the user has to decide before the volume can be created."""
         start, snapshot = self.begin.start, self.begin.snapshot
         if start is Start.LOST:
             return self._lost()
@@ -69,12 +69,12 @@ class VolumeChoice:
         return None
 
     def _why_not(self, writer: Reader) -> str:
-        """Why the service cannot use what the other database has written."""
+        """Why the service cannot use the data of the other database."""
         sorts = "sorts text in another order, so the indexes would be wrong"
         return sorts if writer.database == self.needed.database else "could not read it"
 
     def notice(self) -> Notice | None:
-        """Why the volume does not begin with the newest data that the user may expect, if so."""
+        """A notice if the volume does not begin with the newest data that the user may expect."""
         if self.begin.start is Start.ASKED:
             return None
         if self.begin.start is Start.DROPPED:
@@ -83,7 +83,7 @@ class VolumeChoice:
 
     @property
     def is_first(self) -> bool:
-        """Whether the volume begins empty, and nothing was ever saved of it for this folder."""
+        """Whether the volume begins empty and has no snapshot for this folder."""
         return self.begin.start is Start.EMPTY and self._last() is None
 
     def _last(self) -> Snapshot | None:
@@ -111,8 +111,8 @@ class VolumeChoice:
         return StateError(f"{key}: {state}, {name}{saved} is missing or cannot be read", hint=f"{other}{FRESH}")
 
     def _older(self) -> Snapshot | None:
-        mine = {self.line.id, ""}
-        own = [s for s in self.stored if s.lineage in mine and s.volume == self.wanted.key and s.settled]
+        lineages = {self.line.id, ""}
+        own = [s for s in self.stored if s.lineage in lineages and s.volume == self.wanted.key and s.settled]
         return next((s for s in reversed(own) if (s.id, s.volume) != self.begin.reference), None)
 
     @property
@@ -139,7 +139,7 @@ class VolumeChoice:
         return Notice(f"{saved}: {self._instead}", f"devenv up --from {last.id}   (if you want it all the same)")
 
     def _moved(self) -> Notice | None:
-        """The data was saved for a folder that had another path, or for another folder at this path."""
+        """A notice if the data was saved for a folder with another path, or for another folder at this path."""
         key, line, here = self.wanted.key, self.line, self.wanted.place
         if not line.is_fixed and line.place.path != here.path:
             return Notice(f"{key} goes on with the data of {line.place.path}, which was renamed to this folder")
@@ -188,14 +188,16 @@ class InitialVolumes:
     async def _require_own(
         self, volume: Resource, line: Lineage, ledger: Ledger, asked: Mapping[str, Snapshot] | None
     ) -> None:
-        """Require that the existing volume may be used: it has our data, or data that devenv does not know."""
+        """Require that the existing volume has our data, or data that devenv does not know."""
         if asked and volume.key in asked:
             message = f"the volume {volume.name} exists: it cannot begin with {asked[volume.key].id}"
             raise StateError(message, hint="devenv down   (saves it), then try again")
         if volume.name in ledger.creates:
             return
-        now = await self.volumes.volume_transfer.engine.volumes.inspect(volume.name)
-        other = now and lineages.of_volume(self.volumes.volume_transfer.lineages.all(), self.volumes.engine, now)
+        existing = await self.volumes.volume_transfer.engine.volumes.inspect(volume.name)
+        other = existing and lineages.of_volume(
+            self.volumes.volume_transfer.lineages.all(), self.volumes.engine, existing
+        )
         if other and other.id != line.id:
             raise _not_ours(volume, other, line, self.desired.project.name)
         if other is None and (line.head != NOTHING or line.asked is not None):
@@ -221,10 +223,10 @@ class InitialVolumes:
         if notice := choice.notice():
             self.volumes.volume_transfer.emit(notice)
         if choice.is_first:
-            self._tell_of_others(wanted, stored)
+            self._report_others(wanted, stored)
         return choice.begin.snapshot
 
-    def _tell_of_others(self, wanted: WantedVolume, stored: Sequence[Snapshot]) -> None:
+    def _report_others(self, wanted: WantedVolume, stored: Sequence[Snapshot]) -> None:
         """The volume begins empty: report whose data the user may expect in it, and how to restore that."""
         known = [line for line in self.volumes.volume_transfer.lineages.all() if line.is_other_of(wanted)]
         if newest := max(known, key=lambda line: line.saved, default=None):

@@ -1,4 +1,4 @@
-"""The steps of `devenv up`: each one takes the value that the step before returned, and returns the next value."""
+"""The steps of `devenv up`: each step takes the value that the previous step returned, and returns the next value."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from devenv.volumes.transfer import VolumeTransfer
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every step of one run uses: `key` identifies the engine, `tasks` run from the first step to the end."""
+    """What all steps of a run share. `key` identifies the engine; `tasks` live from the first step to the end."""
 
     options: UpOptions
     emit: Emit
@@ -60,7 +60,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """From here on a guardian cleans up if this process dies. `earlier`: the ledger of the run before, if any."""
+    """The state once a guardian cleans up if this process dies. `earlier`: the ledger of an earlier run, if any."""
 
     guardian: Guardian
     desired: DesiredState
@@ -69,14 +69,14 @@ class Guarded:
 
 @dataclass(frozen=True, slots=True)
 class TakenOver(Guarded):
-    """`earlier` is what this run goes on with, and `project_state` what exists."""
+    """The state after earlier runs are dealt with: `earlier` is continued, `project_state` exists."""
 
     project_state: ProjectState
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Nothing is in the way of the desired state. `ledger`: what this run is responsible for."""
+    """The state once nothing prevents the desired state. `ledger`: what this run is responsible for."""
 
     guardian: Guardian
     desired: DesiredState
@@ -85,12 +85,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Entered(Checked):
-    """The `before_up` hooks have run, so that the `before_down` hooks have something to undo."""
+    """The state after the `before_up` hooks: from here on, the `before_down` hooks have something to undo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A project of which parts may exist on the engine: it has to be torn down."""
+    """A project of which parts may exist on the engine and have to be torn down."""
 
     guardian: Guardian
     project: ActiveProject
@@ -105,7 +105,7 @@ Value = Loaded | DesiredState | Guarded | Checked | Active
 
 
 async def select_services(context: Context, loaded: Loaded) -> DesiredState:
-    """Choose the services of the command line and those that they need. Raises UsageError for none."""
+    """Choose the services of the command line and their dependencies. Raises UsageError if there are none."""
     names = chosen(loaded.project, context.options.selection.services)
     if not any(service.scale for service in loaded.project.services if service.name in names):
         raise UsageError("there is nothing to bring up: every service has a scale of 0", hint="--scale SERVICE=1")
@@ -113,7 +113,7 @@ async def select_services(context: Context, loaded: Loaded) -> DesiredState:
 
 
 async def review(context: Context, desired: DesiredState) -> DesiredState:
-    """Report the dangers of the project and a lack of space or memory. Raises RefusedError without trust."""
+    """Report the project's dangers and a lack of disk space or memory. Raises RefusedError without trust."""
     report_dangers(desired.loaded, desired.names, context.emit)
     await quick_check.warn(context.engine, context.emit)
     require_trust(desired.project, trust=context.options.trust)
@@ -121,9 +121,9 @@ async def review(context: Context, desired: DesiredState) -> DesiredState:
 
 
 async def start_guardian(context: Context, desired: DesiredState) -> Guarded:
-    """Start the guardian of this run, after the child processes of an earlier run that died have ended.
+    """Start the guardian of this run, after the child processes of a dead earlier run have ended.
 
-    What those still create would come after this run has looked.
+    Otherwise those could create something after this run has observed the engine.
     """
     run, endpoint = context.run, context.engine.endpoint
     earlier = run.read()
@@ -135,7 +135,7 @@ async def start_guardian(context: Context, desired: DesiredState) -> Guarded:
 
 
 async def take_over(context: Context, guarded: Guarded) -> TakenOver:
-    """Take over, or end, what earlier runs left. Raises StateError if the project belongs to somebody else."""
+    """Take over, or remove, what earlier runs left. Raises StateError if another owner has the project."""
     takeover = Takeover(context.volume_transfer, context.place)
     earlier, project_state = await takeover.go(guarded.earlier, fresh=context.options.fresh)
     return TakenOver(guarded.guardian, guarded.desired, earlier, project_state)
@@ -155,7 +155,7 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
 
 
 async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
-    """Require that no other process has a port that the run needs, which a local engine alone can tell."""
+    """Require that no other process uses a port of the run; only known for a local engine."""
     if context.engine.endpoint.local:
         held = {host for container in taken.project_state.containers for _, host, _ in container.ports}
         wanted = taken.desired.wanted_ports(taken.desired.own)
@@ -169,13 +169,13 @@ async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
 
 
 async def require_mounted_files(context: Context, taken: TakenOver) -> TakenOver:
-    """Require that each file exists that a bind mount names; an image that is still to come is asked later."""
+    """Require that each file named by a bind mount exists. Images to be pulled or built are checked later."""
     await missing_folders(context.volume_transfer, taken.desired, context.options.selection, taken.desired.own)
     return taken
 
 
 async def begin_ledger(context: Context, taken: TakenOver) -> Checked:
-    """Return the ledger that this run goes on with: the earlier run's, or a new one."""
+    """Return the ledger of this run: that of the earlier run, or a new one."""
     endpoint, project_state = context.engine.endpoint, taken.project_state
     if taken.earlier is not None:
         ledger = ledgers.take_over(taken.earlier, project_state, context.place, context.key)
@@ -189,7 +189,7 @@ async def begin_ledger(context: Context, taken: TakenOver) -> Checked:
             endpoint=endpoint.host,
             context=endpoint.context,
         )
-    context.run.asked()  # a volume policy that came too late for the run before
+    context.run.asked()  # drop a volume policy that came too late for the earlier run
     return Checked(taken.guardian, taken.desired, ledger)
 
 
@@ -200,7 +200,7 @@ async def before_up(context: Context, checked: Checked) -> Entered:
 
 
 async def acquire_images(context: Context, entered: Entered) -> Entered:
-    """Get every image that the services and their Dockerfiles need: it exists, is pulled, or is made."""
+    """Get every image that the services and their Dockerfiles need: use, pull or build it."""
     images, desired = context.options.images, entered.desired
     return replace(entered, desired=await supplied(context.engine, desired, desired.own, images, context.emit))
 
@@ -216,11 +216,11 @@ async def build_images(context: Context, entered: Entered) -> Entered:
 
 
 async def activate(context: Context, ready: Entered) -> Active:
-    """Return the active project; nothing of it exists yet. The guardian stands by before anything is created."""
+    """Return the active project, of which nothing exists yet. The guardian is ready before anything is created."""
     if not await anyio.to_thread.run_sync(ready.guardian.wait_ready, abandon_on_cancel=True):
         context.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
     desired, ledger = ready.desired, ready.ledger
-    if any(not record.lineage for record in ledger.volumes):  # of a run of devenv 0.1
+    if any(not record.lineage for record in ledger.volumes):  # written by devenv 0.1
         project_state = await context.engine.project_state(desired.project.name)
         ledger = project_volumes(desired, context.volume_transfer, ledger).adopt(ledger, project_state)
     project = ActiveProject(context.tasks, context.options, context.volume_transfer, ledger, desired)
@@ -254,11 +254,11 @@ async def begin_start(context: Context, active: Active) -> Active:
 
 
 async def wait_until_healthy(context: Context, active: Active) -> Active:
-    """Wait until every service is up, or has ended with 0 if it should. Raises DevenvError when time is up."""
+    """Wait until every service is healthy, or completed with exit code 0. Raises DevenvError on timeout."""
     observer = active.project.observer
     if not await patiently(context.options.timeout, observer.until_ready):
         raise await observer.late(context.options.timeout)
-    active.project.volumes.settle()  # a service that dies right after `ready` has been well
+    active.project.volumes.settle()  # data counts as settled even if a service dies right after `ready`
     return active
 
 
@@ -293,7 +293,7 @@ STEPS: tuple[tuple[str, UpStep], ...] = (
 
 
 def groups(project: Project) -> Iterator[tuple[str, tuple[UpStep, ...]]]:
-    """Yield the steps by the event that reports them. Hooks are reported only if the project has some."""
+    """Yield the steps grouped by the event that reports them. Hooks without commands are not reported."""
     silent = {moment.value for moment in Moment} - {hook.moment.value for hook in project.hooks}
     event, steps = STEPS[0][0], list[UpStep]()
     for name, step in STEPS:

@@ -26,7 +26,7 @@ class Takeover:
     place: Place
 
     async def go(self, earlier: Ledger | None, *, fresh: bool) -> tuple[Ledger | None, ProjectState]:
-        """Return the ledger to go on with, if any, and what exists on the engine then.
+        """Return the ledger to continue, if any, and what then exists on the engine.
 
         Raises StateError (exit 3) if the project belongs to another owner or is up from another folder, or if the
         user has to decide about the content of a volume.
@@ -50,9 +50,9 @@ class Takeover:
         judged = await judged_volumes(transfer.engine, earlier, project_state)
         if sentence := left_behind(earlier, counted(earlier, project_state, judged)):
             transfer.emit(Notice(f"{sentence}; this run takes it over", COMMAND))
-        kept = await self._volumes(earlier, judged)
+        ledger = await self._volumes(earlier, judged)
         is_changed = any(volume.record.content is Content.RESTORING for volume in judged)
-        return kept, await self._look() if is_changed else project_state
+        return ledger, await self._look() if is_changed else project_state
 
     def _is_here(self, earlier: Ledger) -> bool:
         before = earlier.place
@@ -60,7 +60,7 @@ class Takeover:
         return before.path == self.place.path or before.is_renamed_to(self.place, is_gone=is_gone)
 
     async def _end(self, earlier: Ledger, project_state: ProjectState) -> None:
-        """End the run of another folder as that folder would. Raises StateError if it is to stay, or is left."""
+        """End the run of another folder, as `down` there would. Raises StateError if it has to stay, or is left."""
         other_name = f"devenv up -p {earlier.project}-2"
         if earlier.phase in ("detached", "kept") and any(c.running for c in earlier.containers(project_state)):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
@@ -74,7 +74,7 @@ class Takeover:
             raise StateError(message, hint=f"devenv down -p {earlier.project}, or: {other_name}")
 
     async def _volumes(self, ledger: Ledger, volumes: Sequence[Judged]) -> Ledger:
-        """Undo restores that were cut off; return the ledger without volumes that are gone or were created again."""
+        """Undo restores that were cut off; return the ledger without volumes that were removed or recreated."""
         if any(judged.verdict is VolumeVerdict.MOVED for judged in volumes):
             self.volume_transfer.emit(Notice(MOVED))
             times = await self.volume_transfer.engine.volumes.times()
@@ -91,10 +91,14 @@ class Takeover:
             elif record.content is Content.RESTORING:
                 await self._undo(judged)
                 ledger = ledger.without(record.name)
-            elif record.created != judged.volume.created:  # never seen, or moved: this time identifies it from now on
-                is_held = judged.verdict is VolumeVerdict.SAME
-                known = replace(record, created=judged.volume.created, driver=judged.volume.driver, is_proven=is_held)
-                ledger = ledger.with_records([known])
+            elif (
+                record.created != judged.volume.created
+            ):  # not seen before, or moved: this time identifies the volume from now on
+                is_same = judged.verdict is VolumeVerdict.SAME
+                record_now = replace(
+                    record, created=judged.volume.created, driver=judged.volume.driver, is_proven=is_same
+                )
+                ledger = ledger.with_records([record_now])
         return ledger
 
     async def _undo(self, judged: Judged) -> None:

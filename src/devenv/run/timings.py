@@ -1,4 +1,4 @@
-"""The events of a start with their times -> where the time went, and which parts everything else waited for."""
+"""Where the time of a start went, and which parts everything else waited for, from its events with times."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from devenv.model.project import Condition, Project
 Timed = tuple[float, Event]  # seconds from the beginning
 
 NOT_YET = ("absent", "created")
-SERVICES = ("start", "healthy")  # the steps that all services share: shown by service
-SLACK = 0.05  # seconds by which a part may seem to begin before the end of the part that it follows
+SERVICES = ("start", "healthy")  # shared by all services, and shown for each service
+SLACK = 0.05  # seconds by which a part may overlap the part that it follows
 WORD = re.compile(r"\w*")
 
 
 class StartRecord:
-    """Pass events on, and record those of the start with their times (of `clock`, in seconds)."""
+    """Pass events on, and record the events of a start with their times (from `clock`, in seconds)."""
 
     def __init__(self, emit: Emit, clock: Callable[[], float]) -> None:
         self._emit = emit
@@ -41,19 +41,19 @@ class StartRecord:
         self._emit(event)
 
     def end(self, project: Project) -> tuple[Timings, tuple[tuple[str, float | None], ...]]:
-        """Where the time went, and what the builds did; from now on nothing is recorded."""
+        """Where the time went, and what the builds did. Recording stops."""
         events, self._events = self._events or [], None
         return timings(events, project), steps(events)
 
 
 def steps(events: Iterable[Timed]) -> tuple[tuple[str, float | None], ...]:
-    """The mark of each instruction that was built, and the seconds that it took; None if it was cached."""
+    """For each instruction that was built, its mark and the seconds that it took; None if it was cached."""
     marks: dict[str, str] = {}
     built: list[tuple[str, float | None]] = []
     for _, event in events:
         match _line(event):
-            case StepBegin(number, _, what):
-                marks[number] = mark(what)
+            case StepBegin(number, _, instruction):
+                marks[number] = mark(instruction)
             case StepEnd(number, state, seconds) if number in marks and (seconds is not None or state == "cached"):
                 built.append((marks.pop(number), seconds))
     return tuple(built)
@@ -87,7 +87,7 @@ def timings(events: Sequence[Timed], project: Project) -> Timings:
 
 
 def _critical(spans: Sequence[Span]) -> list[Span]:
-    """The spans of one step; critical are those that form a chain back from the one that ended last."""
+    """The spans of one step; critical are those in the chain that ends with the last one."""
     chain, left = list[Span](), list(spans)
     while left:
         chain.append(max(left, key=lambda span: span.end))
@@ -146,7 +146,7 @@ _PARTS = {"images": _pulls, "build": _stages, "restore": _restores, "create": _f
 
 
 def _services(events: Iterable[Timed], project: Project, begin: float) -> list[Span]:
-    """Two spans for each service: until it ran, and until it was well; critical if the last one waited for it."""
+    """Two spans for each service, to running and to healthy; critical if the last service waited for them."""
     seen: dict[str, list[tuple[float, str]]] = {}
     for at, event in events:
         if isinstance(event, ServiceState) and event.state not in NOT_YET and at >= begin:
@@ -167,13 +167,13 @@ def _services(events: Iterable[Timed], project: Project, begin: float) -> list[S
         free, after, _ = held.get(name, (begin, "", None))
         spans.append(Span(f"start {name}", min(free, begins[name]), begins[name], f"start {name}" in critical, after))
         if ends[name] > begins[name]:
-            what = f"{'run' if states[-1][1] == 'completed' else 'health'} {name}"
-            spans.append(Span(what, begins[name], ends[name], name in critical))
+            label = f"{'run' if states[-1][1] == 'completed' else 'health'} {name}"
+            spans.append(Span(label, begins[name], ends[name], name in critical))
     return spans
 
 
 def _waited_for(last: str, held: Mapping[str, tuple[float, str, Condition]]) -> set[str]:
-    """The names of the services whose end was waited for, and of the starts (`start web`)."""
+    """What the last service waited for: names of services (healthy or completed) and `start NAME`."""
     waited: set[str] = {last}
     while last and f"start {last}" not in waited:
         waited.add(f"start {last}")

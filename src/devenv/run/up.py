@@ -1,4 +1,4 @@
-"""`devenv up`: load the project, run the steps, supervise the services, and stop whatever happened."""
+"""`devenv up`: load the project, run the steps, supervise the services, and always stop cleanly."""
 
 from __future__ import annotations
 
@@ -42,31 +42,31 @@ HANDED_OVER = "the run was left running; it is yours now"
 
 
 class RunOutcome(Enum):
-    """How a run went that no signal and no error ended."""
+    """How a run ended if neither a signal nor an error ended it."""
 
     ENDED = auto()  # the services have ended by themselves
-    FAILED = auto()  # as ENDED, and at least one of them not well
-    DETACHED = auto()  # the services go on without this process
+    FAILED = auto()  # like ENDED, and at least one service failed
+    DETACHED = auto()  # the services keep running without this process
 
 
 class Fate(Enum):
-    """What becomes of the project when the run ends."""
+    """What happens to the project when the run ends."""
 
     REMOVE = auto()
-    DETACH = auto()  # it stays, and a later command may go on with it or end it
-    KEEP = auto()  # it stays, and its volumes are the user's
+    DETACH = auto()  # it stays; a later command may continue or end it
+    KEEP = auto()  # it stays, and its volumes belong to the user
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ended. `failed`: an error ended it; `outcome` counts only if neither that nor a signal did."""
+    """How a run ended. `failed`: by an error; `outcome` counts only without an error and without a signal."""
 
     ending: ShutdownSignals
     outcome: RunOutcome
     failed: bool
 
     def fate(self, *, keep: bool) -> Fate:
-        """What becomes of the project; `keep`: the command line asks for it to stay."""
+        """What happens to the project; `keep`: the option `--keep` is given."""
         if self.failed:
             return Fate.REMOVE
         if self.ending.signal is None and self.outcome is RunOutcome.DETACHED:
@@ -87,7 +87,7 @@ class End:
 
 
 async def up(options: UpOptions, emit: Emit, controller: RunController | None = None) -> int:
-    """Return the exit code of a run that has ended and is cleaned up. Raises DevenvError after that, too."""
+    """Run the project and return the exit code after the cleanup. DevenvError is raised after the cleanup, too."""
     ending = ShutdownSignals(controller.ended) if controller else ShutdownSignals()
     async with task_group() as tasks:
         await tasks.start(ending.listen)
@@ -174,7 +174,7 @@ class UpRun:
         return end.exit_code(stopped)
 
     def active_project(self) -> ActiveProject | None:
-        """The project, once parts of it may exist."""
+        """The active project, or None as long as nothing of it can exist."""
         return self.reached.project if isinstance(self.reached, Active) else None
 
     async def _start(self) -> Active:
@@ -215,7 +215,7 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
 
 
 async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
-    """Keep the services in sync and observed until they have ended, or are to go on without this process."""
+    """Sync and observe the services until they have ended, or are to keep running without this process."""
     if context.options.detach:
         await project.observer.until_known()
         return RunOutcome.DETACHED
@@ -225,22 +225,22 @@ async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
     if context.controller is None:
         await project.observer.until_over()
     elif not await unless(context.controller.detached, project.observer.until_over):
-        return RunOutcome.DETACHED  # the view lets go of the services
+        return RunOutcome.DETACHED  # detached by a key of the live view
     has_failed = any(standing.phase in BAD for standing in project.observer.standings())
     return RunOutcome.FAILED if has_failed else RunOutcome.ENDED
 
 
 async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
-    """End what the run has begun, from the value that its last step returned; None if nothing was removed.
+    """End what the run has begun, given the value that its last step returned; None if nothing was removed.
 
-    The guardian goes last: if the engine is lost before all is removed, it stays and tries again. It also ends what a
-    run that died had left, if this run ended before it could go on with that.
+    The guardian goes last: if the engine is lost before all is removed, the guardian stays and tries again. It also
+    removes what a dead earlier run left, if this run ended before it took that over.
     """
     if isinstance(reached, Loaded | DesiredState):
         return None
     fate, stopped = end.fate(keep=context.options.keep), None
     if fate is Fate.REMOVE:
-        context.run.lock.mark_ending()  # `devenv down` elsewhere waits: another signal would skip hooks and kill
+        context.run.lock.mark_ending()  # `devenv down` elsewhere then waits: a second signal would skip hooks
     if fate is Fate.REMOVE and isinstance(reached, Entered | Active):
         with end.ending.skippable() as skip:
             await context.hooks(reached.desired).before_down(skip, "Ctrl-C skips it")
@@ -259,15 +259,15 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
                     stopped = await _remove(context, project, end)
                 except EngineError as error:
                     return _report_lost(context, project, error)
-    if not isinstance(reached, Active) and identity(context.run):  # no process runs it: we hold the lock
-        reached.guardian.release()  # the guardian of the run that died has gone: it saw this run begin
+    if not isinstance(reached, Active) and identity(context.run):  # a dead run, since we hold the lock
+        reached.guardian.release()  # the guardian of the dead run has left, since this run began
     else:
         reached.guardian.dismiss()
     return stopped
 
 
 def _hand_over(context: Context, ledger: Ledger) -> None:
-    """Leave everything running; `down` may still end the containers, but the volumes are the user's."""
+    """Leave everything running. `down` may still remove the containers; the volumes now belong to the user."""
     for name in ledger.creates:
         context.emit(Kept("volume", name, HANDED_OVER, f"docker volume rm {name}"))
     context.run.write(replace(ledger, phase="kept", volumes=()))

@@ -1,4 +1,4 @@
-"""The addresses of published ports: each port that may speak HTTP is asked once, from this machine."""
+"""The addresses of published ports: each port that may speak HTTP gets one request from this machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from devenv.model.containers import Container
 from devenv.tasks import each
 
 ANSWER_SECONDS = 1.0
-PAUSES = (0.25, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds until a gateway without a backend is asked again
+PAUSES = (0.25, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds between requests to a gateway without a backend
 HTTP_PORT = 80
-# Container ports of other protocols: mail, DNS, LDAP, brokers, databases, caches, debuggers. They are never asked.
+# Container ports of other protocols: mail, DNS, LDAP, brokers, databases, caches, debuggers. They get no request.
 NOT_HTTP = frozenset({
     21, 22, 25, 53, 110, 111, 143, 389, 465, 587, 636, 853, 873, 993, 995, 1025, 1433, 1521, 1883, 2181, 3306, 4222,
     5005, 5432, 5433, 5671, 5672, 5678, 5858, 5900, 6379, 6380, 6432, 7687, 8883, 9003, 9042, 9092, 9229, 11211,
@@ -29,16 +29,16 @@ GATEWAY = (b"502", b"503", b"504")
 
 class _PortAnswer(Enum):
     REFUSED = auto()
-    TAKEN = auto()  # by a program that does not speak HTTP
+    TAKEN = auto()  # a program answers, but not with HTTP
     HTTP = auto()
-    NO_BACKEND = auto()  # HTTP, by a gateway that reaches no service behind it
+    NO_BACKEND = auto()  # a gateway answers with an error: it does not reach the service behind it
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`urls` of the ports that speak HTTP, all `ports`, and addresses of healthy containers that are `refused`.
+    """`urls` of the ports that speak HTTP, all `ports`, and `refused` addresses of healthy containers.
 
-    `failing`: URLs that answer with 502, 503 or 504, which are among the `urls`.
+    `failing`: those of the `urls` that answer with 502, 503 or 504.
     """
 
     urls: tuple[str, ...]
@@ -57,10 +57,10 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
     for (port, _, service, target, _), at in zip(published, hosts, strict=True):
         groups.setdefault((service, target, port), []).append(at)
     answers = await each(_asked, [() if far or key[1] in NOT_HTTP else group for key, group in groups.items()])
-    found = dict(zip(groups, answers, strict=True))
+    by_port = dict(zip(groups, answers, strict=True))
     urls, refused, failing = dict[str, None](), dict[str, None](), dict[str, None]()
     for (port, _, service, target, health), at in zip(published, hosts, strict=True):
-        answer = _PortAnswer.HTTP if far else found[service, target, port]
+        answer = _PortAnswer.HTTP if far else by_port[service, target, port]
         if answer in (_PortAnswer.HTTP, _PortAnswer.NO_BACKEND):
             urls[_url(*at)] = None
         if answer is _PortAnswer.NO_BACKEND:
@@ -90,7 +90,7 @@ def _url(host: str, port: int) -> str:
 
 
 async def _asked(group: Sequence[tuple[str, int]]) -> _PortAnswer:
-    """The answer of one port, by its first address that does not refuse."""
+    """The answer of a port, from its first address that does not refuse."""
     answer = _PortAnswer.TAKEN
     for at in group:
         answer = await _patiently(at)
@@ -100,7 +100,7 @@ async def _asked(group: Sequence[tuple[str, int]]) -> _PortAnswer:
 
 
 async def _patiently(at: tuple[str, int]) -> _PortAnswer:
-    """A gateway is asked again for a while: what is behind it may be starting."""
+    """The answer of an address; requests to a gateway are repeated for a while: its backend may be starting."""
     for pause in PAUSES:
         if (answer := await _answer(at)) is not _PortAnswer.NO_BACKEND:
             return answer

@@ -1,1 +1,1 @@
-"""A project that runs: observed, updated from its files, and changed service by service."""
+"""A running project: observed, updated from its files, and changed service by service."""

@@ -1,4 +1,4 @@
-"""Why a service failed or could not start, and what to do: by the table of causes `service`."""
+"""Why a service failed or could not start, and what to do, from the table of causes `service`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class FailureFacts:
     service: str
     exit_code: int = 0
     out_of_memory: bool = False
-    limited: bool = False  # has a memory limit: engines do not always report that they killed it for that
-    refusal: str = ""  # why the engine or Compose refused to create or start it
-    lines: tuple[str, ...] = ()  # the last ones of its log
+    limited: bool = False  # has a memory limit: engines do not always report that it was the reason for a kill
+    refusal: str = ""  # why the engine or Compose refused to create or start the service
+    lines: tuple[str, ...] = ()  # the last lines of its log
     check: str = ""  # output of its failing health check
     user: str = ""
     platform: str = ""
@@ -41,7 +41,7 @@ class FailureFacts:
     services: tuple[str, ...] = ()
     owners: Mapping[tuple[str, str], str] = field(default_factory=dict)
     local_variables: tuple[str, ...] = ()  # whose values name localhost
-    find_script: Callable[[str], Script | None] = lambda _: None  # the file of a program of its container
+    find_script: Callable[[str], Script | None] = lambda _: None  # the file of a program in its container
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,13 @@ class Cause:
 
     what: str
     hint: str
-    paths: tuple[tuple[str, ...], ...] = ()  # of the model, which may be the cause, the most likely first
+    paths: tuple[tuple[str, ...], ...] = ()  # in the model, that may be the cause; the most likely first
     exit_code: int = 5  # of a refusal: 4 if only the engine lacks something, 1 if a program in the image is broken
     line: int = -1  # index of the log line that shows the cause
 
 
 def explain(facts: FailureFacts) -> Cause | None:
-    """The cause by the first entry of the table that matches; None if no entry does."""
+    """The cause according to the first matching entry of the table; None if no entry matches."""
     if (explanation := find(facts)) is None:
         return None
     entry, options = explanation.entry, explanation.entry.options
@@ -81,18 +81,18 @@ def explain(facts: FailureFacts) -> Cause | None:
 
 
 def find(facts: FailureFacts) -> Explanation | None:
-    """The explanation by the first entry of the table that matches; None if no entry does."""
+    """The explanation by the first matching entry of the table; None if no entry matches."""
     find_words = functools.partial(words, facts)
     return table.explain(table.load(TABLE), _texts(facts), find_words, exit_code=facts.exit_code)
 
 
 def words(facts: FailureFacts, entry: TableEntry, groups: Mapping[str, str], _line: int = 0) -> dict[str, str] | None:
-    """The words for the messages of an entry; None if the project has no top-level element that it could blame."""
+    """The words for the messages of an entry; None if the project has no top-level element to blame."""
     host = groups.get("host", "")
-    has_more = len(facts.services) > SHOWN_SERVICES
-    known = {
+    is_cut = len(facts.services) > SHOWN_SERVICES
+    values = {
         "service": facts.service,
-        "services": ", ".join((*facts.services[:SHOWN_SERVICES], *(["..."] if has_more else []))),
+        "services": ", ".join((*facts.services[:SHOWN_SERVICES], *(["..."] if is_cut else []))),
         "user": facts.user or "root",
         "image": facts.platform,
         "engine": facts.engine_platform,
@@ -108,9 +108,9 @@ def words(facts: FailureFacts, entry: TableEntry, groups: Mapping[str, str], _li
         **{name: _version(groups[name]) for name in ("old", "new") if groups.get(name)},
     }
     if "sections" not in entry.options:
-        return known
-    section, key = next(iter(_defined(facts, entry, known["thing"])), ("", ""))
-    return {**known, "kind": section.removesuffix("s"), "key": key} if key else None
+        return values
+    section, key = next(iter(_defined(facts, entry, values["thing"])), ("", ""))
+    return {**values, "kind": section.removesuffix("s"), "key": key} if key else None
 
 
 def _mount_words(mounts: Iterable[Mount], path: str) -> dict[str, str]:
@@ -136,7 +136,7 @@ def _script_words(facts: FailureFacts, program: str) -> dict[str, str]:
 
 
 def local_variables(model: Mapping[str, Any], service: str) -> tuple[str, ...]:
-    """The variables of the service whose values name localhost, but for those that are for browsers."""
+    """The variables of the service whose values name localhost, except those for browsers."""
     environment = ((model.get("services") or {}).get(service) or {}).get("environment") or {}
     return tuple(
         name for name, value in environment.items() if _LOCAL.search(str(value)) and not _FOR_BROWSERS.search(name)

@@ -1,4 +1,4 @@
-"""What of an active project is in force, and the verbs of Compose that bring it there: recorded, and explained."""
+"""The state in force of an active project, and the Compose commands that change it, recorded, with clear errors."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ class CurrentState:
     desired: DesiredState
     created: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> its model as created last
     rules: Rules | None = None
-    is_starting: bool = False  # Compose is on its first start
+    is_starting: bool = False  # during the first start by Compose
     # Whatever replaces containers of a service holds its lock.
     turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
 
 
 @dataclass
 class ComposeCalls:
-    """Compose on the desired state. The caller holds `turn`: Compose works on one thing at a time."""
+    """Compose on the desired state. The caller holds `turn`: Compose does one thing at a time."""
 
     engine: Engine
     run: Run
     current: CurrentState
     observer: Observer
     turn: anyio.Lock = field(default_factory=anyio.Lock)
-    is_cut_off: bool = False  # a verb did not run to its end: what it asked for last may still come
+    is_cut_off: bool = False  # a command did not run to its end: its last request may still take effect
 
     async def create(
         self, services: Sequence[str], *, force: bool = False, on_made: OnMade = lambda *_: None
     ) -> None:
         """Create the services' containers; their ids are on disk before anything starts.
 
-        A call that is cut off leaves its window open: what it may have created is recognized by that.
-        Raises DevenvError; RefusedError if Compose would replace a container that is not ours.
+        A call that is cut off leaves its window open, by which the objects that it created are recognized. Raises
+        DevenvError; RefusedError if Compose would replace a container that is not ours.
         """
         await self._explained(self._create(services, on_made, force=force), services)
 
@@ -95,7 +95,7 @@ class ComposeCalls:
             raise failure
 
     async def _forget_networks(self) -> None:
-        """Let Compose create networks again that existed and that somebody removed meanwhile."""
+        """Let Compose create networks again that existed and have been removed in the meantime."""
         desired = self.current.desired
         if self.current.created and desired.found.networks:
             networks = desired.found.networks & await self.engine.networks.names()
@@ -111,7 +111,7 @@ class ComposeCalls:
         self.is_cut_off = was_cut_off
 
     async def _reason(self, error: VerbError, services: Collection[str]) -> DevenvError:
-        """Why Compose failed: in the words of a service that others wait for and that failed, or its own."""
+        """The error for a failed Compose call: that of a failed service that others wait for, or that of Compose."""
         self.observer.view.look_at(await self.project_state())
         for standing in self.observer.standings():
             named = any(f"{quote}{standing.service}{quote}" in error.reason for quote in '`"')

@@ -1,4 +1,4 @@
-"""Between a run and its live view: commands of the view are carried out, facts that no event has are sent to it."""
+"""Connection between a run and its live view: carries out the view's commands, and sends facts that no event has."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 Verbs = Mapping[str, Callable[[str], Awaitable[None]]]
 LOOK_EVERY = 1.0
-MEASURE_EVERY = 5.0  # seconds between two measurements of all containers, at least,
-SHARE = 0.003  # and of a core, what measuring may cost
+MEASURE_EVERY = 5.0  # minimum seconds between two measurements of all containers
+SHARE = 0.003  # of a core, that measuring may use
 RAREST = 60.0
 
 
@@ -38,7 +38,9 @@ class RunController:
     def __init__(
         self,
         learn: Callable[[Fact], object],
-        settled: Callable[[str, str], object],  # gets the service, and why its command was not carried out, if so
+        settled: Callable[
+            [str, str], object
+        ],  # takes the service, and why its command was not carried out ("" if it was)
         ended: Callable[[], object],  # called when a signal ends the run
     ) -> None:
         self.learn = learn
@@ -50,7 +52,7 @@ class RunController:
         self._arrived = anyio.Event()
 
     def ask(self, command: ViewCommand) -> None:
-        """Carry the command out, beside all others."""
+        """Carry the command out, concurrently with all others."""
         if command.verb == "detach":
             self.detached.set()
         else:
@@ -62,7 +64,7 @@ class RunController:
         project = self._active_project()
         container = None if project is None else await project.engine.containers.inspect(container_id)
         if project is None or container is None:
-            raise DevenvError("that container has gone")
+            raise DevenvError("the container no longer exists")
         best_shell = await project.engine.exec.best_shell(container.id)
         if best_shell is None:
             raise DevenvError(f"the image of `{container.service}` has no shell")
@@ -108,23 +110,23 @@ def service_graph(desired: DesiredState) -> ServiceGraph:
 
 @dataclass
 class UsageMeter:
-    """The memory and the processor time that containers use."""
+    """The memory and CPU time that containers use."""
 
     _used: dict[str, Usage] = field(default_factory=dict)  # by container id, as last measured
     _load: dict[str, float] = field(default_factory=dict)  # by container id: percent of a core
 
     def cpu(self, containers: Sequence[Container]) -> float | None:
-        """Percent of a core that these use together; None before the second measurement."""
+        """Percent of a core that these containers use together; None before the second measurement."""
         loads = [self._load[c.id] for c in containers if c.id in self._load]
         return sum(loads) if loads else None
 
     def memory(self, containers: Sequence[Container]) -> int | None:
-        """Bytes that these use together; None before the first measurement."""
+        """Bytes that these containers use together; None before the first measurement."""
         sizes = [self._used[c.id].memory for c in containers if c.id in self._used]
         return sum(sizes) if sizes else None
 
     async def measure(self, engine: Engine, containers: Sequence[Container]) -> bool:
-        """Measure these containers and forget all others; returns whether one is measured for the first time."""
+        """Measure these containers and forget all others. Return whether one was measured for the first time."""
         is_new = False
         for container_id in self._used.keys() - {c.id for c in containers}:
             del self._used[container_id]
@@ -151,14 +153,14 @@ class StatsReader:
     _meter: UsageMeter = field(default_factory=UsageMeter)
 
     async def look(self) -> None:
-        """Send everything that costs nothing to know, once a second, if it has changed."""
+        """Once a second, send what is known without measuring, if it has changed."""
         while True:
             if (project := self.active_project()) is not None:
                 self._look(project)
             await anyio.sleep(LOOK_EVERY)
 
     async def measure(self) -> None:
-        """Measure what the containers use: rarely, and the more there are, the more rarely."""
+        """Measure the containers' usage, at intervals that grow with the number of containers."""
         while True:
             began, pause = time.process_time(), LOOK_EVERY
             if (project := self.active_project()) is not None:

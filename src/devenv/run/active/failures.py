@@ -1,4 +1,4 @@
-"""Make the error for a service that failed: its cause, hint and place in the files, and its last output."""
+"""The error for a service that failed: its cause, a hint, the place in the files, and the last output."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class FailureReporter:
     engine: Engine
     loaded: Loaded
     selection: Selection
-    since: Callable[[Container], str] = lambda _: ""  # when the process before the container's last one ended
+    since: Callable[[Container], str] = lambda _: ""  # the end of the process before the container's last one
 
     async def failed(self, standing: Standing, containers: Sequence[Container]) -> DevenvError:
-        """The error for a service that has failed: its cause, and the last output of its health check and log."""
+        """The error for a failed service, with the last output of its health check and its log."""
         diagnoses, cause = await self._diagnosed(standing.service, containers)
         unhealthy = standing.phase is Phase.UNHEALTHY
         first = f"service {standing.service} failed: {standing.how}{self._why(cause)}"
@@ -100,8 +100,8 @@ class FailureReporter:
 
     async def _known_facts(self, service: str, container: Container | None, refusal: str) -> FailureFacts:
         project = self.loaded.project
-        written = next((s for s in project.services if s.name == service), None)
-        mounts = (*written.volumes, *(Mount("tmpfs", path) for path in written.tmpfs)) if written else ()
+        service_ = next((s for s in project.services if s.name == service), None)
+        mounts = (*service_.volumes, *(Mount("tmpfs", path) for path in service_.tmpfs)) if service_ else ()
         return FailureFacts(
             service,
             refusal=refusal,
@@ -113,7 +113,7 @@ class FailureReporter:
             services=tuple(s.name for s in project.services),
             owners=causes.owners(self.loaded.model),
             local_variables=causes.local_variables(self.loaded.model, service),
-            find_script=partial(find_script, project.directory, written),
+            find_script=partial(find_script, project.directory, service_),
         )
 
     def _why(self, cause: Cause | None) -> str:
@@ -121,7 +121,7 @@ class FailureReporter:
         return "" if cause is None else f": {cause.what}".replace(f"{self.loaded.project.directory}/", "")
 
     async def _place(self, cause: Cause | None, service: str = "") -> Place:
-        """The place of the first path of the cause that the files have, or of the service; (None, None) without."""
+        """The place of the cause's first path that is in the files, or else of the service; else (None, None)."""
         for path in (*(cause.paths if cause else ()), *([("services", service)] if service else ())):
             if _is_written(self.loaded.model, path):
                 try:
@@ -132,7 +132,7 @@ class FailureReporter:
 
 
 def find_script(directory: str, service: Service | None, program: str) -> Script | None:
-    """The file on this machine that is the program in the service's containers: mounted, or in the build context."""
+    """The file on this machine that is this program in the service's containers: mounted, or in the build context."""
     paths = (
         []
         if service is None
@@ -152,7 +152,7 @@ def find_script(directory: str, service: Service | None, program: str) -> Script
 
 
 def _named(folder: str, name: str) -> list[str]:
-    """The only file of that name in the folder and those below it, as far as they are few."""
+    """The only file with that name in the folder tree, of which a limited number of folders is searched."""
     paths: list[str] = []
     for count, (above, folders, files) in enumerate(os.walk(folder)):
         folders[:] = sorted(set(folders) - SKIPPED) if count < FOLDERS_SEARCHED else []
@@ -161,7 +161,7 @@ def _named(folder: str, name: str) -> list[str]:
 
 
 def _cause(facts: FailureFacts) -> Cause | None:
-    """The cause; what ended by itself did so for a reason of its own, whatever its health check said last."""
+    """The cause. A process that ended by itself has its own reason, whatever its last health check said."""
     own = causes.explain(replace(facts, check="")) if facts.exit_code and facts.check else None
     return own or causes.explain(facts)
 
@@ -173,7 +173,7 @@ def _has_memory_limit(model: Mapping[str, Any], service: str) -> bool:
 
 
 def _output(diagnoses: Iterable[Diagnosis]) -> list[str]:
-    """The last lines of health checks and logs, and before them the line that shows the cause."""
+    """The last lines of health checks and logs, preceded by the line that shows the cause."""
     output: list[str] = []
     for facts, cause in diagnoses:
         output += [f"  health check: {line.strip()}" for line in _lines(facts.check)[-CHECK_LINES:]]
@@ -184,7 +184,7 @@ def _output(diagnoses: Iterable[Diagnosis]) -> list[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines that are not blank; a progress bar has one after each carriage return."""
+    """The lines that are not blank. In a progress bar, each carriage return begins a line."""
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 

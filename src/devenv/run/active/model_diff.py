@@ -1,4 +1,4 @@
-"""What has to be done in a project that runs when its model changes. Pure."""
+"""What has to be done in a running project when its model changes. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Compose's hash of a container leaves these out: no container is replaced for them.
+# Compose's hash of a container leaves these out: a change of them replaces no container.
 _ELSEWHERE = frozenset({"depends_on"})
 _IMAGE = ("image", "build", "platform")
 _SHARING = ("network_mode", "pid", "ipc")
@@ -16,7 +16,7 @@ Model = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Names of services: `touched` are new or changed, `images` those of them whose image may be another."""
+    """Names of services. `touched`: new or changed; `images`: touched services whose image may have changed."""
 
     touched: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class Difference:
 
 
 def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Difference:
-    """What differs between the services of two run models; a service that shares a touched namespace is touched."""
+    """The difference between the services of two run models. Sharing a namespace with a touched service counts."""
     changed = {name for name in after if name not in before or _container(before[name]) != _container(after[name])}
     while more := {name for name in after if changed & set(shares(after[name]))} - changed:
         changed |= more
@@ -40,7 +40,7 @@ def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Differen
 
 
 def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
-    """The first difference of two resolved models that a running project cannot follow: its path, and why."""
+    """The first difference of two resolved models that a running project cannot adopt: its path, and why."""
     if before["name"] != after["name"]:
         return ("name",), f"the project's name is `{after['name']}` now"
     for kind in ("network", "volume"):
@@ -52,7 +52,7 @@ def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
 
 
 def shares(service: Model) -> Iterator[str]:
-    """The services whose containers this service's container refers to by id: if they are replaced, it has to be."""
+    """The services to whose containers this service's container refers by id: it is replaced together with them."""
     for key in _SHARING:
         kind, _, name = str(service.get(key) or "").partition(":")
         if kind == "service":

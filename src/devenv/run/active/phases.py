@@ -1,6 +1,6 @@
-"""The standings of all services of a project, which wait for which, and which ended with their engine.
+"""The phases of all services of a project, which service waits for which, and which ended with the engine.
 
-Explains only: Compose orders the start, teardown the end.
+This module only explains: Compose orders the start, and the teardown orders the end.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from devenv.model.status import (
 )
 
 UNTIL = {Condition.HEALTHY: "to be healthy", Condition.STARTED: "to start", Condition.COMPLETED: "to complete"}
-GRACE = 15.0  # seconds before its end in which an engine that is told to end may end its containers
-WINDOW = 10.0  # seconds from its return in which it may still find out that they have ended
+GRACE = 15.0  # seconds before its own end in which an engine may end its containers
+WINDOW = 10.0  # seconds after its return in which an engine may still notice that they have ended
 
 
 def closure(project: Project, wanted: Iterable[str]) -> frozenset[str]:
@@ -49,9 +49,9 @@ def standings(
     watched: Mapping[str, Watched] = MappingProxyType({}),
     removed: Collection[str] = (),
 ) -> tuple[Standing, ...]:
-    """Every named service with replicas, its phase, and what it waits for or how it ended.
+    """Every named service with replicas: its phase, and what it waits for or how it ended.
 
-    `watched` is by id of the container; the containers of services that are `removed` were removed by somebody else.
+    `watched` is keyed by container id; the containers of `removed` services were removed by somebody else.
     """
     services = [s for s in project.services if s.name in names and (s.scale or project_state.of(s.name))]
     running = frozenset(c.service for c in project_state.containers if c.running)
@@ -84,11 +84,11 @@ def purpose(project: Project, service: Service, running: Collection[str]) -> Pur
 def still_starting(
     project: Project, project_state: ProjectState, reached: Mapping[str, Phase], watched: Mapping[str, Watched]
 ) -> list[str]:
-    """The services that others may be waiting for: what is starting, is about to start, or is a new database.
+    """The services that others may be waiting for: starting, about to start, or a new database.
 
-    A service that waits for another one does not count itself.
+    A service that waits for another one is not included.
     """
-    begins = [
+    databases = [
         c.service
         for c in project_state.containers
         if c.running and c.database and c.health is None and watched.get(c.id, Watched()).lasted < DATABASE_BEGINS
@@ -97,13 +97,13 @@ def still_starting(
         s.name
         for s in project.services
         if (phase := reached.get(s.name)) is Phase.STARTING
-        or s.name in begins
+        or s.name in databases
         or (phase in (Phase.ABSENT, Phase.CREATED) and not unmet(s, reached))
     ]
 
 
 def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:
-    """The services that a service which does not run yet waits for: if they ended, its start would fail."""
+    """The services that services not yet running wait for: if they ended, those could not start."""
     begun = {s.name for s in project.services if project_state.of(s.name)}
     begun -= {c.service for c in project_state.containers if c.state == "created"}
     late = [s for s in project.services if s.name not in begun]
@@ -117,7 +117,7 @@ def optional(project: Project) -> frozenset[str]:
 
 
 def held_up(project: Project, current: Iterable[Standing]) -> dict[str, tuple[str, ...]]:
-    """Service -> the services that do not run yet because they wait for it; only for services with such."""
+    """For each service that others wait for, the services that are not running yet because of it."""
     reached = {standing.service: standing.phase for standing in current}
     late = [s for s in project.services if reached.get(s.name) in (Phase.ABSENT, Phase.CREATED)]
     pairs = [(d.service, s.name) for s in late for d in unmet(s, reached)]
@@ -125,7 +125,7 @@ def held_up(project: Project, current: Iterable[Standing]) -> dict[str, tuple[st
 
 
 def followers(project: Project, changed: Iterable[str]) -> tuple[str, ...]:
-    """The services that `restart: true` restarts after these were restarted, the nearest first."""
+    """The services that `restart: true` restarts after these services; direct dependents first."""
     names = list(changed)
     first = len(names)
     for name in names:
@@ -135,7 +135,7 @@ def followers(project: Project, changed: Iterable[str]) -> tuple[str, ...]:
 
 
 def reminder(reports: int) -> float:
-    """Seconds of a wait after which it is reported, after so many reports: 5, 15 and 60, then every minute."""
+    """Seconds of waiting after which the next report is due: 5, 15 and 60, then every minute."""
     return (5.0, 15.0)[reports] if reports < 2 else 60.0 * (reports - 1)  # noqa: PLR2004 - the length of the pair
 
 
@@ -152,7 +152,7 @@ def _waits(service: Service, reached: Mapping[str, Phase]) -> str:
 
 
 def unmet(service: Service, reached: Mapping[str, Phase]) -> list[Dependency]:
-    """What the service still waits for."""
+    """The dependencies that the service still waits for."""
     return [d for d in service.depends_on if d.service in reached and not _met(d.condition, reached[d.service])]
 
 
@@ -167,10 +167,10 @@ def _met(condition: Condition, reached: Phase) -> bool:
 
 
 def stop_after(containers: Sequence[Container]) -> dict[str, frozenset[str]]:
-    """Container id -> the ids of the containers that have to stop before it: those that depend on its service.
+    """Container id -> the ids of the containers that stop before it: those that depend on its service.
 
     Dependencies come from the label that Compose wrote at creation, so no file is needed. Containers in a cycle, and
-    what they need, do not wait for each other.
+    their dependencies, do not wait for each other.
     """
     users = {c.id: [d for d in containers if c.service in d.depends_on] for c in containers}
     left, order = list(containers), dict[str, frozenset[str]]()
@@ -183,35 +183,40 @@ def stop_after(containers: Sequence[Container]) -> dict[str, frozenset[str]]:
 
 @dataclass
 class EngineOutage:
-    """Takes what is seen of containers, with the time in seconds of any clock; returns those to start again."""
+    """Finds the containers to start again after an outage. All times are in seconds of any one clock."""
 
     is_lost: bool = False
-    _ended: dict[str, float | None] = field(default_factory=dict)  # ids of what ran -> when it was seen ended
-    _keys: dict[str, tuple[str, str]] = field(default_factory=dict)  # of what ran when the engine went
+    _ended: dict[str, float | None] = field(
+        default_factory=dict
+    )  # id of a container that ran -> when its end was seen
+    _keys: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # of the containers that ran when the engine was lost
     _until: float = 0.0
 
     def lost(self, containers: Iterable[Container], now: float) -> None:
-        """Note that the engine does not answer; `containers` as they were seen last."""
+        """Note that the engine does not answer; `containers` as last seen."""
         if not self.is_lost:
             self.is_lost = True
             recent = {id_ for id_, ended in self._ended.items() if ended is None or now - ended <= GRACE}
             self._keys = {c.id: c.key for c in containers if c.id in recent}
 
     def seen(self, containers: Iterable[Container], now: float) -> tuple[Container, ...]:
-        """Return each container that ran until the engine went and has ended, once.
+        """Return each container that ran until the engine was lost and has ended, once.
 
-        None while any of them still runs: then only the connection was lost, and what ended did so by itself.
+        Returns none while any of them still runs: then only the connection was lost, and a container that ended did
+        so by itself.
         """
         if self.is_lost:
             self.is_lost, self._until = False, now + WINDOW
-        there = tuple(containers)
-        for container in there:
+        current = tuple(containers)
+        for container in current:
             if container.running:
                 self._ended[container.id] = None
             elif container.id in self._ended and self._ended[container.id] is None:
                 self._ended[container.id] = now
         if now > self._until:
             self._keys = {}
-        if any(c.running and self._keys.get(c.id) == c.key for c in there):
+        if any(c.running and self._keys.get(c.id) == c.key for c in current):
             return ()
-        return tuple(c for c in there if c.state == "exited" and self._keys.pop(c.id, None) is not None)
+        return tuple(c for c in current if c.state == "exited" and self._keys.pop(c.id, None) is not None)

@@ -1,4 +1,4 @@
-"""A project that runs: from its first create on, while parts of it are replaced and the others go on."""
+"""A running project, from its first create until its end."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from devenv.volumes.transfer import VolumeTransfer
 
 
 class ActiveProject:
-    """The parts of a project that runs, put together, and the steps that bring it up.
+    """The parts of a running project, put together, and the steps that bring it up.
 
-    `observer` sees what runs, `sync_session` syncs files into it, `compose` creates and starts, `volumes` keeps the
-    ledger, `actions` are for single services, `update` puts edited files in force. They work in `tasks`.
+    `observer` watches the containers, `sync_session` syncs files to them, `compose` creates and starts, `volumes`
+    keeps the ledger, `actions` are for single services, `update` applies edited files. They work in `tasks`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ActiveProject:
 
     @property
     def ledger(self) -> Ledger:
-        """What the run has created, and what becomes of it."""
+        """What the run has created, and what is to happen to it at the end."""
         return self.volumes.ledger
 
     def urls(self, service: str) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ class ActiveProject:
         return tuple(dict.fromkeys(url(ip, port, self.engine.endpoint.host) for port, ip in ports))
 
     async def create(self) -> bool:
-        """Create everything; nothing runs. Returns whether there are rules to sync by."""
+        """Create everything without starting it. Return whether there are watch rules."""
         current = self._current
         rules_now = await bound_rules(current.desired, watch=self._options.watch)
         await self.update.follow(rules_now)
@@ -112,7 +112,7 @@ class ActiveProject:
         return bool(rules_now[1])
 
     async def sync(self) -> None:
-        """Bring every container up to date with the tree; from now on it is kept so and observed."""
+        """Bring every container up to date with the source tree; from now on containers are synced and observed."""
         project_state = await self.compose.project_state()
         self.observer.view.forget(project_state.containers)
         journal.forget_others(self._journals, {c.id for c in project_state.containers})
@@ -150,12 +150,12 @@ class ActiveProject:
 
 
 def _noting(run: Run, ended: dict[str, tuple[str, str]], emit: Emit, event: Event) -> None:
-    """Emit the event; the run notes which services have ended, and how."""
+    """Emit the event, and record in the run which services have ended, and how."""
     if isinstance(event, ServiceState):
-        known = dict(ended)
+        before = dict(ended)
         ended.pop(event.service, None)
         if event.state in ENDED:
             ended[event.service] = event.state, event.detail
-        if ended != known:
+        if ended != before:
             run.note_ended(ended)
     emit(event)

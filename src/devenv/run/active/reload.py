@@ -1,4 +1,4 @@
-"""Edits of a project's own files while it runs: noticed, and put in force once they are valid."""
+"""Edits of the project's own files while it runs: noticed, and applied once they are valid."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from devenv.tasks import each
 
 QUIET = 0.1  # seconds without an event: editors replace files, and save several of them
 
-# Takes the project as the files say it now, and the files that changed; returns whether anything had to be done.
+# Takes the edited project and the changed files; returns whether anything had to be done.
 Act = Callable[[Loaded, tuple[str, ...]], Awaitable[bool]]
 
 
 @dataclass
 class Reload:
-    """Follows the files from `run` until cancelled; an invalid state is reported once and changes nothing."""
+    """Watches the project's files; an invalid state is reported once and changes nothing."""
 
     selection: Selection
     loaded: Loaded
@@ -53,11 +53,11 @@ class Reload:
     act: Act
     _files: frozenset[str] = frozenset()
     _seen: Mapping[str, bytes | None] = field(default_factory=dict)
-    _reported: set[str] = field(default_factory=set)  # errors of the state that is invalid now
+    _reported: set[str] = field(default_factory=set)  # errors of the current, invalid state
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
-        """Look once, because the files were read some time ago, and then after every change."""
+        """Until cancelled: check once, because the files were read some time ago, and then after every change."""
         while True:
             await self._find_files()
             files = self._files
@@ -70,7 +70,7 @@ class Reload:
                 tasks.cancel_scope.cancel()
 
     async def _find_files(self) -> None:
-        """Add the files that the project is read from now; removed files stay, because they may come back."""
+        """Add the files that the project now consists of; removed files stay, because they may come back."""
         files = await anyio.to_thread.run_sync(inputs, self.selection.directory, self.selection.files)
         self._files |= files | _dockerignores(self.loaded.project)
 
@@ -94,26 +94,26 @@ class Reload:
             loaded = await resolve.load(self.selection, faults=lint.faults)
             if await self._have_changed(now):
                 return
-            done = await self.act(loaded, self._shown(changed))
+            is_applied = await self.act(loaded, self._shown(changed))
         except DevenvError as error:
-            # Any event tries again: a port may be free, an image present by then.
+            # The next event tries again: by then a port may be free, or an image present.
             if not await self._have_changed(now) and error.said not in self._reported:
                 self._reported.add(error.said)
                 self.emit(Problem(error.said, error.hint, path=self._main_file))
         else:
             self._seen = now
-            self._accept(loaded, done=done)
+            self._accept(loaded, is_applied=is_applied)
 
     async def _have_changed(self, before: Mapping[str, bytes | None]) -> bool:
-        """Whether the files have changed since then: what was read may be half of an edit, so look again."""
+        """Whether the files have changed since then. If so, half of an edit may have been read: look again."""
         if is_changed := before != await anyio.to_thread.run_sync(_contents, self._files):
             self._changed.set()
         return is_changed
 
-    def _accept(self, loaded: Loaded, *, done: bool) -> None:
+    def _accept(self, loaded: Loaded, *, is_applied: bool) -> None:
         if self._reported:
             self.emit(Solved(self._main_file))
-            if not done:
+            if not is_applied:
                 self.emit(Notice("the project's files are valid again, and nothing has to change"))
         self._reported.clear()
         for warning in [warning for warning in loaded.warnings if warning not in self.loaded.warnings]:
@@ -125,14 +125,16 @@ class Reload:
         return self.loaded.project.files[0]
 
     def _shown(self, paths: Iterable[str]) -> tuple[str, ...]:
-        """The paths relative to the project, a link and its target once; the main file if there are none."""
+        """The paths relative to the project, a link and its target once; the main file if there are no paths."""
         project = self.loaded.project
-        known = {os.path.realpath(path): path for path in sorted(paths, key=os.path.islink)}
-        return tuple(sorted(os.path.relpath(path, project.directory) for path in known.values() or project.files[:1]))
+        by_target = {os.path.realpath(path): path for path in sorted(paths, key=os.path.islink)}
+        return tuple(
+            sorted(os.path.relpath(path, project.directory) for path in by_target.values() or project.files[:1])
+        )
 
 
 def _dockerignores(project: Project) -> frozenset[str]:
-    """The files that may name what builds leave out (`scan.dockerignores` reads them)."""
+    """The files that may list what builds exclude (`scan.dockerignores` reads them)."""
     return frozenset(
         os.path.normpath(os.path.join(service.build.context, name))
         for service in project.services
@@ -145,7 +147,7 @@ def _contents(files: Iterable[str]) -> dict[str, bytes | None]:
     """File -> digest of its content; None if it cannot be read."""
     digests: dict[str, bytes | None] = dict.fromkeys(files)
     for path in digests:
-        if os.path.isfile(path):  # the read of a pipe would wait
+        if os.path.isfile(path):  # reading a pipe would block
             with contextlib.suppress(OSError), open(path, "rb") as file:
                 digests[path] = hashlib.file_digest(file, "sha256").digest()
     return digests
@@ -153,7 +155,7 @@ def _contents(files: Iterable[str]) -> dict[str, bytes | None]:
 
 @dataclass
 class ProjectUpdate:
-    """Brings a project that runs to what its files say now."""
+    """Applies the edited files to the running project."""
 
     options: UpOptions
     emit: Emit
@@ -170,9 +172,9 @@ class ProjectUpdate:
         self._dangers = dangers_of(self.current.desired.loaded, self.current.desired.names)
 
     async def apply(self, loaded: Loaded, files: tuple[str, ...]) -> bool:
-        """Put the project as it is written now in force; returns whether anything had to be done.
+        """Apply the edited project. Return whether anything had to be done.
 
-        Raises DevenvError, with everything as before, for what cannot be in force. If only a part of it failed,
+        Raises DevenvError, with everything as before, if the edit cannot be applied. If only a part of it failed,
         that part is tried again at the next change.
         """
         began, before = time.monotonic(), self.current.desired
@@ -183,10 +185,10 @@ class ProjectUpdate:
         project_state = await self.engine.project_state(loaded.project.name)
         after = await self._desired(loaded, project_state)
         rules_now = await bound_rules(after, watch=self.options.watch)
-        theirs = after.found.foreign_services
-        ours = {name: model for name, model in self.current.created.items() if name not in theirs}
-        change = model_diff.between(ours, after.services)
-        self._report_foreign(loaded, theirs)
+        foreign = after.found.foreign_services
+        created = {name: model for name, model in self.current.created.items() if name not in foreign}
+        change = model_diff.between(created, after.services)
+        self._report_foreign(loaded, foreign)
         if not change and rules_now == self.current.rules:
             self._enter(after)
             return False
@@ -208,7 +210,7 @@ class ProjectUpdate:
         return True
 
     async def follow(self, rules_now: Rules) -> None:
-        """Put these rules in force for the sync."""
+        """Sync by these rules from now on."""
         self.current.rules = rules_now
         await self.sync_session.follow(self.tasks, self.current.desired.project, rules_now[1])
 
@@ -222,21 +224,21 @@ class ProjectUpdate:
         self._dangers = report_new_dangers(loaded, after.names, self.emit, self._dangers)
         return await with_ports(after, self.options, self.engine, project_state)
 
-    def _report_foreign(self, loaded: Loaded, theirs: Iterable[str]) -> None:
-        """Report services that others have started or replaced: they stay as they are, whatever the files say."""
+    def _report_foreign(self, loaded: Loaded, foreign: Iterable[str]) -> None:
+        """Report services that others have started or replaced: they stay unchanged, whatever the files say."""
         before, now = self.current.desired.loaded.model["services"], loaded.model["services"]
-        for name in sorted(theirs):
+        for name in sorted(foreign):
             if before.get(name) != now.get(name):
                 message = f"{name} stays as it is: not devenv, but plain Compose or Docker made a container of it"
                 hint = f"docker compose up -d {name}" if name in now else f"docker compose rm -sf {name}"
                 self.emit(Notice(message, hint))
 
     async def _prepared(self, after: DesiredState, change: Difference) -> DesiredState:
-        """The desired state with its ports free and its images there, before anything that runs is touched."""
+        """The desired state once its ports are free and its images exist, before any running container is touched."""
         if self.engine.endpoint.local:
             before = self.current.desired
-            mine = set(before.wanted_ports(before.own))
-            await require_free([p for p in after.wanted_ports(change.touched) if p not in mine], self.engine)
+            own_ports = set(before.wanted_ports(before.own))
+            await require_free([p for p in after.wanted_ports(change.touched) if p not in own_ports], self.engine)
         if change.images:
             after = await supplied(self.engine, after, change.images, self.options.images, self.emit)
         if change.images and self.options.build:
@@ -251,7 +253,7 @@ class ProjectUpdate:
 
     async def _replace(self, change: Difference, removed: Sequence[Container], rules_now: Rules) -> ProjectState:
         for service in change.touched:
-            self.current.created.pop(service, None)  # until it is known to be created
+            self.current.created.pop(service, None)  # until it has been created
         await self.volumes.begin(fresh=self.options.fresh)
         await each(self._remove, removed)
         for service in change.gone:

@@ -1,4 +1,4 @@
-"""Actions on single services of a project that runs: their containers restarted, stopped or replaced."""
+"""Actions on single services of a running project: containers restarted, stopped or replaced."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DependentRestarts:
     tasks: TaskGroup
 
     def after(self, services: Collection[str]) -> None:
-        """Begin to restart what depends on these services, which have been restarted or replaced, and runs."""
+        """Begin to restart the running dependents of these services, which have been restarted or replaced."""
         names = followers(self.observer.view.project, services)
         if any(c.running and c.ours for name in names for c in self.observer.project_state.of(name)):
             self.tasks.start_soon(self._restart, services, names)
@@ -60,7 +60,7 @@ class DependentRestarts:
     async def _when_met(self, name: str) -> Sequence[Container]:
         """The running containers of the service, once its conditions hold.
 
-        The observer's last look may be from before the restart, so this looks itself.
+        The observer's last look may be older than the restart, so this asks the engine.
         """
         while name in self.observer.view.names:
             project, names = self.observer.view.project, self.observer.view.names
@@ -75,7 +75,7 @@ class DependentRestarts:
 
 @dataclass
 class ServiceReplacement:
-    """The actions that users, saved files and the engine's return ask for (`sync.actions.ServiceActions`)."""
+    """The actions requested by users, saved files and the engine's return (`sync.actions.ServiceActions`)."""
 
     engine: Engine
     emit: Emit
@@ -98,7 +98,7 @@ class ServiceReplacement:
                 prepared = await prepare_images(
                     self.engine, desired.only((service,)), self.images, self.emit, reported=desired.supply.reported
                 )
-                desired = self.current.desired  # as it is now: other files may have been put in force meanwhile
+                desired = self.current.desired  # read again: edited files may have been applied in the meantime
                 self.current.desired = replace(desired, supply=prepared.merged_over(desired.supply))
             await build(self.current.desired, (service,), self.emit)
             await self._replace(service)
@@ -106,7 +106,7 @@ class ServiceReplacement:
         self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
 
     async def recreate(self, service: str, cause: str) -> None:
-        """Replace the service's containers by new ones of the image that is there, with the tree's files in them."""
+        """Replace the service's containers by new ones of the existing image, with the files of the source tree."""
         began = time.monotonic()
         async with self.current.turns[service]:
             await self._replace(service)
@@ -115,8 +115,8 @@ class ServiceReplacement:
     async def restart(self, service: str) -> None:
         """Restart the service's containers, and start those that have ended.
 
-        If they are gone, they are created again with everything else that is gone; if they have lost a network, they
-        are replaced.
+        If they have been removed, they are created again with all other removed containers; if they have lost a
+        network, they are replaced.
         """
         if self._is_gone(service):
             await self._create_gone([name for name in sorted(self.current.desired.own) if self._is_gone(name)])
@@ -132,7 +132,7 @@ class ServiceReplacement:
         self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
 
     async def stop(self, service: str) -> None:
-        """Stop the service's containers until somebody starts them. Raises UsageError if they are not ours."""
+        """Stop the service's containers until they are started again. Raises UsageError if they are not ours."""
         async with self.current.turns[service]:
             containers = self._own_containers(service, "stop")
             with self.observer.view.ending(containers):
@@ -141,7 +141,7 @@ class ServiceReplacement:
         self.emit(Notice(f"{service} is stopped"))
 
     async def resume(self, ended: Sequence[Container]) -> None:
-        """Start what the engine took along when it ended, now that it is back."""
+        """Start the containers that ended with the engine, now that the engine is back."""
         names = sorted({c.service for c in ended})
         async with self.ending(ended):
             try:
@@ -154,8 +154,8 @@ class ServiceReplacement:
     async def create_again(self, services: Sequence[str], *, force: bool = False) -> ProjectState:
         """Create these services' containers that are missing or changed, sync and start them.
 
-        Returns the state of the project after that. `force` replaces the others, too. Raises DevenvError; what was
-        created before the error runs all the same.
+        Returns the state of the project after that. `force` replaces unchanged containers, too. Raises DevenvError;
+        the containers that were created before the error run anyway.
         """
         failure = None
         try:
@@ -178,18 +178,18 @@ class ServiceReplacement:
         await self.compose.start(self.current.desired.starting(names, running), names)
 
     async def drop_images(self, old: Iterable[Container], project_state: ProjectState) -> None:
-        """Remove the images that only replaced containers needed and that have no name any more."""
+        """Remove the images that only the replaced containers used and that have no tag any more."""
         images = self.engine.images
         for image in {c.image for c in old} - {c.image for c in project_state.containers}:
-            with contextlib.suppress(EngineError):  # an image too many is no reason to fail
+            with contextlib.suppress(EngineError):  # a leftover image is no reason to fail
                 if not await images.tags(image):
                     await images.remove(image)
 
     @contextlib.asynccontextmanager
     async def ending(self, containers: Collection[Container]) -> AsyncIterator[None]:
-        """While the context is open, these containers may end: Compose waits for none, and it counts as no failure.
+        """While the context is open, these containers may end: Compose waits for none, and no end is a failure.
 
-        The volumes that they leave behind are in the ledger before that, and their logs are kept.
+        The volumes that they leave behind are entered in the ledger first, and their logs are kept.
         """
         async with self.compose.turn:
             self.volumes.note_anonymous(containers)
@@ -199,9 +199,9 @@ class ServiceReplacement:
 
     @contextlib.asynccontextmanager
     async def restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
-        """As `ending`, for containers that stay; services that depend on them with `restart: true` follow.
+        """Like `ending`, for containers that stay; dependents with `restart: true` are restarted, too.
 
-        During the first start, containers that Compose has started and waits for no more need not wait for Compose.
+        During the first start, containers that Compose has started and does not wait for need not wait for Compose.
         """
         waited_for = awaited(self.current.desired.project, self.observer.project_state)
         is_free = self.current.is_starting and all(c.running and c.service not in waited_for for c in containers)
@@ -219,14 +219,14 @@ class ServiceReplacement:
         await self.drop_images(old, project_state)
 
     async def _create_gone(self, services: Sequence[str]) -> None:
-        """Create the containers of these services again, and networks and volumes that are gone, too."""
+        """Create the removed containers of these services again, and removed networks and volumes, too."""
         began = time.monotonic()
         async with contextlib.AsyncExitStack() as turns:
             for service in services:
                 await turns.enter_async_context(self.current.turns[service])
             async with self.compose.turn:
-                found = await observe(self.engine, await self.compose.project_state())
-                self.current.desired = replace(self.current.desired, found=found)
+                existing = await observe(self.engine, await self.compose.project_state())
+                self.current.desired = replace(self.current.desired, found=existing)
                 await self.volumes.begin(fresh=False)
                 await self.create_again(services)
         for service in services:

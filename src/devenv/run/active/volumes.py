@@ -1,4 +1,4 @@
-"""The volumes of an active project: created with their first content, and their records kept in the ledger."""
+"""The volumes of an active project: creating them with their first content, and recording them in the ledger."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from devenv.volumes.lineage import NOTHING, LiveVolume
 from devenv.volumes.lineages import ProjectVolumes
 from devenv.volumes.transfer import VolumeTransfer
 
-SETTLE_EVERY = 0.5  # seconds between two looks at volumes that may not hold a whole state yet
+SETTLE_EVERY = 0.5  # seconds between two checks of volumes whose content may be incomplete
 SETTLE_AFTER = 10.0
-NOTABLE, PATIENCE = 1.0, 3.0  # seconds that a container's creation takes
-PROVEN_AFTER = 1.5  # seconds after which no other volume can have the same second of creation
+NOTABLE, PATIENCE = 1.0, 3.0  # seconds of a container's creation after which it is reported at its end, and before
+PROVEN_AFTER = 1.5  # seconds after which no other volume can be created in the same second
 
 
 def project_volumes(desired: DesiredState, volume_transfer: VolumeTransfer, ledger: Ledger) -> ProjectVolumes:
@@ -44,7 +44,7 @@ def project_volumes(desired: DesiredState, volume_transfer: VolumeTransfer, ledg
 
 @dataclass
 class RunVolumes:
-    """The ledger of a run; while the run lasts, it is changed only here."""
+    """The ledger of a run; only this class changes it while the run lasts."""
 
     volume_transfer: VolumeTransfer
     ledger: Ledger
@@ -53,20 +53,20 @@ class RunVolumes:
     tasks: TaskGroup
     _is_written: bool = False
     _is_settling: bool = False
-    _well: dict[str, float] = field(default_factory=dict)  # service -> since when
-    _begun: set[str] = field(default_factory=set)  # ids of lineages whose volumes have not been started yet
+    _well: dict[str, float] = field(default_factory=dict)  # service -> the time since which it is healthy
+    _begun: set[str] = field(default_factory=set)  # ids of lineages whose volumes no service has used yet
     _created_at: float = field(default_factory=time.monotonic)
 
     @property
     def unsettled(self) -> list[VolumeRecord]:
-        """The records of volumes that may hold less than a whole state."""
+        """The records of volumes whose content may be incomplete."""
         return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
 
     async def begin(self, *, fresh: bool, source: str = "") -> None:
-        """Create the new volumes of the desired state, in the ledger first, each with its saved content; and folders.
+        """Create the new volumes of the desired state with their saved content, and missing folders.
 
-        `source`: the id or name of the snapshots to restore instead. Raises DevenvError if a volume cannot be created
-        or restored; the teardown removes what exists of it.
+        The ledger is written first. `source`: the id or name of the snapshots to restore instead. Raises DevenvError
+        if a volume cannot be created or restored; the teardown removes its parts.
         """
         desired = self.current.desired
         volumes = project_volumes(desired, self.volume_transfer, self.ledger)
@@ -90,16 +90,16 @@ class RunVolumes:
         created, failed = create_folders(paths)
         self._enter(replace(self.ledger, folders=(*self.ledger.folders, *created)))
         directory = self.current.desired.project.directory
-        if made := [written(place.path, directory) for place in created if place.path in {*paths} - {*failed}]:
-            what = f"{', '.join(made)} did not exist: created, and removed at the end if still empty"
-            transfer.emit(Notice(what))
+        if names := [written(place.path, directory) for place in created if place.path in {*paths} - {*failed}]:
+            notice = f"{', '.join(names)} did not exist: created, and removed at the end if still empty"
+            transfer.emit(Notice(notice))
         for path, why in failed.items():
             name = written(path, directory)
             message = f"{name} does not exist and cannot be created ({why}): the engine creates it as root"
             transfer.emit(Notice(message, f"sudo install -d -o $USER {shlex.quote(path)}"))
 
     async def _create(self, new: Sequence[NewVolume]) -> None:
-        """Create and restore the volumes. Their records are on disk before, their identities right after."""
+        """Create and restore the volumes. Their records are on disk before that, their identities right after."""
         now = (await self.volume_transfer.engine.clock()).timestamp()
         records = {
             volume.resource.name: VolumeRecord(
@@ -134,12 +134,12 @@ class RunVolumes:
             await self.volume_transfer.restore(new.snapshot, new.resource.key, new.resource.name, new.images)
 
     def note_started(self) -> None:
-        """Forget the snapshots that the user asked for, once the volumes have been started with them."""
+        """Forget the snapshots that the user asked for, once services have started with them."""
         for lineage in self._begun:
             with contextlib.suppress(OSError, StateError):  # a full disk: the next start restores them again
                 lineages = self.volume_transfer.lineages
-                now = lineages.get(lineage)
-                if now is not None and (now.asked is not None or now.torn != NOTHING):
+                known = lineages.get(lineage)
+                if known is not None and (known.asked is not None or known.torn != NOTHING):
                     lineages.change(lineage, lambda line: replace(line, asked=None, torn=NOTHING))
         self._begun = set()
 
@@ -150,7 +150,7 @@ class RunVolumes:
         self._is_settling = False
 
     def settle(self) -> None:
-        """Record which volumes that began empty hold a whole state now: those whose services are well.
+        """Record which volumes have complete content now: those whose services are all healthy.
 
         A database without a health check may still be creating its first files: it has to run for a while.
         """
@@ -165,7 +165,7 @@ class RunVolumes:
             self._enter(self.ledger.with_records(proven))
 
     def _long_well(self, now: float) -> set[str]:
-        """The services that are well; a database without a health check has to be well for a while."""
+        """The services that are healthy; a database without a health check has to be up for a while."""
         well = {s.service: s.phase for s in self.observer.standings() if s.phase in GOOD}
         self._well = {name: self._well.get(name, now) for name in well}
         databases = {c.service for c in self.observer.project_state.containers if c.database}
@@ -173,18 +173,18 @@ class RunVolumes:
         return {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
 
     def note_anonymous(self, containers: Collection[Container]) -> None:
-        """Enter the volumes that these containers leave behind when they are replaced."""
+        """Record the volumes that these containers leave behind when they are replaced."""
         self._enter(self.ledger.noting(containers))
 
     def _enter(self, ledger: Ledger) -> None:
-        """Replace the ledger, also on disk unless that is full: a teardown looks at what exists."""
+        """Replace the ledger, also on disk if possible: on a full disk, the teardown sees what exists anyway."""
         if ledger != self.ledger:
             with contextlib.suppress(StateError):
                 self.volume_transfer.run.write(ledger)
             self.ledger = ledger
 
     def _write(self, records: Iterable[VolumeRecord]) -> None:
-        """Add or replace records in the ledger, on disk. Raises StateError."""
+        """Add or replace records in the ledger, and write it to disk. Raises StateError."""
         changed = self.ledger.with_records(records)
         if changed != self.ledger or not self._is_written:
             self.volume_transfer.run.write(changed)
@@ -193,14 +193,14 @@ class RunVolumes:
 
 @dataclass
 class VolumeFills:
-    """Reports slow creations: the engine copies files of the image to anonymous volumes of the container."""
+    """Reports slow creations, during which the engine copies files of the image to anonymous volumes."""
 
     desired: DesiredState
     emit: Emit
     _began: dict[str, float] = field(default_factory=dict)  # name of the container -> when its creation began
 
     def made(self, kind: str, name: str) -> None:
-        """Compose has begun to create an object, or has created it."""
+        """Note that Compose has begun to create an object, or has created it."""
         service, targets = self._anonymous(name) if kind == "container" else ("", "")
         if targets and name not in self._began:
             self._began[name] = anyio.current_time()
@@ -210,7 +210,7 @@ class VolumeFills:
                 self.emit(Step("create", "detail", f"{service} fills {targets}", took))
 
     async def report(self) -> None:
-        """Report each container that is not created after some seconds."""
+        """Report each container whose creation takes more than some seconds."""
         reported: set[str] = set()
         while True:
             await anyio.sleep(NOTABLE)
@@ -225,8 +225,10 @@ class VolumeFills:
         """The service of a container, and the targets of its anonymous volumes."""
         project = self.desired.project
         for service in project.services:
-            given = self.desired.services.get(service.name, {}).get("container_name")
-            if container == given or re.fullmatch(rf"{re.escape(f'{project.name}-{service.name}')}-\d+", container):
+            fixed_name = self.desired.services.get(service.name, {}).get("container_name")
+            if container == fixed_name or re.fullmatch(
+                rf"{re.escape(f'{project.name}-{service.name}')}-\d+", container
+            ):
                 mounts = (mount for mount in service.volumes if mount.type == "volume" and not mount.source)
                 return service.name, ", ".join(mount.target for mount in mounts)
         return "", ""

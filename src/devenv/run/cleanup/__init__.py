@@ -1,1 +1,1 @@
-"""The end of a run: teardown, the guardian, `down`, `gc`, and the logs that are kept."""
+"""The end of a run: teardown, guardian, `down`, `gc`, and the logs that are kept."""

@@ -1,4 +1,4 @@
-"""`devenv down` ends a run of this project, whether its process lives or not; `devenv gc` ends all dead runs."""
+"""`devenv down` ends a run of this project, whether its process is alive or dead; `devenv gc` ends all dead runs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PATIENCE = 60.0
 async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePolicy.SAVE) -> int:
     """Return 0 if nothing of the run is left, or if there is no run; 1 if something is left.
 
-    A run that is still in the foreground somewhere is asked to end itself. Raises StateError (exit 3) if it has not
-    ended within a minute.
+    A run in the foreground of another terminal is asked to end itself. Raises StateError (exit 3) if that takes more
+    than a minute.
     """
     loaded, failure = None, None
     try:
@@ -86,9 +86,9 @@ def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
 
 
 async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: Emit) -> None:
-    """Run the project's `before_down` hooks, as they are written now, if a container of the run still runs.
+    """Run the project's current `before_down` hooks if a container of the run is running.
 
-    A project in another folder, or one that cannot be read, has no hooks: that must not prevent its end.
+    A project in another folder, or one that cannot be read, has no hooks: that must not prevent its removal.
     """
     running = {c.service for c in ledger.containers(await engine.project_state(ledger.project)) if c.running}
     if running and os.path.realpath(project.directory) == ledger.directory:
@@ -97,7 +97,7 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
 
 @contextlib.asynccontextmanager
 async def _held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
-    """Hold the project's lock. A run that holds it is asked to end; then its pid is yielded."""
+    """Hold the project's lock. If a run holds it, ask that run to end, and yield its pid."""
     asked = None
     with contextlib.ExitStack() as stack:
         try:
@@ -109,17 +109,17 @@ async def _held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
                 raise
             if run.lock.is_of_run():
                 with contextlib.suppress(StateError) if policy is VolumePolicy.SAVE else contextlib.nullcontext():
-                    run.ask(policy)  # a full disk must not keep `down` from its default
-            if not run.lock.is_ending():  # a run that is ending already would take a second signal for a hurry
+                    run.ask(policy)  # `down` must also work on a full disk, with the default policy
+            if not run.lock.is_ending():  # a second signal would make an ending run hurry
                 asked = holder
-                with contextlib.suppress(ProcessLookupError):  # the run has just ended by itself
+                with contextlib.suppress(ProcessLookupError):  # the run has just ended
                     os.kill(holder, signal.SIGINT)
             await _entered(stack, run)
         yield asked
 
 
 async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
-    """Take the lock as soon as it is free. Not in a thread: Ctrl-C must end the wait."""
+    """Take the lock as soon as it is free. This is no thread, so that Ctrl-C can end the wait."""
     deadline = anyio.current_time() + PATIENCE
     while anyio.current_time() <= deadline:
         with contextlib.suppress(StateError):

@@ -1,7 +1,7 @@
-"""A detached process that outlives the run: it waits at a pipe, and removes what a dead run left.
+"""A detached process that outlives the run: it waits on a pipe, and removes what a dead run left.
 
-While it waits, it has only the standard library in memory. A byte on the pipe before it closes means that the run
-ended by itself and nothing is left to do.
+While it waits, only the standard library is in memory. A byte on the pipe before it closes means that the run ended
+by itself and nothing is left to do.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from devenv.state.run_dir import Run
 
 READY = b"ready"
-BROKEN = 10.0  # seconds until the next try, at least, if a try was killed
-LIMIT = 25 * 3600.0  # more than the tries themselves allow, in case each of them is killed
-LOOK_EVERY = 1.0  # seconds between two checks whether another command has taken the project over
+BROKEN = 10.0  # minimum seconds until the next try if a try was killed
+LIMIT = 25 * 3600.0  # longer than the limit of the tries, in case each of them is killed
+LOOK_EVERY = 1.0  # seconds between checks whether another command has taken over the project
 TERMINAL = 6  # index of the argument with the name of the terminal
 RESTORE_TERMINAL = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 def main(argv: list[str]) -> int:
-    """Stand by for a run. `argv`: lifeline and ready descriptors, endpoint, context, folder, drawn terminal."""
+    """Wait until a run ends. `argv`: lifeline and ready descriptors, endpoint, context, folder, drawn terminal."""
     lifeline, ready = int(argv[1]), int(argv[2])
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sign, signal.SIG_IGN)
@@ -49,7 +49,7 @@ def _restore_terminal(terminal: str) -> None:
 
 
 def _take_over(*, endpoint: str, context: str | None, folder: str) -> int:
-    """Try until nothing is left, or nothing more can be done, with growing pauses."""
+    """Try, with growing pauses, until nothing is left or nothing more can be done."""
     since, died, memory = time.time(), time.monotonic(), ""
     while True:
         answer = _tried(lambda memory: _try(endpoint, context, folder, (since, died), memory), memory)
@@ -63,8 +63,8 @@ def _take_over(*, endpoint: str, context: str | None, folder: str) -> int:
 def _tried(work: Callable[[str], str], memory: str) -> tuple[str, str] | None:
     """Run one try in a child process; return the seconds to pause and what to remember, or None if all is done.
 
-    The child imports the event loop and the client, so that this process stays small. Both texts are empty if the
-    child was killed.
+    The child imports the event loop and the client, which keeps this process small. Both texts are empty if the child
+    was killed.
     """
     from_child, to_parent = os.pipe()
     sys.stdout.flush()
@@ -72,7 +72,7 @@ def _tried(work: Callable[[str], str], memory: str) -> tuple[str, str] | None:
         try:
             os.close(from_child)
             os.write(to_parent, b"=" + work(memory).encode())
-        except BaseException as error:  # noqa: BLE001 - a log has lines, no tracebacks
+        except BaseException as error:  # noqa: BLE001 - the log gets one line, no traceback
             _say(f"{type(error).__name__}: {error}")
         finally:
             sys.stdout.flush()
@@ -98,7 +98,7 @@ def _say(event: object) -> None:
 
 
 def _rest(seconds: float, ledger: str) -> None:
-    """Sleep for so many seconds, or until another command has replaced or removed the ledger."""
+    """Sleep for this many seconds, or until another command has replaced or removed the ledger."""
     end, before = time.monotonic() + seconds, _seen(ledger)
     while (left := end - time.monotonic()) > 0 and _seen(ledger) == before:
         time.sleep(min(left, LOOK_EVERY))
@@ -112,7 +112,7 @@ def _seen(path: str) -> tuple[int, int] | None:
 
 
 class Guardian:
-    """The run's end of the pipe to its guardian; `dismiss`, `release` or the end of the process closes it."""
+    """The run's end of the pipe to its guardian. It closes at `dismiss`, `release` or the end of the process."""
 
     def __init__(self, endpoint: str, context: str | None, run: Run, terminal: str = "") -> None:
         from devenv import private_files  # noqa: PLC0415 - the guardian itself must not load it early
@@ -132,14 +132,14 @@ class Guardian:
         self._ready = ready_read
 
     def wait_ready(self) -> bool:
-        """Return whether the guardian is ready; blocks until it says so or has ended."""
+        """Block until the guardian is ready or has ended; return whether it is ready."""
         try:
             return os.read(self._ready, len(READY)) == READY
         finally:
             os.close(self._ready)
 
     def dismiss(self) -> None:
-        """Tell the guardian that the run ended by itself: it exits without doing anything."""
+        """Report to the guardian that the run ended by itself: it exits without doing anything."""
         try:
             os.write(self._lifeline, b"x")
         except BrokenPipeError:
@@ -148,7 +148,7 @@ class Guardian:
             self.release()
 
     def release(self) -> None:
-        """Let the guardian end what the ledger on disk says, as if this process had died."""
+        """Let the guardian remove what the ledger on disk lists, as if this process had died."""
         os.close(self._lifeline)
 
 

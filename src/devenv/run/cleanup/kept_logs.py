@@ -49,7 +49,7 @@ class KeptLogs:
         self._folder = os.path.join(folder, "logs")
 
     async def keep(self, engine: Engine, container: Container, began: float) -> None:
-        """Write the end of the container's log to disk, as far as engine and disk allow within `PATIENCE` seconds."""
+        """Write the end of the container's log to disk, if engine and disk can do it within `PATIENCE` seconds."""
         if container.state == "created" or not container.service:
             return
         lines, size = deque[bytes](), 0
@@ -81,7 +81,7 @@ class KeptLogs:
                 private_files.remove(piece.path)
 
     def pieces(self, began: float | None) -> tuple[list[Piece], float]:
-        """The logs of the run that began then, or of the last run that has logs; and when they were written."""
+        """The logs of the run that began then, or of the last run with logs (None); and when they were written."""
         with contextlib.suppress(OSError, StateError):
             run = max(private_files.entries(self._folder), default="") if began is None else _named(began)
             folder = os.path.join(self._folder, run)

@@ -1,4 +1,4 @@
-"""End what a dead run left, as one try of its guardian, and say when the next try is due."""
+"""One try of a guardian to end what a dead run left, and the time of the next try."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from devenv.state.run_dir import Run
 from devenv.state.run_lock import LOOKED_AT
 from devenv.tasks import first
 
-LIMIT = 24 * 3600.0  # seconds in which it is tried
+LIMIT = 24 * 3600.0  # seconds after which the guardian gives up
 SHORTEST, LONGEST = 1.0, 180.0  # seconds between two tries
-SHARE = 0.1  # of the time that has passed, which the next pause takes
+SHARE = 0.1  # the next pause as a part of the time that has passed
 LOCK_WAIT = 5.0  # seconds, for the first try: a command that only reads may have the lock
 LEFT_TRIES = 6  # while the engine answers, but something cannot be removed
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a guardian stands by for."""
+    """What a guardian watches."""
 
     folder: str
     endpoint: Endpoint
     pid: int  # of the guardian
-    since: float  # when it found the run dead, by the wall clock
+    since: float  # when the guardian found the run dead, by the wall clock
     died: float  # the same by the monotonic clock
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """The dead run, as its ledger names it, and how many tries have left something of it."""
+    """The dead run, as identified by its ledger, and how many tries have left something of it."""
 
     pid: int
     began: float
@@ -50,15 +50,15 @@ class Dead:
 
 
 def pause(passed: float) -> float:
-    """Seconds until the next try, if so many have passed since the run was found dead."""
+    """Seconds until the next try, if this many have passed since the run was found dead."""
     return min(max(passed * SHARE, SHORTEST), LONGEST)
 
 
 def tried(post: Post, memory: str, say: Callable[[object], None]) -> str:
-    """Try once. Returns an empty text if the guardian may exit, else the seconds until the next try and `memory`.
+    """Try once. Return an empty text if the guardian may exit, else the seconds until the next try and `memory`.
 
-    `memory`, after a space, is for the next try; it is empty for the first one. Raises nothing: an error is a line
-    for `say`, which gets the events, too.
+    `memory`, after a space, is for the next try; it is empty for the first one. Raises nothing: `say` gets a line for
+    each error, and the events.
     """
     run = Run(post.folder)
     dead = Dead(**json.loads(memory)) if memory else identity(run)
@@ -92,7 +92,7 @@ def tried(post: Post, memory: str, say: Callable[[object], None]) -> str:
 async def attempt(
     run: Run, endpoint: Endpoint, dead: Dead | None, emit: Emit, begun: Callable[[], object], *, is_first: bool
 ) -> bool:
-    """End the dead run; return whether something is left. Does nothing if the ledger is of another run by now.
+    """End the dead run; return whether something is left. Does nothing if the ledger now belongs to another run.
 
     `begun` is called before anything is removed. The first try begins with the child processes that the run left. The
     project is locked only while something can be removed: a try that waits for the engine must not prevent a new
@@ -113,7 +113,7 @@ async def attempt(
 
 
 def identity(run: Run) -> Dead | None:
-    """The run that is up by its ledger; None if there is none, or if the ledger cannot be read."""
+    """The run that is up according to its ledger; None if there is none, or if the ledger cannot be read."""
     with contextlib.suppress(StateError):
         if (ledger := run.read()) is not None and ledger.phase == "up":
             return Dead(ledger.pid, ledger.began)
@@ -121,7 +121,7 @@ def identity(run: Run) -> Dead | None:
 
 
 def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
-    """The ledger, if it is still that of the dead run."""
+    """The ledger, if it still belongs to the dead run."""
     ledger = run.read()
     if dead is None or ledger is None or (ledger.pid, ledger.began) != (dead.pid, dead.began):
         return None
@@ -129,7 +129,7 @@ def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
 
 
 def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
-    """Whether the project is locked until the stack closes; False if a new run has it. Raises StateError."""
+    """Lock the project until the stack closes. Return False if a new run has it. Raises StateError."""
     try:
         stack.enter_context(run.lock.hold(wait=wait, cleaning=True))
     except StateError:

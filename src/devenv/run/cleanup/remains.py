@@ -1,6 +1,6 @@
-"""What a dead run, or a run that could not remove everything, left behind, and which guardian cleans it up.
+"""What a dead run, or a run that could not remove everything, left behind, and which guardian cleans up.
 
-A guardian that cleans up leaves a note in the run's folder, by which other commands know of it.
+A guardian that cleans up writes a note to the run's folder, which other commands read.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
 
-PHASES = ("up", "left")  # of a ledger whose run no process holds
+PHASES = ("up", "left")  # of the ledgers of dead runs, if no process holds the lock
 COMMAND = "devenv down"
-PATIENCE = 3.0  # seconds for an engine that another command asks in passing
+PATIENCE = 3.0  # seconds that other commands wait for an engine
 NOTE = "guardian.json"
 
 
 async def judged_volumes(
     engine: Engine, ledger: Ledger, project_state: ProjectState, held: Collection[str] = ()
 ) -> list[Judged]:
-    """The volumes with recorded names; if one of them is another volume, all of the engine are compared."""
+    """The volumes with recorded names. If one is another volume, all volumes of the engine are compared."""
     judged = ledger.judged(project_state, held)
     if any(volume.verdict is VolumeVerdict.OTHER for volume in judged):
         return ledger.judged(project_state, held, await engine.volumes.times())
@@ -42,7 +42,7 @@ async def judged_volumes(
 
 
 def counted(ledger: Ledger, project_state: ProjectState, judged: Iterable[Judged]) -> str:
-    """The numbers of containers, networks and volumes that exist of a run, or an empty text."""
+    """The numbers of containers, networks and volumes that exist of a run; empty if there are none."""
     counts = {
         "container": len(ledger.containers(project_state)),
         "network": len(ledger.networks(project_state)),
@@ -52,22 +52,22 @@ def counted(ledger: Ledger, project_state: ProjectState, judged: Iterable[Judged
 
 
 async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -> str:
-    """What exists of a run, as `counted`. The engine knows by then what is ours."""
+    """What exists of a run, as `counted`. `engine.is_ours` must be set."""
     return counted(ledger, project_state, await judged_volumes(engine, ledger, project_state))
 
 
-def left_behind(ledger: Ledger, what: str) -> str:
-    """Return the sentence about the run of a ledger that no process holds; empty if nothing of it exists."""
-    if not what or ledger.phase not in PHASES:
+def left_behind(ledger: Ledger, counts: str) -> str:
+    """The sentence about a run whose ledger no process holds; empty if nothing of it exists."""
+    if not counts or ledger.phase not in PHASES:
         return ""
     if ledger.phase == "left":
-        return f"an earlier run of {ledger.project} left {what} behind"
+        return f"an earlier run of {ledger.project} left {counts} behind"
     since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
-    return f"the run of {ledger.project} that began at {since} has died and left {what} behind"
+    return f"the run of {ledger.project} that began at {since} has died and left {counts} behind"
 
 
 async def everywhere() -> list[str]:
-    """Return lines that say what all such runs left, from the notes of their guardians, or else from the engines."""
+    """Lines that say what all dead runs left, from the notes of their guardians, or else from the engines."""
     guarded = {run.path: line for run, line in at_work()}
     left, command = [], ""
     for run, ledger in run_dir.dead_runs(PHASES):
@@ -76,8 +76,8 @@ async def everywhere() -> list[str]:
         with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):
             async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
                 engine.is_ours = run.made.holds
-                if what := await remains(engine, ledger, await engine.project_state(ledger.project)):
-                    left.append(f"{what} of {ledger.project}")
+                if counts := await remains(engine, ledger, await engine.project_state(ledger.project)):
+                    left.append(f"{counts} of {ledger.project}")
                     is_reached = len(left) == 1 and ledger.endpoint == (await resolve()).host
                     command = f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"
     return [*guarded.values(), *([f"left by an earlier run: {'; '.join(left)}; {command}"] if left else [])]
@@ -88,9 +88,9 @@ class GuardianNote:
     """The guardian's process, and what it waits for; times are seconds since 1970."""
 
     pid: int
-    start: str  # when the process started: pids are used again
+    start: str  # when the process started: pids are reused
     began: float  # of the dead run
-    since: float  # when that was found dead
+    since: float  # when the run was found dead
     reason: str = ""  # empty while the guardian cleans up
     next_try: float = 0.0
 
@@ -104,13 +104,13 @@ class GuardianNote:
 
 
 def write_note(run: Run, note: GuardianNote) -> None:
-    """Replace the note in the run's folder, as far as the disk takes it."""
+    """Write the note to the run's folder, if the disk allows."""
     with contextlib.suppress(OSError, StateError):
         private_files.replace(_path(run), json.dumps(asdict(note)), durable=False)
 
 
 def remove_note(run: Run, pid: int) -> None:
-    """Remove the note, if it is of that guardian."""
+    """Remove the note if that guardian wrote it."""
     note = _read(run)
     if note is not None and note.pid == pid:
         with contextlib.suppress(OSError):
@@ -118,14 +118,14 @@ def remove_note(run: Run, pid: int) -> None:
 
 
 def live_note(run: Run, ledger: Ledger | None) -> GuardianNote | None:
-    """The note of a guardian that lives and works on that ledger; None if there is none."""
+    """The note of a guardian that is alive and works on that ledger; None if there is none."""
     if ledger is None or (note := _read(run)) is None or note.began != ledger.began:
         return None
     return note if note.start and process.start_time(note.pid) == note.start else None
 
 
 def at_work(project: str = "") -> Iterator[tuple[Run, str]]:
-    """The runs of this user, or of one project, that a guardian works on, and the line that says so."""
+    """The runs of this user, or of one project, that a guardian works on, each with a line that says so."""
     for run in Run.folders(project):
         if not os.path.exists(_path(run)):
             continue

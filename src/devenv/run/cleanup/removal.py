@@ -1,4 +1,4 @@
-"""What a teardown removes: how far it is, why the rest is left, and volumes that go once their content is safe."""
+"""The removals of a teardown: progress, failures, and volumes, which are removed once their content is safe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANOTHER = "devenv created an earlier volume of that name, not this one"
 
 @dataclass
 class TeardownProgress:
-    """What the parts of one teardown share; `hurry`, set at any time, turns graceful stops into kills."""
+    """What the parts of one teardown share. Setting `hurry` turns graceful stops into kills."""
 
     emit: Emit
     hurry: anyio.Event
@@ -36,7 +36,7 @@ class TeardownProgress:
     _failures: dict[str, tuple[str, str]] = field(default_factory=dict)  # "kind name" -> reason, command
 
     def removed(self, kind: str, name: str) -> None:
-        """Report that the object has been removed; only once, though a sweep may meet its name again."""
+        """Report that the object has been removed, once, even if a later sweep sees its name again."""
         if (kind, name) not in self._removed:
             self._removed.add((kind, name))
             self.emit(Removed(kind, name))
@@ -47,7 +47,7 @@ class TeardownProgress:
         return dict(Counter(kind for kind, _ in sorted(self._removed)))
 
     def failed(self, kind: str, name: str, reason: str, command: str = "") -> None:
-        """Remember why the object could not be removed, and the command that may do it."""
+        """Remember why the object could not be removed, and a command that may remove it."""
         self._failures[f"{kind} {name}"] = (reason, command)
 
     def has_failed(self, kind: str, name: str) -> bool:
@@ -55,7 +55,7 @@ class TeardownProgress:
         return f"{kind} {name}" in self._failures
 
     def kept(self, kind: str, name: str, reason: str, *, hint: bool = True) -> None:
-        """Report that the object stays on purpose, with the command that removes it if `hint`."""
+        """Report that the object is kept on purpose; `hint`: with the command that removes it."""
         self.emit(Kept(kind, name, reason, REMOVE[kind].format(name) if hint else ""))
 
     def report_left(self, survivors: Iterable[str]) -> None:
@@ -67,17 +67,17 @@ class TeardownProgress:
             self.emit(Problem(f"{survivor} is left: {reason}", command or default))
 
     async def unhurried(self, work: Callable[[], Awaitable[object]]) -> bool:
-        """Whether the work was done before somebody was in a hurry; that cancels it. Raises what the work raises."""
+        """Run the work, unless `hurry` is or gets set, which cancels it. Return whether it was completed."""
         return await unless(self.hurry, work)
 
 
 def reason_of(error: EngineError) -> str:
-    """What the engine says, without what it was asked."""
+    """The engine's message, without the request."""
     return error.reason if isinstance(error, CallError) else error.message
 
 
 def remove_empty_folders(folders: Sequence[Place]) -> None:
-    """Remove those of the folders that are still empty and still the same. No link is followed."""
+    """Remove those of the folders that are still empty and have not been replaced. No link is followed."""
     for folder in reversed(folders):
         with contextlib.suppress(OSError):
             status = os.lstat(folder.path)
@@ -92,19 +92,19 @@ class VolumeRemoval:
     volume_transfer: VolumeTransfer
     policy: VolumePolicy
     progress: TeardownProgress
-    users: Collection[Container]  # of the run, which mounted the volumes
-    in_use: Collection[str]  # names of volumes that containers of others mount
-    forget: Callable[[str], object]  # takes a volume that stays out of the ledger: it is the user's from then on
+    users: Collection[Container]  # containers of the run that mounted the volumes
+    in_use: Collection[str]  # names of volumes that foreign containers mount
+    forget: Callable[[str], object]  # removes a kept volume from the ledger: it belongs to the user from then on
 
     async def remove(self, volumes: Iterable[Judged], anonymous: Iterable[str]) -> None:
-        """Remove the recorded volumes, and the anonymous ones of the run's containers."""
+        """Remove the recorded volumes, and the anonymous volumes of the run's containers."""
         await each(self._remove, volumes)
         for name in anonymous:
-            with contextlib.suppress(CallError):  # in use: somebody else needs it, too
+            with contextlib.suppress(CallError):  # still in use by something else
                 await self.volume_transfer.engine.volumes.remove(name)
 
     async def _remove(self, judged: Judged) -> None:
-        """Remove a volume once its content is safe; if it cannot be made safe, the volume is left."""
+        """Remove a volume once its content is safe; otherwise leave the volume."""
         name = judged.volume.name
         if reason := self._reason_to_keep(judged):
             self._keep(name, reason)
@@ -118,7 +118,7 @@ class VolumeRemoval:
             self.volume_transfer.ended(judged.record.lineage, dropped=self.policy is VolumePolicy.DROP)
         except EngineError as error:
             reason = reason_of(error)
-            if "in use" in reason and name in self.in_use:  # plain Compose has taken the project over
+            if "in use" in reason and name in self.in_use:  # plain Compose has taken over the project
                 self._keep(name, IN_USE)
             self.progress.failed("volume", name, IN_USE if "in use" in reason else reason)
         except (DevenvError, OSError) as error:
@@ -133,7 +133,7 @@ class VolumeRemoval:
         return "--keep-volumes" if self.policy is VolumePolicy.KEEP else ""
 
     def _is_safe(self, judged: Judged) -> bool:
-        """Whether no snapshot is needed: the data is elsewhere, or not wanted and certainly ours to remove."""
+        """Whether no snapshot is needed: the data is elsewhere, or dropped on request and certainly ours."""
         return judged.volume.elsewhere or (self.policy is VolumePolicy.DROP and judged.verdict is VolumeVerdict.SAME)
 
     async def _save(self, judged: Judged) -> None:

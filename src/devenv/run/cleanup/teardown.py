@@ -1,4 +1,4 @@
-"""The one place that removes what a run created: by ledger, dependents first, with a second look afterwards."""
+"""The only place that removes what a run created: by ledger, dependents first, with a check afterwards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from devenv.volumes.transfer import VolumeTransfer, volume_transfer
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
 STUCK_SWEEPS = 3
-CUT_OFF_SWEEPS = 4  # quiet ones, if a process died or was cut off in the middle of a create
+CUT_OFF_SWEEPS = 4  # quiet sweeps that are needed after a create that was cut off
 NETWORK_TRIES = 10
 NOT_CREATED = "devenv did not create it, though its labels say so"
 MOVED = "all volumes of the engine have new times: its data folder was moved; names are trusted"
@@ -42,20 +42,20 @@ MOVED = "all volumes of the engine have new times: its data folder was moved; na
 
 @dataclass(frozen=True, slots=True)
 class Sweeps:
-    """How often in a row a look found nothing of the run, or only what the sweep before could not remove."""
+    """Consecutive looks that found nothing of the run (quiet), or only what could not be removed (stuck)."""
 
     quiet: int = 0
     stuck: int = 0
     ids: frozenset[str] = frozenset()
 
     def after(self, ids: frozenset[str]) -> Sweeps:
-        """The state after a look that found these objects of the run."""
+        """The counts after a look that found these objects of the run."""
         return Sweeps(0 if ids else self.quiet + 1, self.stuck + 1 if ids and ids == self.ids else 0, ids)
 
 
 @dataclass
 class Teardown:
-    """The end of one run: everything that its ledger names is removed, dependents first."""
+    """The end of one run: removes everything that its ledger lists, dependents first."""
 
     ledger: Ledger
     volume_transfer: VolumeTransfer
@@ -72,9 +72,9 @@ class Teardown:
         self._progress = TeardownProgress(self.emit, self.hurry)
 
     async def run_down(self, reason: str, seen: ProjectState | None = None) -> Stopped:
-        """Remove what the ledger names, and look again; what exists then is a survivor.
+        """Remove what the ledger lists, and look again: what still exists is a survivor.
 
-        `seen` is what existed a moment ago: after Ctrl-C, the first event waits for no answer of the engine.
+        `seen` is the last known state: after Ctrl-C, the first event does not wait for the engine.
         """
         began = time.monotonic()
         count = len(self.ledger.containers(seen)) if seen else 0
@@ -96,8 +96,8 @@ class Teardown:
     async def _until_quiet(self, project_state: ProjectState) -> ProjectState:
         """Sweep until `quiet_sweeps` looks in a row have found nothing of the run; return the last look.
 
-        A create that was under way when the run died can take effect after the first look. What `STUCK_SWEEPS`
-        sweeps could not remove stays.
+        A create that was in progress when the run died can take effect after the first look. Objects that
+        `STUCK_SWEEPS` sweeps could not remove are left.
         """
         sweeps = Sweeps()
         for _ in range(SWEEPS):
@@ -118,7 +118,7 @@ class Teardown:
         return await self.engine.project_state(self.ledger.project)
 
     def _report(self, project_state: ProjectState) -> list[str]:
-        """Report what is left of the run, and what only seems to be of it; return the former as `kind name`."""
+        """Report what is left of the run, and what only seems to belong to it; return the former as `kind name`."""
         ledger = self.ledger
         survivors = [
             *(f"container {c.name}" for c in ledger.containers(project_state)),
@@ -132,7 +132,7 @@ class Teardown:
         return survivors
 
     def _note(self, containers: Sequence[Container]) -> None:
-        """Before a container is removed, its anonymous volumes are in the ledger on disk."""
+        """Record the containers' anonymous volumes in the ledger on disk before the containers are removed."""
         self._users |= {c.id: c for c in containers}
         before, self.ledger = self.ledger, self.ledger.noting(containers)
         if self.ledger != before:
@@ -146,7 +146,7 @@ class Teardown:
             for user in after[container.id]:
                 await stopped[user].wait()
             if container.state not in ("created", "exited", "dead"):
-                with contextlib.suppress(EngineError):  # if it fails or somebody is in a hurry, the removal kills
+                with contextlib.suppress(EngineError):  # if that fails or is cut short, the removal kills
                     await self._progress.unhurried(lambda: self.engine.containers.stop(container))
             stopped[container.id].set()
             await self._progress.unhurried(lambda: self._logs.keep(self.engine, container, self.ledger.began))
@@ -175,7 +175,7 @@ class Teardown:
         users: tuple[str, ...] = ()
         with contextlib.suppress(EngineError):
             users = await self.engine.networks.users(network.id)
-        if not {c.name for c in self._others}.isdisjoint(users):  # plain Compose has taken the project over
+        if not {c.name for c in self._others}.isdisjoint(users):  # plain Compose has taken over the project
             progress.kept("network", name, IN_USE)
             with contextlib.suppress(StateError, OSError):  # a full disk: the next command looks again
                 self.run.made.forget(network.id)
@@ -198,14 +198,14 @@ class Teardown:
         self._write(self.ledger)
 
     def _write(self, ledger: Ledger) -> None:
-        with contextlib.suppress(StateError):  # a full disk: the ledger on it names more than is left
+        with contextlib.suppress(StateError):  # a full disk: the ledger on disk lists more than is left
             self.run.write(ledger)
 
 
 def of_earlier(ledger: Ledger, transfer: VolumeTransfer, policy: VolumePolicy) -> Teardown:
-    """The teardown of a run whose process has ended; if it died, the engine may still be creating something.
+    """The teardown of a run whose process has ended; if it died, the engine may still be creating objects.
 
-    From here on the run does not go on on purpose: if the teardown is cut off, any later command may finish it.
+    The ledger is marked so that, if this teardown is cut off, any later command may finish it.
     """
     quiet_sweeps = CUT_OFF_SWEEPS if ledger.phase == "up" else 1
     ledger = replace(ledger, phase="up")
@@ -220,7 +220,7 @@ async def finish(engine: Engine, run: Run, emit: Emit, policy: VolumePolicy, rea
     ledger = run.read()
     if ledger is None:  # another command was faster
         return Stopped()
-    if ledger.phase == "up":  # what its child processes still create would come after our look
+    if ledger.phase == "up":  # its child processes may still create objects after our look
         await process.end_recorded(run.children)
     transfer = volume_transfer(engine, emit, run, ledger.project, ledger.directory)
     return await of_earlier(ledger, transfer, policy).run_down(reason)

@@ -126,10 +126,10 @@ async def test_a_command_that_comes_too_early() -> None:
 async def test_a_shell_in_a_container_that_has_gone() -> None:
     """It fails, before and after the project is there."""
     controlled = Controlled(FakeProject())
-    with pytest.raises(DevenvError, match="gone"):
+    with pytest.raises(DevenvError, match="no longer exists"):
         await controlled.controller.shell("web1")
     await controlled.until(lambda: controlled.facts)
-    with pytest.raises(DevenvError, match="gone"):
+    with pytest.raises(DevenvError, match="no longer exists"):
         await controlled.controller.shell("web1")
 
 

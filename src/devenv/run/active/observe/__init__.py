@@ -1,1 +1,1 @@
-"""What is seen of a project that runs, and what is reported of it."""
+"""Observing a running project, and reporting what changes."""

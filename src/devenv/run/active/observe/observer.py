@@ -1,4 +1,4 @@
-"""Looks at a project and reports what its services do: states, logs, containers that come and go."""
+"""Observes a project and reports what its services do: states, logs, containers that start and disappear."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from devenv.run.active.phases import EngineOutage, optional
 from devenv.tasks import patiently
 
 LOOK_EVERY = 1.0
-LAST_WORDS = 2.0  # seconds that the log of what ended may take to arrive
+LAST_WORDS = 2.0  # seconds that the log of an ended container may take to arrive
 OVER_AFTER = 3.0
-# Phases in which a service may have errors in its code; in all others it has none, or nobody asks.
+# Phases in which a service may have errors in its code; in all others an error does not matter.
 TROUBLED = (Phase.EXITED, Phase.UNHEALTHY, Phase.RESTARTING, Phase.STARTING, Phase.STARTED)
 
 OnReturn = Callable[[tuple[Container, ...]], Coroutine[Any, Any, None]]
 
 
 class Observer:
-    """Looks whenever the engine says that something happened, and once a second until all is well."""
+    """Looks at the engine after each event of it, and once a second until all services are healthy."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Observer:
         logs: bool,
         on_start: OnStart,
         on_gone: OnGone,
-        on_return: OnReturn,  # gets what an engine took along when it ended, once it is back
+        on_return: OnReturn,  # takes the containers that ended with the engine, once it is back
         reporter: Callable[[], FailureReporter],
     ) -> None:
         self.view = ProjectView(project, names)
@@ -72,13 +72,13 @@ class Observer:
 
     @property
     def project_state(self) -> ProjectState:
-        """What was seen last."""
+        """The state that was seen last."""
         return self.view.state
 
     def known(self, container: Container, files: int = 0) -> None:
-        """The container is served already and has lasted; only a new start of it counts as a start.
+        """Note that the container is served already and has lasted; only a new start of it counts as a start.
 
-        `files`: number of files that a sync has just brought into it.
+        `files`: number of files that a sync has just delivered to the container.
         """
         if files:
             self._logs.code.synced(Synced(container.service, files, 0, 0, 0.0), anyio.current_time())
@@ -86,14 +86,14 @@ class Observer:
         self.view.watch.mark_lasting(container)
 
     def standings(self) -> tuple[Standing, ...]:
-        """Every chosen service as last seen; a service that we end ourselves as it was before."""
+        """Every chosen service as last seen; services that this run is ending keep their previous standing."""
         now, code = self.view.looked_at, self._logs.code
         return tuple(
             replace(s, error=code.of(s.service).shown(now, is_bad=s.phase in BAD)) for s in self.view.standings()
         )
 
     def emit(self, event: Event) -> None:
-        """Hand on an event of a sync, after which an error in the log is one of the code."""
+        """Pass on an event of a sync; errors in the log after it are errors of the code."""
         if isinstance(event, Synced) and self._logs.code.synced(event, anyio.current_time()):
             self.view.look_again.send()
         self._emit(event)
@@ -107,22 +107,22 @@ class Observer:
                 is_sure = False
                 try:
                     is_sure = await self._look(tasks)
-                except CallError:  # it answers, if not as it should
+                except CallError:  # the engine does answer
                     pass
                 except EngineError:
                     self._note_outage()
                     self._moved.send()
                 rest = 30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY
-                # What was due while the look went on is not in its result.
+                # The result does not contain what was due during the look.
                 due = self._logs.code.due(self.view.names, self.view.looked_at) - anyio.current_time()
                 with anyio.move_on_after(min(rest, max(due, 0.0))):
                     await look_again.wait()
 
     async def until_ready(self) -> None:
-        """Returns when every service is up. Raises DevenvError when a service has failed for good.
+        """Return when every service is up. Raises DevenvError when a service has failed for good.
 
-        A service that others need only with `required: false` may fail; one that somebody stopped is not waited for.
-        A process without a health check counts as up once it has lasted for a while and is not busy any more.
+        A service that others need only with `required: false` may fail; a stopped service is not waited for. A
+        process without a health check counts as up once it has lasted for a while and is no longer busy.
         """
         dispensable = optional(self.view.project)
         while True:
@@ -142,19 +142,19 @@ class Observer:
             with anyio.move_on_after(rest and min(rest, QUIET)) as lasted:
                 await moved.wait()
             if lasted.cancelled_caught:
-                self.view.look_again.send()  # a look of now decides: on a busy machine, word of an end may be late
+                self.view.look_again.send()  # look again: on a busy machine, the event of an end may be late
 
     async def until_known(self) -> None:
-        """Returns once the logs have shown of each service that was just synced whether its code is broken."""
+        """Return once the logs have shown for each service that was just synced whether its code is broken."""
         while (rest := self._logs.code.undecided(self.view.names, now := anyio.current_time()) - now) > 0:
             moved = self._moved.next()
             with anyio.move_on_after(rest):
                 await moved.wait()
 
     async def until_over(self) -> None:
-        """Returns when no service runs any more, and none has come back for a while.
+        """Return when no service is running, and none has come back for a while.
 
-        Between the stop and the start of a restart, and while Compose replaces a container, all may have ended.
+        All may have ended between the stop and the start of a restart, and while Compose replaces a container.
         """
 
         async def until_back() -> None:
@@ -168,7 +168,7 @@ class Observer:
                 return
 
     async def failure(self, standing: Standing) -> DevenvError:
-        """The error for a service that failed; everything that its ended containers printed is reported by then."""
+        """The error for a service that failed. By then all output of its ended containers has been reported."""
         containers = self.project_state.of(standing.service)
         failed = [c for c in containers if c.health == "unhealthy" or c.exit_code]
         has_ended = standing.phase in (Phase.EXITED, Phase.RESTARTING)
@@ -179,7 +179,7 @@ class Observer:
         return error
 
     async def late(self, timeout: float) -> DevenvError:
-        """The error for not being up after `timeout` seconds."""
+        """The error for services that are not up after `timeout` seconds."""
         late = [standing for standing in self.standings() if standing.phase not in GOOD]
         return await replace(self.reporter(), since=self._logs.since).late(late, self.project_state, timeout)
 
@@ -193,7 +193,7 @@ class Observer:
         has_begun = False
         async for event in self._engine.events(self.view.project.name):
             if not event:
-                if has_begun:  # the stream has ended in between: for as long as that, nobody may have looked
+                if has_begun:  # the stream was interrupted: events may have been missed
                     self._note_outage()
                 has_begun = True
             self.view.note(event)
@@ -202,7 +202,7 @@ class Observer:
                 self.view.look_again.send()
 
     async def _look(self, tasks: TaskGroup) -> bool:
-        """Returns whether no container was missing: one answer can be wrong, and is worth another look."""
+        """Look once. Return whether no container was missing: one answer may be wrong and needs a second look."""
         over = self.view.begin_look(anyio.current_time())
         state = await self._engine.project_state(self.view.project.name)
         now = anyio.current_time()

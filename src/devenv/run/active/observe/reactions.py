@@ -1,4 +1,4 @@
-"""What follows from looks at a project: starts are served and logs followed, crashes and long waits reported."""
+"""Reactions to what is observed: serve starts, follow logs, report crashes and long waits."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ServedContainers:
     on_start: OnStart
     on_gone: OnGone
     look_again: Signal
-    _served: dict[str, Life] = field(default_factory=dict)  # id -> the start that is served
+    _served: dict[str, Life] = field(default_factory=dict)  # container id -> the start that is served
     _missed: set[str] = field(default_factory=set)  # ids of containers that ended while they were served
 
     def mark(self, container: Container) -> None:
-        """The container is served already; only a new start of it counts as a start."""
+        """Note that the container is served already; only a new start of it counts as a start."""
         self._served[container.id] = container.key
 
     def start_all_again(self) -> None:
@@ -52,7 +52,7 @@ class ServedContainers:
     def meet(self, container: Container, tasks: TaskGroup) -> None:
         """Serve the container, unless this start of it is served already."""
         if container.state == "paused":
-            self._served.pop(container.id, None)  # when it goes on, it counts as started
+            self._served.pop(container.id, None)  # when unpaused, it counts as started
         is_wanted = container.running or container.id in self._missed
         if is_wanted and self._served.get(container.id) != container.key:
             self._served[container.id] = container.key
@@ -67,34 +67,34 @@ class ServedContainers:
         return bool(missing)
 
     async def _serve(self, container: Container) -> None:
-        """In a task of its own: a container that is slow to take its files must not hide what the others do."""
+        """Serve a container in its own task: a slow sync must not hide what other containers do."""
         try:
             await self.on_start(container)
             self._missed.discard(container.id)
         except EngineError:
             self._served.pop(container.id, None)  # not served yet: the next look tries again
-            self._missed.add(container.id)  # also if it ends at once: a save has to reach it, or nothing mends it
+            self._missed.add(container.id)  # also if it ends at once: the next save has to reach it
             await anyio.sleep(RETRY_AFTER)
             self.look_again.send()
 
 
 @dataclass
 class LogStreams:
-    """Follows the log of each start of each container, and hands on its lines if `is_on`."""
+    """Follows the log of each start of each container, and passes on its lines if `is_on`."""
 
     engine: Engine
     emit: Emit
     is_on: bool
     look_again: Signal = field(default_factory=Signal)
     code: CodeWatch = field(default_factory=CodeWatch)
-    _complete: dict[Life, anyio.Event] = field(default_factory=dict)  # set once all of it is handed on
-    _since: dict[Life, str] = field(default_factory=dict)  # when the process before it ended; in order of the starts
+    _complete: dict[Life, anyio.Event] = field(default_factory=dict)  # set once the whole log is passed on
+    _since: dict[Life, str] = field(default_factory=dict)  # when the previous process ended; in order of the starts
     _ended: dict[str, str] = field(default_factory=dict)  # id of a container -> when its last process ended
 
     def meet(self, container: Container, tasks: TaskGroup, *, is_old: bool = False) -> None:
-        """Follow the container's log, unless that start of it is followed already.
+        """Follow the container's log, unless this start of it is followed already.
 
-        What a process that `is_old` has printed so far is no news of its code.
+        Past output of a process that `is_old` says nothing about its current code.
         """
         if container.key not in self._since:
             self._since[container.key] = self._end_of_last_process(container)
@@ -107,7 +107,7 @@ class LogStreams:
             self._ended[container.id] = container.finished_at
 
     async def drain(self, containers: Iterable[Container]) -> None:
-        """Returns once everything that these containers printed is handed on, of those that have ended."""
+        """Return once all output of these containers, of those that have ended, is passed on."""
         for container in containers if self.is_on else ():
             if not container.running:
                 if container.key not in self._complete:
@@ -133,9 +133,9 @@ class LogStreams:
         self._complete[container.key].set()
 
     def since(self, container: Container, *, has_ended: bool = False) -> str:
-        """When the process before the container's last one ended: what its log says since then, that one printed.
+        """When the process before the container's last one ended; later log lines are from the last one.
 
-        `has_ended`: the last one that has ended is asked for, though the engine may have started the next.
+        `has_ended`: take the last process that has ended, though the engine may have started the next one.
         """
         if has_ended and container.running:
             known = [s for life, s in self._since.items() if life[0] == container.id and life != container.key]
@@ -145,9 +145,9 @@ class LogStreams:
         return self._end_of_last_process(container)
 
     def _end_of_last_process(self, container: Container) -> str:
-        """When the process before this one ended; empty if it is the first, or the first that we see.
+        """When the process before this one ended; empty if this is the first, or the first that was seen.
 
-        StartedAt would be too late: what a process prints at once is older than that.
+        StartedAt would be too late: the first output of a process is older than that.
         """
         if container.running and seconds(container.finished_at) < seconds(container.started_at):
             return container.finished_at
@@ -156,14 +156,14 @@ class LogStreams:
 
 @dataclass
 class BusyProcesses:
-    """Finds processes without a health check that are busy: what imports for long may still fail."""
+    """Finds busy processes without a health check: a process with a long startup may still fail."""
 
     engine: Engine
     busy: set[Life]
     _used: dict[Life, tuple[float, Usage]] = field(default_factory=dict)
 
     async def measure(self, containers: Iterable[Container]) -> None:
-        """Compare what these have used with the time before, if that is long enough ago."""
+        """Compare the CPU time of these containers with the last measurement, if that is old enough."""
         for container in containers:
             now, (then, before) = anyio.current_time(), self._used.get(container.key, (-QUIET, None))
             if container.running and now - then >= QUIET:
@@ -187,7 +187,7 @@ class CrashReports:
     _reported: set[str] = field(default_factory=set)
 
     def is_crash(self, standing: Standing, now: float) -> bool:
-        """Whether the end of a service is a problem, and not the last end of it once more."""
+        """Whether the end of a service is a problem that has not been reported yet."""
         if standing.phase not in (Phase.EXITED, Phase.RESTARTING):
             return False
         lasted = max((now - self.view.watch.since(c, now) for c in self.view.state.of(standing.service)), default=0.0)
@@ -204,15 +204,15 @@ class CrashReports:
 
 @dataclass
 class WaitReports:
-    """Reports services that are starting and wait for no other service."""
+    """Reports services that take long to start although they wait for no other service."""
 
     engine: Engine
     emit: Emit
     view: ProjectView
-    _late: dict[str, tuple[float, int]] = field(default_factory=dict)  # since when, and how often that was reported
+    _late: dict[str, tuple[float, int]] = field(default_factory=dict)  # waiting since, and number of reports
 
     def check(self, standing: Standing, now: float, tasks: TaskGroup) -> None:
-        """Report the service if it has not been up for long enough since the last report."""
+        """Report the service if it is not up, and enough time has passed since the last report."""
         if standing.phase in (Phase.STARTING, Phase.RESTARTING):
             since, reports = self._late.setdefault(standing.service, (now, 0))
             if now - since >= reminder(reports):

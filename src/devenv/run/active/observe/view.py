@@ -1,4 +1,4 @@
-"""What is known of a project from looks at it and from events: standings, own ends, crashes, removals. No I/O."""
+"""What is known of a project from looks and events: standings, own ends, crashes, removals. No I/O."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from devenv.model.project import Project
 from devenv.model.status import CRASHES, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
 from devenv.run.active.phases import standings, still_starting
 
-HARMLESS = frozenset({"1", "9", "10", "12", "18", "28"})  # signals that ask no program to end: HUP, KILL, USR1, ...
+HARMLESS = frozenset(
+    {"1", "9", "10", "12", "18", "28"}
+)  # signals that are not a request to end: HUP, KILL, USR1, ...
 
-OWN_CRASHES = 2  # of them while no other service is starting: the first may be of a process that began before
+OWN_CRASHES = 2  # crashes while no other service is starting: the first may be of a process that started earlier
 
 Life = tuple[str, str]  # `Container.key`: a container and its start
 
 
 class Signal:
-    """Wakes all tasks that wait for it at this moment."""
+    """Wakes all tasks that are waiting for the next `send`."""
 
     def __init__(self) -> None:
         self._event = anyio.Event()
 
     def send(self) -> None:
-        """Wake them."""
+        """Wake all waiting tasks."""
         self._event.set()
         self._event = anyio.Event()
 
@@ -38,7 +40,7 @@ class Signal:
 
 
 class CrashRow(NamedTuple):
-    """Crashes with one exit code in a row: the restarts before the first, and while another service was starting."""
+    """Consecutive crashes with one exit code: restarts before the first, and while other services were starting."""
 
     exit_code: int
     base: int
@@ -47,16 +49,16 @@ class CrashRow(NamedTuple):
 
 @dataclass
 class ContainerWatch:
-    """What events and looks show of containers beyond their inspection: who ended them, how often they crashed."""
+    """What events and looks show beyond a container's inspection: who ended it, how often it crashed."""
 
-    busy: set[Life] = field(default_factory=set)  # processes that used a processor when measured last
-    _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # id -> who ended the last process
+    busy: set[Life] = field(default_factory=set)  # processes that were busy when last measured
+    _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # container id -> who ended its last process
     _crashes: dict[str, CrashRow] = field(default_factory=dict)
     _seen_since: dict[Life, float] = field(default_factory=dict)
-    _connected: dict[str, frozenset[str]] = field(default_factory=dict)  # id -> the networks that it has had
+    _connected: dict[str, frozenset[str]] = field(default_factory=dict)  # container id -> all networks seen
 
     def event(self, event: Mapping[str, Any], ours: Collection[str]) -> None:
-        """Take in an event of the engine; `ours` are the ids of containers that this run ends itself."""
+        """Record an event of the engine; `ours` are the ids of containers that this run ends itself."""
         actor, action = event.get("Actor") or {}, event.get("Action")
         container = str(actor.get("ID", ""))
         signal = str((actor.get("Attributes") or {}).get("signal", ""))
@@ -73,11 +75,11 @@ class ContainerWatch:
         self._ended_by.update(dict.fromkeys((c.id for c in containers), "us"))
 
     def look(self, container: Container, now: float, *, counts: bool) -> None:
-        """Take in an inspection; `counts`: no other service is starting, so that a crash has its reason here."""
+        """Record an inspection; `counts`: no other service is starting, so a crash is the container's own."""
         if container.state == "created":
             return
         if container.running and container.key not in self._seen_since:
-            self._ended_by.pop(container.id, None)  # its start may have been missed by the events
+            self._ended_by.pop(container.id, None)  # the event of its start may have been missed
         lasts = now - self._seen_since.setdefault(container.key, now) >= LONG
         self._connected[container.id] = self._connected.get(container.id, frozenset()) | {*container.networks}
         before, restarts = self._crashes.get(container.id), container.restarts
@@ -90,7 +92,7 @@ class ContainerWatch:
             self._crashes[container.id] = before if counts else before._replace(settled=restarts)
 
     def mark_lasting(self, container: Container) -> None:
-        """The container's process has run for long."""
+        """Note that the container's process has run for long."""
         self._seen_since[container.key] = -LONG
 
     def since(self, container: Container, default: float) -> float:
@@ -98,7 +100,7 @@ class ContainerWatch:
         return self._seen_since.get(container.key, default)
 
     def of(self, container: Container, now: float, networks: Collection[str]) -> Watched:
-        """What was seen of the container; `networks` are those of the project."""
+        """What was observed of the container; `networks` are those of the project."""
         row = self._crashes.get(container.id, CrashRow(0, container.restarts, container.restarts))
         crashes = max(container.restarts - row.base, 0)
         is_own = container.restarts - row.settled >= OWN_CRASHES
@@ -114,38 +116,38 @@ class ContainerWatch:
 
 @dataclass
 class ProjectView:
-    """The project as last seen, times in seconds of one clock."""
+    """The project as last seen; times are in seconds of one clock."""
 
     project: Project
     names: frozenset[str]
     state: ProjectState = field(default_factory=ProjectState)
     watch: ContainerWatch = field(default_factory=ContainerWatch)
     looked_at: float = 0.0
-    look_again: Signal = field(default_factory=Signal)  # another look is worth it
+    look_again: Signal = field(default_factory=Signal)  # sent when something may have changed
     _reported: dict[str, Standing] = field(default_factory=dict)
     _history: set[Life] = field(default_factory=set)
     _had: dict[str, frozenset[str]] = field(default_factory=dict)  # service -> ids of the containers seen last
     _missing: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())  # services, in the last two looks
     _ending: set[str] = field(default_factory=set)  # ids of containers that we end ourselves
-    _over: set[str] = field(default_factory=set)  # those of them whose end is over
+    _over: set[str] = field(default_factory=set)  # those of them that have ended
 
     def follow(self, project: Project, names: frozenset[str]) -> None:
-        """See this project, and these services of it, from now on."""
+        """Observe this project, and these services of it, from now on."""
         self.project, self.names = project, names
         self._reported = {name: standing for name, standing in self._reported.items() if name in names}
 
     def look_at(self, state: ProjectState) -> None:
-        """Take this as what is there."""
+        """Set the current state."""
         containers = (replace(c, state="created") if c.key in self._history else c for c in state.containers)
         self.state = replace(state, containers=tuple(containers))
 
     def begin_look(self, now: float) -> frozenset[str]:
-        """Returns what `finish_look` needs: a look that began before one of our ends was over may still see it."""
+        """Return the value for `finish_look`: a look that began before one of our ends was over may still see it."""
         self.looked_at = now
         return frozenset(self._over)
 
     def finish_look(self, state: ProjectState, over: frozenset[str], now: float) -> None:
-        """Take the result of a look, of which `begin_look` returned `over`."""
+        """Set the result of a look; `over` is the value that `begin_look` returned."""
         self.look_at(state)
         over &= self._over
         self._note_missing()
@@ -157,7 +159,7 @@ class ProjectView:
             self.watch.look(container, now, counts=not starting - {container.service})
 
     def _note_missing(self) -> None:
-        """Note which services have lost their containers, other than by this run."""
+        """Note which services have lost their containers, except through this run."""
         missing = set[str]()
         for service in self.names:
             if ids := frozenset(c.id for c in self.state.of(service)):
@@ -170,7 +172,7 @@ class ProjectView:
 
     @property
     def removed(self) -> frozenset[str]:
-        """Services whose containers somebody else removed: two looks missed them, as one answer can be wrong."""
+        """Services whose containers somebody else removed: missing in two looks, as one answer may be wrong."""
         return self._missing[0] & self._missing[1]
 
     @property
@@ -179,32 +181,32 @@ class ProjectView:
         return tuple(c for c in self.state.containers if c.service in self.names)
 
     def forget(self, containers: Iterable[Container]) -> None:
-        """Let those that have ended count as created until they are started, or until `all_started`."""
+        """Let ended containers count as created until they are started, or until `all_started`."""
         self._history |= {c.key for c in containers if c.state in ("exited", "dead")}
 
     def all_started(self) -> None:
-        """All that is to be started has been: what has ended now, has ended."""
+        """Note that everything has been started: from now on, an ended container has ended."""
         self._history.clear()
         self.look_again.send()
 
     @contextlib.contextmanager
     def ending(self, containers: Iterable[Container]) -> Iterator[None]:
-        """While the context is open we end these containers ourselves: that is neither reported nor a failure."""
+        """While the context is open, we end these containers: that is neither reported nor a failure."""
         ids = {c.id for c in containers}
         self._ending |= ids
         self._over -= ids
         try:
             yield
         finally:
-            self._over |= ids  # a look that has begun may still see them ended: the next look counts
+            self._over |= ids  # the current look may still see them ended; the next look counts
             self.look_again.send()
 
     def expect_end(self, containers: Iterable[Container]) -> None:
-        """These have ended, and somebody starts them again: as in `ending`, which that takes."""
+        """Note that these containers have ended and are about to be started again, in a context of `ending`."""
         self._ending |= {c.id for c in containers}
 
     def standings(self) -> tuple[Standing, ...]:
-        """Every chosen service as last seen; a service that we end ourselves as it was before."""
+        """Every chosen service as last seen; services that this run is ending keep their previous standing."""
         if not self.state.containers and not self.removed:
             return ()
         ours = {c.service for c in self.state.containers if c.id in self._ending}
@@ -218,33 +220,33 @@ class ProjectView:
         return {c.id: self.watch.of(c, self.looked_at, networks) for c in self.chosen}
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Take in an event of the engine."""
+        """Record an event of the engine."""
         self.watch.event(event, self._ending)
 
     def has_moved(self, standing: Standing) -> bool:
-        """Whether the service was reported in another phase or with another reason, or never."""
+        """Whether phase or reason differ from what was last reported."""
         reported = self._reported.get(standing.service)
         return reported is None or (reported.phase, reported.detail) != (standing.phase, standing.detail)
 
     def is_news(self, standing: Standing) -> bool:
-        """Whether the service was reported otherwise, or never; it counts as reported from now on."""
+        """Whether the standing differs from what was last reported; it counts as reported from now on."""
         if self._reported.get(standing.service) == standing:
             return False
         self._reported[standing.service] = standing
         return True
 
     def is_well(self) -> bool:
-        """Whether every service is up, or has completed."""
+        """Whether every service is up or has completed."""
         now = self.standings()
         return bool(now) and all(s.phase in GOOD for s in now)
 
     def is_over(self) -> bool:
-        """Whether every service has ended by itself; what somebody stopped, he may want to start again."""
+        """Whether every service has ended by itself; services that the user stopped may be started again."""
         now, alive = self.standings(), any(c.running or c.state == "restarting" for c in self.chosen)
         return bool(now) and not alive and all(s.phase in ENDED and s.phase is not Phase.STOPPED for s in now)
 
     def has_to_last(self, standing: Standing) -> float:
-        """Seconds after the last look for which the service has to go on until it counts as up; 0 if it does."""
+        """Seconds after the last look until the service counts as up; 0 if it does already."""
         if standing.phase is not Phase.STARTED:
             return 0.0
         lives = {c.key: self.watch.since(c, self.looked_at) for c in self.state.of(standing.service)}
