@@ -15,8 +15,10 @@ from devenv import errors
 from devenv.cli.overview import HELP
 from devenv.compose.schema import X_DEVENV
 from devenv.compose.user_config import UserSettings
+from devenv.doctor import diagnose
 from devenv.explain import table
 from devenv.images import failures
+from devenv.model import finding
 from devenv.run.active import causes
 
 MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
@@ -42,9 +44,10 @@ SHARED = ("file", "project_name", "profile", "output", "quiet", "verbose")
 
 
 def pages() -> dict[str, str]:
-    """Path from the root -> text of every page under docs/reference."""
+    """Path from the root -> text of every page under docs/reference, and of troubleshooting."""
     made = {"commands": _commands(), "settings": _settings(), "causes": _causes()}
-    return {f"docs/reference/{name}.md": "\n".join(lines) + "\n" for name, lines in made.items()}
+    reference = {f"docs/reference/{name}.md": "\n".join(lines) + "\n" for name, lines in made.items()}
+    return {"docs/troubleshooting.md": "\n".join(_findings()) + "\n", **reference}
 
 
 def _commands() -> Iterator[str]:
@@ -165,6 +168,22 @@ def _kind(shape: Mapping[str, Any]) -> str:
     names = {"object": "a mapping", "string": "text", "boolean": "`true` or `false`", "integer": "a whole number"}
     kinds = [shape["type"]] if isinstance(shape["type"], str) else shape["type"]
     return " or ".join(names[kind] for kind in kinds)
+
+
+def _findings() -> Iterator[str]:
+    """What the doctor finds; without the message if that is another error's."""
+    yield from ("# What `devenv doctor` finds", "", MADE.format("src/devenv/doctor/findings.toml"), "")
+    yield "Other errors, by their text: [causes](reference/causes.md)."
+    for area in finding.AREAS:
+        yield from ("", f"## {area.capitalize()}")
+        for code, kind in diagnose.kinds().items():
+            if kind["area"] == area:
+                yield from ("", f'### <a id="{code}"></a>{code}', "")
+                if kind["message"] != "{said}":
+                    yield f"{kind['severity']}: {_named(kind['message'])}  "
+                if kind["hint"] != "{hint}":
+                    yield f"hint: {_named(kind['hint'])}  "
+                yield kind["why"]
 
 
 def _causes() -> Iterator[str]:

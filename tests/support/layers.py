@@ -25,7 +25,6 @@ PURE = (
     "host/ports.py",
     "docker/build_progress.py",
     "docker/compose_failures.py",
-    "doctor/catalog.py",
     "doctor/diagnose.py",
     "doctor/facts.py",
     "images/dockerfile.py",

@@ -1,16 +1,17 @@
-"""Which findings follow from the facts of a machine and a project. Pure."""
+"""Which findings follow from the facts of a machine and a project; their texts are in `findings.toml`. Pure."""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from devenv.doctor.catalog import ERROR, SEVERITIES, WARNING, finding
 from devenv.doctor.facts import DoctorFacts, Registry
+from devenv.explain import table
 from devenv.images.failures import MIRROR, Failure
-from devenv.model.finding import Finding
+from devenv.model.finding import ERROR, SEVERITIES, WARNING, Finding
 from devenv.model.images import LOOPBACK
 from devenv.redact import masked
 
@@ -32,6 +33,7 @@ HERE = ("localhost", "127.0.0.1", "::1")
 COMPOSE_NEEDS, BUILDX_NEEDED = (2, 37), (0, 17)
 EMULATOR = "apt install qemu-user-static binfmt-support"
 WASM = "an engine with a WebAssembly runtime, such as Docker Desktop with containerd"
+_URL = re.compile(r"//\S*@")
 
 
 def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
@@ -44,6 +46,22 @@ def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
     findings += [finding(code, said=error.said, hint=error.hint) for code, error in facts.errors]
     findings += [replace(finding("unchecked", area=area), area=area) for area in facts.unchecked]
     return tuple(sorted(dict.fromkeys(findings), key=lambda finding_: SEVERITIES.index(finding_.severity)))
+
+
+@functools.cache
+def kinds() -> dict[str, Mapping[str, str]]:
+    """The kinds of findings by code: area, severity, message and hint, and `why`, which is only for the page."""
+    areas = table.data("doctor/findings.toml")
+    return {code: {"area": area, **kind} for area, of_area in areas.items() for code, kind in of_area.items()}
+
+
+def finding(code: str, severity: str | None = None, **values: object) -> Finding:
+    """The finding of that code; `severity` replaces the table's. The user in an address is hidden."""
+    kind = kinds()[code]
+    message, hint = (_URL.sub("//***@", kind[text].format(**values)) for text in ("message", "hint"))
+    return Finding(
+        code, severity or kind["severity"], kind["area"], message, hint if hint not in ("", "None") else None
+    )
 
 
 def _tools(facts: DoctorFacts) -> Iterator[Finding]:

@@ -18,11 +18,10 @@ from devenv import __version__
 from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.doctor import probes
-from devenv.doctor.catalog import ERROR
 from devenv.doctor.diagnose import diagnose, with_loopback
 from devenv.doctor.facts import DoctorFacts, report
 from devenv.errors import DevenvError, StateError, UsageError
-from devenv.model.finding import Finding
+from devenv.model.finding import ERROR, Finding
 
 SYSCTL_FILE = "/etc/sysctl.d/60-devenv-inotify.conf"
 SYSCTL = "fs.inotify.max_user_watches = {}\nfs.inotify.max_user_instances = {}\n"

@@ -25,7 +25,6 @@ from devenv.docker.context import config_folder
 from devenv.docker.endpoint import Endpoint, WayError, resolve, start_command
 from devenv.doctor import facts, project
 from devenv.doctor import network as routes
-from devenv.doctor.catalog import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
 from devenv.doctor.project import SITE, ImageSourcesProbe
 from devenv.doctor.quick_check import engine_info
 from devenv.errors import ConfigError, DevenvError, EngineError
@@ -34,6 +33,7 @@ from devenv.host import listeners, ports, proxies
 from devenv.host.listeners import taken
 from devenv.host.registry_auth import cli_settings
 from devenv.images.prepare import selected, selection_file
+from devenv.model.finding import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
 from devenv.model.project import Project
 from devenv.sync.rules.lint import faults
 from devenv.tasks import each

@@ -11,12 +11,12 @@ import anyio
 
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import resolve
-from devenv.doctor.catalog import INFO
 from devenv.doctor.diagnose import diagnose
 from devenv.doctor.facts import VIRTUAL, DoctorFacts, EngineInfo, Machine
 from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.host import limits
+from devenv.model.finding import INFO
 from devenv.tasks import each
 
 

@@ -98,11 +98,15 @@ def load(name: str) -> tuple[TableEntry, ...]:
 
 def read(name: str) -> dict[str, Any]:
     """The content of `tables/<name>.toml`."""
+    return data(f"explain/tables/{name}.toml")
+
+
+def data(path: str) -> dict[str, Any]:
+    """The content of a TOML file of the package, by its path in the package."""
     import tomllib  # noqa: PLC0415 - only an error needs a table
     from importlib import resources  # noqa: PLC0415 - only an error needs a table
 
-    file = resources.files("devenv.explain").joinpath("tables", f"{name}.toml")
-    return tomllib.loads(file.read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files("devenv").joinpath(path).read_text(encoding="utf-8"))
 
 
 def parse(content: Mapping[str, Any]) -> tuple[TableEntry, ...]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 PAGE = "troubleshooting"  # as `devenv help` takes it
+ERROR, WARNING, INFO = SEVERITIES = "error", "warning", "info"
+AREAS = ("tools", "engine", "registries", "proxies", "builder", "machine", "project")
+TOOLS, ENGINE, REGISTRIES, PROXIES, BUILDER, MACHINE, PROJECT = AREAS
 
 
 @dataclass(frozen=True, slots=True)

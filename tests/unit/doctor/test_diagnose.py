@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts import reference
 
-from devenv.doctor import catalog
-from devenv.doctor.diagnose import ENGINE_KINDS, diagnose
+from devenv.doctor.diagnose import ENGINE_KINDS, diagnose, finding, kinds
 from devenv.doctor.facts import (
     Builder,
     ClientConfig,
@@ -210,7 +210,7 @@ def test_every_text_is_as_it_was() -> None:
 
 def test_every_kind_is_found_by_some_facts() -> None:
     """No row of the table is dead, and none is missing."""
-    assert {one.code for facts in CASES.values() for one in diagnose(facts)} == set(catalog.KINDS)
+    assert {one.code for facts in CASES.values() for one in diagnose(facts)} == set(kinds())
 
 
 def test_a_healthy_machine_has_no_findings() -> None:
@@ -234,10 +234,10 @@ def test_no_finding_shows_a_secret(name: str) -> None:
 def test_the_page_is_made_of_the_table() -> None:
     """docs/troubleshooting.md is what `scripts/write-pages` writes, with an anchor for every code."""
     page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
-    assert page == catalog.page()
-    for code in catalog.KINDS:
+    assert page == reference.pages()["docs/troubleshooting.md"]
+    for code in kinds():
         assert f'<a id="{code}"></a>' in page
-    assert catalog.finding("cli-missing").anchor == "troubleshooting#cli-missing"
+    assert finding("cli-missing").anchor == "troubleshooting#cli-missing"
 
 
 if __name__ == "__main__":

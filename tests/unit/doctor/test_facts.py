@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from devenv.doctor.catalog import finding
+from devenv.doctor.diagnose import finding
 from devenv.doctor.facts import (
     ClientConfig,
     DoctorFacts,

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from devenv.doctor.catalog import AREAS
 from devenv.model.containers import Container
-from devenv.model.finding import Explained, Finding, Mounted, Shown, ShownRule, ShownService, Verdict
+from devenv.model.finding import AREAS, Explained, Finding, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.status import Address, Here, Stand, stands
 from devenv.ui import tables
 
