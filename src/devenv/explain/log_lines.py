@@ -1,7 +1,7 @@
-"""The level of log lines, and the errors that they tell: a line, or a traceback of many lines as one error. Pure.
+"""The level of log lines, and the errors in them: a line, or a traceback of many lines as one error. Pure.
 
-A line that names its level (as a field, in JSON, or as a word before the message) has that level; the status decides
-for a line of an access log; for all others, words such as `error` do.
+If a line names its level (as a field, in JSON, or as a word before the message), that level counts. In an access log,
+the status decides; in all other lines, words such as `error` do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from devenv.model.containers import bare
 
-LONGEST = 2000  # characters of a line that are looked at
+LONGEST = 2000  # characters of a line that are read
 _SOURCE_LINES = 8
 LONGEST_ERROR = 200  # lines of a traceback
 ERROR, WARN, INFO = "error", "warn", "info"
@@ -31,7 +31,7 @@ _MESSAGE_KEYS = ("msg", "message", "@m", "@mt", "error", "err", "event")
 _ERROR_KEYS = ("err", "error", "exception")
 _PINO_ERROR, _PINO_WARN, _SERVER_ERROR = 50, 40, 500
 
-# Parts, in small letters, of which each line has one that is an error or a warning: most lines need no other search.
+# Each error or warning contains one of these parts, in lower case: most lines need no other search.
 _SUSPECT = (
     "err", "warn", "wrn", "fatal", "ftl", "crit", "panic", "pnc", "exception", "traceback", "emerg", "alert",
     "severe", "fail", "unhandled", "uncaught", "[e", "[w]", "[f]", " 5", "=5", "[5", "level", "lvl", "not found",
@@ -51,7 +51,7 @@ _ACCESS = re.compile(
     rf"|\[(?P<php>\d{{3}})\]: (?:{_METHODS}) .*"
     r"|(?<![\w.])status=(?P<field>\d{3})\b"
 )
-_BEFORE = 100  # characters in which a level is a level, and not a word of the message
+_BEFORE = 100  # characters at the begin of a line in which a level may stand
 _COMMON = "error|err|fatal|critical|crit|panic|emerg|alert|severe|warn|warning|info|notice|debug|dbug|trace|verbose"
 _TOKEN = re.compile(
     r"(?<![\w/.=\-'\"])(?:"
@@ -88,7 +88,7 @@ _PLACE = re.compile(
     r"(?P<ending>\.(?:py|[mc]?[jt]sx?|vue|svelte|astro|go|rb|erb|php|java|kt|scala|clj|rs|exs?|cs|fs|c|cc|cpp|css|scss|html)"
     r")(?:\", line |\(| on line |:line |:)(?P<line>\d+)"
 )
-_NAME = re.compile(r"[\w@.+\-\[\]]+\Z")  # a file's, before its ending
+_NAME = re.compile(r"[\w@.+\-\[\]]+\Z")  # of a file, without its ending
 _LONGEST_NAME = 100
 _FOREIGN = re.compile(
     r"[\\/](?:site|dist)-packages[\\/]|/lib/(?:python|ruby|jvm)|node_modules|node:|<frozen|/usr/local/(?:go|lib)/"
@@ -99,8 +99,8 @@ _FOREIGN = re.compile(
 _TRACEBACK = re.compile(
     r"\s*(?:[|+] )?\s*(?:Exception Group )?Traceback \(most recent call last\):|^  File \".+\", line \d+$"
 )
-_SOURCE = re.compile(r"(?:file://)?(?:/\S+|node:[\w/]+):\d+$")  # the first line of what Node.js prints
-_PANIC = re.compile(r"thread '.*' panicked at (?!')")  # the message is in the next line
+_SOURCE = re.compile(r"(?:file://)?(?:/\S+|node:[\w/]+):\d+$")  # the first line of an error of Node.js
+_PANIC = re.compile(r"thread '.*' panicked at (?!')")  # the message is on the next line
 _BOX = re.compile(r"^\s+[|+][-+]* ?")  # before the lines of exception groups
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:: |:?$)")
 _CAUSED = "Caused by: "
@@ -118,9 +118,10 @@ _TIMES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LoggedError:
-    """An error as far as the log was read: its message, its `file:line`, and the number of lines.
+    """An error, as far as the log has been read: its message, its `file:line`, and the number of lines.
 
-    `awaits`: which line has the message: `last` (Python), `next` or `named` (the first that names an error, Node.js).
+    `awaits`: the line that has the message: `last` (Python), `next`, or `named` (the first that names an error,
+    Node.js).
     """
 
     message: str = ""
@@ -128,11 +129,11 @@ class LoggedError:
     lines: int = 1
     awaits: str = ""
     is_trace: bool = False
-    is_own: bool = False  # the place is no library's
+    is_own: bool = False  # the place is in the project's own code
 
     @property
     def text(self) -> str:
-        """The error in a line; empty if its message has not come yet."""
+        """The error on one line; empty as long as its message is missing."""
         if not self.message or self.place in self.message:
             return self.message
         return f"{self.place}: {self.message}"
@@ -140,7 +141,7 @@ class LoggedError:
 
 @dataclass(slots=True)
 class LevelReader:
-    """Reads a container's log: the level of each line, and the last error of each of its streams."""
+    """Reads a container's log: the level of each line, and the last error of each stream."""
 
     errors: dict[str, LoggedError | None] = field(default_factory=dict)
 
@@ -156,20 +157,20 @@ def _is_suspect(text: str) -> bool:
 
 
 def level(line: str) -> str:
-    """`error`, `warn` or "" for a line by itself; escape sequences in it do not count."""
+    """`error`, `warn` or "" for a single line; escape sequences are ignored."""
     text = bare(line[:LONGEST])
     return _level(text) if _is_suspect(text) else ""
 
 
 def _level(text: str) -> str:
-    known = _of_json(text) if text.lstrip()[:1] == "{" else None
-    if known is None:
-        known = _of_text(text)
-    return "" if known == INFO else known
+    level_ = _of_json(text) if text.lstrip()[:1] == "{" else None
+    if level_ is None:
+        level_ = _of_text(text)
+    return "" if level_ == INFO else level_
 
 
 def read(line: str, before: LoggedError | None) -> tuple[str, LoggedError | None]:
-    """The level of a line, and the error that it belongs to: the one `before` it, another, or none."""
+    """The level of a line, and the error that the line belongs to: the error `before` it, a new one, or none."""
     text = bare(line[:LONGEST]).rstrip()
     if before is not None and before.lines < LONGEST_ERROR:
         if not text:
@@ -180,12 +181,12 @@ def read(line: str, before: LoggedError | None) -> tuple[str, LoggedError | None
         return "", None
     if (begun := _trace(text)) is not None:
         return ERROR, begun
-    known = _level(text)
-    return known, _single(text) if known == ERROR else None
+    level_ = _level(text)
+    return level_, _single(text) if level_ == ERROR else None
 
 
 def _trace(text: str) -> LoggedError | None:
-    """A traceback that begins with this line, if one does."""
+    """The traceback that begins with this line; None if none does."""
     if _TRACEBACK.match(text):
         return _placed(LoggedError(awaits="last", is_trace=True), text)
     if _SOURCE.match(text):
@@ -196,7 +197,7 @@ def _trace(text: str) -> LoggedError | None:
 
 
 def _single(text: str) -> LoggedError:
-    """An error that this line tells."""
+    """The error on this line."""
     message, stack = _parts(text)
     error = LoggedError(message)
     for line in (message, *stack):
@@ -205,7 +206,7 @@ def _single(text: str) -> LoggedError:
 
 
 def _longer(text: str, before: LoggedError) -> LoggedError | None:
-    """The error with this line of it; None if the line is none of it."""
+    """The error `before` with this line added; None if the line does not belong to it."""
     error = replace(before, lines=before.lines + 1)
     if error.awaits == "last":
         return _longer_python(_BOX.sub("", text), error)
@@ -217,7 +218,7 @@ def _longer(text: str, before: LoggedError) -> LoggedError | None:
         return None
     if _TRACEBACK.match(text):
         error = replace(error, awaits="last")
-    if text.startswith(_CAUSED):  # the last of them is where it began
+    if text.startswith(_CAUSED):  # the last cause is the original one
         error = LoggedError(text.removeprefix(_CAUSED), lines=error.lines)
     return _placed(replace(error, is_trace=True), text)
 
@@ -231,7 +232,7 @@ def _longer_python(text: str, error: LoggedError) -> LoggedError | None:
 
 
 def _placed(error: LoggedError, text: str) -> LoggedError:
-    """The error with the place of a frame, if that tells more: of the project rather than a library's."""
+    """The error with the place of this frame if that is better: the project's own code rather than a library."""
     place = next(reversed(tuple(_PLACE.finditer(text))), None) if error.awaits == "last" else _PLACE.search(text)
     if place is None or not (name := _NAME.search(text, place.start() - _LONGEST_NAME, place.start())):
         return error
@@ -252,12 +253,12 @@ def _of_text(text: str) -> str:
     rest = _NO_ERROR.sub("", rest)
     if (token := _token(rest)) is None:
         return _of_words(rest)
-    known = _LEVELS[str(token[token.lastgroup or 0]).lower().rstrip("!")]
-    return _of_words(rest[: token.start()]) if known == INFO else known
+    level_ = _LEVELS[str(token[token.lastgroup or 0]).lower().rstrip("!")]
+    return _of_words(rest[: token.start()]) if level_ == INFO else level_
 
 
 def _of_name(name: str) -> str:
-    """The level that a field names, or gives as a number of pino's or bunyan's."""
+    """The level for a name, or for a number of pino or bunyan."""
     if name.isdecimal():
         return ERROR if int(name) >= _PINO_ERROR else WARN if int(name) >= _PINO_WARN else INFO
     return _LEVELS.get(name.lower(), INFO)
@@ -272,7 +273,7 @@ def _of_words(text: str) -> str:
 
 
 def _object(text: str) -> Mapping[str, Any] | None:
-    """The JSON object that the line is; None if it is none."""
+    """The JSON object on the line; None if the line is not an object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -281,7 +282,7 @@ def _object(text: str) -> Mapping[str, Any] | None:
 
 
 def _of_json(text: str) -> str | None:
-    """The level of a JSON object; None if the line is none."""
+    """The level of a JSON object; None if the line is not an object."""
     if (entry := _object(text)) is None:
         return None
     status = next((entry[key] for key in _STATUS_KEYS if key in entry), 0)
@@ -297,7 +298,7 @@ def _of_json(text: str) -> str | None:
 
 
 def _parts(text: str) -> tuple[str, list[str]]:
-    """The message of a line without its time, and the lines of a traceback in it (JSON has it in a field)."""
+    """The message of a line without its time, and the lines of the traceback in it (in JSON, a field)."""
     entry = _object(text) if text.lstrip()[:1] == "{" else None
     if entry is None:
         return _TIMES.sub("", text).strip(), []

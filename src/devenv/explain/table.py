@@ -2,16 +2,16 @@
 
 A header `[id]` starts an entry. Its keys:
 
-- `patterns`: regular expressions, tried in order; `^` matches at each line. A list in it holds alternatives of one
+- `patterns`: regular expressions, tried in order; `^` matches at each line. A nested list holds alternatives of one
   pattern. `(?&name)` stands for one of `[fragments]`.
 - `examples`: for each pattern a text that it matches.
 - `like`: instead of both, the id of the entry whose patterns are used.
 - `cause`, `hint`: the message. `{name}` is a group of the pattern, or a word that the code adds.
 - `text`: the name of the text to search, if the code has several. `exit_code`: the entry counts for this code only.
 - `needs`: words that must not be empty.
-- other keys are options for the code that reads the table. So is a table `[keys]`.
+- other keys are options for the code that reads the table, and so is a table `[keys]`.
 
-`ignore_case = true` before the first header is for all patterns of the file.
+`ignore_case = true` before the first header applies to all patterns of the file.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OUTPUT = "output"
-DATA = ("fragments", "keys")  # tables of a file that are no entries
+DATA = ("fragments", "keys")  # tables of a file that are not entries
 RESERVED = frozenset({"patterns", "examples", "like", "cause", "hint", "text", "exit_code", "needs"})
 
 
 @dataclass(frozen=True, slots=True)
 class TableEntry:
-    """One cause of a table; see the module for the fields."""
+    """One cause in a table; the module's docstring explains the fields."""
 
     id: str
     patterns: tuple[str, ...]
@@ -49,7 +49,7 @@ FindWords = Callable[[TableEntry, Mapping[str, str], int], Mapping[str, str] | N
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The entry that matches, the words for its messages, and the index of the line of the text that shows it."""
+    """The matching entry, the words for its messages, and the index of the text's line that matched."""
 
     entry: TableEntry
     words: Mapping[str, str]
@@ -57,12 +57,12 @@ class Explanation:
 
     @property
     def cause(self) -> str:
-        """Why it failed, with the words filled in. Raises KeyError for a word that nobody knows."""
+        """The cause, with the words filled in. Raises KeyError for an unknown word."""
         return self.entry.cause.format_map(self.words)
 
     @property
     def hint(self) -> str:
-        """What to do, with the words filled in; empty if there is no hint."""
+        """The hint, with the words filled in; empty if there is no hint."""
         return self.entry.hint.format_map(self.words)
 
 
@@ -73,7 +73,7 @@ def explain(
     *,
     exit_code: int | None = None,
 ) -> Explanation | None:
-    """The explanation by the first entry that matches; None if no entry does.
+    """The explanation by the first matching entry; None if no entry matches.
 
     Each pattern of an entry is searched in the text that the entry names, and counts at its first match only.
     """
