@@ -1,1 +1,1 @@
-"""Read-only workflows that are too long for their command: status, logs, layers; and one-off containers."""
+"""Read-only workflows that are too long for their commands: status, logs, layers; and one-off containers."""

@@ -1,4 +1,4 @@
-"""`devenv layers`: the layers of a service's image, or of any image, and what would make it smaller."""
+"""`devenv layers`: the layers of a service's image, or of any image, and how to make the image smaller."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from devenv.model.snapshot import shown
 from devenv.run.desired import DesiredState
 from devenv.state.run_dir import Run
 
-LARGEST = 2 * 10**9  # bytes; the files of a larger image are only read with --files
+LARGEST = 2 * 10**9  # bytes; the files of larger images are only read with --files
 PACKED = "they are packed in a way that devenv does not read, or too many"
 
 
 async def layers_of(selection: Selection, names: Sequence[str], emit: Emit, *, files: bool | None) -> Report:
-    """One image with advice, or two to compare; each name is a service's or an image's.
+    """One image with advice, or two images to compare; each name is that of a service or an image.
 
-    `files`: whether to read the files in the layers; None: only of images up to LARGEST. Raises UsageError for a
-    name that is neither.
+    `files`: whether to read the files in the layers; None: only for images up to LARGEST. Raises UsageError for an
+    unknown name.
     """
     async with Engine.connect() as engine:
         images = tuple([await _image(engine, selection, name) for name in names])
@@ -43,7 +43,7 @@ async def layers_of(selection: Selection, names: Sequence[str], emit: Emit, *, f
 async def _advised(engine: Engine, image: Anatomy, files: bool | None, emit: Emit) -> Report:
     contents, unread, shown_progress = None, "", ""
 
-    def tell(received: int) -> None:
+    def report(received: int) -> None:
         nonlocal shown_progress
         progress = f"reading {image.reference}: {min(received * 100 // max(image.size, 1), 99)} %"
         if progress != shown_progress:
@@ -51,8 +51,8 @@ async def _advised(engine: Engine, image: Anatomy, files: bool | None, emit: Emi
             emit(Step("layers", "detail", progress))
 
     if files or (files is None and image.size <= LARGEST):
-        tell(0)  # the engine packs all of it before the first byte comes
-        contents = await anatomy.contents(engine, image, tell)
+        report(0)  # the engine packs the whole image before it sends the first byte
+        contents = await anatomy.contents(engine, image, report)
         unread = "" if contents else PACKED
     elif files is None:
         unread = f"{shown(image.size)} take a while; --files reads them"
@@ -84,11 +84,11 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> Anato
     if service.build is None:
         project_state = await engine.project_state(project.name)
         needs = [need for need in await acquire.wanted_by(engine, stage.only([name])) if need.reference == reference]
-        here = await local_matches(engine, needs, ())
+        matches = await local_matches(engine, needs, ())
         recipe = find(reference, plain=True)
         stand_in = recipe.image if recipe else reference
         reference = next(
-            (c.image for c in project_state.of(name)), here[reference][0] if reference in here else stand_in
+            (c.image for c in project_state.of(name)), matches[reference][0] if reference in matches else stand_in
         )
     try:
         image = await anatomy.anatomy(engine, reference)

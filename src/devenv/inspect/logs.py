@@ -27,9 +27,9 @@ from devenv.run.cleanup.kept_logs import KeptLogs, Piece
 from devenv.state.run_dir import Run
 from devenv.tasks import task_group
 
-AGAIN = 0.5  # seconds until a container whose log has ended is asked again
-EACH = 64  # lines between two chances to cancel: a pattern may take a third of a second for so many
-LONGEST = 8.0  # seconds at most, for a container whose log ends at once because it cannot be read
+AGAIN = 0.5  # seconds between two reads of a log that ended
+EACH = 64  # lines between two chances to cancel: a pattern may take a third of a second for them
+LONGEST = 8.0  # maximum seconds between two reads, if a log cannot be read and ends at once
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms?|s|us|µs|ns)"
 _SECONDS = re.compile(r"\d{9,11}(?:\.\d{1,9})?")  # since 1970
@@ -39,7 +39,7 @@ Lines = AsyncGenerator[Line, None]
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """The request. `tail` counts lines of each container; `wanted` decides whether a line matches."""
+    """What to show. `tail` counts lines of each container; `wanted` decides whether a line matches."""
 
     selection: Selection
     services: tuple[str, ...] = ()
@@ -50,18 +50,18 @@ class LogQuery:
     levels: bool = False  # whether lines get their levels
 
     def is_about(self, service: str) -> bool:
-        """Whether the service's lines are asked for."""
+        """Whether lines of the service are wanted."""
         return not self.services or service in self.services
 
 
 @dataclass
 class Listener:
-    """Callbacks: `begin` with the services whose lines may come, `say` with each line, `tell` with messages."""
+    """Callbacks: `begin` with the services whose lines may follow, `say` with each line, `tell` with messages."""
 
     begin: Callable[[Collection[str]], object]
     say: Callable[[Line], object]
     tell: Callable[[str], object]
-    # within it, lines may be written late
+    # a context in which lines may be buffered
     gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
@@ -94,7 +94,7 @@ async def logs(query: LogQuery, to: Listener) -> None:
 def _heading(
     name: str, pieces: Sequence[Piece], containers: Sequence[Container], *, ended: float | None, follow: bool
 ) -> str:
-    """A message before the lines of a run that has `ended`, or if there are none; otherwise empty."""
+    """A message before the lines of a run that has `ended`, or if there are no lines; otherwise empty."""
     if pieces and ended is not None:
         return f"the last run, which ended {ago(time.time() - ended)}, left this:"
     if not (pieces or containers or follow):
@@ -105,7 +105,7 @@ def _heading(
 async def _say_logs(
     sources: LogReader, engine: Engine | None, pieces: Sequence[Piece], containers: Sequence[Container], to: Listener
 ) -> None:
-    """Pass on the kept lines and those that the containers have printed, by time."""
+    """Pass on the kept lines and those that the containers have printed so far, by time."""
     to.begin({*(piece.service for piece in pieces), *(container.service for container in containers)})
     streams = [*map(sources.kept, pieces), *(sources.printed(engine, each) for each in containers if engine)]
     async with contextlib.AsyncExitStack() as stack:
@@ -131,7 +131,7 @@ async def _connected(
 def _lost(
     query: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], existing: Collection[str]
 ) -> list[Piece]:
-    """The kept logs that are wanted and that no container has, nor a newer one of the service."""
+    """The wanted logs whose container no longer exists, and whose service has no newer container."""
     ids = {c.id for c in containers}
     return [
         piece
@@ -142,7 +142,7 @@ def _lost(
 
 @dataclass
 class LogReader:
-    """The wanted lines of containers and kept logs; remembers up to where each container's log was read."""
+    """The wanted lines of containers and kept logs; remembers how far each container's log was read."""
 
     query: LogQuery
     now: dt.datetime
@@ -171,7 +171,7 @@ class LogReader:
         return _last(self._of(engine, container, since=since, tail=tail, follow=False), self.query.tail)
 
     def coming(self, engine: Engine, container: Container) -> Lines:
-        """The lines that the container prints after those, until it stops."""
+        """The lines that the container prints after those of `printed`, until it stops."""
         read = self._read.get(container.id)
         return self._of(engine, container, since=_after(read) if read else "", tail="all", follow=True)
 
@@ -192,19 +192,19 @@ class LogReader:
         if self.query.wanted is None:
             return True
         self._looked_at += 1
-        if self._looked_at % EACH == 0:  # lets Ctrl-C in
+        if self._looked_at % EACH == 0:  # lets Ctrl-C interrupt
             await anyio.lowlevel.checkpoint()
         return self.query.wanted(entry)
 
 
 def _levelled(entry: Line, levels: LevelReader | None) -> Line:
-    """The line with its level; a million lines need not be copied for having none."""
+    """The line with its level; a line without a level is not copied, for speed."""
     level = levels.level(entry.stream, entry.text) if levels else ""
     return replace(entry, level=level) if level else entry
 
 
 async def merged(streams: Sequence[Lines]) -> Lines:
-    """The lines of all streams by time; holds one line of each stream."""
+    """The lines of all streams by time; only one line of each stream is in memory."""
     heads = [
         (head.at, index, head)
         for index, stream in enumerate(streams)
@@ -232,14 +232,14 @@ async def _last(lines: Lines, count: int | None) -> Lines:
 
 
 async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener) -> None:
-    """Pass on what every container of the project prints, new containers too, until cancelled."""
+    """Pass on what all containers of the project print, including new ones, until cancelled."""
     followed: set[str] = set()
     pauses: dict[str, float] = {}
     changed = anyio.Event()
 
     async def listen() -> None:
         async for event in engine.events(project):
-            if event.get("Action", "start") == "start":  # no action: the stream begins, and may have missed events
+            if event.get("Action", "start") == "start":  # no action: the stream begins
                 changed.set()
 
     async def read(container: Container) -> None:
@@ -271,7 +271,7 @@ async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener
 
 
 def since(text: str, now: dt.datetime) -> dt.datetime:
-    """The time that `--since` means: `90s`, `1h30m`, `1.5h`, `2d` before `now`, or a time, local without a zone.
+    """The time given by `--since`: `90s`, `1h30m`, `1.5h`, `2d` before `now`, or a time, local without a zone.
 
     A number of 9 to 11 digits is a Unix time. Raises UsageError for anything else.
     """

@@ -1,4 +1,4 @@
-"""Verbs of Compose with the run model: `run` and `scale`, and those that need containers."""
+"""Compose commands with the run model: `run` and `scale`, and those that need containers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from devenv.state.run_dir import Run, open_run
 
 
 async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
-    """Compose for a one-off container of the first service that the `arguments` name; None if they name none.
+    """Compose for a one-off container of the first service in the `arguments`; None if they name no service.
 
-    Compose recreates dependencies that differ from the user's files, and those that devenv started do: their ports
-    are on loopback. So running dependencies are left out, and others are created as by `devenv up`. If no run of
-    devenv is up, nothing is marked as devenv's: nothing would remove it.
+    Compose recreates dependencies that differ from the user's files, as do those that devenv started, because their
+    ports are on loopback. So running dependencies are left out, and others are created as by `devenv up`. If no run
+    of devenv is up, nothing is labelled as devenv's, because nothing would remove it.
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
     names = frozenset(service.name for service in loaded.project.services)
@@ -41,15 +41,15 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
     async with contextlib.AsyncExitStack() as stack:
         engine = await quick_check.connected(stack)
         run = await open_run(engine, loaded.project.name)
-        stage = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
+        desired = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
         unmarked = frozenset({target}) if run.read() is not None else names
-        return await _recorded(engine, run, replace(stage, unmarked=unmarked))
+        return await _recorded(engine, run, replace(desired, unmarked=unmarked))
 
 
 async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
-    """Compose for `SERVICE=N` in the `arguments`, containers of the run; None if no run of devenv is up.
+    """Compose for `SERVICE=N` in the `arguments`, for containers of the run; None if no run of devenv is up.
 
-    From the user's files, Compose would recreate the containers of the run, and nothing would remove them.
+    With the user's files, Compose would recreate the containers of the run, and nothing would remove them.
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
     targets = {word.partition("=")[0] for word in arguments} & {service.name for service in loaded.project.services}
@@ -62,9 +62,9 @@ async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -
 
 
 async def existing(selection: Selection, verb: str) -> Compose:
-    """Compose for a verb about containers that exist: of the selected services, or of all.
+    """Compose for a command on existing containers: of the selected services, or of all.
 
-    Raises DevenvError if there is none, for `attach` and `wait` if none runs.
+    Raises DevenvError if there are no containers; for `attach` and `wait`, if none is running.
     """
     loaded = await resolve.load(selection)
     name = loaded.project.name
@@ -75,33 +75,33 @@ async def existing(selection: Selection, verb: str) -> Compose:
 
 
 def require_containers(project: str, services: Collection[str], verb: str, containers: Collection[Container]) -> None:
-    """Return if each of the services, or any, has a container that the verb works with. Raises DevenvError."""
-    there = {c.service for c in containers}
+    """Require that each service (or any, if none is given) has a suitable container. Raises DevenvError."""
+    existing_ = {c.service for c in containers}
     suitable = {c.service for c in containers if c.running or verb in ("start", "restart")}
-    if not services and not there:
+    if not services and not existing_:
         raise DevenvError(f"nothing of {project} is running", hint="devenv up")
     for service in services:
         if service not in suitable:
-            hint = f"devenv {'start' if service in there else 'up'} {service}"
+            hint = f"devenv {'start' if service in existing_ else 'up'} {service}"
             raise DevenvError(f"{service} is not running", hint=hint)
 
 
 async def require_engine() -> None:
-    """Return if the engine answers. Raises EngineError with the doctor's finding."""
+    """Require that the engine answers. Raises EngineError with the doctor's finding."""
     async with contextlib.AsyncExitStack() as stack:
         await quick_check.connected(stack)
 
 
-async def _recorded(engine: Engine, run: Run, stage: DesiredState) -> Compose:
-    """Compose for the stage; records before the call how to recognize what it creates.
+async def _recorded(engine: Engine, run: Run, desired: DesiredState) -> Compose:
+    """Compose for the desired state; records before the call how to recognize what the call creates.
 
     Compose replaces this process, so the outcome cannot be recorded.
     """
-    if stage.own - stage.unmarked:
-        project_state = await engine.project_state(stage.project.name)
+    if desired.own - desired.unmarked:
+        project_state = await engine.project_state(desired.project.name)
         with written(run.made.path):
-            run.made.open(stage.window(project_state))
-    return stage.compose
+            run.made.open(desired.window(project_state))
+    return desired.compose
 
 
 async def _staged(
@@ -111,20 +111,20 @@ async def _staged(
     options = UpOptions(selection, images=ImageOptions(stand_ins=_stood_in(project_state)))
     names = _lacking(loaded.project, targets, project_state)
     report_dangers(loaded, names, emit)
-    stage = DesiredState(loaded, names, await observe(engine, project_state), owner=run.made.owner)
-    stage = await with_ports(stage, options, engine, project_state)
-    return await supplied(engine, stage, stage.names, options.images, emit)
+    desired = DesiredState(loaded, names, await observe(engine, project_state), owner=run.made.owner)
+    desired = await with_ports(desired, options, engine, project_state)
+    return await supplied(engine, desired, desired.names, options.images, emit)
 
 
 def _lacking(project: Project, targets: frozenset[str], project_state: ProjectState) -> frozenset[str]:
     """The targets and their missing dependencies: neither running, nor completed if that is the condition."""
     once = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
     completed = {c.service for c in project_state.containers if c.state == "exited" and not c.exit_code} & once
-    there = ({c.service for c in project_state.containers if c.running} | completed) - targets
-    services = (replace(s, depends_on=()) if s.name in there else s for s in project.services)
-    return closure(replace(project, services=tuple(services)), targets) - there
+    present = ({c.service for c in project_state.containers if c.running} | completed) - targets
+    services = (replace(s, depends_on=()) if s.name in present else s for s in project.services)
+    return closure(replace(project, services=tuple(services)), targets) - present
 
 
 def _stood_in(project_state: ProjectState) -> bool:
-    """Whether the run uses stand-ins, which the user allowed then."""
+    """Whether the run uses stand-ins, which the user has allowed."""
     return any(c.ours and c.reference.startswith(f"{STAND_IN_REGISTRY}/") for c in project_state.containers)

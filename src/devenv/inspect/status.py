@@ -37,19 +37,19 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
     try:
         with anyio.fail_after(LIMIT):
             async with Engine.connect() as engine:
-                state, said, running, urls = await _standing(engine, name, os.path.dirname(paths[0]))
+                state, message, running, urls = await _standing(engine, name, os.path.dirname(paths[0]))
     except TimeoutError:
-        state, said, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
+        state, message, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
     except DevenvError as error:
-        state, said, running, urls = "unreachable", error.message, 0, ()
-    said = said or f"{name} is not up: {', '.join(services)}"
+        state, message, running, urls = "unreachable", error.message, 0, ()
+    message = message or f"{name} is not up: {', '.join(services)}"
     return Here(
-        state, said, name, services, running, urls, tuple(other for other in others if other != name), guardians
+        state, message, name, services, running, urls, tuple(other for other in others if other != name), guardians
     )
 
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
-    """The state, a message (empty if nothing is up), the number of running containers, and the URLs."""
+    """The state, a message (empty if the project is not up), the number of running containers, and the URLs."""
     run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine)
     if run_and_ledger is None:
         others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
@@ -64,25 +64,26 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
     left = "" if run.lock.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
     state = _state(run, ledger, running, left, is_ready=urls is not None)
-    said = f"{_said(state, ledger, running, left)}{f'; {bad}' if state == 'up' and (bad := troubles(rows)) else ''}"
-    return state, said, running, (urls or ()) if running and state != "left" else ()
+    bad = troubles(rows) if state == "up" else ""
+    message = f"{_message(state, ledger, running, left)}{f'; {bad}' if bad else ''}"
+    return state, message, running, (urls or ()) if running and state != "left" else ()
 
 
 def _run_of(name: str, folder: str, key: str, engine: Engine) -> tuple[Run, Ledger] | None:
-    """The run of the project on this engine, by its name or else by its folder."""
+    """The project's run on this engine, found by its name or else by its folder."""
     begun = [(run, ledger) for run, ledger in run_dir.every_runs() if _is_on(ledger, key, engine)]
     named = [(run, ledger) for run, ledger in begun if ledger.project == name]
     return next(iter([*named, *((run, ledger) for run, ledger in begun if ledger.directory == folder)]), None)
 
 
 def _is_on(ledger: Ledger, key: str, engine: Engine) -> bool:
-    """Whether the run is on that engine; a ledger of devenv 0.1 has only its address."""
+    """Whether the run is on that engine; a ledger of devenv 0.1 has only the engine's address."""
     return ledger.engine == key if ledger.engine else ledger.endpoint == engine.endpoint.host
 
 
 def _beside(name: str, count: int) -> str:
-    what = f"{count} container{'' if count == 1 else 's'} of it, not devenv's, run{'s' if count == 1 else ''}"
-    return f"{name} is not up; {what} (devenv ps)"
+    containers = f"{count} container{'' if count == 1 else 's'} of it, not devenv's, run{'s' if count == 1 else ''}"
+    return f"{name} is not up; {containers} (devenv ps)"
 
 
 def _state(run: Run, ledger: Ledger, running: int, left: str, *, is_ready: bool) -> str:
@@ -97,7 +98,7 @@ def _state(run: Run, ledger: Ledger, running: int, left: str, *, is_ready: bool)
     return "dead" if ledger.phase == "up" else "left"
 
 
-def _said(state: str, ledger: Ledger, running: int, left: str) -> str:
+def _message(state: str, ledger: Ledger, running: int, left: str) -> str:
     since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
     count = f"{running} container{'' if running == 1 else 's'}"
     return {
