@@ -1,1 +1,1 @@
-"""The vocabulary, in the Compose specification's own words."""
+"""The vocabulary, with the terms of the Compose specification."""

@@ -1,4 +1,4 @@
-"""Containers, networks and volumes of a project, as the engine reports them, and lines of their logs."""
+"""Containers, networks and volumes of a project, as the engine reports them, and lines of logs."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Container:
     """A container as inspected. `state` is the engine's word: created, running, exited, ...
 
     `health` is None without a health check, else starting, healthy or unhealthy. `started_at` and `finished_at` are
-    the engine's own texts (RFC 3339); while the container runs, the latter is the end of its previous process.
-    `check` is the last line of its last health check if that failed.
-    `user` is `Config.User` as written, `error` says why the engine could not start the container.
+    the engine's own texts (RFC 3339); while the container runs, `finished_at` is the end of its previous process.
+    `check` is the last line of its last health check if that failed. `user` is `Config.User` as written, `error` says
+    why the engine could not start the container.
 
     `ours`: a record on this machine says that devenv created the container. `owner` is the value of its label, which
     an image made from the container has, too; `inherits`: the labels come from the image, not from the Compose
@@ -57,23 +57,23 @@ class Container:
     finished_at: str = ""
     user: str = ""
     tty: bool = False
-    image: str = ""  # its id
+    image: str = ""  # the id of the image
     reference: str = ""  # the name of the image that the container was created with
     stop_timeout: float = 10.0
     depends_on: tuple[str, ...] = ()
-    awaits: tuple[str, ...] = ()  # the services among them that have to complete
+    awaits: tuple[str, ...] = ()  # services in `depends_on` that have to complete
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
     udp_ports: tuple[tuple[str, int, int], ...] = ()
     volumes: tuple[str, ...] = ()  # real names
     holds: str = ""  # the volume that the container was created to hold: see `volumes.transfer`
-    database: str = ""  # of its image, see `snapshot.database`
+    database: str = ""  # in its image, see `snapshot.database`
     restart: str = ""  # the restart policy
-    restarts: int = 0  # by the engine, according to that
+    restarts: int = 0  # by the engine, according to the policy
     check: str = ""
     check_every: float = 30.0  # seconds
     publishes: bool = False  # host ports, once it runs
     networks: tuple[str, ...] = ()  # names
-    project: str = ""  # the Compose project that its label names
+    project: str = ""  # the Compose project named by its label
     number: str = ""  # Compose's number of the replica; empty if Compose did not create the container
     created: str = ""  # by the engine's clock (RFC 3339)
     owner: str = ""  # value of the label devenv.owner
@@ -82,7 +82,7 @@ class Container:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Id and start time: another value after each start."""
+        """Id and start time: a different value after each start."""
         return self.id, self.started_at
 
     @property
@@ -98,7 +98,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network; `ours` and `owner` as for containers."""
+    """A network; for `ours` and `owner`, see `Container`."""
 
     id: str
     name: str
@@ -109,12 +109,11 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A named volume; `project` is the Compose project that its label names, if any, `key` its key in the file.
+    """A named volume; `project` and `key` are the Compose project and the key in its file, if labelled.
 
-    `elsewhere`: its data are in a folder of the host or on a file server, which a removal of the volume does not
-    touch, or in memory, which is lost when the last container stops.
-
-    `created` is the engine's text; for a local volume it is the change time of its folder in whole seconds.
+    `elsewhere`: the data is in a folder of the host or on a file server, which a removal of the volume does not
+    touch, or in memory, which is lost when the last container stops. `created` is the engine's text; for a local
+    volume it is the change time of its folder in whole seconds.
     """
 
     name: str
@@ -154,7 +153,7 @@ class Line:
 
 
 def unix_time(timestamp: str) -> str:
-    """The engine's time (RFC 3339, UTC) in Unix seconds with its fraction; empty for what never happened."""
+    """The engine's time (RFC 3339, UTC) in Unix seconds with its fraction; empty if the event never happened."""
     match = _TIMESTAMP.fullmatch(timestamp)
     if match is None or timestamp.startswith("0001"):
         return ""
@@ -162,7 +161,7 @@ def unix_time(timestamp: str) -> str:
 
 
 def seconds(timestamp: str) -> float:
-    """The engine's time in Unix seconds; 0 for what never happened."""
+    """The engine's time in Unix seconds; 0 if the event never happened."""
     return float(unix_time(timestamp) or 0)
 
 
@@ -172,7 +171,7 @@ def bare(line: str) -> str:
 
 
 def line(service: str, stream: str, timed: str) -> Line:
-    """The line of a text that begins with its time."""
+    """Split a printed text that begins with its time."""
     if time := _TIME.match(timed):
         return Line(f"{time[1]}.{(time[2] or ''):0<9}Z", service, stream, timed[time.end() :])
     return Line("", service, stream, timed)

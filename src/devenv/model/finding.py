@@ -1,11 +1,11 @@
-"""What commands say of a project: findings of `devenv doctor`, what watch rules do, and mistakes in files."""
+"""What commands report about a project: doctor's findings, effects of watch rules, and mistakes in files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-PAGE = "troubleshooting"  # as `devenv help` takes it
+PAGE = "troubleshooting"  # topic of `devenv help`
 ERROR, WARNING, INFO = SEVERITIES = "error", "warning", "info"
 AREAS = ("tools", "engine", "registries", "proxies", "builder", "machine", "project")
 TOOLS, ENGINE, REGISTRIES, PROXIES, BUILDER, MACHINE, PROJECT = AREAS
@@ -26,13 +26,13 @@ class Finding:
 
     @property
     def anchor(self) -> str:
-        """The topic with its explanation, for `devenv help`."""
+        """The topic that explains the finding, for `devenv help`."""
         return f"{PAGE}#{self.code}"
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A folder that needs free space, what it is for, and what is free: bytes, and a share of all inodes."""
+    """A folder that needs free space, what it is for, and what is free: bytes, and the share of all inodes."""
 
     what: str
     path: str
@@ -46,9 +46,9 @@ class Disk:
 class Verdict:
     """What a rule does with a path; `index` counts from 0, `place` and `file` are `file:line`.
 
-    `decided_by` is include, ignore, .dockerignore, built-in or own file, `pattern` is the pattern as written; both
-    are empty if no pattern excludes the path. `effects` are sync, exec, restart, rebuild, in their order; `reason`
-    says why a rule that matches does nothing.
+    `decided_by` is include, ignore, .dockerignore, built-in or own file, and `pattern` is the pattern as written;
+    both are empty if no pattern excludes the path. `effects` are sync, exec, restart, rebuild, in this order;
+    `reason` says why a matching rule does nothing.
     """
 
     service: str
@@ -90,7 +90,7 @@ class ShownService:
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """A bind mount as written and its place, `file:line`; `target` is the path in the container that a save reaches.
+    """A bind mount as written and its place, `file:line`; `target` is the path that a save reaches in the container.
 
     Without a target, the mount is of something below the path.
     """
@@ -103,7 +103,7 @@ class Mounted:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A path as given; `kind` is file, dir, link, other or absent. Without verdicts no rule concerns the path.
+    """A path as given; `kind` is file, dir, link, other or absent. Without verdicts, no rule applies to the path.
 
     `below` are the rules for paths below a folder.
     """

@@ -1,4 +1,4 @@
-"""A project as a graph, and the other values between a run and the live view that are no events."""
+"""A project as a graph, and other values exchanged between a run and the live view that are not events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _CHECKED = re.compile(r"https?://(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A service; `ports` as `HOST:CONTAINER`, `mounts` as `SOURCE:TARGET`, `volumes` and `networks` by their keys.
+    """A service; `ports` as `HOST:CONTAINER`, `mounts` as `SOURCE:TARGET`, `volumes` and `networks` by key.
 
-    From the last run, if known: the `seconds` from the last dependency's readiness until its own, whether the whole
-    start waited for the service (`critical`), and for which service it waited last (`after`).
+    From the last run, if known: `seconds` from the readiness of its last dependency until its own, whether the whole
+    start waited for the service (`critical`), and the service that it waited for last (`after`).
     """
 
     name: str
@@ -60,20 +60,20 @@ def graph(project: Project, model: Mapping[str, Any], timings: Mapping[str, Any]
 
 
 def _node(service: Service, project: Project, services: Mapping[str, Any]) -> Node:
-    written = services[service.name]
-    mode = written.get("network_mode")
+    definition = services[service.name]
+    mode = definition.get("network_mode")
     return Node(
         name=service.name,
         needs=tuple(need for need in service.depends_on if need.service in services),
         ports=tuple(map(_port, service.ports)),
         mounts=tuple(_mount(mount, project) for mount in service.volumes if mount.source),
         volumes=tuple(mount.source for mount in service.volumes if mount.type == "volume" and mount.source),
-        networks=(f"{mode} (network_mode)",) if mode else tuple(written.get("networks") or ()),
+        networks=(f"{mode} (network_mode)",) if mode else tuple(definition.get("networks") or ()),
     )
 
 
 def _timed(node: Node, spans: Iterable[Mapping[str, Any]]) -> Node:
-    names = {f"{what} {node.name}" for what in ("start", "health", "run")}
+    names = {f"{step} {node.name}" for step in ("start", "health", "run")}
     own = [span for span in spans if span["name"] in names]
     if not own:
         return node
@@ -105,18 +105,18 @@ class ServiceGraph:
 
 
 def checked_paths(services: Mapping[str, Any]) -> dict[str, str]:
-    """Service -> the path that the health check in its resolved model requests; others are left out."""
+    """Service -> the path that its health check in the resolved model requests; other services are left out."""
     tests = {name: str((service.get("healthcheck") or {}).get("test")) for name, service in services.items()}
-    found = {name: _CHECKED.search(test) for name, test in tests.items()}
-    return {name: match[1] or "/" for name, match in found.items() if match}
+    matches = {name: _CHECKED.search(test) for name, test in tests.items()}
+    return {name: match[1] or "/" for name, match in matches.items() if match}
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceStats:
-    """Facts of a service that no event has. `cpu` in percent of one core and `memory` in bytes, None until measured.
+    """Facts of a service that no event has. `cpu` is in percent of a core, `memory` in bytes; None until measured.
 
     `container` is the id of a running container, or empty; `urls` are the addresses of its published TCP ports,
-    whatever the protocol; `pending` counts files that are saved and not in the container yet.
+    whatever the protocol; `pending` counts files that are saved and not yet in the container.
     """
 
     service: str
@@ -133,9 +133,9 @@ Fact = ServiceGraph | ServiceStats
 
 @dataclass(frozen=True, slots=True)
 class ViewCommand:
-    """A command to a run: `restart`, `rebuild` or `stop` a service, or `detach`.
+    """A command for a run: `restart`, `rebuild` or `stop` a service, or `detach`.
 
-    To the terminal: `shell` (`service` is the id of a container), `open` (`service` is an address) and `quit`.
+    For the terminal: `shell` (`service` is the id of a container), `open` (`service` is an address) and `quit`.
     """
 
     verb: str

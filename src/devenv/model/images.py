@@ -1,4 +1,4 @@
-"""Images: their names, what may be done to get them, and their layers with advice to make them smaller."""
+"""Image names, options for getting images, and layers with advice to make an image smaller."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def split(reference: str) -> tuple[str, str | None, str | None]:
 
 
 def registry(reference: str) -> str:
-    """The registry that a pull would ask, `docker.io` if none is written."""
+    """The registry that a pull would use; `docker.io` if the reference has none."""
     return canonical(reference).partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """What is allowed for this run, in addition to the user's settings file."""
+    """What this run may do, in addition to the user's settings file."""
 
     stand_ins: bool = False
     host_settings: bool = False
@@ -55,8 +55,8 @@ class ImageOptions:
 class Layer:
     """A layer: its instruction, the bytes that it adds, and the time of its build (seconds since 1970).
 
-    `id` is its diff-id, or empty if it is unknown; `shared` names the other images that begin with this layer and all
-    below it. `cached`: whether the last `up` had the layer already, else its build took `took` seconds; None if
+    `id` is its diff-id, or empty if unknown; `shared` names the other images that begin with this layer and all below
+    it. `cached`: whether the last `up` had the layer already, otherwise its build took `took` seconds; None if
     unknown.
     """
 
@@ -73,8 +73,8 @@ class Layer:
 class Anatomy:
     """An image and its layers, the lowest first; `size` in bytes.
 
-    The first `inherited` layers are those of `base`, the largest other image that this image begins with. `note` says
-    if the image is a stand-in, for example.
+    The first `inherited` layers are those of `base`, the largest other image that this image begins with. `note`
+    says, for example, that the image is a stand-in.
     """
 
     reference: str
@@ -93,7 +93,7 @@ class Anatomy:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A change and what it saves, in bytes of the image and seconds of a build; `layer` counts from 1."""
+    """A change, and its savings in bytes of the image and seconds of a build; `layer` counts from 1."""
 
     code: str
     message: str
@@ -105,7 +105,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One image with advice, or two images that have the first `common` layers in common.
+    """One image with advice, or two images that share their first `common` layers.
 
     `unread` says why the files of the layers were not read; empty if they were, and for two images.
     """

@@ -1,4 +1,4 @@
-"""A Compose project as devenv sees it: frozen values, named as in the Compose specification."""
+"""A Compose project: frozen values, named as in the Compose specification."""
 
 from __future__ import annotations
 
@@ -212,5 +212,5 @@ class Project:
 
 
 def folder_project(folder: str) -> str:
-    """The name that Compose gives to a project in the folder; empty if it can make none of the folder's name."""
+    """The name that Compose gives to a project in the folder; empty if the folder's name has no usable character."""
     return re.sub(r"[^a-z0-9_-]", "", os.path.basename(folder).lower()).lstrip("_-")

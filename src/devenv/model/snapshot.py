@@ -1,4 +1,4 @@
-"""A saved volume: what it is, which of many a name means, and which can be removed."""
+"""A saved volume; finding snapshots by name, and choosing which ones to remove."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MAJOR = re.compile(r"(?:\d+:)?v?(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A saved volume; `id` names all that were saved together, `volume` is the key in the Compose file.
+    """A saved volume; `id` is shared by all that were saved together, `volume` is the key in the Compose file.
 
     Sizes are in bytes: `size` of the tar, `stored` of the compressed archive, whose SHA-256 is `digest`. `settled`:
     the services that use the volume were healthy, so that the next run can continue with the state. `database` is a
     family and its major version, such as `mysql 9`, or empty; then `libc` and `distribution` are those of its image.
-    `lineage` and `parent` (an id) say which saved state of which volume this state continues; those of devenv 0.1 and
-    of imports are empty.
+    `lineage` and `parent` (an id) say which saved state of which volume this state continues; both are empty for
+    imports and for snapshots of devenv 0.1.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Snapshot:
 
     @property
     def line(self) -> tuple[str, ...]:
-        """The key that all states of one volume have."""
+        """The key that all states of one volume share."""
         return (self.lineage,) if self.lineage else (self.endpoint, self.directory, self.project, self.volume)
 
     @property
@@ -61,7 +61,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A database and the system that its image is made of; what is unknown is empty.
+    """A database and the operating system of its image; unknown values are empty.
 
     The C library decides how text is sorted, and so what an index on disk looks like: musl and glibc differ.
     """
@@ -71,12 +71,12 @@ class Reader:
     distribution: str = ""
 
     def reads(self, other: Reader) -> bool:
-        """Whether it can read what the other has written, as far as it is known."""
+        """Whether this database can read the data of the other, as far as known."""
         known = self.database and other.database
         return not known or (self.database == other.database and not self._sorts_otherwise(other))
 
     def beside(self, other: Reader) -> str:
-        """Its name, with the C library if only that makes the difference to the other."""
+        """The name of the database, with the C library if only that differs from the other."""
         apart = self.database == other.database and self._sorts_otherwise(other)
         return f"{self.database} on {self.libc} ({self.distribution})" if apart else self.database
 
@@ -85,7 +85,7 @@ class Reader:
 
 
 def database(variables: Mapping[str, str], reference: str) -> str:
-    """The family and major version of the database in an image, such as `postgres 17`, or an empty text.
+    """The family and major version of the database in an image, such as `postgres 17`; empty if unknown.
 
     `variables` are the image's environment, `reference` is its name: official images have their version in a
     variable; otherwise name and tag decide.
@@ -100,7 +100,7 @@ def database(variables: Mapping[str, str], reference: str) -> str:
 
 
 def system(os_release: str) -> tuple[str, str]:
-    """The C library and the distribution, such as `glibc` and `debian 13`, by the text of /etc/os-release.
+    """The C library and the distribution, such as `glibc` and `debian 13`, from the text of /etc/os-release.
 
     Both are empty if the text does not name a distribution.
     """
@@ -121,10 +121,11 @@ def named(snapshots: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
 def expendable(
     snapshots: Iterable[Snapshot], *, total: int, there: Collection[str], needed: Collection[tuple[str, str]] = ()
 ) -> tuple[Snapshot, ...]:
-    """The automatic snapshots to remove, so that at most `total` bytes are stored; those with newer ones first.
+    """The automatic snapshots to remove, so that at most `total` bytes are stored; superseded ones first.
 
-    Of each volume and database the newest ones stay, and the newest settled one always, as long as its project's
-    directory is in `there` (those that exist). Those in `needed`, by id and volume, stay in any case.
+    For each volume and database, the newest snapshots are kept, and the newest settled one always, as long as its
+    project's directory is in `there` (existing directories). Those in `needed`, by id and volume, are kept in any
+    case.
     """
     by_age = sorted(snapshots, key=lambda s: s.created)
     lasting, surplus = _sorted_out(by_age, needed)
@@ -143,7 +144,7 @@ def expendable(
 def _sorted_out(
     by_age: Sequence[Snapshot], needed: Collection[tuple[str, str]]
 ) -> tuple[frozenset[Snapshot], tuple[Snapshot, ...]]:
-    """The snapshots that stay if there is space, and the automatic ones beyond the number for their volume."""
+    """The snapshots to keep if there is space, and the automatic ones beyond the number for their volume."""
     lasting, surplus, seen = set[Snapshot](), list[Snapshot](), Counter[tuple[str, ...]]()
     for snapshot in reversed(by_age):
         kind = (*snapshot.line, snapshot.database, snapshot.libc)

@@ -13,12 +13,12 @@ from devenv.model.containers import Container
 
 STATES = ("none", "broken", "down", "starting", "up", "stopped", "ending", "dead", "left", "unreachable")
 CONTAINER_STATES = ("absent", "created", "running", "paused", "restarting", "removing", "exited", "dead")
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what an engine says
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - as engines report it
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Phase(StrEnum):
-    """What a service is doing. Of several containers, the one whose phase stands first here counts."""
+    """What a service is doing. Of several containers, the one whose phase comes first in this list counts."""
 
     EXITED = "exited"
     REMOVED = "removed"
@@ -37,11 +37,11 @@ GOOD = frozenset({Phase.STARTED, Phase.HEALTHY, Phase.COMPLETED})
 BAD = frozenset({Phase.UNHEALTHY, Phase.EXITED, Phase.REMOVED})
 ENDED = frozenset({Phase.COMPLETED, Phase.EXITED, Phase.STOPPED})
 ALWAYS = ("always", "unless-stopped")  # restart policies
-SIGNALLED = (130, 143)  # exit codes of what ended by INT and TERM
-CRASHES = 5  # ends in a row: it keeps crashing
-STEADY = 2.0  # seconds for which a process without a health check has to go on until it counts as up
-LONG = 10.0  # seconds after which an end is no longer the same end again and again
-DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take until it answers
+SIGNALLED = (130, 143)  # exit codes after INT and TERM
+CRASHES = 5  # consecutive ends after which a service counts as crashing
+STEADY = 2.0  # seconds that a process without a health check has to run until it counts as up
+LONG = 10.0  # seconds of running after which an end is a new one, not a repeated one
+DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take to answer
 OTHERS = "by somebody else"
 
 EndedBy = Literal["", "itself", "us", "others"]  # empty: not known
@@ -63,28 +63,28 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What was seen of a container beyond its inspection: by events of the engine, and by comparing looks."""
+    """What was observed of a container beyond its inspection: from events, and by comparing looks."""
 
     ended_by: EndedBy = ""  # who ended its last process
-    crashes: int = 0  # ends in a row with the same `exit_code`, after each of which the engine started it again
+    crashes: int = 0  # consecutive ends with the same `exit_code`, each followed by a restart by the engine
     exit_code: int = 0
     lasted: float = math.inf  # seconds since the start of its process was seen
-    lost: tuple[str, ...] = ()  # networks of the project that it was connected to
+    lost: tuple[str, ...] = ()  # networks of the project that it is no longer connected to
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The phase of a service, what it waits for or why it failed, and what its last probe and its log say."""
+    """The phase of a service, what it waits for or why it failed, its last failed probe, and the error in its log."""
 
     service: str
     phase: Phase
     detail: str = ""
-    error: str = ""  # of its log: see `sync.code_health`
+    error: str = ""  # in its log: see `sync.code_health`
     check: str = field(default="", compare=False)  # the last line of its last probe if that failed
 
     @property
     def how(self) -> str:
-        """How it failed, or what it does, after the name of the service."""
+        """How the service failed, or what it does, as words after its name."""
         if self.detail == OTHERS:
             return f"{self.phase} {OTHERS}"
         return f"ended with {self.detail}" if self.detail.startswith("exit code") else self.detail or str(self.phase)
@@ -97,9 +97,9 @@ def standing(
     watched: Mapping[str, Watched],
     starting: Sequence[str] = (),
 ) -> Standing:
-    """The standing of a service by its container that is furthest behind.
+    """The standing of a service, by its container that is furthest behind.
 
-    `watched` is by id of the container; `starting` are the other services that are still starting.
+    `watched` is keyed by container id; `starting` are the other services that are still starting.
     """
     rank = list(Phase)
     phases = [(*phase(c, purpose, watched.get(c.id, Watched()), starting), c.check) for c in containers]
@@ -152,8 +152,9 @@ def _crashing(container: Container, watched: Watched, starting: Sequence[str]) -
 def _ended(container: Container, purpose: Purpose, watched: Watched) -> tuple[Phase, str]:
     """A container whose process has ended for good.
 
-    A restart policy that starts everything again leaves alone what somebody stopped, so that counts as stopped. If
-    nobody saw who ended the process, servers that ended well were stopped, and everything else ended by itself.
+    A restart policy that always restarts leaves a container alone only if somebody stopped it, so that counts as
+    stopped. If it is unknown who ended the process, servers that exited with 0 were stopped, and all others ended by
+    themselves.
     """
     code, how = container.exit_code, f"exit code {container.exit_code}"
     if watched.ended_by == "us":
@@ -183,12 +184,12 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """The project of this folder; containers of plain Compose do not count.
+    """The project in this folder; containers of plain Compose do not count.
 
-    `none`: no Compose file found; `broken`: it cannot be read; `stopped`: left running, and no container runs now;
-    `dead`: the process of the run has died, and something of the run still exists; `left`: the run has ended, and
-    something that could not be removed, or a volume that could not be saved, still exists; `unreachable`: the engine
-    does not answer.
+    `none`: no Compose file found; `broken`: the file cannot be read; `stopped`: left running, and no container runs
+    now; `dead`: the process of the run has died, and something of the run still exists; `left`: the run has ended,
+    and something that could not be removed, or a volume that could not be saved, still exists; `unreachable`: the
+    engine does not answer.
     """
 
     state: Annotated[str, STATES]
@@ -202,7 +203,7 @@ class Here:
 
     @property
     def commands(self) -> tuple[Suggestion, ...]:
-        """The commands that make sense now, the likeliest first."""
+        """The commands that make sense now, the most likely first."""
         commands = [Suggestion(*row) for row in _COMMANDS[self.state]]
         if self.others:
             commands.append(Suggestion("devenv gc", f"remove what dead runs left of {', '.join(self.others)}"))
@@ -266,7 +267,7 @@ class Stand:
 
 @dataclass(frozen=True, slots=True)
 class Stands:
-    """The project's services, in the order of the file, then those that only have containers."""
+    """The project's services in the order of the file, then those that only have containers."""
 
     project: str
     services: tuple[Stand, ...]
@@ -280,10 +281,10 @@ def stands(
     removed: Callable[[], Collection[str]] = frozenset,
     ended: Callable[[], Mapping[str, tuple[str, str]]] = dict,
 ) -> Stands:
-    """The rows of all services; `services` are the enabled ones, `age` gives the seconds since an engine's time.
+    """The rows of all services; `services` are the enabled ones, `age` returns the seconds since an engine's time.
 
-    `removed` gives the services of a run that goes on, `ended` the phases and details of those that have ended, by
-    what the run has seen; they are asked only if a service has no container, or one that has ended.
+    `removed` returns the services of a live run, `ended` the phases and details of its services that have ended; they
+    are called only if a service has no container, or one that has ended.
     """
     by_service: dict[str, list[Container]] = {name: [] for name in services}
     for container in sorted(containers, key=lambda c: (c.service, c.name)):
@@ -300,7 +301,7 @@ def stands(
 
 
 def _noted(container: Container, noted: Mapping[str, tuple[str, str]]) -> Standing | None:
-    """The standing of a container that has ended by what the run has seen of it."""
+    """The standing of a container that has ended, as the run noted it; None if it did not."""
     if container.state != "exited" or container.service not in noted:
         return None
     name, detail = noted[container.service]
@@ -308,7 +309,7 @@ def _noted(container: Container, noted: Mapping[str, tuple[str, str]]) -> Standi
 
 
 def _inspected(container: Container, others: Sequence[Container], starting: Sequence[str]) -> Standing:
-    """The standing of a container by inspections alone, as by a command that has seen no events."""
+    """The standing of a container by inspections alone, for a command that has seen no events."""
     purpose = Purpose(
         serves=container.publishes or container.restart in ALWAYS,
         is_checked=True,
@@ -320,7 +321,7 @@ def _inspected(container: Container, others: Sequence[Container], starting: Sequ
     return standing(container.service, [container], purpose, {container.id: watched}, late)
 
 
-def _stand(container: Container, found: Standing, age: Callable[[str], float | None]) -> Stand:
+def _stand(container: Container, standing_: Standing, age: Callable[[str], float | None]) -> Stand:
     has_ended = container.state in ("exited", "dead")
     return Stand(
         container.service,
@@ -335,14 +336,14 @@ def _stand(container: Container, found: Standing, age: Callable[[str], float | N
         container.id,
         container.reference or None,
         None if container.started_at.startswith("0001-") else container.started_at or None,
-        found.phase.value,
-        found.detail,
-        found.check,
+        standing_.phase.value,
+        standing_.detail,
+        standing_.check,
     )
 
 
 def troubles(stands: Iterable[Stand]) -> str:
-    """The services that are not well, and why: `web stopped, db exited (3)`; empty if there are none."""
+    """The services that are not well, and why: `web stopped, db exited (3)`; empty if all are well."""
     bad = [stand for stand in stands if stand.phase in (*BAD, Phase.STOPPED, Phase.RESTARTING)]
     return ", ".join(
         f"{stand.service} {stand.phase}{'' if stand.exit_code is None else f' ({stand.exit_code})'}" for stand in bad
@@ -350,7 +351,7 @@ def troubles(stands: Iterable[Stand]) -> str:
 
 
 def _ports(ports: Iterable[tuple[str, int, int]], protocol: str) -> tuple[Address, ...]:
-    """Each port once, also if it is published on IPv4 and IPv6."""
+    """Each port once, even if it is published on IPv4 and IPv6."""
     published = {(target, _host(ip), port) for ip, port, target in ports}
     return tuple(Address(target, f"{host}:{port}", protocol) for target, host, port in sorted(published))
 

@@ -1,4 +1,4 @@
-"""The operations that make containers equal to the tree, each with its cause."""
+"""The operations that make containers equal to the source tree, each with its cause."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove `target` from the container; a folder only if it is empty then."""
+    """Remove `target` from the container; a folder only if it is empty by then."""
 
     target: str
     cause: str
@@ -64,7 +64,7 @@ class ServicePlan:
     restart: Restart | None = None
 
     def lines(self) -> Iterator[str]:
-        """The operations in their order, a line each."""
+        """The operations in their order, one line each."""
         if self.rebuild:
             yield f"{self.service} rebuild <- {self.rebuild.cause}"
         for delete in self.deletes:
