@@ -1,6 +1,6 @@
-"""Which containers and networks are ours: the ids that a project's runs created, in lines that are only appended.
+"""The record of which containers and networks are ours: the ids that a project's runs created, in appended lines.
 
-Several processes append at once: a run, and `devenv run` or `devenv scale` beside it.
+Several processes append concurrently: a run, and `devenv run` or `devenv scale` next to it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from devenv.state.identity import Old, Window
 
 
 def recognizer(project: str) -> Callable[[Container | Network], bool]:
-    """Whether a container or network of the project is ours, by the records of its runs on every engine.
+    """A function that returns whether a container or network of the project is ours, by the records of its runs.
 
-    Ids do not repeat between engines, so that no engine has to be asked which one it is.
+    Ids are unique across engines, so that no engine has to be asked which one it is.
     """
     runs = os.path.join(state_folder(), "runs")
     names = os.listdir(runs) if os.path.isdir(runs) else ()
@@ -34,7 +34,7 @@ def recognizer(project: str) -> Callable[[Container | Network], bool]:
 
 
 class CreationRecord:
-    """The containers and networks that are ours by the file at `path`, which is read again if it has changed."""
+    """The containers and networks that are ours according to the file at `path`, which is read again if changed."""
 
     def __init__(self, path: str, owner: str) -> None:
         self.path = path
@@ -58,7 +58,7 @@ class CreationRecord:
         return any(call.may_have_created(thing) for call in calls if call is not None)
 
     def find_old(self) -> None:
-        """Recognize what a ledger of devenv 0.1 beside the record counts as its own."""
+        """Recognize what a ledger of devenv 0.1 next to the record lists as created."""
         try:
             ledger = json.loads(private_files.read(os.path.join(os.path.dirname(self.path), "ledger.json")) or "{}")
             if ledger.get("v") == 1:
@@ -67,7 +67,7 @@ class CreationRecord:
             return  # commands that need the ledger report what is wrong with it
 
     def open(self, window: Window) -> str:
-        """Record what a call may create, before it begins; the token that closes it. Raises StateError, OSError."""
+        """Record what a call may create, before the call. Return the token for `close`. Raises StateError."""
         token = secrets.token_hex(8)
         before, services, networks = sorted(window.before), dict(window.services or {}), sorted(window.networks)
         self._append({
@@ -80,19 +80,19 @@ class CreationRecord:
         self._append({"close": token, "ids": list(ids)})
 
     def add(self, *ids: str) -> None:
-        """Record what is ours. Raises StateError, OSError."""
+        """Record ids as ours. Raises StateError, OSError."""
         self._append({"ids": list(ids)})
 
     def intend(self, name: str) -> None:
-        """Record the name, which nobody can guess, of a container that is about to be created."""
+        """Record the unguessable name of a container that is about to be created."""
         self._append({"name": name})
 
     def forget(self, thing_id: str) -> None:
-        """Record that the thing is somebody else's from now on."""
+        """Record that the object belongs to somebody else from now on."""
         self._append({"not": thing_id})
 
     def keep_old(self) -> None:
-        """Record what a run of devenv 0.1 counts as its own, since its ledger is about to be replaced.
+        """Record what a run of devenv 0.1 created, since its ledger is about to be replaced.
 
         Raises StateError, OSError.
         """
@@ -108,12 +108,12 @@ class CreationRecord:
         self._reset()
 
     def _append(self, line: dict[str, Any]) -> None:
-        """Append a line that begins with a newline: a line that a power cut has torn ends before it."""
+        """Append a line that begins with a newline, so that a line torn by a power cut ends before it."""
         private_files.append(self.path, f"\n{json.dumps(line)}\n", durable=True)
         self._refresh()
 
     def _refresh(self) -> None:
-        """Read the whole file if it has changed: another process may have removed it, and begun a new one."""
+        """Read the whole file if it has changed: another process may have removed it and begun a new one."""
         state: tuple[int, ...] = ()
         with contextlib.suppress(FileNotFoundError):
             now = os.lstat(self.path)

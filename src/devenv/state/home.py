@@ -1,4 +1,4 @@
-"""The folder with the state of devenv, and its owner, as labels name it."""
+"""The folder with devenv's state, and its owner as named in labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def state_folder() -> str:
     Raises StateError if it cannot be created, belongs to another user or can be written by others.
     """
     base = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):  # the specification: a relative path is to be ignored
+    if not os.path.isabs(base):  # the specification says to ignore a relative path
         base = os.path.join(os.path.expanduser("~"), ".local", "state")
     path = os.path.join(base, "devenv-compose")
     try:
@@ -30,10 +30,10 @@ def state_folder() -> str:
 
 
 def owner() -> str:
-    """The owner of this state folder, as labels name it: a text that is created once and never changes.
+    """The owner of this state folder, as used in labels: a text that is created once and never changes.
 
-    It is part of what Compose compares, so a text computed again (another host name) would recreate containers.
-    Raises StateError.
+    Compose compares labels, so a computed text that changes (with the host name) would recreate containers. Raises
+    StateError.
     """
     path = os.path.join(state_folder(), "owner")
     try:
@@ -44,7 +44,7 @@ def owner() -> str:
 
 
 def _created(path: str) -> str:
-    """The owner on disk, created if no other process has created it meanwhile."""
+    """The owner on disk, created unless another process has just created it."""
     lock = private_files.open_lock(f"{path}.lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

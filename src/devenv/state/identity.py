@@ -1,7 +1,7 @@
 """The identity of engines, folders and volumes, and of the containers and networks that we created.
 
-Names, paths, labels and clocks are no proof of identity: other things get the same name, one folder has several
-paths, images copy labels, and clocks are set back. Pure.
+Names, paths, labels and clocks do not prove identity: other objects get the same name, one folder has several paths,
+images copy labels, and clocks are set back. Pure.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from enum import StrEnum
 
 from devenv.model.containers import Container, Network, ProjectState, Volume
 
-INTENDED_WITHIN = 60.0  # seconds from the intention to create a volume until the engine has created it
-_REPLACING = re.compile(r"\A[0-9a-f]{12}_")  # Compose names a new container so until the old one is removed
+INTENDED_WITHIN = 60.0  # maximum seconds from the record of an intended volume to its creation
+_REPLACING = re.compile(r"\A[0-9a-f]{12}_")  # Compose's name for a new container until the old one is gone
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A project's folder: its real path, and its device and inode, which stay when it is renamed (0: unknown)."""
+    """A project's folder: its real path, and its device and inode, which a rename does not change (0: unknown)."""
 
     path: str
     device: int = 0
     inode: int = 0
 
     def is_renamed_to(self, other: Place, *, is_gone: bool) -> bool:
-        """Whether `other` is this folder under a new path; `is_gone`: nothing is at the old path any more."""
+        """Whether `other` is this folder under a new path; `is_gone`: the old path does not exist any more."""
         known = self.inode and (self.device, self.inode) == (other.device, other.inode)
         return bool(known) and self.path != other.path and is_gone
 
 
 def engine_key(answers: Sequence[tuple[str, str]], address: str) -> str:
-    """What identifies an engine: the id and the data folder in each of two answers to `GET /info`.
+    """The key of an engine: the id and the data folder in each of two answers to `GET /info`.
 
     An engine whose answers differ (Podman creates an id for each) is identified by its address.
     """
@@ -47,10 +47,10 @@ def engine_key(answers: Sequence[tuple[str, str]], address: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a Compose call of ours may create: open from before the call until its outcome is on disk.
+    """What a Compose call of ours may create. A window is open from before the call until its outcome is on disk.
 
-    `before` has the ids of the project's containers and networks that existed when it began. `services` maps each
-    service to its `container_name`, empty if Compose names the containers itself; `networks` are real names.
+    `before` has the ids of the project's containers and networks that existed before. `services` maps each service to
+    its `container_name`, empty if Compose names the containers; `networks` are real names.
     """
 
     project: str
@@ -60,7 +60,7 @@ class Window:
     networks: frozenset[str] = frozenset()
 
     def may_have_created(self, thing: Container | Network) -> bool:
-        """Whether the thing is new, labelled by the call itself, and has a name that the call gives."""
+        """Whether the object is new, labelled by the call itself, and has a name that the call assigns."""
         if thing.id in self.before or thing.owner != self.owner:
             return False
         if isinstance(thing, Network):
@@ -72,7 +72,7 @@ class Window:
 
 
 def final_names(name: str) -> frozenset[str]:
-    """The names that a container may have once Compose has removed the one that it replaces.
+    """The names that a container may have once Compose has removed the container that it replaces.
 
     A prefix that looks like an id may be part of the name: `container_name` and the project's name are the user's.
     """
@@ -80,14 +80,14 @@ def final_names(name: str) -> frozenset[str]:
 
 
 def _numbered(project: str, container: Container) -> set[str]:
-    """The names that Compose gives, `_` in compatibility mode."""
+    """The names that Compose assigns; with `_` in compatibility mode."""
     return {
         sign.join((project, container.service, container.number)) for sign in "-_" if container.number.isdecimal()
     }
 
 
 def created(window: Window, project_state: ProjectState, reported: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The ids of what the call has created, of the (kind, name) pairs that it reported."""
+    """The ids of the objects that the call has created, of the (kind, name) pairs that it reported."""
     names = set(reported)
     ids = [
         c.id
@@ -100,30 +100,30 @@ def created(window: Window, project_state: ProjectState, reported: Iterable[tupl
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """What a run of devenv 0.1 counts as its own: all with its label, except what existed `before` (ids)."""
+    """What a run of devenv 0.1 created: all objects with its label, except those that existed `before` (ids)."""
 
     before: frozenset[str] = frozenset()
 
     def may_have_created(self, thing: Container | Network) -> bool:
-        """Whether the thing counts; a container whose labels come from a copied image does not."""
+        """Whether the object counts; a container whose labels come from a copied image does not."""
         return thing.is_old and thing.id not in self.before and not (isinstance(thing, Container) and thing.inherits)
 
 
 def others(project_state: ProjectState, owner: str) -> tuple[Container, ...]:
-    """Containers of another owner's run of the project, or of devenv 0.1 without a record here, the oldest first."""
-    strangers = (c for c in project_state.containers if not c.ours and not c.inherits and not c.holds and c.number)
-    theirs = (c for c in strangers if c.is_old or (c.owner and c.owner != owner))
-    return tuple(sorted(theirs, key=lambda c: moment(c.created) or 0.0))
+    """The project's containers from another owner's run, or from devenv 0.1 without a record here; oldest first."""
+    foreign = (c for c in project_state.containers if not c.ours and not c.inherits and not c.holds and c.number)
+    of_runs = (c for c in foreign if c.is_old or (c.owner and c.owner != owner))
+    return tuple(sorted(of_runs, key=lambda c: moment(c.created) or 0.0))
 
 
 # --- volumes ----------------------------------------------------------------------------------------------------
 
 
 class Content(StrEnum):
-    """What is known of a volume's content: only what is RESTORING or UNSETTLED may be less than a whole state."""
+    """What is known of a volume's content; RESTORING and UNSETTLED may be incomplete."""
 
     RESTORING = "restoring"
-    UNSETTLED = "unsettled"  # it began empty, and its services have not been well yet
+    UNSETTLED = "unsettled"  # the volume began empty, and its services have not been healthy yet
     SETTLED = "settled"
 
 
@@ -131,9 +131,9 @@ class Content(StrEnum):
 class VolumeRecord:
     """A volume that a run created. `intended` is the engine's time before the create, `created` its CreatedAt.
 
-    `is_proven`: a container of ours used the volume after the second in which it was created, so that no other
-    volume can have this name and this time. `lineage` says whose saved states its content continues, `source` (id and
-    volume of a snapshot) what is being restored.
+    `is_proven`: a container of ours used the volume after the second in which it was created, so that no other volume
+    can have this name and this time. `lineage` says whose saved states its content continues, `source` (id and volume
+    of a snapshot) what is being restored.
     """
 
     name: str
@@ -148,19 +148,19 @@ class VolumeRecord:
 
 
 class VolumeVerdict(StrEnum):
-    """Whether a volume of the recorded name is the recorded one."""
+    """Whether a volume with the recorded name is the recorded volume."""
 
     SAME = "same"
-    LIKELY = "likely"  # equal times prove nothing within a second
+    LIKELY = "likely"  # the times are equal, which proves nothing within a second
     MOVED = "moved"  # all volumes of the engine have new times: its data folder was copied
     OTHER = "other"
 
 
 def verdict(record: VolumeRecord, volume: Volume, *, is_held: bool, is_moved: bool) -> VolumeVerdict:
-    """Whether `volume`, which has the record's name, is the volume that was recorded.
+    """Whether `volume`, which has the record's name, is the recorded volume.
 
-    `is_held`: a container that is ours by its id mounts it, so that it cannot have been removed since. `CreatedAt` of
-    a local volume is the change time of its folder in whole seconds: equal ones prove nothing by themselves.
+    `is_held`: a container that is ours by its id mounts it, so it cannot have been removed since. `CreatedAt` of a
+    local volume is the change time of its folder in whole seconds: equal times alone prove nothing.
     """
     if is_held:
         return VolumeVerdict.SAME
@@ -178,7 +178,7 @@ def verdict(record: VolumeRecord, volume: Volume, *, is_held: bool, is_moved: bo
 
 
 def is_moved(known: Mapping[str, str], volumes: Mapping[str, str]) -> bool:
-    """Whether all volumes that were known and still exist have new times; maps are from name to `CreatedAt`.
+    """Whether all known volumes that still exist have new times; maps are from name to `CreatedAt`.
 
     One volume alone proves nothing: it may have been removed and created again.
     """

@@ -14,7 +14,7 @@ from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict, is_moved, verdict
 
 VERSION = 2
-WITNESSES = 32  # volumes of others whose times are noted, to know a copied data folder by
+WITNESSES = 32  # volumes of others whose times are recorded, to recognize a copied data folder
 
 
 class VolumePolicy(StrEnum):
@@ -27,7 +27,7 @@ class VolumePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A volume of the name that was recorded, and whether it is the recorded volume."""
+    """A volume with a recorded name, and whether it is the recorded volume."""
 
     record: VolumeRecord
     volume: Volume
@@ -36,16 +36,16 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One project on one engine, from the first create until everything is gone.
+    """One project on one engine, from the first create until everything is removed.
 
     `before` has volumes that existed when the ledger began, with their `CreatedAt`; `volumes` those that the run
-    creates. `phase` is up (a devenv process holds it), detached, kept, or left (all has ended, and volumes that
-    could not be saved still exist).
+    creates. `phase` is up (a devenv process holds it), detached, kept, or left (all has ended, and volumes that could
+    not be saved still exist).
 
-    `anonymous` names volumes without a name of their own that containers of ours have: one that Compose carried over
-    into a new container is not removed with that container.
+    `anonymous` names the anonymous volumes of our containers: Compose may have carried a volume over into a new
+    container, whose removal then does not remove it.
 
-    `folders` are those that the run created on this machine for bind mounts, each after the one that it is in.
+    `folders` are those that the run created on this machine for bind mounts, each after its parent.
     """
 
     project: str
@@ -72,44 +72,44 @@ class Ledger:
         return tuple(record.name for record in self.volumes)
 
     def containers(self, project_state: ProjectState) -> tuple[Container, ...]:
-        """The containers that are ours to end."""
+        """The containers that this run may remove."""
         return tuple(c for c in project_state.containers if c.ours)
 
     def networks(self, project_state: ProjectState) -> tuple[Network, ...]:
-        """The networks that are ours to end."""
+        """The networks that this run may remove."""
         return tuple(n for n in project_state.networks if n.ours)
 
     def left(self, project_state: ProjectState) -> tuple[str, ...]:
-        """What is left if the engine cannot be asked, as last seen; never empty, since that proves nothing."""
+        """What may be left if the engine does not answer, as last seen; never empty, since absence proves nothing."""
         seen = [f"container {c.name}" for c in self.containers(project_state)]
         seen += [f"network {n.name}" for n in self.networks(project_state)]
         seen += [f"volume {name}" for name in self.creates]
         return tuple(seen) or (f"whatever was created of {self.project}",)
 
     def known(self) -> Mapping[str, str]:
-        """Names of volumes -> the `CreatedAt` that was noted."""
+        """Names of volumes -> their recorded `CreatedAt`."""
         return {**dict(self.before), **{r.name: r.created for r in self.volumes if r.created}}
 
     def judged(
         self, project_state: ProjectState, held: Iterable[str] = (), everything: Mapping[str, str] | None = None
     ) -> list[Judged]:
-        """The volumes of recorded names that exist. `held`: names that containers of ours mount, or mounted just now.
+        """The existing volumes with recorded names. `held`: names that our containers mount, or mounted just now.
 
         `everything` has the `CreatedAt` of all volumes of the engine, if known; without it, no volume has moved.
         """
-        there = {v.name: v for v in project_state.volumes if v.project == self.project}
+        volumes = {v.name: v for v in project_state.volumes if v.project == self.project}
         mounted = {*held, *(name for c in self.containers(project_state) for name in c.volumes)}
         moved = everything is not None and self._is_moved(everything)
         return [
-            Judged(r, there[r.name], verdict(r, there[r.name], is_held=r.name in mounted, is_moved=moved))
+            Judged(r, volumes[r.name], verdict(r, volumes[r.name], is_held=r.name in mounted, is_moved=moved))
             for r in self.volumes
-            if r.name in there
+            if r.name in volumes
         ]
 
     def _is_moved(self, everything: Mapping[str, str]) -> bool:
-        """Whether all known volumes have new times, one at least that is not ours: ours may all be created again."""
-        is_told = any(at and name in everything for name, at in self.before)
-        return is_told and is_moved(self.known(), everything)
+        """Whether all known volumes have new times, including one that is not ours: ours may have been recreated."""
+        has_witness = any(at and name in everything for name, at in self.before)
+        return has_witness and is_moved(self.known(), everything)
 
     def record(self, name: str) -> VolumeRecord | None:
         """The record of the volume, if the run creates it."""
@@ -122,10 +122,10 @@ class Ledger:
         return replace(self, anonymous=tuple(dict.fromkeys((*self.anonymous, *names))))
 
     def with_records(self, records: Iterable[VolumeRecord]) -> Ledger:
-        """The ledger with these records in place of those of the same names."""
+        """The ledger with these records added; they replace records of the same names."""
         changed = {record.name: record for record in records}
-        kept = tuple(changed.pop(r.name, r) for r in self.volumes)
-        return replace(self, volumes=(*kept, *changed.values()))
+        records_ = tuple(changed.pop(r.name, r) for r in self.volumes)
+        return replace(self, volumes=(*records_, *changed.values()))
 
     def without(self, volume: str) -> Ledger:
         """The ledger without the volume."""
@@ -133,7 +133,7 @@ class Ledger:
 
 
 def is_anonymous(volume: str) -> bool:
-    """Whether it has a name that the engine gives to a volume without one."""
+    """Whether this is a name that the engine gives to an anonymous volume."""
     return re.fullmatch("[0-9a-f]{64}", volume) is not None
 
 
@@ -164,7 +164,7 @@ def begin(
 
 
 def take_over(ledger: Ledger, project_state: ProjectState, place: Place, engine: str) -> Ledger:
-    """An earlier run's ledger for this process, which knows the engine by its key.
+    """An earlier run's ledger, continued by this process, on the engine with this key.
 
     Volumes that the run does not create count as existing before.
     """
@@ -176,12 +176,12 @@ def take_over(ledger: Ledger, project_state: ProjectState, place: Place, engine:
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:
-    """The ledger as JSON takes it."""
+    """The ledger as a JSON object."""
     return {"v": VERSION, **asdict(ledger)}
 
 
 def decode(data: dict[str, Any]) -> Ledger:
-    """The ledger, also one of devenv 0.1. Raises ValueError, TypeError, KeyError."""
+    """The ledger, also from devenv 0.1. Raises ValueError, TypeError, KeyError."""
     version = data.pop("v")
     if version == 1:
         return _decode_old(data)
@@ -199,7 +199,7 @@ def decode(data: dict[str, Any]) -> Ledger:
 
 
 def _decode_old(data: Mapping[str, Any]) -> Ledger:
-    """Devenv 0.1 noted names and ids, no times; which engine it was, its address alone says.
+    """The ledger of devenv 0.1, which recorded names and ids, no times, and of the engine only its address.
 
     The ids are read by `made`.
     """

@@ -36,10 +36,10 @@ class Run:
 
     @classmethod
     def open(cls, engine: str, endpoint: Endpoint, project: str) -> Run:
-        """The run of the project on the engine with that key (see `identity.engine_key`); its folder exists then.
+        """The run of the project on the engine with that key (see `identity.engine_key`); creates its folder.
 
-        The folder of devenv 0.1, which went by the address, is taken over. Raises StateError if it cannot be
-        created, or while devenv 0.1 runs.
+        A folder of devenv 0.1, named after the engine's address, is taken over. Raises StateError if the folder
+        cannot be created, or while devenv 0.1 runs.
         """
         runs, path = _runs(), _path(engine, project)
         with written(path):
@@ -76,7 +76,7 @@ class Run:
 
     @property
     def children(self) -> str:
-        """The file that names our child processes, so that a guardian can end them first."""
+        """The file that lists our child processes, so that a guardian can end them first."""
         return os.path.join(self.path, "children")
 
     @property
@@ -86,21 +86,21 @@ class Run:
 
     @property
     def journals(self) -> str:
-        """The folder of the journals of what was put into containers."""
+        """The folder of the journals of files that were put into containers."""
         return os.path.join(self.path, "puts")
 
     def remember(self, last: Mapping[str, Any]) -> None:
-        """Write facts of the start that has just ended, in place of the previous ones; a full disk is no error."""
+        """Write facts of the start that has just ended, replacing previous ones. A full disk is no error."""
         with contextlib.suppress(OSError, StateError):
             private_files.replace(self._last, json.dumps({"v": LAST, **last}))
 
     def note_ended(self, standings: Mapping[str, tuple[str, str]]) -> None:
-        """Write the phase and detail of each service that has ended: other commands have seen no events."""
+        """Write the phase and detail of each service that has ended, for commands that have not seen the events."""
         with contextlib.suppress(OSError, StateError):
             private_files.replace(os.path.join(self.path, ENDED), json.dumps(standings), durable=False)
 
     def ended(self) -> dict[str, tuple[str, str]]:
-        """What `note_ended` wrote, as long as the run goes on."""
+        """What `note_ended` wrote, as long as the run is alive."""
         with contextlib.suppress(OSError, ValueError, StateError, TypeError, AttributeError):
             if self.lock.is_held():
                 noted = json.loads(private_files.read(os.path.join(self.path, ENDED)) or "{}").items()
@@ -115,12 +115,12 @@ class Run:
         return {}
 
     def ask(self, policy: VolumePolicy) -> None:
-        """Leave a policy for the volumes to the run, which reads it when it ends. Raises StateError."""
+        """Leave a volume policy for the run, which reads it when it ends. Raises StateError."""
         with written(self._policy):
             private_files.replace(self._policy, policy.value)
 
     def asked(self) -> VolumePolicy | None:
-        """The policy that another command left to this run, once."""
+        """The policy that another command left for this run; it is removed."""
         try:
             policy = VolumePolicy(private_files.read(self._policy) or "")
         except (OSError, ValueError, StateError):
@@ -129,7 +129,7 @@ class Run:
         return policy
 
     def read(self) -> Ledger | None:
-        """The ledger, or None if there is none. Raises StateError if it cannot be understood."""
+        """The ledger, or None if there is none. Raises StateError if it cannot be read."""
         try:
             content = private_files.read(self.ledger)
             return None if content is None else decode(json.loads(content))
@@ -139,7 +139,7 @@ class Run:
             ) from error
 
     def write(self, ledger: Ledger) -> None:
-        """Put the ledger safely on disk. Raises StateError if that fails."""
+        """Write the ledger durably to disk. Raises StateError if that fails."""
         with written(self.ledger):
             self.made.keep_old()
             private_files.replace(self.ledger, json.dumps(encode(ledger)))
@@ -153,7 +153,7 @@ class Run:
 
     @property
     def about(self) -> str:
-        """The file with the project and the engine, for commands that cannot ask the engine."""
+        """The file that names the project and the engine, for commands that cannot ask the engine."""
         return os.path.join(self.path, "about.json")
 
     @property
@@ -166,7 +166,7 @@ class Run:
 
     @property
     def ledger(self) -> str:
-        """The file that the ledger is in."""
+        """The path of the ledger."""
         return os.path.join(self.path, "ledger.json")
 
 
@@ -176,7 +176,7 @@ def address(endpoint: Endpoint) -> str:
 
 
 def _old(endpoint: Endpoint, project: str) -> str:
-    """The folder of devenv 0.1, which went by the text of the address: one socket has several."""
+    """The folder of devenv 0.1, named after the text of the address, of which one socket has several."""
     for run in Run.folders(project):
         with contextlib.suppress(StateError):
             ledger = run.read()
@@ -186,7 +186,7 @@ def _old(endpoint: Endpoint, project: str) -> str:
 
 
 def _move(old: str, path: str) -> None:
-    """Move what devenv 0.1 left in the folder to the other one, which keeps what it has."""
+    """Move the files of devenv 0.1 to the other folder; files that exist there are kept."""
     if not os.path.exists(path):
         os.rename(old, path)
         return
@@ -206,9 +206,9 @@ def _path(engine: str, project: str) -> str:
 
 
 async def open_run(engine: Engine, project: str, key: str = "") -> Run:
-    """The run of the project on the engine, which knows from then on what is ours. Raises StateError, EngineError.
+    """The run of the project on the engine; sets `engine.is_ours`. Raises StateError, EngineError.
 
-    `key`: what `key_of` has returned, if the engine has been asked already.
+    `key`: the result of `key_of`, if known already.
     """
     key = key or await key_of(engine)
     run = await anyio.to_thread.run_sync(Run.open, key, engine.endpoint, project)
@@ -217,7 +217,7 @@ async def open_run(engine: Engine, project: str, key: str = "") -> Run:
 
 
 async def key_of(engine: Engine) -> str:
-    """What identifies the engine. It is asked twice unless it is known to answer the same each time."""
+    """The key of the engine, which is asked twice unless it is known to give the same answer each time."""
     path, at = os.path.join(state_folder(), "engines.json"), address(engine.endpoint)
     first = await engine.identity()
     known = _known(path)
@@ -238,7 +238,7 @@ def _known(path: str) -> dict[str, list[str]]:
 
 
 def place_of(directory: str) -> Place:
-    """The folder as it is now."""
+    """The folder's identity now."""
     path = os.path.realpath(directory)
     try:
         state = os.stat(path)
@@ -248,7 +248,7 @@ def place_of(directory: str) -> Place:
 
 
 def every_runs() -> Iterator[tuple[Run, Ledger]]:
-    """Runs of this user that have a ledger, on every engine; unreadable ones are left out."""
+    """Runs of this user that have a ledger, on every engine; unreadable ledgers are left out."""
     for run in Run.folders():
         with contextlib.suppress(StateError):
             if (ledger := run.read()) is not None:
@@ -256,7 +256,7 @@ def every_runs() -> Iterator[tuple[Run, Ledger]]:
 
 
 def brought_up(run: Run) -> frozenset[str]:
-    """The services that the run brought up, if it goes on or was left running."""
+    """The services that the run brought up, if the run is alive or was left running."""
     with contextlib.suppress(StateError):
         ledger, last = run.read(), run.last()
         if ledger is not None and last.get("began") == ledger.began:
@@ -266,5 +266,5 @@ def brought_up(run: Run) -> frozenset[str]:
 
 
 def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
-    """Runs in these phases that no process holds."""
+    """Runs in these phases whose lock no process holds."""
     return ((run, ledger) for run, ledger in every_runs() if ledger.phase in phases and not run.lock.is_held())

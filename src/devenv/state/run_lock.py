@@ -1,4 +1,4 @@
-"""The lock of a project on an engine: a file that the process of a run or of a clean-up holds."""
+"""The lock of a project on an engine: a file held by the process of a run or of a cleanup."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.private_files import written
 
-CLEANING = " cleaning"  # the holder ends what an earlier run left
-ENDING = " ending"  # the holder is a run that ends itself
-LOOKED_AT = 0.2  # seconds that a process that only looks may hold the lock
+CLEANING = " cleaning"  # the holder removes what an earlier run left
+ENDING = " ending"  # the holder is a run that is ending
+LOOKED_AT = 0.2  # maximum seconds for which a process that only reads holds the lock
 
 
 @dataclass(frozen=True, slots=True)
 class RunLock:
-    """The lock file at `path`. Its text is the pid of the holder, and a mark once it only ends something."""
+    """The lock file at `path`. Its text is the pid of the holder, and a mark while the holder only ends a run."""
 
     path: str
 
@@ -29,11 +29,11 @@ class RunLock:
         return self._holds_text() is not None
 
     def is_ending(self) -> bool:
-        """Whether the holder only ends a run, its own or an earlier one, and releases the lock soon."""
+        """Whether the holder only ends a run, its own or an earlier one, and will release the lock soon."""
         return (self._holds_text() or "").endswith((CLEANING, ENDING))
 
     def is_of_run(self) -> bool:
-        """Whether the holder is a run, also one that ends itself."""
+        """Whether the holder is a run, including one that is ending."""
         text = self._holds_text()
         return text is not None and not text.endswith(CLEANING)
 
@@ -56,8 +56,8 @@ class RunLock:
     def hold(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[None]:
         """Hold the project for this process; the kernel releases the lock when the process ends.
 
-        `cleaning` tells others that it is held only to end an earlier run, so that they wait. Raises StateError
-        (exit 3) with the pid of the holder after `wait` seconds.
+        `cleaning` tells other processes that the lock is held only to end an earlier run, so that they wait. Raises
+        StateError (exit 3) with the pid of the holder after `wait` seconds.
         """
         descriptor = private_files.open_lock(self.path)
         deadline = time.monotonic() + wait
@@ -78,7 +78,7 @@ class RunLock:
             os.close(descriptor)
 
     def mark_ending(self) -> None:
-        """Tell others that this run ends itself from now on; the caller holds the lock.
+        """Mark in the lock that this run is ending; the caller holds the lock.
 
         A full disk is no error: without the mark, `devenv down` asks the run to end once more.
         """

@@ -1,4 +1,4 @@
-"""Tars kept compressed: written, read back before they count, compared, and walked if they come from elsewhere."""
+"""Compressed tars: written and read back before they count, compared, and checked if they come from elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TAR_END = bytes(1024)
 UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error)
 BLOCK = 512
 LARGEST = 1 << 20  # bytes of a header about the next entry: its long name, its extended attributes
-MOST_DIGITS = 7  # of a record's length in such a header
+MOST_DIGITS = 7  # of a record's length in an extended header
 FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 EXTRAS = (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 BARE = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
@@ -32,7 +32,7 @@ class TooLargeError(DevenvError):
 
 
 class UnverifiedError(DevenvError):
-    """What was stored differs from what was read."""
+    """The stored data differs from what was read."""
 
 
 class Draft(io.RawIOBase):
@@ -62,7 +62,10 @@ class Draft(io.RawIOBase):
         return len(chunk)
 
     def finish(self, path: str) -> str:
-        """Flush it to disk and read it back; the digest of what is stored. Raises UnverifiedError, OSError."""
+        """Flush the archive to disk and read it back; return the digest of the stored data.
+
+        Raises UnverifiedError, OSError.
+        """
         self._out(self._zip.flush())
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -92,7 +95,7 @@ class Draft(io.RawIOBase):
 class Unpacked(io.RawIOBase):
     """The unpacked content of a file from its position on, with the digests of both forms so far.
 
-    Raises EOFError once it is given up, zlib.error for what cannot be unpacked.
+    Raises EOFError once it is given up, zlib.error for invalid data.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class Unpacked(io.RawIOBase):
         self.stored = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """At most so many bytes; at the end, none."""
+        """At most `size` bytes; empty at the end."""
         while not self._left and (packed := self._zip.unconsumed_tail or self._packed()):
             self._left = self._zip.decompress(packed, CHUNK)
             self.raw.update(self._left)
@@ -128,8 +131,8 @@ class Unpacked(io.RawIOBase):
 def is_part(part: str, whole: str) -> bool:
     """Whether each entry of the archive at path `part` is in the archive `whole`.
 
-    A file may be the beginning of the saved file: the engine was writing it. Modes, owners and times are set last, so
-    they are not compared. Blocking. Raises UNREADABLE.
+    A file may be the beginning of the saved file, since the engine was writing it. Modes, owners and times are set
+    last, so they are not compared. Blocking. Raises UNREADABLE.
     """
     saved = dict(_entries(whole))
     cut = dict[str, EntryDigest]()
@@ -158,7 +161,7 @@ def is_empty(path: str) -> bool:
 
 
 class EntryDigest(NamedTuple):
-    """An entry of an archive: what it is, and the digest of its content."""
+    """An entry of an archive: its kind, and the digest of its content."""
 
     kind: bytes
     link: str
@@ -174,7 +177,7 @@ def _entries(path: str) -> Iterator[tuple[str, EntryDigest]]:
 
 
 def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> bytes:
-    """The digest of the first `size` bytes of a member's content, of nothing if it is not a file."""
+    """The digest of the first `size` bytes of a member's content; of no bytes if it is not a file."""
     digest = hashlib.sha256()
     content = archive.extractfile(member) if member.isreg() else None
     while content is not None and size > 0 and (chunk := content.read(min(size, CHUNK))):
@@ -184,7 +187,7 @@ def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> byt
 
 
 def header(block: bytes) -> tarfile.TarInfo | None:
-    """The entry that a block of 512 bytes begins; None if it is the end. Raises ValueError if it is neither."""
+    """The entry that begins with this block of 512 bytes; None at the end. Raises ValueError for other data."""
     if not any(block):
         return None
     try:
@@ -197,7 +200,7 @@ def header(block: bytes) -> tarfile.TarInfo | None:
 
 
 def records(content: bytes) -> dict[str, bytes]:
-    """The keys and values of a pax header, a line `LENGTH KEY=VALUE` each. Raises ValueError."""
+    """The keys and values of a pax header, one line `LENGTH KEY=VALUE` each. Raises ValueError."""
     values = {}
     while content:
         length, _, _ = content[: MOST_DIGITS + 1].partition(b" ")
@@ -211,18 +214,18 @@ def records(content: bytes) -> dict[str, bytes]:
 
 
 class TarWalk:
-    """Goes from header to header of a tar of any origin that comes in pieces; no content is kept."""
+    """Checks the headers of a tar of any origin that arrives in pieces; no content is stored."""
 
     def __init__(self) -> None:
         self._gathered = bytearray()
-        self._wanted = BLOCK  # bytes to gather now: a header, or the content of an extra one
+        self._wanted = BLOCK  # bytes to gather now: a header, or the content of an extended header
         self._extra: tarfile.TarInfo | None = None
         self._size: int | None = None
         self._skip = 0
         self.is_over = False
 
     def take(self, piece: bytes) -> None:
-        """Take one more piece. Raises ValueError if it is not a tar, or holds what no engine puts into one."""
+        """Take the next piece. Raises ValueError if it is not a tar, or contains entries that no engine writes."""
         at = 0
         while at < len(piece) and not self.is_over:
             if self._skip:
