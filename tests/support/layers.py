@@ -52,7 +52,6 @@ PURE = (
     "sync/planner.py",
     "scaffold/add/programs.py",
     "scaffold/new/detect.py",
-    "scaffold/new/names.py",
     "ui/cells.py",
     "ui/live/commands.py",
     "ui/live/log.py",

@@ -1,23 +1,32 @@
-"""`devenv remove`: a service out of the Compose file, with what `devenv add` put into others for it."""
+"""`devenv remove`: a service out of the Compose file, with what `devenv add` put into others; and who names it."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import yaml
 
 from devenv.compose import yaml12
 from devenv.compose.files import everything, service_names
 from devenv.compose.outline import Selection
 from devenv.errors import UsageError
-from devenv.scaffold.add import mentions
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import record as added
-from devenv.scaffold.add.mentions import Mention
 from devenv.scaffold.add.proposal import FileEdit, MainFile, Proposal, opened, pairs
 from devenv.scaffold.add.record import Added
 from devenv.scaffold.add.services import assigned, variable
+
+# Parts of a service in which a host name means another service. In others (image, volumes, ...) names are not hosts.
+TEXTS = ("environment", "command", "entrypoint", "healthcheck", "labels", "extra_hosts", "post_start", "pre_stop")
+NAMESPACES = ("network_mode", "pid", "ipc")
+_INTERPOLATED = re.compile(r"\$\{[^{}]*\}|\$[A-Za-z_]\w*")
+_URL = re.compile(r"[A-Za-z][\w+.-]*://(?:[^\s/?#'\"<>]*@)?([^\s/?#'\"<>@]+)")
+_ADDRESS = re.compile(r"(?:[^\s@]*@)?([\w.-]+):(?:\d+|x)(?:/\S*)?")
+_HOST_VARIABLE = re.compile(r"HOST|SERVER|ADDR|NODE|ENDPOINT|BROKER|URL|URI|DSN", re.IGNORECASE)
 
 
 async def remove(selection: Selection, name: str, records: str) -> Proposal:
@@ -33,7 +42,7 @@ async def remove(selection: Selection, name: str, records: str) -> Proposal:
     if needed := list(_needed(file, name, record)):
         parts = " and ".join(dict.fromkeys(f"`{mention.part}`" for _, mention in needed))
         hint = f"Take `{name}` out of their {parts} first, or remove them."
-        raise UsageError(f"`{name}` is needed by {mentions.shown(needed)}", hint=hint)
+        raise UsageError(f"`{name}` is needed by {shown_mentions(needed)}", hint=hint)
     if len(service_names(file.sources)) == 1:
         raise UsageError(f"`{name}` is the only service of {file.source.shown}", hint="Nothing would be left to run.")
     volumes = _own_volumes(file, name, record)
@@ -62,7 +71,7 @@ async def remove(selection: Selection, name: str, records: str) -> Proposal:
 def _needed(file: MainFile, name: str, record: Added | None) -> Iterator[tuple[str, Mention]]:
     """Yield the places that cannot do without the service, with their files; not those that `add` wrote."""
     for source in everything(file.sources):
-        for mention in mentions.mentions(source.node, name):
+        for mention in find_mentions(source.node, name):
             is_ours = source is file.source and record is not None and record.to == mention.service
             if mention.needed and not (is_ours and mention.part == "depends_on"):
                 yield source.shown, mention
@@ -83,7 +92,7 @@ def _unwire(file: MainFile, other: str, name: str, record: Added) -> None:
         at = depends.index(name) if isinstance(depends, list) else name
         file.draft.cut(["services", other, "depends_on", at])
     variables = pairs(file.service(other).get("environment"))
-    ours = [key for key, value in variables if key in record.variables and mentions.host(value) == name.lower()]
+    ours = [key for key, value in variables if key in record.variables and host(value) == name.lower()]
     for key in reversed(ours):
         left = file.service(other)["environment"]
         is_list = isinstance(left, list)
@@ -136,13 +145,150 @@ def _named_still(file: MainFile, edit: FileEdit, name: str) -> Iterator[str]:
         node = yaml12.check(edit.after, file=source.shown) if source is file.source else source.node
         if source is not file.source and (line := yaml12.line_of(node, ("services", name))):
             yield f"{source.shown}:{line}: `{name}` has settings here, too"
-        for mention in mentions.mentions(node, name):
+        for mention in find_mentions(node, name):
             place = f"services.{mention.service}.{mention.part}" if mention.service else mention.part
             yield f"{source.shown}:{mention.line}: {place} still names `{name}`"
-    variables = mentions.variables(_content(file, ".env").decode(errors="replace"), name)
+    variables = named_variables(_content(file, ".env").decode(errors="replace"), name)
     yield from (f".env:{line}: {key} still names `{name}`" for line, key in variables)
 
 
 def _content(file: MainFile, name: str) -> bytes:
     """The content of a file in the project's folder; empty if it does not exist."""
     return proposals.read(os.path.join(file.source.folder, name)) or b""
+
+
+class Mention(NamedTuple):
+    """A place that names a service: the line from 1, the service it belongs to if any, and the part, as `links`.
+
+    `needed`: Compose refuses the project without the service.
+    """
+
+    line: int
+    service: str
+    part: str
+    needed: bool
+
+
+def host(value: str) -> str | None:
+    """The host of a URL or of `HOST:PORT`, in small letters; None if there is none."""
+    plain = _plain(value)
+    try:
+        return urlsplit(plain if "//" in plain else f"//{plain}").hostname
+    except ValueError:
+        return None
+
+
+def find_mentions(node: yaml.Node, name: str) -> Iterator[Mention]:
+    """Yield the places of a Compose file that name a service, each line of a part once, in the order of the file.
+
+    Places in the service itself do not count.
+    """
+    places = []
+    for key, value in _items(node, "services"):
+        if key.value != name:
+            places += [mention._replace(service=str(key.value)) for mention in _of_service(value, name)]
+    for key, value in _items(node, "configs"):
+        texts = _texts(yaml12.at(value, ("content",)), "", name)
+        places += [mention._replace(part=f"configs.{key.value}") for mention in texts]
+    for key, value in _items(node, "x-devenv"):
+        scalars = yaml12.scalars_under(value, ("service",))
+        places += [Mention(_line(s), "", f"x-devenv.{key.value}", needed=False) for s in scalars if s.value == name]
+    yield from sorted(dict.fromkeys(places))
+
+
+def _items(node: yaml.Node, *path: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    return iter(yaml12.items(yaml12.at(node, path)))
+
+
+def _strings(node: yaml.Node, *path: str) -> Iterator[yaml.Node]:
+    """The texts of a list, or a single text."""
+    return iter(yaml12.strings(yaml12.at(node, path)))
+
+
+def named_variables(text: str, name: str) -> Iterator[tuple[int, str]]:
+    """Yield line and name of the variables of a .env file whose value holds the service's host name."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        key, equals, value = line.strip().partition("=")
+        if equals and not key.startswith("#") and _holds(value.strip("\"'"), key, name):
+            yield number, key.removeprefix("export ").strip()
+
+
+def _of_service(node: yaml.Node, name: str) -> Iterator[Mention]:
+    for scalar, part, service in _references(node):
+        if service == name:
+            yield Mention(_line(scalar), "", part, needed=True)
+    for part in TEXTS:
+        yield from _texts(yaml12.at(node, (part,)), part, name)
+    yield from _texts(yaml12.at(node, ("build", "args")), "build.args", name)
+    for _, network in _items(node, "networks"):
+        for alias in _strings(network, "aliases"):
+            if alias.value == name:
+                yield Mention(_line(alias), "", "networks", needed=False)
+
+
+def _references(node: yaml.Node) -> Iterator[tuple[yaml.Node, str, str]]:
+    """Yield the services that a service needs: the text, the part that it is in, and the name of the service."""
+    for scalar in (*_strings(node, "depends_on"), *(key for key, _ in _items(node, "depends_on"))):
+        yield scalar, "depends_on", str(scalar.value)
+    for part in ("links", "volumes_from"):
+        for scalar in _strings(node, part):
+            yield scalar, part, scalar.value.partition(":")[0]
+    for part in NAMESPACES:
+        for scalar in _strings(node, part):
+            yield scalar, part, _meant(scalar.value)
+    contexts = ("build", "additional_contexts")
+    for scalar in (*_strings(node, *contexts), *(value for _, value in _items(node, *contexts))):
+        yield scalar, ".".join(contexts), _meant(str(scalar.value).rpartition("=")[2])
+    if yaml12.at(node, ("extends", "file")) is None:
+        for scalar in (*_strings(node, "extends"), *_strings(node, "extends", "service")):
+            yield scalar, "extends", str(scalar.value)
+
+
+def _meant(value: str) -> str:
+    """The service of `service:NAME`; empty for other values."""
+    kind, _, name = value.partition(":")
+    return name if kind == "service" else ""
+
+
+def _texts(node: yaml.Node | None, part: str, name: str, key: str = "") -> Iterator[Mention]:
+    """Yield a mention for each text at any depth that holds the host name; `key` is what the text is the value of."""
+    if isinstance(node, yaml.ScalarNode):
+        variable, equals, value = node.value.partition("=")
+        is_pair = bool(equals) and not key and re.fullmatch(r"[\w.-]+", variable) is not None
+        if _holds(value if is_pair else node.value, variable if is_pair else key, name):
+            yield Mention(_line(node), "", f"{part}.{variable if is_pair else key}".rstrip("."), needed=False)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _texts(item, part, name)
+    else:
+        for inner, value in yaml12.items(node):
+            yield from _texts(value, part, name, str(inner.value))
+
+
+def _holds(text: str, key: str, name: str) -> bool:
+    return name.lower() in _hosts(text) or (text == name and _HOST_VARIABLE.search(key) is not None)
+
+
+def _hosts(text: str) -> set[str]:
+    """All hosts of the URLs and addresses in a text, in small letters."""
+    plain = _plain(text)
+    authorities = [host for match in _URL.findall(plain) for host in match.split(",")]
+    words = re.split(r"[\s,;='\"()\[\]]+", _URL.sub(" ", plain))
+    addresses = [match[1] for word in words if (match := _ADDRESS.fullmatch(word))]
+    return {address.partition(":")[0].lower() for address in (*authorities, *addresses)}
+
+
+def _plain(text: str) -> str:
+    """The text with an `x` for each variable that Compose puts in."""
+    while (plain := _INTERPOLATED.sub("x", text)) != text:
+        text = plain
+    return plain
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def shown_mentions(mentions: Sequence[tuple[str, Mention]]) -> str:
+    """`SERVICE (FILE:LINE: PART)` of mentions with their files, with commas."""
+    return ", ".join(f"{mention.service} ({file}:{mention.line}: {mention.part})" for file, mention in mentions)

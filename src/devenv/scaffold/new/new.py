@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from devenv.errors import RefusedError, UsageError, unknown
-from devenv.scaffold.new import detect, names, place
+from devenv.scaffold.new import detect, place
 from devenv.scaffold.new.render import rendered
-from devenv.scaffold.new.template import Question, Template, fetched, read, shipped, shown
+from devenv.scaffold.new.template import Question, Template, fetched, read, shipped, shown, tree
 
 MANIFEST_SIZE = 1024**2
 LONGEST_PROJECT = 63
@@ -77,7 +77,7 @@ def new(request: NewRequest, ask: Ask | None, confirm: Confirm | None, show: Cal
         files = {path: file for path, file in files.items() if not os.path.lexists(os.path.join(target, path))}
     replaced = tuple(place.taken(files, target))
     if request.dry_run or (request.is_for_code and confirm is not None):
-        show([f"{target}/", *(f"  {line}" for line in names.tree(files))])
+        show([f"{target}/", *(f"  {line}" for line in tree(files))])
     if not request.dry_run:
         _check_consent(request, target, len(files), replaced, confirm)
         place.place(files, target)

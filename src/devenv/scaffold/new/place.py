@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import IO
 
 from devenv.errors import RefusedError, StateError
-from devenv.scaffold.new import names
-from devenv.scaffold.new.template import File
+from devenv.scaffold.new.template import File, check_paths, folders
 
 PREFIX = ".devenv-new-"
 JOURNAL = "journal.json"
@@ -43,7 +42,7 @@ def place(files: Mapping[str, File], target: str) -> None:
 def taken(paths: Iterable[str], target: str) -> list[str]:
     """Those of the paths that exist. Raises RefusedError if a link, or a file, is in the place of a folder."""
     paths = list(paths)
-    for folder in ("", *names.folders(paths)):
+    for folder in ("", *folders(paths)):
         way = os.path.join(target, folder).rstrip("/")
         if os.path.lexists(way) and ((os.path.islink(way) and folder) or not os.path.isdir(way)):
             raise RefusedError(f"{way} is a link, or not a folder: nothing is written there")
@@ -100,7 +99,7 @@ def _write(path: str, file: File) -> None:
 
 def _move(stage: str, target: str, paths: list[str], journal: IO[str]) -> None:
     taken(paths, target)
-    missing = [folder for folder in names.folders(paths) if not os.path.isdir(os.path.join(target, folder))]
+    missing = [folder for folder in folders(paths) if not os.path.isdir(os.path.join(target, folder))]
     times = {path: os.lstat(os.path.join(stage, "new", path)).st_mtime_ns for path in paths}
     json.dump({"files": times, "folders": missing}, journal)
     journal.flush()
@@ -120,7 +119,7 @@ def _undo(stage: str, target: str, journal: IO[str]) -> None:
     journal.seek(0)
     try:
         moved = json.loads(journal.read() or '{"files": {}, "folders": []}')
-        names.check(moved["files"])
+        check_paths(moved["files"])
         taken(moved["files"], target)
     except (ValueError, KeyError, TypeError, RefusedError):
         return  # torn while it was written: then nothing had been moved

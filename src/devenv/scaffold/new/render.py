@@ -12,8 +12,7 @@ import anyio
 
 from devenv.docker import process
 from devenv.errors import ConfigError, RefusedError
-from devenv.scaffold.new import names
-from devenv.scaffold.new.template import MAX_BYTES, File, Template
+from devenv.scaffold.new.template import MAX_BYTES, File, Template, check_paths
 
 SECONDS = 5
 MEMORY = 1024**3
@@ -41,7 +40,7 @@ async def rendered(template: Template, answers: Mapping[str, str]) -> dict[str, 
         file = template.files[path]
         content = str(answer["texts"][path]).encode() if path in texts else file.content
         files["/".join(parts)] = File(content, file.executable)
-    names.check(files)
+    check_paths(files)
     if sum(len(file.content) for file in files.values()) > MAX_BYTES:
         raise RefusedError(TOO_LARGE)
     return files

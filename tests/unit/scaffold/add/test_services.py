@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cli.commands.add import KNOWN
+from devenv.cli.commands.scaffold import KNOWN
 from devenv.errors import ConfigError, DevenvError, RefusedError
 from devenv.scaffold.add import services
 from devenv.scaffold.add.proposal import write

@@ -16,7 +16,7 @@ import pytest
 import typer
 import yaml
 
-from devenv.cli.commands import new as command
+from devenv.cli.commands import scaffold as command
 from devenv.errors import UsageError
 from devenv.scaffold.new import new as new_module
 from devenv.scaffold.new.template import Question, read, shipped

@@ -13,7 +13,7 @@ import pytest
 
 from devenv.docker import process
 from devenv.errors import ConfigError, DevenvError, RefusedError, UsageError
-from devenv.scaffold.new import names, render
+from devenv.scaffold.new import render
 from devenv.scaffold.new import template as templates
 from devenv.scaffold.new.template import Template
 
@@ -136,7 +136,7 @@ def test_an_escape_is_refused_and_nothing_is_written(
     template: Path, new: Callable[..., Done], escape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 6, one line that says why, no file anywhere."""
-    monkeypatch.setattr(names, "MAX_FILES", FEW)
+    monkeypatch.setattr(templates, "MAX_FILES", FEW)
     if escape in ENDLESS:
         monkeypatch.setattr(render, "SECONDS", 1)
     if escape in COSTLY:
@@ -314,3 +314,43 @@ def test_no_password_is_shown(source: str) -> None:
     with pytest.raises(DevenvError) as caught:
         fetched(source)
     assert "secret" not in f"{caught.value.message}{caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", ".", "..", "a/..", "../a", "/etc", "a//b", "a/", "C:a", "a\\b", "-rf", "a/-rf", "a\nb", "a\0b",
+        "a\u202eb", "a.", "a ", " a", ".git", ".GIT/config", "a/.git/hooks/x", "GIT~1", ".ssh/x", "a/.Ssh",
+        "x" * 256, "é" * 128,
+    ],
+)  # fmt: skip
+def test_a_path_that_could_do_harm_is_refused(path: str) -> None:
+    """Whatever of it: the way, the name, what another program or file system makes of it."""
+    with pytest.raises(RefusedError, match="is refused"):
+        templates.check_paths([path])
+
+
+def test_honest_paths_are_taken() -> None:
+    """Hidden files, spaces within, other scripts, and what only looks like a name of git's."""
+    templates.check_paths(
+        ["a", "b/c", ".env", ".gitignore", ".github/x", "a b", "日本", "x" * 255, "b/a", "..a", "a..b"]
+    )
+
+
+@pytest.mark.parametrize("paths", [["a", "A"], ["a/b", "A/B"], ["é", "e\u0301"], ["a", "a/b"], ["A/b", "a"]])
+def test_paths_that_a_file_system_does_not_hold_apart_are_refused(paths: list[str]) -> None:
+    """By case, by the form of their letters, or since one would be a folder."""
+    with pytest.raises(RefusedError, match=r"twice|both as a file"):
+        templates.check_paths(paths)
+
+
+def test_too_many_paths_are_refused() -> None:
+    """One more than the most."""
+    templates.check_paths(map(str, range(templates.MAX_FILES)))
+    with pytest.raises(RefusedError, match="10,000"):
+        templates.check_paths(map(str, range(templates.MAX_FILES + 1)))
+
+
+def test_a_tree_shows_each_folder_once() -> None:
+    """Indented, in order, folders with a slash."""
+    assert templates.tree(["b/d/e", "b/c", "a"]) == ["a", "b/", "  c", "  d/", "    e"]

@@ -1,8 +1,12 @@
-"""`devenv add` and `devenv remove`."""
+"""`devenv new`, and `devenv add` and `devenv remove`: a project, and services and rules in its Compose file."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -20,14 +24,83 @@ with LazyImports():
     from devenv.scaffold.add import remove as removal
     from devenv.scaffold.add import rules as watch_rules
     from devenv.scaffold.add import services
+    from devenv.scaffold.new import new as workflow
+    from devenv.scaffold.new import template as templates
     from devenv.state import home
-    from devenv.ui import console
+    from devenv.ui import console, text
 
 RULES = "rules"
 KNOWN = """postgres, mysql, mariadb, valkey, redis, rabbitmq, memcached, adminer, phpmyadmin, nginx, caddy; with
 --template fastapi|express, a name that you choose; `rules` for watch rules."""
 DryRun = Annotated[bool, Option("--dry-run", help="Show the diff and write nothing.")]
 Yes = Annotated[bool, Option("--yes", "-y", help="Write the files without asking.")]
+Data = Annotated[
+    list[str] | None,
+    Option("--data", "-d", metavar="KEY=VALUE", help="An answer to a question of the template; may be repeated."),
+]
+
+
+def new(
+    template: Annotated[str | None, Argument(help="A template of `devenv new --list`.")] = None,
+    directory: Annotated[str | None, Argument(help="Target folder; by default named after the template.")] = None,
+    listed: Annotated[bool, Option("--list", help="List the templates.")] = False,
+    source: Annotated[
+        str | None,
+        Option(
+            "--from", metavar="FOLDER|GIT[@TAG]", help="A template elsewhere; the only argument is DIRECTORY then."
+        ),
+    ] = None,
+    data: Data = None,
+    defaults: Annotated[bool, Option("--defaults", help="Take the default answers.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the tree and write nothing.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    """Create a project from a template or from existing code."""
+    window = options.console()
+    if listed:
+        rows = workflow.rows()
+        window.answer({"templates": rows}, text.columns(rows))
+        return
+    if source is not None and directory is not None:
+        raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")
+    answers = _given(data or [])
+    request = workflow.NewRequest(template, source, directory, answers, overwrite=overwrite, dry_run=dry_run)
+    asks = not defaults and not window.is_json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def show(lines: list[str]) -> None:
+        for line in () if window.is_json else lines:
+            (window.line if dry_run else window.aside)(line)
+
+    ask, confirm = (lambda question: _ask(question, window), options.confirm) if asks else (None, None)
+    with _nothing_on_abort(window):
+        made = workflow.new(request, ask, confirm, show)
+    window.answer({"dry_run": dry_run, **asdict(made)}, () if dry_run else _done(made.folder, len(made.files)))
+
+
+def _given(data: list[str]) -> dict[str, str]:
+    answers = {}
+    for pair in data:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--data takes KEY=VALUE, not {pair!r}")
+        answers[key] = value
+    return answers
+
+
+def _ask(question: templates.Question, window: console.Console) -> str:
+    choices = f" ({', '.join(question.choices)})" if question.choices else ""
+    while True:
+        answer = options.prompt(f"{question.prompt}{choices}", question.default or None)
+        try:
+            return question.checked(answer.strip())
+        except UsageError as error:
+            window.aside(error.message)
+
+
+def _done(folder: str, count: int) -> list[str]:
+    here = os.path.relpath(folder)
+    first = [] if here == "." else [f"cd {here}"]
+    return [f"{count} files in {here}", "  " + " && ".join([*first, "devenv up"])]
 
 
 def add(
@@ -90,7 +163,8 @@ def _settle(proposal: proposals.Proposal, *, dry_run: bool, yes: bool) -> None:
         window.diff(diff)
         for note in proposal.notes:
             window.aside(note)
-    written = not (is_empty or dry_run) and (_agreed(window) if asks else True)
+    with _nothing_on_abort(window):
+        written = not (is_empty or dry_run) and (not asks or options.confirm("Write this?", default=True))
     if written:
         proposals.write(proposal)
     if window.is_json:
@@ -99,9 +173,11 @@ def _settle(proposal: proposals.Proposal, *, dry_run: bool, yes: bool) -> None:
         window.aside("nothing was written")
 
 
-def _agreed(window: console.Console) -> bool:
+@contextlib.contextmanager
+def _nothing_on_abort(window: console.Console) -> Iterator[None]:
+    """Say so, and end, if a question is answered with Ctrl-C."""
     try:
-        return options.confirm("Write this?", default=True)
+        yield
     except typer.Abort:
         window.aside("\nnothing was written")
         raise typer.Exit(130) from None

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from devenv.cli import options
-from devenv.cli.commands import add
+from devenv.cli.commands import scaffold
 from devenv.cli.options import Output
 from devenv.errors import UsageError
 from devenv.scaffold.add.proposal import FileEdit, Proposal
@@ -51,7 +51,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, answer: bool | BaseException) -> No
 )
 def test_without_a_question(proposal: Proposal, capfd: Capture, *, yes: bool, dry_run: bool, expected: bool) -> None:
     """`--yes` writes, `--dry-run` never does; the diff and the notes are shown."""
-    add._settle(proposal, dry_run=dry_run, yes=yes)
+    scaffold._settle(proposal, dry_run=dry_run, yes=yes)
     assert written(proposal) is expected
     out, err = capfd.readouterr()
     assert "+services: {web: {}}" in out.splitlines()
@@ -64,7 +64,7 @@ def test_the_answer_decides(
 ) -> None:
     """Nothing is written without a yes."""
     answers(monkeypatch, answer)
-    add._settle(proposal, dry_run=False, yes=False)
+    scaffold._settle(proposal, dry_run=False, yes=False)
     assert written(proposal) is answer
     assert ("nothing was written" in capfd.readouterr().err) is not answer
 
@@ -73,7 +73,7 @@ def test_ctrl_c_writes_nothing(proposal: Proposal, monkeypatch: pytest.MonkeyPat
     """And is exit code 130."""
     answers(monkeypatch, typer.Abort())
     with pytest.raises(typer.Exit) as raised:
-        add._settle(proposal, dry_run=False, yes=False)
+        scaffold._settle(proposal, dry_run=False, yes=False)
     assert raised.value.exit_code == 130
     assert not written(proposal)
     assert capfd.readouterr().err.endswith("\nnothing was written\n")
@@ -87,7 +87,7 @@ def test_without_a_terminal_an_option_has_to_decide(
     monkeypatch.setattr("sys.stdin.isatty", lambda: output is Output.JSON)
     monkeypatch.setattr(options, "asked", options.Asked(output))
     with pytest.raises(UsageError, match="no terminal to ask on"):
-        add._settle(proposal, dry_run=False, yes=False)
+        scaffold._settle(proposal, dry_run=False, yes=False)
     assert not written(proposal)
 
 
@@ -95,7 +95,7 @@ def test_without_a_terminal_an_option_has_to_decide(
 def test_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Capture, *, yes: bool) -> None:
     """One object with the diff, the notes, and whether it was written."""
     monkeypatch.setattr(options, "asked", options.Asked(Output.JSON))
-    add._settle(proposal, dry_run=not yes, yes=yes)
+    scaffold._settle(proposal, dry_run=not yes, yes=yes)
     answer = json.loads(capfd.readouterr().out)
     assert (answer["written"], answer["notes"]) == (yes, ["a note"])
     assert "+services: {web: {}}" in answer["diff"]
@@ -103,5 +103,5 @@ def test_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Captur
 
 def test_nothing_to_change_is_no_question(tmp_path: Path, capfd: Capture) -> None:
     """Only notes are shown."""
-    add._settle(Proposal(str(tmp_path), (), ("all there",)), dry_run=False, yes=False)
+    scaffold._settle(Proposal(str(tmp_path), (), ("all there",)), dry_run=False, yes=False)
     assert capfd.readouterr() == ("", "all there\n")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devenv.cli.commands.shell import _answer, _argv
+from devenv.cli.commands.containers import _answer, _argv
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
