@@ -130,7 +130,7 @@ BUGS = (
     ),
     Bug(
         "folders of the container are removed with all that is in them",
-        "sync/container/shell_commands.py",
+        "sync/container/prelude.sh",
         'then shift; rmdir -- "$@"',
         'then shift; rm -rf -- "$@"',
         f"{EXACT}what_the_container_made_is_never_removed",

@@ -15,6 +15,12 @@ def docs_folder() -> str:
     return _folder("docs")
 
 
+def package_text(path: str) -> str:
+    """The text of a file beside the modules, by its path in the package, without the lines that begin with `#`."""
+    with open(os.path.join(os.path.dirname(__file__), path), encoding="utf-8") as file:
+        return "".join(line for line in file if not line.startswith("#"))
+
+
 def _folder(name: str) -> str:
     here = os.path.dirname(os.path.abspath(__file__))
     shipped = os.path.join(here, name)

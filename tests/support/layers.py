@@ -71,7 +71,7 @@ PURE_STDLIB = frozenset({
 })  # fmt: skip
 
 # The tables of causes are files of the package: constants that one pure module may read.
-PACKAGE_DATA = {"explain/table.py": frozenset({"importlib.resources", "tomllib"})}
+PACKAGE_DATA = {"explain/table.py": frozenset({"tomllib"})}
 
 # Third-party (and process) modules and the only files that may import them; a folder stands for all in it.
 OWNERS: dict[str, tuple[str, ...]] = {

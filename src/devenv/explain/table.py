@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from devenv import package_text
+
 OUTPUT = "output"
 DATA = ("fragments", "keys")  # tables of a file that are not entries
 RESERVED = frozenset({"patterns", "examples", "like", "cause", "hint", "text", "exit_code", "needs"})
@@ -104,9 +106,8 @@ def read(name: str) -> dict[str, Any]:
 def data(path: str) -> dict[str, Any]:
     """The content of a TOML file of the package, by its path in the package."""
     import tomllib  # noqa: PLC0415 - only an error needs a table
-    from importlib import resources  # noqa: PLC0415 - only an error needs a table
 
-    return tomllib.loads(resources.files("devenv").joinpath(path).read_text(encoding="utf-8"))
+    return tomllib.loads(package_text(path))
 
 
 def parse(content: Mapping[str, Any]) -> tuple[TableEntry, ...]:

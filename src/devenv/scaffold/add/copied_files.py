@@ -15,30 +15,11 @@ from devenv.images.dockerfile import WORD, Instruction, Stage, expand, flags, js
 from devenv.model.project import Build, Mount, Service
 from devenv.paths import is_within, relative_to
 from devenv.scaffold.add import proposal as proposals
-from devenv.scaffold.add.programs import Program, default_command, program, start_scripts
+from devenv.scaffold.add.programs import TABLE, Program, default_command, program, start_scripts
 from devenv.sync.rules.rules import mount_over
 
-MANIFESTS = re.compile(
-    r"package(-lock)?\.json|npm-shrinkwrap\.json|(yarn|poetry|uv|Cargo|composer|Pipfile|Gemfile|mix)\.lock|"
-    r"pnpm-lock\.yaml|bun\.lockb?|requirements[\w.-]*\.(txt|in)|pyproject\.toml|setup\.(py|cfg)|Pipfile|Gemfile|"
-    r"mix\.exs|composer\.json|go\.(mod|sum)|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|\.npmrc|Dockerfile[\w.-]*|[\w.-]+\.csproj"
-)
-COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj|mix\.exs")
-INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
-MADE = (  # what tools make in a folder that has such a file in it, now or later
-    (re.compile(r"package\.json"), ("**/node_modules/",)),
-    (re.compile(r".+\.py"), ("**/__pycache__/", "**/.venv/")),
-    (re.compile(r"Cargo\.toml|pom\.xml"), ("**/target/",)),
-    (re.compile(r"composer\.json"), ("**/vendor/",)),
-    (re.compile(r"Gemfile"), ("**/vendor/bundle/",)),
-    (re.compile(r"mix\.exs"), ("**/_build/", "**/deps/")),
-    (re.compile(r".+\.csproj"), ("**/bin/", "**/obj/")),
-)
-PRESENT = ("node_modules", "__pycache__", ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
-_COMPILES = re.compile(
-    r"\b(?:npm|yarn|pnpm|bun)(?: run)? build|\b(?:tsc|(?:vite|next|nuxt|astro|ng) build|go (?:build|install)"
-    r"|cargo (?:build|install)|dotnet (?:build|publish)|mix release)\b"
-    r"|\b(?:mvnw?|gradlew?) .*\b(?:package|install|compile|build|assemble|bootJar)\b"
+MANIFESTS, COMPILED, INTERPRETED, _COMPILES = (
+    re.compile("|".join(TABLE[name])) for name in ("manifests", "compiled", "interpreted", "compiles")
 )
 _LARGE = 1 << 18  # bytes
 
@@ -269,13 +250,16 @@ def has_manifest(path: str, manifests: re.Pattern[str]) -> bool:
 
 def made_in(path: str) -> Iterator[str]:
     """Patterns for what tools make in a folder, now or later."""
-    files: set[str] = set()
+    present, files = TABLE["present"], set[str]()
     for _, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if name not in PRESENT and not name.startswith(".")]
-        files |= {
-            pattern for name in names for kind, patterns in MADE if kind.fullmatch(name) for pattern in patterns
-        }
-    made = [pattern for _, patterns in MADE for pattern in patterns if pattern in files]
+        folders[:] = [name for name in folders if name not in present and not name.startswith(".")]
+        files.update(names)
+    made = [
+        pattern
+        for kind, patterns in TABLE["made"]
+        if any(re.fullmatch(kind, name) for name in files)
+        for pattern in patterns
+    ]
     yield from made
-    present = set(os.listdir(path)).intersection(PRESENT)
-    yield from (f"{name}/" for name in PRESENT if name in present and f"**/{name}/" not in made)
+    existing = os.listdir(path)
+    yield from (f"{name}/" for name in present if name in existing and f"**/{name}/" not in made)

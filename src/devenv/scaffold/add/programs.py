@@ -1,4 +1,4 @@
-"""What a container runs, by its command, scripts and package.json, and what that does with a changed file. Pure."""
+"""What a container runs, by its command, scripts and `programs.toml`, and what that does with changed files. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from devenv.explain import table
 
 Read = Callable[[str], str | None]  # the text of a file, by its path in the container
 
@@ -59,41 +61,8 @@ class _Kind:
         return None
 
 
-_KINDS = (
-    _Kind(Way.LOSES, r"node|nodejs|tsx", r"--watch(-path)?(=.*)?"),
-    _Kind(Way.RELOADS, r"react-scripts|react-app-rewired|craco|docusaurus|expo|start-storybook", r"start|dev"),
-    _Kind(Way.RELOADS, r"vite", without=r"build|preview|optimize"),
-    _Kind(Way.RELOADS, r"next|nuxt|nuxi|astro|remix|svelte-kit|nitropack|wrangler|turbo|storybook|fastapi", r"dev"),
-    _Kind(Way.RELOADS, r"ng|vue-cli-service|ember|webpack|nx|trunk|jekyll|hugo|mkdocs", r"serve|server"),
-    _Kind(Way.RELOADS, r"nodemon|ts-node-dev|tsnd|node-dev|webpack-dev-server|parcel|gatsby", without=r"build|serve"),
-    _Kind(Way.RELOADS, r"tsx", r"watch"),
-    _Kind(Way.RELOADS, r"nest|webpack|tsc|esbuild|rollup|sass|tailwindcss|babel", r"--watch(=.*)?|-w"),
-    _Kind(Way.RELOADS, r"manage\.py", r"runserver(_plus)?", without=r"--noreload"),
-    _Kind(Way.RELOADS, r"flask|quart", r"--debug|--reload|FLASK_DEBUG=(1|[Tt]rue|yes|on)|FLASK_ENV=development"),
-    _Kind(Way.RELOADS, r"uvicorn|gunicorn|hypercorn|granian|fastapi|litestar|sanic|pserve", r"--(auto-)?reload"),
-    _Kind(Way.RELOADS, r"[\w-]+\.py", r"debug=True|reload=True"),
-    _Kind(Way.RELOADS, r"streamlit|reflex", r"run"),
-    _Kind(
-        Way.RELOADS,
-        r"watchmedo|watchfiles|hupper|entr|watchexec|modd|gow|CompileDaemon|air|bacon|rerun|guard",
-    ),
-    _Kind(Way.RELOADS, r"cargo-watch|cargo|dotnet", r"watch"),
-    _Kind(Way.RELOADS, r"mvnw?|gradlew?", r"(quarkus:|quarkus)[dD]ev|--continuous|-t|mn:run"),
-    _Kind(Way.RELOADS, r"rails", r"s|server", without=r"RAILS_ENV=production"),
-    _Kind(Way.RELOADS, r"mix", r"phx\.server", without=r"MIX_ENV=prod"),
-    _Kind(Way.COMPILES, r"go|cargo|dotnet|mix", r"run"),
-    _Kind(Way.COMPILES, r"mvnw?|gradlew?", r"spring-boot:run|bootRun|run"),
-    _Kind(Way.READS, r"apache2-foreground|php-fpm[\d.]*|frankenphp"),
-    _Kind(Way.READS, r"php|artisan|symfony", r"-S|serve|server:start"),
-    _Kind(Way.SERVES, r"nginx|httpd|httpd-foreground|caddy|http-server"),
-    _Kind(Way.IDLES, r"sleep|tail", r"infinity|/dev/null"),
-    _Kind(Way.RELOADS, r"npm|yarn|pnpm|bun", r"(.*:)?(dev|develop|development|watch|hot)(:.*)?"),  # no package.json
-)
-_IMAGES = (  # what an image runs that a Dockerfile gives no command
-    (r"php:.*apache.*", "apache2-foreground"),
-    (r"php:.*fpm.*", "php-fpm"),
-    (r"(nginx|nginx-unprivileged|httpd|caddy)(:.*)?", "nginx"),
-)
+TABLE = table.data("scaffold/add/programs.toml")
+_KINDS = tuple(_Kind(Way[way], *words) for way, *words in TABLE["programs"])
 _VARIABLES = ("FLASK_DEBUG", "FLASK_ENV", "RAILS_ENV", "MIX_ENV")
 _OLD_FLASK = re.compile(
     r"^flask\s*((==|~=)\s*([01]\.|2\.[0-2]\b)|<\s*2\.3\b)", re.IGNORECASE | re.MULTILINE
@@ -114,7 +83,7 @@ _IN_PYTHON = re.compile(r"\.run\([^)]*\b((?:debug|reload)\s*=\s*True)", re.DOTAL
 def default_command(image: str) -> str:
     """What an image runs by itself, if it is known; else empty."""
     name = image.rpartition("/")[2].partition("@")[0]
-    return next((command for pattern, command in _IMAGES if re.fullmatch(pattern, name)), "")
+    return next((command for pattern, command in TABLE["images"] if re.fullmatch(pattern, name)), "")
 
 
 def program(command: str, folder: str, variables: Mapping[str, str], read: Read) -> Program | None:
