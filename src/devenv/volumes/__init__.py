@@ -1,1 +1,1 @@
-"""Snapshots of volumes: saved, verified, restored, exported, and the lineages that they belong to."""
+"""Snapshots of volumes: saving, verifying, restoring and exporting them, and their lineages."""

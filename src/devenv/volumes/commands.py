@@ -35,13 +35,13 @@ LIST = "devenv snapshot list"
 
 
 async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Emit) -> int:
-    """Save the project's volumes (all, or these) as one set; the exit code, that of a signal if one came.
+    """Save the project's volumes (all, or these) as one set. Return the exit code, that of a signal if one came.
 
-    Containers that use them are paused meanwhile, so that all are of one moment. Raises UsageError for an unknown
-    volume, DevenvError or OSError if one cannot be saved.
+    Containers that use the volumes are paused meanwhile, so that all volumes are saved at the same moment. Raises
+    UsageError for an unknown volume, DevenvError or OSError if a volume cannot be saved.
     """
     if title and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", title):
-        raise UsageError(f"{title!r} is no name for a snapshot", hint="Letters, digits, `.`, `_` and `-`.")
+        raise UsageError(f"{title!r} is not a valid name for a snapshot", hint="Letters, digits, `.`, `_` and `-`.")
     if title and snapshots.named(Store.at_home().all(), title):
         hint = f"devenv snapshot rm {title}   (or take another name)"
         raise UsageError(f"there is a snapshot called {title} already", hint=hint)
@@ -69,7 +69,7 @@ async def _project_volumes(engine: Engine, project: Project, emit: Emit) -> Proj
 
 
 def _existing(project: str, project_state: ProjectState, wanted: Sequence[str]) -> list[Volume]:
-    """The volumes of these keys, or all that hold data of their own."""
+    """The volumes with these keys, or all volumes with their own data."""
     existing = {v.key or v.name: v for v in project_state.volumes if not v.elsewhere}
     if missing := [name for name in wanted if name not in existing]:
         message = f"there is no volume {', '.join(missing)} that holds data of its own"
@@ -103,12 +103,12 @@ async def _paused(engine: Engine, containers: Iterable[Container]) -> AsyncItera
     finally:
         with anyio.CancelScope(shield=True):
             for container_id in paused:
-                with contextlib.suppress(EngineError):  # it has ended meanwhile
+                with contextlib.suppress(EngineError):  # the container has ended in the meantime
                     await engine.containers.pause(container_id, on=False)
 
 
 async def restore(selection: Selection, name: str, wanted: Sequence[str], other: str, emit: Emit) -> int:
-    """Let the next `up` begin with that set (without a name the newest one), of this project or of another one.
+    """Let the next `up` begin with that set (without a name, the newest), of this project or of another one.
 
     Raises UsageError if the set does not exist, StateError and RefusedError if a volume exists already.
     """
@@ -152,7 +152,7 @@ def _require_absent(volumes: Iterable[Resource], project_state: ProjectState, ru
 
 
 def _chosen(stored: Sequence[Snapshot], name: str, project: str, *, by_name: bool) -> tuple[Snapshot, ...]:
-    """The named set (only of that project if it was asked for `by_name`), or the newest one of the project."""
+    """The named set (with `by_name`, only if it is of that project), or the newest set of the project."""
     of_project = [s for s in stored if s.project == project]
     if name:
         return _named(of_project if by_name else stored, name)
@@ -178,7 +178,7 @@ def damaged() -> list[str]:
 
 
 def listed(projects: Collection[str]) -> list[Snapshot]:
-    """The snapshots of these projects, of all if none is named, the newest first."""
+    """The snapshots of these projects, or of all, the newest first."""
     return [s for s in reversed(Store.at_home().all()) if not projects or s.project in projects]
 
 
@@ -189,20 +189,20 @@ def remove(names: Sequence[str], emit: Emit) -> int:
     """
     store = Store.at_home()
     stored = store.all()
-    gone = [s for name in names for s in _named(stored, name)]
-    for snapshot in gone:
+    removed = [s for name in names for s in _named(stored, name)]
+    for snapshot in removed:
         store.remove(snapshot)
         emit(Notice(f"removed the snapshot {snapshot.id} of {snapshot.project}/{snapshot.volume}"))
     for line in Lineages.at_home().all():
-        if notice := _undecided(line, gone, [s for s in stored if s not in gone]):
+        if notice := _undecided(line, removed, [s for s in stored if s not in removed]):
             emit(notice)
     return 0
 
 
-def _undecided(line: Lineage, gone: Collection[Snapshot], left: Sequence[Snapshot]) -> Notice | None:
-    """What the next `up` asks for, if the volume does not exist and the state to restore was just removed."""
+def _undecided(line: Lineage, removed: Collection[Snapshot], left: Sequence[Snapshot]) -> Notice | None:
+    """A notice if the volume does not exist and its state to restore was just removed: `up` then needs an option."""
     begin = lineages.beginning(line, left)
-    if line.live is not None or begin.start is not Start.LOST or not lineages.by_reference(gone, begin.reference):
+    if line.live is not None or begin.start is not Start.LOST or not lineages.by_reference(removed, begin.reference):
         return None
     message = f"{begin.reference[0]} was the last saved state of {line.key}: the next `devenv up`"
     folder = f" in {line.place.path}" if line.place.path else ""

@@ -1,7 +1,7 @@
-"""Snapshots as one file for another machine: a plain tar with a note and an archive each, and an index at the end.
+"""Snapshots as one file for another machine: a plain tar with a note and an archive per volume, then an index.
 
-What is read back is somebody else's: the tar is read by the header, only entries of ours are known, each has its
-place and its bounds, and nothing is in the store before all of it was read and verified.
+An imported file is untrusted: the tar is read by its headers, only our own entries are accepted, each has its place
+and its limits, and nothing is put into the store before the whole file was read and verified.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 INDEX = "index"
 NOTE, ARCHIVE = ".json", ".tar.gz"
-SCRATCH = ".in"  # what the name of a folder begins with that is being filled
+SCRATCH = ".in"  # prefix of the names of folders that are being filled
 MOST = 256  # volumes
 LARGEST_INDEX = 256 * 1024  # bytes
-LARGEST_HEADER = 16 * 1024  # bytes of what a pax header says of an entry
-RATIO = 100  # bytes from one compressed byte, of volumes that are large
-AHEAD = 300.0  # seconds that another machine's clock may be ahead of ours
+LARGEST_HEADER = 16 * 1024  # bytes of the values in a pax header
+RATIO = 100  # maximum ratio of compression for large volumes
+AHEAD = 300.0  # seconds by which the other machine's clock may be ahead
 SILENCE = 60.0  # seconds without a byte
-AT_MOST = 3600.0  # seconds for all of it
+AT_MOST = 3600.0  # seconds for the whole file
 
 
 def pack(store: Store, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
-    """Write these snapshots as one tar: a note and an archive each, then an index, the digests of all notes.
+    """Write these snapshots as one tar: a note and an archive each, then an index with the digests of all notes.
 
     Raises StateError if an archive is damaged, OSError.
     """
@@ -65,10 +65,11 @@ def pack(store: Store, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
 
 
 def unpack(store: Store, source: IO[bytes], *, limit: int, single: int) -> tuple[Snapshot, ...]:
-    """Store the snapshots of a packed tar, all or none, under an id of their own.
+    """Store the snapshots of a packed tar, all or none, under a new id.
 
-    In bytes: `limit` is what all of it may take in the store, and what a volume may hold; `single` what a volume may
-    hold that is compressed beyond RATIO. Raises StateError if it is no such tar, damaged, or beyond a bound.
+    In bytes: `limit` bounds the whole import in the store, and the content of each volume; `single` bounds the
+    content of a volume that is compressed by more than RATIO. Raises StateError if the file is not such a tar,
+    damaged, or beyond a limit.
     """
     try:
         with _scratch(store.path) as scratch:
@@ -83,7 +84,7 @@ def unpack(store: Store, source: IO[bytes], *, limit: int, single: int) -> tuple
 
 
 def tidy(folder: str) -> None:
-    """Remove what ended imports have left in the store's folder: all that no process holds a lock on."""
+    """Remove the folders of ended imports from the store's folder: all that no process has locked."""
     for name in private_files.entries(folder):
         if name.startswith(SCRATCH):
             path = os.path.join(folder, name)
@@ -93,7 +94,7 @@ def tidy(folder: str) -> None:
 
 @contextlib.contextmanager
 def _scratch(folder: str) -> Iterator[str]:
-    """A folder of our own in the store's, locked as long as we live, and gone afterwards."""
+    """A new folder in the store's folder, locked as long as this process lives, and removed afterwards."""
     path = tempfile.mkdtemp(dir=folder, prefix=SCRATCH)
     try:
         with _locked(path):
@@ -104,7 +105,7 @@ def _scratch(folder: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """The folder locked. Raises OSError if another process has it."""
+    """Lock the folder. Raises OSError if another process has locked it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +115,7 @@ def _locked(path: str) -> Iterator[None]:
 
 
 def _commit(store: Store, snapshots: list[Snapshot], scratch: str) -> tuple[Snapshot, ...]:
-    """Put the snapshots into the store: the folder gets its name once all in it is on the disk."""
+    """Move the snapshots into the store: the folder is renamed once all its files are on disk."""
     while True:
         set_id = store.new_id()
         place = os.path.join(store.path, set_id)
@@ -127,7 +128,7 @@ def _commit(store: Store, snapshots: list[Snapshot], scratch: str) -> tuple[Snap
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.rmdir(place)
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # otherwise somebody else has just taken the id
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # otherwise another process has just taken the id
                 raise
         else:
             private_files.sync_folder(store.path)
@@ -135,7 +136,7 @@ def _commit(store: Store, snapshots: list[Snapshot], scratch: str) -> tuple[Snap
 
 
 class _Input:
-    """Reads in the size that is asked for, and within bounds of time."""
+    """Reads exact sizes, within time limits."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
@@ -145,7 +146,7 @@ class _Input:
         self._ends = time.monotonic() + AT_MOST
 
     def exactly(self, size: int) -> bytes:
-        """So many bytes. Raises ValueError at an earlier end."""
+        """Read `size` bytes. Raises ValueError if the input ends earlier."""
         content = bytearray()
         while len(content) < size:
             piece = self._some(size - len(content))
@@ -176,7 +177,7 @@ class _Reader:
     index: dict[str, str] = field(default_factory=dict)
 
     def read(self) -> list[Snapshot]:
-        """The snapshots by their notes; their archives are in the scratch folder, verified and on disk."""
+        """The snapshots described by the notes; their archives are in the scratch folder, verified and on disk."""
         while (entry := self._entry()) is not None and entry.name != INDEX:
             if len(self.snapshots) == MOST:
                 raise ValueError(f"it holds more than {MOST} volumes")
@@ -190,7 +191,7 @@ class _Reader:
         return self.snapshots
 
     def _pair(self, entry: tarfile.TarInfo) -> None:
-        """The note, and the archive that has to follow it."""
+        """Read a note, and the archive that must follow it."""
         name = entry.name.removesuffix(NOTE)
         if not entry.name.endswith(NOTE) or name in self.index or stem(unquote(name)) != name:
             raise ValueError(f"unexpected entry {entry.name[:100]!r}")
@@ -216,7 +217,7 @@ class _Reader:
             raise ValueError(f"{snapshot.volume!r} holds {shown(snapshot.size)} in {shown(snapshot.stored)}")
 
     def _store(self, snapshot: Snapshot, name: str) -> None:
-        """Write the archive as it comes, and unpack it meanwhile to compare it with its note."""
+        """Write the archive while it is read, and unpack it to compare it with its note."""
         check = _Check(snapshot)
         with open(private_files.create(os.path.join(self.scratch, name)), "wb") as file:
             left = snapshot.stored
@@ -254,7 +255,7 @@ class _Reader:
 
 
 class _Check:
-    """Checks a compressed tar piece by piece, without keeping any of it."""
+    """Checks a compressed tar piece by piece, without storing any of it."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -265,7 +266,7 @@ class _Check:
         self._tail = b""
 
     def take(self, piece: bytes) -> None:
-        """Take one more piece. Raises ValueError, zlib.error if it is not a tar in gzip, or larger than noted."""
+        """Take the next piece. Raises ValueError or zlib.error if it is not a tar in gzip, or larger than noted."""
         self._digest.update(piece)
         while piece:
             if self._zip.eof:
@@ -279,7 +280,7 @@ class _Check:
             piece = self._zip.unconsumed_tail or self._zip.unused_data
 
     def finish(self) -> None:
-        """Raise ValueError if it differs from its note."""
+        """Raise ValueError if the archive differs from its note."""
         whole = self._zip.eof and self._size == self._snapshot.size and self._tail == TAR_END
         if not (whole and self._walk.is_over) or self._digest.hexdigest() != self._snapshot.digest:
             raise ValueError(f"the archive of {self._snapshot.volume!r} is not what its note says")

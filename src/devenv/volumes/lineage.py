@@ -1,6 +1,6 @@
-"""Notes of snapshots, typed and bounded; and lineages: which state continues which, what a new volume gets. Pure.
+"""Notes of snapshots, with types and limits; and lineages: which state continues which. Pure.
 
-A lineage belongs to a volume of a folder's project on an engine. A volume with a fixed `name:` has one lineage on its
+A lineage belongs to a volume of a folder's project on an engine. A volume with a fixed `name:` has one lineage per
 engine, for all projects that use it. The next `up` restores the head of its own lineage; a newer state of another
 lineage is never restored in its place.
 """
@@ -26,14 +26,14 @@ NOTHING: Reference = ("", "")
 LARGEST_NOTE = 64 * 1024  # bytes of a note
 LONGEST_FIELD = 4096  # characters of a field
 LONGEST_NAME = 240  # bytes of a volume's name in the name of a file, which may have 255
-LATEST = 253_402_128_000.0  # seconds: the calendar of Python, and `date`, end two days later, with the year 9999
+LATEST = 253_402_128_000.0  # seconds; two days later, Python's calendar and `date` end, with the year 9999
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class WantedVolume:
-    """The volume that a project wants: whose it is, its key and its real name. `is_fixed`: the file names it."""
+    """A volume that a project wants: its engine and folder, its key and its real name. `is_fixed`: by `name:`."""
 
     engine: str
     address: str
@@ -46,7 +46,7 @@ class WantedVolume:
 
 @dataclass(frozen=True, slots=True)
 class LiveVolume:
-    """The volume that holds the newest content of a lineage, which was `created` then and continues `parent`."""
+    """The volume with the newest content of a lineage, with its creation time; it continues `parent`."""
 
     name: str
     created: str
@@ -54,7 +54,7 @@ class LiveVolume:
     parent: Reference = NOTHING
 
     def is_volume(self, volume: Volume) -> bool:
-        """Whether it is that volume."""
+        """Whether this is that volume."""
         return volume.name == self.name and moment(volume.created) == moment(self.created)
 
 
@@ -62,9 +62,9 @@ class LiveVolume:
 class Lineage:
     """One lineage; `place` has no path if the volume's name is fixed.
 
-    `head` is the last saved whole state. `asked`: the next start begins with that snapshot, or with NOTHING.
-    `torn`: the content of a volume whose restore was cut off, if it is not part of what was being restored; until
-    somebody asks for a state after that, none is restored.
+    `head` is the last complete saved state. `asked`: the next start begins with that snapshot, or empty (NOTHING).
+    `torn`: the saved content of a volume whose restore was cut off, if it is not part of what was being restored;
+    then nothing is restored until the user chooses a state.
     """
 
     id: str
@@ -81,25 +81,25 @@ class Lineage:
 
     @property
     def source(self) -> Reference:
-        """What the next volume was to begin with when a restore was cut off."""
+        """The state that the next volume was to begin with when a restore was cut off."""
         return self.head if self.asked is None or self.asked == NOTHING else self.asked
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it goes by the volume's name alone."""
+        """Whether only the volume's name identifies the lineage."""
         return not self.place.path
 
     def is_for(self, wanted: WantedVolume) -> bool:
-        """Whether it is the lineage of that volume."""
+        """Whether this is the lineage of that volume."""
         if self.engine != wanted.engine or self.is_fixed != wanted.is_fixed:
             return False
         if self.is_fixed:
             return self.name == wanted.name
-        mine = (self.place.path, self.project, self.key)
-        return mine == (wanted.place.path, wanted.project, wanted.key)
+        own = (self.place.path, self.project, self.key)
+        return own == (wanted.place.path, wanted.project, wanted.key)
 
     def is_renamed_to(self, wanted: WantedVolume, *, is_gone: bool) -> bool:
-        """Whether its folder has another path now; a project that goes by its folder's name has another name, too."""
+        """Whether the folder has a new path; a project named after its folder then has a new name, too."""
         if self.is_fixed or wanted.is_fixed or (self.engine, self.key) != (wanted.engine, wanted.key):
             return False
         names = folder_project(self.place.path), folder_project(wanted.place.path)
@@ -107,7 +107,7 @@ class Lineage:
         return is_same and self.place.is_renamed_to(wanted.place, is_gone=is_gone)
 
     def is_other_of(self, wanted: WantedVolume) -> bool:
-        """Whether somebody who wants that volume may mean its data."""
+        """Whether a user who wants that volume may mean the data of this lineage."""
         same = self.name == wanted.name or (self.key, self.project) == (wanted.key, wanted.project)
         renamed = (self.key, self.place.path) == (wanted.key, wanted.place.path)
         return (same or renamed) and self.head != NOTHING and not self.is_for(wanted)
@@ -122,10 +122,10 @@ def find(lineages: Iterable[Lineage], wanted: WantedVolume, *, gone: frozenset[s
 
 
 def head_of_old(snapshots: Iterable[Snapshot], wanted: WantedVolume, *, real: dict[str, str]) -> Snapshot | None:
-    """The last whole state that a run of devenv 0.1 saved of the volume: it knew addresses and paths, no lineage.
+    """The last complete state of the volume that a run of devenv 0.1 saved, with an address and a path only.
 
-    States that were saved by hand or imported do not count: their origin is unknown.
-    `real` has the real paths of folders and addresses.
+    Manually saved and imported states do not count: their origin is unknown. `real` has the real paths of folders and
+    addresses.
     """
     states = [
         s
@@ -140,20 +140,20 @@ def head_of_old(snapshots: Iterable[Snapshot], wanted: WantedVolume, *, real: di
 
 
 class Start(StrEnum):
-    """Why a new volume begins as it does."""
+    """Why a new volume begins with its content."""
 
     EMPTY = "empty"
-    DROPPED = "dropped"  # `down --volumes` asked for an empty one
+    DROPPED = "dropped"  # after `down --volumes`
     ASKED = "asked"
     HEAD = "head"
-    LOST = "lost"  # the head, or what was asked for, cannot be read
+    LOST = "lost"  # the head, or the state that the user asked for, cannot be read
     TORN = "torn"
     UNFIT = "unfit"  # another database wrote the head
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What a new volume begins with."""
+    """The content that a new volume begins with."""
 
     start: Start
     snapshot: Snapshot | None = None
@@ -163,7 +163,7 @@ class Beginning:
 def beginning(
     lineage: Lineage | None, snapshots: Sequence[Snapshot], fits: frozenset[Reference] | None = None
 ) -> Beginning:
-    """What the lineage says; nothing older than its head is taken.
+    """The content that the lineage prescribes; never a state older than its head.
 
     `fits`: the snapshots that the volume's service can read, if not all.
     """
@@ -185,19 +185,19 @@ def beginning(
 
 
 def by_reference(snapshots: Iterable[Snapshot], reference: Reference) -> Snapshot | None:
-    """The snapshot of that id and volume."""
+    """The snapshot with that id and volume."""
     return next((s for s in snapshots if (s.id, s.volume) == reference), None)
 
 
 def advanced(lineage: Lineage, snapshot: Snapshot) -> Lineage:
-    """The lineage once the snapshot, a whole state that continues it, is on disk; its volume continues that."""
+    """The lineage after the snapshot, a complete state that continues it, is on disk; its volume continues that."""
     head = (snapshot.id, snapshot.volume)
     live = lineage.live and replace(lineage.live, parent=head)
     return replace(lineage, head=head, saved=snapshot.created, torn=NOTHING, live=live)
 
 
 def of_volume(lineages: Iterable[Lineage], engine: str, volume: Volume) -> Lineage | None:
-    """The lineage whose newest content the volume has, if a run of devenv created it."""
+    """The lineage whose newest content is in the volume, if a run of devenv created the volume."""
     known = (line for line in lineages if line.engine == engine)
     return next((line for line in known if line.live is not None and line.live.is_volume(volume)), None)
 
@@ -206,7 +206,7 @@ def decode(content: str | bytes) -> Snapshot:
     """The snapshot that a note describes.
 
     A missing field has its default, if there is one; an unknown field is ignored. Raises ValueError, with the reason,
-    for what no version of devenv has written.
+    for a note that no version of devenv has written.
     """
     if len(content) > LARGEST_NOTE:
         raise ValueError("the note is too large")
@@ -220,7 +220,7 @@ def decode(content: str | bytes) -> Snapshot:
 
 
 def stem(volume: str) -> str:
-    """The name of a volume's files in the store, without their suffixes. Raises ValueError if there can be none."""
+    """The name of a volume's files in the store, without suffix. Raises ValueError for an unusable volume name."""
     try:
         name = quote(volume, safe="")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The lineages on disk, a file each, replaced as a whole; and those of a project's volumes."""
+"""The lineages on disk, one file each, which is always replaced as a whole; and those of a project's volumes."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Lineages:
 
     @classmethod
     def at_home(cls) -> Lineages:
-        """Those in the state folder. Raises StateError if that cannot be used."""
+        """The lineages in the state folder. Raises StateError if that cannot be used."""
         return cls(private_files.private_folder(os.path.join(state_folder(), "lineages")))
 
     def all(self) -> tuple[Lineage, ...]:
-        """Every lineage. Raises StateError for a file that cannot be read: a head must not be passed over."""
+        """All lineages. Raises StateError if a file cannot be read: its head must not be ignored."""
         return tuple(self._read(name) for name in sorted(os.listdir(self.path)) if name.endswith(".json"))
 
     def get(self, lineage_id: str) -> Lineage | None:
@@ -55,7 +55,7 @@ class Lineages:
             return None
 
     def find(self, wanted: WantedVolume, snapshots: tuple[Snapshot, ...]) -> Lineage | None:
-        """The volume's lineage: known, of a folder that was renamed, or of what devenv 0.1 saved."""
+        """The volume's lineage: its own, that of a renamed folder, or one made of what devenv 0.1 saved."""
         everything = self.all()
         gone = frozenset(line.place.path for line in everything if not os.path.lexists(line.place.path))
         if known := find(everything, wanted, gone=gone):
@@ -66,12 +66,12 @@ class Lineages:
         return None if head is None else replace(fresh(wanted), head=(head.id, head.volume), saved=head.created)
 
     def needed(self) -> frozenset[tuple[str, str]]:
-        """The snapshots that a next `up` may begin with, by id and volume; not those of folders that are gone."""
+        """The snapshots that a next `up` may begin with, by id and volume; without those of removed folders."""
         lines = [line for line in self.all() if line.is_fixed or os.path.isdir(line.place.path)]
         return frozenset(ref for line in lines for ref in (line.head, line.torn, line.asked or NOTHING)) - {NOTHING}
 
     def write(self, lineage: Lineage) -> None:
-        """Put the lineage on disk. Raises StateError, OSError."""
+        """Write the lineage to disk. Raises StateError, OSError."""
         private_files.replace(self._path(lineage.id), json.dumps({"v": VERSION, **asdict(lineage)}))
 
     def change(self, lineage_id: str, change: Callable[[Lineage], Lineage]) -> None:
@@ -81,7 +81,7 @@ class Lineages:
                 self.write(change(now))
 
     def put(self, lineage: Lineage, change: Callable[[Lineage], Lineage]) -> None:
-        """As `change`, but the lineage is created as given if it does not exist. Raises StateError, OSError."""
+        """Like `change`, but a missing lineage is created as given. Raises StateError, OSError."""
         with self.lock():
             self.write(change(self.get(lineage.id) or lineage))
 
@@ -122,11 +122,11 @@ class ProjectVolumes:
 
     @property
     def keeps(self) -> frozenset[str]:
-        """Real names of the volumes that `x-devenv.keep` names."""
+        """Real names of the volumes in `x-devenv.keep`."""
         return frozenset(v.name for v in self.project.volumes if v.key in self.project.settings.keep)
 
     def wanted(self, volume: Resource) -> WantedVolume:
-        """The volume as lineages are looked up."""
+        """The volume in the form in which lineages are looked up."""
         project = self.project.name
         is_fixed = volume.name != f"{project}_{volume.key}"
         return WantedVolume(self.engine, self.address, self.place, project, volume.key, volume.name, is_fixed)
@@ -141,8 +141,8 @@ class ProjectVolumes:
         named = {s.volume: s for s in snapshots.named(self.volume_transfer.store.all(), name)}
         usable = {v.key: named[v.key] for v in self.project.volumes if v.key in named and not v.external}
         if not usable:
-            what = f"{name} has no volume of this project" if named else f"there is no snapshot {name}"
-            raise UsageError(what, hint="devenv snapshot list")
+            message = f"{name} has no volume of this project" if named else f"there is no snapshot {name}"
+            raise UsageError(message, hint="devenv snapshot list")
         return usable
 
     def adopt(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
@@ -158,7 +158,7 @@ class ProjectVolumes:
         return ledger.with_records(changed)
 
     def continued(self, volume: Volume) -> str:
-        """The id of the lineage that a snapshot of the existing volume, taken by hand, continues; it exists then."""
+        """The id of the lineage that a manual snapshot of the existing volume continues; created if needed."""
         if existing := of_volume(self.volume_transfer.lineages.all(), self.engine, volume):
             return existing.id
         for resource in self.project.volumes:
@@ -169,20 +169,20 @@ class ProjectVolumes:
         return ""
 
     def ask(self, volume: Resource, snapshot: Snapshot) -> None:
-        """Let the volume begin with the snapshot when it is started next. Raises StateError, OSError."""
+        """Let the volume begin with the snapshot at its next start. Raises StateError, OSError."""
         asked = (snapshot.id, snapshot.volume)
         line = self._lineage(volume)
         self.volume_transfer.lineages.put(line, lambda now: replace(now, asked=asked, torn=NOTHING))
 
 
 def fresh(wanted: WantedVolume) -> Lineage:
-    """A lineage that begins now."""
+    """A new lineage."""
     place = Place("") if wanted.is_fixed else wanted.place
     return Lineage(secrets.token_hex(8), wanted.engine, place, wanted.project, wanted.key, wanted.name)
 
 
 def _decode(data: dict[str, Any], lineage_id: str) -> Lineage:
-    """The lineage of that id, as `write` has encoded it. Raises ValueError, TypeError, KeyError for anything else."""
+    """The lineage with that id, as `write` has encoded it. Raises ValueError, TypeError, KeyError for other data."""
     if data.pop("v") != VERSION:
         raise ValueError("another version")
     asked, live = data.pop("asked"), data.pop("live")

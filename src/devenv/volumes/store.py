@@ -1,4 +1,4 @@
-"""The snapshots on disk: an archive and a note beside it, which is written last and makes it count."""
+"""The snapshots on disk: an archive and a note next to it, which is written last and makes the snapshot valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from devenv.volumes import exported
 from devenv.volumes.lineage import LARGEST_NOTE, decode
 
 PART = ".part"
-LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not made up for
+LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not compensated
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Store:
         return cls(private_files.private_folder(state_folder(), "snapshots"))
 
     def all(self) -> tuple[Snapshot, ...]:
-        """Every snapshot with a valid note, the oldest first."""
+        """All snapshots with a valid note, the oldest first."""
         snapshots = list[Snapshot]()
         for folder in _entries(self.path):
             for name in _entries(os.path.join(self.path, folder)):
@@ -49,7 +49,7 @@ class Store:
         return tuple(sorted(snapshots, key=lambda s: (s.created, s.volume)))
 
     def damaged(self) -> tuple[tuple[str, str], ...]:
-        """(id, volume) of each archive without a note that can be read: kept, but no snapshot."""
+        """(id, volume) of each archive whose note is missing or cannot be read: it is kept, but is not a snapshot."""
         known = {self.archive(snapshot) for snapshot in self.all()}
         return tuple(
             (folder, unquote(name.removesuffix(".tar.gz")))
@@ -59,20 +59,20 @@ class Store:
         )
 
     def archive(self, snapshot: Snapshot) -> str:
-        """The path of its archive."""
+        """The path of the snapshot's archive."""
         return self._beside(snapshot.id, snapshot.volume, ".tar.gz")
 
     def check(self, snapshot: Snapshot) -> None:
-        """Raise StateError if the archive is not the one that was stored."""
-        digest, what = hashlib.sha256(), f"the snapshot {snapshot.id} of {snapshot.volume}"
+        """Raise StateError if the archive is damaged."""
+        digest, name = hashlib.sha256(), f"the snapshot {snapshot.id} of {snapshot.volume}"
         try:
             with private_files.open_read(self.archive(snapshot)) as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
         except OSError as error:
-            raise StateError(f"{what} cannot be read: {error.strerror}", hint=self._instead(snapshot)) from error
+            raise StateError(f"{name} cannot be read: {error.strerror}", hint=self._instead(snapshot)) from error
         if digest.hexdigest() != snapshot.digest:
-            raise StateError(f"{what} is damaged on disk", hint=self._instead(snapshot))
+            raise StateError(f"{name} is damaged on disk", hint=self._instead(snapshot))
 
     def _instead(self, snapshot: Snapshot) -> str:
         earlier = [s for s in self.all() if s.line == snapshot.line and s.created < snapshot.created]
@@ -80,12 +80,12 @@ class Store:
         return f"{older}devenv up --fresh   (begins empty)"
 
     def now(self) -> float:
-        """The time, but later than every snapshot, also if a clock was set back."""
+        """The current time, but later than every snapshot, even if a clock was set back."""
         now = time.time()
         return max((now, *(s.created + 0.001 for s in self.all() if s.created < now + LATER)))
 
     def new_id(self) -> str:
-        """An id that no other set has or gets: the time, and if needed a number. Raises OSError."""
+        """A unique id for a set: the time, and if needed a number. Raises OSError."""
         stem = time.strftime("%Y%m%d-%H%M%S")
         for number in itertools.count(1):
             name = f"{stem}-{number}" if number > 1 else stem
@@ -96,12 +96,12 @@ class Store:
 
     @contextlib.contextmanager
     def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
-        """An archive to write and its path; removed afterwards, unless `commit` has taken it."""
+        """An archive to write, and its path; removed afterwards, unless `commit` has taken it."""
         private_files.private_folder(self.path, set_id)
         path = self._beside(set_id, volume, PART)
         try:
             with open(private_files.create(path), "wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `tidy` that it is being written
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `tidy` that the file is being written
                 draft = Draft(file, limit)
                 try:
                     yield draft, path
@@ -114,14 +114,14 @@ class Store:
                 os.rmdir(os.path.join(self.path, set_id))
 
     def commit(self, snapshot: Snapshot, path: str) -> None:
-        """Let the archive at `path`, which is on disk and verified, count from now on. Raises OSError."""
+        """Make the archive at `path`, which is on disk and verified, a valid snapshot. Raises OSError."""
         os.replace(path, self.archive(snapshot))
         note = self._beside(snapshot.id, snapshot.volume, ".json")
         private_files.replace(note, json.dumps(asdict(snapshot)))
         private_files.sync_folder(self.path)
 
     def remove(self, snapshot: Snapshot) -> None:
-        """Remove the snapshot: its note first, so that no half of it counts."""
+        """Remove the snapshot: its note first, so that a partial removal leaves no snapshot."""
         for end in (".json", ".tar.gz"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._beside(snapshot.id, snapshot.volume, end))
@@ -129,34 +129,35 @@ class Store:
             os.rmdir(os.path.join(self.path, snapshot.id))
 
     def make_room(self, total: int, needed: Collection[tuple[str, str]]) -> tuple[Snapshot, ...]:
-        """Remove automatic ones, oldest first, until the others fit; never those that are `needed`. Return them."""
+        """Remove automatic snapshots until the rest fits; never those that are `needed`. Return the removed ones."""
         everything = self.all()
-        there = {s.directory for s in everything if os.path.isdir(s.directory)}
-        gone = expendable(everything, total=total, there=there, needed=needed)
-        for snapshot in gone:
+        existing = {s.directory for s in everything if os.path.isdir(s.directory)}
+        removed = expendable(everything, total=total, there=existing, needed=needed)
+        for snapshot in removed:
             self.remove(snapshot)
-        return gone
+        return removed
 
     def tidy(self) -> None:
-        """Remove what interrupted work left and no process works on."""
+        """Remove the files of interrupted work that no process is working on."""
         exported.tidy(self.path)
         for folder in _entries(self.path):
             if folder.startswith(exported.SCRATCH):
                 continue
-            inside = os.path.join(self.path, folder)
-            for path in (os.path.join(inside, name) for name in _entries(inside) if name.endswith((PART, ".new"))):
+            set_path = os.path.join(self.path, folder)
+            parts = (name for name in _entries(set_path) if name.endswith((PART, ".new")))
+            for path in (os.path.join(set_path, name) for name in parts):
                 with contextlib.suppress(OSError):
                     if _is_abandoned(path):
                         os.unlink(path)
             with contextlib.suppress(OSError):
-                os.rmdir(inside)
+                os.rmdir(set_path)
 
     def _beside(self, set_id: str, volume: str, end: str) -> str:
         return os.path.join(self.path, set_id, f"{quote(volume, safe='')}{end}")
 
 
 def _is_abandoned(path: str) -> bool:
-    """Whether no process works on it; a note that is being written has no lock, and takes no time."""
+    """Whether no process works on the file. A note has no lock, but is written at once."""
     if not path.endswith(PART):
         return time.time() - os.lstat(path).st_mtime > LATER
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

@@ -1,7 +1,7 @@
-"""A volume -> a verified archive, and back, through a container that mounts it and is never started.
+"""Volume -> verified archive, and back, through a container that mounts the volume and is never started.
 
-The engine's archive requests mount the volumes of created containers. What they do not carry: extended attributes
-other than file capabilities, holes in sparse files (they come back as zeros), times below a second, sockets.
+The engine's archive requests mount the volumes of created containers. They do not carry extended attributes other
+than file capabilities, holes in sparse files (they come back as zeros), times below a second, and sockets.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ REPORT_EVERY = 0.2  # seconds
 
 @dataclass
 class VolumeTransfer:
-    """The volumes of one project on one engine, saved and restored. What is saved together has one id.
+    """Saves and restores the volumes of one project on one engine. Volumes saved together share one id.
 
-    `directory` is the project's folder, for whom states are saved. `limit` is what a single volume may hold, `total`
-    what the whole store may (bytes).
+    `directory` is the project's folder. `limit` is the maximum size of a single volume, `total` that of the store
+    (bytes).
     """
 
     engine: Engine
@@ -75,16 +75,16 @@ class VolumeTransfer:
         automatic: bool = True,
         title: str = "",
     ) -> Snapshot:
-        """Save the volume: on disk and verified, and, if it is `settled`, the head of its lineage from then on.
+        """Save the volume: on disk and verified; a `settled` state becomes the head of its lineage.
 
         `users` are the containers that use the volume, or used it. Raises DevenvError or OSError, with nothing
-        stored, if that is not possible.
+        stored.
         """
         line = self.lineages.get(lineage) if lineage else None
-        # The container is created from the image of the database, if there is one, to read what system it is.
+        # The container is created from the image of the database, if there is one, to read its os-release.
         began, users = time.monotonic(), sorted(users, key=lambda user: not user.database)
         key = volume.key or volume.name
-        if key in self._keys or not self._id:  # a renamed volume has the key of the one before
+        if key in self._keys or not self._id:  # a renamed volume has the key of the previous one
             self._id, self._keys = self.store.new_id(), set()
         self._keys.add(key)
         set_id = self._id
@@ -121,22 +121,20 @@ class VolumeTransfer:
         return snapshot
 
     def _make_room(self) -> None:
-        """Remove what no lineage needs; nothing if a damaged lineage cannot say what it needs."""
+        """Remove snapshots that no lineage needs; none if a damaged lineage cannot say what it needs."""
         self.store.tidy()
         try:
             needed = self.lineages.needed()
-        except StateError as error:  # of whichever project: what was saved just now is saved
+        except StateError as error:  # maybe of another project; the snapshot just saved is not affected
             self.emit(Problem(error.message, error.hint or ""))
             return
-        for gone in self.store.make_room(self.total, needed):
-            self.emit(
-                Notice(f"gave up the snapshot {gone.id} of {gone.project}/{gone.volume} ({shown(gone.stored)})")
-            )
+        for old in self.store.make_room(self.total, needed):
+            self.emit(Notice(f"gave up the snapshot {old.id} of {old.project}/{old.volume} ({shown(old.stored)})"))
 
     async def create(self, key: str, name: str, wish: Mapping[str, Any]) -> Volume:
-        """The new volume of that name and key, created as Compose creates it from `wish`.
+        """Create the volume with that name and key, as Compose creates it from `wish`.
 
-        Raises EngineError, and StateError if there is one of that name: the engine would hand that out as new.
+        Raises EngineError; StateError if the name exists, since the engine would return that volume as new.
         """
         if await self.engine.volumes.inspect(name) is not None:
             raise StateError(f"the volume {name} was created by somebody else just now", hint="devenv up")
@@ -152,9 +150,9 @@ class VolumeTransfer:
             raise EngineError(f"could not create the volume `{key}`: {error.reason}") from error
 
     async def restore(self, snapshot: Snapshot, key: str, name: str, images: Iterable[str]) -> None:
-        """Put what the snapshot holds into the volume, which is new.
+        """Put the content of the snapshot into the new volume.
 
-        Raises DevenvError; the volume may then hold a part of it.
+        Raises DevenvError; the volume may then contain a part of it.
         """
         began = time.monotonic()
         self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
@@ -174,10 +172,10 @@ class VolumeTransfer:
         self.emit(Restored(key, snapshot.id, round(time.time() - snapshot.created, 1), snapshot.size, seconds))
 
     async def rescue(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
-        """Save a volume whose restore was cut off; None if all of its content is part of what was being restored.
+        """Save a volume whose restore was cut off; None if all its content is part of what was being restored.
 
-        Other content is kept beside the head, and the next `up` asks which state it is to begin with.
-        Raises DevenvError or OSError, with nothing stored.
+        Other content is kept in addition to the head, and the next `up` asks which state to begin with. Raises
+        DevenvError or OSError, with nothing stored.
         """
         saved = await self.save(volume, users, settled=False, lineage=record.lineage)
         source = by_reference(self.store.all(), record.source)
@@ -201,22 +199,22 @@ class VolumeTransfer:
         return False
 
     def begins(self, lineage: Lineage, live: LiveVolume | None) -> None:
-        """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""
+        """Record which volume has the lineage's newest content from now on; None: no volume."""
         self.lineages.put(
             lineage,
             lambda now: replace(now, place=lineage.place, project=lineage.project, name=lineage.name, live=live),
         )
 
     def ended(self, lineage: str, *, dropped: bool = False) -> None:
-        """Note that the volume of the lineage is removed; `dropped`: so that the next one begins empty."""
+        """Record that the volume of the lineage is removed; `dropped`: the next volume begins empty."""
         fields = {"live": None, "asked": NOTHING, "torn": NOTHING} if dropped else {"live": None}
         if lineage:
             self.lineages.change(lineage, lambda now: replace(now, **fields))
 
     async def mend(self, project_state: ProjectState) -> bool:
-        """Remove the holders that a dead process left; whether there were any.
+        """Remove the helper containers that a dead process left. Return whether there were any.
 
-        Containers that it had paused to read a volume go on.
+        Containers that it had paused to read a volume are unpaused.
         """
         holders = [c for c in project_state.containers if c.holds and c.ours]
         held = {holder.holds for holder in holders}
@@ -228,7 +226,7 @@ class VolumeTransfer:
         return bool(holders)
 
     async def reader(self, image: str, *, with_system: bool) -> Reader:
-        """The database in the image, if there is one; with its system, which is read from a container."""
+        """The database in the image, if there is one; `with_system`: with the system, read from a container."""
         name = database(await self.engine.images.variables(image), image)
         if name and with_system:
             with contextlib.suppress(CallError):
@@ -259,7 +257,7 @@ class VolumeTransfer:
     async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[tuple[str, str]]:
         """A container of the first image that works, and that image.
 
-        If it mounts a volume, any image on the engine does.
+        To mount a volume, any image on the engine will do.
         """
         mount = {"Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}}
         wish = {
@@ -273,7 +271,7 @@ class VolumeTransfer:
             },
             "HostConfig": {"NetworkMode": "none", "Mounts": [mount] if volume else []},
         }
-        with anyio.CancelScope(shield=True):  # cancelled halfway, it would exist and nobody would know its id
+        with anyio.CancelScope(shield=True):  # if cancelled halfway, the container would exist without a recorded id
             others = await self.engine.images.ids() if volume else ()
             holder, image = await self._created(wish, (*images, *others))
         try:
@@ -297,7 +295,7 @@ class VolumeTransfer:
 
 
 def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> VolumeTransfer:
-    """The transfer of a project's volumes, with the user's limits; for wrong settings the defaults hold."""
+    """The transfer of a project's volumes, with the user's limits, or the defaults if the settings are invalid."""
     chosen = UserSettings()
     try:
         chosen = user_settings()
@@ -308,7 +306,7 @@ def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, director
 
 
 class _Reported:
-    """Passes on what is written, and reports from time to time how much it was."""
+    """Passes on what is written, and reports the progress from time to time."""
 
     def __init__(self, file: Any, key: str, emit: Emit) -> None:
         self._file = file
