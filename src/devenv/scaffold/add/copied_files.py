@@ -1,4 +1,4 @@
-"""What a Dockerfile copies from this machine, to which paths, and what the image runs."""
+"""The files that a Dockerfile copies from this machine, their paths in the image, and the program that it runs."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class Copy:
 
 @dataclass(slots=True)
 class StageFiles:
-    """A stage's copies; its working directory, its CMD and ENTRYPOINT as words, and its variables at the end.
+    """The copies of a stage, its working directory, its CMD and ENTRYPOINT as words, and its final variables.
 
-    `image` is what it is built on through all stages, `compiles` the lines of RUNs that make programs of sources.
+    `image` is its base image, through all stages; `compiles` has the lines of the RUN instructions that compile
+    sources.
     """
 
     name: str = ""
@@ -53,9 +54,9 @@ class StageFiles:
 def copying_stages(
     text: str, args: Mapping[str, str] | None = None, target: str | None = None
 ) -> tuple[list[StageFiles], list[StageFiles]]:
-    """The stages that the target is built on, the target last; and the stages that files come from, at any distance.
+    """The stages that the target is built on, the target last; and the stages that these copy from, transitively.
 
-    `args` are the build's; without a target it is the last stage.
+    `args` are the build's; the default target is the last stage.
     """
     parsed = dockerfile.stages(text, args or {})
     stages: list[StageFiles] = []
@@ -83,7 +84,7 @@ def _stage_files(stage: Stage, earlier: Sequence[StageFiles], args: Mapping[str,
         base = earlier[stage.built_on]
         files = StageFiles(stage.name, base.image, base.folder, base.command, base.entrypoint, dict(base.scope))
     if any(instruction.keyword == "ENTRYPOINT" for instruction in stage.instructions):
-        files.command = ""  # that of the base belongs to the base's entrypoint
+        files.command = ""  # the base's command belongs to the base's entrypoint
     for instruction in stage.instructions:
         if instruction.keyword in ("ARG", "ENV"):
             _declare(files.scope, instruction, {**stage.arguments, **args})
@@ -101,7 +102,7 @@ def _stage_files(stage: Stage, earlier: Sequence[StageFiles], args: Mapping[str,
 
 
 def _words(rest: str) -> str:
-    """A command as it would be typed, whether it is JSON or a line for the shell."""
+    """A command as it would be typed, from the JSON form or the shell form."""
     words = json_words(rest)
     return rest if words is None else " ".join(words)
 
@@ -119,7 +120,7 @@ def _declare(scope: dict[str, str], instruction: Instruction, args: Mapping[str,
 
 
 def _value(text: str, scope: Mapping[str, str]) -> str:
-    """The text with its variables replaced and without quotes; with its `$` if a variable is not known here."""
+    """The text with its variables replaced and without quotes; unchanged if it has an unknown variable."""
     is_known = all(name in scope for name in re.findall(r"\$\{?(\w+)", text))
     return (expand(text, scope) if is_known else None) or text.strip("\"'")
 
@@ -138,9 +139,9 @@ def _copy(stage: StageFiles, instruction: Instruction) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A service that is built here: the stages it is built on, those that files come from, and what it runs.
+    """A service that is built: the stages that it is built on, those that they copy from, and its program.
 
-    `scripts` are the shell scripts that its containers start with, as paths of the host.
+    `scripts` are the shell scripts that its containers start with, as paths on the host.
     """
 
     service: Service
@@ -152,16 +153,16 @@ class Built:
 
 
 def built_service(service: Service, model: Mapping[str, Any]) -> Built | None:
-    """What the Dockerfile of a service copies and runs; None if nothing is built here."""
+    """What the Dockerfile of a service copies and runs; None if the service is not built here."""
     build = service.build
     if build is None or not os.path.isdir(build.context):
         return None
     below, others = copying_stages(_dockerfile_text(build), dict(build.args), build.target)
     if not below:
         return None
-    stage, given = below[-1], model.get("entrypoint")
-    entrypoint = stage.entrypoint if given is None else given
-    command = model.get("command") or (stage.command if given is None else "")
+    stage, own_entrypoint = below[-1], model.get("entrypoint")
+    entrypoint = stage.entrypoint if own_entrypoint is None else own_entrypoint
+    command = model.get("command") or (stage.command if own_entrypoint is None else "")
     words = " ".join(part if isinstance(part, str) else " ".join(map(str, part)) for part in (entrypoint, command))
     folder = str(model.get("working_dir") or stage.folder)
     variables = stage.scope | {key: str(value) for key, value in (model.get("environment") or {}).items()}
@@ -184,14 +185,14 @@ def dockerfile_path(build: Build) -> str:
 
 
 def _read(path: str | None) -> str | None:
-    """The text of a file; None if there is no such file, or one larger than people write."""
+    """The text of a file; None if it does not exist, or is too large to be written by hand."""
     if path is None or not os.path.isfile(path) or os.path.getsize(path) > _LARGE:
         return None
     return (proposals.read(path) or b"").decode(errors="replace")
 
 
 def _host_path(service: Service, build: Build, stages: Sequence[StageFiles], path: str) -> str | None:
-    """Where a file of the container comes from: a bind mount, or the last copy; None if neither has it."""
+    """The host path of a file in the container: from a bind mount, or from the last copy; None if neither has it."""
     path = posixpath.normpath(path)
     if mount := bind_over(service, path):
         return os.path.normpath(f"{mount.source}/{relative_to(path, mount.target.rstrip('/') or '/')}")
@@ -205,13 +206,13 @@ def _host_path(service: Service, build: Build, stages: Sequence[StageFiles], pat
 
 
 def bind_over(service: Service, target: str) -> Mount | None:
-    """The bind mount that a path of the container is in."""
+    """The bind mount that contains a path of the container."""
     mount = mount_over(service, target)
     return mount if mount is not None and mount.type == "bind" else None
 
 
 def placed(context: str, copy: Copy) -> Iterator[tuple[str, str]]:
-    """Yield what a COPY copies: the path on the host and in the container; of a folder, that of its content."""
+    """Yield what a COPY copies, as pairs of a path on the host and one in the container; a folder as a whole."""
     for source in copy.sources:
         pattern = os.path.normpath(os.path.join(glob.escape(context), source.lstrip("/")))
         for path in sorted(glob.glob(pattern)):
@@ -223,18 +224,18 @@ def placed(context: str, copy: Copy) -> Iterator[tuple[str, str]]:
 
 
 def bind_sources(service: Service) -> list[str]:
-    """The paths of the host that bind mounts bring into the service."""
+    """The host paths that bind mounts bring into the service."""
     return [os.path.normpath(mount.source) for mount in service.volumes if mount.type == "bind" and mount.source]
 
 
 def source_mount(service: Service, path: str) -> Mount | None:
-    """The bind mount that brings a path of the host into the container."""
+    """The bind mount that brings a host path into the container."""
     mounts = (mount for mount in service.volumes if mount.type == "bind" and mount.source)
     return next((mount for mount in mounts if is_within(path, os.path.normpath(str(mount.source)))), None)
 
 
 def stage_program(built: Built, stage: StageFiles) -> Program | None:
-    """What a container of another stage would run."""
+    """The program that a container of another stage would run."""
 
     def read(path: str) -> str | None:
         return _read(_host_path(built.service, built.build, built.others, path))
@@ -243,23 +244,23 @@ def stage_program(built: Built, stage: StageFiles) -> Program | None:
 
 
 def has_manifest(path: str, manifests: re.Pattern[str]) -> bool:
-    """Whether the path, or the folder it is in, has one of the manifests, which show its language."""
+    """Whether the path, or its folder, contains one of the manifests, which show the language."""
     folders = (folder for folder in (path, os.path.dirname(path)) if os.path.isdir(folder))
     return any(manifests.fullmatch(name) for folder in folders for name in os.listdir(folder))
 
 
 def made_in(path: str) -> Iterator[str]:
-    """Patterns for what tools make in a folder, now or later."""
+    """Patterns for files that tools generate in a folder, now or later."""
     present, files = TABLE["present"], set[str]()
     for _, folders, names in os.walk(path):
         folders[:] = [name for name in folders if name not in present and not name.startswith(".")]
         files.update(names)
-    made = [
+    patterns_made = [
         pattern
         for kind, patterns in TABLE["made"]
         if any(re.fullmatch(kind, name) for name in files)
         for pattern in patterns
     ]
-    yield from made
+    yield from patterns_made
     existing = os.listdir(path)
-    yield from (f"{name}/" for name in present if name in existing and f"**/{name}/" not in made)
+    yield from (f"{name}/" for name in present if name in existing and f"**/{name}/" not in patterns_made)

@@ -1,4 +1,4 @@
-"""What a container runs, by its command, scripts and `programs.toml`, and what that does with changed files. Pure."""
+"""The program that a container runs, from its command and scripts, and how it handles changes of files. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Read = Callable[[str], str | None]  # the text of a file, by its path in the con
 
 
 class Way(StrEnum):
-    """What a program does with a source that changes, as a reason names it."""
+    """What a program does when a source changes, as words for a reason."""
 
     RELOADS = "reloads by itself"
     LOSES = "loses sight of files that are replaced by a rename"
@@ -41,7 +41,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Programs by name; of the other words and variables one fits `needs`, and none fits `without`."""
+    """Programs by name. One of the other words and variables must match `needs`, and none may match `without`."""
 
     way: Way
     names: str
@@ -81,21 +81,21 @@ _IN_PYTHON = re.compile(r"\.run\([^)]*\b((?:debug|reload)\s*=\s*True)", re.DOTAL
 
 
 def default_command(image: str) -> str:
-    """What an image runs by itself, if it is known; else empty."""
+    """The default command of an image, if known; otherwise empty."""
     name = image.rpartition("/")[2].partition("@")[0]
     return next((command for pattern, command in TABLE["images"] if re.fullmatch(pattern, name)), "")
 
 
 def program(command: str, folder: str, variables: Mapping[str, str], read: Read) -> Program | None:
-    """The program that decides what a save needs; None if none is known.
+    """The program that decides what a change requires; None if none is known.
 
     `folder` is the working directory, `variables` are those of the container.
     """
-    given = [f"{name}={variables[name]}" for name in _VARIABLES if name in variables]
+    settings = [f"{name}={variables[name]}" for name in _VARIABLES if name in variables]
     if not _OLD_FLASK.search(read(posixpath.join(folder, "requirements.txt")) or ""):
-        given = [variable for variable in given if not variable.startswith("FLASK_ENV=")]
+        settings = [variable for variable in settings if not variable.startswith("FLASK_ENV=")]
     commands = [words for words in _commands(command, folder, read, set()) if words]
-    programs = (kind.match(words, given) for kind in _KINDS for words in commands)
+    programs = (kind.match(words, settings) for kind in _KINDS for words in commands)
     return next(filter(None, programs), None)
 
 
@@ -110,7 +110,7 @@ def _is_shell(path: str, text: str | None) -> bool:
 
 
 def _commands(text: str, folder: str, read: Read, seen: set[str]) -> Iterator[list[str]]:
-    """Yield the words of each command: those of scripts, too, or in place of the command that runs a script."""
+    """Yield the words of each command, and those of the scripts that commands run (npm scripts in their place)."""
     if text in seen:
         return
     seen.add(text)
@@ -157,7 +157,7 @@ def _package_scripts(text: str | None) -> dict[str, str]:
 
 
 def _python_flags(words: Sequence[str], folder: str, read: Read) -> Iterator[str]:
-    """Yield the arguments by which a Python file turns the reloader of its server on."""
+    """Yield the arguments with which a Python file turns on the reloader of its server."""
     for word in words:
         if word.endswith(".py") and (match := _IN_PYTHON.search(read(posixpath.join(folder, word)) or "")):
             yield re.sub(r"\s", "", match[1])

@@ -1,4 +1,4 @@
-"""What a command changes in a project: the main Compose file while it is edited, and edits written all or none."""
+"""The changes of a command to a project: the main Compose file being edited, and edits written all or none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECRET = re.compile(r"^([ +-]\s*(?:export\s+)?\w+\s*=).+$")
 class FileEdit:
     """A file's absolute path, its content now (None if it does not exist), and its new content.
 
-    The values in a `private` one are never shown.
+    The values in a `private` file are never shown.
     """
 
     path: str
@@ -42,7 +42,7 @@ class FileEdit:
 class Proposal:
     """The edits of one command in the project's `folder`, and notes on them.
 
-    `record` is written with the edits and never shown: what the next command has to know of them.
+    `record` is written with the edits and never shown: it is for a later `remove`.
     """
 
     folder: str
@@ -51,7 +51,7 @@ class Proposal:
     record: FileEdit | None = None
 
     def diff(self) -> list[str]:
-        """The edits as lines of a unified diff; a new file of code is one line, and values of .env are stars."""
+        """The edits as lines of a unified diff. A new file of code is one line; values of .env are hidden."""
         return [line for edit in self.edits for line in _diff(edit, os.path.relpath(edit.path, self.folder))]
 
 
@@ -82,7 +82,7 @@ class MainFile:
         return services if isinstance(services, dict) else {}
 
     def service(self, name: str) -> dict[str, Any]:
-        """The model of a service that this file defines. Raises UsageError if it does not."""
+        """The model of a service that this file defines. Raises UsageError if it does not define the service."""
         if name in self.services:
             return self.services[name] if isinstance(self.services[name], dict) else {}
         if name in service_names(self.sources):
@@ -92,7 +92,7 @@ class MainFile:
         raise unknown("service", name, sorted(service_names(self.sources)))
 
     def own(self, name: str, key: str) -> Any:
-        """The value of a service's own key. Raises ConfigError if a merge sets it: an own key would hide that."""
+        """The value of a service's own key. Raises ConfigError if a merge sets the key: an own key would hide it."""
         value = self.service(name).get(key)
         merged = yaml12.at(self.source.node, ("services", name, key))
         if value is None and merged is not None and merged.value:
@@ -109,14 +109,14 @@ class MainFile:
 
 
 def opened(selection: Selection) -> MainFile:
-    """The project's main file, ready to be edited. Raises as `load` for an error in any file."""
+    """The project's main file, ready to be edited. Raises like `load` for an error in any file."""
     sources = selected_files(selection)
     main = sources[0]
     return MainFile(main, sources, read(main.path) or b"", ComposeDraft(main.text, main.shown))
 
 
 def pairs(environment: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and value of the variables of an `environment`, a mapping or a list; empty if it has no value."""
+    """Yield name and value of the variables of an `environment`, a mapping or a list."""
     if isinstance(environment, list):
         for entry in environment:
             key, _, value = str(entry).partition("=")
@@ -128,16 +128,16 @@ def pairs(environment: Any) -> Iterator[tuple[str, str]]:
 async def check(selection: Selection, edit: FileEdit, variables: Collection[str]) -> None:
     """Raise ConfigError if the project does not load with the edited Compose file.
 
-    `variables`, which are not in .env yet, have a value meanwhile.
+    `variables`, which are not in .env yet, are set meanwhile.
     """
     names = find(selection.directory, selection.files)
-    folder, name = os.path.split(names[0])  # not the target of a link: relative paths begin here
+    folder, name = os.path.split(names[0])  # not the target of a link: relative paths are relative to this folder
     copy = os.path.join(folder, f".devenv-{secrets.token_hex(4)}-{name}~")
     unset = [variable for variable in variables if variable not in os.environ]
     os.environ.update(dict.fromkeys(unset, "x"))
     try:
         _write(copy, edit.after, PRIVATE)
-        with contextlib.suppress(NoServicesError):  # Compose accepts it: all are in profiles that are not active
+        with contextlib.suppress(NoServicesError):  # Compose accepts that: all services are in inactive profiles
             await load(replace(selection, files=(copy, *names[1:])), faults=faults)
     except DevenvError as error:
         await load(selection, faults=faults)  # raises the error that the file had before
@@ -154,7 +154,7 @@ async def check(selection: Selection, edit: FileEdit, variables: Collection[str]
 
 
 def write(proposal: Proposal) -> None:
-    """Write all files, or none. Raises StateError if one cannot be written, or has changed meanwhile."""
+    """Write all files, or none. Raises StateError if a file cannot be written, or has changed in the meantime."""
     ready: list[tuple[str, FileEdit]] = []
     try:
         with contextlib.ExitStack() as undo:
@@ -199,16 +199,16 @@ def _mode(edit: FileEdit) -> int:
 
 
 def _make_folders(path: str, undo: contextlib.ExitStack) -> None:
-    """Create the folder and those above it if they are missing, the upper ones first."""
+    """Create the folder and its missing parents, from the top."""
     if not os.path.isdir(path):
         _make_folders(os.path.dirname(path), undo)
         os.mkdir(path)
         undo.callback(_ignoring_errors, os.rmdir, path)
 
 
-def _ignoring_errors(remove: Any, what: Any) -> None:
+def _ignoring_errors(remove: Any, path: Any) -> None:
     with contextlib.suppress(OSError):
-        remove(what)
+        remove(path)
 
 
 def _restore(edit: FileEdit) -> None:

@@ -1,4 +1,4 @@
-"""What `devenv add` put into a Compose file, recorded so that `devenv remove` takes out that and no more."""
+"""What `devenv add` wrote into a Compose file, recorded so that `devenv remove` removes exactly that."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What the `add` of one service put into a Compose file.
+    """What the `add` of one service wrote into a Compose file.
 
-    `changes` lead from the text with the SHA-256 `before` to that with `after`, and `steps` are how they were made.
-    The service `to`, if there is one, got `variables` and an entry in `depends_on`; `volumes` are the keys that were
-    declared.
+    `changes` lead from the text with the SHA-256 `before` to that with `after`; `steps` are the edits that made them.
+    The service `to`, if any, got `variables` and an entry in `depends_on`; `volumes` are the keys that were declared.
     """
 
     before: str
@@ -35,14 +34,14 @@ class Added:
     volumes: tuple[str, ...] = ()
 
     def taken_back(self, text: str) -> str | None:
-        """The text as it was before, to the character; None if `text` is not the one that `add` wrote."""
+        """The exact text before the `add`; None if `text` is not the one that `add` wrote."""
         before = undone(text, self.changes) if digest(text) == self.after else None
         return before if before is not None and digest(before) == self.before else None
 
     def taken_out(self, text: str, removed: ComposeDraft) -> ComposeDraft:
-        """The edited text without what `add` put in, if that means the same as `removed`; otherwise `removed`.
+        """The edited text without what `add` wrote, if that means the same as `removed`; otherwise `removed`.
 
-        Only this gives back what `add` has replaced: an empty mapping, a list of names.
+        Only this restores what `add` has replaced: an empty mapping, a list of names.
         """
         before = undone(text, self.changes)
         try:
@@ -62,7 +61,7 @@ def never_added(
 ) -> tuple[ComposeDraft, dict[str, Added]] | None:
     """The text as if the service had never been added, and the records of the services added after it.
 
-    None if somebody has edited the text since then: it is no longer the one that the last `add` wrote.
+    None if the text was edited since then: it is no longer the one that the last `add` wrote.
     """
     later: list[str] = []
     while name not in later:
@@ -85,7 +84,7 @@ def never_added(
 
 
 def _meaning(model: Any) -> Any:
-    """The model without empty entries, and with each list of dependencies as the mapping that it stands for."""
+    """The model without empty entries, and with lists of dependencies as the equivalent mappings."""
     if not isinstance(model, dict):
         return model
     full = {key: _meaning(value) for key, value in model.items()}
@@ -100,7 +99,7 @@ def digest(text: str) -> str:
 
 
 def recorded(folder: str, file: str) -> dict[str, Added]:
-    """The records about a Compose file by service; none if the file of records is missing or damaged.
+    """The records about a Compose file, by service; empty if the file of records is missing or damaged.
 
     Raises StateError if it is a link.
     """
@@ -113,9 +112,9 @@ def recorded(folder: str, file: str) -> dict[str, Added]:
 
 
 def recording(folder: str, file: str, services: Mapping[str, Added]) -> FileEdit:
-    """The edit of the file of records that makes these the records about a Compose file.
+    """The edit of the file of records that stores these records about a Compose file.
 
-    Raises StateError if it cannot be read.
+    Raises StateError if the file cannot be read.
     """
     path = _path(folder, file)
     data = {"v": VERSION, "file": file, "services": {name: asdict(record) for name, record in services.items()}}

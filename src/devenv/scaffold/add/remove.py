@@ -1,4 +1,4 @@
-"""`devenv remove`: a service out of the Compose file, with what `devenv add` put into others; and who names it."""
+"""`devenv remove`: remove a service and what `devenv add` wrote into others for it; and find mentions of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from devenv.scaffold.add.proposal import FileEdit, MainFile, Proposal, opened, p
 from devenv.scaffold.add.record import Added
 from devenv.scaffold.add.services import assigned, variable
 
-# Parts of a service in which a host name means another service. In others (image, volumes, ...) names are not hosts.
+# Parts of a service in which a host name means another service. In other parts (image, volumes) names are not hosts.
 TEXTS = ("environment", "command", "entrypoint", "healthcheck", "labels", "extra_hosts", "post_start", "pre_stop")
 NAMESPACES = ("network_mode", "pid", "ipc")
 _INTERPOLATED = re.compile(r"\$\{[^{}]*\}|\$[A-Za-z_]\w*")
@@ -30,10 +30,10 @@ _HOST_VARIABLE = re.compile(r"HOST|SERVER|ADDR|NODE|ENDPOINT|BROKER|URL|URI|DSN"
 
 
 async def remove(selection: Selection, name: str, records: str) -> Proposal:
-    """The edits that remove the service, checked and not written. `records` is the folder of what `add` recorded.
+    """The edits that remove the service, checked and not written. `records` is the folder of the records of `add`.
 
-    In other services, only what `add` put in for this one is removed; other places that name it are notes.
-    Raises UsageError if others need the service; else as `add`.
+    In other services, only what `add` wrote for this service is removed; other places that name it are notes. Raises
+    UsageError if other services need the service; otherwise like `add`.
     """
     file = opened(selection)
     model = file.service(name)
@@ -69,16 +69,16 @@ async def remove(selection: Selection, name: str, records: str) -> Proposal:
 
 
 def _needed(file: MainFile, name: str, record: Added | None) -> Iterator[tuple[str, Mention]]:
-    """Yield the places that cannot do without the service, with their files; not those that `add` wrote."""
+    """Yield the places that require the service, with their files; not those that `add` wrote."""
     for source in everything(file.sources):
         for mention in find_mentions(source.node, name):
-            is_ours = source is file.source and record is not None and record.to == mention.service
-            if mention.needed and not (is_ours and mention.part == "depends_on"):
+            is_added = source is file.source and record is not None and record.to == mention.service
+            if mention.needed and not (is_added and mention.part == "depends_on"):
                 yield source.shown, mention
 
 
 def _cut(file: MainFile, name: str, record: Added | None, volumes: list[str]) -> None:
-    """Remove the service, its volumes and, as far as it is still there, what `add` put into another service."""
+    """Remove the service, its volumes and, if still present, what `add` wrote into another service."""
     for volume in volumes:
         file.draft.cut(["volumes", volume])
     if record is not None and record.to in file.services and record.to != name:
@@ -92,8 +92,8 @@ def _unwire(file: MainFile, other: str, name: str, record: Added) -> None:
         at = depends.index(name) if isinstance(depends, list) else name
         file.draft.cut(["services", other, "depends_on", at])
     variables = pairs(file.service(other).get("environment"))
-    ours = [key for key, value in variables if key in record.variables and host(value) == name.lower()]
-    for key in reversed(ours):
+    added_keys = [key for key, value in variables if key in record.variables and host(value) == name.lower()]
+    for key in reversed(added_keys):
         left = file.service(other)["environment"]
         is_list = isinstance(left, list)
         at = next(n for n, entry in enumerate(left) if str(entry).startswith(f"{key}=")) if is_list else key
@@ -101,14 +101,14 @@ def _unwire(file: MainFile, other: str, name: str, record: Added) -> None:
 
 
 def _removed_variables(file: MainFile) -> Iterator[str]:
-    """Yield a note for each variable that the draft takes out of a service that stays, with its line until now."""
+    """Yield a note for each variable that the draft removes from a remaining service, with its old line."""
     before = yaml12.construct(file.source.text, file=file.source.shown)["services"]
     for name in file.services:
-        kept = {key for key, _ in pairs(file.service(name).get("environment"))}
+        remaining = {key for key, _ in pairs(file.service(name).get("environment"))}
         path: tuple[str | int, ...] = ("services", name, "environment")
         environment = (before[name] or {}).get("environment")
         for index, (key, _) in enumerate(pairs(environment)):
-            if key not in kept:
+            if key not in remaining:
                 at = index if isinstance(environment, list) else key
                 line = yaml12.line_of(file.source.node, (*path, at))
                 yield f"{file.source.shown}:{line}: {name} loses the variable {key}, which `devenv add` wrote"
@@ -117,7 +117,7 @@ def _removed_variables(file: MainFile) -> Iterator[str]:
 def _own_volumes(file: MainFile, name: str, record: Added | None) -> list[str]:
     """The volumes that only the service mounts and that `add` declared or may have declared, the last one first.
 
-    `add` calls them `NAME-...` and gives them no settings: one that has settings was written by a person.
+    `add` names them `NAME-...` without settings: a volume with settings was written by a person.
     """
     declared = file.draft.model.get("volumes")
     if not isinstance(declared, dict):
@@ -140,7 +140,7 @@ def _sources(model: Mapping[str, Any]) -> set[str]:
 
 
 def _named_still(file: MainFile, edit: FileEdit, name: str) -> Iterator[str]:
-    """Yield a note for each place that names the service after the edit, with its line in the edited file."""
+    """Yield a note for each place that still names the service, with its line in the edited file."""
     for source in everything(file.sources):
         node = yaml12.check(edit.after, file=source.shown) if source is file.source else source.node
         if source is not file.source and (line := yaml12.line_of(node, ("services", name))):
@@ -158,9 +158,9 @@ def _content(file: MainFile, name: str) -> bytes:
 
 
 class Mention(NamedTuple):
-    """A place that names a service: the line from 1, the service it belongs to if any, and the part, as `links`.
+    """A place that names a service: its line, the service that contains it, if any, and the part, such as `links`.
 
-    `needed`: Compose refuses the project without the service.
+    `needed`: Compose refuses the project without the named service.
     """
 
     line: int
@@ -170,7 +170,7 @@ class Mention(NamedTuple):
 
 
 def host(value: str) -> str | None:
-    """The host of a URL or of `HOST:PORT`, in small letters; None if there is none."""
+    """The host of a URL or of `HOST:PORT`, in lower case; None if there is none."""
     plain = _plain(value)
     try:
         return urlsplit(plain if "//" in plain else f"//{plain}").hostname
@@ -227,7 +227,7 @@ def _of_service(node: yaml.Node, name: str) -> Iterator[Mention]:
 
 
 def _references(node: yaml.Node) -> Iterator[tuple[yaml.Node, str, str]]:
-    """Yield the services that a service needs: the text, the part that it is in, and the name of the service."""
+    """Yield the services that a service needs: the node, the part that contains it, and the name of the service."""
     for scalar in (*_strings(node, "depends_on"), *(key for key, _ in _items(node, "depends_on"))):
         yield scalar, "depends_on", str(scalar.value)
     for part in ("links", "volumes_from"):
@@ -251,7 +251,7 @@ def _meant(value: str) -> str:
 
 
 def _texts(node: yaml.Node | None, part: str, name: str, key: str = "") -> Iterator[Mention]:
-    """Yield a mention for each text at any depth that holds the host name; `key` is what the text is the value of."""
+    """Yield a mention for each text at any depth that contains the host name; `key` is the key of the text."""
     if isinstance(node, yaml.ScalarNode):
         variable, equals, value = node.value.partition("=")
         is_pair = bool(equals) and not key and re.fullmatch(r"[\w.-]+", variable) is not None
@@ -270,7 +270,7 @@ def _holds(text: str, key: str, name: str) -> bool:
 
 
 def _hosts(text: str) -> set[str]:
-    """All hosts of the URLs and addresses in a text, in small letters."""
+    """All hosts of the URLs and addresses in a text, in lower case."""
     plain = _plain(text)
     authorities = [host for match in _URL.findall(plain) for host in match.split(",")]
     words = re.split(r"[\s,;='\"()\[\]]+", _URL.sub(" ", plain))
@@ -279,7 +279,7 @@ def _hosts(text: str) -> set[str]:
 
 
 def _plain(text: str) -> str:
-    """The text with an `x` for each variable that Compose puts in."""
+    """The text with `x` for each variable that Compose interpolates."""
     while (plain := _INTERPOLATED.sub("x", text)) != text:
         text = plain
     return plain

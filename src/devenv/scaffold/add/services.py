@@ -1,4 +1,4 @@
-"""`devenv add`: a service of `templates/services` into the Compose file, with the variables that it needs."""
+"""`devenv add`: add a service of `templates/services` to the Compose file, with the variables that it needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from devenv.scaffold.add.yaml_places import flow, nested
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
 _PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
 _MYSQL = ("mysql", "mariadb", "percona")
-_DATABASES = {"adminer": ("postgres", "postgis", "pgvector", *_MYSQL), "phpmyadmin": _MYSQL}  # that a tool can show
+# The databases that a tool can show.
+_DATABASES = {"adminer": ("postgres", "postgis", "pgvector", *_MYSQL), "phpmyadmin": _MYSQL}
 _ASSIGNED = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*[=:][ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^#\r\n]*)""",
     re.MULTILINE | re.DOTALL,
@@ -36,7 +37,7 @@ _ASSIGNED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ServiceTemplate:
-    """A service that devenv contains: `front` ones forward to another, `code` ones take a name of their own."""
+    """A service template: `front` services forward to another service, `code` services are named by the user."""
 
     key: str
     title: str
@@ -51,7 +52,7 @@ class ServiceTemplate:
 
 
 def templates() -> dict[str, ServiceTemplate]:
-    """All services that can be added, by name."""
+    """All service templates, by name."""
     folder = os.path.join(templates_folder(), "services")
     services = {}
     for file in sorted(name for name in os.listdir(folder) if name.endswith(".toml")):
@@ -95,7 +96,7 @@ async def add(
 
 
 def _edit(file: MainFile, kind: ServiceTemplate, name: str, to: str | None, values: Mapping[str, str]) -> Added:
-    """Put the service into the draft, with its volumes and, if it is not a front, what `to` needs to use it."""
+    """Put the service into the draft, with its volumes and, unless it is a front, what `to` needs to use it."""
     text = _render(kind.service, values)
     if to is not None and (networks := _networks(file, to)):
         text += f"networks: {flow(networks)}\n"
@@ -122,12 +123,12 @@ def _template(asked: str, template: str | None) -> ServiceTemplate:
     if kind is not None and kind.code:
         raise UsageError(f"{asked} takes a name", hint=f"devenv add api --template {asked}")
     fitting = sorted(key for key, other in known.items() if other.code == (template is not None))
-    what = f"template `{template}`" if template else f"service `{asked}` to add"
-    raise UsageError(f"there is no {what}", hint=did_you_mean(template or asked, fitting))
+    missing = f"template `{template}`" if template else f"service `{asked}` to add"
+    raise UsageError(f"there is no {missing}", hint=did_you_mean(template or asked, fitting))
 
 
 def _name(wanted: str | None, kind: ServiceTemplate, file: MainFile) -> str:
-    """The name asked for, or the first that no service and no volume has. Raises UsageError if it is taken."""
+    """The wanted name, or the first one that no service and no volume has. Raises UsageError if it is taken."""
     names = service_names(file.sources)
     nodes = (yaml12.at(source.node, ["volumes"]) for source in everything(file.sources))
     volumes = {str(key.value) for node in nodes for key, _ in yaml12.items(node)}
@@ -149,7 +150,7 @@ def _name(wanted: str | None, kind: ServiceTemplate, file: MainFile) -> str:
 
 
 def _behind(file: MainFile, kind: ServiceTemplate) -> str:
-    """The only service with a database that the tool can show. Raises UsageError with those that may be meant."""
+    """The only service with a database that the tool can show. Raises UsageError with the candidates."""
     command = f"devenv add {kind.key} --to"
     names = sorted(file.services)
     if images := _DATABASES.get(kind.key):
@@ -178,12 +179,12 @@ def _values(kind: ServiceTemplate, name: str, to: str | None, file: MainFile) ->
 
 
 def variable(name: str) -> str:
-    """The beginning of the names of a service's variables."""
+    """The prefix of the names of a service's variables."""
     return name.upper().replace("-", "_")
 
 
 def _port(model: Mapping[str, Any]) -> str:
-    """The port that a service listens on, by what it publishes or exposes; 80 if that is unknown."""
+    """The port that a service listens on, from what it publishes or exposes; 80 if unknown."""
     for entry in (*(model.get("ports") or ()), *(model.get("expose") or ())):
         port = entry.get("target") if isinstance(entry, dict) else str(entry).rpartition(":")[2].partition("/")[0]
         if str(port).isdecimal():
@@ -192,7 +193,7 @@ def _port(model: Mapping[str, Any]) -> str:
 
 
 def _networks(file: MainFile, name: str) -> list[str]:
-    """The networks that a service names, also by a merge; without one it is in the default network."""
+    """The networks of a service, including merged ones; empty for the default network."""
     file.service(name)
     node = yaml12.at(file.source.node, ("services", name, "networks"))
     return [str(key.value) for key in (*yaml12.strings(node), *(key for key, _ in yaml12.items(node))) if key.value]
@@ -233,7 +234,7 @@ def _code(kind: ServiceTemplate, name: str, folder: str, values: Mapping[str, st
 
 
 async def _env_edits(file: MainFile, variables: Sequence[str]) -> Collection[FileEdit]:
-    """The variables in .env, with values if it has none; their names in .env.example; .env ignored by git."""
+    """Edits that set the variables in .env, list them in .env.example, and let git ignore .env."""
     if not variables:
         return ()
     folder = file.source.folder
@@ -256,18 +257,18 @@ async def _env_edits(file: MainFile, variables: Sequence[str]) -> Collection[Fil
 
 
 def _unset(variables: Sequence[str], data: bytes, *, may_be_empty: bool = False) -> list[str]:
-    """Those of the variables that a file does not set."""
+    """The variables that a file does not set."""
     values = assigned(data)
     return [name for name in variables if not (name in values if may_be_empty else values.get(name))]
 
 
 def assigned(data: bytes) -> dict[str, str]:
-    """The variables that an env file sets; if it sets one several times, the last value counts."""
+    """The variables that an env file sets; the last value of a variable counts."""
     return {name: value.strip("\"' \t") for name, value in _ASSIGNED.findall(data.decode(errors="replace"))}
 
 
 def _appended(folder: str, name: str, lines: Sequence[str]) -> FileEdit:
-    """The edit that appends lines to a file of the project. Raises RefusedError if it is a link out of it."""
+    """The edit that appends lines to a file of the project. Raises RefusedError for a link out of the project."""
     path = os.path.realpath(os.path.join(folder, name))
     if not is_within(path, os.path.realpath(folder)):
         hint = f"Write it into that file yourself, then try again: {lines[0].partition('=')[0]}"
@@ -282,7 +283,7 @@ def _appended(folder: str, name: str, lines: Sequence[str]) -> FileEdit:
 
 
 def _is_sent(file: MainFile, ignores: bytes) -> bool:
-    """Whether a build of the project's folder would get .env, and an image could keep it."""
+    """Whether a build of the project's folder would receive .env, so that an image may contain it."""
     builds = [model.get("build") for model in file.services.values() if isinstance(model, dict)]
     contexts = [build.get("context") if isinstance(build, dict) else build for build in builds]
     whole = any(isinstance(context, str) and os.path.normpath(context) == "." for context in contexts)
@@ -290,7 +291,7 @@ def _is_sent(file: MainFile, ignores: bytes) -> bool:
 
 
 async def _git(folder: str, *arguments: str) -> bool:
-    """Whether git says yes; without git or a repository it says no."""
+    """Whether a git command succeeds; False without git or a repository."""
     try:
         done = await process.run(["git", "-C", folder, *arguments])
     except EngineError:  # git is not installed

@@ -1,6 +1,6 @@
 """A Compose file edited by position: every other byte stays, and the result means what was intended.
 
-Edits are recorded, so that they can be taken back, and made again in another text.
+Edits are recorded, so that they can be undone, and repeated in another text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Path = Sequence[str | int]
 
 
 class UnfitError(Exception):
-    """A place that cannot be edited by itself, at the character `index`; the message says why."""
+    """A place that cannot be edited separately, at the character `index`; the message says why."""
 
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class UnfitError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """One place of a text that was edited: from character `at` on, `new` took the place of `old`."""
+    """An edit of a text in one place: from character `at` on, `new` replaced `old`."""
 
     at: int
     old: str
@@ -50,7 +50,7 @@ class TextChange:
 
 @dataclass(frozen=True, slots=True)
 class EditStep:
-    """An edit that can be made again: `verb` is `insert` or `depend`, `text` its entry or name."""
+    """An edit that can be repeated: `verb` is `insert` or `depend`, `text` its entry or name."""
 
     verb: str
     path: tuple[str | int, ...]
@@ -68,7 +68,7 @@ def text_change(before: str, after: str) -> TextChange:
 def undone(text: str, changes: Sequence[TextChange]) -> str | None:
     """The text without the changes, which were made in this order.
 
-    What a change put in may be elsewhere by now. None if it is not found, or found more than once.
+    The text of a change may have moved. None if it is not found, or found more than once.
     """
     for change in reversed(changes):
         at = change.at
@@ -82,7 +82,7 @@ def undone(text: str, changes: Sequence[TextChange]) -> str | None:
 
 @dataclass(slots=True)
 class ComposeDraft:
-    """A Compose file's text while it is edited, and the model that the edits are to lead to.
+    """A Compose file's text while it is edited, and the model that the edits must produce.
 
     `changes` are the edits made; `steps` are those of `insert` and `depend`, for `repeat`.
     """
@@ -99,7 +99,7 @@ class ComposeDraft:
     def insert(self, path: Path, entry: str) -> None:
         """Add `entry`, block YAML with two spaces a level, at the end of the mapping or list at `path`.
 
-        What is missing of the path is created. Raises ConfigError if the place cannot be edited by itself.
+        Missing parts of the path are created. Raises ConfigError if the place cannot be edited separately.
         """
         self.steps.append(EditStep("insert", tuple(path), entry))
         self._insert(path, entry)
@@ -109,7 +109,7 @@ class ComposeDraft:
         _add(self.model, path, yaml12.construct(entry, file=self.file))
 
     def cut(self, path: Path) -> None:
-        """Remove the entry at `path`, and what contains only it. Raises ConfigError as `insert`."""
+        """Remove the entry at `path`, and parents that contain only it. Raises ConfigError like `insert`."""
         self._edit(_cut, path)
         while True:
             *above, key = path
@@ -119,7 +119,7 @@ class ComposeDraft:
             path = above
 
     def depend(self, path: Path, name: str) -> None:
-        """Add `name`, healthy, to the `depends_on` at `path`; a list of names becomes a mapping."""
+        """Add `name` with `service_healthy` to the `depends_on` at `path`; a list of names becomes a mapping."""
         self.steps.append(EditStep("depend", tuple(path), name))
         listed = _at(self.model, path)
         if not isinstance(listed, list):
@@ -129,12 +129,12 @@ class ComposeDraft:
         _at(self.model, path[:-1])[path[-1]] = {name: HEALTHY, **{str(item): STARTED for item in listed}}
 
     def repeat(self, steps: Sequence[EditStep]) -> None:
-        """Make edits again that were made in another text. Raises ConfigError as `insert`."""
+        """Repeat edits that were made in another text. Raises ConfigError like `insert`."""
         for step in steps:
             (self.insert if step.verb == "insert" else self.depend)(step.path, step.text)
 
     def verified(self) -> str:
-        """The text. Raises ConfigError if its meaning is not exactly what the edits were to lead to."""
+        """The text. Raises ConfigError if its meaning is not exactly what the edits should produce."""
         meaning = None
         with contextlib.suppress(ConfigError):  # an anchor that is used elsewhere was cut
             meaning = yaml12.construct(self.text, file=self.file)
@@ -158,7 +158,7 @@ class ComposeDraft:
         self.text = after
 
 
-# --- putting in ---------------------------------------------------------------------------------------------------
+# --- insert -------------------------------------------------------------------------------------------------------
 
 
 def _insert(text: str, path: Path, entry: str) -> str:
@@ -170,8 +170,8 @@ def _insert(text: str, path: Path, entry: str) -> str:
         if value.empty and not node.flow and value.begin >= name.end:
             return _fill(text, node, name, nested(path[depth + 1 :], entry))
         if value.kind not in ("map", "list"):
-            what = "an alias, which others share" if value.kind == "alias" else "not a mapping that can be added to"
-            raise UnfitError(f"`{key}` is {what}", name.begin)
+            reason = "an alias, which others share" if value.kind == "alias" else "not a mapping that can be added to"
+            raise UnfitError(f"`{key}` is {reason}", name.begin)
         node = value
     return _put(text, node, entry)
 
@@ -182,8 +182,8 @@ def _put(text: str, node: Part, entry: str) -> str:
     if node.flow:
         return _put_flow(text, node, entry)
     at = tail(text, node.end, node.column)
-    kept = at == node.end and text[:at].endswith(("\n", "\r"))  # empty lines that are part of a block scalar
-    gap = new_line(text) * (2 if is_spaced(text, node) and not kept else 1)
+    is_kept = at == node.end and text[:at].endswith(("\n", "\r"))  # empty lines belong to a block scalar
+    gap = new_line(text) * (2 if is_spaced(text, node) and not is_kept else 1)
     return text[:at] + gap + block(text, entry, node.column, indentation(text)) + text[at:]
 
 
@@ -214,7 +214,7 @@ def _fill(text: str, node: Part, name: Part, entry: str) -> str:
     )
 
 
-# --- taking out ---------------------------------------------------------------------------------------------------
+# --- cut ----------------------------------------------------------------------------------------------------------
 
 
 def _nodes(text: str, path: Path) -> list[Part]:
@@ -254,9 +254,9 @@ def _cut(text: str, path: Path) -> str:
 
 
 def _conditions(text: str, path: Path, name: str) -> str:
-    """The list of names as a mapping: each item loses its dash, and gets its condition behind it.
+    """The list of names as a mapping: each item loses its dash and is followed by its condition.
 
-    If the dashes are below the key itself, the names move in by two.
+    If the dashes are directly below the key, the names are indented by two.
     """
     *_, parent, node = _nodes(text, path)
     if node.kind != "list":

@@ -1,4 +1,4 @@
-"""Where everything in a YAML file is written, and how more is written in the style of the file."""
+"""The places of all parts of a YAML file, and the format of new parts in the style of the file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @dataclass(slots=True)
 class Part:
-    """A node as it is written: characters `begin` to `end`, which is the end of its content, and its column.
+    """A node as written: characters `begin` to `end`, where its content ends, and its column.
 
-    `pairs` holds a mapping's keys and values, and a list's items as both.
+    `pairs` contains a mapping's keys and values, or each item of a list twice.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Part:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all is written."""
+        """Whether the value is missing."""
         return self.kind == "scalar" and self.begin == self.end
 
     def find(self, key: str | int) -> int | None:
@@ -47,7 +47,7 @@ class Part:
 
 
 def read(text: str) -> Part:
-    """The file's mapping, with the places of everything that is written in it."""
+    """The file's mapping, with the places of all its parts."""
     events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
     for event in events:
         if isinstance(event, yaml.CollectionStartEvent):
@@ -113,7 +113,7 @@ def tail(text: str, at: int, column: int) -> int:
 
 
 def new_line(text: str) -> str:
-    """The line break that the text uses first; a line feed if it has none."""
+    """The first line break of the text; a line feed if it has none."""
     match = BREAK.search(text)
     return match[0] if match else "\n"
 
@@ -124,11 +124,11 @@ def after_bracket(text: str, node: Part) -> int:
     return match.end() if match else node.begin
 
 
-# --- how it is written --------------------------------------------------------------------------------------------
+# --- new parts ----------------------------------------------------------------------------------------------------
 
 
 def flow(value: Any, *, quoted: bool = False) -> str:
-    """A value on one line; `quoted` as JSON has it."""
+    """A value on one line; `quoted`: as JSON."""
     if isinstance(value, dict):
         pairs = (f"{_key(key, quoted=quoted)}: {flow(item, quoted=quoted)}" for key, item in value.items())
         return f"{{{', '.join(pairs)}}}"
@@ -150,7 +150,7 @@ def _key(key: str, *, quoted: bool) -> str:
 
 
 def block(text: str, entry: str, column: int, step: int) -> str:
-    """The lines of `entry` moved to `column`, each level `step` further in, with the file's own line ends."""
+    """The lines of `entry` moved to `column`, each level `step` further in, with the file's line breaks."""
     levels, lines = [(0, column)], []
     for line in entry.split("\n"):
         inside = len(line) - len(line.lstrip(" "))
@@ -165,7 +165,7 @@ def block(text: str, entry: str, column: int, step: int) -> str:
 
 
 def indentation(text: str) -> int:
-    """The number of spaces of a level, in most of the file."""
+    """The most frequent number of spaces per level in the file."""
     waiting, steps = [read(text)], Counter[int]()
     for node in waiting:
         below = [value for _, value in node.pairs if value.pairs and not value.flow]
@@ -176,8 +176,8 @@ def indentation(text: str) -> int:
 
 
 def is_spaced(text: str, node: Part) -> bool:
-    """Whether an empty line separates the entries; at the top level also if there is only one."""
-    if len(node.pairs) < 2:  # noqa: PLR2004 - nothing is between fewer
+    """Whether an empty line separates the entries; at the top level also if there is only one entry."""
+    if len(node.pairs) < 2:  # noqa: PLR2004 - a separator needs two entries
         return node.column == 0 and node.kind == "map"
     between = text[node.pairs[-2][1].end : node.pairs[-1][0].begin]
     return any(not line.strip() for line in BREAK.split(between)[1:-1])
