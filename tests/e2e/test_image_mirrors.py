@@ -81,7 +81,7 @@ def test_no_mirror_has_it(lab: Lab, lab_stack: LabStack) -> None:
     lab_stack.mirrors(DEAD, front.address)
     done = lab_stack.run("images", "pull")
     assert done.returncode == 4
-    assert "lab-nowhere:1 (service s0)" in done.stderr
+    assert "lab-nowhere:1 (compose.y" in done.stderr
     assert DEAD in done.stdout + done.stderr
     assert front.address in done.stdout + done.stderr
     assert "hint:" in done.stderr

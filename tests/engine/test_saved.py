@@ -109,7 +109,7 @@ def test_what_is_missing_is_named(project: Path, capfd: pytest.CaptureFixture[st
     """An image that is not here and cannot be had ends the save, and there is no file."""
     docker("rmi", "shop.test/db:1")
     assert main.run(["images", "save", "../shop.tar"]) == 4
-    assert "shop.test/db:1 (service db)" in capfd.readouterr().err
+    assert "shop.test/db:1 (compose.y" in capfd.readouterr().err
     assert [*project.parent.glob("shop.tar*")] == []
 
 

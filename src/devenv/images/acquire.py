@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
@@ -26,6 +27,7 @@ from devenv.images.standins.recipes import ALPINE_NOTE, Recipe, find, instead
 from devenv.model.images import canonical, familiar
 from devenv.model.project import Build, Project
 
+_LINE = re.compile(r"(?P<file>.+):(?P<line>\d+)\b")
 LocalMatch = tuple[str, LocalImage]  # an image of the engine that serves a reference, and its name there
 
 
@@ -63,12 +65,8 @@ async def acquire_images(
     hurry = stand_ins and await _have_stand_ins(engine, missing)
     mirrored, unpulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
     spare, failures = _failures(wanted, here, unpulled)
-    try:
-        stood_in = _stand_ins(wanted, here, failures, emit, consent=stand_ins)
-    except ConfigError as error:
-        need = next(need for need in wanted if need.reference in failures)
-        error.file, error.line = await anyio.to_thread.run_sync(_place, project, need)
-        raise
+    unmet = [need for need in wanted if need.reference in failures]
+    stood_in = await _stand_ins(project, unmet, here, failures, emit, consent=stand_ins)
     if stood_in:
         await standins.make(engine, stood_in.values(), emit)
     own = {need.reference: need.reference for need in missing if need.reference not in unpulled}
@@ -104,18 +102,41 @@ def _failures(
     return spare, {reference: failure for reference, failure in failures.items() if reference not in spare}
 
 
-def _stand_ins(
-    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], emit: Emit, *, consent: bool
+def _unavailable(
+    project: Project, lacking: Sequence[Need], failed: Mapping[str, Failure], *, consent: bool
+) -> DevenvError:
+    """The error for images that have no substitute, with the lines that name them. Blocking."""
+    lines = {need.reference: [_line(project, user) for user in need.users] for need in lacking}
+    recipes = recipes_for(lacking)
+    advice = {
+        need.reference: instead(need.reference, lines[need.reference], plain=need.kind == "service")
+        for need in lacking
+        if need.reference not in recipes
+    }
+    error = explain(failed, lines, instead=advice, consent=consent)
+    if isinstance(error, ConfigError) and (match := _LINE.match(lines[lacking[0].reference][0])):
+        error.file, error.line = match["file"], int(match["line"])
+    return error
+
+
+async def _stand_ins(
+    project: Project,
+    unmet: Sequence[Need],
+    here: Mapping[str, str],
+    failures: Mapping[str, Failure],
+    emit: Emit,
+    *,
+    consent: bool,
 ) -> dict[str, Recipe]:
-    """The images that get stand-ins. Report what is used instead; raise EngineError if an image has no substitute."""
-    recipes = recipes_for(need for need in wanted if need.reference in failures)
+    """The images that get stand-ins. Report what is used instead; raise if an image has no substitute."""
+    recipes = recipes_for(unmet)
     used = {
         name: substitute(failure, here=name in here, recipe=name in recipes, consent=consent)
         for name, failure in failures.items()
     }
     if failed := {name: failure for name, failure in failures.items() if used[name] is None}:
-        advice = {n.reference: instead(n.reference, n.users) for n in wanted if n.reference not in recipes}
-        raise explain(failed, wanted, instead=advice, consent=consent)
+        lacking = [need for need in unmet if need.reference in failed]
+        raise await anyio.to_thread.run_sync(partial(_unavailable, project, lacking, failed, consent=consent))
     if local := [name for name in used if used[name] == "local"]:
         emit(Notice(f"no registry answers: {', '.join(map(familiar, local))} not renewed"))
     if made := {name: recipes[name] for name in used if used[name] == "stand-in"}:
@@ -182,11 +203,12 @@ def _unreadable(project: Project, service: str, build: Build, name: str, error: 
     return ConfigError(message, hint=hint, file=file, line=line)
 
 
-def _place(project: Project, need: Need) -> files.Place:
-    """Where the image is named first: in a Dockerfile, or by a service."""
-    if match := re.fullmatch(r"(?P<file>.+):(?P<line>\d+)(?: .*)?", need.users[0]):
-        return match["file"], int(match["line"])
-    return _place_of(project, need.users[0].removeprefix("service "), "image")
+def _line(project: Project, user: str) -> str:
+    """A user of an image as FILE:LINE; a service whose line is not found as it is."""
+    if not user.startswith("service "):
+        return user
+    file, line = _place_of(project, user.removeprefix("service "), "image")
+    return f"{file}:{line}" if line else user
 
 
 def _place_of(project: Project, service: str, *path: str) -> files.Place:

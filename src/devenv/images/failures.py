@@ -18,7 +18,6 @@ from devenv.events import Notice
 from devenv.explain import table
 from devenv.explain.table import Explanation, TableEntry
 from devenv.images.dockerfile import instruction_line
-from devenv.images.needs import Need
 from devenv.model.images import HUB, canonical, registry, split
 
 PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network", "build_step", "dockerfile"
@@ -113,20 +112,19 @@ def substitute(failure: Failure, *, here: bool, recipe: bool, consent: bool) -> 
 
 
 def explain(
-    failed: Mapping[str, Failure], needs: Sequence[Need], *, instead: Mapping[str, str], consent: bool
+    failed: Mapping[str, Failure], lines: Mapping[str, Sequence[str]], *, instead: Mapping[str, str], consent: bool
 ) -> DevenvError:
-    """The error for images that are not available: who needs each, why it failed, and what to type.
+    """The error for images that are not available: the `lines` that name each, why it failed, and what to type.
 
     `instead`: reference -> what to use in place of it, if it has no stand-in. A ConfigError if the only reason is
     what the files ask for.
     """
-    users = {need.reference: ", ".join(need.users) for need in needs}
-    lines = [f"  {name} ({users[name]}): {cause(name, failure)}" for name, failure in failed.items()]
+    causes = [f"  {name} ({', '.join(lines[name])}): {cause(name, failure)}" for name, failure in failed.items()]
     head = "an image is" if len(failed) == 1 else f"{len(failed)} images are"
     guesses = [f"did you mean `{guess}`?" for name in failed if (guess := _guess(name))]
     hints = [*guesses, *filter(None, [_hint(failed, instead, consent=consent)])]
     kind = ConfigError if all(failure.of_file for failure in failed.values()) else EngineError
-    return kind("\n".join([f"{head} not available:", *lines]), hint="; or ".join(hints) or None)
+    return kind("\n".join([f"{head} not available:", *causes]), hint="; or ".join(hints) or None)
 
 
 def _guess(reference: str) -> str | None:

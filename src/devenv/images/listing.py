@@ -144,7 +144,7 @@ def _row(
     if need.kind == "frontend" and failure and failure.impossible:
         reason += "; the engine's own builder is used instead"
     elif failure and failure.impossible and need.kind in ("service", "base"):
-        reason += f"; {instead(need.reference, need.users)}"
+        reason += "; " + instead(need.reference, need.users, plain=need.kind == "service")
     return row("nowhere", reason)
 
 

@@ -89,6 +89,17 @@ def test_no_stand_ins_without_consent(world: World, project: Project) -> None:
     assert world.made == []
 
 
+def test_an_image_of_a_service_is_named_with_its_line(world: World, tmp_path: Path) -> None:
+    """What to change is a line of the Compose file, as it is a line of the Dockerfile."""
+    (tmp_path / "compose.yml").write_text("services:\n  db:\n    image: mariadb:10-focal\n")
+    world.refuse = {"mariadb:10-focal": NO_HOST}
+    with pytest.raises(EngineError) as raised:
+        run(world, a_project(tmp_path, Service("db", image="mariadb:10-focal")), stand_ins=True)
+    place = f"{tmp_path}/compose.yml:3"
+    assert f"mariadb:10-focal ({place}): " in raised.value.message
+    assert f"{place} would need mariadb:10" in str(raised.value.hint)
+
+
 def test_pull_policies(world: World, tmp_path: Path) -> None:
     """`always` renews, and keeps what is here if no registry answers; `never` never asks."""
     project = a_project(

@@ -22,7 +22,6 @@ from devenv.images.failures import (
     secret_arguments_notice,
     substitute,
 )
-from devenv.images.needs import Need
 
 DAEMON = "Error response from daemon: "
 HUB = f'{DAEMON}Get "https://registry.test/v2/": '
@@ -364,13 +363,13 @@ def test_substitute(failure: Failure, here: bool, recipe: bool, consent: bool, e
 )
 def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: str | None) -> None:
     """The error names every image, who needs it and why it is missing, and what to type next."""
-    needs = [
-        Need("node:22", ("backend/Dockerfile:1",), kind="base"),
-        Need("redis:7", ("service cache", "service queue")),
-        Need("ghcr.io/a/b:1", ("service private",)),
-    ]
+    lines = {
+        "node:22": ["backend/Dockerfile:1"],
+        "redis:7": ["service cache", "service queue"],
+        "ghcr.io/a/b:1": ["service private"],
+    }
     instead = {"redis:7": REDIS_INSTEAD.partition("\n")[0], "ghcr.io/a/b:1": "none"}
-    error = explain(failed, needs, instead=instead, consent=consent)
+    error = explain(failed, lines, instead=instead, consent=consent)
     assert (error.message, error.hint, error.exit_code) == (message, hint, 4)
 
 
@@ -398,8 +397,8 @@ def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: 
 def test_who_is_to_blame_for_a_missing_image(reference: str, texts: list[str], code: int, hint: str) -> None:
     """5 if the file asks for what does not exist, 4 if a registry or the engine cannot give it; a name is guessed."""
     failed = {f"{reference}{'x' * n}": read_failure(text, reference) for n, text in enumerate(texts)}
-    needs = [Need(name, ("service web",)) for name in failed]
-    error = explain(failed, needs, instead=dict.fromkeys(failed, "none"), consent=True)
+    lines = {key: ["service web"] for key in failed}
+    error = explain(failed, lines, instead=dict.fromkeys(failed, "none"), consent=True)
     assert error.exit_code == code
     assert str(error.hint).startswith(hint)
 

@@ -189,14 +189,14 @@ def _in_place_of_alpine(recipe: Recipe) -> Recipe:
     return replace(recipe, roots=roots, lacks=f"apk and busybox; {recipe.lacks}", is_alpine=True)
 
 
-def instead(reference: str, users: Sequence[str] = ()) -> str:
-    """What could be used in place of an image that has no stand-in; `users` are those of its `Need`."""
+def instead(reference: str, users: Sequence[str], *, plain: bool) -> str:
+    """What could be used in place of an image that has no stand-in, by its users; `plain` as in `find`."""
     repository, tag, digest = split(canonical(reference))
     name = familiar(repository).removesuffix(":latest")
     versions = _versions(repository)
     if not versions:
         return f"there is no stand-in of {name}"
-    plain = all(user.startswith("service ") for user in users or ("",)) and name not in FAMILIES
+    plain = plain and name not in FAMILIES
     is_alpine = _without_alpine(tag or "latest") != (tag or "latest") and not plain
     why, then = "; a digest has none" if digest else "", ""
     if is_alpine and name in FAMILIES:
@@ -205,8 +205,8 @@ def instead(reference: str, users: Sequence[str] = ()) -> str:
     elif is_alpine:
         why, then = "; -alpine has none", " and apt in place of apk"
     near = _nearest(name, versions, tag or "latest", plain=plain)
-    who = ", ".join(users) or "you"
-    return f"stand-ins of {name}: {', '.join(versions)}{why}{':' if why else ';'} {who} would need {near}{then}"
+    known = f"stand-ins of {name}: {', '.join(versions)}{why}{':' if why else ';'}"
+    return f"{known} {', '.join(users)} would need {near}{then}"
 
 
 def _versions(repository: str) -> list[str]:

@@ -65,7 +65,7 @@ class FailureReporter:
         if cause is None:
             hint = f"Correct `{service}` in the Compose file: the message is that of the engine." if service else None
             return EngineError(VerbError(error.verb, error.reason, service).message, hint=hint)
-        file, line = await self._place(cause)
+        file, line = await self._place(cause, service or "")
         kind = {1: DevenvError, 4: EngineError, 5: ConfigError}[cause.exit_code]
         message = VerbError(error.verb, self._why(cause).removeprefix(": "), service).message
         return kind(message, hint=cause.hint, file=file, line=line)
@@ -120,7 +120,7 @@ class FailureReporter:
         """The cause after a colon, with paths relative to the project."""
         return "" if cause is None else f": {cause.what}".replace(f"{self.loaded.project.directory}/", "")
 
-    async def _place(self, cause: Cause | None, service: str = "") -> Place:
+    async def _place(self, cause: Cause | None, service: str) -> Place:
         """The place of the cause's first path that is in the files, or else of the service; else (None, None)."""
         for path in (*(cause.paths if cause else ()), *([("services", service)] if service else ())):
             if _is_written(self.loaded.model, path):

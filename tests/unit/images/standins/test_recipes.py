@@ -103,7 +103,7 @@ PYTHON = "stand-ins of python: 3.11, 3.13, 3.14"
                 "service web would need postgres:17 with an empty volume"
             ),
         ),
-        ("postgres:16", (), "stand-ins of postgres: 15, 17, 18; you would need postgres:17"),
+        ("postgres:16", SERVICE, "stand-ins of postgres: 15, 17, 18; service web would need postgres:17"),
         ("mysql:8.0", SERVICE, "stand-ins of mysql: 9; service web would need mysql:9"),
         (
             "rabbitmq:3.13-management",
@@ -127,7 +127,7 @@ PYTHON = "stand-ins of python: 3.11, 3.13, 3.14"
 )
 def test_what_could_be_used_instead(reference: str, users: tuple[str, ...], expected: str) -> None:
     """All versions that there are, the nearest, not older if possible, and the line to change."""
-    assert instead(reference, users) == expected
+    assert instead(reference, users, plain=users == SERVICE) == expected
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def container(service: str, state: str = "created", **more: Any) -> Container:
     ("reason", "service", "kind", "message", "where"),
     [
         (NO_PROGRAM, "web", ConfigError, "could not start `web`: its image has no program `nope`", "compose.yml:4"),
-        (NO_PROGRAM, "api", ConfigError, "could not start `api`: its image has no program `nope`", None),
+        (NO_PROGRAM, "api", ConfigError, "could not start `api`: its image has no program `nope`", "compose.yml:7"),
         (NO_PROGRAM, None, ConfigError, "could not start: its image has no program `nope`", None),
         (
             "network shared declared as external, but could not be found",
