@@ -10,7 +10,7 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 
-from devenv.compose.safety.paths import AGENT, ENGINES, SECRETS, Host, HostPath
+from devenv.compose.safety.paths import AGENT, ENGINES, TABLES, Host, HostPath
 from devenv.docker import context
 from devenv.paths import is_within
 
@@ -19,26 +19,11 @@ _LINKS = 40  # as many as Linux follows
 _ANSWER_LIMIT = 4096  # bytes
 _FIRST_USER, _NOBODY = 500, 65534  # below: users of the system, whose homes are folders of the system
 
-# Commands of daemons that control containers, as the kernel names them (15 characters at most).
-_DAEMONS = {
-    "dockerd": "Docker",
-    "containerd": "containerd",
-    "podman": "Podman",
-    "crio": "CRI-O",
-    "buildkitd": "BuildKit",
-    "k3s-server": "k3s",
-    "lxd": "LXD",
-    "incusd": "Incus",
-}
+_DAEMONS: Mapping[str, str] = TABLES["daemons"]
 _PING = b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n"
 _ANSWERS = (b"\r\napi-version:", b"\r\nlibpod-api-version:", b"\r\nserver: docker/")
 
-_RUNTIME_SOCKETS = {"docker.sock": "Docker", "podman/podman.sock": "Podman", "buildkit/buildkitd.sock": "BuildKit"}
 _HOME_SOCKETS = (".docker/run", ".docker/desktop", ".colima/default", ".orbstack/run", ".rd")  # of Docker
-_KEYS = (
-    "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "NETRC", "DOCKER_CONFIG",
-    "GNUPGHOME", "CLOUDSDK_CONFIG", "AZURE_CONFIG_DIR", "PASSWORD_STORE_DIR",
-)  # fmt: skip
 
 
 def gather(paths: Iterable[str], directory: str) -> Host:
@@ -60,7 +45,7 @@ def _listening(home: str) -> Iterator[tuple[str, str]]:
     """The existing sockets of known daemons; the engine in use and the SSH agent are known by the environment."""
     known = {**ENGINES, "/var/run/docker.sock": "Docker"}
     if folder := os.environ.get("XDG_RUNTIME_DIR"):
-        known |= {os.path.join(folder, name): daemon for name, daemon in _RUNTIME_SOCKETS.items()}
+        known |= {os.path.join(folder, name): daemon for name, daemon in TABLES["runtime_sockets"].items()}
     known |= {os.path.join(home, folder, "docker.sock"): "Docker" for folder in _HOME_SOCKETS}
     if engine := context.socket_path():
         known.setdefault(engine, "Docker")
@@ -71,10 +56,10 @@ def _listening(home: str) -> Iterator[tuple[str, str]]:
 
 def _key_paths(home: str) -> Iterator[str]:
     """The real paths of keys outside their usual places: named by the environment, or reached by a link."""
-    named = [os.environ.get(name, "") for name in _KEYS]
+    named = [os.environ.get(name, "") for name in TABLES["key_variables"]]
     named += os.environ.get("KUBECONFIG", "").split(os.pathsep)
     yield from (real_path(path) for path in named if os.path.isabs(path))
-    usual = (os.path.join(real_path(home), name) for name in SECRETS)
+    usual = (os.path.join(real_path(home), name) for name in TABLES["secrets"])
     yield from (real for path in usual if (real := real_path(path)) != path)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from devenv.explain import table
 from devenv.paths import is_within
 
 AGENT = "the SSH agent"
@@ -14,23 +15,9 @@ _FILES = "it contains all files of this machine"
 _HOME = "it contains your whole home folder, including ~/.ssh"
 _KEYS = "it contains your keys or passwords"
 
-# Well-known sockets of engines; all others are known by their answers (`Host.sockets`, `HostPath.daemon`).
-ENGINES = {
-    "/run/docker.sock": "Docker",
-    "/run/containerd/containerd.sock": "containerd",
-    "/run/podman/podman.sock": "Podman",
-    "/run/crio/crio.sock": "CRI-O",
-    "/run/buildkit/buildkitd.sock": "BuildKit",
-}
+TABLES = table.data("compose/safety/dangers.toml")
+ENGINES: Mapping[str, str] = TABLES["engines"]
 _ENGINE_NAMES = {posixpath.basename(path): name for path, name in ENGINES.items()}
-
-# In the home folder.
-SECRETS = (
-    ".ssh", ".aws", ".gnupg", ".docker", ".kube", ".azure", ".config/gcloud", ".netrc", ".git-credentials",
-    ".config/containers", ".config/doctl", ".config/gh", ".config/glab-cli", ".config/hub", ".config/op",
-    ".config/rclone", ".config/sops", ".local/share/keyrings", ".my.cnf", ".npmrc", ".oci", ".password-store",
-    ".pgpass", ".pypirc", ".terraform.d", ".vault-token", ".mozilla", ".config/google-chrome", ".config/chromium",
-)  # fmt: skip
 
 
 class _Folder(NamedTuple):
@@ -43,34 +30,10 @@ class _Folder(NamedTuple):
 
 _OTHER_HOME = "it contains another user's files"
 _SYSTEM = tuple(
-    _Folder(path, only_written=why.endswith("the programs of this machine"), why=why)
-    for why, paths in (
-        ("it contains the configuration of this machine, including its passwords", "/etc"),
-        ("it contains the kernel that this machine starts", "/boot"),
-        ("it shows the kernel's state, and changes it", "/proc /sys"),
-        ("it contains the devices of this machine", "/dev"),
-        ("it belongs to the services that run on this machine", "/run"),
-        (
-            "it contains the data of the engine, including other containers'",
-            "/var/lib/docker /var/lib/containerd /var/lib/containers /var/lib/kubelet",
-        ),
-        ("it contains the data of this machine's services", "/var/lib"),
-        ("it contains the logs of this machine", "/var/log"),
-        ("it contains the jobs and the mail of this machine", "/var/spool"),
-        (_OTHER_HOME, "/home /Users /root"),
-        (
-            "it contains the programs of this machine",
-            "/usr /bin /sbin /lib /lib32 /lib64 /System /Library /Applications",
-        ),
-    )
-    for path in paths.split()
+    _Folder(path, why.endswith("the programs of this machine"), why)
+    for why, paths in TABLES["folders"]
+    for path in paths
 )
-_HARMLESS = ("/etc/localtime", "/etc/timezone", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_HARMLESS_TO_READ = (
-    "/etc/ssl/certs", "/etc/ca-certificates", "/etc/ca-certificates.conf", "/etc/pki/ca-trust", "/etc/pki/tls/certs",
-    "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/machine-id", "/etc/nsswitch.conf",
-    "/etc/os-release", "/etc/protocols", "/etc/resolv.conf", "/etc/services", "/run/udev", "/sys/fs/cgroup",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +98,7 @@ def _why(path: str, host: Host, facts: HostPath, *, writes: bool) -> str | None:
         return _control(daemon)
     if any(is_within(home, path) for home in host.homes):
         return _HOME
-    keys = [*(posixpath.join(home, name) for home in host.homes for name in SECRETS), *host.keys]
+    keys = [*(posixpath.join(home, name) for home in host.homes for name in TABLES["secrets"]), *host.keys]
     if any(is_within(key, path) or is_within(path, key) for key in keys):
         return _KEYS
     return None if _is_own(path, host) else _system(path, host, writes=writes)
@@ -184,4 +147,4 @@ def _system(path: str, host: Host, *, writes: bool) -> str | None:
 
 
 def _is_harmless(path: str, *, writes: bool) -> bool:
-    return path in _HARMLESS or (not writes and is_within(path, *_HARMLESS_TO_READ))
+    return path in TABLES["harmless"] or (not writes and is_within(path, *TABLES["harmless_to_read"]))

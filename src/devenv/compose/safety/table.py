@@ -8,32 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from devenv.compose.safety.paths import Host, reach
+from devenv.compose.safety.paths import TABLES, Host, reach
 from devenv.model.project import Hook, Project
 
 Model = Mapping[str, Any]
 
-_CAPABILITIES = {
-    "SYS_ADMIN": ", which is nearly all of them",
-    "SYS_MODULE": ": it can load code into the kernel",
-    "SYS_RAWIO": ": it can read and write the memory and the disks of this machine",
-    "SYS_PTRACE": ": it can read and change every process that it sees",
-    "SYS_BOOT": ": it can start another kernel",
-    "SYS_TIME": ": it can set the clock of this machine",
-    "SYSLOG": ": it can read the kernel's log and addresses",
-    "DAC_READ_SEARCH": ": it can open every file of this machine",
-    "BPF": ": it can run programs in the kernel",
-    "PERFMON": ": it can observe the kernel and all processes",
-    "MAC_ADMIN": ": it can change the rules that confine containers",
-    "MAC_OVERRIDE": ": the rules that confine containers do not hold for it",
-}
-_RUNTIMES = r"runc|crun|youki|runsc|kata(-\w+)*|nvidia|sysbox-runc|io\.containerd\.(runc|runsc|kata|crun)\.v\d"
-_OTHERS = ", a container outside the project"
-
-# File systems of a volume's `driver_opts` that are not on this machine, or are empty.
-_ELSEWHERE = frozenset({
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "tmpfs", "ramfs", "ceph", "glusterfs", "lustre", "9p",
-})  # fmt: skip
 _BIND = frozenset({"none", "bind", "rbind"})
 _FILE_SYSTEM = "mounts {} as a file system of the type {}: it is a disk or a part of the kernel of this machine"
 
@@ -46,43 +25,7 @@ class DangerousSetting(NamedTuple):
     message: str
 
 
-ROWS = tuple(
-    DangerousSetting(*row)
-    for row in (
-        ("privileged", "true", "is privileged: it can do on this machine whatever root can"),
-        ("network_mode", "host", "shares the network of the host (`network_mode: host`)"),
-        ("network_mode", "container:.+", "shares the network of `{}`" + _OTHERS),
-        ("pid", "host", "shares the processes of the host (`pid: host`)"),
-        ("pid", "container:.+", "shares the processes of `{}`" + _OTHERS),
-        ("ipc", "host", "shares the shared memory of the host (`ipc: host`)"),
-        ("ipc", "container:.+", "shares the shared memory of `{}`" + _OTHERS),
-        ("userns_mode", "host", "shares the users, root among them, of the host (`userns_mode: host`)"),
-        ("uts", "host", "shares the host name of the host (`uts: host`)"),
-        ("cgroup", "host", "shares the control groups of the host (`cgroup: host`)"),
-        ("cgroup_parent", ".+", "is put into the control group `{}` of the host"),
-        ("volumes_from", "container:.+", "mounts the volumes of `{}`" + _OTHERS),
-        ("cap_add", "(?i:(CAP_)?ALL)", "has every capability"),
-        *(
-            ("cap_add", f"(?i:(CAP_)?{name})", f"has the capability {name}{can}")
-            for name, can in _CAPABILITIES.items()
-        ),
-        ("security_opt", "seccomp[:=]unconfined", "may make every system call (`{}`)"),
-        ("security_opt", "seccomp[:=](?!unconfined|builtin).+", "has its own rules for system calls (`{}`)"),
-        ("security_opt", "apparmor[:=]unconfined", "is not confined by AppArmor (`{}`)"),
-        ("security_opt", "label([:=]disable|[:=]type[:=]spc_t)", "is not confined by SELinux (`{}`)"),
-        ("security_opt", "systempaths[:=]unconfined", "can change the kernel's settings in /proc and /sys (`{}`)"),
-        ("security_opt", "writable-cgroups([:=]true)?", "can change its own control groups (`{}`)"),
-        ("devices", ".+", "uses the device {}"),
-        ("device_cgroup_rules", ".+", "may use devices of the host (`{}`)"),
-        ("runtime", f"(?!({_RUNTIMES})$).+", "is run by `{}`, a runtime that devenv does not know"),
-        ("use_api_socket", "true", "controls the engine, with your registry credentials (`use_api_socket: true`)"),
-        ("provider", ".+", "runs the program `{}` on this machine (`provider`)"),
-        ("build.privileged", "true", "is built as privileged: its build can do on this machine whatever root can"),
-        ("build.network", "host", "is built in the network of the host (`network: host`)"),
-        ("build.entitlements", r"security\.insecure|network\.host|device.*", "is built with the entitlement `{}`"),
-        ("build.ssh", ".+", "is built with your SSH keys (`ssh: {}`)"),
-    )
-)
+ROWS = tuple(DangerousSetting(*row) for row in TABLES["settings"])
 _KEYS = tuple(dict.fromkeys(row.key for row in ROWS))
 
 
@@ -237,7 +180,7 @@ def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes
         yield Use(name, "mounts", device, at, entry, writes and "ro" not in flags)
     elif "overlay" in kind:
         yield from (Use(name, "mounts", source, at, entry, writes) for source in _layers(flags))
-    elif kind and kind not in _ELSEWHERE:
+    elif kind and kind not in TABLES["elsewhere"]:
         yield Use(name, "mounts", device, at, entry, writes, always=_FILE_SYSTEM.format(device or "none", kind))
 
 

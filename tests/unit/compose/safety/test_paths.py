@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from devenv.compose.safety.paths import AGENT, SECRETS, Host, HostPath, reach
+from devenv.compose.safety.paths import AGENT, TABLES, Host, HostPath, reach
 
 HOST = Host(homes=("/home/me", "/data/home/me"), projects=("/var/lib/projects/app", "/opt/app"))
 
@@ -84,7 +84,7 @@ def test_paths(path: str, said: str) -> None:
     assert why(path) == said
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("name", TABLES["secrets"])
 def test_keys(name: str) -> None:
     """Each place of keys in the home folder, also read-only; a name that only starts the same is not dangerous."""
     assert why(f"/home/me/{name}", writes=False) == KEYS
