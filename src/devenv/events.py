@@ -93,13 +93,22 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a service that has started."""
+
+    service: str
+    error: Annotated[str, "of its log, or how it ended"]
+
+
+@dataclass(frozen=True, slots=True)
 class Ready(Event):
-    """Every service is up."""
+    """Every service is up, or has started and has a fault."""
 
     project: str
     urls: Annotated[tuple[str, ...], "addresses to open"]
     seconds: Annotated[float, "since the command began"]
     ports: Annotated[tuple[Published, ...], "all published TCP ports"] = ()
+    faults: Annotated[tuple[Fault, ...], "services that are not up, or whose log has an error"] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         finished_at=_value(state, "FinishedAt", ""),
         user=_value(config, "User", ""),
         tty=bool(config.get("Tty")),
+        command=" ".join([_value(shown, "Path", ""), *_value(shown, "Args", ())]),
         image=image,
         reference=_value(config, "Image", ""),
         stop_timeout=float(10 if timeout is None else timeout),

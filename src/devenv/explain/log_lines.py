@@ -130,6 +130,7 @@ class LoggedError:
     awaits: str = ""
     is_trace: bool = False
     is_own: bool = False  # the place is in the project's own code
+    indent: str = ""  # before each line of a traceback below a line of the log
 
     @property
     def text(self) -> str:
@@ -188,7 +189,7 @@ def read(line: str, before: LoggedError | None) -> tuple[str, LoggedError | None
 def _trace(text: str) -> LoggedError | None:
     """The traceback that begins with this line; None if none does."""
     if _TRACEBACK.match(text):
-        return _placed(LoggedError(awaits="last", is_trace=True), text)
+        return _placed(LoggedError(awaits="last", is_trace=True, indent=_indent(text)), text)
     if _SOURCE.match(text):
         return _placed(LoggedError(awaits="named", is_trace=True), text)
     if _PANIC.match(text):
@@ -217,13 +218,19 @@ def _longer(text: str, before: LoggedError) -> LoggedError | None:
     if not (_NEXT if error.is_trace else _FRAME).match(text):
         return None
     if _TRACEBACK.match(text):
-        error = replace(error, awaits="last")
+        error = replace(error, awaits="last", indent=_indent(text))
     if text.startswith(_CAUSED):  # the last cause is the original one
         error = LoggedError(text.removeprefix(_CAUSED), lines=error.lines)
     return _placed(replace(error, is_trace=True), text)
 
 
+def _indent(text: str) -> str:
+    rest = text.lstrip()
+    return text[: -len(rest)] if rest.startswith("Traceback") else ""
+
+
 def _longer_python(text: str, error: LoggedError) -> LoggedError | None:
+    text = text.removeprefix(error.indent)
     if text[:1].isspace() or not text or text.startswith("-") or _TRACEBACK.match(text):
         return _placed(error, text)
     if (_EXCEPTION.match(text) and _token(text) is None) or text.startswith("SyntaxError"):

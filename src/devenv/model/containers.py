@@ -57,6 +57,7 @@ class Container:
     finished_at: str = ""
     user: str = ""
     tty: bool = False
+    command: str = ""  # the words of the first process
     image: str = ""  # the id of the image
     reference: str = ""  # the name of the image that the container was created with
     stop_timeout: float = 10.0

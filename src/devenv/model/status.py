@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,8 +42,14 @@ SIGNALLED = (130, 143)  # exit codes after INT and TERM
 CRASHES = 5  # consecutive ends after which a service counts as crashing
 STEADY = 2.0  # seconds that a process without a health check has to run until it counts as up
 LONG = 10.0  # seconds of running after which an end is a new one, not a repeated one
+BUSY_FOR = 20.0  # seconds that a busy process may take to count as up: a long import may still fail
 DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take to answer
 OTHERS = "by somebody else"
+# Commands of programs that wait for work without a port: they are not meant to end, whatever the exit code.
+WORKERS = re.compile(
+    r"\bcelery\b.*\s(?<!-A )(?<!--app )(?:worker|beat|flower)\b|\b(?:rq|arq|taskiq|faust)\b.*\sworker\b"
+    r"|\brqworker\b|\bdramatiq\s|\bhuey_consumer|\bsidekiq\b|\bgood_job start\b|\bartisan (?:horizon|schedule:work)\b"
+)
 
 EndedBy = Literal["", "itself", "us", "others"]  # empty: not known
 
@@ -81,6 +88,12 @@ class Standing:
     detail: str = ""
     error: str = ""  # in its log: see `sync.code_health`
     check: str = field(default="", compare=False)  # the last line of its last probe if that failed
+
+    @property
+    def has_fault(self) -> bool:
+        """Whether it is not up although nobody stopped it, or its log has an error."""
+        is_stopped = self.phase is Phase.STOPPED and self.detail in ("", OTHERS)
+        return bool(self.error) or not (self.phase in GOOD or is_stopped)
 
     @property
     def how(self) -> str:
@@ -162,7 +175,8 @@ def _ended(container: Container, purpose: Purpose, watched: Watched) -> tuple[Ph
     if purpose.is_awaited:
         return (Phase.EXITED, how) if code else (Phase.COMPLETED, "")
     is_unseen = not watched.ended_by and not container.error
-    is_server = purpose.serves or (is_unseen and container.health is not None)
+    serves = purpose.serves or WORKERS.search(container.command) is not None
+    is_server = serves or (is_unseen and container.health is not None)
     is_left_alone = code in SIGNALLED or container.restart in ALWAYS or (is_server and not code)
     if watched.ended_by == "others" or (is_unseen and is_left_alone):
         return Phase.STOPPED, OTHERS

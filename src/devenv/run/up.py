@@ -15,7 +15,7 @@ from devenv.compose import resolve
 from devenv.compose.resolve import Loaded
 from devenv.doctor import quick_check
 from devenv.errors import EngineError
-from devenv.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
+from devenv.events import Emit, Fault, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.status import BAD
 from devenv.run.active.control import RunController
 from devenv.run.active.project import ActiveProject
@@ -194,7 +194,8 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
     desired = project.desired
     containers = [c for c in project.observer.project_state.containers if c.service in desired.names]
     published = await addresses(containers, context.engine.endpoint.host)
-    context.emit(Ready(desired.project.name, published.urls, record.seconds(), published.ports))
+    faults = tuple(Fault(s.service, s.error or s.how) for s in project.observer.standings() if s.has_fault)
+    context.emit(Ready(desired.project.name, published.urls, record.seconds(), published.ports, faults))
     timings, steps = record.end(desired.project)
     images, began = {c.service: c.image for c in containers}, project.ledger.began
     last = {"timings": timings.fields(), "steps": steps, "images": images, "urls": published.urls, "began": began}

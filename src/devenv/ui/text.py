@@ -191,8 +191,10 @@ def _image(event: e.ImageState) -> str | None:
 def _ready(event: e.Ready) -> str:
     where = f": {'  '.join(event.urls)}" if event.urls else ""
     shown = () if len(event.ports) == len(event.urls) == 1 else event.ports  # the URL says the same
-    rows = (f"\n  {port.service} {port.target}: {port.address}" for port in shown)
-    return f"{event.project} is up after {event.seconds:.1f} s{where}{''.join(rows)}"
+    rows = [f"\n  {port.service} {port.target}: {port.address}" for port in shown]
+    rows += [f"\n  {MARKS['exited']} {fault.service}: {clean(fault.error)}" for fault in event.faults]
+    how = "has started, with errors," if event.faults else "is up"
+    return f"{event.project} {how} after {event.seconds:.1f} s{where}{''.join(rows)}"
 
 
 def _executed(event: e.Executed) -> str:

@@ -222,6 +222,23 @@ INFO:     ok""",
 fine""",
         (0, 8), "main.py:5: ValueError: x",
     ),
+    "python, indented below a line of the log": (
+        """
+[E 261201 10:13:37 base_events:1771] Future exception was never retrieved
+    Traceback (most recent call last):
+      File "/usr/local/lib/python3.11/site-packages/kombu/virtual/base.py", line 961, in create_channel
+        return self._avail_channels.pop()
+    IndexError: pop from empty list
+
+    During handling of the above exception, another exception occurred:
+
+    Traceback (most recent call last):
+      File "/usr/local/lib/python3.11/site-packages/kombu/redis.py", line 2072, in _get_client
+        raise VersionMismatch(
+    kombu.exceptions.VersionMismatch: Redis transport requires redis-py 6.1.0
+[I 261201 10:13:38 command:170] Broker: redis""",
+        (0, 11), "redis.py:2072: kombu.exceptions.VersionMismatch: Redis transport requires redis-py 6.1.0",
+    ),
     "python, a script": (
         """
   File "/app/main.py", line 1

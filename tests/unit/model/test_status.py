@@ -74,6 +74,7 @@ def container(state: str = "running", name: str = "web", **more: Any) -> Contain
 
 JOB, SERVER, AWAITED = Purpose(), Purpose(serves=True, is_checked=True), Purpose(is_awaited=True)
 WORKER = Purpose(users=("web", "flower"))
+CELERY = "/usr/local/bin/python /usr/local/bin/celery -A worker.celery worker --loglevel=info --logfile=logs/celery.log"
 STARTED, ENDED = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00.5Z"
 ITSELF, OTHERS, US = Watched("itself"), Watched("others"), Watched("us")
 CRASHED = Watched(crashes=4, exit_code=3, lasted=1)
@@ -123,6 +124,11 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
             (Phase.STOPPED, "ended by itself (exit code 0), and web, flower depend on it"),
         ),
         ("exited", {"started_at": STARTED, "finished_at": ENDED}, JOB, ITSELF, (Phase.COMPLETED, "")),
+        ("exited", {"command": CELERY}, WORKER, ITSELF, (Phase.EXITED, "exit code 0")),
+        ("exited", {"command": CELERY}, JOB, ITSELF, (Phase.EXITED, "exit code 0")),
+        ("exited", {"command": CELERY}, JOB, OTHERS, (Phase.STOPPED, "by somebody else")),
+        ("exited", {"command": CELERY}, AWAITED, ITSELF, (Phase.COMPLETED, "")),
+        ("exited", {"command": "celery -A worker call create_task"}, JOB, ITSELF, (Phase.COMPLETED, "")),
         # By a signal of somebody else, or of this run.
         ("exited", {}, JOB, OTHERS, (Phase.STOPPED, "by somebody else")),
         ("exited", {}, SERVER, OTHERS, (Phase.STOPPED, "by somebody else")),
@@ -238,6 +244,23 @@ def test_how_a_failure_reads_after_the_name_of_the_service() -> None:
         "its health check fails",
         "stopped",
     ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "detail", "error", "expected"),
+    [
+        (Phase.STARTED, "", "", False),
+        (Phase.HEALTHY, "", "main.py:1: ImportError", True),
+        (Phase.COMPLETED, "", "", False),
+        (Phase.EXITED, "exit code 0", "", True),
+        (Phase.STOPPED, "ended by itself (exit code 0), and web depends on it", "", True),
+        (Phase.STOPPED, "by somebody else", "", False),
+        (Phase.STOPPED, "", "", False),
+    ],
+)
+def test_what_is_at_fault(phase: Phase, detail: str, error: str, *, expected: bool) -> None:
+    """Neither what is up nor what somebody stopped."""
+    assert Standing("web", phase, detail, error).has_fault is expected
 
 
 def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:

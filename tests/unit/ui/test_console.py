@@ -40,7 +40,9 @@ def test_colours_of_states(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> N
     for state in ("healthy", "removed", "stopped"):
         window.emit(e.ServiceState("web", state))
     window.emit(e.ServiceState("web", "healthy", error="x"))
-    codes = [line.partition("m")[0] for line in capfd.readouterr().out.splitlines()]
+    lines = capfd.readouterr().out.splitlines()
+    codes = [line.partition("m")[0] for line in lines]
+    assert re.sub(r"\x1b\[\d*m", "", lines[-1]) == "✗ web x"
     assert codes == ["\x1b[32", "\x1b[31", "\x1b[2", "\x1b[31"]
 
 

@@ -55,6 +55,10 @@ def test_clean(line: str, expected: str) -> None:
         (e.Ready("shop", ("http://localhost/", "http://localhost:81/"), 3.21), "shop is up after 3.2 s: http://localhost/  http://localhost:81/"),
         (e.Ready("shop", (), 3.0), "shop is up after 3.0 s"),
         (
+            e.Ready("shop", ("http://localhost/",), 3.0, faults=(e.Fault("web", "main.py:1: ImportError: x"),)),
+            "shop has started, with errors, after 3.0 s: http://localhost/\n  ✗ web: main.py:1: ImportError: x",
+        ),
+        (
             e.Ready("shop", ("http://localhost:21000/",), 3.0, (WEB, DB)),
             "shop is up after 3.0 s: http://localhost:21000/\n  web 80: 127.0.0.1:21000\n  db 3306: 127.0.0.1:20123",
         ),

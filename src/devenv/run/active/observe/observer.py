@@ -66,7 +66,7 @@ class Observer:
         self._logs = LogStreams(engine, emit, logs, self.view.look_again)
         self._waits = WaitReports(engine, emit, self.view)
         self._crashes = CrashReports(emit, self.view, self.failure)
-        self._busy = BusyProcesses(engine, self.view.watch.busy)
+        self._busy = BusyProcesses(engine, self.view.watch)
         self._outage = EngineOutage()
         self._moved = Signal()
 
@@ -131,17 +131,17 @@ class Observer:
             for standing in settled:
                 if standing.phase in BAD and standing.service not in dispensable:
                     raise await self.failure(standing)
+            young = self.view.may_be_busy()
+            await self._busy.measure(young)
             rest = None
             if now and all(s.phase in GOOD or s in settled for s in now):
                 rest = max(map(self.view.has_to_last, now))
                 if rest <= 0:
                     self._crashes.is_up = True
                     return
-                started = [c for s in now for c in self.project_state.of(s.service) if c.health is None]
-                await self._busy.measure(started)
-            with anyio.move_on_after(rest and min(rest, QUIET)) as lasted:
+            with anyio.move_on_after(min(rest or QUIET, QUIET) if young or rest else None) as lasted:
                 await moved.wait()
-            if lasted.cancelled_caught:
+            if lasted.cancelled_caught and rest:
                 self.view.look_again.send()  # look again: on a busy machine, the event of an end may be late
 
     async def until_known(self) -> None:

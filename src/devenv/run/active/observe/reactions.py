@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -16,15 +17,17 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, Waiting
 from devenv.explain.log_lines import LevelReader
 from devenv.model.containers import Container, Line, ProjectState, line, seconds, unix_time
-from devenv.model.status import LONG, Phase, Standing
-from devenv.run.active.observe.view import Life, ProjectView, Signal
+from devenv.model.status import BUSY_FOR, LONG, Phase, Standing
+from devenv.run.active.observe.view import ContainerWatch, Life, ProjectView, Signal
 from devenv.run.active.phases import held_up, optional, reminder
 from devenv.sync.code_health import CodeWatch
 
 RETRY_AFTER = 1.0  # seconds
 BEFORE = dt.timedelta(seconds=1)
 QUIET = 0.3  # seconds between two measurements of a process
-BUSY = 20.0  # percent of a core
+BUSY = 20.0  # percent of a core, on a machine that does nothing else
+CALM = 1.0  # seconds without use of a processor after which a process is not busy any more
+LONGEST = 60.0  # seconds that a busy process may take on a crowded machine
 
 OnStart = Callable[[Container], Awaitable[object]]
 OnGone = Callable[[str], Awaitable[None]]
@@ -154,26 +157,37 @@ class LogStreams:
         return self._ended.get(container.id, "")
 
 
+def crowd() -> float:
+    """How many processes want each processor of this machine, at least 1: all of them take that many times as long."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
+    return max(load / (os.cpu_count() or 1), 1.0)
+
+
 @dataclass
 class BusyProcesses:
     """Finds busy processes without a health check: a process with a long startup may still fail."""
 
     engine: Engine
-    busy: set[Life]
+    watch: ContainerWatch
     _used: dict[Life, tuple[float, Usage]] = field(default_factory=dict)
+    _busy_at: dict[Life, float] = field(default_factory=dict)
 
     async def measure(self, containers: Iterable[Container]) -> None:
         """Compare the CPU time of these containers with the last measurement, if that is old enough."""
+        share = 1 / crowd()
+        self.watch.patience = min(BUSY_FOR / share, LONGEST)
         for container in containers:
-            now, (then, before) = anyio.current_time(), self._used.get(container.key, (-QUIET, None))
+            life, now = container.key, anyio.current_time()
+            then, before = self._used.get(life, (-QUIET, None))
             if container.running and now - then >= QUIET:
                 with contextlib.suppress(EngineError):
                     usage = await self.engine.containers.usage(container.id)
-                    self._used[container.key] = now, usage
-                    if before is not None and usage.percent_since(before) >= BUSY:
-                        self.busy.add(container.key)
-                    else:
-                        self.busy.discard(container.key)
+                    self._used[life] = now, usage
+                    if before is not None and usage.percent_since(before) >= BUSY * share:
+                        self._busy_at[life] = now
+                        self.watch.busy.add(life)
+                    elif now - self._busy_at.get(life, 0.0) >= CALM:
+                        self.watch.busy.discard(life)
 
 
 @dataclass

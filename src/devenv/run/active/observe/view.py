@@ -11,7 +11,7 @@ import anyio
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project
-from devenv.model.status import CRASHES, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
+from devenv.model.status import BUSY_FOR, CRASHES, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
 from devenv.run.active.phases import standings, still_starting
 
 HARMLESS = frozenset(
@@ -51,7 +51,8 @@ class CrashRow(NamedTuple):
 class ContainerWatch:
     """What events and looks show beyond a container's inspection: who ended it, how often it crashed."""
 
-    busy: set[Life] = field(default_factory=set)  # processes that were busy when last measured
+    busy: set[Life] = field(default_factory=set)  # processes that have just used a processor
+    patience: float = BUSY_FOR  # seconds that a busy one may take until it counts as up
     _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # container id -> who ended its last process
     _crashes: dict[str, CrashRow] = field(default_factory=dict)
     _seen_since: dict[Life, float] = field(default_factory=dict)
@@ -250,8 +251,14 @@ class ProjectView:
         if standing.phase is not Phase.STARTED:
             return 0.0
         lives = {c.key: self.watch.since(c, self.looked_at) for c in self.state.of(standing.service)}
-        until = (since + (LONG if life in self.watch.busy else STEADY) for life, since in lives.items())
+        watch = self.watch
+        until = (since + (watch.patience if life in watch.busy else STEADY) for life, since in lives.items())
         return max(until) - self.looked_at
+
+    def may_be_busy(self) -> list[Container]:
+        """Containers without a health check whose process began so lately that it counts as starting if it is busy."""
+        limit = self.looked_at - self.watch.patience
+        return [c for c in self.chosen if c.health is None and self.watch.since(c, self.looked_at) > limit]
 
     def has_lost_network(self, service: str) -> bool:
         """Whether a container of the service was disconnected from a network of the project."""

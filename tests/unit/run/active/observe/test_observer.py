@@ -13,6 +13,7 @@ import pytest
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker import client
+from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, ServiceState, Synced, Waiting
 from devenv.model import status
@@ -642,6 +643,32 @@ async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> N
         engine.show(container("web", "exited", exit_code=3))
         with anyio.fail_after(20), pytest.raises(DevenvError, match="ended with exit code 3"):
             await seen.observer.until_ready()
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_is_busy_is_known_before_the_last_service_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long import may have begun long before that, and goes on."""
+    monkeypatch.setattr(view, "STEADY", 0.1)
+    engine = PlayedEngine(container("web"), container("db", health="starting"))
+    seen = Observed(engine, WEB, DB)
+    used = iter(range(10**9))
+
+    async def usage(_: str) -> Usage:
+        now = next(used)
+        return Usage(now, now, 2, 1)
+
+    engine.containers.usage = usage  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(seen.observer.run)
+        tasks.start_soon(seen.observer.until_ready)
+        with anyio.fail_after(20):
+            while not seen.observer.view.watch.busy:
+                await anyio.sleep(0.01)
+        await engine.change(container("web"), container("db", health="healthy"))
+        await seen.until(lambda: ("db", "healthy") in seen.states)
+        with anyio.move_on_after(0.2) as waits:
+            await seen.observer.until_ready()
+        assert waits.cancelled_caught
         tasks.cancel_scope.cancel()
 
 

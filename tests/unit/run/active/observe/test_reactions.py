@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, Synced, Waiting
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
-from devenv.model.status import LONG, Standing
+from devenv.model.status import BUSY_FOR, LONG, Standing
 from devenv.run.active.observe import reactions
 from devenv.run.active.observe.reactions import (
     BusyProcesses,
@@ -26,7 +27,7 @@ from devenv.run.active.observe.reactions import (
     ServedContainers,
     WaitReports,
 )
-from devenv.run.active.observe.view import ProjectView, Signal
+from devenv.run.active.observe.view import ContainerWatch, ProjectView, Signal
 from support.engine import MemoryEngine, MemoryHost
 from support.memory import verbs
 from support.memory.played import placed
@@ -380,23 +381,46 @@ async def test_a_service_that_was_up_or_failed_begins_to_wait_again(between: str
     assert await waits.check(111.0) == [("db", 5.0)]
 
 
-async def test_which_processes_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what was used between two measurements; a process that the engine knows nothing of is not busy."""
-    monkeypatch.setattr(reactions, "QUIET", 0.0)
+@pytest.mark.parametrize(
+    ("crowd", "used", "expected"),
+    [
+        (1.0, (0, 30, None, 31, 31), (False, True, True, False, False)),
+        (1.0, (0, 2, 4, 6, 8), (False,) * 5),
+        (8.0, (0, 2, 4, 4, 4), (False, True, True, True, False)),  # a crowded machine gives it no more; calm after 2 s
+    ],
+)
+async def test_which_processes_are_busy(
+    crowd: float, used: tuple[int | None, ...], expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what was used between two measurements; a process that the engine knows nothing of is as busy as before."""
+    clock, cpus = iter(range(100, 200)), iter(used)
+    monkeypatch.setattr(reactions, "CALM", 2.0)
+    monkeypatch.setattr(reactions, "crowd", lambda: crowd)
+    monkeypatch.setattr(anyio, "current_time", lambda: float(next(clock)))
 
     async def usage(_: str) -> Usage:
-        if (cpu := next(used)) is None:
+        if (cpu := next(cpus)) is None:
             raise EngineError("no answer")
         return Usage(cpu, next(system), 2, 1)
 
-    used, system = iter([0, 30, None, 31, 31]), iter(range(0, 1000, 100))
+    system = iter(range(0, 1000, 100))
     engine = cast("Engine", SimpleNamespace(containers=SimpleNamespace(usage=usage)))
-    processes = BusyProcesses(engine, set())
+    processes = BusyProcesses(engine, ContainerWatch())
     states = []
-    for _ in range(5):
-        await processes.measure([web(), web("exited")])
-        states.append(bool(processes.busy))
-    assert states == [False, True, True, False, False]
+    for _ in used:
+        await processes.measure([web()])
+        states.append(bool(processes.watch.busy))
+    assert tuple(states) == expected
+    assert processes.watch.patience == min(BUSY_FOR * crowd, reactions.LONGEST)
+
+
+def test_how_crowded_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what waits for its processors; a system that does not say has room."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (16.0, 0.0, 0.0), raising=False)
+    assert reactions.crowd() == 8.0
+    monkeypatch.delattr(os, "getloadavg")
+    assert reactions.crowd() == 1.0
 
 
 async def test_what_a_process_printed_that_had_ended_when_it_was_seen_first() -> None:

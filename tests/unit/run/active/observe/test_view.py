@@ -10,7 +10,7 @@ import pytest
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project, Resource, Service
-from devenv.model.status import CRASHES, LONG, STEADY, Phase, Standing
+from devenv.model.status import BUSY_FOR, CRASHES, LONG, STEADY, Phase, Standing
 from devenv.run.active.observe.view import ProjectView, Signal
 
 pytestmark = pytest.mark.anyio
@@ -232,11 +232,16 @@ async def test_how_long_a_process_has_to_last() -> None:
     look(seen, container("web"), container("db", health="healthy"), now=100.1)
     assert seen.has_to_last(web) == pytest.approx(STEADY - 0.1)
     seen.watch.busy.add(container("web").key)
-    assert seen.has_to_last(web) == pytest.approx(LONG - 0.1)
+    assert seen.has_to_last(web) == pytest.approx(BUSY_FOR - 0.1)
+    seen.watch.patience = 60.0
+    assert seen.has_to_last(web) == pytest.approx(60.0 - 0.1)
+    assert [c.service for c in seen.may_be_busy()] == ["web"]
     seen.watch.busy.clear()
     look(seen, container("web"), container("db", health="healthy"), now=102.5)
     assert seen.has_to_last(web) < 0
     assert seen.watch.since(container("web"), 0.0) == 100.0
+    seen.watch.patience = 2.0
+    assert not seen.may_be_busy()
     look(seen, container("web", start="t2"), container("db", health="healthy"), now=103.0)
     assert seen.has_to_last(web) == pytest.approx(STEADY)
     seen.watch.mark_lasting(container("web", start="t2"))
