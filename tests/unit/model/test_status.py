@@ -74,7 +74,7 @@ def container(state: str = "running", name: str = "web", **more: Any) -> Contain
 
 JOB, SERVER, AWAITED = Purpose(), Purpose(serves=True, is_checked=True), Purpose(is_awaited=True)
 WORKER = Purpose(users=("web", "flower"))
-CELERY = "/usr/local/bin/python /usr/local/bin/celery -A worker.celery worker --loglevel=info --logfile=logs/celery.log"
+CELERY = "/usr/bin/python /usr/local/bin/celery -A worker.celery worker --loglevel=info --logfile=logs/celery.log"
 STARTED, ENDED = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00.5Z"
 ITSELF, OTHERS, US = Watched("itself"), Watched("others"), Watched("us")
 CRASHED = Watched(crashes=4, exit_code=3, lasted=1)

@@ -131,7 +131,7 @@ class Observer:
             for standing in settled:
                 if standing.phase in BAD and standing.service not in dispensable:
                     raise await self.failure(standing)
-            young = self.view.may_be_busy()
+            young = self.view.watch.may_be_busy(self.view.chosen, self.view.looked_at)
             await self._busy.measure(young)
             rest = None
             if now and all(s.phase in GOOD or s in settled for s in now):

@@ -158,7 +158,7 @@ class LogStreams:
 
 
 def crowd() -> float:
-    """How many processes want each processor of this machine, at least 1: all of them take that many times as long."""
+    """How many processes want each processor of this machine, at least 1: that many times longer does each take."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
     return max(load / (os.cpu_count() or 1), 1.0)
 

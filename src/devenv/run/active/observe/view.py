@@ -100,6 +100,10 @@ class ContainerWatch:
         """When the start of the container's process was seen, or the default."""
         return self._seen_since.get(container.key, default)
 
+    def may_be_busy(self, containers: Iterable[Container], now: float) -> list[Container]:
+        """Those without a health check whose process is so young that it does not count as up if it is busy."""
+        return [c for c in containers if c.health is None and self.since(c, now) > now - self.patience]
+
     def of(self, container: Container, now: float, networks: Collection[str]) -> Watched:
         """What was observed of the container; `networks` are those of the project."""
         row = self._crashes.get(container.id, CrashRow(0, container.restarts, container.restarts))
@@ -254,11 +258,6 @@ class ProjectView:
         watch = self.watch
         until = (since + (watch.patience if life in watch.busy else STEADY) for life, since in lives.items())
         return max(until) - self.looked_at
-
-    def may_be_busy(self) -> list[Container]:
-        """Containers without a health check whose process began so lately that it counts as starting if it is busy."""
-        limit = self.looked_at - self.watch.patience
-        return [c for c in self.chosen if c.health is None and self.watch.since(c, self.looked_at) > limit]
 
     def has_lost_network(self, service: str) -> bool:
         """Whether a container of the service was disconnected from a network of the project."""

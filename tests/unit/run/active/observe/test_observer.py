@@ -651,9 +651,11 @@ async def test_what_is_busy_is_known_before_the_last_service_is_up(monkeypatch: 
     monkeypatch.setattr(view, "STEADY", 0.1)
     engine = PlayedEngine(container("web"), container("db", health="starting"))
     seen = Observed(engine, WEB, DB)
-    used = iter(range(10**9))
+    used, is_busy = iter(range(10**9)), anyio.Event()
 
-    async def usage(_: str) -> Usage:
+    async def usage(container_id: str) -> Usage:
+        if seen.observer.view.watch.busy:
+            is_busy.set()
         now = next(used)
         return Usage(now, now, 2, 1)
 
@@ -662,8 +664,7 @@ async def test_what_is_busy_is_known_before_the_last_service_is_up(monkeypatch: 
         tasks.start_soon(seen.observer.run)
         tasks.start_soon(seen.observer.until_ready)
         with anyio.fail_after(20):
-            while not seen.observer.view.watch.busy:
-                await anyio.sleep(0.01)
+            await is_busy.wait()
         await engine.change(container("web"), container("db", health="healthy"))
         await seen.until(lambda: ("db", "healthy") in seen.states)
         with anyio.move_on_after(0.2) as waits:

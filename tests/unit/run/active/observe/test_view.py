@@ -10,7 +10,7 @@ import pytest
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project, Resource, Service
-from devenv.model.status import BUSY_FOR, CRASHES, LONG, STEADY, Phase, Standing
+from devenv.model.status import BUSY_FOR, CRASHES, STEADY, Phase, Standing
 from devenv.run.active.observe.view import ProjectView, Signal
 
 pytestmark = pytest.mark.anyio
@@ -235,13 +235,13 @@ async def test_how_long_a_process_has_to_last() -> None:
     assert seen.has_to_last(web) == pytest.approx(BUSY_FOR - 0.1)
     seen.watch.patience = 60.0
     assert seen.has_to_last(web) == pytest.approx(60.0 - 0.1)
-    assert [c.service for c in seen.may_be_busy()] == ["web"]
+    assert [c.service for c in seen.watch.may_be_busy(seen.chosen, 100.1)] == ["web"]
     seen.watch.busy.clear()
     look(seen, container("web"), container("db", health="healthy"), now=102.5)
     assert seen.has_to_last(web) < 0
     assert seen.watch.since(container("web"), 0.0) == 100.0
     seen.watch.patience = 2.0
-    assert not seen.may_be_busy()
+    assert not seen.watch.may_be_busy(seen.chosen, 102.5)
     look(seen, container("web", start="t2"), container("db", health="healthy"), now=103.0)
     assert seen.has_to_last(web) == pytest.approx(STEADY)
     seen.watch.mark_lasting(container("web", start="t2"))
