@@ -1,1 +1,1 @@
-"""Which images a project needs, and how each of them is pulled, loaded or built."""
+"""The images that a project needs, and how each of them is pulled, loaded or built."""

@@ -1,4 +1,4 @@
-"""Bring every image that a project needs to the engine: present, pulled, from a mirror, or a stand-in."""
+"""Provide every image that a project needs on the engine: present, pulled, from a mirror, or a stand-in."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from devenv.model.images import canonical, familiar
 from devenv.model.project import Build, Project
 
 _LINE = re.compile(r"(?P<file>.+):(?P<line>\d+)\b")
-LocalMatch = tuple[str, LocalImage]  # an image of the engine that serves a reference, and its name there
+LocalMatch = tuple[str, LocalImage]  # the name on the engine of the image for a reference, and the image
 
 
 @dataclass(frozen=True, slots=True)
 class AcquiredImages:
-    """Which images of the engine are used in place of others.
+    """The images of the engine that are used in place of others.
 
-    `swaps`: a reference as written -> the name of its image on the engine: loaded, a mirror's or a stand-in's.
+    `swaps`: a reference as written -> the name of its image on the engine: loaded, from a mirror, or a stand-in.
     `frontends`: a `# syntax=` image that the engine does not have under its own name -> its name there, or None if it
-    cannot be had. Both are empty if every image was present or pulled. `wanted` are all needs, `texts` the
+    is not available. Both are empty if every image was present or pulled. `wanted` are all needs, `texts` the
     Dockerfiles by service.
     """
 
@@ -50,54 +50,54 @@ class AcquiredImages:
 async def acquire_images(
     engine: Engine, project: Project, *, mirrors: Sequence[str], stand_ins: bool, emit: Emit
 ) -> AcquiredImages:
-    """Bring all images to the engine; those that could not be pulled get stand-ins, if `stand_ins` allows it.
+    """Provide all images; those that could not be pulled get stand-ins, if `stand_ins` allows that.
 
-    `mirrors` are entries as written. Raises EngineError that names every image that cannot be had, or ConfigError if
-    the files alone are to blame; also for a missing Dockerfile, an invalid mirror or an invalid proxy.
+    `mirrors` are entries as written. Raises EngineError that lists every image that is not available, or ConfigError
+    if only the files are wrong; also for a missing Dockerfile, an invalid mirror or an invalid proxy.
     """
-    os.environ.update(child_environment())  # every child from now on uses the proxies of this machine
-    asked = prefixes(mirrors)
+    os.environ.update(child_environment())  # all later child processes use the proxies of this machine
+    at_mirrors = prefixes(mirrors)
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts, engine.platform)
-    here = {reference: name for reference, (name, _) in (await local_matches(engine, wanted, asked)).items()}
-    _report_present(wanted, here, emit)
-    missing = [need for need in wanted if to_pull(need, here)]
+    present = {reference: name for reference, (name, _) in (await local_matches(engine, wanted, at_mirrors)).items()}
+    _report_present(wanted, present, emit)
+    missing = [need for need in wanted if to_pull(need, present)]
     hurry = stand_ins and await _have_stand_ins(engine, missing)
-    mirrored, unpulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
-    spare, failures = _failures(wanted, here, unpulled)
+    mirrored, unpulled = await pull_all(engine, missing, at_mirrors, emit, hurry=hurry)
+    spare, failures = _failures(wanted, present, unpulled)
     unmet = [need for need in wanted if need.reference in failures]
-    stood_in = await _stand_ins(project, unmet, here, failures, emit, consent=stand_ins)
+    stood_in = await _stand_ins(project, unmet, present, failures, emit, consent=stand_ins)
     if stood_in:
         await standins.make(engine, stood_in.values(), emit)
-    own = {need.reference: need.reference for need in missing if need.reference not in unpulled}
-    names = {**here, **own, **mirrored, **{reference: recipe.image for reference, recipe in stood_in.items()}}
+    pulled = {need.reference: need.reference for need in missing if need.reference not in unpulled}
+    names = {**present, **pulled, **mirrored, **{reference: recipe.image for reference, recipe in stood_in.items()}}
     swaps = {reference: name for reference, name in names.items() if name != reference}
     frontends = {need.reference for need in wanted if need.kind == "frontend"}
     swapped = {reference: name for reference, name in swaps.items() if reference in frontends}
     return AcquiredImages(swaps, swapped | dict.fromkeys(spare), wanted, texts)
 
 
-def _report_present(wanted: Iterable[Need], here: Mapping[str, str], emit: Emit) -> None:
+def _report_present(wanted: Iterable[Need], present: Mapping[str, str], emit: Emit) -> None:
     for need in wanted:
-        if name := here.get(need.reference):
+        if name := present.get(need.reference):
             emit(ImageState(need.reference, "present", "" if name == need.reference else name))
 
 
 async def _have_stand_ins(engine: Engine, wanted: Sequence[Need]) -> bool:
-    """Return whether all of them have stand-ins already: then their silent registries are waited for less long."""
+    """Whether stand-ins for all of them exist: then registries get less time to answer."""
     made = [recipe.image for recipe in recipes_for(wanted).values()]
     return len(made) == len(wanted) and len(await local_images(engine, made)) == len(set(made))
 
 
 def _failures(
-    wanted: Sequence[Need], here: Collection[str], unpulled: Mapping[str, Failure]
+    wanted: Sequence[Need], present: Collection[str], unpulled: Mapping[str, Failure]
 ) -> tuple[list[str], dict[str, Failure]]:
-    """The images of `# syntax=` that cannot be had (the engine's own builder will do), and all other failures."""
+    """The images of `# syntax=` that are not available (the engine's own builder is used), and all other failures."""
     never = Failure("it is not here, and its pull_policy is never")
-    failures = {n.reference: never for n in wanted if n.policy == "never" and n.reference not in here} | dict(
+    failures = {n.reference: never for n in wanted if n.policy == "never" and n.reference not in present} | dict(
         unpulled
     )
-    missing = [n.reference for n in wanted if n.kind == "frontend" and n.reference not in here]
+    missing = [n.reference for n in wanted if n.kind == "frontend" and n.reference not in present]
     spare = [reference for reference in missing if reference in failures and failures[reference].impossible]
     return spare, {reference: failure for reference, failure in failures.items() if reference not in spare}
 
@@ -122,16 +122,16 @@ def _unavailable(
 async def _stand_ins(
     project: Project,
     unmet: Sequence[Need],
-    here: Mapping[str, str],
+    present: Mapping[str, str],
     failures: Mapping[str, Failure],
     emit: Emit,
     *,
     consent: bool,
 ) -> dict[str, Recipe]:
-    """The images that get stand-ins. Report what is used instead; raise if an image has no substitute."""
+    """The images that get stand-ins. Report what is used instead; raise EngineError if an image has no substitute."""
     recipes = recipes_for(unmet)
     used = {
-        name: substitute(failure, here=name in here, recipe=name in recipes, consent=consent)
+        name: substitute(failure, local=name in present, recipe=name in recipes, consent=consent)
         for name, failure in failures.items()
     }
     if failed := {name: failure for name, failure in failures.items() if used[name] is None}:
@@ -146,17 +146,17 @@ async def _stand_ins(
 
 
 def mirrors_of(project: Project) -> tuple[str, ...]:
-    """The mirrors as written: the user's own, then the project's."""
+    """The mirrors as written: the user's, then the project's."""
     return (*user_settings().mirrors, *project.settings.mirrors)
 
 
 async def wanted_by(engine: Engine, project: Project) -> tuple[Need, ...]:
-    """The needs of the project, its Dockerfiles read from disk."""
+    """The needs of the project, with its Dockerfiles read from disk."""
     return needs(project, await anyio.to_thread.run_sync(dockerfiles, project), engine.platform)
 
 
 def dockerfiles(project: Project) -> dict[str, DockerfileText]:
-    """Service -> the Dockerfile of its build; services that are built from a URL are left out."""
+    """Service -> the Dockerfile of its build; services built from a URL are left out."""
     texts = {s.name: _dockerfile(project, s.name, s.build) for s in project.services if s.build}
     return {name: text for name, text in texts.items() if text}
 
@@ -173,7 +173,7 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
     name = os.path.relpath(path, project.directory)
     try:
         if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError(errno.EINVAL, "it is no plain file")  # noqa: TRY301 - reading a pipe would never end
+            raise OSError(errno.EINVAL, "it is not a regular file")  # noqa: TRY301 - reading a pipe would never end
         with open(path, encoding="utf-8", errors="replace") as file:
             return DockerfileText(path if name.startswith("..") else name, file.read())
     except OSError as error:
@@ -217,9 +217,9 @@ def _place_of(project: Project, service: str, *path: str) -> files.Place:
     return next(iter(project.files), None), None
 
 
-def to_pull(need: Need, here: Collection[str]) -> bool:
-    """Return whether to ask a registry for the image, by its pull_policy and by what the engine has."""
-    return need.policy == "always" or (need.policy != "never" and need.reference not in here)
+def to_pull(need: Need, present: Collection[str]) -> bool:
+    """Whether to pull the image, according to its pull_policy and to the engine's images."""
+    return need.policy == "always" or (need.policy != "never" and need.reference not in present)
 
 
 def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
@@ -230,7 +230,7 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
 
 
 async def local_images(engine: Engine, references: Collection[str]) -> dict[str, LocalImage]:
-    """Map each reference (a name or an id) to the engine's image of that name; what is missing is left out."""
+    """Map each reference (a name or an id) to the engine's image with that name; missing images are left out."""
     matches: dict[str, LocalImage] = {}
     for image in await engine.images.local_images(references) if references else ():
         digits = image.id.removeprefix("sha256:")
@@ -240,7 +240,7 @@ async def local_images(engine: Engine, references: Collection[str]) -> dict[str,
 
 
 async def local_matches(engine: Engine, needs: Sequence[Need], mirrors: Sequence[str]) -> dict[str, LocalMatch]:
-    """Map each reference as written to the engine's image and its name: its own, a loaded one's, or a mirror's.
+    """Map each reference as written to the engine's image and its name: its own, a loaded one, or a mirror's.
 
     An image for another platform than the needed one does not count.
     """

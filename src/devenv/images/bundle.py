@@ -31,7 +31,7 @@ EVERY = 0.2  # seconds between two progress events
 
 
 async def pull(selection: Selection, emit: Emit, *, stand_ins: bool) -> None:
-    """Bring every image that the project needs to the engine. Raises EngineError if an image cannot be had."""
+    """Provide every image that the project needs on the engine. Raises EngineError if an image is not available."""
     project = (await resolve.load(selection)).project
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
@@ -43,15 +43,15 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
     """Save every image that the project needs to a new file, which is read back before it gets its name.
 
     Missing images are pulled first. Raises UsageError if the file exists or cannot be written, EngineError if an
-    image cannot be had.
+    image is not available.
     """
     if os.path.lexists(path):
-        raise UsageError(f"{path} is there already", hint="Name a file that is not.")
+        raise UsageError(f"{path} exists already", hint="Name a file that does not exist.")
     project = (await resolve.load(selection)).project
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
-        here = await local_images(engine, [*names.values()])
-        images = {exact(reference): here[name] for reference, name in names.items()}
+        local = await local_images(engine, [*names.values()])
+        images = {exact(reference): local[name] for reference, name in names.items()}
         bundled = [BundledImage(n, i.id, i.platform, STAND_IN_LABEL in i.labels) for n, i in images.items()]
         if not bundled:
             raise UsageError(f"{project.name} needs no image")
@@ -73,8 +73,8 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
 async def load(path: str, emit: Emit) -> None:
     """Load the images of a saved file, under names that begin with `loaded.devenv/`.
 
-    The whole file is verified before the engine gets any of it. Raises UsageError if it cannot be read, ConfigError
-    if it is damaged or of another kind, RefusedError if it would do more than load images.
+    The whole file is verified before any of it is sent to the engine. Raises UsageError if the file cannot be read,
+    ConfigError if it is damaged or of another kind, RefusedError if it would do more than load images.
     """
     with bundle_file.opened(path) as file:
         emit(Step("load", "detail", f"checking {path}"))
@@ -102,7 +102,7 @@ def _list(bundled: Iterable[BundledImage]) -> str:
 
 
 def _progress(name: str, emit: Emit) -> Callable[[str], None]:
-    """A function that reports the progress of a step, but not too often."""
+    """A function that reports the progress of a step, at a limited rate."""
     reported = time.monotonic()
 
     def report(detail: str) -> None:
@@ -152,7 +152,7 @@ async def _load(engine: Engine, file: BinaryIO, bundle: Bundle, emit: Emit) -> N
 
 
 async def _loaded_id(engine: Engine, bundled: BundledImage, bundle: Bundle) -> str:
-    """Return the id of the image on this engine. Raises EngineError if it is missing."""
+    """The id of the loaded image on this engine. Raises EngineError if it is missing."""
     for image in await engine.images.local_images(bundle.ids[bundled.id]):
         return image.id
     raise EngineError(f"the engine took the file, and has no {familiar(bundled.reference)}", hint="docker images")

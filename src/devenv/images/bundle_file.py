@@ -1,7 +1,7 @@
-"""The file of `devenv images save`: written, and verified whole before anything of it is used.
+"""The file of `devenv images save`: written, and verified completely before any of it is used.
 
-It is a tar of two entries: the engine's own archive of all images, compressed, and a note about it. Everything but
-the content of the two follows from their sizes, so that a change of any byte is detected.
+It is a tar of two entries: the engine's own archive of all images, compressed, and a note about it. All other bytes
+follow from the sizes of the two, so that a change of any byte is detected.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IMAGES, NOTE = "images.tar.gz", "images.json"
 FORMAT = 1
 BLOCK = tarfile.BLOCKSIZE  # the engine's archive begins after the first block
 SMALL, ALL_SMALL, NOTE_LIMIT, LARGEST = 1 << 20, 64 << 20, 16 << 20, 1 << 60  # bytes
-# What engines write into an archive of images, in today's form and that of Docker before 25.
+# What engines write into an archive of images, in the current form and in that of Docker before 25.
 _HEX = "[0-9a-f]{64}"
 ENTRY = re.compile(
     rf"blobs(/sha256(/{_HEX})?)?|(index|manifest)\.json|oci-layout|repositories|{_HEX}(\.json|/(VERSION|json|layer\.tar))?"
@@ -53,10 +53,10 @@ class BundledImage:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A file that was verified whole: its project and images, and the length of the engine's archive in bytes.
+    """A verified file: its project and images, and the length of the engine's archive in bytes.
 
-    `ids` maps each id by which an engine may know an image to all of them: engines that store images differently
-    name them differently. `names` are the temporary names of the images in the archive.
+    `ids` maps each id by which an engine may identify an image to all its ids, which depend on how the engine stores
+    images. `names` are the temporary names of the images in the archive.
     """
 
     project: str
@@ -67,12 +67,12 @@ class Bundle:
 
 
 class _RefusedContentError(Exception):
-    """An archive holds something that no engine writes."""
+    """An archive contains an entry that no engine writes."""
 
 
 @contextlib.contextmanager
 def created(path: str) -> Iterator[tuple[BinaryIO, str]]:
-    """A new file and its name until the block ends well; else it is removed. Raises UsageError if it fails."""
+    """A new file, and its temporary name until the block succeeds; otherwise it is removed. Raises UsageError."""
     part = f"{path}.{os.urandom(4).hex()}.part"
     folder = os.path.dirname(path) or "."
     try:
@@ -88,13 +88,13 @@ def created(path: str) -> Iterator[tuple[BinaryIO, str]]:
 
 
 def begin(file: BinaryIO) -> Draft:
-    """Return what takes the engine's archive, behind the place of its header."""
+    """Skip the header, and return the writer for the engine's archive."""
     file.write(bytes(BLOCK))
     return Draft(file, float("inf"))
 
 
 def finish(file: BinaryIO, part: str, draft: Draft, project: str, images: Sequence[BundledImage]) -> int:
-    """Return the size of the file once it is complete, on disk, and read back from `part`. Raises EngineError."""
+    """Complete the file on disk and read it back from `part`; return its size. Raises EngineError."""
     try:
         stored = draft.finish(part)
     except UnverifiedError as error:
@@ -119,7 +119,7 @@ def finish(file: BinaryIO, part: str, draft: Draft, project: str, images: Sequen
 
 
 def _frame(note: Mapping[str, Any], length: int) -> tuple[bytes, bytes]:
-    """What comes before and after the engine's archive of that many bytes."""
+    """The bytes before and after the engine's archive of that length."""
     digest = hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
     content = json.dumps({"digest": digest, **note}, indent=1).encode()
     tail = bytes(-length % BLOCK) + _header(NOTE, len(content)) + content + bytes(-len(content) % BLOCK) + TAR_END
@@ -143,11 +143,11 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 
 def check(file: BinaryIO, path: str) -> Bundle:
-    """Read the whole file and return what it holds.
+    """Read and verify the whole file, and return its description.
 
-    Raises ConfigError if it is damaged or of another kind, RefusedError if it holds what no engine writes.
+    Raises ConfigError if it is damaged or of another kind, RefusedError if it contains entries that no engine writes.
     """
-    damaged = ConfigError(f"{path} is no file of `devenv images save`, or it is damaged", hint=HINT)
+    damaged = ConfigError(f"{path} is not a file of `devenv images save`, or it is damaged", hint=HINT)
     try:
         note, length = _read_note(file)
         file.seek(BLOCK)
@@ -160,7 +160,7 @@ def check(file: BinaryIO, path: str) -> Bundle:
         while unpacked.read(CHUNK):
             pass
         if unpacked.stored.hexdigest() != note["archive"]:
-            raise damaged  # whatever it seemed to hold
+            raise damaged  # whatever it seems to contain
         if refused:
             raise RefusedError(f"{path} {refused}", hint=HINT)
         images = tuple(BundledImage(**image) for image in note["images"])
@@ -174,7 +174,7 @@ def check(file: BinaryIO, path: str) -> Bundle:
 def _read_note(file: BinaryIO) -> tuple[dict[str, Any], int]:
     """The note without its digest, and the length of the engine's archive.
 
-    Raises ValueError if any byte around the archive differs from what writing that note gives.
+    Raises ValueError if any byte around the archive differs from what is written for that note.
     """
     head = file.read(BLOCK)
     length = tarfile.TarInfo.frombuf(head, "utf-8", "strict").size
@@ -214,7 +214,7 @@ def _descriptions(unpacked: io.RawIOBase) -> dict[str, bytes]:
 
 
 def _image_names(texts: Mapping[str, bytes]) -> frozenset[str]:
-    """The names that loading the archive gives images. Raises _RefusedContentError unless all are temporary."""
+    """The names that loading the archive would assign. Raises _RefusedContentError unless all are temporary."""
     repositories = json.loads(texts.get("repositories", b"{}"))
     names = {name for image in json.loads(texts["manifest.json"]) for name in image.get("RepoTags") or ()}
     names |= {f"{repository}:{tag}" for repository, tags in repositories.items() for tag in tags}
@@ -226,7 +226,7 @@ def _image_names(texts: Mapping[str, bytes]) -> frozenset[str]:
 
 
 def _image_ids(texts: Mapping[str, bytes]) -> dict[str, frozenset[str]]:
-    """Each id that an engine may give an image -> all of its ids."""
+    """Each id that an engine may use for an image -> all ids of that image."""
     groups = [_ids_below(manifest["digest"], texts) for manifest in _index(texts)]
     groups += [{"sha256:" + re.findall(_HEX, image["Config"])[0]} for image in json.loads(texts["manifest.json"])]
     ids: dict[str, frozenset[str]] = {}
@@ -241,7 +241,7 @@ def _index(texts: Mapping[str, bytes]) -> list[dict[str, Any]]:
 
 
 def _ids_below(digest: str, texts: Mapping[str, bytes]) -> set[str]:
-    """The digest of an index or a manifest, and all that it leads to, down to the configuration of the image."""
+    """The digest of an index or a manifest, and all digests that it refers to, down to the image's configuration."""
     text = json.loads(texts.get(f"blobs/sha256/{digest.removeprefix('sha256:')}", b"{}"))
     ids = {digest, *([text["config"]["digest"]] if "config" in text else [])}
     return ids.union(*(_ids_below(manifest["digest"], texts) for manifest in text.get("manifests", ())))

@@ -1,4 +1,4 @@
-"""Parse a Dockerfile: its stages, and the images that they use, without a builder.
+"""Parse a Dockerfile without a builder: its stages, and the images that they use.
 
 The rules are those of BuildKit's parser, lexer and stage graph; `tests/engine/test_dockerfile.py` compares with it.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 FROM, COPY, MOUNT, SYNTAX = "FROM", "COPY --from", "RUN --mount", "# syntax="  # ways to use an image
 PIECE = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])"""
 WORD = re.compile(rf"{PIECE}+\\?")
-WHOLE = re.compile(rf"\s*(?:{PIECE}\s*)*\\?")  # without a quote that is left open
+WHOLE = re.compile(rf"\s*(?:{PIECE}\s*)*\\?")  # with all quotes closed
 HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 VALID_DIRECTIVES = ("syntax", "escape", "check")
@@ -23,7 +23,7 @@ BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image that the text names, its line (from 1), how it is used there, and the platform of its FROM."""
+    """An image named in the text, its line (from 1), how it is used, and the platform of its FROM."""
 
     name: str
     line: int
@@ -42,7 +42,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One FROM and the instructions after it; an empty name if it has none.
+    """One FROM and the instructions after it; the name may be empty.
 
     `built_on` is the index of the earlier stage that FROM names. `arguments` are the values of ARG before the first
     FROM, for this FROM.
@@ -56,7 +56,7 @@ class Stage:
 
     @property
     def sources(self) -> list[Reference]:
-        """What its COPY --from and RUN --mount=from= take files from."""
+        """The stages and images from which COPY --from and RUN --mount=from= take files."""
         return [source for instruction in self.instructions for source in _sources(instruction)]
 
 
@@ -71,20 +71,20 @@ def references(
 ) -> list[Reference]:
     """The images that a build of `target` (default: the last stage) for `platform` uses.
 
-    `builder` is the engine's own platform. Stages, `scratch` and named contexts are no images. A name whose variables
-    cannot be replaced is returned as written, which is no valid image name.
+    `builder` is the engine's own platform. Stages, `scratch` and named contexts are not images. A name whose
+    variables cannot be replaced is returned as written, which is not a valid image name.
     """
-    given = args or {}
-    syntax, line = given.get("BUILDKIT_SYNTAX", "").strip(), 1
+    build_args = args or {}
+    syntax, line = build_args.get("BUILDKIT_SYNTAX", "").strip(), 1
     if not syntax:
         syntax, line = frontend(text)
     frontends = [Reference(syntax.split()[0], line, SYNTAX)] if syntax else []
     automatic = {**_automatic(platform or builder, builder), "TARGETSTAGE": target or "default"}
-    return frontends + _reachable(stages(text, given, automatic), target, {"scratch", *map(str.lower, contexts)})
+    return frontends + _reachable(stages(text, build_args, automatic), target, {"scratch", *map(str.lower, contexts)})
 
 
 def base_image(text: str, *, args: Mapping[str, str] | None = None, target: str | None = None) -> str | None:
-    """Return the image that the target stage is built on through all stages, as written; None for `scratch`."""
+    """The image that the target stage is built on, through all stages, as written; None for `scratch`."""
     parsed = stages(text, args or {})
     index = stage_index(parsed, target)
     name = None
@@ -94,7 +94,7 @@ def base_image(text: str, *, args: Mapping[str, str] | None = None, target: str 
 
 
 def frontend(text: str) -> tuple[str, int]:
-    """The image of the frontend that `# syntax=` names, and its line; empty if there is none."""
+    """The image of the frontend in `# syntax=`, and its line; empty if there is none."""
     text = text.removeprefix(BOM)
     offset = 2 if text.startswith("#!") else 1
     directives = _directives(text.split("\n")[offset - 1 :])
@@ -104,18 +104,18 @@ def frontend(text: str) -> tuple[str, int]:
 
 
 def without_syntax(text: str) -> str:
-    """The Dockerfile for the builder's own frontend: `# syntax=` is a plain comment, and no instruction moves."""
+    """The Dockerfile for the builder's own frontend: `# syntax=` becomes a comment, and no line number changes."""
     bare = text.removeprefix(BOM)
     lines, offset = bare.split("\n"), 1 if bare.startswith("#!") else 0
     directives = list(_directives(lines[offset:]))
     for number, key, _ in directives:
-        if key == "syntax":  # a comment ends the directives, so it is moved behind them
+        if key == "syntax":  # a comment ends the directives, so it is moved after them
             lines.insert(offset + directives[-1][0], f"# not used: {lines.pop(offset + number).lstrip('# ')}")
     return text[: len(text) - len(bare)] + "\n".join(lines)
 
 
 def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
-    """The instructions in order: continued lines joined, comments and here-documents left out."""
+    """The instructions in order, with continued lines joined, without comments and here-documents."""
     continued = re.compile(rf"(^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
     lines = enumerate((line.rstrip("\r") for line in text.removeprefix(BOM).split("\n")), start=1)
     for number, line in lines:
@@ -132,7 +132,7 @@ def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
 
 
 def instruction_line(text: str, shown: str) -> int | None:
-    """The line of an instruction as BuildKit shows it: on one line, in COPY and ADD with the values of variables."""
+    """The line of an instruction that BuildKit shows on one line, in COPY and ADD with variables replaced."""
     wanted = " ".join(shown.split())
     alike = []
     for instruction in instructions(text):
@@ -150,7 +150,7 @@ def _instruction(text: str, line: int) -> Instruction:
 
 
 def expand(text: str, scope: Mapping[str, str], escape: str = "\\") -> str | None:
-    """The text without quotes and with its variables replaced (an unknown one is empty); None if it is malformed."""
+    """The text without quotes and with its variables replaced (unknown ones are empty); None if malformed."""
     try:
         return _Lexer(text, scope, escape).until("")
     except (ValueError, IndexError, RecursionError):
@@ -158,7 +158,7 @@ def expand(text: str, scope: Mapping[str, str], escape: str = "\\") -> str | Non
 
 
 class _Lexer:
-    """Read a word from the left. Raises IndexError if it ends too early, ValueError if it is malformed."""
+    """Reads a word from the left. Raises IndexError if it ends too early, ValueError if it is malformed."""
 
     def __init__(self, text: str, scope: Mapping[str, str], escape: str) -> None:
         self._text, self._at = text, 0
@@ -166,11 +166,11 @@ class _Lexer:
 
     def until(self, stop: str) -> str:
         """The text before `stop` (or the end); before a `"`, an escape character counts only with what it escapes."""
-        done = ""
+        result = ""
         while stop or self._at < len(self._text):
             char = self._take()
             if char == stop:
-                return done
+                return result
             if char == "$":
                 char = self._variable()
             elif char == self._escape and (stop != '"' or self._text[self._at] in ('"', "$", self._escape)):
@@ -181,15 +181,15 @@ class _Lexer:
             elif char == "'" and stop != '"':
                 end = self._text.index("'", self._at)
                 char, self._at = self._text[self._at : end], end + 1
-            done += char
-        return done
+            result += char
+        return result
 
     def _take(self) -> str:
         self._at += 1
         return self._text[self._at - 1]
 
     def _variable(self) -> str:
-        """The value after a `$`: `-` gives a default, `+` a replacement, `?` requires it; patterns are refused."""
+        """The value after a `$`: `-` is a default, `+` a replacement, `?` requires a value; patterns are refused."""
         if not self._text.startswith("{", self._at):
             name = self._name()
             return self._scope.get(name, "") if name else "$"
@@ -237,7 +237,7 @@ def _heredocs(instruction: Instruction) -> list[tuple[bool, str]]:
 
 
 def json_words(text: str) -> list[str] | None:
-    """The words of a command or of COPY in JSON form; None in any other form."""
+    """The words of a command or COPY in JSON form; None in another form."""
     try:
         words = json.loads(text)
     except ValueError:
@@ -258,7 +258,7 @@ def _directives(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def _automatic(target: str | None, builder: str | None) -> dict[str, str]:
-    """The arguments that a builder sets by itself."""
+    """The arguments that a builder sets itself."""
     values: dict[str, str] = {}
     for prefix, platform in (("TARGET", target), ("BUILD", builder)):
         if platform:
@@ -269,7 +269,7 @@ def _automatic(target: str | None, builder: str | None) -> dict[str, str]:
 
 
 def stages(text: str, args: Mapping[str, str], automatic: Mapping[str, str] | None = None) -> list[Stage]:
-    """The stages in order; `args` are the build's, `automatic` those that the builder sets by itself."""
+    """The stages in order; `args` are the build's, `automatic` those that the builder sets itself."""
     lines = (line.lstrip() for line in text.removeprefix(BOM).split("\n"))
     escape = next((value for _, key, value in _directives(lines) if key == "escape"), "\\")
     scope = dict(automatic or {})
@@ -306,12 +306,12 @@ def _stage(instruction: Instruction, earlier: list[Stage], scope: Mapping[str, s
 
 
 def stage_index(stages: list[Stage], target: str | None) -> int | None:
-    """The index of the target stage, of the last one without a target; None if there is no such stage."""
+    """The index of the target stage, or of the last stage without a target; None if there is no such stage."""
     return _last(stages, target.lower()) if target else len(stages) - 1 if stages else None
 
 
 def _sources(instruction: Instruction) -> Iterator[Reference]:
-    """What COPY --from and RUN --mount=from= name; in both, variables are not replaced."""
+    """The references in COPY --from and RUN --mount=from=; variables are not replaced in either."""
     for flag, value in flags(instruction.rest)[0]:
         if (instruction.keyword, flag) == ("COPY", "from") and value:
             yield Reference(value, instruction.line, COPY)
@@ -322,7 +322,7 @@ def _sources(instruction: Instruction) -> Iterator[Reference]:
 
 
 def flags(rest: str) -> tuple[list[tuple[str, str]], str]:
-    """The flags that an instruction begins with, without quotes, and what follows them."""
+    """The flags at the beginning of an instruction, without quotes, and the rest."""
     flags = []
     while rest.startswith("--") and (word := WORD.match(rest)):
         plain = re.sub(r"""\\(.)|["']""", lambda match: match[1] or "", word[0])
@@ -355,12 +355,12 @@ def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> l
 
 
 def source_stage(stages: list[Stage], source: Reference) -> int | None:
-    """The index of the stage that a source names, earlier or later; COPY --from may count stages from 0."""
+    """The index of the stage that a source names, earlier or later; COPY --from may use an index from 0."""
     if source.how == COPY and re.fullmatch(r"[+-]?\d+", source.name):
         return int(source.name) if int(source.name) in range(len(stages)) else None
     return _last(stages, source.name.lower())
 
 
 def _last(stages: list[Stage], name: str) -> int | None:
-    """The index of the last stage of that name."""
+    """The index of the last stage with that name."""
     return next((index for index in reversed(range(len(stages))) if name and stages[index].name == name), None)

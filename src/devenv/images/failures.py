@@ -1,4 +1,4 @@
-"""Why an image could not be pulled or built, and what to do about it: by tables of causes.
+"""Why an image could not be pulled or built, and what to do about it, from tables of causes.
 
 Also notices about secrets in build arguments.
 """
@@ -22,11 +22,11 @@ from devenv.model.images import HUB, canonical, registry, split
 
 PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network", "build_step", "dockerfile"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
-# Builds by the engine need no token, since their images were pulled before. Another builder pulls by itself.
+# Builds by the engine need no token, since their images were pulled before. Other builders pull images themselves.
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
 MIRROR = "use a mirror: devenv doctor --fix --mirror HOST, or: devenv images load FILE"
 GIVE = "devenv up --host-settings"
-# Names of well-known images of Docker Hub, to guess what a misspelled one means.
+# Names of well-known images on Docker Hub, to correct a misspelled name.
 OFFICIAL = (
     "adminer", "alpine", "bash", "busybox", "caddy", "cassandra", "centos", "clickhouse", "composer", "consul",
     "couchdb", "debian", "docker", "drupal", "eclipse-mosquitto", "eclipse-temurin", "elasticsearch", "elixir",
@@ -50,7 +50,7 @@ _URL = re.compile(r"(https?://([^/\s\"]+))[^\s\"]*")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an image could not be pulled or a step failed, and the command that helps, if there is one.
+    """Why an image could not be pulled or a step failed, and the command that helps, if any.
 
     `impossible`: no registry answered, so a stand-in can help. `passing`: another try may succeed soon. `absent`: the
     registry has no such image. `of_file`: the file that names the image is wrong.
@@ -69,16 +69,16 @@ class Failure:
         return self.impossible or self.passing
 
 
-SILENT = Failure("no answer in time", impossible=True)  # after the time limit of devenv
+SILENT = Failure("no answer in time", impossible=True)  # after devenv's time limit
 
 
 def known_failure(text: str, reference: str = "") -> Failure | None:
     """The failure for an error of the engine, BuildKit or a registry; None if no entry of the table matches.
 
-    Without `reference`, the first address in the text is that of the registry.
+    Without `reference`, the first address in the text is taken as the registry.
     """
     host = registry(reference) if reference else named_host(text) or HUB
-    name = re.escape(split(reference)[0])  # it may contain words of the patterns
+    name = re.escape(split(reference)[0])  # the name may contain words of the patterns
     message = re.sub(rf"(?<![\w-]){name}(?=[:@,]| not found)", "", _URL.sub(r"\1", text))
     explanation = table.explain(table.load(PULL_TABLE), message, lambda *_: {"host": host})
     if explanation is None:
@@ -91,7 +91,7 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
 
 
 def read_failure(text: str, reference: str = "", verb: str = "pull") -> Failure:
-    """As `known_failure`, or a failure with the last line of the text."""
+    """Like `known_failure`, or a failure with the last line of the text."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = re.sub(r"^Error response from daemon: ", "", lines[-1])[:160] if lines else "no reason given"
     return known_failure(text, reference) or Failure(last, hint=f"docker {verb} {reference}" if reference else None)
@@ -104,9 +104,9 @@ def named_host(text: str) -> str:
     return HUB if host.endswith(f".{HUB}") else host
 
 
-def substitute(failure: Failure, *, here: bool, recipe: bool, consent: bool) -> str | None:
-    """What to use for an image that could not be pulled: "stand-in", or "local" if it was only to be updated."""
-    if failure.impossible and here:
+def substitute(failure: Failure, *, local: bool, recipe: bool, consent: bool) -> str | None:
+    """The substitute for an image that could not be pulled: "stand-in", or "local" for a failed update."""
+    if failure.impossible and local:
         return "local"
     return "stand-in" if failure.impossible and recipe and consent else None
 
@@ -116,8 +116,8 @@ def explain(
 ) -> DevenvError:
     """The error for images that are not available: the `lines` that name each, why it failed, and what to type.
 
-    `instead`: reference -> what to use in place of it, if it has no stand-in. A ConfigError if the only reason is
-    what the files ask for.
+    `instead`: reference -> what to use in its place, if it has no stand-in. A ConfigError if only the files are
+    wrong.
     """
     causes = [f"  {name} ({', '.join(lines[name])}): {cause(name, failure)}" for name, failure in failed.items()]
     head = "an image is" if len(failed) == 1 else f"{len(failed)} images are"
@@ -138,24 +138,24 @@ def _guess(reference: str) -> str | None:
 
 
 def cause(reference: str, failure: Failure) -> str:
-    """Why the reference could not be pulled, with the registry if it did not answer."""
+    """Why the reference could not be pulled, with the name of a registry that did not answer."""
     return f"{registry(reference)} does not answer: {failure.cause}" if failure.impossible else failure.cause
 
 
 def _hint(failed: Mapping[str, Failure], instead: Mapping[str, str], *, consent: bool) -> str | None:
     silent = [reference for reference, failure in failed.items() if failure.impossible]
     known = next((failure.hint for failure in failed.values() if failure.hint), None)
-    if without := [instead[reference] for reference in silent if reference in instead]:
-        return known or "\n  ".join([*without, f"or {MIRROR}"])
+    if without_stand_in := [instead[reference] for reference in silent if reference in instead]:
+        return known or "\n  ".join([*without_stand_in, f"or {MIRROR}"])
     offered = "devenv up --stand-ins" if silent and not consent else None
     return "; or ".join(filter(None, (known, offered))) or None
 
 
 @dataclass(frozen=True, slots=True)
 class BuildFacts:
-    """What is known of a build. `directory` is the project's folder, `dockerfile` is empty for an inline one.
+    """The facts about a build. `directory` is the project's folder, `dockerfile` is empty for an inline one.
 
-    `stand_in` names the base image if a stand-in is used for it. `files` lists a folder of the build context;
+    `stand_in` names the base image if a stand-in replaces it. `files` lists a folder of the build context;
     `ignore_file` is the name and the text of its .dockerignore.
     """
 
@@ -212,20 +212,20 @@ def _dockerfile_words(
 
 
 def _ignoring(path: str, ignore_file: tuple[str, str]) -> str:
-    """The file that excludes the path from the context, and the line of its last pattern that looks like it."""
+    """The file that excludes the path from the context, and the line of its last matching pattern."""
     file, text = ignore_file
-    parts, found = path.split("/"), ""
+    parts, line_suffix = path.split("/"), ""
     paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     for number, line in enumerate(text.splitlines(), start=1):
         pattern = line.strip().strip("/").removeprefix("**/")
         if any(fnmatch(own, pattern) for own in (*paths, *parts)):
-            found = f":{number}"
-    return f"{file}{found}" if file else ""
+            line_suffix = f":{number}"
+    return f"{file}{line_suffix}" if file else ""
 
 
 def _explain_step(error: BuildError, facts: BuildFacts) -> Failure:
     """Why a RUN step failed; the cause is empty if it is unknown."""
-    # curl names no host, but its command does, which is in the reason
+    # curl's message has no host, but its command in the reason has
     if network := explain_step((error.reason, *error.lines), host_settings=facts.host_settings):
         return network
 
@@ -239,10 +239,10 @@ def _explain_step(error: BuildError, facts: BuildFacts) -> Failure:
 
 
 def explain_step(lines: Sequence[str], *, host_settings: bool) -> Failure | None:
-    """The failure that the last lines of a failed step show; None if it was not the network.
+    """The failure shown by the last lines of a failed step; None if it was not the network.
 
-    The command of the step may be the first of `lines`: some tools name no host. `host_settings`: the builds have
-    this host's settings already. A name without a dot that is not reached is another service or the step itself, no
+    The command of the step may be the first of `lines`, since some tools name no host. `host_settings`: the builds
+    have this host's settings already. An unreachable name without a dot is another service or the step itself, not a
     fault of the network.
     """
     text = "\n".join(lines)
@@ -270,5 +270,5 @@ def secret_arguments_notice(service: str, arguments: Iterable[tuple[str, str]]) 
     names = [name for name, value in arguments if value and _SECRET.search(name) and "public" not in name.lower()]
     if not names:
         return None
-    what = f"the image of `{service}` keeps its build {'argument' if len(names) == 1 else 'arguments'}"
-    return Notice(f"{what} {', '.join(names)} in its history", _SECRET_HINT.format(id=names[0].lower()))
+    subject = f"the image of `{service}` keeps its build {'argument' if len(names) == 1 else 'arguments'}"
+    return Notice(f"{subject} {', '.join(names)} in its history", _SECRET_HINT.format(id=names[0].lower()))

@@ -23,7 +23,7 @@ from devenv.model.images import Anatomy
 from devenv.tasks import each, task_group
 
 AT_ONCE = 16  # concurrent calls
-MOST = 1_000_000  # files of all layers, which take about 200 MB of memory
+MOST = 1_000_000  # files in all layers; they take about 200 MB of memory
 MANIFEST_LIMIT = 4_000_000  # bytes
 PIECE = 1 << 20
 BLOCK = 512
@@ -31,7 +31,7 @@ WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 async def anatomy(engine: Engine, reference: str) -> Anatomy:
-    """The image with its layers and what it shares with others. Raises UsageError if the engine does not have it."""
+    """The image with its layers and those shared with other images. Raises UsageError if it is not on the engine."""
     try:
         inspected = await engine.images.inspect(reference)
     except CallError as error:
@@ -42,7 +42,7 @@ async def anatomy(engine: Engine, reference: str) -> Anatomy:
     history = await engine.ask(path, f"reading the history of {reference}", list)
     labels = (inspected.get("Config") or {}).get("Labels") or {}
     names = (*(inspected.get("RepoTags") or ()), reference)
-    kinds = MARKS if any(name.startswith(LOCAL) for name in names) else (BUILT_ON,)  # the other labels are the base's
+    kinds = MARKS if any(name.startswith(LOCAL) for name in names) else (BUILT_ON,)  # others are the base's
     note = ", ".join(f"{MARKS[label]}: {labels[label]}" for label in kinds if label in labels)
     name = names[0] if reference.startswith("sha256:") else reference
     own = layers.layers(history, _chain(inspected))
@@ -76,9 +76,9 @@ def _chain(inspected: dict[str, Any]) -> list[str]:
 
 
 async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], object]) -> list[Contents] | None:
-    """The contents of the image's layers, the lowest first; None if they cannot be read, or have too many files.
+    """The contents of the image's layers, the lowest first; None if unreadable, or if there are too many files.
 
-    They are read in pieces. `progress` gets the number of bytes so far. Raises as `images.export`.
+    The image is read in pieces. `progress` gets the number of bytes so far. Raises like `images.export`.
     """
     reading, writing = os.pipe()
     results: list[list[Contents] | None] = []
@@ -108,14 +108,14 @@ async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], obj
 
 
 def _layers(file: IO[bytes]) -> list[Contents] | None:
-    """The layers of the one image in a tar of `docker save`, in the order of its manifest."""
+    """The layers of the only image in a tar of `docker save`, in the order of its manifest."""
     known: dict[str, Contents] = {}
     links: dict[str, str] = {}
     manifest = b""
     try:
         with tarfile.open(fileobj=file, mode="r|", bufsize=PIECE) as outer:
             for member in outer:
-                outer.members = []  # type: ignore[attr-defined] # it keeps all members otherwise
+                outer.members = []  # type: ignore[attr-defined] # otherwise, tarfile keeps all members
                 if member.issym():
                     links[member.name] = posixpath.normpath(f"{posixpath.dirname(member.name)}/{member.linkname}")
                 elif content := outer.extractfile(member):
@@ -131,7 +131,7 @@ def _layers(file: IO[bytes]) -> list[Contents] | None:
 
 
 def _is_tar(head: bytes) -> bool:
-    """Return whether it is a layer, by its first block: a tar, compressed or not, or an empty tar."""
+    """Whether the first block shows a layer: a tar, compressed or not, or an empty tar."""
     return head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b") or not head.strip(b"\0")
 
 

@@ -1,4 +1,4 @@
-"""The layers of an image: instruction, size, and images that share them; advice that makes it smaller. Pure."""
+"""The layers of an image: instruction, size, and images that share them; and advice to make it smaller. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HASH = re.compile(r"\b(file|dir|multi):([0-9a-f]{7})[0-9a-f]{57}\b")
 _USER = re.compile(r"//[^/@\s]*@")
 _FLAGS = re.compile(r"(COPY|ADD)( --\S+)+")
 LEAST = 100_000  # bytes; a smaller saving is not reported
-HIDDEN_LEAST = 1_000_000  # the same for files that a later layer hides: every package manager rewrites its lists
+HIDDEN_LEAST = 1_000_000  # the same for hidden files: every package manager rewrites its lists
 HIDING = "Remove files in the RUN that makes them; COPY --chown and --chmod instead of a RUN chown or chmod."
 CACHES = (
     (r"var/lib/apt/lists/", "package lists of apt", "end that RUN with: && rm -rf /var/lib/apt/lists/*"),
@@ -50,17 +50,17 @@ INSTALLS = (
     (r"go mod download\b", "go.mod go.sum"),
     (r"apt(?:-get)? (?:-\S+ )*install\b|apk (?:-\S+ )*add\b", ""),
 )
-COMMAND = r"(?:^RUN |&&|;|\|\|)\s*(?:\w+=\S* )*"  # the start of a command: elsewhere the same words may mean anything
+COMMAND = r"(?:^RUN |&&|;|\|\|)\s*(?:\w+=\S* )*"  # the start of a command, where the words are a command's
 END = re.compile(r"&&|;|\||$")
-# May need the sources, or does not use the project's files.
+# A command that may need the sources, or does not use the project's files.
 UNSURE = re.compile(r"\s\.{0,2}/|\$\(|`|<|\s-g\b|--global")
 ELSEWHERE = re.compile(r"\bcd |--prefix|--cwd|--dir|\s-C ")
 
 
 def layers(history: Sequence[HistoryRow], ids: Sequence[str]) -> tuple[Layer, ...]:
-    """The layers of an image by its history (the newest first) and its diff-ids (the lowest first).
+    """The layers of an image from its history (the newest first) and its diff-ids (the lowest first).
 
-    The engine does not say whether a row without bytes is a layer. If that stays unclear, the ids are empty.
+    The engine does not say whether a row without bytes is a layer. If that remains unclear, the ids are empty.
     """
     rows = [(readable(row), row) for row in reversed(history)]
     sized = [(text, row) for text, row in rows if row["Size"]]
@@ -81,13 +81,13 @@ def readable(row: HistoryRow) -> str:
 
 
 def common(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many layers two chains of diff-ids share from the start; an unknown id ends the count."""
+    """The number of layers that two chains of diff-ids share from the start; an unknown id ends the count."""
     alike = (bool(a) and a == b for a, b in zip(first, second, strict=False))
     return sum(itertools.takewhile(bool, alike))
 
 
 def with_shared_layers(image: Anatomy, others: Mapping[str, Sequence[str]]) -> Anatomy:
-    """The image with the layers it shares with `others`, name -> diff-ids; an image without a name is no base."""
+    """The image with its layers that `others` (name -> diff-ids) share; an unnamed image cannot be a base."""
     own = [layer.id for layer in image.layers]
     shares = {name: common(own, ids) for name, ids in sorted(others.items())}
     bases = {n: name for name, n in shares.items() if 0 < n == len(others[name]) < len(own) and ":" in name}
@@ -98,7 +98,7 @@ def with_shared_layers(image: Anatomy, others: Mapping[str, Sequence[str]]) -> A
 
 
 def with_build_times(image: Anatomy, steps: Iterable[tuple[str, float | None]]) -> Anatomy:
-    """The image with its build times: (mark of the instruction, seconds or None if cached); none if they differ."""
+    """The image with its build times: (mark of the instruction, seconds or None if cached), if unambiguous."""
     times: dict[str, set[float | None]] = {}
     for step, seconds in steps:
         times.setdefault(step, set()).add(seconds)
@@ -119,7 +119,7 @@ def mark(instruction: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The files and links that a layer adds, path -> bytes; what it removes; the folders whose content it hides.
+    """What a layer adds (path -> bytes of files and links), what it removes, and the folders whose content it hides.
 
     Paths are relative to the root. A file with several names in its layer counts as 0 bytes: removing one name does
     not free it.
@@ -131,7 +131,7 @@ class Contents:
 
 
 def advice(image: Anatomy, contents: Sequence[Contents] | None) -> tuple[Advice, ...]:
-    """Advice on the image's own layers, the largest saving first; `contents` of all layers, if known."""
+    """Advice on the image's own layers, the largest saving first; `contents` are those of all layers, if known."""
     advices = [*_installs(image)]
     if contents is not None and len(contents) == len(image.layers):
         hidden = hidden_by(contents)
@@ -158,7 +158,7 @@ def hidden_by(contents: Sequence[Contents]) -> list[dict[str, int]]:
 
 
 def _hider(path: str, hiders: Mapping[str, int], emptied: Mapping[str, int]) -> int:
-    """The index of the layer that hides the path or a folder above it; 0, which cannot hide any, if none does."""
+    """The index of the layer that hides the path or a parent folder; 0 if none, as the lowest layer hides nothing."""
     hider = hiders.get(path, 0)
     while path and not hider:
         path = path.rpartition("/")[0]
@@ -167,14 +167,14 @@ def _hider(path: str, hiders: Mapping[str, int], emptied: Mapping[str, int]) -> 
 
 
 def _installs(image: Anatomy) -> Iterator[Advice]:
-    """The first install step that every change of a source file runs again."""
+    """Advice on the first install step that is repeated after each change of a source file."""
     copied = None
     for number, layer in enumerate(image.layers[image.inherited :], image.inherited + 1):
         if copied is None and COPIES_ALL.match(layer.instruction):
             copied = number
         elif copied is not None and (step := _install(layer.instruction)):
-            what, hint = step
-            cost = f"`{what}`, {shown(layer.size)}" + (f", {layer.took:.1f} s" if layer.took else "")
+            command, hint = step
+            cost = f"`{command}`, {shown(layer.size)}" + (f", {layer.took:.1f} s" if layer.took else "")
             message = (
                 f"layer {copied} copies all sources, so each change of a file builds layer {number} again: {cost}"
             )
@@ -185,27 +185,27 @@ def _installs(image: Anatomy) -> Iterator[Advice]:
 def _install(instruction: str) -> tuple[str, str] | None:
     """The command that installs, and what to write instead; None if there is none, or if it may need the sources."""
     for pattern, needs in INSTALLS if instruction.startswith("RUN ") else ():
-        if match := re.search(rf"{COMMAND}(?P<what>{pattern})", instruction):
-            file = match.groupdict().get("file")
+        if match := re.search(rf"{COMMAND}(?P<command>{pattern})", instruction):
+            given_file = match.groupdict().get("file")
             rest = instruction[match.end() :]
-            if file is None and UNSURE.search(rest[: END.search(rest).start()]):  # type: ignore[union-attr] # it has an end
+            if given_file is None and UNSURE.search(rest[: END.search(rest).start()]):  # type: ignore[union-attr] # it has an end
                 continue
-            return match["what"], _before(match["what"], file or needs, instruction)
+            return match["command"], _before(match["command"], given_file or needs, instruction)
     return None
 
 
-def _before(what: str, needs: str, instruction: str) -> str:
+def _before(command: str, needs: str, instruction: str) -> str:
     if not needs:
-        return f"RUN {what} ...   (before COPY . .)"
+        return f"RUN {command} ...   (before COPY . .)"
     folder = posixpath.dirname(needs)
     files = f"{needs} ./{f'{folder}/' if folder else ''}"
     if needs.startswith("/") or ELSEWHERE.search(instruction):
         files = "what it needs alone"
-    return f"COPY {files}   (then RUN {what}, and only then COPY . .)"
+    return f"COPY {files}   (then RUN {command}, and only then COPY . .)"
 
 
 def _hidden(image: Anatomy, contents: Sequence[Contents], hidden: Sequence[Mapping[str, int]]) -> Iterator[Advice]:
-    """Files that stay in the image although a later layer hides them."""
+    """Advice on files that remain in the image although a later layer hides them."""
     for index in range(image.inherited, len(contents)):
         files = contents[index].files
         for other in sorted({*hidden[index].values()}):
@@ -221,10 +221,10 @@ def _hidden(image: Anatomy, contents: Sequence[Contents], hidden: Sequence[Mappi
 
 def _caches(image: Anatomy, lasting: Sequence[Mapping[str, int]]) -> Iterator[Advice]:
     for index in range(image.inherited, len(lasting)):
-        for pattern, what, hint in CACHES:
+        for pattern, name, hint in CACHES:
             sizes = [size for path, size in lasting[index].items() if re.match(pattern, path)]
             if sum(sizes) >= LEAST:
-                message = f"layer {index + 1} holds {what}: {shown(sum(sizes))} in {_count(sizes)}"
+                message = f"layer {index + 1} holds {name}: {shown(sum(sizes))} in {_count(sizes)}"
                 yield Advice("left-behind", message, hint, index + 1, sum(sizes))
 
 

@@ -1,4 +1,4 @@
-"""`devenv images`: every image that a project needs, who needs it, and where it would come from."""
+"""`devenv images`: every image that a project needs, which services need it, and its source."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from devenv.tasks import each
 
 TIMEOUT = 5.0  # seconds for a registry to answer
 DAY = 86400.0
-Answer = tuple[str, Failure | None]  # an image's name at a registry, and why that does not give it
+Answer = tuple[str, Failure | None]  # an image's name at a registry, and why it cannot be pulled from there
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image, who needs it, and where it comes from.
+    """One image, who needs it, and its source.
 
     `source` is present, loaded, mirror, registry, stand-in or nowhere; `name` is the image's name there, `detail`
     more about it. `id`, `digest`, `size` (bytes) and `created` are those of the image on the engine.
@@ -54,13 +54,13 @@ class Row:
 
 
 async def list_offers() -> list[Offer]:
-    """What stand-ins can be made for, with the size of the largest on the engine, if that can be reached."""
+    """The available stand-ins, each with the size of its largest image on the engine, if that can be reached."""
     sizes: dict[str, int] = {}
     with contextlib.suppress(DevenvError):
         async with Engine.connect() as engine:
             made = await engine.images.labelled(STAND_IN_LABEL)
-            found = await local_images(engine, made.keys())
-            sizes = {labels[STAND_IN_LABEL]: found[name].size for name, labels in made.items() if name in found}
+            local = await local_images(engine, made.keys())
+            sizes = {labels[STAND_IN_LABEL]: local[name].size for name, labels in made.items() if name in local}
     return [
         replace(offer, size=max((size for name, size in sizes.items() if offer.covers(name)), default=0))
         for offer in offers()
@@ -68,17 +68,17 @@ async def list_offers() -> list[Offer]:
 
 
 async def list_images(selection: Selection) -> list[Row]:
-    """A row for each image; registries and mirrors are asked for missing ones. Raises ConfigError."""
+    """A row for each image; registries and mirrors are asked for missing images. Raises ConfigError."""
     project = (await resolve.load(selection)).project
     async with Engine.connect() as engine:
         return await _rows(engine, project)
 
 
 async def with_missing_images(error: PortError, engine: Engine, project: Project, *, stand_ins: bool) -> PortError:
-    """The error with the images that the project lacks as well, so that both can be cured at once."""
+    """The error with the images that the project lacks as well, so that both can be fixed at once."""
     try:
         rows = await _rows(engine, project)
-    except DevenvError:  # the error that `up` will meet after the ports
+    except DevenvError:  # `up` will report that error after the ports
         return error
     stand_ins = stand_ins or user_settings().stand_ins
     lacked = {"nowhere"} if stand_ins else {"nowhere", "stand-in"}
@@ -96,17 +96,17 @@ async def _rows(engine: Engine, project: Project) -> list[Row]:
     wanted = await wanted_by(engine, project)
     recipes = recipes_for(wanted)
     # separately: the same reference may be needed for two platforms
-    held = await each(lambda need: local_matches(engine, [need], mirrors), wanted)
-    here = dict(zip(wanted, held, strict=True))
+    matches = await each(lambda need: local_matches(engine, [need], mirrors), wanted)
+    local = dict(zip(wanted, matches, strict=True))
     made = await local_images(engine, [recipe.image for recipe in recipes.values()])
-    absent = [need for need in wanted if to_pull(need, here[need])]
+    absent = [need for need in wanted if to_pull(need, local[need])]
     answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
     names = [(need, need.reference) for need in wanted]
-    return [_row(need, here[need].get(name), answers.get(need), recipes.get(name), made) for need, name in names]
+    return [_row(need, local[need].get(name), answers.get(need), recipes.get(name), made) for need, name in names]
 
 
 async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> Answer:
-    """Ask the image's own registry, then all mirrors, of which the first that has it counts."""
+    """Ask the image's own registry, then all mirrors; the first mirror that has the image counts."""
     own = await _failure(engine, need.reference)
     if own and own.elsewhere:
         names = [name for mirror in mirrors for name in candidates(need.reference, mirror)]
@@ -125,15 +125,15 @@ async def _failure(engine: Engine, name: str) -> Failure | None:
 
 
 def _row(
-    need: Need, here: LocalMatch | None, answer: Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
+    need: Need, local: LocalMatch | None, answer: Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
 ) -> Row:
     row = partial(Row, need.reference, need.platform, need.kind, need.users)
     name, failure = answer or ("", None)
     if name and failure is None:
         is_own = name == need.reference
         return row("registry" if is_own else "mirror", registry(name) if is_own else name, name)
-    if here:
-        return _held(row, here, need)
+    if local:
+        return _held(row, local, need)
     if failure and failure.impossible and recipe:
         state = f"{recipe.inside}, can be made"
         if stand_in := made.get(recipe.image):
@@ -148,8 +148,8 @@ def _row(
     return row("nowhere", reason)
 
 
-def _held(row: partial[Row], here: LocalMatch, need: Need) -> Row:
-    name, image = here
+def _held(row: partial[Row], match_: LocalMatch, need: Need) -> Row:
+    name, image = match_
     digest = next((other.partition("@")[2] for other in image.names if "@" in other), "")
     parts = [shown(image.size), _age(image.created, time.time()), (digest or image.id).removeprefix("sha256:")[:12]]
     source = "present"

@@ -1,4 +1,4 @@
-"""The images that a project needs, by its services and Dockerfiles, and their names at mirrors and in archives."""
+"""The images that a project's services and Dockerfiles need, and their names at mirrors and in archives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devenv.model.project import Build, Project, Service
 from devenv.redact import masked
 
 DOCKERFILE_FRONTENDS = ("dockerfile", "dockerfile-upstream")  # in any registry
-PATTERN = re.compile(r"\$\{\w+[#%/]")  # of a variable
+PATTERN = re.compile(r"\$\{\w+[#%/]")  # a pattern operator in a variable
 LOADED_REGISTRY = "loaded.devenv"
 PORT_LIMIT = 65536
 _ENTRY = re.compile(
@@ -24,8 +24,8 @@ _ENTRY = re.compile(
 )
 _LOGIN_HINT = "log in instead, devenv uses the docker CLI's credentials: docker login {host}"
 _FORM_HINT = 'mirrors = ["mirror.example", "mirror.example:5000/prefix"]'
-EAGERNESS = {"never": -1, "always": 1}  # if services share an image, the one that wants it pulled decides
-KINDS = ("service", "base", "context", "frontend")  # the later kind of an image counts, which allows less
+EAGERNESS = {"never": -1, "always": 1}  # if services share an image, "always" wins
+KINDS = ("service", "base", "context", "frontend")  # if an image has several kinds, the later one counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Need:
     """One image that the project needs, as written, and who needs it.
 
     `users` are like `service backend`, `client/Dockerfile:3` or `client/Dockerfile:7 COPY --from`. `kind` is
-    "service" (the `image` of a service that is not built), "base" (FROM, COPY --from, RUN --mount from=), or a kind
-    without stand-ins: "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform` is None
-    for the engine's own; `policy` is the pull_policy.
+    "service" (the `image` of a service without a build section), "base" (FROM, COPY --from, RUN --mount from=), or a
+    kind without stand-ins: "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform` is
+    None for the engine's own; `policy` is the pull_policy.
     """
 
     reference: str
@@ -54,10 +54,10 @@ class Need:
 
 
 def needs(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: str) -> tuple[Need, ...]:
-    """Every image the project needs, each reference and platform once, in the order of the services.
+    """Every image that the project needs, each reference and platform once, in the order of the services.
 
-    `dockerfiles` is keyed by service; a service that is built from elsewhere (a Git address) has no entry. `builder`
-    is the engine's own platform. Raises ConfigError, with file and line, for what cannot name an image.
+    `dockerfiles` is keyed by service; a service that is built from a Git address has no entry. `builder` is the
+    engine's own platform. Raises ConfigError, with file and line, for an invalid image name.
     """
     built = {canonical(s.image or f"{project.name}-{s.name}") for s in project.services if s.build}
     merged: dict[tuple[str, str | None], Need] = {}
@@ -76,7 +76,7 @@ def needs(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
 
 
 def bases(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: str) -> dict[str, tuple[str, ...]]:
-    """Service -> the images, as written, that its Dockerfile takes something from. Raises as `needs`."""
+    """Service -> the images, as written, that its Dockerfile uses. Raises like `needs`."""
     return {
         service.name: tuple({n.reference: None for n in _of_service(service, text, builder) if n.kind == "base"})
         for service in project.services
@@ -110,17 +110,17 @@ def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText, b
     for reference in used:
         if not is_image(reference.name):
             if foreign and reference.how != SYNTAX:
-                continue  # a frontend of another language may allow such names
+                continue  # a frontend for another language may allow such names
             raise _no_image(reference, dockerfile)
         if canonical(reference.name) not in replaced:
             user = f"{dockerfile.name}:{reference.line}" + (f" {reference.how}" if reference.how != FROM else "")
             kind, policy = "frontend" if reference.how == SYNTAX else "base", "always" if build.pull else None
-            own = None if kind == "frontend" else reference.platform or platform  # it runs on the builder's platform
+            own = None if kind == "frontend" else reference.platform or platform  # it runs on the builder
             yield Need(reference.name, (user,), own, kind, policy)
 
 
 def reads_dockerfiles(frontend: str) -> bool:
-    """Return whether a `# syntax=` image is a Dockerfile frontend, whose files the engine's builder reads, too."""
+    """Whether a `# syntax=` image is a Dockerfile frontend, so that the engine's own builder can replace it."""
     return split(frontend)[0].rpartition("/")[2] in DOCKERFILE_FRONTENDS
 
 
@@ -138,7 +138,7 @@ def _no_image(reference: Reference, dockerfile: DockerfileText) -> ConfigError:
 
 
 def prefix(entry: str) -> str:
-    """The mirror as a prefix of image names: `host` or `host:port`, perhaps with a path.
+    """The mirror as a prefix of image names: `host` or `host:port`, with an optional path.
 
     Raises ConfigError for an entry with credentials, a mirror without TLS on another machine, and an invalid address.
     """
@@ -147,7 +147,7 @@ def prefix(entry: str) -> str:
         host = entry.rpartition("@")[2].partition("/")[0]
         raise _wrong(entry, "holds credentials", _LOGIN_HINT.format(host=host))
     if separator and scheme not in ("http", "https"):
-        raise _wrong(entry, "is no registry: devenv uses https://", _FORM_HINT)
+        raise _wrong(entry, "is not a registry: devenv uses https://", _FORM_HINT)
     match = _ENTRY.fullmatch(address)
     # A single word is a folder on Docker Hub.
     if match is None or not (match["port"] or re.search(r"\.|^localhost$|^\[", match["host"])):
@@ -160,9 +160,9 @@ def prefix(entry: str) -> str:
 
 
 def candidates(reference: str, prefix: str) -> tuple[str, ...]:
-    """The names that a mirror may have for the image, the likeliest first; a digest replaces the tag.
+    """The names that a mirror may have for the image, the most likely first; a digest replaces the tag.
 
-    A mirror of Docker Hub uses the image's own name, a mirror of any registry puts it below the registry's name,
+    A mirror of Docker Hub uses the image's own name; a mirror of any registry puts it below the registry's name,
     which cannot have a port there.
     """
     registry, _, rest = exact(reference).partition("/")
@@ -173,20 +173,20 @@ def candidates(reference: str, prefix: str) -> tuple[str, ...]:
 
 
 def loaded(reference: str) -> str:
-    """The name that `devenv images load` gives the image. A digest becomes a tag: only a pull sets digests."""
+    """The name that `devenv images load` gives the image. A digest becomes a tag, since only a pull sets digests."""
     host, _, rest = exact(reference).partition("/")
     folder = re.sub(r"[:\[\]]+", "_", host).strip("_")  # only the first part of a name may have a port
     return f"{LOADED_REGISTRY}/{folder}/{rest.replace('@', ':').replace('sha256:', 'sha256-')}"
 
 
 def exact(reference: str) -> str:
-    """The reference in full; a digest replaces the tag."""
+    """The full reference; a digest replaces the tag."""
     name, at, digest = canonical(reference).partition("@")
     return f"{re.sub(':[^/:]*$', '', name)}@{digest}" if at else name
 
 
 def prefixes(entries: Iterable[str]) -> tuple[str, ...]:
-    """The mirrors in order, each once. Raises as `prefix`."""
+    """The mirrors in order, without duplicates. Raises like `prefix`."""
     return tuple(dict.fromkeys(map(prefix, entries)))
 
 

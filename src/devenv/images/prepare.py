@@ -1,4 +1,4 @@
-"""Prepare the images of services: overrides for the run model, the builder, and builds."""
+"""Prepare the images of services: overrides for the run model, choice of the builder, and builds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"
 LOCAL = (f"{STAND_IN_REGISTRY}/", f"{DERIVED_REGISTRY}/")
-# Labels of images that belong to this machine alone -> what they mean.
+# Labels of images that are only valid on this machine -> what they mean.
 MARKS = {
     STAND_IN_LABEL: "a stand-in",
     SETTINGS_LABEL: "settings of this machine",
@@ -46,7 +46,7 @@ MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class PreparedImages:
-    """`images`: the `image` of a service, as written -> its image on the engine; `builds`, `environment`: by service.
+    """Overrides: `images` maps the `image` of a service, as written, to one on the engine; others are by service.
 
     `host_settings`: builds get this host's settings. `texts`: the Dockerfiles, by service, that this was made for.
     `reported`: the notices that were emitted.
@@ -60,14 +60,14 @@ class PreparedImages:
     reported: frozenset[Notice] = frozenset()
 
     def merged_over(self, other: PreparedImages) -> PreparedImages:
-        """Both merged; if both have a key, this one counts."""
+        """Both merged; this object wins if both have a key."""
         images, builds = {**other.images, **self.images}, {**other.builds, **self.builds}
         environment, texts = {**other.environment, **self.environment}, {**other.texts, **self.texts}
         reported = other.reported | self.reported
         return PreparedImages(images, builds, environment, self.host_settings, texts, reported)
 
     async def is_current(self, project: Project) -> bool:
-        """Return whether the Dockerfiles of these services are still those that this was made for."""
+        """Whether the Dockerfiles of these services are still those that this object was made for."""
         texts = await anyio.to_thread.run_sync(acquire.dockerfiles, project)
         return all(self.texts.get(name) == text for name, text in texts.items())
 
@@ -75,7 +75,7 @@ class PreparedImages:
 async def prepare_images(
     engine: Engine, project: Project, options: ImageOptions, emit: Emit, *, reported: frozenset[Notice] = frozenset()
 ) -> PreparedImages:
-    """Bring every image that the services and their Dockerfiles need to the engine, and return the overrides.
+    """Provide every image that the services and their Dockerfiles need, and return the overrides.
 
     Notices in `reported` are not emitted again.
     """
@@ -104,15 +104,15 @@ async def prepare_images(
         own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
         change = BuildChange(own, _arguments(build, host.arguments))
         builds[name] = await _change(build, acquired.texts.get(name), change, acquired.frontends)
-    if without := [name for name, build in builds.items() if build.dockerfile is not None]:
+    if without_frontend := [name for name, build in builds.items() if build.dockerfile is not None]:
         why = "the image of `# syntax=` cannot be pulled: the engine's own builder reads the Dockerfile of"
-        once(Notice(f"{why} {', '.join(without)}"))
+        once(Notice(f"{why} {', '.join(without_frontend)}"))
     environment = await _environments(engine, project, acquired.texts, host)
     return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(notices))
 
 
 def _arguments(build: Build, arguments: Mapping[str, str]) -> dict[str, str]:
-    """The arguments that the build does not set by itself, in whatever case."""
+    """The arguments that the build does not set itself; names are compared without regard to case."""
     own = {name.lower() for name, _ in build.args}
     return {name: value for name, value in arguments.items() if name.lower() not in own}
 
@@ -134,7 +134,7 @@ async def _environments(
 
 @dataclass(frozen=True, slots=True)
 class _HostSettings:
-    """Settings of this host: reference -> its derived image, and build arguments and variables by name."""
+    """Settings of this host: reference -> its derived image; and build arguments and variables by name."""
 
     images: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -150,12 +150,12 @@ async def _derived(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, s
     bare = {n.reference: swaps.get(n.reference, n.reference) for n in wanted if n.kind in ("service", "base")}
     derived = await derive.derive(engine, bare, settings, emit)
     variables = derive.environment(settings)
-    # A step sees only the arguments that its stage declares by ARG.
+    # A step sees only the arguments that its stage declares with ARG.
     return _HostSettings(derived, {**variables, **await step_arguments(engine, emit)}, variables)
 
 
 def _base_image(service: Service, text: DockerfileText | None) -> str | None:
-    """The reference, as written, of the image that the service is or is built on."""
+    """The reference, as written, of the service's image or of the image that it is built on."""
     if service.build is None:
         return service.image
     return base_image(text.text, args=dict(service.build.args), target=service.build.target) if text else None
@@ -176,9 +176,9 @@ def _written(text: str, build: Build) -> str:
 async def _change(
     build: Build, text: DockerfileText | None, change: BuildChange, frontends: Mapping[str, str | None]
 ) -> BuildChange:
-    """The change with its label, and with another frontend if the one that the Dockerfile names is missing.
+    """The change with its label, and with another frontend if the frontend of the Dockerfile is missing.
 
-    If no frontend can be had, the engine's own builder reads a copy of the Dockerfile without that line.
+    If no frontend is available, the engine's own builder reads a copy of the Dockerfile without that line.
     """
     local = sorted({image for image in change.bases.values() if image.startswith(LOCAL)})
     change = replace(change, labels={BUILT_ON: ", ".join(local)} if local else {})
@@ -196,7 +196,7 @@ async def build(
 ) -> None:
     """Build the images of these services of the project.
 
-    Raises as `Compose.build`, and as `explain_build` says.
+    Raises like `Compose.build`, with the errors of `explain_build`.
     """
     try:
         await compose.build(services, lambda line: emit(Step("build", "detail", line)))
@@ -206,7 +206,7 @@ async def build(
 
 
 def _facts(name: str, project: Project, prepared: PreparedImages) -> BuildFacts:
-    written = prepared.texts.get(name)
+    dockerfile = prepared.texts.get(name)
     build = next((service.build for service in project.services if service.name == name), None)
     bases = prepared.builds[name].bases if name in prepared.builds else {}
     if build is None:
@@ -220,8 +220,8 @@ def _facts(name: str, project: Project, prepared: PreparedImages) -> BuildFacts:
 
     return BuildFacts(
         project.directory,
-        dockerfile=written.name if written and build.dockerfile_inline is None else "",
-        text=written.text if written else "",
+        dockerfile=dockerfile.name if dockerfile and build.dockerfile_inline is None else "",
+        text=dockerfile.text if dockerfile else "",
         stand_in=", ".join(base for base, image in bases.items() if image.startswith(f"{STAND_IN_REGISTRY}/")),
         host_settings=prepared.host_settings,
         files=files,
@@ -230,7 +230,7 @@ def _facts(name: str, project: Project, prepared: PreparedImages) -> BuildFacts:
 
 
 def _ignore_file(build: Build, directory: str) -> tuple[str, str]:
-    """The .dockerignore that counts for the build, as messages name it, and its text."""
+    """The .dockerignore that the build uses, with its name for messages, and its text."""
     for name in (f"{build.dockerfile}.dockerignore", ".dockerignore"):
         path = os.path.join(build.context, name)
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
@@ -249,7 +249,7 @@ def foreign_builder(endpoint: Endpoint) -> Notice | None:
 
 
 def selected(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
-    """The selected builder's name, empty if there is none, and its description (see buildx, store/store.go)."""
+    """The selected builder's name, or empty, and its description (see buildx, store/store.go)."""
     current = _read(selection_file())
     counts = current.get("Global") or current.get("Key") in (endpoint.context, endpoint.host)
     name = os.environ.get("BUILDX_BUILDER") or (str(current.get("Name") or "") if counts else "")

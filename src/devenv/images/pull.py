@@ -1,4 +1,4 @@
-"""Concurrent pulls: from the registry that a reference names, or from a mirror if that registry does not answer."""
+"""Concurrent pulls: from an image's own registry, or from a mirror if that registry does not answer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from devenv.model.images import registry
 from devenv.tasks import each
 
 AT_ONCE = 8
-FIRST_BYTE_TIMEOUT = 20.0  # seconds for the registry's first answer; after it a pull may take as long as data arrives
-SHORT_TIMEOUT = 3.0  # seconds without an answer after which mirrors are asked as well
+FIRST_BYTE_TIMEOUT = 20.0  # seconds for the registry's first answer; after that, a pull may take any time
+SHORT_TIMEOUT = 3.0  # seconds without an answer after which mirrors are asked, too
 MIRROR_TIMEOUT = 10.0  # seconds for a mirror to say whether it has an image
-PAUSES = (1.0, 3.0, 9.0)  # seconds before a pull with a temporary failure is tried again
+PAUSES = (1.0, 3.0, 9.0)  # seconds before the next tries after temporary failures
 EVERY = 0.2  # seconds between two progress events of an image
 
 
@@ -32,8 +32,8 @@ async def pull_all(
 ) -> tuple[dict[str, str], dict[str, Failure]]:
     """Pull each image; return reference -> the mirror's name for the image, and reference -> why it was not pulled.
 
-    Once a registry has answered, a pull may take as long as data arrives; with `hurry` the answer has to come soon.
-    A registry or mirror that did not answer is not asked for the images that still wait.
+    Once a registry has answered, a pull may take as long as data arrives; with `hurry`, the answer must come soon. A
+    registry or mirror that did not answer is not asked for the remaining images.
     """
     pulls = _Pulls(engine, mirrors, emit, SHORT_TIMEOUT if hurry else FIRST_BYTE_TIMEOUT)
     await each(pulls.get, needs)
@@ -42,13 +42,13 @@ async def pull_all(
 
 
 async def unavailable(engine: Engine, reference: str, auth: str, seconds: float) -> Failure | None:
-    """Why the engine does not get the image from its registry within so many seconds; nothing is downloaded."""
+    """Why the engine cannot get the image from its registry within this many seconds; nothing is downloaded."""
     answer = await digest(engine, reference, auth, seconds)
     return answer if isinstance(answer, Failure) else None
 
 
 async def digest(engine: Engine, reference: str, auth: str, seconds: float) -> str | Failure:
-    """The image's digest at its registry, as the engine gets it; or why there is none within so many seconds."""
+    """The image's digest at its registry, as seen by the engine; or why there is none within this many seconds."""
     with anyio.move_on_after(seconds):
         try:
             return await engine.images.distribution(reference, auth)
@@ -58,7 +58,7 @@ async def digest(engine: Engine, reference: str, auth: str, seconds: float) -> s
 
 
 class _Pulls:
-    """One round of pulls: which registries are silent, and which credentials each registry gets."""
+    """One round of pulls: which registries do not answer, and which credentials each registry gets."""
 
     def __init__(self, engine: Engine, mirrors: Sequence[str], emit: Emit, patience: float) -> None:
         self.swaps: dict[str, str] = {}
@@ -67,15 +67,15 @@ class _Pulls:
         self._mirrors = mirrors
         self._emit = emit
         self._patience = patience
-        self._silent: dict[str, Failure] = {}  # by registry, or by mirror
+        self._silent: dict[str, Failure] = {}  # by registry or mirror
         self._given_up: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)  # by registry
         self._credentials: dict[str, str] = {}
-        self._helper_failures: dict[str, DevenvError] = {}  # why a registry gets no credentials
+        self._helper_failures: dict[str, DevenvError] = {}  # by registry: why it gets no credentials
         self._asking: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._turns = anyio.CapacityLimiter(AT_ONCE)
 
     async def get(self, need: Need) -> None:
-        """Pull the image or note its failure. A temporary failure is tried again, after a pause."""
+        """Pull the image or record its failure. After a temporary failure, the pull is tried again with pauses."""
         host = registry(need.reference)
         async with self._turns:
             for pause in (*PAUSES, None):
@@ -93,7 +93,7 @@ class _Pulls:
                 await anyio.sleep(pause)
 
     async def _own(self, need: Need, host: str) -> Failure | None:
-        """Pull from the reference's own registry; return why that failed. A mirror with the image ends the wait."""
+        """Pull from the image's own registry; return why that failed. A mirror with the image ends the wait."""
         failure: Failure | None = None
         answered = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -124,7 +124,7 @@ class _Pulls:
         return failure
 
     async def _elsewhere(self, need: Need, failure: Failure) -> Failure | None:
-        """Pull from a mirror; return the failure with the answer of each mirror if that fails."""
+        """Pull from a mirror; if that fails, return the failure with the answer of each mirror."""
         tried: dict[str, Failure] = {}
         pulled: dict[str, Failure] = {}
         while (name := await self._find(need, tried)) is not None:
@@ -134,14 +134,14 @@ class _Pulls:
                 return None
             tried[name] = pulled[name] = fault
         faults = {mirror: self._silent[mirror] for mirror in self._mirrors if mirror in self._silent}
-        tries = [*reversed(tried.items()), *pulled.items()]  # a pull counts most, then the first name
+        tries = [*reversed(tried.items()), *pulled.items()]  # failed pulls take precedence, then the first name
         faults |= {m: fault for tried_name, fault in tries for m in self._mirrors if tried_name.startswith(f"{m}/")}
         causes = (f"{mirror}: {fault.cause}" for mirror, fault in faults.items())
         hint = next((fault.hint for fault in faults.values() if fault.hint and not fault.absent), None)
         return replace(failure, cause="; ".join([failure.cause, *causes]), hint=failure.hint or hint)
 
     async def _find(self, need: Need, tried: dict[str, Failure]) -> str | None:
-        """The name under which a mirror has the image: all mirrors are asked at once, the first that has it counts.
+        """The name under which a mirror has the image: all mirrors are asked at once, the first answer counts.
 
         Names in `tried` are left out; names that a mirror does not have are added to it.
         """
@@ -178,7 +178,7 @@ class _Pulls:
         return failure
 
     async def _pull(self, need: Need, name: str, answered: anyio.Event) -> Failure | None:
-        """Pull the image under the name; return why that failed."""
+        """Pull the image under this name; return why that failed."""
         reported, auth = 0.0, await self._auth(registry(name))
         self._emit(ImageState(need.reference, "pulling", "" if name == need.reference else name))
         with anyio.move_on_after(self._patience) as patience:
@@ -209,7 +209,7 @@ class _Pulls:
             return self._credentials[host]
 
     def _read(self, error: CallError, name: str) -> Failure:
-        """The failure in the engine's words; a refusal names the credential helper that failed, if there is one."""
+        """The failure for the engine's error; a refusal also names a credential helper that failed."""
         failure, helper = read_failure(error.reason, name), self._helper_failures.get(registry(name))
         if helper is None or failure.elsewhere:
             return failure

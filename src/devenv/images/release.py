@@ -35,14 +35,14 @@ from devenv.model.project import Project, Service
 from devenv.redact import masked
 from devenv.tasks import each
 
-WORK = "release.devenv"  # temporary names of images built with --target: `up` keeps its own
+WORK = "release.devenv"  # temporary names of images built with --target, so that `up` keeps its images
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 PROXY = re.compile(r"(?i)\b(?:npm_config_|(?:npm_config_)?(?:https?|ftp|all)_)proxy=\S")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The command line; `target` is another stage than the file's, `tags` replace the default ones."""
+    """The command line; `target` replaces the stage in the file, `tags` replace the default tags."""
 
     selection: Selection
     images: ImageOptions = field(default_factory=ImageOptions)
@@ -54,10 +54,10 @@ class Options:
 
 
 async def release(options: Options, emit: Emit, weigh: Callable[[Loaded, Collection[str], Emit], None]) -> None:
-    """Build and tag the images of the services, or of the named ones, and push them if asked to.
+    """Build and tag the images of the services (all or the named ones); push them if requested.
 
     `weigh` shows or refuses dangers of these builds. Raises UsageError if there is nothing to build or no registry to
-    push to, RefusedError for an image that belongs to this machine alone, EngineError if a build or push failed.
+    push to, RefusedError for an image that is only valid on this machine, EngineError if a build or push failed.
     """
     loaded = await resolve.load(options.selection)
     project = _chosen(loaded.project, options)
@@ -71,7 +71,7 @@ async def release(options: Options, emit: Emit, weigh: Callable[[Loaded, Collect
                 )
             )
     revision = None if options.tags else await _revision(project.directory)
-    called = {service.name: await _names(service, project, options, revision) for service in project.services}
+    all_names = {service.name: await _names(service, project, options, revision) for service in project.services}
     async with Engine.connect() as engine:
         prepared = await prepare_images(engine, project, options.images, emit)
         if options.push:
@@ -80,7 +80,7 @@ async def release(options: Options, emit: Emit, weigh: Callable[[Loaded, Collect
         if options.push:
             await _check(engine, project, prepared, options)
         for service in project.services:
-            await _publish(engine, called[service.name], _own(service, project), options, emit)
+            await _publish(engine, all_names[service.name], _own(service, project), options, emit)
 
 
 def _chosen(project: Project, options: Options) -> Project:
@@ -114,7 +114,7 @@ async def _names(service: Service, project: Project, options: Options, revision:
 
 
 def _manifest_version(folder: str) -> str | None:
-    """The version in the manifest of the package in the build context."""
+    """The version in the package manifest of the build context."""
     for name, read in (("package.json", json.load), ("pyproject.toml", tomllib.load)):
         with contextlib.suppress(OSError, ValueError, AttributeError), open(os.path.join(folder, name), "rb") as file:
             data = read(file)
@@ -128,20 +128,20 @@ async def _revision(folder: str) -> str | None:
     """The checked-out commit, with `-dirty` if the tree has changes; None outside of git."""
     git = ["git", "-c", "core.fsmonitor=false", "-C", folder]
     with contextlib.suppress(EngineError):  # git is not installed
-        asked = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
-        commit, changes = await each(lambda question: process.run([*git, *question]), asked)
+        commands = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+        commit, changes = await each(lambda question: process.run([*git, *question]), commands)
         if not commit.returncode:
             return commit.text.strip() + ("-dirty" if changes.stdout.strip() else "")
     return None
 
 
 def _own(service: Service, project: Project) -> str:
-    """The name that Compose, and so `up`, gives the image of the service."""
+    """The name that Compose, and so `up`, gives to the image of the service."""
     return service.image or f"{project.name}-{service.name}"
 
 
 def _work_name(own: str, options: Options) -> str:
-    """The name that the build gives the image."""
+    """The name that the build gives to the image."""
     return f"{WORK}/{hashlib.sha256(own.encode()).hexdigest()[:12]}" if options.target else own
 
 
@@ -161,11 +161,11 @@ async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, opt
 
 
 async def _check(engine: Engine, project: Project, prepared: PreparedImages, options: Options) -> None:
-    """Raise RefusedError if an image, or one that it uses, belongs to this machine alone."""
-    taken = bases(project, prepared.texts, engine.platform)
+    """Raise RefusedError if an image, or one that it uses, is only valid on this machine."""
+    bases_by_service = bases(project, prepared.texts, engine.platform)
     for service in project.services:
         image = _work_name(_own(service, project), options)
-        others = (*taken.get(service.name, ()), *_contexts(service, project))
+        others = (*bases_by_service.get(service.name, ()), *_contexts(service, project))
         for source in await engine.images.local_images([image, *(prepared.images.get(o, o) for o in others)]):
             _refuse({service.name: source.labels})
         if any(PROXY.search(line) for line in await engine.images.recorded_texts(image)):
@@ -191,20 +191,20 @@ def _refuse(labels_by_service: Mapping[str, Mapping[str, str]]) -> None:
             raise RefusedError(message, hint=hint)
 
 
-async def _publish(engine: Engine, called: Sequence[str], own: str, options: Options, emit: Emit) -> None:
+async def _publish(engine: Engine, names_: Sequence[str], own: str, options: Options, emit: Emit) -> None:
     """Tag the image with its names, and push it to their registries.
 
     `own` is the name that `up` uses for the service; it keeps its image if another stage was built.
     """
     image = _work_name(own, options)
     if options.target and not options.push:
-        called = [name for name in called if canonical(name) != canonical(own)]
+        names_ = [name for name in names_ if canonical(name) != canonical(own)]
     former = await engine.images.local_images([own]) if options.target else ()
     try:
-        for name in called:
+        for name in names_:
             await engine.images.tag(image, name)
             emit(ImageState(name, "built"))
-        for name in called if options.push else ():
+        for name in names_ if options.push else ():
             emit(ImageState(name, "pushed", await _push(engine, name, emit)))
     finally:
         with anyio.CancelScope(shield=True):
@@ -215,7 +215,7 @@ async def _publish(engine: Engine, called: Sequence[str], own: str, options: Opt
 
 
 async def _push(engine: Engine, name: str, emit: Emit) -> str:
-    """Push the image and return its digest, which the registry confirms afterwards."""
+    """Push the image and return its digest, which is then compared with the registry's answer."""
     host = registry_of(name)
     auth = await credentials(host)
     emit(ImageState(name, "pushing"))
@@ -225,13 +225,13 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
 
     try:
         pushed = await engine.images.push(name, auth=auth, on_progress=report)
-        there = await engine.images.distribution(name, auth)
+        actual = await engine.images.distribution(name, auth)
     except CallError as error:
         failure = read_failure(error.reason, name, "push")
         raise EngineError(f"{name} could not be pushed: {failure.cause}", hint=failure.hint) from error
-    if there == pushed:
+    if actual == pushed:
         return pushed
-    raise EngineError(f"{host} says that {name} is {there}, but what was pushed is {pushed}: pushed over meanwhile?")
+    raise EngineError(f"{host} says that {name} is {actual}, but what was pushed is {pushed}: pushed over meanwhile?")
 
 
 def names(repository: str, tags: Sequence[str]) -> tuple[str, ...]:
@@ -257,8 +257,8 @@ def repository(image: str | None, service: str, *, project: str, registry: str |
 
 
 def versions(*, image: str | None, manifest: str | None, revision: str | None) -> tuple[str, ...]:
-    """The tags of a release: its version (of `image:`, else of the package's manifest), `latest`, its revision."""
-    written = split(image)[1] if image else None
-    version = written if written not in (None, "latest") else manifest
+    """The tags of a release: its version (of `image:`, else of the package manifest), `latest`, its revision."""
+    tag_ = split(image)[1] if image else None
+    version = tag_ if tag_ not in (None, "latest") else manifest
     tags = (version and version.replace("+", "-"), "latest", revision)
     return tuple(tag for tag in tags if tag)

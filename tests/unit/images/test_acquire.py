@@ -291,7 +291,7 @@ def test_a_missing_dockerfile_is_named(world: World, project: Project) -> None:
 def test_a_dockerfile_that_is_a_pipe(tmp_path: Path) -> None:
     """A pipe is not opened."""
     os.mkfifo(tmp_path / "Dockerfile")
-    with pytest.raises(ConfigError, match="no plain file"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         acquire.dockerfiles(a_project(tmp_path, Service("a", build=Build(str(tmp_path)))))
 
 

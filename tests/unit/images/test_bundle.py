@@ -205,7 +205,7 @@ def test_another_platform_is_reported(world: World, tmp_path: Path) -> None:
 def test_an_existing_file_is_not_overwritten(world: World, tmp_path: Path) -> None:
     """Saving overwrites nothing."""
     (tmp_path / "a.tar").write_text("mine")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         save(world, tmp_path / "a.tar")
     assert (tmp_path / "a.tar").read_text() == "mine"
 

@@ -31,7 +31,7 @@ def test_damage_anywhere_is_detected(tmp_path: Path) -> None:
         tipped[place] ^= 1 << chance.randrange(8)
         bad.append(bytes(tipped))
     for content in bad:
-        with pytest.raises(ConfigError, match="no file of `devenv images save`, or it is damaged"):
+        with pytest.raises(ConfigError, match="not a file of `devenv images save`, or it is damaged"):
             checked(content, tmp_path)
 
 

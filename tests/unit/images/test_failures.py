@@ -304,7 +304,7 @@ def test_what_nobody_foresaw() -> None:
 )
 def test_substitute(failure: Failure, here: bool, recipe: bool, consent: bool, expected: str | None) -> None:
     """A stand-in is used only if no registry answers, no image is present, a recipe exists and the user agreed."""
-    assert substitute(failure, here=here, recipe=recipe, consent=consent) == expected
+    assert substitute(failure, local=here, recipe=recipe, consent=consent) == expected
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_an_entry_becomes_the_beginning_of_names(entry: str, begin: str) -> None
         ("user:p/@ss@mirror.example", "'https://***@mirror.example' holds credentials"),
         ("http://mirror.example", "'http://mirror.example' would be read without TLS"),
         ("http://127.0.0.1.example", "would be read without TLS"),
-        ("file:///srv/images", "'file:///srv/images' is no registry"),
+        ("file:///srv/images", "'file:///srv/images' is not a registry"),
         ("a mirror.example", "is not the address"),
         (" mirror.example", "is not the address"),
         ("mirror.example\n", "is not the address"),

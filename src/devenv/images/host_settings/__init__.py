@@ -1,1 +1,1 @@
-"""Package registries and certificates of this machine for images whose builds need them."""
+"""Package registries and certificates of this machine, for images whose builds need them."""

@@ -1,7 +1,7 @@
-"""Derive images with settings of this host: its package registries and its company's CA.
+"""Derive images with this host's package registries and its company's CA.
 
-An image with the settings is derived from the original one by adding files. No setting is in a variable, an argument
-or a command, so that neither the history nor the config of an image that is built on it shows any.
+A derived image is the original one with files added. No setting is in a variable, an argument or a command, so that
+neither the history nor the config of an image built on it shows any.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from devenv.model.images import familiar, split
 from devenv.tasks import each
 
 ORIGINAL_LABEL = "devenv.inside.of"
-FORMAT = "1"  # changes whenever images are derived in another way
+FORMAT = "1"  # changed whenever the derivation changes
 WORDS = {"ca": "company CA", "npm": "npm registry", "pip": "pip index", "apt": "apt mirror", "go": "Go proxy"}
 HUB_SITE = "registry-1.docker.io"
 LONGEST_TAG = 100
@@ -41,7 +41,7 @@ ABANDONED = 600.0  # seconds after which a container of an unfinished derivation
 
 
 async def host_settings() -> PackageSettings:
-    """Where this host's package managers get their packages, and the company's CAs."""
+    """The package registries of this host's package managers, and the company's CAs."""
     npm, pip, settings = await anyio.to_thread.run_sync(_host_files)
     values = (settings.npm, settings.pip, settings.go, settings.apt)
     addresses = (address for setting in values for address in setting.values())
@@ -60,14 +60,14 @@ def environment(settings: PackageSettings) -> dict[str, str]:
 def notices(settings: PackageSettings) -> tuple[Notice, ...]:
     """A notice that lists the settings, and one for each setting that is left out."""
     words = ", ".join(WORDS[kind] for kind in settings.kinds)
-    given = [Notice(f"builds and containers get this host's {words}")] if words else []
-    return (*given, *(Notice(f"not given to builds: {left}") for left in settings.left_out))
+    summary = [Notice(f"builds and containers get this host's {words}")] if words else []
+    return (*summary, *(Notice(f"not given to builds: {left}") for left in settings.left_out))
 
 
 async def derive(engine: Engine, wanted: Mapping[str, str], settings: PackageSettings, emit: Emit) -> dict[str, str]:
     """Derive the missing images, and return reference -> derived image; `wanted` is reference -> image on the engine.
 
-    Images with ONBUILD are left as they are. Older derived images of a reference are removed unless they are in use.
+    Images with ONBUILD are not changed. Older derived images of a reference are removed unless they are in use.
     """
     if not settings.kinds:
         return {}
@@ -96,9 +96,9 @@ async def derive(engine: Engine, wanted: Mapping[str, str], settings: PackageSet
 
 
 def name(reference: str, image_id: str, settings: PackageSettings) -> str:
-    """The derived image's name, such as `inside.devenv/node:22-0123456789ab`, by its original and the settings."""
-    given = asdict(replace(settings, left_out=(), public=()))
-    content = json.dumps([FORMAT, image_id, given], sort_keys=True)
+    """The derived image's name, such as `inside.devenv/node:22-0123456789ab`, from its original and the settings."""
+    setting_values = asdict(replace(settings, left_out=(), public=()))
+    content = json.dumps([FORMAT, image_id, setting_values], sort_keys=True)
     repository, tag, _ = split(familiar(reference))
     path = re.sub(r"[^a-z0-9/._-]", "-", repository)
     tags = [*([tag[:LONGEST_TAG]] if tag else []), hashlib.sha256(content.encode()).hexdigest()[:12]]
@@ -106,7 +106,7 @@ def name(reference: str, image_id: str, settings: PackageSettings) -> str:
 
 
 async def _sweep(engine: Engine) -> None:
-    """Remove containers of derivations that were killed; they were never to start."""
+    """Remove containers that killed derivations left; they were never meant to start."""
     query = {"all": "1", "filters": json.dumps({"label": [f"{SETTINGS_LABEL}="], "status": ["created"]})}
     listed = await engine.ask("containers/json", "listing containers", list, query)
     old = [container["Id"] for container in listed if time.time() - container["Created"] > ABANDONED]
@@ -118,12 +118,12 @@ async def _make(
 ) -> None:
     config = image["Config"]
     labels = {SETTINGS_LABEL: ",".join(settings.kinds), ORIGINAL_LABEL: reference}
-    # Without an entry point of its own, the image would get that of the container.
+    # An image without an entry point would get that of the container.
     derived_config = config | {
         "Entrypoint": config.get("Entrypoint") or [],
         "Labels": {**(config.get("Labels") or {}), **labels},
     }
-    # It never starts; the engine refuses a container without anything to run.
+    # The container never starts, but the engine requires a command.
     temporary, alone = {**labels, SETTINGS_LABEL: ""}, {"NetworkMode": "none"}
     container = await engine.containers.create(
         {"Image": image["Id"], "Entrypoint": ["-"], "Labels": temporary, "HostConfig": alone}
@@ -141,7 +141,7 @@ async def _make(
 
 
 def _unpacked(folder: str, archive: bytes) -> dict[str, bytes | None]:
-    """Path -> content of the entries of the archive, None for an entry that is no plain file."""
+    """Path -> content of the entries of the archive; None if an entry is not a regular file."""
     files: dict[str, bytes | None] = {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
@@ -151,7 +151,7 @@ def _unpacked(folder: str, archive: bytes) -> dict[str, bytes | None]:
 
 
 def _packed(files: Mapping[str, bytes], targets: Mapping[str, str]) -> bytes:
-    """A tar of the files and links, owned by root and readable by all; without times, so that it is reproducible."""
+    """A tar of the files and links, owned by root and readable by all; reproducible, so without times."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, content in files.items():
@@ -184,7 +184,7 @@ def _host_files() -> tuple[dict[str, str], dict[str, str], PackageSettings]:
 
 
 def _texts(paths: Iterable[str]) -> list[str]:
-    """The texts of the files that can be read."""
+    """The texts of the readable files."""
     texts = []
     for path in paths:
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:

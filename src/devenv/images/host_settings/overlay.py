@@ -1,4 +1,4 @@
-"""Which files of an image to change so that it has the host's settings: its own files, with lines added."""
+"""The files of an image to change so that it has the host's settings: its own files, with lines added."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from devenv.host.package_managers import PackageSettings
 
 DERIVED_REGISTRY = "inside.devenv"
-SETTINGS_LABEL = "devenv.inside"  # the settings in an image, such as "ca,npm"; images built on it have the label, too
-CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # Debian's and Alpine's own, and created if an image has none
+SETTINGS_LABEL = "devenv.inside"  # the settings in an image, such as "ca,npm"; inherited by images built on it
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # as in Debian and Alpine; created in an image without a bundle
 OTHER_BUNDLES = ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/pki/tls/certs/ca-bundle.crt")
 ANCHORS = "/usr/local/share/ca-certificates"  # update-ca-certificates adds the files in it
 RED_HAT_ANCHORS = "/etc/pki/ca-trust/source/anchors"
@@ -30,15 +30,15 @@ VARIABLES = (
 _OWN_SOURCES = re.compile(r"/etc/apt/(?:sources\.list|sources\.list\.d/(?:debian|ubuntu)\.sources)")
 _LINE = re.compile(r"(?m)^(deb(?:-src)?\s+(?:\[[^\]\n]*\]\s+)?)https?://\S+(?=\s+(\S+))")
 
-Files = Mapping[str, bytes | None]  # None: it exists, and is no plain file
+Files = Mapping[str, bytes | None]  # None: not a regular file
 
 
 def changed_files(settings: PackageSettings, image: Files) -> dict[str, bytes]:
-    """Path -> content of the files to put into the image; `image` has the files that it holds at `READ`."""
+    """Path -> content of the files to put into the image; `image` has the image's own files at `READ`."""
     changes: dict[str, bytes] = {}
 
     def merge(path: str, added: Callable[[str], str]) -> None:
-        """Leave what is no plain file as it is: somebody made it so on purpose."""
+        """Change the file, unless it is not a regular file, which is on purpose."""
         old = image.get(path, b"")
         if old is not None and (new := added(old.decode(errors="surrogateescape")).encode(errors="surrogateescape")):
             changes[path] = new
@@ -97,7 +97,7 @@ def links(image: Files) -> dict[str, str]:
 def _authorities(settings: PackageSettings, image: Files) -> dict[str, bytes]:
     bundles = {path: text for path in (CA_BUNDLE, *OTHER_BUNDLES) if (text := image.get(path))}
     if CA_BUNDLE not in image:
-        # Tools know this path, and our own settings name it.
+        # Tools expect this path, and our own settings contain it.
         bundles[CA_BUNDLE] = next(iter(bundles.values()), "".join(settings.public).encode())
     changes = {path: with_certificates(text, settings.authorities) for path, text in bundles.items()}
     for folder in (ANCHORS, *([RED_HAT_ANCHORS] if OTHER_BUNDLES[0] in image else [])):
@@ -107,7 +107,7 @@ def _authorities(settings: PackageSettings, image: Files) -> dict[str, bytes]:
 
 
 def with_certificates(bundle: bytes, certificates: Iterable[str]) -> bytes:
-    """The bundle with the missing ones of the certificates added."""
+    """The bundle with the missing certificates added."""
     known = b"".join(bundle.split())
     missing = [pem for pem in certificates if "".join(pem.split()).encode() not in known]
     end = b"" if not bundle or bundle.endswith(b"\n") else b"\n"
@@ -115,14 +115,14 @@ def with_certificates(bundle: bytes, certificates: Iterable[str]) -> bytes:
 
 
 def with_keys(text: str, values: Mapping[str, str], *, section: str = "", replace: bool = False) -> str:
-    """The file with the missing `key = value` lines in the section, or with all (`replace`); empty for no change."""
+    """The file with the missing `key = value` lines in the section, or with all (`replace`); empty if unchanged."""
     old = {key for line in text.splitlines() if (key := line.partition("=")[0].strip().replace("_", "-"))}
     lines = [f"{key}={value}\n" for key, value in values.items() if replace or key not in old]
     if not lines:
         return ""
     if replace:
-        kept = (line for line in text.splitlines(keepends=True) if line.partition("=")[0].strip() not in values)
-        text = "".join(kept)
+        lines_kept = (line for line in text.splitlines(keepends=True) if line.partition("=")[0].strip() not in values)
+        text = "".join(lines_kept)
     if text and not text.endswith("\n"):
         text += "\n"
     head = f"[{section}]\n" if section else ""

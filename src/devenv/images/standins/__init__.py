@@ -1,1 +1,1 @@
-"""Images built from package registries if no registry of images can be reached."""
+"""Images built from package registries if no image registry can be reached."""

@@ -35,7 +35,7 @@ NPM_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64
 async def make(engine: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
     """Build the image of each recipe, in parallel, unless it is up to date.
 
-    Raises EngineError if a tool is missing or a package cannot be had.
+    Raises EngineError if a tool is missing or a package is not available.
     """
     wanted = list(recipes)
     authorities = await anyio.to_thread.run_sync(host_authorities)
@@ -47,7 +47,7 @@ async def make(engine: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
 
 
 def host_authorities() -> bytes:
-    """The certificates that this host trusts, as PEM text; empty if no file has them."""
+    """The certificates that this host trusts, as PEM text; empty if there are none."""
     for path in (os.environ.get("SSL_CERT_FILE"), debian.BUNDLE, "/etc/pki/tls/certs/ca-bundle.crt"):
         if path and os.path.isfile(path):
             with open(path, "rb") as file:
@@ -56,15 +56,15 @@ def host_authorities() -> bytes:
 
 
 def _base(reference: str) -> Recipe:
-    """The recipe of a suite's bare root."""
+    """The recipe of a suite's minimal root."""
     recipe = find(reference)
     if recipe is None:
-        raise EngineError(f"there is no recipe of {reference}")
+        raise EngineError(f"there is no recipe for {reference}")
     return recipe
 
 
 class _Builds:
-    """One run of `make`: the stand-ins that exist, a lock for each that is built, and the host's CAs."""
+    """One run of `make`: the existing stand-ins, a lock for each build, and the host's CAs."""
 
     def __init__(self, emit: Emit, folder: str, authorities: bytes, script: bytes) -> None:
         self._emit = emit
@@ -77,7 +77,7 @@ class _Builds:
         self._locks: dict[str, anyio.Lock] = {}
 
     async def find_existing(self, engine: Engine, recipes: list[Recipe]) -> None:
-        """Find the stand-ins that the engine has; raise EngineError if a tool for the missing ones is missing."""
+        """Find the stand-ins on the engine; raise EngineError if a tool to build the others is missing."""
         based = [*recipes, *(_base(recipe.base) for recipe in recipes if recipe.base)]
         images = await engine.images.local_images({recipe.image for recipe in based})
         self._known = {name: image for image in images for name in image.names}
@@ -104,18 +104,18 @@ class _Builds:
             known, digest = self._known.get(recipe.image), self._digest(recipe)
             self._say(recipe, "starting")
             try:
-                inside = await self._make(recipe, digest)
+                content = await self._make(recipe, digest)
             except EngineError as error:
-                what = f"the stand-in for {recipe.reference}"
+                subject = f"the stand-in for {recipe.reference}"
                 if known is None:
-                    raise EngineError(f"{what} could not be made: {error.message}", hint=error.hint) from error
-                self._emit(Notice(f"{what} is an older one: {error.message}"))
+                    raise EngineError(f"{subject} could not be made: {error.message}", hint=error.hint) from error
+                self._emit(Notice(f"{subject} is an older one: {error.message}"))
                 self._done.add(recipe.image)
                 return
             self._done.add(recipe.image)
             if known and all(name.startswith(f"{STAND_IN_REGISTRY}/") for name in known.names):
                 await cli.remove(known.id)
-            self._emit(ImageState(recipe.reference, "made", inside))
+            self._emit(ImageState(recipe.reference, "made", content))
 
     def _digest(self, recipe: Recipe) -> str:
         base = self._digest(_base(recipe.base)).encode() if recipe.base else b""
@@ -134,11 +134,11 @@ class _Builds:
             ]
             try:
                 await each(lambda part: part(), parts)
-                inside = versions["inside"].format_map(versions)
+                content = versions["inside"].format_map(versions)
                 self._say(recipe, "building")
                 labels = {
                     STAND_IN_LABEL: recipe.reference,
-                    CONTENT_LABEL: inside,
+                    CONTENT_LABEL: content,
                     LACKS_LABEL: recipe.lacks,
                     RECIPE_LABEL: digest,
                 }
@@ -150,10 +150,10 @@ class _Builds:
                 if not recipe.base:
                     with anyio.CancelScope(shield=True):
                         await cli.remove(f"{recipe.image}-root")
-        return inside
+        return content
 
     async def _provide_base(self, versions: dict[str, str], recipe: Recipe, folder: str) -> None:
-        """Provide the base image and the packages in the context, of the first root that can be had."""
+        """Provide the base image, and the packages in the context, for the first root that is available."""
         failures: list[EngineError] = []
         for root in recipe.roots:
             try:
@@ -162,8 +162,8 @@ class _Builds:
             except EngineError as error:
                 failures.append(error)
             else:
-                about = {"suite": root.suite, "version": version, "inside": root.inside, "base": root.base}
-                versions.update(own, **about)
+                facts = {"suite": root.suite, "version": version, "inside": root.inside, "base": root.base}
+                versions.update(own, **facts)
                 return
         raise failures[0]
 
@@ -176,7 +176,7 @@ class _Builds:
         try:
             await self.get(base)
         except EngineError as error:
-            raise error.__cause__ or error from None  # only the cause: the base was not asked for
+            raise error.__cause__ or error from None  # only the cause: the user did not ask for the base
         apt_folder = os.path.join(self._folder, root.suite)
         async with self._locks.setdefault(apt_folder, anyio.Lock()):
             if root.suite not in self._statuses:
@@ -205,30 +205,30 @@ class _Builds:
 async def _npm_pack(name: str, version: str, context: str, file: str) -> str:
     """Fetch a package of npm to `file`.tgz, and return its version."""
     argv = ["npm", "pack", "--json", "--loglevel=error", f"{name}@{version}"]
-    done = await process.run(argv, cwd=context)
+    finished = await process.run(argv, cwd=context)
     try:
-        packed = json.loads(done.stdout)
+        packed = json.loads(finished.stdout)
         entry = packed[0] if isinstance(packed, list) else next(iter(packed.values()))
-        packed_file, found = entry["filename"], str(entry["version"])
+        packed_file, found_version = entry["filename"], str(entry["version"])
     except (ValueError, LookupError, StopIteration) as error:
-        raise EngineError(f"npm has no {name}@{version}: {_npm_cause(done)}") from error
+        raise EngineError(f"npm has no {name}@{version}: {_npm_cause(finished)}") from error
     os.replace(os.path.join(context, os.path.basename(packed_file)), os.path.join(context, f"{file}.tgz"))
-    return found
+    return found_version
 
 
 async def _pip_download(name: str, version: str, context: str, file: str) -> str:
     """Fetch a wheel of PyPI, unpack it to the folder `file`, and return its version."""
     options = ("--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet")
-    done = await process.run(["pip3", "download", *options, f"{name}{version}"], cwd=context)
+    finished = await process.run(["pip3", "download", *options, f"{name}{version}"], cwd=context)
     wheel = next(iter(glob.glob("*.whl", root_dir=context)), None)
     if wheel is None:
-        raise EngineError(f"PyPI has no {name}{version}: {last_line(done.error_text)}")
+        raise EngineError(f"PyPI has no {name}{version}: {last_line(finished.error_text)}")
     await anyio.to_thread.run_sync(shutil.unpack_archive, f"{context}/{wheel}", f"{context}/{file}", "zip")
     return wheel.split("-")[1]
 
 
-def _npm_cause(done: process.Completed) -> str:
-    """The first line of npm's error that names a reason, without its prefix."""
-    lines = (re.sub(r"^npm (?:error|ERR!)", "", line).strip() for line in done.error_text.splitlines())
+def _npm_cause(finished: process.Completed) -> str:
+    """The first line of npm's error that has a reason, without its prefix."""
+    lines = (re.sub(r"^npm (?:error|ERR!)", "", line).strip() for line in finished.error_text.splitlines())
     reasons = (line[:200] for line in lines if line and not line.startswith("code "))
     return next(reasons, "no reason given")

@@ -17,7 +17,7 @@ from devenv.docker import cli, process
 from devenv.errors import EngineError
 from devenv.images.standins.recipes import Root
 
-# apt on the host, with lists and a status that are not the host's, but with its proxies and logins.
+# apt on the host, with its proxies and logins, but with other lists and another status.
 APT_SETTINGS = """\
 Dir "{apt_folder}";
 Dir::Etc "{apt_folder}/etc";
@@ -35,14 +35,14 @@ Acquire::Check-Valid-Until "{check}";
 #clear DPkg;
 """
 
-PACKAGES = {"pip3": "python3-pip"}  # of programs with another name
+PACKAGES = {"pip3": "python3-pip"}  # of programs whose package has another name
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTING = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 # Signatures of moving suites may have expired if the archive is a snapshot.
 MOVING = ("sid", "forky")
 UNDATED = 'Acquire::Check-Valid-Until "false"'
-# As in other images of Debian: no translations, no package archives kept, and dpkg does not sync the disk.
+# As in Debian's public images: no translations, no stored package archives, and dpkg does not sync the disk.
 NO_TRANSLATIONS = 'Acquire::Languages "none"'
 NO_ARCHIVES = 'Binary::apt-get::APT::Keep-Downloaded-Packages "false";'
 DPKG = (
@@ -68,8 +68,8 @@ def require_tools(*names: str) -> None:
 async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
     """Build the root, import it as `image`, and return its package versions.
 
-    `folder` is scratch space and holds `host-ca.crt`, the CAs to trust. Raises EngineError with apt's own words if
-    the suite or a package cannot be had.
+    `folder` is scratch space and contains `host-ca.crt`, the CAs to trust. Raises EngineError with apt's message if
+    the suite or a package is not available.
     """
     archive = os.path.join(folder, f"{root.suite}.tar")
     await _bootstrap(root, archive, await _mirrors(root.suite), folder, say)
@@ -81,10 +81,10 @@ async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None
 
 
 async def fetch(root: Root, status: str, apt_folder: str, target: str) -> dict[str, str]:
-    """Download the packages that the bare root lacks to the folder `target`, and return all package versions.
+    """Download the packages that the minimal root lacks to the folder `target`, and return all package versions.
 
-    `status` is the bare root's dpkg status; `apt_folder` is the suite's, of `fetch_lists`. Raises EngineError with
-    apt's own words if a package cannot be had.
+    `status` is the minimal root's dpkg status; `apt_folder` is that of `fetch_lists`. Raises EngineError with apt's
+    message if a package is not available.
     """
     known = versions(status)
     if not known.keys() >= set(root.packages):
@@ -109,10 +109,10 @@ async def fetch_lists(suite: str, status: str, sources: str, apt_folder: str) ->
 
 
 async def _apt(apt_folder: str, *arguments: str) -> None:
-    done = await process.run(["apt-get", "-qq", "-c", os.path.join(apt_folder, "apt.conf"), *arguments])
-    if done.returncode:
-        errors = re.findall(r"^E: (.*)$", done.error_text, re.MULTILINE)
-        raise EngineError(errors[0][:200] if errors else "apt-get failed without a word")
+    finished = await process.run(["apt-get", "-qq", "-c", os.path.join(apt_folder, "apt.conf"), *arguments])
+    if finished.returncode:
+        errors = re.findall(r"^E: (.*)$", finished.error_text, re.MULTILINE)
+        raise EngineError(errors[0][:200] if errors else "apt-get failed without a message")
 
 
 def keyring() -> str:
@@ -155,9 +155,9 @@ async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, 
         *(f"--dpkgopt={option}" for option in DPKG),
         *(f"--customize-hook={hook}" for hook in hooks),
     )
-    done = await process.run(["mmdebstrap", *options, root.suite, archive, *mirrors], on_error_line=take)
-    if done.returncode:  # the first line is apt's; mmdebstrap's own lines only repeat that apt failed
-        raise EngineError(errors[0][:200] if errors else "mmdebstrap failed without a word")
+    finished = await process.run(["mmdebstrap", *options, root.suite, archive, *mirrors], on_error_line=take)
+    if finished.returncode:  # the first line is apt's; mmdebstrap's own lines only repeat that apt failed
+        raise EngineError(errors[0][:200] if errors else "mmdebstrap failed without a message")
 
 
 def versions(status: str) -> dict[str, str]:
@@ -175,12 +175,12 @@ async def _mirrors(suite: str) -> list[str]:
     if shutil.which("apt-get") is None:
         return []
     shown = "$(ORIGIN) $(RELEASE) $(REPO_URI)"
-    done = await process.run(["apt-get", "indextargets", "--format", shown, "Created-By: Packages"])
-    return mirror_lines(suite, done.text.splitlines())
+    finished = await process.run(["apt-get", "indextargets", "--format", shown, "Created-By: Packages"])
+    return mirror_lines(suite, finished.text.splitlines())
 
 
 def mirror_lines(suite: str, targets: list[str]) -> list[str]:
-    """`deb` lines for a suite from apt's targets (`origin release address`); empty if there is no usable address.
+    """`deb` lines for a suite from apt's targets (`origin release address`); empty without a usable address.
 
     An address with a login is not usable: it would stay in the image.
     """

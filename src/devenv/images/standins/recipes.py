@@ -1,4 +1,4 @@
-"""The recipes in templates/images: the references that each can stand in for, and what it is built from."""
+"""The recipes in templates/images: the references that each can replace, and what it is built from."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ALPINE = re.compile(r"-?alpine(?:\d[\d.]*)?(?:-slim)?$")  # the end of a tag
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Packages of a Debian suite, installed on its bare root.
+    """Packages of a Debian suite, installed on its minimal root.
 
-    `inside` describes the result: `{version}` is the first package's, `{suite}` the suite. `version` is the
-    start of that version that the tag promises; empty if it promises none.
+    `inside` describes the result: `{version}` is the version of the first package, `{suite}` the suite. `version` is
+    the prefix of that version that the tag promises; empty if it promises none.
     """
 
     suite: str
@@ -38,12 +38,12 @@ class Root:
 
     @property
     def described(self) -> str:
-        """`inside` without the versions, which are only known once it is built."""
+        """`inside` without the versions, which are only known after the build."""
         return " ".join(re.sub(r"\{(?!suite).*?\}", "", self.inside).format(suite=self.suite).split())
 
     @property
     def base(self) -> str:
-        """The reference of the stand-in that is the suite's bare root."""
+        """The reference of the stand-in that is the suite's minimal root."""
         return f"debian:{self.suite}-slim"
 
     def checked(self, versions: Mapping[str, str]) -> str:
@@ -62,12 +62,12 @@ class Package:
     version: str
     file: str
     tool: str = "npm"
-    architectures: Mapping[str, str] = field(default_factory=dict)  # npm's word for one -> the package's
+    architectures: Mapping[str, str] = field(default_factory=dict)  # npm's word -> the package's word
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to build the stand-in for a reference, on the first of `roots` that can be had; and what it `lacks`."""
+    """How to build the stand-in for a reference, on the first available one of `roots`; and what it `lacks`."""
 
     reference: str
     folder: str
@@ -75,21 +75,21 @@ class Recipe:
     roots: tuple[Root, ...]
     fetched: tuple[Package, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
-    is_alpine: bool = False  # by its tag, though not by its content
+    is_alpine: bool = False  # according to its tag, not to its content
 
     @property
     def image(self) -> str:
-        """The name of the stand-in, which is never the public one."""
+        """The name of the stand-in, which differs from the public name."""
         return f"{STAND_IN_REGISTRY}/{familiar(canonical(self.reference)).rsplit('/', 1)[-1]}"
 
     @property
     def inside(self) -> str:
-        """A description, without the versions that are only known once it is built."""
+        """A description, without the versions that are only known after the build."""
         return self.roots[0].described
 
     @property
     def base(self) -> str | None:
-        """The reference of the stand-in that it is built on; None for a bare root."""
+        """The reference of the stand-in that this one is built on; None for a minimal root."""
         base = self.roots[0].base
         return None if self.image == f"{STAND_IN_REGISTRY}/{base}" else base
 
@@ -109,10 +109,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an entry of a recipe can be made for: each of `tags` with each of `variants`; `*` is any number.
+    """What an entry of a recipe can be built for: each of `tags` with each of `variants`; `*` is any number.
 
-    `alpine`: a service that only uses the image gets it for an `-alpine` tag, too. `size` is that of the largest that
-    is on the engine, in bytes, or 0.
+    `alpine`: also for an `-alpine` tag, if a service only uses the image. `size` is that of the largest image on the
+    engine, in bytes, or 0.
     """
 
     image: str
@@ -125,7 +125,7 @@ class Offer:
     size: int = 0
 
     def covers(self, reference: str) -> bool:
-        """Whether the reference is one of these, without regard to `-alpine`."""
+        """Whether the offer includes the reference, ignoring `-alpine`."""
         repository, tag, _ = split(canonical(reference))
         patterns = (start + variant for start, variant in product(self.tags, self.variants))
         is_same = repository == split(canonical(self.image))[0]
@@ -133,7 +133,7 @@ class Offer:
 
 
 def offers() -> tuple[Offer, ...]:
-    """All that stand-ins can be made for, in the order of the recipes."""
+    """All available stand-ins, in the order of the recipes."""
     return tuple(
         Offer(
             image,
@@ -157,8 +157,8 @@ def common_folder() -> str:
 def find(reference: str, *, plain: bool = False) -> Recipe | None:
     """The recipe for a reference as written (`node:22`); None if there is none for its version.
 
-    `plain`: nothing is built on the image. Then Debian serves an `-alpine` tag, too, but never that of a database:
-    musl and glibc sort text in different orders, and the indexes on disk would silently be wrong.
+    `plain`: nothing is built on the image. Then Debian replaces an `-alpine` tag, too, except for a database: musl
+    and glibc sort text in different orders, and the indexes on disk would silently be wrong.
     """
     repository, tag, digest = split(canonical(reference))
     if tag is None or digest:
@@ -190,7 +190,7 @@ def _in_place_of_alpine(recipe: Recipe) -> Recipe:
 
 
 def instead(reference: str, users: Sequence[str], *, plain: bool) -> str:
-    """What could be used in place of an image that has no stand-in, by its users; `plain` as in `find`."""
+    """What to use in place of an image that has no stand-in; `users` are those of its `Need`."""
     repository, tag, digest = split(canonical(reference))
     name = familiar(repository).removesuffix(":latest")
     versions = _versions(repository)
@@ -210,14 +210,14 @@ def instead(reference: str, users: Sequence[str], *, plain: bool) -> str:
 
 
 def _versions(repository: str) -> list[str]:
-    """The versions that there are stand-ins of, the oldest first; other tags if there is no number."""
+    """The versions that have stand-ins, the oldest first; other tags if there are no numbers."""
     known = [entry for _, entry in _entries_of(repository)]
     numbers = {tag: None for entry in known for tag in _majors(entry)}
     return sorted(numbers or [tag for entry in known for tag in entry.get("aliases", entry["tags"])], key=_numbers)
 
 
 def _nearest(name: str, versions: Sequence[str], tag: str, *, plain: bool) -> str:
-    """The reference of the version nearest to the tag, with the end of the tag if there is such a stand-in."""
+    """The reference of the version nearest to the tag, with the suffix of the tag if there is such a stand-in."""
     wanted = _without_alpine(tag)
     near = min(reversed(versions), key=lambda version: _distance(version, wanted))
     ends = ["-slim"] if wanted != tag and not plain else [f"-{end}" for end in tag.split("-")[1:]]
@@ -226,7 +226,7 @@ def _nearest(name: str, versions: Sequence[str], tag: str, *, plain: bool) -> st
 
 
 def _majors(entry: Mapping[str, Any]) -> list[str]:
-    """The numbers that the tags of an entry begin with, as precise as the first of them."""
+    """The numbers at the beginning of an entry's tags, as precise as the first of them."""
     numbers = [tag for tag in entry["tags"] if tag[0].isdigit() and "*" not in tag]
     return [tag for tag in numbers if tag.count(".") == numbers[0].count(".")]
 
@@ -236,7 +236,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _distance(version: str, wanted: str) -> tuple[bool, list[int]]:
-    """How far a version is from the wanted one; older ones are farther than newer ones."""
+    """The distance of a version from the wanted one; older versions are farther than newer ones."""
     own, other = _numbers(version), _numbers(wanted)
     return own < other[: len(own)], [abs(a - b) for a, b in zip(own, other, strict=False)]
 
@@ -258,7 +258,7 @@ def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, var
 
 @cache
 def entries() -> list[tuple[str, dict[str, Any]]]:
-    """Folder and content of each entry of each recipe, merged with what holds for all tags of the recipe."""
+    """Folder and content of each entry of each recipe, merged with the values for all tags of the recipe."""
     all_entries: list[tuple[str, dict[str, Any]]] = []
     home = os.path.join(templates_folder(), "images")
     for name in sorted(glob.glob("*/recipe.toml", root_dir=home)):
