@@ -42,6 +42,7 @@ SIGNALLED = (130, 143)  # exit codes after INT and TERM
 CRASHES = 5  # consecutive ends after which a service counts as crashing
 STEADY = 2.0  # seconds that a process without a health check has to run until it counts as up
 LONG = 10.0  # seconds of running after which an end is a new one, not a repeated one
+EARLY = 60.0  # seconds: a process that ended sooner failed at its start; the next one has to run for longer
 BUSY_FOR = 20.0  # seconds that a busy process may take to count as up: a long import may still fail
 DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take to answer
 OTHERS = "by somebody else"
@@ -76,6 +77,7 @@ class Watched:
     crashes: int = 0  # consecutive ends with the same `exit_code`, each followed by a restart by the engine
     exit_code: int = 0
     lasted: float = math.inf  # seconds since the start of its process was seen
+    has_to_last: float = -math.inf  # seconds until it has run for longer than the one that failed at its start
     lost: tuple[str, ...] = ()  # networks of the project that it is no longer connected to
 
 
@@ -127,7 +129,7 @@ def phase(container: Container, purpose: Purpose, watched: Watched, others: Sequ
             return Phase.CREATED, ""
         case "restarting":
             return _crashing(container, watched, others)
-        case "running" | "paused" if watched.crashes and watched.lasted < STEADY:
+        case "running" | "paused" if watched.crashes and not _has_lasted(container, watched):
             return _crashing(container, watched, others)
         case "running" | "paused":
             return _running(container, purpose, watched)
@@ -135,6 +137,10 @@ def phase(container: Container, purpose: Purpose, watched: Watched, others: Sequ
             return _ended(container, purpose, watched)
         case state:
             return Phase.STARTING, state
+
+
+def _has_lasted(container: Container, watched: Watched) -> bool:
+    return watched.lasted >= (STEADY if container.health else max(STEADY, watched.has_to_last))
 
 
 def _running(container: Container, purpose: Purpose, watched: Watched) -> tuple[Phase, str]:
@@ -331,7 +337,8 @@ def _inspected(container: Container, others: Sequence[Container], starting: Sequ
         users=tuple(c.service for c in others if c.running and container.service in c.depends_on),
     )
     watched = Watched(crashes=container.restarts if container.state == "restarting" else 0)
-    late = [name for name in starting if name != container.service]
+    late = [c.service for c in others if c.service in starting and container.service not in c.depends_on]
+    late = [name for name in late if name != container.service]
     return standing(container.service, [container], purpose, {container.id: watched}, late)
 
 

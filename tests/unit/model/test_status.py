@@ -163,6 +163,21 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
             (Phase.RESTARTING, "exit code 3"),
         ),
         ("running", {"restarts": 4}, JOB, Watched(crashes=4, lasted=2), (Phase.STARTED, "")),
+        (
+            "running",
+            {"restarts": 1},
+            JOB,
+            Watched(crashes=1, exit_code=1, lasted=15, has_to_last=24),
+            (Phase.RESTARTING, "exit code 1"),
+        ),
+        ("running", {"restarts": 1}, JOB, Watched(crashes=1, lasted=24, has_to_last=24), (Phase.STARTED, "")),
+        (
+            "running",
+            {"restarts": 1, "health": "healthy"},
+            SERVER,
+            Watched(crashes=1, lasted=15, has_to_last=24),
+            (Phase.HEALTHY, ""),
+        ),
         ("running", {"restarts": 5}, JOB, LOOP, (Phase.EXITED, "keeps crashing (exit code 3, 5 restarts)")),
         (
             "restarting",

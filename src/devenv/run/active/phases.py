@@ -65,7 +65,7 @@ def standings(
 
     reached = {s.name: of(s).phase for s in services}
     late = still_starting(project, project_state, reached, watched)
-    final = [of(s, [name for name in late if name != s.name]) for s in services]
+    final = [of(s, late_for(project, s.name, late)) for s in services]
     reached = {s.service: s.phase for s in final}
     return tuple(replace(s, detail=s.detail or _waits(project.service(s.service), reached)) for s in final)
 
@@ -100,6 +100,11 @@ def still_starting(
         or s.name in databases
         or (phase in (Phase.ABSENT, Phase.CREATED) and not unmet(s, reached))
     ]
+
+
+def late_for(project: Project, service: str, late: Iterable[str]) -> list[str]:
+    """Those of the late services that this one may be waiting for: not itself, and none that depends on it."""
+    return [name for name in late if service not in closure(project, [name])]
 
 
 def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:

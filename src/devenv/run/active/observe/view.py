@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -11,8 +12,8 @@ import anyio
 
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project
-from devenv.model.status import BUSY_FOR, CRASHES, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
-from devenv.run.active.phases import standings, still_starting
+from devenv.model.status import BUSY_FOR, CRASHES, EARLY, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
+from devenv.run.active.phases import late_for, standings, still_starting
 
 HARMLESS = frozenset(
     {"1", "9", "10", "12", "18", "28"}
@@ -39,6 +40,18 @@ class Signal:
         return self._event
 
 
+class ProcessEnd(NamedTuple):
+    """How a process ended, and the seconds after its start, by the engine's clock."""
+
+    exit_code: int
+    lived: float
+
+    @property
+    def next_has_to_last(self) -> float:
+        """Seconds until the process that was started after it goes on for longer, on a machine half as fast."""
+        return 2 * self.lived if self.lived < EARLY else -math.inf
+
+
 class CrashRow(NamedTuple):
     """Consecutive crashes with one exit code: restarts before the first, and while other services were starting."""
 
@@ -54,6 +67,8 @@ class ContainerWatch:
     busy: set[Life] = field(default_factory=set)  # processes that have just used a processor
     patience: float = BUSY_FOR  # seconds that a busy one may take until it counts as up
     _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # container id -> who ended its last process
+    _started: dict[str, float] = field(default_factory=dict)  # container id -> when, by the engine's clock
+    _ends: dict[str, ProcessEnd] = field(default_factory=dict)  # container id -> of its last process
     _crashes: dict[str, CrashRow] = field(default_factory=dict)
     _seen_since: dict[Life, float] = field(default_factory=dict)
     _connected: dict[str, frozenset[str]] = field(default_factory=dict)  # container id -> all networks seen
@@ -62,14 +77,19 @@ class ContainerWatch:
         """Record an event of the engine; `ours` are the ids of containers that this run ends itself."""
         actor, action = event.get("Actor") or {}, event.get("Action")
         container = str(actor.get("ID", ""))
-        signal = str((actor.get("Attributes") or {}).get("signal", ""))
+        attributes = actor.get("Attributes") or {}
+        signal, at = str(attributes.get("signal", "")), float(event.get("timeNano", 0)) / 1e9
         if action == "start":
             self._ended_by.pop(container, None)
+            self._started[container] = at
         elif action == "stop" or (action == "kill" and signal not in HARMLESS):
             is_ours = container in ours or self._ended_by.get(container) == "us"
             self._ended_by[container] = "us" if is_ours else "others"
         elif action == "die":
             self._ended_by.setdefault(container, "itself")
+            code = str(attributes.get("exitCode", ""))
+            lived = at - self._started.get(container, -math.inf)
+            self._ends[container] = ProcessEnd(int(code) if code.isdecimal() else 0, lived)
 
     def stopped(self, containers: Iterable[Container]) -> None:
         """Note that a command of the user stopped these containers."""
@@ -81,12 +101,13 @@ class ContainerWatch:
             return
         if container.running and container.key not in self._seen_since:
             self._ended_by.pop(container.id, None)  # the event of its start may have been missed
-        lasts = now - self._seen_since.setdefault(container.key, now) >= LONG
+        end = self._ends.get(container.id, ProcessEnd(container.exit_code, container.lived))
+        lasts = now - self._seen_since.setdefault(container.key, now) >= max(LONG, end.next_has_to_last)
         self._connected[container.id] = self._connected.get(container.id, frozenset()) | {*container.networks}
         before, restarts = self._crashes.get(container.id), container.restarts
         if container.running and (before is None or lasts or before.base > restarts):
             before = CrashRow(container.exit_code, restarts, restarts)
-        is_other = before is None or container.lived >= LONG or before.exit_code != container.exit_code
+        is_other = before is None or container.lived >= EARLY or before.exit_code != container.exit_code
         if container.state == "restarting" and is_other:
             before = CrashRow(container.exit_code, restarts - 1, restarts - 1)
         if before is not None:
@@ -109,12 +130,14 @@ class ContainerWatch:
         row = self._crashes.get(container.id, CrashRow(0, container.restarts, container.restarts))
         crashes = max(container.restarts - row.base, 0)
         is_own = container.restarts - row.settled >= OWN_CRASHES
+        end = self._ends.get(container.id)
         gone = self._connected.get(container.id, frozenset()) - {*container.networks}
         return Watched(
             ended_by=self._ended_by.get(container.id, ""),
             crashes=crashes if is_own else min(crashes, CRASHES - 1),
-            exit_code=row.exit_code,
+            exit_code=end.exit_code if end else row.exit_code,
             lasted=now - self.since(container, now),
+            has_to_last=end.next_has_to_last if end else -math.inf,
             lost=tuple(sorted(gone.intersection(networks))),
         )
 
@@ -159,9 +182,9 @@ class ProjectView:
         self._ending -= over
         self._over -= over
         reached = {s.service: s.phase for s in self.standings()}
-        starting = set(still_starting(self.project, self.state, reached, self._watched()))
+        starting = still_starting(self.project, self.state, reached, self._watched())
         for container in self.chosen:
-            self.watch.look(container, now, counts=not starting - {container.service})
+            self.watch.look(container, now, counts=not late_for(self.project, container.service, starting))
 
     def _note_missing(self) -> None:
         """Note which services have lost their containers, except through this run."""

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from devenv.model.containers import Container, ProjectState
-from devenv.model.project import Project, Resource, Service
+from devenv.model.project import Dependency, Project, Resource, Service
 from devenv.model.status import BUSY_FOR, CRASHES, STEADY, Phase, Standing
 from devenv.run.active.observe.view import ProjectView, Signal
 
@@ -208,6 +208,41 @@ async def test_a_loop_needs_crashes_while_no_other_service_is_starting() -> None
     look(seen, crash(9, state="running", start="t6"), container("db", health="healthy"), now=132.0)
     look(seen, crash(9, state="running", start="t6"), container("db", health="healthy"), now=142.0)
     assert seen.watch.of(crash(9), 142.0, ()).crashes == 0
+
+
+def happened(action: str, at: float, **attributes: str) -> dict[str, Any]:
+    """An event of the container of `web`."""
+    return {"Action": action, "Actor": {"ID": "id-web", "Attributes": attributes}, "timeNano": int(at * 1e9)}
+
+
+async def test_the_process_after_a_crash_at_the_start_has_to_go_on_for_longer() -> None:
+    """A loop of 12 s, of which no look sees the engine's pause: the service is never up, and keeps crashing."""
+    seen, now, told = view(container("web", "created"), container("db", health="healthy")), 100.0, list[Phase]()
+    for number in range(6):
+        seen.note(happened("start", now))
+        for second in (0.5, 3, 11.5):
+            life = crash(number, state="running", start=f"t{number}")
+            look(seen, life, container("db", health="healthy"), now=now + second)
+            told.append(phases(seen)["web"])
+        now += 12.0
+        seen.note(happened("die", now, exitCode="1"))
+    assert told == [Phase.STARTED] * 3 + [Phase.RESTARTING] * 12 + [Phase.EXITED] * 3
+    (web, _) = seen.standings()
+    assert web.detail == "keeps crashing (exit code 1, 5 restarts)"
+    seen.note(happened("start", now))
+    for second in (0.5, 25):
+        look(seen, crash(6, state="running", start="t6"), container("db", health="healthy"), now=now + second)
+    assert phases(seen)["web"] is Phase.STARTED
+
+
+async def test_no_service_waits_for_those_that_depend_on_it() -> None:
+    """A database that crashes does not wait for the service that waits for it."""
+    seen = view()
+    users = Project("p", "/p", (), (Service("web"), Service("db", depends_on=(Dependency("web"),))))
+    seen.follow(users, frozenset(NAMES))
+    for number in range(1, 6):
+        look(seen, crash(number), container("db", health="starting"), now=100.0 + number)
+    assert next(s.detail for s in seen.standings()) == "keeps crashing (exit code 3, 5 restarts)"
 
 
 async def test_a_network_that_a_container_was_disconnected_from() -> None:
