@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
 import pytest
 
+from devenv.cli import lazy
 from devenv.cli.lazy import LazyImports
 
 
@@ -76,3 +79,32 @@ def test_other_threads_import_as_ever(package: str) -> None:
         thread.start()
         thread.join()
     assert isinstance(imported[0], ModuleType)
+
+
+def is_module(name: str) -> bool:
+    """Whether it can be imported."""
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # it is in a module that is no package
+        return False
+
+
+def test_only_modules_are_imported_lazily() -> None:
+    """A value of a module would be a stand-in for ever: it has no attribute that is looked up."""
+    source = Path(lazy.__file__).parents[1]
+    blocks = [
+        (path, block)
+        for path in source.rglob("*.py")
+        for block in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(block, ast.With) and ast.unparse(block.items[0]) == "LazyImports()"
+    ]
+    assert blocks
+    found = [
+        f"{path.relative_to(source)}: {statement.module}.{name.name}"
+        for path, block in blocks
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for name in statement.names
+        if not is_module(f"{statement.module}.{name.name}")
+    ]
+    assert found == []
