@@ -118,7 +118,7 @@ def parse(content: Mapping[str, Any]) -> tuple[TableEntry, ...]:
     return tuple(
         TableEntry(
             id=key,
-            patterns=tuple(_filled(pattern, fragments) for pattern in tables[entry.get("like", key)]["patterns"]),
+            patterns=tuple(filled(pattern, fragments) for pattern in tables[entry.get("like", key)]["patterns"]),
             cause=entry.get("cause", ""),
             hint=entry.get("hint", ""),
             text=entry.get("text", OUTPUT),
@@ -131,6 +131,7 @@ def parse(content: Mapping[str, Any]) -> tuple[TableEntry, ...]:
     )
 
 
-def _filled(pattern: str | list[str], fragments: Mapping[str, str]) -> str:
+def filled(pattern: str | list[str], fragments: Mapping[str, str]) -> str:
+    """A pattern, or alternatives as one pattern, with the fragments filled in."""
     text = pattern if isinstance(pattern, str) else "|".join(pattern)
     return re.sub(r"\(\?&(\w+)\)", lambda match: fragments[match[1]], text)
