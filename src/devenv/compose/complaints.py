@@ -25,6 +25,8 @@ TABLE = "compose"
 _LOGGED = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:[^"\\]|\\.)*")')
 _FILE_PREFIX = re.compile(r"\A(?:failed to parse|validating) (?P<file>\S.*?): ")
 _PATH = re.compile(r"(?:services|networks|volumes|secrets|configs|include)(?:[.\[][^\s:'\"]+)+")
+_UNSET = re.compile(r"the variable (\w+) is not set")
+_BLANK = re.compile(r"(?<!\$)\$(?:\w+|\{\w+\})")
 # Parts of a path that are names or numbers: the service, and the index of a watch rule.
 _ANY = (1, 4)
 _NEEDS = ("depends_on", "links", "volumes_from", "network_mode", "pid", "ipc")
@@ -44,9 +46,27 @@ def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
         model = model.only(prefix["file"])
     explanation = table.explain(table.load(TABLE), reason, functools.partial(_words, model))
     if explanation is None:
-        return _unknown(model, reason)
-    file, line = _place(model, explanation.entry, explanation.words)
-    return ConfigError(explanation.cause, hint=explanation.hint or None, file=file, line=line)
+        error = _unknown(model, reason)
+    else:
+        file, line = _place(model, explanation.entry, explanation.words)
+        error = ConfigError(explanation.cause, hint=explanation.hint or None, file=file, line=line)
+    return with_unset(error, warnings(output, sources), sources)
+
+
+def with_unset(error: ConfigError, warned: Sequence[str], sources: Sequence[ComposeFile]) -> ConfigError:
+    """The error with the variables of its line that have no value, as the warnings say, and how to give them one."""
+    texts = [source.text for source in everything(sources) if source.shown == error.file]
+    line = texts[0].split("\n")[error.line - 1] if texts and error.line else ""
+    unset = [match[1] for text in warned if (match := _UNSET.match(text))]
+    names = [name for name in unset if _use(name).search(line)]
+    if not names:
+        return error
+    env, _ = _env_example(Model(sources), {"file": ""})
+    hint = f"Set {' and '.join(names)} in your shell or in the file .env beside the Compose file."
+    if env["example"]:
+        hint = f"cp {env['example']} {env['env_file']}   ({env['env_file']} not found)"
+    what = f"the variable {names[0]} is" if len(names) == 1 else f"the variables {', '.join(names)} are"
+    return ConfigError(f"{error.message}: {what} not set", hint=hint, file=error.file, line=error.line)
 
 
 def warnings(output: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:
@@ -136,12 +156,14 @@ def _env_example(model: Model, raw: Words) -> tuple[Words, None]:
     return {"env_file": model.shown(missing), "example": model.shown(example) if example else ""}, None
 
 
-def _port(model: Model, raw: Words) -> tuple[Words, Place]:
-    """The entry of `ports` that has the text."""
-    lists = ((source, yaml12.strings(ports)) for source, _, ports in model.services("ports"))
-    entries = (({"value": entry.value}, source.place(entry)) for source, ports in lists for entry in ports)
-    fallback = ({"value": raw["text"]}, model.place(("services",)))
-    return next((entry for entry in entries if raw["text"] in entry[0]["value"]), fallback)
+def _entry(model: Model, raw: Words, *, key: str) -> tuple[Words, Place]:
+    """The entry of a list of services that has the text, perhaps because its variables have no value."""
+    text = raw["text"]
+    entries = [(source, entry) for source, _, node in model.services(key) for entry in yaml12.strings(node)]
+    for source, entry in entries:
+        if (text and text in entry.value) or _BLANK.sub("", entry.value) == text:
+            return {"value": entry.value}, source.place(entry)
+    return {"value": text}, model.place(("services",))
 
 
 def _watch_rule(model: Model, raw: Words) -> tuple[Words, Place]:
@@ -163,20 +185,26 @@ SPECIAL: Mapping[str, Callable[[Model, Words], tuple[Words, Place | None]]] = {
     "dependency": _dependency,
     "env_file": _env_file,
     "env_example": _env_example,
-    "port": _port,
+    "port": functools.partial(_entry, key="ports"),
+    "volume": functools.partial(_entry, key="volumes"),
     "watch_rule": _watch_rule,
 }
 
 
 def _warning(message: str, sources: Sequence[ComposeFile]) -> str:
     if unset := re.match(r'The "(\w+)" variable is not set', message):
-        use = re.compile(rf"(?<!\$)\$(?:{unset[1]}\b|\{{{unset[1]}\b)")
+        use = _use(unset[1])
         lines = ((source, line) for source in everything(sources) for line in enumerate(source.text.split("\n"), 1))
         first = next((f" ({source.shown}:{number})" for source, (number, line) in lines if use.search(line)), "")
         return f"the variable {unset[1]} is not set, so its value is empty{first}"
     if "attribute `version` is obsolete" in message:
         return "the key `version` is obsolete, and ignored"
     return message
+
+
+def _use(name: str) -> re.Pattern[str]:
+    """The variable in a text: `$NAME` or `${NAME...`."""
+    return re.compile(rf"(?<!\$)\$(?:{name}\b|\{{{name}\b)")
 
 
 def _unquoted(message: str) -> str:

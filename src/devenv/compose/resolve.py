@@ -133,9 +133,11 @@ def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings:
         paths = tuple(source.path for source in sources)
         project = parse.parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
     except schema.ShapeError as error:
+        from devenv.compose import complaints  # noqa: PLC0415 - rarely needed
+
         file, line = place(sources, error.path)
-        hint = " ".join([*([error.hint] if error.hint else []), *(f"Note: {warning}." for warning in warnings)])
-        raise ConfigError(error.message, hint=hint or None, file=file, line=line) from None
+        wrong = ConfigError(error.message, hint=error.hint or None, file=file, line=line)
+        raise complaints.with_unset(wrong, warnings, sources) from None
     return replace(project, hooks=tuple(_placed(project, sources)))
 
 

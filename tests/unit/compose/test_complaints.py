@@ -199,7 +199,7 @@ def sources(text: str = FILE) -> list[ComposeFile]:
         ),
         (
             'service "web" has neither an image nor a build context specified: invalid compose project',
-            "compose.yml:3: `web` has neither `image` nor `build` | None",
+            "compose.yml:4: `web` has neither `image` nor `build` | None",
         ),
         (
             "services.scale: can't set container_name and my.db as container name must be unique: invalid compose project",
@@ -276,6 +276,48 @@ def test_an_env_file_that_is_to_be_copied(tmp_path: Path, example: str, said: st
     for name in (".env", "a.env"):
         (tmp_path / name).write_text("")
     assert "cp " not in (explain(said.format(tmp_path), files).hint or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "meant"),
+    [
+        (
+            "volumes: ['${A}:/media/']",
+            "invalid spec: :/media/: empty section between colons",
+            "`${A}:/media/` is not a mount: the variable A is not set",
+        ),
+        ("volumes: [x:/x, '$A']", "invalid empty volume spec", "`$A` is not a mount: the variable A is not set"),
+        (
+            "ports: ['${A}:1', '${A}:${B}/udp']",
+            "No port specified: :/udp<empty>",
+            "`${A}:${B}/udp` is not a port mapping: the variables A, B are not set",
+        ),
+        (
+            "read_only: ${B}",
+            "error while interpolating services.web.read_only: failed to cast to expected type: invalid boolean: ",
+            "services.web.read_only has the wrong type: the variable B is not set",
+        ),
+        (
+            "image: ${A}",
+            'service "web" has neither an image nor a build context specified: invalid compose project',
+            "`web` has neither `image` nor `build`: the variable A is not set",
+        ),
+        ("volumes: [x::/y]", "invalid spec: x::/y: empty section between colons", "`x::/y` is not a mount"),
+    ],
+)
+def test_a_variable_without_a_value_is_named(tmp_path: Path, line: str, said: str, meant: str) -> None:
+    """With the line that uses it, and the command that gives it a value if there is an example."""
+    warned = r'time="2026-01-01T00:00:00Z" level=warning msg="The \"{}\" variable is not set. Defaulting to a blank string."'
+    text = f"services:\n  web:\n    {line}\n  other: {{image: '$C'}}\n"
+    path = str(tmp_path / "compose.yml")
+    files = [ComposeFile(path, "compose.yml", str(tmp_path), text, yaml12.check(text.encode(), file="compose.yml"))]
+    output = "\n".join([*(warned.format(name) for name in "ABC"), said])
+    error = explain(output, files)
+    assert (error.message, error.line) == (meant, 3)
+    assert ("in your shell or in the file .env" in str(error.hint)) == ("not set" in meant)
+    (tmp_path / "env.example").write_text("")
+    copy = "cp env.example .env   (.env not found)"
+    assert (explain(output, files).hint == copy) == ("not set" in meant)
 
 
 def test_warnings_are_told_once_with_their_place() -> None:
