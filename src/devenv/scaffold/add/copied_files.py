@@ -223,9 +223,10 @@ def placed(context: str, copy: Copy) -> Iterator[tuple[str, str]]:
                 yield path, posixpath.join(copy.target, name) if copy.target.endswith("/") else copy.target
 
 
-def bind_sources(service: Service) -> list[str]:
-    """The host paths that bind mounts bring into the service."""
-    return [os.path.normpath(mount.source) for mount in service.volumes if mount.type == "bind" and mount.source]
+def bind_sources(service: Service, targets: str = "") -> list[str]:
+    """The host paths that bind mounts bring into the service, to targets with that pattern."""
+    binds = (mount for mount in service.volumes if mount.type == "bind" and re.search(targets, mount.target))
+    return [os.path.normpath(mount.source) for mount in binds if mount.source]
 
 
 def source_mount(service: Service, path: str) -> Mount | None:

@@ -36,10 +36,11 @@ from devenv.scaffold.add.copied_files import (
 from devenv.scaffold.add.programs import Way
 from devenv.scaffold.add.proposal import MainFile, Proposal, opened
 from devenv.scaffold.add.yaml_places import flow
-from devenv.sync.rules.lint import faults
+from devenv.sync.rules.lint import faults, unwritable
 from devenv.sync.rules.rules import is_bind_mounted
 
 SETTINGS = "/etc/"
+DATA = r"/var/lib/|/data(/|\Z)"  # where images of databases keep theirs
 COST = "each save in it builds the image again"
 STAYS = "what the container writes there stays in it from now on"
 NOT_BUILT = "nothing to add: rules are proposed for what a Dockerfile copies, and no service is built here"
@@ -131,8 +132,10 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     built = built_service(replace(service, volumes=volumes), loaded.model["services"][service.name])
     copied = [rule for rule in (_from_build(built) if built else ()) if not _covered(service, rule, mounted)]
     foreign = [other for other in loaded.project.services if other.build is None and other is not service]
+    data = [path for other in foreign for path in bind_sources(other, DATA)]
     apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
-    return [*mounted, *(_without(rule, apart) for rule in copied if not _implied(rule, copied))]
+    kept = [_without(rule, data) for rule in mounted]
+    return [*kept, *(_without(rule, apart) for rule in copied if not _implied(rule, copied))]
 
 
 def _from_build(built: Built) -> Iterator[Rule]:
@@ -160,6 +163,9 @@ def _copied(built: Built, stage: StageFiles, copy: Copy, path: str, target: str)
     mount = bind_over(built.service, target) if is_own else source_mount(built.service, path)
     action, why = _action(built, path, target, copy.line) if is_own else _elsewhere(built, path, origin)
     manifests = [name for name in sorted(os.listdir(path)) if MANIFESTS.fullmatch(name)] if is_folder else []
+    if mount is None and action is not None and action.syncs:
+        for fault in unwritable(built.service, target):
+            action, why, target = None, f"; {fault[0]}", ""
     if mount is not None:
         yield Rule(path, None, "", mount.target)
     elif action is None or not is_folder:
@@ -268,6 +274,10 @@ def _from_mounts(file: MainFile, service: Service, loaded: Loaded, *, is_named: 
             file.notes.append(
                 f"{service.name}: the mount of {mount.target} stays: its image may write there; {command}"
             )
+            continue
+        others = tuple(other for other in service.volumes if other is not mount)
+        if fault := next(unwritable(replace(service, volumes=others), mount.target), None):
+            file.notes.append(f"{service.name}: the mount of {mount.target} stays: {fault[0]}")
             continue
         action, why = Action.SYNC, "was a bind mount"
         if runs is not None and runs.way is Way.LOSES:

@@ -71,7 +71,7 @@ def _target(service: Service, rule: WatchRule, target: str) -> Iterator[Fault]:
     elif (mount := mount_over(service, target)) and mount.type == "bind" and mount.source:
         yield from _on_the_host(service, rule, mount.source)
     else:
-        yield from _unwritable(service, target)
+        yield from unwritable(service, target)
 
 
 def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fault]:
@@ -87,7 +87,8 @@ def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fau
         yield message, "", "warning"
 
 
-def _unwritable(service: Service, target: str) -> Iterator[Fault]:
+def unwritable(service: Service, target: str) -> Iterator[Fault]:
+    """Why no file can be put at a path of the service's containers, and what to do."""
     mount = mount_over(service, target)
     if mount and mount.type == "tmpfs":
         yield (

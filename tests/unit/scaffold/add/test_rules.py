@@ -163,6 +163,38 @@ def test_mounts_become_rules(propose: Propose, command: str, action: str) -> Non
     assert any(note.startswith("db: the mount of /data/db stays") for note in proposal.notes)
 
 
+def test_a_mount_of_the_project_leaves_the_data_of_a_database(propose: Propose) -> None:
+    """The rule in its place copies no file that the database writes, also before its folder exists."""
+    compose = MOUNTED.replace("./src:/app/src", ".:/app")
+    proposal = propose(
+        compose, {"Dockerfile": "FROM python\nCOPY x /app/\n", "x": "", "conf/a": ""}, from_mounts=True
+    )
+    assert watch(proposal)[0]["ignore"] == ["data/"]
+
+
+def test_a_read_only_service_gets_no_file(propose: Propose) -> None:
+    """The rest is proposed, and a note says why; a bind mount that a rule could not replace stays."""
+    compose = """\
+services:
+  web:
+    build: .
+    read_only: true
+    volumes: ["./src:/app/src", "logs:/app/logs"]
+volumes: {logs: {}}
+"""
+    dockerfile = "FROM node\nWORKDIR /app\nCOPY a.json package.json .\nCOPY public public\nCOPY a.txt logs/\n"
+    files = dict.fromkeys(("src/x.js", "public/a.css", "a.txt", "package.json"), "")
+    proposal = propose(compose, {"Dockerfile": f"{dockerfile}CMD node src/x.js\n", **files}, from_mounts=True)
+    assert [(rule["action"], rule["path"]) for rule in watch(proposal)] == [
+        ("rebuild", "./package.json"),
+        ("sync+restart", "./a.txt"),
+        ("rebuild", "./Dockerfile"),
+    ]
+    reason = "service `web` is `read_only`, and no volume is mounted over the `target` /app"
+    assert f"web: the mount of /app/src stays: {reason}/src" in proposal.notes
+    assert f"web: nothing for ./public: copied by Dockerfile:4; {reason}/public" in proposal.notes
+
+
 def test_a_mount_that_cannot_be_removed_stays(propose: Propose) -> None:
     """Two services share its entry: there is a note, and no rule for the same files."""
     compose = MOUNTED.replace("volumes:\n      - ./conf:/etc/nginx/conf.d:ro", "volumes: *all")
