@@ -28,6 +28,8 @@ RELOADED = re.compile(
 )
 # What a program says that has ended, until a file changes: silence after a sync is no good sign then.
 WAITING = re.compile(r"(?i)\bwaiting for (?:file )?changes\b")
+# What it says when it noticed one.
+RESTARTS = re.compile(r"(?i)\brestarting (?:due to changes|')")
 _WEB = frozenset(
     {"ts", "tsx", "js", "jsx", "mjs", "cjs", "mts", "cts", "vue", "svelte", "astro", "css", "scss", "html"}
 )
@@ -76,6 +78,9 @@ class CodeHealth:
         if error is None:
             return self._went_on(bare(line), at)
         new = replace(self, last=error, last_at=at, waits=WAITING.search(line) is not None)
+        if new.waits and self.error is None:  # the program has ended, whenever that is
+            is_why = self.last is not None and _is_specific(self.last) and at <= self.last_at + WINDOW
+            return _marked(new, self.last if is_why and self.last else error, at)
         if at > self.opened + WINDOW or not (self.takes_all or error.is_trace):
             return replace(new, error=error, error_at=at) if self._goes_on(error) else new
         has_more = (
@@ -104,6 +109,8 @@ class CodeHealth:
             return self
         if WAITING.search(line):
             return replace(self, waits=True)
+        if self.waits and RESTARTS.search(line):
+            return replace(self, opened=at, clears=at + QUIET, waits=False)
         if RELOADED.search(line):
             return replace(self, opened=at, clears=min(self.clears, at + LOADED), waits=False)
         if self.waits and self.opened > self.error_at:

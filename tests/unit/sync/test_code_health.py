@@ -16,6 +16,8 @@ TRACEBACK = """Traceback (most recent call last):
 SyntaxError: invalid syntax"""
 BROKEN = "main.py:63: SyntaxError: invalid syntax"
 PLAIN = "ERROR payment failed"
+REFUSED = "Error: connect ECONNREFUSED"
+CRASHED = "[nodemon] app crashed - waiting for file changes before starting..."
 
 
 def synced(*paths: str, ms: float = 50.0) -> Synced:
@@ -75,6 +77,20 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
             (20, synced("a.py")), (20.1, "Restarting 'index.js'"),
         ),
         {23: BROKEN, 23.2: ""},
+    ),
+    "a program that ends long after its start, and waits for a change": (
+        (
+            (0, "start"), (30, "Error: connect ECONNREFUSED\n    at afterConnect (node:net:1638:16)"),
+            (30.1, "[nodemon] app crashed - waiting for file changes before starting..."), (40, "a line of npm"),
+            (50, "[nodemon] restarting due to changes..."), (51, TRACEBACK), (60, "Restarting 'index.js'"),
+        ),
+        {29: "", 30: "", 31: REFUSED, 45: REFUSED, 52: BROKEN, 60: BROKEN, 64: BROKEN},
+    ),
+    "a program that ended without a word": (
+        ((0, "start"), (30, CRASHED), (50, "[nodemon] restarting due to changes...")), {52: CRASHED, 53: ""},
+    ),
+    "a program that ended well, and waits": (
+        ((0, "start"), (30, "[nodemon] clean exit - waiting for changes before restart")), {31: ""},
     ),
     "mended, and broken in another way": (
         (
