@@ -36,11 +36,10 @@ from devenv.scaffold.add.copied_files import (
 from devenv.scaffold.add.programs import Way
 from devenv.scaffold.add.proposal import MainFile, Proposal, opened
 from devenv.scaffold.add.yaml_places import flow
-from devenv.sync.rules.lint import faults, unwritable
+from devenv.sync.rules.lint import DATA, faults, unwritable
 from devenv.sync.rules.rules import is_bind_mounted
 
 SETTINGS = "/etc/"
-DATA = r"/var/lib/|/data(/|\Z)"  # where images of databases keep theirs
 COST = "each save in it builds the image again"
 STAYS = "what the container writes there stays in it from now on"
 NOT_BUILT = "nothing to add: rules are proposed for what a Dockerfile copies, and no service is built here"
@@ -132,7 +131,7 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     built = built_service(replace(service, volumes=volumes), loaded.model["services"][service.name])
     copied = [rule for rule in (_from_build(built) if built else ()) if not _covered(service, rule, mounted)]
     foreign = [other for other in loaded.project.services if other.build is None and other is not service]
-    data = [path for other in foreign for path in bind_sources(other, DATA)]
+    data = [path for other in foreign for path in bind_sources(other, DATA.pattern)]
     apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
     kept = [_without(rule, data) for rule in mounted]
     return [*kept, *(_without(rule, apart) for rule in copied if not _implied(rule, copied))]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from devenv.model.project import Action, Project, RuleFault, Service, WatchRule
 from devenv.paths import is_within
 from devenv.sync.rules.patterns import BACKSLASH, Patterns
 from devenv.sync.rules.rules import container_path, is_bind_mounted, mount_over
 
+DATA = re.compile(r"/var/lib/|/data(/|\Z)")  # where images of databases keep theirs
 SYSTEM = ("/proc", "/sys", "/dev")
 
 
@@ -29,13 +32,16 @@ def faults(project: Project, home: str) -> tuple[RuleFault, ...]:
 
 def without_rules(project: Project) -> str | None:
     """What saves do in a project that builds images and has no watch rules; None if nothing is built."""
-    built = [service for service in project.services if service.build is not None]
-    if not built:
+    if not any(service.build for service in project.services):
         return None
-    lists = ((service.name, ", ".join(project.bind_mounts(service))) for service in built)
+    lists = ((service.name, ", ".join(project.bind_mounts(_without_data(service)))) for service in project.services)
     mounts = "; ".join(f"{name} has {mounts}" for name, mounts in lists if mounts)
     ways = f"a bind mount ({mounts}) or a rebuild" if mounts else "a rebuild"
     return f"no service has watch rules: a save reaches a container only by {ways}"
+
+
+def _without_data(service: Service) -> Service:
+    return replace(service, volumes=tuple(mount for mount in service.volumes if not DATA.search(mount.target)))
 
 
 Fault = tuple[str, str] | tuple[str, str, str]

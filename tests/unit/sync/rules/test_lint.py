@@ -185,3 +185,6 @@ def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) ->
     project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), db))
     assert without_rules(project) == f"no service has watch rules: a save reaches a container only by {ways}"
     assert without_rules(replace(project, services=(Service("web", volumes=volumes),))) is None
+    site = Service("site", volumes=(Mount("bind", "/srv", "/shop/html"),))
+    said = str(without_rules(replace(project, services=(*project.services, site))))
+    assert ("site has ./html:/srv" in said, "db has" in said) == (True, False)
