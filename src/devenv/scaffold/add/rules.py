@@ -162,13 +162,12 @@ def _copied(built: Built, stage: StageFiles, copy: Copy, path: str, target: str)
     mount = bind_over(built.service, target) if is_own else source_mount(built.service, path)
     action, why = _action(built, path, target, copy.line) if is_own else _elsewhere(built, path, origin)
     manifests = [name for name in sorted(os.listdir(path)) if MANIFESTS.fullmatch(name)] if is_folder else []
-    if mount is None and action is not None and action.syncs:
-        for fault in unwritable(built.service, target):
-            action, why, target = None, f"; {fault[0]}", ""
     if mount is not None:
         yield Rule(path, None, "", mount.target)
     elif action is None or not is_folder:
-        yield Rule(path, action, why if not is_own else f"copied by {origin}{why}", target if is_own else "")
+        yield Rule(
+            path, action, why if not is_own else f"copied by {origin}{why}", target if is_own and action else ""
+        )
     else:
         yield from _folder(
             built, Rule(path, action, f"copied by {origin}{why}" if is_own else why, target), manifests
@@ -201,8 +200,15 @@ def _rebuild(path: str) -> Rule:
     return Rule(path, Action.REBUILD, why)
 
 
-def _action(built: Built, path: str, target: str, line: int) -> tuple[Action, str]:
+def _action(built: Built, path: str, target: str, line: int) -> tuple[Action | None, str]:
     """The action for a change of what is copied at the line, and why, as the end of a sentence."""
+    action, why = _wanted(built, path, target, line)
+    fault = next(unwritable(built.service, target), None) if action.syncs else None
+    return (None, f"; {fault[0]}") if fault else (action, why)
+
+
+def _wanted(built: Built, path: str, target: str, line: int) -> tuple[Action, str]:
+    """As `_action`, for a container that takes every file."""
     if path in built.scripts:
         return Action.SYNC_RESTART, "; the container starts with it"
     if target.startswith(SETTINGS):
