@@ -13,6 +13,7 @@ from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.model.status import (
     ALWAYS,
+    BAD,
     DATABASE_BEGINS,
     GOOD,
     OTHERS,
@@ -119,6 +120,16 @@ def optional(project: Project) -> frozenset[str]:
     """The services that others depend on only with `required: false`: they may fail."""
     needs = [d for s in project.services for d in s.depends_on]
     return frozenset(d.service for d in needs) - {d.service for d in needs if d.required}
+
+
+def culprit(project: Project, failed: Standing, current: Iterable[Standing]) -> Standing:
+    """The service that a failed service cannot do without, if that has failed or crashes, too; else the service."""
+    crashing = {s.service: s for s in current if s.phase in (*BAD, Phase.RESTARTING) and s.service != failed.service}
+    while True:
+        needs = [d.service for d in project.service(failed.service).depends_on if d.service in crashing]
+        if not needs:
+            return failed
+        failed = crashing.pop(needs[0])
 
 
 def held_up(project: Project, current: Iterable[Standing]) -> dict[str, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from devenv.run.active.phases import (
     EngineOutage,
     awaited,
     closure,
+    culprit,
     followers,
     held_up,
     purpose,
@@ -278,3 +279,26 @@ def test_later_it_is_no_loss_any_more() -> None:
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
     assert losses.seen((WEB_RUNS, DB_RUNS), 110.0) == ()
     assert losses.seen((WEB_ENDED, DB_ENDED), 110.1 + WINDOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("phases", "expected"),
+    [
+        ({"web": Phase.EXITED, "api": Phase.HEALTHY}, "web"),
+        ({"web": Phase.EXITED, "api": Phase.RESTARTING}, "api"),  # it cannot find the service that crashes
+        ({"web": Phase.EXITED, "api": Phase.EXITED, "db": Phase.UNHEALTHY}, "db"),
+        ({"web": Phase.EXITED, "api": Phase.STARTED, "db": Phase.UNHEALTHY}, "web"),
+        ({"api": Phase.UNHEALTHY, "web": Phase.EXITED}, "api"),
+    ],
+)
+def test_which_service_is_blamed(phases: dict[str, Phase], expected: str) -> None:
+    """What a service that failed needs may have failed first, or be crashing again and again."""
+    found = [Standing(name, phase) for name, phase in phases.items()]
+    assert culprit(project(DB, SEED, API, WEB), found[0], found).service == expected
+
+
+def test_blame_ends_on_a_cycle() -> None:
+    """Services that depend on each other do not keep it busy for ever."""
+    both = Service("a", depends_on=(Dependency("b"),)), Service("b", depends_on=(Dependency("a"),))
+    found = [Standing("a", Phase.EXITED), Standing("b", Phase.EXITED)]
+    assert culprit(project(*both), found[0], found).service == "b"

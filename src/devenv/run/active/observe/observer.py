@@ -29,7 +29,7 @@ from devenv.run.active.observe.reactions import (
     WaitReports,
 )
 from devenv.run.active.observe.view import ProjectView, Signal
-from devenv.run.active.phases import EngineOutage, optional
+from devenv.run.active.phases import EngineOutage, culprit, optional
 from devenv.tasks import patiently
 
 LOOK_EVERY = 1.0
@@ -130,7 +130,7 @@ class Observer:
             settled = [s for s in now if s.phase in BAD or s.phase is Phase.STOPPED]
             for standing in settled:
                 if standing.phase in BAD and standing.service not in dispensable:
-                    raise await self.failure(standing)
+                    raise await self.failure(culprit(self.view.project, standing, now))
             young = self.view.watch.may_be_busy(self.view.chosen, self.view.looked_at)
             await self._busy.measure(young)
             rest = None
