@@ -124,7 +124,7 @@ def _settings() -> Iterator[str]:
     yield from (
         "# Every setting",
         "",
-        MADE.format("src/devenv/compose (schema.py, user_config.py)"),
+        MADE.format("src/devenv/compose (schema.toml, user_config.py)"),
         "",
     )
     yield from ("## `x-devenv`, in the Compose file", "", X_DEVENV["description"], "")

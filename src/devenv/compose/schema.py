@@ -1,8 +1,4 @@
-"""The JSON schema of `x-devenv` and `develop`: for the parser, `config --validate`, editors and the docs.
-
-Beside the standard keywords: `title` is the name of the value in messages, `errorMessage` is the message if a
-`pattern` does not match, `x-names` is the kind of thing that the text names.
-"""
+"""The JSON schema of `x-devenv` and `develop`: for the parser, `config --validate`, editors and the docs."""
 
 from __future__ import annotations
 
@@ -12,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from devenv.errors import ConfigError, did_you_mean
-from devenv.model.project import Action, Condition, Moment
+from devenv.explain import table
+from devenv.model.project import Condition
 
 Shape = Mapping[str, Any]
 Path = tuple[str | int, ...]
@@ -20,128 +17,19 @@ Names = Mapping[str, Collection[str]]  # the existing services and volumes
 COMPOSE_SCHEMA = "https://raw.githubusercontent.com/compose-spec/compose-spec/main/schema/compose-spec.json"
 LATER = object()  # a value that Compose has not filled in yet, so it cannot be checked
 
-_TEXT = {"type": "string"}
-_FLAG = {"type": "boolean"}
-_SHELL_WORDS = {"type": "string", "minLength": 1, "format": "shell-words"}
-_WORDS = {"type": "array", "items": _TEXT, "minItems": 1}
-_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}], "title": "text or a list of texts"}
-_MINE: Shape = {"^x-": {}}
-_SCALAR = {"type": ["string", "number", "boolean", "null"], "title": "text or a number"}
-_PAIRS = {
-    "anyOf": [{"type": "object", "additionalProperties": _SCALAR}, {"type": "array", "items": _TEXT}],
-    "title": "a mapping or a list of KEY=VALUE",
-    "description": "Added to the environment of the container.",
-}
-_EXEC = {
-    "command": {"anyOf": [_SHELL_WORDS, _WORDS], "title": "text or a list", "description": "Run without a shell."},
-    "user": {"type": ["string", "integer"], "description": "In place of the container's own."},
-    "working_dir": {**_TEXT, "description": "In place of the container's own."},
-    "environment": _PAIRS,
-    "privileged": {**_FLAG, "description": "With all rights of the engine's host."},
-}
-_HOST = [{"type": "string", "minLength": 1}, _WORDS]
-_IN_SERVICE = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["service", "command"],
-    "properties": {"service": {**_TEXT, "x-names": "service", "description": "Where it runs."}, **_EXEC},
-}
+
+def _resolved(value: Any) -> Any:
+    """The value with each `ref` replaced by the table of that name."""
+    if isinstance(value, dict):
+        other = _TABLES[value["ref"]] if "ref" in value else {}
+        return {key: _resolved(item) for key, item in (*value.items(), *other.items()) if key != "ref"}
+    return [_resolved(item) for item in value] if isinstance(value, list) else value
 
 
-def _hooks(kinds: Sequence[Shape], title: str, description: str) -> Shape:
-    """A command, or a list of commands, of these kinds; a list of texts is a list of commands."""
-    command = {"anyOf": kinds, "title": title}
-    return {
-        "anyOf": [kinds[0], {"type": "array", "items": command}, *kinds[2:]],
-        "title": title,
-        "description": description,
-    }
-
-
-_ANY = "a command: text or a list for the host, or a mapping with `service` and `command`"
-_ALONE = "a command of the host, text or a list: no container is running yet"
-X_DEVENV: Shape = {
-    "type": "object",
-    "description": "What devenv does with this project; plain Compose ignores it.",
-    "additionalProperties": False,
-    "patternProperties": _MINE,
-    "properties": {
-        "ports": {
-            "enum": ["as-written", "auto"],
-            "description": "Publish ports to all addresses, as plain Compose does; or on free ones.",
-        },
-        "initial_sync": {
-            "enum": ["spec"],
-            "description": "Sync a new container only if a rule has `initial_sync: true`; otherwise every new "
-            "container gets the files that it lacks.",
-        },
-        "keep": {
-            "type": "array",
-            "items": {**_TEXT, "x-names": "volume"},
-            "description": "Leave these volumes in place at the end of a run, by their keys under `volumes`.",
-        },
-        "hooks": {
-            "type": "object",
-            "description": "Commands to run at these moments.",
-            "additionalProperties": False,
-            "properties": {
-                Moment.BEFORE_UP.value: _hooks(_HOST, _ALONE, "Before images are pulled and built; on the host."),
-                Moment.AFTER_HEALTHY.value: _hooks(
-                    [*_HOST, _IN_SERVICE], _ANY, "At every `devenv up`, when all services are up."
-                ),
-                Moment.BEFORE_DOWN.value: _hooks([*_HOST, _IN_SERVICE], _ANY, "Before the run is taken down."),
-            },
-        },
-        "images": {
-            "type": "object",
-            "description": "Sources of images that the engine cannot pull by itself.",
-            "additionalProperties": False,
-            "properties": {
-                "mirrors": {
-                    "type": "array",
-                    "description": "Registries, each HOST or HOST/PATH, asked in this order.",
-                    "items": {
-                        **_TEXT,
-                        "pattern": "^[^@]*$",
-                        "errorMessage": "contains credentials: use `docker login` instead",
-                    },
-                }
-            },
-        },
-        "deletes": {
-            "enum": ["recreate"],
-            "description": "In an image without a shell, recreate the container if a file is deleted; otherwise a "
-            "problem is reported.",
-        },
-    },
-}
-RULE: Shape = {
-    "type": "object",
-    "additionalProperties": False,
-    "patternProperties": _MINE,
-    "required": ["path", "action"],
-    "properties": {
-        "path": _TEXT,
-        "action": {"enum": [action.value for action in Action]},
-        "target": _TEXT,
-        "ignore": _TEXTS,
-        "include": _TEXTS,
-        "initial_sync": _FLAG,
-        "exec": {
-            "type": "object",
-            "additionalProperties": False,
-            "patternProperties": _MINE,
-            "required": ["command"],
-            "properties": _EXEC,
-        },
-    },
-}
-DEVELOP: Shape = {
-    "type": "object",
-    "additionalProperties": False,
-    "patternProperties": _MINE,
-    "properties": {"watch": {"type": "array", "items": RULE}},
-}
+_TABLES = table.data("compose/schema.toml")
+X_DEVENV: Shape = _resolved(_TABLES["x-devenv"])
+RULE: Shape = _resolved(_TABLES["rule"])
+DEVELOP: Shape = _resolved(_TABLES["develop"])
 
 # A rule as Compose prints it: a newer Compose may add keys, for an older one some begin with `x-`.
 _PRINTED_RULE = {
@@ -150,7 +38,7 @@ _PRINTED_RULE = {
     "properties": {
         **RULE["properties"],
         **{f"x-{key}": RULE["properties"][key] for key in ("ignore", "include", "initial_sync")},
-        "x-initialSync": _FLAG,
+        "x-initialSync": RULE["properties"]["initial_sync"],
         "exec": {**RULE["properties"]["exec"], "additionalProperties": True},
     },
 }

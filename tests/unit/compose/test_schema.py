@@ -13,7 +13,8 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
 from devenv.compose import yaml12
-from devenv.compose.schema import COMPOSE_SCHEMA, DEVELOP, LATER, X_DEVENV, mistakes
+from devenv.compose.schema import COMPOSE_SCHEMA, DEVELOP, LATER, RULE, X_DEVENV, mistakes
+from devenv.model.project import Action, Moment
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/**/*.md")]
@@ -77,6 +78,12 @@ def test_the_parser_and_the_schema_agree(text: str, path: str | None) -> None:
     whole = {"services": {}, "x-devenv": value(text)}
     assert [str(one).partition(": ")[0] if one.path else "" for one in found] == ([] if path is None else [path])
     assert [error.absolute_path[0] for error in EDITOR.iter_errors(whole)] == ["x-devenv"] * len(found)
+
+
+def test_the_schema_has_every_action_and_every_moment() -> None:
+    """They are written in the table, and as enumerations in the code."""
+    assert RULE["properties"]["action"]["enum"] == [action.value for action in Action]
+    assert list(X_DEVENV["properties"]["hooks"]["properties"]) == [moment.value for moment in Moment]
 
 
 def test_what_is_not_known_yet_is_no_mistake() -> None:
