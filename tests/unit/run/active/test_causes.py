@@ -607,6 +607,20 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         "its user (root) may not write to /anonymous, in the mount on /anonymous (a volume without a name)",
     ),
     (
+        "bind mount by a relative path",
+        ended(1, "mkdir: cannot create directory '../public/css': Permission denied\nTask completed in 0m0.005s"),
+        "its user (node) may not write to ../public/css",
+    ),
+    (
+        "an option of another version",
+        ended(
+            1,
+            "[ERROR] [MY-000067] [Server] unknown variable 'default-authentication-plugin=mysql_native_password'.\n"
+            "[ERROR] [MY-010119] [Server] Aborting",
+        ),
+        "its program does not know the option `default-authentication-plugin`",
+    ),
+    (
         "image's own file",
         ended(1, "/entry.sh: line 2: /etc/x: Permission denied"),
         "its user (node) may not use /etc/x",
