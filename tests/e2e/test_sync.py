@@ -73,7 +73,7 @@ def test_a_source_that_is_not_mounted_deletes_nothing(stack: Stack) -> None:
     shutil.rmtree(stack.folder / "src")
     for _ in range(2):
         run = sync(stack)
-        assert run.all("notice", message="src is not there or empty: nothing of it is deleted in containers")
+        assert run.all("notice", message="src does not exist or is empty: nothing of it is deleted in containers")
         assert stack.read_all("web", "/app/src/a") == {"a\n"}
         (stack.folder / "src").mkdir(exist_ok=True)
 

@@ -476,7 +476,7 @@ def test_a_source_folder_that_is_away_deletes_nothing(stack: Stack, up: Up) -> N
     site = Site(stack, up.ready(stack))
     site.equal("web", "src")
     site.host("src").rename(site.host("away"))
-    said = "src is not there as it was: nothing is deleted in containers until it is back"
+    said = "src is missing or replaced: nothing is deleted in containers until it is back"
     site.run.wait_for("notice", message=said)
     site.write("src/other", "1")
     site.arrives("web", "src/other", "1")

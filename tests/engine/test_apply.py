@@ -320,7 +320,7 @@ async def test_a_large_file_goes_in_pieces(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "pread", shrinking)
         outcome = await target.deliver((), syncs[:1])
-    assert outcome.failed == {"/srv/big": "it is being written all the time"}
+    assert outcome.failed == {"/srv/big": "it is constantly being written"}
     if kind != "scratch":
         assert sh(box, "cd /srv; ls -A; stat -c %s big") == f"big\nsmall\n{size}"
     assert (await target.deliver((), syncs[:1])).failed == {}

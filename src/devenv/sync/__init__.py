@@ -1,1 +1,1 @@
-"""Containers kept equal to the source tree: from a saved file to the container."""
+"""Keep containers equal to the source tree: from a saved file to the container."""

@@ -1,4 +1,4 @@
-"""A container that may hold anything is brought up to date, and served from then on."""
+"""Bring a container with unknown content up to date, and sync it from then on."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ from devenv.sync.host.manifest import FileKind, Manifest
 from devenv.sync.service_state import SyncState, process_mark
 
 AT_ONCE = 2000  # files of a first sync
-LARGE_TREE = 5000  # files from which on it is worth it to give memory back after a first sync
+LARGE_TREE = 5000  # files; after the first sync of a larger tree, memory is given back
 
 
 @dataclass
 class Adoption:
-    """Containers of one service come and go. `prepared`: those that were up to date before they were started."""
+    """Adds and drops the containers of one service. `prepared`: ids of containers synced before their start."""
 
     state: SyncState
     prepared: set[str] = field(default_factory=set)
 
     async def adopt(self, container: Container) -> int:
-        """Bring the container up to date and serve it; the files it lacked. Raises EngineError if it has gone."""
+        """Bring the container up to date and serve it. Return the number of files that it lacked.
+
+        Raises EngineError if the container no longer exists.
+        """
         state, context = self.state, self.state.context
         async with state.turn:
             await self.drop(container.id)
@@ -59,7 +62,7 @@ class Adoption:
     async def _take_in(self, container: Container) -> int:
         state, context = self.state, self.state.context
         is_first_start = container.running and container.id in self.prepared
-        self.prepared.discard(container.id)  # at once: if this fails, all of it has to be looked at
+        self.prepared.discard(container.id)  # first: if adoption fails, everything has to be compared
         journal = SyncJournal.of(context.journals, container.id)
         record = await anyio.to_thread.run_sync(journal.read)
         rule_targets = [rule.top for rule in state.rules if rule.copies]
@@ -68,11 +71,11 @@ class Adoption:
         async with contextlib.AsyncExitStack() as opening:
             opening.push_async_callback(target.close)
             if container.running:
-                await target.open_shell()  # ends what an earlier shell was sent and has not done yet
+                await target.open_shell()  # this ends an earlier shell, which may still have commands to run
             missing, blocked, stale = await self._differences(target, journal, record, is_first_start=is_first_start)
             outcome = await self._deliver(target, missing)
             opening.pop_all()
-        # What the container has too much waits, and what can only be put once that is deleted.
+        # Deletes wait in the queue, and so do files that can only be put after them.
         for sync in blocked:
             state.delivered.pop(sync.source, None)
             state.wait(sync.source)
@@ -87,12 +90,12 @@ class Adoption:
     async def _differences(
         self, target: Target, journal: SyncJournal, record: JournalRecord, *, is_first_start: bool
     ) -> tuple[list[Sync], list[Sync], Manifest]:
-        """Compare the container with the host; the journal is told what it has to know before anything is put.
+        """Compare the container with the host, and write to the journal before anything is put.
 
-        Returns the syncs that can be done at once; those at or below a host path that has to be deleted first; and
-        the host paths of what the container was once given, still has and should not have, with a state of its kind.
-        `is_first_start`: it was brought up to date before its first process ran, and still is; what changed
-        meanwhile waits.
+        Returns the syncs that can be done at once; those at or below a host path that has to be deleted first; and,
+        by host path, what was put into the container, still exists there and should not, with a state of its kind.
+        `is_first_start`: the container was brought up to date before its first process ran, and still is; later
+        changes wait in the queue.
         """
         state, now = self.state, self.state.context.now
         is_wanted = state.context.project.settings.initial_sync_spec
@@ -108,7 +111,7 @@ class Adoption:
         return missing, blocked, stale
 
     def _mark_pending_unknown(self) -> None:
-        """What waits arrives with the rest: if the host loses it before its turn, it has to be deleted."""
+        """Record that this sync may put pending paths, too: if the host loses them, they have to be deleted."""
         state = self.state
         pending = {path: state.context.now.get(path) for path in (*state.waiting, *state.retries.paths)}
         put = {path: now for path, now in pending.items() if now and now.kind is not FileKind.OTHER}
@@ -129,11 +132,11 @@ class Adoption:
 
 
 def _trim_heap() -> None:
-    """Collect garbage, give freed memory back, and exempt what lives now from later collections.
+    """Collect garbage, give freed memory back, and exempt living objects from later collections.
 
-    The last is for speed: to look through the states of a large tree holds up a save for tens of milliseconds.
+    The exemption is for speed: to scan the states of a large tree delays a save by tens of milliseconds.
     """
     gc.collect()
     gc.freeze()
-    with contextlib.suppress(AttributeError, OSError):  # only the GNU C library has it and needs it
+    with contextlib.suppress(AttributeError, OSError):  # only the GNU C library has and needs this function
         ctypes.CDLL(None).malloc_trim(0)

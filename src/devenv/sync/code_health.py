@@ -1,8 +1,8 @@
-"""Whether the code of a service is broken, by its log and the syncs of its files: known before any health check is.
+"""Whether the code of a service is broken, from its log and the syncs of its files, before a health check fails.
 
-An error marks the service if it follows a sync, or if a process that has just started prints a traceback. The mark
-goes after a sync of such a file that no error follows, if the log says that the program has loaded, or if the service
-recovers. Pure: times are arguments, in seconds of one clock.
+An error marks the service if it follows a sync, or if a process that has just started prints a traceback. The mark is
+removed after a sync of a suitable file without another error, if the log says that the program has loaded, or if the
+service recovers. Pure: times are arguments, in seconds of one clock.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from devenv.explain.log_lines import LoggedError
 from devenv.model.containers import bare
 
 WINDOW = 10.0  # seconds after a sync or a start in which an error belongs to it
-QUIET = 3.0  # seconds without an error after which a sync was good
-LOADED = 1.0  # as QUIET, after the log says that the program has loaded
-COMPLETE = 0.2  # seconds after the last line of an error: it has no more
+QUIET = 3.0  # seconds without an error after which a sync counts as good
+LOADED = 1.0  # like QUIET, after the log says that the program has loaded
+COMPLETE = 0.2  # seconds after the last line of an error until it counts as complete
 RELOADED = re.compile(
     r"(?i)\bstartup complete\b|\bdebugger is active\b|\bcompiled (?:\S+ )*successfully\b|\bcompiled \S+ in\b"
     r"|\bready in\b|\bfound 0 errors\b|\bhmr update\b|\bpage reload\b|\bhot reload of changes succeeded\b"
     r"|\bapplication started\b|\b(?:listening|running|serving|ready|started) (?:and serving \S+ )?(?:on|at)\b"
     r"|\bserver (?:is )?running\b|\bstarting development server\b|\bstarted \S+ in [\d.]+ s"
 )
-# What a program says that has ended, until a file changes: silence after a sync is no good sign then.
+# Message of a program that has ended until a file changes: silence after a sync then means nothing.
 WAITING = re.compile(r"(?i)\bwaiting for (?:file )?changes\b")
 # What it says when it noticed one.
 RESTARTS = re.compile(r"(?i)\brestarting (?:due to changes|')")
@@ -37,11 +37,11 @@ _WEB = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CodeHealth:
-    """What is known of a service's code. `error` is the mark; `last` the last error of the log since it was well.
+    """What is known of a service's code. `error` is the mark; `last` the last error in the log since it was well.
 
-    `opened`: when the last sync or start was; `takes_all`: any error that follows it is a mark, not only a traceback.
-    `clears`: when the mark goes unless another error comes. `kept`: what is shown until the new mark is complete.
-    `waits`: the program has ended, and waits for a change; whatever it prints next is a sign that it noticed one.
+    `opened`: the time of the last sync or start; `takes_all`: any error after it becomes the mark, not only a
+    traceback. `clears`: when the mark is removed unless another error occurs. `kept`: the mark to show until the new
+    one is complete. `waits`: the program has ended and waits for a change; its next output shows that it noticed one.
     """
 
     last: LoggedError | None = None
@@ -55,11 +55,11 @@ class CodeHealth:
     waits: bool = False
 
     def at(self, now: float) -> CodeHealth:
-        """The health at that time: without a mark that has gone."""
+        """The health at that time: without an expired mark."""
         return self.recovered() if now >= self.clears else self
 
     def synced(self, event: Synced, at: float) -> CodeHealth:
-        """After a sync, which began with a save: a quick program may have printed its error before the event."""
+        """The health after a sync. It began with a save, so a quick program may have printed its error already."""
         new = replace(self, opened=at, takes_all=True)
         if self.last is not None and self.error is not self.last and self.last_at >= at - event.ms / 1000:
             return _marked(new, self.last, self.last_at)
@@ -68,13 +68,13 @@ class CodeHealth:
         return new
 
     def started(self, at: float) -> CodeHealth:
-        """After the start of a container, or of the program in it."""
+        """The health after the start of a container, or of the program in it."""
         takes_all = self.takes_all and at <= self.opened + WINDOW
         clears = at + QUIET if self.error is not None else math.inf
         return replace(self, opened=at, takes_all=takes_all, clears=clears)
 
     def logged(self, line: str, error: LoggedError | None, at: float) -> CodeHealth:
-        """After a line of the log, and the error that it belongs to, if any."""
+        """The health after a log line, and the error that the line belongs to, if any."""
         if error is None:
             return self._went_on(bare(line), at)
         new = replace(self, last=error, last_at=at, waits=WAITING.search(line) is not None)
@@ -89,22 +89,22 @@ class CodeHealth:
         return _marked(new, error, at) if has_more or self._goes_on(error) else replace(new, clears=math.inf)
 
     def recovered(self) -> CodeHealth:
-        """After the service has become healthy again, or was stopped."""
+        """The health after the service has become healthy again, or was stopped."""
         return CodeHealth(opened=self.opened, takes_all=self.takes_all)
 
     def shown(self, now: float, *, is_bad: bool = False) -> str:
-        """The mark in a line; of a service that has failed (`is_bad`), its last error in any case."""
+        """The mark on one line; for a failed service (`is_bad`), its last error in any case."""
         if self.error is not None and now < self.clears:
             return (self.error.text if self.error_at + COMPLETE <= now else "") or self.kept
         return self.last.text or self.kept if is_bad and self.last is not None else ""
 
     def due(self, now: float) -> float:
-        """When `shown` may change by itself."""
+        """The time at which `shown` may change without a new line or sync."""
         times = (self.error_at + COMPLETE, self.clears) if self.error is not None else ()
         return min((time for time in times if time > now), default=math.inf)
 
     def _went_on(self, line: str, at: float) -> CodeHealth:
-        """After a line that tells no error."""
+        """The health after a line without an error."""
         if self.error is None:
             return self
         if WAITING.search(line):
@@ -118,7 +118,7 @@ class CodeHealth:
         return self
 
     def _goes_on(self, error: LoggedError) -> bool:
-        """Whether the error is the mark with more lines."""
+        """Whether the error is the marked one with more lines."""
         return self.error is not None and self.error is self.last and error.lines > self.error.lines
 
 
@@ -128,12 +128,12 @@ def _marked(health: CodeHealth, error: LoggedError, at: float) -> CodeHealth:
 
 
 def _is_specific(error: LoggedError) -> bool:
-    """Whether the error tells what is wrong in the code: others, such as `npm ERR!`, come after one that does."""
+    """Whether the error describes the problem in the code; others, such as `npm ERR!`, only follow such an error."""
     return error.is_trace or bool(error.place)
 
 
 def may_mend(event: Synced, error: LoggedError) -> bool:
-    """Whether the sync can have mended the error: it has files such as the one that the error names."""
+    """Whether the sync may have fixed the error: it contains files of the kind that the error names."""
     kind = error.place.partition(":")[0].rpartition(".")[2]
     kinds = _WEB if kind in _WEB else {kind}
     is_whole = event.files + event.deleted <= len(event.paths)
@@ -151,15 +151,15 @@ class CodeWatch:
         return self.services.get(service, CodeHealth())
 
     def synced(self, event: Synced, at: float) -> bool:
-        """Take in a sync; whether a change is due earlier than before."""
+        """Record a sync. Return whether a change is due earlier than before."""
         return self._becomes(event.service, self.of(event.service).at(at).synced(event, at), at)
 
     def started(self, service: str, at: float) -> None:
-        """Take in the start of a container of the service."""
+        """Record the start of a container of the service."""
         self.services[service] = self.of(service).at(at).started(at)
 
     def logged(self, service: str, line: str, error: LoggedError | None, at: float) -> bool:
-        """Take in a line of the service's log; whether a change is due earlier than before."""
+        """Record a line of the service's log. Return whether a change is due earlier than before."""
         health = self.of(service)
         is_empty = error is None and health.error is None  # nearly all lines
         return not is_empty and self._becomes(service, health.at(at).logged(line, error, at), at)
@@ -169,14 +169,14 @@ class CodeWatch:
         return health.due(at) < before.due(at)
 
     def recovered(self, service: str) -> None:
-        """The service has become healthy, or was stopped."""
+        """Record that the service has become healthy, or was stopped."""
         self.services[service] = self.of(service).recovered()
 
     def undecided(self, services: Iterable[str], now: float) -> float:
-        """When the log will have shown what the last sync, if any, did to the code of each of these services."""
-        asked = (self.of(service) for service in services)
-        return max((each.opened + QUIET for each in asked if each.takes_all and not each.shown(now)), default=0.0)
+        """The time at which the logs will have shown the effect of the last sync on these services' code."""
+        healths = (self.of(service) for service in services)
+        return max((each.opened + QUIET for each in healths if each.takes_all and not each.shown(now)), default=0.0)
 
     def due(self, services: Iterable[str], now: float) -> float:
-        """When the mark of one of the services may change by itself."""
+        """The time at which the mark of one of the services may change without a new line or sync."""
         return min((self.of(service).due(now) for service in services), default=math.inf)

@@ -1,4 +1,4 @@
-"""Commands, a restart or a recreation that follow a sync after a quiet time (`QUIET`) in which no file changes."""
+"""Commands, restarts and recreations that follow a sync after a quiet time (`QUIET`) in which no file changes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from devenv.sync.service_state import SyncState, process_mark
 from devenv.tasks import each
 
 QUIET = 0.12  # seconds without a change until a command, a restart or a rebuild follows
-FLOOD_QUIET = 0.3  # the same in the middle of a checkout: one restart, not one a slice
+FLOOD_QUIET = 0.3  # the same during a checkout: one restart, not one per slice
 
 
 @dataclass(slots=True)
 class QuietPeriod:
-    """Ends when nothing has changed for a while: a longer one after many changes at once."""
+    """Ends when nothing has changed for a while; it is longer after many changes at once."""
 
     ends_at: float = 0.0
     _flood_until: float = 0.0
 
     def extend(self, paths: int, now: float) -> None:
-        """Begin again: so many paths have changed."""
+        """Start the period again: this many paths have changed."""
         if paths > FEW or now < self._flood_until:
             self._flood_until = now + FLOOD_QUIET
         self.ends_at = max(now + QUIET, self._flood_until)
@@ -39,7 +39,7 @@ class QuietPeriod:
 
 @dataclass
 class FollowUps:
-    """What is owed to the containers of one service: files that are synced meanwhile may owe more."""
+    """Pending commands and restarts of one service's containers; files synced in the meantime may add more."""
 
     state: SyncState
     execs: dict[Hook, Exec] = field(default_factory=dict)
@@ -49,25 +49,25 @@ class FollowUps:
     is_acting: bool = False
 
     def owe(self, step: ServicePlan) -> None:
-        """Add what the step asks for beside files; the first cause of a restart is kept."""
+        """Add what the step requires besides files; the first cause of a restart is kept."""
         self.execs.update((execution.hook, execution) for execution in step.execs)
         self.restart = self.restart or step.restart
 
     def inherit(self, before: FollowUps) -> None:
-        """Take over what was owed under the rules that were in force until now."""
+        """Take over what is pending under the previous rules."""
         self.execs, self.restart, self.recreation = before.execs, before.restart, before.recreation
 
     @property
     def are_owed(self) -> bool:
-        """Whether anything is to be done that is not being done."""
+        """Whether anything is pending and not yet in progress."""
         return not self.is_acting and bool(self.execs or self.restart or self.recreation)
 
     def due(self) -> float:
-        """When to call `start_if_quiet`; infinity if nothing is owed."""
+        """When to call `start_if_quiet`; infinity if nothing is pending."""
         return self.quiet.ends_at if self.are_owed else math.inf
 
     def start_if_quiet(self, tasks: TaskGroup) -> None:
-        """Begin what is owed unless something changes still."""
+        """Begin what is pending unless files are still changing."""
         now = anyio.current_time()
         if not self.are_owed or now < self.quiet.ends_at:
             return
@@ -78,7 +78,7 @@ class FollowUps:
             self.quiet.ends_at = now + QUIET
 
     async def until_quiet(self, paths: set[str]) -> None:
-        """Return when nothing changes any more; what has changed meanwhile is taken from the queue into `paths`."""
+        """Return when nothing changes any more; paths that changed in the meantime move from the queue to `paths`."""
         waiting, quiet = self.state.waiting, self.quiet
         quiet.extend(len(paths), anyio.current_time())
         while (now := anyio.current_time()) < quiet.ends_at or not self.state.context.is_at_rest():
@@ -89,7 +89,7 @@ class FollowUps:
                 quiet.extend(len(more), anyio.current_time())
 
     async def rebuild(self, cause: str) -> bool:
-        """Build the image and replace the containers; whether that succeeded. A failure is reported."""
+        """Build the image and replace the containers. Return whether that succeeded; a failure is reported."""
         return await self._replace(self.state.context.actions.rebuild, cause)
 
     async def _act(self) -> None:

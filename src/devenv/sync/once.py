@@ -1,4 +1,4 @@
-"""`devenv sync`: bring all containers of a project to the state of the tree once; with `--verify`, compare them."""
+"""`devenv sync`: bring all containers of a project up to date with the source tree once; `--verify` compares them."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class SyncRequest:
 async def sync(options: SyncRequest, emit: Emit) -> int:
     """Return 0 if every container equals the tree, 1 if a path could not be synced or differs when read back.
 
-    A running `devenv up` is not disturbed. Nothing is deleted that devenv did not put into a container, nor anything
-    of a rule whose path is missing.
+    A running `devenv up` is not disturbed. Only files that devenv put into a container are deleted, and none of a
+    rule whose path is missing.
     """
     loaded = await resolve.load(options.selection, faults=lint.faults)
     project = loaded.project
@@ -64,7 +64,7 @@ async def sync(options: SyncRequest, emit: Emit) -> int:
         services = {rule.service for rule in bound}
         containers = [container for container in project_state.containers if container.service in services]
         if not containers:
-            emit(Notice("no container of a service with sync rules is there", "devenv up"))
+            emit(Notice("no service with sync rules has a container", "devenv up"))
             return 0
         now = await anyio.to_thread.run_sync(host, bound)
         missing = frozenset(root for root in rules.roots(bound) if _is_missing(root, now))
@@ -87,9 +87,9 @@ async def sync(options: SyncRequest, emit: Emit) -> int:
 async def _report_code(
     engine: Engine, containers: Sequence[Container], code: CodeWatch, since: str, emit: Emit
 ) -> None:
-    """Report whether the code of services that were just synced is broken, by what they log for a moment.
+    """Report whether the code of services that were just synced is broken, from their logs of the next seconds.
 
-    A service that logs nothing at first does not load its files again.
+    If a service logs nothing at first, it does not reload its files.
     """
     began, names = anyio.current_time(), {container.service for container in containers}
     silent = set(names)
@@ -107,7 +107,7 @@ async def _report_code(
     async with task_group() as tasks:
         for container in containers:
             tasks.start_soon(read, container)
-        while (now := anyio.current_time()) < until(now):  # noqa: ASYNC110 - silence is no event
+        while (now := anyio.current_time()) < until(now):  # noqa: ASYNC110 - there is no event for silence
             await anyio.sleep(TICK)
         tasks.cancel_scope.cancel()
     all_containers = await engine.containers.list(containers[0].project)
@@ -128,7 +128,7 @@ async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule
 
 @dataclass(frozen=True, slots=True)
 class _SyncOnce:
-    """One sync of a project; `now` is the host. `missing_roots` may only not be mounted: nothing is deleted."""
+    """One sync of a project; `now` is the host. `missing_roots` may be unmounted, so nothing of them is deleted."""
 
     engine: Engine
     project: Project
@@ -140,10 +140,10 @@ class _SyncOnce:
     emit: Emit
 
     def report_skipped(self, services: Iterable[str]) -> bool:
-        """Report each rule's path that is missing, and what cannot be synced; whether everything can be synced."""
+        """Report missing rule paths, and paths that cannot be synced. Return whether everything can be synced."""
         for path in sorted(self.missing_roots):
             shown = planner.shown(path, self.project.directory)
-            self.emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
+            self.emit(Notice(f"{shown} does not exist or is empty: nothing of it is deleted in containers"))
         are_all_synced = True
         for service in dict.fromkeys(services):
             skipped = planner.skipped(self.now, [rule for rule in self.bound if rule.service == service])
@@ -152,18 +152,18 @@ class _SyncOnce:
         return are_all_synced
 
     async def sync(self, container: Container) -> bool:
-        """Sync one container; whether it equals the tree by now."""
+        """Sync one container. Return whether it equals the tree now."""
         bound = [r for r in self.bound if r.service == container.service]
         syncs = planner.initial(self.now, bound)
         journal = SyncJournal.of(self.journals, container.id)
         record = await anyio.to_thread.run_sync(journal.read)
-        there = [rule for rule in bound if not is_within(rule.rule.path, *self.missing_roots)]
-        left = reconcile.leftovers(record.placed, there, self.now)
+        present_rules = [rule for rule in bound if not is_within(rule.rule.path, *self.missing_roots)]
+        left = reconcile.leftovers(record.placed, present_rules, self.now)
         rule_targets = [rule.top for rule in bound]
         target = await Target.reach(self.engine, container, process_mark(self.project), journal, rule_targets)
         try:
             seen = await target.compare(syncs, bound, left)
-            deletes = self._deletes(seen.placed, there, left - seen.placed)
+            deletes = self._deletes(seen.placed, present_rules, left - seen.placed)
             missing = seen.missing
             if self.options.dry_run:
                 plan = Plan((ServicePlan(container.service, deletes=deletes, syncs=missing),))
@@ -195,7 +195,7 @@ class _SyncOnce:
             self.emit(Problem(f"{path}: {reason}", None, container.service, path))
         if deletes and not container.running:
             hint = f"docker compose start {container.service}, then: devenv sync"
-            message = f"{container.name} does not run: {len(deletes)} paths that have gone stay in it"
+            message = f"{container.name} is not running: {len(deletes)} deleted paths remain in it"
             self.emit(Problem(message, hint, container.service))
         if outcome.files or outcome.deleted:
             paths = [os.path.relpath(s.source, self.project.directory) for s in syncs] + [d.cause for d in deletes]
@@ -213,23 +213,23 @@ class _SyncOnce:
 
 
 def _is_missing(root: str, now: Mapping[str, FileState]) -> bool:
-    """Whether the path of a rule may only not be mounted: it does not exist, or is an empty folder."""
+    """Whether the path of a rule may be unmounted: it does not exist, or is an empty folder."""
     return root not in now or (now[root].kind is FileKind.DIR and not any(is_below(path, root) for path in now))
 
 
 def host(bound: Sequence[BoundRule]) -> dict[str, FileState]:
-    """The host as it is now, as far as the rules go. Blocking."""
+    """The current state of the host, as far as rules cover it. Blocking."""
     return manifest.mark_loops(scan.scan(rules.roots(bound), lambda folder: rules.prune(bound, folder)))
 
 
 async def compare(
     engine: Engine, container_id: str, bound: Sequence[BoundRule], placed: Collection[str]
 ) -> tuple[int, Seen]:
-    """Compare a container of a service with its rules: kind, content, mode and link of everything that they copy.
+    """Compare a container of a service with its rules: kind, content, mode and link of all paths that they copy.
 
-    Names in `placed` that the host has not as a file, folder or link must not exist, nor anything under the name of
-    a pipe, socket, device or loop. All else that only the container has is its own. Returns how many paths the
-    container is to hold, and what differs.
+    Names in `placed` that are not a file, folder or link on the host must not exist, and neither must anything under
+    the name of a pipe, socket, device or loop. All other content of the container is its own. Returns the number of
+    paths that the container should have, and the differences.
     """
     now = await anyio.to_thread.run_sync(host, bound)
     syncs = planner.initial(now, bound)

@@ -1,4 +1,4 @@
-"""Turn changes of the host's files into the work on the containers, by the rules that match."""
+"""Turn changes of the host's files into operations on the containers, according to the matching rules."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def plan(
     directory: str,
     states: Mapping[str, FileState] | None = None,
 ) -> Plan:
-    """Plan the work for every service, in the order of their first rules.
+    """Plan the operations for every service, in the order of their first rules.
 
-    Causes are host paths, relative to the project's `directory`.
-    `states` is everything on the host after the changes: if two rules have a file for one place, the file of the
-    last rule wins, and that of the other comes back when it goes. Without them only the changes are known.
-    Folders are copied and deleted, but only files and links start a rebuild, a command or a restart.
+    Causes are host paths, relative to the project's `directory`. `states` is everything on the host after the
+    changes: if two rules have a file for one target, the last rule wins, and the other rule's file is restored when
+    the first one is deleted. Without `states`, only the changes are known. Folders are copied and deleted, but only
+    files and links start a rebuild, a command or a restart.
     """
     plans = []
     for service in dict.fromkeys(rule.service for rule in rules):
@@ -41,14 +41,14 @@ def plan(
 
 
 def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tuple[Sync, ...]:
-    """All that the rules of one service put into a new container, from a full scan."""
+    """All syncs that the rules of one service require for a new container, from a full scan."""
     everything = Changes(present=tuple(sorted(states.items())))
     syncs = _syncs([_Hits.of(rule, everything) for rule in rules])
     return tuple(syncs[target] for target in sorted(syncs))
 
 
 def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict[str, str]:
-    """Pipes, sockets, devices and links that lead to themselves which a rule would have copied, and what they are."""
+    """Pipes, sockets, devices and links to themselves that a rule would have copied, each with its reason."""
     others = [(path, state) for path, state in states.items() if state.kind is FileKind.OTHER]
     return {
         path: NO_FILE if state.link is None else LOOP
@@ -81,7 +81,7 @@ class _Hits:
 
     @property
     def copied(self) -> Iterator[str]:
-        """Files, links, and folders that are not created along with a file in them."""
+        """Files, links, and folders that are not created together with a file in them."""
         occupied = _folders_above(self.present)
         return (path for path, kind in self.present.items() if kind is not FileKind.DIR or path not in occupied)
 
@@ -93,7 +93,7 @@ class _Hits:
 
 
 def _concerns(rule: BoundRule, path: str, state: FileState) -> bool:
-    # The folder of the rule itself is kept: its target may be a mount, or a process's working folder.
+    # The rule's own folder is kept: its target may be a mount, or a process's working directory.
     is_top = state.kind is FileKind.DIR and path == rule.rule.path
     return state.kind is not FileKind.OTHER and not is_top and rule.matches(path)
 
@@ -103,7 +103,7 @@ def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, FileKind]) ->
     emptied = _folders_above(matching)
     top = rule.rule.path
     for path, state in changes.gone:
-        # A folder that `include` does not name came with its files and goes with them.
+        # A folder that `include` does not name was created with its files, and is removed with them.
         goes_along = path in emptied and is_below(path, top)
         gives_way = path == top and top in present
         if path in matching or (state.kind is FileKind.DIR and (goes_along or gives_way)):
@@ -122,7 +122,7 @@ def _folders_above(paths: Iterable[str]) -> set[str]:
 def _changed(service: str, hits: Sequence[_Hits], directory: str, owners: Mapping[str, _Owner]) -> ServicePlan:
     syncs = _syncs(hits)
     for target, (index, sync) in owners.items():
-        # It comes back if a later rule lost what was there; a folder stays if it was a folder.
+        # It is restored if a later rule lost its file; a folder remains a folder.
         if any(rule > index and not (sync.folder and kind is FileKind.DIR) for rule, kind in _losses(hits, target)):
             syncs[target] = sync
         elif target in syncs and syncs[target].source != sync.source:
@@ -138,7 +138,7 @@ def _changed(service: str, hits: Sequence[_Hits], directory: str, owners: Mappin
 
 
 def _owners(hits: Sequence[_Hits], states: Mapping[str, FileState] | None) -> dict[str, _Owner]:
-    """By target, for the changed paths of rules that meet others: whose it is by now, if anybody's."""
+    """By target, for changed paths of overlapping rules: the rule and the file that now belong there, if any."""
     overlapping = [hit for hit in hits if hit.rule.overlaps]
     if states is None or not overlapping:
         return {}
@@ -181,9 +181,9 @@ def _deletes(
         for path, kind in gone.items():
             is_folder, target = kind is FileKind.DIR, rule.target_for(path)
             sync, (index, owned) = syncs.get(target), owners.get(target, (rule.index, None))
-            # A sync of the same kind from another path replaces it.
+            # A sync of the same kind from another path replaces the target.
             is_replaced = sync is not None and sync.source != path and sync.folder is is_folder
-            # It belongs to a later rule, or is a folder that an earlier rule has, too.
+            # The target belongs to a later rule, or is a folder that an earlier rule has, too.
             is_kept = index > rule.index or (index < rule.index and owned is not None and owned.folder and is_folder)
             if not (is_replaced or is_kept or rule.is_mounted(target)):
                 deletes[target] = Delete(target, shown(path, directory), directory=is_folder)
@@ -198,7 +198,7 @@ def _execs(hits: Iterable[_Hits], directory: str) -> Iterator[Exec]:
 
 
 def _cause(hits: Iterable[_Hits], actions: Collection[Action], directory: str) -> str:
-    """The first path that starts one of the actions, and how many more do; "" if none does."""
+    """The first path that starts one of the actions, and the number of others; "" if none does."""
     paths = list(dict.fromkeys(path for hit in hits if hit.rule.rule.action in actions for path in hit.triggers))
     if not paths:
         return ""

@@ -1,4 +1,4 @@
-"""The paths that wait to be synced, and which of them go first; paths that failed, and when they are tried again."""
+"""The paths that wait to be synced, in the order in which they are taken; and failed paths until their next try."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-SLICE = 400  # paths at once, until it is known how long they take
+SLICE = 400  # paths at once, until their duration is known
 SMALLEST, LARGEST = 40, 2000
-SLICE_SECONDS = 0.12  # a file saved in the middle of a flood waits for no more than two slices
-FEW = 11  # a folder with so few waiting paths is somebody's edit, not a flood
+SLICE_SECONDS = 0.12  # a file saved during a flood waits for at most two slices
+FEW = 11  # waiting paths of a folder that count as an edit, not as a flood
 EXPRESS = 64
-FIRST_PAUSE = 0.25  # seconds until what failed is tried again; twice as long after each failure
+FIRST_PAUSE = 0.25  # seconds until the next try; doubled after each failure
 LAST_PAUSE = 4.0
 
 
 class SyncQueue:
-    """A set of absolute host paths that gives out slices: deleted paths, folders with few paths, then the flood."""
+    """A set of absolute host paths that is taken in slices: deleted paths, folders with few paths, then the flood."""
 
     def __init__(self) -> None:
         self._gone: dict[str, None] = {}
@@ -25,7 +25,7 @@ class SyncQueue:
         self._slice = SLICE
 
     def took(self, paths: int, seconds: float) -> None:
-        """Adapt the size of the next slices to the time that this one took."""
+        """Adapt the size of the next slices to the duration of this one."""
         if paths >= SMALLEST:
             self._slice = max(SMALLEST, min(LARGEST, int(paths * SLICE_SECONDS / seconds)))
 
@@ -41,7 +41,7 @@ class SyncQueue:
             yield from paths
 
     def add(self, path: str, *, gone: bool) -> None:
-        """Let the path wait; the newest of a folder is the last."""
+        """Queue the path; the newest path of a folder is the last."""
         self._discard(path)
         if gone:
             self._gone[path] = None
@@ -52,8 +52,8 @@ class SyncQueue:
     def take(self) -> set[str]:
         """Take the next slice, or all paths if they are few.
 
-        All deleted paths are in it, since a folder is only removed when it is empty; and with each path the waiting
-        folders above it, since they may have been files.
+        A slice has all deleted paths, since a folder is only removed when it is empty; and with each path its waiting
+        parent folders, since they may have been files.
         """
         if len(self) <= self._slice:
             return self.take_all()
@@ -78,7 +78,7 @@ class SyncQueue:
         return taken
 
     def _move(self, path: str, taken: set[str], tried: set[str]) -> None:
-        """Take the path, and the waiting folders above it."""
+        """Take the path, and its waiting parent folders."""
         while path and path not in tried:
             tried.add(path)
             if path in self:
@@ -99,7 +99,7 @@ class SyncQueue:
 
 @dataclass(slots=True)
 class Retries:
-    """Paths that failed, and the time at which all of them are tried again."""
+    """Failed paths, and the time at which all of them are tried again."""
 
     paths: set[str] = field(default_factory=set)
     due: float = math.inf
@@ -112,19 +112,19 @@ class Retries:
         self._pause = min(2 * self._pause, LAST_PAUSE)
 
     def take(self, now: float) -> set[str]:
-        """The paths whose time has come: they wait no more."""
+        """The paths that are due; they are removed."""
         if now < self.due:
             return set()
         paths, self.paths, self.due = self.paths, set(), math.inf
         return paths
 
     def relax(self) -> None:
-        """Begin with the shortest pause again unless something waits: a plan has succeeded."""
+        """Reset the pause to the shortest one unless paths are waiting: a plan has succeeded."""
         if not self.paths:
             self._pause = FIRST_PAUSE
 
     def hasten(self, now: float) -> None:
-        """Try again after the shortest pause: a container has come."""
+        """Try again after the shortest pause: a container has been added."""
         self._pause = FIRST_PAUSE
         if self.paths:
             self.due = now + self._pause

@@ -1,4 +1,4 @@
-"""What to read back from a container that may hold anything, and what it holds that the host has not any more."""
+"""What to read back from a container with unknown content, and which of its files the host no longer has."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from devenv.sync.rules.rules import BoundRule
 
 FILE = FileState(FileKind.FILE, -1, 0, 0, 0, 0)
 FOLDER = FileState(FileKind.DIR, -1, 0, 0, 0, 0)
-READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
+READ_WHOLE_FROM = 50  # entries of a rule's folder; from this number on, the folder is read back as a whole
 
 
 def readback_roots(targets: Iterable[str], bound: Sequence[BoundRule]) -> frozenset[str]:
-    """The container paths to read back for these targets: below each rule's own only what is wanted at its top.
+    """The container paths to read back for these targets: in each rule's target, only the wanted entries.
 
-    So folders that exist only in the container (node_modules beside src) are not read. A rule's own target is named
-    with a `/` at its end if it is a folder: a link may lead to it.
+    Folders that exist only in the container (node_modules next to src) are therefore not read. A rule's own target
+    ends with `/` if it is a folder, because a link may lead to it.
     """
     wanted = {target.rstrip("/") for target in targets}
     roots: set[str] = set()
@@ -31,9 +31,9 @@ def readback_roots(targets: Iterable[str], bound: Sequence[BoundRule]) -> frozen
 
 
 def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
-    """The targets as the journal of what was put names them, folders with a `/` at their end; those they bring along.
+    """The targets and the folders created with them, as written in the journal: folders end with `/`.
 
-    A file brings the folders that it is in, below its rule's own.
+    The folders are those between a file and its rule's own path.
     """
     names: set[str] = set()
     for sync in syncs:
@@ -49,16 +49,16 @@ def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
 
 
 def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> frozenset[str]:
-    """The names for which the host has nothing of the kind; those that no rule is for may not be deleted."""
+    """The names for which the host no longer has a path of that kind. Names without a rule are not included."""
     return frozenset(name for name in placed if _stale_at(name, bound, now))
 
 
 def stale_targets(
     placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState], kept: Collection[str] = ()
 ) -> dict[str, FileState]:
-    """By host path, what the container was once given and the host has not any more, with a state of its kind.
+    """By host path, what was put into the container and no longer exists on the host, with a state of its kind.
 
-    The folders of such files are included, except for those in `kept`, and so is a file that is a folder now.
+    Includes the folders of such files, except for those in `kept`, and files that are folders now.
     """
     stale: dict[str, FileState] = {}
     for name in placed:
@@ -75,7 +75,7 @@ def stale_targets(
 
 
 def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> tuple[str, str] | None:
-    """The rule's root and the host path that this name came from, if the host has nothing of the kind there."""
+    """The rule's root and the host path of this name, if the host has nothing of that kind there."""
     kinds = (FileKind.DIR,) if name.endswith("/") else (FileKind.FILE, FileKind.LINK)
     sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(name.rstrip("/")))
     hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
@@ -88,7 +88,7 @@ def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list
     """The syncs that can be done at once, and those at or below host paths that have to be deleted first."""
     roots = frozenset(flipped)
     is_inside = below(roots)
-    split: tuple[list[Sync], list[Sync]] = [], []
+    groups: tuple[list[Sync], list[Sync]] = [], []
     for sync in syncs:
-        split[sync.source in roots or is_inside(sync.source)].append(sync)
-    return split
+        groups[sync.source in roots or is_inside(sync.source)].append(sync)
+    return groups

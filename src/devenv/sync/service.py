@@ -1,4 +1,4 @@
-"""The sync of one service: paths wait, and are carried into its containers one plan after the other."""
+"""The sync of one service: paths wait in a queue, and are carried into its containers one plan after another."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service_state import SyncContext, SyncState
 from devenv.tasks import each
 
-PATIENCE = 10  # a large file waits so many times as long as its try took: it must not take all of the machine
+PATIENCE = 10  # a large file waits this many times the duration of its last try, to limit the load
 
 
 @dataclass
 class ServiceSync:
-    """Keeps the containers of one service equal to the host, from `serve` until it is cancelled."""
+    """Keeps the containers of one service equal to the host, from `serve` until cancelled."""
 
     context: SyncContext
     service: str
     rules: tuple[BoundRule, ...]
     is_open: bool = False
-    lost: set[str] = field(default_factory=set)  # containers that could not be asked the last time
+    lost: set[str] = field(default_factory=set)  # ids of containers that could not be reached the last time
     state: SyncState = field(init=False)
     followups: FollowUps = field(init=False)
     adoption: Adoption = field(init=False)
@@ -45,23 +45,23 @@ class ServiceSync:
         self.adoption = Adoption(self.state)
 
     def begin(self, before: ServiceSync | None) -> None:
-        """Start from the host as it is now; `before` has the rules that were in force until now."""
+        """Start from the current state of the host; `before` has the previous rules."""
         self.state.begin(before.state if before is not None else None)
         if before is not None:
             self.followups.inherit(before.followups)
 
     def open(self) -> None:
-        """Carry out changes from now on; until then they are only gathered."""
+        """Carry out changes from now on; until then they are only collected."""
         self.is_open = True
         self.state.wake()
 
     async def close(self) -> None:
-        """Stop serving any container."""
+        """Stop serving all containers."""
         for container_id in tuple(self.state.targets):
             await self.adoption.drop(container_id)
 
     async def serve(self, tasks: TaskGroup) -> None:
-        """Carry out what waits, until cancelled; what follows it runs in `tasks`."""
+        """Carry out what waits, until cancelled; follow-ups run in `tasks`."""
         state, followups = self.state, self.followups
         while True:
             await state.until_woken(min(state.retries.due, followups.due()))
@@ -69,7 +69,7 @@ class ServiceSync:
                 state.wait(path)
             while self.is_open and state.waiting:
                 began = anyio.current_time()
-                if failed := await self.advance():  # what is saved meanwhile does not wait with these
+                if failed := await self.advance():  # files saved in the meantime do not wait with these
                     took, now = anyio.current_time() - began, self.context.now
                     is_large = any(path in now and now[path].size > LARGE_BYTES for path in failed)
                     state.retries.add(failed, began + took, at_least=PATIENCE * took if is_large else 0.0)
@@ -78,7 +78,7 @@ class ServiceSync:
             followups.start_if_quiet(tasks)
 
     async def advance(self) -> set[str]:
-        """Make one plan and carry it out; the host paths that have to be tried again."""
+        """Make one plan and carry it out. Return the host paths to try again."""
         state = self.state
         async with state.turn:
             paths = state.waiting.take()
@@ -91,7 +91,7 @@ class ServiceSync:
             state.record(changes)
             return set()
         async with state.turn:
-            # The old container runs on: what else was saved belongs into it, and the next edit builds again.
+            # The old container keeps running: it gets all other saved files, and the next edit builds again.
             changes, step = state.plan(paths, [r for r in self.rules if r.rule.action is not Action.REBUILD])
             return await self._carry_out(step, changes)
 
@@ -109,11 +109,11 @@ class ServiceSync:
             followups.recreation = _left_to_recreation(outcome, step) or followups.recreation
         failed = self._failed(step, outcome)
         state.report.outcome(step, outcome, failed)
-        if is_lost:  # what one container did not get is not done: otherwise nothing would differ the next time
+        if is_lost:  # paths that one container did not get count as failed, so that they differ the next time
             failed |= {path for path, _ in (*changes.present, *changes.gone)}
         state.record(changes.without(failed))
         state.add_folders(step.syncs)
-        # Also a file whose place was given back by another one.
+        # Also a file that was restored after another rule's file was deleted.
         state.mark_unknown({path: state.delivered[path] for path in failed if path in state.delivered})
         if is_lost or len(state.targets) > 1:
             state.mark_unknown({path: was for path, was in (*changes.gone, *changes.present) if path in failed})
@@ -126,7 +126,7 @@ class ServiceSync:
         delivered = self.state.delivered
         fresh = {s.target for s in step.syncs if (old := delivered.get(s.source)) is None or old.is_doubtful}
         merged = SyncOutcome()
-        lost: dict[str, str] = {}  # container -> what is to be reported
+        lost: dict[str, str] = {}  # container -> message to report, or ""
 
         async def deliver(target: Target) -> None:
             try:
@@ -141,18 +141,18 @@ class ServiceSync:
         return merged, bool(lost)
 
     async def _is_lost_again(self, target: Target) -> bool:
-        """Whether a container that is still there could not be asked twice: one broken call is not worth a line.
+        """Whether an existing container could not be reached twice: a single failed call is not reported.
 
-        One that has gone, or was started again and is about to be adopted, is nothing to report either. A container
-        that has ended meanwhile gets its files without a shell.
+        A container that was removed, or restarted and is about to be adopted, is not reported either. A container
+        that has just ended gets its files without a shell.
         """
         try:
-            now = await self.context.engine.containers.inspect(target.container.id)
+            current = await self.context.engine.containers.inspect(target.container.id)
         except EngineError:
-            now = target.container
-        if now is None or now.key != target.container.key:
+            current = target.container
+        if current is None or current.key != target.container.key:
             return False
-        target.container = now
+        target.container = current
         return target.container.id in self.lost
 
     def _failed(self, step: ServicePlan, outcome: SyncOutcome) -> set[str]:
@@ -166,7 +166,7 @@ class ServiceSync:
 
 
 def _left_to_recreation(outcome: SyncOutcome, step: ServicePlan) -> str:
-    """Drop the failures that a recreation of the container makes good; its cause, "" if there are none."""
+    """Remove failures that recreating the container fixes. Return their cause, "" if there are none."""
     left = [delete for delete in step.deletes if outcome.failed.get(delete.target) == NO_SHELL]
     for delete in left:
         del outcome.failed[delete.target]

@@ -1,4 +1,4 @@
-"""What the containers of one service hold, which paths still differ from the host, and reports about them."""
+"""What the containers of one service contain, which paths still differ from the host, and reports about them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from devenv.sync.queue import Retries, SyncQueue
 from devenv.sync.rules.rules import BoundRule
 
 SHOWN_PATHS = 5
-LONGEST_SYNC = 4.0  # seconds from a save until it is in the container; what took longer was not saved just now
+LONGEST_SYNC = 4.0  # maximum seconds from a save to the container; a file with an older time was not saved just now
 HINTS = {
     "a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash",
     LOOP: "remove it, or add `ignore: [{name}]` to the rule",
@@ -41,7 +41,7 @@ HINTS = {
 
 
 class ServiceActions(Protocol):
-    """What is more than a sync of files; `cause` is what changed. `rebuild` and `recreate` raise DevenvError."""
+    """Actions beyond a sync of files; `cause` is what changed. `rebuild` and `recreate` raise DevenvError."""
 
     async def rebuild(self, service: str, cause: str) -> None:
         """Build the service's image again and replace its containers."""
@@ -50,7 +50,7 @@ class ServiceActions(Protocol):
         """Replace the service's containers by new ones of the same image."""
 
     def restarting(self, containers: Sequence[Container]) -> AbstractAsyncContextManager[None]:
-        """While the context is open, these containers may end: that is no failure of their services."""
+        """While the context is open, these containers may end without a failure of their services."""
         ...
 
 
@@ -61,12 +61,12 @@ class SyncReport:
     emit: Emit
     service: str
     directory: str
-    reported: dict[str, str] = field(default_factory=dict)  # path -> what is wrong with it
-    problem_paths: set[tuple[str, str]] = field(default_factory=set)  # what is wrong, and the path in its event
+    reported: dict[str, str] = field(default_factory=dict)  # path -> its problem
+    problem_paths: set[tuple[str, str]] = field(default_factory=set)  # (problem, path in its event)
     reported_env_files: set[str] = field(default_factory=set)
 
     def problems(self, reasons: Mapping[str, str]) -> None:
-        """Report what is wrong with each path; many of one kind are one line."""
+        """Report the problem of each path; many paths with the same problem are one line."""
         paths: dict[str, list[str]] = defaultdict(list)
         for path, reason in reasons.items():
             if self.reported.get(path) != reason:
@@ -79,7 +79,7 @@ class SyncReport:
             self.emit(Problem(f"{planner.shown(first, self.directory)}{more}: {reason}", hint, self.service, first))
 
     def over(self, paths: Collection[str]) -> None:
-        """Note that nothing is wrong with these paths any more."""
+        """Note that these paths have no problem any more."""
         for path in self.reported.keys() & set(paths):
             del self.reported[path]
         reasons = {*self.reported.values()}
@@ -88,12 +88,12 @@ class SyncReport:
             self.emit(Solved(path, self.service))
 
     def outcome(self, step: ServicePlan, outcome: SyncOutcome, failed: Collection[str]) -> None:
-        """Report what could not be synced or deleted, and end what is over. `failed` are host paths."""
+        """Report what could not be synced or deleted, and close solved problems. `failed` are host paths."""
         undeleted = [delete.target for delete in step.deletes if delete.target in outcome.failed]
         synced = {sync.target for sync in step.syncs}
         reasons = {target: outcome.failed[target] for target in undeleted if target not in synced}
         for sync in step.syncs:
-            # A temporary file that was gone before it could be read is no problem.
+            # A temporary file that was removed before it could be read is not a problem.
             reason = outcome.failed.get(sync.target, GONE)
             if reason != GONE and os.path.lexists(sync.source):
                 reasons[sync.source] = reason
@@ -102,7 +102,7 @@ class SyncReport:
         self.over(tried.difference(failed, undeleted))
 
     def synced(self, step: ServicePlan, outcome: SyncOutcome, changes: Changes, began: float) -> None:
-        """Emit what arrived, if anything did. `began` (Unix seconds) counts if the time of the save is not known."""
+        """Emit what was synced, if anything. `began` (Unix seconds) counts if the time of the save is unknown."""
         if not outcome.files and not outcome.deleted:
             return
         now = time.time()
@@ -124,7 +124,7 @@ class SyncReport:
 
 
 def process_mark(project: Project) -> str:
-    """The name by which processes of this devenv process in containers of the project are recognized."""
+    """The name that identifies processes of this devenv process in containers of the project."""
     return f"{project.name}-{os.getpid()}"
 
 
@@ -132,7 +132,8 @@ def process_mark(project: Project) -> str:
 class SyncContext:
     """What the services of a sync session share. `now` is the host as last seen, changed in place by its owner.
 
-    `journals` is the folder of the journals; `is_at_rest` tells whether no look at the host is due, nor git at work.
+    `journals` is the folder of the journals; `is_at_rest` returns whether no look at the host is pending and git is
+    not at work.
     """
 
     engine: Engine
@@ -146,10 +147,10 @@ class SyncContext:
 
 @dataclass
 class SyncState:
-    """What the containers of one service hold, and what still differs: shared by all that changes the containers.
+    """What the containers of one service contain, and what still differs; shared by all that change the containers.
 
-    `delivered` is the manifest of what the containers hold. The paths in `waiting` and `retries` differ from it, or
-    may. `targets` are the containers in service, by id; only the holder of `turn` changes files in them.
+    `delivered` is the manifest of the containers' content. The paths in `waiting` and `retries` differ from it, or
+    may. `targets` are the served containers, by id; only the holder of `turn` changes files in them.
     """
 
     context: SyncContext
@@ -167,10 +168,9 @@ class SyncState:
         self.report = SyncReport(self.context.emit, self.service, self.context.project.directory)
 
     def begin(self, before: SyncState | None) -> None:
-        """Take the host as it is now for delivered: each container is brought up to date when it is adopted.
+        """Take the current host as delivered, since each container is brought up to date when it is adopted.
 
-        `before` is the state under the rules that were in force until now: what was not delivered yet under them
-        waits here.
+        `before` is the state under the previous rules: its undelivered paths wait here.
         """
         self.delivered = {path: state for path, state in self.context.now.items() if self.wants(path)}
         if before is not None:
@@ -187,15 +187,15 @@ class SyncState:
         self.report.env_files(planner.env_files(Changes(present=tuple(self.delivered.items())), self.rules))
 
     def wants(self, path: str) -> bool:
-        """Whether any rule of the service is for this host path."""
+        """Whether any rule of the service covers this host path."""
         return any(rule.matches(path) for rule in self.rules)
 
     def wait(self, path: str) -> None:
-        """Queue the host path: it differs, or may."""
+        """Queue the host path, which differs, or may."""
         self.waiting.add(path, gone=path not in self.context.now)
 
     def notice(self, paths: Iterable[str]) -> None:
-        """Queue those of these changed host paths that a rule is for."""
+        """Queue the changed host paths that a rule covers."""
         for path in paths:
             if self.wants(path):
                 self.wait(path)
@@ -203,7 +203,7 @@ class SyncState:
             self.wake()
 
     def wake(self) -> None:
-        """Let the task that serves this service look for work."""
+        """Wake the task that serves this service."""
         self._woken.set()
 
     async def until_woken(self, deadline: float) -> None:
@@ -213,7 +213,7 @@ class SyncState:
         self._woken = anyio.Event()
 
     def plan(self, paths: Iterable[str], bound: Sequence[BoundRule]) -> tuple[Changes, ServicePlan | None]:
-        """How these paths differ from what was delivered, and what these rules make of it; None if nothing."""
+        """The difference of these paths from what was delivered, and the plan for it; None if it is empty."""
         now = self.context.now
         changes = manifest.diff(self.delivered, {path: now.get(path) for path in paths})
         skipped = planner.skipped(dict(changes.present), bound)
@@ -224,26 +224,26 @@ class SyncState:
         return changes, plan.services[0] if plan else None
 
     def record(self, changes: Changes) -> None:
-        """Enter the changes: the containers hold them now."""
+        """Record that the containers now have these changes."""
         manifest.apply(self.delivered, changes)
 
     def add_folders(self, syncs: Iterable[Sync]) -> None:
-        """Enter the folders that these files brought along, even if the host lost them before they were noticed."""
+        """Record the folders created with these files, even if the host has lost them in the meantime."""
         seen: set[str] = set()
         for sync in syncs:
             for folder in ancestors(sync.source):
                 if folder in seen or not is_below(folder, sync.root):
                     break
                 seen.add(folder)
-                # A look may see a folder before the one above it: that the first is known says nothing of the other.
+                # A look may see a folder before its parent, so each is checked by itself.
                 if folder not in self.delivered and self.wants(folder):
                     self.delivered[folder] = reconcile.FOLDER
                     self.wait(folder)
 
     def mark_unknown(self, states: Mapping[str, FileState]) -> None:
-        """Enter that a container may hold these paths, or not: whatever the host has there next is a change.
+        """Record that it is unknown whether a container has these paths: any next state on the host is a change.
 
-        What may be a folder or a file counts as a file, since the delete of a file removes an empty folder, too.
+        A path that may be a folder or a file counts as a file, since deleting a file removes an empty folder, too.
         """
         for path, state in states.items():
             old = self.delivered.get(path, state)

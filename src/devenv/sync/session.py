@@ -19,7 +19,7 @@ from devenv.sync.service_state import ServiceActions, SyncContext
 
 
 class SyncSession:
-    """Keeps the containers of a run equal to the source tree; `journals` is the folder of what was put into them."""
+    """Keeps the containers of a run equal to the source tree; `journals` is the folder of the journals."""
 
     def __init__(
         self, engine: Engine, *, emit: Emit, actions: ServiceActions, journals: str, watcher: str = Watcher.AUTO
@@ -30,13 +30,13 @@ class SyncSession:
         self._actions = actions
         self._journals = journals
         self._watcher = watcher
-        self._work: tuple[anyio.CancelScope, anyio.Event] | None = None  # what cancels it, and what is set at its end
+        self._work: tuple[anyio.CancelScope, anyio.Event] | None = None  # cancels it, and is set at its end
 
     async def follow(self, tasks: TaskGroup, project: Project, bound: Sequence[BoundRule]) -> None:
-        """Put these rules in force, in the place of those before; returns once the tree is known.
+        """Apply these rules in place of the previous ones; returns once the tree is known.
 
-        No container is served until it is adopted again, and nothing is carried out before `open`. Changes that
-        the rules before had not carried out yet are kept.
+        No container is served until it is adopted again, and nothing is carried out before `open`. Pending changes
+        under the previous rules are kept.
         """
         before = self.service_syncs
         await self.end()
@@ -86,7 +86,7 @@ class SyncSession:
             ended.set()
 
     async def end(self) -> None:
-        """Let no rules be in force any more; every shell in every container is closed."""
+        """Remove all rules, and close every shell in every container."""
         service_syncs, self.service_syncs = self.service_syncs, {}
         if self._work is not None:
             scope, ended = self._work
@@ -96,15 +96,15 @@ class SyncSession:
             await service_sync.close()
 
     async def adopt(self, container: Container) -> int:
-        """Bring the container up to date and serve it from now on; the files it lacked.
+        """Bring the container up to date and serve it from now on. Return the number of files that it lacked.
 
-        Raises EngineError if it has gone.
+        Raises EngineError if the container no longer exists.
         """
         while (service_sync := self.service_syncs.get(container.service)) is not None:
             files = await service_sync.adoption.adopt(container)
             if service_sync is self.service_syncs.get(container.service):
                 return files
-            await service_sync.adoption.drop(container.id)  # the rules have changed meanwhile
+            await service_sync.adoption.drop(container.id)  # the rules have changed in the meantime
         return 0
 
     async def drop(self, container_id: str) -> None:
@@ -113,12 +113,12 @@ class SyncSession:
             await service_sync.adoption.drop(container_id)
 
     def open(self) -> None:
-        """Carry out changes from now on; until then they only gather."""
+        """Carry out changes from now on; until then they are only collected."""
         for service_sync in self.service_syncs.values():
             service_sync.open()
 
     def pending(self) -> dict[str, int]:
-        """Service -> how many paths are saved and not in its containers yet; services with none are left out."""
+        """Service -> number of saved paths that are not yet in its containers; without services that have none."""
         states = {name: service_sync.state for name, service_sync in self.service_syncs.items()}
         counts = {name: len(state.waiting) + len(state.retries.paths) for name, state in states.items()}
         return {name: count for name, count in counts.items() if count}

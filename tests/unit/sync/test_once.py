@@ -121,7 +121,7 @@ async def test_a_deleted_file_stays_in_a_container_that_does_not_run(one: OneSer
     code, events = await sync(one)
     assert (code, [*one.files()]) == (1, ["src/a", "src/b"])
     messages = [event.message for event in events if isinstance(event, Problem)]
-    assert messages == ["p-web-1 does not run: 1 paths that have gone stay in it"]
+    assert messages == ["p-web-1 is not running: 1 deleted paths remain in it"]
 
 
 async def test_nothing_is_deleted_if_the_folder_of_a_rule_is_missing(one: OneService) -> None:
@@ -132,7 +132,7 @@ async def test_nothing_is_deleted_if_the_folder_of_a_rule_is_missing(one: OneSer
     code, events = await sync(one)
     assert code == 0
     assert [event.message for event in events] == [  # type: ignore[attr-defined]
-        "src is not there or empty: nothing of it is deleted in containers"
+        "src does not exist or is empty: nothing of it is deleted in containers"
     ]
 
 

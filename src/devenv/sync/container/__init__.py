@@ -1,1 +1,1 @@
-"""One container: how files get into it, what it holds, and the journal of what was put there."""
+"""One container: how files get into it, what it contains, and the journal of what was put there."""

@@ -1,4 +1,4 @@
-"""The user whose shell changes files in a container, and the folders that can be reached without a foreign link."""
+"""The user whose shell changes files in a container, and the folders that are not behind a foreign link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DENIED = re.compile("(?i)permission denied|not permitted")
 
 
 class Access:
-    """Access to a container by a shell of the service's user (ids: `owner`), or of root if that cannot write."""
+    """Access to a container by a shell of the service's user (ids: `owner`), or of root if that user cannot write."""
 
     def __init__(
         self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, rule_targets: Sequence[str]
@@ -32,7 +32,7 @@ class Access:
         self._shell: Shell | None = None
         self._is_tried = False
         self.is_closed = False
-        self._real_targets: dict[str, str] = {}  # rule target -> real path, for targets behind links that root made
+        self._real_targets: dict[str, str] = {}  # rule target -> real path, for targets behind links created by root
 
     async def close(self) -> None:
         """Close the shell for good."""
@@ -42,12 +42,12 @@ class Access:
 
     @property
     def is_root(self) -> bool:
-        """Whether the shell is root's."""
+        """Whether the shell runs as root."""
         return self._user == ROOT
 
     @property
     def is_broken(self) -> bool:
-        """Whether the shell has ended; it may have done more than it has answered."""
+        """Whether the shell has ended; it may have done more than it has confirmed."""
         return self._shell is not None and self._shell.broken
 
     async def open(self, container: Container) -> Shell | None:
@@ -59,7 +59,7 @@ class Access:
             self._shell, self._is_tried = None, False
         if not self._is_tried and not self.is_closed:
             for user in dict.fromkeys((self._user, ROOT)):
-                self._user = user  # `_resolve_targets` asks for it
+                self._user = user  # `_resolve_targets` reads it
                 self._shell = await Shell.open(
                     self._engine, container.id, self._mark, user=user, check=self._resolve_targets
                 )
@@ -68,7 +68,7 @@ class Access:
             self._is_tried = True
         if self.is_closed:
             await self.close()
-            raise EngineError("")  # no message: another target serves the container by now
+            raise EngineError("")  # no message: another target serves the container now
         return self._shell
 
     async def _resolve_targets(self, shell: Shell) -> bool:
@@ -81,7 +81,7 @@ class Access:
         return not await shell.run([call(shell_commands.IS_WRITABLE, place) for place in places])
 
     async def become_root(self, reasons: Iterable[str]) -> bool:
-        """Use root's shell from now on if a reason says that permission was denied. Whether that is a change."""
+        """Use root's shell from now on if a reason is "permission denied". Return whether that is a change."""
         if self._shell is None or self.is_root or not any(map(DENIED.search, reasons)):
             return False
         await self._shell.close()
@@ -89,8 +89,8 @@ class Access:
         return True
 
     async def run_as_root(self, container_id: str, commands: Sequence[bytes]) -> dict[int, str]:
-        """As `Shell.run`, by a shell of root that is closed again. All commands fail if it cannot be had."""
-        with contextlib.suppress(EngineError):  # no shell of root is worth the failure of a save
+        """Like `Shell.run`, in a temporary shell of root. If that cannot be opened, all commands fail."""
+        with contextlib.suppress(EngineError):  # a save must not fail for lack of a shell of root
             shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_helper=False)
             if shell is not None:
                 try:
@@ -104,11 +104,11 @@ class Access:
         return _moved(path, self._real_targets.items())
 
     def given(self, path: str) -> str:
-        """The path below a rule's target as written for a real path."""
+        """The path below a rule's target as written, for a real path."""
         return _moved(path, ((real, target) for target, real in self._real_targets.items()))
 
     async def root_only(self, shell: Shell, folders: Collection[str]) -> set[str]:
-        """Those of the folders that only root can replace by links: the engine may write files there."""
+        """The folders that only root can replace by links: the engine may write files there."""
         wanted = sorted(folders)
         if not wanted or not self.is_root:
             return set()
@@ -122,10 +122,10 @@ class Access:
     async def find_links(
         self, container_id: str, targets: Iterable[str], known: Collection[str]
     ) -> dict[str, bool | None]:
-        """For each folder above the targets, found without a shell: whether it is a link, None if it is missing.
+        """For each parent folder of the targets, without a shell: whether it is a link, None if it is missing.
 
         `known` are folders that need no check. If the service runs as root, links at and above the targets of the
-        rules are accepted, since only root can have made them: such folders are left out if they exist.
+        rules are accepted, since only root can have created them: such folders are left out if they exist.
         """
         seen: dict[str, bool | None] = {}
         for folder in sorted({above for target in targets for above in ancestors(target)}.difference(known)):

@@ -31,7 +31,7 @@ from devenv.tasks import task_group
 
 @dataclass
 class SyncOutcome:
-    """Counts of what was done, what failed (target -> reason), and whether readers could only see whole files."""
+    """Counts of completed operations, failures (target -> reason), and whether readers only ever saw whole files."""
 
     files: int = 0
     deleted: int = 0
@@ -40,7 +40,7 @@ class SyncOutcome:
     failed: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: SyncOutcome, count: Callable[[int, int], int] = operator.add) -> None:
-        """Add a further attempt in the same container; with `max`, a replica: what is in all replicas counts once."""
+        """Add another attempt in the same container; with `max`, a replica: a file in all replicas counts once."""
         self.files = count(self.files, other.files)
         self.deleted = count(self.deleted, other.deleted)
         self.bytes = count(self.bytes, other.bytes)
@@ -49,7 +49,7 @@ class SyncOutcome:
 
 
 class Delivery:
-    """Removes and puts paths, by a shell if there is one; `known_folders` that exist are kept up to date."""
+    """Removes and puts paths, with a shell if there is one; `known_folders` is kept up to date."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Delivery:
         self._archive = ArchiveTransport(files, container.id, owner)
         self._helper = HelperTransport(shell, owner) if shell is not None and shell.has_helper else None
         self._shell = ShellTransport(shell, owner, staged, as_root=access.is_root) if shell is not None else None
-        # Each does what the ones before it could not do. The archive request removes nothing if there is a shell.
+        # Each transport does what the previous ones could not do. With a shell, the archive request removes nothing.
         in_container = tuple(transport for transport in (self._helper, self._shell) if transport is not None)
         self._in_container: tuple[AnyTransport, ...] = in_container or (self._archive,)
 
@@ -78,7 +78,7 @@ class Delivery:
         self._known_folders.difference_update(d.target for d in deletes)  # even if the answer is lost
         files = [d for d in deletes if not d.directory]
         folders = [d for d in deletes if d.directory]
-        # A path that is noted as a file may be a folder whose content is only deleted now.
+        # A path that is recorded as a file may be a folder whose content is deleted only now.
         above = {parent for delete in deletes for parent in ancestors(delete.target)}
         folders += [replace(file, directory=True) for file in files if file.target in above]
         failed = dict.fromkeys([*files, *folders], "")
@@ -98,17 +98,17 @@ class Delivery:
         self._staged.add(staged)
         unmade = await self._make_folders(_with_parents(map(posixpath.dirname, files)))
         await self._put_all([_item(files[target], place) for target, place in places.items()])
-        made = {s.target for s in syncs if s.folder}
-        self._known_folders -= made
-        failed = await self._make_folders(_with_parents(made))
-        self.outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
-        self.outcome.files += len(made - failed.keys())
+        created_folders = {s.target for s in syncs if s.folder}
+        self._known_folders -= created_folders
+        failed = await self._make_folders(_with_parents(created_folders))
+        self.outcome.failed.update((folder, failed[folder]) for folder in created_folders & failed.keys())
+        self.outcome.files += len(created_folders - failed.keys())
         _explain(self.outcome.failed, unmade | failed)
         failed_at = [place for target, place in places.items() if target in self.outcome.failed]
         self._staged.keep({path for place in failed_at for path in (place, posixpath.dirname(place))})
 
     async def _without_links(self, syncs: Iterable[Sync]) -> list[Sync]:
-        """The syncs whose folders are no links. Missing folders are made here: the engine would make them root's."""
+        """The syncs whose folders are not links. Creates missing folders: the engine would create them as root."""
         files = {s.target: s for s in syncs}
         known = () if self._container.running else self._known_folders
         seen = await self._access.find_links(self._container.id, files, known)
@@ -145,7 +145,7 @@ class Delivery:
                 await self._put_batch(batch)
 
     async def _put_batch(self, batch: Batch) -> None:
-        """Put a batch by the helper, and what that cannot do by the shell or the archive request."""
+        """Put a batch with the helper, and the rest with the shell or the archive request."""
         self._fail(dict(batch.failed))
         if batch.large is not None:
             await self._put_large(batch.large)
@@ -159,18 +159,18 @@ class Delivery:
             await self._put_by_archive(entries)
 
     async def _put_by_helper(self, helper: HelperTransport, entries: Entries) -> Entries:
-        """Put the entries; return those that failed, and large ones: an archive request needs no memory for these."""
+        """Put the entries. Return failed and large ones: for those, an archive request saves memory."""
         large = [item for item, entry in entries if len(entry.content) > perl_helper.MOST_BYTES]
         in_roots = await self._in_roots_folders(large)
         failed = self._count(entries, in_roots, await helper.put([e for e in entries if e[0] not in in_roots]))
-        if failed:  # a folder that was there may have gone: the engine would make it with root as owner
+        if failed:  # a folder may have been removed: the engine would create it as root
             above = {folder for item in failed for folder in ancestors(item.target)}
             self._known_folders -= above
             await self._make_folders(above)
         return [(item, entry) for item, entry in entries if item in failed or item in in_roots]
 
     async def _put_by_shell(self, shell: ShellTransport, entries: Entries) -> Entries:
-        """Put the entries whose folders a user other than root could replace by links. Returns what is left."""
+        """Put the entries whose folders a user other than root could replace by links. Return the other entries."""
         in_roots = await self._in_roots_folders([item for item, _ in entries])
         failed = await shell.put([e for e in entries if e[0] not in in_roots])
         self._fail(self._count(entries, in_roots, failed))
@@ -187,7 +187,7 @@ class Delivery:
         if len(failed) == 1:
             self._fail(failed)
             return
-        for item in failed:  # one bad entry fails a whole archive: each is tried alone to find it
+        for item in failed:  # one bad entry fails a whole archive: try each entry alone
             alone = host_files.batches([item], self._access.owner)
             await self._put_batch(await anyio.to_thread.run_sync(next, alone))
 
@@ -203,7 +203,7 @@ class Delivery:
             reason = error.reason if isinstance(error, CallError) else error.strerror or str(error)
             if NO_CONTAINER.search(reason):
                 raise
-            if self._shell is not None:  # half a file may take the space that others need
+            if self._shell is not None:  # a partial file may take the space that other files need
                 await self._shell.unstage([item.path])
             self._fail({item: reason})
             return
@@ -213,7 +213,7 @@ class Delivery:
             await self._rename([item], ())
 
     async def _rename(self, items: Sequence[Item], links: Collection[Item]) -> None:
-        """Rename what an archive request has written; without a shell it was written to the targets."""
+        """Rename what an archive request has written; without a shell, it was written to the targets."""
         if self._shell is None:
             return
         if self._helper is not None:
@@ -223,14 +223,14 @@ class Delivery:
         self.outcome.files -= len(failed)
 
     async def _in_roots_folders(self, items: Sequence[Item]) -> set[Item]:
-        """Those of the items whose folders only root can replace by links."""
+        """The items whose folders only root can replace by links."""
         if self._shell is None or not items:
             return set()
         folders = await self._access.root_only(self._shell.shell, {posixpath.dirname(item.target) for item in items})
         return {item for item in items if posixpath.dirname(item.target) in folders}
 
     def _count(self, entries: Entries, left: Collection[Item], failed: dict[Item, str]) -> dict[Item, str]:
-        """Count the entries that were put: all but those that are left or failed. Returns `failed`."""
+        """Count the entries that were put, without those in `left` or `failed`. Return `failed`."""
         sizes = [len(entry.content) for item, entry in entries if item not in failed and item not in left]
         self.outcome.files += len(sizes)
         self.outcome.bytes += sum(sizes)
@@ -245,7 +245,7 @@ def _item(sync: Sync, place: str) -> Item:
 
 
 def _explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
-    """For targets whose folder is missing, replace the reason by why that folder could not be made."""
+    """If the reason is a missing folder, replace it by the reason why that folder could not be created."""
     for target, reason in failed.items():
         if reason == shell_commands.NO_FOLDER:
             above = [unmade[folder] for folder in ancestors(target) if folder in unmade]

@@ -1,4 +1,4 @@
-"""Read host files consistently and through no link: small files in batches, large ones in pieces."""
+"""Read host files consistently and without following links: small files in batches, large ones in pieces."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from devenv.sync.container import tar
 from devenv.sync.container.tar import TarEntry
 from devenv.sync.planner import NO_FILE
 
-LARGE_BYTES = 8 * 1024 * 1024  # a larger file is never in memory as a whole
+LARGE_BYTES = 8 * 1024 * 1024  # a larger file is never completely in memory
 READ_TRIES = 5
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # only Linux has O_PATH
 KEPT = 64  # descriptors of folders
 GONE = os.strerror(errno.ENOENT)
-CHANGING = "it is being written all the time"
+CHANGING = "it is constantly being written"
 PAUSE = 0.004, 0.01  # seconds between two reads of a file: its writer may be suspended in the middle of a write
 PAUSE_A_BYTE = 5e-9
-SMALL_BYTES = 64 * 1024  # a larger file is read twice with a pause in between
+SMALL_BYTES = 64 * 1024  # a larger file is read twice, with a pause in between
 PERMISSIONS = 0o777
 PIECE = 1 << 20
 LARGE_TRIES = 25
@@ -39,10 +39,10 @@ LARGE_PAUSE = 0.02  # seconds without a change before a large file is read: a fi
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A host path, and the container path that it is written to: its target, or a place that is renamed to `target`.
+    """A host path, and the container path to write to: its target, or a path that is then renamed to `target`.
 
-    Between `root`, which is above the source or is the source, and the source no link is followed. `folder` says that
-    the source is expected to be a folder.
+    No link is followed between `root`, which is the source or a parent of it, and the source. `folder`: the source is
+    expected to be a folder.
     """
 
     source: str
@@ -61,8 +61,8 @@ class DirFds:
     def place(self, path: str, root: str) -> tuple[int, str]:
         """The descriptor of the path's folder, and the path's name in it.
 
-        `root` is above the path, or is the path; "" stands for its folder. Raises OSError if a folder between them is
-        a link or does not exist.
+        `root` is the path or a parent of it; "" stands for its folder. Raises OSError if a folder between them is a
+        link or does not exist.
         """
         if len(self._folders) > KEPT:
             self.close()
@@ -149,15 +149,15 @@ def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
 
 
 def _content(descriptor: int, size: int) -> bytes:
-    """The content of a file that should have this size; one byte more if it is larger."""
+    """The content of a file with this expected size; one byte more if it is larger."""
     content = os.pread(descriptor, size + 1, 0)
     while len(content) < size and (more := os.pread(descriptor, size, len(content))):
-        content += more  # one call reads 2 GiB at most
+        content += more  # one call reads at most 2 GiB
     return content
 
 
 class LargeFile:
-    """A large file that is open for reading, also as an archive of its own; `size` bytes of content."""
+    """A large file that is open for reading, also as an archive that contains only it; `size` bytes of content."""
 
     def __init__(self, item: Item, descriptor: int, status: os.stat_result, owner: tuple[int, int]) -> None:
         self.item = item
@@ -168,7 +168,7 @@ class LargeFile:
         self._hash = hashlib.sha256()  # many processors have instructions for it
 
     async def packed(self) -> AsyncIterator[bytes]:
-        """The pieces of an archive with this file alone. Raises OSError as `content` does."""
+        """The pieces of an archive with only this file. Raises OSError like `content`."""
         yield tar.head(self.entry, self.size)
         async for piece in self.content():
             yield piece
@@ -209,7 +209,7 @@ async def open_large(item: Item, owner: tuple[int, int] = (0, 0)) -> AsyncIterat
 
 
 def open_file(item: Item) -> int:
-    """A descriptor of the source; follows no link below its root. Blocking. Raises OSError if it is not a file."""
+    """A descriptor of the source; links below its root are not followed. Blocking. Raises OSError for other kinds."""
     with DirFds() as opened:
         folder, name = opened.place(item.source, item.root)
         descriptor = os.open(name, READ, dir_fd=folder)
@@ -248,7 +248,7 @@ Entries = Sequence[tuple[Item, TarEntry]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items that were read, and those that could not be read, with the reasons; or a `large` item, not read yet."""
+    """Items that were read, and items that could not be read, with reasons; or a `large` item, not read yet."""
 
     entries: Entries
     failed: tuple[tuple[Item, str], ...] = ()
@@ -256,10 +256,10 @@ class Batch:
 
 
 def batches(items: Iterable[Item], owner: tuple[int, int], *, most: int = CHUNK_FILES) -> Iterator[Batch]:
-    """Batches of at most 8 MiB and `most` entries each, then each larger file by itself. Blocking.
+    """Batches of at most 8 MiB and `most` entries each, then each larger file separately. Blocking.
 
-    The owner is the container's user, never the host's. Links stay links. A file that changes while it is read is
-    read again; one that changes all the time is in `failed`.
+    The owner is the container's user, never the host's. Links remain links. A file that changes while it is read is
+    read again; if it changes all the time, it is in `failed`.
     """
     pending: list[tuple[Item, TarEntry]] = []
     failed: list[tuple[Item, str]] = []

@@ -1,4 +1,4 @@
-"""The journal of what devenv puts into a container, written before it is put: nothing else may be deleted there."""
+"""The journal of what devenv puts into a container, written before each put: nothing else may be deleted there."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from devenv import private_files
 from devenv.errors import StateError
 
-PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no normalised path has two slashes: a torn record is not one
+PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # not part of a normalised path: a torn record is recognized
 COMPACT_FROM = 1 << 20  # bytes
-COMPACT_WHEN = 4  # times as many records as there are paths
+COMPACT_WHEN = 4  # ratio of records to paths
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
 _NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """Container paths of what was put in place (folders end in `/`), and of what is staged beside its place."""
+    """Container paths of files that were put (folders end in `/`), and of files that are staged."""
 
     placed: frozenset[str] = frozenset()
     staged: frozenset[str] = frozenset()
@@ -29,9 +29,9 @@ class JournalRecord:
 
 @dataclass(slots=True)
 class SyncJournal:
-    """The journal of one container: a path's bytes, a sign and a zero byte each; a torn last record is ignored.
+    """The journal of one container: for each record, a path, a sign and a zero byte. A torn last record is ignored.
 
-    Another devenv process may append at the same time. With `path` None nothing is stored.
+    Another devenv process may append at the same time. If `path` is None, nothing is stored.
     """
 
     path: str | None = None
@@ -45,17 +45,17 @@ class SyncJournal:
         return cls(os.path.join(private_files.private_folder(folder), container_id))
 
     def note(self, *, placed: Iterable[str] = (), gone: Iterable[str] = (), staged: Iterable[str] = ()) -> None:
-        """Append to the file before this returns. What cannot be written is not noted, and so never deleted later."""
+        """Append to the file before returning. Paths that cannot be written are not recorded, so never deleted."""
         signed = ((PLACED, placed), (GONE, gone), (STAGED, staged))
         data = b"".join(os.fsencode(path) + sign + b"\0" for sign, paths in signed for path in paths)
         if not data or self.path is None:
             return
         with contextlib.suppress(OSError, StateError):
-            private_files.append(self.path, data if self._begun else b"\0" + data)  # ends what a crash has torn
+            private_files.append(self.path, data if self._begun else b"\0" + data)  # ends a record torn by a crash
             self._begun = True
 
     def read(self) -> JournalRecord:
-        """What the journal says now. Rewrites the file if most of it is outdated."""
+        """The current content of the journal. Rewrites the file if most of it is outdated."""
         data = b""
         if self.path is not None:
             with contextlib.suppress(OSError, StateError):
@@ -76,47 +76,47 @@ class SyncJournal:
         return JournalRecord(*(frozenset(map(os.fsdecode, named)) for named in paths.values()))
 
     def forget(self) -> None:
-        """Delete the file: the container is gone."""
+        """Delete the file: the container no longer exists."""
         if self.path is not None:
             with contextlib.suppress(OSError, StateError):
                 private_files.remove(self.path)
 
 
 class StagedPaths:
-    """Container paths where something is staged, or may be; the journal has them as well."""
+    """Container paths where something is staged, or may be; they are in the journal, too."""
 
     def __init__(self, journal: SyncJournal) -> None:
         self.paths: set[str] = set()
         self._journal = journal
 
     def add(self, paths: Collection[str]) -> None:
-        """Note paths before something is staged there."""
+        """Record paths before something is staged there."""
         self.paths.update(paths)
         self._journal.note(staged=paths)
 
     def add_new(self, folder: str) -> str:
-        """A new path in the folder, noted."""
+        """Record and return a new path in the folder."""
         path = f"{folder.rstrip('/')}/{staged_name()}"
         self.add([path])
         return path
 
     def forget(self, paths: Collection[str]) -> None:
-        """Note that nothing is staged at these paths any more."""
+        """Record that nothing is staged at these paths any more."""
         self._journal.note(gone=paths)
         self.paths.difference_update(paths)
 
     def keep(self, paths: Collection[str]) -> None:
-        """Note that nothing is staged any more but at these paths."""
+        """Record that nothing is staged any more except at these paths."""
         self.forget(self.paths.difference(paths))
 
 
 def staged_name() -> str:
-    """A new name for something that is staged by this process."""
+    """A new name for a file or folder staged by this process."""
     return f".devenv-{RUN}-{next(_NUMBERS)}~"
 
 
 def forget_others(folder: str, container_ids: Collection[str]) -> None:
-    """Delete the journals of containers that are gone."""
+    """Delete the journals of all other containers."""
     with contextlib.suppress(OSError, StateError):
         for name in private_files.entries(folder):
             if name not in container_ids:

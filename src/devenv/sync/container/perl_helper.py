@@ -1,12 +1,12 @@
-"""The helper in a container, `helper.pl`: puts, renames and removes files by one process of the image's own perl.
+"""The helper in a container, `helper.pl`: puts, renames and removes files with one process of the image's own perl.
 
 A file is sent with its content to the running program through the open connection: a whole save then takes less time
 than one archive request and one `mv` (docs/performance.md, first row against its floor). Every image that is based on
-Debian or Ubuntu has perl. The program passes shell commands on to a shell behind it, which do what it cannot do.
+Debian or Ubuntu has perl. The program passes shell commands on to a shell, for operations that it does not have.
 
-It follows no link. Whatever it creates, renames or removes is a single name in the working directory, and that is the
-intended folder: the kernel reports this path for it, or each folder from the root down was opened by its single name
-with O_NOFOLLOW.
+It follows no link. Everything that it creates, renames or removes is a single name in the working directory, which is
+the intended folder: the kernel reports this path for it, or each folder from the root down was opened by its single
+name with O_NOFOLLOW.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, TarEntry
 
 BEGIN, RENAME, MAKE_FOLDER, REMOVE, REMOVE_EMPTY, IS_ROOT_ONLY = b"b", b"m", b"d", b"r", b"e", b"t"
-MOST_FILES = 200  # of one batch: the next files are read while these are put
-MOST_BYTES = 1 << 20  # of an operation: an archive request needs no memory in the container, otherwise pieces
+MOST_FILES = 200  # files of one batch: the next files are read while these are put
+MOST_BYTES = 1 << 20  # bytes of an operation; larger files are sent by an archive request or in pieces
 
 PROGRAM = package_text("sync/container/helper.pl").encode()
 
-# Replaces the shell by the program, or answers at once that command 0 has failed.
+# Replaces the shell by the program, or reports at once that command 0 has failed.
 START = b"""unset PERL_UNICODE PERL5OPT PERLIO PERL5LIB PERL5DB PERL_USE_UNSAFE_INC
 if [ "$(perl -e 'print 42' 2>/dev/null)" = 42 ]; then
 case $(uname -m 2>/dev/null) in x86_64) t=280;; aarch64) t=88;; *) t=0;; esac
@@ -33,7 +33,7 @@ else printf '\\n%%s 0\\n\\n%%s end\\n' %(mark)s %(mark)s; fi
 
 
 def start(mark: str, shell: str, session: str) -> bytes:
-    """The input for a POSIX shell that replaces it by the helper, which gives the commands to `shell`.
+    """The input for a POSIX shell that replaces it by the helper, which passes commands to `shell`.
 
     `session` is the argument that marks both processes. Command 0 fails if there is no perl.
     """
@@ -47,7 +47,7 @@ def message(kind: bytes, content: bytes) -> bytes:
 
 
 def operation(verb: bytes, *words: str | int) -> bytes:
-    """The line of an operation: names in hexadecimal, so that none can end it, numbers in decimal."""
+    """The line of an operation: names in hexadecimal, so that they cannot contain a line end; numbers in decimal."""
     texts = (b"%d" % word if isinstance(word, int) else os.fsencode(word).hex().encode() for word in words)
     return b" ".join([verb, *texts]) + b"\n"
 

@@ -20,11 +20,11 @@ from devenv.sync.container.host_files import PERMISSIONS, DirFds, Item
 from devenv.sync.container.tar import Member
 from devenv.sync.reconcile import journal_paths
 
-BATCH = 1 << 20  # bytes that are collected before a worker thread is woken
+BATCH = 1 << 20  # bytes to collect before a worker thread is woken
 TRIES = 3
-MOST_LINKS = 8  # that are followed one after the other instead of one folder
+MOST_LINKS = 8  # maximum number of links followed in place of one folder
 LOOP = re.compile("(?i)too many (links|levels)")  # the engine's error about a path
-CUT = "it changed all the time while it was read"
+CUT = "it kept changing while it was read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,9 @@ async def look(
 ) -> Seen:
     """Compare the targets of these syncs, and look for these names of a journal; all are at or below the `roots`.
 
-    Whatever is at an `unwanted` path counts as such a name, a folder also if it contains something else.
-
-    A root that ends in `/` may be a link. A link is also followed instead of a folder that the host has, if it leads
-    to a path where nothing is synced.
+    Anything at an `unwanted` path counts as such a name, including a folder with other content. A root that ends in
+    `/` may be a link. A link in place of a folder of the host is also followed, if it leads to a path where nothing
+    is synced.
     """
     reading = _Reading(syncs, placed, unwanted)
     for root in sorted(roots):
@@ -93,12 +92,12 @@ async def _read(engine: Engine, container_id: str, reading: _Reading, place: str
 
 
 class _Sink:
-    """Takes the archive of one path, and passes it on to a worker thread in pieces of a megabyte."""
+    """Receives the archive of one path, and passes it on to a worker thread in pieces of a megabyte."""
 
     def __init__(self, reading: _Reading, place: str, path: str, hops: int) -> None:
         self._reading = reading
         self._reader = tar.Reader()
-        # A link is followed if its path ends in a slash, or by `behind`: only the other folders are certainly none.
+        # A link is followed if its path ends in a slash, or by `behind`: all other folders are certainly not links.
         self._maybe_link = path if place.endswith("/") else ""
         self._place, self._path, self._hops = place.rstrip("/") or "/", path, hops
         self._waiting: list[bytes] = []
@@ -109,7 +108,7 @@ class _Sink:
 
     @property
     def is_whole(self) -> bool:
-        return self._is_empty or (self._reader.ended and not self._is_broken)  # nothing if the path does not exist
+        return self._is_empty or (self._reader.ended and not self._is_broken)  # empty if the path does not exist
 
     async def write(self, chunk: bytes) -> None:
         self._is_empty = False
@@ -150,7 +149,7 @@ class _Sink:
 
 
 class _Reading:
-    """What is to be compared, and the results so far."""
+    """The syncs and names to compare, and the results so far."""
 
     def __init__(self, syncs: Iterable[Sync], placed: Collection[str], unwanted: Collection[str]) -> None:
         self.wanted = {sync.target: sync for sync in syncs}
@@ -158,28 +157,28 @@ class _Reading:
         self._host_folders = {name[:-1] for name in journal_paths(self.wanted.values()) if name.endswith("/")}
         self._managed = {"/", *self.wanted, *(above for target in self.wanted for above in ancestors(target))}
         self._own = {name[:-1] for name in placed if name.endswith("/")}
-        self._there: set[str] = set()
-        self._shared: set[str] = set()  # folders of the journal that contain something else as well
+        self._existing: set[str] = set()
+        self._shared: set[str] = set()  # folders of the journal that have other content, too
         self.folders: set[str] = set()
         self._links: set[str] = set()
-        self.behind: dict[str, tuple[str, int]] = {}  # link -> where it leads, how many links were followed so far
+        self.behind: dict[str, tuple[str, int]] = {}  # link -> its destination, and links followed so far
         self.unread: dict[str, str] = {}
 
     def take(self, path: str, member: Member, digest: str, opened: DirFds) -> None:
         """Compare an entry of the container, with the SHA-256 of its content. Blocking: reads the host's file."""
         name = f"{path}/" if member.kind == tar.FOLDER else path
         if name in self._placed:
-            self._there.add(name)
+            self._existing.add(name)
         elif self._own:
             self._shared.update(above for above in ancestors(path) if above in self._own)
         if path in self._unwanted:
-            self._there.add(path)
+            self._existing.add(path)
         sync = self.wanted.get(path)
         if sync is not None and _is_as(sync, member, digest, opened):
             del self.wanted[path]
 
     def link(self, path: str, place: str, text: str, hops: int) -> None:
-        """Note a link whose real path is `place`; it may be followed if the host has a folder at the path."""
+        """Record a link whose real path is `place`; it may be followed if the host has a folder at the path."""
         if path not in self._host_folders:
             return
         leads_to = posixpath.normpath(posixpath.join(posixpath.dirname(place), text))
@@ -189,10 +188,10 @@ class _Reading:
             self._links.add(path)
 
     def seen(self) -> Seen:
-        there = self._there - {f"{folder}/" for folder in self._shared}
-        there |= {name for name in self._placed | self._unwanted if is_within(name.rstrip("/"), *self.unread)}
+        existing = self._existing - {f"{folder}/" for folder in self._shared}
+        existing |= {name for name in self._placed | self._unwanted if is_within(name.rstrip("/"), *self.unread)}
         missing = tuple(self.wanted.values())
-        return Seen(missing, frozenset(there), self.unread, frozenset(self.folders), frozenset(self._links))
+        return Seen(missing, frozenset(existing), self.unread, frozenset(self.folders), frozenset(self._links))
 
 
 def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
@@ -207,7 +206,7 @@ def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
     if entry.kind != member.kind:
         return False
     if entry.kind != tar.FILE:
-        return entry.link == member.link or entry.kind == tar.FOLDER  # the mode of a folder is not synced
+        return entry.link == member.link or entry.kind == tar.FOLDER  # a folder's mode is not synced
     is_alike = (len(entry.content), entry.mode) == (member.size, member.mode & PERMISSIONS)
     return is_alike and sha256(entry.content).hexdigest() == digest
 

@@ -19,16 +19,16 @@ from devenv.tasks import task_group
 
 ANSWER_SECONDS = 60.0
 START_SECONDS = 5.0
-SILENT_SECONDS = 1.0  # without output: a paused container accepts commands and never answers
-BATCH_BYTES = 64 * 1024  # more commands could fill the pipes of both directions while nobody reads
-HELPER_BYTES = 2 << 20  # of operations, which are answered together at their end
-COMMAND_EXTRA = 64  # bytes that are sent around each command
+SILENT_SECONDS = 1.0  # without output: a paused container accepts commands, but never answers
+BATCH_BYTES = 64 * 1024  # more could fill the pipes in both directions while nobody reads
+HELPER_BYTES = 2 << 20  # of operations, which get one answer together
+COMMAND_EXTRA = 64  # bytes added to each command
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 PROGRAMS = (SHELL, "/busybox/sh")
 ROOT = "0"
 Check = Callable[["Shell"], Awaitable[bool]] | None
 
-# Ends earlier shells of this run: what they have not carried out yet would undo later commands. They are found by
+# Ends earlier shells of this run, whose pending commands would undo later ones. They are found by
 # their arguments, which every user may read; only root can end root's shells.
 PREDECESSORS = b"""k=; for f in $(grep -lF %s /proc/[0-9]*/cmdline 2>/dev/null); do
 f=${f#/proc/}; f=${f%%/cmdline}
@@ -43,11 +43,11 @@ class BrokenShellError(EngineError):
 
 
 class NoProgramError(BrokenShellError):
-    """The program has not even started."""
+    """The program has not started."""
 
 
 class Shell:
-    """Runs short commands one after the other, and returns which of them failed and why."""
+    """Runs short commands one after another, and returns which of them failed, with their output."""
 
     def __init__(
         self, session: Session, stack: contextlib.AsyncExitStack, paused: Callable[[], Awaitable[bool]]
@@ -74,8 +74,8 @@ class Shell:
         """Open a shell as this user in a running container.
 
         Returns None if the image has no shell or lacks a tool, if shells of root from an earlier run cannot be ended,
-        or if `check`, which gets the open shell, returns False. `by_helper`: start the helper in the image's perl if
-        it has one that works. Raises EngineError if the container is gone or paused.
+        or if `check`, which takes the open shell, returns False. `by_helper`: start the helper if the image has a
+        working perl. Raises EngineError if the container is removed or paused.
         """
         for program in PROGRAMS:
             try:
@@ -122,7 +122,7 @@ class Shell:
             return shell
 
     async def _start_helper(self, program: str, name: str) -> None:
-        """Start the helper, if the image has perl: it carries out operations without a process for each."""
+        """Start the helper, if the image has perl: it needs no new process for each operation."""
         with anyio.fail_after(START_SECONDS):
             has_helper = not await self._exchange(perl_helper.start(self._mark, program, name))
         if has_helper:
@@ -130,10 +130,9 @@ class Shell:
         self.has_helper = has_helper
 
     async def do(self, operations: Sequence[bytes]) -> list[int]:
-        """Have the helper carry out operations (see `perl_helper`). Returns the indices of those that failed.
+        """Let the helper carry out operations (see `perl_helper`). Return the indices of those that failed.
 
-        Without a helper all have failed: shell commands have to do their work. Raises EngineError if the shell has
-        ended.
+        Without a helper, all fail, and shell commands have to be used. Raises EngineError if the shell has ended.
         """
         if not self.has_helper:
             return list(range(len(operations)))
@@ -145,7 +144,7 @@ class Shell:
         return failed
 
     async def run(self, commands: Sequence[bytes]) -> dict[int, str]:
-        """The output of those commands that failed, by index. Raises EngineError if the shell has ended."""
+        """The output of the commands that failed, by index. Raises EngineError if the shell has ended."""
         failures: dict[int, str] = {}
         async with self._turn:
             for start, stop in _batches(commands, BATCH_BYTES):
@@ -157,7 +156,7 @@ class Shell:
         mark = self._mark.encode()
         lines = [command + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, command in enumerate(commands)]
         lines.append(b"printf '\\n%s end\\n' " + mark)
-        text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # if the connection is cut, all of it is run or nothing
+        text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # if the connection is cut, all commands run or none
         return perl_helper.message(b"s", text) if self.has_helper else text
 
     async def _exchange(self, data: bytes) -> dict[int, str]:
@@ -165,7 +164,7 @@ class Shell:
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 if len(data) > BATCH_BYTES:
-                    # More than a pipe holds may be read late or never: the answer is awaited at the same time.
+                    # More data than a pipe holds may be read late or never, so read the answer at the same time.
                     async with task_group() as tasks:
                         tasks.start_soon(self._send, data)
                         failures = await self._answer()
@@ -175,7 +174,7 @@ class Shell:
             is_answered = True
         except (ConnectionError, TimeoutError) as error:
             raise BrokenShellError from error
-        finally:  # cancelled or cut off in the middle, the next answer could belong to this exchange
+        finally:  # after a cancellation, the next answer could belong to this exchange
             self.broken = self.broken or not is_answered
         return failures
 
@@ -212,7 +211,7 @@ class Shell:
                 raise EngineError("the container is paused")
 
     async def close(self) -> None:
-        """End the shell: its process in the container reads the end of its input."""
+        """End the shell by closing its input."""
         self.broken = True
         await _close(self._stack)
 

@@ -1,4 +1,4 @@
-"""Shell commands of the sync, which call functions that are defined in an open shell first: those of `prelude.sh`.
+"""Shell commands of the sync, which call the functions of `prelude.sh`, defined first in an open shell.
 
 No command follows a symbolic link below a rule's target. A folder is entered by `cd -P` and the working directory is
 compared with the intended path; from then on files are single names in the working directory, so that no rename and
@@ -22,12 +22,12 @@ from devenv.sync.container.tar import NANO, TarEntry
 T = TypeVar("T")
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")  # watchers of dev servers ignore names that end in `~`
 BULK = 12
-LINK = "a link is there in the container, and links are not followed"
-NO_FOLDER = "its folder is not there in the container"
+LINK = "the path in the container is a link, and links are not followed"
+NO_FOLDER = "its folder does not exist in the container"
 PIECE = 24 * 1024  # bytes of content in a command
 MV_ARGUMENTS = 500
-USUAL_MODE = 0o644  # of a file that is created with our umask
-OWN_STAMPS = 12  # files of one folder; from here on times are whole seconds, since each time takes a process
+USUAL_MODE = 0o644  # mode of a file created with our umask
+OWN_STAMPS = 12  # files of one folder; from this number on, times are whole seconds, since each time takes a process
 PLAIN = frozenset(b"\n\t" + bytes(range(0x20, 0x7F))) - frozenset(b"\\%'")
 
 _PRELUDE = package_text("sync/container/prelude.sh")
@@ -37,12 +37,12 @@ NEEDED = b"( for c in mv rm rmdir mkdir chown chmod ls; do command -v $c || exit
 
 
 def quoted(path: str) -> bytes:
-    """The path as one word of a POSIX shell, whatever bytes it holds."""
+    """The path as one word of a POSIX shell, for any bytes."""
     return b"'" + os.fsencode(path).replace(b"'", b"'\\''") + b"'"
 
 
 def call(function: bytes, *paths: str) -> bytes:
-    """The command that calls a function of the prelude that takes whole paths."""
+    """The command that calls a function of the prelude which takes whole paths."""
     return b" ".join([function, *map(quoted, paths)])
 
 
@@ -73,7 +73,7 @@ def remove_folders(folders: Iterable[str]) -> list[tuple[bytes, list[str]]]:
 
 
 def make_folder(path: str, uid: int, gid: int) -> bytes:
-    """The command that makes a folder with this owner if it is missing."""
+    """The command that creates a folder with this owner if it is missing."""
     return _call_in(b"d", path) + b" %d:%d" % (uid, gid)
 
 
@@ -83,33 +83,33 @@ def unstage(place: str) -> bytes:
 
 
 def rename(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
-    """The command that renames a staged entry. `is_late`: it may have moved already, in a group that failed."""
+    """The command that renames a staged entry. `is_late`: a failed group may have moved it already."""
     staged, command = quoted(place), call(b"l" if is_link else b"m", place, target)
     return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + command if is_late else command
 
 
 def rename_group(places: Sequence[str]) -> bytes:
-    """The command that moves entries out of the folder that they are staged in, to the folder above."""
+    """The command that moves entries from their staging folder to the folder above."""
     stage = posixpath.dirname(places[0])
     return call(b"g", stage, posixpath.dirname(stage), *map(posixpath.basename, places))
 
 
 def remove_stages(stages: Iterable[str]) -> bytes:
-    """The command that removes staging folders that are empty; it never fails."""
+    """The command that removes empty staging folders; it never fails."""
     return call(b"rmdir --", *sorted(stages)) + b" 2>/dev/null || :"
 
 
 def resolved(output: str) -> str | None:
-    """The real path of the target, from the output of RESOLVE; None if a user other than root made a link in it."""
+    """The real path of the target, from the output of RESOLVE; None if it has a link not created by root."""
     return output[1:] if output.startswith("=") else None
 
 
 def put(
     stage: str, entries: Mapping[str, TarEntry], owner: tuple[int, int], *, as_root: bool
 ) -> list[tuple[bytes, str | None]]:
-    """Commands that put entries, by target and all of one folder, through a folder in it that is named `stage`.
+    """Commands that put entries, by target and all in one folder, through a folder in it named `stage`.
 
-    Each command comes with the target that has failed if the command fails; None if it concerns no single target.
+    Each command comes with the target that has failed if the command fails; None if it is for several targets.
     """
     name, folder = quoted(stage), posixpath.dirname(next(iter(entries)))
     commands: list[tuple[bytes, str | None]] = [(call(b"k" if as_root else b"i", folder, stage), None)]
@@ -138,7 +138,7 @@ def _contents(entry: TarEntry) -> Iterator[tuple[bytes, bytes]]:
 
 
 def printed(content: bytes) -> bytes:
-    """One word of the shell: the format by which `printf` writes these bytes; it never looks like an option."""
+    """One word of the shell: the format with which `printf` writes these bytes; it never looks like an option."""
     first, rest = content[:1], content[1:]
     text = "".join(f"\\{byte:03o}" for byte in first) + rest.decode("latin-1").translate(_ESCAPES)
     return b"'" + text.encode("ascii") + b"'"
@@ -151,7 +151,7 @@ def _attributes(
     name: bytes, entries: Mapping[str, TarEntry], owner: tuple[int, int], *, as_root: bool
 ) -> Iterator[bytes]:
     chown = b"h " + name + b" chown -h %d:%d --" % owner
-    if not as_root:  # a folder may give its group to what is made in it
+    if not as_root:  # files may inherit the group of the folder
         yield from _each(b"[ ! -g . ] || " + chown, list(entries))
     elif owner != (0, 0):
         yield from _each(chown, list(entries))
@@ -181,15 +181,15 @@ def _each(start: bytes, paths: list[str]) -> Iterator[bytes]:
 
 
 def plain(reason: str, target: str) -> str:
-    """The reason of a failure, with the name of the target instead of the staged one."""
+    """The reason of a failure, with the name of the target instead of the staged name."""
     return STAGED.sub(lambda match: "" if match[1] else posixpath.basename(target), reason)
 
 
 def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> tuple[dict[str, str], set[str]]:
-    """Where to stage each target, and what could be left if the process ended now; `name` makes new names.
+    """The path to stage each target at, and the paths that could remain if the process ended now.
 
-    Always in the folder of the target, whose file system the rename must not leave: `alone` or, if they are many, in
-    one staging folder, because one `mv` is then faster than a rename of each.
+    `name` returns new names. Staged paths are always in the folder of the target, since a rename must stay in its
+    file system: `alone` or, if they are many, in one staging folder, because one `mv` is faster than many renames.
     """
     by_folder: dict[str, list[str]] = defaultdict(list)
     for target in targets:

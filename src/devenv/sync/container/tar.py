@@ -1,7 +1,7 @@
 """Write and read tar archives: for a small file, the standard library takes more time than the engine.
 
-POSIX.1-2017 pax: a `ustar` header, preceded by a record for what it cannot hold (fractions of a second, long names).
-The reader also supports GNU's long names and large numbers.
+POSIX.1-2017 pax: a `ustar` header, preceded by a record for values that do not fit (fractions of a second, long
+names). The reader also supports GNU's long names and large numbers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TarEntry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An entry of an archive that is read; `size` is the length of its content in bytes."""
+    """An entry of an archive being read; `size` is the length of its content in bytes."""
 
     name: bytes
     kind: bytes
@@ -64,7 +64,7 @@ def tail(size: int) -> bytes:
 
 
 def content(data: bytes) -> bytes:
-    """The content of all files in an archive, one after the other. Raises ValueError if it is no archive."""
+    """The content of all files in an archive, concatenated. Raises ValueError if it is not an archive."""
     return b"".join(piece for member, piece, _ in Reader().feed(data) if member.kind == FILE)
 
 
@@ -76,7 +76,7 @@ def _heads(entry: TarEntry, size: int) -> Iterator[bytes]:
 
 
 def _extended(entry: TarEntry, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """What the plain header cannot hold. Dev servers compare times in nanoseconds."""
+    """Values that do not fit into the plain header. Dev servers compare times in nanoseconds."""
     if entry.mtime_ns % NANO or not 0 <= entry.mtime_ns // NANO <= MOST_SIZE:
         sign = b"-" if entry.mtime_ns < 0 else b""
         yield b"mtime", sign + b"%d.%09d" % divmod(abs(entry.mtime_ns), NANO)
@@ -118,7 +118,7 @@ class Reader:
     """Reads an archive in pieces of any size; it never holds more than one piece and a header."""
 
     def __init__(self) -> None:
-        self.ended = False  # whether the end of the archive was read: it is complete
+        self.ended = False  # whether the end of the archive was read, so that it is complete
         self._buffer = b""
         self._member: Member | None = None
         self._left = 0  # bytes of content
@@ -126,7 +126,7 @@ class Reader:
         self._described: dict[bytes, bytes] = {}
 
     def feed(self, data: bytes) -> Iterator[tuple[Member, bytes, bool]]:
-        """(entry, piece of its content, whether it is the last). Raises ValueError if this is no archive."""
+        """(entry, piece of its content, whether it is the last). Raises ValueError if this is not an archive."""
         data, at = self._buffer + data, 0
         while not self.ended:
             if self._member is not None:
@@ -147,7 +147,7 @@ class Reader:
         self._buffer = data[at:]
 
     def _described_size(self, data: bytes, at: int) -> int:
-        """The number of bytes after the header that belong to it, because they describe the next entry."""
+        """The number of bytes after the header that belong to it because they describe the next entry."""
         if len(data) - at < BLOCK or data[at + 156 : at + 157] not in DESCRIBING:
             return 0
         size = _number(data[at + 124 : at + 136])

@@ -27,7 +27,7 @@ Step = TypeVar("Step", Delete, Sync)
 
 
 class Target:
-    """A container with its open shell; `staged` has the paths where something may be staged."""
+    """A container with its open shell; `staged` are the paths where something may be staged."""
 
     def __init__(self, engine: Engine, container: Container, access: Access, journal: SyncJournal) -> None:
         self.container = container
@@ -43,7 +43,7 @@ class Target:
     async def reach(
         cls, engine: Engine, container: Container, mark: str, journal: SyncJournal, rule_targets: Sequence[str] = ()
     ) -> Target:
-        """The target for an existing container; its shell, named by `mark`, is opened when it is needed."""
+        """The target for an existing container; its shell, identified by `mark`, is opened when it is needed."""
         owner = await access.owner(engine, container)
         return cls(engine, container, Access(engine, container, owner, mark, rule_targets), journal)
 
@@ -54,11 +54,11 @@ class Target:
     async def deliver(
         self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] = ()
     ) -> SyncOutcome:
-        """Carry out deletes, then syncs. A path that fails is in the outcome, and the others go on.
+        """Carry out deletes, then syncs. A failed path is in the outcome and does not stop the others.
 
-        `fresh` are the targets that the journal may lack. Nothing is deleted in a container that does not run: its
-        start does that, from the journal. Raises EngineError if the engine cannot be reached, or the container is
-        gone.
+        `fresh` are the targets that may be missing in the journal. Nothing is deleted in a stopped container: its
+        next start does that, from the journal. Raises EngineError if the engine cannot be reached, or the container
+        was removed.
         """
         async with self._turn:
             self._journal.note(placed=reconcile.journal_paths(s for s in syncs if s.target in fresh))
@@ -77,7 +77,7 @@ class Target:
         if shell is not None:
             await self._remove_staged(shell)
         elif self.container.running:
-            # The engine replaces files and links by itself, but no folders.
+            # The engine replaces files and links itself, but not folders.
             in_the_way = {d.target for d in deletes if d.directory and d.target in put}
             deletes = [d for d in deletes if d.target not in put]
         else:
@@ -97,7 +97,7 @@ class Target:
         return [replace(step, target=self._access.real(step.target)) for step in steps]
 
     def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:
-        """Name the failed paths as the rules do. The folders above them are not known any more."""
+        """Use the rules' names for failed paths. The folders above them are no longer known."""
         reasons = outcome.failed | {target: NO_SHELL for target in in_the_way if target in outcome.failed}
         self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
@@ -106,15 +106,15 @@ class Target:
         gone = [d for d in deletes if d.target not in outcome.failed]
         names = ((self._access.given(delete.target), delete.directory) for delete in gone)
         self._journal.note(gone=(f"{name}/" if is_folder else name for name, is_folder in names))
-        outcome.deleted = len({d.target for d in gone}.difference(put))  # without what made room for a file
+        outcome.deleted = len({d.target for d in gone}.difference(put))  # without those that made room for a file
 
     async def _open(self) -> Shell | None:
         if self._access.is_broken:
-            self._known_folders = {"/"}  # it may have done more than it has answered
+            self._known_folders = {"/"}  # it may have done more than it has confirmed
         return await self._access.open(self.container)
 
     async def open_shell(self) -> None:
-        """Open the shell before the first save, so that this takes no longer than others; remove what is staged."""
+        """Open the shell before the first save, so that it is as fast as others; remove staged files."""
         async with self._turn:
             if not self._access.is_closed and (shell := await self._open()) is not None:
                 await self._remove_staged(shell)
@@ -124,8 +124,8 @@ class Target:
         failures = await shell.run([shell_commands.unstage(place) for place in places])
         left = {places[index] for index in failures}
         if (tries := sorted(left - self._unremovable)) and not self._access.is_root:
-            # Root's shell staged them, before the container was started again. What root cannot remove is not tried
-            # again: a shell of root with each save would cost more than the save.
+            # A shell of root staged them before the container was restarted. A path that root cannot remove is not
+            # tried again: a shell of root with each save would cost more than the save.
             failures = await self._access.run_as_root(self.container.id, [*map(shell_commands.unstage, tries)])
             self._unremovable.update(tries[index] for index in failures)
             left &= self._unremovable

@@ -1,8 +1,8 @@
 """Three ways to change files in a container: the perl helper, shell commands, and the engine's archive request.
 
-Methods of the same name do the same. They return what failed with the reason, "" if it is not known; `put_large`
-raises OSError or CallError instead. That a folder holds something is no failure of `remove`. All raise EngineError if
-the engine or the shell cannot be reached.
+Methods with the same name do the same. They return failures with the reason, "" if unknown; `put_large` raises
+OSError or CallError instead. For `remove`, a folder that is not empty is not a failure. All raise EngineError if the
+engine or the shell cannot be reached.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ NO_SHELL = "cannot be deleted: its image has no shell"
 NOT_WRITTEN = "it cannot be written"
 NOT_RENAMED = "rename failed"
 NO_CONTAINER = re.compile("(?i)no such container")
-MOST_BY_SHELL = 1 << 30  # bytes: a shell without perl writes some ten megabytes a second
-TOO_LARGE = "too large for a container whose image has no perl, and whose service is not root"
+MOST_BY_SHELL = 1 << 30  # bytes; a shell without perl writes some ten megabytes a second
+TOO_LARGE = "too large for a container without perl whose service does not run as root"
 
 
 class HelperTransport:
-    """The perl helper, which writes each entry beside its target and renames it. It returns no reasons."""
+    """The perl helper, which writes each entry next to its target and renames it. It returns no reasons."""
 
     def __init__(self, shell: Shell, owner: tuple[int, int]) -> None:
         self._shell = shell
@@ -47,12 +47,12 @@ class HelperTransport:
         return {pairs[index][0]: "" for index in await self._shell.do([pair[1] for pair in pairs])}
 
     async def put(self, entries: Entries) -> dict[Item, str]:
-        """Write the entries beside their targets, and rename them."""
+        """Write the entries next to their targets, and rename them."""
         puts = ((item, perl_helper.put(entry, item.path, item.target)) for item, entry in entries)
         return await self._do((item, part) for item, parts in puts for part in parts)
 
     async def put_large(self, file: LargeFile) -> None:
-        """Write the file beside its target, and rename it."""
+        """Write the file next to its target, and rename it."""
         item = file.item
         _check(await self._shell.do([operation(perl_helper.BEGIN, item.path)]))
         async for piece in file.content():
@@ -65,7 +65,7 @@ class HelperTransport:
         return await self._do((item, operation(perl_helper.RENAME, item.path, item.target)) for item in items)
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make missing folders."""
+        """Create missing folders."""
         return await self._do((path, operation(perl_helper.MAKE_FOLDER, path, *self._owner)) for path in folders)
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
@@ -75,7 +75,7 @@ class HelperTransport:
 
 
 class ShellTransport:
-    """Shell commands, which write the entries of each folder into a staging folder in it, and move them out."""
+    """Shell commands, which write the entries of each folder to a staging folder in it, and move them out."""
 
     def __init__(self, shell: Shell, owner: tuple[int, int], staged: StagedPaths, *, as_root: bool) -> None:
         self.shell = shell
@@ -95,7 +95,7 @@ class ShellTransport:
         return {items[target]: reason for target, reason in failed.items()}
 
     async def _put_into(self, folder: str, entries: Mapping[str, TarEntry]) -> dict[str, str]:
-        """Write the entries, by target, all of one folder. Returns the targets that failed, with the reasons."""
+        """Write the entries, by target, all in one folder. Return the targets that failed, with the reasons."""
         place = self._staged.add_new(folder)
         commands = shell_commands.put(posixpath.basename(place), entries, self._owner, as_root=self._as_root)
         failures = await self.shell.run([command for command, _ in commands])
@@ -125,7 +125,7 @@ class ShellTransport:
         groups = _groups(items)
         commands = [shell_commands.rename_group([item.path for item in group]) for group in groups]
         failures = await self.shell.run(commands)
-        # One entry that cannot be moved fails its whole group: the rest of it is renamed one by one.
+        # One entry that cannot be moved fails its whole group: rename the others one by one.
         grouped = {item for group in groups for item in group}
         late = {item for index in failures for item in groups[index]}
         single = [item for item in items if item not in grouped or item in late]
@@ -139,7 +139,7 @@ class ShellTransport:
         return {single[index]: text or NOT_RENAMED for index, text in failures.items()}
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make missing folders."""
+        """Create missing folders."""
         failures = await self.shell.run([shell_commands.make_folder(path, *self._owner) for path in folders])
         return {folders[index]: text for index, text in failures.items()}
 
@@ -153,12 +153,12 @@ class ShellTransport:
         return {delete: text for index, text in failures.items() for delete in commands[index][1]}
 
     async def unstage(self, places: Iterable[str]) -> None:
-        """Remove what is staged at these places, if it can be removed: it may take the space that others need."""
+        """Remove what is staged at these paths if possible: it may take the space that other files need."""
         await self.shell.run([shell_commands.unstage(place) for place in places])
 
 
 class ArchiveTransport:
-    """The engine's archive request. It follows links, so it is only for folders that root alone can change."""
+    """The engine's archive request. It follows links, so it is only for folders that only root can change."""
 
     def __init__(self, files: Archive, container_id: str, owner: tuple[int, int]) -> None:
         self._files = files
@@ -168,7 +168,7 @@ class ArchiveTransport:
     async def put(self, entries: Entries) -> dict[Item, str]:
         """Write files, links and folders to the items' paths. If one fails, all have failed.
 
-        Raises CallError if the container has gone.
+        Raises CallError if the container was removed.
         """
         try:
             await self._files.put(self._container_id, tar.packed(entry for _, entry in entries))
@@ -179,12 +179,12 @@ class ArchiveTransport:
         return {}
 
     async def put_large(self, file: LargeFile) -> None:
-        """Write the file to the item's path while it is read."""
+        """Write the file to the item's path while reading it."""
         await self._files.put(self._container_id, file.packed(), size=file.size)
         await file.verify()
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make missing folders; for root, the engine makes them with their files."""
+        """Create missing folders; for root, the engine creates them with their files."""
         if folders and self._owner != (0, 0):
             names, now = (os.fsencode(path.lstrip("/")) for path in folders), time.time_ns()
             entries = (TarEntry(name, tar.FOLDER, NEW_FOLDER, now, *self._owner) for name in names)

@@ -1,1 +1,1 @@
-"""The source tree on the host: watched, read and compared."""
+"""The source tree on the host: watching, reading and comparing it."""

@@ -1,4 +1,4 @@
-"""Linux's own file events through ctypes: a watch per folder, lost events noticed, paths reported at rest."""
+"""Linux's inotify through ctypes: one watch per folder, detection of lost events, paths reported when quiet."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ IN_Q_OVERFLOW, IN_IGNORED, IN_ISDIR = 0x4000, 0x8000, 0x40000000
 IN_ONLYDIR, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_MASK_ADD = 0x1000000, 0x2000000, 0x4000000, 0x20000000
 CHANGES = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
 INSIDE = CHANGES | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_MASK_ADD
-ABOVE = (INSIDE | IN_MOVE_SELF) & ~IN_DONT_FOLLOW  # for a folder whose own parent is not watched
+ABOVE = (INSIDE | IN_MOVE_SELF) & ~IN_DONT_FOLLOW  # for a folder whose parent is not watched
 HEADER = struct.Struct("iIII")
-READ_BYTES = 1 << 17  # some 3,000 events: a storm does not hold the event loop for longer than a few milliseconds
-REST = 0.02  # seconds: a path that is being written, or was removed, is looked at once it was quiet for so long
-REST_LIMIT = 0.2  # or, if it never is, after so long
+READ_BYTES = 1 << 17  # some 3,000 events: a flood blocks the event loop for a few milliseconds only
+REST = 0.02  # seconds for which a written or removed path has to be quiet before it is looked at
+REST_LIMIT = 0.2  # seconds after which it is looked at in any case
 
 
 @dataclass(slots=True)
 class EventBatch:
-    """The result of one read: paths that rest, paths that may change again at once, and whether events were lost."""
+    """The result of one read: quiet paths, paths that may change again at once, and whether events were lost."""
 
     settled: set[str] = field(default_factory=set)
     pending: set[str] = field(default_factory=set)
@@ -35,14 +35,14 @@ class EventBatch:
 
 
 class Inotify:
-    """Watches on folders. `add` may be called from any thread. Raises OSError if the kernel gives no instance."""
+    """Watches on folders. `add` may be called from any thread. Raises OSError if the kernel has no instance left."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.descriptor: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.descriptor < 0:
             raise _error()
-        self._turn = threading.Lock()  # an event never comes before the name of its watch
+        self._turn = threading.Lock()  # no event is read before the name of its watch is known
         self._paths: dict[int, str] = {}
         self._watches: dict[str, int] = {}
 
@@ -53,7 +53,7 @@ class Inotify:
             self.descriptor = -1
 
     def add(self, folder: str, mask: int = INSIDE) -> bool:
-        """Watch the folder; False if it has gone or may not be read. Raises OSError if no watches are left."""
+        """Watch the folder; False if it was removed or cannot be read. Raises OSError if no watches are left."""
         with self._turn:
             watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), mask)
             if watch >= 0:
@@ -67,10 +67,10 @@ class Inotify:
         return len(self._paths)
 
     def read(self) -> EventBatch:
-        """Read what happened since the last read. Never blocks."""
+        """Read the events since the last read, without blocking."""
         batch = EventBatch()
         moved: set[str] = set()
-        made: set[str] = set()
+        created: set[str] = set()
         with self._turn:
             for watch, mask, name in self._events():
                 batch.lost = batch.lost or bool(mask & IN_Q_OVERFLOW)
@@ -78,14 +78,14 @@ class Inotify:
                 if folder is None:
                     continue
                 path = f"{folder}/{os.fsdecode(name)}" if name else folder
-                _note(batch, path, mask, made)
+                _note(batch, path, mask, created)
                 if mask & IN_IGNORED:
                     self._forget(watch, folder)
                 elif mask & IN_ISDIR and mask & (IN_MOVED_FROM | IN_MOVE_SELF):
                     moved.add(path)
             if moved:
                 self._drop_trees(moved)
-        whole = {path for path in made & batch.pending if not _is_empty(path)}  # a link, or made under another name
+        whole = {path for path in created & batch.pending if not _is_empty(path)}  # a link, or renamed
         return EventBatch(batch.settled | whole, batch.pending - whole, batch.lost)
 
     def _events(self) -> Iterator[tuple[int, int, bytes]]:
@@ -101,7 +101,7 @@ class Inotify:
             at += length
 
     def _drop_trees(self, folders: set[str]) -> None:
-        """Remove the watches of folders that moved away: they are kept under a name that is not theirs any more.
+        """Remove the watches of folders that were moved away: their names are no longer valid.
 
         The event at the new place leads to a look, which watches the folders again.
         """
@@ -120,40 +120,40 @@ class Inotify:
 
 
 class Debouncer:
-    """Holds paths that may change again at once until they rest: an emptied file is about to be filled."""
+    """Holds paths that may change again at once until they are quiet: an emptied file is about to be filled."""
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, float]] = {}  # path -> first and last event
 
     def seconds(self) -> float | None:
-        """The seconds until the next path rests at the latest; None if none is pending."""
+        """The maximum seconds until the next path is quiet; None if none is pending."""
         dues = [self._due(*times) for times in self._since.values()]
         return max(0.0, min(dues) - time.monotonic()) if dues else None
 
     def over(self, batch: EventBatch) -> set[str]:
-        """All paths that rest by now: those closed or renamed at once, the others after they were quiet."""
+        """All paths that are quiet now: those closed or renamed at once, the others after a time without events."""
         now = time.monotonic()
         for path in batch.pending:
             self._since[path] = (self._since.get(path, (now, now))[0], now)
         for path in batch.settled:
             self._since.pop(path, None)
-        done = {path for path, times in self._since.items() if now >= self._due(*times)}
-        for path in done:
+        quiet = {path for path, times in self._since.items() if now >= self._due(*times)}
+        for path in quiet:
             del self._since[path]
-        return batch.settled | done
+        return batch.settled | quiet
 
     @staticmethod
     def _due(begun: float, last: float) -> float:
         return min(last + REST, begun + REST_LIMIT)
 
 
-def _note(batch: EventBatch, path: str, mask: int, made: set[str]) -> None:
-    """The last event of a path counts; a changed mode says nothing about a path that is being written."""
+def _note(batch: EventBatch, path: str, mask: int, created: set[str]) -> None:
+    """Record an event. The last event of a path counts; a changed mode says nothing about a path being written."""
     if mask & IN_CREATE and not mask & IN_ISDIR:
-        made.add(path)
+        created.add(path)
     elif not mask & IN_ATTRIB:
-        made.discard(path)
-    if path in made or mask & (IN_MODIFY | IN_DELETE):
+        created.discard(path)
+    if path in created or mask & (IN_MODIFY | IN_DELETE):
         batch.pending.add(path)
         batch.settled.discard(path)
     elif not mask & IN_ATTRIB or path not in batch.pending:
@@ -162,7 +162,7 @@ def _note(batch: EventBatch, path: str, mask: int, made: set[str]) -> None:
 
 
 def _is_empty(path: str) -> bool:
-    """Whether the path is an empty file: somebody is about to fill it."""
+    """Whether the path is an empty file, which is probably about to be filled."""
     try:
         state = os.lstat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""How the host's files changed: states remembered, states seen now, the difference; loops of links, lost roots."""
+"""Changes of the host's files: the difference of remembered and current states; loops of links, missing roots."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from devenv.paths import below, is_below, is_within
 
-MOST_LINKS = 40  # that the kernel follows for one path (path_resolution(7))
+MOST_LINKS = 40  # links that the kernel follows for one path (path_resolution(7))
 
 
 class FileKind(StrEnum):
-    """What a path is; OTHER are pipes, sockets, devices, and links that lead to themselves."""
+    """The kind of a path; OTHER are pipes, sockets, devices, and links that lead to themselves."""
 
     FILE = "file"
     DIR = "dir"
@@ -34,34 +34,34 @@ class FileState:
     link: str | None = None
 
     def is_same(self, other: FileState) -> bool:
-        """Whether nothing has to be synced: a folder's own mode, size and times are left to the container."""
+        """Whether nothing has to be synced: a folder's mode, size and times are left to the container."""
         if self.kind is not other.kind or self.is_doubtful is not other.is_doubtful:
             return False
         if self.kind is FileKind.FILE:
             return self == other
         if self.kind is FileKind.LINK:
-            # The same link created again is a change: something else may have been read in between.
+            # A link that was created again is a change: something else may have been read in between.
             return (self.link, self.ctime_ns, self.inode) == (other.link, other.ctime_ns, other.inode)
         return self.kind is FileKind.DIR or self.link == other.link
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it is unknown what the container has there."""
+        """Whether the state in the container is unknown."""
         return self.mode < 0
 
     def doubtful(self) -> FileState:
-        """A state that equals none that the host can have: a folder, or what may be any kind of file."""
+        """A state that differs from every possible state of the host: a folder, or any kind of file."""
         kind = FileKind.FILE if self.kind is FileKind.OTHER else self.kind
         return replace(self, kind=kind, mode=-1, link=None)
 
 
 Manifest = dict[str, FileState]
-Fresh = dict[str, FileState | None]  # what a look has seen; None: not there
+Fresh = dict[str, FileState | None]  # the result of a look; None: the path does not exist
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """`present`: new or different, folders before what they hold. `gone`: with the last known state, deepest first.
+    """`present`: new or different, parents first. `gone`: with the last known state, deepest first.
 
     A path that changed its kind, or that came back with its folder, is in both: gone first, then present.
     """
@@ -81,10 +81,10 @@ class Changes:
 
 
 def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> Changes:
-    """The difference for the touched paths in `now` (None: not there); all other paths are as before.
+    """The difference for the touched paths in `now` (None: does not exist); all other paths are unchanged.
 
-    All that was known below a folder is gone with it. A folder that is still there says nothing about its content:
-    the caller has to look at what was known below it, too.
+    All that was known below a removed folder is gone, too. An existing folder says nothing about its content: the
+    caller has to look at what was known below it.
     """
     present: Manifest = {}
     gone: Manifest = {}
@@ -95,9 +95,7 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
         if state is not None and (old is None or not state.is_same(old)):
             present[path] = state
             if old is not None and old.is_doubtful and state.kind in (FileKind.FILE, FileKind.LINK):
-                gone[path] = replace(
-                    old, kind=FileKind.DIR
-                )  # what is put replaces a file; a folder may be in its way
+                gone[path] = replace(old, kind=FileKind.DIR)  # a put replaces a file, but a folder may be in its way
     for path in _below_gone(gone, before, now):
         gone[path] = before[path]
         if (state := now.get(path)) is not None:
@@ -106,19 +104,19 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
 
 
 def _below_gone(gone: Manifest, before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> list[str]:
-    """What was known below the folders that have gone, or that may be folders in the container."""
+    """Known paths below the folders that are gone, or that may be folders in the container."""
     folders = {path for path, old in gone.items() if old.kind is FileKind.DIR or _may_be_folder(old, now.get(path))}
     is_inside = below(folders)
     return [path for path in before if is_inside(path)] if folders else []
 
 
 def _may_be_folder(old: FileState, now: FileState | None) -> bool:
-    """Whether it may be a folder in the container while the host has none there."""
+    """Whether the path may be a folder in the container while the host has none there."""
     return old.is_doubtful and (now is None or now.kind is not FileKind.DIR)
 
 
 def apply(manifest: Manifest, changes: Changes) -> Manifest:
-    """The manifest after the changes: the same dict, changed in place, since it may hold a large tree."""
+    """The manifest after the changes: the same dict, changed in place, since it may be large."""
     for path, _ in changes.gone:
         manifest.pop(path, None)
     manifest.update(changes.present)
@@ -126,20 +124,20 @@ def apply(manifest: Manifest, changes: Changes) -> Manifest:
 
 
 def deepest_first(item: tuple[str, FileState]) -> tuple[int, str]:
-    """The key by which paths are sorted so that folders come after what they hold."""
+    """A sort key that puts folders after their content."""
     return -item[0].count("/"), item[0]
 
 
 def loops(states: Mapping[str, FileState]) -> frozenset[str]:
-    """The links among these states that lead to themselves, or to a loop, through the other links."""
+    """The links among these states that lead to themselves, or to a loop, through other links."""
     texts = {path: state.link for path, state in states.items() if state.link is not None}
     return frozenset(path for path in texts if _is_loop(path, texts))
 
 
 def with_loops(now: Mapping[str, FileState], fresh: dict[str, FileState | None]) -> dict[str, FileState | None]:
-    """`fresh` with each loop as FileKind.OTHER and every other link as FileKind.LINK; `now` is what was known before.
+    """`fresh` with each loop as FileKind.OTHER and every other link as FileKind.LINK; `now` are the known states.
 
-    A link that did not change itself is added if it has become a loop, or is no loop any more. A loop keeps its text.
+    An unchanged link is added if it has become a loop, or is no longer a loop. A loop keeps its text.
     """
     if not any(_is_link(state) or _is_link(now.get(path)) for path, state in fresh.items()):
         return fresh
@@ -162,7 +160,7 @@ def _is_link(state: FileState | None) -> bool:
 
 
 def _is_loop(path: str, texts: Mapping[str, str]) -> bool:
-    """Whether the path cannot be followed to its end, component by component as the kernel does it."""
+    """Whether following the path, component by component like the kernel, does not end."""
     left = path.split("/")[:0:-1]
     place, followed = "/", 0
     while left:
@@ -184,11 +182,11 @@ def _is_loop(path: str, texts: Mapping[str, str]) -> bool:
 def suppress_root_loss(
     before: Mapping[str, FileState], fresh: Fresh, roots: Iterable[str], held: frozenset[str]
 ) -> tuple[Fresh, frozenset[str]]:
-    """`fresh` without the paths that went together with a rule's root, and the roots that are held by now.
+    """`fresh` without the paths that disappeared together with a rule's root, and the roots that are held now.
 
-    A root is held if it does not exist, if it is no folder any more, or if it is another folder (by inode) that lacks
-    more than half of what was known in it. It is held until a look finds otherwise: a folder that is not mounted is
-    not deleted. (Mutagen halts if a root was emptied, deleted or changed its type; here everything else goes on.)
+    A root is held if it does not exist, if it is no longer a folder, or if it is another folder (by inode) that lacks
+    more than half of the known content. It is held until a look finds otherwise: an unmounted folder is not deleted.
+    (Mutagen halts if a root was emptied, deleted or changed its type; here everything else continues.)
     """
     now_held = set(held)
     for root in roots:

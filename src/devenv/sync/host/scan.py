@@ -1,4 +1,4 @@
-"""The state of the host now: lstat and walk, never through a link, never into folders that every rule ignores."""
+"""The current state of the host: lstat and walk, never through a link, never into folders that every rule ignores."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from devenv.sync.rules.patterns import BACKSLASH, Patterns, dockerignore_lines
 Prune = Callable[[str], bool]
 Enter = Callable[[str], object]
 
-MODES = tuple(range(0o1000))  # one number for all files of a mode
+MODES = tuple(range(0o1000))  # one shared number for all files with the same mode
 SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
 KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIR, stat.S_IFLNK: FileKind.LINK}
-FRESH_NS = 2 * 10**9  # a folder that changed so lately may change again under the same time
-GLANCE = 64  # paths between two looks at the clock
+FRESH_NS = 2 * 10**9  # a folder that changed within this time may change again without a new time
+GLANCE = 64  # paths between two checks of the clock
 
 
 def state(path: str) -> FileState | None:
-    """The path's own state, links not followed; None if nothing is there (or nothing that we may see)."""
+    """The path's own state, without following links; None if it does not exist or cannot be seen."""
     with contextlib.suppress(OSError):
         return _seen(path)
     return None
 
 
 def scan(roots: Iterable[str], prune: Prune, enter: Enter = lambda _: None) -> dict[str, FileState]:
-    """Read all at and below the roots; `enter` is called with each folder before it is listed. Blocking."""
+    """Read everything at and below the roots; `enter` is called with each folder before it is listed. Blocking."""
     states: dict[str, FileState] = {}
     for root in roots:
         _walk(root, prune, enter, states)
@@ -44,10 +44,10 @@ def scan(roots: Iterable[str], prune: Prune, enter: Enter = lambda _: None) -> d
 def look(
     paths: Iterable[str], known: Mapping[str, FileState], prune: Prune, enter: Enter = lambda _: None
 ) -> dict[str, FileState | None]:
-    """Read the touched paths again; a folder is walked, and paths known below it that are gone are None.
+    """Read the touched paths again; a folder is walked, and known paths below it that no longer exist are None.
 
-    Paths in ignored folders are left out, and so are those that cannot be read just now (no permission, no descriptor
-    left, a network gone): not seen is not gone. Blocking, for folders: call it in a worker thread.
+    Paths in ignored folders are left out, and so are those that cannot be read now (no permission, no free
+    descriptor, no network): unseen does not mean deleted. Blocking for folders: call it in a worker thread.
     """
     fresh: dict[str, FileState | None] = {}
     unseen: set[str] = set()
@@ -56,8 +56,8 @@ def look(
     gone: dict[str, bool] = {}
 
     def is_gone(folder: str) -> bool:
-        # One that was made since we looked is reported by an event, and walked then: no path in it is known without
-        # it. One that we knew may be a link by now: a look through it would see something else.
+        # A folder created since the last look is reported by an event and then walked: no path in it is known before.
+        # A known folder may be a link now: a look through it would see something else.
         state = fresh.get(folder)
         return (folder in fresh and (state is None or state.kind is not FileKind.DIR)) or (
             folder in known and os.path.islink(folder)
@@ -84,7 +84,7 @@ def look(
 def _lost(
     folders: set[str], unseen: set[str], known: Mapping[str, FileState], fresh: Mapping[str, FileState | None]
 ) -> list[str]:
-    """What was known below the folders and has not been found; what is at or below `unseen` may be there still."""
+    """Known paths below the folders that were not found; paths at or below `unseen` may still exist."""
     was_below, is_unseen = below(folders), below(unseen)
     lost = [path for path in known if path not in fresh and was_below(path)]
     return [path for path in lost if path not in unseen and not is_unseen(path)]
@@ -93,10 +93,10 @@ def _lost(
 def differing(
     paths: list[str], known: Mapping[str, FileState], prune: Prune, listed: dict[str, int], seconds: float
 ) -> set[str]:
-    """The paths that are not as known, and new ones in those that are folders, as far as that much CPU time allows.
+    """The paths that differ from the known state, and new ones in folders, within a limit of CPU time.
 
-    Removes from the end of `paths` those it has looked at. `listed` remembers from call to call when a folder last
-    changed; a folder that did not is not listed again. Blocking: call it in a worker thread.
+    Removes the paths that were looked at from the end of `paths`. `listed` remembers from call to call when a folder
+    last changed; an unchanged folder is not listed again. Blocking: call it in a worker thread.
     """
     changed: set[str] = set()
     end = time.thread_time() + seconds
@@ -127,7 +127,7 @@ def differing(
 def eventless_filesystem(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | None:
     """The kind of a file system at or below a root that reports no changes made elsewhere; None if there is none.
 
-    On Linux: folders of another machine or of the host of a virtual machine. None also without a list of mounts.
+    On Linux: folders of another machine, or of the host of a virtual machine. Also None without a list of mounts.
     """
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
@@ -144,7 +144,7 @@ def eventless_filesystem(roots: Iterable[str], mounts: str = "/proc/self/mountin
 
 
 def git_lock(folder: str) -> str | None:
-    """The file that is there as long as git changes the work tree that the folder is in; None outside of one."""
+    """The file that exists while git changes the work tree of the folder; None outside of a work tree."""
     while folder != os.path.dirname(folder):
         path = os.path.join(folder, ".git")
         if os.path.isdir(path):
@@ -157,15 +157,15 @@ def git_lock(folder: str) -> str | None:
 
 
 def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
-    """For each built service the lines of the `.dockerignore` that its build reads. Blocking.
+    """For each built service, the lines of the `.dockerignore` that its build reads. Blocking.
 
-    `<Dockerfile>.dockerignore` wins over `.dockerignore`, both beside the context (Dockerfile reference).
+    `<Dockerfile>.dockerignore` wins over `.dockerignore` in the context (Dockerfile reference).
     """
     return {s.name: tuple(filter(None, dockerignore(s.build)[1])) for s in project.services if s.build is not None}
 
 
 def dockerignore(build: Build) -> tuple[str | None, tuple[str, ...]]:
-    """The `.dockerignore` of a build, if any, and its lines. Blocking. Raises ConfigError for a bad pattern."""
+    """The `.dockerignore` of a build, if any, and its lines. Blocking. Raises ConfigError for an invalid pattern."""
     dockerfile = os.path.join(build.context, build.dockerfile)
     for path in (f"{dockerfile}.dockerignore", os.path.join(build.context, ".dockerignore")):
         try:
@@ -191,7 +191,7 @@ def _is_any_above(path: str, is_so: Callable[[str], bool], verdicts: dict[str, b
 
 
 def _seen(path: str) -> FileState | None:
-    """As `state`. Raises OSError if something may be there that cannot be read."""
+    """Like `state`. Raises OSError if the path may exist but cannot be read."""
     try:
         return _state(path, os.lstat(path))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -199,7 +199,7 @@ def _seen(path: str) -> FileState | None:
 
 
 def _walk(root: str, prune: Prune, enter: Enter, states: dict[str, Any]) -> set[str]:
-    """Enter everything at and below the root into `states`; returns paths that exist and cannot be read."""
+    """Add everything at and below the root to `states`. Return paths that exist and cannot be read."""
     unseen: set[str] = set()
     now = state(root)
     if now is None:
@@ -239,7 +239,7 @@ def _is_as(before: FileState, path: str, now: os.stat_result) -> bool:
 
 
 def _unescaped(text: str) -> str:
-    """The path for its text in /proc/self/mountinfo, which has blanks and backslashes in octal."""
+    """The path for its text in /proc/self/mountinfo, with blanks and backslashes in octal."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 

@@ -1,4 +1,4 @@
-"""The source tree as last seen: events say where to look, what the look finds is kept."""
+"""The source tree as last seen: events say where to look, and the results of looks are kept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from devenv.sync.queue import FEW
 from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
 
-MISSING_ROOT_CHECK = 1.0  # seconds between two looks at a root that is missing
-GIT_PATIENCE = 30.0  # seconds: a lock that is older was left by a git that died
+MISSING_ROOT_CHECK = 1.0  # seconds between two looks at a missing root
+GIT_PATIENCE = 30.0  # seconds; an older lock was left by a git process that died
 
 
 class HostTree:
-    """All that is at and below the roots of the rules: `now` maps paths to what was last seen, changed in place.
+    """Everything at and below the roots of the rules: `now` maps paths to their last seen states, changed in place.
 
     `changed` is called with the paths of each change, `say` with a message and a hint. `directory` is the project's.
     """
@@ -45,14 +45,14 @@ class HostTree:
         self._say = say
         self._guarded = rules.roots(r for r in self._rules if r.copies)
         self._held: frozenset[str] = frozenset()
-        self._unread: set[str] = set()  # reported by events, and not looked at yet
+        self._unread: set[str] = set()  # reported by events, but not yet looked at
         self._arrived = anyio.Event()
         self._is_looking = True
         self._git_lock = scan.git_lock(directory)
         self._source = TreeWatcher(rules.roots(self._rules), self._prunes, say, self.now, watcher)
 
     def is_at_rest(self) -> bool:
-        """Whether nothing is left to look at, and no git command is changing the tree."""
+        """Whether no look is pending, and no git command is changing the tree."""
         if not self._is_calm():
             return False
         with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ class HostTree:
         """Watch until cancelled; started once the tree is known, and `known`, called just before, has returned."""
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._source.watch, self._tell)
-            # The watcher stands: what is looked at from now on misses nothing.
+            # The watcher is active: from now on, no change is missed.
             self._arrived, self._unread = anyio.Event(), set()
             roots = rules.roots(self._rules)
             seen = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter)
@@ -94,7 +94,7 @@ class HostTree:
         return rules.prune(self._rules, folder)
 
     async def _check_missing_roots(self) -> None:
-        """Look at each root that is missing again and again; report those that stay missing."""
+        """Look at each missing root repeatedly; report those that remain missing."""
         reported: frozenset[str] = frozenset()
         while True:
             await anyio.sleep(MISSING_ROOT_CHECK)
@@ -103,7 +103,7 @@ class HostTree:
                 self._arrived.set()
             for root in sorted(self._held - reported):
                 shown = relative_to(root, self._directory) or root
-                self._say(f"{shown} is not there as it was: nothing is deleted in containers until it is back", "")
+                self._say(f"{shown} is missing or replaced: nothing is deleted in containers until it is back", "")
             reported = self._held
 
     def _take(self, fresh: manifest.Fresh) -> None:
@@ -111,13 +111,13 @@ class HostTree:
         fresh = manifest.with_loops(self.now, fresh)
         changes = manifest.diff(self.now, fresh)
         manifest.apply(self.now, changes)
-        # A root that was replaced by an equal folder is another folder from now on.
+        # A root that was replaced by an equal folder gets the identity of the new folder.
         self.now.update((root, state) for root in self._guarded if (state := fresh.get(root)))
         self._changed(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))
 
 
 def _is_quick(paths: Collection[str], known: Mapping[str, FileState]) -> bool:
-    """Whether a look takes no longer than the switch to another thread: few paths, and no folder to walk."""
+    """Whether a look is faster than the switch to another thread: few paths, and no folder to walk."""
     return len(paths) <= FEW and not any(_is_folder(path, known) for path in paths)
 
 

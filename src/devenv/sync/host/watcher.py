@@ -1,8 +1,8 @@
-"""What may have changed on the host, as sets of paths. They are hints only: stat decides what happened.
+"""Reports which paths may have changed on the host. These are only hints: stat decides what happened.
 
-They come from inotify on Linux and from watchfiles elsewhere. Changes without an event (a mapped file, a folder that
-the kernel gave no watch for, a change made on another machine) are found by looking at everything in turn: slowly
-at all times, every second if there are no events.
+They come from inotify on Linux and from watchfiles elsewhere. Changes without an event (a mapped file, a folder
+without a watch, a change made on another machine) are found by looking at all paths in turn: slowly at all times,
+every second if there are no events.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from devenv.sync.host.scan import Prune
 STEP_MS = 5
 DEBOUNCE_MS = 100
 RETRY_SECONDS = 1.0
-SLICE = 0.003  # seconds of CPU at a time, so that no save waits for a look at everything
-SLOW = (10.0, 1 / 600)  # all is looked at once in so many seconds, and for no more than this share of a core
+SLICE = 0.003  # seconds of CPU at a time, so that no save waits for a look at all paths
+SLOW = (10.0, 1 / 600)  # seconds for a look at all paths, and the maximum share of a core
 FAST = (1.0, 1 / 25)
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024"
 LONGER_QUEUE = "if it happens often: sudo sysctl fs.inotify.max_queued_events=131072"
@@ -42,11 +42,11 @@ Tell = Callable[[Collection[str]], None]
 
 
 class Watcher(StrEnum):
-    """Where events come from: AUTO is the best that the system has.
+    """The source of events; AUTO is the best that the system has.
 
-    POLL is our own look at everything in turn, not the polling of watchfiles (`force_polling`). That one compares
-    modification times in whole seconds and nothing else: with watchfiles 1.3 it missed a changed mode, new content
-    under the old time, and the second of two saves within a second.
+    POLL is our own look at all paths in turn, not the polling of watchfiles (`force_polling`). The latter only
+    compares modification times in whole seconds: with watchfiles 1.3 it missed a changed mode, new content under the
+    old time, and the second of two saves within a second.
     """
 
     AUTO = "auto"
@@ -56,7 +56,7 @@ class Watcher(StrEnum):
 
 
 class TreeWatcher:
-    """Reports paths at and below the roots; `known` is what was last seen. `say` gets messages and hints."""
+    """Reports paths at and below the roots; `known` are the last seen states. `say` gets messages and hints."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class TreeWatcher:
             raise UsageError("this system has no inotify", hint="devenv up --watcher auto")
 
     async def watch(self, tell: Tell, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Report paths that may have changed, until cancelled; started once nothing is missed any more.
+        """Report paths that may have changed, until cancelled; started once no change can be missed.
 
         A folder among them has to be walked. All roots are reported at the beginning and whenever events were lost.
         """
@@ -86,7 +86,7 @@ class TreeWatcher:
         if kind == Watcher.AUTO:
             kind = Watcher.INOTIFY if sys.platform == "linux" else Watcher.WATCHFILES
             if elsewhere := await anyio.to_thread.run_sync(scan.eventless_filesystem, self._roots):
-                self._look_often(f"the sources are on {elsewhere}, which does not tell of all changes", LOCAL)
+                self._look_often(f"the sources are on {elsewhere}, which does not report all changes", LOCAL)
         async with anyio.create_task_group() as tasks:
             if kind == Watcher.INOTIFY:
                 await tasks.start(self._inotify, tell)
@@ -98,7 +98,7 @@ class TreeWatcher:
             task_status.started()
 
     def enter(self, folder: str, mask: int = inotify.INSIDE) -> None:
-        """Watch the folder from now on; to be called from any thread before it is listed."""
+        """Watch the folder from now on; called from any thread before the folder is listed."""
         try:
             if self._watches is not None:
                 self._watches.add(folder, mask)
@@ -106,7 +106,7 @@ class TreeWatcher:
             self._lack = error
 
     async def _inotify(self, tell: Tell, *, task_status: TaskStatus[None]) -> None:
-        """Report events until cancelled. If some were lost, start again: no watch is left on what moved meanwhile."""
+        """Report events until cancelled. If some were lost, start again, so that no watch has an outdated name."""
         while True:
             try:
                 self._watches = Inotify()
@@ -119,7 +119,7 @@ class TreeWatcher:
                 task_status.started()
                 task_status = anyio.TASK_STATUS_IGNORED
                 await self._until_lost(self._watches, tell)
-            self._say("events lost, since so much changed at once: everything is looked at again", LONGER_QUEUE)
+            self._say("events lost, since too much changed at once: everything is checked again", LONGER_QUEUE)
         tell(self._roots)
         task_status.started()
 
@@ -138,7 +138,7 @@ class TreeWatcher:
                 tell(wanted)
 
     def _watch_above(self, roots: Iterable[str]) -> None:
-        """Watch the folder whose events report that the root comes or goes, even if it comes while we look."""
+        """Watch the folder whose events report that the root is created or removed, even during this call."""
         for root in roots:
             watched = ""
             while (folder := nearest(root)) != watched:
@@ -162,20 +162,20 @@ class TreeWatcher:
                     tasks.start_soon(_pump, folders, told, ended, True)
                 if beside:
                     tasks.start_soon(_pump, beside, told, ended, False)
-                await anyio.lowlevel.checkpoint()  # both begin, and a watcher stands when its task first waits
+                await anyio.lowlevel.checkpoint()  # both tasks begin; a watcher is active when its task first waits
                 tell(self._roots)
                 task_status.started()
                 task_status = anyio.TASK_STATUS_IGNORED
                 try:
                     await ended.wait()
                 finally:
-                    ended.set()  # also when cancelled: a watcher's thread looks at nothing else until its next event
+                    ended.set()  # also when cancelled: otherwise a watcher's thread runs until its next event
 
     def _places(self) -> list[object]:
         return [(_identity(root), nearest(root)) for root in self._roots]
 
     async def _look_at_all(self, tell: Tell) -> None:
-        """Look at all that is known in turn, a few milliseconds at a time, and list folders that changed."""
+        """Look at all known paths in turn, a few milliseconds at a time, and list folders that changed."""
         listed: dict[str, int] = {}
         while True:
             end = time.monotonic() + self._at_pace()[0]
@@ -198,7 +198,7 @@ class TreeWatcher:
     def _look_often(self, reason: str, hint: str) -> None:
         if self._pace is SLOW:
             self._pace = FAST
-            self._say(f"{reason}: saves are looked for every second", hint)
+            self._say(f"{reason}: changes are looked for every second", hint)
 
 
 def nearest(root: str) -> str:
@@ -224,13 +224,13 @@ async def _pump(paths: list[str], tell: Callable[[set[str]], None], ended: anyio
         ):
             tell({path for _, path in batch})
     except* (OSError, RuntimeError):  # awatch wraps them in groups
-        # A name that is not UTF-8, a folder that went away: the watcher is dead, its roots are not.
+        # A name that is not UTF-8, or a removed folder: the watcher has ended, but its roots may exist.
         await anyio.sleep(RETRY_SECONDS)
     ended.set()
 
 
 def _identity(root: str) -> tuple[int, int] | None:
-    """The device and inode of a root that is a folder, else None: editors replace files."""
+    """The device and inode of a root that is a folder; else None, since editors replace files."""
     with contextlib.suppress(OSError):
         status = os.lstat(root)
         return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None

@@ -1,1 +1,1 @@
-"""Watch rules: patterns, targets, mistakes in them, and what they say of a path."""
+"""Watch rules: patterns, targets, mistakes in rules, and explanations for a path."""

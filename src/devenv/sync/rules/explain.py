@@ -22,11 +22,11 @@ from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of
 from devenv.sync.rules.rules import BoundRule, bind, container_path, mount_over
 
-MISSING = FileState(FileKind.FILE, 0o644, 0, 0, 0, 0)  # stands for a path that does not exist yet
+MISSING = FileState(FileKind.FILE, 0o644, 0, 0, 0, 0)  # used for a path that does not exist yet
 
 
 async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained, ...]:
-    """What a change of each path, relative to the selection's folder, would cause. Raises what `load` raises."""
+    """What a change of each path, relative to the selection's folder, would cause. Raises like `load`."""
     loaded = await load(selection, faults=faults)
     here = logical(selection.directory)
     rules = bind(loaded.project, scan.dockerignores(loaded.project))
@@ -35,7 +35,7 @@ async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained
 
 
 async def overview(selection: Selection) -> Shown:
-    """The project's rules as devenv reads them. Raises what `load` raises."""
+    """The project's rules as devenv reads them. Raises like `load`."""
     loaded = await load(selection, faults=faults)
     project = loaded.project
     bound = bind(project, scan.dockerignores(project))
@@ -79,14 +79,14 @@ class _Explaining:
     here: str
     rules: tuple[BoundRule, ...]
 
-    def of(self, asked: str) -> Explained:
-        path = os.path.normpath(os.path.join(self.here, asked))
+    def of(self, given_path: str) -> Explained:
+        path = os.path.normpath(os.path.join(self.here, given_path))
         state = scan.state(path)
         named = {rule: name for rule in self.rules if (name := self._name(path, rule))}
         plan = self._plan(named, state)
         verdicts = tuple(self._verdict(rule, name, state, plan.get(rule.service)) for rule, name in named.items())
         kind = state.kind.value if state else "absent"
-        return Explained(asked, kind, verdicts, tuple(self._mounts(path)), tuple(self._below(path)))
+        return Explained(given_path, kind, verdicts, tuple(self._mounts(path)), tuple(self._below(path)))
 
     def _mounts(self, path: str) -> Iterator[Mounted]:
         """The bind mounts that bring the path, or something below it, into a container."""
@@ -100,7 +100,7 @@ class _Explaining:
                     yield Mounted(service.name, self.loaded.project.written(mount), shown(place), target)
 
     def _below(self, path: str) -> Iterator[ShownService]:
-        """The services that have rules for paths below, with these rules."""
+        """The services that have rules for paths below this one, with those rules."""
         below = [rule for rule in self.rules if is_below(rule.rule.path, path)]
         services = (_shown(service, self.loaded, below) for service in self.loaded.project.services)
         yield from (service for service in services if service.rules)
@@ -114,7 +114,7 @@ class _Explaining:
         return next((name for name in (real, path) if is_within(name, rule.rule.path)), None)
 
     def _plan(self, named: Mapping[BoundRule, str], state: FileState | None) -> dict[str, ServicePlan]:
-        """What would be done by service if these paths changed; a file in its place if the path is a folder."""
+        """The plan by service if these paths changed; for a folder, as if it were a file."""
         planned = MISSING if state is None or state.kind is FileKind.DIR else state
         present = dict.fromkeys(named.values(), planned)
         rivals = {

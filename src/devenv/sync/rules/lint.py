@@ -17,7 +17,7 @@ SYSTEM = ("/proc", "/sys", "/dev")
 
 
 def faults(project: Project, home: str) -> tuple[RuleFault, ...]:
-    """Every fault of every rule; `home` is the user's home folder, which must not be watched as a whole."""
+    """All faults of all rules; `home` is the user's home folder, which must not be watched as a whole."""
     return tuple(
         RuleFault(service.name, index, *fault)
         for service in project.services
@@ -31,7 +31,7 @@ def faults(project: Project, home: str) -> tuple[RuleFault, ...]:
 
 
 def without_rules(project: Project) -> str | None:
-    """What saves do in a project that builds images and has no watch rules; None if nothing is built."""
+    """A message for a project that builds images and has no watch rules; None if nothing is built."""
     if not any(service.build for service in project.services):
         return None
     lists = ((service.name, ", ".join(project.bind_mounts(_without_data(service)))) for service in project.services)
@@ -121,7 +121,7 @@ def _far_away(project: Project, rule: WatchRule, home: str) -> Iterator[Fault]:
 
 
 def _twice(earlier: Iterable[WatchRule], rule: WatchRule) -> Iterator[Fault]:
-    """Folders with the same target; several single files may have the same target if it ends in `/`."""
+    """Folders with the same target. Several single files may have the same target if it ends in `/`."""
     target = rule.target or ""
     if not rule.action.syncs or target.endswith("/"):
         return

@@ -1,15 +1,15 @@
 """Docker's pattern matching: the syntax of .dockerignore, and of `ignore` and `include` in watch rules.
 
 `*` and `?` match within one name, `**` matches any number of names, `[a-z]` and `[^a]` match one character, a
-backslash escapes the next character. A pattern that matches a folder matches everything below it. The last pattern
-that matches decides; `!` negates it. Paths are relative, with `/` as separator, and normalised.
+backslash escapes the next character. A pattern that matches a folder matches everything below it. The last matching
+pattern decides; `!` negates it. Paths are relative, with `/` as separator, and normalised.
 
-Every pattern becomes one regular expression that does not backtrack over a matched part, so that a malicious
-pattern costs no more than a plain one: between two `*` of a name, and between two `**` of a path, the first
-position where the part in between matches is as good as any later one.
+Every pattern becomes one regular expression that does not backtrack over a matched part, so that a malicious pattern
+costs no more than a plain one: between two `*` of a name, and between two `**` of a path, the first position where
+the part in between matches is as good as any later one.
 
-Three differences to Docker are intended; in each, Docker contradicts its documentation: a class does not match `/`
-(in Docker, `a[^b]c` matches `a/c`), `*` and `?` in a class are literal, and so is a letter after a backslash.
+There are three intended differences from Docker, which contradicts its documentation there: a class does not match
+`/` (in Docker, `a[^b]c` matches `a/c`), `*` and `?` in a class are literal, and so is a letter after a backslash.
 """
 
 from __future__ import annotations
@@ -33,46 +33,46 @@ _MOST_INNER = 6
 
 
 def dockerignore_lines(text: str) -> tuple[str, ...]:
-    """The stripped lines of a .dockerignore; a comment, whose `#` is at the very start, becomes an empty line."""
+    """The stripped lines of a .dockerignore; a comment, with `#` as first character, becomes an empty line."""
     lines = text.removeprefix("\ufeff").split("\n")
     return tuple("" if line.startswith("#") else line.strip() for line in lines)
 
 
 def place_of(pattern: str, lines: Sequence[str]) -> int:
-    """The index of the last line that is this pattern once it is normalised. Raises ValueError if none is."""
+    """The index of the last line that equals this normalised pattern. Raises ValueError if there is none."""
     return max(index for index, line in enumerate(lines) if _clean(line) == pattern)
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """An ordered list of patterns; `parse` makes it."""
+    """An ordered list of patterns, created by `parse`."""
 
     lines: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, lines: Iterable[str]) -> Patterns:
-        """The normalised patterns, without `.` and empty lines. Raises ValueError, which names the first bad one."""
+        """The normalised patterns, without `.` and empty lines. Raises ValueError for the first invalid one."""
         patterns = cls(tuple(filter(None, map(_clean, lines))))
         for line in patterns.lines:
             _compiled(line)
         return patterns
 
     def matches(self, path: str, *, default: bool = False) -> bool:
-        """Whether the last pattern that matches the path, or a folder above it, is not negated; else `default`."""
+        """Whether the last pattern that matches the path or a parent is not negated; `default` without a match."""
         for negated, regex in self._runs:
             if regex.fullmatch(path):
                 return not negated
         return default
 
     def deciding(self, path: str) -> str | None:
-        """The pattern that decides about the path, or None if none matches."""
+        """The pattern that decides about the path; None if none matches."""
         return next((line for line in reversed(self.lines) if _compiled(line).regex.fullmatch(path)), None)
 
     def outcomes_below(self, directory: str, *, defaults: frozenset[bool] = frozenset({False})) -> frozenset[bool]:
-        """Every answer that `matches` may give for some path below the directory ("" is the root).
+        """All results that `matches` may have for paths below the directory ("" is the root).
 
-        An answer that is not in the set is impossible, so that a walk can skip the directory; one that is in it need
-        not occur. `defaults` are the possible answers of an earlier list.
+        A result that is not in the set is impossible, so that a walk can skip the directory; a result in the set need
+        not occur. `defaults` are the possible results of an earlier list.
         """
         inside = f"{directory}/" if directory else ""
         outcomes = defaults
@@ -86,7 +86,7 @@ class Patterns:
         return outcomes
 
     def sparing(self, path: str) -> Patterns:
-        """The same list without the patterns that match the path or a folder above it."""
+        """The same list without the patterns that match the path or a parent folder."""
         return Patterns(tuple(line for line in self.lines if not _compiled(line).regex.fullmatch(path)))
 
     @cached_property
@@ -104,7 +104,7 @@ class _Pattern:
     """One compiled pattern.
 
     `regex` matches the paths that the pattern matches and everything below them; `reach` matches the folders, with a
-    `/` at their end, below which the pattern may match something.
+    `/` at the end, below which the pattern may match something.
     """
 
     negated: bool
@@ -140,7 +140,7 @@ def _regex(text: str) -> re.Pattern[str]:
 
 
 def _tokens(pattern: str) -> Iterator[str]:
-    """The parts of the regular expression, with `*`, `**`, `.*` and `/` as tokens of their own."""
+    """The parts of the regular expression, with `*`, `**`, `.*` and `/` as separate tokens."""
     if suffix := _SUFFIX.fullmatch(pattern):
         # In Docker a leading `**` before literal text means "ends with": `**.pyc` matches `a.pyc`.
         yield from (_ALL, *map(re.escape, suffix[1]))
@@ -191,7 +191,7 @@ def _variants(tokens: tuple[str, ...], depth: int = 0) -> Iterator[tuple[str, ..
 
 
 def _union(variants: Sequence[tuple[str, ...]]) -> str:
-    """One expression for all; those that begin with `**` share the search for their position."""
+    """One expression for all variants; those that begin with `**` share the search for their position."""
     plain = [_body(tokens) for tokens in variants if tokens[0] != _DEEP]
     deep = [_body(tokens[1:]) for tokens in variants if tokens[0] == _DEEP]
     shared = [f"{_NAMES}(?:{'|'.join(deep)})"] if deep else []
@@ -218,7 +218,7 @@ def _name(tokens: Sequence[str]) -> str:
 
 
 def _reach(tokens: tuple[str, ...]) -> Iterator[str]:
-    """Expressions for the beginnings of matching paths, each up to a `/`; the root is the empty one."""
+    """Expressions for the beginnings of matching paths, each up to a `/`; the root is the empty expression."""
     yield ""
     for at, token in enumerate(tokens):
         if token in (_DEEP, _ALL):

@@ -1,12 +1,12 @@
-"""Which rules of `develop.watch` match a host path, and which container path it is copied to.
+"""Which rules of `develop.watch` match a host path, and to which container path they copy it.
 
-A path below a rule's own path matches unless one of these excludes it; a later one overrides an earlier one: the
-path is a Compose file or a Dockerfile (only for rules that copy files); the build's .dockerignore; the rule's
-`ignore`, in which `!x` includes a path again. Editors' temporary files never match, and `.git` only if an `ignore`
-entry such as `!.git` names it. If the rule has `include`, that must match as well.
+A path below a rule's own path matches unless one of these excludes it; a later one overrides an earlier one: the path
+is a Compose file or a Dockerfile (only for rules that copy files); the build's .dockerignore; the rule's `ignore`, in
+which `!x` includes a path again. Editors' temporary files never match, and `.git` only if an `ignore` entry such as
+`!.git` names it. If the rule has `include`, that must match, too.
 
-The rule's own path was named on purpose: neither list excludes it, and .dockerignore patterns that would exclude all
-of it (`dist` for a rule on ./dist) are not applied to that rule. So a rule on a single file always matches it.
+The rule's own path is never excluded, since it was named on purpose; .dockerignore patterns that would exclude all of
+it (`dist` for a rule on ./dist) do not apply to that rule. So a rule on a single file always matches it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ _GIT = "**/.git"
 class BoundRule:
     """A rule of one service, with everything that decides whether it matches a path.
 
-    `index` is its position in the service; `overlaps` says that another rule may copy to the same container paths.
-    `mounted` are the container paths of bind mounts below the target.
+    `index` is its position in the service; `overlaps`: another rule may copy to the same container paths. `mounted`
+    are the container paths of bind mounts below the target.
     """
 
     service: str
@@ -85,7 +85,7 @@ class BoundRule:
         """The list that decides whether the rule matches a path, and the pattern in it; "" if none decides.
 
         The list is `include`, `ignore`, `.dockerignore`, `built-in` (editors' files, .git) or `own file` (a Compose
-        file or a Dockerfile); `include` without a pattern means that no pattern of it matches the path.
+        file or a Dockerfile); `include` without a pattern means that none of its patterns matches the path.
         """
         relative = relative_to(path, self.rule.path)
         if not relative:
@@ -105,7 +105,7 @@ class BoundRule:
         if False not in self.never.outcomes_below(relative):
             return True
         in_context, outcomes = self._in_context(directory), frozenset({False})
-        if in_context is not None:  # files beside the context, or above it, are not ignored
+        if in_context is not None:  # files outside of the context are not ignored
             outcomes = self.dockerignore.outcomes_below(in_context)
         return False not in self.ignored.outcomes_below(relative, defaults=outcomes)
 
@@ -117,7 +117,7 @@ class BoundRule:
         return f"{self.top.rstrip('/')}/{relative}" if relative else self.top
 
     def sources_for(self, target: str) -> tuple[str, ...]:
-        """The host paths, whether they exist or not, that this rule copies to an absolute container path."""
+        """The host paths, existing or not, that this rule copies to an absolute container path."""
         relative = relative_to(target, self.top)
         below = () if relative is None else (f"{self.rule.path}/{relative}" if relative else self.rule.path,)
         into = (self.rule.path,) if relative and self.target_for(self.rule.path) == target else ()
@@ -135,7 +135,7 @@ class BoundRule:
         return self.ignored.matches(relative, default=path in self.own_files or bool(is_ignored))
 
     def _last_decision(self, path: str, relative: str) -> tuple[str, str]:
-        """The list and the pattern that decided last about the path, to exclude it or to include it again."""
+        """The list and the pattern that decided last whether the path is excluded or included again."""
         if self.never.matches(relative):
             return "built-in", self.never.deciding(relative) or ""
         if pattern := self.ignored.deciding(relative):
@@ -156,7 +156,7 @@ class BoundRule:
 
 
 def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tuple[BoundRule, ...]:
-    """Every rule of the project, with each service's .dockerignore lines. Raises ConfigError for a bad pattern."""
+    """All rules of the project, with each service's .dockerignore lines. Raises ConfigError for a bad pattern."""
     own = frozenset(_own_files(project))
     bound: list[BoundRule] = []
     for service in project.services:
@@ -168,7 +168,7 @@ def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tupl
 
 
 def roots(rules: Iterable[BoundRule]) -> tuple[str, ...]:
-    """The host paths to watch, none of them below another."""
+    """The host paths to watch, without paths below others."""
     minimal: list[str] = []
     for path in sorted({rule.rule.path for rule in rules if not rule.inert}):
         if not is_within(path, *minimal):
@@ -227,7 +227,7 @@ def _bound(
 
 
 def _with_overlaps(rules: Sequence[BoundRule]) -> Iterator[BoundRule]:
-    """One service's rules, with `overlaps` set for those whose targets are equal or below one another."""
+    """One service's rules, with `overlaps` set if targets are equal or below one another."""
     for rule in rules:
         tops = [other.top for other in rules if other is not rule and other.copies] if rule.copies else []
         yield replace(rule, overlaps=is_within(rule.top, *tops) or any(is_within(top, rule.top) for top in tops))

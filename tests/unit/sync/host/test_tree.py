@@ -78,7 +78,7 @@ async def test_a_root_that_goes_is_reported_once_and_nothing_counts_as_deleted(
         reports.source.rename(tmp_path / "away")
         await until(lambda: reports.messages)
         await anyio.sleep(0.1)
-        assert reports.messages == ["src is not there as it was: nothing is deleted in containers until it is back"]
+        assert reports.messages == ["src is missing or replaced: nothing is deleted in containers until it is back"]
         assert str(reports.source / "kept") in reports.tree.now
         assert "kept" not in reports.changed
         (tmp_path / "away").rename(reports.source)
