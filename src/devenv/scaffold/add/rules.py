@@ -6,14 +6,14 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from devenv.compose.outline import Selection
 from devenv.compose.positions import entry_place, shown
 from devenv.compose.resolve import Loaded, load
 from devenv.errors import ConfigError, UsageError
-from devenv.model.project import Action, Project, Service
+from devenv.model.project import Action, Condition, Project, Service
 from devenv.paths import is_below, is_within, relative_to, written
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add.copied_files import (
@@ -87,7 +87,7 @@ async def rules(selection: Selection, name: str | None, *, from_mounts: bool = F
             raise UsageError(f"the profile of `{name}` is not on", hint="Turn it on with --profile NAME.")
         services = {name: services[name]}
     folder = loaded.project.directory
-    for service in services.values():
+    for service in services.values() if name is not None else _servers(file, services, loaded.project):
         mounted = list(_from_mounts(file, service, loaded, is_named=name is not None)) if from_mounts else []
         proposed = _proposed(service, loaded, mounted)
         entries = [rule.entry(folder) for rule in proposed if rule.action is not None]
@@ -103,6 +103,16 @@ async def rules(selection: Selection, name: str | None, *, from_mounts: bool = F
         return Proposal(folder, (), (*file.notes, nothing))
     await proposals.check(selection, edit, ())
     return Proposal(folder, (edit,), tuple(file.notes))
+
+
+def _servers(file: MainFile, services: Mapping[str, Service], project: Project) -> Iterator[Service]:
+    """Yield the services without the jobs whose end another service waits for; a note says why."""
+    ends = {d.service: s.name for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
+    for name, service in services.items():
+        if name not in ends:
+            yield service
+        elif service.build is not None:
+            file.notes.append(f"{name}: nothing: {ends[name]} waits for its end, and a save would run it again")
 
 
 def _nothing(service: Service, project: Project) -> str:

@@ -244,7 +244,9 @@ async def _env_edits(file: MainFile, variables: Sequence[str]) -> Collection[Fil
     )
     new = _unset(variables, env)
     file.notes += [f"{name} is in .env already and stays as it is" for name in variables if name not in new]
-    if new and await _git(folder, "ls-files", "--error-unmatch", ".env"):
+    if await _git(folder, "ls-files", "--error-unmatch", ".env"):
+        if not new:  # it is shared as it is
+            return ()
         file.notes.append(".env is in git, where passwords do not belong: git rm --cached .env")
     is_ignored = re.search(rb"^/?\.env\s*$", git, re.MULTILINE) or await _git(folder, "check-ignore", "-q", ".env")
     lines = {

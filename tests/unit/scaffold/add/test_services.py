@@ -93,6 +93,16 @@ def test_a_variable_without_a_value_gets_one(text: str, is_set: bool, tmp_path: 
     assert any("stays as it is" in note for note in proposal.notes) == is_set
 
 
+def test_an_env_file_that_is_in_git_and_has_the_variables_is_enough(tmp_path: Path) -> None:
+    """Nothing else is written: `devenv remove` leaves the project as it was."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=mine\n", encoding="utf-8")
+    selection = project(tmp_path, "services:\n  web:\n    build: .\n")
+    assert len(add(selection, "postgres").edits) > 1
+    subprocess.run(["git", "-C", tmp_path, "add", ".env"], check=True)
+    assert [os.path.basename(edit.path) for edit in add(selection, "postgres").edits] == ["compose.yml"]
+
+
 def test_a_link_out_of_the_project_is_not_written_through(tmp_path: Path) -> None:
     """Not even a dangling one; where the file has the variable already, nothing needs to be written."""
     (tmp_path / "app").mkdir()
