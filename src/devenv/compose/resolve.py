@@ -24,7 +24,7 @@ from devenv.compose.files import (
     service_names,
 )
 from devenv.compose.outline import Selection, project_name
-from devenv.compose.positions import entries, place, port_place, rule_place, shown
+from devenv.compose.positions import entries, place, rule_place, shown
 from devenv.docker import endpoint
 from devenv.errors import ConfigError, EngineError, RefusedError, closest, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
@@ -99,11 +99,6 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
 def where(selection: Selection, path: Sequence[str | int]) -> Place:
     """The file and line of `path` in the selected project. Blocking; raises ConfigError as `load`."""
     return place(selected_files(selection), path)
-
-
-def where_port(selection: Selection, service: str, published: int, target: int) -> Place:
-    """The file and line of a port of a service; as `where`."""
-    return port_place(selected_files(selection), service, published, target)
 
 
 def selected_files(selection: Selection) -> tuple[ComposeFile, ...]:

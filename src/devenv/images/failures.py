@@ -26,16 +26,6 @@ TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
 MIRROR = "use a mirror: devenv doctor --fix --mirror HOST, or: devenv images load FILE"
 GIVE = "devenv up --host-settings"
-# Names of well-known images on Docker Hub, to correct a misspelled name.
-OFFICIAL = (
-    "adminer", "alpine", "bash", "busybox", "caddy", "cassandra", "centos", "clickhouse", "composer", "consul",
-    "couchdb", "debian", "docker", "drupal", "eclipse-mosquitto", "eclipse-temurin", "elasticsearch", "elixir",
-    "erlang", "fedora", "ghost", "golang", "gradle", "haproxy", "httpd", "influxdb", "joomla", "julia", "kibana",
-    "logstash", "mariadb", "maven", "memcached", "mongo", "mongo-express", "mysql", "nats", "neo4j", "nextcloud",
-    "nginx", "node", "openjdk", "perl", "php", "phpmyadmin", "postgres", "python", "rabbitmq", "redis", "registry",
-    "ruby", "rust", "solr", "sonarqube", "swift", "telegraf", "tomcat", "traefik", "ubuntu", "vault", "wordpress",
-    "zookeeper",
-)  # fmt: skip
 _TELLING = (
     r"https?://(?:[^/@\s]*@)?|host='|resolv(?:e|ing)(?: host)?(?: address)?:? '?|(?:ENOTFOUND|EAI_AGAIN|lookup) "
 )
@@ -131,7 +121,8 @@ def _guess(reference: str) -> str | None:
     """The reference with the name of an official image that is very similar, but not the same."""
     name, tag, _ = split(canonical(reference))
     repository = name.removeprefix(f"{HUB}/library/")
-    close = closest(repository, (name for name in OFFICIAL if name[:1] == repository[:1]))
+    official = table.read(PULL_TABLE)["official"].split()
+    close = closest(repository, (name for name in official if name[:1] == repository[:1]))
     if close is None or close == repository or abs(len(close) - len(repository)) > 1:
         return None
     return f"{close}:{tag}" if tag else close

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
+from devenv.explain import table
 from devenv.model.images import Advice, Anatomy, Layer
 from devenv.model.snapshot import shown
 
@@ -29,27 +30,9 @@ _FLAGS = re.compile(r"(COPY|ADD)( --\S+)+")
 LEAST = 100_000  # bytes; a smaller saving is not reported
 HIDDEN_LEAST = 1_000_000  # the same for hidden files: every package manager rewrites its lists
 HIDING = "Remove files in the RUN that makes them; COPY --chown and --chmod instead of a RUN chown or chmod."
-CACHES = (
-    (r"var/lib/apt/lists/", "package lists of apt", "end that RUN with: && rm -rf /var/lib/apt/lists/*"),
-    (r"var/cache/apt/", "downloads of apt", "end that RUN with: && apt-get clean"),
-    (r"var/cache/apk/", "package lists of apk", "apk add --no-cache ..."),
-    (r"(?:root|home/[^/]+)/\.cache/pip/", "a cache of pip", "pip install --no-cache-dir ..."),
-    (r"(?:root|home/[^/]+)/\.npm/", "a cache of npm", "end that RUN with: && npm cache clean --force"),
-    (r"usr/local/share/\.cache/yarn/", "a cache of yarn", "end that RUN with: && yarn cache clean"),
-)
+TABLES = table.data("images/layers.toml")
+CACHES: Sequence[Sequence[str]] = TABLES["caches"]
 COPIES_ALL = re.compile(r"(?:COPY|ADD)(?: --(?!from)\S+)* \./? \S+$")
-# The command of a step that installs -> the files that it needs.
-INSTALLS = (
-    (r"npm ci\b", "package.json package-lock.json"),
-    (r"npm (?:install|i)\b", "package*.json"),
-    (r"yarn install\b|yarn(?=\s*(?:$|[;&|]))", "package.json yarn.lock"),
-    (r"pnpm (?:install|i)\b", "package.json pnpm-lock.yaml"),
-    (r"(?:python3? -m )?pip3? install (?:\S+ )*?(?:-r|--requirement)[ =]?(?P<file>[\w./-]+)", ""),
-    (r"bundle install\b", "Gemfile Gemfile.lock"),
-    (r"composer install\b", "composer.json composer.lock"),
-    (r"go mod download\b", "go.mod go.sum"),
-    (r"apt(?:-get)? (?:-\S+ )*install\b|apk (?:-\S+ )*add\b", ""),
-)
 COMMAND = r"(?:^RUN |&&|;|\|\|)\s*(?:\w+=\S* )*"  # the start of a command, where the words are a command's
 END = re.compile(r"&&|;|\||$")
 # A command that may need the sources, or does not use the project's files.
@@ -184,7 +167,7 @@ def _installs(image: Anatomy) -> Iterator[Advice]:
 
 def _install(instruction: str) -> tuple[str, str] | None:
     """The command that installs, and what to write instead; None if there is none, or if it may need the sources."""
-    for pattern, needs in INSTALLS if instruction.startswith("RUN ") else ():
+    for pattern, needs in TABLES["installs"] if instruction.startswith("RUN ") else ():
         if match := re.search(rf"{COMMAND}(?P<command>{pattern})", instruction):
             given_file = match.groupdict().get("file")
             rest = instruction[match.end() :]

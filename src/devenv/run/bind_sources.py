@@ -53,7 +53,8 @@ async def missing_folders(
             path = ("services", service.name, "volumes")
             for mount in mounts:
                 mode = modes.get(mount.target, MODE_LINK)
-                is_file = not mode & MODE_FOLDER and (not mode & MODE_LINK or _is_file(mount))
+                is_named = any(map(has_name_of_file, (mount.target, mount.source or "")))
+                is_file = not mode & MODE_FOLDER and (is_named or not mode & MODE_LINK)
                 if is_file and not positions.is_folder_mount(sources, path, mount.target):
                     place = positions.entry_place(sources, path, mount.target)
                     raise _file_error(mount, service.name, transfer.directory, place)
@@ -73,10 +74,6 @@ def _missing(service: Service, transfer: VolumeTransfer) -> Iterator[Mount]:
         shared = is_here or (engine.endpoint.local and is_within(source, transfer.directory))
         if mount.type == "bind" and mount.creates_source and shared and not os.path.lexists(source):
             yield mount
-
-
-def _is_file(mount: Mount) -> bool:
-    return has_name_of_file(mount.target) or has_name_of_file(mount.source or "")
 
 
 def _file_error(mount: Mount, service: str, directory: str, place: files.Place) -> ConfigError:

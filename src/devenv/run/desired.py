@@ -11,6 +11,7 @@ import anyio
 
 from devenv.compose import resolve, run_model
 from devenv.compose.files import Place
+from devenv.compose.positions import port_place
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Choices, Found, PortChange
 from devenv.docker.cli import Compose
@@ -233,8 +234,8 @@ async def _is_checked(desired: DesiredState, name: str, engine: Engine) -> bool:
 
 
 async def _where(port: WantedPort, options: UpOptions) -> Place:
-    written = (port.service, port.port, port.target)
-    return await anyio.to_thread.run_sync(resolve.where_port, options.selection, *written)
+    sources = await anyio.to_thread.run_sync(resolve.selected_files, options.selection)
+    return port_place(sources, port.service, port.port, port.target)
 
 
 async def _automatic(

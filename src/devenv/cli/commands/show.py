@@ -1,4 +1,4 @@
-"""`devenv` without a command, `ps`, `open` and `graph`: the status of the project, its services, URLs and graph.
+"""`devenv` without a command, `ps`, `open`, `graph`, `explain` and `config`: the status and parts of the project.
 
 typer is imported only for `--help` and options: the bare status would take a third longer with it.
 """
@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from devenv import __version__
 from devenv.cli.lazy import LazyImports
-from devenv.errors import DevenvError, EngineError, UsageError
+from devenv.errors import ConfigError, DevenvError, EngineError, UsageError
 
 with LazyImports():
     import datetime as dt
@@ -28,6 +28,8 @@ with LazyImports():
     from devenv.cli import main, options
     from devenv.compose import outline as outlines
     from devenv.compose import resolve
+    from devenv.compose import schema as schemas
+    from devenv.compose import validate as validation
     from devenv.docker import client, context, endpoint, process
     from devenv.inspect import status as inspection
     from devenv.model import containers as model
@@ -35,6 +37,8 @@ with LazyImports():
     from devenv.model import status as statuses
     from devenv.run import urls
     from devenv.state import created, run_dir
+    from devenv.sync.rules import explain as rules
+    from devenv.sync.rules import lint
     from devenv.ui import console, drawing, tables
 
 LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
@@ -241,3 +245,37 @@ async def _graph(selection: outlines.Selection, timings: bool) -> graphs.Graph:
     if timings and not last:
         raise UsageError(f"no run of {loaded.project.name} is remembered", hint="devenv up")
     return graphs.graph(loaded.project, loaded.model, last.get("timings"))
+
+
+def explain(paths: Annotated[list[str], typer.Argument(help="Files or folders; they need not exist.")]) -> None:
+    """Show what saving a path does, and which rule decides."""
+    outcomes = anyio.run(rules.explain, options.selection(), paths)
+    window = options.console()
+    window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, tables.explained(outcomes))
+
+
+def config(
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Report all mistakes in `x-devenv` and `develop`.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print a JSON schema of the Compose file, for editors.")
+    ] = False,
+) -> None:
+    """Show the watch rules and settings that are in effect.
+
+    With an option that is not listed here, it runs `docker compose config`.
+    """
+    window, chosen = options.console(), options.selection()
+    if schema:
+        window.json(schemas.compose_schema())
+    elif validate:
+        mistakes = anyio.run(validation.validate, chosen, lint.faults)
+        errors = sum(mistake.level == "error" for mistake in mistakes)
+        window.answer(
+            {"errors": errors, "mistakes": [asdict(mistake) for mistake in mistakes]}, tables.mistakes(mistakes)
+        )
+        raise typer.Exit(ConfigError.exit_code if errors else 0)
+    else:
+        shown = anyio.run(rules.overview, chosen)
+        window.answer(asdict(shown), tables.rules(shown))

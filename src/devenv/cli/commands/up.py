@@ -1,4 +1,4 @@
-"""`devenv up`, `devenv down` and `devenv gc`."""
+"""`devenv up`, `devenv down`, `devenv sync` and `devenv gc`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ with LazyImports():
     from devenv.run.active import control
     from devenv.run.cleanup import down as down_workflow
     from devenv.state import ledger
+    from devenv.sync import once
     from devenv.ui import console
     from devenv.ui.live import app as live
 
@@ -131,6 +132,19 @@ def down(
     window = options.console()
     chosen = options.selection()
     raise typer.Exit(anyio.run(lambda: down_workflow.down(chosen, window.emit, policy)))
+
+
+def sync(
+    services: Annotated[list[str] | None, Argument(help="Only these services.")] = None,
+    verify: Annotated[
+        bool, Option("--verify", help="Compare the containers with the source tree and print differences.")
+    ] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print what would be done and do nothing.")] = False,
+) -> None:
+    """Sync the source tree to the running containers once."""
+    selection = options.selection(services)
+    chosen = once.SyncRequest(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
+    raise typer.Exit(anyio.run(once.sync, chosen, options.console().emit))
 
 
 def gc(

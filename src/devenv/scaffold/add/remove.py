@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -42,7 +42,8 @@ async def remove(selection: Selection, name: str, records: str) -> Proposal:
     if needed := list(_needed(file, name, record)):
         parts = " and ".join(dict.fromkeys(f"`{mention.part}`" for _, mention in needed))
         hint = f"Take `{name}` out of their {parts} first, or remove them."
-        raise UsageError(f"`{name}` is needed by {shown_mentions(needed)}", hint=hint)
+        users = ", ".join(f"{m.service} ({file}:{m.line}: {m.part})" for file, m in needed)
+        raise UsageError(f"`{name}` is needed by {users}", hint=hint)
     if len(service_names(file.sources)) == 1:
         raise UsageError(f"`{name}` is the only service of {file.source.shown}", hint="Nothing would be left to run.")
     volumes = _own_volumes(file, name, record)
@@ -287,8 +288,3 @@ def _plain(text: str) -> str:
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
-
-
-def shown_mentions(mentions: Sequence[tuple[str, Mention]]) -> str:
-    """`SERVICE (FILE:LINE: PART)` of mentions with their files, with commas."""
-    return ", ".join(f"{mention.service} ({file}:{mention.line}: {mention.part})" for file, mention in mentions)

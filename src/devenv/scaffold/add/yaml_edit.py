@@ -205,13 +205,8 @@ def _is_json(node: Part) -> bool:
 
 
 def _fill(text: str, node: Part, name: Part, entry: str) -> str:
-    at = tail(text, name.end, node.column + 1)
-    return (
-        text[:at]
-        + new_line(text)
-        + block(text, entry, node.column + indentation(text), indentation(text))
-        + text[at:]
-    )
+    at, step = tail(text, name.end, node.column + 1), indentation(text)
+    return text[:at] + new_line(text) + block(text, entry, node.column + step, step) + text[at:]
 
 
 # --- cut ----------------------------------------------------------------------------------------------------------

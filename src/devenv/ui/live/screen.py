@@ -53,7 +53,7 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     spans += [Styled(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
     spans += [errors] if errors else []
     for url in state.ready.event.urls if state.ready else ():
-        spans += [Styled("  "), _link(url)]
+        spans += [Styled("  "), Styled(_shortened(url), "link", url if SAFE_URL.match(url) else "")]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
     return beside(spans, [Styled(f"{more}? help", "dim")], columns)
 
@@ -192,10 +192,6 @@ def _cells(texts: Sequence[str], shape: Sequence[int], style: str) -> list[Style
 def _shortened(url: str) -> str:
     """The address without `http://` and the slash at its end."""
     return clean(url).removeprefix("http://").rstrip("/")
-
-
-def _link(url: str) -> Styled:
-    return Styled(_shortened(url), "link", url if SAFE_URL.match(url) else "")
 
 
 def _hints(state: State, columns: int) -> Row:

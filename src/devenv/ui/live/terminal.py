@@ -89,7 +89,7 @@ class Terminal:
         self._looks = PLAIN | (COLOURS if colour else {})
         self._colour = colour
         self._links = not os.environ.get("TERM", "").startswith(WITHOUT_LINKS)
-        self._in_ascii = _lacks_shapes()
+        self._in_ascii = cells.lacks_shapes(sys.stdout.encoding) or os.environ.get("TERM") == "linux"
         self._saved: list[Any] | None = None
         self._rows: list[Row] = []
         self._size: tuple[int, int] | None = None
@@ -203,8 +203,3 @@ def _unhurried() -> int:
         return os.open(os.ttyname(1), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return 1
-
-
-def _lacks_shapes() -> bool:
-    """Whether standard output's encoding, or the console's font, lacks the shapes."""
-    return cells.lacks_shapes(sys.stdout.encoding) or os.environ.get("TERM") == "linux"
