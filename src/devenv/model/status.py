@@ -43,6 +43,7 @@ CRASHES = 5  # consecutive ends after which a service counts as crashing
 STEADY = 2.0  # seconds that a process without a health check has to run until it counts as up
 LONG = 10.0  # seconds of running after which an end is a new one, not a repeated one
 EARLY = 60.0  # seconds: a process that ended sooner failed at its start; the next one has to run for longer
+OFTEN = 2  # restarts
 BUSY_FOR = 20.0  # seconds that a busy process may take to count as up: a long import may still fail
 DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take to answer
 OTHERS = "by somebody else"
@@ -313,7 +314,7 @@ def stands(
     starting = [c.service for c in containers if c.running and c.health == "starting"]
     noted = ended() if any(c.state == "exited" for c in containers) else {}
     rows = (
-        [_stand(c, _noted(c, noted) or _inspected(c, containers, starting), age) for c in own]
+        [_stand(c, _noted(c, noted) or _looping(c, age) or _inspected(c, containers, starting), age) for c in own]
         or [Stand(name, phase=Phase.REMOVED.value, detail=OTHERS) if name in missing else Stand(name)]
         for name, own in by_service.items()
     )
@@ -326,6 +327,17 @@ def _noted(container: Container, noted: Mapping[str, tuple[str, str]]) -> Standi
         return None
     name, detail = noted[container.service]
     return Standing(container.service, Phase(name), detail)
+
+
+def _looping(container: Container, age: Callable[[str], float | None]) -> Standing | None:
+    """The standing of a container that will probably end again soon, by how often the engine has restarted it."""
+    if not container.running or container.health or container.restarts < OFTEN:
+        return None
+    if (created := age(container.created)) is None or (started := age(container.started_at)) is None:
+        return None
+    cycle = (created - started) / container.restarts
+    is_loop = cycle < EARLY and started < 2 * cycle
+    return Standing(container.service, Phase.RESTARTING, f"{container.restarts} restarts") if is_loop else None
 
 
 def _inspected(container: Container, others: Sequence[Container], starting: Sequence[str]) -> Standing:

@@ -76,7 +76,7 @@ def screen(lines: Iterable[str], width: int, height: int) -> list[str]:
 
 def _state(stand: Stand) -> str:
     if stand.state == "running":
-        return f"{STATES[stand.phase]} running"
+        return f"{STATES[stand.phase]} {stand.phase if stand.phase == 'restarting' else stand.state}"
     if stand.state not in ("exited", "restarting", "absent") or stand.phase == "absent":
         return f"{MARKS.get(stand.state, '○')} {stand.state}"
     exited = f"exited ({stand.exit_code})" if stand.state == "exited" else stand.detail

@@ -243,6 +243,25 @@ def test_rows_say_what_services_do_by_inspections_alone() -> None:
     assert troubles(rows) == "web stopped (0), db removed, loop exited"
 
 
+@pytest.mark.parametrize(
+    ("created", "started", "more", "phase_"),
+    [
+        (40.0, 4.0, {"restarts": 3}, "restarting"),  # it lives for 12 s
+        (40.0, 23.0, {"restarts": 3}, "started"),  # for longer than twice that
+        (40.0, 4.0, {"restarts": 1}, "started"),
+        (9000.0, 4.0, {"restarts": 3}, "started"),
+        (40.0, 4.0, {"restarts": 3, "health": "healthy"}, "healthy"),
+    ],
+)
+def test_a_container_in_a_loop_is_known_without_events(
+    created: float, started: float, more: dict[str, Any], phase_: str
+) -> None:
+    """By the number of its restarts since it was created."""
+    found = container(created=str(created), started_at=str(started), **more)
+    (row,) = stands("p", (), (found,), float).services
+    assert (row.state, row.phase) == ("running", phase_)
+
+
 def test_how_a_failure_reads_after_the_name_of_the_service() -> None:
     """In a sentence."""
     standings = [
