@@ -224,7 +224,7 @@ BUGS = (
         "run/active/volumes.py",
         "await initial.plan(self.ledger, fresh=fresh,",
         "await initial.plan(self.ledger, fresh=True,",
-        "tests/e2e/test_snapshots.py::test_all_is_there_again_to_the_last_bit",
+        "tests/e2e/test_snapshots.py::test_volume_is_restored_exactly",
     ),
     Bug(
         "the last snapshot of a volume is given up",
@@ -245,7 +245,7 @@ BUGS = (
         "run/active/volumes.py",
         "        self._write(records.values())\n",
         "        self.ledger = self.ledger.with_records(records.values())\n",
-        "tests/e2e/test_order_of_creates.py::test_ours_from_birth",
+        "tests/e2e/test_order_of_creates.py::test_objects_are_labelled_and_recorded_before_their_creation",
     ),
     Bug(
         "a volume that was created again is ours",
@@ -301,7 +301,7 @@ BUGS = (
         "run/cleanup/guardian.py",
         "with contextlib.suppress(OSError):  # a full disk",
         "if True:",
-        "tests/e2e/test_full_state.py::test_all_but_the_volume_is_cleaned_up",
+        "tests/e2e/test_full_state.py::test_teardown_on_a_full_disk_keeps_only_the_volume",
     ),
     Bug(
         "a lost connection restarts services",
@@ -315,7 +315,7 @@ BUGS = (
         "run/cleanup/removal.py",
         "return judged.volume.elsewhere or",
         "return True or",
-        "tests/e2e/test_kills.py::test_a_kill_leaves_nothing_and_loses_nothing",
+        "tests/e2e/test_kills.py::test_kill_leaves_nothing_and_loses_no_data",
     ),
 )
 

@@ -57,8 +57,8 @@ def app(stack: Stack) -> str:
     return text
 
 
-def test_a_database_for_somebodys_app(up: Up, stack: Stack) -> None:
-    """It is healthy, the app's own variable opens it, and without it the file is what it was."""
+def test_added_database_is_healthy_reachable_and_removable(up: Up, stack: Stack) -> None:
+    """It becomes healthy, the app's own variable opens it, and after its removal the file is as before."""
     before = app(stack)
     devenv(stack, "add", "postgres", "--name", "db", "--to", "web")
     run = up.ready(stack, "--stand-ins")
@@ -72,8 +72,8 @@ def test_a_database_for_somebodys_app(up: Up, stack: Stack) -> None:
     assert (stack.folder / "compose.yml").read_text(encoding="utf-8") == before
 
 
-def test_a_person_is_asked_first(stack: Stack) -> None:
-    """On a terminal: the diff in colours, and a question that a no ends with nothing done."""
+def test_add_on_a_terminal_asks_first(stack: Stack) -> None:
+    """The diff is shown in colours; if the answer is no, nothing is done."""
     before = app(stack)
     command = [sys.executable, "-m", "devenv", "add", "redis", "--to", "web"]
     for answer, written in (("n", False), ("y", True)):
@@ -86,8 +86,8 @@ def test_a_person_is_asked_first(stack: Stack) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["mysql", "mariadb", "valkey", "redis", "rabbitmq", "memcached", *TOOLS, *EDITS])
-def test_every_service_is_healthy_and_takes_edits(kind: str, up: Up, stack: Stack) -> None:
-    """As shipped: up, an edit of its files arrives where it has some, and taken out the file is what it was."""
+def test_each_shipped_service_is_healthy_and_gets_edits(kind: str, up: Up, stack: Stack) -> None:
+    """Each service comes up, an edit of its files arrives, and after its removal the file is as before."""
     before = app(stack)
     to = "web"
     if kind in TOOLS:

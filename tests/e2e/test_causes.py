@@ -1,4 +1,4 @@
-"""What a service dies of, whom it keeps waiting and what follows it: as users see it, on a real engine."""
+"""How a service fails, which services it keeps waiting and what follows a restart, on a real engine."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DEADLY: dict[str, tuple[dict[str, Any], str]] = {
 LATE = "until test -e /ready; do sleep 0.1; done; trap 'exit 0' TERM; while :; do sleep 1 & wait $$!; done"
 
 
-def test_what_services_die_of(stack: Stack, up: Up) -> None:
+def test_each_failure_is_reported_once_with_its_cause(stack: Stack, up: Up) -> None:
     """Each is told once, with its cause and last lines; others go on where they need it not (`required: false`).
 
     Meanwhile it is told who is waited for, since when, by whom and with which last words.
@@ -111,8 +111,8 @@ def test_what_services_die_of(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_a_service_that_dies_at_once_was_never_ready(stack: Stack, up: Up) -> None:
-    """It fails the run with its exit code, its last words and a hint, and nobody was told that all is up."""
+def test_service_that_exits_at_once_fails_the_start(stack: Stack, up: Up) -> None:
+    """The run fails with its exit code, its last lines and a hint, and is never reported as ready."""
     stack.compose_file(
         {"web": {"image": docker_cli.BASE_IMAGE, "command": ["sh", "-c", "echo why >&2; sleep 0.05; exit 3"]}}
     )
@@ -126,8 +126,8 @@ def test_a_service_that_dies_at_once_was_never_ready(stack: Stack, up: Up) -> No
     assert stack.leftovers() == {}
 
 
-def test_a_check_that_fails(stack: Stack, up: Up) -> None:
-    """The error has what the check said last, why, and its line; who waits for the service is not blamed."""
+def test_failing_health_check_is_explained(stack: Stack, up: Up) -> None:
+    """The error has the output of the check, the cause and its line; the waiting service is not blamed."""
     check = {"test": ["CMD", "nope"], "interval": "100ms", "retries": 2}
     stack.compose_file(
         {
@@ -145,7 +145,9 @@ def test_a_check_that_fails(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_what_follows_a_restart(compose_env: dict[str, str], new_stack: NewStack, up: Up) -> None:
+def test_restart_is_followed_by_dependents_with_restart_true(
+    compose_env: dict[str, str], new_stack: NewStack, up: Up
+) -> None:
     """`restart: true` restarts a service after the one that it depends on, restarted or rebuilt, is healthy again.
 
     Others go on. What ends badly by itself is one problem.

@@ -1,4 +1,4 @@
-"""What reaches beyond a project's containers is refused before anything is created, or asked for."""
+"""Settings that reach beyond a project's containers are refused before anything is created, or require trust."""
 
 from __future__ import annotations
 
@@ -57,8 +57,10 @@ def volume(**options: str) -> dict[str, Any]:
     return {"driver_opts": options}
 
 
-def test_hostile_files_are_refused_as_a_whole(stack: Stack, up: Up, refusing: dict[str, str]) -> None:
-    """Exit code 6, a line with its place for each way to the host, and nothing created; none for what is harmless."""
+def test_dangerous_settings_are_refused_before_anything_is_created(
+    stack: Stack, up: Up, refusing: dict[str, str]
+) -> None:
+    """Exit code 6, a line with its place for each way to the host, and nothing is created; harmless settings pass."""
     home = stack.folder.parent / "home"
     (home / ".ssh").mkdir(parents=True)
     (home / ".ssh/id_rsa").write_text("CANARY=1\n")
@@ -117,8 +119,8 @@ def test_hostile_files_are_refused_as_a_whole(stack: Stack, up: Up, refusing: di
     assert stack.leftovers() == {}
 
 
-def test_other_commands_refuse_as_well(stack: Stack, refusing: dict[str, str]) -> None:
-    """`run` creates nothing of a service that `up` would refuse; `build` builds nothing from what is the host's."""
+def test_run_and_build_refuse_dangerous_settings(stack: Stack, refusing: dict[str, str]) -> None:
+    """`run` creates nothing of a service that `up` would refuse; `build` does not use files of the host."""
     services = {"web": idle_service(privileged=True), "img": built_service("COPY --from=host / /x", privileged=True)}
     services["img"]["build"]["additional_contexts"] = {"host": "/etc"}
     stack.compose_file(services)
@@ -133,8 +135,8 @@ def test_other_commands_refuse_as_well(stack: Stack, refusing: dict[str, str]) -
     assert stack.leftovers() == {}
 
 
-def test_privileged_commands_take_trust(stack: Stack, up: Up) -> None:
-    """Of hooks and watch rules; a changed one is not in force in a run, and asks again at the next."""
+def test_privileged_commands_require_trust(stack: Stack, up: Up) -> None:
+    """In hooks and watch rules; a changed command is not used in a run, and needs trust at the next start."""
     stack.write("src/a", "1")
 
     def written(command: str) -> None:

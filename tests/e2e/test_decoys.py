@@ -1,4 +1,4 @@
-"""Things that look like ours and are not: a run, its death and its clean-up touch none of them."""
+"""Objects that look like devenv's own but are not: a run, its death and its cleanup do not touch them."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def decoys(project: str) -> Iterator[Decoys]:
 
 
 @pytest.mark.parametrize(("count", "rounds"), [(2, 2), pytest.param(50, 20, marks=pytest.mark.long)])
-def test_decoys_survive(
+def test_objects_with_forged_labels_survive(
     stack: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str], count: int, rounds: int
 ) -> None:
-    """Forged labels, made before a run and during it: an end by signal, by kill and by `down` leaves all of them.
+    """Forged labels, before and during a run: after a signal, a kill and `down`, all these objects still exist.
 
-    A volume and a network of the name that ours would have are used as they are, and stay too.
+    A volume and a network with the names of ours are used as they are, and also survive.
     """
     stack.compose_file(
         {"db": idle_service(**DATA), "web": idle_service(volumes=["taken:/taken"], networks=["default", "extra"])},
@@ -119,8 +119,8 @@ def test_decoys_survive(
         assert made.missing() == set()
 
 
-def test_a_network_that_others_use(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """It stays, with who uses it and what to type, and the exit code says so; once it is free, `down` removes it."""
+def test_network_used_by_others_is_kept_and_reported(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """It is reported with its user and a command, and by the exit code; once it is free, `down` removes it."""
     stack.compose_file({"db": idle_service()})
     network = f"{stack.name}_default"
     guest = unique_name("guest")
@@ -140,8 +140,8 @@ def test_a_network_that_others_use(stack: Stack, up: Up, devenv: StartDevenv) ->
     assert stack.leftovers() == {}
 
 
-def test_a_container_of_our_name(stack: Stack, up: Up) -> None:
-    """It is not ours to remove: `up` says so, fails, and leaves nothing but it."""
+def test_foreign_container_with_our_name_is_not_replaced(stack: Stack, up: Up) -> None:
+    """`up` reports it and fails, and removes everything but that container."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     with decoys(stack.name) as made:
         made.one("container", f"{stack.name}-db-1")

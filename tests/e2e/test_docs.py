@@ -1,4 +1,4 @@
-"""Getting started, to the letter: every command line of the page, typed in its order, says what the page shows."""
+"""Getting started: every command line of the page, in its order, prints what the page shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UP_TIMEOUT = 600.0  # seconds; on a new machine the stand-ins are made first
 PROJECT, PORT = "notes", "8000"
 
 
-def test_getting_started_is_true(tmp_path: Path, state_env: dict[str, str]) -> None:
+def test_commands_in_getting_started_print_what_the_page_shows(tmp_path: Path, state_env: dict[str, str]) -> None:
     """Made, up, edited, left, up again with its data, and gone: by nothing but what the page says to type."""
     walk = Walk(tmp_path, state_env)
     lines = typed("docs/getting-started.md")

@@ -1,4 +1,4 @@
-"""`devenv doctor` on machines in trouble for real: namespaces, engines, registries and proxies of the test's own."""
+"""`devenv doctor` on machines with real problems: namespaces, engines, registries and proxies of the tests' own."""
 
 from __future__ import annotations
 
@@ -84,8 +84,10 @@ def examined(bench: Bench | LabStack, *args: str) -> dict[str, Any]:
 # --- registries and proxies ---------------------------------------------------------------------------------------
 
 
-def test_problem_two(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """The client reaches no token endpoint, the engine does by its proxy: one sentence explains it, within 5 s."""
+def test_client_without_proxy_is_explained_in_one_finding(
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
+) -> None:
+    """The client cannot reach the token endpoint, the engine can, through its proxy: one finding, within 5 s."""
     hub(proxied_lab)
     lab_stack = lab_stacks(proxied_lab, within=shut_off(*HUB))
     lab_stack.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
@@ -124,8 +126,10 @@ def way_of_the_client(lab: Lab, lab_stack: LabStack) -> Iterator[ConnectProxy]:
         proxy.close()
 
 
-def test_all_is_well(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """Engine and client reach Docker Hub, each by its proxy: within 3 s; who opens TLS on the way is told."""
+def test_healthy_machine_is_reported_within_three_seconds(
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
+) -> None:
+    """Engine and client reach Docker Hub, each through its proxy; a proxy that opens TLS is reported."""
     hub(proxied_lab)
     lab_stack = one_image(lab_stacks(proxied_lab))
     with way_of_the_client(proxied_lab, lab_stack) as proxy:
@@ -142,8 +146,8 @@ def one_image(lab_stack: LabStack, reference: str = "node:20") -> LabStack:
     return lab_stack
 
 
-def test_only_the_client_reaches_the_registry(lab: Lab, lab_stack: LabStack) -> None:
-    """The engine is to be given the proxy of the environment, whose password nobody sees."""
+def test_engine_without_the_proxy_of_the_environment_is_reported(lab: Lab, lab_stack: LabStack) -> None:
+    """The hint is to give the engine the proxy of the environment, without showing its password."""
     hub(lab)
     one_image(lab_stack)
     with way_of_the_client(lab, lab_stack):
@@ -153,10 +157,10 @@ def test_only_the_client_reaches_the_registry(lab: Lab, lab_stack: LabStack) -> 
     assert "http://***@127.0.0.1:" in told["hint"]
 
 
-def test_a_client_that_does_not_trust_the_registry(
+def test_client_that_does_not_trust_the_registry_is_reported(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path
 ) -> None:
-    """What is not trusted here, and is by the engine, says so in the same sentence."""
+    """The finding says that the engine trusts the certificate, and this machine does not."""
     hub(proxied_lab)
     lab_stack = one_image(lab_stacks(proxied_lab))
     with way_of_the_client(proxied_lab, lab_stack):
@@ -172,8 +176,10 @@ def test_a_client_that_does_not_trust_the_registry(
     ],
     ids=["denied", "unknown"],
 )
-def test_a_registry_that_refuses(lab: Lab, lab_stack: LabStack, answer: Answer, said: str) -> None:
-    """The reason stands with the image and who needs it."""
+def test_refusing_registry_is_reported_with_its_images(
+    lab: Lab, lab_stack: LabStack, answer: Answer, said: str
+) -> None:
+    """The reason is shown with each image and the services that need it."""
     front = lab.front(lambda seen, _: answer if "/manifests/" in seen.path else None)
     one_image(lab_stack, f"{front.address}/team/app:1")
     told = examined(lab_stack)["codes"]["image-refused"]
@@ -181,8 +187,10 @@ def test_a_registry_that_refuses(lab: Lab, lab_stack: LabStack, answer: Answer, 
     assert "service one" in told["message"]
 
 
-def test_all_hangs(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """Registry, token endpoint, mirror and the environment's proxy give no answer: told of each, within 8 s."""
+def test_doctor_ends_within_eight_seconds_if_nothing_answers(
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
+) -> None:
+    """Registry, token endpoint, mirror and the environment's proxy do not answer: each is reported."""
     proxied_lab.site(HUB[0], hang(), empty=True)
     mirror = proxied_lab.front(hang(), empty=True)
     lab_stack = one_image(lab_stacks(proxied_lab, within=shut_off(*HUB, "proxy.lab.test")))
@@ -195,8 +203,8 @@ def test_all_hangs(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> Non
     assert {"mirror-dead", "proxy-dead", "proxy-loopback"} <= found["codes"].keys()
 
 
-def test_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
-    """Without Docker Hub that is a warning, and `up` works."""
+def test_unreachable_hub_is_a_warning_if_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
+    """`up` works then."""
     lab.registry.put("library/node", "20", text="node 20")
     lab_stack = one_image(lab_stack)
     lab_stack.mirrors(front := lab.front(prefix="docker.io").address)
@@ -205,8 +213,10 @@ def test_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
     assert found["errors"] == 0
 
 
-def test_a_name_that_containers_do_not_find(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """The registry's name is known to this machine alone."""
+def test_registry_name_that_containers_cannot_resolve_is_reported(
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
+) -> None:
+    """Only this machine can resolve the registry's name."""
     front = proxied_lab.site("registry.lab.test")
     orders = (
         "printf '127.0.0.1 registry.lab.test\n' | cat /etc/hosts - >{0}; mount --bind {0} /etc/hosts; exec \"$@\""
@@ -291,10 +301,10 @@ def forbidden(path: Path) -> Iterator[None]:
         (forbidden, "engine-forbidden"),
     ],
 )
-def test_an_engine_that_does_not_serve(
+def test_failing_engine_is_reported_by_doctor_and_up(
     bench: Bench, tmp_path: Path, engine: Callable[[Path], contextlib.AbstractContextManager[object]], code: str
 ) -> None:
-    """The doctor says so within 8 s, and `up` in the same words."""
+    """The doctor reports it within 8 s, and `up` with the same words."""
     path = tmp_path / "engine.sock"
     bench.env["DOCKER_HOST"] = f"unix://{path}"
     bench.within = ["setpriv", "--bounding-set=-all"] if code == "engine-forbidden" else ()
@@ -320,8 +330,8 @@ def test_an_engine_that_does_not_serve(
         ({"DOCKER_HOST": "tcp://127.0.0.1:9"}, "engine-unreachable"),
     ],
 )
-def test_an_engine_that_is_named_wrongly(bench: Bench, variables: Mapping[str, str], code: str) -> None:
-    """Outside of any project, too; that Compose stumbles over it as well is no finding of its own."""
+def test_invalid_engine_address_is_one_finding(bench: Bench, variables: Mapping[str, str], code: str) -> None:
+    """Outside of any project, too; Compose's error about it is not a second finding."""
     bench.env |= variables
     assert code in examined(bench)["codes"]
     bench.compose(one={"image": "x:1"})
@@ -331,8 +341,8 @@ def test_an_engine_that_is_named_wrongly(bench: Bench, variables: Mapping[str, s
     assert CANARY not in json.dumps(found)
 
 
-def test_a_machine_without_docker(bench: Bench, tmp_path: Path) -> None:
-    """No command, no project read; another `devenv` comes first on PATH."""
+def test_machine_without_docker_is_reported(bench: Bench, tmp_path: Path) -> None:
+    """There is no command and no project; another `devenv` comes first on PATH."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "devenv").write_text("#!/bin/sh\necho nix\n")
@@ -343,8 +353,8 @@ def test_a_machine_without_docker(bench: Bench, tmp_path: Path) -> None:
     assert str(programs / "devenv") in found["codes"]["other-devenv"]["message"]
 
 
-def test_older_tools(bench: Bench, tmp_path: Path) -> None:
-    """There is no Buildx for what is to be built."""
+def test_missing_buildx_is_reported(bench: Bench, tmp_path: Path) -> None:
+    """Buildx is missing for a project with builds."""
     programs = tmp_path / "bin"
     programs.mkdir()
     older = '[ "$1" = buildx ] && exit 1; [ "$2" = version ] && echo 2.26.1 && exit'
@@ -360,8 +370,8 @@ def test_older_tools(bench: Bench, tmp_path: Path) -> None:
 # --- the machine and the project ----------------------------------------------------------------------------------
 
 
-def test_a_project_that_asks_too_much(bench: Bench) -> None:
-    """Ports, another processor and scripts with the wrong line ends are found before anything starts."""
+def test_unusable_ports_platforms_and_scripts_are_reported(bench: Bench) -> None:
+    """Ports in use, another processor and scripts with wrong line ends are found before anything starts."""
     with contextlib.ExitStack() as stack:
         four, six = (stack.enter_context(socket.create_server((ip, 0), family=family))
                      for ip, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)))  # fmt: skip
@@ -380,8 +390,8 @@ def test_a_project_that_asks_too_much(bench: Bench) -> None:
     assert "entrypoint.sh" in found["codes"]["crlf"]["message"]
 
 
-def test_small_packets(bench: Bench) -> None:
-    """The way out takes smaller packets than the containers' network makes."""
+def test_small_mtu_is_reported(bench: Bench) -> None:
+    """The uplink takes smaller packets than the containers' network sends."""
     orders = (
         "mount -t sysfs sys /sys; ip link add tun0 type veth peer name far; ip link set far up;"
         " ip link set tun0 mtu 1380 up; ip addr add 192.0.2.2/24 dev tun0; ip route add default via 192.0.2.1;"
@@ -393,8 +403,8 @@ def test_small_packets(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly any inodes")])
-def test_no_room(bench: Bench, tmp_path: Path, options: str, left: str) -> None:
-    """The folder for snapshots is full, of bytes or of inodes; `up` says so as long as it can."""
+def test_full_disk_for_snapshots_is_reported(bench: Bench, tmp_path: Path, options: str, left: str) -> None:
+    """The folder for snapshots is full, of bytes or of inodes; `up` reports that, too."""
     (tmp_path / "state").mkdir()
     mounted = (
         f'mount -t tmpfs -o {options} full "{tmp_path}/state"; mkdir "{tmp_path}/state/devenv-compose"; exec "$@"'
@@ -409,8 +419,8 @@ def test_no_room(bench: Bench, tmp_path: Path, options: str, left: str) -> None:
         assert said in done.stdout
 
 
-def test_limits_of_inotify(bench: Bench, tmp_path: Path) -> None:
-    """Fewer watches than folders, where what is ignored does not count; `--fix` raises them for good."""
+def test_low_inotify_limits_are_reported_and_raised(bench: Bench, tmp_path: Path) -> None:
+    """There are fewer watches than folders, without ignored ones; `--fix` raises the limits permanently."""
     limits, settings = tmp_path / "inotify", tmp_path / "sysctl.d"
     for folder in (limits, settings):
         folder.mkdir()
@@ -433,8 +443,8 @@ def test_limits_of_inotify(bench: Bench, tmp_path: Path) -> None:
     assert "max_user_instances = 1024" in (settings / "60-devenv-inotify.conf").read_text()
 
 
-def test_a_wrong_project(bench: Bench) -> None:
-    """An error in the file is a finding with its place, and the machine is looked at all the same."""
+def test_project_error_does_not_stop_the_other_checks(bench: Bench) -> None:
+    """An error in the file is a finding with its place, and the machine is checked all the same."""
     (bench.folder / "compose.yml").write_text("services:\n  web:\n    imagee: x\n")
     found = examined(bench)
     assert found["codes"]["project-wrong"]["message"].startswith("compose.yml:3: unknown key `imagee`")
@@ -443,8 +453,8 @@ def test_a_wrong_project(bench: Bench) -> None:
 # --- what is mended, and what is handed on ------------------------------------------------------------------------
 
 
-def test_fixes(bench: Bench) -> None:
-    """They are shown, kept beside, made, and looked at again; without consent nothing changes."""
+def test_fixes_are_shown_backed_up_applied_and_checked(bench: Bench) -> None:
+    """Without consent nothing changes."""
     proxies = {"httpProxy": f"http://ann:{CANARY}@proxy.example:3128", "noProxy": "a.example"}
     before = {"auths": {"x.example": {"auth": CANARY}}, "credsStore": "gone", "proxies": {"default": proxies}}
     config = bench.settings(**before)
@@ -472,8 +482,8 @@ def test_fixes(bench: Bench) -> None:
     assert not codes & examined(bench)["codes"].keys()
 
 
-def test_no_secret_is_shown(bench: Bench) -> None:
-    """Passwords in every address that the doctor reads are in nothing that it says or writes."""
+def test_doctor_shows_no_secret(bench: Bench) -> None:
+    """Passwords in the addresses that the doctor reads are in none of its output and files."""
     proxy = f"http://ann:{CANARY}%40@127.0.0.1:9"
     bench.env |= {"HTTPS_PROXY": proxy, "http_proxy": f"http://{CANARY}:{CANARY}@http.docker.internal:3128"}
     bench.env |= {"NO_PROXY": f"{CANARY}@x/y", "MY_TOKEN": CANARY}
@@ -493,8 +503,8 @@ def test_no_secret_is_shown(bench: Bench) -> None:
     assert report.read_text() == text
 
 
-def test_people_read_it(bench: Bench) -> None:
-    """A line for each finding with its hint, one for all that is well, and a count; exit code 0 without an error."""
+def test_doctor_prints_one_line_per_finding_and_a_count(bench: Bench) -> None:
+    """Each finding has its hint, one line says what is fine; the exit code is 0 without an error."""
     done = bench.call()
     assert done.returncode == 0, done.stdout
     *_, well, count = done.stdout.splitlines()
@@ -506,8 +516,8 @@ def test_people_read_it(bench: Bench) -> None:
 # --- mirrors ------------------------------------------------------------------------------------------------------
 
 
-def test_mirrors_are_tested_and_ranked(engine: str, bench: Bench, tmp_path: Path) -> None:
-    """A slow one, one that lacks an image, has another, or does not answer: the good ones are written, in order."""
+def test_mirrors_are_tested_and_written_in_order_of_speed(engine: str, bench: Bench, tmp_path: Path) -> None:
+    """Mirrors that lack an image, have another one, or do not answer are left out."""
     with registry(tmp_path / "one") as own, registry(tmp_path / "two") as other, contextlib.ExitStack() as stack:
         for name in ("redis", "caddy"):
             own.put(f"library/{name}", "1")

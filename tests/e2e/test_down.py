@@ -1,4 +1,4 @@
-"""`devenv down` finds what it has to end, whatever became of the files, however often and whenever it is called."""
+"""`devenv down` finds the run that it has to end, whatever happened to the files, and at any time."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def gone(_: dict[str, object]) -> None:
     [*(pytest.param(edit, marks=pytest.mark.long) for edit in (without_web, broken)), called_otherwise, gone],
     ids=lambda edit: edit.__name__,
 )
-def test_down_after_an_edit(stack: Stack, devenv: StartDevenv, edit: Callable[[dict[str, object]], None]) -> None:
-    """What a detached run made goes, its volumes saved, even where no file tells of it any more."""
+def test_down_ends_a_detached_run_whose_files_have_changed(
+    stack: Stack, devenv: StartDevenv, edit: Callable[[dict[str, object]], None]
+) -> None:
+    """Everything is removed and its volumes are saved, even if no file describes it any more."""
     services = {
         "db": idle_service(**DATA),
         "web": idle_service(volumes=["more:/more"], networks=["default", "extra"]),
@@ -58,8 +60,8 @@ def test_down_after_an_edit(stack: Stack, devenv: StartDevenv, edit: Callable[[d
     assert stack.leftovers() == {}
 
 
-def test_down_again_and_twice_at_once(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """Two at once and one more: all succeed, and none complains; so does one while `up` is on its way."""
+def test_down_can_run_repeatedly_and_concurrently(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """Two at once and one more succeed without errors; so does one while `up` is starting."""
     stack.compose_file({"db": idle_service(**DATA), "web": idle_service(depends_on=["db"])}, volumes={"data": {}})
     run = up(stack)
     run.wait_for("step", name="create", state="begin")
@@ -73,8 +75,8 @@ def test_down_again_and_twice_at_once(stack: Stack, up: Up, devenv: StartDevenv)
 
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.long)])
-def test_containers_made_anew_leave_no_volume(stack: Stack, up: Up, rounds: int) -> None:
-    """Anonymous volumes, of the image and of the file, go with their containers, however often these are replaced."""
+def test_recreated_containers_leave_no_anonymous_volume(stack: Stack, up: Up, rounds: int) -> None:
+    """Anonymous volumes of image and file are removed with their containers, however often these are replaced."""
     stack.write("version", "0")
     web = built_service(
         "VOLUME /of-image\nCOPY version /",
@@ -100,8 +102,8 @@ def mounted(stack: Stack) -> set[str]:
     return {mount["Name"] for mount in docker_cli.inspect(stack.container("web"))["Mounts"]}
 
 
-def test_a_down_that_was_killed_is_a_dead_run(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
-    """What it had not ended yet is `gc`'s to end, though its run had been left running on purpose."""
+def test_gc_finishes_a_down_that_was_killed(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
+    """`gc` removes what is left, although the run had been left running on purpose."""
     deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
     stack.compose_file({"db": idle_service(command=deaf, stop_grace_period="3s", **DATA)}, volumes={"data": {}})
     assert devenv("up", "-d", cwd=stack.folder, env=stack.env).wait() == 0

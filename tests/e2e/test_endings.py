@@ -1,4 +1,4 @@
-"""The harder ways to end a run, each at many phases: signals in series, a reader or a terminal that goes away."""
+"""Difficult ways to end a run, at many phases: several signals, a closed terminal, a reader that exits."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("phase", "way"), list(cases()))
-def test_signals_at_any_phase(
+def test_signals_at_any_phase_leave_nothing_and_lose_nothing(
     stack: Stack, up: Up, devenv: StartDevenv, phase: Callable[[Phases], Devenv], way: Way
 ) -> None:
-    """One ends it, a second hurries, a third leaves it to the guardian, as QUIT does: nothing is left, nothing lost.
+    """The first ends the run, the second hurries, the third (or QUIT) leaves the rest to the guardian.
 
-    What there was no time to save is still there and is named; `down` saves it.
+    A volume that could not be saved in time still exists and is reported; `down` saves it.
     """
     phases = Phases(stack, up)
     run = phase(phases)
@@ -110,8 +110,8 @@ def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterat
 
 
 @pytest.mark.parametrize("way", ["HUP HUP HUP", "TERM INT"])
-def test_signals_that_arrive_together(stack: Stack, up: Up, way: str) -> None:
-    """A signal that npm, an IDE or a shell forwards once more hurries nobody: the volume is saved."""
+def test_signals_in_quick_succession_count_as_one(stack: Stack, up: Up, way: str) -> None:
+    """A signal that npm, an IDE or a shell forwards again does not hurry: the volume is saved."""
     run = Phases(stack, up).ready()
     for name in way.split():
         os.killpg(run.process.pid, signal.Signals[f"SIG{name}"])
@@ -123,8 +123,10 @@ def test_signals_that_arrive_together(stack: Stack, up: Up, way: str) -> None:
 
 
 @pytest.mark.parametrize("options", ["--no-ui", ""], ids=["lines", "view"])
-def test_a_terminal_that_is_closed_over_a_shell(stack: Stack, state_env: dict[str, str], options: str) -> None:
-    """The kernel sends the job in the foreground a HUP, and bash sends another: the volume is saved."""
+def test_closing_the_terminal_of_a_shell_saves_the_volume(
+    stack: Stack, state_env: dict[str, str], options: str
+) -> None:
+    """The kernel sends HUP to the foreground job, and bash sends another: the volume is saved."""
     with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
         shell.type(f"{shlex.quote(sys.executable)} -m devenv up {options}\n")
         shell.until("is up after")
@@ -136,16 +138,18 @@ def test_a_terminal_that_is_closed_over_a_shell(stack: Stack, state_env: dict[st
 
 
 @pytest.mark.parametrize("options", [["--no-ui"], []], ids=["lines", "view"])
-def test_a_terminal_that_is_closed(stack: Stack, state_env: dict[str, str], options: list[str]) -> None:
-    """The run ends with 129, its volume is saved, and no write to the dead terminal gets in the way."""
+def test_closing_the_terminal_ends_the_run_and_saves_the_volume(
+    stack: Stack, state_env: dict[str, str], options: list[str]
+) -> None:
+    """The run ends with 129, and no write to the closed terminal disturbs it."""
     with on_a_terminal(stack, state_env, sys.executable, "-m", "devenv", "up", *options) as terminal:
         terminal.until("is up after")
         terminal.close()
         assert terminal.process.wait(60) == 128 + HUP
 
 
-def test_a_reader_that_goes_away(stack: Stack, state_env: dict[str, str], tmp_path: Path) -> None:
-    """As in `devenv up | head -1`: the run goes on in silence, and ends as well as any."""
+def test_closed_stdout_does_not_end_the_run(stack: Stack, state_env: dict[str, str], tmp_path: Path) -> None:
+    """As in `devenv up | head -1`: the run continues silently, and ends normally."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     environment = {**os.environ, **state_env, **stack.env}
     argv = [sys.executable, "-m", "devenv", "up", "--verbose"]
@@ -166,8 +170,8 @@ def test_a_reader_that_goes_away(stack: Stack, state_env: dict[str, str], tmp_pa
     assert stack.leftovers() == {}
 
 
-def test_ctrl_z_and_back(stack: Stack, state_env: dict[str, str]) -> None:
-    """A stopped run is not taken for a dead one; in the foreground again, it syncs what was saved meanwhile."""
+def test_stopped_run_continues_after_fg(stack: Stack, state_env: dict[str, str]) -> None:
+    """A stopped run does not count as dead; in the foreground again, it syncs the files saved meanwhile."""
     with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
         shell.type(f"{shlex.quote(sys.executable)} -m devenv up --no-ui\n")
         shell.until("is up after")

@@ -1,4 +1,4 @@
-"""An engine of one's own that ends, is killed and comes back while devenv runs on it."""
+"""An engine of the test's own that ends, is killed and comes back while devenv uses it."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def ended_without(
     assert stack.leftovers() == {}
 
 
-def test_an_engine_out_of_reach_at_the_end(stack: Stack, devenv: StartDevenv) -> None:
-    """It runs on, but no connection to it does."""
+def test_teardown_with_an_unreachable_engine(stack: Stack, devenv: StartDevenv) -> None:
+    """The engine runs, but no connection to it works."""
     with Proxy(engine=engine_socket()) as proxy:
 
         def go() -> None:
@@ -93,10 +93,10 @@ def test_an_engine_out_of_reach_at_the_end(stack: Stack, devenv: StartDevenv) ->
 
 @pytest.mark.long
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
-def test_an_engine_that_is_gone_at_the_end(
+def test_teardown_with_a_stopped_engine(
     there: Stack, own: Dockerd, devenv: StartDevenv, sign: signal.Signals
 ) -> None:
-    """It has ended, or was killed."""
+    """The engine has ended, or was killed."""
     ended_without(there, devenv, own.host, lambda: own.end(sign), own.start)
 
 
@@ -109,8 +109,8 @@ def held(run: Devenv, stack: Stack) -> str | None:
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_an_engine_that_comes_back(there: Stack, own: Dockerd, devenv: StartDevenv, rounds: int) -> None:
-    """Killed or ended amid saves: the run goes on, its services run again, and hold what was saved meanwhile."""
+def test_run_continues_after_an_engine_restart(there: Stack, own: Dockerd, devenv: StartDevenv, rounds: int) -> None:
+    """Killed or ended amid saves: services run again and have the files saved meanwhile."""
     there.write("src/file", "0")
     there.compose_file(
         {"db": idle_service(**DATA), "web": idle_service(depends_on=["db"], **SYNC)}, volumes={"data": {}}
@@ -135,8 +135,8 @@ def test_an_engine_that_comes_back(there: Stack, own: Dockerd, devenv: StartDeve
     assert there.leftovers() == {}
 
 
-def test_a_connection_that_is_lost(stack: Stack, devenv: StartDevenv) -> None:
-    """Cut and refused for a while, then silent: the run goes on, starts nothing anew, and syncs what was saved."""
+def test_run_continues_after_a_lost_connection(stack: Stack, devenv: StartDevenv) -> None:
+    """Cut, refused and then silent for a while: nothing is restarted, and saved files are synced."""
     stack.write("src/file", "0")
     stack.compose_file({"web": idle_service(**SYNC)})
     with Proxy(engine=engine_socket()) as proxy:
@@ -160,8 +160,8 @@ def test_a_connection_that_is_lost(stack: Stack, devenv: StartDevenv) -> None:
     assert stack.leftovers() == {}
 
 
-def test_connections_that_are_dead_at_the_end(stack: Stack, devenv: StartDevenv) -> None:
-    """All that were open are silent, as after another address of this machine: new ones do the way down."""
+def test_teardown_uses_new_connections_if_open_ones_are_dead(stack: Stack, devenv: StartDevenv) -> None:
+    """All open connections are silent, as after a change of this machine's address."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     with Proxy(engine=engine_socket()) as proxy:
         run = devenv("up", cwd=stack.folder, env={**stack.env, "DOCKER_HOST": proxy.host})
@@ -173,7 +173,7 @@ def test_connections_that_are_dead_at_the_end(stack: Stack, devenv: StartDevenv)
     assert stack.leftovers() == {}
 
 
-def test_the_guardian_waits_for_an_engine_that_is_away(stack: Stack, devenv: StartDevenv, tmp_path: Path) -> None:
+def test_guardian_waits_for_a_stopped_engine(stack: Stack, devenv: StartDevenv, tmp_path: Path) -> None:
     """It tries again until the engine is back; meanwhile other commands say what it waits for."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     with Proxy(engine=engine_socket()) as proxy:

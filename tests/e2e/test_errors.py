@@ -1,4 +1,4 @@
-"""What goes wrong before anything runs is told so that the next thing to type is plain."""
+"""Errors before anything runs say which command to type next."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ RULE = f"{SERVICE}    develop:\n      watch:\n"
     ],
     ids=["bad YAML", "unknown key", "port", "sync without target", "relative target", "rebuild", "action"],
 )
-def test_an_error_in_a_compose_file(
+def test_compose_file_error_has_its_place_and_a_hint(
     stack: Stack, state_env: Mapping[str, str], text: str, where: str, message: str, hint: str | None
 ) -> None:
-    """It is told with file:line, what is wrong and what to write, exit code 5, and nothing is made."""
+    """It has file:line, the problem and what to write; exit code 5, and nothing is created."""
     stack.write("compose.yml", text)
     done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
     assert done.returncode == 5, done.stderr
@@ -57,15 +57,15 @@ def test_an_error_in_a_compose_file(
     assert stack.leftovers() == {}
 
 
-def test_no_compose_file(stack: Stack, state_env: Mapping[str, str]) -> None:
-    """In a folder without a compose file the error says where it looked, exit code 5."""
+def test_missing_compose_file_is_reported(stack: Stack, state_env: Mapping[str, str]) -> None:
+    """The error says where it was looked for, exit code 5."""
     done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
     assert done.returncode == 5, done.stderr
     assert "compose.y" in done.stderr
 
 
-def test_no_engine(stack: Stack, state_env: Mapping[str, str]) -> None:
-    """Where no engine answers the error names the address and the command that starts one, exit code 4."""
+def test_missing_engine_is_reported_with_its_address(stack: Stack, state_env: Mapping[str, str]) -> None:
+    """The error has the address and the command that starts an engine, exit code 4."""
     stack.compose_file({"web": idle_service()})
     dead = f"unix://{stack.folder}/no.sock"
     done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env, "DOCKER_HOST": dead})
@@ -103,10 +103,12 @@ def publishing(port: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("taken", [listening, listening_on_ipv6, publishing])
-def test_a_taken_port(stack: Stack, up: Up, taken: Callable[[int], AbstractContextManager[str]]) -> None:
-    """The error names who has the port, exit code 4; the `--port` that it prints works when typed.
+def test_port_in_use_is_reported_with_its_user_and_a_working_hint(
+    stack: Stack, up: Up, taken: Callable[[int], AbstractContextManager[str]]
+) -> None:
+    """The error names the process that uses the port, exit code 4; the `--port` in the hint works.
 
-    Ports go to the loopback addresses alone, which is said once; an address that the file names is kept.
+    Ports are published on loopback addresses only, which is reported once; an address in the file is kept.
     """
     port, named = free_port(), free_port()
     stack.compose_file(
@@ -137,8 +139,8 @@ def published(stack: Stack, service: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("how", ["--lan", "x-devenv"])
-def test_ports_as_written(stack: Stack, up: Up, how: str) -> None:
-    """`--lan`, or `ports: as-written` in x-devenv, leaves ports as Compose publishes them: everywhere."""
+def test_lan_option_publishes_ports_as_written(stack: Stack, up: Up, how: str) -> None:
+    """`--lan`, or `ports: as-written` in x-devenv, publishes ports like Compose: on all addresses."""
     port = free_port()
     settings = {"x-devenv": {"ports": "as-written"}} if how == "x-devenv" else {}
     stack.compose_file({"web": idle_service(ports=[f"{port}:80"])}, **settings)
@@ -148,8 +150,8 @@ def test_ports_as_written(stack: Stack, up: Up, how: str) -> None:
     assert run.stop() == 130
 
 
-def test_a_wrong_port_change(stack: Stack, devenv: StartDevenv) -> None:
-    """`--port` for a port that is not there is a usage error that names what is there, exit code 2."""
+def test_port_option_for_an_unknown_port_is_a_usage_error(stack: Stack, devenv: StartDevenv) -> None:
+    """The error lists the existing ports, exit code 2."""
     stack.compose_file({"web": idle_service(ports=["80"])})
     run = devenv("up", "--port", "web:8080=81", cwd=stack.folder, env=stack.env)
     assert run.wait() == 2, run.report()

@@ -1,4 +1,4 @@
-"""A state folder without a free byte: nothing is begun that could not be written down, and all is cleaned up."""
+"""A full disk for the state folder: nothing is created that could not be recorded, and everything is cleaned up."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def silent(run: Devenv) -> bool:
     return "Traceback" not in said and "this is a bug" not in said
 
 
-def test_nothing_is_begun(stack: Stack, devenv: StartDevenv, small: SmallState) -> None:
-    """What is not written down is not created: one error says what is full, and what to type."""
+def test_nothing_is_created_if_it_cannot_be_recorded(stack: Stack, devenv: StartDevenv, small: SmallState) -> None:
+    """One error says what is full, and what to type."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     small.fill()
     run = devenv("up", cwd=stack.folder, env={**stack.env, **small.env})
@@ -70,12 +70,12 @@ def test_nothing_is_begun(stack: Stack, devenv: StartDevenv, small: SmallState) 
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["signal", "kill"])
-def test_all_but_the_volume_is_cleaned_up(
+def test_teardown_on_a_full_disk_keeps_only_the_volume(
     stack: Stack, devenv: StartDevenv, small: SmallState, *, killed: bool
 ) -> None:
-    """Containers and networks go; the volume, of which no snapshot can be written, stays and is listed.
+    """Containers and networks are removed; the volume, which cannot be saved, is kept and listed.
 
-    With space again, `down` saves and removes it.
+    With free space again, `down` saves and removes it.
     """
     stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
     run = devenv("up", cwd=stack.folder, env={**stack.env, **small.env})

@@ -1,4 +1,4 @@
-"""`devenv ps`, `logs`, `shell` and `open`, beside a run and after it."""
+"""`devenv ps`, `logs`, `shell` and `open`, during a run and after it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def site(port: int) -> dict[str, object]:
     return idle_service(command=["perl", "-e", SITE], ports=[f"{port}:80"])
 
 
-def test_a_project_that_runs_and_has_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """Whoever started its services: they are listed, entered, opened; what they print is there, also afterwards."""
+def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """They work whoever started the services; logs are also available afterwards."""
     port = free_port()
     odd = idle_service(command=["sh", "-c", "echo odd one; sleep 0.2; echo odd two >&2; exec sleep 600"], init=True)
     services = {"web": site(port), "0.odd_-Name": odd, "db": idle_service(), "tool": idle_service(profiles=["x"])}
@@ -122,8 +122,8 @@ def test_a_project_that_runs_and_has_run(stack: Stack, up: Up, state_env: dict[s
     stack.remove()
 
 
-def test_ps_and_a_shell_on_a_terminal(stack: Stack, state_env: dict[str, str]) -> None:
-    """The table is drawn again when something happens and not before; a shell is asked for, and ends as it ends."""
+def test_ps_redraws_on_events_and_shell_passes_its_exit_code(stack: Stack, state_env: dict[str, str]) -> None:
+    """The table is redrawn only when something changes; the exit code of the shell is passed on."""
     stack.compose_file({"one": idle_service(), "two": idle_service()})
     assert stack.compose("up", "-d").returncode == 0
     env = {**stack.env, **state_env, "TERM": "xterm", "CI": ""}
@@ -150,8 +150,8 @@ def test_ps_and_a_shell_on_a_terminal(stack: Stack, state_env: dict[str, str]) -
         assert terminal.process.wait(20) == 9
 
 
-def test_logs_are_followed_over_ends_and_beginnings(stack: Stack, devenv: StartDevenv) -> None:
-    """Of what is not there yet, too; every line once and in order, however often its container begins anew."""
+def test_logs_are_followed_across_restarts(stack: Stack, devenv: StartDevenv) -> None:
+    """Also for containers created later; every line once and in order."""
     stack.compose_file({"ticker": idle_service(command=["sh", "-c", TICKER], init=True)})
     logs = devenv("logs", "-f", "ticker", cwd=stack.folder, env=stack.env)
     assert stack.compose("up", "-d").returncode == 0
@@ -183,8 +183,8 @@ def test_logs_are_followed_over_ends_and_beginnings(stack: Stack, devenv: StartD
     docker_cli.docker("rm", "-fv", *stack.containers())
 
 
-def test_codes_in_a_watch_rule_are_text(stack: Stack, state_env: dict[str, str]) -> None:
-    """A rule whose path holds a code for the clipboard: `up` names the path, and the terminal does nothing."""
+def test_escape_codes_in_a_watch_rule_are_not_executed(stack: Stack, state_env: dict[str, str]) -> None:
+    """The path of a rule contains a clipboard code: `up` prints the path, and the terminal does nothing."""
     hostile = "a\x1b]52;c;ZXZpbA==\x07b\x1b[8mc\u202ed"
     rule = {"path": hostile, "action": "sync", "target": "/x"}
     stack.compose_file({"one": idle_service(develop={"watch": [rule]})})

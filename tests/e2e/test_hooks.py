@@ -1,4 +1,4 @@
-"""What a project may do beyond its containers: hooks, dangers; and which of its services run, and how many."""
+"""What a project may do beyond its containers (hooks, dangers); which of its services run, and how many replicas."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def sh(text: str, service: str = "db") -> dict[str, object]:
     return {"service": service, "command": ["sh", "-c", text]}
 
 
-def test_hooks_run_at_their_moments(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """Host commands are refused until they are trusted; then each hook runs where and when it says.
+def test_hooks_run_at_their_moments_once_trusted(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """Host commands are refused until they are trusted; then each hook runs at its moment.
 
-    `before_up` before anything is made, `after_healthy` in a running container before the run is ready, `before_down`
-    while the containers still run; one that fails there is a problem and the next one runs.
+    `before_up` before anything is created, `after_healthy` in a running container before the run is ready,
+    `before_down` while the containers still run; if one of the latter fails, it is a problem and the next one runs.
     """
     host = "echo $$PWD; touch host"
     hooks = {
@@ -79,8 +79,8 @@ def test_hooks_run_at_their_moments(stack: Stack, up: Up, state_env: dict[str, s
     assert str(settings) in error["hint"]
 
 
-def test_a_hook_that_fails_ends_the_run(stack: Stack, up: Up) -> None:
-    """With its place, exit code and last lines; what was made is taken down, and `before_down` has its say."""
+def test_failing_hook_ends_the_run(stack: Stack, up: Up) -> None:
+    """The error has its place, exit code and last lines; everything is removed, after `before_down`."""
     hooks = {"after_healthy": sh("echo no seed; exit 9"), "before_down": sh("echo bye")}
     stack.compose_file({"db": idle_service()}, **{"x-devenv": {"hooks": hooks}})
     run = up(stack, "-d")
@@ -94,8 +94,8 @@ def test_a_hook_that_fails_ends_the_run(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_down_runs_before_down(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """What a detached run has not done, `down` does, but for a service whose profile is off."""
+def test_down_runs_before_down_of_a_detached_run(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """Except for a service whose profile is not active."""
     hooks = {"before_down": [sh("echo no", "off"), sh("echo bye")]}
     services = {"db": idle_service(), "off": idle_service(profiles=["off"])}
     stack.compose_file(services, **{"x-devenv": {"hooks": hooks}})
@@ -109,8 +109,8 @@ def test_down_runs_before_down(stack: Stack, up: Up, devenv: StartDevenv) -> Non
     assert stack.leftovers() == {}
 
 
-def test_a_named_service_with_its_profile_and_scale(stack: Stack, up: Up) -> None:
-    """Naming a service turns its profile on, as Compose does; a one-shot that ends well is told as completed."""
+def test_named_service_enables_its_profile_and_scale(stack: Stack, up: Up) -> None:
+    """Naming a service enables its profile, as in Compose; a one-shot service that succeeds is completed."""
     stack.compose_file(
         {
             "db": idle_service(),

@@ -81,15 +81,17 @@ def host(tmp_path: Path, company: Authority, project: Stack) -> dict[str, str]:
     return {**project.env, "HOME": str(home), "SSL_CERT_FILE": str(company.certificate)}
 
 
-def test_a_company_that_the_build_does_not_know(project: Stack, host: dict[str, str], devenv: StartDevenv) -> None:
-    """The build fails as it always did, with the cause and what to type."""
+def test_build_without_the_company_ca_fails_with_a_hint(
+    project: Stack, host: dict[str, str], devenv: StartDevenv
+) -> None:
+    """The build fails as without devenv, with the cause and what to type."""
     run = devenv("up", "-d", cwd=project.folder, env=host, json_output=False)
     assert run.wait() == 1
     assert f"{SITE} shows a certificate that the image does not trust" in run.stderr
     assert "hint: devenv up -d --host-settings" in run.stderr
 
 
-def test_builds_and_containers_know_the_company(
+def test_builds_and_containers_trust_the_company_ca(
     project: Stack, host: dict[str, str], site: str, devenv: StartDevenv
 ) -> None:
     """Its build asks the server, and so do its containers, built or not; a step has the variables it declares.
@@ -111,10 +113,10 @@ def test_builds_and_containers_know_the_company(
     assert devenv("down", "-v", cwd=project.folder, env=host).wait() == 0
 
 
-def test_no_secret_of_the_host_is_seen(
+def test_no_secret_of_the_host_is_visible(
     project: Stack, host: dict[str, str], site: str, tmp_path: Path, devenv: StartDevenv
 ) -> None:
-    """In no image or container, nothing that devenv prints or keeps, and in no command line of a child."""
+    """In no image or container, in none of devenv's output and files, and in no command line of a child process."""
     assert len(CANARIES) > 50
     secrets = {place: quote(secret, safe="") for place, secret in SECRETS.items()}
     record = _recording_docker(tmp_path / "bin")

@@ -1,4 +1,4 @@
-"""Sequences that once lost data or took others' things, on a real engine: the worst of `test_sequences.py`."""
+"""Sequences that once lost data or took over foreign objects, on a real engine: the worst of `test_sequences.py`."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def kill_both(run: Devenv) -> None:
     docker_cli.until(run.survivors, lambda left: not left)
 
 
-def test_data_written_after_a_crash_in_a_restore(db: Stack, up: Up, command: Command) -> None:
-    """Plain Compose writes to the half-restored volume: saved, refused with both states, and each can be had."""
+def test_data_written_after_an_interrupted_restore_is_kept(db: Stack, up: Up, command: Command) -> None:
+    """Plain Compose writes to the half-restored volume: `up` refuses with both states, and each can be chosen."""
     run = up.ready(db)
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/zero >/data/large; echo saved >/data/marker")
     assert run.stop() == 130
@@ -96,8 +96,8 @@ def test_data_written_after_a_crash_in_a_restore(db: Stack, up: Up, command: Com
     assert db.leftovers() == {}
 
 
-def test_a_volume_that_plain_compose_created_again(db: Stack, up: Up, command: Command) -> None:
-    """`gc`, `down`, `down --volumes` and `up --fresh` leave it, whatever a stale ledger says of the name."""
+def test_volume_recreated_by_plain_compose_is_not_removed(db: Stack, up: Up, command: Command) -> None:
+    """`gc`, `down`, `down --volumes` and `up --fresh` keep it, whatever an outdated ledger says about the name."""
     for args in (("gc",), ("down",), ("down", "--volumes")):
         run = up.ready(db)
         write(db, "ours")
@@ -115,8 +115,10 @@ def test_a_volume_that_plain_compose_created_again(db: Stack, up: Up, command: C
         assert db.compose("down", "-v").returncode == 0
 
 
-def test_two_folders_with_one_name(db: Stack, new_stack: NewStack, up: Up, command: Command) -> None:
-    """Each has its own data, and neither takes over what the other has left running."""
+def test_two_folders_with_one_project_name_have_separate_data(
+    db: Stack, new_stack: NewStack, up: Up, command: Command
+) -> None:
+    """Neither takes over what the other has left running."""
     other = new_stack(folder="other")
     other.name, other.env = db.name, dict(db.env)
     other.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
@@ -134,8 +136,8 @@ def test_two_folders_with_one_name(db: Stack, new_stack: NewStack, up: Up, comma
     assert session(db, up, "end") == "v2"
 
 
-def test_one_folder_by_two_paths_and_one_engine_by_two_addresses(db: Stack, up: Up, devenv: StartDevenv) -> None:
-    """One history, and one lock."""
+def test_two_paths_and_addresses_share_one_history_and_lock(db: Stack, up: Up, devenv: StartDevenv) -> None:
+    """One folder under two paths, and one engine at two addresses."""
     link = db.folder.with_name("link")
     link.symlink_to(db.folder)
     assert session(db, up, "v1") is None
@@ -149,7 +151,7 @@ def test_one_folder_by_two_paths_and_one_engine_by_two_addresses(db: Stack, up: 
     assert session(db, up, "v3") == "v2"
 
 
-def test_a_volume_with_a_fixed_name(new_stack: NewStack, up: Up) -> None:
+def test_volume_with_a_fixed_name_is_shared(new_stack: NewStack, up: Up) -> None:
     """Two projects share it: it has one history, as with plain Compose."""
     name, stacks = unique_name("shared"), [new_stack(folder="a"), new_stack(folder="b")]
     for stack in stacks:
@@ -158,8 +160,8 @@ def test_a_volume_with_a_fixed_name(new_stack: NewStack, up: Up) -> None:
     assert found == [None, "v0", "v1", "v2"]
 
 
-def test_a_second_owner(db: Stack, up: Up, devenv: StartDevenv, tmp_path: Path) -> None:
-    """Another state folder on the same engine: refused with who and since when, and nothing is touched."""
+def test_second_owner_on_one_engine_is_refused(db: Stack, up: Up, devenv: StartDevenv, tmp_path: Path) -> None:
+    """Another state folder on the same engine: the error says who and since when, and nothing is touched."""
     run = up.ready(db)
     write(db, "v1")
     before = docker_cli.containers(db.name)
@@ -173,8 +175,8 @@ def test_a_second_owner(db: Stack, up: Up, devenv: StartDevenv, tmp_path: Path) 
     assert session(db, up, "v2") == "v1"
 
 
-def test_what_was_asked_for_holds(db: Stack, up: Up, command: Command) -> None:
-    """An `up` of another service does not use up `down --volumes`."""
+def test_down_volumes_is_not_used_up_by_another_service(db: Stack, up: Up, command: Command) -> None:
+    """After `up` of another service, the volume still begins empty."""
     db.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
     assert session(db, up, "v1") is None
     assert up(db, "-d").wait() == 0
@@ -185,8 +187,8 @@ def test_what_was_asked_for_holds(db: Stack, up: Up, command: Command) -> None:
     assert session(db, up, "v3") == "v2"
 
 
-def test_what_devenv_0_1_left_running(db: Stack, up: Up, command: Command, state_env: dict[str, str]) -> None:
-    """Its containers keep their labels, and so stay the same; its volume is saved and goes on."""
+def test_run_of_devenv_0_1_is_taken_over(db: Stack, up: Up, command: Command, state_env: dict[str, str]) -> None:
+    """Its containers keep their labels and are not replaced; its volume is saved and continued."""
     mark = {"labels": {OLD_LABEL: db.name}}
     db.compose_file({"db": idle_service(**DATA, **mark)}, volumes={"data": {}}, networks={"default": mark})
     assert db.compose("up", "-d").returncode == 0

@@ -9,10 +9,10 @@ from support.lab import Lab
 from support.lab_stack import LabStack, assert_plain
 
 
-def test_a_colleague_without_a_registry(
+def test_saved_images_start_on_a_machine_without_registries(
     lab: Lab, proxied_lab: Lab, lab_stacks: Callable[..., LabStack], devenv: StartDevenv
 ) -> None:
-    """What a mirror, a registry with a port and a digest gave on one machine comes up on another that has none."""
+    """Images from a mirror, from a registry with a port and by digest."""
     pinned = lab.registry.put("library/lab-pinned", "1", text="pinned")
     lab.registry.put("library/lab-base", "2", text="base")
     lab.registry.put("team/app", "3", text="app")

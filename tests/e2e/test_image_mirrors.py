@@ -20,8 +20,8 @@ RUN --mount=from=lab-mount:3,target=/m cat /m/which > /mount
 
 
 @pytest.mark.parametrize("form", ["host", "prefix"])
-def test_up_takes_all_from_a_mirror(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, form: str) -> None:
-    """Services and every place of a Dockerfile, by the mirror's name: no name of theirs means something else."""
+def test_all_images_are_pulled_from_a_mirror(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, form: str) -> None:
+    """For services and all places of a Dockerfile; no name changes its meaning."""
     for name, tag in (("base", "1"), ("tool", "2"), ("mount", "3"), ("service", "latest")):
         lab.registry.put(f"library/lab-{name}", tag, text=name)
     front = lab.front(prefix="" if form == "host" else "docker.io")
@@ -38,7 +38,7 @@ def test_up_takes_all_from_a_mirror(lab: Lab, lab_stack: LabStack, devenv: Start
     assert lab_stack.folder.joinpath("Dockerfile").read_text() == DOCKERFILE
 
 
-def test_a_mirror_in_the_project_for_any_registry(lab: Lab, lab_stack: LabStack) -> None:
+def test_project_mirror_with_a_path_serves_any_registry(lab: Lab, lab_stack: LabStack) -> None:
     """`x-devenv.images.mirrors` with a path; below it, each registry has its own folder."""
     lab.registry.put("registry.invalid/team/app", "3")
     front = lab.front(prefix="all")
@@ -50,8 +50,8 @@ def test_a_mirror_in_the_project_for_any_registry(lab: Lab, lab_stack: LabStack)
     assert f"{front.address}/all/registry.invalid/team/app:3" in lab_stack.images()
 
 
-def test_a_dead_mirror_before_a_live_one(lab: Lab, lab_stack: LabStack) -> None:
-    """The next one is asked; `images` says which it would be."""
+def test_next_mirror_is_asked_if_one_is_dead(lab: Lab, lab_stack: LabStack) -> None:
+    """`images` shows which one it would be."""
     wish(lab_stack, lab.registry.put("library/lab-one", "1") and "lab-one:1")
     front = lab.front()
     lab_stack.mirrors(DEAD, front.address)
@@ -63,8 +63,8 @@ def test_a_dead_mirror_before_a_live_one(lab: Lab, lab_stack: LabStack) -> None:
     assert f"{front.address}/library/lab-one:1" in lab_stack.images()
 
 
-def test_a_mirror_that_is_out_of_order_is_asked_once(lab: Lab, lab_stack: LabStack) -> None:
-    """What hangs or fails for one image does not hold up the others."""
+def test_broken_mirror_is_asked_once(lab: Lab, lab_stack: LabStack) -> None:
+    """A mirror that hangs or fails for one image does not delay the others."""
     for number in range(6):
         lab.registry.put(f"library/lab-{number}", "1")
     broken = lab.front(first(10**6, error(503, "UNAVAILABLE", "maintenance"), "/v2/"), empty=True)
@@ -74,8 +74,8 @@ def test_a_mirror_that_is_out_of_order_is_asked_once(lab: Lab, lab_stack: LabSta
     assert len({one.path for one in broken.asked("/manifests/")}) <= 8  # two names each of those pulled at once
 
 
-def test_no_mirror_has_it(lab: Lab, lab_stack: LabStack) -> None:
-    """One finding: what is missing, who needs it, where it was looked for, and what to type."""
+def test_image_on_no_mirror_is_one_finding(lab: Lab, lab_stack: LabStack) -> None:
+    """It has the missing image, its users, the places tried, and what to type."""
     front = lab.front()
     wish(lab_stack, "lab-nowhere:1")
     lab_stack.mirrors(DEAD, front.address)
@@ -88,8 +88,8 @@ def test_no_mirror_has_it(lab: Lab, lab_stack: LabStack) -> None:
     assert_plain(done.stdout + done.stderr)
 
 
-def test_a_digest_is_respected(lab: Lab, lab_stack: LabStack) -> None:
-    """A pinned reference comes by its digest, whatever the tag means at the mirror by now."""
+def test_pinned_image_is_pulled_by_its_digest(lab: Lab, lab_stack: LabStack) -> None:
+    """Whatever the tag means at the mirror now."""
     pinned = lab.registry.put("library/lab-pinned", "1", text="old")
     lab.registry.put("library/lab-pinned", "1", text="new")
     front = lab.front()
@@ -100,8 +100,8 @@ def test_a_digest_is_respected(lab: Lab, lab_stack: LabStack) -> None:
 
 
 @pytest.mark.parametrize("part", ["/manifests/", "/blobs/"])
-def test_a_wrong_digest_is_refused(lab: Lab, lab_stack: LabStack, part: str) -> None:
-    """What is not what its digest says is no image; the next mirror has a good one."""
+def test_image_with_a_wrong_digest_is_refused(lab: Lab, lab_stack: LabStack, part: str) -> None:
+    """The next mirror has a good one."""
     pinned = lab.registry.put("library/lab-forged", "1")
     bad = lab.front(forged(part))
     wish(lab_stack, f"lab-forged@{pinned}")
@@ -115,8 +115,8 @@ def test_a_wrong_digest_is_refused(lab: Lab, lab_stack: LabStack, part: str) -> 
     assert pulled(lab_stack) == 0
 
 
-def test_a_mirror_that_wants_a_login(lab: Lab, lab_stack: LabStack) -> None:
-    """Without one, the hint is how to log in there; with it, the image comes."""
+def test_mirror_with_login(lab: Lab, lab_stack: LabStack) -> None:
+    """Without a login, the hint is how to log in; with it, the image is pulled."""
     lab.registry.put("library/lab-one", "1")
     front = lab.front(basic("ann", "c4n4ry"))
     wish(lab_stack, "lab-one:1")
@@ -128,8 +128,8 @@ def test_a_mirror_that_wants_a_login(lab: Lab, lab_stack: LabStack) -> None:
 
 
 @pytest.mark.parametrize("policy", ["never", "missing", "always"])
-def test_pull_policies(lab: Lab, lab_stack: LabStack, policy: str) -> None:
-    """What is here is asked for again by `always` alone; `never` is never asked for."""
+def test_pull_policies_decide_which_images_are_pulled(lab: Lab, lab_stack: LabStack, policy: str) -> None:
+    """A present image is pulled again only with `always`; `never` is never pulled."""
     lab.registry.put("team/app", "1", text="old")
     front = lab.front()
     image = f"{front.address}/team/app:1"
@@ -143,8 +143,8 @@ def test_pull_policies(lab: Lab, lab_stack: LabStack, policy: str) -> None:
     assert bool(front.seen) == (policy == "always")
 
 
-def test_an_image_that_cannot_be_renewed(lab: Lab, lab_stack: LabStack) -> None:
-    """`always`, and nobody answers: the image that is here does, and that is said."""
+def test_local_image_is_used_if_no_registry_answers(lab: Lab, lab_stack: LabStack) -> None:
+    """With `always`, and a notice."""
     lab.registry.put("team/app", "1")
     front = lab.front()
     lab_stack.compose_file({"a": {"image": f"{front.address}/team/app:1", "pull_policy": "always"}})
@@ -154,8 +154,10 @@ def test_an_image_that_cannot_be_renewed(lab: Lab, lab_stack: LabStack) -> None:
     assert (done.returncode, "not renewed" in done.stdout + done.stderr) == (0, True), done
 
 
-def test_a_frontend_that_no_registry_has(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
-    """A `# syntax=` line is no hindrance: the engine's own builder reads what other builders read."""
+def test_missing_frontend_is_replaced_by_the_engines_builder(
+    lab: Lab, lab_stack: LabStack, devenv: StartDevenv
+) -> None:
+    """A `# syntax=` line does not prevent a build."""
     lab.registry.put("library/lab-base", "1", text="base")
     lab_stack.write(
         "Dockerfile", "# syntax=docker/dockerfile:1.7\nFROM lab-base:1\nRUN <<EOF\necho here >/here\nEOF\n"
@@ -180,8 +182,8 @@ def test_a_frontend_that_no_registry_has(lab: Lab, lab_stack: LabStack, devenv: 
         ("-v", "-v"),
     ],
 )
-def test_a_mirror_that_is_none(lab: Lab, lab_stack: LabStack, mirror: str, shown: str) -> None:
-    """Row 31: exit 5, shown without credentials, and nobody is asked."""
+def test_invalid_mirror_is_refused(lab: Lab, lab_stack: LabStack, mirror: str, shown: str) -> None:
+    """Row 31: exit 5, shown without credentials, and nothing is asked."""
     wish(lab_stack, "lab-any:1")
     lab_stack.mirrors(mirror)
     done = lab_stack.run("images", "pull")

@@ -1,4 +1,4 @@
-"""Images that a running project needs after an edit, and those that builds name besides `FROM`."""
+"""Images that a running project needs after an edit, and those that builds use besides `FROM`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SYNTAX = "the image of `# syntax=` cannot be pulled: the engine's own builder re
 RULE = {"watch": [{"path": "Dockerfile", "action": "rebuild"}]}
 
 
-def test_a_rebuild_on_another_base(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
-    """An edited Dockerfile is built as at the beginning: its new base comes from the mirror, too."""
+def test_rebuild_pulls_a_new_base_from_the_mirror(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
+    """The edited Dockerfile is built as at the start."""
     for name in ("one", "two"):
         lab.registry.put(f"library/lab-{name}", "1", text=name)
     lab_stack.write("Dockerfile", "# syntax=docker/dockerfile:1\nFROM lab-one:1\n")
@@ -31,7 +31,7 @@ def test_a_rebuild_on_another_base(lab: Lab, lab_stack: LabStack, devenv: StartD
     assert [event["message"] for event in run.events if "own builder" in event.get("message", "")] == [SYNTAX]
 
 
-def test_a_context_from_a_mirror(lab: Lab, lab_stack: LabStack) -> None:
+def test_image_context_is_pulled_from_a_mirror(lab: Lab, lab_stack: LabStack) -> None:
     """`docker-image://` in additional_contexts is an image like others."""
     for name in ("base", "tool"):
         lab.registry.put(f"library/lab-{name}", "1", text=name)
@@ -47,8 +47,8 @@ def test_a_context_from_a_mirror(lab: Lab, lab_stack: LabStack) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_build_leaves_out_without_its_frontend(lab: Lab, lab_stack: LabStack) -> None:
-    """The Dockerfile's own `.dockerignore` holds also where the engine's builder reads it in place of `# syntax=`."""
+def test_dockerignore_of_the_dockerfile_counts_without_its_frontend(lab: Lab, lab_stack: LabStack) -> None:
+    """Also if the engine's builder replaces `# syntax=`."""
     lab.registry.put("library/lab-base", "1")
     lab_stack.write("Dockerfile", "# syntax=docker/dockerfile:1\nFROM lab-base:1\nCOPY . /src\nRUN ls /src >/which\n")
     lab_stack.write("Dockerfile.dockerignore", "secret\n")
@@ -62,8 +62,10 @@ def test_what_a_build_leaves_out_without_its_frontend(lab: Lab, lab_stack: LabSt
 
 
 @pytest.mark.parametrize("compose", ["installed", "newer"])
-def test_a_proxy_that_a_dockerfile_declares(lab: Lab, lab_stacks: Callable[..., LabStack], compose: str) -> None:
-    """Its steps have it, and the image's history has not: there may be a password in it."""
+def test_declared_proxy_is_passed_but_not_in_the_history(
+    lab: Lab, lab_stacks: Callable[..., LabStack], compose: str
+) -> None:
+    """Its steps get it, and the image's history does not, since it may contain a password."""
     lab_stack = lab_stacks(lab, compose)
     lab.registry.put("library/lab-base", "1")
     step = 'RUN case "$HTTPS_PROXY" in http://ann:*) echo well ;; esac >/which'
@@ -78,8 +80,8 @@ def test_a_proxy_that_a_dockerfile_declares(lab: Lab, lab_stacks: Callable[..., 
     assert lab_stack.run("down").returncode == 0
 
 
-def test_a_login_in_a_dockerfile(lab: Lab, lab_stack: LabStack) -> None:
-    """Neither the step that failed nor what it printed shows it, and an address alone is still seen."""
+def test_login_in_a_dockerfile_is_not_shown(lab: Lab, lab_stack: LabStack) -> None:
+    """Neither the failed step nor its output shows it; an address without a login is shown."""
     lab.registry.put("library/lab-base", "1")
     lab_stack.write("Dockerfile", "FROM lab-base:1\nRUN echo from https://ann:c4n4ry@files.test/x && exit 3\n")
     lab_stack.compose_file({"app": {"build": "."}})

@@ -19,12 +19,12 @@ SEED = int(os.environ.get("DEVENV_TEST_SEED", "40"))
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(500, marks=pytest.mark.long)])
-def test_a_kill_leaves_nothing_and_loses_nothing(
+def test_kill_leaves_nothing_and_loses_no_data(
     stack: Stack, devenv: StartDevenv, state_env: dict[str, str], rounds: int
 ) -> None:
-    """Kill -9 of the process group: all gone by the guardian, or, where that was killed too, by the next command.
+    """After kill -9 of the process group, the guardian removes all, or, if that was killed, too, the next command.
 
-    What the volume held is in a verified snapshot afterwards, whole, and a start finds all of it.
+    The content of the volume is then in a verified snapshot, and the next start restores it.
     """
     campaign = Campaign(stack, devenv, Path(state_env["XDG_STATE_HOME"]))
     for number in range(rounds):
@@ -36,8 +36,8 @@ def test_a_kill_leaves_nothing_and_loses_nothing(
     print(f"seed {SEED}: {rounds} rounds, guardian's time {took[len(took) // 2]:.1f} s, at most {took[-1]:.1f} s")  # noqa: T201
 
 
-def test_what_a_dead_run_has_stopped_is_started(stack: Stack, up: Up) -> None:
-    """Killed amid its way down, it leaves containers that have ended: the next `up` waits for them to be up again."""
+def test_next_up_starts_containers_that_a_dead_run_had_stopped(stack: Stack, up: Up) -> None:
+    """Killed during its teardown: the next `up` waits until they are up again."""
     stack.compose_file({"well": idle_service(), "badly": idle_service(init=True, command=["sleep", "infinity"])})
     run = up(stack, "-d")
     assert run.wait() == 0, run.report()

@@ -1,4 +1,4 @@
-"""`devenv up` on a terminal: the table, what is done to services, and the ways to leave."""
+"""`devenv up` on a terminal: the table, commands on services, and the ways to leave."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def shows(terminal: Terminal, *wanted: str) -> str:
     return found
 
 
-def test_a_run_that_is_watched(stack: Stack, state_env: dict[str, str]) -> None:
-    """All is in the table; a save arrives and is shown; restart, stop, shell; `d` leaves all running, `q` nothing."""
+def test_live_view_shows_saves_and_carries_out_commands(stack: Stack, state_env: dict[str, str]) -> None:
+    """A save is shown; restart, stop and shell work; `d` leaves all running, `q` nothing."""
     rule = {"path": "./src", "action": "sync", "target": "/app"}
     stack.write("src/file", "before")
     stack.compose_file(
@@ -91,8 +91,8 @@ def test_a_run_that_is_watched(stack: Stack, state_env: dict[str, str]) -> None:
     assert stack.leftovers() == {}
 
 
-def test_a_run_that_fails(stack: Stack, state_env: dict[str, str]) -> None:
-    """The terminal is given back, and what failed is there to read: the log's last lines and the error."""
+def test_failed_run_restores_the_terminal_and_shows_the_error(stack: Stack, state_env: dict[str, str]) -> None:
+    """The log's last lines and the error can be read."""
     stack.compose_file(
         {
             "db": idle_service(**HEALTHY),
@@ -111,8 +111,8 @@ def test_a_run_that_fails(stack: Stack, state_env: dict[str, str]) -> None:
     assert stack.leftovers() == {}
 
 
-def test_a_run_that_is_killed(stack: Stack, state_env: dict[str, str]) -> None:
-    """After kill -9 the guardian gives the screen and the cursor back, and nothing is left."""
+def test_guardian_restores_the_terminal_of_a_killed_run(stack: Stack, state_env: dict[str, str]) -> None:
+    """After kill -9, screen and cursor are restored, and nothing is left."""
     stack.compose_file({"db": idle_service()})
     with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
         shell.type(f"{shlex.quote(sys.executable)} -m devenv up\n")
@@ -124,8 +124,8 @@ def test_a_run_that_is_killed(stack: Stack, state_env: dict[str, str]) -> None:
     assert stack.leftovers() == {}
 
 
-def test_what_others_have_started(stack: Stack, state_env: dict[str, str]) -> None:
-    """It is in the table like all else, and no key stops or restarts it."""
+def test_foreign_containers_are_shown_but_not_controlled(stack: Stack, state_env: dict[str, str]) -> None:
+    """They are in the table, and no key stops or restarts them."""
     stack.compose_file({"db": idle_service(), "web": idle_service()})
     assert stack.compose("up", "-d", "db").returncode == 0
     theirs = docker_cli.inspect(stack.container("db"))["State"]["StartedAt"]
@@ -142,8 +142,8 @@ def test_what_others_have_started(stack: Stack, state_env: dict[str, str]) -> No
     assert stack.containers() == stack.containers("db")
 
 
-def test_ctrl_c_twice(stack: Stack, state_env: dict[str, str]) -> None:
-    """The first gives the terminal back at once and ends the run; the second kills what does not listen."""
+def test_second_ctrl_c_kills_containers_that_do_not_stop(stack: Stack, state_env: dict[str, str]) -> None:
+    """The first restores the terminal at once and ends the run."""
     deaf = ["sh", "-c", "trap '' TERM INT; while :; do sleep 1; done"]
     stack.compose_file({"web": idle_service(command=deaf, stop_grace_period="60s")})
     with on_a_terminal(stack, state_env) as terminal:
@@ -157,8 +157,10 @@ def test_ctrl_c_twice(stack: Stack, state_env: dict[str, str]) -> None:
     assert stack.leftovers() == {}
 
 
-def test_a_service_that_is_not_wanted_and_one_that_has_gone(stack: Stack, state_env: dict[str, str]) -> None:
-    """What is stopped on the way up is not waited for; what somebody removed is made anew."""
+def test_stopped_service_is_not_waited_for_and_removed_one_is_recreated(
+    stack: Stack, state_env: dict[str, str]
+) -> None:
+    """During the start."""
     never = {**HEALTHY, "healthcheck": {**HEALTHY["healthcheck"], "test": "false", "start_period": "60s"}}
     stack.compose_file({"db": idle_service(**never), "web": idle_service()})
     with on_a_terminal(stack, state_env) as terminal:
@@ -180,8 +182,8 @@ def phases(stack: Stack, state_env: dict[str, str]) -> set[str]:
     return {row["phase"] for row in json.loads(found.stdout)["services"]}
 
 
-def test_what_others_stop_and_remove(stack: Stack, state_env: dict[str, str]) -> None:
-    """A server that is stopped ends no run; what is removed is red, and `r` creates all of it again."""
+def test_service_stopped_or_removed_by_others_does_not_end_the_run(stack: Stack, state_env: dict[str, str]) -> None:
+    """A removed service is red, and `r` creates all of it again."""
     ends_well = {
         "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"],
         "stop_grace_period": "5s",
@@ -204,8 +206,8 @@ def test_what_others_stop_and_remove(stack: Stack, state_env: dict[str, str]) ->
     assert stack.leftovers() == {}
 
 
-def test_a_service_that_keeps_crashing(stack: Stack, state_env: dict[str, str]) -> None:
-    """It fails the start after its fifth crash, with the lines of its last life and the line of the file."""
+def test_crash_loop_fails_the_start_after_five_crashes(stack: Stack, state_env: dict[str, str]) -> None:
+    """The error has the lines of the last process and the line of the file."""
     dies = ["sh", "-c", "echo begin; echo boom >&2; exit 3"]
     stack.compose_file({"web": idle_service(command=dies, restart="always")})
     run = cli.run("up", "-d", cwd=stack.folder, env={**state_env, **stack.env})

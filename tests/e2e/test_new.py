@@ -1,4 +1,4 @@
-"""Every template that is shipped: made, clean on both Composes, up to healthy, hot-edited, tested, and gone again."""
+"""Every shipped template: created, valid on both Compose versions, healthy, hot-edited, tested, and removed."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ CASES = {
 EACH_RUN = ("fastapi-postgres", "static-nginx")
 
 
-def test_every_shipped_template_is_among_these() -> None:
+def test_every_shipped_template_is_tested_here() -> None:
     """No template ships that is not brought to healthy and hot-edited here."""
     assert sorted(CASES) == sorted(shipped())
 
@@ -108,10 +108,8 @@ TEMPLATES = [name if name in EACH_RUN else pytest.param(name, marks=pytest.mark.
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_template_is_healthy_and_hot_reloading_from_its_first_minute(
-    template: str, tmp_path: Path, state_env: dict[str, str]
-) -> None:
-    """Made with its defaults, it is up, its own tests pass, each kind of edit arrives, and nothing is left."""
+def test_template_is_healthy_and_hot_reloading(template: str, tmp_path: Path, state_env: dict[str, str]) -> None:
+    """Created with its defaults, it is up, its own tests pass, each kind of edit arrives, and nothing is left."""
     with made(tmp_path, template) as (stack, port):
         for env in ({}, newer_compose_env()) if "newer-compose" in COMPOSES else ({},):
             clean = compose(stack, ["--profile=*", "config", "--quiet"], env)
@@ -131,8 +129,8 @@ def test_a_template_is_healthy_and_hot_reloading_from_its_first_minute(
     [COMPOSES[-1], *(pytest.param(one, marks=pytest.mark.long) for one in COMPOSES[:-1])],
     indirect=True,
 )
-def test_a_template_runs_without_us(template: str, tmp_path: Path, compose_env: dict[str, str]) -> None:
-    """`docker compose up --watch`, with no devenv around: the first kind of edit arrives."""
+def test_template_runs_with_plain_compose(template: str, tmp_path: Path, compose_env: dict[str, str]) -> None:
+    """`docker compose up --watch` without devenv: the first kind of edit arrives."""
     with made(tmp_path, template) as (stack, port):
         edit = CASES[template][0]
         files = on_stand_ins(stack, make=True)
@@ -195,8 +193,10 @@ func main() {
 
 @pytest.mark.long
 @pytest.mark.parametrize("stack_name", CODE)
-def test_code_that_is_there_is_hot_reloading(stack_name: str, tmp_path: Path, state_env: dict[str, str]) -> None:
-    """`devenv new` in its folder writes what is missing; then it is up, and an edit arrives."""
+def test_new_in_a_folder_with_code_is_hot_reloading(
+    stack_name: str, tmp_path: Path, state_env: dict[str, str]
+) -> None:
+    """`devenv new` writes what is missing; then it is up, and an edit arrives."""
     assert sorted(CODE) == sorted(shipped("stacks"))
     files, edit = CODE[stack_name]
     (tmp_path / "app").mkdir()

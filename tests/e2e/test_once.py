@@ -1,4 +1,4 @@
-"""`devenv run` and `devenv scale`: containers beside a run, which they leave as it is."""
+"""`devenv run` and `devenv scale`: containers next to a run, which is not disturbed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def trio(stack: Stack) -> Stack:
     return stack
 
 
-def test_a_run_is_left_as_it_is(trio: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """Compose would make the database anew, on all addresses and no longer ours; nor does the seed run twice."""
+def test_one_off_container_does_not_recreate_dependencies(trio: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """Compose would recreate the database, on all addresses and without our label; nor does the seed run twice."""
     env = {**trio.env, **state_env}
     run = up.ready(trio)
     before = {one: docker_cli.inspect(one)["State"]["StartedAt"] for one in docker_cli.containers(trio.name)}
@@ -43,8 +43,8 @@ def test_a_run_is_left_as_it_is(trio: Stack, up: Up, state_env: dict[str, str]) 
     assert trio.leftovers() == {}
 
 
-def test_what_it_leaves_keeps_nobody_from_coming_up(trio: Stack, up: Up) -> None:
-    """A one-off container is none of its service's; alone, `run` starts what is needed on loopback, as the user's."""
+def test_one_off_container_does_not_prevent_a_start(trio: Stack, up: Up) -> None:
+    """It does not count for its service; without a run, `run` starts dependencies on loopback, as the user's."""
     alone = cli.run("run", "--name", f"{trio.name}-left", "app", "true", cwd=trio.folder, env=trio.env)
     assert alone.returncode == 0, alone.stderr
     db = docker_cli.inspect(docker_cli.containers(trio.name, "db")[0])
@@ -57,8 +57,8 @@ def test_what_it_leaves_keeps_nobody_from_coming_up(trio: Stack, up: Up) -> None
     trio.compose("down", "--remove-orphans")
 
 
-def test_what_is_scaled_belongs_to_the_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """Compose would make them anew, no longer ours; `down` takes all away. With nothing up, it is Compose's to do."""
+def test_scaled_containers_belong_to_the_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """Compose would recreate them without our label; `down` removes all. Without a run, Compose answers."""
     stack.compose_file({"two": idle_service(), "one": idle_service(ports=[f"{free_port()}:80"])})
     env = {**stack.env, **state_env}
     up.ready(stack, "--detach").process.wait()

@@ -1,4 +1,4 @@
-"""A proxy before the engine sees what is asked of it: ours from birth, and nothing before it is written down."""
+"""Through a proxy before the engine: everything is ours from its creation, and recorded before it is created."""
 
 from __future__ import annotations
 
@@ -69,11 +69,13 @@ class Watchful(Proxy):
                 yield pid
 
 
-def test_ours_from_birth(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
-    """Each container and network carries our label from its create on, each volume is in the ledger before.
+def test_objects_are_labelled_and_recorded_before_their_creation(
+    stack: Stack, devenv: StartDevenv, state_env: dict[str, str]
+) -> None:
+    """Each container and network is created with our label, each volume is in the ledger before.
 
-    By then a guardian stands by: deaf to signals, in a session of its own, at home nowhere. A second run, which
-    restores what the first one saved, keeps to it as well.
+    By then a guardian is ready: it ignores signals, and has its own session and the root as working directory. A
+    second run, which restores what the first one saved, does the same.
     """
     stack.compose_file(
         {

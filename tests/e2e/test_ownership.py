@@ -1,4 +1,4 @@
-"""What was there before a run, or belongs to somebody else, is there after it, as it was."""
+"""Objects that existed before a run, or belong to somebody else, exist unchanged after it."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def decoy(project: str) -> Iterator[str]:
         docker_cli.succeeds("rm", "-f", made)
 
 
-def test_what_was_there_before_survives(stack: Stack, up: Up) -> None:
-    """Containers, networks and volumes of plain compose in this project, external ones and forged ones stay."""
+def test_existing_objects_survive_a_run(stack: Stack, up: Up) -> None:
+    """Containers, networks and volumes of plain Compose in this project, external and forged ones."""
     outside = unique_name("outside")
     mine = idle_service(volumes=["new:/new", "outside:/outside"], networks=["default", "outside", "extra"])
     db = idle_service(volumes=["data:/data"])
@@ -88,8 +88,8 @@ def run_beside(stack: Stack, up: Up, forged: str) -> None:
     assert stack.read("db", "/data/marker") == "mine\n"
 
 
-def test_two_projects_do_not_disturb_each_other(new_stack: NewStack, up: Up) -> None:
-    """One project ends, the other goes on: its containers as they were, its files still in sync."""
+def test_ending_one_project_does_not_disturb_another(new_stack: NewStack, up: Up) -> None:
+    """The other one's containers are unchanged, and its files still synced."""
     rule = {"path": "./src", "action": "sync", "target": "/app"}
     stacks = [new_stack(folder=name) for name in ("one", "other")]
     for stack in stacks:
@@ -113,10 +113,10 @@ def test_two_projects_do_not_disturb_each_other(new_stack: NewStack, up: Up) -> 
     assert other.leftovers() == {}
 
 
-def test_a_project_is_up_once(stack: Stack, up: Up) -> None:
-    """A second `up` in the same project ends with 3, names the process that holds it, and disturbs nothing.
+def test_second_up_of_a_project_is_refused(stack: Stack, up: Up) -> None:
+    """It ends with 3, names the process of the first one, and disturbs nothing.
 
-    `devenv logs` shows what that one does.
+    `devenv logs` shows the logs of that one.
     """
     stack.compose_file({"web": idle_service(command=["sh", "-c", f"echo here I am; {IDLE[2]}"])})
     first = up.ready(stack)

@@ -30,8 +30,8 @@ def by_token(lab: Lab) -> Front:
 
 
 @pytest.mark.parametrize("private", [by_password, by_token])
-def test_logged_in(lab: Lab, lab_stack: LabStack, private: Private) -> None:
-    """What `docker login` keeps is enough, for a service and for a build."""
+def test_stored_login_is_used(lab: Lab, lab_stack: LabStack, private: Private) -> None:
+    """The credentials of `docker login` are used, for a service and for a build."""
     front = private(lab)
     image = wanted(lab, lab_stack, front)
     lab_stack.login(front.address, USER, SECRET)
@@ -43,8 +43,10 @@ def test_logged_in(lab: Lab, lab_stack: LabStack, private: Private) -> None:
 
 @pytest.mark.parametrize("private", [by_password, by_token])
 @pytest.mark.parametrize("secret", [None, "c4n4ry-wrong"])
-def test_not_let_in(lab: Lab, lab_stack: LabStack, private: Private, secret: str | None) -> None:
-    """Nobody, or with a wrong password: access is denied, and the hint is the one command that helps."""
+def test_missing_or_wrong_login_is_reported(
+    lab: Lab, lab_stack: LabStack, private: Private, secret: str | None
+) -> None:
+    """Access is denied, and the hint is the one command that helps."""
     front = private(lab)
     wanted(lab, lab_stack, front)
     if secret:
@@ -57,7 +59,7 @@ def test_not_let_in(lab: Lab, lab_stack: LabStack, private: Private, secret: str
     assert_silent(lab_stack, told.stdout + told.stderr)
 
 
-def test_a_credential_helper(lab: Lab, lab_stack: LabStack, tmp_path: Path) -> None:
+def test_credential_helper_is_used(lab: Lab, lab_stack: LabStack, tmp_path: Path) -> None:
     """A program on PATH knows the password."""
     front = by_password(lab)
     image = wanted(lab, lab_stack, front)
@@ -74,8 +76,10 @@ def test_a_credential_helper(lab: Lab, lab_stack: LabStack, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("script", [None, f"echo {SECRET}; echo {SECRET} >&2; exit 1"])
-def test_a_credential_helper_that_fails(lab: Lab, lab_stack: LabStack, tmp_path: Path, script: str | None) -> None:
-    """Not there, or broken: it is named, and nothing that it printed is repeated."""
+def test_failing_credential_helper_is_named(
+    lab: Lab, lab_stack: LabStack, tmp_path: Path, script: str | None
+) -> None:
+    """Missing or broken: it is named, and none of its output is repeated."""
     wanted(lab, lab_stack, by_password(lab))
     if script:
         helper(lab_stack, tmp_path, script)
@@ -86,15 +90,15 @@ def test_a_credential_helper_that_fails(lab: Lab, lab_stack: LabStack, tmp_path:
     assert_silent(lab_stack, done.stdout + done.stderr)
 
 
-def test_a_helper_that_is_missing_does_not_matter_elsewhere(lab: Lab, lab_stack: LabStack) -> None:
-    """Public images come all the same: without it nobody is logged in."""
+def test_missing_helper_does_not_prevent_public_pulls(lab: Lab, lab_stack: LabStack) -> None:
+    """Public images are pulled without a login."""
     front = lab.front()
     wanted(lab, lab_stack, front)
     lab_stack.docker_settings(credHelpers={"other.test": "lab"})
     assert lab_stack.run("images", "pull").returncode == 0
 
 
-def test_nobody_else_sees_the_password(lab: Lab, lab_stack: LabStack) -> None:
+def test_credentials_are_sent_to_their_registry_only(lab: Lab, lab_stack: LabStack) -> None:
     """Another registry of the project, a mirror and the host of a redirect get none, though two of them ask."""
     tokens = Tokens(anonymous=True)
     endpoint, elsewhere = lab.front(tokens, empty=True), lab.front()

@@ -1,4 +1,4 @@
-"""`devenv build` and `devenv push`: what images are called, that they arrive, and which ones must not."""
+"""`devenv build` and `devenv push`: names of images, their arrival, and which images must not be pushed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def front(lab: Lab, lab_stack: LabStack) -> Front:
     return front
 
 
-def test_what_is_built_is_tagged(lab_stack: LabStack, front: Front) -> None:
-    """Version, latest and revision, which says that something is not committed."""
+def test_built_images_are_tagged(lab_stack: LabStack, front: Front) -> None:
+    """With version, latest and revision, which shows uncommitted changes."""
     lab_stack.write("more", "")
     done = lab_stack.run("build")
     assert done.returncode == 0, done.stderr
@@ -42,8 +42,8 @@ def test_what_is_built_is_tagged(lab_stack: LabStack, front: Front) -> None:
     assert made[2:] == ["latest"]
 
 
-def test_a_stage_of_its_own_leaves_what_up_runs(lab_stack: LabStack, front: Front) -> None:
-    """`--target` builds another image; the name that `up` uses goes on to mean its own."""
+def test_target_option_does_not_replace_the_image_of_up(lab_stack: LabStack, front: Front) -> None:
+    """`--target` builds another image; the name that `up` uses keeps its image."""
     extra = f"{lab_stack.name}-extra:1"
     lab_stack.compose_file({"web": {"build": {"context": ".", "target": "dev", "tags": [extra]}}})
     assert lab_stack.run("build").returncode == 0
@@ -56,8 +56,8 @@ def test_a_stage_of_its_own_leaves_what_up_runs(lab_stack: LabStack, front: Fron
     assert not [name for name in lab_stack.images() if name.startswith("release.devenv")]
 
 
-def test_a_push_arrives(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """Behind a password: every tag is in the registry, under the digest that was told."""
+def test_pushed_tags_have_the_reported_digest(lab: Lab, lab_stack: LabStack, front: Front) -> None:
+    """With a password: every tag is in the registry."""
     private = lab.front(basic(USER, SECRET))
     lab_stack.login(private.address, USER, SECRET)
     done = lab_stack.run("push", "--registry", f"{private.address}/shop", "--output", "json")
@@ -71,8 +71,8 @@ def test_a_push_arrives(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     assert "c4n4ry" not in done.stdout + done.stderr
 
 
-def test_a_push_without_login(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """The command that logs in is said, and nothing of what the registry's door printed."""
+def test_push_without_login_shows_the_login_command(lab: Lab, lab_stack: LabStack, front: Front) -> None:
+    """None of the registry's output is repeated."""
     private = lab.front(basic(USER, SECRET))
     done = lab_stack.run("push", "--registry", private.address, "--tag", "1")
     assert done.returncode == 4
@@ -80,8 +80,8 @@ def test_a_push_without_login(lab: Lab, lab_stack: LabStack, front: Front) -> No
     assert_plain(done.stderr)
 
 
-def test_a_registry_that_has_something_else(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """Somebody else is quicker with the same tag: what is asked for afterwards decides."""
+def test_push_fails_if_the_registry_has_another_digest(lab: Lab, lab_stack: LabStack, front: Front) -> None:
+    """Somebody else has pushed the same tag: the check afterwards detects it."""
 
     def pushed_over(seen: Seen, forward: Forward) -> Answer | None:
         if seen.method != "PUT" or "/manifests/" not in seen.path:
@@ -96,10 +96,10 @@ def test_a_registry_that_has_something_else(lab: Lab, lab_stack: LabStack, front
 
 
 @pytest.mark.parametrize("dockerfile", ["FROM {0}\n", "FROM scratch\nCOPY --from={0} /which /which\n"])
-def test_what_is_of_this_machine_alone_stays_here(
+def test_images_only_valid_on_this_machine_are_not_pushed(
     lab: Lab, lab_stack: LabStack, front: Front, dockerfile: str
 ) -> None:
-    """On a stand-in, or with a file of one: refused, and the registry has seen nothing."""
+    """Built on a stand-in, or with a file of one: refused, and nothing reaches the registry."""
     lab.registry.put("team/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
     lab_stack.write("Dockerfile", dockerfile.format(f"{front.address}/team/made:1"))
     lab_stack.compose_file({"web": {"build": {"context": "."}}})
@@ -110,8 +110,8 @@ def test_what_is_of_this_machine_alone_stays_here(
     assert target.seen == []
 
 
-def test_a_stand_in_under_another_name(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """A file of one that a mirror or a saved file brought is not pushed either."""
+def test_renamed_stand_in_is_not_pushed(lab: Lab, lab_stack: LabStack, front: Front) -> None:
+    """A file of a stand-in from a mirror or a saved file."""
     lab.registry.put("library/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
     lab_stack.mirrors(front.address)
     lab_stack.write("Dockerfile", "FROM scratch\nCOPY --from=made:1 /which /which\n")
@@ -120,8 +120,8 @@ def test_a_stand_in_under_another_name(lab: Lab, lab_stack: LabStack, front: Fro
     assert done.returncode == 6, done.stderr
 
 
-def test_a_push_that_is_terminated(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """No child goes on, and the name that it worked with is gone."""
+def test_terminated_push_leaves_no_child_and_no_name(lab: Lab, lab_stack: LabStack, front: Front) -> None:
+    """The child process ends, and the temporary name is removed."""
     slow = lab.front(hang(1))
     run = subprocess.Popen(
         [sys.executable, "-m", "devenv", "push", "--registry", slow.address, "--target", "final"],
@@ -148,8 +148,8 @@ def test_a_push_that_is_terminated(lab: Lab, lab_stack: LabStack, front: Front) 
         "RUN npm_config_https_proxy=http://u:p4ss@h:1 true",
     ],
 )
-def test_a_proxy_in_the_image(lab: Lab, lab_stack: LabStack, front: Front, line: str) -> None:
-    """Whoever ran it elsewhere would go through it; the value itself is not repeated."""
+def test_image_with_a_proxy_is_not_pushed(lab: Lab, lab_stack: LabStack, front: Front, line: str) -> None:
+    """It would be used on other machines; its value is not repeated."""
     lab_stack.write("Dockerfile", f"FROM {front.address}/team/base:1\n{line}\n")
     lab_stack.compose_file({"web": {"build": {"context": "."}}})
     done = lab_stack.run("push", "--registry", front.address)
@@ -166,7 +166,9 @@ def test_a_proxy_in_the_image(lab: Lab, lab_stack: LabStack, front: Front, line:
         (["build", "nobody"], "no service `nobody`"),
     ],
 )
-def test_what_cannot_be(lab_stack: LabStack, front: Front, args: list[str], said: str) -> None:
+def test_invalid_options_are_reported_before_a_build(
+    lab_stack: LabStack, front: Front, args: list[str], said: str
+) -> None:
     """Told before anything is built."""
     done = lab_stack.run(*args)
     assert done.returncode == 2, done.stderr

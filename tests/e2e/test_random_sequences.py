@@ -1,4 +1,4 @@
-"""Random sequences of devenv, crashes and plain Compose on a real engine: nothing lost, nothing older in silence."""
+"""Random sequences of devenv, crashes and plain Compose on a real engine: no data is lost or silently outdated."""
 
 from __future__ import annotations
 
@@ -232,8 +232,8 @@ def _killed(run: Devenv) -> None:
 
 
 @pytest.mark.parametrize("number", range(SEQUENCES))
-def test_random_sequences(new_stack: NewStack, up: Up, state_env: dict[str, str], number: int) -> None:
-    """Steps at random, from a seed that a failure names; at the end a stranger's container is as it was."""
+def test_random_sequences_lose_no_data(new_stack: NewStack, up: Up, state_env: dict[str, str], number: int) -> None:
+    """Random steps, from a seed that a failure prints; a foreign container is unchanged at the end."""
     seed = int(os.environ.get("DEVENV_TEST_SEED") or random.SystemRandom().randrange(10**9))
     stacks = {name: new_stack(folder=name) for name in "ab"}
     for stack in stacks.values():

@@ -1,4 +1,4 @@
-"""Containers that begin anew, by us or by anything else, hold what the tree holds; nobody else waits for them."""
+"""Containers that are recreated, by devenv or others, have the files of the tree; no other service waits for them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def rule(path: str, action: str = "sync") -> dict[str, Any]:
     return {"path": f"./{path}", "action": action, **({"target": f"/{path}"} if "sync" in action else {})}
 
 
-def test_what_is_saved_during_a_build(stack: Stack, up: Up) -> None:
-    """A build that is slow holds up no other service, and what is saved meanwhile is in the new container.
+def test_files_saved_during_a_build_are_in_the_new_container(stack: Stack, up: Up) -> None:
+    """A slow build does not delay other services.
 
-    What asks for another build during a build gets one.
+    A file that requires a rebuild during a build leads to another one.
     """
     word = secrets.token_hex(4)  # a build that another run of this test has cached would not be slow
     stack.write("version", "1")
@@ -51,7 +51,7 @@ def test_what_is_saved_during_a_build(stack: Stack, up: Up) -> None:
     assert run.stop() == 130
 
 
-def test_others_make_containers_anew(stack: Stack, up: Up) -> None:
+def test_containers_recreated_by_others_are_synced(stack: Stack, up: Up) -> None:
     """Recreated, scaled and restarted by plain Docker, every container is up to date within two seconds."""
     for number in range(20):
         stack.write(f"src/{number}", str(number))
@@ -87,8 +87,8 @@ def test_others_make_containers_anew(stack: Stack, up: Up) -> None:
     assert run.all("problem") == []
 
 
-def test_a_restart_waits_only_where_it_would_do_harm(stack: Stack, up: Up) -> None:
-    """While Compose waits for a service to be healthy, others restart at once; that one waits until nobody looks."""
+def test_restart_waits_only_if_compose_waits_for_the_service(stack: Stack, up: Up) -> None:
+    """Others restart at once while Compose waits for a healthy service."""
     healthy = {"test": ["CMD", "test", "-e", "/tmp/ready"], "interval": "0.2s", "retries": 100}
     stack.write("web.conf", "1")
     stack.write("slow.conf", "1")
@@ -113,8 +113,8 @@ def test_a_restart_waits_only_where_it_would_do_harm(stack: Stack, up: Up) -> No
     assert run.stop() == 130
 
 
-def test_a_rebuild_that_makes_the_same_image(stack: Stack, up: Up) -> None:
-    """The container is replaced all the same, and has what was saved."""
+def test_rebuild_with_the_same_image_replaces_the_container(stack: Stack, up: Up) -> None:
+    """It has the saved files."""
     rules = [{"action": "rebuild", "path": "./src/pkg"}, {"action": "sync", "path": "./src", "target": "/src"}]
     stack.write("src/pkg", "one")
     stack.compose_file({"web": built_service("WORKDIR /src", develop={"watch": rules})})

@@ -1,4 +1,4 @@
-"""Failing registries, proxies and networks: a temporary failure is waited for, a lasting one is one finding."""
+"""Failing registries, proxies and networks: a temporary failure is tried again, a lasting one is one finding."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ STAYING: dict[str, tuple[Callable[[], Rule], str]] = {
 }
 
 
-def test_what_passes(lab: Lab, lab_stack: LabStack) -> None:
-    """Limits, registries out of service and connections that break: all is tried again, and said in our words."""
+def test_temporary_failures_are_tried_again(lab: Lab, lab_stack: LabStack) -> None:
+    """Rate limits, unavailable registries and broken connections, reported in our words."""
     fronts = {name: lab.front(rule()) for name, rule in PASSING.items()}
     lab_images(lab, lab_stack, fronts)
     began = time.monotonic()
@@ -45,8 +45,8 @@ def test_what_passes(lab: Lab, lab_stack: LabStack) -> None:
     assert_plain(done.stdout + done.stderr)
 
 
-def test_what_does_not_pass(lab: Lab, lab_stack: LabStack) -> None:
-    """One finding in time: of each image its cause."""
+def test_lasting_failures_are_one_finding(lab: Lab, lab_stack: LabStack) -> None:
+    """In time, with the cause for each image."""
     fronts = {name: lab.front(rule()) for name, (rule, _) in STAYING.items()}
     lab_images(lab, lab_stack, fronts)
     began = time.monotonic()
@@ -59,16 +59,16 @@ def test_what_does_not_pass(lab: Lab, lab_stack: LabStack) -> None:
         assert said in told
 
 
-def test_what_is_no_registry(lab: Lab, lab_stack: LabStack) -> None:
-    """A web page in the place of a registry is said to be none."""
+def test_web_page_in_place_of_a_registry_is_reported(lab: Lab, lab_stack: LabStack) -> None:
+    """As not being a registry."""
     front = lab.front(STAYING["page"][0]())
     one_image(lab, lab_stack, front)
     done = lab_stack.run("images", "pull")
     finding(done.returncode, done.stderr, front.address)
 
 
-def test_a_token_endpoint_that_hangs(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """The time is bounded, and `images` says it too."""
+def test_hanging_token_endpoint_is_reported_in_time(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
+    """By `images`, too."""
     tokens = Tokens(anonymous=True)
     proxied_lab.site("registry-1.docker.io", tokens.bearer("https://auth.docker.io/token"))
     proxied_lab.site("auth.docker.io", hang(40, "/token"), empty=True)
@@ -81,10 +81,10 @@ def test_a_token_endpoint_that_hangs(proxied_lab: Lab, lab_stacks: Callable[...,
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_company_registry(
+def test_registry_with_a_company_ca(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path, trusted: bool
 ) -> None:
-    """An authority of one's own, trusted by the engine or not."""
+    """Trusted by the engine or not."""
     authority = None if trusted else Authority(tmp_path / "stranger")
     proxied_lab.site("registry.lab.test", authority=authority)
     lab_stack = lab_stacks(proxied_lab)
@@ -98,8 +98,8 @@ def test_a_company_registry(
         assert "/etc/docker/certs.d/registry.lab.test/ca.crt" in done.stderr
 
 
-def test_a_dead_proxy(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """The engine's proxy is named as the cause; a mirror that needs none still works."""
+def test_dead_proxy_is_named_as_the_cause(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
+    """A mirror that needs no proxy still works."""
     lab_stack = lab_stacks(proxied_lab)
     one_image(proxied_lab, lab_stack, "lab-far:1")
     with proxied_lab.without_proxy():
@@ -109,8 +109,8 @@ def test_a_dead_proxy(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> 
         assert lab_stack.run("images", "pull").returncode == 0
 
 
-def test_a_proxy_that_wants_to_know_who_asks(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """Its refusal is no refusal of the registry."""
+def test_proxy_that_requires_a_login_is_reported(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
+    """Its refusal is not reported as one of the registry."""
     lab_stack = lab_stacks(proxied_lab)
     proxied_lab.site("registry-1.docker.io")
     one_image(proxied_lab, lab_stack, "lab-far:1")
@@ -119,8 +119,10 @@ def test_a_proxy_that_wants_to_know_who_asks(proxied_lab: Lab, lab_stacks: Calla
     finding(done.returncode, done.stderr, "proxy")
 
 
-def test_a_live_proxy(proxied_lab: Lab, lab_stacks: Callable[..., LabStack], devenv: StartDevenv) -> None:
-    """Docker Hub through the engine's proxy, for a service and for a build."""
+def test_images_are_pulled_through_the_engines_proxy(
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack], devenv: StartDevenv
+) -> None:
+    """From Docker Hub, for a service and for a build."""
     lab_stack = lab_stacks(proxied_lab, "newer")
     proxied_lab.site("registry-1.docker.io")
     one_image(proxied_lab, lab_stack, "lab-far:1")
@@ -133,8 +135,8 @@ def test_a_live_proxy(proxied_lab: Lab, lab_stacks: Callable[..., LabStack], dev
     assert set(proxied_lab.proxy.seen) == {"registry-1.docker.io:443"}
 
 
-def test_stand_ins_by_consent(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, base_image: str) -> None:
-    """Without consent they are offered, with it they are used; both without a word of Docker's."""
+def test_stand_ins_require_consent(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, base_image: str) -> None:
+    """Without consent they are offered, with it they are used; none of Docker's output is shown."""
     lab.borrow(base_image)
     lab_stack.write("Dockerfile", "FROM debian:trixie-slim\nRUN true\n")
     lab_stack.compose_file({"a": {"build": {"context": "."}, "command": ["sleep", "60"], "init": True}})
@@ -150,8 +152,8 @@ def test_stand_ins_by_consent(lab: Lab, lab_stack: LabStack, devenv: StartDevenv
 
 @pytest.mark.parametrize("where", ["image", "FROM"])
 @pytest.mark.parametrize("name", ["--privileged", "alpine;id", "x@sha256:123", "localhost:99999/x"])
-def test_names_that_are_none(lab_stack: LabStack, where: str, name: str) -> None:
-    """Row 10: exit 5 with the name and who wrote it, before anybody is asked."""
+def test_invalid_image_names_are_refused_before_any_request(lab_stack: LabStack, where: str, name: str) -> None:
+    """Row 10: exit 5 with the name and its place."""
     lab_stack.write("Dockerfile", f"FROM {name}\n")
     lab_stack.compose_file({"a": {"image": name} if where == "image" else {"build": {"context": "."}}})
     done = lab_stack.run("images", "pull")
@@ -172,7 +174,7 @@ def test_names_that_are_none(lab_stack: LabStack, where: str, name: str) -> None
         ("nonsense", 4),
     ],
 )
-def test_an_engine_that_is_none(lab_stack: LabStack, host: str, code: int) -> None:
+def test_address_that_is_not_an_engine_is_reported(lab_stack: LabStack, host: str, code: int) -> None:
     """Row 18: one line with a hint within five seconds, and nothing is run."""
     lab_stack.compose_file({"a": {"image": "lab-any:1"}})
     for command in (("images",), ("up",)):
@@ -196,7 +198,7 @@ def test_an_engine_that_is_none(lab_stack: LabStack, host: str, code: int) -> No
         pytest.param(Answer(200, {"Content-Type": "application/json"}, b'"' + b"a" * (80 << 20) + b'"'), id="80 MB"),
     ],
 )
-def test_an_engine_that_talks_nonsense(lab_stack: LabStack, answer: Answer) -> None:
+def test_engine_with_invalid_answers_is_reported(lab_stack: LabStack, answer: Answer) -> None:
     """Row 19: `unexpected answer`, exit 4."""
     lab_stack.compose_file({"a": {"image": "lab-any:1"}})
     front = Front(listening(), lambda *_: answer)

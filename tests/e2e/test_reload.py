@@ -1,4 +1,4 @@
-"""The project's own files edited while it runs: only what differs is made anew, whatever state they are saved in."""
+"""The project's own files edited while it runs: only what differs is recreated, whatever state is saved."""
 
 from __future__ import annotations
 
@@ -212,8 +212,8 @@ CHANGES = (environment, env_file, dotenv, included, extended, override, by_renam
 EDITS = (*CHANGES, touch, comment, broken)
 
 
-def test_many_edits(stack: Stack, up: Up) -> None:
-    """Valid or not, half-written or by rename, in any of the files: only services that differ get new containers.
+def test_edits_recreate_only_services_that_differ(stack: Stack, up: Up) -> None:
+    """Valid or not, half-written or by rename, in any of the files.
 
     Each kind of edit once; the long run has more, in other orders.
     """
@@ -230,8 +230,8 @@ def test_many_edits(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_rules_change_while_files_do(stack: Stack, up: Up) -> None:
-    """Other rules, targets and .dockerignore lines hold without a new container; nothing saved in between is lost."""
+def test_changed_rules_apply_without_new_containers(stack: Stack, up: Up) -> None:
+    """Other rules, targets and .dockerignore lines; no file saved in between is lost."""
     watch: list[dict[str, Any]] = [{**SYNC, "ignore": ["*.ignored"]}, {"action": "restart", "path": "./conf"}]
     services = {"web": built_service("RUN mkdir /src", develop={"watch": watch}), "db": idle_service()}
     for number in range(40):
@@ -268,8 +268,8 @@ def test_rules_change_while_files_do(stack: Stack, up: Up) -> None:
     assert run.stop() == 130
 
 
-def test_an_image_a_volume_and_a_network_come_and_go(stack: Stack, up: Up) -> None:
-    """A changed build is built and run, what is new is ours to remove, and a build that fails harms nobody."""
+def test_changed_images_volumes_and_networks_are_applied(stack: Stack, up: Up) -> None:
+    """A changed build is built and run, new objects are ours to remove, and a failed build changes nothing."""
     services: dict[str, Any] = {"web": built_service("RUN echo 1 > /version"), "db": idle_service()}
     stack.compose_file(services)
     run = up.ready(stack)
@@ -292,8 +292,8 @@ def test_an_image_a_volume_and_a_network_come_and_go(stack: Stack, up: Up) -> No
     assert stack.leftovers() == {}
 
 
-def test_without_watching_nothing_is_picked_up(stack: Stack, up: Up) -> None:
-    """`--no-watch` leaves everything as it was when it began, edits of compose.yml too."""
+def test_no_watch_ignores_edits(stack: Stack, up: Up) -> None:
+    """`--no-watch` leaves everything unchanged, edits of compose.yml too."""
     stack.compose_file({"web": idle_service()})
     run = up.ready(stack, "--no-watch")
     web = stack.container("web")
@@ -304,8 +304,8 @@ def test_without_watching_nothing_is_picked_up(stack: Stack, up: Up) -> None:
     assert run.stop() == 130
 
 
-def test_a_rebuild_that_other_rules_interrupt(stack: Stack, up: Up) -> None:
-    """What a build was for when the rules changed is not forgotten: the next rules build it."""
+def test_rebuild_interrupted_by_changed_rules_is_done(stack: Stack, up: Up) -> None:
+    """The next rules build it."""
     watch: list[dict[str, Any]] = [dict(SYNC), {"action": "rebuild", "path": "./version"}]
     web = built_service("COPY version /version\nRUN [ $(cat /version) = 1 ] || sleep 3", develop={"watch": watch})
     stack.write("version", "1")
@@ -324,8 +324,8 @@ def test_a_rebuild_that_other_rules_interrupt(stack: Stack, up: Up) -> None:
     assert run.stop() == 130
 
 
-def test_what_plain_compose_scaled_stays_as_it_is(stack: Stack, up: Up) -> None:
-    """Its service is neither removed nor made anew when the file changes, and a line says so."""
+def test_service_scaled_by_plain_compose_is_not_changed(stack: Stack, up: Up) -> None:
+    """Its service is neither removed nor recreated when the file changes, and a line says so."""
     stack.compose_file({"web": idle_service()})
     run = up.ready(stack)
     assert stack.compose("up", "-d", "--no-recreate", "--scale", "web=2", "web").returncode == 0

@@ -19,8 +19,8 @@ PROBLEM_TWO = (
 COMPOSE_FILE = {"client": {"build": {"context": "."}}}
 
 
-def test_problem_one(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
-    """The engine reaches no Docker Hub; a mirror that it does reach is enough."""
+def test_engine_without_hub_uses_a_mirror(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
+    """The engine cannot reach Docker Hub, but a mirror."""
     lab.registry.put("library/node", "20", text="node 20")
     lab_stack.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
     lab_stack.compose_file(COMPOSE_FILE)
@@ -34,10 +34,10 @@ def test_problem_one(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None
     assert not {name for name in lab_stack.images() if name.startswith("node:")}, "no name means something else now"
 
 
-def test_problem_two(
+def test_build_works_if_only_the_engine_has_a_proxy(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path, devenv: StartDevenv
 ) -> None:
-    """The engine has a proxy, the client has none: `docker pull` works, a build waits half a minute and fails."""
+    """The client has no proxy: `docker pull` works, a build waits half a minute and fails; with devenv it works."""
     proxied_lab.registry.put("library/node", "20", text="node 20")
     tokens = Tokens({"ann": "secret"}, anonymous=True)
     proxied_lab.site("registry-1.docker.io", tokens.bearer("https://auth.docker.io/token"))

@@ -1,4 +1,4 @@
-"""The sample todo app as its users meet it: one `devenv up`, a browser, an editor, and nothing left at the end."""
+"""The sample todo app as users see it: one `devenv up`, a browser, an editor, and nothing left at the end."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def app(sample: Sample, browser: Browser) -> Iterator[TodoPage]:
     assert errors == []
 
 
-def test_a_todo_that_was_added_is_in_mysql_and_survives_a_reload(sample: Sample, app: TodoPage) -> None:
-    """What a user types arrives in the database's own table, and the page shows it again from there."""
+def test_added_todo_is_in_mysql_and_survives_a_reload(sample: Sample, app: TodoPage) -> None:
+    """The typed text is in the database's table, and the page shows it again."""
     app.add("Water the plants")
 
     assert sample.query("SELECT title, done FROM todos") == ["Water the plants\t0"]
@@ -143,7 +143,7 @@ def test_todos_are_ticked_edited_filtered_and_removed(sample: Sample, app: TodoP
     assert rows == ["Bake bread\t0"]
 
 
-def test_a_component_edit_shows_in_the_open_page(sample: Sample, app: TodoPage) -> None:
+def test_component_edit_shows_in_the_open_page(sample: Sample, app: TodoPage) -> None:
     """The new heading appears without a reload and without losing what was typed."""
     app.mark()
     app.new_todo.fill("half a thou")
@@ -155,8 +155,8 @@ def test_a_component_edit_shows_in_the_open_page(sample: Sample, app: TodoPage) 
     assert app.was_not_reloaded
 
 
-def test_a_css_edit_keeps_the_state_of_the_page(sample: Sample, app: TodoPage) -> None:
-    """A colour changes while the typed text and the chosen filter stay."""
+def test_css_edit_keeps_the_state_of_the_page(sample: Sample, app: TodoPage) -> None:
+    """A colour changes while the typed text and the selected filter remain."""
     app.mark()
     app.new_todo.fill("half a thou")
     app.show("Active")
@@ -170,8 +170,8 @@ def test_a_css_edit_keeps_the_state_of_the_page(sample: Sample, app: TodoPage) -
     assert app.was_not_reloaded
 
 
-def test_a_backend_edit_answers_anew(sample: Sample, app: TodoPage) -> None:
-    """The API greets with the new words from the same container, and the page shows them."""
+def test_backend_edit_changes_the_answer(sample: Sample, app: TodoPage) -> None:
+    """The same container answers with the new text, and the page shows it."""
     before = sample.ids()
     started = docker.inspect(before["backend"])["State"]["StartedAt"]
 
@@ -184,8 +184,8 @@ def test_a_backend_edit_answers_anew(sample: Sample, app: TodoPage) -> None:
     expect(app.greeting).to_contain_text("Good evening!")
 
 
-def test_a_config_edit_restarts_the_container(sample: Sample) -> None:
-    """A sync+restart rule puts the file into the same container and starts it anew."""
+def test_config_edit_restarts_the_container(sample: Sample) -> None:
+    """A sync+restart rule puts the file into the same container and restarts it."""
     before = sample.ids()
     mark = sample.run.mark()
 
@@ -196,8 +196,8 @@ def test_a_config_edit_restarts_the_container(sample: Sample) -> None:
     assert sample.ids() == before
 
 
-def test_a_package_edit_rebuilds_only_its_service(sample: Sample, app: TodoPage) -> None:
-    """Every other container stays the same one, and the app works as before."""
+def test_package_edit_rebuilds_only_its_service(sample: Sample, app: TodoPage) -> None:
+    """All other containers are not replaced, and the app works as before."""
     before = sample.ids()
     mark = sample.run.mark()
 
@@ -235,7 +235,7 @@ def test_new_moved_renamed_and_deleted_sources_arrive(sample: Sample, service: s
     assert "renamed" not in sample.stack.execute(service, "ls", "/app/src").split()
 
 
-def test_db_localhost_is_phpmyadmin(sample: Sample, browser: Browser) -> None:
+def test_phpmyadmin_is_at_db_localhost(sample: Sample, browser: Browser) -> None:
     """With the profile `tools`, the host name db.localhost shows the app's database in phpMyAdmin."""
     page = browser.new_page()
 
@@ -246,8 +246,8 @@ def test_db_localhost_is_phpmyadmin(sample: Sample, browser: Browser) -> None:
     page.close()
 
 
-def test_the_containers_hold_what_the_tree_holds(sample: Sample) -> None:
-    """After all those edits no source of the client or the backend differs, and nothing went wrong on the way."""
+def test_containers_equal_the_tree_after_all_edits(sample: Sample) -> None:
+    """No source of the client or the backend differs, and there was no problem."""
     for service in ("client", "backend"):
         assert sample.tree(service) == _tree(sample.stack.folder / service)
     assert sample.run.all("problem") == []
@@ -267,8 +267,8 @@ def test_ctrl_c_leaves_nothing(sample: Sample) -> None:
     assert sample.run.stray == []
 
 
-def test_the_compose_file_is_valid(tmp_path: Path, compose_env: dict[str, str]) -> None:
-    """Plain Compose reads the sample's compose file, with and without the profile."""
+def test_sample_compose_file_is_valid_for_plain_compose(tmp_path: Path, compose_env: dict[str, str]) -> None:
+    """With and without the profile."""
     stack = Stack(copy_sample(tmp_path), unique_name("sample-config"), compose_env)
 
     plain = stack.compose("config", "--format", "json")
@@ -278,7 +278,7 @@ def test_the_compose_file_is_valid(tmp_path: Path, compose_env: dict[str, str]) 
     assert _services(tools) == {"proxy", "client", "backend", "mysql", "phpmyadmin"}
 
 
-def test_the_backend_passes_its_own_tests(tmp_path: Path) -> None:
+def test_backend_passes_its_own_tests(tmp_path: Path) -> None:
     """The Dockerfile's test stage runs the backend's unit tests, and none fails."""
     built = _build(copy_sample(tmp_path), "--target", "test", "--no-cache-filter", "test", "--progress", "plain")
 
@@ -286,7 +286,7 @@ def test_the_backend_passes_its_own_tests(tmp_path: Path) -> None:
     assert re.search(r"[#ℹ] fail 0\b", built), built
 
 
-def test_the_final_image_serves_the_built_client(tmp_path: Path) -> None:
+def test_final_image_serves_the_built_client(tmp_path: Path) -> None:
     """One image of backend and client, runnable without a database: the page, its script and the API answer."""
     name = unique_name("sample-final")
     _build(copy_sample(tmp_path), "--tag", name)

@@ -1,4 +1,4 @@
-"""Several trees of one repository up at once: each with its own name, its own ports and its own data."""
+"""Several trees of one repository up at the same time: each with its own name, ports and data."""
 
 from __future__ import annotations
 
@@ -62,8 +62,10 @@ def bound(port: str) -> set[str]:
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.long)])
-def test_worktrees_of_the_sample(trees: Trees, tmp_path: Path, devenv: StartDevenv, count: int) -> None:
-    """All up at once, each site on a port of its own, each todo in the database of its own tree alone."""
+def test_worktrees_have_their_own_ports_and_data(
+    trees: Trees, tmp_path: Path, devenv: StartDevenv, count: int
+) -> None:
+    """All are up at once; each todo is only in the database of its own tree."""
     folder = copy_sample(tmp_path).rename(tmp_path / unique_name("todos"))
     stacks = trees(folder, count)
     runs = [devenv("up", "-d", "--stand-ins", "--port", "auto", cwd=stack.folder) for stack in stacks]
@@ -87,12 +89,12 @@ def test_worktrees_of_the_sample(trees: Trees, tmp_path: Path, devenv: StartDeve
     assert [stack.leftovers() for stack in stacks] == [{}] * len(stacks)
 
 
-def test_a_tree_keeps_its_ports(
+def test_tree_keeps_its_ports_and_data(
     trees: Trees, tmp_path: Path, devenv: StartDevenv, state_env: Mapping[str, str]
 ) -> None:
-    """Through a second `up`, which replaces nothing, and through `down`; its data too, and nobody else has them.
+    """Through a second `up`, which replaces nothing, and through `down`; no other tree gets them.
 
-    Other verbs, ours and those of `docker compose`, mean the tree that they are typed in.
+    Other commands, ours and those of `docker compose`, work on the tree that they are typed in.
     """
     main = tmp_path / unique_name("ports")
     stack = Stack(main, main.name)
@@ -149,8 +151,8 @@ def test_a_tree_keeps_its_ports(
         assert cli.run("down", "-v", cwd=tree.folder, env=state_env).returncode == 0
 
 
-def test_a_port_that_comes_while_it_runs(stack: Stack, up: Up) -> None:
-    """It is given a free one, which is said, and known to all; the others stay."""
+def test_port_added_during_a_run_gets_a_free_number(stack: Stack, up: Up) -> None:
+    """It is reported; the other ports do not change."""
     services = {"web": idle_service(ports=["80:80"])}
     stack.compose_file(services)
     run = up.ready(stack, "--port", "auto")
@@ -163,8 +165,8 @@ def test_a_port_that_comes_while_it_runs(stack: Stack, up: Up) -> None:
     assert run.stop() == 130
 
 
-def test_two_services_on_one_port(stack: Stack, up: Up) -> None:
-    """Found before anything is made: exit 5, the line of the second, and a `--port` that works when typed."""
+def test_two_services_on_one_port_are_refused(stack: Stack, up: Up) -> None:
+    """Before anything is created: exit 5, the line of the second service, and a `--port` that works."""
     port = free_port()
     stack.compose_file({"a": idle_service(ports=["80", f"{port}:80"]), "b": idle_service(ports=[f"{port}:81"])})
     run = up(stack)
@@ -186,8 +188,8 @@ def test_two_services_on_one_port(stack: Stack, up: Up) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a network of its own needs root")
-def test_what_refuses_from_here(stack: Stack, state_env: Mapping[str, str]) -> None:
-    """Ports are published where devenv is not, as with WSL2: a line names `--lan`, unless it was given."""
+def test_unreachable_published_ports_are_reported(stack: Stack, state_env: Mapping[str, str]) -> None:
+    """Ports are published elsewhere, as with WSL2: a notice suggests `--lan`, unless it was given."""
     test = {"test": ["CMD", "true"], "interval": "1s", "start_interval": "100ms", "start_period": "10s"}
     stack.compose_file({"web": idle_service(ports=[f"{free_port()}:80"], healthcheck=test)})
     elsewhere = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", sys.executable, "-m", "devenv"]

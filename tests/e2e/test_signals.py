@@ -1,4 +1,4 @@
-"""However a run is ended, and whenever: what it made is gone, what it must not lose is there."""
+"""However and whenever a run ends: its objects are removed, and no data is lost."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else value.__name__,
 )
-def test_a_signal_leaves_nothing(
+def test_signal_in_any_phase_leaves_nothing(
     stack: Stack, up: Up, phase: Callable[[Phases], Devenv], sign: signal.Signals
 ) -> None:
-    """In every phase each signal ends the run with its exit code; a volume that there was is saved."""
+    """The run ends with the signal's exit code, and an existing volume is saved."""
     phases = Phases(stack, up)
     run = phase(phases)
     assert run.stop(sign) == 128 + sign, run.report()
@@ -53,7 +53,7 @@ def test_a_signal_leaves_nothing(
     assert not run.all("problem"), run.report()
 
 
-def test_a_second_signal_hurries(stack: Stack, up: Up) -> None:
+def test_second_signal_kills_containers_that_ignore_term(stack: Stack, up: Up) -> None:
     """A container that ignores TERM is killed at once when the signal comes a second time."""
     deaf = ["sh", "-c", "trap '' TERM INT; while :; do sleep 1; done"]
     stack.compose_file({"web": idle_service(command=deaf, stop_grace_period="60s")})
@@ -68,8 +68,8 @@ def test_a_second_signal_hurries(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_the_guardian_cleans_up_after_a_kill(stack: Stack, up: Up) -> None:
-    """After kill -9 of the whole process group all is gone soon, and the next `up` has the volume's data."""
+def test_guardian_cleans_up_after_a_kill(stack: Stack, up: Up) -> None:
+    """After kill -9 of the whole process group all is removed soon, and the next `up` has the volume's data."""
     stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
     run = up.ready(stack)
     stack.execute("db", "sh", "-c", "echo precious >/data/marker")
@@ -81,8 +81,8 @@ def test_the_guardian_cleans_up_after_a_kill(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_the_guardian_ends_a_create_under_way(stack: Stack, up: Up) -> None:
-    """After kill -9 in the middle of the create nothing is left, not even what was still being created."""
+def test_guardian_cleans_up_after_a_kill_during_the_create(stack: Stack, up: Up) -> None:
+    """Not even objects that were still being created are left."""
     run = Phases(stack, up).create()
     os.killpg(run.process.pid, signal.SIGKILL)
     docker_cli.until(run.survivors, lambda found: not found, timeout=10)

@@ -1,4 +1,4 @@
-"""What a volume held is there again: after every end of a run, by name, from another project; or the volume stays."""
+"""Volumes are restored after every end of a run, by name, and from another project; or they are kept."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def db(stack: Stack) -> Stack:
     return stack
 
 
-def test_all_is_there_again_to_the_last_bit(db: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """After Ctrl-C nothing is left, and the next `up` has all of it."""
+def test_volume_is_restored_exactly(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """After Ctrl-C nothing is left, and the next `up` has the same content."""
     run = up.ready(db)
     db.execute("db", "sh", "-c", TREE)
     before = shown(db)
@@ -97,8 +97,8 @@ def test_all_is_there_again_to_the_last_bit(db: Stack, up: Up, state_env: dict[s
     assert db.leftovers() == {}
 
 
-def test_mysql_goes_on_with_its_rows(stack: Stack, up: Up) -> None:
-    """A real database, ended by Ctrl-C: its rows are there again, and it does not begin anew."""
+def test_mysql_rows_are_restored_after_ctrl_c(stack: Stack, up: Up) -> None:
+    """The database is not initialised again."""
     check = {"test": ["CMD", "mysqladmin", "-ppw", "ping"], "interval": "1s", "retries": 60}
     service = {
         "image": "mysql:9",
@@ -119,10 +119,10 @@ def test_mysql_goes_on_with_its_rows(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_down_beside_a_run_removes_or_keeps_as_it_is_told(
+def test_down_options_for_volumes_apply_to_a_live_run(
     db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]
 ) -> None:
-    """`down -v` saves nothing, and the next `up` begins empty; `--keep-volumes` leaves the volume."""
+    """After `down -v` the next `up` begins empty; `--keep-volumes` keeps the volume."""
     run = up.ready(db)
     write(db, "first")
     down = devenv("down", "-v", cwd=db.folder, env=db.env)
@@ -139,8 +139,8 @@ def test_down_beside_a_run_removes_or_keeps_as_it_is_told(
     assert listed(db, state_env) == []
 
 
-def test_the_file_can_name_volumes_to_keep(stack: Stack, up: Up) -> None:
-    """`x-devenv.keep`: that one stays, the other is saved and goes."""
+def test_x_devenv_keep_keeps_a_volume(stack: Stack, up: Up) -> None:
+    """The other volume is saved and removed."""
     service = idle_service(volumes=["data:/data", "more:/more"])
     stack.compose_file({"db": service}, volumes={"data": {}, "more": {}}, **{"x-devenv": {"keep": ["data"]}})
     run = up.ready(stack)
@@ -150,8 +150,8 @@ def test_the_file_can_name_volumes_to_keep(stack: Stack, up: Up) -> None:
     assert run.wait_for("stopped")["saved"].keys() == {"more"}
 
 
-def test_in_a_hurry_the_volume_stays(db: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """A second Ctrl-C while it is being saved: it is left where it is, said, and the next `up` goes on with it."""
+def test_volume_is_kept_if_saving_is_interrupted(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """By a second Ctrl-C: it is reported, and the next `up` uses it."""
     run = up.ready(db)
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
     run.send_signal(signal.SIGINT)
@@ -173,8 +173,8 @@ def test_in_a_hurry_the_volume_stays(db: Stack, up: Up, state_env: dict[str, str
     assert db.leftovers() == {}
 
 
-def test_what_is_too_large_stays(db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]) -> None:
-    """The limit is the user's; `down` says so with exit code 1 and the command, and is right when it is raised."""
+def test_volume_above_the_limit_is_kept(db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]) -> None:
+    """`down` reports it with exit code 1 and a command, which works once the limit is raised."""
     settings = Path(state_env["XDG_CONFIG_HOME"], "devenv-compose/config.toml")
     settings.parent.mkdir(parents=True)
     settings.write_text('snapshot_limit = "1 MB"\n')
@@ -191,8 +191,10 @@ def test_what_is_too_large_stays(db: Stack, up: Up, devenv: StartDevenv, state_e
     assert db.leftovers() == {}
 
 
-def test_by_name(db: Stack, up: Up, state_env: dict[str, str], tmp_path: Path) -> None:
-    """Saved while it runs, exported, removed, taken in again, and restored."""
+def test_snapshot_by_name_is_exported_imported_and_restored(
+    db: Stack, up: Up, state_env: dict[str, str], tmp_path: Path
+) -> None:
+    """It is saved during the run."""
     run = up.ready(db)
     write(db, "seed")
     saved = of(db, state_env, "snapshot", "save", "--name", "good")
@@ -217,8 +219,8 @@ def test_by_name(db: Stack, up: Up, state_env: dict[str, str], tmp_path: Path) -
     assert again.stop() == 130
 
 
-def test_a_volume_that_others_made_is_not_replaced(db: Stack, state_env: dict[str, str]) -> None:
-    """Plain Compose's volume can be saved, but nothing is restored over it."""
+def test_volume_of_plain_compose_is_not_replaced(db: Stack, state_env: dict[str, str]) -> None:
+    """It can be saved, but nothing is restored over it."""
     assert db.compose("up", "-d").returncode == 0
     write(db, "mine")
     assert of(db, state_env, "snapshot", "save", "data").returncode == 0
@@ -231,7 +233,7 @@ def test_a_volume_that_others_made_is_not_replaced(db: Stack, state_env: dict[st
     assert marker(db) == "mine"
 
 
-def test_what_lies_elsewhere_is_never_overwritten(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
+def test_volume_on_a_host_folder_is_never_saved_or_restored(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
     """A volume that is but a way to a folder of the host: neither saved nor restored, whatever is asked."""
     folder = stack.folder / "lies here"
     folder.mkdir()
@@ -250,8 +252,8 @@ def test_what_lies_elsewhere_is_never_overwritten(stack: Stack, up: Up, state_en
     assert listed(stack, state_env) == []
 
 
-def test_a_save_that_was_killed_holds_nothing_up(db: Stack, up: Up, devenv: StartDevenv) -> None:
-    """What it had paused goes on with the next `up`, which leaves all running as it is."""
+def test_killed_save_does_not_block_the_project(db: Stack, up: Up, devenv: StartDevenv) -> None:
+    """Containers that it had paused continue with the next `up`, which changes nothing."""
     assert up(db, "-d").wait() == 0
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
     save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
@@ -269,8 +271,8 @@ def test_a_save_that_was_killed_holds_nothing_up(db: Stack, up: Up, devenv: Star
     assert db.leftovers() == {}
 
 
-def test_gc_ends_what_a_dead_run_left(db: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """With its guardian dead too: other commands say so in one line; `gc` ends and saves it."""
+def test_gc_ends_and_saves_a_dead_run(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """With a dead guardian, too; other commands mention it in one line."""
     run = up.ready(db)
     write(db, "orphan")
     kill_all(run)

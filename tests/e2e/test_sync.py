@@ -1,4 +1,4 @@
-"""`devenv sync`: any containers, brought to the tree as it is now, and nothing else touched."""
+"""`devenv sync` brings any containers up to date with the tree, and touches nothing else."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def sync(stack: Stack, *args: str, code: int = 0) -> Devenv:
     return run
 
 
-def test_containers_of_anybody_equal_the_tree_when_it_returns(stack: Stack) -> None:
-    """Both replicas; saves, deletes and moves between two calls arrive with the second; what is theirs stays."""
+def test_sync_makes_containers_of_anybody_equal_to_the_tree(stack: Stack) -> None:
+    """Both replicas; changes between two calls arrive with the second; the containers' own files stay."""
     run = sync(stack, "--verify")
     compared = run.all("compared")
     assert [(c["files"], c["different"]) for c in compared] == [(3, []), (3, [])]
@@ -53,7 +53,7 @@ def test_containers_of_anybody_equal_the_tree_when_it_returns(stack: Stack) -> N
     assert stack.read_all("web", "/app/src/x.log") == {"own\n"}
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(stack: Stack) -> None:
+def test_dry_run_lists_operations_and_changes_nothing(stack: Stack) -> None:
     """Copies and deletes, one a line."""
     sync(stack)
     stack.write("src/a", "new\n")
@@ -67,8 +67,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(stack: Stack) -> Non
     assert stack.read_all("web", "/app/src/deep/b") == {"deep/b\n"}
 
 
-def test_a_source_that_is_not_mounted_deletes_nothing(stack: Stack) -> None:
-    """Moved away or emptied as a whole: said, and left."""
+def test_missing_source_deletes_nothing(stack: Stack) -> None:
+    """Moved away, or emptied as a whole: it is reported."""
     sync(stack)
     shutil.rmtree(stack.folder / "src")
     for _ in range(2):
@@ -78,7 +78,7 @@ def test_a_source_that_is_not_mounted_deletes_nothing(stack: Stack) -> None:
         (stack.folder / "src").mkdir(exist_ok=True)
 
 
-def test_what_the_container_has_otherwise_is_found_and_mended(stack: Stack) -> None:
+def test_files_changed_in_the_container_are_restored(stack: Stack) -> None:
     """A file that was changed or deleted in the container itself."""
     sync(stack)
     stack.execute_in_all("web", "sh", "-c", "echo wrong > /app/src/a; rm /app/src/deep/c")
@@ -87,8 +87,8 @@ def test_what_the_container_has_otherwise_is_found_and_mended(stack: Stack) -> N
     assert stack.read_all("web", "/app/src/deep/c") == {"deep/c\n"}
 
 
-def test_mistakes(stack: Stack) -> None:
-    """A service that is not there is a mistake; one without rules, or without containers, is none."""
+def test_unknown_service_is_an_error(stack: Stack) -> None:
+    """A service without rules, or without containers, is not."""
     assert stack.compose("up", "-d", "db").returncode == 0
     assert sync(stack, "nope", code=2).all("error", message="there is no service `nope`")
     assert sync(stack, "db").all("notice")
@@ -96,8 +96,8 @@ def test_mistakes(stack: Stack) -> None:
     assert sync(stack).all("notice", hint="devenv up")
 
 
-def test_a_container_that_does_not_run_is_not_called_equal(stack: Stack) -> None:
-    """Files go into it; what has gone cannot be deleted there, and that is said and is no success."""
+def test_stopped_container_with_pending_deletes_is_not_equal(stack: Stack) -> None:
+    """Files are put; deletes cannot be done, which is reported and is no success."""
     sync(stack)
     assert stack.compose("stop", "-t", "0", "web").returncode == 0
     stack.write("src/a", "new\n")
@@ -111,8 +111,8 @@ def test_a_container_that_does_not_run_is_not_called_equal(stack: Stack) -> None
     assert stack.read_all("web", "/app/src/a") == {"new\n"}
 
 
-def test_what_cannot_be_synced_is_a_problem_at_one_path(stack: Stack) -> None:
-    """Two loops, a pipe and a socket: named, no success, and all else arrives; 0 once they are gone."""
+def test_unsyncable_paths_are_problems_of_their_own(stack: Stack) -> None:
+    """Two loops, a pipe and a socket: each is named, and all else arrives; exit code 0 once they are gone."""
     src = stack.folder / "src"
     odd = [src / name for name in ("loop", "deep/loop", "pipe", "socket")]
     odd[0].symlink_to("loop")
@@ -137,8 +137,8 @@ def test_what_cannot_be_synced_is_a_problem_at_one_path(stack: Stack) -> None:
     assert len(run.all("compared", different=[])) == 2
 
 
-def test_files_that_are_none_any_more_are_never_called_equal(stack: Stack) -> None:
-    """Their old content goes with the next call; in a container that does not run it is a difference."""
+def test_files_replaced_by_special_files_are_not_equal(stack: Stack) -> None:
+    """Their old content is deleted by the next call; in a stopped container it is a difference."""
     src = stack.folder / "src"
     stack.write("src/deep/stays", "x\n")
     sync(stack)
@@ -159,7 +159,7 @@ def test_files_that_are_none_any_more_are_never_called_equal(stack: Stack) -> No
     assert [stack.read_all("web", target) for target in different] == [{None}] * 3
 
 
-def test_a_folder_that_is_a_pipe_goes_with_all_that_it_held(stack: Stack) -> None:
+def test_folder_replaced_by_a_pipe_is_deleted_with_its_content(stack: Stack) -> None:
     """As a file does."""
     sync(stack)
     shutil.rmtree(stack.folder / "src/deep")
@@ -169,7 +169,7 @@ def test_a_folder_that_is_a_pipe_goes_with_all_that_it_held(stack: Stack) -> Non
 
 
 @pytest.mark.parametrize("count", [0, 60])
-def test_a_target_that_the_container_has_elsewhere_is_seen_through(stack: Stack, count: int) -> None:
+def test_target_behind_a_link_is_compared_and_synced(stack: Stack, count: int) -> None:
     """A link leads to it: equal is equal, and what differs is found and mended there."""
     for number in range(count):
         stack.write(f"src/more{number}", "more\n")
@@ -183,8 +183,8 @@ def test_a_target_that_the_container_has_elsewhere_is_seen_through(stack: Stack,
     assert stack.read_all("web", "/data/a") == {"a\n"}
 
 
-def test_what_was_gone_already_is_not_called_removed(stack: Stack) -> None:
-    """Only what this call has removed counts, and folders in which the container has something do not."""
+def test_only_paths_removed_by_this_call_are_counted(stack: Stack) -> None:
+    """Folders with other content of the container are not counted."""
     for number in range(110):
         stack.write(f"src/old/{number % 5}/{number}", "x\n")
     stack.write("src/kept/x", "x\n")
@@ -200,7 +200,7 @@ def test_what_was_gone_already_is_not_called_removed(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("size", "most"), [(150 << 20, 100), pytest.param(6 << 30, 150, marks=pytest.mark.long)], ids=["150 MB", "6 GB"]
 )
-def test_a_large_file_takes_little_memory(stack: Stack, size: int, most: int) -> None:
+def test_large_sparse_file_is_synced_with_little_memory(stack: Stack, size: int, most: int) -> None:
     """It is mostly a hole, sent and read back by a process of so many MB."""
     os.truncate(stack.write("src/large", ""), size)
     run = Devenv("sync", "--verify", cwd=stack.folder, env=stack.env)

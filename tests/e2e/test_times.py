@@ -1,4 +1,4 @@
-"""Where the time went, and what pauses, reboots and pids that are used again do to a run: nothing."""
+"""Where the time of a start went, and that pauses, reboots and reused pids do not harm a run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SLOW = "trap 'exit 0' TERM; sleep 1 & wait; touch /ready; while :; do sleep 1 & 
 CHECK = {"test": ["CMD", "test", "-e", "/ready"], "interval": "1s", "start_period": "60s", "start_interval": "200ms"}
 
 
-def test_timings_say_who_was_waited_for(stack: Stack, up: Up) -> None:
-    """A slow database is on the critical path, as is what waited for it; what started beside it is not."""
+def test_timings_show_the_critical_path(stack: Stack, up: Up) -> None:
+    """A slow database is on it, and so is its dependent; a service started in parallel is not."""
     stack.compose_file(
         {
             "db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK),
@@ -45,12 +45,12 @@ def test_timings_say_who_was_waited_for(stack: Stack, up: Up) -> None:
     assert all(0 <= span["start"] <= span["end"] <= found["seconds"] for span in found["spans"])
 
 
-def test_the_last_run_is_remembered(
+def test_layers_and_graph_use_facts_of_the_last_run(
     compose_env: dict[str, str], new_stack: NewStack, up: Up, devenv: StartDevenv
 ) -> None:
-    """`layers` says what its build did and what was there already, `graph --timings` what was waited for.
+    """`layers` shows build times and cached layers, `graph --timings` what was waited for.
 
-    Of an image that somebody else has built since, nothing is said.
+    For an image that somebody else has built since, nothing is shown.
     """
     stack = new_stack(compose_env)
     web = built_service(
@@ -80,8 +80,8 @@ def test_the_last_run_is_remembered(
     assert layers() == [(None, False), (None, False)]
 
 
-def test_a_pause_ends_nothing(stack: Stack, up: Up) -> None:
-    """A run that is stopped while it waits, and once it is up, goes on: no timeout, no guardian, all files there."""
+def test_stopped_process_causes_no_timeout_and_no_teardown(stack: Stack, up: Up) -> None:
+    """A run that is stopped while it waits, or once it is up, continues with all files."""
     stack.write("src/file", "before")
     rule = {"path": "./src", "action": "sync", "target": "/app"}
     stack.compose_file({"db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK, develop={"watch": [rule]})})
@@ -123,7 +123,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
-def test_after_a_reboot(
+def test_run_from_before_a_reboot_is_taken_over_or_removed(
     stack: Stack,
     up: Up,
     devenv: StartDevenv,
@@ -131,9 +131,9 @@ def test_after_a_reboot(
     stranger: subprocess.Popen[bytes],
     command: str,
 ) -> None:
-    """Of a run from before the boot only what the engine started again is there, and its pids are others' now.
+    """Only what the engine restarted exists, and its pids belong to other processes.
 
-    `up` takes all of it over, `down` removes all of it; neither takes the stranger for devenv.
+    `up` takes all of it over, `down` removes all of it; neither takes the other process for devenv.
     """
     stack.compose_file(
         {"web": idle_service(restart="always"), "db": idle_service(volumes=["data:/data"])}, volumes={"data": {}}

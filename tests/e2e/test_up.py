@@ -1,4 +1,4 @@
-"""From `devenv up` to healthy, in every way that there is to bring a stack up, leave it and come back to it."""
+"""From `devenv up` to healthy: the ways to start a project, leave it and come back to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def keys(stack: Stack) -> dict[str, str]:
 
 
 def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None:
-    """A service waits for a healthy one and for a one-shot to succeed; what was not asked for stays away."""
+    """A service waits for a healthy one and for a one-shot to succeed; other services are not started."""
     healthy = {"test": ["CMD", "test", "-e", "/ready"], **QUICK_CHECK}
     stack.compose_file(
         {
@@ -60,10 +60,10 @@ def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None
     assert stack.leftovers() == {}
 
 
-def test_a_detached_run_is_taken_over_as_it_is(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """`up -d` leaves a run that the next `up` takes over without a change, syncs and watches.
+def test_detached_run_is_taken_over_unchanged(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """The next `up` changes nothing, syncs and watches.
 
-    `down` ends that one where it runs.
+    `down` ends that one.
     """
     watch = [{"path": "./src", "action": "sync", "target": "/src"}]
     tool = idle_service(profiles=["tools"], develop={"watch": watch})
@@ -87,7 +87,7 @@ def test_a_detached_run_is_taken_over_as_it_is(stack: Stack, up: Up, devenv: Sta
 
 
 def test_down_ends_a_detached_run(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """`down` takes away what a detached run created, its volume too."""
+    """`down` removes what a detached run created, including its volume."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     assert up(stack, "-d").wait() == 0
     down = devenv("down", cwd=stack.folder, env=stack.env)
@@ -96,8 +96,8 @@ def test_down_ends_a_detached_run(stack: Stack, up: Up, devenv: StartDevenv) -> 
     assert stack.leftovers() == {}
 
 
-def test_a_run_that_ends_by_itself_leaves_nothing(stack: Stack, up: Up) -> None:
-    """When the last service has ended, so does the run, its volume saved."""
+def test_run_ends_with_its_last_service_and_leaves_nothing(stack: Stack, up: Up) -> None:
+    """Its volume is saved."""
     stack.compose_file({"db": idle_service(command=["sleep", "0.5"], **DATA)}, volumes={"data": {}})
     run = up(stack)
     assert run.wait() == 0, run.report()
@@ -106,7 +106,7 @@ def test_a_run_that_ends_by_itself_leaves_nothing(stack: Stack, up: Up) -> None:
 
 
 def test_keep_leaves_everything_and_recreates_nothing(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """After `--keep` all runs on, the next `up --keep` changes nothing, and `down` leaves the volume."""
+    """After `--keep` all keeps running, the next `up --keep` changes nothing, and `down` keeps the volume."""
     stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
     run = up.ready(stack, "--keep")
     leave_marker(stack, "kept")
@@ -124,8 +124,8 @@ def test_keep_leaves_everything_and_recreates_nothing(stack: Stack, up: Up, deve
     assert stack.leftovers() == {"volumes": [f"{stack.name}_data"]}
 
 
-def test_to_plain_compose_and_back(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:
-    """Plain `docker compose up` and devenv hand a stack to each other: no question, no lost data."""
+def test_project_moves_to_plain_compose_and_back(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:
+    """No question is asked and no data is lost."""
     stack = new_stack(compose_env)
     stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
     first = up.ready(stack, "--keep")
@@ -148,7 +148,7 @@ def test_to_plain_compose_and_back(new_stack: NewStack, up: Up, compose_env: dic
     assert stack.read("db", "/data/marker") == "devenv\ncompose\ndevenv-again\n"
 
 
-def test_json_output_is_events_and_nothing_else(stack: Stack, up: Up) -> None:
+def test_json_output_has_only_events(stack: Stack, up: Up) -> None:
     """Under `--output json` each line of stdout is an object with v, ts and event: an error's too.
 
     A project that builds nothing comes up without a word about watch rules.
@@ -173,8 +173,8 @@ def test_json_output_is_events_and_nothing_else(stack: Stack, up: Up) -> None:
     assert stack.leftovers() == {}
 
 
-def test_text_without_a_terminal_is_plain(stack: Stack, up: Up) -> None:
-    """Where no terminal is there, lines of text come without escape codes, a container's own ones taken out."""
+def test_text_without_a_terminal_has_no_escape_codes(stack: Stack, up: Up) -> None:
+    """Escape codes of containers are removed, too."""
     shout = ["sh", "-c", "printf '\\033[31mred\\033[0m\\n'; exec sh -c \"trap 'exit 0' TERM; sleep 99 & wait\""]
     stack.compose_file({"web": idle_service(command=shout)})
     run = up(stack, json_output=False)

@@ -1,4 +1,4 @@
-"""From a saved file to the containers, whatever happens to files and whatever a rule says."""
+"""From a saved file to the containers, for all kinds of changes and rules."""
 
 from __future__ import annotations
 
@@ -116,13 +116,13 @@ def site(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory)
             stack.remove()
 
 
-def test_the_first_process_sees_todays_files(site: Site) -> None:
-    """What lies in the tree is in the container before its first process reads it."""
+def test_first_process_sees_the_files_of_the_tree(site: Site) -> None:
+    """The files are in the container before its first process reads them."""
     site.run.wait_for("log", service="files", line="today")
 
 
-def test_files_change_come_and_go(site: Site) -> None:
-    """Saves, new files, deletes, renames, and modes alone arrive; the container's folder is the host's."""
+def test_changed_new_renamed_and_deleted_files_are_synced(site: Site) -> None:
+    """Modes alone, too; the container's folder equals the host's."""
     src = site.host("src")
     site.write("src/hello", "tomorrow")
     site.write("src/new", "n")
@@ -135,8 +135,8 @@ def test_files_change_come_and_go(site: Site) -> None:
     site.equal("files", "src")
 
 
-def test_broken_code_is_reported_until_it_is_mended(site: Site) -> None:
-    """By the log of a program that loads its files again: at once, though the service goes on."""
+def test_broken_code_is_reported_until_it_is_fixed(site: Site) -> None:
+    """From the log of a program that reloads: at once, though the service keeps running."""
     since = site.run.mark()
     site.write("app/main.py", BROKEN)
     error = "main.py:63: SyntaxError: invalid syntax"
@@ -147,7 +147,7 @@ def test_broken_code_is_reported_until_it_is_mended(site: Site) -> None:
     assert site.run.wait_for("service", service="reloads", error="", since=since)["state"] == "started"
 
 
-def test_a_save_mends_a_service_that_crashes_at_once(site: Site) -> None:
+def test_save_restarts_a_service_that_crashes_at_once(site: Site) -> None:
     """With `sync+restart`: the container that ended before it could be served gets the file, and is started."""
     since = site.run.mark()
     site.write("crash/run", "echo 'run: 1: Syntax error: no' >&2; exit 2\n")
@@ -158,8 +158,8 @@ def test_a_save_mends_a_service_that_crashes_at_once(site: Site) -> None:
     site.run.wait_for("service", service="crashes", state="started", since=since)
 
 
-def test_a_save_by_rename_is_one_sync(site: Site) -> None:
-    """An editor that writes a temporary file and renames it brings the file, and nothing else, to the container."""
+def test_save_by_rename_is_one_sync(site: Site) -> None:
+    """The temporary file of the editor is not synced."""
     since = site.run.mark()
     site.write("src/.saved.swp", "old")
     site.write("src/saved~", "new")
@@ -172,8 +172,8 @@ def test_a_save_by_rename_is_one_sync(site: Site) -> None:
     site.equal("files", "src")
 
 
-def test_folders_come_move_and_go(site: Site) -> None:
-    """New nested folders, a moved folder, an empty one and a removed tree: equal in the end."""
+def test_new_moved_and_removed_folders_are_synced(site: Site) -> None:
+    """Nested, empty and removed trees: equal in the end."""
     src = site.host("src")
     for number in range(20):
         site.write(f"src/a/b{number % 3}/c/{number}", str(number))
@@ -190,8 +190,8 @@ def test_folders_come_move_and_go(site: Site) -> None:
     site.equal("files", "src")
 
 
-def test_a_path_changes_its_kind(site: Site) -> None:
-    """File to folder, folder to file, either to a link and back: whatever it is on the host it becomes."""
+def test_path_that_changes_its_kind_is_synced(site: Site) -> None:
+    """File to folder, folder to file, either to a link and back."""
     flip = site.host("src/flip")
     site.write("src/flip", "file")
     site.write("src/pointed/inside", "behind the link")
@@ -217,8 +217,8 @@ def test_a_path_changes_its_kind(site: Site) -> None:
     assert site.stack.read("files", "/src/pointed/inside") == "behind the link"
 
 
-def test_names_of_every_kind(site: Site) -> None:
-    """Spaces, quotes, dollars, globs, backslashes, line ends, leading dashes and other scripts are names as any."""
+def test_unusual_file_names_are_synced(site: Site) -> None:
+    """Spaces, quotes, dollars, globs, backslashes, line ends, leading dashes and other scripts."""
     names = [
         "a b",
         " lead",
@@ -247,8 +247,8 @@ def test_names_of_every_kind(site: Site) -> None:
     site.equal("files", "src")
 
 
-def test_a_burst_arrives_fully(site: Site) -> None:
-    """Five hundred files at once, then all of them changed and half of them gone: equal in the end."""
+def test_burst_of_changes_is_synced_completely(site: Site) -> None:
+    """Five hundred files at once, then all of them changed and half of them deleted: equal in the end."""
     for number in range(500):
         site.write(f"src/burst/{number % 9}/{number}", str(number))
     site.equal("files", "src")
@@ -261,8 +261,8 @@ def test_a_burst_arrives_fully(site: Site) -> None:
     site.equal("files", "src")
 
 
-def test_a_burst_that_is_gone_at_once_leaves_nothing(site: Site) -> None:
-    """Files that come and go faster than they are copied leave neither files nor staging folders behind."""
+def test_short_lived_files_leave_nothing(site: Site) -> None:
+    """Files that disappear faster than they are copied leave neither files nor staging folders."""
     for _ in range(4):
         for number in range(200):
             site.write(f"src/brief/{number % 5}/{number}", str(number))
@@ -270,8 +270,8 @@ def test_a_burst_that_is_gone_at_once_leaves_nothing(site: Site) -> None:
     site.equal("files", "src")
 
 
-def test_whatever_comes_in_whatever_order(site: Site) -> None:
-    """Three hundred random operations on few names, so that they meet: equal in the end."""
+def test_random_operations_are_synced(site: Site) -> None:
+    """Three hundred operations on few names, so that they interfere: equal in the end."""
     chance = random.Random(20)
     top = site.host("src/random")
     top.mkdir()
@@ -299,8 +299,8 @@ def _one_operation(number: int, path: Path, other: Path, text: str) -> None:
         path.write_text(text)
 
 
-def test_the_services_user_owns_the_files(site: Site) -> None:
-    """Files and folders belong to the user that the service runs as, those of the first sync too."""
+def test_synced_files_belong_to_the_services_user(site: Site) -> None:
+    """Files and folders, also those of the first sync."""
     site.write("own/new/deep/file", "x")
     site.equal("own", "own")
     owners = trees.owners(site.stack.container("own"), "/own")
@@ -308,7 +308,7 @@ def test_the_services_user_owns_the_files(site: Site) -> None:
     assert set(owners.values()) == {(1234, 2345)}, owners
 
 
-def test_replicas_are_equal(site: Site) -> None:
+def test_replicas_get_the_same_changes(site: Site) -> None:
     """Both containers of a scaled service get what is saved, and lose what is deleted."""
     assert len(site.stack.containers("twins")) == 2
     site.write("twins/b", "both")
@@ -316,8 +316,8 @@ def test_replicas_are_equal(site: Site) -> None:
     site.equal("twins", "twins")
 
 
-def test_restart_and_sync_restart(site: Site) -> None:
-    """`restart` begins the process anew; `sync+restart` does with the new file already there."""
+def test_restart_and_sync_restart_restart_the_process(site: Site) -> None:
+    """With `sync+restart`, the new file is there before."""
     began = docker_cli.inspect(site.stack.container("starts"))["State"]["StartedAt"]
     since = site.run.mark()
     site.write("touch", "x")
@@ -333,16 +333,16 @@ def test_restart_and_sync_restart(site: Site) -> None:
     site.arrives("starts", "conf/b", "after a restart")
 
 
-def test_sync_exec_tells_what_the_command_said(site: Site) -> None:
-    """`sync+exec` runs its command once the file is there; its output and exit code are told."""
+def test_sync_exec_reports_output_and_exit_code(site: Site) -> None:
+    """The command runs once the file is there."""
     since = site.run.mark()
     site.write("exec/a", "news")
     told = site.run.wait_for("executed", service="execs", since=since)
     assert (told["output"], told["exit_code"]) == ("ran with news\n", 4)
 
 
-def test_a_bind_mounted_path_is_not_synced(site: Site) -> None:
-    """What a bind mount shows already is not copied a second time."""
+def test_bind_mounted_path_is_not_synced(site: Site) -> None:
+    """A bind mount shows the files already."""
     before = site.host("bound/a").stat().st_ino
     site.write("bound/b", "x")
     site.write("src/after-bound", "x")
@@ -353,8 +353,8 @@ def test_a_bind_mounted_path_is_not_synced(site: Site) -> None:
     assert sorted(os.listdir(site.host("bound"))) == ["a", "b"]
 
 
-def test_a_recreated_container_is_brought_up_to_date(site: Site) -> None:
-    """A container that plain compose made anew gets the whole tree, and what is saved from then on."""
+def test_container_recreated_by_plain_compose_is_synced(site: Site) -> None:
+    """It gets the whole tree, and all later saves."""
     old = site.stack.container("execs")
     site.write("exec/before", "x")
     site.arrives("execs", "exec/before", "x")
@@ -366,16 +366,16 @@ def test_a_recreated_container_is_brought_up_to_date(site: Site) -> None:
     site.equal("execs", "exec")
 
 
-def test_nothing_went_wrong_meanwhile(site: Site) -> None:
-    """None of all this was a problem, but for links that led to themselves by chance; and one run saw it all."""
+def test_no_problem_was_reported_in_this_run(site: Site) -> None:
+    """Except for links that led to themselves by chance."""
     others = [one for one in site.run.all("problem") if one["service"] != "crashes"]
     problems = [one for one in others if "a link that leads to itself" not in one["message"]]
     assert problems == [], site.run.report()
     assert site.run.process.poll() is None
 
 
-def test_what_was_on_its_way_when_the_container_was_killed(site: Site) -> None:
-    """A container killed amid a burst, its files gone by then, holds in the end what the host does."""
+def test_burst_is_synced_after_a_kill_of_the_container(site: Site) -> None:
+    """Its files are deleted by then: equal to the host in the end."""
     container = site.stack.container("files")
     for number in range(300):
         site.write(f"src/killed/{number % 40}/{number}", str(number))
@@ -387,8 +387,8 @@ def test_what_was_on_its_way_when_the_container_was_killed(site: Site) -> None:
     site.equal("files", "src")
 
 
-def test_ignore_include_and_dockerignore(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:
-    """What a rule or .dockerignore hides stays away, first sync and deletes included, in every Compose version."""
+def test_ignored_files_are_never_synced_or_deleted(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:
+    """By rule or .dockerignore, also in the first sync, in every Compose version."""
     stack = new_stack(compose_env)
     rules = [
         rule("./src", ignore=["*.log", "cache/", "!keep.log"]),
@@ -421,8 +421,8 @@ def files(stack: Stack, folder: str) -> set[str]:
     return {path for path, entry in found.items() if entry.kind == "file"}
 
 
-def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
-    """A rebuild replaces its own service alone; what was saved meanwhile is in the new container."""
+def test_rebuild_replaces_only_its_service(stack: Stack, up: Up) -> None:
+    """Files saved meanwhile are in the new container."""
     rules = [{"path": "./version", "action": "rebuild"}, rule("./src")]
     stack.write("version", "1")
     stack.write("src/a", "before")
@@ -446,8 +446,8 @@ def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
     assert site.run.stop() == 130
 
 
-def test_the_portable_watcher_syncs_each_change(stack: Stack, up: Up) -> None:
-    """With watchfiles, as on systems without inotify: saves, renames, modes, folders and deletes."""
+def test_watchfiles_syncs_each_change(stack: Stack, up: Up) -> None:
+    """As on systems without inotify: saves, renames, modes, folders and deletes."""
     stack.write("src/a", "1")
     stack.compose_file({"web": watching(rule("./src"))})
     site = Site(stack, up.ready(stack, "--watcher", "watchfiles"))
@@ -468,8 +468,8 @@ def test_the_portable_watcher_syncs_each_change(stack: Stack, up: Up) -> None:
     assert site.run.stop() == 130
 
 
-def test_a_source_folder_that_is_away_deletes_nothing(stack: Stack, up: Up) -> None:
-    """Moved away, or another folder in its place: nothing goes, new files come; back again, all is equal."""
+def test_missing_source_folder_deletes_nothing(stack: Stack, up: Up) -> None:
+    """Moved away or replaced: no deletes, new files are synced; when it is back, all is equal."""
     for number in range(20):
         stack.write(f"src/f{number}", str(number))
     stack.compose_file({"web": watching(rule("./src"))})
@@ -490,8 +490,8 @@ def test_a_source_folder_that_is_away_deletes_nothing(stack: Stack, up: Up) -> N
     assert site.run.stop() == 130
 
 
-def test_what_changed_while_nobody_watched(stack: Stack, up: Up) -> None:
-    """In a container of plain compose: after a kill -9 the next run deletes what the one before put there."""
+def test_changes_while_devenv_was_dead_are_synced(stack: Stack, up: Up) -> None:
+    """After a kill -9, the next run deletes what the previous one had put into a container of plain Compose."""
     stack.write("src/a", "1")
     stack.write("src/deep/b", "1")
     stack.compose_file({"web": watching(rule("./src"))})

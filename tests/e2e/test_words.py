@@ -1,4 +1,4 @@
-"""What devenv says of itself on a real engine: what it runs, what stands here, and what is not there."""
+"""What devenv prints about itself on a real engine: commands with -vv, the status of a folder, unknown names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def said(run: Devenv) -> str:
     return "".join(run.stray) + run.stderr
 
 
-def test_from_nothing_to_up_and_back(stack: Stack, devenv: StartDevenv) -> None:
-    """`devenv` alone follows a run; `-vv` says each command and call of it, with outcomes and without secrets."""
+def test_status_follows_a_run_from_start_to_end(stack: Stack, devenv: StartDevenv) -> None:
+    """`devenv` alone follows a run; `-vv` prints each command and call, with outcomes and without secrets."""
     token = idle_service(environment={"API_TOKEN": "c4n4ry-1"})
     stack.compose_file({"web": token, "tool": idle_service(profiles=["tools"])})
     env = {**stack.env, "SOME_PASSWORD": "c4n4ry-2"}
@@ -59,8 +59,10 @@ def test_from_nothing_to_up_and_back(stack: Stack, devenv: StartDevenv) -> None:
         ("build too", "there is no service `too`", "Did you mean `tool`?"),
     ],
 )
-def test_what_is_not_there(stack: Stack, devenv: StartDevenv, line: str, message: str, hint: str) -> None:
-    """The nearest service or profile is named, of those too whose profile is off."""
+def test_unknown_service_or_profile_suggests_the_closest(
+    stack: Stack, devenv: StartDevenv, line: str, message: str, hint: str
+) -> None:
+    """Also for services whose profile is not active."""
     stack.compose_file({"web": idle_service(), "tool": idle_service(profiles=["tools"])})
     run = devenv(*line.split(), cwd=stack.folder, env=stack.env)
     assert run.wait() == 2, run.report()
