@@ -63,6 +63,7 @@ class Console(Writer):
         self._quiet = quiet
         self._prefixes = Prefixes()
         self._states: dict[str, str] = {}
+        self._told: dict[str, set[str]] = {}  # by service: its lines since it was up, or had ended
         self._bursts: dict[str, text.Burst] = {}  # of syncs, by service
         self._due: dict[str, text.Burst] = {}  # those without a line so far
 
@@ -158,10 +159,21 @@ class Console(Writer):
             self.close()
         if isinstance(event, e.ServiceState):
             self._show_awaited()
-        if (line := text.plain(event)) is not None:
+        if (line := text.plain(event)) is not None and not self._is_repeated(event, line):
             # The terminal has echoed ^C by now.
             over = isinstance(event, e.Stopping) and is_terminal(sys.stdout)
             self.line(*_decorated(event, line, self._prefixes.width), over=over)
+
+    def _is_repeated(self, event: e.Event, line: str) -> bool:
+        """Whether a service that crashes at each start has said this already; reminders show that it goes on."""
+        if not isinstance(event, e.ServiceState):
+            return False
+        told = self._told.setdefault(event.service, set())
+        if event.state not in ("starting", "restarting"):
+            told.clear()
+        is_repeated = line in told
+        told.add(line)
+        return is_repeated
 
     def _show_sync(self, event: e.Synced) -> None:
         """Show a sync; of many soon after each other in a run, count in the status line and show one line."""

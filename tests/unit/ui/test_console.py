@@ -46,6 +46,17 @@ def test_colours_of_states(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> N
     assert codes == ["\x1b[32", "\x1b[31", "\x1b[2", "\x1b[31"]
 
 
+def test_a_crash_loop_is_told_once(capfd: Capture) -> None:
+    """Not at each start that fails like those before; once the service was up, it is told again."""
+    window = Console()
+    loop = [("restarting", ""), ("restarting", "x"), ("starting", "waits for its health check")]
+    for state, detail in (*loop, *loop, ("healthy", ""), *loop[:1], ("exited", ""), ("exited", "")):
+        window.emit(e.ServiceState("web", state, detail))
+    assert [line.split()[2] for line in capfd.readouterr().out.splitlines()] == [
+        "restarting", "restarting", "waits", "healthy", "restarting", "exited", "exited",
+    ]  # fmt: skip
+
+
 def test_json(capfd: Capture) -> None:
     """One object a line, ASCII only, with version, time and the event's fields; no program's escape sequences."""
     window = Console(as_json=True)
