@@ -87,7 +87,7 @@ class Target:
         outcome = delivery.outcome
         if deletes:
             await delivery.remove(deletes)
-            self._note_deleted(deletes, outcome, put)
+            self._note_deleted(deletes, outcome, syncs)
         if syncs:
             await delivery.put([s for s in syncs if s.target not in outcome.failed])
         self._finish(outcome, in_the_way)
@@ -102,11 +102,13 @@ class Target:
         self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
 
-    def _note_deleted(self, deletes: Sequence[Delete], outcome: SyncOutcome, put: Collection[str]) -> None:
+    def _note_deleted(self, deletes: Sequence[Delete], outcome: SyncOutcome, syncs: Sequence[Sync]) -> None:
         gone = [d for d in deletes if d.target not in outcome.failed]
-        names = ((self._access.given(delete.target), delete.directory) for delete in gone)
-        self._journal.note(gone=(f"{name}/" if is_folder else name for name, is_folder in names))
-        outcome.deleted = len({d.target for d in gone}.difference(put))  # without those that made room for a file
+        put_again = reconcile.journal_paths(syncs)  # stays in the journal, where it was noted before
+        ends = (("/" if d.directory else "", d.target) for d in gone)
+        names = (self._access.given(target) + end for end, target in ends if target + end not in put_again)
+        self._journal.note(gone=names)
+        outcome.deleted = len({d.target for d in gone}.difference(s.target for s in syncs))  # without what made room
 
     async def _open(self) -> Shell | None:
         if self._access.is_broken:

@@ -217,6 +217,15 @@ async def test_the_journal_knows_before_and_after(box: Box, target: Target) -> N
     assert box.journal.read() == JournalRecord()
 
 
+async def test_the_journal_keeps_what_is_deleted_and_put_again(box: Box, target: Target) -> None:
+    """A file that came back with its folder, before the first delivery is known to have arrived and after it."""
+    sync, folder = box.write("sub/one"), str(box.app / "sub")
+    placed = JournalRecord(frozenset({sync.target, f"{folder}/"}), frozenset())
+    for fresh in ({sync.target}, set[str]()):
+        await target.deliver([box.delete("sub/one"), box.delete("sub", directory=True)], [sync], fresh)
+        assert (box.journal.read(), box.there()) == (placed, ["sub", "sub/one"])
+
+
 async def test_the_journal_knows_what_is_under_way(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the container is asked for anything: a crash in the middle must not leave files that nobody knows."""
     known: list[JournalRecord] = []
