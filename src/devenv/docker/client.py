@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 from urllib.parse import quote
@@ -89,13 +89,16 @@ class Engine(Transport):
         containers, networks, volumes = await each(lambda listing: listing(project), listings)
         return ProjectState(containers=containers, networks=networks, volumes=volumes)
 
-    async def events(self, project: str) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, project: str, actions: Iterable[str] = ()) -> AsyncIterator[dict[str, Any]]:
         """Container events of the project, without end. An empty one says that the stream begins: look at all now.
 
         After a gap it repeats what happened meanwhile, by the engine's own clock, and some of it for the second time.
+        With `actions`, only those, and those of all networks, too: events of networks have no labels.
         """
-        filters = json.dumps({"type": ["container"], "label": [f"{PROJECT_LABEL}={project}"]})
-        query = {"filters": filters}
+        filters = {"type": ["container"], "label": [f"{PROJECT_LABEL}={project}"]}
+        if actions:
+            filters = {"type": ["container", "network"], "event": [*actions]}
+        query = {"filters": json.dumps(filters)}
         what = "reading the events of the engine"
         while True:
             with contextlib.suppress(EngineError), self.translate_errors(what):
@@ -104,7 +107,9 @@ class Engine(Transport):
                     async for _, line in lines(plain(answer, self._check_connection)):
                         event = json.loads(line)
                         query["since"] = f"{event['timeNano'] / 1e9 - 1:.3f}"
-                        yield event
+                        labels = (event.get("Actor") or {}).get("Attributes") or {}
+                        if event.get("Type") == "network" or labels.get(PROJECT_LABEL) == project:
+                            yield event
             await anyio.sleep(EVENTS_PAUSE)
 
     async def _check_connection(self) -> None:

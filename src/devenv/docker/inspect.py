@@ -13,6 +13,10 @@ from devenv.model.containers import bare
 from devenv.model.project import Condition
 from devenv.model.snapshot import database
 
+_CHECKED = re.compile(
+    r"(?:https?://|(?:curl|wget)\b[^|;&]*?[\s'\"])"
+    r"(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])(?::[^/\s'\"]+)?(/[\w./~-]*)?"
+)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -89,6 +93,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         restarts=int(_value(shown, "RestartCount", 0)),
         check=_last_line(checks[-1]) if checks and checks[-1]["ExitCode"] else "",
         check_every=_value(_value(config, "Healthcheck", {}), "Interval", 30e9) / 1e9,
+        checked=checked(_value(_value(config, "Healthcheck", {}), "Test", ())),
         publishes=bool(host.get("PortBindings")),
         networks=tuple(sorted(_value(networking, "Networks", {}))),
         project=project,
@@ -98,6 +103,12 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
         inherits=labels.get(model.IMAGE_LABEL, image) != image,
     )
+
+
+def checked(test: Sequence[str]) -> str:
+    """The path that a health check requests by HTTP from its own container, or an empty text."""
+    match = _CHECKED.search(" ".join(test))
+    return (match[1] or "/") if match else ""
 
 
 def _last_line(check: Mapping[str, Any]) -> str:

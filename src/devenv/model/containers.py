@@ -36,8 +36,9 @@ class Container:
 
     `health` is None without a health check, else starting, healthy or unhealthy. `started_at` and `finished_at` are
     the engine's own texts (RFC 3339); while the container runs, `finished_at` is the end of its previous process.
-    `check` is the last line of its last health check if that failed. `user` is `Config.User` as written, `error` says
-    why the engine could not start the container.
+    `check` is the last line of its last health check if that failed; `checked` is the path that its health check, of
+    the Compose file or of the image, requests by HTTP from the container itself. `user` is `Config.User` as written,
+    `error` says why the engine could not start the container.
 
     `ours`: a record on this machine says that devenv created the container. `owner` is the value of its label, which
     an image made from the container has, too; `inherits`: the labels come from the image, not from the Compose
@@ -72,6 +73,7 @@ class Container:
     restarts: int = 0  # by the engine, according to the policy
     check: str = ""
     check_every: float = 30.0  # seconds
+    checked: str = ""
     publishes: bool = False  # host ports, once it runs
     networks: tuple[str, ...] = ()  # names
     project: str = ""  # the Compose project named by its label

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devenv.model.project import Dependency, Mount, Port, Project, Resource, Service
-
-_CHECKED = re.compile(r"https?://(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])(?::[^/\s'\"]+)?(/[\w./~-]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +91,10 @@ def _mount(mount: Mount, project: Project) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ServiceGraph:
-    """The services of a run as a graph, and those with a build section; sent again when the files change.
-
-    `checks`: service -> the path that its health check requests by HTTP from its own container.
-    """
+    """The services of a run as a graph, and those with a build section; sent again when the files change."""
 
     graph: Graph
     built: frozenset[str] = frozenset()
-    checks: Mapping[str, str] = field(default_factory=dict)
-
-
-def checked_paths(services: Mapping[str, Any]) -> dict[str, str]:
-    """Service -> the path that its health check in the resolved model requests; other services are left out."""
-    tests = {name: str((service.get("healthcheck") or {}).get("test")) for name, service in services.items()}
-    matches = {name: _CHECKED.search(test) for name, test in tests.items()}
-    return {name: match[1] or "/" for name, match in matches.items() if match}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +102,8 @@ class ServiceStats:
     """Facts of a service that no event has. `cpu` is in percent of a core, `memory` in bytes; None until measured.
 
     `container` is the id of a running container, or empty; `urls` are the addresses of its published TCP ports,
-    whatever the protocol; `pending` counts files that are saved and not yet in the container.
+    whatever the protocol; `pending` counts files that are saved and not yet in the container; `checked` is the path
+    that its health check requests.
     """
 
     service: str
@@ -126,6 +113,7 @@ class ServiceStats:
     memory: int | None = None
     restarts: int = 0
     pending: int = 0
+    checked: str = ""
 
 
 Fact = ServiceGraph | ServiceStats

@@ -177,7 +177,8 @@ class MemoryClient(Client):
                 at += 1
                 its = event["Actor"]["Attributes"]
                 fits = all(key in its and (not equals or its[key] == value) for key, equals, value in wanted)
-                if fits and (not kinds or event["Type"] in kinds) and (not actions or event["Action"] in actions):
+                action = event["Action"].partition(":")[0]  # of `health_status: healthy`
+                if fits and (not kinds or event["Type"] in kinds) and (not actions or action in actions):
                     yield json.dumps(event).encode() + b"\n"
             await self.host.changed()
 

@@ -101,6 +101,26 @@ async def test_events_of_a_project(host: MemoryHost) -> None:
     assert (begin, event["Action"], event["Actor"]["ID"]) == ({}, "die", "mine")
 
 
+async def test_events_of_networks_have_no_project(host: MemoryHost) -> None:
+    """With actions, those of all networks come as well; those of other projects' containers never."""
+    seen: list[dict[str, Any]] = []
+
+    async def listen() -> None:
+        async for event in MemoryEngine(host).events("p", ("die", "health_status", "disconnect")):
+            seen.append(event)  # noqa: PERF401 - it does not end
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        await anyio.wait_all_tasks_blocked()
+        host.tell("container", "die", "other", {PROJECT_LABEL: "q"})
+        host.tell("container", "start", "mine", {PROJECT_LABEL: "p"})
+        host.tell("container", "health_status: healthy", "mine", {PROJECT_LABEL: "p"})
+        host.tell("network", "disconnect", "net", {"name": "p_default"})
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert [event.get("Action") for event in seen] == [None, "health_status: healthy", "disconnect"]
+
+
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fails(500, "no")])
 async def test_events_after_a_gap(monkeypatch: pytest.MonkeyPatch, host: MemoryHost, fault: Fault | Fails) -> None:
     """The stream begins again with what happened meanwhile, even if the first request fails."""

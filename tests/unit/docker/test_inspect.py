@@ -43,3 +43,26 @@ def test_the_name_and_the_id_of_the_image_are_apart() -> None:
     shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "Image": "sha256:2", "Config": {"Image": "a:1"}}
     container = inspect.container(shown)
     assert (container.image, container.reference) == ("sha256:2", "a:1")
+
+
+@pytest.mark.parametrize(
+    ("test", "path"),
+    [
+        (["CMD", "curl", "-f", "http://localhost:8000/health"], "/health"),
+        (["CMD-SHELL", "wget -qO- http://127.0.0.1/healthz?full=1 || exit 1"], "/healthz"),
+        (["CMD", "python", "-c", "u.urlopen('http://localhost:8000/api/health/')"], "/api/health/"),
+        (["CMD", "curl", "-f", "https://[::1]:8443"], "/"),
+        (["CMD-SHELL", "curl http://0.0.0.0:80/"], "/"),
+        (["CMD-SHELL", "curl -f http://localhost:${PORT}/up || exit 1"], "/up"),
+        (["CMD-SHELL", "curl localhost:8000/up"], "/up"),
+        (["CMD", "wget", "--spider", "localhost"], "/"),
+        (["CMD-SHELL", "curl -V; nc -z localhost 80"], ""),
+        (["CMD", "curl", "http://db:8000/health"], ""),
+        (["CMD", "pg_isready"], ""),
+        (["NONE"], ""),
+    ],
+)  # fmt: skip
+def test_the_path_that_a_health_check_requests(test: list[str], path: str) -> None:
+    """From its own container, by HTTP; in the Compose file or in the image, of which the engine says the same."""
+    shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "Config": {"Healthcheck": {"Test": test}}}
+    assert inspect.container(shown).checked == path

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from devenv.model.graph import Node, checked_paths, graph
+from devenv.model.graph import Node, graph
 from devenv.model.project import Dependency, Mount, Port, Project, Service
 
 SHOP = Project(
@@ -55,22 +53,3 @@ def test_times_of_the_last_run() -> None:
     db, web = shown.node("db"), shown.node("web")
     assert (db.seconds, db.critical, db.after, shown.seconds) == (3.0, True, "web", 5.0)
     assert (web.seconds, web.critical, web.after) == (None, False, "")
-
-
-@pytest.mark.parametrize(
-    ("test", "path"),
-    [
-        (["CMD", "curl", "-f", "http://localhost:8000/health"], "/health"),
-        (["CMD-SHELL", "wget -qO- http://127.0.0.1/healthz?full=1 || exit 1"], "/healthz"),
-        (["CMD", "python", "-c", "u.urlopen('http://localhost:8000/api/health/')"], "/api/health/"),
-        (["CMD", "curl", "-f", "https://[::1]:8443"], "/"),
-        ("curl http://0.0.0.0:80/", "/"),
-        ("curl -f http://localhost:$${PORT}/up || exit 1", "/up"),
-        (["CMD", "curl", "http://db:8000/health"], None),
-        (["CMD", "pg_isready"], None),
-        (None, None),
-    ],
-)  # fmt: skip
-def test_the_path_that_a_health_check_requests(test: object, path: str | None) -> None:
-    """From its own container, by HTTP."""
-    assert checked_paths({"web": {"healthcheck": {"test": test}}, "db": {}}) == ({"web": path} if path else {})

@@ -104,8 +104,7 @@ def service_graph(desired: DesiredState) -> ServiceGraph:
         for node in whole.nodes
         if node.name in desired.names
     )
-    checks = graph.checked_paths(desired.loaded.model["services"])
-    return ServiceGraph(replace(whole, nodes=tuple(nodes)), frozenset(desired.built), checks)
+    return ServiceGraph(replace(whole, nodes=tuple(nodes)), frozenset(desired.built))
 
 
 @dataclass
@@ -188,6 +187,7 @@ class StatsReader:
             service=name,
             container=running[0].id if running else "",
             urls=project.urls(name),
+            checked=next((c.checked for c in containers if c.checked), ""),
             cpu=self._meter.cpu(running),
             memory=self._meter.memory(running),
             restarts=sum(container.restarts for container in containers),

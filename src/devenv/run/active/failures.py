@@ -48,12 +48,13 @@ class FailureReporter:
     async def failed(self, standing: Standing, containers: Sequence[Container]) -> DevenvError:
         """The error for a failed service, with the last output of its health check and its log."""
         diagnoses, cause = await self._diagnosed(standing.service, containers)
-        unhealthy = standing.phase is Phase.UNHEALTHY
         first = f"service {standing.service} failed: {standing.how}{self._why(cause)}"
         file, line = await self._place(cause, standing.service)
         hint = f"To look inside: devenv run --rm --no-deps --entrypoint sh {standing.service}"
-        if unhealthy:
+        if any(c.health == "unhealthy" for c in containers):
             hint = f"If it only starts slowly, raise `healthcheck.start_period` of {standing.service}."
+        elif standing.phase is Phase.UNHEALTHY:
+            hint = "devenv up   (somebody disconnected it while it was starting)"
         hint = cause.hint if cause else hint
         return DevenvError("\n".join([first, *_output(diagnoses)]), hint=hint, file=file, line=line)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -84,6 +85,7 @@ class Filter:
                 begin = match.end() + (not match[0])
 
 
+@functools.cache
 def requests(path: str) -> Callable[[str], bool]:
     """Whether a line is the access line of a health check on this path: from the container itself, answered well."""
     access = re.compile(rf"\b(?:GET|HEAD)\b\W{{1,5}}(?:\w+\W{{1,5}})?{re.escape(path)}(?=[\s\"'?]|$)")
@@ -144,7 +146,7 @@ class Logbook:
         self._last: dict[str, LoggedError | None] = {}
         self.folds = True  # hide access lines of health checks
         self.folded = 0  # lines that are hidden so
-        self._checks: dict[str, Callable[[str], bool]] = {}  # by service
+        self._checks: dict[str, str] = {}  # service -> the path that its health check requests
         self._kept: dict[str, deque[LogLine]] = {}
         self._sizes: dict[str, int] = {}
         self._size = self._count = 0
@@ -189,14 +191,15 @@ class Logbook:
         if not self.filter.takes(line):
             return False
         check = self._checks.get(line.service) if self.folds and not self.filter.seeks else None
-        is_folded = check is not None and check(line.text) and not line.level
+        is_folded = check is not None and requests(check)(line.text) and not line.level
         self.folded += is_folded
         return not is_folded
 
-    def expect(self, checks: Mapping[str, str]) -> None:
-        """Learn which path the health check of a service requests."""
-        self._checks = {service: requests(path) for service, path in checks.items()}
-        self.narrow(self.filter)
+    def expect(self, service: str, path: str) -> None:
+        """Learn which path the health check of a service requests; it is empty while the service has no container."""
+        if path and self._checks.get(service) != path:
+            self._checks[service] = path
+            self.narrow(self.filter)
 
     def drop(self, number: int) -> None:
         """Remove one of our own lines, if it is still kept."""

@@ -134,9 +134,8 @@ class State:
         """Take in a fact."""
         if isinstance(fact, ServiceStats):
             self._service(fact.service).service_stats = fact
+            self.log.expect(fact.service, fact.checked)
             return
-        if fact.checks != self.project.checks:
-            self.log.expect(fact.checks)
         self.project = fact
         known = self.services
         self.services = {node.name: known.get(node.name) or ServiceRow(node.name) for node in fact.graph.nodes}

@@ -135,13 +135,13 @@ async def test_a_shell_in_a_container_that_has_gone() -> None:
 
 async def test_facts_are_sent_when_they_change() -> None:
     """The graph once, each service once, and again if something has changed."""
-    run = FakeProject(container("web", ports=(("127.0.0.1", 8080, 80), ("::1", 8080, 80))))
+    run = FakeProject(container("web", ports=(("127.0.0.1", 8080, 80), ("::1", 8080, 80)), checked="/up"))
     controlled = Controlled(run)
     began = anyio.current_time()
     await controlled.until(lambda: len(controlled.facts) >= 6 and anyio.current_time() > began + 0.2)
     told = len(controlled.facts)
     assert [type(fact) for fact in controlled.facts].count(ServiceGraph) == 1
-    assert controlled.service_stats("web") == ServiceStats("web", "web1", ("http://localhost:8080/",))
+    assert controlled.service_stats("web") == ServiceStats("web", "web1", ("http://localhost:8080/",), checked="/up")
     run.waiting = {"web": 2}
     controlled = Controlled(run)
     await controlled.until(lambda: len(controlled.facts) >= 6)

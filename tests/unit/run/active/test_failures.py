@@ -188,6 +188,8 @@ async def test_a_sick_service(reporter: FailureReporter) -> None:
     assert lines[0] == "service web failed: its health check fails"
     assert lines[1:5] == [*(f"  health check: check {number}" for number in (6, 7, 8)), "  line 18"]
     assert error.hint == "If it only starts slowly, raise `healthcheck.start_period` of web."
+    cut = await reporter.failed(Standing("web", Phase.UNHEALTHY, "disconnected"), [container("web", "running")])
+    assert cut.hint == "devenv up   (somebody disconnected it while it was starting)"
 
 
 async def test_the_line_that_says_why_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:

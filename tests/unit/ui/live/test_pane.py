@@ -7,7 +7,7 @@ import re
 import pytest
 
 from devenv import events as e
-from devenv.model.graph import Graph, Node, ServiceGraph
+from devenv.model.graph import Graph, Node, ServiceGraph, ServiceStats
 from devenv.ui.live.pane import ago
 from devenv.ui.live.screen import screen
 from support.stories import fifty, two
@@ -113,9 +113,10 @@ def test_words_stay_whole() -> None:
 
 def test_health_checks_are_folded() -> None:
     """Access lines of the health check are counted until `h` shows them; who looks for a text sees them."""
-    graph = ServiceGraph(Graph("shop", (Node("web"),)), checks={"web": "/health"})
+    graph, stats = ServiceGraph(Graph("shop", (Node("web"),))), ServiceStats("web", "web1", checked="/health")
     probe = 'INFO: 127.0.0.1:40000 - "GET /health HTTP/1.1" 200 OK'
-    told = (graph, *(e.Log("web", probe) for _ in range(3)), e.Log("web", "GET /items 200"))
+    probes = (e.Log("web", probe) for _ in range(3))
+    told = (graph, *probes, stats, ServiceStats("web"), e.Log("web", "GET /items 200"))
     found = lines(*told)
     assert any(line.endswith(" 3 health checks hidden: h ──") for line in found)
     assert not any("/health" in line for line in found)

@@ -32,6 +32,7 @@ from devenv.run.active.observe.view import ProjectView, Signal
 from devenv.run.active.phases import EngineOutage, culprit, optional
 from devenv.tasks import patiently
 
+NOTED = (*TELLING, "health_status", "connect", "disconnect")  # actions of containers and networks
 LOOK_EVERY = 1.0
 LAST_WORDS = 2.0  # seconds that the log of an ended container may take to arrive
 OVER_AFTER = 3.0
@@ -191,14 +192,12 @@ class Observer:
 
     async def _listen(self) -> None:
         has_begun = False
-        async for event in self._engine.events(self.view.project.name):
+        async for event in self._engine.events(self.view.project.name, NOTED):
             if not event:
                 if has_begun:  # the stream was interrupted: events may have been missed
                     self._note_outage()
                 has_begun = True
-            self.view.note(event)
-            action = str(event.get("Action", "")).partition(":")[0]
-            if not event or action in TELLING or action == "health_status":
+            if self.view.note(event):
                 self.view.look_again.send()
 
     async def _look(self, tasks: TaskGroup) -> bool:

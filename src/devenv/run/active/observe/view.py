@@ -247,9 +247,11 @@ class ProjectView:
         networks = {network.name for network in self.project.networks}
         return {c.id: self.watch.of(c, self.looked_at, networks) for c in self.chosen}
 
-    def note(self, event: Mapping[str, Any]) -> None:
-        """Record an event of the engine."""
+    def note(self, event: Mapping[str, Any]) -> bool:
+        """Take in an event of the engine. Returns whether it is of a container, or of a network of the project."""
         self.watch.event(event, self._ending)
+        name = ((event.get("Actor") or {}).get("Attributes") or {}).get("name")
+        return event.get("Type") != "network" or name in {network.name for network in self.project.networks}
 
     def has_moved(self, standing: Standing) -> bool:
         """Whether phase or reason differ from what was last reported."""
