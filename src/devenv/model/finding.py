@@ -105,7 +105,7 @@ class Mounted:
 class Explained:
     """A path as given; `kind` is file, dir, link, other or absent. Without verdicts, no rule applies to the path.
 
-    `below` are the rules for paths below a folder.
+    `below` are the rules for paths below a folder. `is_input`: the project is read from the file.
     """
 
     path: str
@@ -113,6 +113,7 @@ class Explained:
     verdicts: tuple[Verdict, ...] = ()
     mounts: tuple[Mounted, ...] = ()
     below: tuple[ShownService, ...] = ()
+    is_input: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from devenv.ui.text import columns, counted
 
 SEVERITIES = {"error": "✗", "warning": "!", "info": "·"}
 MARKS = {"absent": "○", "created": "○", "paused": "◌", "removing": "◌", "dead": "✗"}
-KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (not there)"}
+KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (does not exist)"}
 GIT = "**/.git"
 WHOSE = {True: "devenv", False: "not devenv", None: ""}
 
@@ -107,7 +107,9 @@ def explained(paths: Sequence[Explained]) -> list[str]:
             for rule in service.rules
         ]
         lines += [f"  {line}" for line in columns(below)]
-        if not (path.verdicts or path.mounts or path.below):
+        if path.is_input:
+            lines.append("  a file of the project: while it is up, a valid change is put in force")
+        elif not (path.verdicts or path.mounts or path.below):
             lines.append("  no rule covers it")
     return [clean(line) for line in lines]
 

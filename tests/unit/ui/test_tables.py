@@ -178,12 +178,15 @@ def test_paths_are_blocks_with_one_set_of_columns() -> None:
     """Columns hold over all paths; what is no plain file says so; a name cannot move the cursor."""
     one = verdict(service="a", matches=True, effects=("restart",), place="x:1")
     two = verdict(service="long", matches=True, effects=("rebuild",), place="y:22")
-    assert tables.explained([Explained("d", "dir", (one, two)), Explained("\x1b[2Jn", "absent")]) == [
+    own = Explained(".env", "file", is_input=True)
+    assert tables.explained([Explained("d", "dir", (one, two)), Explained("\x1b[2Jn", "absent"), own]) == [
         "d (a folder: what is saved in it)",
         "  a     restart  x:1",
         "  long  rebuild  y:22",
-        "n (not there)",
+        "n (does not exist)",
         "  no rule covers it",
+        ".env",
+        "  a file of the project: while it is up, a valid change is put in force",
     ]
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from devenv.compose.files import ComposeFile, logical
+from devenv.compose.files import ComposeFile, inputs, logical
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, shown
@@ -30,7 +30,7 @@ async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained
     loaded = await load(selection, faults=faults)
     here = logical(selection.directory)
     rules = bind(loaded.project, scan.dockerignores(loaded.project))
-    explaining = _Explaining(loaded, selected_files(selection), here, rules)
+    explaining = _Explaining(loaded, selected_files(selection), here, rules, inputs(here, selection.files))
     return tuple(explaining.of(path) for path in paths)
 
 
@@ -78,6 +78,7 @@ class _Explaining:
     sources: Sequence[ComposeFile]
     here: str
     rules: tuple[BoundRule, ...]
+    inputs: frozenset[str]
 
     def of(self, given_path: str) -> Explained:
         path = os.path.normpath(os.path.join(self.here, given_path))
@@ -86,7 +87,8 @@ class _Explaining:
         plan = self._plan(named, state)
         verdicts = tuple(self._verdict(rule, name, state, plan.get(rule.service)) for rule, name in named.items())
         kind = state.kind.value if state else "absent"
-        return Explained(given_path, kind, verdicts, tuple(self._mounts(path)), tuple(self._below(path)))
+        mounts, below = tuple(self._mounts(path)), tuple(self._below(path))
+        return Explained(given_path, kind, verdicts, mounts, below, path in self.inputs)
 
     def _mounts(self, path: str) -> Iterator[Mounted]:
         """The bind mounts that bring the path, or something below it, into a container."""
