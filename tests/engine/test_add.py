@@ -1,4 +1,4 @@
-"""What `devenv add` writes, as both Compose versions and devenv's own loader see it."""
+"""The edits of `devenv add`, as both Compose versions and devenv's own loader see them."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def compose_config(folder: Path, env: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_every_service_is_valid_and_can_be_removed(
+def test_every_added_service_is_valid_and_removable(
     project: Path, compose_env: dict[str, str], state_env: dict[str, str]
 ) -> None:
-    """All in one file: Compose and devenv accept each step, and after all removals the file is what it was."""
+    """All in one file: Compose and devenv accept each step, and after all removals the file is as before."""
     env = compose_env | state_env
     added = []
     for kind, template in templates().items():
@@ -69,10 +69,10 @@ def test_every_service_is_valid_and_can_be_removed(
     assert (project / "compose.yml").read_text(encoding="utf-8") == MINE
 
 
-def test_rules_are_proposed_explained_and_loaded(
+def test_proposed_rules_are_explained_and_loaded(
     project: Path, compose_env: dict[str, str], state_env: dict[str, str]
 ) -> None:
-    """The mount becomes a rule, the sources and manifests get theirs, and a second time there is nothing to add."""
+    """The mount becomes a rule, sources and manifests get rules, and a second time there is nothing to add."""
     env = compose_env | state_env
     done = cli.run("add", "rules", "web", "--from-mounts", "--yes", cwd=project, env=env)
     assert done.returncode == 0, done.stderr
@@ -89,8 +89,8 @@ def test_rules_are_proposed_explained_and_loaded(
     assert "action: sync+restart" in compose_config(project, env)
 
 
-def test_a_linked_file_is_checked_where_its_link_is(tmp_path: Path, state_env: dict[str, str]) -> None:
-    """Relative paths begin there, for Compose too."""
+def test_linked_file_is_checked_in_the_folder_of_its_link(tmp_path: Path, state_env: dict[str, str]) -> None:
+    """Relative paths begin there, in Compose, too."""
     (tmp_path / "shared.yml").write_text("services:\n  web:\n    image: w\n    env_file: web.env\n", encoding="utf-8")
     (tmp_path / "app").mkdir()
     (tmp_path / "app/web.env").touch()
@@ -121,8 +121,10 @@ def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) 
     assert sorted(project.iterdir()) == files
 
 
-def test_what_a_person_wrote_stays(tmp_path: Path, compose_env: dict[str, str], state_env: dict[str, str]) -> None:
-    """A variable that was there before the service, or that leads somewhere else: with and without an `add`."""
+def test_remove_keeps_what_a_person_wrote(
+    tmp_path: Path, compose_env: dict[str, str], state_env: dict[str, str]
+) -> None:
+    """A variable from before the service, or one with another value: with and without an `add`."""
     env, file = compose_env | state_env, tmp_path / "compose.yml"
     mine = "services:\n  web:\n    image: nginx\n    environment:\n"
     cache = f"{mine}      REDIS_URL: redis://prod-cache.example:6379/0\n"

@@ -1,4 +1,4 @@
-"""Answers are data to Compose too: whatever they are, it reads back the same text."""
+"""Answers are data for Compose, too: it reads back the same text, whatever they contain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRICKS = (
 )  # fmt: skip
 
 
-def test_a_thousand_answers_are_read_back_by_compose(tmp_path: Path, compose_env: dict[str, str]) -> None:
+def test_thousand_answers_are_read_back_by_compose(tmp_path: Path, compose_env: dict[str, str]) -> None:
     """As scalars of a Compose file, and as lines of a file of variables."""
     chance = random.Random(7)
     answers = {f"V{index}": "".join(chance.choices(TRICKS, k=chance.randrange(9))) for index in range(COUNT)}

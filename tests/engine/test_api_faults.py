@@ -1,7 +1,4 @@
-"""The engine's client where things go wrong: engines that are silent, slow, old, full, cut off, or talk nonsense.
-
-Most of it runs against bytes on a socket; what needs the real engine goes through a recording proxy.
-"""
+"""The engine's client when something fails: engines that are silent, slow, old, full, cut off, or answer nonsense."""
 
 from __future__ import annotations
 
@@ -105,8 +102,10 @@ async def garbage(call: Call, writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("play", [silent, trickle, half_a_head, nothing, garbage], ids=lambda play: play.__name__)
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
-async def test_every_call_ends_by_its_deadline(play: Play, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an error for people, never with a wait for ever and never with an exception of a library."""
+async def test_every_call_ends_by_its_deadline_with_our_error(
+    play: Play, wish: Wish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never with an endless wait, and never with an exception of a library."""
     monkeypatch.setattr(transport, "REMOVAL", 0.1)
     monkeypatch.setitem(globals(), "BOX", replace(BOX, stop_timeout=0.1))
     async with engine_of(play) as (engine, _):
@@ -119,8 +118,8 @@ async def test_every_call_ends_by_its_deadline(play: Play, wish: Wish, monkeypat
         assert engine.endpoint.host in caught.value.message
 
 
-async def test_a_greeting_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing has begun yet, so nobody waits half a minute to hear that nothing will."""
+async def test_connecting_has_a_shorter_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has begun yet, so nobody should wait half a minute."""
     monkeypatch.setattr(transport, "CONNECT_TIMEOUT", 0.2)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,13 +132,13 @@ async def test_a_greeting_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None
                 pass
 
 
-def test_the_deadlines_that_users_meet() -> None:
+def test_default_deadlines_are_five_and_thirty_seconds() -> None:
     """Five seconds to connect, thirty of silence."""
     assert (CONNECT_TIMEOUT, client.IDLE_TIMEOUT) == (5, 30)
 
 
-async def test_an_archive_may_take_its_time_but_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While bytes come the idle time does not count; there is an end to that, too."""
+async def test_archive_may_take_long_but_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While bytes arrive the idle time does not count; there is a total limit, too."""
 
     async def slow(call: Call, writer: asyncio.StreamWriter) -> None:
         writer.write(answer(200, b"x" * 10)[:-10])
@@ -159,8 +158,8 @@ async def test_an_archive_may_take_its_time_but_not_pause(monkeypatch: pytest.Mo
             await engine.archive.get("box", "/")
 
 
-async def test_a_slow_stop_has_its_grace_period() -> None:
-    """What takes long because it was asked to is no silence."""
+async def test_slow_stop_gets_its_grace_period() -> None:
+    """A requested delay is not silence."""
 
     async def slow(call: Call, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.8)
@@ -171,8 +170,8 @@ async def test_a_slow_stop_has_its_grace_period() -> None:
 
 
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
-async def test_a_cancel_is_answered_at_once(wish: Wish) -> None:
-    """However deep it waits: Ctrl-C must not wait with it."""
+async def test_cancelled_call_ends_at_once(wish: Wish) -> None:
+    """However deep it waits, so that Ctrl-C does not wait."""
     async with engine_of(silent) as (engine, _):
         engine.idle = 30
         began = time.monotonic()
@@ -182,8 +181,8 @@ async def test_a_cancel_is_answered_at_once(wish: Wish) -> None:
         assert time.monotonic() - began < 15
 
 
-async def test_nobody_listens() -> None:
-    """The error says where, and the hint how to start an engine."""
+async def test_missing_engine_is_reported_with_its_address() -> None:
+    """The hint says how to start an engine."""
     with pytest.raises(EngineError, match=r"cannot reach the Docker engine at unix:///no/such\.sock") as caught:
         async with Engine.connect(Endpoint("unix:///no/such.sock")):
             pass
@@ -194,8 +193,8 @@ async def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize("size", [10, 30_000_000])
-async def test_an_early_refusal_is_read(size: int) -> None:
-    """An engine that refuses while we still send, and hangs up: its own words are what is told, not a broken pipe."""
+async def test_early_refusal_is_reported_with_its_text(size: int) -> None:
+    """The engine refuses and hangs up while we still send: its message is reported, not a broken pipe."""
     reason = "write /data/x: no space left on device"
     with FakeEngine(says(200)) as fake:
 
@@ -217,15 +216,15 @@ async def test_an_early_refusal_is_read(size: int) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"{", b"[]", b"null", b"3", b'{"Id": 4}', b"\xff\xfe"])
 @pytest.mark.parametrize("wish", ["inspect", "scene", "names", "execute"])
-async def test_nonsense_with_a_good_status(wish: str, body: bytes) -> None:
-    """HTML, cut or wrong JSON: an error that says so (or nothing found), no traceback."""
+async def test_invalid_answer_with_status_200_is_an_error(wish: str, body: bytes) -> None:
+    """HTML, truncated or wrong JSON: an error that says so (or no result), no traceback."""
     async with engine_of(says(200, body)) as (engine, _):
         with contextlib.suppress(EngineError):
             assert await WISHES[wish](engine) is not None
 
 
-async def test_a_redirect_is_no_success() -> None:
-    """Nothing that the engine would say to a good request."""
+async def test_redirect_is_an_error() -> None:
+    """No engine answers a good request with one."""
     async with engine_of(says(301)) as (engine, _):
         with pytest.raises(CallError):
             await engine.archive.put("box", tar())
@@ -238,8 +237,8 @@ async def test_a_redirect_is_no_success() -> None:
     (400, "lstat /x: no such file or directory"),
     (500, "No such container: box"),
 ])  # fmt: skip
-async def test_what_is_not_there(status: int, reason: str) -> None:
-    """Recognised by the code or by the words: engines and versions differ in the code."""
+async def test_missing_objects_are_recognized_by_code_or_text(status: int, reason: str) -> None:
+    """Engines and versions differ in the code."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         assert await engine.containers.inspect("box") is None
         assert await engine.archive.get("box", "/x") is None
@@ -248,8 +247,8 @@ async def test_what_is_not_there(status: int, reason: str) -> None:
         await engine.containers.stop(BOX)
 
 
-async def test_a_stop_of_what_has_ended() -> None:
-    """304 is the engine's word for it."""
+async def test_stop_of_an_ended_container_succeeds() -> None:
+    """The engine answers 304."""
     async with engine_of(says(304)) as (engine, _):
         await engine.containers.stop(BOX)
 
@@ -261,8 +260,8 @@ async def test_a_stop_of_what_has_ended() -> None:
     "archive/tar: invalid tar header",
 ])  # fmt: skip
 @pytest.mark.parametrize("status", [400, 403, 500])
-async def test_a_refused_put_keeps_the_engines_words(status: int, reason: str) -> None:
-    """Whatever the code: the reason is for the user, and it is no lost engine."""
+async def test_refused_put_keeps_the_engines_message(status: int, reason: str) -> None:
+    """Whatever the code: the reason is for the user, and the engine is not lost."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         with pytest.raises(CallError) as caught:
             await engine.archive.put("box", tar())
@@ -271,7 +270,7 @@ async def test_a_refused_put_keeps_the_engines_words(status: int, reason: str) -
 
 @pytest.mark.parametrize("status", [409, 500])
 @pytest.mark.parametrize("reason", ["Container box is paused, unpause it first", "container box is not running"])
-async def test_a_refused_exec_keeps_the_engines_words(status: int, reason: str) -> None:
+async def test_refused_exec_keeps_the_engines_message(status: int, reason: str) -> None:
     """Paused or stopped: an error to try again after, not an image without a shell."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         for wish in (session, WISHES["execute"]):
@@ -283,8 +282,8 @@ async def test_a_refused_exec_keeps_the_engines_words(status: int, reason: str) 
 # --- connections --------------------------------------------------------------------------------------------------
 
 
-async def test_a_connection_that_the_engine_closed_meanwhile() -> None:
-    """The next call that can be made twice is; one that cannot has a connection of its own."""
+async def test_call_on_a_closed_connection_is_repeated_if_safe() -> None:
+    """A call that must not be repeated gets a new connection."""
 
     async def once(call: Call, writer: asyncio.StreamWriter) -> None:
         writer.write(answer(200, b"{}"))
@@ -300,8 +299,8 @@ async def test_a_connection_that_the_engine_closed_meanwhile() -> None:
         assert made == ["PUT", "POST"] * 3
 
 
-async def test_what_cannot_be_done_twice_is_not() -> None:
-    """An engine that does as it is told and then hangs up is not told again."""
+async def test_unsafe_calls_are_not_repeated() -> None:
+    """If the engine carries out a call and then hangs up."""
 
     async def hangs_up(call: Call, writer: asyncio.StreamWriter) -> None:
         if call.method == "POST":
@@ -316,8 +315,8 @@ async def test_what_cannot_be_done_twice_is_not() -> None:
         assert [call.method for call in fake.calls[1:]] == ["PUT", "POST"]
 
 
-async def test_an_answer_never_goes_to_another_call() -> None:
-    """A call that was given up takes its connection with it."""
+async def test_late_answer_never_goes_to_another_call() -> None:
+    """A cancelled call closes its connection."""
 
     async def late(call: Call, writer: asyncio.StreamWriter) -> None:
         path = call.query["path"][0]
@@ -332,7 +331,7 @@ async def test_an_answer_never_goes_to_another_call() -> None:
             await anyio.sleep(0.1)
 
 
-async def test_connections_are_kept() -> None:
+async def test_sequential_calls_share_one_connection() -> None:
     """A hundred calls one after the other need one connection."""
     connections = set()
 
@@ -357,16 +356,16 @@ async def test_connections_are_kept() -> None:
     ("1.99", "1.60", "1.60"),
     ("1.41", None, "1.41"),
 ])  # fmt: skip
-async def test_the_version_is_agreed_on(newest: str, oldest: str | None, spoken: str) -> None:
-    """The newest that both know; an engine that has dropped ours is spoken to in its oldest."""
+async def test_newest_common_api_version_is_used(newest: str, oldest: str | None, spoken: str) -> None:
+    """An engine that has dropped our version is used with its oldest."""
     versions = {"ApiVersion": newest, **({"MinAPIVersion": oldest} if oldest else {})}
     async with engine_of(says(200), versions=versions) as (engine, fake):
         await engine.archive.put("box", tar())
         assert fake.calls[-1].path == f"/v{spoken}/containers/box/archive"
 
 
-async def test_an_engine_that_is_too_old() -> None:
-    """One line that says what it speaks and what to do."""
+async def test_too_old_engine_is_reported() -> None:
+    """One line with its version and what to do."""
     with pytest.raises(EngineError, match=r"too old: it speaks API 1\.40, devenv needs 1\.41$") as caught:
         async with engine_of(says(200), versions={"ApiVersion": "1.40", "MinAPIVersion": "1.12"}):
             pass
@@ -374,7 +373,7 @@ async def test_an_engine_that_is_too_old() -> None:
 
 
 @pytest.mark.parametrize("versions", [{"ApiVersion": ""}, {"ApiVersion": 3}, {"ApiVersion": "a.b"}, []])
-async def test_a_greeting_of_something_else(versions: object) -> None:
+async def test_server_that_is_not_an_engine_is_reported(versions: object) -> None:
     """What answers there is no engine, and that is what is said."""
     with pytest.raises(EngineError, match=r"unexpected answer|too old"):
         async with engine_of(says(200), versions=versions or "no engine"):
@@ -405,13 +404,13 @@ def runs(stream: bytes, shown: object) -> Play:
     return play
 
 
-async def test_output_and_exit_code_of_a_command() -> None:
-    """Whole, however it is cut on the way."""
+async def test_output_and_exit_code_of_a_command_are_complete() -> None:
+    """However the stream is cut into pieces."""
     async with engine_of(runs(frames(b"one\n", b"", b"two\xff"), {"Running": False, "ExitCode": 3})) as (engine, _):
         assert await engine.exec.run("box", ["x"]) == (3, "one\ntwo\\xff")
 
 
-async def test_an_exit_that_is_noted_late() -> None:
+async def test_exit_code_that_arrives_late_is_awaited() -> None:
     """The stream may end a moment before the engine knows the exit code."""
     shown: dict[str, object] = {"Running": True}
     play = runs(frames(b"one\n"), shown)
@@ -425,15 +424,15 @@ async def test_an_exit_that_is_noted_late() -> None:
         assert await engine.exec.run("box", ["x"]) == (4, "one\n")
 
 
-async def test_a_command_whose_connection_is_cut_has_not_succeeded() -> None:
-    """It runs on, with an exit code that nobody knows."""
+async def test_command_with_a_cut_connection_is_an_error() -> None:
+    """It keeps running, with an unknown exit code."""
     async with engine_of(runs(frames(b"one\n")[:-2], {"Running": True, "ExitCode": None})) as (engine, _):
         with pytest.raises(EngineError, match="running `x`: the connection was lost"):
             await engine.exec.run("box", ["x"])
 
 
-async def test_a_command_that_does_not_end() -> None:
-    """There is a deadline for it, and the error says that it may go on."""
+async def test_command_has_a_deadline() -> None:
+    """The error says that it may keep running."""
 
     async def play(call: Call, writer: asyncio.StreamWriter) -> None:
         if call.path.endswith("/exec"):
@@ -449,8 +448,8 @@ async def test_a_command_that_does_not_end() -> None:
 
 
 @pytest.mark.parametrize("code", [126, 127])
-async def test_a_shell_that_is_not_there(code: int) -> None:
-    """The end of the stream, told apart from a lost connection by the exit code."""
+async def test_missing_shell_differs_from_a_lost_connection(code: int) -> None:
+    """By the exit code at the end of the stream."""
     words = b'OCI runtime exec failed: exec: "sh": executable file not found in $PATH\r\n'
     async with (
         engine_of(runs(frames(words), {"Running": False, "ExitCode": code})) as (engine, _),
@@ -463,8 +462,8 @@ async def test_a_shell_that_is_not_there(code: int) -> None:
 @pytest.mark.parametrize(
     "shown", [{"Running": True}, {"Running": False, "ExitCode": 0}, {"Running": False, "ExitCode": 137}]
 )
-async def test_a_shell_whose_connection_is_cut(shown: object) -> None:
-    """An error to try again after: taken for "no shell" it would cost every later save its atomic rename."""
+async def test_cut_connection_of_a_shell_is_not_a_missing_shell(shown: object) -> None:
+    """Otherwise every later save would lose its atomic rename."""
     async with (
         engine_of(runs(b"", shown)) as (engine, _),
         engine.exec.session("box", ["sh"], user="0", mark="m") as opened,
@@ -477,8 +476,8 @@ async def test_a_shell_whose_connection_is_cut(shown: object) -> None:
 
 
 @pytest.mark.parametrize("skew", [-3600, 0, 3600])
-async def test_events_go_on_where_they_were(skew: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a cut it asks for what came since, by the engine's own clock, however wrong that is."""
+async def test_events_continue_after_a_cut(skew: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next stream begins at the last event, by the engine's own clock, however wrong that is."""
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.01)
     nano = int((time.time() + skew) * 1e9)
 
@@ -503,8 +502,8 @@ async def test_events_go_on_where_they_were(skew: int, monkeypatch: pytest.Monke
     assert float(asked[1]) == pytest.approx(nano / 1e9 - 1, abs=0.01)
 
 
-async def test_a_dead_network_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Afar, silence is asked about: with no answer every call that waits ends, and the stream begins anew."""
+async def test_dead_network_ends_waiting_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote engine is checked during silence: without an answer calls end, and the event stream restarts."""
     monkeypatch.setattr(transport, "QUIET", 0.2)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.3)
     monkeypatch.setattr(Endpoint, "local", False)

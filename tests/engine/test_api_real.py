@@ -1,4 +1,4 @@
-"""The engine's client on a real engine: what it sends, what it says of refusals, what it misses, what it leaves."""
+"""The engine's client on a real engine: what it sends, how it reports refusals, and that it leaves nothing."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def start(boxes: list[str], *options: str) -> str:
 # --- what is sent -------------------------------------------------------------------------------------------------
 
 
-def test_every_put_is_a_plain_tar_with_the_right_words(stack: Stack, devenv: StartDevenv) -> None:
-    """Of a whole run: uncompressed, at the root, never a folder in the place of a file or the host's owner ids."""
+def test_every_put_is_an_uncompressed_tar_at_the_root(stack: Stack, devenv: StartDevenv) -> None:
+    """For a whole run: never a folder in place of a file, and never the host's owner ids."""
     stack.compose_file({
         "web": idle_service(user="1000", develop={"watch": [{"path": "src", "target": "/app", "action": "sync"}]})
     })  # fmt: skip
@@ -86,8 +86,10 @@ def full(engine: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("size", [2_000_000, 60_000_000])
-async def test_a_full_disk(api: Engine, full: str, boxes: list[str], size: int) -> None:
-    """The engine's own words, though it hangs up while we send; the next put, of what fits, works."""
+async def test_full_disk_is_reported_in_the_engines_words(
+    api: Engine, full: str, boxes: list[str], size: int
+) -> None:
+    """Though it hangs up while we send; the next put that fits works."""
     box = start(boxes, f"--volume={full}:/data")
     with pytest.raises(CallError, match="no space left on device"):
         await api.archive.put(box, tar("data/big", size))
@@ -96,7 +98,9 @@ async def test_a_full_disk(api: Engine, full: str, boxes: list[str], size: int) 
 
 
 @pytest.mark.parametrize("content", [tar("x"), tar("x", 60_000_000)], ids=["small", "large"])
-async def test_a_read_only_container(api: Engine, boxes: list[str], content: bytes) -> None:
+async def test_read_only_container_is_reported_in_the_engines_words(
+    api: Engine, boxes: list[str], content: bytes
+) -> None:
     """As the engine says it."""
     with pytest.raises(CallError, match="read-only") as caught:
         await api.archive.put(start(boxes, "--read-only"), content)
@@ -104,14 +108,16 @@ async def test_a_read_only_container(api: Engine, boxes: list[str], content: byt
 
 
 @pytest.mark.parametrize("content", [b"garbage" * 1000, b"garbage" * 5_000_000], ids=["small", "large"])
-async def test_no_archive_at_all(api: Engine, boxes: list[str], content: bytes) -> None:
+async def test_invalid_archive_is_reported_in_the_engines_words(
+    api: Engine, boxes: list[str], content: bytes
+) -> None:
     """As the engine says it."""
     with pytest.raises(CallError, match="invalid tar header"):
         await api.archive.put(start(boxes), content)
 
 
-async def test_a_container_that_goes_while_it_is_written_to(api: Engine, boxes: list[str]) -> None:
-    """Gone, or a failed call: an EngineError with words, never a broken pipe."""
+async def test_container_removed_during_a_put_is_an_engine_error(api: Engine, boxes: list[str]) -> None:
+    """Never a broken pipe."""
     box = start(boxes)
     removal = asyncio.get_running_loop().run_in_executor(None, docker.docker, "rm", "-f", box)
     said: list[str] = []
@@ -129,8 +135,8 @@ async def test_a_container_that_goes_while_it_is_written_to(api: Engine, boxes: 
     assert caught_after.value.absent
 
 
-async def test_what_is_not_there(api: Engine, boxes: list[str]) -> None:
-    """No path, a path below a file, no container: nothing, not an error."""
+async def test_missing_paths_and_containers_give_no_archive(api: Engine, boxes: list[str]) -> None:
+    """No path, a path below a file, no container: None, not an error."""
     box = start(boxes)
     for path in ("/no/such", "/etc/passwd/below"):
         assert await api.archive.get(box, path) is None
@@ -139,8 +145,8 @@ async def test_what_is_not_there(api: Engine, boxes: list[str]) -> None:
     assert await api.containers.inspect("nobody") is None
 
 
-async def test_commands_in_what_does_not_run(api: Engine, boxes: list[str]) -> None:
-    """Paused or stopped: the engine's own words; a put still works."""
+async def test_exec_in_a_paused_or_stopped_container_is_an_error(api: Engine, boxes: list[str]) -> None:
+    """With the engine's message; a put still works."""
     box = start(boxes)
     docker.docker("pause", box)
     with pytest.raises(CallError, match="is paused"):
@@ -153,8 +159,8 @@ async def test_commands_in_what_does_not_run(api: Engine, boxes: list[str]) -> N
     await api.archive.put(box, tar())
 
 
-async def test_others_are_not_held_up_by_a_large_sync(api: Engine, boxes: list[str]) -> None:
-    """The engine locks a container while it reads a body: bodies are whole before they are sent, and of a few MB."""
+async def test_large_sync_does_not_block_other_calls(api: Engine, boxes: list[str]) -> None:
+    """The engine locks a container while it reads a body: bodies are complete before they are sent, and short."""
     box = start(boxes)
     slowest = 0.0
     parts = [tar(f"tmp/{i}", 8_000_000) for i in range(25)]
@@ -176,10 +182,10 @@ async def test_others_are_not_held_up_by_a_large_sync(api: Engine, boxes: list[s
 
 
 @pytest.mark.long
-def test_owners_on_an_engine_that_remaps_users(
+def test_files_get_the_containers_owner_with_remapped_users(
     stack: Stack, devenv: StartDevenv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files of a host id that the containers do not have arrive as the container's user."""
+    """Also for host ids that the containers do not have."""
     if os.getuid() != 0:
         pytest.skip("an engine of its own needs root")
     develop = {"watch": [{"path": "src", "target": "/app", "action": "sync"}]}
@@ -209,8 +215,8 @@ def test_owners_on_an_engine_that_remaps_users(
 # --- what is missed -----------------------------------------------------------------------------------------------
 
 
-async def test_no_event_is_missed_in_a_gap(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stream is cut twenty times while containers start and die: every event comes, at least once."""
+async def test_no_event_is_missed_when_the_stream_is_cut(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut twenty times while containers start and die: every event arrives at least once."""
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.2)
     project, rounds = unique_name("events"), 20
     made = await anyio.to_thread.run_sync(start, boxes, f"--label={docker.PROJECT_LABEL}={project}")
@@ -243,8 +249,8 @@ async def test_no_event_is_missed_in_a_gap(boxes: list[str], monkeypatch: pytest
     assert beginnings > 5
 
 
-async def test_a_network_that_swallows_all(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine behind tcp: what waits ends soon after the network went dead, and works again when it is back."""
+async def test_calls_end_on_a_dead_tcp_network(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon after the network went dead; they work again when it is back."""
     monkeypatch.setattr(transport, "QUIET", 0.5)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 1.0)
     box = await anyio.to_thread.run_sync(start, boxes)
@@ -301,8 +307,8 @@ def shells(box: str) -> int:
     return len(re.findall(r" sh$", docker.docker("top", box, "-o", "pid,comm"), re.MULTILINE))
 
 
-async def test_leftovers_of_a_dead_client(api: Engine, boxes: list[str]) -> None:
-    """A user's commands of an earlier run end, whole; this run's, others' and what was left on purpose go on."""
+async def test_commands_of_a_dead_client_are_ended(api: Engine, boxes: list[str]) -> None:
+    """Those of this run, of others, and those left on purpose continue."""
     box = start(boxes)
     commands = [
         ("0", "dead", "sleep 771; sleep 1"),
@@ -322,8 +328,8 @@ async def test_leftovers_of_a_dead_client(api: Engine, boxes: list[str]) -> None
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
-def test_nothing_is_left_after_kills(stack: Stack, devenv: StartDevenv, kills: int) -> None:
-    """Killed in the middle of a long command: it goes on, and the next run ends it; shells end by themselves."""
+def test_killed_client_leaves_nothing_permanently(stack: Stack, devenv: StartDevenv, kills: int) -> None:
+    """A long command continues until the next run ends it; shells end themselves."""
     watch = {"path": "src", "target": "/app", "action": "sync+exec", "exec": {"command": "sleep 777", "user": "1000"}}
     stack.compose_file({"web": idle_service(develop={"watch": [watch]})})
     stack.write("src/a", "0")
@@ -347,8 +353,8 @@ def test_nothing_is_left_after_kills(stack: Stack, devenv: StartDevenv, kills: i
     docker.until(lambda: shells(box), lambda found: found == before, timeout=5)
 
 
-async def test_what_a_container_uses(api: Engine, boxes: list[str]) -> None:
-    """Memory and processor time at one look, for which the engine does not wait; of what is not there, an error."""
+async def test_usage_of_a_container_is_measured(api: Engine, boxes: list[str]) -> None:
+    """Memory and CPU time in one call without a wait; a missing container is an error."""
     busy = start(boxes)
     docker.docker("exec", "-d", busy, "sh", "-c", "while :; do :; done")
     before = await api.containers.usage(busy)

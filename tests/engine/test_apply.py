@@ -1,4 +1,4 @@
-"""Files into real containers: complete or not at all, owned by the container's user, of any name and kind."""
+"""Files into real containers: complete or not at all, owned by the container's user, with any name and kind."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def source(folder: Path, name: str, content: str = "new", mode: int = 0o640) -> 
 
 
 async def test_files_arrive_with_content_mode_time_and_owner(api: Engine, box: str, tmp_path: Path) -> None:
-    """Missing parents are made; owner is the container's user, never the host's; nothing else is left."""
+    """Missing parents are created; the owner is the container's user; nothing else is left."""
     target = await reach(api, box)
     path = source(tmp_path, "a b'c.txt")
     os.utime(path, ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789))
@@ -93,8 +93,8 @@ async def test_readers_see_whole_files_only(api: Engine, box: str, tmp_path: Pat
     await target.close()
 
 
-async def test_many_files_of_one_folder(api: Engine, box: str, tmp_path: Path) -> None:
-    """300 at once over old files, some with odd names; only the one that cannot arrive is named."""
+async def test_many_files_of_one_folder_replace_old_ones(api: Engine, box: str, tmp_path: Path) -> None:
+    """300 at once over old files, some with odd names; only the one that cannot arrive is reported."""
     target = await reach(api, box)
     names = [f"f{i}" for i in range(297)] + ["two words", "-dash", "quo'te\nline"]
     syncs = [Sync(source(tmp_path, name, name), f"/srv/many/{name}") for name in names]
@@ -109,8 +109,8 @@ async def test_many_files_of_one_folder(api: Engine, box: str, tmp_path: Path) -
     await target.close()
 
 
-async def test_deletes(api: Engine, box: str, tmp_path: Path) -> None:
-    """Files and empty folders are deleted, files of the container stay; deleting twice is no error."""
+async def test_files_and_empty_folders_are_deleted(api: Engine, box: str, tmp_path: Path) -> None:
+    """The container's own files stay; deleting twice is not an error."""
     target = await reach(api, box)
     await target.deliver((), [Sync(source(tmp_path, n), f"/srv/d/{n}") for n in ("x", "sub/y", "own/z")])
     sh(box, "touch /srv/d/own/made-here")
@@ -125,8 +125,8 @@ async def test_deletes(api: Engine, box: str, tmp_path: Path) -> None:
     await target.close()
 
 
-async def test_links_and_kinds_that_flip(api: Engine, box: str, tmp_path: Path) -> None:
-    """A link stays a link, also one to a folder; file, folder and link replace each other."""
+async def test_links_files_and_folders_replace_each_other(api: Engine, box: str, tmp_path: Path) -> None:
+    """A link stays a link, also one to a folder."""
     target = await reach(api, box)
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -150,7 +150,7 @@ async def test_links_and_kinds_that_flip(api: Engine, box: str, tmp_path: Path) 
     await target.close()
 
 
-async def test_what_differs_is_found_and_only_that(api: Engine, box: str, tmp_path: Path) -> None:
+async def test_compare_finds_exactly_the_differences(api: Engine, box: str, tmp_path: Path) -> None:
     """Content, mode, kind and absence count; equal files are not sent again."""
     target = await reach(api, box)
     names = ["same", "content", "mode", "kind", "gone", "link"]
@@ -166,7 +166,7 @@ async def test_what_differs_is_found_and_only_that(api: Engine, box: str, tmp_pa
     await target.close()
 
 
-async def test_a_source_that_is_gone_stops_nothing(api: Engine, box: str, tmp_path: Path) -> None:
+async def test_missing_source_does_not_stop_the_others(api: Engine, box: str, tmp_path: Path) -> None:
     """It has failed, and the others arrive."""
     target = await reach(api, box)
     syncs = [Sync(str(tmp_path / "gone"), "/srv/gone"), Sync(source(tmp_path, "there"), "/srv/there")]
@@ -176,7 +176,7 @@ async def test_a_source_that_is_gone_stops_nothing(api: Engine, box: str, tmp_pa
     await target.close()
 
 
-async def test_close_leaves_no_process(api: Engine, box: str, tmp_path: Path) -> None:
+async def test_closing_a_target_ends_its_shell(api: Engine, box: str, tmp_path: Path) -> None:
     """The shell in the container ends with the target."""
 
     def shells() -> int:
@@ -191,7 +191,7 @@ async def test_close_leaves_no_process(api: Engine, box: str, tmp_path: Path) ->
     docker.until(lambda: shells() == before, timeout=5)
 
 
-async def test_a_stopped_container_takes_files(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+async def test_stopped_container_gets_files(api: Engine, boxes: list[str], tmp_path: Path) -> None:
     """A delete is done at its next start, from the journal."""
     box = start(boxes)
     docker.docker("stop", "-t", "1", box)
@@ -203,8 +203,8 @@ async def test_a_stopped_container_takes_files(api: Engine, boxes: list[str], tm
     assert docker.read(box, "/srv/f") == "new"
 
 
-async def test_a_container_that_is_paused(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """It cannot have a shell; once it is unpaused, files are replaced atomically."""
+async def test_paused_container_has_no_shell(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+    """Once unpaused, files are replaced atomically."""
     box = start(boxes)
     target = await reach(api, box)
     docker.docker("pause", box)
@@ -217,8 +217,8 @@ async def test_a_container_that_is_paused(api: Engine, boxes: list[str], tmp_pat
     await target.close()
 
 
-async def test_a_container_that_has_gone(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """It raises an error, whether the shell was open or not."""
+async def test_removed_container_is_an_error(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+    """Whether the shell was open or not."""
     box = start(boxes)
     opened, fresh = await reach(api, box), await reach(api, box)
     sync = Sync(source(tmp_path, "f"), "/srv/f")
@@ -230,8 +230,10 @@ async def test_a_container_that_has_gone(api: Engine, boxes: list[str], tmp_path
         await target.close()
 
 
-async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path) -> None:
-    """Files arrive, not atomically; a delete fails with the reason."""
+async def test_image_without_a_shell_gets_files_not_atomically(
+    api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path
+) -> None:
+    """A delete fails with the reason."""
     image = image_of("scratch")
     box = start(boxes, image=image.name, argv=[*image.command])
     target = await reach(api, box)
@@ -247,8 +249,8 @@ async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of:
     await target.close()
 
 
-async def test_new_folders_of_many_files(api: Engine, box: str, tmp_path: Path) -> None:
-    """With their owner and content, and nothing beside them; existing folders are filled."""
+async def test_many_files_arrive_in_new_folders(api: Engine, box: str, tmp_path: Path) -> None:
+    """With their owner and content, and nothing else; existing folders are filled."""
     target = await reach(api, box)
     names = [f"f{i}" for i in range(20)] + [f"deep/er/g{i}" for i in range(20)]
     syncs = [Sync(source(tmp_path, name, name), f"/srv/new/{name}") for name in names]
@@ -269,8 +271,10 @@ async def test_new_folders_of_many_files(api: Engine, box: str, tmp_path: Path) 
     await target.close()
 
 
-async def test_what_an_earlier_shell_was_sent_undoes_nothing(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """A shell that is cut off in the middle of a save does not complete it later, over a newer save."""
+async def test_pending_commands_of_an_earlier_shell_are_not_run(
+    api: Engine, boxes: list[str], tmp_path: Path
+) -> None:
+    """A shell that is cut off during a save does not complete it later, over a newer save."""
     box = start(boxes)
     perls = "for c in /proc/[0-9]*/comm; do [ $(cat $c) != perl ] || { p=${c%/comm}; kill -$1 ${p#/proc/}; }; done"
     target = await reach(api, box)
@@ -291,10 +295,10 @@ LARGE_WAYS = [("debian", "0"), ("debian", "1000:1000"), ("busybox", "0"), ("busy
 
 
 @pytest.mark.parametrize(("kind", "user"), LARGE_WAYS)
-async def test_a_large_file_goes_in_pieces(
+async def test_large_file_is_sent_in_pieces(
     api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path, kind: str, user: str
 ) -> None:
-    """By each transport, with content, mode and owner, and with small files; nothing is left if reading it fails."""
+    """With each transport, content, mode and owner, next to small files; nothing is left if reading it fails."""
     image = image_of(kind)
     box = start(boxes, "--user", user, image=image.name, argv=[*image.command])
     if kind != "scratch":
@@ -328,10 +332,10 @@ async def test_a_large_file_goes_in_pieces(
     await target.close()
 
 
-async def test_a_file_too_large_for_a_shell_is_one_problem(
+async def test_file_too_large_for_a_shell_is_one_problem(
     api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path
 ) -> None:
-    """Six gigabytes by a shell's printf would take minutes: all other files arrive."""
+    """Six gigabytes through a shell's printf would take minutes: all other files arrive."""
     image = image_of("busybox")
     box = start(boxes, "--user", "1000:1000", image=image.name, argv=[*image.command])
     sh(box, "mkdir -p /srv; chown 1000:1000 /srv")

@@ -1,4 +1,4 @@
-"""Derived images on a real engine: the original and some files, which neither config nor history show."""
+"""Derived images on a real engine: the original with some files, which neither config nor history show."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def events() -> list[Event]:
     return []
 
 
-async def test_a_derived_image_differs_in_layers_and_a_label_alone(
+async def test_derived_image_differs_only_in_layers_and_a_label(
     api: Engine, image: Make, events: list[Event]
 ) -> None:
-    """Who inspects it, or reads its history, learns nothing of the host; no container is left."""
+    """An inspection or the history shows nothing of the host; no container is left."""
     name = image(DEBIANS)
     before = docker.docker("ps", "-aq", f"--filter=label={ORIGINAL_LABEL}={name}")
     derived = (await derive(api, {name: name}, GIVEN, events.append))[name]
@@ -97,8 +97,8 @@ async def test_a_derived_image_differs_in_layers_and_a_label_alone(
     assert events == [ImageState(name, "making", "this host's settings")]
 
 
-async def test_the_files_of_an_image_are_added_to(api: Engine, image: Make, events: list[Event]) -> None:
-    """Root owns them and all may read them; folders stay as they were."""
+async def test_lines_are_added_to_files_of_the_image(api: Engine, image: Make, events: list[Event]) -> None:
+    """Root owns them and all may read them; folders do not change."""
     name = image({**DEBIANS, "etc/npmrc": "fund=false\n"})
     derived = (await derive(api, {name: name}, GIVEN, events.append))[name]
     members = await _files(api, derived)
@@ -115,8 +115,8 @@ async def test_the_files_of_an_image_are_added_to(api: Engine, image: Make, even
     assert (members["etc/ssl"][0].mode & 0o777, members["etc/ssl"][0].uid) == (0o711, 7)
 
 
-async def test_links_are_written_through(api: Engine, image: Make, events: list[Event]) -> None:
-    """Red Hat's layout: the folder of Debian's bundle is a link there, and stays one."""
+async def test_links_in_the_image_are_kept(api: Engine, image: Make, events: list[Event]) -> None:
+    """Red Hat's layout: the folder of Debian's bundle is a link there."""
     bundle = "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
     links = {"etc/ssl/certs": "../pki/tls/certs", "etc/pki/tls/certs/ca-bundle.crt": f"/{bundle}"}
     name = image({bundle: PUBLIC}, links)
@@ -127,10 +127,10 @@ async def test_links_are_written_through(api: Engine, image: Make, events: list[
     assert members["etc/pki/tls/certs/ca-bundle.crt"][0].issym()
 
 
-async def test_what_a_dead_process_left_is_swept(
+async def test_containers_of_dead_derivations_are_removed(
     api: Engine, image: Make, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container that was to become an image goes once nobody can be at work on it; those of others stay."""
+    """Old ones of ours only."""
     name = image(DEBIANS)
     mine = f"label={ORIGINAL_LABEL}={name}"
     for mark in ("", "ca"):
@@ -148,8 +148,8 @@ async def test_what_a_dead_process_left_is_swept(
     docker.docker("rm", "-v", *kept)
 
 
-async def test_an_image_of_nothing_but_a_file_is_derived_too(api: Engine, image: Make, events: list[Event]) -> None:
-    """It says nothing of what to run, and so says what is derived from it."""
+async def test_image_without_a_command_is_derived(api: Engine, image: Make, events: list[Event]) -> None:
+    """The derived image has no command either."""
     name = image({"a": "b"}, changes=())
     config = docker.inspect((await derive(api, {name: name}, GIVEN, events.append))[name])["Config"]
     assert not config["Cmd"]
@@ -157,10 +157,8 @@ async def test_an_image_of_nothing_but_a_file_is_derived_too(api: Engine, image:
     assert not config["Env"]
 
 
-async def test_a_derived_image_is_made_once_for_an_image_and_settings(
-    api: Engine, image: Make, events: list[Event]
-) -> None:
-    """Other settings make another one in its place, except where a container uses the old one."""
+async def test_derived_image_is_reused_for_the_same_settings(api: Engine, image: Make, events: list[Event]) -> None:
+    """Other settings replace it, unless a container uses the old one."""
     name = image(DEBIANS)
     first = await derive(api, {name: name}, GIVEN, events.append)
     made = docker.inspect(first[name])["Id"]
@@ -178,8 +176,8 @@ async def test_a_derived_image_is_made_once_for_an_image_and_settings(
     assert len({first[name], second[name], third[name]}) == 3
 
 
-async def test_what_would_run_in_a_build_is_left_alone(api: Engine, image: Make, events: list[Event]) -> None:
-    """ONBUILD instructions would run where nobody wrote them; without settings there is nothing to do."""
+async def test_images_with_onbuild_are_not_derived(api: Engine, image: Make, events: list[Event]) -> None:
+    """Without settings there is nothing to do."""
     name = image(DEBIANS, changes=("ONBUILD RUN true",))
     assert await derive(api, {name: name}, GIVEN, events.append) == {}
     assert [event for event in events if isinstance(event, Notice) and "ONBUILD" in event.message] == events != []

@@ -1,4 +1,4 @@
-"""The images that we find in a Dockerfile are those that the builder asks a registry for, over many Dockerfiles."""
+"""The images that devenv finds in a Dockerfile are those that the builder asks a registry for."""
 
 from __future__ import annotations
 
@@ -231,7 +231,9 @@ def builder(own: Dockerd) -> str:
     return docker_cli.docker("-H", own.host, "version", "--format={{.Server.Os}}/{{.Server.Arch}}")
 
 
-def test_the_builder_asks_for_what_we_find(registry: Registry, own: Dockerd, builder: str, tmp_path: Path) -> None:
+def test_builder_asks_for_the_images_found_in_a_dockerfile(
+    registry: Registry, own: Dockerd, builder: str, tmp_path: Path
+) -> None:
     """For each Dockerfile of the table, the same images for the same platforms."""
     compare(
         {name: written.partition("\n|")[::2] for name, written in DOCKERFILES.items()},
@@ -243,10 +245,10 @@ def test_the_builder_asks_for_what_we_find(registry: Registry, own: Dockerd, bui
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(100, marks=pytest.mark.long)])
-def test_the_builder_asks_for_what_we_find_at_random(
+def test_builder_asks_for_the_images_found_in_random_dockerfiles(
     registry: Registry, own: Dockerd, builder: str, tmp_path: Path, count: int
 ) -> None:
-    """The same for Dockerfiles that were put together at random; a failure names the seed."""
+    """A failure prints the seed."""
     seed = int(os.environ.get("DEVENV_TEST_SEED") or 5)
     chance = random.Random(seed)
     cases = {f"seed {seed}, number {n}": (at_random(chance), "") for n in range(count)}

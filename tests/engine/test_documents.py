@@ -1,4 +1,4 @@
-"""What commands answer in JSON, of a real project, is what the published schemas say."""
+"""JSON output of commands, for a real project, matches the published schemas."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ COMMANDS = {
 }
 
 
-def test_every_answer_is_what_the_schema_says(
+def test_every_document_matches_its_schema(
     base_image: str,
     state_env: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Of all commands that answer with a document, and of some that tell events, of which an error is one."""
+    """For all commands that print a document, and for some that print events, including an error."""
     for key, value in {**state_env, "PWD": str(tmp_path)}.items():
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(tmp_path)

@@ -61,10 +61,10 @@ def bridges() -> list[str]:
     return [line for line in shown.stdout.splitlines() if "dial-stdio" in line]
 
 
-async def test_calls_streams_and_shells_through_the_bridge(
+async def test_calls_streams_and_shells_work_through_dial_stdio(
     far: Endpoint, base_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything that the sync needs works over `docker system dial-stdio`, and no child is left."""
+    """Everything that the sync needs works, and no child process is left."""
     assert far.host.startswith("tcp://")
     assert not far.local
     name = unique_name("far")
@@ -98,8 +98,8 @@ async def test_calls_streams_and_shells_through_the_bridge(
         docker.succeeds("rm", "-fv", name)
 
 
-async def test_nobody_there(engine: str) -> None:
-    """An address where nothing listens is an error that names it, soon."""
+async def test_address_without_an_engine_is_an_error(engine: str) -> None:
+    """It names the address, soon."""
     host = f"tcp://127.0.0.1:{free_port()}"
     with anyio.fail_after(20), pytest.raises(EngineError) as caught:
         async with Engine.connect(Endpoint(host)):

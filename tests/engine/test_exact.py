@@ -1,4 +1,4 @@
-"""From the host to the container exactly: kinds, links, names, modes, whole files, in order, and nothing else."""
+"""Files in the container equal the host's exactly: kinds, links, names, modes, whole files, and nothing else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def save(path: Path, text: str) -> None:
 
 @EVERY_IMAGE
 @ROUNDS
-def test_whatever_takes_the_place_of_whatever(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
+def test_every_kind_of_path_replaces_every_other(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
     """Nothing, file, link, empty and full folder, each after each other, all at once: equal."""
     kinds = ("nothing", "file", "link", "folder", "full")
     pairs = [*permutations(kinds, 2), ("full", "full")]
@@ -70,8 +70,8 @@ def test_whatever_takes_the_place_of_whatever(new_rig: NewRig, kind: str, user: 
     ("kind", "user", "rounds"),
     [("busybox", 1000, 30), *(pytest.param(kind, 0, 500, marks=pytest.mark.long) for kind in ("debian", "busybox"))],
 )
-def test_what_changes_faster_than_it_is_sent(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
-    """A few names that are this and that within milliseconds: equal, once they rest, to what they became last."""
+def test_paths_that_change_quickly_end_equal(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
+    """A few names change their kind within milliseconds: once they rest, they equal their last state."""
     rig = new_rig(kind, user)
     with rig.running():
         for number in range(rounds):
@@ -88,7 +88,7 @@ def test_what_changes_faster_than_it_is_sent(new_rig: NewRig, kind: str, user: i
 def test_links_are_copied_and_never_followed(
     new_rig: NewRig, proxy: Proxy, tmp_path: Path, kind: str, user: int, rounds: int
 ) -> None:
-    """Absolute, dangling, upwards, in a circle, to a file or folder outside: what they lead to is never sent."""
+    """Absolute, dangling, upwards, in a circle, to a file or folder outside: their destinations are never sent."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_bytes(CANARY)
@@ -117,8 +117,8 @@ def test_links_are_copied_and_never_followed(
 
 
 @EVERY_IMAGE
-def test_a_link_to_itself_gives_way(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
-    """Somebody in the container put one in the place of a file: the next save replaces it."""
+def test_link_to_itself_in_the_container_is_replaced(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
+    """The next save replaces it."""
     rig = new_rig(kind, user)
     (box,) = rig.boxes.ids
     rig.path("f").write_text("1")
@@ -131,8 +131,8 @@ def test_a_link_to_itself_gives_way(new_rig: NewRig, tmp_path: Path, kind: str, 
         rig.settle(SOON)
 
 
-def test_what_is_deleted_where_another_rule_begins(new_rig: NewRig) -> None:
-    """A folder inside of the rule's that another rule names as its own: it goes like any other."""
+def test_folder_that_another_rule_names_is_deleted(new_rig: NewRig) -> None:
+    """Inside the path of the first rule."""
     rig = new_rig(more_rules=lambda source: [WatchRule(str(source / "conf"), Action.RESTART)])
     rig.path("conf").mkdir()
     rig.path("conf/k").write_text("k")
@@ -143,8 +143,8 @@ def test_what_is_deleted_where_another_rule_begins(new_rig: NewRig) -> None:
         rig.settle(SOON)
 
 
-def test_every_archive_is_as_the_engine_wants_it(new_rig: NewRig, proxy: Proxy) -> None:
-    """Uncompressed, below `/`, folders never over anything else, owners in the tar alone."""
+def test_every_archive_is_valid_for_the_engine(new_rig: NewRig, proxy: Proxy) -> None:
+    """Uncompressed, below `/`, folders never over anything else, owners only in the tar."""
     rig = new_rig("busybox", 0, through=proxy)
     with rig.running():
         for number in range(40):
@@ -158,7 +158,7 @@ def test_every_archive_is_as_the_engine_wants_it(new_rig: NewRig, proxy: Proxy) 
 
 
 @pytest.mark.parametrize(("kind", "user"), [("debian", 0), pytest.param("busybox", 1000, marks=pytest.mark.long)])
-def test_a_reader_never_misses_a_file_that_is_replaced(new_rig: NewRig, kind: str, user: int) -> None:
+def test_readers_never_miss_a_replaced_file(new_rig: NewRig, kind: str, user: int) -> None:
     """4 MiB saved a hundred times while the container reads them: never absent, never short."""
     rig = new_rig(kind, user)
     size = 4 << 20
@@ -223,10 +223,8 @@ class Whole(list[Call]):
     ("kind", "seconds"),
     [("busybox", 3), ("debian", 3), *(pytest.param(k, 60, marks=pytest.mark.long) for k in ("busybox", "debian"))],
 )
-def test_what_is_written_all_the_time_is_never_sent_torn(
-    new_rig: NewRig, proxy: Proxy, kind: str, seconds: int
-) -> None:
-    """Files of one letter each, every time another one, rewritten 200 times a second: no mixture leaves the host."""
+def test_constantly_written_files_are_never_sent_torn(new_rig: NewRig, proxy: Proxy, kind: str, seconds: int) -> None:
+    """Each file has one letter, another one with every write, 200 times a second: no mixture is sent."""
     sizes = (1, 4096, 100_000, 400_000 if kind == "busybox" else 4_000_000)  # the shell takes longer than perl
     rig = new_rig(kind, through=proxy)
     for size in sizes:
@@ -250,8 +248,8 @@ def test_what_is_written_all_the_time_is_never_sent_torn(
     assert calls.torn == []
 
 
-def test_an_edit_in_disguise_arrives(new_rig: NewRig) -> None:
-    """Other bytes of the same length with the old time put back, in place and by a rename from elsewhere."""
+def test_edit_with_the_same_size_and_time_is_synced(new_rig: NewRig) -> None:
+    """The old time is put back, in place and by a rename from elsewhere."""
     rig = new_rig()
     rig.path("one").write_text("before")
     rig.path("two").write_text("before")
@@ -268,10 +266,10 @@ def test_an_edit_in_disguise_arrives(new_rig: NewRig) -> None:
 
 @EVERY_IMAGE
 @pytest.mark.parametrize("operations", [150, pytest.param(1000, marks=pytest.mark.long)])
-def test_what_the_container_made_is_never_removed(
+def test_files_made_by_the_container_are_never_removed(
     new_rig: NewRig, tmp_path: Path, kind: str, user: int, operations: int
 ) -> None:
-    """Its own files in synced folders survive whatever the host does to the folders; the rest is equal."""
+    """In synced folders, whatever the host does to the folders; the rest is equal."""
     rig = new_rig(kind, user)
     edits = Edits(rig.source, tmp_path / "outside", CANARY)
     chance = random.Random(18)
@@ -310,8 +308,8 @@ def plant(rig: Rig, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("files", [400, pytest.param(10_000, marks=pytest.mark.long)])
-def test_a_storm_of_checkouts(new_rig: NewRig, tmp_path: Path, files: int) -> None:
-    """Branches that differ in every file, back and forth, some of it cut short: equal, with one restart at most."""
+def test_many_checkouts_end_equal(new_rig: NewRig, tmp_path: Path, files: int) -> None:
+    """Branches that differ in every file, back and forth, some interrupted: with one restart at most."""
     restarts = WatchRule("", Action.RESTART)
     rig = new_rig(more_rules=lambda source: [WatchRule(str(source), restarts.action)])
 
@@ -359,8 +357,8 @@ def test_a_storm_of_checkouts(new_rig: NewRig, tmp_path: Path, files: int) -> No
 
 
 @EVERY_IMAGE
-def test_one_bad_path_stops_no_other(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
-    """A folder of the container in the way, and a place that is read-only: the rest arrives, each is told of once."""
+def test_failing_path_does_not_stop_others(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
+    """A folder of the container in the way, and a read-only place: the rest arrives, each is reported once."""
     sealed = tmp_path / "sealed"
     sealed.mkdir()
     os.chown(sealed, user, user)
@@ -392,8 +390,8 @@ def test_one_bad_path_stops_no_other(new_rig: NewRig, tmp_path: Path, kind: str,
 
 
 @EVERY_IMAGE
-def test_modes_and_sizes_of_files(new_rig: NewRig, kind: str, user: int) -> None:
-    """Permissions, not the right to be root; empty files and folders; a sparse file."""
+def test_modes_and_sizes_of_files_are_synced(new_rig: NewRig, kind: str, user: int) -> None:
+    """Permissions without setuid bits; empty files and folders; a sparse file."""
     rig = new_rig(kind, user)
     with rig.running():
         for mode in (0o755, 0o600, 0o444, 0o000, 0o4755, 0o2755, 0o1777):
@@ -410,8 +408,8 @@ def test_modes_and_sizes_of_files(new_rig: NewRig, kind: str, user: int) -> None
         assert special == ""
 
 
-def test_both_names_of_a_hard_link(new_rig: NewRig) -> None:
-    """What is written, or granted, through one name is under the other, too; one that goes leaves the other."""
+def test_both_names_of_a_hard_link_are_synced(new_rig: NewRig) -> None:
+    """A write or chmod through one name changes the other, too; a delete does not."""
     rig = new_rig()
     with rig.running():
         rig.path("first").write_text("one file")
@@ -427,8 +425,8 @@ def test_both_names_of_a_hard_link(new_rig: NewRig) -> None:
         rig.settle()
 
 
-def test_what_is_neither_file_folder_nor_link(new_rig: NewRig) -> None:
-    """Pipes, sockets and devices are told of once each and never opened; what takes their place arrives."""
+def test_special_files_are_reported_and_never_opened(new_rig: NewRig) -> None:
+    """Pipes, sockets and devices, once each; a file that replaces one is synced."""
     rig = new_rig()
     with rig.running():
         os.mkfifo(rig.path("pipe"))
@@ -451,8 +449,8 @@ def test_what_is_neither_file_folder_nor_link(new_rig: NewRig) -> None:
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.long)])
-def test_a_file_is_there_before_what_follows_from_it(new_rig: NewRig, rounds: int) -> None:
-    """A command, and a restarted process, see the file that started them; each is done once a save."""
+def test_file_is_in_place_before_its_command_or_restart(new_rig: NewRig, rounds: int) -> None:
+    """Each follow-up is done once per save."""
     hook = Hook(("cat", f"{TARGET}/gen"))
     rules: Callable[[Path], Sequence[WatchRule]] = lambda source: [  # noqa: E731 - one value
         WatchRule(str(source / "gen"), Action.SYNC_EXEC, f"{TARGET}/gen", exec=hook),

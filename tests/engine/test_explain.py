@@ -1,4 +1,4 @@
-"""`devenv explain` and `devenv config` on projects that Compose resolves, with no engine to be found."""
+"""`devenv explain` and `devenv config` on projects that Compose resolves, without an engine."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
     return tmp_path
 
 
-def test_validate_asks_compose_too(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a mistake it is 0; what the resolved model alone tells is a mistake as those that are written: 5."""
+def test_validate_reports_mistakes_that_compose_finds(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a mistake the exit code is 0; with one, also in the resolved model, 5."""
     assert said(capfd, "config", "--validate") == "no mistakes\n"
     assert json.loads(said(capfd, "config", "--schema"))["allOf"][0]["$ref"].endswith("compose-spec.json")
     written = (project / "compose.yml").read_text()
@@ -96,8 +96,8 @@ def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, .
     ]
 
 
-def test_each_kind_of_answer(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Where it lands, what follows, or which pattern of which file is against it."""
+def test_explain_shows_target_effects_or_pattern(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The target, the effects, or the pattern and file that exclude the path."""
     assert explained(capfd, "web/a.js") == [("8", "", "", "/app/a.js", "sync", "")]
     assert explained(capfd, "web/new/not-there") == [("8", "", "", "/app/new/not-there", "sync", "")]
     assert explained(capfd, "web/a.md") == [("8", "ignore", "*.md", None, "")]
@@ -109,8 +109,8 @@ def test_each_kind_of_answer(project: Path, capfd: pytest.CaptureFixture[str]) -
     assert explained(capfd, "elsewhere") == []
 
 
-def test_rules_that_meet_each_other(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A rebuild leaves nothing to a sync, and a later rule's file hides an earlier one's."""
+def test_explain_with_overlapping_rules(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A rebuild replaces a sync, and a later rule's file hides that of an earlier rule."""
     assert explained(capfd, "web/package.json") == [
         ("8", "", "", "/app/package.json", "the rebuild brings it"),
         ("10", "", "", None, "rebuild", ""),
@@ -120,8 +120,8 @@ def test_rules_that_meet_each_other(project: Path, capfd: pytest.CaptureFixture[
     assert explained(capfd, "web/lib/y.js") == [("8", "", "", "/app/lib/y.js", "sync", "")]
 
 
-def test_paths_are_relative_to_here(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """From a folder below, upward, absolute, and through a link to the project; one block each."""
+def test_paths_are_relative_to_the_working_directory(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """From a subfolder, upward, absolute, and through a link to the project; one block each."""
     (project / "link").symlink_to("web")
     os.chdir(project / "web")
     os.environ["PWD"] = str(project / "web")
@@ -132,10 +132,10 @@ def test_paths_are_relative_to_here(project: Path, capfd: pytest.CaptureFixture[
     assert landed == ["/app/a.js", "/app/lib/x.js", "/app/a.js", "/app/lib"]
 
 
-def test_a_project_behind_a_link(
+def test_project_behind_a_link_keeps_the_shells_path(
     project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compose resolves the link in rule paths only; here everything keeps the name that the shell has for it."""
+    """Compose resolves the link only in rule paths."""
     link = project.with_name(f"{project.name}-link")
     link.symlink_to(project)
     monkeypatch.chdir(link)
@@ -148,8 +148,8 @@ def test_a_project_behind_a_link(
     assert answer["services"][-1]["rules"][0]["path"] == "web"
 
 
-def test_config(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Every service of the chosen profiles, with rules as Compose understood them and where they are."""
+def test_config_shows_rules_of_all_enabled_services(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As Compose understood them, with their places."""
     answer = answered("config", said(capfd, "config", "--output", "json"))
     assert answer["v"] == 1
     assert answer["settings"] == {"ports": "as-written"}

@@ -1,4 +1,4 @@
-"""Whatever breaks meanwhile, containers, calls, disks, the engine, ourselves: equal soon after it is over."""
+"""Failures of containers, calls, disks, the engine, or devenv itself: all is equal soon after they are over."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ OFTEN = tuple(
     ("kind", "user", "edits"),
     [("debian", 0, 120), ("busybox", 1000, 120), pytest.param("debian", 1000, 500, marks=pytest.mark.long)],
 )
-def test_calls_that_fail_lose_nothing(
+def test_failing_calls_lose_no_change(
     new_rig: NewRig, proxy: Proxy, kind: str, user: int, edits: int, faults: tuple[str, ...]
 ) -> None:
-    """A fifth of all calls answered with an error, cut, torn or held; the shell cut now and then: all arrives."""
+    """A fifth of all calls fails, is cut, torn or held; the shell is cut now and then: all arrives."""
     rig = new_rig(kind, user, through=proxy)
     chance = random.Random(20)
     with rig.running():
@@ -79,7 +79,7 @@ def test_calls_that_fail_lose_nothing(
 def test_kinds_change_while_connections_are_cut(
     new_rig: NewRig, proxy: Proxy, kind: str, user: int, rounds: int
 ) -> None:
-    """Files and folders take each other's place while shells and calls are cut, in two replicas: equal soon after."""
+    """Files and folders replace each other while shells and calls are cut, in two replicas."""
     rig = new_rig(kind, user, through=proxy)
     rig.boxes.start()
     with rig.running():
@@ -95,8 +95,8 @@ def test_kinds_change_while_connections_are_cut(
             rig.settle(2 * SOON)
 
 
-def test_an_engine_that_cannot_be_reached_for_a_while(new_rig: NewRig, proxy: Proxy) -> None:
-    """Every connection gone and refused, then frozen: what was saved meanwhile is there soon after."""
+def test_saves_during_an_engine_outage_are_synced(new_rig: NewRig, proxy: Proxy) -> None:
+    """Every connection is refused, then frozen: files saved meanwhile arrive soon after."""
     rig = new_rig(through=proxy)
     with rig.running():
         edit(rig, 0)
@@ -112,8 +112,8 @@ def test_an_engine_that_cannot_be_reached_for_a_while(new_rig: NewRig, proxy: Pr
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.long)])
-def test_replicas_come_and_go(new_rig: NewRig, rounds: int) -> None:
-    """One to three and back, made anew, ended for want of memory: each is equal within seconds of its start."""
+def test_added_and_removed_replicas_are_equal(new_rig: NewRig, rounds: int) -> None:
+    """One to three and back, recreated, killed for lack of memory: equal within seconds of their start."""
     rig = new_rig("busybox", 1000, "--memory=16m", command=("sh", "-c", EATER))
     boxes = rig.boxes
     with rig.running():
@@ -137,8 +137,8 @@ def test_replicas_come_and_go(new_rig: NewRig, rounds: int) -> None:
             docker_cli.docker("rm", "-f", third)
 
 
-def test_a_restart_amid_edits(new_rig: NewRig) -> None:
-    """The process killed, started, restarted, its container made anew, with files saved and deleted all along."""
+def test_container_restarted_amid_edits_is_equal(new_rig: NewRig) -> None:
+    """The process killed, started, restarted, its container recreated, with files saved and deleted all along."""
     rig = new_rig("debian", 0)
     with rig.running():
         for number, verbs in enumerate(
@@ -160,8 +160,8 @@ def test_a_restart_amid_edits(new_rig: NewRig) -> None:
 
 
 @pytest.mark.parametrize("kind", ["debian", "busybox"])
-def test_a_loop_and_a_pipe_stop_nothing(new_rig: NewRig, kind: str) -> None:
-    """Each is one problem, also after the container began again; once they are gone all is there, and is quiet."""
+def test_loop_and_pipe_do_not_stop_the_sync(new_rig: NewRig, kind: str) -> None:
+    """Each is one problem, also after a restart of the container; they are solved once removed."""
     rig = new_rig(kind)
     rig.path("loop").symlink_to("loop")
     os.mkfifo(rig.path("pipe"))
@@ -195,8 +195,8 @@ def test_a_loop_and_a_pipe_stop_nothing(new_rig: NewRig, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["busybox", "debian"])
 @pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
-def test_nothing_half_done_is_left_after_a_kill(new_rig: NewRig, kind: str, rounds: int) -> None:
-    """A container killed a few milliseconds after many files were saved: none of what was staged is left."""
+def test_no_staged_file_is_left_after_a_kill(new_rig: NewRig, kind: str, rounds: int) -> None:
+    """Of a container, a few milliseconds after many files were saved."""
     rig = new_rig(kind, 1000)
     (box,) = rig.boxes.ids
     rig.path("many").mkdir()
@@ -213,10 +213,10 @@ def test_nothing_half_done_is_left_after_a_kill(new_rig: NewRig, kind: str, roun
 
 @pytest.mark.parametrize(("end", "begin"), [("kill", "start"), ("pause", "unpause")])
 @pytest.mark.parametrize(("kind", "others"), [("busybox", 0), ("busybox", 1), ("debian", 1)])
-def test_what_changes_its_kind_while_a_container_does_not_run(
+def test_kinds_changed_while_a_container_is_stopped_are_synced(
     new_rig: NewRig, end: str, begin: str, kind: str, others: int
 ) -> None:
-    """Folders with files, empty ones, files and links flip or go meanwhile; nothing of before is in the way later."""
+    """Folders with files, empty ones, files and links change or are deleted meanwhile."""
     rig = new_rig(kind, 1000)
     (box,) = rig.boxes.ids
     for _ in range(others):
@@ -240,8 +240,8 @@ def test_what_changes_its_kind_while_a_container_does_not_run(
         rig.settle(SOON)
 
 
-def test_a_pause_amid_edits(new_rig: NewRig) -> None:
-    """What is saved and deleted while a container is paused is there soon after; the other replica never waits."""
+def test_container_paused_amid_edits_is_equal(new_rig: NewRig) -> None:
+    """The other replica never waits."""
     rig = new_rig("debian", 1000)
     other = rig.boxes.start()
     with rig.running():
@@ -261,8 +261,8 @@ def test_a_pause_amid_edits(new_rig: NewRig) -> None:
         rig.settle(SOON)
 
 
-def test_a_full_disk(new_rig: NewRig) -> None:
-    """What does not fit is told of once, by name and reason; the rest arrives; it is repaired once there is space."""
+def test_full_disk_is_reported_once_and_repaired(new_rig: NewRig) -> None:
+    """The file that does not fit is reported; the rest arrives; the file is synced once there is space."""
     volume = f"type=volume,target={TARGET},volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs"
     rig = new_rig("debian", 0, f"--mount={volume},volume-opt=o=size=1m")
     (box,) = rig.boxes.ids
@@ -286,10 +286,10 @@ def test_a_full_disk(new_rig: NewRig) -> None:
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.long)])
-def test_an_engine_that_ends_and_comes_back(
+def test_engine_restarted_amid_edits_ends_equal(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, rounds: int
 ) -> None:
-    """Killed or ended, with files saved and deleted all along: equal soon after it answers and the container runs."""
+    """Killed or ended: equal soon after it answers and the container runs."""
     if os.getuid() != 0:
         pytest.skip("an engine of its own needs root")
     with dockerd(tmp_path_factory.mktemp("engine")) as own:
@@ -313,8 +313,8 @@ def test_an_engine_that_ends_and_comes_back(
 
 
 @pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])
-def test_a_devenv_that_begins_again(new_rig: NewRig, kind: str, user: int) -> None:
-    """Ended without a word and started again: edits, deletes and flips of the time between are found, and no more."""
+def test_edits_between_two_runs_are_synced(new_rig: NewRig, kind: str, user: int) -> None:
+    """After a kill: edits, deletes and changes of kind in the time between, and nothing else."""
     rig = new_rig(kind, user)
     (box,) = rig.boxes.ids
     with rig.running():

@@ -1,4 +1,4 @@
-"""`devenv graph` on projects that Compose resolves, with no engine to be found."""
+"""`devenv graph` on projects that Compose resolves, without an engine."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
     return out
 
 
-def test_the_project_as_it_is_written(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """As a tree, as Mermaid and as JSON; a service of another profile is not there."""
+def test_graph_as_tree_mermaid_and_json(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Services of other profiles are left out."""
     assert said(capfd).splitlines() == [
         "shop: 3 services",
         "└─ web  ports 8080:80; networks front",
@@ -77,16 +77,16 @@ def test_the_project_as_it_is_written(host: str, capfd: pytest.CaptureFixture[st
     assert [node["name"] for node in answer["nodes"]] == ["api", "db", "web"]
 
 
-def test_a_profile_is_drawn_when_it_is_on(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """With what waits for it."""
+def test_services_of_an_active_profile_are_drawn(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """With their dependents."""
     lines = said(capfd, "--profile", "tools").splitlines()
     assert lines[0] == "shop: 4 services"
     assert "   └─ tools (started, if it exists)  networks none (network_mode)" in lines
     assert "      └─ db (started) ↑" in lines
 
 
-def test_the_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Marked in the tree and in the chart; an error where no run is known."""
+def test_graph_shows_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """In the tree and in the chart; an error if no run is known."""
     assert main.run(["graph", "--timings"]) == 2
     assert "no run of shop is remembered" in capfd.readouterr().err
     spans = [

@@ -1,4 +1,4 @@
-"""`devenv layers` on images that a real engine has built: what is told, what is advised, and what is not."""
+"""`devenv layers` on images that a real engine has built: layers, advice, and what is not reported."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch
     return f"{stack.name}-web"
 
 
-def test_the_layers_are_those_that_the_engine_has(
+def test_layers_equal_those_of_the_engine(
     images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Instructions, sizes and ids as docker tells them, the base named, and who else begins so."""
+    """Instructions, sizes and ids like docker's, the name of the base, and images that share layers."""
     one = images("one", f"ENV A=b\nRUN echo {unique_name()} > /x\nARG C=d\nRUN echo $C > /y\nCMD true\n")
     other = images("two", f"FROM {one}\nCOPY Dockerfile /\n")
     (found,) = asked(capfd, other)["images"]
@@ -100,10 +100,10 @@ def test_the_layers_are_those_that_the_engine_has(
     assert [image["reference"] for image in both["images"]] == [one, other]
 
 
-def test_every_advice_is_measured_in_the_image(
+def test_advice_is_measured_in_the_image(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a careless Dockerfile costs, to the byte; without its files only what its instructions say."""
+    """The cost of a careless Dockerfile, to the byte; without files only what its instructions show."""
     stack = new_stack()
     service(stack, WASTEFUL, APP, monkeypatch)
     answer = asked(capfd, "web")
@@ -123,7 +123,7 @@ def test_every_advice_is_measured_in_the_image(
     assert [one["code"] for one in asked(capfd, "web", "--no-files")["advice"]] == ["install-after-copy"]
 
 
-def test_nothing_is_advised_where_nothing_is_to_be_saved(
+def test_tidy_image_gets_no_advice(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same app with its install first, and each RUN tidy."""
@@ -132,10 +132,10 @@ def test_nothing_is_advised_where_nothing_is_to_be_saved(
     assert asked(capfd, "web")["advice"] == asked(capfd, image)["advice"] == []
 
 
-def test_as_text(
+def test_layers_as_text_fit_the_window(
     images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line a layer that fits the window, without colours where no terminal is, and nothing of the progress."""
+    """One line per layer, without colours and progress if there is no terminal."""
     one = images("one", f"RUN echo {unique_name()} {'long ' * 50}\n")
     monkeypatch.setenv("COLUMNS", "100")
     assert main.run(["layers", one]) == 0
@@ -148,10 +148,10 @@ def test_as_text(
     assert "\x1b" not in out
 
 
-def test_a_stand_in_is_said_to_be_one(
+def test_stand_in_is_marked_as_such(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service whose image nobody has is shown by what would stand in for it, by that name."""
+    """A service whose image is missing is shown with its stand-in, under that name."""
     stack = new_stack()
     stack.compose_file({"db": idle_service(image=docker_cli.PUBLIC_BASE)})
     monkeypatch.chdir(stack.folder)
@@ -160,10 +160,10 @@ def test_a_stand_in_is_said_to_be_one(
     assert found["note"] == f"a stand-in: {docker_cli.PUBLIC_BASE}"
 
 
-def test_what_is_not_there(
+def test_unknown_names_and_unbuilt_services_are_errors(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A name that is neither, where no project is too; a service that was never built; a file that is broken."""
+    """Outside of a project, too; and a broken file."""
     monkeypatch.chdir(tmp_path)
     assert main.run(["layers", "nothing-like-this"]) == 2
     assert "no such image or service: nothing-like-this" in capfd.readouterr().err

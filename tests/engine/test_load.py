@@ -66,8 +66,8 @@ def rule(folder: Path, path: str) -> WatchRule:
     return WatchRule(source, Action.SYNC, "/src", ("x",), ("*.js",), initial_sync=True)
 
 
-def test_one_file(project: Path) -> None:
-    """Name, folder, files and rules of a plain project; newer watch keys on every Compose."""
+def test_plain_project_is_loaded(project: Path) -> None:
+    """Name, folder, files and rules; newer watch keys on every Compose."""
     write(project, "compose.yml", f"services:\n  web:\n    image: a:${{TAG:-1}}\n    build: .\n    {NEWER}\n")
     result = loaded(project)
     assert result.project.name == "myproject"
@@ -82,8 +82,8 @@ def test_one_file(project: Path) -> None:
     assert "image" not in repr(result).replace("image='a:1'", "")
 
 
-def test_newer_keys_in_every_file(project: Path) -> None:
-    """Overrides and included files too, with paths that start where they should; no copy is left behind."""
+def test_newer_watch_keys_are_read_from_all_files(project: Path) -> None:
+    """Overrides and included files, too, with the right base folders; no copy is left behind."""
     service = "image: a\n    build: .\n"
     write(project, "compose.yml", f"include: [sub/inc.yml]\nservices:\n  web:\n    {service}    {NEWER}\n")
     write(project, "compose.override.yml", f"services:\n  web:\n    {NEWER}\n    env_file: web.env\n")
@@ -105,8 +105,8 @@ def test_newer_keys_in_every_file(project: Path) -> None:
     assert os.listdir(tempfile.gettempdir()) == []
 
 
-def test_rules_that_watch_too_much_or_elsewhere(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The home folder is refused, a neighbour of the project deserves a warning, both with file and line."""
+def test_rules_outside_the_project_are_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home folder is refused, a folder next to the project is a warning, both with file and line."""
     monkeypatch.setenv("HOME", str(project.parent))
     head = "services:\n  web:\n    image: a\n    develop:\n      watch:\n        - {action: restart, path: "
     write(project, "compose.yml", f"{head}../}}\n")
@@ -121,8 +121,8 @@ def test_rules_that_watch_too_much_or_elsewhere(project: Path, monkeypatch: pyte
     )
 
 
-def test_paths_start_where_they_are_written(project: Path) -> None:
-    """A rule from an extended file is relative to that file; all rules are kept in order, with their places."""
+def test_rule_paths_are_relative_to_their_file(project: Path) -> None:
+    """Also in an extended file; all rules are kept in order, with their places."""
     head = "services:\n  web:\n    image: a\n    develop:\n      watch:\n        - {action: restart, path: "
     write(project, "sub/base.yml", f"{head}./src/}}\n")
     write(
@@ -144,7 +144,7 @@ def test_paths_start_where_they_are_written(project: Path) -> None:
     assert result.warnings == ()
 
 
-def test_a_target_that_no_file_can_reach(project: Path) -> None:
+def test_unwritable_targets_are_errors(project: Path) -> None:
     """`tmpfs`, `read_only` and read-only mounts of the service count, as Compose resolves them."""
     head = "services:\n  web:\n    image: a\n"
     rule_at = "    develop: {watch: [{action: sync, path: ., target: /app/x}]}\n"
@@ -157,8 +157,8 @@ def test_a_target_that_no_file_can_reach(project: Path) -> None:
     assert "no volume is mounted over the `target` /app/x" in error(project)
 
 
-def test_a_newer_key_in_an_extended_file(project: Path) -> None:
-    """An older Compose reads that file by itself: the error names it, its line and the version that is needed."""
+def test_newer_key_in_an_extended_file_is_an_error_of_old_compose(project: Path) -> None:
+    """The error names the file, the line and the version that is needed."""
     write(project, "compose.yml", "services:\n  web:\n    extends: {file: base.yml, service: base}\n")
     write(project, "base.yml", f"services:\n  base:\n    image: a\n    build: .\n    {NEWER}\n")
     if "2.26" in compose_version():
@@ -175,7 +175,7 @@ def compose_version() -> str:
     return shown.stdout
 
 
-def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_name_and_profiles_have_their_precedence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """-p, then COMPOSE_PROJECT_NAME, then `name:`; profiles from the command line and from the shell."""
     write(
         project,
@@ -240,21 +240,21 @@ def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ],
     ids=lambda value: value.splitlines()[-1][:30],
 )
-def test_errors_have_a_place(project: Path, text: str, complaint: str) -> None:
-    """Each mistake gives exit 5 with file, line and plain words, on both versions of Compose."""
+def test_load_errors_have_file_and_line(project: Path, text: str, complaint: str) -> None:
+    """Exit code 5 and plain words, on both versions of Compose."""
     write(project, "compose.yml", text)
     write(project, "bad.env", "A=hunter2\nB C=hunter2\n")
     assert error(project).startswith(complaint)
 
 
-def test_warnings(project: Path) -> None:
-    """What Compose warns of is kept, with the line where the variable is used."""
+def test_warnings_of_compose_have_a_line(project: Path) -> None:
+    """The line where the variable is used."""
     write(project, "compose.yml", "services:\n  web:\n    image: a\n    command: x $UNSET_HERE\n")
     assert loaded(project).warnings == ("the variable UNSET_HERE is not set, so its value is empty (compose.yml:4)",)
 
 
-def test_docker_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 4 and what to install, where the program is not there."""
+def test_missing_docker_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 4 and what to install."""
     write(project, "compose.yml", "services: {web: {image: a}}\n")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineError, match="`docker` is not installed") as caught:
@@ -270,8 +270,10 @@ def test_docker_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "docker: 'compose' is not a docker command.",
     ],
 )
-def test_the_plugin_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str) -> None:
-    """Exit 4 and what to install, where `docker` is there and `docker compose` is not."""
+def test_missing_compose_plugin_is_reported(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    """Exit 4 and what to install."""
     write(project, "compose.yml", "services: {web: {image: a}}\n")
     write(tmp_path, "bin/docker", f'#!/bin/sh\necho "{said}" >&2\nexit 125\n')
     (tmp_path / "bin/docker").chmod(stat.S_IRWXU)
@@ -280,8 +282,8 @@ def test_the_plugin_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch, t
         loaded(project)
 
 
-def test_what_reaches_beyond_the_project_has_its_place(project: Path) -> None:
-    """Across merged files, extended services and included files: the entry itself, or what stands for it."""
+def test_dangers_have_the_place_of_their_entry(project: Path) -> None:
+    """In merged files, extended services and included files."""
     write(
         project,
         "compose.yml",
@@ -302,8 +304,8 @@ def test_what_reaches_beyond_the_project_has_its_place(project: Path) -> None:
     }
 
 
-def test_hooks_know_where_they_are_written(project: Path) -> None:
-    """Of several files too: an older Compose takes the last block, a newer one adds it. A mistake names its line."""
+def test_hooks_have_the_place_of_their_entry(project: Path) -> None:
+    """Of several files, an older Compose uses the last block, a newer one merges them. A mistake has its line."""
     write(
         project,
         "compose.yml",
@@ -325,8 +327,8 @@ def test_hooks_know_where_they_are_written(project: Path) -> None:
     assert re.match(expected, error(project))
 
 
-def test_named_services_and_scale(project: Path) -> None:
-    """A named service is in the model whatever its profile, beside COMPOSE_PROFILES; a scale is in it, too."""
+def test_named_services_are_in_the_model_with_their_scale(project: Path) -> None:
+    """Whatever their profile, in addition to COMPOSE_PROFILES."""
     write(
         project,
         "compose.yml",

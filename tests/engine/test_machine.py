@@ -1,8 +1,4 @@
-"""Whatever happens to files and containers, in whatever order: equal in the end. A hypothesis state machine.
-
-`DEVENV_TEST_SEED=N` replays the long run of that seed. Nothing shrinks: what time it is decides, too, so a failure
-shows all that was done instead.
-"""
+"""Random sequences of events for files and containers end equal: a hypothesis state machine."""
 
 from __future__ import annotations
 
@@ -275,7 +271,7 @@ KINDS = [("debian", (0, 0), 4), ("busybox", (1000, 1000), 4), ("scratch", (1000,
 
 
 @pytest.mark.parametrize(("kind", "user", "examples"), KINDS, ids=[kind for kind, _, _ in KINDS])
-def test_equal_in_the_end(
+def test_random_events_end_equal(
     image_of: Callable[[str], Image],
     kind: str,
     user: tuple[int, int],
@@ -283,15 +279,15 @@ def test_equal_in_the_end(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Files edited in every way while containers come, go, stop and start, and calls fail: no difference ever."""
+    """Files edited in every way while containers start, stop and are recreated, and calls fail."""
     record_property("machine", run(image_of(kind), user, tmp_path, examples))
 
 
 @pytest.mark.long
-def test_equal_in_the_end_twenty_thousand_times(
+def test_twenty_thousand_random_events_end_equal(
     image_of: Callable[[str], Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """400 runs of 50 operations, on every kind of image as root and as another user, from a seed that is told."""
+    """400 runs of 50 operations, on every kind of image as root and as another user, from a printed seed."""
     number = int(os.environ.get("DEVENV_TEST_SEED") or random.SystemRandom().randrange(2**32))
     kinds = [(kind, user) for kind in ("debian", "busybox", "scratch") for user in ((0, 0), (1000, 1000))]
     shares = {"debian": 80, "busybox": 80, "scratch": 40}

@@ -1,4 +1,4 @@
-"""The engine and Compose in memory, and the real pair: the same questions have the same answers."""
+"""The in-memory engine and Compose behave like the real ones."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ VOLUMES = [
 ]
 
 
-async def test_create_makes_all_and_starts_nothing(both: Pair) -> None:
+async def test_create_starts_nothing(both: Pair) -> None:
     needs = {"db": {"condition": "service_started", "required": True}}
     labels = {OWNER_LABEL: "me", "price": "$$1"}
     model = both.model(web={"depends_on": needs, "volumes": VOLUMES, "labels": labels}, db={"scale": 2})
@@ -182,7 +182,7 @@ async def test_a_dependency_that_fails_ends_the_start(both: Pair) -> None:
     assert (await containers(both))["web-1"].state == "created"
 
 
-async def test_recreated_containers_take_names_and_anonymous_volumes_over(both: Pair) -> None:
+async def test_recreated_containers_keep_names_and_anonymous_volumes(both: Pair) -> None:
     needs = {"db": {"condition": "service_started", "required": True}}
     model = both.model(web={"volumes": VOLUMES, "depends_on": needs}, db={})
     await both.compose(model).create()
@@ -210,7 +210,7 @@ async def test_recreated_containers_take_names_and_anonymous_volumes_over(both: 
         await both.engine.volumes.remove(name)
 
 
-async def test_a_changed_service_is_recreated_with_what_needs_it(both: Pair) -> None:
+async def test_changed_service_is_recreated_with_its_dependents(both: Pair) -> None:
     needs = {"db": {"condition": "service_started", "required": True}}
     await both.compose(both.model(web={"depends_on": needs}, db={}, other={})).create()
     before = await containers(both)
@@ -221,8 +221,8 @@ async def test_a_changed_service_is_recreated_with_what_needs_it(both: Pair) -> 
     assert after["other-1"] == before["other-1"]
 
 
-async def test_what_recreates_a_container(both: Pair) -> None:
-    """As Compose 2.26 has it; newer ones leave out `depends_on`, `profiles` and `develop`."""
+async def test_keys_that_recreate_a_container(both: Pair) -> None:
+    """As in Compose 2.26; newer versions leave out `depends_on`, `profiles` and `develop`."""
     changes: dict[str, dict[str, Any]] = {
         "needs": {"depends_on": {"other": {"condition": "service_started", "required": True}}},
         "many": {"scale": 2},
@@ -241,7 +241,7 @@ async def test_what_recreates_a_container(both: Pair) -> None:
     assert recreated == {"needs", "chosen", "watched", "graceful", "labelled"}
 
 
-async def test_a_fixed_name_and_a_health_check(both: Pair) -> None:
+async def test_fixed_name_and_health_check_are_used(both: Pair) -> None:
     check = {"test": ["CMD", "true"], "interval": "0.1s"}
     needs = {"db": {"condition": "service_healthy", "required": True}}
     model = both.model(web={"depends_on": needs}, db={"container_name": both.name("fixed"), "healthcheck": check})
@@ -255,7 +255,7 @@ async def test_a_fixed_name_and_a_health_check(both: Pair) -> None:
     }
 
 
-async def test_a_port_is_published_once(both: Pair) -> None:
+async def test_port_is_published_by_one_container(both: Pair) -> None:
     number = free_port()
     port = {"mode": "ingress", "host_ip": "127.0.0.1", "target": 80, "published": str(number), "protocol": "tcp"}
     model = both.model(one={"ports": [port]}, two={"ports": [port]})
@@ -270,13 +270,13 @@ async def test_a_port_is_published_once(both: Pair) -> None:
     assert "port is already allocated" in two.error
 
 
-async def test_scale_keeps_low_numbers_and_counts_on(both: Pair) -> None:
+async def test_scale_keeps_low_numbers(both: Pair) -> None:
     for scale, numbers in ((2, "12"), (1, "1"), (3, "123"), (0, "")):
         await both.compose(both.model(web={"scale": scale})).create()
         assert sorted(await containers(both)) == [f"web-{number}" for number in numbers]
 
 
-async def test_create_of_some_services_makes_containers_of_these_and_of_what_they_need(both: Pair) -> None:
+async def test_create_of_services_includes_their_dependencies(both: Pair) -> None:
     needs = {"db": {"condition": "service_started", "required": True}}
     model = both.model(web={"depends_on": needs}, db={}, other={"volumes": VOLUMES[:1], "networks": {"own": None}})
     model["networks"] |= {key: {"name": f"{both.project}_{key}"} for key in ("own", "unused")}
@@ -288,7 +288,7 @@ async def test_create_of_some_services_makes_containers_of_these_and_of_what_the
     assert [v.name for v in project_state.volumes] == [f"{both.project}_data"], "all that any service uses"
 
 
-async def test_a_name_that_is_taken_is_an_error(both: Pair) -> None:
+async def test_container_name_in_use_is_an_error(both: Pair) -> None:
     both.docker.create(BASE_IMAGE, *IDLE, name=both.name("web-1"))
     with pytest.raises(VerbError, match="is already in use by") as caught:
         await both.compose(both.model(web={})).create()
@@ -306,7 +306,7 @@ async def test_a_name_that_is_taken_is_an_error(both: Pair) -> None:
     assert (absent.value.status, absent.value.absent) == (404, True)
 
 
-async def test_external_resources_have_to_be_there(both: Pair) -> None:
+async def test_missing_external_resources_are_errors(both: Pair) -> None:
     model = both.model(web={"volumes": VOLUMES[:1]})
     model["volumes"]["data"]["external"] = True
     with pytest.raises(VerbError, match=f'external volume "{both.project}_data" not found'):
@@ -326,7 +326,7 @@ async def test_external_resources_have_to_be_there(both: Pair) -> None:
 # --- volumes -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_volume_is_known_by_name_and_creation(both: Pair) -> None:
+async def test_volume_has_name_and_creation_time(both: Pair) -> None:
     name = both.name("v")
     assert await both.engine.volumes.inspect(name) is None
     first = await both.engine.volumes.create({"Name": name, "Labels": {PROJECT_LABEL: "theirs"}})
@@ -341,7 +341,7 @@ async def test_a_volume_is_known_by_name_and_creation(both: Pair) -> None:
     assert (await both.engine.volumes.create({"Name": name, "DriverOpts": options})).elsewhere
 
 
-async def test_a_volume_in_use_stays(both: Pair) -> None:
+async def test_volume_in_use_cannot_be_removed(both: Pair) -> None:
     name = both.name("v")
     holder = await both.holder(name)
     assert (await both.engine.volumes.inspect(name)) is not None, (
@@ -357,7 +357,7 @@ async def test_a_volume_in_use_stays(both: Pair) -> None:
     await both.engine.volumes.remove(name)
 
 
-async def test_a_volume_has_users_that_never_ran(both: Pair) -> None:
+async def test_created_containers_are_users_of_a_volume(both: Pair) -> None:
     name = both.name("v")
     await both.holder(name)
     both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=[f"{name}:/v"])
@@ -367,7 +367,7 @@ async def test_a_volume_has_users_that_never_ran(both: Pair) -> None:
     assert both.name("one") in users
 
 
-async def test_anonymous_volumes_go_with_their_container(both: Pair) -> None:
+async def test_anonymous_volumes_are_removed_with_their_container(both: Pair) -> None:
     one = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=["/a", f"{both.name('v')}:/v"])
     found = await inspected(both, one)
     anonymous = set(found.volumes) - {both.name("v")}
@@ -380,7 +380,7 @@ async def test_anonymous_volumes_go_with_their_container(both: Pair) -> None:
     assert await both.engine.containers.inspect(one) is None
 
 
-async def test_archives_go_through_a_container_that_never_ran(both: Pair) -> None:
+async def test_archives_work_with_a_created_container(both: Pair) -> None:
     name = both.name("v")
     holder = await both.holder(name)
     entries = {
@@ -431,7 +431,7 @@ async def test_labels_are_inherited_by_a_committed_image(both: Pair) -> None:
     assert (await inspected(both, own)).owner == "you", "what the creation says wins"
 
 
-async def test_compose_takes_whatever_has_its_labels(both: Pair) -> None:
+async def test_compose_adopts_containers_with_its_labels(both: Pair) -> None:
     model = both.model(web={})
     await both.compose(model).create()
     both.docker.commit(both.name("web-1"), f"{both.project}-copy:1")
@@ -440,7 +440,7 @@ async def test_compose_takes_whatever_has_its_labels(both: Pair) -> None:
     assert list(await containers(both)) == ["copied"], "of two with one number, Compose keeps the newer one"
 
 
-async def test_plain_compose_begins_and_ends_a_project(both: Pair) -> None:
+async def test_plain_compose_up_and_down(both: Pair) -> None:
     model = both.model(web={"volumes": VOLUMES}, job={"command": ["true"]})
     plain = both.plain(model)
     plain.up("web")
@@ -464,7 +464,7 @@ async def test_plain_compose_begins_and_ends_a_project(both: Pair) -> None:
     assert await both.engine.volumes.inspect(f"{both.project}_data") is None
 
 
-async def test_a_network_with_users_stays(both: Pair) -> None:
+async def test_network_with_users_cannot_be_removed(both: Pair) -> None:
     await both.compose(both.model(web={})).create()
     (network,) = (await both.engine.project_state(both.project)).networks
     other = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("other"), network=network.name)
@@ -481,7 +481,7 @@ async def test_a_network_with_users_stays(both: Pair) -> None:
     assert gone.value.absent
 
 
-async def test_verbs_on_a_container(both: Pair) -> None:
+async def test_stop_start_restart_and_pause_of_a_container(both: Pair) -> None:
     labels = {PROJECT_LABEL: both.project}
     one = both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), labels=labels)
     with pytest.raises(CallError) as caught:
@@ -540,7 +540,7 @@ async def until_seen(probe: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_events_of_a_life(both: Pair) -> None:
+async def test_events_of_a_containers_life(both: Pair) -> None:
     model = both.model(web={"labels": {OWNER_LABEL: "me"}})
     seen: list[tuple[str, str]] = []
     async with listening(both, seen):
@@ -555,7 +555,7 @@ async def test_events_of_a_life(both: Pair) -> None:
     assert {name for _, name in seen} == {both.name("web-1")}, "only what has the project's label"
 
 
-async def test_logs_are_lines_with_streams(both: Pair) -> None:
+async def test_logs_have_lines_and_streams(both: Pair) -> None:
     labels = {PROJECT_LABEL: both.project}
     one = both.docker.create(BASE_IMAGE, "true", name=both.name("one"), labels=labels)
     both.docker.start(one)
@@ -563,7 +563,7 @@ async def test_logs_are_lines_with_streams(both: Pair) -> None:
     assert [line async for line in both.engine.containers.logs(found)] == []
 
 
-async def test_the_engine_says_who_it_is(both: Pair) -> None:
+async def test_engine_has_an_identity(both: Pair) -> None:
     one, other = await both.engine.identity(), await both.engine.identity()
     assert one == other
     assert all(one)

@@ -1,4 +1,4 @@
-"""Random verbs of devenv's Compose, of plain Compose and of strangers: in memory and on the engine they end alike."""
+"""Random commands of devenv's Compose, plain Compose and others: the in-memory engine ends like the real one."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class Script:
 @pytest.mark.engine
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [int(s) for s in os.environ.get("DEVENV_TEST_SEED", "1 2 3 4").split()])
-async def test_both_end_alike(base_image: str, seed: int) -> None:
+async def test_random_commands_end_alike_in_memory_and_on_the_engine(base_image: str, seed: int) -> None:
     project = unique_name(f"random-{seed}")
     host = MemoryHost(seed=seed)
     engine, compose = pair(host)

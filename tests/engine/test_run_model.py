@@ -1,4 +1,4 @@
-"""What both Composes make of our run model: the same containers as of the files themselves, and no question."""
+"""Both Compose versions with our run model: the same containers as with the files, and no question."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def states(stack: Stack) -> dict[str, str]:
     return {docker_cli.inspect(name)["Name"]: name for name in stack.containers()}
 
 
-def test_what_plain_compose_created_is_left_alone(both: Stack) -> None:
-    """All that `config` prints goes back in: for a foreign service Compose sees no difference, of any kind."""
+def test_containers_of_plain_compose_are_not_recreated(both: Stack) -> None:
+    """Compose sees no difference for a foreign service, of any kind."""
     torture(both)
     assert both.compose("--profile=on", "create", "--build").returncode == 0
     before = states(both)
@@ -186,8 +186,8 @@ def test_what_plain_compose_created_is_left_alone(both: Stack) -> None:
     assert len(before) == 2
 
 
-def test_everything_arrives_and_a_second_run_recreates_nothing(both: Stack) -> None:
-    """A container from the run model holds what the files say, and stays when networks and volumes exist."""
+def test_second_run_recreates_nothing(both: Stack) -> None:
+    """A container from the run model matches the files, and stays if networks and volumes exist."""
     torture(both)
 
     async def up() -> list[str]:
@@ -230,8 +230,8 @@ def plain_stack(stack: Stack) -> None:
     stack.compose_file({"web": idle_service(volumes=["data:/data"], ports=["80"], init=True)}, volumes={"data": {}})
 
 
-def test_there_and_back_without_a_question(both: Stack) -> None:
-    """Ours, then plain `up -d`, then ours again: each exits with 0 on a closed stdin, and the data stays."""
+def test_project_moves_to_plain_compose_and_back(both: Stack) -> None:
+    """Each step exits with 0 with closed stdin, and the data stays."""
     plain_stack(both)
 
     async def up() -> None:
@@ -250,8 +250,8 @@ def test_there_and_back_without_a_question(both: Stack) -> None:
     assert docker_cli.volumes(both.name) == [f"{both.name}_data"]
 
 
-def test_what_plain_compose_started_is_not_touched(both: Stack) -> None:
-    """A container that is not ours stays the very same when its service is foreign."""
+def test_foreign_service_is_not_touched(both: Stack) -> None:
+    """Its container is the same afterwards."""
     plain_stack(both)
     assert both.compose("up", "-d").returncode == 0
     before = states(both)
@@ -265,8 +265,8 @@ def test_what_plain_compose_started_is_not_touched(both: Stack) -> None:
     assert states(both) == before
 
 
-def test_a_stand_in_is_built_upon(both: Stack) -> None:
-    """A FROM that no registry has is replaced without touching the Dockerfile."""
+def test_build_uses_a_stand_in_as_its_base(both: Stack) -> None:
+    """The Dockerfile is not changed."""
     both.write("Dockerfile", "FROM nowhere.invalid/base:7\nRUN echo built > /made\n")
     both.compose_file({"web": idle_service(image=f"{both.name}-web", build={"context": "."})})
     choices = Choices(builds={"web": BuildChange({"nowhere.invalid/base:7": docker_cli.BASE_IMAGE})})
@@ -281,8 +281,8 @@ def test_a_stand_in_is_built_upon(both: Stack) -> None:
     assert both.read("web", "/made") == "built\n"
 
 
-def test_one_service_alone(both: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model restricted to a service leaves the others be, whatever the shell says about orphans."""
+def test_model_of_one_service_leaves_others_alone(both: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever COMPOSE_REMOVE_ORPHANS says."""
     monkeypatch.setenv("COMPOSE_REMOVE_ORPHANS", "1")
     monkeypatch.setenv("COMPOSE_FILE", "/nowhere/compose.yml")
     monkeypatch.setenv("COMPOSE_PROFILES", "nothing")
@@ -299,7 +299,7 @@ def test_one_service_alone(both: Stack, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(both.containers("web")) == len(both.containers("db")) == 1
 
 
-def test_a_taken_port_says_what_to_type(both: Stack) -> None:
+def test_port_in_use_error_names_service_and_option(both: Stack) -> None:
     """The error names the service whose port it is, and the option that moves it."""
     port = free_port()
     both.compose_file({name: idle_service(ports=[f"{port}:80"]) for name in ("one", "two")})
@@ -355,8 +355,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
-def test_what_is_refused(both: Stack) -> None:
-    """Each refusal is told with the service, what it means and the line, without containers, ids and layers."""
+def test_refusals_name_service_meaning_and_line(both: Stack) -> None:
+    """Without containers, ids and layers."""
     services = {"base": idle_service()} | {name: idle_service() | keys for name, (keys, _, _) in REFUSED.items()}
     more = {"networks": {"front": {"external": True, "name": "dvt-nowhere"}}, "secrets": {"key": {"file": "key.txt"}}}
     written = both.compose_file(services, **more).read_text().splitlines()
@@ -421,8 +421,10 @@ def test_what_is_refused(both: Stack) -> None:
     ],
     ids=["run", "syntax", "copy", "target", "no-dockerfile", "no-context"],
 )
-def test_a_build_that_fails(both: Stack, dockerfile: str, build: dict[str, str], complaint: str) -> None:
-    """The error says which service and which step and line, with the step's own last words, and what to do."""
+def test_failed_build_names_service_step_and_line(
+    both: Stack, dockerfile: str, build: dict[str, str], complaint: str
+) -> None:
+    """With the step's last lines, and what to do."""
     both.write("Dockerfile", dockerfile)
     both.compose_file({"web": {"build": {"context": ".", **build}}})
 
@@ -438,8 +440,8 @@ def test_a_build_that_fails(both: Stack, dockerfile: str, build: dict[str, str],
     assert caught.value.exit_code == (1 if "RUN echo" in dockerfile else 5)
 
 
-def test_no_engine(both: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without an engine a project loads all the same, and the first verb says what is wrong."""
+def test_project_loads_without_an_engine(both: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first Compose command reports the missing engine."""
     plain_stack(both)
     compose = anyio.run(lambda: ours(both))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
@@ -449,8 +451,8 @@ def test_no_engine(both: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert str(caught.value) == f"no engine answers at unix://{tmp_path}/none.sock"
 
 
-def test_the_model_stays_out_of_sight(both: Stack) -> None:
-    """Neither the verbs' repr nor their command lines hold what an env_file says."""
+def test_model_is_not_shown_in_commands(both: Stack) -> None:
+    """Neither the repr nor a command line contains values of an env_file."""
     torture(both)
     compose = anyio.run(lambda: ours(both))
     assert "lit" not in repr(compose)

@@ -1,4 +1,4 @@
-"""`devenv images save` and `load` on a real engine of their own: what was saved comes up without a registry."""
+"""`devenv images save` and `load` on an engine of the test's own: saved images start without a registry."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def listed() -> dict[str, str]:
     return {(name if "<none>" not in name else id_): id_ for name, id_ in (line.split() for line in lines)}
 
 
-def test_there_and_back(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The same ids come back, under names of their own alone; the project is built with them, and says so."""
+def test_saved_images_are_loaded_with_the_same_ids(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Under our own names only; a project is built with them, and says so."""
     before = listed()
     assert main.run(["images", "save", "../shop.tar"]) == 0
     assert "holds shop.test/db:1, node:latest\n" in capfd.readouterr().out
@@ -90,8 +90,8 @@ def test_there_and_back(project: Path, capfd: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize(("place", "code"), [(0, 5), (100, 5), (600, 5), (-600, 5), (-1, 5), (None, 5)], ids=str)
-def test_a_damaged_file_brings_nothing(project: Path, place: int | None, code: int) -> None:
-    """With a bit tipped, or cut in the middle, it is refused before the engine has got anything of it."""
+def test_damaged_file_is_refused_before_loading(project: Path, place: int | None, code: int) -> None:
+    """With a flipped bit, or truncated."""
     assert main.run(["images", "save", "../shop.tar"]) == 0
     path = project.parent / "shop.tar"
     content = bytearray(path.read_bytes())
@@ -105,16 +105,16 @@ def test_a_damaged_file_brings_nothing(project: Path, place: int | None, code: i
     assert listed() == {}
 
 
-def test_what_is_missing_is_named(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """An image that is not here and cannot be had ends the save, and there is no file."""
+def test_missing_image_ends_the_save(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is named, and there is no file."""
     docker("rmi", "shop.test/db:1")
     assert main.run(["images", "save", "../shop.tar"]) == 4
     assert "shop.test/db:1 (compose.y" in capfd.readouterr().err
     assert [*project.parent.glob("shop.tar*")] == []
 
 
-def test_a_newer_file_replaces_an_older_one(project: Path, tmp_path: Path) -> None:
-    """The older image, which has no other name, is gone then."""
+def test_newer_file_replaces_the_images_of_an_older_one(project: Path, tmp_path: Path) -> None:
+    """The older image, which has no other name, is removed."""
     assert main.run(["images", "save", "../old.tar"]) == 0
     docker("rmi", *listed())
     for name in ("node", "shop.test/db:1"):

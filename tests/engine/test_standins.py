@@ -1,4 +1,4 @@
-"""The stand-in images keep the contracts of the images whose place they take."""
+"""The stand-in images behave like the images that they replace."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def start(engine: str) -> Iterator[Start]:
         docker("rm", "--force", "--volumes", name)
 
 
-def test_labels_say_what_is_inside(images: dict[str, str]) -> None:
-    """Each stand-in says what it stands in for and what it is, with a version, and has no public name."""
+def test_labels_describe_the_content(images: dict[str, str]) -> None:
+    """Original, content and version; no public name."""
     for reference, image in images.items():
         found = inspect(image)
         labels = found["Config"]["Labels"]
@@ -78,7 +78,7 @@ def test_labels_say_what_is_inside(images: dict[str, str]) -> None:
         assert all(tag.startswith("stand-in.devenv/") for tag in found["RepoTags"])
 
 
-def test_a_second_make_makes_nothing(images: dict[str, str]) -> None:
+def test_current_stand_in_is_not_built_again(images: dict[str, str]) -> None:
     """What is there and of today's recipe is left as it is, at once."""
     events: list[Event] = []
     before = {image: inspect(image)["Id"] for image in images.values()}
@@ -87,8 +87,8 @@ def test_a_second_make_makes_nothing(images: dict[str, str]) -> None:
     assert {image: inspect(image)["Id"] for image in images.values()} == before
 
 
-def test_node_runs_what_it_is_given(images: dict[str, str]) -> None:
-    """Flags, scripts and unknown words go to node, commands run as they are, and npm is there."""
+def test_node_runs_flags_scripts_and_commands(images: dict[str, str]) -> None:
+    """Unknown words go to node, and npm is there."""
     run = partial(docker, "run", "--rm", "--network=none")
     node = images["node:22"]
     assert run(node, "--version").startswith("v22.")
@@ -102,7 +102,7 @@ def test_node_runs_what_it_is_given(images: dict[str, str]) -> None:
     assert run("--user=node", node, "sh", "-c", "id -u && cd && pwd && touch ~/x") == "1000\n/home/node"
 
 
-def test_the_hosts_authorities_are_trusted_inside(images: dict[str, str]) -> None:
+def test_hosts_cas_are_trusted_in_stand_ins(images: dict[str, str]) -> None:
     """Every certificate that the host trusts is in the bundle that the image's tools read."""
     ours = certificates(standins.host_authorities().decode())
     assert ours
@@ -111,7 +111,7 @@ def test_the_hosts_authorities_are_trusted_inside(images: dict[str, str]) -> Non
         assert ours <= certificates(text)
 
 
-def test_caddy_serves_a_file_by_its_caddyfile(images: dict[str, str], start: Start) -> None:
+def test_caddy_serves_files_with_its_caddyfile(images: dict[str, str], start: Start) -> None:
     """Its own Caddyfile by default, a given one in its place, and files below /srv."""
     command = "caddy run --config /etc/caddy/Caddyfile --adapter caddyfile"
     name = start(
@@ -127,8 +127,8 @@ def test_caddy_serves_a_file_by_its_caddyfile(images: dict[str, str], start: Sta
     assert execute(welcome, "sh", "-c", 'echo "$XDG_DATA_HOME" && ls -d /data /config') == "/data\n/config\n/data"
 
 
-def test_mysql_first_start(images: dict[str, str], start: Start, tmp_path: Path) -> None:
-    """Users, a database and every kind of init script are there on the first TCP connection, and stay."""
+def test_mysql_first_start_runs_init_scripts(images: dict[str, str], start: Start, tmp_path: Path) -> None:
+    """Users, a database and every kind of init script are there on the first TCP connection."""
     scripts = tmp_path / "init scripts"
     scripts.mkdir()
     tmp_path.chmod(0o755)
@@ -185,8 +185,8 @@ def test_mysql_is_silent_until_its_first_start_is_done(images: dict[str, str], s
     assert execute(name, "sh", "-c", "ls -A /var/lib/mysql | grep -c first-start || true") == "0"
 
 
-def test_mysql_takes_arguments(images: dict[str, str], start: Start) -> None:
-    """Flags go to mysqld, also those that shape the files on disk, and a random password is said."""
+def test_mysql_accepts_flags_and_random_passwords(images: dict[str, str], start: Start) -> None:
+    """Also flags that change the files on disk; a random password is printed."""
     name = start(
         images["mysql:9"],
         "--character-set-server=latin1",
@@ -208,8 +208,8 @@ def test_mysql_takes_arguments(images: dict[str, str], start: Start) -> None:
         (("MYSQL_ROOT_PASSWORD=a", "MYSQL_USER=u"), "MYSQL_PASSWORD is not"),
     ],
 )
-def test_mysql_refuses_to_guess(images: dict[str, str], variables: tuple[str, ...], complaint: str) -> None:
-    """Without a clear password there is no server, and the log says what to set."""
+def test_mysql_requires_a_password(images: dict[str, str], variables: tuple[str, ...], complaint: str) -> None:
+    """Otherwise there is no server, and the log says what to set."""
     with pytest.raises(DockerError, match=complaint):
         docker("run", "--rm", *(f"--env={variable}" for variable in variables), images["mysql:9"])
 
@@ -230,8 +230,8 @@ def test_phpmyadmin_shows_a_database(images: dict[str, str], start: Start) -> No
     assert "seen_here" in until(partial(fetched, inside, "/index.php?route=/server/databases"))
 
 
-def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelled while it installs packages: no image, no intermediate one, no files, no process."""
+def test_interrupted_build_leaves_nothing(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled during the installation of packages: no image, no files, no process."""
     tmp_path.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -254,8 +254,8 @@ def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeyp
     assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout == b""
 
 
-def test_a_stand_in_replaces_a_base(images: dict[str, str], tmp_path: Path) -> None:
-    """What `provide` hands out builds a Dockerfile whose public base is out of reach."""
+def test_stand_in_replaces_a_base_image(images: dict[str, str], tmp_path: Path) -> None:
+    """A Dockerfile whose public base is out of reach is built."""
     (tmp_path / "Dockerfile").write_text("FROM unreachable.invalid/node:22\nRUN node --version >/version\n")
     name = f"dvt-built-{secrets.token_hex(4)}"
     context = f"--build-context=unreachable.invalid/node:22=docker-image://{images['node:22']}"
@@ -266,7 +266,7 @@ def test_a_stand_in_replaces_a_base(images: dict[str, str], tmp_path: Path) -> N
         succeeds("image", "rm", name)
 
 
-def test_the_engines_own_words_are_understood(engine: str) -> None:
+def test_engines_error_for_a_silent_registry_is_recognized(engine: str) -> None:
     """A registry that is not there makes a pull impossible, in what this engine really says."""
     for reference, cause in {
         "127.0.0.1:9/no/where:1": "connection refused",
@@ -278,8 +278,8 @@ def test_the_engines_own_words_are_understood(engine: str) -> None:
         assert (failure.impossible, failure.cause) == (True, cause), raised.value.reason
 
 
-def test_a_project_is_provided_for_from_the_engine(images: dict[str, str], tmp_path: Path) -> None:
-    """Images that are here, by tag or in full, need no registry."""
+def test_images_on_the_engine_need_no_registry(images: dict[str, str], tmp_path: Path) -> None:
+    """By tag or in full."""
     (tmp_path / "Dockerfile").write_text(f"FROM {images['node:22']}\n")
     services = (Service("a", build=Build(str(tmp_path))), Service("b", image=images["caddy:2"]))
     project = Project("p", str(tmp_path), (), services)
@@ -290,8 +290,8 @@ def test_a_project_is_provided_for_from_the_engine(images: dict[str, str], tmp_p
 
 
 @pytest.mark.long
-def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
-    """On a day without MySQL, stable's MariaDB keeps the same contract and says what it is."""
+def test_mariadb_replaces_mysql(engine: str, start: Start) -> None:
+    """If MySQL is not available, MariaDB behaves the same and says what it is."""
     recipe = find("mysql:lts")
     assert recipe is not None
     fallback = replace(recipe, roots=recipe.roots[1:])
@@ -317,8 +317,10 @@ def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
         *(pytest.param(f"valkey/valkey:{n}", "valkey-cli", marks=pytest.mark.long) for n in (8, 9)),
     ],
 )
-def test_redis_and_valkey(start: Start, tmp_path: Path, reference: str, client: str) -> None:
-    """Other containers connect without a password unless one is set; flags or a file configure; data stays."""
+def test_redis_and_valkey_accept_connections_and_keep_data(
+    start: Start, tmp_path: Path, reference: str, client: str
+) -> None:
+    """Without a password unless one is set; flags or a file configure them."""
     image = made(reference)
     name = start(image)
     assert until(partial(tried, name, client, "ping")) == "PONG"
@@ -337,8 +339,8 @@ def test_redis_and_valkey(start: Start, tmp_path: Path, reference: str, client: 
     assert until(partial(tried, filed, client, "-p", "7000", "config", "get", "protected-mode")).split()[1] == "yes"
 
 
-def test_memcached_takes_flags(start: Start) -> None:
-    """Flags go to the server, which is nobody's root and answers on its port."""
+def test_memcached_accepts_flags(start: Start) -> None:
+    """The server does not run as root and answers on its port."""
     name = start(made("memcached:1"), "-m", "33")
     ask = "exec 3<>/dev/tcp/127.0.0.1/11211 && echo 'stats settings' >&3 && head -n 1 <&3 && stat -c %u /proc/1"
     answer = until(partial(tried, name, "bash", "-c", ask))
@@ -376,8 +378,8 @@ def test_nginx_keeps_the_official_layout(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reference", ["postgres:17", *(pytest.param(f"postgres:{n}", marks=LONG) for n in (15, 18))])
-def test_postgres_first_start(start: Start, tmp_path: Path, reference: str) -> None:
-    """Role, database and every kind of init script are there on the first TCP connection, and stay."""
+def test_postgres_first_start_runs_init_scripts(start: Start, tmp_path: Path, reference: str) -> None:
+    """Role, database and every kind of init script are there on the first TCP connection."""
     scripts = tmp_path / "init scripts"
     scripts.mkdir()
     tmp_path.chmod(0o755)
@@ -443,8 +445,8 @@ def test_postgres_is_silent_until_its_first_start_is_done(start: Start, tmp_path
         (("POSTGRES_PASSWORD=a", "POSTGRES_PASSWORD_FILE=/x"), "are both set"),
     ],
 )
-def test_postgres_refuses_to_guess(variables: tuple[str, ...], complaint: str) -> None:
-    """Without a clear password there is no server, and the log says what to set."""
+def test_postgres_requires_a_password(variables: tuple[str, ...], complaint: str) -> None:
+    """Otherwise there is no server, and the log says what to set."""
     image = made("postgres:17")
     with pytest.raises(DockerError, match=complaint):
         docker("run", "--rm", *(f"--env={variable}" for variable in variables), image)
@@ -461,8 +463,8 @@ def test_postgres_refuses_to_guess(variables: tuple[str, ...], complaint: str) -
         ),
     ],
 )
-def test_python_lies_where_the_official_one_does(tmp_path: Path, reference: str, version: str) -> None:
-    """Packages go to /usr/local, pip refuses nothing, environments work; a C extension is built where gcc is."""
+def test_python_has_the_official_layout(tmp_path: Path, reference: str, version: str) -> None:
+    """Packages go to /usr/local, pip works, venvs work; a C extension is built if gcc is there."""
     wheel(tmp_path / "dvt_x-1-py3-none-any.whl")
     run = partial(docker, "run", "--rm", "--network=none", f"--volume={tmp_path}:/w:ro", made(reference), "sh", "-ec")
     told = run('python -c "import platform as p; print(p.python_version())"; echo "$PYTHON_VERSION"').split()
@@ -488,8 +490,8 @@ def test_python_lies_where_the_official_one_does(tmp_path: Path, reference: str,
 
 @pytest.mark.long
 @pytest.mark.parametrize("reference", ["golang:1.24", "golang:1.19", "golang:1.26", "golang:1"])
-def test_go_lies_where_the_official_one_does(reference: str) -> None:
-    """/usr/local/go, and /go for everybody, as the folder to work in too; it builds C as well, and fetches no Go."""
+def test_go_has_the_official_layout(reference: str) -> None:
+    """/usr/local/go, and a writable /go as working directory; it builds C, too, and downloads no other Go."""
     run = partial(docker, "run", "--rm", "--network=none")
     image = made(reference)
     told = run(
@@ -509,8 +511,8 @@ def test_go_lies_where_the_official_one_does(reference: str) -> None:
 @pytest.mark.parametrize(
     "reference", ["rabbitmq:4-management", "rabbitmq:3-management", "rabbitmq:4", "rabbitmq:4.3"]
 )
-def test_rabbitmq(start: Start, reference: str) -> None:
-    """User, password and virtual host are the environment's, the log is the container's, and messages' homes stay."""
+def test_rabbitmq_uses_its_variables_and_keeps_messages(start: Start, reference: str) -> None:
+    """User, password and virtual host; the log is the container's."""
     image = made(reference)
     variables = ("USER=u", "PASS=p'w", "VHOST=v")
     name = start(image, options=tuple(f"--env=RABBITMQ_DEFAULT_{variable}" for variable in variables))
@@ -531,7 +533,7 @@ def test_rabbitmq(start: Start, reference: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("reference", ["mariadb:11", "mariadb:10"])
-def test_mariadb_takes_its_own_variables(start: Start, tmp_path: Path, reference: str) -> None:
+def test_mariadb_accepts_its_own_variables(start: Start, tmp_path: Path, reference: str) -> None:
     """MARIADB_ variables, an init script and its health check; without a password it refuses."""
     image = made(reference)
     tmp_path.chmod(0o755)
@@ -555,8 +557,8 @@ def test_mariadb_takes_its_own_variables(start: Start, tmp_path: Path, reference
 
 @pytest.mark.long
 @pytest.mark.parametrize("reference", ["adminer:5", "adminer:4"])
-def test_adminer_asks_for_the_default_server(start: Start, reference: str) -> None:
-    """The form on port 8080 names ADMINER_DEFAULT_SERVER; the container ends at once when asked to."""
+def test_adminer_shows_the_default_server(start: Start, reference: str) -> None:
+    """On port 8080; the container ends at once when stopped."""
     options = ("--publish=127.0.0.1::8080", "--env=ADMINER_DEFAULT_SERVER=my<db", "--env=ADMINER_DESIGN=dracula")
     name = start(made(reference), options=options)
     page = until(partial(fetched, name, "/", "8080/tcp"))
@@ -568,8 +570,8 @@ def test_adminer_asks_for_the_default_server(start: Start, reference: str) -> No
 
 @pytest.mark.long
 @pytest.mark.parametrize(("reference", "port"), [("axllent/mailpit", 8025), ("schickling/mailcatcher", 1080)])
-def test_mails_are_caught_and_shown(start: Start, reference: str, port: int) -> None:
-    """A mail that is sent to port 1025 is on the page."""
+def test_mailpit_shows_received_mails(start: Start, reference: str, port: int) -> None:
+    """Sent to port 1025."""
     name = start(made(reference), options=(f"--publish=127.0.0.1::{port}",))
     until(partial(fetched, name, "/", f"{port}/tcp"))
     talk = "HELO a|MAIL FROM:<a@a.test>|RCPT TO:<b@b.test>|DATA|Subject: dvt-hello||.|QUIT|".replace("|", "\\r\\n")
@@ -579,7 +581,7 @@ def test_mails_are_caught_and_shown(start: Start, reference: str, port: int) -> 
 
 
 @pytest.mark.long
-def test_uv_and_bun_are_where_others_copy_them_from() -> None:
+def test_uv_and_bun_are_at_the_copied_paths() -> None:
     """`COPY --from` takes /uv and /uvx; Bun runs flags and files, and has its user."""
     run = partial(docker, "run", "--rm", "--network=none")
     assert run("--entrypoint=/uvx", made("ghcr.io/astral-sh/uv:latest"), "--version").startswith("uvx ")
@@ -590,8 +592,8 @@ def test_uv_and_bun_are_where_others_copy_them_from() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("reference", ["node:18-bookworm-slim", "node:24", "node:lts", "debian:12", "debian:sid"])
-def test_other_suites_and_versions(reference: str) -> None:
-    """What the tag says is inside; a full Node.js builds what needs a compiler."""
+def test_tags_give_the_promised_versions(reference: str) -> None:
+    """A full Node.js builds packages that need a compiler."""
     image = made(reference)
     run = partial(docker, "run", "--rm", "--entrypoint=sh", image, "-c")
     told = run(". /etc/os-release; echo $VERSION_CODENAME; node -v; :")

@@ -119,8 +119,10 @@ def place_of(service: str) -> str:
 @EVERY_SHELL
 @SERVICES
 @pytest.mark.parametrize("link", ["/keep", "/usr/local/bin"])
-async def test_a_link_instead_of_a_folder(api: Engine, box: Box, service: str, link: str, tmp_path: Path) -> None:
-    """Nothing is written, deleted or given another owner behind it; each path fails; later all arrive."""
+async def test_link_instead_of_a_folder_is_not_followed(
+    api: Engine, box: Box, service: str, link: str, tmp_path: Path
+) -> None:
+    """Nothing is written, deleted or changed behind it; each path fails; later all arrive."""
     target, place = await reach(api, box.id), place_of(service)
     deletes, syncs = edits(tmp_path / "src", place)
     assert (await target.deliver((), syncs)).failed == {}
@@ -149,7 +151,7 @@ async def test_a_link_instead_of_a_folder(api: Engine, box: Box, service: str, l
 async def test_programs_of_the_service_are_never_run(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, service: str, tmp_path: Path
 ) -> None:
-    """A folder of the service is first in the image's PATH, with programs named as those that the sync uses."""
+    """A folder of the service is first in the image's PATH, with programs named like those that the sync uses."""
     variables = ("--env=PATH=/app/fakes:/usr/bin:/bin", "--env=LD_PRELOAD=/app/fakes/own.so")
     box = Box(image_of(kind), service, tmp_path / "keep", boxes, *variables)
     names = "sh perl grep mv rm rmdir mkdir chown chmod ls uname cat touch ln readlink kill"
@@ -178,10 +180,10 @@ async def test_programs_of_the_service_are_never_run(
 @EVERY_SHELL
 @pytest.mark.parametrize("service", ["user", "root"])
 @pytest.mark.parametrize("flips", [300, pytest.param(2000, marks=pytest.mark.long)])
-async def test_a_folder_that_is_replaced_all_the_time(
+async def test_folder_constantly_replaced_by_a_link_is_not_followed(
     api: Engine, box: Box, service: str, flips: int, tmp_path: Path
 ) -> None:
-    """Folder, link, folder, thousands of times during saves and deletes: nothing changes behind the link."""
+    """Thousands of times during saves and deletes: nothing changes behind the link."""
     target = await reach(api, box.id)
     deletes, syncs = edits(tmp_path / "src", "/app/sub", large=60_000)
     argv = ["docker", "exec", "-u", USER, "-w", "/app", box.id, "/bin/sh", "-c", FLIP, "sh", str(flips), "/keep"]
@@ -198,8 +200,10 @@ async def test_a_folder_that_is_replaced_all_the_time(
     await target.close()
 
 
-async def test_an_image_without_a_shell(api: Engine, image_of: ImageOf, boxes: list[str], tmp_path: Path) -> None:
-    """Each folder above a file is checked before the engine writes it, running or not: a link is a problem."""
+async def test_parents_are_checked_in_an_image_without_a_shell(
+    api: Engine, image_of: ImageOf, boxes: list[str], tmp_path: Path
+) -> None:
+    """Before the engine writes a file, running or not: a link is a problem."""
     box = Box(image_of("scratch"), "user", tmp_path / "keep", boxes)
     target = await reach(api, box.id)
     _, syncs = edits(tmp_path / "src", "/app/sub/deep")
@@ -248,11 +252,11 @@ OWNERS: list[tuple[Sequence[str], str, str]] = [
     ],
     ids=str,
 )  # that image of busybox has no names of users
-async def test_owner_and_mode(
+async def test_files_have_the_services_owner_and_their_mode(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, options: Sequence[str], before: str, owner: str,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    """The user of the service, by number or name, with or without a group, in its own folder or in root's."""
+    """User by number or name, with or without a group, in its own folder or in root's."""
     image = image_of(kind)
     name = unique_name("owner")
     boxes.append(name)
@@ -280,10 +284,10 @@ async def test_owner_and_mode(
 
 
 @EVERY_SHELL
-async def test_the_user_of_the_shell(
+async def test_shell_runs_as_the_service_or_as_root(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path
 ) -> None:
-    """The user of the service as long as it can write the files; root from the first file on that it cannot."""
+    """As root from the first file on that the user cannot write."""
     box = Box(image_of(kind), "user", tmp_path / "keep", boxes)
 
     def users() -> set[str]:
@@ -305,10 +309,10 @@ async def test_the_user_of_the_shell(
 
 
 @EVERY_SHELL
-async def test_a_target_that_is_a_link_of_the_image(
+async def test_target_behind_a_link_of_root_is_followed(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path
 ) -> None:
-    """It is followed if only root can have made it."""
+    """Only if root alone can have created it."""
     image = image_of(kind)
     for number, (script, is_ours) in enumerate([("mkdir -p /srv/real; ln -s srv/real /app", True),
         ("mkdir -p /home/u /srv/real; ln -s /srv/real /home/u/app; chown 1000 /home/u; ln -s home/u/app /app", False),

@@ -1,7 +1,4 @@
-"""Watching under hard conditions: stopped, short of watches, without rights, on a file system without events.
-
-The watcher is a process of its own, so that it can be stopped, limited, and run as somebody else.
-"""
+"""Watching under difficult conditions: stopped, short of watches, without permissions, without events."""
 
 from __future__ import annotations
 
@@ -88,8 +85,8 @@ def limited(name: str, value: int) -> tuple[str, ...]:
     return ("unshare", "-Ur", "sh", "-c", f'echo {value} >/proc/sys/user/{name} && exec "$@"', "sh")
 
 
-def test_stopped_while_20_000_files_change(root: Path) -> None:
-    """More than the kernel's queue holds is made, changed and deleted: all is known, said once, and all goes on."""
+def test_changes_beyond_the_event_queue_are_found(root: Path) -> None:
+    """The process is stopped while 20,000 files change: all are found, with one notice."""
     rng = random.Random(1)
     for index in range(200):
         (root / f"d{index}").mkdir()
@@ -112,8 +109,8 @@ def test_stopped_while_20_000_files_change(root: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [("max_inotify_watches", 60), ("max_inotify_instances", 0)])
-def test_too_few_watches_at_the_start_or_later(root: Path, limit: tuple[str, int]) -> None:
-    """40 folders can be watched, 120 cannot: said once with the command to type, and nothing is missed."""
+def test_missing_watches_are_reported_and_compensated(root: Path, limit: tuple[str, int]) -> None:
+    """40 folders can be watched, 120 cannot: one notice with the command to type, and nothing is missed."""
     for index in range(40):
         (root / f"d{index}").mkdir()
     with child(root, *limited(*limit)) as site:
@@ -132,8 +129,8 @@ def test_too_few_watches_at_the_start_or_later(root: Path, limit: tuple[str, int
         assert (found["wrong"], len(found["said"])) == ([], 1 if limit[1] else len(found["said"]))
 
 
-def test_without_rights(root: Path) -> None:
-    """A file and a folder that may not be read hold nothing up, and are seen once they may."""
+def test_unreadable_paths_do_not_stop_the_watcher(root: Path) -> None:
+    """They are seen once they can be read."""
     for name in ("open", "shut", "ignored"):
         (root / name / "deep").mkdir(parents=True)
         (root / name / "deep/f").write_text("x")
@@ -156,8 +153,8 @@ def test_without_rights(root: Path) -> None:
         assert site.ask(0)["watches"] == 5 + 1
 
 
-def test_an_ignored_tree_costs_nothing(root: Path) -> None:
-    """5,000 ignored folders, one of them closed to us: not one watch, no error, and what happens there is no news."""
+def test_ignored_tree_needs_no_watches(root: Path) -> None:
+    """5,000 ignored folders, one of them unreadable: no watch, no error, no event."""
     (root / "src").mkdir()
     for index in range(5000):
         (root / f"ignored/{index // 100}/{index}").mkdir(parents=True)
@@ -183,8 +180,8 @@ def overlay(root: Path) -> Iterator[tuple[Path, Path]]:
     subprocess.run(["umount", root / "merged"], check=True)
 
 
-def test_a_file_system_that_tells_nothing(overlay: tuple[Path, Path]) -> None:
-    """Edits that no event tells of are found within the interval; events would have found none of them."""
+def test_changes_without_events_are_found(overlay: tuple[Path, Path]) -> None:
+    """Within the interval; events would have found none of them."""
     merged, upper = overlay
     (merged / "d/f").write_text("copied up")
     (merged / "e").mkdir()
@@ -199,8 +196,8 @@ def test_a_file_system_that_tells_nothing(overlay: tuple[Path, Path]) -> None:
         assert max(waits) < 2
 
 
-def test_looking_at_everything_is_cheap(root: Path) -> None:
-    """5,000 files looked at every second: some hundredths of a core."""
+def test_looking_at_everything_uses_little_cpu(root: Path) -> None:
+    """5,000 files every second: some hundredths of a core."""
     for index in range(5000):
         folder = root / f"d{index // 10}"
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The wheel that users install works outside the checkout; it and the sdist hold what they should, and only that."""
+"""The wheel works outside the checkout; wheel and sdist contain what they should, and only that."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def test_the_wheel_holds_the_code_and_the_templates_and_no_more(wheel: Path) -> None:
-    """Package, templates, pages, type marker and licence are inside; tests, scripts and pictures are not."""
+def test_wheel_contains_code_and_templates_only(wheel: Path) -> None:
+    """Package, templates, pages, type marker and licence; no tests, scripts and pictures."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {"devenv/__main__.py", "devenv/py.typed", "devenv/explain/tables/service.toml"} <= set(names)
     pages = [path for path in _tracked("docs") if path.endswith(".md")]
@@ -62,8 +62,8 @@ def test_the_wheel_holds_the_code_and_the_templates_and_no_more(wheel: Path) -> 
     assert {name.split("/")[0].split("-")[0] for name in names} == {"devenv", "devenv_compose"}
 
 
-def test_the_sdist_holds_what_makes_the_wheel_and_no_more(built: Path) -> None:
-    """Sources, templates, pages, the sample app and what pyproject.toml names, as in version control; no more."""
+def test_sdist_contains_what_the_wheel_needs_only(built: Path) -> None:
+    """Sources, templates, pages, the sample app and what pyproject.toml names, as in version control."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -72,8 +72,8 @@ def test_the_sdist_holds_what_makes_the_wheel_and_no_more(built: Path) -> None:
     assert names == own.union(*map(_tracked, folders))
 
 
-def test_both_are_the_same_bytes_wherever_and_whenever_they_are_built(built: Path, tmp_path: Path) -> None:
-    """An sdist built again, and a wheel that was made of the unpacked sdist; their times are SOURCE_DATE_EPOCH."""
+def test_wheel_and_sdist_are_reproducible(built: Path, tmp_path: Path) -> None:
+    """Built again, and from the unpacked sdist; their times are SOURCE_DATE_EPOCH."""
     again = _build(tmp_path)
     files = {path.name: path.read_bytes() for path in built.iterdir()}
     assert {path.name: path.read_bytes() for path in again.iterdir()} == files
@@ -82,32 +82,30 @@ def test_both_are_the_same_bytes_wherever_and_whenever_they_are_built(built: Pat
 
 
 @pytest.mark.parametrize("command", ["devenv", "devenv-compose"])
-def test_both_commands_say_the_version(installed: Path, tmp_path: Path, command: str) -> None:
-    """Each entry point runs, names the version of the checkout, and has its documentation with it."""
+def test_both_entry_points_print_the_version(installed: Path, tmp_path: Path, command: str) -> None:
+    """And have the documentation."""
     assert devenv.__version__ in _run(str(installed / command), "--version", cwd=tmp_path)
     assert "port-taken" in _run(str(installed / command), "help", "troubleshooting", cwd=tmp_path)
 
 
-def test_the_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:
-    """What the tests above ran lies in the clean venv."""
+def test_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:
+    """The tests above ran code of the clean venv."""
     origin = _run(str(installed / "python"), "-c", "import devenv; print(devenv.__file__)", cwd=tmp_path)
     assert Path(origin.strip()).is_relative_to(installed.parent)
 
 
-def test_a_project_is_made_from_the_templates_inside(
-    installed: Path, tmp_path: Path, state_env: dict[str, str]
-) -> None:
-    """`devenv new` with what the wheel brings and what it needs; hidden files too."""
+def test_new_uses_the_templates_in_the_wheel(installed: Path, tmp_path: Path, state_env: dict[str, str]) -> None:
+    """Hidden files, too."""
     _run(str(installed / "devenv"), "new", "express-postgres", "app", "--defaults", cwd=tmp_path, env=state_env)
     assert (tmp_path / "app/compose.yml").read_text(encoding="utf-8").startswith("# yaml-language-server")
     assert (tmp_path / "app/.dockerignore").exists()
     assert (tmp_path / "app/.env").exists()
 
 
-def test_images_of_a_project_elsewhere(
+def test_images_lists_needs_in_any_folder(
     installed: Path, tmp_path: Path, state_env: dict[str, str], base_image: str
 ) -> None:
-    """`devenv images` in any folder lists what that project needs, from the templates inside the wheel."""
+    """With the templates inside the wheel."""
     services = f"services:\n  idle:\n    image: {base_image}\n  web:\n    image: node:22\n"
     (tmp_path / "compose.yml").write_text(f"name: {unique_name('wheel')}\n{services}", encoding="utf-8")
     listed = _run(str(installed / "devenv"), "images", cwd=tmp_path, env=state_env)
