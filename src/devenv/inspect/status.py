@@ -48,6 +48,14 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
     )
 
 
+def without_containers(name: str) -> str:
+    """Why the project has no containers, and what to type."""
+    going_on = [run.lock for run, ledger in run_dir.every_runs() if ledger.project == name and run.lock.is_held()]
+    if not going_on:
+        return f"{name} is not up (devenv up)"
+    return f"{name} is being cleaned up" if going_on[0].is_ending() else f"{name} is starting: no containers yet"
+
+
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
     """The state, a message (empty if the project is not up), the number of running containers, and the URLs."""
     run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine)

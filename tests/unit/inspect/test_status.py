@@ -146,6 +146,17 @@ def test_a_run(capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, st
         assert said(capfd)[0].state == "ending"
 
 
+def test_why_a_project_has_no_containers(shop: Path) -> None:
+    """While a run starts or ends it, `devenv up` is no answer."""
+    run = begun(shop)
+    assert status.without_containers("shop") == "shop is not up (devenv up)"
+    with run.lock.hold():
+        assert status.without_containers("shop") == "shop is starting: no containers yet"
+        assert status.without_containers("other") == "other is not up (devenv up)"
+    with run.lock.hold(cleaning=True):
+        assert status.without_containers("shop") == "shop is being cleaned up"
+
+
 def test_what_was_left_running(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
     """It is up without a process of ours, until its containers stop."""
     begun(shop, "detached")

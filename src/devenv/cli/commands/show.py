@@ -96,7 +96,7 @@ def ps(
         else:
             window.answer(asdict(states), [*lines, ""] if watch else lines)
             if not (watch or window.is_json or any(stand.container for stand in states.services)):
-                window.aside(f"{states.project} is not up (devenv up)")
+                window.aside(inspection.without_containers(states.project))
 
     chosen = options.selection()
     is_quick = not watch and not options.asked.verbosity  # `-v` shows calls, which the quick way does not make
