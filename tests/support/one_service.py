@@ -63,7 +63,7 @@ class FakeTarget:
         self.compared.append(tuple(sync.target for sync in syncs))
         return Seen(tuple(syncs), frozenset(self.present & set(placed)))
 
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], _: Collection[str]) -> SyncOutcome:
+    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
         """Do nothing but note it; paths in `failed` fail. Raises EngineError if `is_lost`."""
         self.during()
         if self.is_lost:

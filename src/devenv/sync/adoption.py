@@ -121,7 +121,7 @@ class Adoption:
         state = self.state
         outcome = SyncOutcome()
         for at in range(0, len(missing), AT_ONCE):
-            outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))
+            outcome.add(await target.deliver((), missing[at : at + AT_ONCE]))
         state.add_folders(missing)
         failed = {sync.source for sync in missing if sync.target in outcome.failed}
         state.retries.paths |= failed

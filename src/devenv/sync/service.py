@@ -123,14 +123,12 @@ class ServiceSync:
         return failed
 
     async def _deliver(self, step: ServicePlan) -> tuple[SyncOutcome, bool]:
-        delivered = self.state.delivered
-        fresh = {s.target for s in step.syncs if (old := delivered.get(s.source)) is None or old.is_doubtful}
         merged = SyncOutcome()
         lost: dict[str, str] = {}  # container -> message to report, or ""
 
         async def deliver(target: Target) -> None:
             try:
-                merged.add(await target.deliver(step.deletes, step.syncs, fresh), max)
+                merged.add(await target.deliver(step.deletes, step.syncs), max)
             except EngineError as error:
                 lost[target.container.id] = error.message if await self._is_lost_again(target) else ""
 

@@ -41,7 +41,7 @@ class FakeTarget:
         """Nothing is missing: what is put is put because it changed."""
         return Seen((), frozenset())
 
-    async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any], _: Any) -> SyncOutcome:
+    async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any]) -> SyncOutcome:
         """Done."""
         self.deleted += [delete.target for delete in deletes]
         self.put += [sync.target for sync in syncs]

@@ -51,17 +51,14 @@ class Target:
         """Close the shell for good; the container is not touched."""
         await self._access.close()
 
-    async def deliver(
-        self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] = ()
-    ) -> SyncOutcome:
+    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
         """Carry out deletes, then syncs. A failed path is in the outcome and does not stop the others.
 
-        `fresh` are the targets that may be missing in the journal. Nothing is deleted in a stopped container: its
-        next start does that, from the journal. Raises EngineError if the engine cannot be reached, or the container
-        was removed.
+        Nothing is deleted in a stopped container: its next start does that, from the journal. Raises EngineError if
+        the engine cannot be reached, or the container was removed.
         """
         async with self._turn:
-            self._journal.note(placed=reconcile.journal_paths(s for s in syncs if s.target in fresh))
+            self._journal.note(placed=reconcile.journal_paths(syncs))
             outcome = await self._attempt(deletes, syncs)
             if await self._access.become_root(outcome.failed.values()):
                 denied, outcome.failed = outcome.failed, {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,19 +212,24 @@ async def test_a_large_file(box: Box, target: Target, monkeypatch: pytest.Monkey
 async def test_the_journal_knows_before_and_after(box: Box, target: Target) -> None:
     """New files are noted as placed; what was deleted is removed from the journal; nothing is left as staged."""
     one, two = box.write("sub/one"), box.write("two")
-    await target.deliver((), [one, two], {one.target})
-    assert box.journal.read() == JournalRecord(frozenset({one.target, str(box.app / "sub") + "/"}), frozenset())
+    await target.deliver((), [one, two])
+    placed = frozenset({one.target, two.target, str(box.app / "sub") + "/"})
+    assert box.journal.read() == JournalRecord(placed, frozenset())
     await target.deliver([box.delete("sub/one"), box.delete("sub", directory=True)], ())
-    assert box.journal.read() == JournalRecord()
+    assert box.journal.read() == JournalRecord(frozenset({two.target}), frozenset())
 
 
-async def test_the_journal_keeps_what_is_deleted_and_put_again(box: Box, target: Target) -> None:
-    """A file that came back with its folder, before the first delivery is known to have arrived and after it."""
-    sync, folder = box.write("sub/one"), str(box.app / "sub")
-    placed = JournalRecord(frozenset({sync.target, f"{folder}/"}), frozenset())
-    for fresh in ({sync.target}, set[str]()):
-        await target.deliver([box.delete("sub/one"), box.delete("sub", directory=True)], [sync], fresh)
-        assert (box.journal.read(), box.there()) == (placed, ["sub", "sub/one"])
+async def test_the_journal_keeps_a_path_that_is_deleted_and_put_again(box: Box, target: Target) -> None:
+    """A file that came back with its folder; a file that became a folder, and a file again."""
+    sync, folder = box.write("sub/x"), str(box.app / "sub")
+    for _ in range(2):
+        await target.deliver([box.delete("sub/x"), box.delete("sub", directory=True)], [sync])
+        assert box.journal.read().placed == {sync.target, f"{folder}/"}
+        assert box.there() == ["sub", "sub/x"]
+    await target.deliver([box.delete("sub/x")], [replace(sync, folder=True)])
+    assert box.journal.read().placed == {f"{sync.target}/", f"{folder}/"}
+    await target.deliver([box.delete("sub/x", directory=True)], [sync])
+    assert box.journal.read().placed == {sync.target, f"{folder}/"}
 
 
 async def test_the_journal_knows_what_is_under_way(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +243,7 @@ async def test_the_journal_knows_what_is_under_way(box: Box, target: Target, mon
     sync = box.write("new")
     monkeypatch.setattr(delivery.Delivery, "put", lost)
     with pytest.raises(EngineError):
-        await target.deliver((), [sync], {sync.target})
+        await target.deliver((), [sync])
     assert [record.placed for record in known] == [{sync.target}]
 
 
