@@ -236,7 +236,8 @@ async def restore_volumes(context: Context, active: Active) -> Active:
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
     has_rules = await active.project.create()
-    if context.options.watch and not has_rules and (message := without_rules(active.project.desired.project)):
+    desired = active.project.desired
+    if context.options.watch and not has_rules and (message := without_rules(desired.project, desired.names)):
         context.emit(Notice(message, "`devenv add rules` proposes rules and says why."))
     return active
 

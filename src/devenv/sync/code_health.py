@@ -30,6 +30,8 @@ RELOADED = re.compile(
 WAITING = re.compile(r"(?i)\bwaiting for (?:file )?changes\b")
 # What it says when it noticed one.
 RESTARTS = re.compile(r"(?i)\brestarting (?:due to changes|')")
+# What npm adds to the end of a program: also to one that a restart ends, and never the reason.
+FRAME = re.compile(r"npm (?:error|ERR!) (?:code|errno|signal|path|command|syscall|A complete log) ?\b")
 _WEB = frozenset(
     {"ts", "tsx", "js", "jsx", "mjs", "cjs", "mts", "cts", "vue", "svelte", "astro", "css", "scss", "html"}
 )
@@ -77,6 +79,8 @@ class CodeHealth:
         """The health after a log line, and the error that the line belongs to, if any."""
         if error is None:
             return self._went_on(bare(line), at)
+        if FRAME.match(bare(line)):
+            return self
         new = replace(self, last=error, last_at=at, waits=WAITING.search(line) is not None)
         if new.waits and self.error is None:  # the program has ended, whenever that is
             is_why = self.last is not None and _is_specific(self.last) and at <= self.last_at + WINDOW

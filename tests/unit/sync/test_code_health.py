@@ -16,6 +16,13 @@ TRACEBACK = """Traceback (most recent call last):
 SyntaxError: invalid syntax"""
 BROKEN = "main.py:63: SyntaxError: invalid syntax"
 PLAIN = "ERROR payment failed"
+ENDED_NPM = """npm error path /usr/src/app
+npm error command failed
+npm error signal SIGTERM
+npm error command sh -c node server.js
+npm error A complete log of this run can be found in: /root/.npm/_logs/0.log
+npm ERR! code ELIFECYCLE
+npm ERR! errno 1"""
 REFUSED = "Error: connect ECONNREFUSED"
 CRASHED = "[nodemon] app crashed - waiting for file changes before starting..."
 
@@ -106,6 +113,13 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     ),
     "what follows an error tells less": (
         ((0, synced("main.py")), (1, TRACEBACK), (1.1, "npm ERR! Lifecycle script `dev` failed")), {2: BROKEN},
+    ),
+    "what npm says of a program that a restart ends": (((0, synced("app.js")), (0.5, ENDED_NPM), (1, "start")), {3: ""}),
+    "what npm says after the reason": (
+        ((0, synced("app.js")), (1, "sh: 1: tsc: not found"), (1.1, ENDED_NPM)), {2: "sh: 1: tsc: not found"},
+    ),
+    "what npm itself does not find": (
+        ((0, synced("app.js")), (1, 'npm error Missing script: "dev"')), {2: 'npm error Missing script: "dev"'},
     ),
     "what comes before tells less": (
         ((0, synced("main.py")), (1, "[nodemon] app crashed"), (1.1, TRACEBACK)), {2: BROKEN},

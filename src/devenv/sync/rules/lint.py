@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from devenv.model.project import Action, Project, RuleFault, Service, WatchRule
@@ -30,11 +30,12 @@ def faults(project: Project, home: str) -> tuple[RuleFault, ...]:
     )
 
 
-def without_rules(project: Project) -> str | None:
-    """A message for a project that builds images and has no watch rules; None if nothing is built."""
-    if not any(service.build for service in project.services):
+def without_rules(project: Project, names: Collection[str]) -> str | None:
+    """A message for the named services if they have no watch rules; None if nothing is built for them."""
+    services = [service for service in project.services if service.name in names]
+    if not any(service.build for service in services):
         return None
-    lists = ((service.name, ", ".join(project.bind_mounts(_without_data(service)))) for service in project.services)
+    lists = ((service.name, ", ".join(project.bind_mounts(_without_data(service)))) for service in services)
     mounts = "; ".join(f"{name} has {mounts}" for name, mounts in lists if mounts)
     ways = f"a bind mount ({mounts}) or a rebuild" if mounts else "a rebuild"
     return f"no service has watch rules: a save reaches a container only by {ways}"

@@ -183,8 +183,11 @@ def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) ->
     """The notice names the bind mounts that exist; it is not said if nothing is built."""
     db = Service("db", volumes=(Mount("bind", "/data", "/shop/data"),))
     project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), db))
-    assert without_rules(project) == f"no service has watch rules: a save reaches a container only by {ways}"
-    assert without_rules(replace(project, services=(Service("web", volumes=volumes),))) is None
+    assert without_rules(project, {"web", "db"}) == f"no service has watch rules: a save reaches a container only by {ways}"
+    assert without_rules(replace(project, services=(Service("web", volumes=volumes),)), {"web"}) is None
     site = Service("site", volumes=(Mount("bind", "/srv", "/shop/html"),))
-    said = str(without_rules(replace(project, services=(*project.services, site))))
+    with_site = replace(project, services=(*project.services, site))
+    assert "site" not in str(without_rules(with_site, {"web", "db"}))
+    assert without_rules(with_site, {"site"}) is None
+    said = str(without_rules(with_site, {"web", "db", "site"}))
     assert ("site has ./html:/srv" in said, "db has" in said) == (True, False)
