@@ -20,7 +20,7 @@ from devenv.errors import ConfigError, DevenvError, closest
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.proxies import child_environment
 from devenv.images.failures import Failure, explain, substitute
-from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded, needs, prefixes
+from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded, needs, others, prefixes
 from devenv.images.pull import pull_all
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import ALPINE_NOTE, Recipe, find, instead
@@ -114,6 +114,11 @@ def _unavailable(
         if need.reference not in recipes
     }
     error = explain(failed, lines, instead=advice, consent=consent)
+    if names := others(project, dockerfiles(project), lacking):
+        command = " ".join(["devenv up", *(["--stand-ins"] if consent else []), *names])
+        error.hint = "\n  ".join(
+            filter(None, [error.hint, f"or start only services that need none of these: {command}"])
+        )
     if isinstance(error, ConfigError) and (match := _LINE.match(lines[lacking[0].reference][0])):
         error.file, error.line = match["file"], int(match["line"])
     return error

@@ -84,6 +84,23 @@ def bases(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
     }
 
 
+def others(project: Project, dockerfiles: Mapping[str, DockerfileText], lacking: Iterable[Need]) -> tuple[str, ...]:
+    """The services to name to start all that do without these images; empty if nothing of that is built."""
+    users = [user for need in lacking for user in need.users]
+    begins = {name: f"{text.name}:" for name, text in dockerfiles.items()}
+    without = {name for name, begin in begins.items() if any(user.startswith(begin) for user in users)}
+    without |= {service.name for service in project.services if f"service {service.name}" in users}
+    while more := [s.name for s in project.services if s.name not in without and without & _required(s)]:
+        without.update(more)
+    rest = [service for service in project.services if service.name not in without]
+    needed = frozenset[str]().union(*(_required(service) for service in rest))
+    return tuple(s.name for s in rest if s.name not in needed) if any(s.build for s in rest) else ()
+
+
+def _required(service: Service) -> set[str]:
+    return {dependency.service for dependency in service.depends_on if dependency.required}
+
+
 def _of_service(service: Service, dockerfile: DockerfileText | None, builder: str) -> Iterator[Need]:
     user = f"service {service.name}"
     if service.build is None:

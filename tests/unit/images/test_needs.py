@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import ConfigError
-from devenv.images.needs import DockerfileText, bases, candidates, loaded, needs, prefix, prefixes
-from devenv.model.project import Build, Project, Service
+from devenv.images.needs import DockerfileText, Need, bases, candidates, loaded, needs, others, prefix, prefixes
+from devenv.model.project import Build, Dependency, Project, Service
 from devenv.redact import masked
 
 DIGEST = "sha256:" + "a" * 64
@@ -89,6 +89,24 @@ def test_bases() -> None:
         "Dockerfile", "# syntax=x:1\nFROM library/node:22 AS a\nFROM a\nCOPY --from=caddy:2 b c\n"
     )
     assert bases(project, {"app": dockerfile}, "linux/amd64") == {"app": ("library/node:22", "caddy:2")}
+
+
+@pytest.mark.parametrize(
+    ("lacking", "names"),
+    [
+        (Need("sdk:7", ("worker/Dockerfile:3",)), ("vote", "result")),
+        (Need("postgres:15", ("service db",)), ("vote",)),
+        (Need("python:3", ("vote/Dockerfile:1", "worker/Dockerfile:9")), ("result", "redis")),
+        (Need("redis:7", ("service redis", "service db")), ()),
+        (Need("node:22", ("vote/Dockerfile:1", "result/Dockerfile:1", "worker/Dockerfile:1")), ()),
+    ],
+)
+def test_what_does_without_an_image(lacking: Need, names: tuple[str, ...]) -> None:
+    """Nothing that depends on a service that needs the image; only tops of the rest, if something of it is built."""
+    ways = {"vote": ("redis",), "result": ("db",), "worker": ("redis", "db")}
+    built = (Service(n, build=Build(f"/p/{n}"), depends_on=tuple(map(Dependency, on))) for n, on in ways.items())
+    project = a_project(*built, Service("redis", image="redis:7"), Service("db", image="postgres:15"))
+    assert others(project, {name: DockerfileText(f"{name}/Dockerfile", "") for name in ways}, [lacking]) == names
 
 
 def test_one_reference_for_two_platforms_is_two_needs() -> None:

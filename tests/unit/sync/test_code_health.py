@@ -114,7 +114,9 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "what follows an error tells less": (
         ((0, synced("main.py")), (1, TRACEBACK), (1.1, "npm ERR! Lifecycle script `dev` failed")), {2: BROKEN},
     ),
-    "what npm says of a program that a restart ends": (((0, synced("app.js")), (0.5, ENDED_NPM), (1, "start")), {3: ""}),
+    "what npm says of a program that a restart ends": (
+        ((0, synced("app.js")), (0.5, ENDED_NPM), (1, "start")), {3: ""},
+    ),
     "what npm says after the reason": (
         ((0, synced("app.js")), (1, "sh: 1: tsc: not found"), (1.1, ENDED_NPM)), {2: "sh: 1: tsc: not found"},
     ),

@@ -183,7 +183,10 @@ def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) ->
     """The notice names the bind mounts that exist; it is not said if nothing is built."""
     db = Service("db", volumes=(Mount("bind", "/data", "/shop/data"),))
     project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), db))
-    assert without_rules(project, {"web", "db"}) == f"no service has watch rules: a save reaches a container only by {ways}"
+    assert (
+        without_rules(project, {"web", "db"})
+        == f"no service has watch rules: a save reaches a container only by {ways}"
+    )
     assert without_rules(replace(project, services=(Service("web", volumes=volumes),)), {"web"}) is None
     site = Service("site", volumes=(Mount("bind", "/srv", "/shop/html"),))
     with_site = replace(project, services=(*project.services, site))
