@@ -18,7 +18,7 @@ import anyio
 import yaml
 
 from devenv.compose import yaml12
-from devenv.compose.files import ComposeFile, everything, load_source, logical, profiles_on
+from devenv.compose.files import ComposeFile, everything, load_source, logical, service_profiles, setting
 from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.docker.compose_failures import missing_compose
@@ -223,3 +223,19 @@ def _doubled(path: str) -> str:
 
 def _quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def profiles_on(sources: Sequence[ComposeFile], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
+    """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` activates them.
+
+    Profiles of their dependencies are not activated. COMPOSE_PROFILES counts if nothing is given, also beside these.
+    """
+    default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
+    before = given or tuple(name.strip() for name in default.split(","))
+    on: tuple[str, ...] = ()
+    profiles = service_profiles(sources) if wanted else {}
+    for name in wanted:
+        own = profiles.get(name, [])
+        if own and not {*own, "*"} & {*before, *on}:
+            on += tuple(own)
+    return (*filter(None, before), *on) if on else given

@@ -166,22 +166,6 @@ def profile_names(sources: Sequence[ComposeFile]) -> frozenset[str]:
     return frozenset(chain.from_iterable(service_profiles(sources).values()))
 
 
-def profiles_on(sources: Sequence[ComposeFile], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
-    """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` activates them.
-
-    Profiles of their dependencies are not activated. COMPOSE_PROFILES counts if nothing is given, also beside these.
-    """
-    default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
-    before = given or tuple(name.strip() for name in default.split(","))
-    on: tuple[str, ...] = ()
-    profiles = service_profiles(sources) if wanted else {}
-    for name in wanted:
-        own = profiles.get(name, [])
-        if own and not {*own, "*"} & {*before, *on}:
-            on += tuple(own)
-    return (*filter(None, before), *on) if on else given
-
-
 def logical(directory: str) -> str:
     """The absolute path of the folder; through the link in $PWD if the shell is there by a link.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from devenv import package_text
 from devenv.docker.http import Exchange, LostError
 from devenv.docker.process import OnOutput
 from devenv.docker.transport import LONG_TIMEOUT, CallError, EngineGroup, Frames, lines
@@ -33,16 +34,7 @@ OWN_VARIABLES = {
     "LD_LIBRARY_PATH": "",
     "LD_AUDIT": "",
 }
-# A process that exec started has no parent in the container and a session of its own. A process that it started in
-# another session (a reload, a daemon) was meant to outlive it, and is left alone.
-LEFTOVERS = """
-stat() { read -r line 2>/dev/null <"/proc/$1/stat" && { set -- ${line##*) }; parent=$2 session=$4; }; }
-found=$(grep -lF "$1=" /proc/[0-9]*/environ 2>/dev/null)
-for file in $(grep -LF "$1=$2" $found /dev/null 2>/dev/null); do
-pid=${file#/proc/}; pid=${pid%/environ}; stat "$pid" && [ "$parent" = 0 ] && roots="$roots $pid "; done
-[ -z "$roots" ] || for file in /proc/[0-9]*; do stat "${file#/proc/}" &&
-case $roots in *" $session "*) kill -9 "${file#/proc/}";; esac; done
-"""
+LEFTOVERS = package_text("docker/leftovers.sh")
 
 
 class Session:

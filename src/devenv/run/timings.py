@@ -128,18 +128,14 @@ def _pulls(events: Iterable[Timed]) -> list[Span]:
 
 
 def _restores(events: Iterable[Timed]) -> list[Span]:
-    restored = [(at, event) for at, event in events if isinstance(event, Restored)]
-    return [Span(f"restore {event.volume}", max(0.0, at - event.seconds), at) for at, event in restored]
+    return [Span(f"restore {e.volume}", max(0.0, at - e.seconds), at) for at, e in events if isinstance(e, Restored)]
 
 
 def _fills(events: Iterable[Timed]) -> list[Span]:
     """A span for each container whose anonymous volumes took a while: the engine fills them from the image."""
-    filled = [(at, event) for at, event in events if isinstance(event, Step) and event.name == "create"]
-    return [
-        Span(f"create {event.detail}", max(0.0, at - event.seconds), at)
-        for at, event in filled
-        if event.state == "detail" and event.seconds
-    ]
+    steps_ = [(at, event) for at, event in events if isinstance(event, Step) and event.state == "detail"]
+    filled = [(at, step, step.seconds) for at, step in steps_ if step.name == "create" and step.seconds]
+    return [Span(f"create {step.detail}", max(0.0, at - seconds), at) for at, step, seconds in filled]
 
 
 _PARTS = {"images": _pulls, "build": _stages, "restore": _restores, "create": _fills}

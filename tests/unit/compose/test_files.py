@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from devenv.compose.config import profiles_on
 from devenv.compose.files import (
     everything,
     find,
     inputs,
     logical,
-    profiles_on,
     read,
     service_names,
 )

@@ -171,17 +171,14 @@ def _copied(built: Built, stage: StageFiles, copy: Copy, path: str, target: str)
     is_own = stage in built.below
     mount = bind_over(built.service, target) if is_own else source_mount(built.service, path)
     action, why = _action(built, path, target, copy.line) if is_own else _elsewhere(built, path, origin)
+    why = f"copied by {origin}{why}" if is_own else why
     manifests = [name for name in sorted(os.listdir(path)) if MANIFESTS.fullmatch(name)] if is_folder else []
     if mount is not None:
         yield Rule(path, None, "", mount.target)
     elif action is None or not is_folder:
-        yield Rule(
-            path, action, why if not is_own else f"copied by {origin}{why}", target if is_own and action else ""
-        )
+        yield Rule(path, action, why, target if is_own and action else "")
     else:
-        yield from _folder(
-            built, Rule(path, action, f"copied by {origin}{why}" if is_own else why, target), manifests
-        )
+        yield from _folder(built, Rule(path, action, why, target), manifests)
     if mount is not None or action is not Action.REBUILD:
         yield from (_rebuild(os.path.join(path, name)) for name in manifests)
 

@@ -96,7 +96,7 @@ class _Sink:
 
     def __init__(self, reading: _Reading, place: str, path: str, hops: int) -> None:
         self._reading = reading
-        self._reader = tar.Reader()
+        self._reader = tar.TarReader()
         # A link is followed if its path ends in a slash, or by `behind`: all other folders are certainly not links.
         self._maybe_link = path if place.endswith("/") else ""
         self._place, self._path, self._hops = place.rstrip("/") or "/", path, hops

@@ -65,7 +65,7 @@ def tail(size: int) -> bytes:
 
 def content(data: bytes) -> bytes:
     """The content of all files in an archive, concatenated. Raises ValueError if it is not an archive."""
-    return b"".join(piece for member, piece, _ in Reader().feed(data) if member.kind == FILE)
+    return b"".join(piece for member, piece, _ in TarReader().feed(data) if member.kind == FILE)
 
 
 def _heads(entry: TarEntry, size: int) -> Iterator[bytes]:
@@ -114,7 +114,7 @@ def _padded(content: bytes) -> bytes:
     return content + bytes(-len(content) % BLOCK)
 
 
-class Reader:
+class TarReader:
     """Reads an archive in pieces of any size; it never holds more than one piece and a header."""
 
     def __init__(self) -> None:

@@ -16,29 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from devenv import package_text
 from devenv.errors import ConfigError
 from devenv.model.project import Action, Mount, Project, Service, WatchRule
 from devenv.paths import is_below, is_within, relative_to
 from devenv.sync.rules.patterns import BACKSLASH, Patterns
 
-EDITOR_TEMP = (
-    "**/.devenv-*~",  # files that devenv has staged
-    "**/*~",
-    "**/.*.swp",
-    "**/.*.swx",
-    "**/.*.swo",
-    "**/.*.swn",
-    "**/4913",
-    "**/.#*",
-    "**/#*#",
-    "**/.*.kate-swp",
-    "**/*___jb_old___",
-    "**/*___jb_tmp___",
-    "**/.idea",
-    "**/*-go-tmp-umask",
-    "**/.goutputstream-*",
-    "**/*.crswap",
-)
+EDITOR_TEMP = package_text("sync/rules/editor_temp.txt").splitlines()
 NOTHING = Patterns()
 _GIT = "**/.git"
 

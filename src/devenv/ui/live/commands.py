@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from devenv import package_text
 from devenv.model.graph import ViewCommand
 from devenv.ui.cells import width
 from devenv.ui.live import log
@@ -17,24 +18,7 @@ HINTS = (
     "g graph", "y syncs", "t times", "w wrap", "h checks", "d detach", "? help", "q end",
 )  # fmt: skip
 RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t", "h")  # by importance
-HELP = (
-    "↑ ↓        choose a service              PgUp PgDn Home End  scroll",
-    "/          filter the log; all of these must hold:",
-    "             time out       both words, in any case",
-    "             /GET .* 50\\d/  a regular expression",
-    "             @api @worker   lines of one of these services",
-    "             level:error    errors; level:warn has warnings and errors",
-    "Esc        back: from a page, a pause, a filter, a problem in the status line",
-    "l          the log of this service alone, and back",
-    "e          the last error; again: the one before",
-    "space      pause the log, and go on",
-    "t w h      times, wrapped lines, access lines of health checks: on and off",
-    "r b s      restart, rebuild, stop this service; s asks first",
-    "x, Enter   a shell in it                 o    open it in the browser",
-    "g          who waits for whom            y    the last syncs",
-    "d          leave it running; saves are not synced until `devenv up`",
-    "q          end it all; asks first. Ctrl-C asks nothing; Ctrl-Z suspends the view",
-)
+HELP = package_text("ui/live/help.txt").splitlines()
 BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 

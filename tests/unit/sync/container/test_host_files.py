@@ -48,7 +48,7 @@ async def test_it_is_an_archive_of_one_file(tmp_path: Path, monkeypatch: pytest.
         assert inside.read() == path.read_bytes()
     assert (info.name, info.mode, info.uid, info.gid) == ("srv/big", 0o750, 7, 8)
     assert info.pax_headers["mtime"] == "1700000000.123456789"
-    reader = tar.Reader()
+    reader = tar.TarReader()
     assert sum(len(piece) for _, piece, _ in reader.feed(data)) == 5300
     assert reader.ended
 
@@ -246,7 +246,7 @@ def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
         file.write(b"x")
     path = f"/{'d' * 90}/{'e' * 90}/{os.fsdecode(name)}"
     found = built(Item(os.fsdecode(source), path))
-    ((member, content, _),) = tar.Reader().feed(archived(found))
+    ((member, content, _),) = tar.TarReader().feed(archived(found))
     assert (os.fsdecode(member.name), content) == (path[1:], b"x")
 
 

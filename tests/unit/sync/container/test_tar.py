@@ -66,7 +66,7 @@ def test_a_plain_entry_needs_no_extended_header() -> None:
 
 def read(data: bytes, sizes: Iterable[int]) -> tuple[list[tuple[tar.Member, bytes]], bool]:
     """All entries with their contents, from pieces of these sizes, and whether the end of the archive was read."""
-    reader, found, content, at = tar.Reader(), [], b"", 0
+    reader, found, content, at = tar.TarReader(), [], b"", 0
     for size in (*sizes, len(data)):
         for member, piece, is_last in reader.feed(data[at : at + size]):
             content += piece
@@ -139,5 +139,5 @@ def test_a_large_file_is_packed_in_pieces() -> None:
     content = b"x" * 1300
     whole = tar.head(entry, len(content)) + content + tar.tail(len(content))
     assert whole == tar.packed([replace(entry, content=content)])
-    ((member, _, _),) = tar.Reader().feed(tar.head(entry, 9 * 2**30) + b"x")
+    ((member, _, _),) = tar.TarReader().feed(tar.head(entry, 9 * 2**30) + b"x")
     assert member.size == 9 * 2**30

@@ -339,7 +339,7 @@ async def test_one_bad_entry_of_an_archive_fails_alone(
     put = box.engine.put
 
     async def refusing(number: str, data: Any, *, size: int = 0) -> None:
-        if any(content == b"poison" for _, content, _ in tar.Reader().feed(data)):
+        if any(content == b"poison" for _, content, _ in tar.TarReader().feed(data)):
             raise CallError(500, "no space left on device", "writing")
         await put(number, data, size=size)
 
