@@ -231,7 +231,7 @@ BUGS = (
         "model/snapshot.py",
         "            lasting.add(snapshot)\n",
         "            surplus.append(snapshot)\n",
-        "tests/unit/model/test_snapshot.py::test_nothing_that_is_needed_is_given_up",
+        "tests/unit/model/test_snapshot.py::test_needed_snapshots_are_never_expendable",
     ),
     Bug(
         "volumes are known by their labels",

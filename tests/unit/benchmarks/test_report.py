@@ -1,4 +1,4 @@
-"""The figures of the benchmarks: how they are judged and told, and that the page says what was measured."""
+"""The figures of the benchmarks: how they are compared and printed, and that the page has the measured values."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def figure(**more: Any) -> Figure:
         (Wish(times=0.03), False),
     ],
 )
-def test_a_wish_is_reached_or_not(wish: Wish, reached: bool | None) -> None:
-    """Each part of a wish can fail it, and no wish says nothing."""
+def test_target_is_reached_only_if_each_part_is(wish: Wish, reached: bool | None) -> None:
+    """Each part of a target can fail it; without a target nothing is judged."""
     assert figure(wish=wish).reached() is reached
 
 
-def test_giving_up_reaches_nothing() -> None:
+def test_given_up_measurement_misses_its_target() -> None:
     """Where devenv was given up on, the wish is not reached, whatever the cap was."""
     assert figure(wish=Wish(most=50), beyond=("devenv",)).reached() is False
 
 
-def test_the_ratio_of_the_rounds_goes_before_that_of_the_values() -> None:
+def test_paired_ratio_is_preferred() -> None:
     """A ratio that was measured pair by pair is the one that is told and judged."""
     measured = figure(ratios={"compose": 40.0}, wish=Wish(faster={"compose": 50}))
 
@@ -51,14 +51,14 @@ def test_the_ratio_of_the_rounds_goes_before_that_of_the_values() -> None:
     assert measured.reached() is False
 
 
-def test_nothing_is_no_divisor() -> None:
+def test_missing_value_gives_no_ratio() -> None:
     """Without a value of devenv's own, or with none at all, there is no ratio."""
     assert figure(values={"devenv": 0, "compose": 3}).ratio("compose") is None
     assert figure(values={"compose": 3}).ratio("compose") is None
 
 
-def test_neighbours_are_compared() -> None:
-    """The paired ratio is the median over rounds: one slow minute for both changes nothing."""
+def test_paired_ratio_is_the_median_over_rounds() -> None:
+    """One slow minute for both changes nothing."""
     assert paired([500, 5000, 510], [10, 100, 10]) == 50
 
 
@@ -68,7 +68,7 @@ def test_a_quantile_is_one_of_the_values() -> None:
     assert quantile(range(100), 0.5) == 50
 
 
-def test_a_line_says_all() -> None:
+def test_line_has_value_ratio_and_target() -> None:
     """What, a value for each, how many times ours, what was wished, and whether it was reached."""
     wish = Wish(most=10, faster={"compose": 50.0}, of_floor=2.5)
     line = report.cells(figure(wish=wish, beyond=("newer",)), LABELS)
@@ -79,28 +79,28 @@ def test_a_line_says_all() -> None:
     ]
 
 
-def test_what_was_not_measured_is_a_dash() -> None:
+def test_missing_value_is_a_dash() -> None:
     """A contender without a value has a dash, and so has its ratio."""
     line = report.cells(figure(values={"devenv": 1.0}), LABELS)
 
     assert line[1:6] == ["1 ms", "–", "–", "–", "– / –"]
 
 
-def test_giving_up_sooner_is_not_being_faster() -> None:
+def test_contender_that_was_given_up_has_no_ratio() -> None:
     """A contender that was given up before devenv was done has no ratio."""
     line = report.cells(figure(values={"devenv": 20.0, "compose": 13.0}, beyond=("compose",)), LABELS)
 
     assert line[2:6] == ["> 13 ms", "–", "–", "– / –"]
 
 
-def test_a_figure_survives_its_json() -> None:
+def test_figure_is_read_back_from_json() -> None:
     """What is read back says the same line."""
     before = figure(wish=Wish(most=10, faster={"compose": 50.0}), beyond=("newer",), ratios={"compose": 40.0})
 
     assert Figure.read(json.loads(json.dumps(before.fields()))) == before
 
 
-def test_the_page_says_what_was_measured() -> None:
+def test_page_has_the_committed_results() -> None:
     """The figures of docs/performance.md are those of the committed results, to the letter."""
     page = report.PAGE.read_text(encoding="utf-8")
     result = json.loads(report.RESULT.read_text(encoding="utf-8"))
@@ -108,13 +108,13 @@ def test_the_page_says_what_was_measured() -> None:
     assert report.put_into(page, report.markdown(result)) == page
 
 
-def test_a_page_without_a_place_is_refused() -> None:
+def test_page_without_marks_is_refused() -> None:
     """No figures are lost silently where the marks are gone."""
     with pytest.raises(ValueError, match="no <!-- figures"):
         report.put_into("# Performance\n", "figures")
 
 
-def test_rows_that_were_not_measured_stay() -> None:
+def test_rows_that_were_not_measured_are_kept() -> None:
     """A later run of some rows takes their place alone, and says when and where."""
     before = {"figures": [{"row": 1, "n": 1}, {"row": 7, "n": 1}], "series": {"saves": 1, "site": 1}, "machine": 1}
     later = {"figures": [{"row": 1, "n": 2}, {"row": 5, "n": 2}], "series": {"saves": 2}, "machine": 2}

@@ -1,4 +1,4 @@
-"""What the benchmarks believe of a container: which files differ, and when all of them have arrived."""
+"""How the benchmarks compare a container with the tree, and when all files have arrived."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_difference_is_counted(tmp_path: Path) -> None:
     assert trees.differences(source, target) == 4
 
 
-def test_all_have_arrived_when_the_last_one_has() -> None:
+def test_arrival_is_complete_with_the_last_file() -> None:
     """In whatever order they come, it is over when every one was seen, and not before."""
     asked: Counter[int] = Counter()
 
@@ -47,7 +47,7 @@ def test_all_have_arrived_when_the_last_one_has() -> None:
     assert asked == {item: 201 - item for item in range(200)}
 
 
-def test_waiting_is_given_up(tmp_path: Path) -> None:
+def test_waiting_ends_after_the_cap_or_a_quiet_time(tmp_path: Path) -> None:
     """After the cap, or when nothing came for a while, with the time that was waited."""
     (tmp_path / "there").touch()
     files = [tmp_path / "there", tmp_path / "never"]
@@ -60,7 +60,7 @@ def test_waiting_is_given_up(tmp_path: Path) -> None:
     assert 0.05 <= stalled.seconds < 30
 
 
-def test_what_is_never_seen_is_given_up() -> None:
+def test_waiting_for_a_missing_file_ends_after_the_cap() -> None:
     """After the cap, waiting is over."""
     assert until(lambda: False, 0.02) is None
     assert until(lambda: True, 0) is not None

@@ -7,7 +7,7 @@ import pytest
 from devenv.cli.candidates import SHARED, following, lines
 
 
-def test_nothing_typed_is_the_beginning() -> None:
+def test_empty_line_offers_commands() -> None:
     """A shell that says nothing gets the commands."""
     assert following([]).words == following([""]).words
 
@@ -48,7 +48,7 @@ def test_values_are_known_by_their_kind() -> None:
     assert (typed.values, typed.arguments) == ({"file": ["a.yml", "b.yml"]}, ["-f"])
 
 
-def test_words_that_fit_are_lines() -> None:
+def test_candidates_are_lines_with_help() -> None:
     """With their help after a tab, and what stands before them; what is typed already is left out."""
     wanted = following(["--output=t"])
     assert [*lines(wanted, {"text": "help", "table": "", "json": "x"})] == ["--output=text\thelp", "--output=table"]

@@ -48,7 +48,7 @@ def test_a_module_is_imported_for_its_first_attribute(package: str, statement: s
     assert isinstance(sys.modules[name], ModuleType)
 
 
-def test_an_attribute_is_that_of_the_module_now(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lazy_attribute_is_the_modules_current_one(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever replaces it there is seen."""
     module = bound(f"from {package} import module")["module"]
     assert module.value == 1  # type: ignore[attr-defined]
@@ -65,7 +65,7 @@ def test_other_imports_are_refused(statement: str) -> None:
     assert builtins.__import__ is real
 
 
-def test_other_threads_import_as_ever(package: str) -> None:
+def test_lazy_block_does_not_affect_other_threads(package: str) -> None:
     """A block of one thread stands in the way of no import of another one."""
     imported: list[object] = []
 

@@ -111,7 +111,7 @@ def test_init_without_a_project_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize("verb", ["start", "restart web", "exec web sh", "top", "stop", "cp web:/a .", "attach web"])
-def test_without_a_project_each_verb_ends_alike(
+def test_commands_without_a_project_fail_alike(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], verb: str
 ) -> None:
     """With the error that `devenv ps` has, also if a file that was named does not exist or cannot be read."""
@@ -164,7 +164,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         ("help --nonsense", 2),
     ],
 )
-def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_help_and_usage_errors_have_their_exit_codes(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     """Help is 0 and on stdout, a wrong option 2 and on stderr; the first page of help names `--version`."""
     assert main.run(line.split()) == code
     out, err = capfd.readouterr()
@@ -175,7 +175,7 @@ def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("line", ["--version", "--version --help", "help --version"])
-def test_the_version(line: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_version_option_wins(line: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever else is asked for."""
     assert main.run(line.split()) == 0
     assert re.fullmatch(r"devenv \S+\n", capfd.readouterr().out)
@@ -226,7 +226,7 @@ def test_a_bug_is_one_line_and_a_file(
 
 
 @pytest.mark.parametrize(("line", "expected"), [("ps", 1), ("down", 0), ("ps --help", 0), ("-p a exec web ls", 1)])
-def test_earlier_runs_are_reported(
+def test_commands_report_dead_runs(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str, expected: int
 ) -> None:
     """Before a command, unless it finishes them or only help is wanted."""

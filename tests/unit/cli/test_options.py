@@ -28,7 +28,7 @@ Capture = pytest.CaptureFixture[str]
         ("exec web sh -c up", "", "exec", "web sh -c up"),
     ],
 )
-def test_split(line: str, before: str, verb: str | None, after: str) -> None:
+def test_options_before_the_command_are_split_off(line: str, before: str, verb: str | None, after: str) -> None:
     """Options before the verb keep their values; what comes after it is not looked at."""
     assert options.split(line.split()) == (before.split(), verb, after.split())
 
@@ -43,7 +43,7 @@ def test_split(line: str, before: str, verb: str | None, after: str) -> None:
         ("--files x -p f", ""),
     ],
 )
-def test_values(line: str, expected: str) -> None:
+def test_options_with_values_are_understood(line: str, expected: str) -> None:
     """All spellings of an option with a value are understood."""
     assert sorted(options.values(line.split(), "-f", "--file")) == expected.split()
 
@@ -54,7 +54,7 @@ def test_options_of_all_commands_are_shared(line: str) -> None:
     assert options.are_shared(line.split())
 
 
-def test_a_question_is_cleaned_and_goes_to_stderr(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+def test_question_is_cleaned_and_written_to_stderr(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
     """A template may have written it, and its default."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("\nmine\ny\n"))
     assert prompt("Na\x1b[2Jme", "shop") == "shop"
@@ -65,7 +65,7 @@ def test_a_question_is_cleaned_and_goes_to_stderr(monkeypatch: pytest.MonkeyPatc
     assert err.replace(": ", ":") == "Name [shop]:Name:Write? [y/N]:"
 
 
-def test_the_end_of_the_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_of_input_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither yes nor no."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     with pytest.raises(typer.Abort):

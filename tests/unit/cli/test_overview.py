@@ -40,7 +40,7 @@ def test_the_overview_is_printed_without_a_parser(line: str, begins: str | None)
         ("causes", "# Errors by their text"),
     ],
 )
-def test_a_topic_is_a_page_of_the_documentation(capfd: Capture, word: str, begins: str) -> None:
+def test_help_topic_prints_a_page(capfd: Capture, word: str, begins: str) -> None:
     """Or the part below an anchor; nothing waits for a key if stdout is no terminal."""
     assert main.run(["help", word]) == 0
     assert capfd.readouterr().out.startswith(begins)

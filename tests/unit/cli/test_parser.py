@@ -27,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
         (["images", "--help"], "devenv images", "  pull "),
     ],
 )
-def test_help(capfd: Capture, words: list[str], program: str, line: str) -> None:
+def test_help_of_groups_and_commands(capfd: Capture, words: list[str], program: str, line: str) -> None:
     """Of devenv, of a group, of its command, and of a command."""
     assert parser.print_help(words) == 0
     lines = capfd.readouterr().out.splitlines()
@@ -46,7 +46,7 @@ def test_help(capfd: Capture, words: list[str], program: str, line: str) -> None
         (["gc", "--nonsense"], "`devenv gc` has no option `--nonsense`", "devenv gc --help"),
     ],
 )
-def test_no_help_of_an_unknown_command(words: list[str], message: str, hint: str) -> None:
+def test_help_of_an_unknown_command_is_an_error(words: list[str], message: str, hint: str) -> None:
     """With what is meant."""
     with pytest.raises(UsageError) as raised:
         parser.print_help(words)
@@ -103,7 +103,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("line", "message", "hint"), WRONG, ids=[line for line, *_ in WRONG])
-def test_one_form(capfd: Capture, compose: list[str], line: str, message: str, hint: str) -> None:
+def test_usage_errors_have_one_form(capfd: Capture, compose: list[str], line: str, message: str, hint: str) -> None:
     """An error and a hint, exit code 2, nothing on stdout and nothing of a parser; docker is not started."""
     assert main.run(line.split()) == 2
     assert capfd.readouterr() == ("", f"error: {message}\n  hint: {hint}\n")
@@ -111,7 +111,7 @@ def test_one_form(capfd: Capture, compose: list[str], line: str, message: str, h
 
 
 @pytest.mark.parametrize("line", ["--output json up --detch", "up --detch --output=json", "upp --output json"])
-def test_an_event_too(capfd: Capture, line: str) -> None:
+def test_usage_error_is_an_event_in_json(capfd: Capture, line: str) -> None:
     """Under `--output json`, one line of stdout."""
     assert main.run(line.split()) == 2
     (said,) = capfd.readouterr().out.splitlines()
@@ -121,13 +121,13 @@ def test_an_event_too(capfd: Capture, line: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["tomorrow", "top", "wait"])
-def test_verbs_of_compose_pass(compose: list[str], verb: str) -> None:
+def test_compose_commands_are_passed_through(compose: list[str], verb: str) -> None:
     """Those that are known, and those that this Compose says it has."""
     main.run(["--project-directory", "up", verb, "--upp"])
     assert compose == ["docker", "compose", "--project-directory", "up", verb, "--upp"]
 
 
-def test_without_docker(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_command_without_docker_is_an_error(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The word is unknown if Compose cannot be asked."""
 
     async def run(_: Sequence[str]) -> process.Completed:

@@ -31,7 +31,7 @@ UNKNOWN = "error: there is no service `wbe`\n  hint: Did you mean `web`?\n"
         (None, "--help", "", "--help"),
     ],
 )
-def test_prepared(verb: str | None, before: str, after: str, expected: str) -> None:
+def test_arguments_are_prepared_for_compose(verb: str | None, before: str, after: str, expected: str) -> None:
     """A file before `logs` stays a file, and `shell` finds its command."""
     own, rest = passthrough.prepared(verb, before.split(), after.split())
     assert [*own, *rest] == expected.split()

@@ -233,7 +233,7 @@ def sources(text: str = FILE) -> list[ComposeFile]:
     ],
     ids=lambda value: value[:40],
 )
-def test_a_complaint_becomes_a_place_and_plain_words(said: str, meant: str) -> None:
+def test_compose_error_gets_place_cause_and_hint(said: str, meant: str) -> None:
     """File and line, the cause in plain words, a hint if one helps, and never a value."""
     error = explain(said, sources())
     assert f"{error.where}: {error} | {error.hint}" == meant

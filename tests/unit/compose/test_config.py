@@ -56,7 +56,7 @@ def test_rules_are_spelled_for_an_older_compose(before: str, after: str | None) 
     assert sanitised(source(rules(before))) == rules(before if after is None else after)
 
 
-def test_other_places_are_none_of_our_business() -> None:
+def test_same_keys_elsewhere_are_not_changed() -> None:
     """`include` and `ignore` mean something else elsewhere in a file."""
     text = "include: [a.yml]\nx-a: {include: 1, ignore: b}\nservices:\n  include: {image: a, labels: {ignore: x}}\n"
     assert sanitised(source(text)) == text

@@ -60,7 +60,7 @@ def test_the_search_goes_upward(tmp_path: Path) -> None:
     assert found(tmp_path / "a/b") == ["../../compose.yml"]
 
 
-def test_what_is_named_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explicit_files_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """-f before COMPOSE_FILE in the shell, before COMPOSE_FILE in .env."""
     write(tmp_path, compose_yml=PLAIN, _env="# COMPOSE_FILE=no\nexport COMPOSE_FILE='x.yml:sub/y.yml' # why\n")
     assert found(tmp_path) == ["x.yml", "sub/y.yml"]
@@ -70,7 +70,7 @@ def test_what_is_named_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found(tmp_path, "z.yml", "/abs.yml")[0] == "z.yml"
 
 
-def test_nothing_found(tmp_path: Path) -> None:
+def test_missing_compose_file_is_an_error(tmp_path: Path) -> None:
     """The error has the names that were looked for, and says to which tool a devenv.nix belongs."""
     with pytest.raises(ConfigError, match="no compose file in") as caught:
         find(str(tmp_path))
@@ -81,7 +81,7 @@ def test_nothing_found(tmp_path: Path) -> None:
     assert "belongs to another tool" in str(caught.value.hint)
 
 
-def test_standard_input_is_no_project(tmp_path: Path) -> None:
+def test_standard_input_is_refused(tmp_path: Path) -> None:
     """`-f -` is refused, since it cannot be read again."""
     with pytest.raises(UsageError):
         find(str(tmp_path), ("-",))
@@ -96,7 +96,7 @@ def test_standard_input_is_no_project(tmp_path: Path) -> None:
         ("abc", "compose.yml:1: the file must be a mapping with the key `services`"),
     ],
 )
-def test_a_file_that_is_no_project(tmp_path: Path, text: str, complaint: str) -> None:
+def test_invalid_project_file_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     """An empty file or another kind of YAML is refused before Compose sees it."""
     write(tmp_path, compose_yml=text)
     with pytest.raises(ConfigError) as caught:
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_project(tmp_path: Path, text: str, complaint: str) ->
     assert f"{caught.value.where}: {caught.value}" == complaint
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_unreadable_paths_are_errors(tmp_path: Path) -> None:
     """A folder, a missing file, an endless device, a pipe without a writer: each is an error at once."""
     os.mkfifo(tmp_path / "pipe")
     for path, complaint in [
@@ -213,7 +213,7 @@ def named(folder: Path, *files: str) -> set[str]:
     return {path.removeprefix(f"{folder}/") for path in inputs(str(folder), files)}
 
 
-def test_everything_that_is_named_is_found(folder: Path) -> None:
+def test_all_referenced_files_are_found(folder: Path) -> None:
     """Includes and extends at any depth and their env files, relative to their files, existing or not."""
     read = "compose.yml one.yml sub/two.yml sub/two.env base/web.yml deep.yml"
     environment = ".env other/.env base/.env web.env api.env more.env other/own.env base/base.env"
@@ -221,7 +221,7 @@ def test_everything_that_is_named_is_found(folder: Path) -> None:
     assert named(folder) == {*read.split(), *environment.split(), *overrides, "mode.dev", "mode.test"}
 
 
-def test_a_broken_file_hides_no_other(folder: Path) -> None:
+def test_broken_file_does_not_hide_others(folder: Path) -> None:
     """If the override is incomplete and an include is missing, all files are still named."""
     whole = named(folder)
     (folder / "compose.override.yml").write_text("services: {", encoding="utf-8")

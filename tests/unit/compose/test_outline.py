@@ -194,7 +194,7 @@ def test_what_git_writes_is_understood(tmp_path: Path) -> None:
     assert found == [None, None, ("shop", "there"), ("lib", "there")]
 
 
-def test_what_is_no_worktree(tmp_path: Path) -> None:
+def test_folders_that_are_not_worktrees(tmp_path: Path) -> None:
     """A main tree, a submodule, no repository, a `.git` without a path, or a pipe."""
     main, odd = tmp_path / "shop", tmp_path / "odd"
     linked(tmp_path / "there", main, "feature")
@@ -229,7 +229,7 @@ def test_an_unreadable_link_is_no_worktree(tmp_path: Path, monkeypatch: pytest.M
     assert worktree(str(tree)) is None
 
 
-def test_who_names_the_project_himself_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explicit_project_name_wins_over_the_worktree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`name:` in any of the files, COMPOSE_PROJECT_NAME in the environment or in env files."""
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
 

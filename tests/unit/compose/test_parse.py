@@ -84,7 +84,7 @@ def read(text: str) -> Project:
     return parse(yaml12.construct(text, file="m"), directory="/p", files=("/p/compose.yml",))
 
 
-def test_the_whole_project() -> None:
+def test_all_fields_of_a_project_are_parsed() -> None:
     """All fields are parsed, `$$` as `$`, with both spellings of the newer watch keys."""
     web = Service(
         name="web",

@@ -21,7 +21,7 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_places(tmp_path: Path) -> None:
+def test_place_of_the_deepest_part(tmp_path: Path) -> None:
     """The deepest part that any file has; of two files the overriding one."""
     write(
         tmp_path,

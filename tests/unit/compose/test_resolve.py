@@ -23,7 +23,7 @@ MODEL = b"name: p\nservices: {web: {image: x}}\n"
     ("key", "returncode", "asked"),
     [("ignore", 0, ["config"]), ("include", 0, ["version", "config"]), ("ignore", 1, ["config", "version"])],
 )
-async def test_the_version_is_asked_for_where_it_matters(
+async def test_compose_version_is_asked_for_only_if_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, returncode: int, asked: list[str]
 ) -> None:
     """The version is not asked for if no file has a key of a newer Compose and there is no error."""

@@ -110,7 +110,7 @@ def text(block: str) -> str:
     return dedent(block).strip()
 
 
-def test_the_whole_model() -> None:
+def test_run_model_of_a_whole_project() -> None:
     """Watch rules, profiles, `pull` and `x-devenv` are removed, labels and loopback added; volumes stay."""
     assert shown() == dedent("""\
         name: shop
@@ -183,7 +183,7 @@ def labels(choices: Choices, found: Found | None = None) -> dict[str, dict[str, 
     return {name: marks for name, marks in ours.items() if marks}
 
 
-def test_labels_say_for_whom() -> None:
+def test_services_and_networks_get_the_owner_label() -> None:
     """Services and networks get the label; never a volume, since a newer Compose would ask to recreate it."""
     mine, old = {"devenv.owner": OWNER}, {"devenv.project": "shop"}
     assert labels(Choices(owner=OWNER)) == {"db": mine, "web": mine, "default": mine}
@@ -195,7 +195,7 @@ def test_labels_say_for_whom() -> None:
     assert labels(Choices(owner=OWNER), found) == {"db": mine}
 
 
-def test_what_is_to_be_nobodys_has_no_label() -> None:
+def test_unmarked_services_get_no_label() -> None:
     """A one-off container gets no label; nor does its network, if there is no other service."""
     mine = {"devenv.owner": OWNER}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db"}))) == {"web": mine, "default": mine}
@@ -204,7 +204,7 @@ def test_what_is_to_be_nobodys_has_no_label() -> None:
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"})), old) == {}
 
 
-def test_what_exists_becomes_external() -> None:
+def test_existing_networks_and_volumes_become_external() -> None:
     """An existing network or volume is external, so that Compose does not compare or change it."""
     found = Found(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
     model = run_model(yaml12.construct(MODEL, file="m"), found=found, choices=Choices())
@@ -215,7 +215,7 @@ def test_what_exists_becomes_external() -> None:
     }
 
 
-def test_a_foreign_service_stays_as_it_is() -> None:
+def test_foreign_service_is_not_changed() -> None:
     """A service whose container is not ours keeps all parts of its hash, rules and profiles too."""
     choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
     found = Found(foreign_services=frozenset({"db", "web"}))
@@ -241,7 +241,7 @@ def ports(choices: Choices) -> list[str]:
         ),
     ],
 )
-def test_where_ports_are_published(addresses: tuple[str, ...], expected: list[str]) -> None:
+def test_ports_are_published_on_the_given_addresses(addresses: tuple[str, ...], expected: list[str]) -> None:
     """An address in the file stays; a number that the engine picks is picked once."""
     assert ports(Choices(addresses=addresses)) == expected
 
@@ -252,7 +252,7 @@ def test_a_port_without_a_number_can_be_given_one() -> None:
     assert ports(choices)[3:] == ["127.0.0.1 20123 82", "::1 20123 82"]
 
 
-def test_every_service_is_told_of_the_ports() -> None:
+def test_services_get_the_ports_as_variables() -> None:
     """Variables of a service stay; services of others are not changed."""
     told = {"DEVENV_PORT_WEB_80": "20123", "PRICE": "1"}
     assert difference(choices=Choices(environment={"web": told, "db": told})) == text("""
@@ -306,7 +306,7 @@ def test_what_a_build_is_given() -> None:
     }
 
 
-def test_no_verb_pulls_again() -> None:
+def test_no_image_is_pulled_again() -> None:
     """Images are pulled before the first Compose command; offline, a second pull would fail."""
     model = MODEL.replace("    image: mysql:9\n", "    image: mysql:9\n    pull_policy: always\n")
     assert "always" in model
@@ -321,7 +321,7 @@ def test_a_context_that_the_file_names_wins() -> None:
     assert "node:22: /own" in changed
 
 
-def test_a_port_moves() -> None:
+def test_port_option_moves_one_port() -> None:
     """`--port` changes the host side of one published port, and nothing else."""
     assert difference(choices=Choices(ports=(PortChange("web", "9090", 80),))) == text("""
         -       published: '8080'
@@ -434,7 +434,7 @@ def test_a_port_change_is_read() -> None:
 @pytest.mark.parametrize(
     "wrong", ["", "web", "web:80", "web:0=80", "web:80=65536", "web:-1=80", "web:80:80", "a b:1=1", "w:1=1\n"]
 )
-def test_anything_else_is_no_port_change(wrong: str) -> None:
+def test_invalid_port_change_is_a_usage_error(wrong: str) -> None:
     """Anything else is a usage error that shows the form."""
     with pytest.raises(UsageError, match="is not a port change") as caught:
         port_change(wrong)
@@ -447,7 +447,7 @@ def test_a_scale_is_read() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "web", "web=", "web=-1", "web=x", "web=1.5", "a b=1", "web=1\n", "web:1"])
-def test_anything_else_is_no_scale(wrong: str) -> None:
+def test_invalid_scale_is_a_usage_error(wrong: str) -> None:
     """Anything else is a usage error that shows the form."""
     with pytest.raises(UsageError, match="is not a number of containers") as caught:
         scale(wrong)
@@ -474,7 +474,7 @@ def test_a_scale_counts_more_than_the_file() -> None:
         ("{container_name: w}", "only one of them can have the name w"),
     ],
 )
-def test_what_only_one_container_can_have(service: str, complaint: str) -> None:
+def test_fixed_names_and_ports_prevent_scaling(service: str, complaint: str) -> None:
     """The error comes before any port is in use; a single container is allowed."""
     services = {"web": yaml.safe_load(service)}
     rescale(services, (Scale("web", 1), Scale("web", 0)))
@@ -483,7 +483,7 @@ def test_what_only_one_container_can_have(service: str, complaint: str) -> None:
     assert str(caught.value).endswith(complaint)
 
 
-def test_a_scale_of_nobody() -> None:
+def test_scale_of_an_unknown_service_is_a_usage_error() -> None:
     """A service that does not exist is a usage error with a suggestion."""
     with pytest.raises(UsageError, match="--scale names the service `wbe`, which does not exist") as caught:
         rescale({"web": {}, "db": {}}, (Scale("wbe", 2),))

@@ -86,7 +86,7 @@ def test_the_schema_has_every_action_and_every_moment() -> None:
     assert list(X_DEVENV["properties"]["hooks"]["properties"]) == [moment.value for moment in Moment]
 
 
-def test_what_is_not_known_yet_is_no_mistake() -> None:
+def test_unresolved_values_are_accepted() -> None:
     """A value that Compose fills in later may be anything, booleans may be text, names are checked if known."""
     rule = {"path": LATER, "action": LATER, "target": LATER, "initial_sync": "TRUE", "ignore": ["a"], "x-mine": 1}
     assert list(mistakes({"watch": [rule]}, DEVELOP, (), {})) == []

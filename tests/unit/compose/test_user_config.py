@@ -44,7 +44,7 @@ def test_mirrors_are_read(file: Path) -> None:
     assert user_settings() == UserSettings(host_settings=True, mirrors=("a.example", "b.example/hub"))
 
 
-def test_without_xdg_it_lies_in_dot_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_in_dot_config_without_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative XDG_CONFIG_HOME is ignored (XDG Base Directory Specification)."""
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -69,7 +69,7 @@ KNOWN = "Known here: stand_ins, host_settings, dangerous, snapshot_limit, snapsh
         ("stand_ins = 'yes'\n", "`stand_ins` is true or false", None, None),
     ],
 )
-def test_mistakes(file: Path, text: str, message: str, line: int | None, hint: str | None) -> None:
+def test_invalid_settings_are_errors(file: Path, text: str, message: str, line: int | None, hint: str | None) -> None:
     """The error has a message, a line and a hint."""
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:

@@ -24,7 +24,7 @@ from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
         ("", None),
     ],
 )
-def test_a_line(line: str, expected: StepBegin | StepOutput | StepEnd | None) -> None:
+def test_line_of_build_progress(line: str, expected: StepBegin | StepOutput | StepEnd | None) -> None:
     assert parse(line) == expected
 
 
@@ -39,7 +39,7 @@ def test_a_line(line: str, expected: StepBegin | StepOutput | StepEnd | None) ->
         ("auth", ("auth",), False, False),
     ],
 )
-def test_a_label(label: str, names: tuple[str, ...], is_internal: bool, is_instruction: bool) -> None:
+def test_label_of_a_build_step(label: str, names: tuple[str, ...], is_internal: bool, is_instruction: bool) -> None:
     """A stage may be called `internal`."""
     step = StepBegin("1", label, "x")
     assert (step.names, step.is_internal, step.is_instruction) == (names, is_internal, is_instruction)

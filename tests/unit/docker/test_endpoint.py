@@ -203,7 +203,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("printed", "words", "hint"), ROWS)
-async def test_ssh_says_why(docker: Path, printed: str, words: str, hint: str) -> None:
+async def test_ssh_errors_are_reported(docker: Path, printed: str, words: str, hint: str) -> None:
     """In the error of every command, and in what the doctor finds."""
     docker.write_text(f"{WRAPPED}{printed}\n")
     with anyio.fail_after(20), pytest.raises(EngineError) as caught:
@@ -227,7 +227,7 @@ async def test_a_program_that_floods_its_standard_error_holds_nobody_up(docker: 
             pass
 
 
-async def test_one_that_ends_well_says_nothing(docker: Path) -> None:
+async def test_ssh_warning_is_not_a_reason(docker: Path) -> None:
     """A warning is not a reason: the connection only ended."""
     docker.write_text("Warning: Permanently added 'far' (ED25519) to the list of known hosts.\n")
     (docker.parent / "docker").write_text(f"#!/bin/sh\ncat {docker} >&2\n")
@@ -237,7 +237,7 @@ async def test_one_that_ends_well_says_nothing(docker: Path) -> None:
     await connection.aclose()
 
 
-def test_words_are_cleaned() -> None:
+def test_ssh_output_is_cleaned() -> None:
     """Escape sequences, secrets, and lines that are not a reason are removed."""
     assert reason("") == ""
     assert reason("Warning: Permanently added 'far' to the list of known hosts.\n") == ""

@@ -103,7 +103,7 @@ async def test_a_session_whose_process_has_ended(box: Box) -> None:
             await session.receive()
 
 
-async def test_leftovers_are_ended_by_a_script(box: Box) -> None:
+async def test_leftover_commands_are_ended_by_a_script(box: Box) -> None:
     """It gets the name of the variable that marks our commands, and the mark of this run."""
     await box.engine.exec.end_leftovers(box.id, user="1000", privileged=True, mark="m")
     (asked,) = box.asked

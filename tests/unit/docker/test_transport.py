@@ -43,7 +43,7 @@ def test_an_object_that_is_gone(status: int, reason: str, absent: bool) -> None:
         (409, "in use", pytest.raises(CallError, match="in use")),
     ],
 )
-async def test_a_removal_of_what_is_gone_is_done(
+async def test_removal_of_a_missing_object_succeeds(
     engine: MemoryEngine, status: int, reason: str, expectation: contextlib.AbstractContextManager[object]
 ) -> None:
     engine.faults.on("DELETE", Fails(status, reason))
@@ -51,7 +51,7 @@ async def test_a_removal_of_what_is_gone_is_done(
         await engine.remove("containers/x", "removing")
 
 
-async def test_a_stream_awaits_what_takes_it(engine: MemoryEngine) -> None:
+async def test_stream_waits_for_its_consumer(engine: MemoryEngine) -> None:
     taken: list[bytes] = []
 
     async def take(chunk: bytes) -> None:

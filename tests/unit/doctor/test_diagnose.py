@@ -203,7 +203,7 @@ def golden() -> str:
     return "".join(f"{name}\n{told(diagnose(facts))}" for name, facts in CASES.items())
 
 
-def test_every_text_is_as_it_was() -> None:
+def test_all_findings_have_the_recorded_texts() -> None:
     """A text changes only together with findings.txt: `python tests/unit/doctor/test_diagnose.py` writes it."""
     assert golden() == GOLDEN.read_text(encoding="utf-8")
 

@@ -55,7 +55,7 @@ def test_a_fix_counts_if_its_finding_is_gone(look: list[DoctorFacts], tmp_path: 
     ]
 
 
-def test_what_can_be_fixed(look: list[DoctorFacts], tmp_path: Path) -> None:
+def test_fixes_of_the_found_problems(look: list[DoctorFacts], tmp_path: Path) -> None:
     """Only what was found; warnings are no errors."""
     (tmp_path / "current").write_text("x")
     look += [DoctorFacts(builder=Builder("box", is_gone=True, selection=str(tmp_path / "current")))]
@@ -76,7 +76,7 @@ def test_a_report_is_private_and_overwrites_nothing(look: list[DoctorFacts], tmp
             doctor.write_report(taken, outcome)
 
 
-def test_a_helper_of_one_registry(tmp_path: Path) -> None:
+def test_helper_of_one_registry_is_removed_alone(tmp_path: Path) -> None:
     """It goes alone, through a link, and the rest of the file says what it said."""
     real = tmp_path / "real.json"
     real.write_text(json.dumps({"credHelpers": {"a.example": "gone", "b.example": "here"}, "detachKeys": "x"}))

@@ -43,7 +43,7 @@ def asked(mirror: str, speed: float = 0.0, fault: str = "", lacks: tuple[str, ..
         ([asked("x", redis=A, node=A), asked("y", redis=A, fault="broke")], {"redis": "", "node": ""}, "x -y"),
     ],
 )
-def test_ranking(given: list[Answers], pinned: Mapping[str, str], expected: str) -> None:
+def test_mirrors_are_ranked(given: list[Answers], pinned: Mapping[str, str], expected: str) -> None:
     """Those with most images first, then the fastest; another digest than the pinned or the usual is never good."""
     assert " ".join(f"{'' if one.is_good else '-'}{one.mirror}" for one in ranked(given, pinned)) == expected
 
@@ -65,7 +65,7 @@ def test_a_late_first_byte_counts() -> None:
         'dangerous = "refuse"\n[registry]\n# mirrors = ["x"]\n',
     ],
 )
-def test_the_file_keeps_all_else(text: str) -> None:
+def test_writing_mirrors_keeps_the_rest_of_the_file(text: str) -> None:
     """Whatever the form of the list; comments outside of it stay."""
     after = with_mirrors(text, ["a.test", "[::1]:1"])
     expected = tomllib.loads(text)
@@ -86,7 +86,7 @@ def good(name: str, *, is_good: bool = True) -> Mirror:
     return Mirror(name, is_good, ("redis",), (), (), "", 0.1, 1.0)
 
 
-def test_what_is_written(file: Path) -> None:
+def test_good_mirrors_are_written_in_order(file: Path) -> None:
     """The good ones in order, then those that were not asked; a known one that is bad goes. None for no change."""
     new = planned([good("a.test"), good("bad.test", is_good=False)])
     assert new is not None

@@ -136,19 +136,19 @@ NEITHER = (
 
 
 @pytest.mark.parametrize("line", ERRORS)
-def test_errors(line: str) -> None:
+def test_error_lines(line: str) -> None:
     """A line of a program that tells an error, in colour or not."""
     assert level(line) == read(line, None)[0] == "error"
 
 
 @pytest.mark.parametrize("line", WARNINGS)
-def test_warnings(line: str) -> None:
+def test_warning_lines(line: str) -> None:
     """A line that warns, also of an error."""
     assert level(line) == read(line, None)[0] == "warn"
 
 
 @pytest.mark.parametrize("line", NEITHER)
-def test_neither(line: str) -> None:
+def test_lines_that_are_neither_error_nor_warning(line: str) -> None:
     """The word alone is no error: in a path, a name, a number of none, or after another level."""
     assert level(line) == read(line, None)[0] == ""
 

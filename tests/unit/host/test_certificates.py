@@ -177,7 +177,7 @@ def test_files_that_variables_name_count_and_the_bundle_itself_does_not(
     assert anyio.run(find, [], [str(host / "named.pem")])[0] == {b"own", b"folder", b"named"}
 
 
-def test_of_a_doubtful_bundle_registries_decide(
+def test_registries_decide_about_unknown_certificates(
     host: Path, company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the unknown certificates only the presented one is the company's. Offline, both are."""
@@ -188,7 +188,7 @@ def test_of_a_doubtful_bundle_registries_decide(
     assert anyio.run(find, ["registry.test"])[0] == certificates(f"{company.text}{company.other}")
 
 
-def test_what_is_no_certificate_does_no_harm(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_certificates_are_ignored(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the files and asking registries still works."""
     cut = "-----BEGIN CERTIFICATE-----\nQUJDR\n-----END CERTIFICATE-----\n"
     (host / "certs" / "bundle.pem").write_text(f"{cut}{pem(b'no certificate')}")

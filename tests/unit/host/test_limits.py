@@ -81,7 +81,9 @@ def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bo
         ("#!/bin/sh\n", 0o644, False),
     ],
 )
-def test_which_devenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, is_other: bool) -> None:
+def test_first_executable_devenv_on_path_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, is_other: bool
+) -> None:
     """Only the first executable file counts, and ours is known by its entry point."""
     program = tmp_path / "devenv"
     program.write_text(text)

@@ -55,7 +55,7 @@ def test_the_next_free_port_is_named(listening: tuple[str, int]) -> None:
     assert listeners.free_port((ip,), port, (free,)) > free
 
 
-def test_who_reaches_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_addresses_by_engine_and_system(monkeypatch: pytest.MonkeyPatch) -> None:
     """IPv6 only if the engine runs on this kernel and the system supports it; never under WSL2."""
     here = os.uname()
     with socket.socket(socket.AF_INET6) as probe:
@@ -152,7 +152,7 @@ async def test_every_taken_port_has_an_owner_and_a_way_out() -> None:
 
 
 @pytest.mark.anyio
-async def test_free_ports_are_silence() -> None:
+async def test_free_ports_give_no_error() -> None:
     """The engine is not asked, and there is no error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -77,7 +77,7 @@ def test_apt_knows_the_archives_of_its_own_distribution(sources: str, release: s
     assert apt([sources], release) == found
 
 
-def test_what_is_given() -> None:
+def test_settings_of_package_sources_only() -> None:
     """PackageSettings about the sources of packages, and no other settings."""
     found = settings(
         npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/", "fund": "false"},

@@ -103,7 +103,7 @@ def wanted(text: str) -> WantedPort:
         ([], None),
     ],
 )
-def test_a_clash(ports: list[str], expected: tuple[int, int] | None) -> None:
+def test_two_users_of_one_port_are_found(ports: list[str], expected: tuple[int, int] | None) -> None:
     """Two with the same port, protocol and address are found, of the same service or of two."""
     all_ports = [wanted(port) for port in ports]
     assert clash(all_ports) == (expected and tuple(all_ports[index] for index in expected))
@@ -140,7 +140,7 @@ def test_one_error_for_all_taken_ports() -> None:
     assert error.hint == "devenv up --port web:8080=8000 --port db:5433=5432"
 
 
-def test_what_was_typed_stays_in_the_hint() -> None:
+def test_hint_keeps_earlier_port_changes() -> None:
     """The hint has the earlier changes first, and the new port for the one that is in use."""
     given = [PortChange("api", "90", 80), PortChange("web", "80", 8000)]
     taken = Taken(WantedPort("web", ("",), 80, 8000), None, 8080)
@@ -174,7 +174,7 @@ def test_the_next_one_where_it_is_taken() -> None:
     assert held == {("web", 80): port + 1, ("web", 443): port}
 
 
-def test_the_range_goes_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chosen_ports_wrap_around(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the last port comes the first; if all are in use, there is an error."""
     monkeypatch.setattr(ports, "COUNT", 3)
     assert set(choose(PLACES, seed="a", known={}, taken=set()).values()) == {20000, 20001, 20002}

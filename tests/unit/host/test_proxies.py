@@ -52,7 +52,9 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ({"HTTP_PROXY": "http://u:p%40ss@h:1"}, {}, {"HTTP_PROXY": "http://u:p%40ss@h:1", "NO_PROXY": HERE}),
     ],
 )
-def test_which_proxies_hold(environment: dict[str, str], system: dict[str, str], expected: dict[str, str]) -> None:
+def test_environment_wins_over_system_proxies(
+    environment: dict[str, str], system: dict[str, str], expected: dict[str, str]
+) -> None:
     """The environment in either spelling, else the system; this machine is always an exception."""
     assert chosen(environment, system) == expected
 
@@ -74,7 +76,7 @@ def test_which_proxies_hold(environment: dict[str, str], system: dict[str, str],
         ({"HTTP_PROXY": "http://[::1:1"}, "not the address of a proxy"),
     ],
 )
-def test_what_is_no_proxy(environment: dict[str, str], said: str) -> None:
+def test_invalid_proxy_is_an_error(environment: dict[str, str], said: str) -> None:
     """The error (5) names the variable, and shows no user and no password."""
     with pytest.raises(ConfigError) as raised:
         chosen(environment, {})
@@ -92,7 +94,7 @@ def test_what_is_no_proxy(environment: dict[str, str], said: str) -> None:
         (PROXY, PROXY),
     ],
 )
-def test_this_machine_has_another_address_inside(proxy: str, inside: str) -> None:
+def test_loopback_proxy_is_replaced_by_the_gateway(proxy: str, inside: str) -> None:
     """A loopback proxy is reached by the gateway, the others as they are; exceptions stay."""
     found = seen_inside({"HTTP_PROXY": proxy, "NO_PROXY": HERE}, "172.17.0.1")
     assert found == {"HTTP_PROXY": inside, "NO_PROXY": HERE}
@@ -139,7 +141,7 @@ def test_a_loopback_proxy_is_not_there_for_an_engine_elsewhere(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("address", ["127.0.0.2", "192.0.2.1"])
-def test_a_proxy_that_says_nothing_is_not_there(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_silent_proxy_is_not_passed_on(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """A proxy that refuses connections or does not answer is not passed to the build."""
     monkeypatch.setattr(proxies, "PROBE_TIMEOUT", 0.2)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")

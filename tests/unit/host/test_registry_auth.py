@@ -39,13 +39,15 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("docker.io", None, None),
     ],
 )
-def test_what_the_file_holds(config: Path, host: str, auths: Any, known: dict[str, str] | None) -> None:
+def test_credentials_for_a_registry_are_read(
+    config: Path, host: str, auths: Any, known: dict[str, str] | None
+) -> None:
     """Each registry gets only the credentials for its own name and port."""
     config.write_text(json.dumps({"auths": auths}))
     assert header(host) == (known and {**known, "serveraddress": HUB_KEY if host == "docker.io" else host})
 
 
-def test_no_file_no_credentials(config: Path) -> None:
+def test_missing_file_gives_no_credentials(config: Path) -> None:
     """Without a login there are no credentials; a file without an object counts as empty."""
     assert header("r.test") is None
     config.write_text("[]")
@@ -62,7 +64,7 @@ def test_a_helper_is_asked_on_its_standard_input(config: Path, key: str) -> None
     assert header("r.test") == {"identitytoken": "t", "serveraddress": "r.test"}
 
 
-def test_a_helper_that_knows_nothing(config: Path) -> None:
+def test_helper_without_credentials_is_no_error(config: Path) -> None:
     """`not found` is not an error."""
     config.write_text('{"credsStore": "safe"}')
     program(config.parent, "echo credentials not found in native keychain; exit 1")

@@ -109,7 +109,7 @@ def test_references(text: str, expected: list[str]) -> None:
         ("missing", []),
     ],
 )
-def test_only_the_target_counts(target: str | None, expected: list[str]) -> None:
+def test_unreached_stages_need_no_images(target: str | None, expected: list[str]) -> None:
     """Stages that the target does not reach need nothing."""
     copy = "COPY --from=build a b\n"
     text = f"FROM node:22 AS build\nFROM chrome AS test\n{copy}FROM alpine AS final\n{copy}"

@@ -274,7 +274,7 @@ def test_what_is_worth_another_try(text: str, is_passing: bool) -> None:
     assert read_failure(text).passing == is_passing
 
 
-def test_names_are_no_words() -> None:
+def test_image_names_do_not_match_patterns() -> None:
     """The name of an image may contain words of the patterns."""
     for name in ("cert/x509:1", "timeout:1", "r.test/eof/denied:1"):
         text = f'Head "https://r.test/v2/{name}": manifest for {name} not found: manifest unknown'
@@ -284,7 +284,7 @@ def test_names_are_no_words() -> None:
         assert read_failure("tls: x509: unknown authority", name).cause == "its certificate is not trusted"
 
 
-def test_what_nobody_foresaw() -> None:
+def test_unknown_build_failure_is_not_explained() -> None:
     """A failure of a build that is not about images is not explained."""
     assert known_failure("process /bin/sh -c make did not complete successfully: exit code: 2") is None
     assert read_failure("gremlins", "x:1") == Failure("gremlins", hint="docker pull x:1")
@@ -394,7 +394,7 @@ def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: 
         ("node:22", ["no space left on device"], 4, "docker system df"),
     ],
 )
-def test_who_is_to_blame_for_a_missing_image(reference: str, texts: list[str], code: int, hint: str) -> None:
+def test_exit_code_for_a_missing_image(reference: str, texts: list[str], code: int, hint: str) -> None:
     """5 if the file asks for what does not exist, 4 if a registry or the engine cannot give it; a name is guessed."""
     failed = {f"{reference}{'x' * n}": read_failure(text, reference) for n, text in enumerate(texts)}
     lines = {key: ["service web"] for key in failed}
@@ -478,7 +478,7 @@ LOOPBACK = "127.0.0.1:3128"
         ("RUN curl https://pypi.test/\ncurl: (28) Connection timed out after 5001 milliseconds", NO_ANSWER, PYPI),
     ],
 )
-def test_the_words_of_a_step_are_a_cause(text: str, row: TableEntry, named: str) -> None:
+def test_output_of_a_step_gives_the_cause(text: str, row: TableEntry, named: str) -> None:
     """The output leads to its entry; the cause names the host that was not reached, the hint helps."""
     off, on = (explain_step(text.splitlines(), host_settings=given) for given in (False, True))
     assert off is not None

@@ -111,7 +111,7 @@ def test_the_base_is_the_largest_image_with_a_name_that_it_begins_with(
 
 
 @given(st.lists(st.sampled_from("ab")), st.lists(st.sampled_from("ab")))
-def test_what_two_chains_begin_with(one: list[str], other: list[str]) -> None:
+def test_common_layers_of_two_chains(one: list[str], other: list[str]) -> None:
     """Alike up to there, and different, or at an end, behind it."""
     count = common(one, other)
     assert one[:count] == other[:count]

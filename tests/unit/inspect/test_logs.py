@@ -56,7 +56,7 @@ def test_a_line_has_its_time(timed: str, at: str, text: str) -> None:
         ("2026-01-31T12:00:00.5+02:00", "2026-01-31 10:00:00.500000"),
     ],
 )
-def test_since(text: str, moment: str) -> None:
+def test_since_is_a_duration_or_a_time(text: str, moment: str) -> None:
     """So long before now, or at that time."""
     assert str(since(text, NOW)) == f"{moment}+00:00"
 
@@ -74,7 +74,7 @@ def test_an_invalid_time_is_an_error(text: str) -> None:
     assert "--since 10m" in (raised.value.hint or "")
 
 
-def test_what_follows_a_line_begins_after_it() -> None:
+def test_next_read_begins_after_the_last_line() -> None:
     """A nanosecond later, in the engine's own form; and a moment is written as lines write it."""
     assert _after("1970-01-01T00:01:00.000000009Z") == "60.000000010"
     assert _after("1970-01-01T00:01:00.999999999Z") == "61.000000000"
@@ -98,7 +98,7 @@ async def test_streams_are_merged_by_time() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("count", "left"), [(None, "123"), (2, "23"), (0, ""), (9, "123")])
-async def test_the_last_of_a_stream(count: int | None, left: str) -> None:
+async def test_tail_limits_lines_of_a_stream(count: int | None, left: str) -> None:
     """So many of them, or all."""
     assert "".join([one.text async for one in _last(stream("a", "1", "2", "3"), count)]) == left
 
@@ -175,7 +175,7 @@ class Mute:
 
 
 @pytest.mark.anyio
-async def test_a_log_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unreadable_log_is_read_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A logging driver that keeps nothing costs next to nothing."""
     pauses: list[float] = []
 

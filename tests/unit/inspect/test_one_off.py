@@ -36,7 +36,7 @@ def test_verbs_need_containers(verb: str, service: str, message: str, hint: str)
     assert caught is None or (caught.value.message, caught.value.hint) == (message, hint)
 
 
-def test_nothing_runs() -> None:
+def test_commands_without_services_need_any_container() -> None:
     """Without services, any container will do."""
     with pytest.raises(DevenvError, match="nothing of shop is running"):
         require_containers("shop", [], "start", ())

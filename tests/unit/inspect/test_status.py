@@ -133,7 +133,9 @@ def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path,
 @pytest.mark.parametrize(
     ("ready", "state", "first"), [(True, "up", "devenv logs -f"), (False, "starting", "devenv ps")]
 )
-def test_a_run(capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, state: str, first: str) -> None:
+def test_status_of_a_live_run(
+    capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, state: str, first: str
+) -> None:
     """It is up, with its URLs once it was ready; those of an earlier run do not count."""
     run = begun(shop, ready=ready)
     with run.lock.hold():
@@ -157,7 +159,7 @@ def test_why_a_project_has_no_containers(shop: Path) -> None:
         assert status.without_containers("shop") == "shop is being cleaned up"
 
 
-def test_what_was_left_running(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+def test_status_of_a_detached_run(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
     """It is up without a process of ours, until its containers stop."""
     begun(shop, "detached")
     assert said(capfd)[0].state == "up"
@@ -200,7 +202,9 @@ def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Pat
     assert any("devenv gc" in line and "other" in line for line in lines)
 
 
-def test_what_a_run_could_not_save(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
+def test_status_of_a_volume_that_could_not_be_saved(
+    capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path
+) -> None:
     """The run has ended and its volume still exists: reported here and elsewhere, with the command."""
     Machine.project_state_of = ProjectState((), (), (Volume("shop_data", "shop", "data"),))
     run = begun(shop, "left")
@@ -234,7 +238,9 @@ def test_an_engine_that_does_not_answer(capfd: pytest.CaptureFixture[str], monke
         ([], SERVICES, "shop"),
     ],
 )
-def test_names(capfd: pytest.CaptureFixture[str], shop: Path, arguments: list[str], text: str, expected: str) -> None:
+def test_project_name_of_the_status(
+    capfd: pytest.CaptureFixture[str], shop: Path, arguments: list[str], text: str, expected: str
+) -> None:
     """The command line's, the file's, the folder's."""
     (shop / "compose.yml").write_text(text)
     found, _ = said(capfd, *arguments)
@@ -269,21 +275,23 @@ def test_a_long_name_is_whole(capfd: pytest.CaptureFixture[str], shop: Path) -> 
     assert said(capfd, "--file", str(folder / "compose.yml"))[0].project == "x" * 60
 
 
-def test_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+def test_quiet_status_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     """One line."""
     assert app.run(["-q"]) == 0
     assert capfd.readouterr().out == "shop is not up: db, web\n"
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_each_state_has_a_way_on(state: str) -> None:
+def test_each_state_suggests_commands(state: str) -> None:
     """At least the list of all commands."""
     commands = Here(state, "").commands
     assert commands[-1].command == "devenv --help"
     assert json.dumps([one.command for one in commands])
 
 
-def test_without_an_argument(capfd: pytest.CaptureFixture[str], shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_status_equals_the_long_one(
+    capfd: pytest.CaptureFixture[str], shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The short way says the same, and leaves errors to the long one."""
     assert main([]) == 0
     short = capfd.readouterr().out

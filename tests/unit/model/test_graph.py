@@ -35,7 +35,7 @@ def test_a_node_has_what_its_service_needs() -> None:
     assert (db.mounts, db.volumes, db.networks) == (("data:/data", ".:/all"), ("data",), ("host (network_mode)",))
 
 
-def test_the_roots_are_what_nobody_needs() -> None:
+def test_roots_are_services_without_dependents() -> None:
     shown = graph(SHOP, MODEL)
     assert [node.name for node in shown.roots] == ["web"]
     assert shown.node("db").name == "db"

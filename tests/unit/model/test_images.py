@@ -27,7 +27,7 @@ DIGEST = "sha256:" + "a" * 64
         (f"node:22@{DIGEST}", f"docker.io/library/node:22@{DIGEST}", f"node:22@{DIGEST}"),
     ],
 )
-def test_names(written: str, full: str, short: str) -> None:
+def test_full_and_familiar_names_of_images(written: str, full: str, short: str) -> None:
     """Every way to write an image has one full and one familiar form, and both are stable."""
     assert (canonical(written), familiar(written)) == (full, short)
     assert (canonical(full), familiar(short)) == (full, short)

@@ -105,7 +105,7 @@ def test_the_oldest_automatic_ones_go_first() -> None:
     assert set(expendable(stored, total=0, there={"/p"})) == {made(2), made(3), made(5, settled=False)}
 
 
-def test_of_each_volume_a_few_are_enough() -> None:
+def test_number_of_snapshots_per_volume_is_limited() -> None:
     """Also where there is room for all."""
     stored = [made(n) for n in range(1, 10)]
     gone = expendable(stored, total=10**9, there={"/p"})
@@ -113,7 +113,7 @@ def test_of_each_volume_a_few_are_enough() -> None:
     assert len(stored) - len(gone) == KEPT_EACH
 
 
-def test_what_a_lineage_goes_on_with_stays() -> None:
+def test_needed_snapshots_are_kept() -> None:
     """However full the store is, however many later ones there are, and whether or not its project exists."""
     stored = [made(1, directory="/gone", lineage="a"), *(made(n) for n in range(2, 10))]
     needed = {("at-1", "data"), ("at-2", "data")}
@@ -128,7 +128,7 @@ def test_lineages_replace_only_their_own() -> None:
     assert expendable(stored, total=0, there={"/p"}) == (made(1, lineage="a"),)
 
 
-def test_where_the_project_is_gone_its_last_one_may_go() -> None:
+def test_last_snapshot_of_a_removed_project_is_expendable() -> None:
     """But only after all that later ones replace."""
     stored = [made(1, directory="/gone"), made(2), made(3)]
     assert expendable(stored, total=20, there={"/p"}) == (made(2),)
@@ -153,7 +153,7 @@ def test_where_the_project_is_gone_its_last_one_may_go() -> None:
     st.integers(0, 500),
     st.integers(0, 30),
 )
-def test_nothing_that_is_needed_is_given_up(stored: list[Snapshot], total: int, count: int) -> None:
+def test_needed_snapshots_are_never_expendable(stored: list[Snapshot], total: int, count: int) -> None:
     """Never one by hand, never a head, never the last whole state of a project that exists, nothing twice."""
     heads = {(s.id, s.volume) for s in stored[:count]}
     gone = expendable(stored, total=total, there={"/p"}, needed=heads)
@@ -179,7 +179,7 @@ def last_whole(snapshots: list[Snapshot], line: tuple[str, ...]) -> Snapshot | N
     [(0, "0 B"), (999, "999 B"), (2300, "2.3 KB"), (45_600, "46 KB"), (5_200_000, "5.2 MB"),
      (2e9, "2.0 GB"), (3e13, "30000.0 GB")],
 )  # fmt: skip
-def test_sizes_in_words(size: float, words: str) -> None:
+def test_sizes_as_text(size: float, words: str) -> None:
     """Two digits, or all of them."""
     assert shown(size) == words
 
@@ -195,12 +195,12 @@ def test_sizes_in_words(size: float, words: str) -> None:
         (200_000, "2 days ago"),
     ],
 )
-def test_times_in_words(seconds: float, words: str) -> None:
+def test_ages_as_text(seconds: float, words: str) -> None:
     """In the unit that people would use."""
     assert ago(seconds) == words
 
 
-def test_a_line_is_what_the_states_of_one_volume_share() -> None:
+def test_line_is_shared_by_all_states_of_a_volume() -> None:
     """The lineage; without one, as devenv 0.1 saved it, engine, folder, project and volume."""
     assert ONE.line == ("unix:///x", "/p", "p", "data")
     assert replace(ONE, lineage="a", directory="/q", volume="other").line == ("a",)

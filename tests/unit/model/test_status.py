@@ -262,7 +262,7 @@ def test_a_container_in_a_loop_is_known_without_events(
     assert (row.state, row.phase) == ("running", phase_)
 
 
-def test_how_a_failure_reads_after_the_name_of_the_service() -> None:
+def test_failure_as_words_after_the_service() -> None:
     """In a sentence."""
     standings = [
         Standing("web", Phase.EXITED, "exit code 3"),
@@ -292,7 +292,7 @@ def test_how_a_failure_reads_after_the_name_of_the_service() -> None:
         (Phase.STOPPED, "", "", False),
     ],
 )
-def test_what_is_at_fault(phase: Phase, detail: str, error: str, *, expected: bool) -> None:
+def test_troubles_lists_failed_services(phase: Phase, detail: str, error: str, *, expected: bool) -> None:
     """Neither what is up nor what somebody stopped."""
     assert Standing("web", phase, detail, error).has_fault is expected
 
@@ -309,7 +309,7 @@ def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
 
 
 @pytest.mark.parametrize(("state", "expected"), [("running", "stopped"), ("exited", "completed")])
-def test_only_running_services_need_what_has_ended(state: str, expected: str) -> None:
+def test_ended_services_are_judged_by_running_dependents(state: str, expected: str) -> None:
     """By inspections alone; what a run has noted of ends is asked for only if one has ended."""
     worker = container("exited", "worker", started_at=STARTED, finished_at=ENDED)
     rows = stands("p", (), [worker, container(state, depends_on=("worker",))], lambda _: None).services

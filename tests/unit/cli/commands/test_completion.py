@@ -143,7 +143,7 @@ def offered(line: str, shell: str = "zsh") -> list[str]:
     ],
 )
 @pytest.mark.usefixtures("shop")
-def test_what_is_offered(line: str, expected: str) -> None:
+def test_completions_fit_the_place_on_the_line(line: str, expected: str) -> None:
     """Whatever fits there, in the project that the line means; a name that is more than a word never is."""
     assert offered(line) == expected.split()
 
@@ -169,7 +169,7 @@ def test_commands_come_with_their_help() -> None:
     ],
 )
 @pytest.mark.usefixtures("shop")
-def test_bash_takes_a_value_for_a_word(words: list[str], expected: list[str]) -> None:
+def test_bash_completes_only_the_value(words: list[str], expected: list[str]) -> None:
     """What it puts in is the value alone."""
     assert [one.partition("\t")[0] for one in completion.candidates(["bash", *words])] == expected
 

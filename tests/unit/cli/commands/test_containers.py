@@ -65,7 +65,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("/usr/bin/bash", "/usr/bin/bash", "/usr/bin/bash"),
     ],
 )
-async def test_the_best_shell_is_taken(go: Any, programs: str, best: str, shell_: str) -> None:
+async def test_shell_uses_the_best_shell(go: Any, programs: str, best: str, shell_: str) -> None:
     """What the container itself says it has, or else what could say it."""
     engine = engine_with(WEB, programs=programs, best=best)
     assert await go(engine, "web") == [*LOCAL, "exec", "-it", "id-web-1", shell_]
@@ -89,12 +89,12 @@ async def test_an_image_without_a_shell_is_an_error_but_runs_programs(go: Any) -
         ((" ls ",), [" ls "]),
     ],
 )
-async def test_a_command_is_run_as_it_is(go: Any, command: tuple[str, ...], words: list[str]) -> None:
+async def test_shell_runs_a_command_unchanged(go: Any, command: tuple[str, ...], words: list[str]) -> None:
     """Only one text of several words is the shell's."""
     assert (await go(engine_with(WEB), "web", *command))[6:] == words
 
 
-async def test_the_only_service_that_runs_is_meant(go: Any) -> None:
+async def test_shell_uses_the_only_running_service(go: Any) -> None:
     """Of its containers the first; what has ended does not count."""
     engine = engine_with(("db", "exited", 1), WEB, ("web", "running", 2))
     assert (await go(engine, None))[5] == "id-web-1"
@@ -125,7 +125,7 @@ async def test_a_service_that_does_not_run_is_an_error(go: Any, service: str, sa
     assert (raised.value.message, raised.value.hint) == (said, hint)
 
 
-def test_an_answer_is_a_name_or_a_number() -> None:
+def test_chosen_service_is_a_name_or_a_number() -> None:
     """A name that is a number is the name."""
     assert [_answer(said, ["db", "3", "web"]) for said in ("web", "1", "3")] == ["web", "db", "3"]
     for said in ("0", "4", "x", "", "²"):

@@ -49,7 +49,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, answer: bool | BaseException) -> No
 @pytest.mark.parametrize(
     ("yes", "dry_run", "expected"), [(True, False, True), (True, True, False), (False, True, False)]
 )
-def test_without_a_question(proposal: Proposal, capfd: Capture, *, yes: bool, dry_run: bool, expected: bool) -> None:
+def test_yes_writes_and_dry_run_does_not(
+    proposal: Proposal, capfd: Capture, *, yes: bool, dry_run: bool, expected: bool
+) -> None:
     """`--yes` writes, `--dry-run` never does; the diff and the notes are shown."""
     scaffold._settle(proposal, dry_run=dry_run, yes=yes)
     assert written(proposal) is expected
@@ -59,7 +61,7 @@ def test_without_a_question(proposal: Proposal, capfd: Capture, *, yes: bool, dr
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_the_answer_decides(
+def test_proposal_is_written_only_after_a_yes(
     proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Capture, *, answer: bool
 ) -> None:
     """Nothing is written without a yes."""
@@ -92,7 +94,7 @@ def test_without_a_terminal_an_option_has_to_decide(
 
 
 @pytest.mark.parametrize("yes", [True, False])
-def test_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Capture, *, yes: bool) -> None:
+def test_proposal_as_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Capture, *, yes: bool) -> None:
     """One object with the diff, the notes, and whether it was written."""
     monkeypatch.setattr(options, "asked", options.Asked(Output.JSON))
     scaffold._settle(proposal, dry_run=not yes, yes=yes)
@@ -101,7 +103,7 @@ def test_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Captur
     assert "+services: {web: {}}" in answer["diff"]
 
 
-def test_nothing_to_change_is_no_question(tmp_path: Path, capfd: Capture) -> None:
+def test_no_question_if_nothing_changes(tmp_path: Path, capfd: Capture) -> None:
     """Only notes are shown."""
     scaffold._settle(Proposal(str(tmp_path), (), ("all there",)), dry_run=False, yes=False)
     assert capfd.readouterr() == ("", "all there\n")

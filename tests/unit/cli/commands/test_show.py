@@ -84,7 +84,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> 
     return run
 
 
-async def test_it_is_shown_once(shown: Any) -> None:
+async def test_ps_lists_enabled_and_named_services_once(shown: Any) -> None:
     """Services that are on, and those that are named; ages are by the engine's clock."""
     (found,) = await shown()
     assert [(one.service, one.state, one.age) for one in found.services] == [
@@ -98,7 +98,7 @@ async def test_it_is_shown_once(shown: Any) -> None:
 
 
 @pytest.mark.parametrize(("is_quick", "is_here"), [(True, True), (True, False), (False, True), (False, False)])
-async def test_what_a_run_on_this_engine_has_seen(
+async def test_ps_uses_the_run_on_this_engine_only(
     shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_quick: bool, is_here: bool
 ) -> None:
     """Somebody removed its containers; a run of the same project on another engine says nothing of them."""
@@ -118,20 +118,20 @@ async def test_what_a_run_on_this_engine_has_seen(
     assert [service.phase for service in found[0].services] == ["started", "removed" if is_here else "absent"]
 
 
-async def test_it_is_looked_at_again_when_something_happens(shown: Any) -> None:
+async def test_ps_watch_looks_again_after_state_changes(shown: Any) -> None:
     """At the start of the stream, and at what changes a state; what a health check runs is nothing."""
     actions = ["die", "exec_create: /check", "exec_die", "health_status: healthy", "top"]
     assert len(await shown(actions=actions, watch=True)) == 4
 
 
-async def test_nothing_happens_while_nothing_changes(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ps_watch_updates_ages_without_events(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """But after a while ages are others."""
     assert len(await shown(watch=True, seconds=0.5)) == 2, "once at first, and once the stream begins"
     monkeypatch.setattr(command, "LOOK_AGAIN", 0.05)
     assert len(await shown(watch=True, seconds=0.5)) > 3
 
 
-async def test_an_engine_that_goes_away_ends_it(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ps_watch_ends_with_the_engine(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """By then, what was there has been shown."""
     monkeypatch.setattr(command, "LOOK_AGAIN", 0.05)
     found: list[Stands] = []
@@ -140,7 +140,7 @@ async def test_an_engine_that_goes_away_ends_it(shown: Any, monkeypatch: pytest.
     assert len(found) == 3
 
 
-async def test_a_local_engine_is_asked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ps_asks_a_local_engine_without_an_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an event loop; if that or the name needs more, nothing is shown yet."""
     (tmp_path / "compose.yml").write_text("services: {web: {}}\n")
     found: list[Stands] = []
@@ -170,7 +170,7 @@ async def test_a_local_engine_is_asked_at_once(tmp_path: Path, monkeypatch: pyte
         ("", None),
     ],
 )
-def test_age(at: str, seconds: float | None) -> None:
+def test_age_of_a_container(at: str, seconds: float | None) -> None:
     """What never was has none, and nothing comes from the future."""
     assert command._age(at, NOW) == seconds
 
@@ -204,7 +204,7 @@ def test_ps_of_a_project_that_is_down_says_so(
         assert capfd.readouterr().err == text
 
 
-def test_the_version_has_that_of_compose(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_version_includes_that_of_compose(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """In a second line; JSON has null if there is no docker."""
 
     async def run(_: Sequence[str]) -> process.Completed:
@@ -258,7 +258,7 @@ def find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("service", [None, "web"])
-async def test_the_addresses_of_what_runs(find: Any, service: str | None) -> None:
+async def test_open_prints_addresses_of_running_services(find: Any, service: str | None) -> None:
     """Of all services, or of the one that is named."""
     assert await find(service, Addresses((URL,), ())) == ("p", (URL,))
 
@@ -278,7 +278,9 @@ async def test_the_addresses_of_what_runs(find: Any, service: str | None) -> Non
         ),
     ],
 )
-async def test_no_site(find: Any, service: str, known: Addresses, kind: type[DevenvError], message: str) -> None:
+async def test_open_says_what_is_missing(
+    find: Any, service: str, known: Addresses, kind: type[DevenvError], message: str
+) -> None:
     """What is missing: the service, a container that runs, a port, or HTTP on it."""
     with pytest.raises(kind) as raised:
         await find(service, known)

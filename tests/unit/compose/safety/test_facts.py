@@ -117,7 +117,7 @@ def test_links_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     "path",
     ["/", "//", "/usr/../..", "/etc/./", "a/b", "../a", "/usr//bin/env", "/tmp/..", "/var/run/x", "/no/such/../x"],
 )
-def test_a_real_path_is_the_systems(path: str) -> None:
+def test_real_path_equals_os_realpath(path: str) -> None:
     """The same as os.path.realpath from the root folder."""
     assert real_path(path) == os.path.realpath(f"/{path.lstrip('/')}")
 
@@ -133,7 +133,7 @@ def test_a_real_path_is_the_systems(path: str) -> None:
         (None, ""),
     ],
 )
-def test_a_socket_is_known_by_its_answer(listen: Listen, answer: bytes | None, daemon: str) -> None:
+def test_engine_socket_is_recognized_by_its_answer(listen: Listen, answer: bytes | None, daemon: str) -> None:
     """An engine has any name, or is behind a relay; a socket without an answer takes less than a second."""
     path, began = listen("d.sock", answer), time.monotonic()
     assert look(path) == HostPath(path, is_socket=True, daemon=daemon)
@@ -144,7 +144,7 @@ def test_a_socket_is_known_by_its_answer(listen: Listen, answer: bytes | None, d
 @pytest.mark.parametrize(
     ("command", "daemon"), [("containerd", "containerd"), ("crio", "CRI-O"), ("dockerd", "Docker"), ("mysqld", "")]
 )
-def test_a_socket_is_known_by_who_listens(tmp_path: Path, command: str, daemon: str) -> None:
+def test_daemon_socket_is_recognized_by_its_process(tmp_path: Path, command: str, daemon: str) -> None:
     """Daemons without HTTP are known by the name of the process."""
     path = str(tmp_path / "x.sock")
     argv = [sys.executable, "-c", LISTENER, path, command]
@@ -154,7 +154,7 @@ def test_a_socket_is_known_by_who_listens(tmp_path: Path, command: str, daemon: 
         assert peer(path) == daemon
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_socket_without_a_listener_is_harmless(tmp_path: Path) -> None:
     """A socket that a daemon left behind has no daemon."""
     with socket.socket(socket.AF_UNIX) as link:
         link.bind(str(tmp_path / "old.sock"))

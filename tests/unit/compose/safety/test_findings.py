@@ -141,7 +141,7 @@ def test_files_that_include_each_other(project: Path) -> None:
     assert seen(sources(project, compose_yml="include: ['${NONE:-f0}.yml']\n", **files)) == [("a", "/a", "f19.yml:2")]
 
 
-def test_files_that_compose_alone_can_read(project: Path) -> None:
+def test_remote_files_are_reported_as_unknown(project: Path) -> None:
     """Remote files: the message says that they are not known, without the login before an `@`."""
     text = """\
 include:

