@@ -117,7 +117,7 @@ BUGS = (
     Bug(
         "a new container is taken to hold everything",
         "sync/adoption.py",
-        "Seen(placed=left) if is_first_start else await target.compare(syncs, state.rules, left)",
+        "Seen(placed=left) if is_first_start else await target.compare(syncs, state.rules, left, record.placed)",
         "Seen(placed=left)",
         f"{FAULTS}container_restarted_amid_edits_is_equal",
     ),

@@ -43,6 +43,7 @@ class FakeTarget:
         self.container = replace(CREATED, id=name, name=name, state=state)
         self.during = during
         self.staged = StagedPaths(SyncJournal())
+        self.executable: set[str] = set()
         self.deleted: list[str] = []
         self.put: list[str] = []
         self.compared: list[tuple[str, ...]] = []
@@ -58,7 +59,7 @@ class FakeTarget:
         """Nothing is asked of it any more."""
         self.is_closed = True
 
-    async def compare(self, syncs: Sequence[Sync], _: Any, placed: Collection[str]) -> Seen:
+    async def compare(self, syncs: Sequence[Sync], _: Any, placed: Collection[str], *_given: Any) -> Seen:
         """All syncs are missing, as in a new container; of the names of the journal it has those in `present`."""
         self.compared.append(tuple(sync.target for sync in syncs))
         return Seen(tuple(syncs), frozenset(self.present & set(placed)))

@@ -12,13 +12,15 @@ from devenv.model.project import Hook
 class Sync:
     """Put the host file, link or empty folder `source` at `target` (absolute in the container).
 
-    `root` is the path of the rule: no link between it and the source is followed.
+    `root` is the path of the rule: no link between it and the source is followed. `executable`: the image made the
+    file executable (`RUN chmod +x`), and it stays so.
     """
 
     source: str
     target: str
     folder: bool = False
     root: str = ""
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

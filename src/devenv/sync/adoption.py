@@ -68,6 +68,7 @@ class Adoption:
         rule_targets = [rule.top for rule in state.rules if rule.copies]
         target = await Target.reach(context.engine, container, process_mark(context.project), journal, rule_targets)
         target.staged.paths |= record.staged
+        target.executable |= record.executable
         async with contextlib.AsyncExitStack() as opening:
             opening.push_async_callback(target.close)
             if container.running:
@@ -103,7 +104,7 @@ class Adoption:
         left = reconcile.leftovers(record.placed, state.rules, now)
         if not is_first_start:
             self._mark_pending_unknown()
-        seen = Seen(placed=left) if is_first_start else await target.compare(syncs, state.rules, left)
+        seen = Seen(placed=left) if is_first_start else await target.compare(syncs, state.rules, left, record.placed)
         journal.note(gone=left - seen.placed)
         stale = reconcile.stale_targets(seen.placed, state.rules, now, left - seen.placed)
         missing, blocked = reconcile.split_blocked(seen.missing, [path for path in stale if path in now])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -162,7 +162,8 @@ class _SyncOnce:
         rule_targets = [rule.top for rule in bound]
         target = await Target.reach(self.engine, container, process_mark(self.project), journal, rule_targets)
         try:
-            seen = await target.compare(syncs, bound, left)
+            target.executable |= record.executable
+            seen = await target.compare(syncs, bound, left, record.placed)
             deletes = self._deletes(seen.placed, present_rules, left - seen.placed)
             missing = seen.missing
             if self.options.dry_run:
@@ -203,8 +204,9 @@ class _SyncOnce:
             self.emit(Synced(container.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
-        now_placed = SyncJournal.of(self.journals, container.id).read().placed
-        files, seen = await compare(self.engine, container.id, bound, now_placed | frozenset(placed))
+        record = SyncJournal.of(self.journals, container.id).read()
+        names = record.placed | frozenset(placed)
+        files, seen = await compare(self.engine, container.id, bound, names, record.executable)
         for path, reason in seen.unread.items():
             message = f"{path} in {container.name} could not be read: {reason}"
             self.emit(Problem(message, f"docker exec {container.name} ls -ld {path}", container.service))
@@ -223,16 +225,20 @@ def host(bound: Sequence[BoundRule]) -> dict[str, FileState]:
 
 
 async def compare(
-    engine: Engine, container_id: str, bound: Sequence[BoundRule], placed: Collection[str]
+    engine: Engine,
+    container_id: str,
+    bound: Sequence[BoundRule],
+    placed: Collection[str],
+    executable: Collection[str] = (),
 ) -> tuple[int, Seen]:
     """Compare a container of a service with its rules: kind, content, mode and link of all paths that they copy.
 
     Names in `placed` that are not a file, folder or link on the host must not exist, and neither must anything under
-    the name of a pipe, socket, device or loop. All other content of the container is its own. Returns the number of
-    paths that the container should have, and the differences.
+    the name of a pipe, socket, device or loop. All other content of the container is its own. The image made the
+    files `executable`. Returns the number of paths that the container should have, and the differences.
     """
     now = await anyio.to_thread.run_sync(host, bound)
-    syncs = planner.initial(now, bound)
+    syncs = [replace(s, executable=s.target in executable) for s in planner.initial(now, bound)]
     left, unwanted = reconcile.leftovers(placed, bound, now), _names_of_others(now, bound, {s.target for s in syncs})
     tops = reconcile.readback_roots([*(s.target for s in syncs), *left, *unwanted], bound)
     return len(syncs), await readback.look(engine, container_id, syncs, tops, left, unwanted)

@@ -33,6 +33,7 @@ class FakeTarget:
     def __init__(self) -> None:
         self.container = WEB
         self.staged = StagedPaths(SyncJournal())
+        self.executable: set[str] = set()
         self.put: list[str] = []
         self.deleted: list[str] = []
         self.is_closed = False

@@ -241,7 +241,7 @@ class Delivery:
 
 
 def _item(sync: Sync, place: str) -> Item:
-    return Item(sync.source, place, sync.root, sync.folder, sync.target)
+    return Item(sync.source, place, sync.root, sync.folder, sync.target, sync.executable)
 
 
 def _explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:

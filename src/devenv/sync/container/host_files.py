@@ -29,6 +29,7 @@ PAUSE = 0.004, 0.01  # seconds between two reads of a file: its writer may be su
 PAUSE_A_BYTE = 5e-9
 SMALL_BYTES = 64 * 1024  # a larger file is read twice, with a pause in between
 PERMISSIONS = 0o777
+EXECUTABLE = 0o111
 PIECE = 1 << 20
 LARGE_TRIES = 25
 CHUNK_BYTES = LARGE_BYTES
@@ -42,7 +43,7 @@ class Item:
     """A host path, and the container path to write to: its target, or a path that is then renamed to `target`.
 
     No link is followed between `root`, which is the source or a parent of it, and the source. `folder`: the source is
-    expected to be a folder.
+    expected to be a folder. `executable`: as in its `Sync`.
     """
 
     source: str
@@ -50,6 +51,11 @@ class Item:
     root: str = ""
     folder: bool = False
     target: str = ""
+    executable: bool = False
+
+    def mode(self, status: os.stat_result) -> int:
+        """The permissions in the container."""
+        return status.st_mode & PERMISSIONS | (EXECUTABLE if self.executable else 0)
 
 
 class DirFds:
@@ -120,8 +126,9 @@ def read(item: Item, opened: DirFds, owner: tuple[int, int] = (0, 0)) -> TarEntr
 def _entry(
     item: Item, kind: bytes, status: os.stat_result, owner: tuple[int, int], content: bytes = b"", link: bytes = b""
 ) -> TarEntry:
-    name, mode = os.fsencode(item.path.lstrip("/")), status.st_mode & PERMISSIONS
-    return TarEntry(name, kind, mode, status.st_mtime_ns, *owner, content, link)
+    return TarEntry(
+        os.fsencode(item.path.lstrip("/")), kind, item.mode(status), status.st_mtime_ns, *owner, content, link
+    )
 
 
 def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from devenv import private_files
 from devenv.errors import StateError
 
-PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # not part of a normalised path: a torn record is recognized
+# Not part of a normalised path: a torn record is recognized.
+PLACED, GONE, STAGED, MADE = b"//+", b"//-", b"//~", b"//x"
 COMPACT_FROM = 1 << 20  # bytes
 COMPACT_WHEN = 4  # ratio of records to paths
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
@@ -21,10 +22,11 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """Container paths of files that were put (folders end in `/`), and of files that are staged."""
+    """Container paths that were put (folders end in `/`), are staged, or were made executable by the image."""
 
     placed: frozenset[str] = frozenset()
     staged: frozenset[str] = frozenset()
+    executable: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -44,9 +46,16 @@ class SyncJournal:
             return cls()
         return cls(os.path.join(private_files.private_folder(folder), container_id))
 
-    def note(self, *, placed: Iterable[str] = (), gone: Iterable[str] = (), staged: Iterable[str] = ()) -> None:
+    def note(
+        self,
+        *,
+        placed: Iterable[str] = (),
+        gone: Iterable[str] = (),
+        staged: Iterable[str] = (),
+        executable: Iterable[str] = (),
+    ) -> None:
         """Append to the file before returning. Paths that cannot be written are not recorded, so never deleted."""
-        signed = ((PLACED, placed), (GONE, gone), (STAGED, staged))
+        signed = ((PLACED, placed), (GONE, gone), (STAGED, staged), (MADE, executable))
         data = b"".join(os.fsencode(path) + sign + b"\0" for sign, paths in signed for path in paths)
         if not data or self.path is None:
             return
@@ -61,7 +70,7 @@ class SyncJournal:
             with contextlib.suppress(OSError, StateError):
                 data = private_files.read_bytes(self.path) or b""
         records = data.split(b"\0")[:-1]
-        paths: dict[bytes, dict[bytes, None]] = {PLACED: {}, STAGED: {}}
+        paths: dict[bytes, dict[bytes, None]] = {PLACED: {}, STAGED: {}, MADE: {}}
         for record in records:
             path, sign = record[:-3], record[-3:]
             if sign in paths:

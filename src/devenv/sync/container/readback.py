@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import stat
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import anyio
@@ -16,7 +17,7 @@ from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Sync
 from devenv.paths import ancestors, is_below, is_within, relative_to
 from devenv.sync.container import host_files, tar
-from devenv.sync.container.host_files import PERMISSIONS, DirFds, Item
+from devenv.sync.container.host_files import EXECUTABLE, PERMISSIONS, DirFds, Item
 from devenv.sync.container.tar import Member
 from devenv.sync.reconcile import journal_paths
 
@@ -34,7 +35,7 @@ class Seen:
     `missing`: syncs whose target differs from the source. `placed`: the names of a journal that exist; a folder only
     if it contains nothing else. `unread`: container paths that could not be read, with the reasons; their syncs and
     names are in `missing` and `placed`. `folders`: folders that were reached without a link. `links`: links that are
-    not followed, at paths where the host has a folder.
+    not followed, at paths where the host has a folder. `executable`: files that only the image made executable.
     """
 
     missing: tuple[Sync, ...] = ()
@@ -42,6 +43,7 @@ class Seen:
     unread: Mapping[str, str] = field(default_factory=dict)
     folders: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
+    executable: frozenset[str] = frozenset()
 
     @property
     def different(self) -> tuple[str, ...]:
@@ -58,14 +60,15 @@ async def look(
     roots: Iterable[str],
     placed: Collection[str] = (),
     unwanted: Collection[str] = (),
+    given: Collection[str] | None = None,
 ) -> Seen:
     """Compare the targets of these syncs, and look for these names of a journal; all are at or below the `roots`.
 
     Anything at an `unwanted` path counts as such a name, including a folder with other content. A root that ends in
     `/` may be a link. A link in place of a folder of the host is also followed, if it leads to a path where nothing
-    is synced.
+    is synced. `given` are all names of the journal, if they are known: other files are as the image has them.
     """
-    reading = _Reading(syncs, placed, unwanted)
+    reading = _Reading(syncs, placed, unwanted, given)
     for root in sorted(roots):
         await _read(engine, container_id, reading, root, root)
     while reading.behind:
@@ -151,8 +154,16 @@ class _Sink:
 class _Reading:
     """The syncs and names to compare, and the results so far."""
 
-    def __init__(self, syncs: Iterable[Sync], placed: Collection[str], unwanted: Collection[str]) -> None:
+    def __init__(
+        self,
+        syncs: Iterable[Sync],
+        placed: Collection[str],
+        unwanted: Collection[str],
+        given: Collection[str] | None = None,
+    ) -> None:
         self.wanted = {sync.target: sync for sync in syncs}
+        self._given = given
+        self._executable: set[str] = set()
         self._placed, self._unwanted = frozenset(placed), frozenset(unwanted)
         self._host_folders = {name[:-1] for name in journal_paths(self.wanted.values()) if name.endswith("/")}
         self._managed = {"/", *self.wanted, *(above for target in self.wanted for above in ancestors(target))}
@@ -174,6 +185,14 @@ class _Reading:
         if path in self._unwanted:
             self._existing.add(path)
         sync = self.wanted.get(path)
+        if (
+            sync is not None
+            and self._given is not None
+            and path not in self._given
+            and _is_made(sync, member, opened)
+        ):
+            self._executable.add(path)
+            sync = self.wanted[path] = replace(sync, executable=True)
         if sync is not None and _is_as(sync, member, digest, opened):
             del self.wanted[path]
 
@@ -191,12 +210,25 @@ class _Reading:
         existing = self._existing - {f"{folder}/" for folder in self._shared}
         existing |= {name for name in self._placed | self._unwanted if is_within(name.rstrip("/"), *self.unread)}
         missing = tuple(self.wanted.values())
-        return Seen(missing, frozenset(existing), self.unread, frozenset(self.folders), frozenset(self._links))
+        sets = map(frozenset, (self.folders, self._links, self._executable))
+        return Seen(missing, frozenset(existing), self.unread, *sets)
+
+
+def _is_made(sync: Sync, member: Member, opened: DirFds) -> bool:
+    """Whether the file is executable in the container, and not on the host."""
+    if member.kind != tar.FILE or not member.mode & EXECUTABLE:
+        return False
+    try:
+        folder, name = opened.place(sync.source, sync.root)
+        mode = os.lstat(name, dir_fd=folder).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and not mode & EXECUTABLE
 
 
 def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
     """Whether the entry equals the source: kind, content and mode of a file, text of a link."""
-    item = Item(sync.source, sync.target, sync.root, sync.folder)
+    item = Item(sync.source, sync.target, sync.root, sync.folder, executable=sync.executable)
     try:
         entry = host_files.read(item, opened)
         if entry is None:
@@ -215,7 +247,7 @@ def _is_large(item: Item, member: Member, digest: str) -> bool:
     descriptor = host_files.open_file(item)
     try:
         status = os.fstat(descriptor)
-        is_alike = (status.st_size, status.st_mode & PERMISSIONS) == (member.size, member.mode & PERMISSIONS)
+        is_alike = (status.st_size, item.mode(status)) == (member.size, member.mode & PERMISSIONS)
         return is_alike and host_files.digest_of(descriptor, status.st_size) == digest
     finally:
         os.close(descriptor)

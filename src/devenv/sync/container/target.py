@@ -27,11 +27,15 @@ Step = TypeVar("Step", Delete, Sync)
 
 
 class Target:
-    """A container with its open shell; `staged` are the paths where something may be staged."""
+    """A container with its open shell; `staged` are the paths where something may be staged.
+
+    `executable` are the files that the image made executable.
+    """
 
     def __init__(self, engine: Engine, container: Container, access: Access, journal: SyncJournal) -> None:
         self.container = container
         self.staged = StagedPaths(journal)
+        self.executable: set[str] = set()
         self._engine = engine
         self._access = access
         self._journal = journal
@@ -59,6 +63,7 @@ class Target:
         """
         async with self._turn:
             self._journal.note(placed=reconcile.journal_paths(syncs))
+            syncs = self._as_made(syncs)
             outcome = await self._attempt(deletes, syncs)
             if await self._access.become_root(outcome.failed.values()):
                 denied, outcome.failed = outcome.failed, {}
@@ -130,9 +135,23 @@ class Target:
             left &= self._unremovable
         self.staged.keep(left)
 
-    async def compare(self, syncs: Sequence[Sync], bound: Sequence[BoundRule], placed: Collection[str] = ()) -> Seen:
-        """Read back which of the syncs the container lacks, and which of these names of the journal it has."""
+    def _as_made(self, syncs: Sequence[Sync]) -> Sequence[Sync]:
+        return [replace(s, executable=s.target in self.executable) for s in syncs] if self.executable else syncs
+
+    async def compare(
+        self,
+        syncs: Sequence[Sync],
+        bound: Sequence[BoundRule],
+        placed: Collection[str] = (),
+        given: Collection[str] | None = None,
+    ) -> Seen:
+        """Read back which of the syncs the container lacks, and which of these names of the journal it has.
+
+        `given` are all names of the journal, if they are known: of other files, the image's x bits are kept.
+        """
         roots = reconcile.readback_roots([*(s.target for s in syncs), *placed], bound)
-        seen = await readback.look(self._engine, self.container.id, syncs, roots, placed)
+        seen = await readback.look(self._engine, self.container.id, self._as_made(syncs), roots, placed, given=given)
+        self._journal.note(executable=seen.executable - self.executable)
+        self.executable |= seen.executable
         self._known_folders |= seen.folders
         return seen

@@ -301,6 +301,34 @@ async def test_after_close_nothing_is_delivered(box: Box) -> None:
     assert (box.app / "x").read_text() == "new"
 
 
+async def test_an_x_bit_of_the_image_is_kept(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`RUN chmod +x` after the COPY: the program starts, and starts again after it was edited; a later run knows."""
+    sync, path = box.write("run.sh", mode=0o644), box.app / "run.sh"
+    path.write_bytes(b"new")
+    path.chmod(0o755)
+    watch = (WatchRule(str(box.source), Action.SYNC, str(box.app)),)
+    bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
+
+    async def save(_id: str, path: str, sink: Any) -> None:
+        await sink.write(pack_folder(Path(path)))
+
+    monkeypatch.setattr(box.engine, "save", save, raising=False)
+    target = await box.reach()
+    try:
+        assert (await target.compare([sync], bound, (), (str(path),))).missing == (sync,)  # it was put by a sync
+        assert (await target.compare([sync], bound, (), ())).missing == ()
+        box.write("run.sh", b"edited", 0o644)
+        (missing,) = (await target.compare([sync], bound, (), ())).missing
+        assert (await target.deliver((), [missing])).failed == {}
+        assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"edited", 0o755)
+        assert box.journal.read().executable == {str(path)}
+        box.write("run.sh", b"again", 0o644)
+        await target.deliver((), [sync])
+        assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"again", 0o755)
+    finally:
+        await target.close()
+
+
 async def test_compare(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which files differ is read from the container, without its shell."""
     same, other = box.write("same"), box.write("other")
