@@ -151,6 +151,24 @@ class _Sink:
         return place, f"{self._path.rstrip('/')}/{below}" if below else self._path
 
 
+class _ImageModes:
+    """Which files the image `made` executable, that are not so on the host and that no sync has put.
+
+    `given` are all names of the journal. If they are not known, nothing is known of the image's files.
+    """
+
+    def __init__(self, given: Collection[str] | None) -> None:
+        self.made: set[str] = set()
+        self._given = given
+
+    def kept(self, sync: Sync, member: Member, opened: DirFds) -> Sync:
+        """The sync to an entry of the container, with the mode that the image gave it. Blocking."""
+        if self._given is None or sync.target in self._given or not _is_made(sync, member, opened):
+            return sync
+        self.made.add(sync.target)
+        return replace(sync, executable=True)
+
+
 class _Reading:
     """The syncs and names to compare, and the results so far."""
 
@@ -159,15 +177,13 @@ class _Reading:
         syncs: Iterable[Sync],
         placed: Collection[str],
         unwanted: Collection[str],
-        given: Collection[str] | None = None,
+        given: Collection[str] | None,
     ) -> None:
         self.wanted = {sync.target: sync for sync in syncs}
-        self._given = given
-        self._executable: set[str] = set()
+        self._modes = _ImageModes(given)
         self._placed, self._unwanted = frozenset(placed), frozenset(unwanted)
         self._host_folders = {name[:-1] for name in journal_paths(self.wanted.values()) if name.endswith("/")}
         self._managed = {"/", *self.wanted, *(above for target in self.wanted for above in ancestors(target))}
-        self._own = {name[:-1] for name in placed if name.endswith("/")}
         self._existing: set[str] = set()
         self._shared: set[str] = set()  # folders of the journal that have other content, too
         self.folders: set[str] = set()
@@ -180,21 +196,15 @@ class _Reading:
         name = f"{path}/" if member.kind == tar.FOLDER else path
         if name in self._placed:
             self._existing.add(name)
-        elif self._own:
-            self._shared.update(above for above in ancestors(path) if above in self._own)
+        elif self._placed:
+            self._shared.update(above for above in ancestors(path) if f"{above}/" in self._placed)
         if path in self._unwanted:
             self._existing.add(path)
         sync = self.wanted.get(path)
-        if (
-            sync is not None
-            and self._given is not None
-            and path not in self._given
-            and _is_made(sync, member, opened)
-        ):
-            self._executable.add(path)
-            sync = self.wanted[path] = replace(sync, executable=True)
-        if sync is not None and _is_as(sync, member, digest, opened):
-            del self.wanted[path]
+        if sync is not None:
+            self.wanted[path] = self._modes.kept(sync, member, opened)
+            if _is_as(self.wanted[path], member, digest, opened):
+                del self.wanted[path]
 
     def link(self, path: str, place: str, text: str, hops: int) -> None:
         """Record a link whose real path is `place`; it may be followed if the host has a folder at the path."""
@@ -210,7 +220,7 @@ class _Reading:
         existing = self._existing - {f"{folder}/" for folder in self._shared}
         existing |= {name for name in self._placed | self._unwanted if is_within(name.rstrip("/"), *self.unread)}
         missing = tuple(self.wanted.values())
-        sets = map(frozenset, (self.folders, self._links, self._executable))
+        sets = map(frozenset, (self.folders, self._links, self._modes.made))
         return Seen(missing, frozenset(existing), self.unread, *sets)
 
 
