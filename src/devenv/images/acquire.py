@@ -114,11 +114,10 @@ def _unavailable(
         if need.reference not in recipes
     }
     error = explain(failed, lines, instead=advice, consent=consent)
-    if names := others(project, dockerfiles(project), lacking):
+    silent = all(failure.impossible for failure in failed.values())
+    if silent and (names := others(project, dockerfiles(project), lacking)):
         command = " ".join(["devenv up", *(["--stand-ins"] if consent else []), *names])
-        error.hint = "\n  ".join(
-            filter(None, [error.hint, f"or start only services that need none of these: {command}"])
-        )
+        error.hint = f"{error.hint}\n  or start only services that need none of these: {command}"
     if isinstance(error, ConfigError) and (match := _LINE.match(lines[lacking[0].reference][0])):
         error.file, error.line = match["file"], int(match["line"])
     return error
