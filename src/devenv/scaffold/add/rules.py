@@ -144,7 +144,8 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     data = [path for other in foreign for path in bind_sources(other, DATA.pattern)]
     apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
     kept = [_without(rule, data) for rule in mounted]
-    return [*kept, *(_without(rule, apart) for rule in copied if not _implied(rule, copied))]
+    context = service.build.context if service.build else ""
+    return [*kept, *(_without(rule, apart) for rule in copied if not _implied(rule, copied, context))]
 
 
 def _from_build(built: Built) -> Iterator[Rule]:
@@ -252,15 +253,18 @@ def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
     return False
 
 
-def _implied(rule: Rule, rules: Sequence[Rule]) -> bool:
-    """Whether the rule of a parent folder does the same with the same files."""
-    for other in rules:
+def _implied(rule: Rule, rules: Sequence[Rule], context: str) -> bool:
+    """Whether the rule of a parent folder does the same with the same files.
+
+    A path of its own counts even if .dockerignore in the build context excludes it, as it may the Dockerfile.
+    """
+    is_kept = rule.action is Action.REBUILD and os.path.exists(os.path.join(context, ".dockerignore"))
+    for other in rules if not is_kept else ():
         inside = relative_to(rule.path, other.path)
-        if inside and other.action is rule.action and rule.action is not Action.REBUILD:
+        if inside and other.action is rule.action:
             names = [f"{inside}/", inside, inside.partition("/")[0] + "/"]
-            if posixpath.join(other.target, inside) == rule.target and not any(
-                name in other.ignore for name in names
-            ):
+            is_same = rule.action is Action.REBUILD or posixpath.join(other.target, inside) == rule.target
+            if is_same and not any(name in other.ignore for name in names):
                 return True
     return False
 
