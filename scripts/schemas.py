@@ -17,11 +17,11 @@ from devenv.compose.schema import X_DEVENV, compose_schema
 from devenv.doctor.mirrors import Mirror
 from devenv.images.listing import Row
 from devenv.images.standins.recipes import Offer
-from devenv.model.finding import Explained, Finding, Mistake, Shown
+from devenv.model.finding import Explained, Finding, Here, Mistake, Shown, Suggestion
 from devenv.model.graph import Graph
 from devenv.model.images import Report
 from devenv.model.snapshot import Snapshot
-from devenv.model.status import Here, Stands, Suggestion
+from devenv.model.status import Stands
 from devenv.scaffold.new.new import Made
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -236,8 +236,8 @@ BUGS = (
     Bug(
         "volumes are known by their labels",
         "state/ledger.py",
-        "            for r in self.volumes\n            if r.name in there\n",
-        "            for r in map(VolumeRecord, there)\n",
+        "            for r in self.volumes\n            if r.name in volumes\n",
+        "            for r in map(VolumeRecord, volumes)\n",
         "tests/unit/state/test_ledger.py::test_only_what_is_recorded_is_owned",
     ),
     Bug(
@@ -306,7 +306,7 @@ BUGS = (
     Bug(
         "a lost connection restarts services",
         "run/active/phases.py",
-        "if any(c.running and self._keys.get(c.id) == c.key for c in there):",
+        "if any(c.running and self._keys.get(c.id) == c.key for c in current):",
         "if False:",
         "tests/unit/run/active/test_phases.py::test_a_lost_connection_starts_nothing",
     ),

@@ -32,7 +32,6 @@ from devenv.run.preload import UpOptions
 from devenv.run.takeover import Takeover
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place
-from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
 from devenv.sync.rules.lint import without_rules
 from devenv.tasks import patiently
@@ -64,7 +63,7 @@ class Guarded:
 
     guardian: Guardian
     desired: DesiredState
-    earlier: Ledger | None
+    earlier: ledgers.Ledger | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class Checked:
 
     guardian: Guardian
     desired: DesiredState
-    ledger: Ledger
+    ledger: ledgers.Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +269,6 @@ async def after_healthy(context: Context, active: Active) -> Active:
 
 
 UpStep = Callable[[Context, Any], Awaitable[Value]]
-
 STEPS: tuple[tuple[str, UpStep], ...] = (
     ("check", select_services),
     ("check", review),
@@ -296,10 +294,7 @@ STEPS: tuple[tuple[str, UpStep], ...] = (
 def groups(project: Project) -> Iterator[tuple[str, tuple[UpStep, ...]]]:
     """Yield the steps grouped by the event that reports them. Hooks without commands are not reported."""
     silent = {moment.value for moment in Moment} - {hook.moment.value for hook in project.hooks}
-    event, steps = STEPS[0][0], list[UpStep]()
+    by_event: dict[str, list[UpStep]] = {}
     for name, step in STEPS:
-        if name != event and name not in silent:
-            yield event, tuple(steps)
-            event, steps = name, []
-        steps.append(step)
-    yield event, tuple(steps)
+        by_event.setdefault(name if name not in silent else next(reversed(by_event)), []).append(step)
+    yield from ((event, tuple(steps)) for event, steps in by_event.items())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from devenv.model.finding import PAGE, Explained, Finding, Mistake, Shown, ShownRule, ShownService, Verdict
+from devenv.model.finding import PAGE, Explained, Finding, Here, Mistake, Shown, ShownRule, ShownService, Verdict
 from devenv.model.snapshot import ago
-from devenv.model.status import Here, Stand, Stands
+from devenv.model.status import Stand, Stands
 from devenv.ui import cells
 from devenv.ui.cells import clean, clean_lines
 from devenv.ui.text import MARKS as STATES

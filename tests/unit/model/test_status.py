@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from devenv.model.containers import Container
+from devenv.model.finding import STATES, Here
 from devenv.model.status import (
     CRASHES,
-    STATES,
     Address,
-    Here,
     Phase,
     Purpose,
     Stand,

@@ -104,10 +104,9 @@ def _edit(file: MainFile, kind: ServiceTemplate, name: str, to: str | None, valu
     volumes = tuple(f"{name}-{volume}" for volume in kind.volumes)
     for volume in volumes:
         file.draft.insert(["volumes"], f"{volume}:")
-    user, variables = None if kind.front else to, list[str]()
-    if user is not None:
-        wiring = {_render(key, values): _render(value, values) for key, value in kind.wiring.items()}
-        variables = _wire(file, user, name, wiring)
+    user = None if kind.front else to
+    wiring = {_render(key, values): _render(value, values) for key, value in kind.wiring.items()}
+    variables = [] if user is None else _wire(file, user, name, wiring)
     return Added("", "", (), (), user, tuple(variables), volumes).made(file.source.text, file.draft)
 
 
