@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EXACT = "tests/engine/test_exact.py::test_"
-FAULTS = "tests/engine/test_faults.py::test_"
+FAULTS = "tests/engine/test_invalid_filter_shows_its_error.py::test_"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ BUGS = (
         "sync/queue.py",
         "        self.paths |= failed\n",
         "",
-        "tests/unit/sync/test_service.py::test_what_failed_is_tried_again_by_itself",
+        "tests/unit/sync/test_service.py::test_failed_paths_are_tried_again",
     ),
     Bug(
         "a failed path is held for ever",
@@ -91,7 +91,7 @@ BUGS = (
         "sync/host/scan.py",
         "unseen |= _walk(path, prune, enter, fresh)",
         "pass",
-        "tests/unit/sync/host/test_scan.py::test_look",
+        "tests/unit/sync/host/test_scan.py::test_look_finds_changes",
     ),
     Bug(
         "the journal of what was put is forgotten",
@@ -161,14 +161,14 @@ BUGS = (
         "state/verified_archive.py",
         "if (reader.raw.digest(), reader.stored.digest()) != (self._raw.digest(), self._stored.digest()):",
         "if False:",
-        "tests/unit/volumes/test_store.py::test_another_archive_in_its_place_is_caught",
+        "tests/unit/volumes/test_store.py::test_replaced_archive_is_detected",
     ),
     Bug(
         "half an archive of the engine passes for one",
         "state/verified_archive.py",
         "if self._tail != TAR_END:",
         "if False:",
-        "tests/unit/volumes/test_store.py::test_an_archive_of_the_engine_that_ends_early_is_none",
+        "tests/unit/volumes/test_store.py::test_truncated_archive_of_the_engine_is_refused",
     ),
     Bug(
         "a damaged file of images is loaded",
@@ -189,7 +189,7 @@ BUGS = (
         "volumes/store.py",
         "if digest.hexdigest() != snapshot.digest:",
         "if False:",
-        "tests/unit/volumes/test_store.py::test_a_damaged_one_is_not_restored",
+        "tests/unit/volumes/test_store.py::test_damaged_snapshot_is_not_restored",
     ),
     Bug(
         "a volume goes though it could not be saved",
@@ -217,7 +217,7 @@ BUGS = (
         "volumes/transfer.py",
         "if line and settled:",
         "if line:",
-        "tests/unit/volumes/test_transfer.py::test_what_is_no_whole_state_is_no_head",
+        "tests/unit/volumes/test_transfer.py::test_incomplete_state_does_not_become_the_head",
     ),
     Bug(
         "nothing is restored",
@@ -259,21 +259,21 @@ BUGS = (
         "state/identity.py",
         "return VolumeVerdict.SAME if record.is_proven else VolumeVerdict.LIKELY",
         "return VolumeVerdict.SAME",
-        "tests/unit/run/cleanup/test_teardown.py::test_without_a_snapshot_if_none_is_wanted",
+        "tests/unit/run/cleanup/test_teardown.py::test_drop_removes_volumes_without_a_snapshot",
     ),
     Bug(
         "a container of a copied image is ours",
         "state/identity.py",
         "if fixed is None or thing.inherits or",
         "if fixed is None or",
-        "tests/unit/state/test_identity.py::test_what_a_call_may_have_created",
+        "tests/unit/state/test_identity.py::test_objects_that_a_call_may_have_created",
     ),
     Bug(
         "the newest state wins",
         "volumes/lineage.py",
         "    head = by_reference(snapshots, lineage.head)\n",
         "    head = max(snapshots, key=lambda s: s.created, default=None)\n",
-        "tests/unit/volumes/test_lineage.py::test_what_a_volume_begins_with",
+        "tests/unit/volumes/test_lineage.py::test_content_of_a_new_volume",
     ),
     Bug(
         "an import is the last state that devenv 0.1 saved",

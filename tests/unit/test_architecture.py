@@ -34,7 +34,7 @@ MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_module_stays_within_its_walls(module: str) -> None:
+def test_modules_follow_the_import_rules(module: str) -> None:
     """No module imports, starts or prints what the drawing keeps from it."""
     assert list(violations(module, (SOURCE / module).read_text(encoding="utf-8"))) == []
 
@@ -107,7 +107,7 @@ def test_no_module_knows_the_clocks_of_two_machines(module: str) -> None:
         ("compose/parse.py", "from . import load", "relative import"),
     ],
 )
-def test_the_check_sees_a_breach(module: str, code: str, complaint: str) -> None:
+def test_import_check_reports_violations(module: str, code: str, complaint: str) -> None:
     """Each rule reports code that breaks it."""
     assert complaint in "\n".join(violations(module, code))
 
@@ -128,7 +128,7 @@ def test_the_check_sees_a_breach(module: str, code: str, complaint: str) -> None
         ("cli/main.py", "from devenv import __version__"),
     ],
 )
-def test_the_check_lets_honest_code_pass(module: str, code: str) -> None:
+def test_import_check_accepts_valid_code(module: str, code: str) -> None:
     """Code that keeps to the rules is not complained about."""
     assert list(violations(module, code)) == []
 

@@ -41,7 +41,7 @@ def timer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("pattern", "text"), ENDLESS)
-def test_what_would_never_end_is_ended(pattern: str, text: str) -> None:
+def test_endless_search_is_ended(pattern: str, text: str) -> None:
     """Soon after the time is up, with the pattern and what to do."""
     search, began = BoundedSearch(pattern), time.process_time()
     with pytest.raises(UsageError, match=re.escape(f"/{pattern}/ takes too long: 0.1 s for 1 line")) as told:
@@ -69,7 +69,7 @@ def test_lines_have_their_time() -> None:
     assert search.lines == lines
 
 
-def test_what_is_found_is_what_re_finds() -> None:
+def test_matches_equal_those_of_re() -> None:
     """Flags and all."""
     assert BoundedSearch("A.b", re.IGNORECASE)("xa\tBx")
     assert not BoundedSearch("A.b")("xa\tBx")
@@ -138,7 +138,7 @@ def test_ctrl_c_ends_a_slow_search(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert time.monotonic() - began < 5
 
 
-def test_the_process_ends_by_itself() -> None:
+def test_process_exits_normally_after_a_search() -> None:
     """Python hands signals back to the kernel before its end, which would end it by the timer."""
     code = """
 from devenv.bounded_search import BoundedSearch

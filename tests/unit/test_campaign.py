@@ -30,14 +30,14 @@ def run(folder: Path, count: int) -> None:
             anyio.run(campaign, folder / "campaign", seed)
 
 
-def test_short(tmp_path: Path) -> None:
+def test_few_random_sequences(tmp_path: Path) -> None:
     """A few sequences; the long run has thousands."""
     run(tmp_path, SEQUENCES)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(10))
-def test_long(tmp_path: Path, part: int) -> None:
+def test_many_random_sequences(tmp_path: Path, part: int) -> None:
     """5,000 sequences, in memory, where files need no disk."""
     folder = Path(MEMORY, f"devenv-campaign-{os.getpid()}-{part}")
     try:

@@ -25,7 +25,7 @@ def test_a_closed_standard_stream_is_no_crash(tmp_path: Path, closed: str) -> No
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_the_end_is_quick() -> None:
+def test_exit_is_quick() -> None:
     """At exit nothing is left for the interpreter to look through."""
     code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000)); "
     code += "from devenv.__main__ import main; main(['images', '--file', 'missing.yml'])"

@@ -220,7 +220,7 @@ def test_files_are_private(name: str, use: Use, folder: Path) -> None:
     assert os.listdir(folder) == ["file"]
 
 
-def test_what_is_read_is_what_was_written(folder: Path) -> None:
+def test_written_text_is_read_back(folder: Path) -> None:
     """Text with any path in it comes back as it went in; a file that is not there is None."""
     path = str(folder / "file")
     assert private_files.read(path) is None

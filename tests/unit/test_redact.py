@@ -76,7 +76,7 @@ def test_a_secret_in_base64() -> None:
         "docker run -v /a:/b --network=none true",
     ],
 )
-def test_what_is_no_secret_stays(command: str) -> None:
+def test_texts_without_secrets_are_unchanged(command: str) -> None:
     """Names of images with a digest, users by number, folders, and words that everybody uses."""
     assert Redactor(ENVIRONMENT).command(shlex.split(command)) == command
 

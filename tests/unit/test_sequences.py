@@ -314,7 +314,7 @@ async def test_another_major_version_is_not_given_old_data(machine: Machine) -> 
     assert await session(machine, version("8.4.3"), "more") == "eight"
 
 
-async def test_what_was_never_up_is_not_restored_by_itself(machine: Machine) -> None:
+async def test_state_of_a_run_that_was_never_up_is_not_restored(machine: Machine) -> None:
     """Its first start was broken off: saved, said, and there when it is asked for."""
     site = machine.site("shop", db={**VOLUME, "healthcheck": {"test": ["CMD", "test", "-e", "/data/well"]}})
 
@@ -418,7 +418,7 @@ async def test_a_moved_data_folder_is_said_and_names_are_trusted(machine: Machin
 # --- W ----------------------------------------------------------------------------------------------------------
 
 
-async def test_what_was_asked_for_holds_until_that_volume_was_started(machine: Machine) -> None:
+async def test_requested_snapshot_waits_for_its_volume(machine: Machine) -> None:
     """W1: an `up` of another service in between changes nothing."""
     site = machine.site("shop", db=VOLUME, web={})
     await session(machine, site, "v1")

@@ -70,7 +70,7 @@ def reactions(*signals: tuple[signal.Signals, float], skippable: tuple[float, fl
         ([(SIGTERM, 0), (SIGHUP, 0), (SIGINT, 0), (SIGHUP, 0)], [END, NOTHING, NOTHING, NOTHING]),
     ],
 )
-def test_reactions(signals: list[tuple[signal.Signals, float]], expected: list[Reaction]) -> None:
+def test_reactions_to_signals(signals: list[tuple[signal.Signals, float]], expected: list[Reaction]) -> None:
     """Signals and when they come, and what each of them does."""
     assert reactions(*signals) == expected
 

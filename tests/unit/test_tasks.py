@@ -65,7 +65,7 @@ def test_first_looks_into_nested_groups() -> None:
     assert first(ExceptionGroup("g", [ExceptionGroup("h", [error, KeyError()]), TypeError()])) is error
 
 
-async def test_patience_is_what_it_says() -> None:
+async def test_patience_limits_the_work() -> None:
     """Work that ends in time, work that does not, work that fails: its error comes plain."""
 
     async def fail() -> None:

@@ -36,7 +36,7 @@ from support.steps import opened
         ("./profile", False),
     ],
 )
-def test_names_of_files(path: str, *, expected: bool) -> None:
+def test_names_that_look_like_files(path: str, *, expected: bool) -> None:
     """A name that folders have, too, is none of them: a folder that is refused harms more than one created."""
     assert has_name_of_file(path) is expected
 
@@ -116,7 +116,7 @@ async def test_an_engine_in_a_virtual_machine_has_other_folders(
     ],
 )
 @pytest.mark.anyio
-async def test_the_file_and_the_image_say_what_it_is(
+async def test_kind_of_a_source_by_file_and_image(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, written: str, target: str, *, is_folder: bool
 ) -> None:
     """What is written as a folder, or is one in the image, is created; a file in the image is refused."""
@@ -169,7 +169,7 @@ async def test_a_dead_run_leaves_no_empty_folder(machine: Machine, end: str) -> 
     assert not (shop.folder / "data").exists()
 
 
-def test_only_what_was_created_goes(tmp_path: Path) -> None:
+def test_only_created_folders_are_removed(tmp_path: Path) -> None:
     """What existed, holds something, is another folder by now, or is a link, stays."""
     (tmp_path / "old").mkdir()
     names = ["old", "empty", "used", "replaced", "linked", "old/new"]
@@ -186,7 +186,7 @@ def test_only_what_was_created_goes(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["linked", "linked-before", "old", "replaced", "replaced-before", "used"]
 
 
-def test_what_cannot_be_created_is_told(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     """A file is where the folder above would be; the others are created all the same."""
     (tmp_path / "file").touch()
     created, failed = create_folders([str(tmp_path / "file/x"), str(tmp_path / "y")])

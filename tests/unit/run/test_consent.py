@@ -107,7 +107,7 @@ def test_a_changed_host_command_asks_again(tmp_path: Path, changed: tuple[Projec
         require_trust(project(tmp_path, *changed))
 
 
-def test_trust_is_of_one_folder(tmp_path: Path) -> None:
+def test_trust_is_for_one_folder(tmp_path: Path) -> None:
     """Another folder needs trust again, a link to the folder does not; nor does another line or service hook."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -230,7 +230,7 @@ def test_trust_that_cannot_be_kept(tmp_path: Path) -> None:
         require_trust(project(tmp_path, HOST), trust=True)
 
 
-def test_a_link_is_no_trust(tmp_path: Path) -> None:
+def test_link_in_place_of_the_record_is_not_trust(tmp_path: Path) -> None:
     """A link in the place of the record is neither trusted nor written through."""
     mine = project(tmp_path, HOST)
     require_trust(mine, trust=True)

@@ -57,7 +57,7 @@ def services(compose: Compose) -> dict[str, Any]:
     return found
 
 
-def test_what_is_ours() -> None:
+def test_services_run_by_others_are_not_ours() -> None:
     """Services that others run are neither created nor built."""
     found = stage()
 
@@ -224,7 +224,7 @@ WAITS = {
     ],
 )
 @pytest.mark.anyio
-async def test_who_is_waited_for_has_a_health_check(
+async def test_awaited_service_needs_a_health_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: dict[str, Any], image: Any, condition: str, *, fine: bool
 ) -> None:
     """In the file, or in the image if the file does not turn it off; else the error is at the line that waits."""

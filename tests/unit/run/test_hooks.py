@@ -101,7 +101,7 @@ async def test_lines_of_hooks_have_their_level(rig: Rig) -> None:
     assert [event.level for event in rig.events if isinstance(event, HookLine)] == ["error", "error", "error", ""]
 
 
-async def test_a_command_that_fails_ends_it(rig: Rig) -> None:
+async def test_failing_command_ends_the_hooks(rig: Rig) -> None:
     """The error has its place, command, end and last lines; the next hook does not run."""
     hooks = rig.hooks(shell(UP, "seq 20; exit 3"), shell(UP, "touch ran"))
     with pytest.raises(DevenvError) as caught:
@@ -125,7 +125,7 @@ async def test_a_command_that_fails_ends_it(rig: Rig) -> None:
         ),
     ],
 )
-async def test_other_ways_to_fail(rig: Rig, hook: ProjectHook, message: str) -> None:
+async def test_other_failures_of_hooks(rig: Rig, hook: ProjectHook, message: str) -> None:
     """All are failures of the hook, exit code 1."""
     with pytest.raises(DevenvError) as caught:
         await rig.hooks(hook).run(UP)
@@ -133,7 +133,7 @@ async def test_other_ways_to_fail(rig: Rig, hook: ProjectHook, message: str) -> 
     assert caught.value.exit_code == 1
 
 
-async def test_a_script_that_is_no_program(rig: Rig) -> None:
+async def test_script_without_an_interpreter_is_an_error(rig: Rig) -> None:
     """A script without an interpreter line cannot be run without a shell."""
     (rig.folder / "gen").write_text("echo x\n")
     (rig.folder / "gen").chmod(0o755)
@@ -141,7 +141,7 @@ async def test_a_script_that_is_no_program(rig: Rig) -> None:
         await rig.hooks(ProjectHook(UP, Hook(("./gen",)))).run(UP)
 
 
-async def test_a_command_in_a_service(rig: Rig) -> None:
+async def test_command_runs_in_a_service(rig: Rig) -> None:
     """In one running container, with the hook's options; hooks of services that were not chosen do not run."""
     await rig.hooks(inside(HEALTHY), inside(HEALTHY, "off")).run(HEALTHY)
     ((container, argv, more),) = rig.engine.asked
@@ -163,7 +163,7 @@ async def test_a_command_in_a_service_that_fails(rig: Rig) -> None:
         await rig.hooks(inside(HEALTHY, "web")).run(HEALTHY)
 
 
-async def test_before_down_tries_all(rig: Rig) -> None:
+async def test_before_down_tries_all_hooks(rig: Rig) -> None:
     """A hook that fails is a problem, and the next one runs; an untrusted hook does not run."""
     rig.engine.code = 1
     hooks = rig.hooks(shell(DOWN, "exit 4"), inside(DOWN), shell(DOWN, "touch ran"))
@@ -185,7 +185,7 @@ async def test_before_down_tries_all(rig: Rig) -> None:
     assert end.state == "end"
 
 
-async def test_no_before_down_no_word(rig: Rig) -> None:
+async def test_no_events_without_before_down_hooks(rig: Rig) -> None:
     """Without hooks there are no events."""
     await rig.hooks(shell(UP, "x"), inside(DOWN, "off")).before_down(anyio.Event())
     assert rig.events == []
@@ -206,7 +206,7 @@ async def test_before_down_is_skipped(rig: Rig) -> None:
     assert not (rig.folder / "ran").exists()
 
 
-async def test_before_down_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_before_down_has_a_time_limit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hook that does not end is ended, with a problem, and the run still ends."""
     monkeypatch.setattr(room, "DOWN_LIMIT", 0.2)
     hooks = rig.hooks(shell(DOWN, "exec sleep 60"))

@@ -46,13 +46,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-async def test_both_at_once(told: list[str]) -> None:
+async def test_project_is_read_while_modules_are_imported(told: list[str]) -> None:
     """Reading begins before `up` is imported, and is waited for only when the project is needed."""
     assert await up(UpOptions(Selection("/")), told.append, "controller") == 1  # type: ignore[arg-type] # text as events
     assert told == ["reads", "rises", "has read", "has it"]
 
 
-async def test_an_error_comes_where_it_is_waited_for(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_is_raised_when_the_project_is_awaited(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """As reading raised it, and not in a group."""
 
     async def read(_: Selection, **__: Any) -> Any:

@@ -132,7 +132,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 # --- beginnings -------------------------------------------------------------------------------------------------
 
 
-async def test_the_first_time(shop: Shop) -> None:
+async def test_new_volume_begins_empty(shop: Shop) -> None:
     """It begins empty, with a lineage of its own, and nothing is reported."""
     new = await shop.one()
     assert (new.resource.name, new.images, new.snapshot, new.parent) == ("shop_data", ("mysql:9",), None, NOTHING)
@@ -153,7 +153,7 @@ async def test_the_head_is_restored(shop: Shop) -> None:
     assert shop.told == []
 
 
-async def test_what_nobody_mounts_is_not_created(shop: Shop) -> None:
+async def test_unused_volumes_are_not_created(shop: Shop) -> None:
     """Nor are external volumes, or volumes of ours that exist."""
     shop.model["volumes"] |= {"idle": {"name": "shop_idle"}, "outer": {"name": "outer", "external": True}}
     shop.model["services"]["db"]["volumes"].append(mounted("outer", "/outer"))
@@ -163,7 +163,7 @@ async def test_what_nobody_mounts_is_not_created(shop: Shop) -> None:
     assert shop.told == []
 
 
-async def test_all_empty(shop: Shop) -> None:
+async def test_fresh_starts_all_volumes_empty(shop: Shop) -> None:
     """`--fresh`: whatever is saved, asked for or torn; the lineage goes on."""
     head = shop.save("1")
     line = shop.line(head, asked=("9", "data"), torn=("8", "data"))
@@ -171,7 +171,7 @@ async def test_all_empty(shop: Shop) -> None:
     assert (new.snapshot, new.lineage) == (None, line)
 
 
-async def test_data_that_lie_elsewhere(shop: Shop) -> None:
+async def test_volume_on_a_host_folder_is_not_restored(shop: Shop) -> None:
     """A volume that is bound to a folder has the content of that folder."""
     shop.line(shop.save("1"))
     shop.model["volumes"]["data"]["driver_opts"] = {"type": "none", "o": "bind", "device": "/srv"}
@@ -179,7 +179,7 @@ async def test_data_that_lie_elsewhere(shop: Shop) -> None:
     assert (new.snapshot, new.wish["driver_opts"]["device"]) == (None, "/srv")
 
 
-async def test_what_was_asked_for(shop: Shop) -> None:
+async def test_requested_snapshot_is_restored(shop: Shop) -> None:
     """By `snapshot restore`, or by `up --from`, which overrides that and a torn state."""
     head, older, imported = shop.save("1", 60), shop.save("0", 90), shop.save("2", 30, lineage="", title="seed")
     line = shop.line(head, asked=("0", "data"))
@@ -191,7 +191,7 @@ async def test_what_was_asked_for(shop: Shop) -> None:
     assert shop.told == []
 
 
-async def test_nothing_was_asked_for(shop: Shop) -> None:
+async def test_volume_is_empty_after_down_volumes(shop: Shop) -> None:
     """`down --volumes`: it begins empty, with a notice."""
     shop.line(shop.save("1"), asked=NOTHING)
     assert (await shop.one()).snapshot is None
@@ -199,7 +199,7 @@ async def test_nothing_was_asked_for(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "1"])
-async def test_asked_for_in_vain(shop: Shop, name: str) -> None:
+async def test_unknown_snapshot_is_an_error(shop: Shop, name: str) -> None:
     """A set that does not exist, or that has none of the project's volumes."""
     shop.model["services"]["db"]["volumes"] = [mounted("more")]
     shop.model["volumes"] = {"more": {"name": "shop_more"}}
@@ -220,7 +220,7 @@ async def test_asked_for_in_vain(shop: Shop, name: str) -> None:
         ({"asked": ("9", "data")}, "data: the state that was asked for, 9 is missing"),
     ],
 )
-async def test_a_state_that_is_missing(shop: Shop, change: dict[str, Any], said: str) -> None:
+async def test_missing_head_is_an_error(shop: Shop, change: dict[str, Any], said: str) -> None:
     """Nothing older is restored by itself: the error names the snapshots and the command."""
     older = shop.save("1", 90)
     shop.save("2", 80, settled=False)
@@ -246,7 +246,7 @@ async def test_a_head_whose_note_is_damaged(shop: Shop) -> None:
     assert caught.value.hint == "devenv up --fresh   (starts empty)"
 
 
-async def test_what_was_found_after_a_restore_was_cut_off(shop: Shop) -> None:
+async def test_interrupted_restore_requires_a_decision(shop: Shop) -> None:
     """The user decides: the error has both states, their dates, and the commands."""
     head, torn = shop.save("1", 7200), shop.save("2", 60, settled=False)
     shop.line(head, torn=("2", "data"))
@@ -271,7 +271,7 @@ async def test_another_database_beside_another_volume(shop: Shop) -> None:
     assert "db is mysql 9 and could not read it" in shop.notices()
 
 
-async def test_another_c_library(shop: Shop) -> None:
+async def test_state_of_another_c_library_is_not_restored(shop: Shop) -> None:
     """A state says what its image is made of; an image of the same version that sorts otherwise does not get it."""
 
     def image(os_release: str) -> None:
@@ -295,7 +295,7 @@ async def test_another_c_library(shop: Shop) -> None:
     assert not shop.host.containers
 
 
-async def test_another_database(shop: Shop) -> None:
+async def test_state_of_another_database_is_not_restored(shop: Shop) -> None:
     """It gets an older state that its image can read, or none, with a notice."""
     shop.save("0", 90, database="mysql 9")
     shop.line(shop.save("1", 60, database="mysql 8"))
@@ -310,7 +310,7 @@ async def test_another_database(shop: Shop) -> None:
         await shop.plan(asked=await shop.asked("1"))
 
 
-async def test_a_run_that_was_never_well(shop: Shop) -> None:
+async def test_state_of_an_unhealthy_run_is_not_restored(shop: Shop) -> None:
     """What it left is no head; a notice says that it exists."""
     shop.save("2", 180, settled=False)
     shop.line(shop.save("1", 600))
@@ -341,7 +341,7 @@ async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
     assert "for /gone/shop, which no longer exists | devenv down && devenv snapshot restore 1" in shop.notices()
 
 
-async def test_a_renamed_folder(shop: Shop, tmp_path: Path) -> None:
+async def test_renamed_folder_keeps_its_data(shop: Shop, tmp_path: Path) -> None:
     """It goes on with its data under its new path, with a notice."""
     head = shop.save("1")
     shop.line(head)
@@ -362,7 +362,7 @@ async def test_a_folder_that_was_cloned_anew(shop: Shop) -> None:
     assert "data goes on with the data that another folder at this path had, saved 1 min ago" in shop.notices()
 
 
-async def test_a_fixed_name(shop: Shop, tmp_path: Path) -> None:
+async def test_fixed_name_has_one_lineage(shop: Shop, tmp_path: Path) -> None:
     """It has one lineage on an engine, for all projects and keys."""
     shop.model["volumes"]["data"]["name"] = "of-all"
     head = shop.save("1")
@@ -415,7 +415,7 @@ async def test_a_volume_with_the_data_of_another_lineage(shop: Shop, tmp_path: P
     assert "shop_data" in shop.host.volumes
 
 
-async def test_what_was_asked_for_and_exists(shop: Shop) -> None:
+async def test_existing_volume_is_not_overwritten_by_a_request(shop: Shop) -> None:
     """A volume that exists is not overwritten."""
     shop.save("1")
     await shop.volume()
@@ -458,7 +458,7 @@ async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
     assert volumes.continued(replace(volume, name="other")) == ""
 
 
-async def test_asked_until_it_is_done(shop: Shop) -> None:
+async def test_requested_snapshot_is_remembered_until_restored(shop: Shop) -> None:
     """`snapshot restore` is on disk, also for a volume that never existed."""
     snapshot = shop.save("1", lineage="")
     volumes = (await shop.initial()).volumes
@@ -470,7 +470,7 @@ async def test_asked_until_it_is_done(shop: Shop) -> None:
         assert (await shop.one()).snapshot == snapshot
 
 
-async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_save_is_not_undone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that ends at the same time moves the head: an older head must not come back."""
     snapshot = shop.save("1")
     shop.line(snapshot)
@@ -492,14 +492,14 @@ async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: py
     assert [(one.head, one.asked) for one in shop.volume_transfer.lineages.all()] == [(("2", "data"), ("1", "data"))]
 
 
-async def test_a_damaged_lineage_holds_up_everything(shop: Shop) -> None:
+async def test_damaged_lineage_is_an_error_for_all_volumes(shop: Shop) -> None:
     """No volume begins with less than its last saved state without a notice."""
     Path(shop.volume_transfer.lineages.path, "l1.json").write_text("{")
     with pytest.raises(DevenvError, match=r"l1\.json is damaged"):
         await shop.plan()
 
 
-def test_a_place(tmp_path: Path) -> None:
+def test_identity_of_a_folder(tmp_path: Path) -> None:
     """Its real path, device and inode; a folder that does not exist has only the path."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -533,7 +533,7 @@ def choice(start: Start, chosen: Snapshot | None = None, **more: Any) -> VolumeC
     return VolumeChoice(Beginning(start, chosen, reference), WANTED, **given)
 
 
-def test_the_head_is_restored_without_a_word() -> None:
+def test_head_is_restored_without_a_notice() -> None:
     """Neither an error nor a notice."""
     head = choice(Start.HEAD, NEW)
     assert (head.error(), head.notice(), head.is_first) == (None, None, False)
@@ -609,7 +609,7 @@ def test_a_snapshot_of_another_database_is_refused(needed: str, is_refused: bool
     ],
     ids=["dropped", "unfit, older", "unfit, empty", "unsettled", "renamed", "replaced", "replaced, empty", "first"],
 )
-def test_what_is_not_the_newest_data_is_explained(
+def test_notice_if_data_is_not_the_newest(
     start: Start, chosen: Snapshot | None, more: dict[str, Any], expected: str | None
 ) -> None:
     """In one notice; a folder that was replaced matters only if something is restored."""

@@ -79,7 +79,7 @@ def test_steps_are_reported_by_event(moments: tuple[Moment, ...], expected: list
 # --- check ----------------------------------------------------------------------------------------------------------
 
 
-async def test_what_a_service_needs_is_selected_with_it(machine: Machine, shop: Site) -> None:
+async def test_dependencies_are_selected_with_a_service(machine: Machine, shop: Site) -> None:
     """And nothing else."""
     async with opened(machine, shop, "web") as run:
         assert (await run.after(steps.select_services)).names == {"web", "db"}
@@ -194,7 +194,7 @@ async def test_a_hook_that_fails_before_up_ends_the_run(machine: Machine, shop: 
 # --- images ---------------------------------------------------------------------------------------------------------
 
 
-async def test_an_image_that_cannot_be_had_ends_the_run(machine: Machine) -> None:
+async def test_missing_image_ends_the_run(machine: Machine) -> None:
     """Nothing is created."""
     async with opened(machine, machine.site("shop", web={"image": "nowhere.invalid/none:1"})) as run:
         with pytest.raises(DevenvError, match=r"nowhere\.invalid/none:1"):
@@ -203,7 +203,7 @@ async def test_an_image_that_cannot_be_had_ends_the_run(machine: Machine) -> Non
 
 
 @pytest.mark.parametrize("build", [True, False])
-async def test_images_are_built_unless_nobody_wants_that(machine: Machine, build: bool) -> None:
+async def test_images_are_built_unless_no_build(machine: Machine, build: bool) -> None:
     """`--no-build` leaves them as they are."""
     site = machine.site("shop", web={"image": "shop-web", "build": {"context": ".", "dockerfile": "Dockerfile"}})
     (site.folder / "Dockerfile").write_text("FROM scratch\n")
@@ -249,7 +249,7 @@ async def test_containers_are_created_and_nothing_runs(machine: Machine, shop: S
 
 
 @pytest.mark.parametrize("watch", [True, False])
-async def test_a_project_without_watch_rules_is_told_so(machine: Machine, *, watch: bool) -> None:
+async def test_project_without_watch_rules_gets_a_notice(machine: Machine, *, watch: bool) -> None:
     """Once its containers are created, if something is built and its files are to be watched at all."""
     (machine.folder / "shop").mkdir()
     (machine.folder / "shop/Dockerfile").write_text("FROM scratch\n")

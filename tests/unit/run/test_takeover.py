@@ -108,7 +108,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earlier:
     return Earlier(tmp_path / "shop")
 
 
-async def test_nothing_was_left(shop: Earlier) -> None:
+async def test_no_earlier_run(shop: Earlier) -> None:
     """What plain Compose created is seen, and stays."""
     plain = shop.container(ours=False, labels={OWNER_LABEL: ""})
     ledger, project_state = await shop.taken(None)
@@ -142,7 +142,7 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
 @pytest.mark.parametrize(
     ("phase", "told"), [("up", "left 1 container, 1 volume behind; this run takes it over"), ("detached", "")]
 )
-async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: str) -> None:
+async def test_earlier_run_of_this_folder_is_continued(shop: Earlier, phase: str, told: str) -> None:
     """With its containers and volumes as they are; if it died, a notice says so."""
     earlier = shop.ledger(shop.volume(content="x"), phase=phase)
     mine = shop.container(volumes=("shop_data:/data",), starts=False)
@@ -153,7 +153,7 @@ async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: s
     assert told in shop.notices()
 
 
-async def test_what_died_work_left_is_removed_first(shop: Earlier) -> None:
+async def test_helper_containers_of_dead_processes_are_removed(shop: Earlier) -> None:
     """A container that held a volume while it was saved is not one of the project."""
     shop.run.made.intend("devenv-0123")
     shop.docker.create(BASE_IMAGE, name="devenv-0123", labels={PROJECT_LABEL: "shop", "devenv.holds": "shop_data"})
@@ -178,7 +178,7 @@ async def test_a_renamed_folder_goes_on(shop: Earlier) -> None:
 
 
 @pytest.mark.parametrize(("phase", "starts"), [("up", True), ("left", True), ("detached", False), ("kept", False)])
-async def test_what_another_folder_left_is_ended_for_it(shop: Earlier, phase: str, starts: bool) -> None:
+async def test_dead_run_of_another_folder_is_ended(shop: Earlier, phase: str, starts: bool) -> None:
     """As that folder would end it: its volumes are saved under its name."""
     elsewhere = shop.folder.parent / "elsewhere"
     elsewhere.mkdir()
@@ -199,7 +199,7 @@ async def test_what_another_folder_left_is_ended_for_it(shop: Earlier, phase: st
 
 @pytest.mark.parametrize("phase", ["detached", "kept"])
 @pytest.mark.parametrize("fresh", [False, True])
-async def test_another_folder_that_runs_on_purpose(shop: Earlier, phase: str, fresh: bool) -> None:
+async def test_detached_run_of_another_folder_is_refused(shop: Earlier, phase: str, fresh: bool) -> None:
     """It is left alone, and the error says from which folder it is up."""
     mine = shop.container()
     earlier = shop.ledger(place=Place("/elsewhere"), phase=phase, began=0.0)
@@ -210,7 +210,7 @@ async def test_another_folder_that_runs_on_purpose(shop: Earlier, phase: str, fr
     assert mine in shop.host.containers
 
 
-async def test_what_of_another_folder_cannot_be_ended(shop: Earlier) -> None:
+async def test_run_of_another_folder_that_cannot_be_ended_is_refused(shop: Earlier) -> None:
     """A volume that somebody uses is neither used nor removed."""
     record = shop.volume(content="data")
     user = shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
@@ -221,7 +221,7 @@ async def test_what_of_another_folder_cannot_be_ended(shop: Earlier) -> None:
     assert shop.docker.read("shop_data", "x") == b"data"
 
 
-async def test_begun_anew(shop: Earlier) -> None:
+async def test_fresh_ends_the_earlier_run(shop: Earlier) -> None:
     """`--fresh` ends what the run before left, and saves its volumes first."""
     mine = shop.container()
     earlier = shop.ledger(shop.volume(content="data"), phase="detached")
@@ -231,7 +231,7 @@ async def test_begun_anew(shop: Earlier) -> None:
     assert [one.name for one in shop.volume_transfer.store.all()] == ["shop_data"]
 
 
-async def test_what_cannot_be_begun_anew(shop: Earlier) -> None:
+async def test_fresh_fails_if_parts_remain(shop: Earlier) -> None:
     """If something of it stays, nothing begins."""
     earlier = shop.ledger(shop.volume(content="data"))
     shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
@@ -242,7 +242,7 @@ async def test_what_cannot_be_begun_anew(shop: Earlier) -> None:
 # --- volumes ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_volume_that_is_gone(shop: Earlier) -> None:
+async def test_removed_volume_leaves_the_ledger(shop: Earlier) -> None:
     """It is created again from what was saved, so it no longer belongs to the earlier run."""
     gone, stays = shop.volume("shop_gone"), shop.volume("shop_stays")
     shop.docker.remove_volume("shop_gone")
@@ -329,7 +329,7 @@ async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, foun
     assert (line.torn, line.live, line.head) == (NOTHING, None, record.source)
 
 
-async def test_what_was_written_since_is_kept_beside_the_head(shop: Earlier) -> None:
+async def test_data_written_after_a_restore_is_kept(shop: Earlier) -> None:
     """The volume is removed after its content is saved; the next step asks which of the two states is meant."""
     record = await saved(shop, "saved state")
     shop.docker.write("shop_data", "new", b"written since")
@@ -356,7 +356,7 @@ async def test_a_volume_that_others_use_meanwhile(shop: Earlier) -> None:
     assert shop.docker.read("shop_data", "x") == b"saved state"
 
 
-async def test_what_cannot_be_saved_is_not_removed(shop: Earlier, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_volume_that_cannot_be_saved_is_not_removed(shop: Earlier, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full, or the connection is lost: the volume stays, and so does its record."""
     record = await saved(shop, "saved state")
     shop.docker.write("shop_data", "new", b"written since")

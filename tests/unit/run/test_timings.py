@@ -111,7 +111,7 @@ def test_images_and_volumes() -> None:
     ]
 
 
-def test_who_waited_for_whom() -> None:
+def test_critical_services_of_a_start() -> None:
     """The last service, the healthy one that it waited for, and the one-shot before that; nothing else."""
     told = [
         *step("start", 1.0, 1.0),
@@ -163,7 +163,7 @@ def test_a_look_that_saw_both_at_once() -> None:
     assert all(span.start <= span.end for span in found.spans)
 
 
-def test_what_ran_before_took_nothing() -> None:
+def test_services_already_up_take_no_time() -> None:
     """Services that were up already, and a run without events."""
     told = [state(0.5, "db", "started"), *step("start", 1.0, 1.0)]
     assert timings(told, project(db={})).spans == ()
@@ -186,7 +186,7 @@ NEEDS = st.dictionaries(NAMES, st.dictionaries(NAMES, st.sampled_from(Condition)
 
 
 @given(st.lists(st.tuples(MOMENTS, EVENTS), max_size=30), NEEDS)
-def test_whatever_is_told(told: list[Timed], needs: dict[str, dict[str, Condition]]) -> None:
+def test_spans_are_valid_for_any_events(told: list[Timed], needs: dict[str, dict[str, Condition]]) -> None:
     """No span ends before it begins or is outside the run; some services, images and stages are critical."""
     in_order = sorted(told, key=lambda pair: pair[0])
     found = timings(in_order, project(**needs))
@@ -236,7 +236,7 @@ def test_the_record_keeps_one_line_of_much_output() -> None:
     ]
 
 
-def test_what_builds_did() -> None:
+def test_build_steps_and_their_times() -> None:
     """Each instruction by its mark, with seconds, or None if it was cached; others are missing."""
     told = step(
         "build",

@@ -113,7 +113,7 @@ async def test_a_run_ends_with_its_services(machine: Machine, shop: Site, code: 
     assert machine.host.containers == {}
 
 
-async def test_what_the_start_was_like_is_remembered(machine: Machine, shop: Site) -> None:
+async def test_facts_of_the_start_are_remembered(machine: Machine, shop: Site) -> None:
     """For the next commands: the images, the times and the beginning."""
     await machine.run_up(shop)
     last = run_of(machine).last()
@@ -121,7 +121,7 @@ async def test_what_the_start_was_like_is_remembered(machine: Machine, shop: Sit
     assert set(last["images"]) == {"db"}
 
 
-async def test_a_view_can_let_go_of_the_services(machine: Machine, shop: Site) -> None:
+async def test_view_can_detach_the_run(machine: Machine, shop: Site) -> None:
     """The run is detached as if it had been asked for on the command line."""
     command = Command(machine)
     controller = RunController(lambda _: None, lambda _, __: None, lambda: None)
@@ -191,9 +191,7 @@ def exists(machine: Machine) -> list[str]:
         (end(outcome=RunOutcome.FAILED), True, Fate.KEEP, "done", 1),
     ],
 )
-def test_how_a_run_ended_decides_what_becomes_of_the_project(
-    how: End, keep: bool, fate: Fate, reason: str, code: int
-) -> None:
+def test_fate_of_the_project_by_the_end_of_the_run(how: End, keep: bool, fate: Fate, reason: str, code: int) -> None:
     """An error removes it whatever was asked for; a signal removes what was to be detached."""
     assert (how.fate(keep=keep), how.reason, how.exit_code(None)) == (fate, reason, code)
 
@@ -239,7 +237,7 @@ async def test_a_failure_after_any_step_leaves_nothing(
 
 
 @pytest.mark.parametrize("last", [steps.start_guardian, steps.before_up, steps.build_images])
-async def test_what_a_dead_run_left_keeps_a_guardian(machine: Machine, shop: Site, last: Callable[..., Any]) -> None:
+async def test_remains_of_a_dead_run_keep_a_guardian(machine: Machine, shop: Site, last: Callable[..., Any]) -> None:
     """If a new run ends before it could go on with it: the guardian of the dead run has seen a run that lives."""
     async with anyio.create_task_group() as tasks:
         dead = await machine.up(shop, tasks=tasks)
@@ -306,7 +304,7 @@ async def test_a_detached_run_stays_for_a_later_command(machine: Machine, shop: 
     assert exists(machine) == ["shop-db-1", "shop_data", "shop_default"]
 
 
-async def test_what_is_kept_is_the_users(machine: Machine, shop: Site) -> None:
+async def test_kept_volumes_belong_to_the_user(machine: Machine, shop: Site) -> None:
     """`down` ends the containers afterwards, and the volume stays."""
     async with opened(machine, shop, keep=True) as run:
         active = await run.after(steps.wait_until_healthy)
@@ -334,7 +332,7 @@ async def test_the_guardian_stays_when_the_engine_is_lost(machine: Machine, shop
             await run.context.engine.project_state("shop")
 
 
-async def test_all_published_ports_are_told(machine: Machine) -> None:
+async def test_all_published_ports_are_reported(machine: Machine) -> None:
     """Also those that the file chooses."""
     number = free_port()
     site = machine.site("shop", web={"ports": [{"target": 80, "published": str(number), "protocol": "tcp"}]})

@@ -61,7 +61,7 @@ def nobody() -> int:
 
 
 @pytest.mark.anyio
-async def test_each_address_is_asked_once(site: int, database: int, nobody: int) -> None:
+async def test_each_port_gets_one_request(site: int, database: int, nobody: int) -> None:
     """A web site has a URL, a healthy container that refuses is named, and each port has one address."""
     found = await addresses(
         [
@@ -139,7 +139,7 @@ async def test_a_silent_port_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.anyio
-async def test_an_engine_elsewhere(nobody: int) -> None:
+async def test_ports_of_a_remote_engine_are_not_probed(nobody: int) -> None:
     """It is not probed: each port is a URL on its host, and none refuses."""
     found = await addresses([container("web", ("0.0.0.0", nobody, 80), ("::", nobody, 80))], "ssh://me@far")
     assert found.urls == (f"http://far:{nobody}/",)
@@ -148,7 +148,7 @@ async def test_an_engine_elsewhere(nobody: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_how_a_url_is_written() -> None:
+async def test_form_of_a_url() -> None:
     """Without the default port, and with brackets around IPv6."""
     found = await addresses([container("web", ("", 80, 80))], "tcp://[fe80::1]:2376")
     assert (found.urls, found.ports) == (("http://[fe80::1]/",), (Published("web", 80, "[fe80::1]:80"),))

@@ -41,7 +41,7 @@ def held(record: CreationRecord, ids: Iterable[str]) -> str:
     return "".join(one for one in ids if record.holds(container(one, owner="")))
 
 
-def test_what_is_recorded_is_ours(path: str) -> None:
+def test_recorded_objects_are_ours(path: str) -> None:
     """By its id, whatever its labels say, for every reader of the file; the file is for the user alone."""
     record, reader = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     assert not reader.holds(container("a", owner=""))
@@ -95,7 +95,7 @@ def test_an_open_call_holds_what_it_may_have_created(path: str, thing: Container
     assert reader.holds(replace(thing, id="else"))
 
 
-def test_calls_that_overlap(path: str) -> None:
+def test_overlapping_calls_are_independent(path: str) -> None:
     """`devenv run` beside a run: the end of one call leaves the other open."""
     first, second = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     one = first.open(replace(WINDOW, services={"web": ""}))
@@ -167,7 +167,7 @@ def test_cleared_while_another_process_reads(path: str) -> None:
     assert not os.path.exists(path)
 
 
-def test_what_cannot_be_written_is_an_error(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_is_an_error(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is created: nothing may exist that no record names."""
     record = CreationRecord(path, OWNER)
 
@@ -220,7 +220,7 @@ def test_processes_append_at_once(path: str) -> None:
     assert not any(reader.holds(container("new", name, f"p-{name}-1")) for name in names)
 
 
-def test_ours_on_every_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_count_on_every_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the records of the project's runs, whichever engine it is; those of other projects do not count."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert not recognizer("p")(container("a"))

@@ -131,7 +131,7 @@ def container(name: str = "shop-web-1", service: str = "web", **more: Any) -> Co
         "another name", "one-off",
     ],
 )  # fmt: skip
-def test_what_a_call_may_have_created(thing: Container, expected: bool) -> None:
+def test_objects_that_a_call_may_have_created(thing: Container, expected: bool) -> None:
     """New, labelled by the call itself, and of a name that the call gives: labels alone can be copied."""
     assert WINDOW.may_have_created(thing) is expected
     project_state, reported = ProjectState((thing,)), [("container", thing.name)]
@@ -187,7 +187,7 @@ def test_networks_that_a_call_may_have_created(network: Network, expected: bool)
         ([], ""),
     ],
 )
-def test_what_was_not_reported_was_not_created(reported: list[tuple[str, str]], expected: str) -> None:
+def test_unreported_objects_were_not_created_by_the_call(reported: list[tuple[str, str]], expected: str) -> None:
     """Somebody else's call may create a container of the same kind at the same time; a new one has the final name."""
     project_state = ProjectState((
         container(id="a"),
@@ -238,7 +238,7 @@ def test_what_devenv_0_1_counts_as_its_own(thing: Container | Network, expected:
         "copied image", "not Compose's", "a holder",
     ],
 )  # fmt: skip
-def test_whose_the_project_is(thing: Container, is_other: bool) -> None:
+def test_containers_of_another_owner_are_found(thing: Container, is_other: bool) -> None:
     """Another owner's run of the project, seen by a container that Compose created for it."""
     assert identity.others(ProjectState((thing,)), OWNER) == ((thing,) if is_other else ())
 
@@ -288,7 +288,7 @@ INTENDED = moment(AT) or 0.0
         "driver not known",
     ],
 )
-def test_whether_it_is_the_recorded_volume(record: VolumeRecord, volume: Volume, expected: VolumeVerdict) -> None:
+def test_verdict_about_a_recorded_volume(record: VolumeRecord, volume: Volume, expected: VolumeVerdict) -> None:
     """Equal times prove nothing within a second; another time proves that it is another volume."""
     assert verdict(record, volume, is_held=False, is_moved=False) is expected
 
@@ -352,7 +352,7 @@ def test_names_count_if_the_data_folder_was_moved(volume: Volume, expected: Volu
     ids=["all", "all that still exist", "one alone", "only one is known", "one has no time", "another zone",
          "nothing is known", "nothing exists"],
 )  # fmt: skip
-def test_whether_all_volumes_moved(known: Mapping[str, str], now: Mapping[str, str], expected: bool) -> None:
+def test_moved_data_folder_is_detected(known: Mapping[str, str], now: Mapping[str, str], expected: bool) -> None:
     """One that was created again is no move, and a clock that is shown in another zone is none either."""
     assert identity.is_moved(known, now) is expected
 
@@ -376,7 +376,7 @@ def test_whether_all_volumes_moved(known: Mapping[str, str], now: Mapping[str, s
         ("2026-13-01T00:00:00Z", None),
     ],
 )
-def test_moments(text: str, seconds: float | None) -> None:
+def test_times_are_compared_as_instants(text: str, seconds: float | None) -> None:
     """One instant is one number, in whatever zone it is written, also in the hour that comes twice."""
     assert moment(text) == seconds
 

@@ -215,7 +215,7 @@ def test_a_ledger_of_devenv_0_1_that_lacks_something(field: str) -> None:
         ledgers.decode(lacking)
 
 
-def test_another_version() -> None:
+def test_ledger_of_a_later_version_is_refused() -> None:
     """What a later devenv wrote is not understood."""
     with pytest.raises(ValueError, match="another version"):
         ledgers.decode({**ledgers.encode(begun()), "v": ledgers.VERSION + 1})

@@ -167,7 +167,7 @@ def test_a_write_that_fails_leaves_the_old_ledger(monkeypatch: pytest.MonkeyPatc
     assert not [name for name in os.listdir(run.path) if name.endswith(".new")]
 
 
-def test_a_wish_is_heard_once() -> None:
+def test_volume_policy_is_read_once() -> None:
     """Whoever asks the run to end says what becomes of its volumes; what is no wish is none."""
     run = opened()
     assert run.asked() is None
@@ -347,7 +347,7 @@ async def test_another_engine_at_the_same_address() -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"unix:///x/docker.sock": 5}', "\x00"])
-async def test_what_is_noted_cannot_be_read(content: str) -> None:
+async def test_unreadable_engine_keys_are_ignored(content: str) -> None:
     """The engine is asked twice then, and that is all."""
     path = Path(state_folder(), "engines.json")
     path.write_text(content)

@@ -83,7 +83,7 @@ WHOLE = (FOLDER, a_file("d/a", b"hello world"), LINK, HARD, FIFO, a_file("big", 
         "a file for a fifo", "content in an empty file",
     ],
 )  # fmt: skip
-def test_what_is_a_part(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
+def test_archives_that_are_part_of_another(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
     """Whatever was restored so far, a file cut in its middle too; nothing that somebody wrote."""
     whole, part = archive(tmp_path / "whole", WHOLE), archive(tmp_path / "part", found)
     assert verified_archive.is_part(part, whole) is expected
@@ -92,7 +92,7 @@ def test_what_is_a_part(tmp_path: Path, found: Sequence[Entry], expected: bool) 
 @pytest.mark.parametrize(
     ("found", "expected"), [((), True), ((FOLDER,), False), ((a_file("empty", b""),), False), ((LINK,), False)]
 )
-def test_what_is_empty(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
+def test_empty_archives(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
     """A volume without a single entry; a folder may mean something to whoever made it."""
     assert verified_archive.is_empty(archive(tmp_path / "part", found)) is expected
 
@@ -129,7 +129,7 @@ def test_a_damaged_archive_is_no_proof(tmp_path: Path, which: str, damage: str) 
     st.dictionaries(st.sampled_from("abcd"), st.binary(max_size=20)),
     st.dictionaries(st.sampled_from("abcd"), st.binary(max_size=20)),
 )
-def test_any_two_volumes(
+def test_random_archives_that_are_part_of_another(
     tmp_path_factory: pytest.TempPathFactory, one: dict[str, bytes], other: dict[str, bytes]
 ) -> None:
     """Exactly if every file is the beginning of the saved one."""

@@ -104,7 +104,7 @@ async def test_the_target_of_an_earlier_start_is_closed(faked: OneService) -> No
     await faked.sync.adoption.drop("one")
 
 
-async def test_what_the_host_lost_while_nobody_watched_is_deleted(faked: OneService) -> None:
+async def test_files_deleted_while_not_watched_are_deleted(faked: OneService) -> None:
     """What the journal says was put, and what the container still has; the rest of the journal is history."""
     faked.begin()
     faked.journal("one").note(placed=["/src/a", "/src/b"])
@@ -143,7 +143,7 @@ async def test_what_takes_the_place_of_another_kind_waits_for_the_delete(faked: 
     assert fake.put == ["/src/b", "/src/a/inside"]
 
 
-async def test_what_failed_in_a_new_container_is_tried_again_soon(faked: OneService) -> None:
+async def test_failed_paths_of_a_new_container_are_tried_again(faked: OneService) -> None:
     """A file that vanished meanwhile is no problem of anybody's."""
     path = faked.write("a")
     faked.write("b")

@@ -162,14 +162,14 @@ def told(happened: tuple[Happened, ...], until: float) -> CodeHealth:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_what_is_shown(name: str) -> None:
+def test_mark_at_each_moment(name: str) -> None:
     """The mark at each moment."""
     happened, expected = STORIES[name]
     assert {at: told(happened, at).shown(at) for at in expected} == expected
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_what_changes_by_itself_is_due(name: str) -> None:
+def test_changes_happen_only_when_due(name: str) -> None:
     """Between two moments at which something happens or is due, nothing changes."""
     happened, _ = STORIES[name]
     health = told(happened, math.inf)
@@ -198,12 +198,12 @@ def test_a_failed_service_shows_its_last_error() -> None:
         ("main.py:3", synced(*map(str, range(9))), True), ("main.py:3", Synced("api", 0, 1, 0, 1.0, ("b.py",)), True),
     ],
 )  # fmt: skip
-def test_what_may_mend(place: str, event: Synced, *, expected: bool) -> None:
+def test_syncs_that_may_fix_an_error(place: str, event: Synced, *, expected: bool) -> None:
     """A file of that kind; any, if the error names none or the event not all."""
     assert may_mend(event, LoggedError("x", place)) is expected
 
 
-def test_services_do_not_mix() -> None:
+def test_marks_of_services_are_separate() -> None:
     """Each has its own mark; a line that changes nothing says so."""
     watch = CodeWatch()
     watch.synced(synced("main.py"), 0.0)

@@ -70,7 +70,7 @@ def test_nothing_is_due_if_nothing_is_owed(followups: FollowUps) -> None:
     assert followups.due() == 10.0 + QUIET
 
 
-def test_what_was_owed_under_other_rules_is_owed(one: OneService, followups: FollowUps) -> None:
+def test_pending_follow_ups_survive_a_change_of_rules(one: OneService, followups: FollowUps) -> None:
     followups.owe(STEP)
     followups.recreation = "gone.py"
     now = one.again().followups
@@ -122,7 +122,7 @@ async def test_a_restart_is_announced_and_restarts_each_container(one: OneServic
 
 
 @pytest.mark.parametrize("what", ["exec", "restart"])
-async def test_what_the_engine_refuses_is_a_problem(one: OneService, followups: FollowUps, what: str) -> None:
+async def test_engine_error_is_a_problem(one: OneService, followups: FollowUps, what: str) -> None:
     await one.sync.adoption.adopt(await one.place("running"))
     one.engine.faults.on(f"containers/id-web-1/{what}", Fails(500, "out of pids"))
     followups.owe(STEP)
@@ -166,7 +166,7 @@ async def test_nothing_is_done_while_the_host_is_not_at_rest(one: OneService, fo
     assert not one.told(Restarted)
 
 
-async def test_what_is_owed_while_something_is_done_is_done_afterwards(one: OneService, followups: FollowUps) -> None:
+async def test_follow_up_during_another_one_is_done_afterwards(one: OneService, followups: FollowUps) -> None:
     """One restart at a time, and the task that serves is woken at its end."""
     await one.sync.adoption.adopt(await one.place("running"))
     one.sync.open()
@@ -187,7 +187,7 @@ async def test_what_is_owed_while_something_is_done_is_done_afterwards(one: OneS
     assert [event.cause for event in one.told(Restarted)] == ["first", "second"]
 
 
-async def test_until_quiet_takes_what_changes_meanwhile(one: OneService, followups: FollowUps) -> None:
+async def test_until_quiet_includes_later_changes(one: OneService, followups: FollowUps) -> None:
     """A rebuild is of all that was saved, not of its first file."""
     paths = {one.write("Dockerfile")}
     began = anyio.current_time()

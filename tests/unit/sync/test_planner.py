@@ -344,7 +344,7 @@ MEETINGS: list[tuple[Sequence[str], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("rules", "others", "changed", "expected"), MEETINGS)
-def test_rules_that_meet(rules: Sequence[str], others: str, changed: str, expected: str) -> None:
+def test_overlapping_rules_are_planned(rules: Sequence[str], others: str, changed: str, expected: str) -> None:
     """Each row holds: the last rule wins, whichever of the files was changed last."""
     found = changes(changed)
     states = dict(map(state, others.split())) | dict(found.present)
@@ -359,7 +359,7 @@ def test_nothing_comes_back_into_a_bind_mount() -> None:
     assert str(found) == "web sync /app/y <- /p/a/y"
 
 
-def test_meeting_rules_are_known_as_such() -> None:
+def test_overlapping_rules_are_detected() -> None:
     """Only rules of one service that copy, one's target at or below the other's."""
     found = bound("sync a:/app", "sync b:/app/b", "sync c:/app-c", "restart a", "api: sync a:/app")
     assert [rule.overlaps for rule in found] == [True, True, False, False, False]

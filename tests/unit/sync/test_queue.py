@@ -16,7 +16,7 @@ def flood(waiting: SyncQueue, count: int, folders: int) -> set[str]:
     return paths
 
 
-def test_little_goes_at_once() -> None:
+def test_few_paths_are_taken_at_once() -> None:
     """Up to a slice, everything is taken."""
     waiting = SyncQueue()
     paths = flood(waiting, SLICE, 3)
@@ -35,7 +35,7 @@ def test_an_edit_in_a_folder_of_its_own_overtakes_the_flood() -> None:
     assert len(taken) <= SLICE + EXPRESS
 
 
-def test_what_went_goes_together_and_first() -> None:
+def test_deleted_paths_are_taken_first() -> None:
     """A folder can be removed only when it is empty."""
     waiting = SyncQueue()
     flood(waiting, 2 * SLICE, 2)

@@ -39,7 +39,7 @@ async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted
     assert fake.deleted == ["/src/brief"]
 
 
-async def test_what_only_one_replica_got_is_deleted_in_both(one: OneService) -> None:
+async def test_file_in_one_replica_is_deleted_in_both(one: OneService) -> None:
     """One replica got the file, the other was lost: when the file goes, it goes from both."""
     fake, other = FakeTarget("one"), FakeTarget("two")
     await one.adopt(fake)
@@ -53,7 +53,7 @@ async def test_what_only_one_replica_got_is_deleted_in_both(one: OneService) -> 
     assert (fake.deleted, other.deleted) == (["/src/half"], ["/src/half"])
 
 
-async def test_what_one_replica_did_not_get_is_put_again(one: OneService) -> None:
+async def test_file_missing_in_one_replica_is_put_again(one: OneService) -> None:
     """The path has failed although another replica has it; one lost call is not reported, the second one is."""
     fake, other = FakeTarget("one"), FakeTarget("two")
     await one.adopt(fake)
@@ -99,7 +99,7 @@ async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(on
     assert one.problems == ["/src/a (+2 more): cannot be deleted: its image has no shell"]
 
 
-async def test_what_cannot_be_deleted_is_left_to_a_recreation(tmp_path: Path) -> None:
+async def test_failed_deletes_lead_to_a_recreation(tmp_path: Path) -> None:
     """If the project says so, it is no failure: the containers are recreated once nothing changes any more."""
     with OneService(tmp_path, settings=Settings(deletes_recreate=True)).with_fakes() as one:
         path = one.write("a")
@@ -237,14 +237,14 @@ async def test_other_rules_are_carried_out_if_a_rebuild_fails(tmp_path: Path) ->
         assert fake.put == ["/src/a"]
 
 
-async def test_what_is_owed_is_kept_when_the_rules_change(one: OneService) -> None:
+async def test_follow_ups_are_kept_when_the_rules_change(one: OneService) -> None:
     one.sync.followups.recreation = "src/a"
     now = one.again()
     now.begin(one.sync)
     assert now.followups.recreation == "src/a"
 
 
-async def test_what_failed_is_tried_again_by_itself(one: OneService) -> None:
+async def test_failed_paths_are_tried_again(one: OneService) -> None:
     """It does not wait for the next save."""
     fake = FakeTarget("one")
     await one.adopt(fake)

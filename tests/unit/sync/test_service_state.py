@@ -119,7 +119,7 @@ def test_a_folder_above_a_recorded_one_came_along_too(one: OneService, state: Sy
         (None, FileKind.OTHER, FileKind.FILE),
     ],
 )
-def test_what_is_unknown_differs_from_anything(
+def test_unknown_state_differs_from_any_state(
     state: SyncState, delivered: FileKind | None, was: FileKind, kind: FileKind
 ) -> None:
     """If it may be a folder or a file it counts as a file: that delete removes an empty folder, too."""

@@ -30,7 +30,7 @@ def test_cut_and_fit() -> None:
 
 
 @given(text=LINES, cells=st.integers(2, 20))
-def test_pieces(text: str, cells: int) -> None:
+def test_pieces_fit_and_join_to_the_text(text: str, cells: int) -> None:
     """Pieces fit, and together they are the text."""
     found = list(pieces(text, cells))
     assert "".join(found) == text

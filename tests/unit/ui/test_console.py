@@ -25,7 +25,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_text(capfd: Capture) -> None:
+def test_text_output(capfd: Capture) -> None:
     """Lines for people on stdout, without colour if it is no terminal."""
     window = Console()
     for event in (e.Log("web", "\x1b[31mred"), e.Ready("p", (), 1.0), e.Removed("container", "x")):
@@ -57,7 +57,7 @@ def test_a_crash_loop_is_told_once(capfd: Capture) -> None:
     ]  # fmt: skip
 
 
-def test_json(capfd: Capture) -> None:
+def test_json_output(capfd: Capture) -> None:
     """One object a line, ASCII only, with version, time and the event's fields; no program's escape sequences."""
     window = Console(as_json=True)
     window.emit(e.Log("web", "\x1b[31mü\x1b[0m\n\x07"))
@@ -114,7 +114,7 @@ def test_errors_and_warnings_of_services_have_a_colour(capfd: Capture, monkeypat
     assert lines == ["\x1b[31mError: x\x1b[0m", "\x1b[33mslow\x1b[0m", "fine", "\x1b[31m\x1b[1mError: y\x1b[0m"]
 
 
-def test_quiet(capfd: Capture) -> None:
+def test_quiet_shows_problems_and_results(capfd: Capture) -> None:
     """Problems and results are shown, logs and syncs are not."""
     window = Console(quiet=True)
     window.emit(e.Log("web", "x"))
@@ -123,7 +123,7 @@ def test_quiet(capfd: Capture) -> None:
     assert capfd.readouterr().out == "problem: bad\n"
 
 
-def test_errors(capfd: Capture) -> None:
+def test_errors_go_to_stderr(capfd: Capture) -> None:
     """The message, the relative path and the hint, on stderr."""
     Console().error(ConfigError("no such key", hint="remove it", file=f"{os.getcwd()}/compose.yml", line=3))
     assert capfd.readouterr() == ("", "error: compose.yml:3: no such key\n  hint: remove it\n")

@@ -75,7 +75,7 @@ TIMES = {
 }
 
 
-def test_the_tree() -> None:
+def test_graph_as_a_tree() -> None:
     """What needs others above what it needs, conditions and all; a service that several need once."""
     assert tree(graph(SHOP, MODEL)) == [
         "shop: 6 services",
@@ -105,7 +105,7 @@ def test_the_tree_with_times() -> None:
     ]
 
 
-def test_mermaid() -> None:
+def test_graph_as_mermaid() -> None:
     """Services with their ports, conditions as arrows, volumes, networks; what was waited for in red."""
     assert mermaid(graph(SHOP, MODEL, TIMES)) == [
         "flowchart LR",
@@ -180,7 +180,7 @@ IMAGE = Anatomy(
 OTHER = Anatomy("api:1", "sha256:2", 93_000_005, (*IMAGE.layers[:1], Layer("", 5, 0, "z")))
 
 
-def test_an_image() -> None:
+def test_layers_of_an_image() -> None:
     """Its base, a line a layer, who has the same ones, and what to do."""
     report = Report((IMAGE,), advice=(Advice("x", "layer 5 is large", "make it small"),))
     assert layers(report, 80, NOW) == [
@@ -206,7 +206,7 @@ def test_a_wide_window() -> None:
     ]
 
 
-def test_two_images() -> None:
+def test_layers_of_two_images() -> None:
     """What they begin with alike, then what each has of its own, with sums; bars to one scale."""
     assert layers(Report((IMAGE, OTHER), 1), 80, NOW) == [
         "shop-web (built on an image made here: x): 152 MB in 5 layers, made 3 h ago",

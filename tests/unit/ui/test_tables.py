@@ -166,7 +166,7 @@ def verdict(**more: object) -> Verdict:
         ({"decided_by": "include", "pattern": "!a"}, "nothing: ignored (`!a` in `include`)"),
     ],
 )
-def test_a_verdict(fields: dict[str, object], said: str) -> None:
+def test_verdict_of_a_rule(fields: dict[str, object], said: str) -> None:
     """What happens or why nothing does, and where the rule is."""
     assert tables.explained([Explained("src/x", "file", (verdict(**fields),))]) == [
         "src/x",
@@ -213,7 +213,7 @@ def test_mounts_and_rules_below_a_folder() -> None:
     ]
 
 
-def test_a_project() -> None:
+def test_overview_of_a_project() -> None:
     """Services with rules, each rule's lists below it, notes, and services without rules."""
     sync = ShownRule("sync+exec", "src", "/app", ("a", "*.md"), ("b",), True, ("make", "it"), "c.yml:7", "a note")
     plain = ShownRule("rebuild", "package.json", None, (), (), False, (), "c.yml:9")

@@ -37,7 +37,7 @@ WEB, DB = e.Published("web", 80, "127.0.0.1:21000"), e.Published("db", 3306, "12
         ("lone \udcff", "lone "),
     ],
 )
-def test_clean(line: str, expected: str) -> None:
+def test_cleaned_text_has_no_control_codes(line: str, expected: str) -> None:
     """Nothing that a container prints can move the cursor, set the clipboard or turn the text around."""
     assert clean(line) == expected
 
@@ -116,7 +116,7 @@ def test_clean(line: str, expected: str) -> None:
         (e.ServiceState("db", "created"), None),
     ],
 )  # fmt: skip
-def test_plain(event: e.Event, expected: str | None) -> None:
+def test_each_event_is_one_line_or_none(event: e.Event, expected: str | None) -> None:
     """Each event is one line, or none; hints have a line of their own."""
     assert plain(event) == expected
 
@@ -137,7 +137,7 @@ def test_plain(event: e.Event, expected: str | None) -> None:
         (e.ImageState("node:22", "made"), None),
     ],
 )
-def test_progress(event: e.Event, expected: str | None) -> None:
+def test_progress_line_of_events(event: e.Event, expected: str | None) -> None:
     """The line that is replaced says what is going on; what is nothing new leaves it as it is."""
     assert progress(event) == expected
 
@@ -175,7 +175,7 @@ START = Timings(
 )
 
 
-def test_as_it_is_shown() -> None:
+def test_timings_as_bars() -> None:
     """Bars where the time went, marks on what the rest waited for, and the longest of it in words."""
     assert waterfall(START, 72) == [
         "8.00 s until ready; * is what the rest waited for",

@@ -83,7 +83,7 @@ def pair(
     return (f"{name}.json", note), (f"{name}.tar.gz", archive)
 
 
-def test_out_and_in_again(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_exported_snapshot_is_imported(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Under an id of its own, and never one that goes by itself; long and odd names, too."""
     long = "ä" * 40  # a name that only a pax header can hold
     pair = put(store, volume="a"), put(store, volume="b", content=tar(x=b"y")), put(store, volume=long, title="t")
@@ -101,7 +101,7 @@ def test_out_and_in_again(store: Store, tmp_path_factory: pytest.TempPathFactory
     assert sorted(os.listdir(other.path)) == [taken[0].id]
 
 
-def test_what_is_built_here_is_taken_in(store: Store) -> None:
+def test_valid_export_is_accepted(store: Store) -> None:
     """So that the refusals below are not of the frame that they have in common."""
     (one,) = unpack(store, made(*pair()))
     store.check(one)
@@ -110,7 +110,7 @@ def test_what_is_built_here_is_taken_in(store: Store) -> None:
     assert [(s.lineage, s.parent) for s in store.all()] == [("", "")] * 2
 
 
-def test_what_is_no_export_is_refused_whole(store: Store) -> None:
+def test_invalid_export_is_refused(store: Store) -> None:
     """Cut anywhere, between its entries too, changed, or something else: an error, and nothing in the store."""
     content = packed(store, put(store, volume="a"), put(store, volume="b"))
     with tarfile.open(fileobj=io.BytesIO(content)) as entries:
@@ -278,7 +278,7 @@ def pipe() -> Iterator[tuple[io.FileIO, int]]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"x" * 100, made(*pair())[:3000]])
-def test_whoever_sends_nothing_is_not_waited_for(
+def test_silent_input_times_out(
     store: Store, sent: bytes, pipe: tuple[io.FileIO, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pipe that stays open and silent."""
@@ -290,9 +290,7 @@ def test_whoever_sends_nothing_is_not_waited_for(
     assert os.listdir(store.path) == []
 
 
-def test_there_is_an_end_to_all_patience(
-    store: Store, pipe: tuple[io.FileIO, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_input_times_out(store: Store, pipe: tuple[io.FileIO, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then is not enough."""
     monkeypatch.setattr(exported, "AT_MOST", -1.0)
     with pytest.raises(StateError, match="takes longer than"):

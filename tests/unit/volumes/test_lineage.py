@@ -70,7 +70,7 @@ OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
         "a name like the fixed one",
     ],
 )  # fmt: skip
-def test_whose_a_lineage_is(wanted: WantedVolume, gone: bool, expected: str) -> None:
+def test_lineage_belongs_to_engine_folder_project_and_key(wanted: WantedVolume, gone: bool, expected: str) -> None:
     """It goes by engine, folder, project and key; that of a fixed name by engine and name."""
     found = find([OF_ALL, OWN], wanted, gone=frozenset({SHOP.path} if gone else ()))
     assert (found.id if found else "") == expected
@@ -97,7 +97,7 @@ def test_a_folder_of_its_own_comes_before_a_renamed_one() -> None:
     ids=["a clone", "another project elsewhere", "another engine", "another name in this folder", "another volume",
          "of the same real name", "own"],
 )  # fmt: skip
-def test_whose_data_may_be_meant(other: Lineage, expected: bool) -> None:
+def test_other_lineages_that_may_be_meant(other: Lineage, expected: bool) -> None:
     """Of whoever begins empty; if there is anything saved."""
     assert replace(other, head=("1", "data")).is_other_of(WANTED) is expected
     assert not other.is_other_of(WANTED)
@@ -152,14 +152,14 @@ HEADED = replace(OWN, head=("2", "data"), saved=2.0)
         "head is gone, an older one fits", "asked, and does not fit",
     ],
 )  # fmt: skip
-def test_what_a_volume_begins_with(
+def test_content_of_a_new_volume(
     lineage: Lineage | None, stored: tuple[Snapshot, ...], fits: frozenset[Reference] | None, expected: Beginning
 ) -> None:
     """What was asked for, or its head: nothing that is merely newer, and nothing older without being told."""
     assert beginning(lineage, stored, fits) == expected
 
 
-def test_of_those_that_fit_the_last_one() -> None:
+def test_last_readable_state_is_chosen() -> None:
     """Of the same lineage, in whatever order they are stored."""
     stored = (snapshot("1", 1.0), snapshot("0", 1.5), HEAD, snapshot("8", 1.7, lineage="another"))
     assert beginning(HEADED, stored, of_data("0", "1", "8")).snapshot == stored[1]
@@ -286,7 +286,7 @@ def test_a_field_that_nobody_wrote_is_refused(name: str, value: str) -> None:
     ],
     ids=lambda content: repr(content[:6]),
 )
-def test_what_is_no_note_is_refused(content: str | bytes) -> None:
+def test_invalid_notes_are_refused(content: str | bytes) -> None:
     """Whatever it is."""
     with pytest.raises(ValueError, match=r"."):
         decode(content)

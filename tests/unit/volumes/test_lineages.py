@@ -53,7 +53,7 @@ def test_written_and_read_are_the_same(lineages: Lineages, lineage: Lineage) -> 
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_what_is_not_known(lineages: Lineages) -> None:
+def test_unknown_lineage_is_none(lineages: Lineages) -> None:
     """No lineage, and no error."""
     assert lineages.all() == ()
     assert lineages.get("1") is None
@@ -69,7 +69,7 @@ def changed(**fields: Any) -> str:
     return json.dumps({key: value for key, value in {**known, **fields}.items() if value != "left out"})
 
 
-def test_the_file_as_it_is(lineages: Lineages) -> None:
+def test_undamaged_file_is_read(lineages: Lineages) -> None:
     """What the table of damage changes is right without the change."""
     Path(lineages.path, "1.json").write_text(changed())
     assert lineages.all() == (PLAIN,)
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_an_error(lineages: Lineages, content: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "folder"])
-def test_what_is_no_file_is_an_error(lineages: Lineages, tmp_path: Path, kind: str) -> None:
+def test_special_file_is_an_error(lineages: Lineages, tmp_path: Path, kind: str) -> None:
     """No link is followed."""
     path = Path(lineages.path, "1.json")
     if kind == "link":
@@ -155,7 +155,7 @@ def test_one_change_at_a_time(lineages: Lineages) -> None:
     assert lineages.all() == (replace(PLAIN, saved=90.0),)
 
 
-def test_what_lineages_need(lineages: Lineages, tmp_path: Path) -> None:
+def test_snapshots_needed_by_lineages(lineages: Lineages, tmp_path: Path) -> None:
     """Head, torn state and what was asked for; not of folders that are gone, but always of fixed names."""
     there = replace(FULL, place=Place(str(tmp_path)))
     gone = replace(FULL, id="4", place=Place(f"{tmp_path}/gone"), head=("5", "data"))

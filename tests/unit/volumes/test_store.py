@@ -63,7 +63,7 @@ def files(store: Store) -> list[str]:
     return sorted(str(p.relative_to(store.path)) for p in Path(store.path).rglob("*") if p.is_file())
 
 
-def test_what_was_stored_is_there_again(store: Store) -> None:
+def test_stored_snapshot_is_read_back(store: Store) -> None:
     """The archive holds the tar, the note what is known of it; nobody else may read either."""
     snapshot = put(store, volume="odd/name ä")
     assert store.all() == (snapshot,)
@@ -152,7 +152,7 @@ def test_a_bit_that_tipped_on_the_way_is_caught(store: Store) -> None:
                 draft.finish(path)
 
 
-def test_another_archive_in_its_place_is_caught(store: Store, tmp_path: Path) -> None:
+def test_replaced_archive_is_detected(store: Store, tmp_path: Path) -> None:
     """A whole one, too: what is compared is every byte."""
     other = tmp_path / "other.gz"
     other.write_bytes(gzip.compress(tar(small=b"hullo", noise=NOISE)))
@@ -163,7 +163,7 @@ def test_another_archive_in_its_place_is_caught(store: Store, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, len(TAR) // 2])
-def test_an_archive_of_the_engine_that_ends_early_is_none(store: Store, cut: int) -> None:
+def test_truncated_archive_of_the_engine_is_refused(store: Store, cut: int) -> None:
     """A tar has an end mark; a connection that was lost does not pass for one."""
     with store.draft("1", "data", limit=LIMIT) as (draft, path):
         draft.write(TAR[: TAR.rstrip(b"\0").__len__() + 1024 - cut])
@@ -172,7 +172,7 @@ def test_an_archive_of_the_engine_that_ends_early_is_none(store: Store, cut: int
     assert files(store) == []
 
 
-def test_what_is_too_large_is_said_and_leaves_nothing(store: Store) -> None:
+def test_too_large_volume_is_refused_and_leaves_nothing(store: Store) -> None:
     """As soon as it is known."""
     with store.draft("1", "data", limit=100_000) as (draft, _), pytest.raises(TooLargeError, match="than 100 KB"):
         draft.write(TAR)
@@ -204,7 +204,7 @@ def damaged(store: Store) -> Iterator[tuple[Store, Snapshot]]:
     return store, snapshot  # type: ignore[return-value]
 
 
-def test_a_damaged_one_is_not_restored(damaged: tuple[Store, Snapshot]) -> None:
+def test_damaged_snapshot_is_not_restored(damaged: tuple[Store, Snapshot]) -> None:
     """The message says which, and what to type."""
     store, snapshot = damaged
     with pytest.raises(StateError, match="damaged") as caught:
@@ -301,7 +301,7 @@ def test_a_note_of_devenv_0_1(store: Store) -> None:
 
 
 @pytest.mark.parametrize("created", ["NaN", "Infinity", "-1", "253402300800", "1e400"])
-def test_a_time_that_is_none(store: Store, created: str) -> None:
+def test_snapshot_with_an_impossible_time_is_ignored(store: Store, created: str) -> None:
     """No snapshot is of a time that no clock shows."""
     put(store, created=4711.0)
     note = Path(store.path, "1", "data.json")

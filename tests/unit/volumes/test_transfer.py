@@ -197,7 +197,7 @@ async def test_a_saved_state_is_the_head_of_its_lineage(played: Played) -> None:
     assert (two.parent, played.line.head) == (one.id, (two.id, "data"))
 
 
-async def test_what_is_no_whole_state_is_no_head(played: Played) -> None:
+async def test_incomplete_state_does_not_become_the_head(played: Played) -> None:
     """It is kept beside it, and says what it continues."""
     one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     two = await played.volume_transfer.save(DATA, (), settled=False, lineage="l1")
@@ -240,7 +240,7 @@ async def test_a_save_that_fails_changes_nothing(played: Played, trouble: Except
     assert (played.line, played.volume_transfer.store.all(), played.engine.there) == (before, (one,), {})
 
 
-async def test_any_image_will_do(played: Played) -> None:
+async def test_holder_uses_any_image(played: Played) -> None:
     """That of a container that uses the volume first, then whichever lends itself; without any, it is said."""
     user = Container("c", "c", "web", "exited", ours=True, image="gone", volumes=("p_data",))
     played.engine.refused = {"gone", "image"}
@@ -250,7 +250,7 @@ async def test_any_image_will_do(played: Played) -> None:
         await played.volume_transfer.save(DATA, (user,), settled=True)
 
 
-async def test_what_is_restored_is_what_was_saved(played: Played) -> None:
+async def test_restored_content_equals_the_saved_content(played: Played) -> None:
     """The archive as it is stored; an engine that does not take it is said, with what to type."""
     one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     await played.volume_transfer.restore(one, "data", "p_data", ())
@@ -278,7 +278,7 @@ async def test_what_is_restored_is_what_was_saved(played: Played) -> None:
     ],
     ids=["all", "nothing", "a file", "a file and a half", "another content", "another file", "a longer file"],
 )
-async def test_what_a_cut_off_restore_left(found: bytes, is_part: bool) -> None:
+async def test_interrupted_restore_is_rescued(found: bytes, is_part: bool) -> None:
     """A part of what was being restored is on disk already; anything else is kept beside the head."""
     played = Played(p_data=WHOLE)
     played.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 1.0))
@@ -382,7 +382,7 @@ async def test_a_volume_that_somebody_else_created_is_not_taken_for_new(played: 
     assert played.engine.made == []
 
 
-async def test_what_died_work_left_is_mended(played: Played) -> None:
+async def test_holders_of_dead_processes_are_removed(played: Played) -> None:
     """Holders of ours go, and what they had paused goes on; another's stay."""
     holder = Container("h", "devenv-1", "", "created", ours=True, holds="p_data")
     other = Container("o", "devenv-2", "", "created", ours=False, holds="p_more")

@@ -673,7 +673,7 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
 
 
 @pytest.mark.parametrize(("found", "what"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_cause(found: FailureFacts, what: str) -> None:
+def test_output_gives_a_cause_and_a_hint(found: FailureFacts, what: str) -> None:
     """The output has one cause and a hint."""
     cause = explain(found)
     assert cause is not None
@@ -682,14 +682,14 @@ def test_a_cause(found: FailureFacts, what: str) -> None:
     assert "{" not in re.sub(r"`environment: \{\w+: \.\.\.\}`|`depends_on: \{NAME.*?\}\}`", "", cause.hint)
 
 
-def test_every_row_decides_a_case() -> None:
+def test_every_table_entry_decides_a_case() -> None:
     """Each entry of the table decides a case, so no entry is hidden by an earlier one."""
     deciding = {explanation.entry.id for _, found, _ in CASES if (explanation := find(found))}
     assert [entry.id for entry in ENTRIES if entry.id not in deciding] == []
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTRIES])
-def test_no_text_lacks_a_word(entry: TableEntry) -> None:
+def test_messages_have_all_their_words(entry: TableEntry) -> None:
     """Whichever pattern of an entry matches, it knows every word of the texts."""
     blamed = {(section, ""): "x" for section in entry.options.get("sections", ())}
     known = {*(words(FailureFacts("web", owners=blamed), entry, {}) or {})}
@@ -709,12 +709,12 @@ def test_no_text_lacks_a_word(entry: TableEntry) -> None:
         ended(1, "sh: 1: vite: not found"),
     ],
 )
-def test_what_the_table_does_not_know(found: FailureFacts) -> None:
+def test_unknown_output_gives_no_cause(found: FailureFacts) -> None:
     """There is no cause rather than a wrong one."""
     assert explain(found) is None
 
 
-def test_where_the_file_is_to_blame() -> None:
+def test_cause_has_the_place_in_the_file() -> None:
     """The element that is missing on the engine, or the keys of the service; names may contain dots."""
     network = explain(refused("network shared declared as external, but could not be found"))
     secret = explain(refused('environment variable "TOKEN" required by secret "token" is not set'))
@@ -741,7 +741,7 @@ def test_the_hint_is_a_command_with_the_names_filled_in() -> None:
     assert denied.hint == "Correct `user` of web; an empty volume gets the owner that /data has in the image."
 
 
-def test_the_line_that_says_it() -> None:
+def test_cause_has_its_log_line() -> None:
     """It is shown if it is not among the last lines."""
     found = explain(ended(1, "line 0", "Error: Cannot find module 'x'", "    at node:internal"))
     assert found is not None

@@ -35,7 +35,7 @@ async def test_a_start_that_fails_is_explained_by_the_service_that_others_wait_f
             await run.up()
 
 
-async def test_what_a_failed_create_has_created_is_ours(machine: Machine) -> None:
+async def test_objects_of_a_failed_create_are_ours(machine: Machine) -> None:
     """The error is raised, and the container that was made before it is removed by the way down."""
     site = machine.site("shop", db={}, web={})
     async with active(machine, site) as run:
@@ -46,7 +46,7 @@ async def test_what_a_failed_create_has_created_is_ours(machine: Machine) -> Non
         assert not run.project.compose.is_cut_off
 
 
-async def test_a_verb_that_was_cut_off_is_remembered(machine: Machine) -> None:
+async def test_interrupted_command_is_remembered(machine: Machine) -> None:
     """What the engine was asked for last may still come."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:

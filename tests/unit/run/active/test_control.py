@@ -123,7 +123,7 @@ async def test_a_command_that_comes_too_early() -> None:
     assert controlled.controller.detached.is_set()
 
 
-async def test_a_shell_in_a_container_that_has_gone() -> None:
+async def test_shell_in_a_removed_container_is_an_error() -> None:
     """It fails, before and after the project is there."""
     controlled = Controlled(FakeProject())
     with pytest.raises(DevenvError, match="no longer exists"):
@@ -186,7 +186,7 @@ def test_the_graph_has_the_chosen_services() -> None:
     assert found.built == {"web"}
 
 
-def test_usage() -> None:
+def test_cpu_usage_between_two_measurements() -> None:
     """The share of one CPU between two looks; nothing where no time has passed."""
     before = Usage(100, 1000, 2, 0)
     assert Usage(150, 1100, 2, 0).percent_since(before) == 100.0

@@ -100,7 +100,7 @@ def container(service: str, state: str = "created", **more: Any) -> Container:
         ("no memory", None, EngineError, "could not start: no memory", None),
     ],
 )
-async def test_a_refusal(
+async def test_refusal_is_an_error_of_the_file_or_of_the_engine(
     reporter: FailureReporter,
     reason: str,
     service: str | None,
@@ -148,14 +148,14 @@ async def test_a_refusal_finds_its_service_by_what_the_engine_noted(reporter: Fa
     assert error.message == "could not start `web`: its image has no program `nope`"
 
 
-async def test_a_place_that_has_gone_is_not_named(reporter: FailureReporter, tmp_path: Path) -> None:
+async def test_place_that_no_longer_exists_is_not_named(reporter: FailureReporter, tmp_path: Path) -> None:
     """The files may be edited, and broken, while it runs."""
     (tmp_path / "compose.yml").write_text("services: [")
     error = await reporter.refused(VerbError("start", NO_PROGRAM, "web"), ProjectState())
     assert (type(error), error.where) == (ConfigError, None)
 
 
-async def test_a_failed_service(reporter: FailureReporter) -> None:
+async def test_error_for_a_failed_service(reporter: FailureReporter) -> None:
     """How and why, its last lines, and the line to correct; without a known cause, how to look inside."""
     ended = container("web", "exited", exit_code=137, out_of_memory=True)
     error = await reporter.failed(Standing("web", Phase.EXITED, "exit code 137"), [ended])
@@ -172,7 +172,7 @@ async def test_a_failed_service(reporter: FailureReporter) -> None:
     )
 
 
-async def test_a_kill_that_nothing_is_known_of(reporter: FailureReporter) -> None:
+async def test_kill_without_a_known_reason(reporter: FailureReporter) -> None:
     """A memory limit makes it likely that the engine lost word of why; where there is none, nobody knows."""
     for name, likely in (("web", True), ("api", False)):
         killed = container(name, "exited", exit_code=137)
@@ -180,7 +180,7 @@ async def test_a_kill_that_nothing_is_known_of(reporter: FailureReporter) -> Non
         assert ("ran out of memory, as it has a limit" in error.message) is likely
 
 
-async def test_a_sick_service(reporter: FailureReporter) -> None:
+async def test_error_for_an_unhealthy_service(reporter: FailureReporter) -> None:
     """The last words of the check that failed come first."""
     sick = container("web", "running", health="unhealthy")
     error = await reporter.failed(Standing("web", Phase.UNHEALTHY, "its health check fails"), [sick])
@@ -192,7 +192,7 @@ async def test_a_sick_service(reporter: FailureReporter) -> None:
     assert cut.hint == "devenv up   (somebody disconnected it while it was starting)"
 
 
-async def test_the_line_that_says_why_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:
+async def test_line_with_the_cause_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:
     """A long trace after it does not hide it."""
     trace = (f"  at {number}" for number in range(14))
     printed(host, "web", "first", "Error: Cannot find module 'x'", *trace, "", "Node.js")
@@ -212,7 +212,7 @@ async def test_the_line_that_says_why_is_shown(reporter: FailureReporter, host: 
         ("/gone.sh", None),
     ],
 )
-def test_the_file_of_a_program(tmp_path: Path, program: str, expected: Script | None) -> None:
+def test_file_of_a_program_is_found(tmp_path: Path, program: str, expected: Script | None) -> None:
     """It is mounted, or the only one of its name in the build context."""
     for name, text in {
         "mounted/run.sh": "#!/bin/sh\r\nexit\r\n",
@@ -229,7 +229,7 @@ def test_the_file_of_a_program(tmp_path: Path, program: str, expected: Script | 
     assert find_script(str(tmp_path), None, program) is None
 
 
-async def test_what_ended_is_not_blamed_on_its_health_check(reporter: FailureReporter, host: MemoryHost) -> None:
+async def test_ended_service_is_not_blamed_on_its_health_check(reporter: FailureReporter, host: MemoryHost) -> None:
     """A check that succeeded last says nothing; one that failed is shown, but the exit code comes first."""
     refused = {"ExitCode": 7, "Output": "connection refused"}
     killed = container("api", "exited", exit_code=137, health="unhealthy")
@@ -240,7 +240,7 @@ async def test_what_ended_is_not_blamed_on_its_health_check(reporter: FailureRep
         assert ("health check: connection refused" in error.message) is shown
 
 
-async def test_only_the_last_life_of_a_container_is_quoted(reporter: FailureReporter, host: MemoryHost) -> None:
+async def test_only_output_of_the_last_process_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:
     """Since the end of the process before."""
     found = placed(host, "api", "exited", id="id-api", exit_code=3)
     found.log = [(1, found.started + second * 10**9, f"life {second}") for second in range(3)]

@@ -37,7 +37,7 @@ def test_only_what_differs_is_touched(before: dict[str, Any], after: dict[str, A
     [{"network_mode": "service:db"}, {"pid": "service:db"}, {"ipc": "service:db"}, {"volumes_from": ["db:ro"]}],
     ids=lambda shared: next(iter(shared)),
 )
-def test_who_shares_with_a_touched_one_is_touched(shared: dict[str, Any]) -> None:
+def test_services_that_share_a_namespace_are_touched(shared: dict[str, Any]) -> None:
     """A new container takes along those that live in its namespace, and those that live in theirs; nobody else."""
     services = {"db": DB, "side": {"image": "side:1", **shared}, "web": WEB}
     deeper = {**services, "third": {"image": "third:1", "network_mode": "service:side"}}
@@ -62,7 +62,7 @@ MODEL: dict[str, Any] = {"name": "p", "networks": {"n": {"name": "p_n"}}, "volum
         ({"volumes": {"v": {"name": "p_v", "driver": "x"}}}, ("volumes", "v")),
     ],
 )
-def test_what_takes_a_new_run(change: dict[str, Any], path: tuple[str, ...] | None) -> None:
+def test_changes_that_require_a_new_run(change: dict[str, Any], path: tuple[str, ...] | None) -> None:
     """Another name, and a network or volume that is there and defined otherwise; new and gone ones do not."""
     found = fixed(MODEL, MODEL | change)
 

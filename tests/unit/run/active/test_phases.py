@@ -49,12 +49,12 @@ WEB = Service("web", depends_on=(Dependency("api"), Dependency("absent", require
         (("seed", "db"), "db seed"),
     ],
 )
-def test_closure(wanted: tuple[str, ...], expected: str) -> None:
+def test_closure_includes_dependencies(wanted: tuple[str, ...], expected: str) -> None:
     """What is asked for comes with all that it depends on, without optional services that do not exist."""
     assert closure(project(DB, SEED, API, WEB), wanted) == set(expected.split())
 
 
-def test_closure_of_the_unknown() -> None:
+def test_closure_of_an_unknown_service_is_an_error() -> None:
     """A service that is not in the project is named by the error."""
     with pytest.raises(KeyError, match="nope"):
         closure(project(DB), ("nope",))
@@ -154,7 +154,7 @@ def test_a_service_crashes_for_good_once_no_other_service_is_starting(
     assert (found[0].phase.value, found[0].detail) == expected
 
 
-def test_who_holds_up_whom() -> None:
+def test_services_that_hold_up_others() -> None:
     """Those that do not run yet, by every service that they wait for."""
     services = [
         Standing("db", Phase.STARTING),
@@ -210,7 +210,7 @@ def test_dependents_stop_first() -> None:
     assert order == {"web": "", "alone": "", "api-1": "web", "api-2": "web", "db": "api-1 api-2"}
 
 
-def test_a_cycle_waits_for_nobody() -> None:
+def test_containers_in_a_cycle_do_not_wait() -> None:
     """Containers that need each other, or themselves, still come to an end; labels that name nobody hold nobody."""
     a, b = container("a", depends_on=("b", "needed")), container("b", depends_on=("a", "nobody"))
     first = container("first", depends_on=("a", "first-not"))
@@ -253,7 +253,7 @@ def test_each_container_that_ran_and_has_ended_is_returned_once() -> None:
     assert losses.seen((WEB_ENDED, DB_ENDED), 131.0) == ()
 
 
-def test_what_had_ended_long_before_stays_ended() -> None:
+def test_containers_that_ended_earlier_are_not_restarted() -> None:
     """Neither what nobody saw running nor what ended by itself a while ago is started."""
     job = container("job", "exited")
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS, job)), (99.0 - GRACE, (WEB_ENDED, DB_RUNS, job)))
@@ -268,13 +268,13 @@ def test_a_lost_connection_starts_nothing() -> None:
 
 
 @pytest.mark.parametrize(("state", "start"), [("running", "2"), ("restarting", "1"), ("dead", "1")])
-def test_what_comes_back_by_itself_is_left_to_itself(state: str, start: str) -> None:
+def test_containers_with_a_restart_policy_are_not_restarted(state: str, start: str) -> None:
     """By a restart policy, say."""
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
     assert losses.seen((WEB_ENDED, container("db", state, started_at=start)), 110.0) == (WEB_ENDED,)
 
 
-def test_later_it_is_no_loss_any_more() -> None:
+def test_later_ends_are_not_part_of_the_outage() -> None:
     """What ends long after the engine came back has ended by itself."""
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
     assert losses.seen((WEB_RUNS, DB_RUNS), 110.0) == ()
@@ -291,7 +291,7 @@ def test_later_it_is_no_loss_any_more() -> None:
         ({"api": Phase.UNHEALTHY, "web": Phase.EXITED}, "api"),
     ],
 )
-def test_which_service_is_blamed(phases: dict[str, Phase], expected: str) -> None:
+def test_failed_or_crashing_dependency_is_blamed(phases: dict[str, Phase], expected: str) -> None:
     """What a service that failed needs may have failed first, or be crashing again and again."""
     found = [Standing(name, phase) for name, phase in phases.items()]
     assert culprit(project(DB, SEED, API, WEB), found[0], found).service == expected

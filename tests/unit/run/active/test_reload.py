@@ -119,7 +119,7 @@ async def test_only_other_contents_are_read(follower: Follower) -> None:
     assert follower.messages() == []
 
 
-async def test_several_saves_are_one(follower: Follower) -> None:
+async def test_saves_in_quick_succession_are_one_reload(follower: Follower) -> None:
     """Files that are saved together are passed on together."""
     follower.write("web.env", "A=2\n")
     await anyio.sleep(0.03)
@@ -149,7 +149,7 @@ async def test_an_invalid_state_is_reported_once(follower: Follower) -> None:
     assert follower.messages()[4:] == ["compose.yml:3: bad1"]
 
 
-async def test_what_is_saved_while_it_is_read_is_read_again(follower: Follower) -> None:
+async def test_file_changed_during_the_load_is_read_again(follower: Follower) -> None:
     """A state that has changed by the end of the load may never have been complete: it is not passed on."""
 
     def save() -> None:
@@ -219,7 +219,7 @@ async def test_a_reload_without_a_difference_does_nothing(machine: Machine) -> N
         assert (containers(run), run.events(Reloaded)) == (before, [])
 
 
-async def test_what_cannot_change_while_the_project_runs_is_refused(machine: Machine) -> None:
+async def test_changes_that_need_a_new_run_are_refused(machine: Machine) -> None:
     """A volume that is defined otherwise; everything stays as before."""
     site = machine.site("shop", db={"volumes": [mounted("data")]})
     async with active(machine, site) as run:

@@ -46,7 +46,7 @@ async def until(is_met: Callable[[], object]) -> None:
             await anyio.sleep(0.005)
 
 
-async def test_a_rebuild_replaces_the_container_and_removes_the_image_that_has_no_name_any_more(
+async def test_rebuild_replaces_the_container_and_removes_the_untagged_image(
     machine: Machine,
 ) -> None:
     """Only the service itself; the container of the new image runs."""
@@ -208,7 +208,7 @@ async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine)
 
 
 @pytest.mark.parametrize("verb", ["restart", "stop"])
-async def test_what_devenv_did_not_create_is_not_touched(machine: Machine, verb: str) -> None:
+async def test_foreign_containers_are_not_touched(machine: Machine, verb: str) -> None:
     """A service that plain Compose has started, and one that has no container yet."""
     site = machine.site("shop", web={}, db={})
     machine.plain(site).up("db")
@@ -238,7 +238,7 @@ async def test_services_with_restart_true_are_restarted_after_the_service_that_t
             await run.observed()
 
 
-async def test_what_the_engine_took_along_when_it_ended_is_started_again(machine: Machine) -> None:
+async def test_containers_that_ended_with_the_engine_are_restarted(machine: Machine) -> None:
     """A service that had ended before is not."""
     site = machine.site("shop", web={}, db={}, job={"command": ["true"]})
     async with active(machine, site) as run:

@@ -78,7 +78,7 @@ async def test_a_run_that_is_ending_is_not_hurried(
     assert machine.host.containers == {}
 
 
-async def test_nothing_to_end_is_fine(machine: Machine, shop: Site) -> None:
+async def test_down_without_a_run_succeeds(machine: Machine, shop: Site) -> None:
     """And reported in one line."""
     command = await machine.down(shop)
     assert command.code == 0

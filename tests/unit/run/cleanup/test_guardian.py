@@ -62,7 +62,7 @@ def memory(pid: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_it_waits_small_and_ends_if_the_project_is_taken_over(
+def test_guardian_waits_with_little_memory_and_ends_on_a_takeover(
     run: Run, guardian: tuple[subprocess.Popen[bytes], Path, Callable[[], None]]
 ) -> None:
     """After two tries it is hardly larger than before; once the ledger is gone, it exits at once."""

@@ -64,7 +64,7 @@ def texts(logs: KeptLogs, began: float | None = None) -> dict[str, list[str]]:
     return {piece.service: [line.text for line in piece.lines()] for piece in logs.pieces(began)[0]}
 
 
-async def test_what_was_kept_is_read_back(tmp_path: Path) -> None:
+async def test_kept_logs_are_read_back(tmp_path: Path) -> None:
     """Every line with time and stream, for any text and any name of a service; readable by the user alone."""
     lines = ["", " a  b ", "\x1b[31mre\rd", "ü\\xff", "last"]
     logs = await kept(tmp_path, "..", "we.b_-1", lines=lines)
@@ -90,7 +90,7 @@ async def test_a_run_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
     assert texts(logs, 5.0) == {}
 
 
-async def test_nothing_is_kept_of_what_has_no_log(tmp_path: Path) -> None:
+async def test_containers_without_logs_keep_nothing(tmp_path: Path) -> None:
     """A container that never started, has no service, or printed nothing; and a disk that refuses."""
     logs = KeptLogs(str(tmp_path))
     engine = Printed()
@@ -102,7 +102,7 @@ async def test_nothing_is_kept_of_what_has_no_log(tmp_path: Path) -> None:
     assert KeptLogs(str(tmp_path / "none")).pieces(None) == ([], 0.0)
 
 
-async def test_what_came_before_the_engine_went_is_kept(tmp_path: Path) -> None:
+async def test_lines_before_an_engine_loss_are_kept(tmp_path: Path) -> None:
     """The teardown goes on without the rest."""
     logs = KeptLogs(str(tmp_path))
     engine = Printed(["one", "two"])
@@ -111,7 +111,7 @@ async def test_what_came_before_the_engine_went_is_kept(tmp_path: Path) -> None:
     assert texts(logs) == {"a": ["one"]}
 
 
-async def test_a_log_that_does_not_end_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_log_does_not_delay_the_teardown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the teardown goes on."""
 
     class Slow(Printed):
@@ -127,7 +127,7 @@ async def test_a_log_that_does_not_end_holds_up_nobody(tmp_path: Path, monkeypat
     assert texts(logs) == {"a": ["first"]}
 
 
-async def test_the_last_of_a_log_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_size_of_a_kept_log_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes and lengths of lines are bounded; the engine is asked for no more lines than are kept."""
     monkeypatch.setattr(kept_logs, "PER_SERVICE", 200)
     monkeypatch.setattr(kept_logs, "LONGEST", 70)
@@ -140,7 +140,7 @@ async def test_the_last_of_a_log_has_room(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("limit", "left"), [("PER_SERVICE", ["id-2", "id-3", "id-x"]), ("IN_ALL", ["id-3", "id-x"])])
-async def test_the_oldest_go_first(
+async def test_oldest_logs_are_removed_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, left: list[str]
 ) -> None:
     """For one service, and in total."""
@@ -155,7 +155,7 @@ async def test_the_oldest_go_first(
     assert sorted(piece.container_id for piece in logs.pieces(1.0)[0]) == left
 
 
-async def test_gc_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gc_removes_old_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two weeks after the end, and nothing else of the run."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     kept_logs.forget_old()

@@ -50,7 +50,7 @@ def post(run: Run, endpoint: Endpoint, passed: float = 0.0) -> Post:
 
 
 @pytest.mark.parametrize(("passed", "seconds"), [(0, 1), (5, 1), (30, 3), (300, 30), (1800, 180), (80_000, 180)])
-def test_pauses_grow(passed: float, seconds: float) -> None:
+def test_pauses_between_tries_grow(passed: float, seconds: float) -> None:
     """A tenth of the time that has passed: an engine that is back after five minutes is noticed in half a minute."""
     assert pause(passed) == seconds
 
@@ -76,7 +76,7 @@ def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> No
     assert "; next try at " in shown_line
 
 
-def test_it_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
+def test_guardian_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
     """With a line, and without a note."""
     said: list[Any] = []
     memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
@@ -87,7 +87,7 @@ def test_it_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("taken", ["pid", "began", "gone"])
-def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint, taken: str) -> None:
+def test_guardian_leaves_a_project_that_was_taken_over(run: Run, away: Endpoint, taken: str) -> None:
     """The ledger is of another run, or does not exist: the engine is not asked."""
     said: list[Any] = []
     memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
@@ -117,7 +117,7 @@ def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
     assert answer
 
 
-def test_whatever_goes_wrong_is_a_line(run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_error_is_one_line(run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also a bug."""
     said: list[Any] = []
 
@@ -160,7 +160,7 @@ def shop(machine: Machine) -> Site:
 
 
 @pytest.mark.parametrize("request_", ["GET version", "DELETE containers", "GET networks", "DELETE networks"])
-async def test_an_engine_that_goes_away_while_it_cleans_up(machine: Machine, shop: Site, request_: str) -> None:
+async def test_next_try_finishes_after_an_engine_loss(machine: Machine, shop: Site, request_: str) -> None:
     """At any point, the next try does the rest and saves the volume."""
     async with anyio.create_task_group() as tasks:
         dead = await machine.up(shop, tasks=tasks)
@@ -227,7 +227,7 @@ async def test_the_next_command_says_what_a_guardian_waits_for(machine: Machine,
     assert machine.host.containers == {}
 
 
-async def test_gc_tells_of_a_guardian_that_cleans_up(machine: Machine, shop: Site) -> None:
+async def test_gc_reports_a_working_guardian(machine: Machine, shop: Site) -> None:
     """`gc` has nothing to do then, and says why."""
     run = await _dead_with_guardian(machine, shop, "")
     with run.lock.hold(cleaning=True):
@@ -249,7 +249,9 @@ async def test_other_commands_ask_no_engine_that_a_guardian_waits_for(
     assert "no route to host; next try at" in line
 
 
-async def test_devenv_alone_tells_of_it(machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_status_reports_a_waiting_guardian(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a run here and of one elsewhere, also if the engine does not answer."""
     await _dead_with_guardian(machine, shop, "no route to host")
     for folder in (shop.folder, machine.folder):
@@ -272,7 +274,7 @@ async def test_devenv_alone_tells_of_it(machine: Machine, shop: Site, monkeypatc
 # --- the way down -----------------------------------------------------------------------------------------------
 
 
-def test_what_is_left_if_nobody_can_look() -> None:
+def test_remains_without_an_engine_are_those_last_seen() -> None:
     """By what was seen last; if nothing was seen yet, nothing is known."""
     ledger = Ledger("shop", Place("/x"), "key", "unix:///x", None, 1.0, 1, volumes=(VolumeRecord("shop_data"),))
     mine = Container("1", "shop-web-1", "web", "running", ours=True)

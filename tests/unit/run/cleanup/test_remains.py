@@ -85,7 +85,7 @@ ASKED = cast("Engine", Machine())
         ("kept", ProjectState((WEB,)), ""),
     ],
 )
-async def test_the_sentence(phase: str, project_state: ProjectState, expected: str) -> None:
+async def test_sentence_counts_what_a_dead_run_left(phase: str, project_state: ProjectState, expected: str) -> None:
     """It counts what is ours and exists, and no volume of the same name that was created later.
 
     A run that was left running on purpose left nothing behind.
@@ -107,7 +107,7 @@ async def test_the_sentence(phase: str, project_state: ProjectState, expected: s
         ([("left", "gone", ENGINE), ("left", "p", "tcp://off"), ("detached", "p", ENGINE)], ""),
     ],
 )
-async def test_what_runs_left_everywhere(
+async def test_remains_of_all_runs(
     runs: list[tuple[str, str, str]], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What exists of each project; `down` is the hint if there is only one, on the engine that `down` uses."""

@@ -32,7 +32,7 @@ async def test_each_object_is_reported_and_counted_once(progress: TeardownProgre
     assert progress.counts == {"network": 1, "volume": 1}
 
 
-async def test_what_is_left_has_a_reason_and_a_command(progress: TeardownProgress, events: list[Event]) -> None:
+async def test_remaining_objects_have_a_reason_and_a_command(progress: TeardownProgress, events: list[Event]) -> None:
     """The last reason counts; what nobody tried to remove is still there."""
     progress.failed("network", "net", "first")
     progress.failed("network", "net", "web uses it", "docker network disconnect net web")
@@ -48,7 +48,7 @@ async def test_what_is_left_has_a_reason_and_a_command(progress: TeardownProgres
 
 
 @pytest.mark.parametrize(("hint", "command"), [(True, "docker volume rm p_data"), (False, "")])
-async def test_what_is_kept_may_have_a_command(
+async def test_kept_objects_may_have_a_command(
     progress: TeardownProgress, events: list[Event], hint: bool, command: str
 ) -> None:
     """None for a volume that is somebody else's."""
@@ -56,7 +56,7 @@ async def test_what_is_kept_may_have_a_command(
     assert events == [Kept("volume", "p_data", "because", command)]
 
 
-async def test_a_hurry_cancels_the_work(progress: TeardownProgress) -> None:
+async def test_hurry_cancels_the_work(progress: TeardownProgress) -> None:
     """Also work that begins later; without a hurry it is done."""
     done = list[str]()
 

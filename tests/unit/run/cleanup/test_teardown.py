@@ -192,7 +192,7 @@ def refused(reason: str, status: int = 500) -> CallError:
     return CallError(status, reason, "removing")
 
 
-async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
+async def test_our_objects_are_removed_in_order(down: Down, run: Run) -> None:
     """Dependents before what they need, then networks, then volumes; nothing is left on disk either."""
     engine = FakeEngine(DB, API, NET, DATA)
     stopped, events = await down(engine, creates=("p_data",))
@@ -208,7 +208,7 @@ async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
 
 
 @pytest.mark.parametrize(("seen", "count", "looks"), [((DB, API), 2, 0), ((), 1, 1), (None, 1, 1)])
-async def test_the_first_word_waits_for_no_look(
+async def test_first_event_does_not_wait_for_the_engine(
     down: Down, seen: tuple[Container, ...] | None, count: int, looks: int
 ) -> None:
     """The event has what was seen a moment ago, if anything was; what exists is what is removed."""
@@ -224,7 +224,7 @@ async def test_the_first_word_waits_for_no_look(
     assert stopped.removed == {"container": 1}
 
 
-async def test_what_was_printed_last_is_kept(down: Down, run: Run) -> None:
+async def test_last_output_is_kept(down: Down, run: Run) -> None:
     """The log is read after the process has ended and before the container is removed, if it ever ran."""
     engine = FakeEngine(DB, API, container("new", "created"))
     await down(engine)
@@ -233,7 +233,7 @@ async def test_what_was_printed_last_is_kept(down: Down, run: Run) -> None:
     assert [line.text for piece in pieces for line in piece.lines()] == ["last words of api", "last words of db"]
 
 
-async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
+async def test_slow_container_delays_only_its_dependencies(down: Down) -> None:
     """A container that takes long to stop delays what it needs, and nothing else."""
     released = anyio.Event()
 
@@ -258,7 +258,7 @@ async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
     assert sorted(engine.calls[5:]) == ["remove id-cache", "remove id-slow", "stop id-cache"]
 
 
-async def test_what_is_not_ours_is_not_touched(down: Down, run: Run) -> None:
+async def test_foreign_objects_are_not_touched(down: Down, run: Run) -> None:
     """Containers, networks and volumes of others are not touched; those with our labels are reported."""
     theirs = container("theirs", ours=False)
     claims = replace(container("claims", ours=False), owner=run.made.owner)
@@ -275,7 +275,7 @@ async def test_what_is_not_ours_is_not_touched(down: Down, run: Run) -> None:
 
 
 @pytest.mark.parametrize("state", ["created", "exited", "dead"])
-async def test_what_does_not_run_is_not_stopped(down: Down, state: str) -> None:
+async def test_stopped_containers_are_not_stopped_again(down: Down, state: str) -> None:
     """No grace period is spent on a container without a process."""
     engine = FakeEngine(container("x", state))
     await down(engine)
@@ -283,7 +283,7 @@ async def test_what_does_not_run_is_not_stopped(down: Down, state: str) -> None:
 
 
 @pytest.mark.parametrize("error", [refused("did not receive an exit event"), EngineError("no answer within 60 s")])
-async def test_a_stop_that_fails_hinders_nothing(down: Down, error: Exception) -> None:
+async def test_failed_stop_does_not_prevent_the_removal(down: Down, error: Exception) -> None:
     """That container is removed by force, and the others as usual."""
     engine = FakeEngine(DB, API, NET)
     engine.fails["stop", "id-api"] = [error]
@@ -292,7 +292,7 @@ async def test_a_stop_that_fails_hinders_nothing(down: Down, error: Exception) -
     assert engine.things == []
 
 
-async def test_a_container_that_stays_is_a_survivor(down: Down, run: Run) -> None:
+async def test_container_that_cannot_be_removed_is_a_survivor(down: Down, run: Run) -> None:
     """Everything else is removed; the survivor is reported with reason and command, and the ledger stays."""
     engine = FakeEngine(DB, API)
     engine.fails["remove", "id-db"] = [refused("driver failed to remove root filesystem")]
@@ -307,7 +307,7 @@ async def test_a_container_that_stays_is_a_survivor(down: Down, run: Run) -> Non
     assert engine.calls.count("remove id-db") <= 5
 
 
-async def test_a_removal_that_works_later_is_told_once(down: Down) -> None:
+async def test_late_removal_is_reported_once(down: Down) -> None:
     """A container that is being removed shows up for a while; it is not counted twice."""
     engine = FakeEngine(DB)
     real = engine.containers.remove
@@ -341,7 +341,7 @@ async def test_a_network_in_use_is_tried_again(down: Down) -> None:
     assert stopped.survivors == ()
 
 
-async def test_a_network_that_does_not_answer_hinders_nothing(down: Down) -> None:
+async def test_failing_network_does_not_end_the_teardown(down: Down) -> None:
     """One call without an answer makes a survivor, and does not end the teardown."""
     engine = FakeEngine(NET, DATA)
     engine.fails["remove", "id-net"] = [EngineError("the engine did not answer within 60 s")]
@@ -396,7 +396,7 @@ async def test_a_network_that_others_use(down: Down, run: Run, user: Container) 
         ({"creates": (record("p_data", is_kept=True),), "policy": VolumePolicy.DROP}, "x-devenv.keep"),
     ],
 )
-async def test_volumes_are_kept_if_that_is_wished(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
+async def test_keep_volumes_keeps_volumes(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
     """They are named with the command that removes them, and leave the ledger."""
     engine = FakeEngine(DB, DATA)
     stopped, events = await down(engine, **{"creates": ("p_data",), **more})
@@ -428,7 +428,7 @@ async def test_a_snapshot_knows_who_used_the_volume_and_how_it_was(down: Down) -
     ],
     ids=["proven", "used by ours", "perhaps another one"],
 )
-async def test_without_a_snapshot_if_none_is_wanted(
+async def test_drop_removes_volumes_without_a_snapshot(
     down: Down, users: tuple[Container, ...], proven: bool, calls: list[str]
 ) -> None:
     """`down --volumes`: removed, and the next `up` begins empty; unless it may be another volume of that second."""
@@ -441,7 +441,7 @@ async def test_without_a_snapshot_if_none_is_wanted(
     assert volume_transfer.endings == [("line of p_data", True)]
 
 
-async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
+async def test_volume_on_a_host_folder_is_not_saved(down: Down) -> None:
     """A volume that is bound to a folder of the host."""
     engine = FakeEngine(replace(DATA, elsewhere=True))
     stopped, _ = await down(engine, creates=("p_data",))
@@ -626,7 +626,7 @@ async def test_hurry_cuts_graceful_stops_short(down: Down) -> None:
     assert stopped.survivors == ()
 
 
-async def test_a_create_that_lands_late_is_found(down: Down) -> None:
+async def test_late_create_is_found_and_removed(down: Down) -> None:
     """The guardian looks several times, and removes what a dying Compose still created."""
     engine = FakeEngine(DB)
     engine.later = [(4, container("late"))]
@@ -636,7 +636,7 @@ async def test_a_create_that_lands_late_is_found(down: Down) -> None:
 
 
 @pytest.mark.parametrize(("phase", "is_found"), [("up", True), ("detached", False)])
-async def test_only_after_a_death_it_is_looked_for_late_creates(run: Run, phase: str, is_found: bool) -> None:
+async def test_late_creates_are_looked_for_only_after_a_death(run: Run, phase: str, is_found: bool) -> None:
     """A run that died may have asked for something that comes later; one that was left running has not."""
     run.write(replace(begun(), phase=phase))
     run.made.add(DB.id, "id-late")

@@ -76,7 +76,7 @@ FILES = {
         ("sh -c 'while ! nc -z db 5432; do sleep 1; done; uvicorn a:b --reload'", "uvicorn --reload"),
     ],
 )
-def test_a_program_that_reloads(command: str, words: str) -> None:
+def test_reloading_programs_are_recognized(command: str, words: str) -> None:
     """Also behind scripts of package.json, start scripts and wrappers; no other one counts as such."""
     runs = program(command, "/app", {}, FILES.get)
     assert (runs.words if runs and runs.way is Way.RELOADS else "") == words
@@ -100,7 +100,7 @@ def test_a_program_that_reloads(command: str, words: str) -> None:
         ("sleep 5 && node x.js", None),
     ],
 )
-def test_other_ways(command: str, way: Way | None) -> None:
+def test_compiling_and_reading_programs_are_recognized(command: str, way: Way | None) -> None:
     """Node's own watcher loses files that are renamed over, others compile or read what is there."""
     runs = program(command, "/app", {}, FILES.get)
     assert (runs.way if runs else None) is way

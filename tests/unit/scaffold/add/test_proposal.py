@@ -77,7 +77,7 @@ def test_values_of_a_private_file_are_not_shown() -> None:
         (ConfigError, "compose.yml: Compose refuses the result, nothing was written: no x in compose.yml"),
     ],
 )
-def test_what_compose_says_of_the_result(
+def test_result_is_checked_by_compose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[ConfigError], refused: str | None
 ) -> None:
     """It may have no service whose profile is active. A message names the user's file, not the copy that was read."""

@@ -73,7 +73,7 @@ volumes:
 """
 
 
-def test_what_names_the_service_is_told_and_stays(tmp_path: Path) -> None:
+def test_mentions_are_reported_and_kept(tmp_path: Path) -> None:
     """Without a record, no other service is touched: each place is named by its line in the file as it then is."""
     (tmp_path / ".env").write_text("# DATABASE_URL=x://db/\nOTHER=1\nexport URL='x://u:p@db:1/'\n", encoding="utf-8")
     (tmp_path / "compose.override.yml").write_text(
@@ -110,7 +110,7 @@ def test_what_names_the_service_is_told_and_stays(tmp_path: Path) -> None:
         ("build: {context: ., additional_contexts: ['db=service:db']}", "build.additional_contexts"),
     ],
 )
-def test_others_that_need_it_keep_it(tmp_path: Path, reference: str, part: str) -> None:
+def test_needed_service_cannot_be_removed(tmp_path: Path, reference: str, part: str) -> None:
     """Without the service, Compose would refuse the rest; the place is named, and nothing is written."""
     text = f"services:\n  db: {{image: 'postgres:17'}}\n  web:\n    image: w\n    {reference}\n"
     with pytest.raises(UsageError) as caught:
@@ -185,7 +185,7 @@ def test_a_record_counts_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("order", list(permutations(("redis", "postgres", "memcached"))))
-def test_several_in_any_order(tmp_path: Path, style: str, order: tuple[str, ...]) -> None:
+def test_several_services_are_removed_in_any_order(tmp_path: Path, style: str, order: tuple[str, ...]) -> None:
     """The file is at each time as if the service that goes had never been added, at last to the byte as before."""
     kinds, selection = ["redis", "postgres", "memcached"], project(tmp_path, STYLES[style])
     for kind in kinds:
@@ -224,7 +224,7 @@ def test_without_a_record_no_other_service_is_touched(file: tuple[str, bool], ki
     mark=st.sampled_from(["", "\ufeff"]),
     edit=st.booleans(),
 )
-def test_what_add_put_in_goes_to_the_byte(
+def test_remove_restores_the_file_exactly(
     file: tuple[str, bool], kind: str, to: str | None, mark: str, *, edit: bool
 ) -> None:
     """In every file that `add` takes; also if it was edited somewhere else since then."""
@@ -244,7 +244,7 @@ def test_what_add_put_in_goes_to_the_byte(
         assert path.read_bytes() == line.encode() + text.encode()
 
 
-def test_what_the_user_changed_inside_goes_with_the_service(tmp_path: Path) -> None:
+def test_users_changes_in_the_service_are_removed_with_it(tmp_path: Path) -> None:
     """And is in the diff; a volume that another service uses stays, and so does what is beside."""
     selection = project(tmp_path, STYLES["plain"])
     write(add(selection, "postgres", name="db", to="web"))
@@ -313,7 +313,7 @@ def mentioned(text: str, name: str = "redis") -> list[tuple[int, str, str]]:
         "extends: {file: other.yml, service: redis}",
     ],
 )
-def test_what_is_no_mention(text: str) -> None:
+def test_texts_that_are_not_mentions(text: str) -> None:
     """Images, volumes, names of other things, users and databases."""
     assert mentioned(f"services:\n  web:\n    {text}\n") == []
 
@@ -334,12 +334,12 @@ def test_what_is_no_mention(text: str) -> None:
         ("networks: {default: {aliases: [redis]}}", "networks"),
     ],
 )
-def test_what_is_a_mention(text: str, part: str) -> None:
+def test_texts_that_are_mentions(text: str, part: str) -> None:
     """Host names in what a service runs, is told, or is called."""
     assert mentioned(f"services:\n  web:\n    {text}\n") == [(3, "web", part)]
 
 
-def test_the_rest_of_a_file() -> None:
+def test_mentions_in_other_parts_of_a_file() -> None:
     """What the service says itself does not count; merged parts, texts of configs and hooks do, each line once."""
     text = (
         "x-env: &env\n  URL: redis://redis\n"
@@ -358,7 +358,7 @@ def test_the_rest_of_a_file() -> None:
     assert mentioned("services: {web: }\n") == []
 
 
-def test_what_is_needed() -> None:
+def test_references_that_compose_requires() -> None:
     """Without it Compose refuses the rest."""
     node = yaml12.check(b"services:\n  web: {depends_on: [redis], command: 'x://redis'}\n", file="c")
     assert list(find_mentions(node, "redis")) == [
@@ -367,7 +367,7 @@ def test_what_is_needed() -> None:
     ]
 
 
-def test_variables_of_a_file() -> None:
+def test_variables_with_the_host_name() -> None:
     """Their names alone: values are secrets."""
     text = "# A=x://redis\nB=redis\nexport C_HOST=redis\nD='redis:1'\nE=\"x://u:p@redis/\"\n\nF\n"
     assert list(named_variables(text, "redis")) == [(3, "C_HOST"), (4, "D"), (5, "E")]

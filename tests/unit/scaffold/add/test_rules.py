@@ -80,7 +80,7 @@ REBUILDS = re.compile(r"(\S+): rebuild (\S+): (?:what it names|the image is buil
 
 
 @pytest.mark.parametrize("facts", FOREIGN, ids=lambda facts: facts["name"])
-def test_foreign_projects(facts: dict[str, Any], propose: Propose) -> None:
+def test_proposals_for_foreign_projects(facts: dict[str, Any], propose: Propose) -> None:
     """The proposal, and the reason for none if a rule would make the project worse."""
     notes = propose(facts["compose"], {**facts["files"], **dict.fromkeys(facts["empty"], "")}).notes
     rebuilds = [f"{match[1]} {match[2]}" for note in notes if (match := REBUILDS.match(note))]
@@ -210,7 +210,7 @@ def test_an_anchor_that_another_service_uses_is_not_cut(propose: Propose) -> Non
         propose(f"{shared}  spare: {{image: a, volumes: *all}}\n", {"conf/a": ""}, from_mounts=True)
 
 
-def test_nothing_is_built(propose: Propose) -> None:
+def test_no_rules_without_a_build(propose: Propose) -> None:
     """There is no diff, and the note says why."""
     proposal = propose(MOUNTED.replace("build: .", "image: web"), {})
     assert (proposal.edits, proposal.notes) == ((), (rules.NOT_BUILT,))

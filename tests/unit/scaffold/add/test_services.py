@@ -142,7 +142,7 @@ def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_there_stays(tmp_path: Path) -> None:
+def test_existing_variables_are_kept(tmp_path: Path) -> None:
     """A variable that the asking service has keeps its value, and a second service gets a name of its own."""
     text = "services:\n  web:\n    image: w\n    environment: {DATABASE_URL: mine}\n  postgres: {image: x}\n"
     proposal = add(project(tmp_path, text), "postgres", to="web")
@@ -263,7 +263,7 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_done_is_one_clear_line(
+def test_errors_of_add_are_one_line(
     text: str, asked: str, options: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wrong and taken names, broken files, and places that cannot be edited by themselves; nothing is written."""

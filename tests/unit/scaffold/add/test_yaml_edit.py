@@ -116,7 +116,7 @@ def test_what_is_cut_is_gone_and_nothing_else(file: tuple[str, bool]) -> None:
         ("- a\n", "a: b\n", TextChange(0, "- a", "a: b")),
     ],
 )
-def test_a_change(before: str, after: str, expected: TextChange) -> None:
+def test_text_change_is_minimal(before: str, after: str, expected: TextChange) -> None:
     """It holds what differs, and nothing of what stays."""
     assert text_change(before, after) == expected
 

@@ -96,11 +96,11 @@ def test_a_stack_is_recognised(files: dict[str, str], found: Stack) -> None:
         {"go.mod": "go 1.24", "cmd/a/main.go": MAIN, "cmd/b/main.go": MAIN},
     ],
 )
-def test_what_is_not_recognised_is_said(files: dict[str, str]) -> None:
+def test_unrecognised_stack_is_reported(files: dict[str, str]) -> None:
     """Nothing is guessed: a sentence in place of a stack."""
     assert stack(files) == "name a template: no framework was recognised in this folder"
 
 
-def test_a_folder_with_a_compose_file_needs_none() -> None:
+def test_folder_with_a_compose_file_is_not_detected() -> None:
     """Whatever else is there."""
     assert stack({"compose.yml": "", "package.json": VITE}) == "there is a compose.yml already: `devenv up`"

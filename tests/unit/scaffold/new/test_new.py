@@ -136,7 +136,7 @@ def test_answers_are_taken_from_the_command_line(new: New) -> None:
         ([], 2, "name a template: no framework was recognised in this folder"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_clear_line(new: New, arguments: list[str], code: int, said: str) -> None:
+def test_errors_of_new_are_one_line(new: New, arguments: list[str], code: int, said: str) -> None:
     """And nothing was written."""
     done = new(*arguments)
     assert (done.returncode, done.stdout) == (code, "")

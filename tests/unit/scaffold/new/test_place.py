@@ -125,7 +125,7 @@ def test_a_killed_one_of_a_new_folder_leaves_a_sibling_that_the_next_removes(tmp
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
-def test_one_that_is_at_work_is_not_disturbed(tmp_path: Path) -> None:
+def test_concurrent_run_is_not_disturbed(tmp_path: Path) -> None:
     """Its lock is held: the second run says so, and touches nothing."""
     with place._stage(str(tmp_path)), pytest.raises(StateError, match="another `devenv new`"):
         place.place(FILES, str(tmp_path / "target"))
@@ -163,7 +163,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
         ("a.txt", lambda path: path.mkdir()),
     ],
 )
-def test_what_is_in_the_way_is_refused(tmp_path: Path, name: str, plant: object) -> None:
+def test_obstacles_are_refused(tmp_path: Path, name: str, plant: object) -> None:
     """A link would lead out of the folder; a file is no folder; a folder is no file."""
     assert callable(plant)
     plant(tmp_path / name)

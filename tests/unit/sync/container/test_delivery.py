@@ -83,7 +83,7 @@ async def test_a_folder_that_others_can_change_gets_no_archive_request(box: Box)
     assert sorted(os.listdir(box.app / "others")) == ["b"]
 
 
-async def test_what_is_heavy_for_the_helper_goes_by_archive(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_entries_are_sent_by_archive(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder of root alone; elsewhere the helper takes it in pieces."""
     monkeypatch.setattr(perl_helper, "MOST_BYTES", 1000)
     delivery = await box.delivery()

@@ -31,7 +31,7 @@ async def packed(one: LargeFile) -> bytes:
     return b"".join([piece async for piece in one.packed()])
 
 
-async def test_it_is_an_archive_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_file_is_packed_as_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Content over several pieces, mode, owner and time to the nanosecond."""
     monkeypatch.setattr(host_files, "PIECE", 1000)
     path = tmp_path / "f"
@@ -54,7 +54,7 @@ async def test_it_is_an_archive_of_one_file(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "other bytes", "mode"])
-async def test_a_change_while_it_is_sent_is_found(
+async def test_change_of_a_large_file_during_the_transfer_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """Even if size and times stay the same."""
@@ -250,7 +250,7 @@ def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
     assert (os.fsdecode(member.name), content) == (path[1:], b"x")
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_files_are_reported(tmp_path: Path) -> None:
     """A missing file, a pipe and a socket fail by themselves, and the pipe does not block."""
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as server:

@@ -82,7 +82,7 @@ async def test_files_and_links_arrive_unchanged(shell: Shell, tmp_path: Path, *,
     assert list((tmp_path / "real").iterdir()) == []
 
 
-async def test_many_of_one_folder(shell: Shell, tmp_path: Path) -> None:
+async def test_many_files_of_one_folder_are_put(shell: Shell, tmp_path: Path) -> None:
     """A target that fails is named, and the others arrive; times are whole seconds."""
     (tmp_path / "f7").mkdir()
     entries = {f"{tmp_path}/f{number}": entry(b"%d" % number) for number in range(700)}
@@ -125,7 +125,7 @@ async def test_a_folder_that_is_missing(shell: Shell, tmp_path: Path) -> None:
     assert (await put(shell, {path: entry()}))[None] == shell_commands.NO_FOLDER
 
 
-async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
+async def test_folders_that_only_root_can_change(shell: Shell, tmp_path: Path) -> None:
     """Root alone, if root owns every folder from the first on and nobody else can write there."""
     if os.getuid():
         pytest.skip("needs folders of root")

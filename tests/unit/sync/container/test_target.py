@@ -96,7 +96,7 @@ async def target(box: Box) -> AsyncIterator[Target]:
     await reached.close()
 
 
-async def test_put_and_replace(box: Box, target: Target) -> None:
+async def test_files_links_and_folders_are_put_and_replaced(box: Box, target: Target) -> None:
     """Content, mode and time; a link over a file and a file over a link; an empty folder; nothing staged is left."""
     (box.app / "old").write_text("old")
     (box.app / "was-link").symlink_to("old")
@@ -132,7 +132,7 @@ async def test_many_files_of_one_folder(box: Box, target: Target) -> None:
     assert all((box.app / f"sub/f{n:02}").read_bytes() == b"%d" % n for n in range(len(syncs)) if n != 5)
 
 
-async def test_deletes(box: Box, target: Target) -> None:
+async def test_files_and_folders_are_deleted(box: Box, target: Target) -> None:
     """Files and empty folders go, in the same delivery also a file that makes room for a folder; the rest stays."""
     for name in ("gone", "sub/gone", "kept/own", "makes-room"):
         (box.app / name).parent.mkdir(exist_ok=True)
@@ -247,7 +247,7 @@ async def test_the_journal_knows_what_is_under_way(box: Box, target: Target, mon
     assert [record.placed for record in known] == [{sync.target}]
 
 
-async def test_what_root_cannot_remove_is_tried_once(
+async def test_staged_file_that_root_cannot_remove_is_tried_once(
     box: Box, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shell of root with each save would take longer than the save."""
@@ -329,7 +329,7 @@ async def test_an_x_bit_of_the_image_is_kept(box: Box, monkeypatch: pytest.Monke
         await target.close()
 
 
-async def test_compare(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_compare_reads_the_container(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which files differ is read from the container, without its shell."""
     same, other = box.write("same"), box.write("other")
     await target.deliver((), [same, other])
@@ -395,7 +395,7 @@ async def test_a_container_that_has_gone_is_no_failed_path(
     await target.close()
 
 
-async def test_what_the_user_may_not_do_root_does(tmp_path: Path) -> None:
+async def test_root_shell_is_used_if_permission_is_denied(tmp_path: Path) -> None:
     """What is denied to the shell of the service's user is tried once more by root's."""
     box = Box(tmp_path, "shell")
     denied = tmp_path / "denied"

@@ -67,7 +67,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await shell.close()
 
 
-async def test_put(place: Place) -> None:
+async def test_files_are_put(place: Place) -> None:
     """Files arrive in their places, and nothing is left beside them."""
     (place.app / "sub").mkdir()
     assert await place.transport.put([place.entry("a"), place.entry("sub/b", b"2")]) == {}
@@ -75,7 +75,7 @@ async def test_put(place: Place) -> None:
     assert (place.app / "sub/b").read_bytes() == b"2"
 
 
-async def test_what_cannot_be_put(place: Place) -> None:
+async def test_failed_puts_are_returned(place: Place) -> None:
     """It is returned; an archive request fails as a whole."""
     (place.app / "folder").mkdir()
     good, bad = place.entry("good"), place.entry("folder")

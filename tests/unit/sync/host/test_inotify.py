@@ -162,7 +162,7 @@ async def test_removed_and_written_anew_is_one_save(tmp_path: Path) -> None:
         assert site.seen == {str(path): 1}
 
 
-async def test_readers_are_no_news(tmp_path: Path) -> None:
+async def test_reading_causes_no_events(tmp_path: Path) -> None:
     """Somebody else opens and reads all files all the time: that costs nothing."""
     (tmp_path / "f").write_text("x")
 

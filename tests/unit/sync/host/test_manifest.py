@@ -247,7 +247,7 @@ ALL_GONE = dict.fromkeys(FILES)
         (state(FileKind.DIR, 7), False),  # emptied by somebody: the folder itself is what it was
     ],
 )
-def test_what_goes_with_the_root_is_held(root: FileState | None, *, held: bool) -> None:
+def test_files_lost_with_their_root_are_held(root: FileState | None, *, held: bool) -> None:
     """A root away, another or no folder holds its files; the same folder, empty, does not."""
     fresh, roots = manifest.suppress_root_loss(BEFORE, {ROOT: root, **ALL_GONE, "/p/else": None}, [ROOT], frozenset())
     assert roots == ({ROOT} if held else frozenset())
@@ -269,7 +269,7 @@ def test_late_word_of_single_files_is_held_too_and_new_ones_pass() -> None:
     assert (set(fresh), set(roots)) == ({f"{ROOT}/new"}, {ROOT})
 
 
-def test_the_folder_itself_back_ends_it() -> None:
+def test_root_is_released_when_its_folder_is_back() -> None:
     """What is gone by then is gone."""
     fresh, roots = manifest.suppress_root_loss(
         BEFORE, {ROOT: state(FileKind.DIR, 7), FILES[0]: None}, [ROOT], frozenset({ROOT})
@@ -285,7 +285,7 @@ def test_a_file_as_root_is_held_until_it_is_there() -> None:
     assert manifest.suppress_root_loss(before, back, ["/p/f"], frozenset({"/p/f"})) == (back, frozenset())
 
 
-def test_unknown_and_untouched_roots_are_nobodys_business() -> None:
+def test_untouched_roots_are_not_held() -> None:
     """A root that never was there, or that this look is not about, holds nothing."""
     fresh: manifest.Fresh = {FILES[0]: None}
     assert manifest.suppress_root_loss(BEFORE, fresh, [ROOT, "/p/never"], frozenset()) == (fresh, frozenset())

@@ -78,7 +78,7 @@ def test_a_path_is_not_seen_without_its_folder(tmp_path: Path, monkeypatch: pyte
     assert scan.look([str(inside)], {}, never)[str(inside)] is not None
 
 
-def test_state() -> None:
+def test_state_of_a_path() -> None:
     """Nothing is None, also where the name cannot exist."""
     assert scan.state("/no/such/thing") is None
     assert scan.state("/etc/passwd/below") is None
@@ -94,7 +94,7 @@ def after(tree: Path, *touched: str, known: dict[str, manifest.FileState]) -> st
     return " ".join([f"-{os.path.relpath(p, tree)}" for p, _ in found.gone] + plus)
 
 
-def test_look(tree: Path) -> None:
+def test_look_finds_changes(tree: Path) -> None:
     """Changes are found by the touched path itself, and below it where it is a folder."""
     known = scan.scan([str(tree)], modules)
     assert after(tree, "a", "h", "", known=known) == ""
@@ -126,7 +126,7 @@ def test_look_leaves_out_what_is_ignored(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [13, 24, 5, 116])
-def test_not_seen_is_not_gone(tree: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_unreadable_paths_are_not_gone(tree: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """No right, no descriptor left, a disk or network error: nothing is deleted for that."""
     known = scan.scan([str(tree)], modules)
     real, real_lstat = os.scandir, os.lstat

@@ -46,7 +46,7 @@ async def until(is_met: Callable[[], object]) -> None:
             await anyio.sleep(0.005)
 
 
-async def test_what_is_there_is_known_and_later_changes_are_reported(tmp_path: Path) -> None:
+async def test_existing_files_are_known_and_changes_reported(tmp_path: Path) -> None:
     """A file that was there is no change; one that comes, and a whole folder, is."""
     reports = Reports(tmp_path)
     reports.source.joinpath("old").write_text("1")

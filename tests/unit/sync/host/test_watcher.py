@@ -60,7 +60,7 @@ async def test_every_kind_of_change_is_told(tmp_path: Path, watching: Watching) 
         assert names <= {"new", "old", "link", "pipe", "renamed"}
 
 
-async def test_nothing_is_missed_from_the_first_word_on(tmp_path: Path, watching: Watching) -> None:
+async def test_no_change_is_missed_after_the_start(tmp_path: Path, watching: Watching) -> None:
     """What is changed the moment the watcher stands is told as well."""
     for index in range(3):
         async with watching(tmp_path) as site:
@@ -119,7 +119,7 @@ async def test_a_root_beyond_a_link(tmp_path: Path, watching: Watching) -> None:
         await site.until(lambda: f"{root}/f" in site.known)
 
 
-async def test_names_are_bytes(tmp_path: Path, watching: Watching) -> None:
+async def test_unusual_names_are_reported(tmp_path: Path, watching: Watching) -> None:
     """A name may be anything but `/` and NUL: no text, a line break, an option, too long for a path."""
     if sys.platform == "darwin":
         pytest.skip("its file systems take text only")
@@ -259,7 +259,7 @@ async def test_editors(tmp_path: Path, watching: Watching) -> None:
         await site.until_right()
 
 
-async def test_times_mean_nothing(tmp_path: Path, watching: Watching) -> None:
+async def test_changes_are_found_regardless_of_times(tmp_path: Path, watching: Watching) -> None:
     """Same size, old time put back; times before 1970 and after 2100: each save is seen."""
     file = tmp_path / "f"
     file.write_text("0000")

@@ -139,7 +139,7 @@ async def test_a_volume_hides_a_part_of_a_mount(project: Path, monkeypatch: pyte
     assert (await explained(project, "node_modules/a.js")).mounts == ()
 
 
-async def test_what_is_no_file(project: Path) -> None:
+async def test_special_files_are_not_copied(project: Path) -> None:
     """A socket or a pipe is never copied."""
     os.mkfifo(project / "web/pipe")
     only = await verdict(project, "web/pipe")

@@ -50,7 +50,7 @@ def until_screen(terminal: Terminal, size: tuple[int, int], expected: str, since
 
 
 @pytest.mark.parametrize("story", sorted(stories.STORIES))
-def test_screens(story: str) -> None:
+def test_screens_at_several_sizes(story: str) -> None:
     """Each story looks as it should at every size, and so it does after the window was made another one."""
     sizes = STORY_SIZES
     with telling(story, sizes[0]) as terminal:
@@ -64,7 +64,7 @@ def test_screens(story: str) -> None:
         assert terminal.process.wait(20) == 130
 
 
-def test_a_page_and_back() -> None:
+def test_page_opens_and_closes() -> None:
     """Help in the log's place, and after escape the screen is as it was."""
     before = (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8")
     with telling("two") as terminal:
@@ -223,7 +223,7 @@ def test_a_shell_has_the_terminal() -> None:
         (None, "", True, True, False), ("xterm", "", False, True, False), ("xterm", "", True, False, False),
     ],
 )  # fmt: skip
-def test_who_gets_the_view(
+def test_view_needs_a_capable_terminal(
     term: str | None, ci: str, terminals: bool, in_front: bool, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody at a terminal that can do more than lines, and no CI."""

@@ -119,7 +119,7 @@ def test_a_question_stays_until_a_key() -> None:
         assert (state.view.asked, state.view.selected) == ("", 0)
 
 
-def test_leaving() -> None:
+def test_keys_to_detach() -> None:
     """`d` detaches, at once or when all is up."""
     state = state_of(*two())
     assert press(state, "d") == ViewCommand("detach")
@@ -194,7 +194,7 @@ def test_pause_and_scroll() -> None:
     assert state.view.anchor is None
 
 
-def test_pages() -> None:
+def test_keys_for_pages() -> None:
     """Graph, syncs and help in the log's place, each with its own scrolling; the same key or escape leaves."""
     state = state_of(*fifty())
     press(state, "g")
@@ -241,7 +241,7 @@ def test_pasted_text() -> None:
         (b"\xe0ab\xc0\x1b", ["a", "b"], b""),
     ],
 )
-def test_keys(data: bytes, keys: list[str], rest: bytes) -> None:
+def test_bytes_become_keys(data: bytes, keys: list[str], rest: bytes) -> None:
     """Printable keys are themselves, others have names, and what is not whole waits."""
     assert terminal.keys(data) == (keys, rest)
 
@@ -258,7 +258,7 @@ def test_much_that_is_pasted() -> None:
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes(data: bytes) -> None:
+def test_any_bytes_become_keys(data: bytes) -> None:
     """No bytes are too strange, and what waits is short."""
     keys, rest = terminal.keys(data)
     assert all(len(key) == 1 or key.isalpha() for key in keys)

@@ -89,7 +89,7 @@ def test_filters(typed: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("typed", ["/(/", "level:loud", "level:", "/(/ level:loud"])
-def test_faults(typed: str) -> None:
+def test_invalid_filter_shows_its_error(typed: str) -> None:
     """An invalid filter shows its fault and hides nothing."""
     assert parse(typed).fault
     assert parse(typed).takes(LogLine(1, "web", "x"))
@@ -107,7 +107,7 @@ def test_places_of_matches(typed: str, found: list[str]) -> None:
     assert sorted("a bA"[begin:end] for begin, end in parse(typed).places("a bA")) == sorted(found)
 
 
-def test_back_to_all() -> None:
+def test_clearing_the_filter_shows_all_lines() -> None:
     """Without the filter everything is there again, in its order."""
     log = book(*SOME)
     log.narrow(parse("get"))
@@ -148,7 +148,7 @@ def test_scrolling() -> None:
     assert Logbook().newest is None
 
 
-def test_the_last_that_is_wanted() -> None:
+def test_last_matching_line_is_found() -> None:
     """From below, or from above one that is known already."""
     log = book(("web", "Error 1"), ("web", "fine"), ("web", "Error 2"))
 

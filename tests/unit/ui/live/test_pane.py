@@ -65,7 +65,7 @@ def test_a_page_that_is_too_long() -> None:
         (90000, "25 h ago"),
     ],
 )
-def test_ages(seconds: float, said: str) -> None:
+def test_ages_change_in_steps(seconds: float, said: str) -> None:
     """An age changes in steps."""
     assert ago(seconds) == said
 

@@ -146,7 +146,7 @@ def test_a_detach_that_waits() -> None:
     assert "; then detaches" in "".join(span.text for span in screen(state, 160, 24, 1.0)[-2])
 
 
-def test_what_is_going_on() -> None:
+def test_status_line_shows_the_current_step() -> None:
     """The status line has the step, and who is waited for, why, since when and who waits for that."""
     told = list(waiting())
     assert lines(*told)[-2] == "◐ building: 2 steps done, 1 of them cached"
@@ -167,7 +167,7 @@ def test_what_is_going_on() -> None:
     assert lines()[-2] == ""
 
 
-def test_what_is_wrong() -> None:
+def test_status_line_shows_problems_first() -> None:
     """A problem, then who failed; a rebuild and its cause go first while they last."""
     told = [*two(), e.ServiceState("db", "exited", "exit code 3")]
     assert lines(*told)[-2] == "✗ db exited (exit code 3)"
@@ -235,7 +235,7 @@ def test_a_problem_that_is_over() -> None:
         ("removed", "removed by others", "✗ db removed by others; r creates again what was removed, q ends", "bad"),
     ],
 )
-def test_what_others_did(phase: str, detail: str, text: str, style: str) -> None:
+def test_stops_and_removals_by_others_are_shown(phase: str, detail: str, text: str, style: str) -> None:
     """It is in the row, the count and the status line, and nothing is green."""
     drawn = screen(state_of(*two(), e.ServiceState("db", phase, detail)), 120, 24, 1.0)
     assert drawn[-2] == (Styled(text, style),)
@@ -243,7 +243,7 @@ def test_what_others_did(phase: str, detail: str, text: str, style: str) -> None
     assert [span.style for span in drawn[2] if phase in span.text] == [style]
 
 
-def test_questions() -> None:
+def test_questions_before_an_end() -> None:
     """Before the run or a service ends, with all ways on."""
     assert lines(*two(), keys="q")[-2] == "end it? q again ends, d leaves it running, Esc goes back"
     assert lines(*two(), keys="js")[-2] == "stop web? s again stops it, Esc goes back"

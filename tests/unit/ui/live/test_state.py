@@ -131,7 +131,7 @@ def test_a_problem_ends_with_its_cause(problem: e.Problem, end: e.Event) -> None
     assert problems(state) == ["of nobody"]
 
 
-def test_what_is_pulled_no_longer() -> None:
+def test_failed_reload_ends_its_pulls() -> None:
     """A rebuild or a reload that failed, or has ended, pulls nothing any more."""
     pulling = e.ImageState("python:3.13", "pulling")
     for end in (e.Problem("not found", None, "web"), e.Reloaded(("compose.yml",)), e.Step("rebuild", "end", "web")):
@@ -158,7 +158,7 @@ def test_a_burst_of_syncs() -> None:
     assert len(state.syncs) == 102
 
 
-def test_steps() -> None:
+def test_step_in_progress_becomes_a_line() -> None:
     """A step is what is going on until it ends, with its last word; then it is a line, if it took long."""
     state = state_of(e.Step("images", "begin"), e.Step("images", "detail", " making \x1b[1mroot "))
     assert state.step is not None
@@ -187,7 +187,7 @@ def test_timings_and_build_output_are_in_the_log() -> None:
     assert log(state) == ["#5 [1/2] FROM a", "      21 ms  exit 0    docker version"]
 
 
-def test_other_files() -> None:
+def test_changed_services_after_a_reload() -> None:
     """When the project changes, services come and go; those that stay keep their data."""
     failed = e.Problem("ended with exit code 1", None, "db")
     state = state_of(*two(), failed, ServiceGraph(Graph("shop", (Node("web"), Node("new")))))
@@ -238,7 +238,7 @@ def test_there_is_an_end_to_steps() -> None:
     assert len(progress.steps) == build_progress.MOST_STEPS
 
 
-def test_pulls() -> None:
+def test_pulls_in_progress() -> None:
     """An image is there while it is on its way, with what it has by now, and since when."""
     progress = ImageProgress()
     progress.image("a", "pulling", "2 of 8 layers", 1.0)
