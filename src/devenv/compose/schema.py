@@ -9,7 +9,6 @@ from typing import Any
 
 from devenv.errors import ConfigError, did_you_mean
 from devenv.explain import table
-from devenv.model.project import Condition
 
 Shape = Mapping[str, Any]
 Path = tuple[str | int, ...]
@@ -19,47 +18,23 @@ LATER = object()  # a value that Compose has not filled in yet, so it cannot be 
 
 
 def _resolved(value: Any) -> Any:
-    """The value with each `ref` replaced by the table of that name."""
+    """The value with each `ref` replaced by the content of that table, except for keys that the value has."""
     if isinstance(value, dict):
-        other = _TABLES[value["ref"]] if "ref" in value else {}
-        return {key: _resolved(item) for key, item in (*value.items(), *other.items()) if key != "ref"}
+        own = {key: _resolved(item) for key, item in value.items() if key != "ref"}
+        return _merged(own, _resolved(_TABLES[value["ref"]])) if "ref" in value else own
     return [_resolved(item) for item in value] if isinstance(value, list) else value
+
+
+def _merged(own: Shape, base: Shape) -> Shape:
+    both = {key: _merged(own[key], base[key]) for key in own.keys() & base.keys() if isinstance(own[key], dict)}
+    return {**own, **{key: item for key, item in base.items() if key not in own}, **both}
 
 
 _TABLES = table.data("compose/schema.toml")
 X_DEVENV: Shape = _resolved(_TABLES["x-devenv"])
 RULE: Shape = _resolved(_TABLES["rule"])
 DEVELOP: Shape = _resolved(_TABLES["develop"])
-
-# A rule as Compose prints it: a newer Compose may add keys, for an older one some begin with `x-`.
-_PRINTED_RULE = {
-    **RULE,
-    "additionalProperties": True,
-    "properties": {
-        **RULE["properties"],
-        **{f"x-{key}": RULE["properties"][key] for key in ("ignore", "include", "initial_sync")},
-        "x-initialSync": RULE["properties"]["initial_sync"],
-        "exec": {**RULE["properties"]["exec"], "additionalProperties": True},
-    },
-}
-_CONDITIONS = {"properties": {"condition": {"enum": [condition.value for condition in Condition]}}}
-# The parts of a resolved model that need a check after that of Compose.
-MODEL: Shape = {
-    "required": ["name"],
-    "properties": {
-        "services": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "properties": {
-                    "depends_on": {"additionalProperties": _CONDITIONS},
-                    "develop": {"properties": {"watch": {"items": _PRINTED_RULE}}},
-                },
-            },
-        },
-        "x-devenv": X_DEVENV,
-    },
-}
+MODEL: Shape = _resolved(_TABLES["model"])
 _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "object": (dict, "a mapping"),
     "array": (list, "a list"),

@@ -25,12 +25,12 @@ _BEFORE = 100  # characters at the begin of a line in which a level may stand
 _LONGEST_NAME = 100  # of a file, without its ending
 _CAUSED = "Caused by: "
 
-_TABLE = table.data("explain/log_lines.toml")
-_SUSPECT = tuple(_TABLE["suspect"])
-_KEYS = _TABLE["keys"]
-_LEVELS: dict[str, str] = {name: level for level, names in _TABLE["levels"].items() for name in names.split()}
-_PATTERNS = {
-    name: re.compile(table.filled(pattern, _TABLE["fragments"])) for name, pattern in _TABLE["patterns"].items()
+TABLE = table.data("explain/log_lines.toml")
+_SUSPECT = tuple(TABLE["suspect"])
+_KEYS = TABLE["keys"]
+_LEVELS: dict[str, str] = {name: level for level, names in TABLE["levels"].items() for name in names.split()}
+PATTERNS = {
+    name: re.compile(table.filled(pattern, TABLE["fragments"])) for name, pattern in TABLE["patterns"].items()
 }
 
 
@@ -72,7 +72,7 @@ class LevelReader:
 
 def _is_suspect(text: str) -> bool:
     small = text.lower()
-    return any(part in small for part in _SUSPECT) or _PATTERNS["suspect_start"].match(text) is not None
+    return any(part in small for part in _SUSPECT) or PATTERNS["suspect_start"].match(text) is not None
 
 
 def level(line: str) -> str:
@@ -106,11 +106,11 @@ def read(line: str, before: LoggedError | None) -> tuple[str, LoggedError | None
 
 def _trace(text: str) -> LoggedError | None:
     """The traceback that begins with this line; None if none does."""
-    if _PATTERNS["traceback"].match(text):
+    if PATTERNS["traceback"].match(text):
         return _placed(LoggedError(awaits="last", is_trace=True, indent=_indent(text)), text)
-    if _PATTERNS["source"].match(text):
+    if PATTERNS["source"].match(text):
         return _placed(LoggedError(awaits="named", is_trace=True), text)
-    if _PATTERNS["panic"].match(text):
+    if PATTERNS["panic"].match(text):
         return _placed(LoggedError(awaits="next", is_trace=True), text)
     return None
 
@@ -128,14 +128,14 @@ def _longer(text: str, before: LoggedError) -> LoggedError | None:
     """The error `before` with this line added; None if the line does not belong to it."""
     error = replace(before, lines=before.lines + 1)
     if error.awaits == "last":
-        return _longer_python(_PATTERNS["box"].sub("", text), error)
-    if error.awaits == "next" or (error.awaits and _PATTERNS[ERROR].search(text)):
+        return _longer_python(PATTERNS["box"].sub("", text), error)
+    if error.awaits == "next" or (error.awaits and PATTERNS[ERROR].search(text)):
         return replace(error, message=text.strip(), awaits="")
     if error.awaits:  # the line of the source, a mark below it, and an empty line
         return error if error.lines < _SOURCE_LINES else None
-    if not _PATTERNS["next" if error.is_trace else "frame"].match(text):
+    if not PATTERNS["next" if error.is_trace else "frame"].match(text):
         return None
-    if _PATTERNS["traceback"].match(text):
+    if PATTERNS["traceback"].match(text):
         error = replace(error, awaits="last", indent=_indent(text))
     if text.startswith(_CAUSED):  # the last cause is the original one
         error = LoggedError(text.removeprefix(_CAUSED), lines=error.lines)
@@ -149,9 +149,9 @@ def _indent(text: str) -> str:
 
 def _longer_python(text: str, error: LoggedError) -> LoggedError | None:
     text = text.removeprefix(error.indent)
-    if text[:1].isspace() or not text or text.startswith("-") or _PATTERNS["traceback"].match(text):
+    if text[:1].isspace() or not text or text.startswith("-") or PATTERNS["traceback"].match(text):
         return _placed(error, text)
-    if (_PATTERNS["exception"].match(text) and _token(text) is None) or text.startswith("SyntaxError"):
+    if (PATTERNS["exception"].match(text) and _token(text) is None) or text.startswith("SyntaxError"):
         return replace(error, message=text, awaits="")
     return None
 
@@ -159,13 +159,13 @@ def _longer_python(text: str, error: LoggedError) -> LoggedError | None:
 def _placed(error: LoggedError, text: str) -> LoggedError:
     """The error with the place of this frame if that is better: the project's own code rather than a library."""
     place = (
-        next(reversed(tuple(_PATTERNS["place"].finditer(text))), None)
+        next(reversed(tuple(PATTERNS["place"].finditer(text))), None)
         if error.awaits == "last"
-        else _PATTERNS["place"].search(text)
+        else PATTERNS["place"].search(text)
     )
-    if place is None or not (name := _PATTERNS["name"].search(text, place.start() - _LONGEST_NAME, place.start())):
+    if place is None or not (name := PATTERNS["name"].search(text, place.start() - _LONGEST_NAME, place.start())):
         return error
-    is_own = not _PATTERNS["foreign"].search(text)
+    is_own = not PATTERNS["foreign"].search(text)
     if not error.place or (is_own and not error.is_own) or (error.awaits == "last" and is_own >= error.is_own):
         return replace(error, place=f"{name[0]}{place['ending']}:{place['line']}", is_own=is_own)
     return error
@@ -173,13 +173,13 @@ def _placed(error: LoggedError, text: str) -> LoggedError:
 
 def _of_text(text: str) -> str:
     rest = text
-    for access in _PATTERNS["access"].finditer(text):
+    for access in PATTERNS["access"].finditer(text):
         if int(access[access.lastgroup or 0]) >= _SERVER_ERROR:
             return ERROR
         rest = rest.replace(access[0], " ")
-    if named := _PATTERNS["field"].search(rest):
+    if named := PATTERNS["field"].search(rest):
         return _of_name(named["name"])
-    rest = _PATTERNS["no_error"].sub("", rest)
+    rest = PATTERNS["no_error"].sub("", rest)
     if (token := _token(rest)) is None:
         return _of_words(rest)
     level_ = _LEVELS[str(token[token.lastgroup or 0]).lower().rstrip("!")]
@@ -194,11 +194,11 @@ def _of_name(name: str) -> str:
 
 
 def _token(text: str) -> re.Match[str] | None:
-    return _PATTERNS["token"].search(text[:_BEFORE])
+    return PATTERNS["token"].search(text[:_BEFORE])
 
 
 def _of_words(text: str) -> str:
-    return next((name for name in (ERROR, WARN) if _PATTERNS[name].search(text)), "")
+    return next((name for name in (ERROR, WARN) if PATTERNS[name].search(text)), "")
 
 
 def _object(text: str) -> Mapping[str, Any] | None:
@@ -230,7 +230,7 @@ def _parts(text: str) -> tuple[str, list[str]]:
     """The message of a line without its time, and the lines of the traceback in it (in JSON, a field)."""
     entry = _object(text) if text.lstrip()[:1] == "{" else None
     if entry is None:
-        return _PATTERNS["times"].sub("", text).strip(), []
+        return PATTERNS["times"].sub("", text).strip(), []
     inner: Mapping[str, Any] = next((entry[key] for key in _KEYS["error"] if isinstance(entry.get(key), dict)), {})
     texts = [*(entry.get(key) for key in _KEYS["message"]), inner.get("message")]
     message = next((each for each in texts if isinstance(each, str) and each), text.strip())

@@ -8,33 +8,18 @@ service recovers. Pure: times are arguments, in seconds of one clock.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from devenv.events import Synced
-from devenv.explain.log_lines import LoggedError
+from devenv.explain.log_lines import PATTERNS, TABLE, LoggedError
 from devenv.model.containers import bare
 
 WINDOW = 10.0  # seconds after a sync or a start in which an error belongs to it
 QUIET = 3.0  # seconds without an error after which a sync counts as good
 LOADED = 1.0  # like QUIET, after the log says that the program has loaded
 COMPLETE = 0.2  # seconds after the last line of an error until it counts as complete
-RELOADED = re.compile(
-    r"(?i)\bstartup complete\b|\bdebugger is active\b|\bcompiled (?:\S+ )*successfully\b|\bcompiled \S+ in\b"
-    r"|\bready in\b|\bfound 0 errors\b|\bhmr update\b|\bpage reload\b|\bhot reload of changes succeeded\b"
-    r"|\bapplication started\b|\b(?:listening|running|serving|ready|started) (?:and serving \S+ )?(?:on|at)\b"
-    r"|\bserver (?:is )?running\b|\bstarting development server\b|\bstarted \S+ in [\d.]+ s"
-)
-# Message of a program that has ended until a file changes: silence after a sync then means nothing.
-WAITING = re.compile(r"(?i)\bwaiting for (?:file )?changes\b")
-# What it says when it noticed one.
-RESTARTS = re.compile(r"(?i)\brestarting (?:due to changes|')")
-# What npm adds to the end of a program: also to one that a restart ends, and never the reason.
-FRAME = re.compile(r"npm (?:error|ERR!) (?:code|errno|signal|path|command|syscall|A complete log) ?\b")
-_WEB = frozenset(
-    {"ts", "tsx", "js", "jsx", "mjs", "cjs", "mts", "cts", "vue", "svelte", "astro", "css", "scss", "html"}
-)
+_WEB = frozenset(TABLE["web"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +64,9 @@ class CodeHealth:
         """The health after a log line, and the error that the line belongs to, if any."""
         if error is None:
             return self._went_on(bare(line), at)
-        if FRAME.match(bare(line)):
+        if PATTERNS["npm_frame"].match(bare(line)):
             return self
-        new = replace(self, last=error, last_at=at, waits=WAITING.search(line) is not None)
+        new = replace(self, last=error, last_at=at, waits=PATTERNS["waiting"].search(line) is not None)
         if new.waits and self.error is None:  # the program has ended, whenever that is
             is_why = self.last is not None and _is_specific(self.last) and at <= self.last_at + WINDOW
             return _marked(new, self.last if is_why and self.last else error, at)
@@ -111,11 +96,11 @@ class CodeHealth:
         """The health after a line without an error."""
         if self.error is None:
             return self
-        if WAITING.search(line):
+        if PATTERNS["waiting"].search(line):
             return replace(self, waits=True)
-        if self.waits and RESTARTS.search(line):
+        if self.waits and PATTERNS["restarts"].search(line):
             return replace(self, opened=at, clears=at + QUIET, waits=False)
-        if RELOADED.search(line):
+        if PATTERNS["reloaded"].search(line):
             return replace(self, opened=at, clears=min(self.clears, at + LOADED), waits=False)
         if self.waits and self.opened > self.error_at:
             return replace(self, clears=at + QUIET, waits=False)

@@ -13,8 +13,8 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
 from devenv.compose import yaml12
-from devenv.compose.schema import COMPOSE_SCHEMA, DEVELOP, LATER, RULE, X_DEVENV, mistakes
-from devenv.model.project import Action, Moment
+from devenv.compose.schema import COMPOSE_SCHEMA, DEVELOP, LATER, MODEL, RULE, X_DEVENV, mistakes
+from devenv.model.project import Action, Condition, Moment
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/**/*.md")]
@@ -80,9 +80,13 @@ def test_the_parser_and_the_schema_agree(text: str, path: str | None) -> None:
     assert [error.absolute_path[0] for error in EDITOR.iter_errors(whole)] == ["x-devenv"] * len(found)
 
 
-def test_the_schema_has_every_action_and_every_moment() -> None:
+def test_the_schema_has_every_action_condition_and_moment() -> None:
     """They are written in the table, and as enumerations in the code."""
     assert RULE["properties"]["action"]["enum"] == [action.value for action in Action]
+    needs = MODEL["properties"]["services"]["additionalProperties"]["properties"]["depends_on"][
+        "additionalProperties"
+    ]
+    assert needs["properties"]["condition"]["enum"] == [condition.value for condition in Condition]
     assert list(X_DEVENV["properties"]["hooks"]["properties"]) == [moment.value for moment in Moment]
 
 

@@ -12,29 +12,12 @@ from urllib.parse import unquote
 
 import anyio
 
-from devenv import templates_folder
+from devenv import package_text, templates_folder
 from devenv.docker import cli, process
 from devenv.errors import EngineError
 from devenv.images.standins.recipes import Root
 
-# apt on the host, with its proxies and logins, but with other lists and another status.
-APT_SETTINGS = """\
-Dir "{apt_folder}";
-Dir::Etc "{apt_folder}/etc";
-Dir::Etc::netrc "/etc/apt/auth.conf";
-Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
-Dir::State "{apt_folder}";
-Dir::State::status "{apt_folder}/status";
-Dir::Cache "{apt_folder}/cache";
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Debug::NoLocking "true";
-Acquire::Languages "none";
-Acquire::Check-Valid-Until "{check}";
-#clear APT::Update;
-#clear DPkg;
-"""
-
+APT_SETTINGS = package_text("images/standins/apt.conf") + "#clear APT::Update;\n#clear DPkg;\n"
 PACKAGES = {"pip3": "python3-pip"}  # of programs whose package has another name
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTING = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT", "REQUESTS_CA_BUNDLE")
