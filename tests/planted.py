@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EXACT = "tests/engine/test_exact.py::test_"
-FAULTS = "tests/engine/test_invalid_filter_shows_its_error.py::test_"
+FAULTS = "tests/engine/test_faults.py::test_"
 
 
 @dataclass(frozen=True)
