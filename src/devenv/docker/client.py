@@ -108,7 +108,7 @@ class Engine(Transport):
                         event = json.loads(line)
                         query["since"] = f"{event['timeNano'] / 1e9 - 1:.3f}"
                         labels = (event.get("Actor") or {}).get("Attributes") or {}
-                        if event.get("Type") == "network" or labels.get(PROJECT_LABEL) == project:
+                        if not actions or event.get("Type") == "network" or labels.get(PROJECT_LABEL) == project:
                             yield event
             await anyio.sleep(EVENTS_PAUSE)
 
