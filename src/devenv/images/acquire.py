@@ -26,6 +26,7 @@ from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import ALPINE_NOTE, Recipe, find, instead
 from devenv.model.images import canonical, familiar
 from devenv.model.project import Build, Project
+from devenv.paths import is_within
 
 _LINE = re.compile(r"(?P<file>.+):(?P<line>\d+)\b")
 LocalMatch = tuple[str, LocalImage]  # the name on the engine of the image for a reference, and the image
@@ -203,8 +204,22 @@ def _unreadable(project: Project, service: str, build: Build, name: str, error: 
     hint = f"Did you mean `{key}: {value}`?" if close else f"Correct `build.{key}` of {service}."
     if kind and not close and isinstance(error, FileNotFoundError):
         hint = f"{hint[:-1]}, or create it; in a folder with code and no Compose file, `devenv new` proposes one."
+    if _is_submodule(project, build.context):
+        hint = "git submodule update --init"
     file, line = _place_of(project, service, "build", key)
     return ConfigError(message, hint=hint, file=file, line=line)
+
+
+def _is_submodule(project: Project, context: str) -> bool:
+    """Whether .gitmodules of the project says that a repository belongs at the context, which is empty or missing."""
+    try:
+        with open(os.path.join(project.directory, ".gitmodules"), encoding="utf-8", errors="replace") as file:
+            paths = re.findall(r"^\s*path\s*=\s*(.+?)\s*$", file.read(), re.MULTILINE)
+    except OSError:
+        return False
+    modules = (os.path.join(project.directory, path) for path in paths)
+    module = next((path for path in modules if is_within(context, path)), None)
+    return module is not None and not (os.path.isdir(module) and os.listdir(module))
 
 
 def _line(project: Project, user: str) -> str:

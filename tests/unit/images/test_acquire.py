@@ -203,6 +203,26 @@ def test_a_missing_dockerfile_or_context(
     assert f"{caught.value.said} | {caught.value.hint}" == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "file", "expected"),
+    [
+        ("shop", "", True),
+        ("shop", "shop/README", False),
+        ("other", "", False),
+    ],
+)
+def test_a_submodule_that_is_not_cloned(tmp_path: Path, path: str, file: str, *, expected: bool) -> None:
+    """Its folder is empty after `git clone`: the hint is the command that fills it."""
+    (tmp_path / ".gitmodules").write_text(f'[submodule "a"]\n\tpath = {path}\n\turl = x\n', encoding="utf-8")
+    (tmp_path / "shop").mkdir()
+    if file:
+        (tmp_path / file).touch()
+    service = Service("a", build=Build(str(tmp_path / "shop" / "api")))
+    with pytest.raises(ConfigError) as caught:
+        acquire.dockerfiles(a_project(tmp_path, service))
+    assert (caught.value.hint == "git submodule update --init") == expected
+
+
 def test_an_existing_stand_in_shortens_the_wait(world: World, project: Project) -> None:
     """A registry that was silent in the last run is likely to be silent again."""
     world.here, world.silent = {"node:22": "", "stand-in.devenv/mysql:9": ""}, {"mysql:9"}
