@@ -16,6 +16,7 @@ from devenv.explain import table
 from devenv.model.containers import bare
 
 LONGEST = 2000  # characters of a line that are read
+_SOURCE_LINE = 2  # the line of the source in an error of Node.js
 _SOURCE_LINES = 8
 LONGEST_ERROR = 200  # lines of a traceback
 ERROR, WARN, INFO = "error", "warn", "info"
@@ -129,7 +130,7 @@ def _longer(text: str, before: LoggedError) -> LoggedError | None:
     error = replace(before, lines=before.lines + 1)
     if error.awaits == "last":
         return _longer_python(PATTERNS["box"].sub("", text), error)
-    if error.awaits == "next" or (error.awaits and PATTERNS[ERROR].search(text)):
+    if error.awaits == "next" or (error.awaits and error.lines > _SOURCE_LINE and PATTERNS[ERROR].search(text)):
         return replace(error, message=text.strip(), awaits="")
     if error.awaits:  # the line of the source, a mark below it, and an empty line
         return error if error.lines < _SOURCE_LINES else None

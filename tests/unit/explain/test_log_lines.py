@@ -263,6 +263,20 @@ Node.js v22.1.0
 [nodemon] app crashed - waiting for file changes before starting...""",
         (1, 9), "index.js:3: SyntaxError: Unexpected token ';'",
     ),
+    "node, a word of an error in the line of the source": (
+        """
+/app/lib.js:3
+    throw error;
+    ^
+
+RangeError: too many
+    at Object.<anonymous> (/app/lib.js:2:15)
+    at Object.<anonymous> (/app/index.js:1:14)
+
+Node.js v22.1.0
+x""",
+        (0, 8), "lib.js:3: RangeError: too many",
+    ),
     "node, no module": (
         """
 node:internal/modules/cjs/loader:1228
