@@ -63,7 +63,8 @@ class CodeHealth:
     def logged(self, line: str, error: LoggedError | None, at: float) -> CodeHealth:
         """The health after a log line, and the error that the line belongs to, if any."""
         if error is None:
-            return self._went_on(bare(line), at)
+            is_reload = PATTERNS["reloads"].search(line)
+            return replace(self.started(at), waits=False) if is_reload else self._went_on(bare(line), at)
         if PATTERNS["npm_frame"].match(bare(line)):
             return self
         new = replace(self, last=error, last_at=at, waits=PATTERNS["waiting"].search(line) is not None)
@@ -150,7 +151,7 @@ class CodeWatch:
     def logged(self, service: str, line: str, error: LoggedError | None, at: float) -> bool:
         """Record a line of the service's log. Return whether a change is due earlier than before."""
         health = self.of(service)
-        is_empty = error is None and health.error is None  # nearly all lines
+        is_empty = error is None and health.error is None and not PATTERNS["reloads"].search(line)  # nearly all lines
         return not is_empty and self._becomes(service, health.at(at).logged(line, error, at), at)
 
     def _becomes(self, service: str, health: CodeHealth, at: float) -> bool:

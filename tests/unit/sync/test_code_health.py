@@ -99,6 +99,14 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "a program that ended well, and waits": (
         ((0, "start"), (30, "[nodemon] clean exit - waiting for changes before restart")), {31: ""},
     ),
+    "a reloader that notices a save in a bind mount": (
+        (
+            (0, "start"), (100, "WARNING:  StatReload detected changes in 'main.py'. Reloading..."), (102, TRACEBACK),
+            (200, " * Detected change in '/app/main.py', reloading"), (202, TRACEBACK),
+            (300, "/app/main.py changed, reloading."),
+        ),
+        {101: "", 103: BROKEN, 199: BROKEN, 204: BROKEN, 302: BROKEN, 303.1: ""},
+    ),
     "mended, and broken in another way": (
         (
             (0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py")), (30, synced("main.py")), (31, PLAIN),
