@@ -52,7 +52,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_contains_code_and_templates_only(wheel: Path) -> None:
     """Package, templates, pages, type marker and licence; no tests, scripts and pictures."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"devenv/__main__.py", "devenv/py.typed", "devenv/explain/tables/service.toml"} <= set(names)
+    assert {path.removeprefix("src/") for path in _tracked("src")} <= set(names)
     pages = [path for path in _tracked("docs") if path.endswith(".md")]
     shown = {f"devenv/{path}" for path in (*_tracked("templates"), *pages)}
     assert shown
