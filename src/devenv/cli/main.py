@@ -131,8 +131,8 @@ def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:
     new = set(re.findall(r" (--[a-z-]+)", hint[command.end() :]))
     new |= {"--from", "--fresh"} if new & {"--from", "--fresh"} else set()
     typed = re.sub(r"(?<!\S)(--port|--from|--timeout|--watcher) ", r"\1=", shlex.join([*before, *after]))
-    kept = [word for word in re.findall(r"(?:[^\s']|'[^']*')+", typed) if word.partition("=")[0] not in new]
-    return " ".join([hint[: command.end()], *kept]) + hint[command.end() :]
+    typed_options = [word for word in re.findall(r"(?:[^\s']|'[^']*')+", typed) if word.partition("=")[0] not in new]
+    return " ".join([hint[: command.end()], *typed_options]) + hint[command.end() :]
 
 
 def _crash(error: Exception) -> DevenvError:
@@ -149,13 +149,13 @@ def _crash(error: Exception) -> DevenvError:
 def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
     """Become `docker compose`, without the options that only devenv has."""
     options.asked.output = options.wanted_output(before)
-    theirs: list[str] = []
+    compose_options: list[str] = []
     rest = iter(before)
     for argument in rest:
         value = [next(rest, "")] if argument in options.WITH_VALUE else []
         if argument.partition("=")[0] not in options.OURS_ALONE:
-            theirs += [argument, *value]
+            compose_options += [argument, *value]
     if name := options.worktree_name(before):
-        theirs += ["-p", name]
+        compose_options += ["-p", name]
     passthrough.run_with_model(verb, before, after)
-    process.exec_replace(["docker", "compose", *theirs, verb, *after])
+    process.exec_replace(["docker", "compose", *compose_options, verb, *after])

@@ -128,9 +128,9 @@ def unknown_command(word: str, known: Iterable[str], above: str = "devenv") -> U
 
 def require_verb(verb: str) -> None:
     """Return if `docker compose` has the verb; asks it about rare verbs. Raises UsageError with a suggestion."""
-    ours = {*registry.names(), *registry.COMPOSE, *registry.OTHER_NAMES, "help"}
-    if verb not in ours and verb not in (known := _verbs_of_compose()):
-        raise unknown_command(verb, sorted({*ours, *known}))
+    own_verbs = {*registry.names(), *registry.COMPOSE, *registry.OTHER_NAMES, "help"}
+    if verb not in own_verbs and verb not in (known := _verbs_of_compose()):
+        raise unknown_command(verb, sorted({*own_verbs, *known}))
 
 
 def require_options(before: Iterable[str], command: str = "devenv") -> None:

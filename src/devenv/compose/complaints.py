@@ -65,8 +65,8 @@ def with_unset(error: ConfigError, warned: Sequence[str], sources: Sequence[Comp
     hint = f"Set {' and '.join(names)} in your shell or in the file .env beside the Compose file."
     if env["example"]:
         hint = f"cp {env['example']} {env['env_file']}   ({env['env_file']} not found)"
-    what = f"the variable {names[0]} is" if len(names) == 1 else f"the variables {', '.join(names)} are"
-    return ConfigError(f"{error.message}: {what} not set", hint=hint, file=error.file, line=error.line)
+    message = f"the variable {names[0]} is" if len(names) == 1 else f"the variables {', '.join(names)} are"
+    return ConfigError(f"{error.message}: {message} not set", hint=hint, file=error.file, line=error.line)
 
 
 def warnings(output: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:

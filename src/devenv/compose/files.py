@@ -221,8 +221,10 @@ def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> C
     data = _bytes(path, shown)
     node = yaml12.check(data, file=shown)
     if not isinstance(node, yaml.MappingNode):
-        what = "the file is empty" if node.value == "" else "the file must be a mapping with the key `services`"
-        raise ConfigError(what, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1)
+        reason = "the file is empty" if node.value == "" else "the file must be a mapping with the key `services`"
+        raise ConfigError(
+            reason, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1
+        )
     includes = () if above is None else tuple(_includes(node, folder, base, (*above, path)))
     return ComposeFile(path, shown, folder, yaml12.decode(data, file=shown), node, includes)
 

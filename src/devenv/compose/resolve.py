@@ -147,8 +147,8 @@ def _no_services(sources: Sequence[ComposeFile]) -> NoServicesError:
         hint = f"cp {os.path.relpath(example)} {os.path.relpath(env_file)}   (or --profile NAME: {', '.join(names)})"
         return NoServicesError(f"no profile is active: {message}", hint=hint, file=file, line=line)
     hint = profiles or "Define services under the key `services:`."
-    what = "all services have profiles, and none is active" if names else f"no services in {sources[0].shown}"
-    return NoServicesError(what, hint=hint, file=file, line=line)
+    reason = "all services have profiles, and none is active" if names else f"no services in {sources[0].shown}"
+    return NoServicesError(reason, hint=hint, file=file, line=line)
 
 
 def _placed(project: Project, sources: Sequence[ComposeFile]) -> Iterator[ProjectHook]:

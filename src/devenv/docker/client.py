@@ -77,9 +77,9 @@ class Engine(Transport):
 
     async def clock(self) -> dt.datetime:
         """The engine's time, to the second: the ages of its containers refer to it."""
-        what = "reading the clock of the engine"
-        with self.translate_errors(what):
-            async with self.request("GET", "_ping", what, idle=self.idle) as answer:
+        action = "reading the clock of the engine"
+        with self.translate_errors(action):
+            async with self.request("GET", "_ping", action, idle=self.idle) as answer:
                 await answer.read()
                 return answers.time(answer.date)
 
@@ -99,10 +99,10 @@ class Engine(Transport):
         if actions:
             filters = {"type": ["container", "network"], "event": [*actions]}
         query = {"filters": json.dumps(filters)}
-        what = "reading the events of the engine"
+        action = "reading the events of the engine"
         while True:
-            with contextlib.suppress(EngineError), self.translate_errors(what):
-                async with self.request("GET", "events", what, query=query, idle=None) as answer:
+            with contextlib.suppress(EngineError), self.translate_errors(action):
+                async with self.request("GET", "events", action, query=query, idle=None) as answer:
                     yield {}
                     async for _, line in lines(plain(answer, self._check_connection)):
                         event = json.loads(line)
@@ -181,8 +181,8 @@ class Volumes(EngineGroup):
     async def users(self, name: str) -> tuple[str, ...]:
         """The names of the containers that mount the volume, running or not."""
         query = {"all": "1", "filters": json.dumps({"volume": [name]})}
-        what = "listing the users of a volume"
-        names = await self._api.ask_all("containers/json", what, answers.listed_name, query)
+        action = "listing the users of a volume"
+        names = await self._api.ask_all("containers/json", action, answers.listed_name, query)
         return tuple(sorted(filter(None, names)))
 
     async def create(self, options: Mapping[str, Any]) -> Volume:

@@ -104,9 +104,9 @@ class Containers(EngineGroup):
         query = {"tail": tail, **{name: str(int(value)) for name, value in flags.items()}}
         if since:
             query["since"] = since
-        path, what = f"containers/{container.id}/logs", f"reading the logs of {container.name}"
-        with contextlib.suppress(EngineError), self._api.translate_errors(what):
-            async with self._api.request("GET", path, what, query=query, idle=None) as answer:
+        path, action = f"containers/{container.id}/logs", f"reading the logs of {container.name}"
+        with contextlib.suppress(EngineError), self._api.translate_errors(action):
+            async with self._api.request("GET", path, action, query=query, idle=None) as answer:
                 read = plain(answer) if container.tty else Frames(answer).next
                 async for stream, line in lines(without_inner_times(read) if timed else read):
                     yield stream, line
@@ -118,16 +118,16 @@ class Containers(EngineGroup):
 
     async def restart(self, container: Container) -> None:
         """Restart the container; it has its own grace period to stop."""
-        seconds, what = container.stop_timeout, f"restarting {container.name}"
+        seconds, action = container.stop_timeout, f"restarting {container.name}"
         query = {"t": f"{seconds:.0f}"}
-        await self._api.call("POST", f"containers/{container.id}/restart", what, query=query, extra=seconds)
+        await self._api.call("POST", f"containers/{container.id}/restart", action, query=query, extra=seconds)
 
     async def stop(self, container: Container, grace: float | None = None) -> None:
         """Stop the container, kill it after the grace period (seconds); nothing happens if it has ended."""
-        seconds, what = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
+        seconds, action = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
         query = {"t": f"{seconds:.0f}"}
         with IgnoreAbsent():
-            await self._api.call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
+            await self._api.call("POST", f"containers/{container.id}/stop", action, query=query, extra=seconds)
 
     async def pause(self, container_id: str, *, on: bool) -> None:
         """Pause or unpause the processes of the container."""
@@ -176,28 +176,28 @@ class Archive(EngineGroup):
         """
         query = {"path": "/", "noOverwriteDirNonDir": "1"}
         total = LONG_TIMEOUT + (size if isinstance(tar, AsyncIterable) else len(tar)) / SLOWEST
-        what = "writing into a container"
-        await self._api.call("PUT", _path(container_id), what, query=query, body=tar, total=total)
+        action = "writing into a container"
+        await self._api.call("PUT", _path(container_id), action, query=query, body=tar, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path`, whose entry names begin with its last component; None if there is no such path."""
-        what, query = f"reading {path} in a container", {"path": path}
+        action, query = f"reading {path} in a container", {"path": path}
         with IgnoreAbsent():
-            return await self._api.call("GET", _path(container_id), what, query=query, total=LONG_TIMEOUT)
+            return await self._api.call("GET", _path(container_id), action, query=query, total=LONG_TIMEOUT)
         return None
 
     async def save(self, container_id: str, path: str, file: Writable, *, total: float | None = LONG_TIMEOUT) -> None:
         """Write the tar of `path` in the container into the file; nothing if there is no such path."""
-        what = f"reading {path} in a container"
-        with IgnoreAbsent(), self._api.translate_errors(what), anyio.fail_after(total):
-            await self._api.stream("GET", _path(container_id), what, file.write, query={"path": path})
+        action = f"reading {path} in a container"
+        with IgnoreAbsent(), self._api.translate_errors(action), anyio.fail_after(total):
+            await self._api.stream("GET", _path(container_id), action, file.write, query={"path": path})
 
     async def mode(self, container_id: str, path: str) -> int:
         """The mode of `path` in the container, as Go's os.FileMode. Raises CallError if there is no such path."""
-        what, idle = f"looking at {path} in a container", self._api.idle
-        with self._api.translate_errors(what), anyio.fail_after(idle):
+        action, idle = f"looking at {path} in a container", self._api.idle
+        with self._api.translate_errors(action), anyio.fail_after(idle):
             async with self._api.request(
-                "HEAD", _path(container_id), what, query={"path": path}, idle=idle
+                "HEAD", _path(container_id), action, query={"path": path}, idle=idle
             ) as answer:
                 await answer.read()
                 return int(json.loads(base64.b64decode(answer.stat))["mode"])

@@ -71,13 +71,13 @@ class ContainerExec(EngineGroup):
         self, container_id: str, argv: Sequence[str], *, user: str, mark: str
     ) -> AsyncIterator[Session]:
         """Run a command whose stdin we write, as long as the session lasts, with `OWN_VARIABLES`."""
-        what = "opening a shell in a container"
+        action = "opening a shell in a container"
         variables = {**OWN_VARIABLES, SESSION_MARK: mark}
         options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": _listed(variables)}
         async with contextlib.AsyncExitStack() as stack:
-            with self._api.translate_errors(what):
-                execution, answer = await stack.enter_async_context(self._start(container_id, argv, what, options))
-            yield Session(answer, lambda: self._exit_code(execution, what))
+            with self._api.translate_errors(action):
+                execution, answer = await stack.enter_async_context(self._start(container_id, argv, action, options))
+            yield Session(answer, lambda: self._exit_code(execution, action))
 
     async def run(
         self,
@@ -96,7 +96,7 @@ class ContainerExec(EngineGroup):
 
         Each line of the output is passed to `on_line` as it comes. Raises EngineError after `timeout` seconds.
         """
-        what = f"running `{argv[0]}`"
+        action = f"running `{argv[0]}`"
         variables = {**(environment or {}), COMMAND_MARK: mark}
         options = {
             "User": user,
@@ -106,8 +106,8 @@ class ContainerExec(EngineGroup):
         }
         output: list[bytes] = []
         code = None
-        with self._api.translate_errors(what), anyio.move_on_after(timeout) as limit:
-            async with self._start(container_id, argv, what, options) as (execution, answer):
+        with self._api.translate_errors(action), anyio.move_on_after(timeout) as limit:
+            async with self._start(container_id, argv, action, options) as (execution, answer):
                 frames = Frames(answer)
 
                 async def read() -> tuple[int, bytes] | None:
@@ -117,11 +117,11 @@ class ContainerExec(EngineGroup):
 
                 async for stream, line in lines(read):
                     on_line(line, stream)
-            code = await self._exit_code(execution, what)
+            code = await self._exit_code(execution, action)
         if code is None:
             lost = "the connection was lost while it ran"
             why = f"not ended after {timeout:.0f} s" if limit.cancelled_caught else lost
-            raise EngineError(f"{what}: {why}; it may still run in the container")
+            raise EngineError(f"{action}: {why}; it may still run in the container")
         return code, b"".join(output).decode(errors="backslashreplace")
 
     async def end_leftovers(self, container_id: str, *, user: str, privileged: bool, mark: str) -> None:
@@ -148,21 +148,21 @@ class ContainerExec(EngineGroup):
 
     @contextlib.asynccontextmanager
     async def _start(
-        self, container_id: str, argv: Sequence[str], what: str, options: Mapping[str, Any]
+        self, container_id: str, argv: Sequence[str], action: str, options: Mapping[str, Any]
     ) -> AsyncIterator[tuple[str, Exchange]]:
         config = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
         path = f"containers/{container_id}/exec"
-        created = await self._api.call("POST", path, what, body=json.dumps(config).encode())
+        created = await self._api.call("POST", path, action, body=json.dumps(config).encode())
         execution = f"exec/{json.loads(created)['Id']}"
         start: dict[str, Any] = {"body": b'{"Detach": false}', "idle": self._api.idle, "upgrade": True}
-        async with self._api.request("POST", f"{execution}/start", what, **start) as answer:
+        async with self._api.request("POST", f"{execution}/start", action, **start) as answer:
             yield execution, answer
 
-    async def _exit_code(self, execution: str, what: str) -> int | None:
+    async def _exit_code(self, execution: str, action: str) -> int | None:
         """The exit code of a command whose output has ended; None if it is still running."""
         for pause in EXIT_PAUSES:  # the engine records an exit a moment after the end of the output
             await anyio.sleep(pause)
-            shown = await self._api.ask(f"{execution}/json", what, dict)
+            shown = await self._api.ask(f"{execution}/json", action, dict)
             if not shown.get("Running"):
                 return int(shown.get("ExitCode") or 0)
         return None

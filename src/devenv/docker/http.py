@@ -194,15 +194,15 @@ class Client:
         # The engine may close a kept connection at any time, which only the next call notices: so only calls that can
         # be repeated use kept connections.
         is_once = method == "POST" or isinstance(body, AsyncIterable)
-        kept = self._kept.pop() if self._kept and not is_once else None
-        exchange = kept or await self._connect()
+        kept_exchange = self._kept.pop() if self._kept and not is_once else None
+        exchange = kept_exchange or await self._connect()
         try:
             self._open.add(exchange)
             try:
-                with anyio.fail_after(None if kept is None else _patience(method, idle)):
+                with anyio.fail_after(None if kept_exchange is None else _patience(method, idle)):
                     await exchange.ask(head, body, idle)
             except (LostError, TimeoutError) as error:
-                if kept is None or exchange not in self._open:
+                if kept_exchange is None or exchange not in self._open:
                     raise
                 await self._end(exchange)
                 if isinstance(error, TimeoutError):

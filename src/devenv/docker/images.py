@@ -123,8 +123,8 @@ class Images(EngineGroup):
     async def recorded_texts(self, image: str) -> tuple[str, ...]:
         """Texts that anyone with the image can read: its environment, and the instructions that built it."""
         environment = await self._read(image, lambda shown: tuple((shown.get("Config") or {}).get("Env") or ()))
-        path, what = f"images/{quote(image)}/history", f"inspecting {image}"
-        history = await self._api.ask_all(path, what, lambda layer: str(layer["CreatedBy"]))
+        path, action = f"images/{quote(image)}/history", f"inspecting {image}"
+        history = await self._api.ask_all(path, action, lambda layer: str(layer["CreatedBy"]))
         return (*environment, *history)
 
     async def distribution(self, reference: str, auth: str = "") -> str:
@@ -133,12 +133,12 @@ class Images(EngineGroup):
         `auth` is the result of `credentials`. Raises CallError with the engine's reason if the registry does not have
         the image, refuses access or does not answer.
         """
-        path, what = f"distribution/{quote(reference)}/json", f"asking for {reference}"
+        path, action = f"distribution/{quote(reference)}/json", f"asking for {reference}"
 
         def digest(shown: Mapping[str, Any]) -> str:
             return answers.text(shown["Descriptor"]["digest"])
 
-        return await self._api.ask(path, what, digest, headers=_headers(auth), total=STALLED)
+        return await self._api.ask(path, action, digest, headers=_headers(auth), total=STALLED)
 
     async def pull(
         self, reference: str, *, platform: str | None = None, auth: str = "", on_progress: OnProgress = lambda _: None
@@ -151,23 +151,25 @@ class Images(EngineGroup):
     async def push(self, reference: str, *, auth: str = "", on_progress: OnProgress = lambda _: None) -> str:
         """Push an image; the digest that the registry gave it. Raises CallError if that fails."""
         name, tag = parted(reference)
-        path, what = f"images/{quote(name)}/push", f"pushing {reference}"
-        if digest := await self._transfer(path, what, {"tag": tag}, auth, on_progress):
+        path, action = f"images/{quote(name)}/push", f"pushing {reference}"
+        if digest := await self._transfer(path, action, {"tag": tag}, auth, on_progress):
             return digest
-        raise CallError(0, "the engine named no digest", what)
+        raise CallError(0, "the engine named no digest", action)
 
-    async def _transfer(self, path: str, what: str, query: dict[str, str], auth: str, on_progress: OnProgress) -> str:
+    async def _transfer(
+        self, path: str, action: str, query: dict[str, str], auth: str, on_progress: OnProgress
+    ) -> str:
         """Pull or push; the digest of a push. Raises CallError after `STALLED` seconds without progress."""
-        lines = _Lines(what, on_progress)
+        lines = _Lines(action, on_progress)
         with anyio.move_on_after(STALLED) as patience:
 
             def take(chunk: bytes) -> None:
                 patience.deadline = anyio.current_time() + STALLED
                 lines.take(chunk)
 
-            await self._api.stream("POST", path, what, take, query=query, headers=_headers(auth), idle=2 * STALLED)
+            await self._api.stream("POST", path, action, take, query=query, headers=_headers(auth), idle=2 * STALLED)
             return lines.digest
-        raise CallError(0, f"nothing came for {STALLED:.0f} seconds", what)
+        raise CallError(0, f"nothing came for {STALLED:.0f} seconds", action)
 
     async def tag(self, image: str, reference: str) -> None:
         """Give the image another name."""
@@ -177,9 +179,9 @@ class Images(EngineGroup):
 
     async def untag(self, reference: str) -> None:
         """Remove the name, and the image if it has no other; nothing happens if there is no such name."""
-        path, what = f"images/{quote(reference)}", f"removing {reference}"
+        path, action = f"images/{quote(reference)}", f"removing {reference}"
         with contextlib.suppress(CallError):
-            await self._api.call("DELETE", path, what, query={"noprune": "1"})
+            await self._api.call("DELETE", path, action, query={"noprune": "1"})
 
     async def commit(self, container: str, reference: str, config: Mapping[str, Any]) -> None:
         """Make an image of that name from the container's files, with `config` on top of its own configuration."""
@@ -196,7 +198,7 @@ class Images(EngineGroup):
         """Load a tar of images; their names, or their ids if they have none. Raises CallError for a broken tar."""
         lines = _Lines("loading images", lambda _: None)
         await self._api.stream(
-            "POST", "images/load", lines.what, lines.take, query={"quiet": "1"}, body=archive, idle=UNPACKING
+            "POST", "images/load", lines.action, lines.take, query={"quiet": "1"}, body=archive, idle=UNPACKING
         )
         loaded = (line.partition(": ") for line in "".join(lines.streamed).splitlines())
         return tuple(name.strip() for text, _, name in loaded if text in ("Loaded image", "Loaded image ID"))
@@ -230,8 +232,8 @@ def _headers(auth: str) -> dict[str, str]:
 class _Lines:
     """Reads the engine's stream of JSON lines, and sums up the progress of layers."""
 
-    def __init__(self, what: str, on_progress: OnProgress) -> None:
-        self.what = what
+    def __init__(self, action: str, on_progress: OnProgress) -> None:
+        self.action = action
         self.digest = ""
         self.streamed: list[str] = []
         self._on_progress = on_progress
@@ -246,7 +248,7 @@ class _Lines:
 
     def _line(self, line: dict[str, Any]) -> None:
         if error := line.get("errorDetail") or line.get("error"):
-            raise CallError(0, str(error.get("message") if isinstance(error, dict) else error), self.what)
+            raise CallError(0, str(error.get("message") if isinstance(error, dict) else error), self.action)
         self.streamed.append(str(line.get("stream", "")))
         layer, state = str(line.get("id") or ""), str(line.get("status", ""))
         if digest := DIGEST.search(state):

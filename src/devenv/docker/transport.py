@@ -39,8 +39,8 @@ class CallError(EngineError):
     Engines and versions use different codes for the same error: `absent` depends on the code and the message.
     """
 
-    def __init__(self, status: int, reason: str, what: str) -> None:
-        super().__init__(f"{what}: {reason}")
+    def __init__(self, status: int, reason: str, action: str) -> None:
+        super().__init__(f"{action}: {reason}")
         self.status = status
         self.reason = reason
         self.absent = status == NOT_FOUND or ABSENT.search(reason) is not None
@@ -49,8 +49,8 @@ class CallError(EngineError):
 class Transport:
     """Requests to one engine; connections are kept between them.
 
-    `idle` is how long (seconds) the engine may be silent. `what` names the request in error messages. `is_ours` says
-    whether devenv created a container or network, by the records of a run.
+    `idle` is how long (seconds) the engine may be silent. `action` names the request in error messages. `is_ours`
+    says whether devenv created a container or network, by the records of a run.
     """
 
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
@@ -64,7 +64,7 @@ class Transport:
         self,
         method: str,
         path: str,
-        what: str,
+        action: str,
         *,
         query: Mapping[str, str] | None = None,
         body: Body = b"",
@@ -79,15 +79,17 @@ class Transport:
         """
         idle = self.idle + extra
         limit = total or (idle + self.idle if method == "DELETE" else idle)
-        with self.translate_errors(what), anyio.fail_after(limit):
-            async with self.request(method, path, what, query=query, body=body, idle=idle, headers=headers) as answer:
+        with self.translate_errors(action), anyio.fail_after(limit):
+            async with self.request(
+                method, path, action, query=query, body=body, idle=idle, headers=headers
+            ) as answer:
                 return await answer.read()
 
     async def stream(
         self,
         method: str,
         path: str,
-        what: str,
+        action: str,
         take: Callable[[bytes], object],
         *,
         query: Query | None = None,
@@ -100,73 +102,75 @@ class Transport:
         The next piece is read when `take` has returned; the result of `take` is awaited if it is awaitable.
         """
         idle = idle or self.idle
-        with self.translate_errors(what):
-            async with self.request(method, path, what, query=query, body=body, idle=idle, headers=headers) as answer:
+        with self.translate_errors(action):
+            async with self.request(
+                method, path, action, query=query, body=body, idle=idle, headers=headers
+            ) as answer:
                 while chunk := await answer.chunk():
                     taken = take(chunk)
                     if isinstance(taken, Awaitable):
                         await taken
 
     async def ask(
-        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
+        self, path: str, action: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
     ) -> T:
         """The JSON that the engine answers, converted by `read`; `options` are those of `call`."""
-        content = await self.call("GET", path, what, query=query, **options)
-        with self.translate_errors(what):
+        content = await self.call("GET", path, action, query=query, **options)
+        with self.translate_errors(action):
             return read(json.loads(content))
 
     async def ask_all(
-        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None
+        self, path: str, action: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None
     ) -> list[T]:
         """Each entry of a listing, converted by `read`. A listing may be null; that of volumes is nested."""
 
         def entries(shown: Any) -> list[T]:
             return [read(entry) for entry in (shown["Volumes"] if path == "volumes" else shown) or ()]
 
-        return await self.ask(path, what, entries, query)
+        return await self.ask(path, action, entries, query)
 
     async def create(
         self,
         path: str,
-        what: str,
+        action: str,
         options: Mapping[str, Any],
         read: Callable[[Any], T],
         query: Mapping[str, str] | None = None,
     ) -> T:
         """Create an object as `options` say; the JSON that the engine answers, converted by `read`."""
-        content = await self.call("POST", path, what, query=query, body=json.dumps(options).encode())
-        with self.translate_errors(what):
+        content = await self.call("POST", path, action, query=query, body=json.dumps(options).encode())
+        with self.translate_errors(action):
             return read(json.loads(content))
 
-    async def remove(self, path: str, what: str, query: Mapping[str, str] | None = None) -> None:
+    async def remove(self, path: str, action: str, query: Mapping[str, str] | None = None) -> None:
         """Remove an object; nothing happens if it is gone."""
         with IgnoreAbsent():
-            await self.call("DELETE", path, what, query=query, extra=REMOVAL)
+            await self.call("DELETE", path, action, query=query, extra=REMOVAL)
 
     @contextlib.asynccontextmanager
     async def request(
-        self, method: str, path: str, what: str, *, query: Query | None = None, **options: Any
+        self, method: str, path: str, action: str, *, query: Query | None = None, **options: Any
     ) -> AsyncIterator[Exchange]:
         """One request and its answer; `options` are those of `Client.request`. Raises CallError."""
         encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
         async with self._http.request(method, f"{self._version}/{path}{encoded}", **options) as answer:
             if answer.status >= FIRST_ERROR and answer.status != NOT_MODIFIED:
-                raise CallError(answer.status, _reason(await answer.read()), what)
+                raise CallError(answer.status, _reason(await answer.read()), action)
             yield answer
 
     @contextlib.contextmanager
-    def translate_errors(self, what: str) -> Iterator[None]:
+    def translate_errors(self, action: str) -> Iterator[None]:
         """Raise EngineError for a timeout, a lost connection and an answer of an unexpected shape."""
         try:
             yield
         except TimeoutError as error:
-            text = f"{what}: the engine at {self.endpoint.shown} does not answer"
+            text = f"{action}: the engine at {self.endpoint.shown} does not answer"
             raise EngineError(text, hint="docker info") from error
         except LostError as error:
             reason = str(error.__cause__) if isinstance(error.__cause__, WayError) else ""
             raise unreachable(self.endpoint, str(error), reason) from error
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            text = f"{what}: unexpected answer from the engine at {self.endpoint.shown}"
+            text = f"{action}: unexpected answer from the engine at {self.endpoint.shown}"
             raise EngineError(text, hint="docker info") from error
 
     async def drop_connections(self) -> None:

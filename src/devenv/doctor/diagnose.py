@@ -93,8 +93,8 @@ def _engine(facts: DoctorFacts) -> Iterator[Finding]:
     for name, other in address.elsewhere:
         yield finding("engine-elsewhere", name=name, address=other)
     if kind:
-        said, hint = ENGINE_KINDS[kind]
-        yield finding("engine-kind", said=said, hint=hint)
+        message, hint = ENGINE_KINDS[kind]
+        yield finding("engine-kind", said=message, hint=hint)
 
 
 def _registries(facts: DoctorFacts) -> Iterator[Finding]:

@@ -93,8 +93,8 @@ def apt(files: Iterable[str], release: str) -> dict[str, str]:
     archives: dict[str, str] = {}
     for text in files:
         for uri, suite, components, key in _archives(text):
-            ours = not key or _OURS.search(key)
-            if name in ("debian", "ubuntu") and ours and "main" in components and uri.startswith("http"):
+            own_archives = not key or _OURS.search(key)
+            if name in ("debian", "ubuntu") and own_archives and "main" in components and uri.startswith("http"):
                 kinds = {codename: name, f"{codename}-security": f"{name}-security"}
                 own = re.search(rf"(?:^|\.){name}\.(?:org|com)$", urlsplit(uri).hostname or "")
                 if suite in kinds and not own:
@@ -130,14 +130,14 @@ def settings(
         ("go", "Go's", go),
         ("apt", "apt's archive", apt),
     )
-    kept: dict[str, Any] = {
+    usable: dict[str, Any] = {
         kind: {key: value for key, value in values.items() if not unfit(value)} for kind, _, values in kinds
     }
     reasons = [(owner, key, unfit(value)) for _, owner, values in kinds for key, value in values.items()]
     left_out = [f"{owner} {key}: {reason}" for owner, key, reason in reasons if reason]
-    if kept["npm"] and any(map(_LOGIN.fullmatch, npm)):
+    if usable["npm"] and any(map(_LOGIN.fullmatch, npm)):
         left_out.append(f"npm's login: {LOGIN}")
-    return PackageSettings(**kept, left_out=tuple(left_out))
+    return PackageSettings(**usable, left_out=tuple(left_out))
 
 
 def unfit(value: str) -> str | None:

@@ -253,10 +253,10 @@ class InitialVolumes:
 def _not_ours(volume: Resource, other: Lineage, line: Lineage, project: str) -> StateError:
     whose = other.place.path or f"{other.project}, which shares its name"
     since = f" since {date(other.live.since)}" if other.live else ""
-    ours = f"the data of this folder was last saved {date(line.saved)}" if line.saved else NO_DATA
+    own_data = f"the data of this folder was last saved {date(line.saved)}" if line.saved else NO_DATA
     keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
     return StateError(
-        f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}",
+        f"the volume {volume.name} of {project} has the data of {whose}{since}; {own_data}",
         hint=f"devenv up -p {project}-2   (with its own data), or: {keep}",
     )
 

@@ -33,8 +33,8 @@ class Takeover:
         """
         transfer = self.volume_transfer
         project_state = await self._look()
-        if theirs := identity.others(project_state, transfer.run.made.owner):
-            raise _taken(theirs[0], transfer.project)
+        if foreign := identity.others(project_state, transfer.run.made.owner):
+            raise _taken(foreign[0], transfer.project)
         if await transfer.mend(project_state):
             project_state = await self._look()
         if earlier is None:

@@ -113,8 +113,8 @@ class CodeHealth:
 
 
 def _marked(health: CodeHealth, error: LoggedError, at: float) -> CodeHealth:
-    kept = health.shown(at) if error.lines == 1 else health.kept
-    return replace(health, error=error, error_at=at, clears=math.inf, kept=kept)
+    previous_mark = health.shown(at) if error.lines == 1 else health.kept
+    return replace(health, error=error, error_at=at, clears=math.inf, kept=previous_mark)
 
 
 def _is_specific(error: LoggedError) -> bool:

@@ -182,9 +182,9 @@ class _SyncOnce:
             await target.close()
 
     def _deletes(
-        self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
+        self, placed: Collection[str], bound: Sequence[BoundRule], kept_names: Collection[str]
     ) -> tuple[Delete, ...]:
-        stale = reconcile.stale_targets(placed, bound, self.now, kept)
+        stale = reconcile.stale_targets(placed, bound, self.now, kept_names)
         gone = Changes(gone=tuple(sorted(stale.items(), key=manifest.deepest_first)))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)

@@ -168,11 +168,11 @@ class Console(Writer):
         """Whether a service that crashes at each start has said this already; reminders show that it goes on."""
         if not isinstance(event, e.ServiceState):
             return False
-        told = self._told.setdefault(event.service, set())
+        repeated_lines = self._told.setdefault(event.service, set())
         if event.state not in ("starting", "restarting"):
-            told.clear()
-        is_repeated = line in told
-        told.add(line)
+            repeated_lines.clear()
+        is_repeated = line in repeated_lines
+        repeated_lines.add(line)
         return is_repeated
 
     def _show_sync(self, event: e.Synced) -> None:

@@ -192,8 +192,8 @@ def _outcome(verdict: Verdict) -> str:
 
 def _against(verdict: Verdict) -> str:
     if verdict.decided_by == "built-in":
-        what = "git's own" if verdict.pattern == GIT else "a temporary file"
-        return f"{what} (`{verdict.pattern}`, built in)"
+        reason = "git's own" if verdict.pattern == GIT else "a temporary file"
+        return f"{reason} (`{verdict.pattern}`, built in)"
     if verdict.decided_by == "own file":
         return "a compose file or Dockerfile is not copied"
     return f"ignored ({_list(verdict)})" if verdict.pattern else "`include` does not name it"

@@ -123,11 +123,11 @@ def _synced(event: e.Synced) -> str:
     shown = [clean(p) for p in event.paths]
     first = shown[0] if shown else ""
     more = event.files + event.deleted - 1
-    what = f"{first}{f' +{more}' if more > 0 else ''}"
+    paths = f"{first}{f' +{more}' if more > 0 else ''}"
     only_gone = event.deleted and not event.files
     verb = "removed from" if only_gone else "→"
     tail = "" if event.atomic else ", not atomic: the image has no shell"
-    return f"{what} {verb} {event.service} ({took(event.ms)}{tail})"
+    return f"{paths} {verb} {event.service} ({took(event.ms)}{tail})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +209,8 @@ def _problem(event: e.Problem) -> str:
 
 def _stopping(event: e.Stopping) -> str | None:
     how = {"INT": "; Ctrl-C again ends them at once", "TERM": "; a second signal ends them at once"}
-    what = counted(event.containers, "container")
-    return f"stopping {what}{how.get(event.reason, '')}" if event.containers else None
+    containers = counted(event.containers, "container")
+    return f"stopping {containers}{how.get(event.reason, '')}" if event.containers else None
 
 
 def _restored(event: e.Restored) -> str:

@@ -232,16 +232,16 @@ class MemoryEngine(Engine):
         self._version, self.platform, self.kernel = "/v1.45", "linux/amd64", "memory"
 
     async def ask(
-        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
+        self, path: str, action: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
     ) -> T:
-        """As `Engine.ask`; neither HTTP nor JSON is between, which is most of the time in memory."""
+        """Like `Engine.ask`, without HTTP and JSON, which would take most of the time in memory."""
         idle = options.get("total") or self.idle + options.get("extra", 0.0)
-        with self.translate_errors(what):
+        with self.translate_errors(action):
             status, said, is_cut = await self.client.answered("GET", path, query or {}, b"", idle)
             if is_cut:
                 raise LostError("the connection ended before the answer")
             if status >= 300:
-                raise CallError(status, said["message"], what)
+                raise CallError(status, said["message"], action)
             return read(said)
 
     @classmethod

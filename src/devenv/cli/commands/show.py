@@ -112,8 +112,8 @@ def _show_quickly(selection: outlines.Selection, wanted: Collection[str], show: 
     if name is None or answer is None:
         return False
     is_ours, (containers, now) = created.recognizer(name), answer
-    mine = [replace(container, ours=is_ours(container)) for container in containers]
-    show(_states(name, outline, wanted, mine, now, lambda: run_dir.Run.known(endpoint.Endpoint(address), name)))
+    own_run = [replace(container, ours=is_ours(container)) for container in containers]
+    show(_states(name, outline, wanted, own_run, now, lambda: run_dir.Run.known(endpoint.Endpoint(address), name)))
     return True
 
 

@@ -143,9 +143,9 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     foreign = [other for other in loaded.project.services if other.build is None and other is not service]
     data = [path for other in foreign for path in bind_sources(other, DATA.pattern)]
     apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
-    kept = [_without(rule, data) for rule in mounted]
+    mount_rules = [_without(rule, data) for rule in mounted]
     context = service.build.context if service.build else ""
-    return [*kept, *(_without(rule, apart) for rule in copied if not _implied(rule, copied, context))]
+    return [*mount_rules, *(_without(rule, apart) for rule in copied if not _implied(rule, copied, context))]
 
 
 def _from_build(built: Built) -> Iterator[Rule]:

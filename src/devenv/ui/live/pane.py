@@ -67,10 +67,10 @@ def title(text: str, middle: str, right: str, columns: int) -> Row:
 
 def _begin(line: log.LogLine, prefix: int, style: str, view: View) -> Row:
     """What stands before a line: its time, if times are shown, and its service."""
-    ours, mark = line.service == log.OURS, "▶" if line.number == view.marked else "│"
+    is_own, mark = line.service == log.OURS, "▶" if line.number == view.marked else "│"
     time = (Styled(f"{view.tools.clock(line.at)} ", "dim"),) if "times" in view.shows else ()
-    name = fit("devenv" if ours else clean(line.service), prefix)
-    return *time, Styled(f"{name} {mark} ", "dim" if ours else style)
+    name = fit("devenv" if is_own else clean(line.service), prefix)
+    return *time, Styled(f"{name} {mark} ", "dim" if is_own else style)
 
 
 def _line(line: log.LogLine, begin: Row, columns: int, most: int, chosen: Filter) -> Iterator[Row]:
@@ -86,8 +86,8 @@ def _line(line: log.LogLine, begin: Row, columns: int, most: int, chosen: Filter
     before, done = begin, 0
     for index, piece in enumerate(islice(pieces(text, room), most)):
         if index == most - 1 and done + len(piece) < len(text):
-            kept = len(cut(text[done:], room)) - len(ELLIPSIS)
-            yield *before, *part(shown, done, done + kept), Styled(ELLIPSIS, style)
+            length = len(cut(text[done:], room)) - len(ELLIPSIS)
+            yield *before, *part(shown, done, done + length), Styled(ELLIPSIS, style)
         else:
             yield *before, *part(shown, done, done + len(piece.removesuffix(" ")))
         done += len(piece)
@@ -210,8 +210,8 @@ def _halted(state: State, _now: float) -> Status:
     """Services that are stopped, and those that are started again and again."""
     stopped = [s for s in state.services.values() if s.word == "stopped"]
     if stopped:
-        told = (f"{s.name} stopped{f' {s.detail}' if s.detail else ': r starts it again'}" for s in stopped)
-        return f"{MARKS['stopped']} {'; '.join(told)}", "warn"
+        texts = (f"{s.name} stopped{f' {s.detail}' if s.detail else ': r starts it again'}" for s in stopped)
+        return f"{MARKS['stopped']} {'; '.join(texts)}", "warn"
     again = [f"{s.name} restarting ({s.detail})" for s in state.services.values() if s.word == "restarting"]
     return (f"{MARKS['restarting']} {'; '.join(again)}", "warn") if again else None
 
