@@ -119,6 +119,7 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         ),
         "its image is for linux/arm64, but linux/amd64 is requested",
     ),
+    ("runtime", refused("unknown or invalid runtime name: nvidia"), "the engine has no runtime `nvidia`"),
     (
         "network",
         refused("network shared declared as external, but could not be found"),

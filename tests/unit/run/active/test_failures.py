@@ -125,6 +125,8 @@ async def test_refusal_is_an_error_of_the_file_or_of_the_engine(
         ("unable to find user node: no matching entries in passwd file", 5),
         ("invalid mount config for type \"bind\": invalid mount path: 'data' mount path must be absolute", 5),
         ("image x was found but its platform (linux/arm64) does not match the specified platform (linux/amd64)", 5),
+        ("image x was found but does not match the specified platform: wanted wasi/wasm, actual: linux/amd64", 5),
+        ('failed to resolve runtime path: runtime "x.v1" binary not installed "shim": file does not exist', 4),
         ('error mounting "/p/a" to rootfs at "/etc/b": mount src=/p/a, dst=/etc/b: not a directory', 5),
         ("Minimum memory limit allowed is 6MB", 5),
         ('Conflict. The container name "/mine" is already in use by container "x"', 4),
