@@ -373,7 +373,8 @@ def test_nginx_keeps_the_official_layout(start: Start, tmp_path: Path) -> None:
     assert "101" in execute(name, "sh", "-c", "stat -c %u /proc/[0-9]*").split()
     docker("stop", name)
     assert inspect(name)["State"]["ExitCode"] == 0
-    plain = start(image, options=("--publish=127.0.0.1::80",))
+    unprivileged = ("--user=nginx", "--read-only", "--tmpfs=/var/cache/nginx:uid=101", "--tmpfs=/run:uid=101")
+    plain = start(image, options=("--publish=127.0.0.1::80", *unprivileged))
     assert "Welcome to nginx!" in until(partial(fetched, plain, "/"))
 
 
