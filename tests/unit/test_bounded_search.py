@@ -1,4 +1,4 @@
-"""Expressions that never end, ended; and all others as they are."""
+"""Regular expressions that would never end are stopped; all others are not affected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random sequences of commands, crashes and plain Compose: nothing lost, nothing older in silence, nobody harmed."""
+"""Random sequences of commands, crashes and plain Compose: no data is lost or silently outdated."""
 
 from __future__ import annotations
 

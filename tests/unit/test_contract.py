@@ -1,7 +1,4 @@
-"""What was promised of the JSON stays: contract.txt has every key of every event and document, with its type.
-
-Run as a script, it adds to contract.txt what is new. What is there may only go, or change, with another `v`.
-"""
+"""Published JSON keys never change: contract.txt has every key of every event and document, with its type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation says what is there: every option, event, field and exit code, and no link leads nowhere."""
+"""The documentation matches the code: options, events, fields and exit codes; and every link works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a text from outside holds: nothing of it drives the terminal, by whichever way it gets there."""
+"""Text from outside never controls the terminal, on any way to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the quick commands must not import: a guard by names, since clocks differ between machines."""
+"""Modules that the quick commands must not import: checked by name, since times differ between machines."""
 
 from __future__ import annotations
 

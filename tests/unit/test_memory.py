@@ -1,4 +1,4 @@
-"""What goes wrong on demand between devenv and the engine in memory, and whole commands on a machine in memory."""
+"""Failures on demand between devenv and the engine in memory, and whole commands on a machine in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which path is below which."""
+"""Whether a path is below another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State files: private, replaced as a whole, and never reached through a link."""
+"""State files: private, replaced as a whole, and never accessed through a link."""
 
 from __future__ import annotations
 

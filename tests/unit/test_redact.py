@@ -1,4 +1,4 @@
-"""No secret is left in what is told of a command or an address, and what is none stays readable."""
+"""Secrets are removed from shown commands and addresses; everything else stays readable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first signal ends a run gracefully, a second hurries if it is one of its own, a third leaves."""
+"""The first signal ends a run gracefully, a separate second one hurries, a third exits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many things at once, one plain error out."""
+"""Concurrent tasks that raise one plain error."""
 
 from __future__ import annotations
 

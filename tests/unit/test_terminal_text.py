@@ -1,4 +1,4 @@
-"""Escape codes in what others wrote, on a real terminal."""
+"""Escape codes in foreign text, on a real terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine that answers what nobody understands: an error of the engine, and never a crash."""
+"""Invalid answers of an engine are errors of the engine, never a crash."""
 
 from __future__ import annotations
 

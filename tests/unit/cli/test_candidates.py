@@ -1,4 +1,4 @@
-"""What may come next on a command line, without a project."""
+"""The possible next words on a command line, without a project."""
 
 from __future__ import annotations
 

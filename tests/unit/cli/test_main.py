@@ -1,4 +1,4 @@
-"""Which command a line runs, and what it ends with."""
+"""Which command a command line runs, and its exit code."""
 
 from __future__ import annotations
 

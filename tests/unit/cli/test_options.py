@@ -1,4 +1,4 @@
-"""How a command line is cut, and questions on the terminal."""
+"""Splitting a command line, and questions on the terminal."""
 
 from __future__ import annotations
 

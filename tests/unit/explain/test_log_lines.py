@@ -1,4 +1,4 @@
-"""The level of lines that real programs print, and the errors in them with their message and place."""
+"""The level of lines that real programs print, and errors with their message and place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project's images saved to a file, which is written whole or not at all, and loaded from it."""
+"""A project's images saved to a file, completely or not at all, and loaded from it."""
 
 from __future__ import annotations
 

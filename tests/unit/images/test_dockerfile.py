@@ -1,4 +1,4 @@
-"""Which images a Dockerfile takes something from."""
+"""The images that a Dockerfile uses."""
 
 from __future__ import annotations
 

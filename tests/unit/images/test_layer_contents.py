@@ -1,4 +1,4 @@
-"""What layers hold, from tars as engines of all kinds make them."""
+"""The content of layers, from tars of all kinds of engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run changes so that its images can be had, which builder builds, and why a build failed."""
+"""The overrides of a run for its images, the builder, and why a build failed."""
 
 from __future__ import annotations
 

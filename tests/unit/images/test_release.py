@@ -1,4 +1,4 @@
-"""What a released image is called."""
+"""The names of released images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of logs: which are wanted, since when, and in which order."""
+"""Lines of logs: which ones, since when, and in which order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project as a graph: what its services need, and what the last run says of their time."""
+"""A project as a graph: dependencies of its services, and times of the last run."""
 
 from __future__ import annotations
 

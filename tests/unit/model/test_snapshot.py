@@ -1,4 +1,4 @@
-"""Which snapshot is meant, which may go, and what an image says of its database."""
+"""Finding snapshots, choosing those to remove, and the database in an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Missing sources of bind mounts: files are refused, folders are created and go again if they stay empty."""
+"""Missing sources of bind mounts: files are refused, folders are created, and removed again if still empty."""
 
 from __future__ import annotations
 

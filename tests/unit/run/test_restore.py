@@ -1,4 +1,4 @@
-"""What new volumes begin with, and which existing volumes may be used, on an engine in memory."""
+"""The content of new volumes, and which existing volumes may be used, on an engine in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs of `devenv up` on an engine in memory, and what becomes of a project when a run ends after each step."""
+"""Whole runs of `devenv up` on an engine in memory, and the fate of the project when a run ends after each step."""
 
 from __future__ import annotations
 

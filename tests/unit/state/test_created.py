@@ -1,4 +1,4 @@
-"""The record of what is ours, by id: lines that several processes append, and that a power cut may tear."""
+"""The record of which objects are ours, by id: appended by several processes, and possibly torn by a power cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder that devenv keeps its state in, and the owner that labels name."""
+"""The folder with devenv's state, and the owner used in labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a thing is, whatever it is called: tables of what is the same, and of what only looks so."""
+"""The identity of objects: tables of which are the same, and which only look the same."""
 
 from __future__ import annotations
 

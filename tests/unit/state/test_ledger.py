@@ -1,4 +1,4 @@
-"""What a run creates is on disk before it exists, and nothing else is ever called ours."""
+"""What a run creates is recorded before it exists, and nothing else ever counts as ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives as they are stored, read back: whether one is part of another, and tars of any origin walked."""
+"""Stored archives: whether one is part of another, and reading tars of any origin."""
 
 from __future__ import annotations
 

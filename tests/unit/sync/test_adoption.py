@@ -1,4 +1,4 @@
-"""A container that may hold anything is brought up to date, and served from then on."""
+"""A container with unknown content is brought up to date, and synced from then on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an error in a log marks its service as broken, and when the mark goes."""
+"""When an error in a log marks its service as broken, and when the mark is removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a flood, a single edit does not wait for the flood, and nothing gets lost or doubled."""
+"""In a flood, a single edit does not wait for the flood, and no path is lost or taken twice."""
 
 from __future__ import annotations
 

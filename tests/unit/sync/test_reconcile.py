@@ -1,4 +1,4 @@
-"""What is read back from a container, and what in it is stale."""
+"""What is read back from a container, and which of its files are stale."""
 
 from __future__ import annotations
 

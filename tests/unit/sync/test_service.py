@@ -1,4 +1,4 @@
-"""What changes on the host arrives in each container of a service, also if containers come or fail meanwhile."""
+"""Changes on the host arrive in each container of a service, even if containers are added or fail meanwhile."""
 
 from __future__ import annotations
 

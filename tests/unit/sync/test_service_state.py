@@ -1,4 +1,4 @@
-"""What the containers of one service hold, and which paths still differ from the host."""
+"""The content of one service's containers, and the paths that still differ from the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sync of a run as its rules change: which containers are served by which rules, and what is kept."""
+"""The sync of a run while its rules change: which rules serve which containers, and what is kept."""
 
 from __future__ import annotations
 

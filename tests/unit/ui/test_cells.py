@@ -1,4 +1,4 @@
-"""Text in cells: no width is exceeded, nothing is lost but what does not fit."""
+"""Text in cells: no width is exceeded, and only what does not fit is lost."""
 
 from __future__ import annotations
 

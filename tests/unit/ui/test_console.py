@@ -1,4 +1,4 @@
-"""What the console shows of events, answers and errors."""
+"""The console's output of events, answers and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The writer: buffering, colours, the status line, and readers that go away."""
+"""The writer: buffering, colours, the status line, and readers that exit."""
 
 from __future__ import annotations
 

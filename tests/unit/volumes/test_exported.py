@@ -1,4 +1,4 @@
-"""Exported snapshots: out and in again, and nothing but an export of ours is taken in."""
+"""Exported snapshots are imported again, and nothing but our exports is accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which saved state continues which: whose a lineage is, what a volume begins with; and notes of any origin."""
+"""Lineages: which volume they belong to, and what a new volume gets; and notes of any origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store of snapshots: what counts, what is caught, what interrupted work leaves."""
+"""The store of snapshots: which count, which damage is detected, and what interrupted work leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volumes saved and restored, against an engine that is played: what counts, and what is left when it fails."""
+"""Saving and restoring volumes with a fake engine: what counts, and what remains after failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shell offers at TAB, by the words that were typed, and the scripts in real shells."""
+"""Completions at TAB, by the words typed so far, and the scripts in real shells."""
 
 from __future__ import annotations
 

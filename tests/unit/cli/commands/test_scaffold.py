@@ -1,4 +1,4 @@
-"""A proposal of `devenv add` is shown, and written if that is wanted."""
+"""A proposal of `devenv add` is shown, and written if the user agrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of an image change for the host's settings, and that its own lines stay."""
+"""Which files of an image change for the host's settings; the image's own lines are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What roots are made from, and what they turn out to hold."""
+"""The sources of stand-in roots, and their content."""
 
 from __future__ import annotations
 

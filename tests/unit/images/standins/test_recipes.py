@@ -1,4 +1,4 @@
-"""Which references a stand-in can be made for, and what it would be made of."""
+"""The references that have stand-ins, and what these are built from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs of Compose on an engine in memory: what they create is ours, and why they failed."""
+"""Compose commands on an engine in memory: what they create is ours, and why they failed."""
 
 from __future__ import annotations
 

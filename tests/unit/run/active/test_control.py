@@ -1,4 +1,4 @@
-"""A run that is controlled: commands that are carried out, and facts that are sent as they change."""
+"""A run controlled by a view: commands are carried out, and facts are sent when they change."""
 
 from __future__ import annotations
 

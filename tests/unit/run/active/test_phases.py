@@ -1,4 +1,4 @@
-"""Who waits for whom, and in which order things end."""
+"""Which service waits for which, and in which order containers stop."""
 
 from __future__ import annotations
 

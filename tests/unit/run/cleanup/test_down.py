@@ -1,4 +1,4 @@
-"""`devenv down` beside a process that holds the project, and after it."""
+"""`devenv down` next to a process that holds the project, and after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which logs of the last run are kept, and how much of them."""
+"""Which logs of the last run are kept, and their sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guardian that tries again while the engine cannot be reached, and what other commands say of it."""
+"""A guardian that tries again while the engine cannot be reached, and what other commands report about it."""
 
 from __future__ import annotations
 

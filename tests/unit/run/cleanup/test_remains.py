@@ -1,4 +1,4 @@
-"""What an earlier run left behind, in a sentence."""
+"""The sentence about what an earlier run left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command runs, and what that does with changed files."""
+"""The program that a command runs, and how it handles changed files."""
 
 from __future__ import annotations
 

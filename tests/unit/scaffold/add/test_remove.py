@@ -1,4 +1,4 @@
-"""Services that are taken out of a Compose file: what `add` put in goes with them, what a person wrote stays."""
+"""Removing services from a Compose file: what `add` wrote is removed, too; what a person wrote stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services that are put into a Compose file in the words of its author."""
+"""Adding services to a Compose file in the style of its author."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text surgery on compose files: whatever their style, only what is meant changes, and it can be taken back."""
+"""Edits of Compose files: in any style, only the intended part changes, and edits can be undone."""
 
 from __future__ import annotations
 

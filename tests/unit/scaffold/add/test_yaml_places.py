@@ -1,4 +1,4 @@
-"""Where everything in a YAML file is written."""
+"""The places of all parts of a YAML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a folder with code is, told from its files."""
+"""Recognizing the stack of a folder with code from its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files come into a folder all at once or not at all, whatever fails and whoever is killed."""
+"""Files are put into a folder all at once or not at all, also after errors and kills."""
 
 from __future__ import annotations
 

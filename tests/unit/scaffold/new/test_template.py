@@ -1,4 +1,4 @@
-"""Templates are read and rendered as data; what could do more is refused, and nothing is written."""
+"""Templates are read and rendered as data; anything that could do more is refused, and nothing is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes that the helper is sent. What it does with them is tested with a real perl in `test_shell`."""
+"""The bytes sent to the helper. Their effect is tested with a real perl in `test_shell`."""
 
 from __future__ import annotations
 

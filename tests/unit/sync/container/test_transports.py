@@ -1,4 +1,4 @@
-"""What each transport does by itself, and what it returns of what it could not do."""
+"""What each transport does, and what it returns for failures."""
 
 from __future__ import annotations
 

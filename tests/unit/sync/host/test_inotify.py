@@ -1,4 +1,4 @@
-"""Linux's own events: what only they can do, and what happens where there are not enough of them."""
+"""Linux's inotify: what only it can do, and what happens if watches run out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies on the host: walked without following links, and never called gone without proof."""
+"""The state of the host: walked without following links; a path never counts as deleted without proof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host events from a real file system: whatever is done below a root is told of, whichever watcher is in use."""
+"""Host events from a real file system: every change below a root is reported, with each watcher."""
 
 from __future__ import annotations
 

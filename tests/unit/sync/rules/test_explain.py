@@ -1,4 +1,4 @@
-"""What the watch rules of a loaded project say of a path, and how the rules are shown."""
+"""How the watch rules of a loaded project handle a path, and how the rules are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys from bytes, and what each does."""
+"""Keys from bytes, and the commands of keys."""
 
 from __future__ import annotations
 

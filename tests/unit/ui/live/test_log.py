@@ -1,4 +1,4 @@
-"""The log: bounded whatever comes, filtered as typed, searched for errors."""
+"""The log: limited in size, filtered while typing, searched for errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The screen: every size is filled exactly, nothing of a container gets through, a still screen stays the same."""
+"""The screen: filled exactly at every size, without control codes of containers, unchanged while nothing happens."""
 
 from __future__ import annotations
 

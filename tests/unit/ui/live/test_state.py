@@ -1,4 +1,4 @@
-"""Events and facts, folded; pulls and builds."""
+"""The state that follows from events and facts; pulls and builds."""
 
 from __future__ import annotations
 

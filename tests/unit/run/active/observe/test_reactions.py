@@ -1,4 +1,4 @@
-"""What follows from looks at a project: each start is served once, logs are whole, ends and waits are reported."""
+"""Reactions to looks at a project: each start is served once, logs are complete, ends and waits are reported."""
 
 from __future__ import annotations
 
