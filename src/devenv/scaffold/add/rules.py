@@ -119,6 +119,12 @@ def _nothing(service: Service, project: Project) -> str:
     """Why a service with a build section gets no rule."""
     if service.watch:
         return f"{service.name}: its rules cover what its Dockerfile copies from here"
+    if (
+        service.build
+        and service.build.dockerfile_inline is None
+        and not os.path.isfile(dockerfile_path(service.build))
+    ):
+        return f"{service.name}: {written(dockerfile_path(service.build), project.directory)} does not exist"
     mounts = project.bind_mounts(service)
     more = f"; {service.name} has {', '.join(mounts)}" if mounts else ""
     return f"{service.name}: its Dockerfile copies nothing from here{more}"

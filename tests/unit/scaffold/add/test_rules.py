@@ -227,3 +227,9 @@ def test_a_rule_is_written_as_people_write_it() -> None:
         '  ignore: ["a/"]',
     ]
     assert Rule("/p", Action.REBUILD, "").entry("/p") == "- path: .\n  action: rebuild"
+
+
+def test_a_dockerfile_that_does_not_exist(propose: Propose) -> None:
+    """It copies nothing, but that is not why."""
+    notes = propose("services:\n  web: {build: shop}\n", {}).notes
+    assert notes == ("web: ./shop/Dockerfile does not exist", "nothing to add")
