@@ -94,7 +94,7 @@ def test_restart_waits_only_if_compose_waits_for_the_service(stack: Stack, up: U
     stack.write("slow.conf", "1")
     stack.compose_file(
         {
-            "web": idle_service(develop={"watch": [rule("web.conf", "restart")]}),
+            "web": idle_service(develop={"watch": [rule("web.conf", "restart")]}, healthcheck=None),
             "slow": idle_service(develop={"watch": [rule("slow.conf", "restart")]}, healthcheck=healthy),
             "late": idle_service(depends_on={"slow": {"condition": "service_healthy"}}),
         }

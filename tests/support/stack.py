@@ -23,15 +23,24 @@ SAMPLE = Path(__file__).parents[2] / "sample-todo-app"
 IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
 
 
+# With a health check, `devenv up` need not wait two seconds for a crash.
+HEALTHY = {"test": "true", "interval": "1h", "start_interval": "0.1s", "start_period": "1h"}
+
+
 def idle_service(**more: Any) -> dict[str, Any]:
-    """A service that stays up and does nothing, with more keys of the Compose specification."""
-    return {"image": docker_cli.BASE_IMAGE, "command": IDLE, **more}
+    """A service that is healthy at once and does nothing, with more keys of the Compose specification.
+
+    With another command or `healthcheck=None` it has no health check.
+    """
+    healthcheck = None if "command" in more else HEALTHY
+    service = {"image": docker_cli.BASE_IMAGE, "command": IDLE, "healthcheck": healthcheck, **more}
+    return {key: value for key, value in service.items() if value is not None}
 
 
 def built_service(dockerfile: str, **more: Any) -> dict[str, Any]:
     """The same, on an image of its own: the base image and these lines of a Dockerfile."""
     build = {"context": ".", "dockerfile_inline": f"FROM {docker_cli.BASE_IMAGE}\n{dockerfile}\n"}
-    return {"build": build, "command": IDLE, **more}
+    return {"build": build, **idle_service(image=None, **more)}
 
 
 def unique_name(hint: str = "") -> str:
