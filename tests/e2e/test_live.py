@@ -56,7 +56,9 @@ def test_live_view_shows_saves_and_carries_out_commands(stack: Stack, state_env:
     stack.compose_file(
         {
             "db": idle_service(**HEALTHY, stop_grace_period="5s"),
-            "web": idle_service(develop={"watch": [rule]}, depends_on={"db": {"condition": "service_healthy"}}),
+            "web": idle_service(
+                develop={"watch": [rule]}, depends_on={"db": {"condition": "service_healthy"}}, healthcheck=None
+            ),
         }
     )
     with on_a_terminal(stack, state_env) as terminal:

@@ -51,7 +51,7 @@ def test_one_off_container_does_not_prevent_a_start(trio: Stack, up: Up) -> None
     assert {at["HostIp"] for at in db["NetworkSettings"]["Ports"]["80/tcp"]} <= {"127.0.0.1", "::1"}
     assert "devenv.project" not in db["Config"]["Labels"]
     run = up.ready(trio)
-    assert [event["service"] for event in run.all("service") if event["state"] == "started"].count("app") == 1
+    assert [event["service"] for event in run.all("service") if event["state"] == "healthy"].count("app") == 1
     assert run.stop() == 130
     assert {docker_cli.inspect(one)["Name"] for one in docker_cli.containers(trio.name)} >= {f"/{trio.name}-left"}
     trio.compose("down", "--remove-orphans")

@@ -51,7 +51,7 @@ def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None
     assert when(stack, "db", "StartedAt") < when(stack, "migrate", "StartedAt")
     assert when(stack, "migrate", "FinishedAt") <= when(stack, "web", "StartedAt")
     reached = [(one["service"], one["state"]) for one in run.all("service")]
-    ends = [("db", "healthy"), ("migrate", "completed"), ("web", "started")]
+    ends = [("db", "healthy"), ("migrate", "completed"), ("web", "healthy")]
     assert [one for one in reached if one in ends] == ends
     assert any(one["service"] == "web" and "migrate" in one["detail"] for one in run.all("service")), run.report()
     assert not stack.containers("extra")
