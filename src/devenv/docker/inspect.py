@@ -64,6 +64,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
     needs = [d.partition(":")[::2] for d in labels.get(model.DEPENDS_LABEL, "").split(",") if d]
     timeout = config.get("StopTimeout")
     bindings = _value(networking, "Ports", {})
+    volumes = [m for m in _value(shown, "Mounts", ()) if m.get("Type") == "volume"]
     return model.Container(
         id=object_id(shown),
         name=text(shown["Name"]).lstrip("/"),
@@ -86,7 +87,8 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         awaits=tuple(name for name, how in needs if how.startswith(Condition.COMPLETED)),
         ports=_ports(bindings, "tcp"),
         udp_ports=_ports(bindings, "udp"),
-        volumes=tuple(m["Name"] for m in _value(shown, "Mounts", ()) if m.get("Type") == "volume"),
+        volumes=tuple(m["Name"] for m in volumes),
+        anonymous=tuple(m["Destination"] for m in volumes if model.is_anonymous(m["Name"])),
         holds=labels.get(model.HOLDS_LABEL, ""),
         database=database(variables(config.get("Env")), _value(config, "Image", "")),
         restart=_value(_value(host, "RestartPolicy", {}), "Name", ""),

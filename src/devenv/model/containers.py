@@ -67,6 +67,7 @@ class Container:
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
     udp_ports: tuple[tuple[str, int, int], ...] = ()
     volumes: tuple[str, ...] = ()  # real names
+    anonymous: tuple[str, ...] = ()  # where its anonymous volumes are mounted
     holds: str = ""  # the volume that the container was created to hold: see `volumes.transfer`
     database: str = ""  # in its image, see `snapshot.database`
     restart: str = ""  # the restart policy
@@ -161,6 +162,11 @@ def unix_time(timestamp: str) -> str:
     if match is None or timestamp.startswith("0001"):
         return ""
     return f"{dt.datetime.fromisoformat(f'{match[1]}+00:00').timestamp():.0f}{match[2] or ''}"
+
+
+def is_anonymous(volume: str) -> bool:
+    """Whether this is a name that the engine gives to an anonymous volume."""
+    return re.fullmatch("[0-9a-f]{64}", volume) is not None
 
 
 def seconds(timestamp: str) -> float:

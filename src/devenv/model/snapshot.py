@@ -7,12 +7,20 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from devenv.paths import is_within
+
 KEPT_EACH = 5  # automatic snapshots of a volume
 FAMILIES = {
     "postgres": ("PG_MAJOR", "PG_VERSION"),
     "mysql": ("MYSQL_VERSION", "MYSQL_MAJOR"),
     "mariadb": ("MARIADB_VERSION",),
     "mongo": ("MONGO_VERSION", "MONGO_MAJOR"),
+}
+DATA_FOLDERS = {
+    "postgres": "/var/lib/postgresql/data",
+    "mysql": "/var/lib/mysql",
+    "mariadb": "/var/lib/mysql",
+    "mongo": "/data/db",
 }
 MUSL = frozenset({"alpine", "chimera", "postmarketos"})  # distributions
 _MAJOR = re.compile(r"(?:\d+:)?v?(\d+)")
@@ -97,6 +105,15 @@ def database(variables: Mapping[str, str], reference: str) -> str:
     repository, _, tag = reference.partition("@")[0].rpartition("/")[2].partition(":")
     major = _MAJOR.match(tag)
     return f"{repository} {major[1]}" if repository in FAMILIES and major else ""
+
+
+def unsaved(database: str, anonymous: Iterable[str]) -> str:
+    """Where the anonymous volume with the data of a database is mounted, or an empty text.
+
+    `anonymous`: the mount points of all anonymous volumes of its container.
+    """
+    folder = DATA_FOLDERS.get(database.partition(" ")[0], "")
+    return next((point for point in anonymous if folder and is_within(folder, point)), "")
 
 
 def system(os_release: str) -> tuple[str, str]:

@@ -259,6 +259,7 @@ async def wait_until_healthy(context: Context, active: Active) -> Active:
     if not await patiently(context.options.timeout, observer.until_ready):
         raise await observer.late(context.options.timeout)
     active.project.volumes.settle()  # data counts as settled even if a service dies right after `ready`
+    active.project.volumes.report_unsaved()
     return active
 
 

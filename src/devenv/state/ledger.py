@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from devenv.model.containers import Container, Network, ProjectState, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume, is_anonymous
 from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict, is_moved, verdict
 
 VERSION = 2
@@ -130,11 +129,6 @@ class Ledger:
     def without(self, volume: str) -> Ledger:
         """The ledger without the volume."""
         return replace(self, volumes=tuple(r for r in self.volumes if r.name != volume))
-
-
-def is_anonymous(volume: str) -> bool:
-    """Whether this is a name that the engine gives to an anonymous volume."""
-    return re.fullmatch("[0-9a-f]{64}", volume) is not None
 
 
 def begin(

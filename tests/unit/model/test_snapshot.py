@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.model import snapshot as snapshots
-from devenv.model.snapshot import KEPT_EACH, Reader, Snapshot, ago, database, expendable, named, shown, system
+from devenv.model.snapshot import (
+    KEPT_EACH,
+    Reader,
+    Snapshot,
+    ago,
+    database,
+    expendable,
+    named,
+    shown,
+    system,
+    unsaved,
+)
 
 ONE = Snapshot("1", "data", "p_data", "p", "/p", "unix:///x", created=1.0, size=100, stored=10, digest="d")
 
@@ -38,6 +49,22 @@ def made(at: float, **more: object) -> Snapshot:
 def test_what_database_an_image_holds(variables: dict[str, str], reference: str, found: str) -> None:
     """By the variable of the official image, else by name and tag; nothing where neither says it."""
     assert database(variables, reference) == found
+
+
+@pytest.mark.parametrize(
+    ("database", "anonymous", "found"),
+    [
+        ("postgres 17", ["/var/lib/postgresql/data"], "/var/lib/postgresql/data"),
+        ("postgres 18", ["/var/lib/postgresql"], "/var/lib/postgresql"),
+        ("mongo 8", ["/data/configdb", "/data/db"], "/data/db"),
+        ("mongo 8", ["/data/configdb"], ""),
+        ("mysql 9", ["/var/lib/mysql-files"], ""),
+        ("", ["/var/lib/mysql"], ""),
+    ],
+)
+def test_data_of_a_database_in_an_anonymous_volume(database: str, anonymous: list[str], found: str) -> None:
+    """The volume is found by its mount point, at the database's folder or above it."""
+    assert unsaved(database, anonymous) == found
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from devenv.errors import StateError
 from devenv.events import Emit, Notice, Step
 from devenv.model.containers import Container
+from devenv.model.snapshot import unsaved
 from devenv.model.status import GOOD, Phase
 from devenv.paths import written
 from devenv.run.active.compose_calls import CurrentState
@@ -171,6 +172,17 @@ class RunVolumes:
         databases = {c.service for c in self.observer.project_state.containers if c.database}
         doubtful = {name for name, phase in well.items() if phase is Phase.STARTED and name in databases}
         return {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
+
+    def report_unsaved(self) -> None:
+        """Report databases whose data no snapshot will have, since it is in an anonymous volume."""
+        containers = self.ledger.containers(self.observer.project_state)
+        for service, point in {c.service: unsaved(c.database, c.anonymous) for c in containers}.items():
+            if point:
+                message = (
+                    f"the data of {service} is in an anonymous volume at {point}: it is removed with the container"
+                )
+                hint = f'name a volume in {service}, `volumes: ["{service}-data:{point}"]`, and at the top level'
+                self.volume_transfer.emit(Notice(message, f"{hint}, `volumes: {{{service}-data: }}`."))
 
     def note_anonymous(self, containers: Collection[Container]) -> None:
         """Record the volumes that these containers leave behind when they are replaced."""

@@ -67,6 +67,19 @@ async def test_the_anonymous_volumes_of_a_replaced_container_are_in_the_ledger(m
         assert set(old.volumes) <= set(run.project.ledger.anonymous)
 
 
+async def test_data_that_no_snapshot_will_have_is_reported(machine: Machine) -> None:
+    """A database without a named volume; `devenv up` says so before it is up."""
+    anonymous = {"type": "volume", "target": "/var/lib/mysql", "volume": {}}
+    environment = {"MYSQL_VERSION": "9.1"}
+    site = machine.site("shop", db={"volumes": [anonymous], "environment": environment}, web={"volumes": [anonymous]})
+    async with active(machine, site) as run:
+        await run.up()
+        run.project.volumes.report_unsaved()
+        (notice,) = [n for n in run.events(Notice) if "anonymous" in n.message]
+        assert notice.message.startswith("the data of db is in an anonymous volume at /var/lib/mysql")
+        assert '`volumes: ["db-data:/var/lib/mysql"]`' in (notice.hint or "")
+
+
 async def test_a_folder_that_cannot_be_created(machine: Machine) -> None:
     """The run goes on; the message has a command that can be pasted."""
     site = machine.site("shop", web={})
