@@ -357,7 +357,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 
 def test_refusals_name_service_meaning_and_line(both: Stack) -> None:
     """Without containers, ids and layers."""
-    services = {"base": idle_service()} | {name: idle_service() | keys for name, (keys, _, _) in REFUSED.items()}
+    services = {name: idle_service() | keys for name, (keys, _, _) in REFUSED.items()}
+    services["base"] = idle_service(healthcheck=None)
     more = {"networks": {"front": {"external": True, "name": "dvt-nowhere"}}, "secrets": {"key": {"file": "key.txt"}}}
     written = both.compose_file(services, **more).read_text().splitlines()
     (both.folder / "empty").mkdir()

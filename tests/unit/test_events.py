@@ -28,6 +28,7 @@ def test_fields_are_ready_for_json_without_the_name() -> None:
         "urls": ["http://localhost:80"],
         "seconds": 1.5,
         "ports": [{"service": "web", "target": 80, "address": "localhost:80"}],
+        "faults": [],
     }
     Stopped().removed["container"] = 1
     assert Stopped().fields()["removed"] == {}

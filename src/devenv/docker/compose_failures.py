@@ -160,7 +160,7 @@ class Failures:
         ]
         if not publishers:
             return PortError(f"host port {port} {state}")
-        named = [pair for pair in publishers if endpoint and f"-{pair[0]}-" in endpoint[1]]
+        named = [pair for pair in publishers if endpoint and pair[0] == self._service_of(endpoint[1])]
         service, target = (named or publishers)[0]
         ports = {**self.given, (service, int(target)): int(port) % 55535 + 10000}
         options = [f"--port {name}:{published}={inner}" for (name, inner), published in ports.items()]

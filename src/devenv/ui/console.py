@@ -241,7 +241,8 @@ def _decorated(event: e.Event, line: str, width: int) -> tuple[Piece, ...]:
         case e.Problem():
             return (Painted(line, 33),)
         case e.ServiceState(service, state):
-            mark, rest = line[:1], re.sub(f"{re.escape(service)}:?", f"{service:<{width}}", line[1:], count=1)
+            mark, name = line[:1], f"{service:<{width}}"
+            rest = re.sub(f"{re.escape(service)}:?", lambda _: name, line[1:], count=1)
             colour = 31 if event.error or state in BAD else 32 if state in GOOD else 2
             return Painted(mark, colour), rest
         case e.Synced() | e.Restarted() | e.Rebuilt() | e.Reloaded() | e.Executed():

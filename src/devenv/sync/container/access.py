@@ -61,7 +61,12 @@ class Access:
             for user in dict.fromkeys((self._user, ROOT)):
                 self._user = user  # `_resolve_targets` reads it
                 self._shell = await Shell.open(
-                    self._engine, container.id, self._mark, user=user, check=self._resolve_targets
+                    self._engine,
+                    container.id,
+                    self._mark,
+                    user=user,
+                    check=self._resolve_targets,
+                    started_at=container.started_at,
                 )
                 if self._shell is not None:
                     break

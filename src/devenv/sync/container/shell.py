@@ -19,7 +19,7 @@ from devenv.tasks import task_group
 
 ANSWER_SECONDS = 60.0
 START_SECONDS = 5.0
-SILENT_SECONDS = 1.0  # without output: a paused container accepts commands, but never answers
+SILENT_SECONDS = 1.0  # without output: a container that was paused or has ended may never answer
 BATCH_BYTES = 64 * 1024  # more could fill the pipes in both directions while nobody reads
 HELPER_BYTES = 2 << 20  # of operations, which get one answer together
 COMMAND_EXTRA = 64  # bytes added to each command
@@ -50,10 +50,10 @@ class Shell:
     """Runs short commands one after another, and returns which of them failed, with their output."""
 
     def __init__(
-        self, session: Session, stack: contextlib.AsyncExitStack, paused: Callable[[], Awaitable[bool]]
+        self, session: Session, stack: contextlib.AsyncExitStack, silence: Callable[[], Awaitable[str]]
     ) -> None:
         self._session = session
-        self._is_paused = paused
+        self._silence = silence
         self._stack = stack
         self._mark = secrets.token_hex(8)
         self._turn = anyio.Lock()
@@ -70,16 +70,18 @@ class Shell:
         user: str = ROOT,
         check: Check = None,
         by_helper: bool = True,
+        started_at: str = "",
     ) -> Shell | None:
         """Open a shell as this user in a running container.
 
         Returns None if the image has no shell or lacks a tool, if shells of root from an earlier run cannot be ended,
         or if `check`, which takes the open shell, returns False. `by_helper`: start the helper if the image has a
-        working perl. Raises EngineError if the container is removed or paused.
+        working perl. Raises EngineError if the container is removed or paused, or has another time of start than
+        `started_at`, if that is given.
         """
         for program in PROGRAMS:
             try:
-                return await cls._open(engine, container_id, mark, program, user, check, by_helper)
+                return await cls._open(engine, container_id, mark, program, user, check, by_helper, started_at)
             except NoProgramError:
                 continue
             except CallError as error:
@@ -91,11 +93,21 @@ class Shell:
 
     @classmethod
     async def _open(
-        cls, engine: Engine, container_id: str, mark: str, program: str, user: str, check: Check, by_helper: bool
+        cls,
+        engine: Engine,
+        container_id: str,
+        mark: str,
+        program: str,
+        user: str,
+        check: Check,
+        by_helper: bool,
+        started_at: str,
     ) -> Shell | None:
-        async def is_paused() -> bool:
+        async def silence() -> str:
             now = await engine.containers.inspect(container_id)
-            return now is None or now.state == "paused"
+            if now is None or now.state == "paused":
+                return "the container is paused"
+            return "the container was started again" if started_at not in ("", now.started_at) else ""
 
         stack = contextlib.AsyncExitStack()
         name = f"{SESSION_MARK}={mark}/{container_id}."
@@ -105,7 +117,7 @@ class Shell:
             session = await stack.enter_async_context(
                 engine.exec.session(container_id, argv, user=user, mark=name.partition("=")[2])
             )
-            shell = cls(session, stack, is_paused)
+            shell = cls(session, stack, silence)
             with contextlib.suppress(ConnectionError):
                 await session.send(shell_commands.PRELUDE)
             if await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]):
@@ -117,7 +129,7 @@ class Shell:
                     await shell._start_helper(program, name)
                 except (BrokenShellError, ConnectionError, TimeoutError):
                     await _close(stack)
-                    return await cls._open(engine, container_id, mark, program, user, check, by_helper=False)
+                    return await cls._open(engine, container_id, mark, program, user, check, False, started_at)
             opening.pop_all()
             return shell
 
@@ -207,8 +219,8 @@ class Shell:
                 if (message := await self._session.receive()) is None:
                     raise NoProgramError
                 return message[1]
-            if await self._is_paused():
-                raise EngineError("the container is paused")
+            if reason := await self._silence():
+                raise EngineError(reason)
 
     async def close(self) -> None:
         """End the shell by closing its input."""

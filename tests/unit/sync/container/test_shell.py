@@ -282,6 +282,14 @@ async def test_a_container_that_is_paused() -> None:
         await Shell.open(engine, "id", MARK)  # type: ignore[arg-type]
 
 
+async def test_silent_shell_of_a_container_that_was_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection to the process of the earlier start may stay open: the error comes after a moment of silence."""
+    monkeypatch.setattr(shells, "SILENT_SECONDS", 0.02)
+    engine = LocalEngine(["sleep", "100"])
+    with anyio.fail_after(5), pytest.raises(EngineError, match="started again"):
+        await Shell.open(engine, "id", MARK, started_at="earlier")  # type: ignore[arg-type]
+
+
 async def test_a_cancelled_open_leaves_nothing() -> None:
     """The session is closed."""
     engine = LocalEngine(["cat"])  # it never answers, and ends with its input
