@@ -69,7 +69,7 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     own, last = ledger.containers(project_state), run.last()
     running = sum(container.running for container in own)
     services = () if last.get("began") != ledger.began else last.get("images", ())
-    rows = stands(ledger.project, sorted(services), own, lambda _: None, lambda: services, run.ended).services
+    rows = stands(ledger.project, sorted(services), own, lambda _: None, lambda: services, run.standings).services
     urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
     left = "" if run.lock.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
     state = _state(run, ledger, running, left, is_ready=urls is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from typing import Annotated, Literal
@@ -222,6 +222,7 @@ class Stand:
     phase: Annotated[str, "what it is doing, as in the events of `devenv up`"] = Phase.ABSENT.value
     detail: Annotated[str, "why it does that"] = ""
     check: Annotated[str, "the last line of its last health check if that failed"] = ""
+    error: Annotated[str, "an error in its log since the last save, if a run of devenv has seen it"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,33 +239,33 @@ def stands(
     containers: Sequence[Container],
     age: Callable[[str], float | None],
     removed: Callable[[], Collection[str]] = frozenset,
-    ended: Callable[[], Mapping[str, tuple[str, str]]] = dict,
+    noted: Callable[[], Mapping[str, tuple[str, str, str]]] = dict,
 ) -> Stands:
     """The rows of all services; `services` are the enabled ones, `age` returns the seconds since an engine's time.
 
-    `removed` returns the services of a live run, `ended` the phases and details of its services that have ended; they
-    are called only if a service has no container, or one that has ended.
+    `removed` returns the services of a live run; it is called only if a service has no container. `noted` returns
+    phase, detail and error of its services that have ended or have an error in their log.
     """
     by_service: dict[str, list[Container]] = {name: [] for name in services}
     for container in sorted(containers, key=lambda c: (c.service, c.name)):
         by_service.setdefault(container.service, []).append(container)
     missing = frozenset(removed()) if not all(by_service.values()) else frozenset()
     starting = [c.service for c in containers if c.running and c.health == "starting"]
-    noted = ended() if any(c.state == "exited" for c in containers) else {}
+    known = noted() if containers else {}
+
+    def seen(container: Container) -> Standing:
+        phase, detail, error = known.get(container.service, ("", "", ""))
+        if container.state == "exited" and phase in ENDED:
+            return Standing(container.service, Phase(phase), detail, error)
+        inspected = _looping(container, age) or _inspected(container, containers, starting)
+        return replace(inspected, error=error if container.running else "")
+
     rows = (
-        [_stand(c, _noted(c, noted) or _looping(c, age) or _inspected(c, containers, starting), age) for c in own]
+        [_stand(c, seen(c), age) for c in own]
         or [Stand(name, phase=Phase.REMOVED.value, detail=OTHERS) if name in missing else Stand(name)]
         for name, own in by_service.items()
     )
     return Stands(project, tuple(chain.from_iterable(rows)))
-
-
-def _noted(container: Container, noted: Mapping[str, tuple[str, str]]) -> Standing | None:
-    """The standing of a container that has ended, as the run noted it; None if it did not."""
-    if container.state != "exited" or container.service not in noted:
-        return None
-    name, detail = noted[container.service]
-    return Standing(container.service, Phase(name), detail)
 
 
 def _looping(container: Container, age: Callable[[str], float | None]) -> Standing | None:
@@ -310,14 +311,18 @@ def _stand(container: Container, standing_: Standing, age: Callable[[str], float
         standing_.phase.value,
         standing_.detail,
         standing_.check,
+        standing_.error,
     )
 
 
 def troubles(stands: Iterable[Stand]) -> str:
     """The services that are not well, and why: `web stopped, db exited (3)`; empty if all are well."""
-    bad = [stand for stand in stands if stand.phase in (*BAD, Phase.STOPPED, Phase.RESTARTING)]
+    bad = [stand for stand in stands if stand.error or stand.phase in (*BAD, Phase.STOPPED, Phase.RESTARTING)]
     return ", ".join(
-        f"{stand.service} {stand.phase}{'' if stand.exit_code is None else f' ({stand.exit_code})'}" for stand in bad
+        f"{stand.service} {stand.phase if stand.exit_code is None else f'{stand.phase} ({stand.exit_code})'}"
+        if stand.phase not in GOOD
+        else f"{stand.service}: {stand.error}"
+        for stand in bad
     )
 
 

@@ -22,7 +22,7 @@ from devenv.state.identity import Place, engine_key
 from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
 from devenv.state.run_lock import RunLock
 
-ENDED = "ended.json"
+STANDINGS = "standings.json"
 LAST = 1
 
 
@@ -94,17 +94,17 @@ class Run:
         with contextlib.suppress(OSError, StateError):
             private_files.replace(self._last, json.dumps({"v": LAST, **last}))
 
-    def note_ended(self, standings: Mapping[str, tuple[str, str]]) -> None:
-        """Write the phase and detail of each service that has ended, for commands that have not seen the events."""
+    def note_standings(self, standings: Mapping[str, tuple[str, str, str]]) -> None:
+        """Write phase, detail and error of services that ended or have an error, for commands that saw no events."""
         with contextlib.suppress(OSError, StateError):
-            private_files.replace(os.path.join(self.path, ENDED), json.dumps(standings), durable=False)
+            private_files.replace(os.path.join(self.path, STANDINGS), json.dumps(standings), durable=False)
 
-    def ended(self) -> dict[str, tuple[str, str]]:
-        """What `note_ended` wrote, as long as the run is alive."""
+    def standings(self) -> dict[str, tuple[str, str, str]]:
+        """What `note_standings` wrote, as long as the run is alive."""
         with contextlib.suppress(OSError, ValueError, StateError, TypeError, AttributeError):
             if self.lock.is_held():
-                noted = json.loads(private_files.read(os.path.join(self.path, ENDED)) or "{}").items()
-                return {str(name): (str(phase), str(detail)) for name, (phase, detail) in noted}
+                noted = json.loads(private_files.read(os.path.join(self.path, STANDINGS)) or "{}").items()
+                return {name: (str(phase), str(detail), str(error)) for name, (phase, detail, error) in noted}
         return {}
 
     def last(self) -> dict[str, Any]:

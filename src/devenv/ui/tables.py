@@ -48,9 +48,9 @@ def _count(findings: Sequence[Finding], severity: str) -> str:
 
 
 def services(states: Stands) -> Iterator[str]:
-    """A head and a line for each container."""
+    """A head and a line for each container, then a line for each error in the log of a service."""
     counts = [stand.service for stand in states.services]
-    return columns(
+    yield from columns(
         [
             {
                 "service": stand.service if counts.count(stand.service) == 1 else clean(stand.container or ""),
@@ -66,6 +66,7 @@ def services(states: Stands) -> Iterator[str]:
             for stand in states.services
         ]
     )
+    yield from dict.fromkeys(f"✗ {stand.service}: {clean(stand.error)}" for stand in states.services if stand.error)
 
 
 def screen(lines: Iterable[str], width: int, height: int) -> list[str]:
@@ -76,7 +77,8 @@ def screen(lines: Iterable[str], width: int, height: int) -> list[str]:
 
 def _state(stand: Stand) -> str:
     if stand.state == "running":
-        return f"{STATES[stand.phase]} {stand.phase if stand.phase == 'restarting' else stand.state}"
+        state = stand.phase if stand.phase == "restarting" else stand.state
+        return f"{'✗' if stand.error else STATES[stand.phase]} {state}"
     if stand.state not in ("exited", "restarting", "absent") or stand.phase == "absent":
         return f"{MARKS.get(stand.state, '○')} {stand.state}"
     exited = f"exited ({stand.exit_code})" if stand.state == "exited" else stand.detail

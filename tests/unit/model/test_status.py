@@ -297,20 +297,26 @@ def test_troubles_lists_failed_services(phase: Phase, detail: str, error: str, *
 
 
 def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
-    """It has seen the events; of a container that runs again it has noted nothing."""
-    noted = {"job": ("stopped", "by somebody else"), "web": ("exited", "exit code 0")}
-    found = [container("exited", "job"), container()]
-    rows = stands("p", (), found, lambda _: None, ended=lambda: noted).services
-    assert [(row.service, row.phase, row.detail) for row in rows] == [
-        ("job", "stopped", "by somebody else"),
-        ("web", "started", ""),
+    """It has seen the events and the log; the end of a container that runs again is over."""
+    error = "main.py:7: SyntaxError: invalid syntax"
+    noted = {
+        "api": ("started", "", error),
+        "job": ("stopped", "by somebody else", ""),
+        "web": ("exited", "exit code 0", ""),
+    }
+    found = [container("exited", "job"), container(), container(name="api")]
+    rows = stands("p", (), found, lambda _: None, noted=lambda: noted).services
+    assert [(row.service, row.phase, row.detail, row.error) for row in rows] == [
+        ("api", "started", "", error),
+        ("job", "stopped", "by somebody else", ""),
+        ("web", "started", "", ""),
     ]
+    assert troubles(rows) == f"api: {error}, job stopped (0)"
 
 
 @pytest.mark.parametrize(("state", "expected"), [("running", "stopped"), ("exited", "completed")])
 def test_ended_services_are_judged_by_running_dependents(state: str, expected: str) -> None:
-    """By inspections alone; what a run has noted of ends is asked for only if one has ended."""
+    """By inspections alone."""
     worker = container("exited", "worker", started_at=STARTED, finished_at=ENDED)
     rows = stands("p", (), [worker, container(state, depends_on=("worker",))], lambda _: None).services
     assert (rows[1].service, rows[1].phase) == ("worker", expected)
-    stands("p", (), [container()], lambda _: None, ended=pytest.fail)

@@ -126,17 +126,17 @@ def test_what_a_run_brought_up_that_goes_on() -> None:
 def test_how_services_ended_is_noted_while_the_run_goes_on() -> None:
     """What cannot be read is nothing."""
     run = opened("a")
-    run.note_ended({"web": ("stopped", "by somebody else")})
-    assert run.ended() == {}
+    run.note_standings({"web": ("stopped", "by somebody else", "")})
+    assert run.standings() == {}
     with run.lock.hold():
-        assert run.ended() == {"web": ("stopped", "by somebody else")}
+        assert run.standings() == {"web": ("stopped", "by somebody else", "")}
         for text in ("", "[1]", "{", '{"web": 1}'):
-            Path(run.path, "ended.json").write_text(text)
-            assert run.ended() == {}
-        Path(run.path, "ended.json").unlink()
-        Path(run.path, "ended.json").mkdir()
-        run.note_ended({})
-        assert run.ended() == {}
+            Path(run.path, "standings.json").write_text(text)
+            assert run.standings() == {}
+        Path(run.path, "standings.json").unlink()
+        Path(run.path, "standings.json").mkdir()
+        run.note_standings({})
+        assert run.standings() == {}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"v": 3}', '{"v": 1, "nonsense": 1}', "\x00", "\udcff"])

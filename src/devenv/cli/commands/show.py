@@ -163,7 +163,7 @@ def _states(
     """
     outlines.require_known(wanted, (*outline.services, *outline.dormant, *(c.service for c in containers)))
     names = [*outline.services, *(service for service in outline.dormant if service in wanted)]
-    seen = (lambda: run_dir.brought_up(run())), (lambda: run().ended())
+    seen = (lambda: run_dir.brought_up(run())), (lambda: run().standings())
     states = statuses.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
     return replace(states, services=tuple(s for s in states.services if not wanted or s.service in wanted))
 

@@ -43,7 +43,7 @@ class ActiveProject:
         desired: DesiredState,
     ) -> None:
         engine, emit, run = volume_transfer.engine, volume_transfer.emit, volume_transfer.run
-        run.note_ended({})
+        run.note_standings({})
         self.engine = engine
         self._emit = emit
         self._tasks = tasks
@@ -149,13 +149,13 @@ class ActiveProject:
         await self.actions.resume(ended)
 
 
-def _noting(run: Run, ended: dict[str, tuple[str, str]], emit: Emit, event: Event) -> None:
-    """Emit the event, and record in the run which services have ended, and how."""
+def _noting(run: Run, noted: dict[str, tuple[str, str, str]], emit: Emit, event: Event) -> None:
+    """Emit the event, and record in the run which services have ended, and which have an error in their log."""
     if isinstance(event, ServiceState):
-        before = dict(ended)
-        ended.pop(event.service, None)
-        if event.state in ENDED:
-            ended[event.service] = event.state, event.detail
-        if ended != before:
-            run.note_ended(ended)
+        before = dict(noted)
+        noted.pop(event.service, None)
+        if event.state in ENDED or event.error:
+            noted[event.service] = event.state, event.detail, event.error
+        if noted != before:
+            run.note_standings(noted)
     emit(event)
