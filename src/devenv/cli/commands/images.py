@@ -20,7 +20,7 @@ with LazyImports():
     import anyio
 
     from devenv import signals
-    from devenv.images import bundle, listing, release
+    from devenv.images import bundle, failures, listing, release
     from devenv.images.standins import recipes
     from devenv.inspect import layers as inspection
     from devenv.model import images as image_model
@@ -55,6 +55,8 @@ def list_(
         return
     rows = anyio.run(listing.list_images, options.selection())
     window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
+    if any(row.source == "nowhere" and row.kind != "frontend" for row in rows):
+        window.aside(f"hint: {failures.MIRROR}")
 
 
 def _offer(offer: recipes.Offer) -> dict[str, str]:
