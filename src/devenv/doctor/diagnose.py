@@ -19,6 +19,7 @@ GIGA = 10**9
 FULL, LOW = 2 * 10**8, 2 * GIGA  # bytes
 FEW_INODES = 0.02  # of all
 FEW_INSTANCES = 128
+MOST_OTHERS = 3  # images for which a hint names stand-ins of other versions
 ENGINE_KINDS = {
     "desktop": (
         "Docker Desktop: memory, disk and proxies are those of its virtual machine",
@@ -159,7 +160,7 @@ def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: Do
     if registry.recipes or not registry.users:
         offered = "devenv up" if facts.images.consent else "devenv up --stand-ins"
     needed = MIRROR if not mirror and (registry.unmade or not registry.users) else None
-    return "; or ".join(filter(None, (failure.hint, offered, needed)))
+    return "; or ".join(filter(None, (failure.hint, offered, *registry.others[:MOST_OTHERS], needed)))
 
 
 def _proxies(facts: DoctorFacts) -> Iterator[Finding]:

@@ -129,7 +129,7 @@ class Registry:
     """A registry that the project needs, by one reference of it: what the engine heard (`failure`), and we.
 
     `users` is empty outside of a project. `missing` names the images that are to come from there; `recipes` are those
-    of them that have a stand-in.
+    of them that have a stand-in, `others` says which stand-ins there are in place of the rest.
     """
 
     host: str
@@ -139,6 +139,7 @@ class Registry:
     route: Route
     missing: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def unmade(self) -> list[str]:

@@ -25,6 +25,7 @@ from devenv.images.acquire import LocalMatch, local_matches
 from devenv.images.failures import Failure
 from devenv.images.needs import Need, candidates, prefix, prefixes
 from devenv.images.pull import unavailable
+from devenv.images.standins.recipes import instead, versions
 from devenv.model.images import HUB, registry
 from devenv.model.project import Project
 from devenv.sync.host import scan
@@ -100,7 +101,12 @@ class ImageSourcesProbe:
             lambda: network.route(name, need.reference, self._public, CLIENT),
         )
         missing = tuple(dict.fromkeys(need.reference for need in pulled if need.users))
-        return Registry(name, need.reference, need.users, failure, route, missing, tuple(acquire.recipes_for(pulled)))
+        recipes = tuple(acquire.recipes_for(pulled))
+        unmade = [
+            need for need in pulled if need.users and need.reference not in recipes and versions(need.reference)
+        ]
+        others = tuple(instead(need.reference, need.users, plain=need.kind == "service") for need in unmade)
+        return Registry(name, need.reference, need.users, failure, route, missing, recipes, others)
 
     async def _credentials(self, name: str) -> str:
         """The registry's credentials; empty if a helper fails or is slow."""

@@ -104,6 +104,21 @@ CASES: dict[str, DoctorFacts] = {
     "no registry, recipes": hub(GONE, ALONE, "node:22", recipes=("node:22",)),
     "no registry, recipes and consent": hub(GONE, ALONE, "node:22", recipes=("node:22",), consent=True),
     "no registry, a recipe for one": hub(GONE, ALONE, "node:22", "mongo:7", recipes=("node:22",)),
+    "no registry, a recipe for another version": DoctorFacts(
+        images=ImageSources(
+            (
+                Registry(
+                    "docker.io",
+                    "python:3.10-alpine",
+                    ("Dockerfile:1",),
+                    GONE,
+                    ALONE,
+                    ("python:3.10-alpine",),
+                    others=("stand-ins of python: 3.11; Dockerfile:1 would need python:3.11-slim",),
+                ),
+            )
+        )
+    ),
     "no registry, outside of a project": DoctorFacts(
         images=ImageSources((Registry("docker.io", "library/hello-world", (), GONE, ALONE),))
     ),

@@ -193,8 +193,8 @@ def instead(reference: str, users: Sequence[str], *, plain: bool) -> str:
     """What to use in place of an image that has no stand-in; `users` are those of its `Need`."""
     repository, tag, digest = split(canonical(reference))
     name = familiar(repository).removesuffix(":latest")
-    versions = _versions(repository)
-    if not versions:
+    known_versions = versions(reference)
+    if not known_versions:
         return f"there is no stand-in of {name}"
     plain = plain and name not in FAMILIES
     is_alpine = _without_alpine(tag or "latest") != (tag or "latest") and not plain
@@ -204,14 +204,14 @@ def instead(reference: str, users: Sequence[str], *, plain: bool) -> str:
         then = " with an empty volume"
     elif is_alpine:
         why, then = "; -alpine has none", " and apt in place of apk"
-    near = _nearest(name, versions, tag or "latest", plain=plain)
-    known = f"stand-ins of {name}: {', '.join(versions)}{why}{':' if why else ';'}"
+    near = _nearest(name, known_versions, tag or "latest", plain=plain)
+    known = f"stand-ins of {name}: {', '.join(known_versions)}{why}{':' if why else ';'}"
     return f"{known} {', '.join(users)} would need {near}{then}"
 
 
-def _versions(repository: str) -> list[str]:
-    """The versions that have stand-ins, the oldest first; other tags if there are no numbers."""
-    known = [entry for _, entry in _entries_of(repository)]
+def versions(reference: str) -> list[str]:
+    """The versions of an image that have stand-ins, the oldest first; other tags if there are no numbers."""
+    known = [entry for _, entry in _entries_of(split(canonical(reference))[0])]
     numbers = {tag: None for entry in known for tag in _majors(entry)}
     return sorted(numbers or [tag for entry in known for tag in entry.get("aliases", entry["tags"])], key=_numbers)
 
