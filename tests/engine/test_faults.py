@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-SOON = 5.0  # seconds from the end of a fault until all is equal
+SOON = 15.0  # seconds from the end of a fault until all is equal, less than the 30 between two looks
 EATER = f"until [ -e {TARGET}/made-here-eat ]; do sleep 0.1; done; rm {TARGET}/made-here-eat; exec tail /dev/zero"
 
 

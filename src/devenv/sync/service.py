@@ -18,7 +18,7 @@ from devenv.sync.container.host_files import LARGE_BYTES
 from devenv.sync.container.target import Target
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.followups import FollowUps
-from devenv.sync.host.manifest import Changes
+from devenv.sync.host.manifest import Changes, FileKind
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service_state import SyncContext, SyncState
 from devenv.tasks import each
@@ -107,7 +107,7 @@ class ServiceSync:
         state.waiting.took(count, anyio.current_time() - clock)
         if self.context.project.settings.deletes_recreate:
             followups.recreation = _left_to_recreation(outcome, step) or followups.recreation
-        failed = self._failed(step, outcome)
+        failed = self._failed(step, outcome, changes)
         state.report.outcome(step, outcome, failed)
         if is_lost:  # paths that one container did not get count as failed, so that they differ the next time
             failed |= {path for path, _ in (*changes.present, *changes.gone)}
@@ -153,11 +153,12 @@ class ServiceSync:
         target.container = current
         return target.container.id in self.lost
 
-    def _failed(self, step: ServicePlan, outcome: SyncOutcome) -> set[str]:
+    def _failed(self, step: ServicePlan, outcome: SyncOutcome, changes: Changes) -> set[str]:
         failed = {sync.source for sync in step.syncs if sync.target in outcome.failed}
         undeleted: Collection[str] = {delete.target for delete in step.deletes if delete.target in outcome.failed}
         if undeleted:
-            for path in self.state.delivered.keys() - self.context.now.keys():
+            put = {path for path, state in changes.present if state.kind is not FileKind.OTHER}
+            for path in {path for path, _ in changes.gone} - put:
                 if any(rule.matches(path) and rule.target_for(path) in undeleted for rule in self.rules):
                     failed.add(path)
         return failed

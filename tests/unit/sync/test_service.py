@@ -154,6 +154,21 @@ async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(one: OneS
     assert len(one.problems) == 3
 
 
+async def test_failed_delete_of_a_link_that_became_a_loop_is_tried_again(one: OneService) -> None:
+    """The host still has a path there, but nothing that belongs into the container."""
+    path = one.folder.joinpath("a")
+    path.symlink_to("b")
+    one.begin()
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    one.folder.joinpath("b").symlink_to("a")
+    fake.failed = {"/src/a": "not now"}
+    assert await one.step() == {str(path)}
+    fake.failed = {}
+    assert await one.step() == set()
+    assert fake.deleted == ["/src/a", "/src/a"]
+
+
 async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(one: OneService) -> None:
     """What the container has of it goes; once the loop is open again the link is back."""
     one.folder.joinpath("a").symlink_to("b")

@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 
@@ -23,6 +24,7 @@ SILENT_SECONDS = 1.0  # without output: a container that was paused or has ended
 BATCH_BYTES = 64 * 1024  # more could fill the pipes in both directions while nobody reads
 HELPER_BYTES = 2 << 20  # of operations, which get one answer together
 COMMAND_EXTRA = 64  # bytes added to each command
+TRIES = 2  # of a program that ends without output: a busy engine may lose the first process of an exec
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 PROGRAMS = (SHELL, "/busybox/sh")
 ROOT = "0"
@@ -80,15 +82,19 @@ class Shell:
         `started_at`, if that is given.
         """
         for program in PROGRAMS:
-            try:
-                return await cls._open(engine, container_id, mark, program, user, check, by_helper, started_at)
-            except NoProgramError:
-                continue
-            except CallError as error:
-                if not NO_PROGRAM.search(error.reason):
-                    raise
-            except (BrokenShellError, ConnectionError, TimeoutError) as error:
-                raise EngineError("the shell in the container does not answer") from error
+            for _ in range(TRIES):
+                try:
+                    return await cls._open(engine, container_id, mark, program, user, check, by_helper, started_at)
+                except NoProgramError:
+                    continue
+                except CallError as error:
+                    if not NO_PROGRAM.search(error.reason):
+                        raise
+                    break
+                except (BrokenShellError, ConnectionError, TimeoutError) as error:
+                    raise EngineError("the shell in the container does not answer") from error
+        if reason := await _end_of_start(engine, container_id, started_at):
+            raise EngineError(reason)
         return None
 
     @classmethod
@@ -103,12 +109,6 @@ class Shell:
         by_helper: bool,
         started_at: str,
     ) -> Shell | None:
-        async def silence() -> str:
-            now = await engine.containers.inspect(container_id)
-            if now is None or now.state == "paused":
-                return "the container is paused"
-            return "the container was started again" if started_at not in ("", now.started_at) else ""
-
         stack = contextlib.AsyncExitStack()
         name = f"{SESSION_MARK}={mark}/{container_id}."
         argv = [program, "-s", name]
@@ -117,7 +117,7 @@ class Shell:
             session = await stack.enter_async_context(
                 engine.exec.session(container_id, argv, user=user, mark=name.partition("=")[2])
             )
-            shell = cls(session, stack, silence)
+            shell = cls(session, stack, partial(_end_of_start, engine, container_id, started_at))
             with contextlib.suppress(ConnectionError):
                 await session.send(shell_commands.PRELUDE)
             if await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]):
@@ -239,6 +239,14 @@ def _batches(commands: Sequence[bytes], most: int) -> list[tuple[int, int]]:
     if start < len(commands):
         ranges.append((start, len(commands)))
     return ranges
+
+
+async def _end_of_start(engine: Engine, container_id: str, started_at: str) -> str:
+    """Why a shell of that start of the container (of any, if empty) cannot answer any more, or an empty text."""
+    now = await engine.containers.inspect(container_id)
+    if now is None or now.state == "paused":
+        return "the container is paused"
+    return "the container was started again" if started_at not in ("", now.started_at) else ""
 
 
 async def _close(stack: contextlib.AsyncExitStack) -> None:

@@ -282,10 +282,24 @@ async def test_a_container_that_is_paused() -> None:
         await Shell.open(engine, "id", MARK)  # type: ignore[arg-type]
 
 
+async def test_shell_that_ends_at_once_is_opened_again(tmp_path: Path) -> None:
+    """A busy engine may lose a process: the image has a shell all the same."""
+    lost = tmp_path / "lost"
+    script = f"printf x >>{lost}; [ $(wc -c <{lost}) -gt 2 ] && exec sh"
+    shell = await opened(LocalEngine(["sh", "-c", script, "sh"]))
+    await shell.close()
+
+
+async def test_shell_that_ends_with_its_container_is_an_error() -> None:
+    """The image may have a shell; the next start is asked again."""
+    with pytest.raises(EngineError, match="started again"):
+        await Shell.open(LocalEngine(["true"]), "id", MARK, started_at="earlier")  # type: ignore[arg-type]
+
+
 async def test_silent_shell_of_a_container_that_was_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection to the process of the earlier start may stay open: the error comes after a moment of silence."""
     monkeypatch.setattr(shells, "SILENT_SECONDS", 0.02)
-    engine = LocalEngine(["sleep", "100"])
+    engine = LocalEngine(["sh", "-c", "cat >/dev/null"])
     with anyio.fail_after(5), pytest.raises(EngineError, match="started again"):
         await Shell.open(engine, "id", MARK, started_at="earlier")  # type: ignore[arg-type]
 
