@@ -24,8 +24,9 @@ SILENT_SECONDS = 1.0  # without output: a container that was paused or has ended
 BATCH_BYTES = 64 * 1024  # more could fill the pipes in both directions while nobody reads
 HELPER_BYTES = 2 << 20  # of operations, which get one answer together
 COMMAND_EXTRA = 64  # bytes added to each command
-TRIES = 2  # of a program that ends without output: a busy engine may lose the first process of an exec
-NO_PROGRAM = re.compile("executable file not found|no such file or directory")
+# Seconds before each try: a busy engine loses the processes of an exec for a while after the start of a container.
+PAUSES = (0.0, 0.2, 0.8, 2.0)
+NO_PROGRAM = re.compile(r'executable file (?:\S+ )?not found|exec: "[^"]+": .*no such file or directory')
 PROGRAMS = (SHELL, "/busybox/sh")
 ROOT = "0"
 Check = Callable[["Shell"], Awaitable[bool]] | None
@@ -81,18 +82,21 @@ class Shell:
         working perl. Raises EngineError if the container is removed or paused, or has another time of start than
         `started_at`, if that is given.
         """
-        for program in PROGRAMS:
-            for _ in range(TRIES):
+        for pause in PAUSES:
+            await anyio.sleep(pause)
+            is_lost = False
+            for program in PROGRAMS:
                 try:
                     return await cls._open(engine, container_id, mark, program, user, check, by_helper, started_at)
                 except NoProgramError:
-                    continue
+                    is_lost = True
                 except CallError as error:
                     if not NO_PROGRAM.search(error.reason):
                         raise
-                    break
                 except (BrokenShellError, ConnectionError, TimeoutError) as error:
                     raise EngineError("the shell in the container does not answer") from error
+            if not is_lost:
+                break
         if reason := await _end_of_start(engine, container_id, started_at):
             raise EngineError(reason)
         return None
