@@ -72,7 +72,7 @@ class CodeHealth:
             is_why = self.last is not None and _is_specific(self.last) and at <= self.last_at + WINDOW
             return _marked(new, self.last if is_why and self.last else error, at)
         if at > self.opened + WINDOW or not (self.takes_all or error.is_trace):
-            return replace(new, error=error, error_at=at) if self._goes_on(error) else new
+            return replace(_marked(new, error, at), clears=new.clears) if self._goes_on(error) else new
         has_more = (
             self.error is None or self.error_at < self.opened or _is_specific(error) >= _is_specific(self.error)
         )
@@ -113,8 +113,7 @@ class CodeHealth:
 
 
 def _marked(health: CodeHealth, error: LoggedError, at: float) -> CodeHealth:
-    previous_mark = health.shown(at) if error.lines == 1 else health.kept
-    return replace(health, error=error, error_at=at, clears=math.inf, kept=previous_mark)
+    return replace(health, error=error, error_at=at, clears=math.inf, kept=health.shown(at))
 
 
 def _is_specific(error: LoggedError) -> bool:

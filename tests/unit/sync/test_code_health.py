@@ -15,6 +15,7 @@ TRACEBACK = """Traceback (most recent call last):
     def broken(:
 SyntaxError: invalid syntax"""
 BROKEN = "main.py:63: SyntaxError: invalid syntax"
+HEADLESS = TRACEBACK.partition("\n")[2]  # of a program that cannot even be parsed
 PLAIN = "ERROR payment failed"
 ENDED_NPM = """npm error path /usr/src/app
 npm error command failed
@@ -36,6 +37,9 @@ Happened = tuple[float, str | Synced]
 STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "a broken file": (
         ((0, synced("main.py")), (0.4, TRACEBACK)), {0.3: "", 0.7: BROKEN, 100: BROKEN},
+    ),
+    "a program that is started again and again": (
+        ((0, synced("main.py")), (1, HEADLESS), (3, HEADLESS), (14, HEADLESS)), {2: BROKEN, 3.1: BROKEN, 14.1: BROKEN},
     ),
     "a line after a sync": (((0, synced("main.py")), (1, PLAIN)), {2: PLAIN}),
     "the error came before the event of its sync": (((0, TRACEBACK), (0.03, synced("main.py"))), {1: BROKEN}),
@@ -162,7 +166,6 @@ def told(happened: tuple[Happened, ...], until: float) -> CodeHealth:
         elif what == "recovered":
             health = health.recovered()
         else:
-            error = None
             for line in what.splitlines():
                 _, error = read(line, error)
                 health = health.logged(line, error, at)
