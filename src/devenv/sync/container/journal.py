@@ -76,7 +76,7 @@ class SyncJournal:
             if sign in paths:
                 paths[sign][path] = None
             elif sign == GONE:
-                for named in paths.values():
+                for named in (paths[PLACED], paths[STAGED]):
                     named.pop(path, None)
         if len(data) > COMPACT_FROM and len(records) > COMPACT_WHEN * len(paths[PLACED]):
             content = b"".join(path + sign + b"\0" for sign, named in paths.items() for path in named)

@@ -13,12 +13,12 @@ from devenv.sync.container.journal import JournalRecord, StagedPaths, SyncJourna
 
 
 def test_a_later_process_reads_what_was_noted(tmp_path: Path) -> None:
-    """Placed, gone, staged and made executable, with names of any bytes."""
+    """Placed, gone, staged and made executable, with names of any bytes; the image's x bit outlasts a delete."""
     first = SyncJournal.of(str(tmp_path / "puts"), "c1")
     first.note(placed=["/a", "/b/", "/odd\n\udcff"], staged=["/.s~", "/.t~"], executable=["/a", "/x"])
     first.note(gone=["/a", "/.s~"])
     assert SyncJournal.of(str(tmp_path / "puts"), "c1").read() == JournalRecord(
-        frozenset({"/b/", "/odd\n\udcff"}), frozenset({"/.t~"}), frozenset({"/x"})
+        frozenset({"/b/", "/odd\n\udcff"}), frozenset({"/.t~"}), frozenset({"/a", "/x"})
     )
     assert SyncJournal.of(str(tmp_path / "puts"), "c2").read() == JournalRecord()
 

@@ -325,6 +325,10 @@ async def test_an_x_bit_of_the_image_is_kept(box: Box, monkeypatch: pytest.Monke
         box.write("run.sh", b"again", 0o644)
         await target.deliver((), [sync])
         assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"again", 0o755)
+        await target.deliver([box.delete("run.sh")], ())
+        await target.deliver((), [sync])  # as a checkout of another branch does
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+        assert box.journal.read().executable == {str(path)}
     finally:
         await target.close()
 
