@@ -18,7 +18,7 @@ from devenv.compose.user_config import UserSettings
 from devenv.doctor import diagnose
 from devenv.explain import table
 from devenv.images import failures
-from devenv.model import finding
+from devenv.model import answers
 from devenv.run.active import causes
 
 MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
@@ -174,7 +174,7 @@ def _findings() -> Iterator[str]:
     """What the doctor finds; without the message if that is another error's."""
     yield from ("# What `devenv doctor` finds", "", MADE.format("src/devenv/doctor/findings.toml"), "")
     yield "Other errors, by their text: [causes](reference/causes.md)."
-    for area in finding.AREAS:
+    for area in answers.AREAS:
         yield from ("", f"## {area.capitalize()}")
         for code, kind in diagnose.kinds().items():
             if kind["area"] == area:

@@ -17,7 +17,7 @@ from devenv.compose.schema import X_DEVENV, compose_schema
 from devenv.doctor.mirrors import Mirror
 from devenv.images.listing import Row
 from devenv.images.standins.recipes import Offer
-from devenv.model.finding import Explained, Finding, Here, Mistake, Shown, Suggestion
+from devenv.model.answers import Explained, Finding, Here, Mistake, Shown, Suggestion
 from devenv.model.graph import Graph
 from devenv.model.images import Report
 from devenv.model.snapshot import Snapshot

@@ -17,7 +17,7 @@ from devenv.compose.parse import undoubled
 from devenv.compose.resolve import Faults, NoServicesError, load
 from devenv.compose.schema import DEVELOP, LATER, RULE, X_DEVENV, Names, Path, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
-from devenv.model.finding import Mistake
+from devenv.model.answers import Mistake
 from devenv.model.project import Action, Build, Hook, Project, RuleFault, Service, WatchRule
 
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?!\$)")

@@ -11,7 +11,7 @@ from typing import Any
 from devenv.doctor.facts import DoctorFacts, Registry
 from devenv.explain import table
 from devenv.images.failures import MIRROR, Failure
-from devenv.model.finding import ERROR, SEVERITIES, WARNING, Finding
+from devenv.model.answers import ERROR, SEVERITIES, WARNING, Finding
 from devenv.model.images import LOOPBACK
 from devenv.redact import masked
 

@@ -21,7 +21,7 @@ from devenv.doctor import probes
 from devenv.doctor.diagnose import diagnose, with_loopback
 from devenv.doctor.facts import DoctorFacts, report
 from devenv.errors import DevenvError, StateError, UsageError
-from devenv.model.finding import ERROR, Finding
+from devenv.model.answers import ERROR, Finding
 
 SYSCTL_FILE = "/etc/sysctl.d/60-devenv-inotify.conf"
 SYSCTL = "fs.inotify.max_user_watches = {}\nfs.inotify.max_user_instances = {}\n"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from devenv.errors import DevenvError
 from devenv.host.ports import Taken
 from devenv.images.failures import Failure
-from devenv.model.finding import Disk, Finding
+from devenv.model.answers import Disk, Finding
 from devenv.redact import masked
 
 VIRTUAL = ("desktop", "orbstack", "colima")  # engines in a virtual machine, which bring an emulator along

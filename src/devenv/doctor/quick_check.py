@@ -16,7 +16,7 @@ from devenv.doctor.facts import VIRTUAL, DoctorFacts, EngineInfo, Machine
 from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.host import limits
-from devenv.model.finding import INFO
+from devenv.model.answers import INFO
 from devenv.tasks import each
 
 

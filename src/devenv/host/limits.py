@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from devenv.model.finding import Disk
+from devenv.model.answers import Disk
 
 SYSCTL = "/proc/sys"
 RESOLV = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")  # the first that exists

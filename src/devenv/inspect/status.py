@@ -11,7 +11,7 @@ from devenv.compose import files as compose_files
 from devenv.compose.outline import written_name
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError
-from devenv.model.finding import Here
+from devenv.model.answers import Here
 from devenv.model.status import stands, troubles
 from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains
 from devenv.state import run_dir

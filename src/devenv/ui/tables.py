@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from devenv.model.finding import PAGE, Explained, Finding, Here, Mistake, Shown, ShownRule, ShownService, Verdict
+from devenv.model.answers import PAGE, Explained, Finding, Here, Mistake, Shown, ShownRule, ShownService, Verdict
 from devenv.model.snapshot import ago
 from devenv.model.status import Stand, Stands
 from devenv.ui import cells

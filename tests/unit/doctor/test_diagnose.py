@@ -27,7 +27,7 @@ from devenv.doctor.facts import (
 from devenv.errors import ConfigError
 from devenv.host.ports import Taken, WantedPort
 from devenv.images.failures import Failure
-from devenv.model.finding import Disk, Finding
+from devenv.model.answers import Disk, Finding
 
 GOLDEN = Path(__file__).parent / "findings.txt"
 ROOT = Path(__file__).parents[3]

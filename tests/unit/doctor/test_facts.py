@@ -18,7 +18,7 @@ from devenv.doctor.facts import (
     report,
 )
 from devenv.images.failures import Failure
-from devenv.model.finding import Disk
+from devenv.model.answers import Disk
 
 FACTS = DoctorFacts(
     tools=Tools(compose="2.40.3"),

@@ -17,8 +17,8 @@ from devenv.cli import main as app
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.inspect import status
+from devenv.model.answers import STATES, Here
 from devenv.model.containers import Container, Network, ProjectState, Volume
-from devenv.model.finding import STATES, Here
 from devenv.state.identity import Place, VolumeRecord, engine_key
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run

@@ -1,4 +1,4 @@
-"""What a service is doing; commands that make sense in each state of a project; the rows of `devenv ps`."""
+"""What a service is doing; the rows of `devenv ps`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from devenv.model.containers import Container
-from devenv.model.finding import STATES, Here
 from devenv.model.status import (
     CRASHES,
     Address,
@@ -24,14 +23,6 @@ from devenv.model.status import (
 
 WEB = Container("1", "p-web-1", "web", "running", ours=True, started_at="2")
 PORTS = (("0.0.0.0", 8080, 80), ("::", 8080, 80), ("127.0.0.1", 9000, 90))
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_each_state_has_commands(state: str) -> None:
-    """The last one is the list of all; `gc` is before it if other projects have left something."""
-    commands = [suggestion.command for suggestion in Here(state, "said", others=("shop",)).commands]
-    assert commands[-2:] == ["devenv gc", "devenv --help"]
-    assert "devenv gc" not in [suggestion.command for suggestion in Here(state, "said").commands]
 
 
 def test_services_come_in_their_order_and_then_what_only_has_containers() -> None:

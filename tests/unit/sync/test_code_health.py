@@ -38,8 +38,8 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "a broken file": (
         ((0, synced("main.py")), (0.4, TRACEBACK)), {0.3: "", 0.7: BROKEN, 100: BROKEN},
     ),
-    "a program that is started again and again": (
-        ((0, synced("main.py")), (1, HEADLESS), (3, HEADLESS), (14, HEADLESS)), {2: BROKEN, 3.1: BROKEN, 14.1: BROKEN},
+    "a program that fails again and again": (
+        ((0, synced("main.py")), (1, HEADLESS), (3, HEADLESS), (14, HEADLESS)), {3.1: BROKEN, 14.1: BROKEN},
     ),
     "a line after a sync": (((0, synced("main.py")), (1, PLAIN)), {2: PLAIN}),
     "the error came before the event of its sync": (((0, TRACEBACK), (0.03, synced("main.py"))), {1: BROKEN}),

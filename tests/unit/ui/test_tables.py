@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from devenv.model.answers import AREAS, Explained, Finding, Here, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.containers import Container
-from devenv.model.finding import AREAS, Explained, Finding, Here, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.status import Address, Stand, stands
 from devenv.ui import tables
 

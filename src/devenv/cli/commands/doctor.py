@@ -21,7 +21,7 @@ with LazyImports():
     from devenv import events
     from devenv.doctor import doctor as workflow
     from devenv.doctor import mirrors
-    from devenv.model import finding, snapshot
+    from devenv.model import answers, snapshot
     from devenv.ui import console, tables, text
 
 
@@ -64,7 +64,7 @@ def doctor(
         "backups": outcome.backups,
         "failed": [error.said for error in outcome.failed],
     }
-    looked = [area for area in finding.AREAS if area in outcome.facts.looked]
+    looked = [area for area in answers.AREAS if area in outcome.facts.looked]
     window.answer(answer, tables.findings(outcome.findings, looked, outcome.seconds))
     for code in outcome.fixed:
         window.aside(f"fixed: {code}")

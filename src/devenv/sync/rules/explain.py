@@ -11,7 +11,7 @@ from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, shown
 from devenv.compose.resolve import Loaded, load, selected_files
-from devenv.model.finding import Explained, Mounted, Shown, ShownRule, ShownService, Verdict
+from devenv.model.answers import Explained, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan
 from devenv.paths import is_below, is_within, relative_to

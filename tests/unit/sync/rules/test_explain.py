@@ -9,7 +9,7 @@ import pytest
 
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
-from devenv.model.finding import Explained, Mounted, Verdict
+from devenv.model.answers import Explained, Mounted, Verdict
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
 from devenv.sync import planner
 from devenv.sync.rules import explain

@@ -1,4 +1,4 @@
-"""What commands report about a project: doctor's findings, effects of watch rules, and mistakes in files."""
+"""What commands answer: the doctor's findings, effects of watch rules, mistakes in files, the status of a project."""
 
 from __future__ import annotations
 
