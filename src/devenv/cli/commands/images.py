@@ -55,7 +55,7 @@ def list_(
         return
     rows = anyio.run(listing.list_images, options.selection())
     window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
-    if any(row.source == "nowhere" and row.kind != "frontend" for row in rows):
+    if not window.is_json and any(row.source == "nowhere" and row.kind != "frontend" for row in rows):
         window.aside(f"hint: {failures.MIRROR}")
 
 
