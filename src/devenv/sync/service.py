@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service_state import SyncContext, SyncState
 from devenv.tasks import each
 
+LOST_FOR = 5.0  # seconds for which a container cannot be reached until that is reported
 PATIENCE = 10  # a large file waits this many times the duration of its last try, to limit the load
 
 
@@ -34,7 +36,7 @@ class ServiceSync:
     service: str
     rules: tuple[BoundRule, ...]
     is_open: bool = False
-    lost: set[str] = field(default_factory=set)  # ids of containers that could not be reached the last time
+    lost: dict[str, float] = field(default_factory=dict)  # id of a container -> since when it cannot be reached
     state: SyncState = field(init=False)
     followups: FollowUps = field(init=False)
     adoption: Adoption = field(init=False)
@@ -130,16 +132,16 @@ class ServiceSync:
             try:
                 merged.add(await target.deliver(step.deletes, step.syncs), max)
             except EngineError as error:
-                lost[target.container.id] = error.message if await self._is_lost_again(target) else ""
+                lost[target.container.id] = error.message if await self._is_lost_for_long(target) else ""
 
         await each(deliver, self.state.targets.values())
-        self.lost = {*lost}
+        self.lost = {container_id: self.lost.get(container_id, anyio.current_time()) for container_id in lost}
         for message in filter(None, lost.values()):
             self.state.report.problems({self.service: message})
         return merged, bool(lost)
 
-    async def _is_lost_again(self, target: Target) -> bool:
-        """Whether an existing container could not be reached twice: a single failed call is not reported.
+    async def _is_lost_for_long(self, target: Target) -> bool:
+        """Whether an existing container cannot be reached for a while: what the next try mends is not reported.
 
         A container that was removed, or restarted and is about to be adopted, is not reported either. A container
         that has just ended gets its files without a shell.
@@ -151,7 +153,7 @@ class ServiceSync:
         if current is None or current.key != target.container.key:
             return False
         target.container = current
-        return target.container.id in self.lost
+        return anyio.current_time() - self.lost.get(target.container.id, math.inf) >= LOST_FOR
 
     def _failed(self, step: ServicePlan, outcome: SyncOutcome, changes: Changes) -> set[str]:
         failed = {sync.source for sync in step.syncs if sync.target in outcome.failed}

@@ -14,6 +14,7 @@ import pytest
 from devenv.errors import EngineError
 from devenv.events import Restarted, Synced
 from devenv.model.project import Action, Settings
+from devenv.sync import service as services
 from devenv.sync.container import host_files
 from devenv.sync.container.transports import NO_SHELL
 from support.one_service import FakeTarget, OneService, until
@@ -53,8 +54,8 @@ async def test_file_in_one_replica_is_deleted_in_both(one: OneService) -> None:
     assert (fake.deleted, other.deleted) == (["/src/half"], ["/src/half"])
 
 
-async def test_file_missing_in_one_replica_is_put_again(one: OneService) -> None:
-    """The path has failed although another replica has it; one lost call is not reported, the second one is."""
+async def test_file_missing_in_one_replica_is_put_again(one: OneService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path has failed although another replica has it; lost calls are reported after a while."""
     fake, other = FakeTarget("one"), FakeTarget("two")
     await one.adopt(fake)
     await one.adopt(other)
@@ -62,6 +63,9 @@ async def test_file_missing_in_one_replica_is_put_again(one: OneService) -> None
     other.is_lost = True
     await one.step()
     assert one.problems == []
+    await one.step()
+    assert one.problems == []
+    monkeypatch.setattr(services, "LOST_FOR", 0.0)
     await one.step()
     assert one.problems == ["web: gone away"]
     other.is_lost = False

@@ -25,7 +25,7 @@ BATCH_BYTES = 64 * 1024  # more could fill the pipes in both directions while no
 HELPER_BYTES = 2 << 20  # of operations, which get one answer together
 COMMAND_EXTRA = 64  # bytes added to each command
 # Seconds before each try: a busy engine loses the processes of an exec for a while after the start of a container.
-PAUSES = (0.0, 0.2, 0.8, 2.0)
+PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 NO_PROGRAM = re.compile(r'executable file (?:\S+ )?not found|exec: "[^"]+": .*no such file or directory')
 PROGRAMS = (SHELL, "/busybox/sh")
 ROOT = "0"
