@@ -10,6 +10,7 @@ from support.cli import StartDevenv
 from support.lab import Lab
 from support.lab_stack import LabStack, assert_plain
 from support.registries import basic, error, first, forged
+from support.stack import place_of
 
 DEAD = "127.0.0.1:9"
 DOCKERFILE = """\
@@ -81,7 +82,7 @@ def test_image_on_no_mirror_is_one_finding(lab: Lab, lab_stack: LabStack) -> Non
     lab_stack.mirrors(DEAD, front.address)
     done = lab_stack.run("images", "pull")
     assert done.returncode == 4
-    assert "lab-nowhere:1 (compose.y" in done.stderr
+    assert f"lab-nowhere:1 ({place_of(lab_stack.folder, 'lab-nowhere:1')})" in done.stderr
     assert DEAD in done.stdout + done.stderr
     assert front.address in done.stdout + done.stderr
     assert "hint:" in done.stderr

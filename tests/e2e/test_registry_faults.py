@@ -12,6 +12,7 @@ from support.cli import StartDevenv, run
 from support.lab import Authority, Lab
 from support.lab_stack import LabStack, assert_plain
 from support.registries import Answer, Front, Rule, Tokens, cut, error, first, hang, listening, too_many
+from support.stack import place_of
 
 UNAVAILABLE = error(503, "UNAVAILABLE", "service unavailable")
 
@@ -55,7 +56,8 @@ def test_lasting_failures_are_one_finding(lab: Lab, lab_stack: LabStack) -> None
     finding(done.returncode, done.stderr, f"{len(fronts)} images")
     lines = done.stderr.splitlines()
     for name, (_, said) in STAYING.items():
-        (told,) = (line for line in lines if f"{fronts[name].address}/team/{name}:1 (" in line)
+        image = f"{fronts[name].address}/team/{name}:1"
+        (told,) = (line for line in lines if f"{image} ({place_of(lab_stack.folder, image)})" in line)
         assert said in told
 
 

@@ -13,6 +13,7 @@ from devenv.cli import main
 from support.docker_cli import docker
 from support.dockerd import Dockerd, dockerd
 from support.schemas import answered
+from support.stack import place_of
 
 pytestmark = pytest.mark.engine
 
@@ -109,7 +110,7 @@ def test_missing_image_ends_the_save(project: Path, capfd: pytest.CaptureFixture
     """It is named, and there is no file."""
     docker("rmi", "shop.test/db:1")
     assert main.run(["images", "save", "../shop.tar"]) == 4
-    assert "shop.test/db:1 (compose.y" in capfd.readouterr().err
+    assert f"shop.test/db:1 ({place_of(project, 'shop.test/db:1')})" in capfd.readouterr().err
     assert [*project.parent.glob("shop.tar*")] == []
 
 

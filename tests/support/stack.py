@@ -49,6 +49,13 @@ def unique_name(hint: str = "") -> str:
     return f"{PREFIX}-{readable}-{secrets.token_hex(2)}".replace("--", "-")
 
 
+def place_of(folder: Path, text: str) -> str:
+    """FILE:LINE of the only line of the folder's compose.yml that has the text."""
+    lines = (folder / "compose.yml").read_text(encoding="utf-8").splitlines()
+    (number,) = (number for number, line in enumerate(lines, 1) if text in line)
+    return f"compose.yml:{number}"
+
+
 def free_port() -> int:
     """A TCP port on the loopback address that was free a moment ago."""
     with socket.socket() as probe:
