@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,20 +32,34 @@ class TodoPage:
         self._load(self.page.reload)
 
     def _load(self, load: Callable[[], object]) -> None:
-        """Load until the page shows todos (or that there are none); again where another project's network cut in."""
+        """Load until the page shows todos (or that there are none); again if Chromium dropped a request."""
+        self._repeat(load, self.page.get_by_role("status").is_visible)
+
+    def _act(self, act: Callable[[], object], done: Callable[[], bool]) -> None:
+        """Act as a user does; again if Chromium dropped the request and the reloaded page lacks its effect."""
+
+        def again() -> None:
+            self.reload()
+            if not done():
+                act()
+
+        self._repeat(act, done, again)
+
+    def _repeat(
+        self, act: Callable[[], object], done: Callable[[], bool], again: Callable[[], object] | None = None
+    ) -> None:
         deadline = time.monotonic() + LOAD_TIMEOUT
-        self._attempt(load)
-        while not (loaded := self.page.get_by_role("status")).is_visible():
-            if time.monotonic() > deadline:
-                expect(loaded).to_be_visible()
+        self._attempt(act)
+        while not done():
+            assert time.monotonic() < deadline, self.page.locator("body").aria_snapshot()
             if self._cut_off:
-                self._attempt(load)
+                self._attempt(again or act)
             self.page.wait_for_timeout(50)
 
-    def _attempt(self, load: Callable[[], object]) -> None:
+    def _attempt(self, act: Callable[[], object]) -> None:
         self._cut_off = False
         try:
-            load()
+            act()
         except PlaywrightError as error:
             if CUT_OFF not in error.message:
                 raise
@@ -77,27 +90,34 @@ class TodoPage:
 
     def add(self, title: str) -> None:
         """A new todo, added as a user does, and seen in the list."""
-        self.new_todo.fill(title)
-        self.page.get_by_role("button", name="Add", exact=True).click()
+
+        def add() -> None:
+            self.new_todo.fill(title)
+            self.page.get_by_role("button", name="Add", exact=True).click()
+
+        self._act(add, self.item(title).is_visible)
         expect(self.item(title)).to_be_visible()
         expect(self.new_todo).to_have_value("")
 
     def tick(self, title: str) -> None:
         """The todo's box ticked; it looks done."""
-        self.page.get_by_label(title, exact=True).check()
-        expect(self.item(title)).to_have_class(re.compile(r"\bdone\b"))
+        ticked = self.item(title).and_(self.page.locator(".done"))
+        self._act(self.page.get_by_label(title, exact=True).check, ticked.is_visible)
 
     def rename(self, title: str, to: str) -> None:
         """The todo edited to another title."""
-        self.page.get_by_role("button", name=f"Edit {title}").click()
-        self.page.get_by_label(f"Title of {title}").fill(to)
-        self.page.get_by_role("button", name="Save").click()
-        expect(self.item(to)).to_be_visible()
+
+        def rename() -> None:
+            self.page.get_by_role("button", name=f"Edit {title}").click()
+            self.page.get_by_label(f"Title of {title}").fill(to)
+            self.page.get_by_role("button", name="Save").click()
+
+        self._act(rename, self.item(to).is_visible)
 
     def remove(self, title: str) -> None:
         """The todo removed; it is not in the list any more."""
-        self.page.get_by_role("button", name=f"Remove {title}").click()
-        expect(self.item(title)).to_have_count(0)
+        remove = self.page.get_by_role("button", name=f"Remove {title}").click
+        self._act(remove, lambda: not self.item(title).is_visible())
 
     def show(self, filter_name: str) -> None:
         """Only what the filter (All, Active, Done) lets through is listed from now on."""
