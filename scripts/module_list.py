@@ -39,4 +39,4 @@ def lines() -> Iterator[str]:
 def _sentence(path: Path) -> str:
     """The first paragraph of the module's docstring, on one line and safe in HTML."""
     text = ast.get_docstring(ast.parse((SOURCE / path).read_text(encoding="utf-8"))) or ""
-    return re.sub(r"\s+", " ", text.partition("\n\n")[0]).replace("<", "&lt;")
+    return re.sub(r"\s+", " ", text.partition("\n\n")[0]).removesuffix(" Pure.").replace("<", "&lt;")

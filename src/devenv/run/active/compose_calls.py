@@ -1,4 +1,4 @@
-"""The state in force of an active project, and the Compose commands that change it, recorded, with clear errors."""
+"""The desired state of an active project, and the Compose commands that change it, recorded, with clear errors."""
 
 from __future__ import annotations
 

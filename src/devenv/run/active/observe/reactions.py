@@ -1,4 +1,4 @@
-"""Reactions to what is observed: serve starts, follow logs, report crashes and long waits."""
+"""Reactions to what is observed: handle starts of containers, follow logs, report crashes and long waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a project from looks and events: standings, own ends, crashes, removals. No I/O."""
+"""What is known of a project from inspections and events: what services do, who ended them, crashes. No I/O."""
 
 from __future__ import annotations
 
