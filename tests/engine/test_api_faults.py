@@ -366,7 +366,7 @@ async def test_newest_common_api_version_is_used(newest: str, oldest: str | None
 
 async def test_too_old_engine_is_reported() -> None:
     """One line with its version and what to do."""
-    with pytest.raises(EngineError, match=r"too old: it speaks API 1\.40, devenv needs 1\.41$") as caught:
+    with pytest.raises(EngineError, match=r"too old: its API version is 1\.40, devenv needs 1\.41$") as caught:
         async with engine_of(says(200), versions={"ApiVersion": "1.40", "MinAPIVersion": "1.12"}):
             pass
     assert caught.value.hint == "upgrade Docker to 20.10 or newer"

@@ -1,7 +1,7 @@
-"""BuildKit's plain progress, line by line; and the pulls and the build that go on. Pure.
+"""BuildKit's plain progress, read line by line, and the current pulls and builds. Pure.
 
 #12 [web dev 3/5] RUN npm ci
-#12 0.3 a line of its output
+#12 0.3 a line of the command's output
 #12 sha256:... 1.0MB / 2.0MB
 #12 DONE 3.2s
 """
@@ -27,7 +27,7 @@ _ENDS: dict[str, EndState] = {"DONE": "done", "CACHED": "cached", "ERROR": "fail
 
 
 class StepBegin(NamedTuple):
-    """A step begins (or BuildKit mentions it again): what it does, in the words of its Dockerfile.
+    """The begin of a step, which BuildKit may repeat; `what` is its instruction as in the Dockerfile.
 
     `label` is `[SERVICE] [STAGE] 3/5` or `[SERVICE] internal`; the service only if several are built.
     """
@@ -38,17 +38,17 @@ class StepBegin(NamedTuple):
 
     @property
     def is_internal(self) -> bool:
-        """Whether it is BuildKit's own work, no instruction."""
+        """Whether the step is BuildKit's own work, not an instruction."""
         return self.label.split()[-1:] == ["internal"]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The service and the stage, as far as the label has them; the second of two is the stage."""
+        """The service and the stage, in this order, as far as the label has them."""
         return tuple(word for word in self.label.split() if not _FRACTION.fullmatch(word))
 
     @property
     def place(self) -> str:
-        """Its place in a Dockerfile, such as `3/5`; empty if it is no instruction."""
+        """The place of the instruction in its Dockerfile, such as `3/5`; empty for other steps."""
         return next(filter(_FRACTION.fullmatch, self.label.split()), "")
 
     @property
@@ -58,7 +58,7 @@ class StepBegin(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """A line of a step's output; `is_own`: of the command that it runs, else of BuildKit."""
+    """A line of a step's output; `is_own` if the command of the step printed it, not BuildKit."""
 
     number: str
     text: str
@@ -66,7 +66,7 @@ class StepOutput(NamedTuple):
 
 
 class StepEnd(NamedTuple):
-    """A step has ended; the seconds that it took, if BuildKit says so."""
+    """The end of a step, with the seconds that the step took if BuildKit prints them."""
 
     number: str
     state: EndState
@@ -74,7 +74,7 @@ class StepEnd(NamedTuple):
 
 
 def parse(line: str) -> StepBegin | StepOutput | StepEnd | None:
-    """What a line says; None if it is not a line of a step."""
+    """The begin, output or end of a step that the line reports; None for any other line."""
     match = _LINE.match(line)
     if match is None:
         return None
@@ -87,9 +87,9 @@ def parse(line: str) -> StepBegin | StepOutput | StepEnd | None:
 
 @dataclass(slots=True)
 class BuildStep:
-    """A step of a build, with its line of the Dockerfile."""
+    """A step of a build, with its label and its line of the Dockerfile."""
 
-    where: str
+    label: str
     what: str
     began: float
     state: str = "running"  # or done, cached, failed
@@ -99,7 +99,7 @@ class BuildStep:
 
 @dataclass(slots=True)
 class Pull:
-    """An image that is pulled, made or pushed: finished layers of all, and the share of the bytes, if known."""
+    """An image that is pulled, built or pushed: `done` of its `layers`, and the `share` of its bytes, if known."""
 
     state: str
     detail: str
@@ -111,14 +111,14 @@ class Pull:
 
 @dataclass(slots=True)
 class ImageProgress:
-    """Current pulls and builds. A failed build stays until the next begins."""
+    """The current pulls and builds. A failed build is shown until the next build begins."""
 
     pulls: dict[str, Pull] = field(default_factory=dict)
     steps: dict[str, BuildStep] = field(default_factory=dict)
     failed: bool = False
 
     def image(self, reference: str, state: str, detail: str, at: float) -> None:
-        """Follow a change of an image."""
+        """Update the state of an image."""
         before = self.pulls.pop(reference, None)
         if state not in ("pulling", "making", "pushing"):
             return
@@ -131,7 +131,7 @@ class ImageProgress:
     def over(self, *, images: bool = False) -> None:
         """Remove the finished build unless it failed; with `images`, the pulls too.
 
-        An image that was got without a pull has no last event.
+        An image that was acquired without a pull has no final event.
         """
         if images:
             self.pulls.clear()
@@ -139,7 +139,7 @@ class ImageProgress:
             self.clear()
 
     def line(self, line: str, at: float) -> None:
-        """Follow a line of a build's output."""
+        """Update the builds by a line of output."""
         match parse(line):
             case StepBegin(number, label, what) as begin if not begin.is_internal and number not in self.steps:
                 if self.failed:

@@ -1,6 +1,7 @@
-"""The docker CLI: images imported, built, read and removed, and the verbs of Compose that get the run model on stdin.
+"""The docker CLI: import, build, read and remove images, and run verbs of Compose, which get the run model on stdin.
 
-Calls that `up` may wait for are children, which a cancel ends; removals go through python-on-whales in a thread.
+Commands that `up` may wait for are child processes, which end if they are cancelled; images are removed by
+python-on-whales in a thread.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from devenv.errors import EngineError
 
 OnMade = Callable[[str, str], object]  # kind and name, as Compose reports them
 
-# Variables that the user's shell sets for Compose are for the user's own calls. The run model is resolved already,
-# and a model restricted to some services must not turn the others into orphans.
+# Variables of the user's shell are for the user's own Compose commands: the run model is resolved already, and the
+# services that a model leaves out are no orphans.
 _COMPOSE_ENVIRONMENT = {
     "COMPOSE_ANSI": "never",
     "COMPOSE_FILE": "",
@@ -34,7 +35,7 @@ _COMPOSE_ENVIRONMENT = {
     "COMPOSE_REMOVE_ORPHANS": "0",
 }
 _BUILDKIT_ENVIRONMENT = {
-    "BUILDKIT_NO_CLIENT_TOKEN": "1",  # the engine reaches registries by its proxy and mirrors; we may not
+    "BUILDKIT_NO_CLIENT_TOKEN": "1",  # the engine reaches registries by its proxy and mirrors; this process may not
     "DOCKER_BUILDKIT": "1",
 }
 _IMAGE_BUILD_ENVIRONMENT = _BUILDKIT_ENVIRONMENT | {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
@@ -47,14 +48,14 @@ _CREATED = re.compile(r"\s*(?P<kind>Container|Network) (?P<name>\S+)\s+(?:Creat|
 
 
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
-    """Make an image from the root file system in the tar file `archive`, with Dockerfile instructions on top."""
+    """Create an image from the root file system in the tar file `archive`, with Dockerfile instructions on top."""
     await _run("`docker import` failed", "import", *(f"--change={change}" for change in changes), archive, image)
 
 
 async def build(
     context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str], on_step: OnLine
 ) -> None:
-    """Build an image from the folder `context`, without network and registries; `on_step` gets places as `3/5`."""
+    """Build an image from the folder `context` without a network; `on_step` gets the place of each step (`3/5`)."""
 
     def report(line: str) -> None:
         if isinstance(step := parse(line), StepBegin) and step.place:
@@ -67,7 +68,7 @@ async def build(
 
 
 async def read(image: str, *paths: str) -> list[str]:
-    """The contents of files in an image; empty for missing files."""
+    """The contents of files in an image; an empty text for a missing file."""
     script = 'for path; do cat "$path" 2>/dev/null; printf "\\0"; done'
     options = ["--rm", "--pull=never", "--network=none", "--entrypoint=sh"]
     done = await _run(f"{image} cannot be read", "run", *options, image, "-c", script, "sh", *paths)
@@ -84,7 +85,7 @@ async def _run(
 
 
 async def remove(*images: str) -> None:
-    """Remove images by name or id, except for images that do not exist or that a container uses."""
+    """Remove images by name or id; an image that does not exist or that a container uses is skipped."""
 
     def remove_all() -> None:
         from python_on_whales import DockerClient, exceptions  # noqa: PLC0415 - costs 350 ms
@@ -98,19 +99,19 @@ async def remove(*images: str) -> None:
 
 
 def last_line(text: str) -> str:
-    """The last line that is not empty, shortened to fit on two lines of a terminal."""
+    """The last line that is not empty, cut to fit on two lines of a terminal."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "no reason given"
 
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """The verbs of one project: its name, its folder (absolute) and the dumped run model."""
+    """The Compose commands of one project: its name, its folder (absolute) and the dumped run model."""
 
     project: str
     directory: str
-    model: bytes = field(repr=False)  # it has the values of env_files
-    given: Mapping[tuple[str, int], str] = field(default_factory=dict)  # see `Failures`
+    model: bytes = field(repr=False)  # holds the values of env_files
+    port_changes: Mapping[tuple[str, int], str] = field(default_factory=dict)  # see `Failures`
 
     def argv(self, verb: str, *args: str) -> list[str]:
         """The command line of a verb that expects the model on stdin."""
@@ -121,11 +122,11 @@ class Compose:
         return [*head, verb, *args]
 
     def exec_replace(self, verb: str, *args: str) -> NoReturn:
-        """Replace our own process by the verb, with the terminal and stdin as they are."""
+        """Replace this process by the verb, with the terminal and stdin as they are."""
         process.exec_replace(self._argv(process.memfd_path(self.model), verb, *args), _COMPOSE_BUILD_ENVIRONMENT)
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
-        """Build the images of `services`, or of all with a build section; `on_line` gets each line of progress.
+        """Build the images of `services`, or all images with a build section; `on_line` gets each line of progress.
 
         Raises BuildError; EngineError if Compose or the engine is missing.
         """
@@ -138,10 +139,10 @@ class Compose:
     async def create(
         self, services: Sequence[str] = (), *, force: bool = False, on_made: OnMade = lambda *_: None
     ) -> None:
-        """Create containers, networks and volumes that are missing or changed; nothing is built, nothing runs.
+        """Create containers, networks and volumes that are missing or changed; build and start nothing.
 
-        `force` replaces containers even if nothing changed. `on_made` gets kind and name of each container and
-        network that Compose reports as being created, also if the verb fails later.
+        `force` replaces unchanged containers too. `on_made` gets the kind and name of each container and network that
+        Compose reports as being created, also if the verb fails later.
         """
 
         def report(line: str) -> None:
@@ -162,6 +163,6 @@ class Compose:
             raise self.failures().of_verb(verb, done.error_text)
 
     def failures(self) -> Failures:
-        """The reader of failures of this project."""
+        """The reader of this project's failures."""
         text = self.model.replace(b'!!binary "', b'"')  # the only part of a dumped model that is not JSON
-        return Failures(self.project, json.loads(text).get("services") or {}, self.given)
+        return Failures(self.project, json.loads(text).get("services") or {}, self.port_changes)

@@ -1,4 +1,4 @@
-"""The Engine API: one connected engine, with a group of methods for each kind of object."""
+"""The Engine API: a connected engine, with a group of methods for each kind of object."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVENTS_PAUSE = 0.5
 
 
 class Engine(Transport):
-    """One engine, connected for as long as the context of `connect` lasts."""
+    """An engine, connected while the block of `connect` runs."""
 
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
         super().__init__(http, endpoint)
@@ -46,7 +46,7 @@ class Engine(Transport):
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, endpoint: Endpoint | None = None) -> AsyncIterator[Self]:
-        """A connected engine. Raises EngineError (exit 4) with the command that starts an engine."""
+        """A connected engine. Raises EngineError with a hint on how to reach or start an engine."""
         endpoint = endpoint or await resolve()
         http = Client(lambda: dial(endpoint))
         try:
@@ -57,26 +57,26 @@ class Engine(Transport):
             await http.aclose()
 
     async def _negotiate(self) -> None:
-        """Choose the version of the API that both sides support."""
+        """Choose the newest version of the API that both sides support."""
         (newest, oldest), self.platform, self.kernel = await self.ask(
             "version", "connecting to the engine", _versions
         )
         if newest < OLDEST:
-            versions = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
+            versions = f"its API version is {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
             raise EngineError(f"the engine at {self.endpoint.shown} is too old: {versions}", hint=UPGRADE)
         self._version = f"/v{_dotted(max(min(newest, NEWEST), oldest))}"
         self.idle = IDLE_TIMEOUT
 
     async def identity(self) -> tuple[str, str]:
-        """The engine's own id and its data folder; both survive a restart and do not depend on the address."""
+        """The engine's id and data folder, which do not change at a restart or with the address."""
         return await self.ask(
             "info",
             "reading the id of the engine",
-            lambda shown: (answers.text(shown["ID"]), answers.text(shown["DockerRootDir"])),
+            lambda answer: (answers.text(answer["ID"]), answers.text(answer["DockerRootDir"])),
         )
 
     async def clock(self) -> dt.datetime:
-        """The engine's time, to the second: the ages of its containers refer to it."""
+        """The engine's time, in seconds, from which the ages of its containers are counted."""
         action = "reading the clock of the engine"
         with self.translate_errors(action):
             async with self.request("GET", "_ping", action, idle=self.idle) as answer:
@@ -90,10 +90,11 @@ class Engine(Transport):
         return ProjectState(containers=containers, networks=networks, volumes=volumes)
 
     async def events(self, project: str, actions: Iterable[str] = ()) -> AsyncIterator[dict[str, Any]]:
-        """Container events of the project, without end. An empty one says that the stream begins: look at all now.
+        """Container events of the project, without end; an empty event means that a stream begins.
 
-        After a gap it repeats what happened meanwhile, by the engine's own clock, and some of it for the second time.
-        With `actions`, only those, and those of all networks, too: events of networks have no labels.
+        The caller must look at all containers then. After a lost connection, the events since the last one are
+        repeated, and some of them twice. With `actions`, only events with these actions, of all networks too: events
+        of networks have no labels.
         """
         filters = {"type": ["container"], "label": [f"{PROJECT_LABEL}={project}"]}
         if actions:
@@ -113,7 +114,7 @@ class Engine(Transport):
             await anyio.sleep(EVENTS_PAUSE)
 
     async def _check_connection(self) -> None:
-        """Check that a remote engine still answers: a dead network ends no connection by itself."""
+        """Check that a remote engine still answers: a network failure does not end a silent connection."""
         if not self.endpoint.local:
             try:
                 await self.call("GET", "_ping", "reading the events of the engine", total=CONNECT_TIMEOUT)
@@ -122,11 +123,11 @@ class Engine(Transport):
                 raise
 
 
-def _versions(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:
-    """The newest and the oldest version of the API that the engine supports, its platform, and its kernel."""
-    newest, oldest = (shown.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
+def _versions(answer: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:
+    """The newest and the oldest version of the API that the engine supports; its platform; its kernel."""
+    newest, oldest = (answer.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
     versions = (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1]))
-    return versions, answers.platform(shown, "Arch"), str(shown.get("KernelVersion", ""))
+    return versions, answers.platform(answer, "Arch"), str(answer.get("KernelVersion", ""))
 
 
 def _dotted(version: tuple[int, int]) -> str:
@@ -147,11 +148,11 @@ class Networks(EngineGroup):
         return frozenset(await self._api.ask_all("networks", "listing networks", lambda n: answers.text(n["Name"])))
 
     async def users(self, network_id: str) -> tuple[str, ...]:
-        """The names of the containers that are connected to the network now."""
+        """The names of the containers that are connected to the network."""
         return await self._api.ask(
             f"networks/{network_id}",
             "inspecting a network",
-            lambda shown: tuple(sorted(c["Name"] for c in (shown.get("Containers") or {}).values())),
+            lambda answer: tuple(sorted(c["Name"] for c in (answer.get("Containers") or {}).values())),
         )
 
     async def remove(self, network_id: str) -> None:
@@ -168,13 +169,13 @@ class Volumes(EngineGroup):
         return tuple(await self._api.ask_all("volumes", "listing the project", answers.volume, query))
 
     async def inspect(self, name: str) -> Volume | None:
-        """The volume, or None if there is none of that name."""
+        """The volume, or None if it does not exist."""
         with IgnoreAbsent():
             return await self._api.ask(_path(name), f"inspecting the volume {name}", answers.volume)
         return None
 
     async def times(self) -> dict[str, str]:
-        """The names of all volumes on the engine, with their `CreatedAt`."""
+        """`CreatedAt` of all volumes on the engine by name."""
         volumes = await self._api.ask_all("volumes", "listing volumes", answers.volume)
         return {volume.name: volume.created for volume in volumes}
 

@@ -1,4 +1,4 @@
-"""Why a verb of `docker compose` failed, read from its output: the service, the reason, and what to do."""
+"""Errors for failed verbs of `docker compose`, read from their output: the service, the reason, and a hint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ROOT = re.compile(r"/\S*/(?:overlay2|rootfs|snapshots)/[0-9a-f]+/(?:merged|diff
 
 
 class VerbError(EngineError):
-    """`create` or `start` failed: `reason` in plain words, and the service, if it is clear which service it was."""
+    """`create` or `start` failed: the `reason` without ids and wrappers, and the service, if it is known."""
 
     def __init__(self, verb: str, reason: str, service: str | None = None) -> None:
         super().__init__(f"could not {verb} `{service}`: {reason}" if service else f"could not {verb}: {reason}")
@@ -47,9 +47,9 @@ class VerbError(EngineError):
 
 
 class BuildError(DevenvError):
-    """A build failed: `reason` in BuildKit's words or, if `in_step`, how a RUN step ended; `lines` are its last.
+    """A build failed: `reason` is BuildKit's message or, if `in_step`, the exit code of a RUN step.
 
-    `service` and `instruction`, as BuildKit shows it, are empty if they are unknown.
+    `lines` are the last lines of the step; `service` and `instruction`, as BuildKit shows it, are empty if unknown.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BuildError(DevenvError):
 
 
 class BuildLog:
-    """The progress of a build: each line is passed on without logins; the last lines of every step are kept."""
+    """The progress of a build: passes each line on without logins and keeps the last lines of each step."""
 
     def __init__(self, on_line: Callable[[str], object]) -> None:
         self._on_line = on_line
@@ -83,7 +83,7 @@ class BuildLog:
         self._failed: str | None = None
 
     def line(self, raw: str) -> None:
-        """Take the next line of the output."""
+        """Add the next line of the output."""
         line = without_logins(clean(raw))
         if not line:
             return
@@ -116,14 +116,14 @@ class BuildLog:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Reads failures of one project: its name and the services of its run model.
+    """The reader of failures of a project: its name, and the services of its run model.
 
-    `given` are the host's ports that the command line named, by service and container port.
+    `port_changes`: host ports from the command line, by service and container port.
     """
 
     project: str
-    services: Mapping[str, Any] = field(repr=False)  # they hold the values of env_files
-    given: Mapping[tuple[str, int], str]
+    services: Mapping[str, Any] = field(repr=False)  # hold the values of env_files
+    port_changes: Mapping[tuple[str, int], str]
 
     def of_verb(self, verb: str, output: str) -> DevenvError:
         """The error for the output of `create` or `start`."""
@@ -132,11 +132,11 @@ class Failures:
             return error
         if match := _PORT.search(reason):
             return self._of_port(match["taken"] or match["port"], match["why"] or "already", reason)
-        is_of_another = reason.startswith("dependency failed to start")
-        return VerbError(verb, self._with_services(reason), None if is_of_another else self._unfinished(output))
+        is_dependency = reason.startswith("dependency failed to start")
+        return VerbError(verb, self._with_services(reason), None if is_dependency else self._unfinished(output))
 
     def of_build(self, log: BuildLog, output: str, services: Sequence[str]) -> DevenvError:
-        """The error for the output of `build`; `services` are those that it was called for."""
+        """The error for the output of `build`; `services` are the services on its command line."""
         output = without_logins(output)
         reason = last_reason(output)
         service = self._built_service(reason, log, services) or ""
@@ -160,21 +160,21 @@ class Failures:
         ]
         if not publishers:
             return PortError(f"host port {port} {state}")
-        named = [pair for pair in publishers if endpoint and pair[0] == self._service_of(endpoint[1])]
-        service, target = (named or publishers)[0]
-        ports = {**self.given, (service, int(target)): int(port) % 55535 + 10000}
-        options = [f"--port {name}:{published}={inner}" for (name, inner), published in ports.items()]
+        failed = [pair for pair in publishers if endpoint and pair[0] == self._service_of(endpoint[1])]
+        service, target = (failed or publishers)[0]
+        ports = {**self.port_changes, (service, int(target)): int(port) % 55535 + 10000}
+        options = [f"--port {name}:{published}={target}" for (name, target), published in ports.items()]
         hint = f"Publish it elsewhere: {' '.join(['devenv up', *options])}"
         return PortError(f"host port {port}, which `{service}` publishes, {state}", hint=hint)
 
     def _unfinished(self, output: str) -> str | None:
-        """The service of the only container that Compose began to work on and did not finish; else None."""
+        """The service of the container that Compose has not finished; None if there are several or none."""
         states = {match["name"]: match["state"] for line in output.splitlines() if (match := _STATE.match(line))}
-        begun = [name for name, state in states.items() if state.endswith("ing") or state == "Error"]
-        return self._service_of(begun[0]) if len(begun) == 1 else None
+        unfinished = [name for name, state in states.items() if state.endswith("ing") or state == "Error"]
+        return self._service_of(unfinished[0]) if len(unfinished) == 1 else None
 
     def _with_services(self, reason: str) -> str:
-        """The reason with the names of services instead of containers."""
+        """The reason, with containers replaced by their services."""
 
         def service(match: re.Match[str]) -> str:
             name = self._service_of(match[1])
@@ -183,16 +183,16 @@ class Failures:
         return re.sub(r"container (\S+)", service, plain(reason))
 
     def _service_of(self, container: str) -> str | None:
-        """The service of a container; a container that is being replaced has its id before its name."""
+        """The service of a container by its name, which has an id in front while the container is replaced."""
         for name, service in self.services.items():
-            known = service.get("container_name")
-            pattern = re.escape(known) if known else rf"{re.escape(f'{self.project}-{name}')}-\d+"
+            fixed = service.get("container_name")
+            pattern = re.escape(fixed) if fixed else rf"{re.escape(f'{self.project}-{name}')}-\d+"
             if re.fullmatch(rf"(?:[0-9a-f]{{12}}_)?{pattern}", container):
                 return name
         return None
 
     def _built_service(self, reason: str, log: BuildLog, services: Sequence[str]) -> str | None:
-        """The service whose build failed, if it is clear; steps name the service only if several are built."""
+        """The service whose build failed, if it is known: steps name the service only if several are built."""
         if len(services) == 1:
             return services[0]
         target = re.match(r"target (\S+): ", reason)
@@ -202,13 +202,13 @@ class Failures:
 
 
 def last_reason(output: str) -> str:
-    """The line of Compose's output that gives the reason, without colours and progress; empty if there is none."""
+    """The last line of Compose's output that is not progress, without colours; empty if there is none."""
     lines = [line.strip() for line in clean(output).splitlines()]
     return next((line for line in reversed(lines) if line and not _NOISE.match(line)), "")
 
 
 def plain(reason: str) -> str:
-    """A reason without the layers that passed it on, without ids and without the engine's own folders."""
+    """The reason without the prefixes of the programs that passed it on, without ids and the engine's folders."""
     return _ID.sub("…", _ROOT.sub("", _UNKNOWN.sub("", _DAEMON.sub("", reason)))) or "Compose gave no reason"
 
 
@@ -230,7 +230,7 @@ def _unreachable(reason: str) -> DevenvError | None:
 
 
 def clean(text: str) -> str:
-    """The text without colours and control characters, its lines kept."""
+    """The text without colours and control characters, except line ends."""
     return _ESCAPES.sub("", text)
 
 

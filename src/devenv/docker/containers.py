@@ -1,4 +1,4 @@
-"""Containers: their state, output and resource use; created, stopped and removed; and their files as tar archives."""
+"""Containers: their state, output, resource use and files (as tar archives); create, stop and remove them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from devenv.tasks import each
 
 LOOP = "too many links"  # the engine's message for a symbolic link that leads to itself
 MODE_FOLDER, MODE_LINK = 1 << 31, 1 << 27  # in Go's os.FileMode
-SLOWEST = 1e6  # bytes per second that a transfer must reach at least
+SLOWEST = 1e6  # bytes per second, the least that a transfer must reach
 
 
 class Usage(NamedTuple):
-    """Processor time (nanoseconds) of a container and of all `cpus` together, and its bytes of memory."""
+    """CPU time (nanoseconds) of a container and of all `cpus` together, and the container's memory in bytes."""
 
     cpu: int
     system: int
@@ -41,62 +41,62 @@ class Usage(NamedTuple):
     memory: int
 
     def percent_since(self, before: Usage) -> float:
-        """The share of one CPU since an earlier measurement."""
+        """The use of the CPU since an earlier measurement, in per cent of one CPU."""
         passed = self.system - before.system
         return max(100.0 * self.cpus * (self.cpu - before.cpu) / passed, 0.0) if passed > 0 else 0.0
 
 
 class Containers(EngineGroup):
-    """The containers of one engine."""
+    """The containers of an engine."""
 
     async def list(self, project: str) -> tuple[Container, ...]:
-        """All containers of the project, sorted by service and name, without one-off containers of others."""
+        """All containers of the project, sorted by service and name, without `compose run` containers of others."""
         query = {"all": "1", "filters": answers.labelled(project)}
-        listed = await self._api.ask_all("containers/json", "listing the project", answers.wanted_id, query)
-        containers = await each(self.inspect, filter(None, listed))
+        ids = await self._api.ask_all("containers/json", "listing the project", answers.wanted_id, query)
+        containers = await each(self.inspect, filter(None, ids))
         return tuple(sorted((c for c in containers if c is not None), key=lambda c: (c.service, c.name)))
 
     async def inspect(self, container_id: str) -> Container | None:
-        """The container as it is now, or None if it is gone."""
+        """The current state of the container; None if the container is gone."""
         with IgnoreAbsent():
             path = f"containers/{container_id}/json"
             return await self._api.ask(path, "inspecting a container", self._container)
         return None
 
-    def _container(self, shown: Mapping[str, Any]) -> Container:
-        container = answers.container(shown)
+    def _container(self, answer: Mapping[str, Any]) -> Container:
+        container = answers.container(answer)
         return replace(container, ours=self._api.is_ours(container))
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
-        """(owner, host ip, host port) of every port that running containers publish."""
+        """(owner, host address, host port) of each port that running containers publish."""
 
-        def ports(shown: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-            published = [port for port in shown.get("Ports") or () if port.get("PublicPort")]
-            return [(_owner(shown), str(port.get("IP", "")), int(port["PublicPort"])) for port in published]
+        def ports(entry: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+            published = [port for port in entry.get("Ports") or () if port.get("PublicPort")]
+            return [(_owner(entry), str(port.get("IP", "")), int(port["PublicPort"])) for port in published]
 
-        listed = await self._api.ask_all("containers/json", "listing published ports", ports)
-        return tuple(port for ports in listed for port in ports)
+        containers = await self._api.ask_all("containers/json", "listing published ports", ports)
+        return tuple(port for ports in containers for port in ports)
 
     async def usage(self, container_id: str) -> Usage:
-        """What the container has used by now: one measurement, without the engine's pause for a second one."""
+        """The resource use of the container until now, without the engine's pause for a second measurement."""
         query = {"stream": "0", "one-shot": "1"}
         return await self._api.ask(f"containers/{container_id}/stats", "measuring a container", _usage, query)
 
     async def health_output(self, container_id: str) -> str:
-        """The output of the last health check if that failed, or an empty text."""
+        """The output of the last health check if it failed, otherwise an empty text."""
 
-        def last(shown: Mapping[str, Any]) -> str:
-            checks = shown["State"]["Health"]["Log"] or ()
+        def output(answer: Mapping[str, Any]) -> str:
+            checks = answer["State"]["Health"]["Log"] or ()
             return str(checks[-1]["Output"]).strip() if checks and checks[-1]["ExitCode"] else ""
 
         with contextlib.suppress(EngineError):
-            return await self._api.ask(f"containers/{container_id}/json", "reading a health check", last)
+            return await self._api.ask(f"containers/{container_id}/json", "reading a health check", output)
         return ""
 
     async def logs(
         self, container: Container, *, since: str = "", tail: str = "all", follow: bool = True, timed: bool = False
     ) -> AsyncIterator[tuple[str, str]]:
-        """(stream, line) as the container prints them, until it stops. `since` is in Unix seconds.
+        """(stream, line) for each line that the container prints, until it stops. `since` is in Unix seconds.
 
         `timed`: each line begins with its time (RFC 3339, UTC) and a space.
         """
@@ -112,18 +112,18 @@ class Containers(EngineGroup):
                     yield stream, line
 
     async def create(self, config: Mapping[str, Any], name: str = "") -> str:
-        """Create a container as the Engine API's ContainerCreate describes it; its id. It is not started."""
+        """Create a container, without starting it, and return its id; `config` as for ContainerCreate of the API."""
         query = {"name": name} if name else None
         return await self._api.create("containers/create", "creating a container", config, answers.object_id, query)
 
     async def restart(self, container: Container) -> None:
-        """Restart the container; it has its own grace period to stop."""
+        """Restart the container; it has its configured grace period to stop."""
         seconds, action = container.stop_timeout, f"restarting {container.name}"
         query = {"t": f"{seconds:.0f}"}
         await self._api.call("POST", f"containers/{container.id}/restart", action, query=query, extra=seconds)
 
     async def stop(self, container: Container, grace: float | None = None) -> None:
-        """Stop the container, kill it after the grace period (seconds); nothing happens if it has ended."""
+        """Stop the container and kill it after the grace period (seconds); does nothing if it has ended."""
         seconds, action = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
         query = {"t": f"{seconds:.0f}"}
         with IgnoreAbsent():
@@ -135,32 +135,31 @@ class Containers(EngineGroup):
         await self._api.call("POST", f"containers/{container_id}/{verb}", f"{verb.removesuffix('e')}ing a container")
 
     async def remove(self, container_id: str) -> None:
-        """Remove the container with its anonymous volumes, running or not; nothing happens if it is gone."""
+        """Remove the container, running or not, and its anonymous volumes; does nothing if it is gone."""
         query = {"force": "1", "v": "1"}
         await self._api.remove(f"containers/{container_id}", "removing a container", query)
 
 
-def _owner(listed: Mapping[str, Any]) -> str:
-    """The service and project of a container in a listing, or else its name."""
-    labels = listed.get("Labels") or {}
+def _owner(entry: Mapping[str, Any]) -> str:
+    """The service and project of a container in a listing, otherwise its name."""
+    labels = entry.get("Labels") or {}
     if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
         return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
-    return f"container {answers.listed_name(listed)}"
+    return f"container {answers.listed_name(entry)}"
 
 
-def _usage(shown: Mapping[str, Any]) -> Usage:
-    """Memory without the page cache that the kernel can free at once, as `docker stats` counts it."""
-    cpu, memory = shown.get("cpu_stats") or {}, shown.get("memory_stats") or {}
-    used = cpu.get("cpu_usage") or {}
-    cpus = int(cpu.get("online_cpus") or len(used.get("percpu_usage") or ()) or 1)
-    details = memory.get("stats") or {}
-    spare = int(details.get("total_inactive_file", details.get("inactive_file", 0)))
-    size = max(int(memory.get("usage") or 0) - spare, 0)
-    return Usage(int(used.get("total_usage") or 0), int(cpu.get("system_cpu_usage") or 0), cpus, size)
+def _usage(answer: Mapping[str, Any]) -> Usage:
+    """The resource use; memory without the page cache that the kernel can free, as in `docker stats`."""
+    cpu, memory = answer.get("cpu_stats") or {}, answer.get("memory_stats") or {}
+    usage, details = cpu.get("cpu_usage") or {}, memory.get("stats") or {}
+    cpus = int(cpu.get("online_cpus") or len(usage.get("percpu_usage") or ()) or 1)
+    cache = int(details.get("total_inactive_file", details.get("inactive_file", 0)))
+    size = max(int(memory.get("usage") or 0) - cache, 0)
+    return Usage(int(usage.get("total_usage") or 0), int(cpu.get("system_cpu_usage") or 0), cpus, size)
 
 
 class Writable(Protocol):
-    """Anything with a `write` method for bytes."""
+    """An object with a `write` method for bytes."""
 
     def write(self, chunk: bytes, /) -> object:
         """Write all bytes; the result is awaited if it is awaitable."""
@@ -172,7 +171,7 @@ class Archive(EngineGroup):
     async def put(self, container_id: str, tar: Body, *, size: int = 0) -> None:
         """Extract a tar, compressed or not, at the container's root. A tar in pieces has about `size` bytes.
 
-        Not atomic: if it fails, the entries before the bad one stay. Raises CallError and errors of the iterator.
+        Not atomic: the entries before a bad entry stay. Raises CallError and errors of the iterator.
         """
         query = {"path": "/", "noOverwriteDirNonDir": "1"}
         total = LONG_TIMEOUT + (size if isinstance(tar, AsyncIterable) else len(tar)) / SLOWEST
@@ -180,20 +179,20 @@ class Archive(EngineGroup):
         await self._api.call("PUT", _path(container_id), action, query=query, body=tar, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
-        """The tar of `path`, whose entry names begin with its last component; None if there is no such path."""
+        """The tar of `path`, with entries below its last component; None if the path does not exist."""
         action, query = f"reading {path} in a container", {"path": path}
         with IgnoreAbsent():
             return await self._api.call("GET", _path(container_id), action, query=query, total=LONG_TIMEOUT)
         return None
 
     async def save(self, container_id: str, path: str, file: Writable, *, total: float | None = LONG_TIMEOUT) -> None:
-        """Write the tar of `path` in the container into the file; nothing if there is no such path."""
+        """Write the tar of `path` in the container to the file; nothing if the path does not exist."""
         action = f"reading {path} in a container"
         with IgnoreAbsent(), self._api.translate_errors(action), anyio.fail_after(total):
             await self._api.stream("GET", _path(container_id), action, file.write, query={"path": path})
 
     async def mode(self, container_id: str, path: str) -> int:
-        """The mode of `path` in the container, as Go's os.FileMode. Raises CallError if there is no such path."""
+        """The mode of `path` in the container, as Go's os.FileMode. Raises CallError if the path does not exist."""
         action, idle = f"looking at {path} in a container", self._api.idle
         with self._api.translate_errors(action), anyio.fail_after(idle):
             async with self._api.request(
@@ -203,13 +202,13 @@ class Archive(EngineGroup):
                 return int(json.loads(base64.b64decode(answer.stat))["mode"])
 
     async def is_link(self, container_id: str, path: str) -> bool | None:
-        """Whether `path` in the container is a symbolic link; None if there is no such path."""
+        """Whether `path` in the container is a symbolic link; None if the path does not exist."""
         try:
             return bool(await self.mode(container_id, path) & MODE_LINK)
         except CallError as error:
             if error.absent:
                 return None
-        # The answer to a HEAD request has no body, hence no reason.
+        # The answer to a HEAD request has no body with a reason.
         try:
             return True if await self.get(container_id, path) is not None else None
         except CallError as error:

@@ -1,4 +1,4 @@
-"""The engine that the docker CLI's settings name, without a child process or an event loop."""
+"""The engine in the docker CLI's settings, and its containers, without a child process or an event loop."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def config_folder() -> str:
 
 
 def current() -> str | None:
-    """The current context, by DOCKER_CONTEXT or else the CLI's settings; None for the default context."""
+    """The current context, from DOCKER_CONTEXT or else the CLI's settings; None for the default context."""
     name = os.environ.get("DOCKER_CONTEXT") or _current()
     return None if name in (None, "", "default") else name
 
 
 def socket_path() -> str | None:
-    """The path of the engine's socket by the settings alone, or None if the engine is reached in another way.
+    """The path of the engine's socket, or None if the engine is reached in another way.
 
     Like `endpoint.resolve`, but without a child process: a context that cannot be read is ignored.
     """
@@ -61,9 +61,9 @@ def _current() -> str | None:
 
 
 def local_containers(project: str) -> tuple[tuple[Container, ...], dt.datetime] | None:
-    """The containers of the project like `Engine.containers.list`, and the engine's time.
+    """The containers of the project, as from `Engine.containers.list`, and the engine's time.
 
-    None if the engine is not at a local socket or anything is unusual: `Engine` handles these cases, but its import
+    None if the engine has no local socket or its answers are unusual: `Engine` handles these cases, but its import
     takes longer than these requests.
     """
     path, query = socket_path(), {"all": "1", "filters": inspect.labelled(project)}

@@ -1,6 +1,6 @@
 """The address of the engine, by the rules of the docker CLI, and connections to it.
 
-Why there is none, and the hint to it, is in `explain/tables/engine.toml`: the words of ssh and of docker.
+`explain/tables/engine.toml` has the messages of ssh and docker for connections that fail, and the hints for them.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b."
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An engine's address as the docker CLI would use it, and the context that named it, if one did."""
+    """An engine's address as the docker CLI would use it, and the context that it is from, if any."""
 
     host: str
     context: str | None = None
 
     @property
     def socket(self) -> str | None:
-        """The path of the unix socket, or None if the engine is not at one."""
+        """The path of the engine's unix socket, or None for another kind of address."""
         return self.host.removeprefix("unix://") if self.host.startswith("unix://") else None
 
     @property
@@ -56,7 +56,7 @@ class Endpoint:
         return re.sub(r"//.*@", "//***@", self.host)
 
     def docker_command(self, *args: str) -> list[str]:
-        """The docker command for this engine: the CLI's current context may have changed."""
+        """The docker command with the address of this engine: the CLI's current context may have changed."""
         return ["docker", *(("--context", self.context) if self.context else ("--host", self.host)), *args]
 
     @property
@@ -66,10 +66,10 @@ class Endpoint:
 
 
 async def resolve() -> Endpoint:
-    """The current endpoint: DOCKER_HOST, else DOCKER_CONTEXT, else the CLI's current context.
+    """The current endpoint, from DOCKER_HOST, else DOCKER_CONTEXT, else the CLI's current context.
 
-    Raises EngineError if the context does not exist or the docker CLI, which reads it, is not installed: no other
-    engine may be used instead.
+    Raises EngineError if the context does not exist or the docker CLI, which reads it, is not installed; another
+    engine is never used instead.
     """
     require_address()
     if host := os.environ.get("DOCKER_HOST"):
@@ -77,48 +77,48 @@ async def resolve() -> Endpoint:
     name = context.current()
     if name is None:
         return Endpoint(context.DEFAULT_SOCKET)
-    shown = await process.run(["docker", "context", "inspect", "--", name])
+    done = await process.run(["docker", "context", "inspect", "--", name])
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
-        return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], name)
+        return Endpoint(json.loads(done.stdout)[0]["Endpoints"]["docker"]["Host"], name)
     raise EngineError(f"docker context `{name}` not found, or it has no engine", hint="docker context ls")
 
 
 def require_address() -> None:
-    """Check that DOCKER_HOST is unset or may be an engine's address.
+    """Check that DOCKER_HOST is unset or has the form of an address.
 
     Raises RefusedError for an address that ssh would read as an option, else EngineError.
     """
     host = os.environ.get("DOCKER_HOST", "")
-    shown, hint = re.sub(r"(?s)(\w+://)?.*@", r"\g<1>***@", host), "unset DOCKER_HOST"
+    address, hint = re.sub(r"(?s)(\w+://)?.*@", r"\g<1>***@", host), "unset DOCKER_HOST"
     if _OPTION.match(host):
-        raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would read as an option", hint=hint)
+        raise RefusedError(f"DOCKER_HOST is {address}, which ssh would read as an option", hint=hint)
     if host and not _ADDRESS.fullmatch(host):
-        message = f"cannot reach the engine at {shown}: DOCKER_HOST is not the address of an engine"
+        message = f"cannot reach the engine at {address}: DOCKER_HOST is not the address of an engine"
         raise EngineError(message, hint=hint)
 
 
 class WayError(ConnectionError):
-    """The program that connects to the engine has failed; the text is its last message."""
+    """The program that connects to the engine failed; the text is its last message."""
 
 
 class Connection(Protocol):
     """A stream of bytes to and from an engine."""
 
     async def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of the data."""
 
     async def receive(self, size: int) -> bytes:
         """At most `size` bytes; none at the end. Raises WayError if the program that connects has failed."""
 
     async def aclose(self) -> None:
-        """Close it; tasks that wait on it get anyio.ClosedResourceError."""
+        """Close the connection; tasks that wait for it get anyio.ClosedResourceError."""
 
 
 async def dial(endpoint: Endpoint) -> Connection:
     """Connect to the engine. Raises OSError if that fails, TimeoutError after `CONNECT_TIMEOUT`.
 
-    Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which supports
-    whatever the CLI supports; one child per connection.
+    Other addresses than unix sockets (ssh, tcp with TLS) go through `docker system dial-stdio`, which supports all
+    that the CLI supports: a child process for each connection.
     """
     with anyio.fail_after(CONNECT_TIMEOUT):
         if endpoint.socket is not None:
@@ -134,7 +134,7 @@ async def dial(endpoint: Endpoint) -> Connection:
 
 
 class _Socket:
-    """A bare socket: anyio's own stream prints an error if data comes while it is cancelled."""
+    """A plain socket: anyio's stream prints an error if data arrive while it is cancelled."""
 
     def __init__(self, stream: UNIXSocketStream) -> None:
         self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django here
@@ -149,13 +149,13 @@ class _Socket:
                 await anyio.wait_writable(self._socket)
 
     def _require_open(self) -> None:
-        if self._socket.fileno() < 0:  # another task has closed it between two calls
+        if self._socket.fileno() < 0:  # another task has closed the socket between two calls
             raise anyio.ClosedResourceError
 
     async def receive(self, size: int) -> bytes:
         while True:
             self._require_open()
-            await anyio.wait_readable(self._socket)  # also if there are data: other tasks must get their turn
+            await anyio.wait_readable(self._socket)  # even if there are data, to let other tasks run
             with contextlib.suppress(BlockingIOError):
                 return self._socket.recv(size)
 
@@ -165,7 +165,7 @@ class _Socket:
 
 
 class _Child:
-    """A child's stdin and stdout as one connection, which ends with it; `errors` is its standard error."""
+    """The stdin and stdout of a child as a connection, which ends with the child; `errors` is its stderr."""
 
     def __init__(self, child: Process, errors: IO[bytes]) -> None:
         assert child.stdin is not None  # noqa: S101 - a pipe by default
@@ -195,31 +195,31 @@ class _Child:
         with anyio.CancelScope(shield=True):
             if self._child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._child.pid, signal.SIGTERM)  # `terminate` may reap it, which asyncio reports
+                    os.kill(self._child.pid, signal.SIGTERM)  # asyncio warns if `terminate` reaps the child
             await self._child.aclose()
 
 
 def reason(printed: str) -> str:
-    """The line of a program's standard error that says why it failed; empty if there is none.
+    """The line of a program's stderr with the reason of its failure; empty if there is none.
 
-    It has no escape sequences, control characters or secrets.
+    Escape sequences, control characters and secrets are removed.
     """
     bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
     lines = [line for line in lines if not _NOISE.match(line)]
     if not lines:
         return ""
-    lines.reverse()  # of several lines that match, the last counts
+    lines.reverse()  # the last line that matches counts
     explanation = table.explain(table.load("engine"), "\n".join(lines))
-    from devenv.redact import Redactor  # noqa: PLC0415 - only if something is wrong
+    from devenv.redact import Redactor  # noqa: PLC0415 - only for errors
 
     return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
 
 
 def unreachable(endpoint: Endpoint, why: str, printed: str = "") -> EngineError:
-    """The error for an engine that cannot be reached, with the command to type on this system.
+    """The error for an engine that cannot be reached, with a hint for this system.
 
-    `why` is the message of the system, `printed` that of ssh or docker (see `reason`).
+    `why` is the message of the system, `printed` the message of ssh or docker (see `reason`).
     """
     message = f"cannot reach the Docker engine at {endpoint.shown}"
     if endpoint.local and "ermission denied" in why:
@@ -233,7 +233,7 @@ def unreachable(endpoint: Endpoint, why: str, printed: str = "") -> EngineError:
 
 
 def _hint(endpoint: Endpoint, printed: str) -> str:
-    """What to type for an error of ssh; empty for an engine that is not reached by ssh."""
+    """The hint for an error of ssh; empty for an engine that is not reached by ssh."""
     if not endpoint.host.startswith("ssh://"):
         return ""
     login = re.sub(r":[^@/]*@", "@", urlsplit(endpoint.host).netloc)  # without a password

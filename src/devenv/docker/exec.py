@@ -1,4 +1,4 @@
-"""Commands in running containers: one that runs to its end, or a session that reads its input from us."""
+"""Commands in running containers: commands that run to their end, and sessions with a stdin."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PROBES = ("sh", "/busybox/sh", "bash", "/usr/bin/bash")
 HAS = 'case $1 in */*) [ -e "$1" ];; *) command -v -- "$1" >/dev/null;; esac || exit 3'
 ABSENT = 3
 PROBE_SECONDS = 10.0
-# For commands of devenv itself: the PATH of an image may begin with a folder that the service can write, and the
-# variables of the loader may name files in such a folder.
+# For commands of devenv itself: PATH and the loader's variables of an image may name folders that the service can
+# write to.
 OWN_VARIABLES = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin:/busybox",
     "LC_ALL": "C",
@@ -38,7 +38,7 @@ LEFTOVERS = package_text("docker/leftovers.sh")
 
 
 class Session:
-    """A command in a container whose stdin we write and whose output we read."""
+    """A running command in a container, with its stdin and output."""
 
     def __init__(self, answer: Exchange, code: Callable[[], Awaitable[int | None]]) -> None:
         self._answer = answer
@@ -46,11 +46,11 @@ class Session:
         self._code = code
 
     async def send(self, data: bytes) -> None:
-        """Write to its stdin. Raises ConnectionError if the process has ended."""
+        """Write to the command's stdin. Raises ConnectionError if the process has ended."""
         await self._answer.send(data)
 
     async def receive(self) -> tuple[int, bytes] | None:
-        """(1 for stdout or 2 for stderr, bytes), or None if the program could not be run at all.
+        """(1 for stdout or 2 for stderr, bytes), or None if the program could not be started.
 
         Raises ConnectionAbortedError if the process has ended or the engine is gone.
         """
@@ -70,7 +70,7 @@ class ContainerExec(EngineGroup):
     async def session(
         self, container_id: str, argv: Sequence[str], *, user: str, mark: str
     ) -> AsyncIterator[Session]:
-        """Run a command whose stdin we write, as long as the session lasts, with `OWN_VARIABLES`."""
+        """Run a command with a stdin and `OWN_VARIABLES` while the block lasts."""
         action = "opening a shell in a container"
         variables = {**OWN_VARIABLES, SESSION_MARK: mark}
         options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": _listed(variables)}
@@ -92,9 +92,9 @@ class ContainerExec(EngineGroup):
         timeout: float = LONG_TIMEOUT,
         on_line: OnOutput = lambda _, __: None,
     ) -> tuple[int, str]:
-        """Run a command to its end; its exit code and output.
+        """Run a command to its end and return its exit code and output; `on_line` gets each line as it comes.
 
-        Each line of the output is passed to `on_line` as it comes. Raises EngineError after `timeout` seconds.
+        Raises EngineError after `timeout` seconds.
         """
         action = f"running `{argv[0]}`"
         variables = {**(environment or {}), COMMAND_MARK: mark}
@@ -125,7 +125,7 @@ class ContainerExec(EngineGroup):
         return code, b"".join(output).decode(errors="backslashreplace")
 
     async def end_leftovers(self, container_id: str, *, user: str, privileged: bool, mark: str) -> None:
-        """Kill commands that an earlier run of devenv started as this user: the engine lets them go on without us."""
+        """Kill commands that an earlier run started as this user: the engine does not end them with their client."""
         argv = [SHELL, "-c", LEFTOVERS, "sh", COMMAND_MARK, mark]
         with contextlib.suppress(CallError):
             await self.run(container_id, argv, user=user, privileged=privileged, mark=mark, environment=OWN_VARIABLES)
@@ -133,14 +133,14 @@ class ContainerExec(EngineGroup):
     async def best_shell(self, container_id: str) -> str | None:
         """The path of the best shell in the container; None if it has no shell."""
         for probe in PROBES:
-            with contextlib.suppress(CallError):  # some engines report a missing program like this
+            with contextlib.suppress(CallError):  # raised by some engines for a missing program
                 code, output = await self.run(container_id, [probe, "-c", BEST_SHELL], timeout=PROBE_SECONDS)
                 if code not in CANNOT_RUN:
                     return output.strip().splitlines()[0] if output.strip() else probe
         return None
 
     async def lacks(self, container_id: str, program: str) -> bool:
-        """Whether the container certainly does not have the program; unknown without `sh`."""
+        """Whether the program is missing in the container; False if the container has no `sh` to tell."""
         with contextlib.suppress(CallError):
             code, _ = await self.run(container_id, ["sh", "-c", HAS, "sh", program], timeout=PROBE_SECONDS)
             return code == ABSENT
@@ -162,9 +162,9 @@ class ContainerExec(EngineGroup):
         """The exit code of a command whose output has ended; None if it is still running."""
         for pause in EXIT_PAUSES:  # the engine records an exit a moment after the end of the output
             await anyio.sleep(pause)
-            shown = await self._api.ask(f"{execution}/json", action, dict)
-            if not shown.get("Running"):
-                return int(shown.get("ExitCode") or 0)
+            answer = await self._api.ask(f"{execution}/json", action, dict)
+            if not answer.get("Running"):
+                return int(answer.get("ExitCode") or 0)
         return None
 
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over any stream of bytes: kept connections, time limits on silence, upgrades."""
+"""HTTP/1.1 over any stream of bytes: connections that are kept open, time limits on silence, upgrades."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class GarbledError(ValueError):
 
 
 class Exchange:
-    """One connection with its current call: `status`, `date` and `stat` of the answer, then its body."""
+    """A connection with its current call: `status`, `date` and `stat` of the answer, and the rest of its body."""
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
@@ -54,7 +54,7 @@ class Exchange:
     async def ask(self, head: h11.Request, body: Body, idle: float | None) -> Self:
         """Send a request and read the head of the answer, which must be complete within the idle time.
 
-        An engine that refuses early closes the connection while we still send: its answer is read nevertheless.
+        An engine may refuse the request and close the connection before it has the whole body: its answer is read.
         """
         self._idle = idle
         try:
@@ -88,7 +88,7 @@ class Exchange:
         await self.send(self._http.send(h11.EndOfMessage()) or b"")
 
     async def send(self, data: bytes | Sequence[bytes | mmap.mmap]) -> None:
-        """Send bytes in pieces, each within the idle time. Raises LostError if the connection broke."""
+        """Send bytes in pieces, each within the idle time. Raises LostError if the connection failed."""
         with _lost():
             for part in [data] if isinstance(data, bytes) else data:
                 for start in range(0, len(part), PIECE):
@@ -97,14 +97,15 @@ class Exchange:
                         await self._connection.send(bytes(part) if whole else part[start : start + PIECE])
 
     async def receive(self) -> bytes:
-        """The next bytes on the connection; none at its end. Raises LostError if it broke."""
+        """The next bytes on the connection; none at its end. Raises LostError if the connection failed."""
         with _lost(), anyio.fail_after(self._idle):
             return await self._connection.receive(CHUNK)
 
     async def chunk(self) -> bytes:
         """The next bytes of the body or of the upgraded connection; none at the end.
 
-        Of a chunked body that may be silent (a log, events), exactly one chunk. Raises LostError if it is cut off.
+        For a chunked body that may be silent (a log, events), exactly one chunk. Raises LostError if the body is cut
+        off.
         """
         if self.status == SWITCHING:
             left, self._left = self._left, b""
@@ -157,7 +158,7 @@ class Exchange:
 
 
 class Client:
-    """Calls to one engine, over kept connections."""
+    """Calls to an engine, over connections that are kept open."""
 
     def __init__(self, dial: Dial) -> None:
         self._dial = dial
@@ -175,15 +176,15 @@ class Client:
         upgrade: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Exchange]:
-        """The answer to a call; its body is still to be read. `idle` in seconds; None for streams that may be silent.
+        """The answer to a call, whose body is not read yet. `idle` in seconds; None for streams that may be silent.
 
-        A body of unknown length is sent in its own pieces. Raises LostError, TimeoutError or GarbledError.
+        An iterable body is sent in its own pieces. Raises LostError, TimeoutError or GarbledError.
         """
         with trace.call(method, target) as span:
             async with self._asked(method, target, body, idle, upgrade=upgrade, headers=headers or {}) as answer:
                 span.outcome = str(answer.status)
                 if idle is None or upgrade:
-                    span.end(span.outcome)  # it may last for any time
+                    span.end(span.outcome)  # reported now: the body may have no end
                 yield answer
 
     @contextlib.asynccontextmanager
@@ -191,8 +192,8 @@ class Client:
         self, method: str, target: str, body: Body, idle: float | None, *, upgrade: bool, headers: Mapping[str, str]
     ) -> AsyncIterator[Exchange]:
         head = _head(method, target, body, upgrade=upgrade, headers=headers)
-        # The engine may close a kept connection at any time, which only the next call notices: so only calls that can
-        # be repeated use kept connections.
+        # The engine may close a kept connection at any time, which only the next call notices: that call must be
+        # repeatable.
         is_once = method == "POST" or isinstance(body, AsyncIterable)
         kept_exchange = self._kept.pop() if self._kept and not is_once else None
         exchange = kept_exchange or await self._connect()
@@ -206,7 +207,7 @@ class Client:
                     raise
                 await self._end(exchange)
                 if isinstance(error, TimeoutError):
-                    await self._end_kept()  # a dead network affects all kept connections
+                    await self._end_kept()  # a network failure affects all kept connections
                     if method not in REPEATABLE:
                         raise
                 exchange = await self._connect()
@@ -235,7 +236,7 @@ class Client:
             await exchange.aclose()
 
     async def aclose(self) -> None:
-        """Close every connection; calls on them fail with LostError."""
+        """Close all connections; calls in progress fail with LostError."""
         exchanges = tuple(self._open)
         self._open.clear()
         await self._end_kept()
@@ -255,16 +256,16 @@ def _head(method: str, target: str, body: Body, *, upgrade: bool, headers: Mappi
 
 
 def _patience(method: str, idle: float | None) -> float | None:
-    """How long (seconds) the head of an answer may take on a kept connection; None: as long as on a new connection.
+    """Seconds for the head of an answer on a kept connection; None: as many as on a new connection.
 
-    Removals and calls that may take long are not repeated only because they are slow.
+    Removals, and calls that may take long, must not be repeated because they are slow.
     """
     limit = idle or HEAD_TIMEOUT
     return min(KEPT_SILENCE, limit) if method in ("GET", "HEAD") and limit <= HEAD_TIMEOUT else None
 
 
 def _unchunked(data: bytes) -> tuple[list[bytes], bytes, bool]:
-    """(complete chunks, remaining bytes, whether the last chunk has come). Raises GarbledError."""
+    """(complete chunks, remaining bytes, whether the last chunk has arrived). Raises GarbledError."""
     parts: list[bytes] = []
     at = 0
     while (end := data.find(b"\r\n", at)) >= 0:

@@ -1,4 +1,4 @@
-"""Images by the Engine API; registries are asked by the engine, which knows its proxies and mirrors."""
+"""Images of the Engine API; the engine asks the registries, since it knows its proxies and mirrors."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from devenv.docker.transport import CallError, EngineGroup, IgnoreAbsent
 from devenv.errors import EngineError
 from devenv.tasks import each
 
-ANONYMOUS = "e30="  # an empty object: some engines refuse a push without the header
+ANONYMOUS = "e30="  # `{}` in base64: some engines refuse a push without the header
 STALLED = 60.0  # seconds that a transfer may be silent
-UNPACKING = 600.0  # seconds for the engine to pack or unpack an archive, which it does silently
+UNPACKING = 600.0  # seconds for the engine to pack or unpack an archive, without progress
 MEGA = 1e6
 T = TypeVar("T")
 DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})")
@@ -28,7 +28,7 @@ DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mo
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339).
+    """An image that the engine has; `size` in bytes, `created` in RFC 3339.
 
     `platform` such as `linux/amd64`; empty if it is unknown.
     """
@@ -43,7 +43,7 @@ class LocalImage:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """Progress of a transfer: layers that are done, all layers; bytes so far, and all bytes as far as known.
+    """Progress of a transfer: layers `done` of all `layers`, and `current` bytes of the known `total`.
 
     As text `3 of 8 layers, 12 of 40 MB`; without the bytes if no size is known.
     """
@@ -63,7 +63,7 @@ OnProgress = Callable[[TransferProgress], object]
 
 
 class Images(EngineGroup):
-    """The images of one engine, and the registries as that engine reaches them."""
+    """The images of an engine, and of the registries that the engine reaches."""
 
     async def ids(self) -> tuple[str, ...]:
         """The ids of all images."""
@@ -79,23 +79,23 @@ class Images(EngineGroup):
     async def platform(self, image_id: str) -> str:
         """The platform of an image, such as `linux/amd64`; empty if it is unknown."""
         with contextlib.suppress(EngineError):
-            return await self._read(image_id, lambda shown: answers.platform(shown, "Architecture"))
+            return await self._read(image_id, lambda answer: answers.platform(answer, "Architecture"))
         return ""
 
     async def variables(self, reference: str) -> dict[str, str]:
         """The environment variables of an image; none if the engine does not have it."""
         with contextlib.suppress(CallError):
-            return await self._read(reference, lambda shown: answers.variables(shown["Config"].get("Env")))
+            return await self._read(reference, lambda answer: answers.variables(answer["Config"].get("Env")))
         return {}
 
     async def tags(self, image_id: str) -> tuple[str, ...]:
         """The names of an image; none if it is dangling or gone."""
         with contextlib.suppress(CallError):
-            return await self._read(image_id, lambda shown: tuple(shown.get("RepoTags") or ()))
+            return await self._read(image_id, lambda answer: tuple(answer.get("RepoTags") or ()))
         return ()
 
     async def remove(self, image_id: str) -> None:
-        """Remove an untagged image; nothing happens if something still needs it."""
+        """Remove an untagged image; does nothing if the image is in use."""
         with contextlib.suppress(CallError):
             await self._api.call("DELETE", f"images/{image_id}", "removing an image")
 
@@ -111,18 +111,18 @@ class Images(EngineGroup):
         return tuple({image.id: image for image in images if image}.values())
 
     async def labelled(self, label: str) -> dict[str, Mapping[str, str]]:
-        """Name -> labels of the images that carry the label."""
+        """The labels of all images with this label, by the names of the images."""
         query = {"filters": json.dumps({"label": [label]})}
 
-        def labels(shown: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
-            tags = ((name, image.get("Labels") or {}) for image in shown for name in image.get("RepoTags") or ())
+        def labels(answer: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
+            tags = ((name, image.get("Labels") or {}) for image in answer for name in image.get("RepoTags") or ())
             return {answers.text(name): labels for name, labels in tags}
 
         return await self._api.ask("images/json", "listing images", labels, query)
 
     async def recorded_texts(self, image: str) -> tuple[str, ...]:
-        """Texts that anyone with the image can read: its environment, and the instructions that built it."""
-        environment = await self._read(image, lambda shown: tuple((shown.get("Config") or {}).get("Env") or ()))
+        """Texts that all users of the image can read: its environment, and the instructions that built it."""
+        environment = await self._read(image, lambda answer: tuple((answer.get("Config") or {}).get("Env") or ()))
         path, action = f"images/{quote(image)}/history", f"inspecting {image}"
         history = await self._api.ask_all(path, action, lambda layer: str(layer["CreatedBy"]))
         return (*environment, *history)
@@ -130,31 +130,31 @@ class Images(EngineGroup):
     async def distribution(self, reference: str, auth: str = "") -> str:
         """The digest of the reference in its registry, asked by the engine; nothing is downloaded.
 
-        `auth` is the result of `credentials`. Raises CallError with the engine's reason if the registry does not have
-        the image, refuses access or does not answer.
+        `auth` is the result of `credentials`. Raises CallError with the engine's reason if the image is not found or
+        the registry refuses access or does not answer.
         """
         path, action = f"distribution/{quote(reference)}/json", f"asking for {reference}"
 
-        def digest(shown: Mapping[str, Any]) -> str:
-            return answers.text(shown["Descriptor"]["digest"])
+        def digest(answer: Mapping[str, Any]) -> str:
+            return answers.text(answer["Descriptor"]["digest"])
 
         return await self._api.ask(path, action, digest, headers=_headers(auth), total=STALLED)
 
     async def pull(
         self, reference: str, *, platform: str | None = None, auth: str = "", on_progress: OnProgress = lambda _: None
     ) -> None:
-        """Pull an image under the given name. Raises CallError with the engine's reason if that fails."""
+        """Pull an image. Raises CallError with the engine's reason."""
         name, tag = parted(reference)
         query = {"fromImage": name, "tag": tag} | ({"platform": platform} if platform else {})
         await self._transfer("images/create", f"pulling {reference}", query, auth, on_progress)
 
     async def push(self, reference: str, *, auth: str = "", on_progress: OnProgress = lambda _: None) -> str:
-        """Push an image; the digest that the registry gave it. Raises CallError if that fails."""
+        """Push an image and return its digest in the registry. Raises CallError."""
         name, tag = parted(reference)
         path, action = f"images/{quote(name)}/push", f"pushing {reference}"
         if digest := await self._transfer(path, action, {"tag": tag}, auth, on_progress):
             return digest
-        raise CallError(0, "the engine named no digest", action)
+        raise CallError(0, "the engine reported no digest", action)
 
     async def _transfer(
         self, path: str, action: str, query: dict[str, str], auth: str, on_progress: OnProgress
@@ -169,33 +169,33 @@ class Images(EngineGroup):
 
             await self._api.stream("POST", path, action, take, query=query, headers=_headers(auth), idle=2 * STALLED)
             return lines.digest
-        raise CallError(0, f"nothing came for {STALLED:.0f} seconds", action)
+        raise CallError(0, f"no progress for {STALLED:.0f} seconds", action)
 
     async def tag(self, image: str, reference: str) -> None:
-        """Give the image another name."""
+        """Add a name to the image."""
         name, version = parted(reference)
         query = {"repo": name, "tag": version}
         await self._api.call("POST", f"images/{quote(image)}/tag", f"tagging {reference}", query=query)
 
     async def untag(self, reference: str) -> None:
-        """Remove the name, and the image if it has no other; nothing happens if there is no such name."""
+        """Remove the name, and the image if it has no other name; does nothing if the name does not exist."""
         path, action = f"images/{quote(reference)}", f"removing {reference}"
         with contextlib.suppress(CallError):
             await self._api.call("DELETE", path, action, query={"noprune": "1"})
 
     async def commit(self, container: str, reference: str, config: Mapping[str, Any]) -> None:
-        """Make an image of that name from the container's files, with `config` on top of its own configuration."""
+        """Create an image from the container's files, with `config` on top of the container's configuration."""
         name, version = parted(reference)
         query, body = {"container": container, "repo": name, "tag": version}, json.dumps(config).encode()
         await self._api.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
 
     async def export(self, references: Sequence[str], take: Callable[[bytes], object]) -> None:
-        """Pass one tar of all images to `take`, in pieces, as `docker load` reads it."""
+        """Pass a tar of all images, as for `docker load`, to `take` in pieces."""
         query = [("names", reference) for reference in references]
         await self._api.stream("GET", "images/get", "exporting images", take, query=query, idle=UNPACKING)
 
     async def load(self, archive: AsyncIterable[bytes]) -> tuple[str, ...]:
-        """Load a tar of images; their names, or their ids if they have none. Raises CallError for a broken tar."""
+        """Load a tar of images and return their names, or ids without a name. Raises CallError for a broken tar."""
         lines = _Lines("loading images", lambda _: None)
         await self._api.stream(
             "POST", "images/load", lines.action, lines.take, query={"quiet": "1"}, body=archive, idle=UNPACKING
@@ -205,7 +205,7 @@ class Images(EngineGroup):
 
 
 def _local_image(entry: Mapping[str, Any]) -> LocalImage:
-    """The image that was inspected."""
+    """The image in the answer of an inspection."""
     config = entry.get("Config") or {}
     return LocalImage(
         id=answers.text(entry["Id"]),
@@ -218,7 +218,7 @@ def _local_image(entry: Mapping[str, Any]) -> LocalImage:
 
 
 def parted(reference: str) -> tuple[str, str]:
-    """The name, and the digest or else the tag (`latest` by default: without a tag the engine would pull all)."""
+    """The name, and the digest or else the tag (`latest` by default: without a tag the engine pulls all tags)."""
     name, _, digest = reference.partition("@")
     head, colon, version = name.rpartition(":")
     is_tagged = colon and "/" not in version
@@ -230,7 +230,7 @@ def _headers(auth: str) -> dict[str, str]:
 
 
 class _Lines:
-    """Reads the engine's stream of JSON lines, and sums up the progress of layers."""
+    """The reader of the engine's stream of JSON lines, which adds up the progress of the layers."""
 
     def __init__(self, action: str, on_progress: OnProgress) -> None:
         self.action = action
@@ -260,7 +260,7 @@ class _Lines:
         self._on_progress(TransferProgress(done, len(states), sum(s[1] for s in states), sum(s[2] for s in states)))
 
     def _layer(self, layer: str, state: str, detail: dict[str, Any]) -> tuple[str, int, int]:
-        """The progress of a layer; its unpacking does not count as another download."""
+        """The progress of a layer; unpacking does not count as another download."""
         _, current, total = self._layers.get(layer, ("", 0, 0))
         if state in ("Downloading", "Pushing"):
             return state, int(detail.get("current") or 0), max(int(detail.get("total") or 0), total)

@@ -26,48 +26,48 @@ def labelled(project: str) -> str:
 
 
 def text(value: Any) -> str:
-    """The value if it is a string, as names and ids must be. Raises TypeError."""
+    """The value, which must be a string, as names and ids are. Raises TypeError."""
     if isinstance(value, str):
         return value
-    raise TypeError(f"{value!r} is not a text")
+    raise TypeError(f"{value!r} is not a string")
 
 
-def wanted_id(listed: Mapping[str, Any]) -> str | None:
-    """The id of a container in a listing; None for one of `compose run` that devenv did not create.
+def wanted_id(entry: Mapping[str, Any]) -> str | None:
+    """The id of a container in a listing; None for a `compose run` container that devenv did not create.
 
-    It is no part of its service: Compose does not count it either.
+    Compose does not count such containers as parts of their service either.
     """
-    labels = listed["Labels"]
+    labels = entry["Labels"]
     is_one_off = labels.get(model.ONE_OFF_LABEL) == "True"
-    return None if is_one_off and not {model.OWNER_LABEL, model.OLD_LABEL} & labels.keys() else object_id(listed)
+    return None if is_one_off and not {model.OWNER_LABEL, model.OLD_LABEL} & labels.keys() else object_id(entry)
 
 
-def object_id(shown: Mapping[str, Any]) -> str:
-    """The id of an object in a listing, or that was created."""
-    return text(shown["Id"])
+def object_id(answer: Mapping[str, Any]) -> str:
+    """The id in the answer of a listing, an inspection or a creation."""
+    return text(answer["Id"])
 
 
-def listed_name(listed: Mapping[str, Any]) -> str:
+def listed_name(entry: Mapping[str, Any]) -> str:
     """The name of a container in a listing, or an empty text."""
-    return text(next(iter(listed.get("Names") or ()), "")).lstrip("/")
+    return text(next(iter(entry.get("Names") or ()), "")).lstrip("/")
 
 
-def container(shown: Mapping[str, Any]) -> model.Container:
-    """The container that was inspected. `ours` is False: its labels do not say whether it is ours."""
-    config, state = shown["Config"], shown["State"]
+def container(answer: Mapping[str, Any]) -> model.Container:
+    """The container in the answer of an inspection. `ours` is False: labels are no proof that it is ours."""
+    config, state = answer["Config"], answer["State"]
     labels = _value(config, "Labels", {})
     health = _value(state, "Health", {}).get("Status")
     checks = _value(_value(state, "Health", {}), "Log", ())
-    host, networking = _value(shown, "HostConfig", {}), _value(shown, "NetworkSettings", {})
+    host, networking = _value(answer, "HostConfig", {}), _value(answer, "NetworkSettings", {})
     project = labels.get(model.PROJECT_LABEL, "")
-    image = _value(shown, "Image", "")
+    image = _value(answer, "Image", "")
     needs = [d.partition(":")[::2] for d in labels.get(model.DEPENDS_LABEL, "").split(",") if d]
     timeout = config.get("StopTimeout")
     bindings = _value(networking, "Ports", {})
-    volumes = [m for m in _value(shown, "Mounts", ()) if m.get("Type") == "volume"]
+    volumes = [m for m in _value(answer, "Mounts", ()) if m.get("Type") == "volume"]
     return model.Container(
-        id=object_id(shown),
-        name=text(shown["Name"]).lstrip("/"),
+        id=object_id(answer),
+        name=text(answer["Name"]).lstrip("/"),
         service=labels.get(model.SERVICE_LABEL, ""),
         state=state["Status"],
         ours=False,
@@ -79,7 +79,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         finished_at=_value(state, "FinishedAt", ""),
         user=_value(config, "User", ""),
         tty=bool(config.get("Tty")),
-        command=" ".join([_value(shown, "Path", ""), *_value(shown, "Args", ())]),
+        command=" ".join([_value(answer, "Path", ""), *_value(answer, "Args", ())]),
         image=image,
         reference=_value(config, "Image", ""),
         stop_timeout=float(10 if timeout is None else timeout),
@@ -92,7 +92,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         holds=labels.get(model.HOLDS_LABEL, ""),
         database=database(variables(config.get("Env")), _value(config, "Image", "")),
         restart=_value(_value(host, "RestartPolicy", {}), "Name", ""),
-        restarts=int(_value(shown, "RestartCount", 0)),
+        restarts=int(_value(answer, "RestartCount", 0)),
         check=_last_line(checks[-1]) if checks and checks[-1]["ExitCode"] else "",
         check_every=_value(_value(config, "Healthcheck", {}), "Interval", 30e9) / 1e9,
         checked=checked(_value(_value(config, "Healthcheck", {}), "Test", ())),
@@ -100,7 +100,7 @@ def container(shown: Mapping[str, Any]) -> model.Container:
         networks=tuple(sorted(_value(networking, "Networks", {}))),
         project=project,
         number=labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
-        created=_value(shown, "Created", ""),
+        created=_value(answer, "Created", ""),
         owner=labels.get(model.OWNER_LABEL, ""),
         is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
         inherits=labels.get(model.IMAGE_LABEL, image) != image,
@@ -114,34 +114,34 @@ def checked(test: Sequence[str]) -> str:
 
 
 def _last_line(check: Mapping[str, Any]) -> str:
-    """The last line of a health check, without escape sequences; a progress bar ends lines with a carriage return."""
+    """The last line of a health check without escape sequences; progress bars end lines with a carriage return."""
     lines = (bare(line).strip() for line in reversed(re.split(r"[\r\n]+", check["Output"])))
     return next(filter(None, lines), "")
 
 
-def _value(shown: Mapping[str, Any], key: str, default: Any) -> Any:
+def _value(answer: Mapping[str, Any], key: str, default: Any) -> Any:
     """The value under the key, or the default if it is missing, null or empty."""
-    return shown.get(key) or default
+    return answer.get(key) or default
 
 
-def network(shown: Mapping[str, Any]) -> model.Network:
-    """The network in a listing. `ours` is False: its labels do not say whether it is ours."""
-    labels = shown.get("Labels") or {}
+def network(answer: Mapping[str, Any]) -> model.Network:
+    """The network in a listing. `ours` is False: labels are no proof that it is ours."""
+    labels = answer.get("Labels") or {}
     is_old = labels.get(model.OLD_LABEL, "") == labels.get(model.PROJECT_LABEL)
     owner = labels.get(model.OWNER_LABEL, "")
-    return model.Network(object_id(shown), text(shown["Name"]), ours=False, owner=owner, is_old=is_old)
+    return model.Network(object_id(answer), text(answer["Name"]), ours=False, owner=owner, is_old=is_old)
 
 
-def volume(shown: Mapping[str, Any]) -> model.Volume:
-    """The volume in a listing, or that was inspected or created."""
-    labels = shown.get("Labels") or {}
+def volume(answer: Mapping[str, Any]) -> model.Volume:
+    """The volume in the answer of a listing, an inspection or a creation."""
+    labels = answer.get("Labels") or {}
     return model.Volume(
-        name=text(shown["Name"]),
+        name=text(answer["Name"]),
         project=labels.get(model.PROJECT_LABEL),
         key=labels.get(model.VOLUME_LABEL, ""),
-        elsewhere="device" in (shown.get("Options") or {}),
-        driver=shown.get("Driver") or "",
-        created=shown.get("CreatedAt") or "",
+        elsewhere="device" in (answer.get("Options") or {}),
+        driver=answer.get("Driver") or "",
+        created=answer.get("CreatedAt") or "",
     )
 
 
@@ -154,17 +154,17 @@ def _ports(bindings: Mapping[str, Any], protocol: str) -> tuple[tuple[str, int, 
     )
 
 
-def variables(listed: Sequence[str] | None) -> dict[str, str]:
+def variables(entry: Sequence[str] | None) -> dict[str, str]:
     """The variables in a list of NAME=VALUE."""
-    return dict(entry.partition("=")[::2] for entry in listed or ())
+    return dict(entry.partition("=")[::2] for entry in entry or ())
 
 
 def time(date: str) -> dt.datetime:
-    """The time in the header `Date` of an answer. Raises ValueError."""
+    """The time in an HTTP `Date` header. Raises ValueError."""
     _, day, month, year, clock, _ = date.split()
     return dt.datetime.fromisoformat(f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{clock}+00:00")
 
 
-def platform(shown: Mapping[str, Any], key: str) -> str:
-    """Such as `linux/amd64`, the architecture under `key`; empty if the engine does not say."""
-    return f"{shown['Os']}/{shown[key]}" if shown.get("Os") and shown.get(key) else ""
+def platform(answer: Mapping[str, Any], key: str) -> str:
+    """The platform, such as `linux/amd64`, with the architecture under `key`; empty if the answer has none."""
+    return f"{answer['Os']}/{answer[key]}" if answer.get("Os") and answer.get(key) else ""

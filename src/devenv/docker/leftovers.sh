@@ -1,5 +1,5 @@
-# A process that exec started has no parent in the container and a session of its own. A process that it started in
-# another session (a reload, a daemon) was meant to outlive it, and is left alone.
+# Kill the sessions of commands that exec started with another mark. Such a command has no parent in the container, and
+# a session of its own; a process that it started in another session (a reload, a daemon) is meant to go on.
 stat() { read -r line 2>/dev/null <"/proc/$1/stat" && { set -- ${line##*) }; parent=$2 session=$4; }; }
 found=$(grep -lF "$1=" /proc/[0-9]*/environ 2>/dev/null)
 for file in $(grep -LF "$1=$2" $found /dev/null 2>/dev/null); do

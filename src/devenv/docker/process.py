@@ -1,4 +1,4 @@
-"""Child processes, which only this module starts: sessions of their own, ended by three signals on cancel."""
+"""Child processes, which only this module starts: in sessions of their own, ended by three signals on cancel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _record: str | None = None
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A child that has ended: its exit code and everything it printed."""
+    """The exit code and output of a child that has ended."""
 
     returncode: int
     stdout: bytes
@@ -37,12 +37,12 @@ class Completed:
 
     @property
     def text(self) -> str:
-        """Standard output as text, undecodable bytes escaped."""
+        """Standard output as text, with undecodable bytes escaped."""
         return _text(self.stdout)
 
     @property
     def error_text(self) -> str:
-        """Standard error as text, undecodable bytes escaped."""
+        """Standard error as text, with undecodable bytes escaped."""
         return _text(self.stderr)
 
 
@@ -57,7 +57,7 @@ async def run(
 ) -> Completed:
     """Run a child to its end. On cancel it is interrupted, then terminated, then killed, and always reaped.
 
-    `on_line` and `on_error_line` get each line of its output as it comes. `env` is added to our own environment.
+    `on_line` and `on_error_line` get each line of its output as it comes. `env` is added to our environment.
     Raises EngineError if the program is not installed.
     """
     out, err = bytearray(), bytearray()
@@ -77,9 +77,9 @@ async def run(
 async def started(
     argv: Sequence[str], *, stdin: bool = False, env: Mapping[str, str] | None = None, cwd: str | None = None
 ) -> AsyncIterator[Process]:
-    """Run a child in a session of its own while the block lasts; it has always ended afterwards."""
+    """Run a child in a session of its own while the block lasts; the child has always ended afterwards."""
     try:
-        with anyio.CancelScope(shield=True):  # a cancel during the start would leave a child that nobody ends
+        with anyio.CancelScope(shield=True):  # a cancel during the start would leave a running child
             process = await anyio.open_process(
                 list(argv),
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -106,7 +106,7 @@ async def started(
 
 
 async def foreground(argv: Sequence[str]) -> int:
-    """Run a child in the foreground of our terminal, where it gets Ctrl-C, to its end; its exit code."""
+    """Run a child to its end in the foreground of our terminal, where it gets Ctrl-C, and return its exit code."""
     with trace.command(argv) as span, _job_control() as ours:
         try:
             child = subprocess.Popen(list(argv), process_group=0)  # noqa: ASYNC220 - on the terminal, nothing to await
@@ -116,7 +116,7 @@ async def foreground(argv: Sequence[str]) -> int:
             _note(child.pid)
             with contextlib.suppress(OSError):  # a child that has ended already has no group
                 os.tcsetpgrp(0, child.pid)
-                os.killpg(child.pid, signal.SIGCONT)  # it may have asked for the terminal before it had it
+                os.killpg(child.pid, signal.SIGCONT)  # the child stopped if it used the terminal too early
             code = await anyio.to_thread.run_sync(child.wait, abandon_on_cancel=True)
             span.outcome = f"exit {code}"
             return code
@@ -129,7 +129,7 @@ async def foreground(argv: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _job_control() -> Iterator[int]:
-    """Our own process group; while the block lasts, it may take the terminal back from another group."""
+    """Our process group, which may take the terminal back from another group while the block lasts."""
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         yield os.getpgrp()
@@ -142,7 +142,7 @@ def _text(data: bytes | bytearray) -> str:
 
 
 def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
-    """Start a child that outlives us, in a session of its own and the root folder; its pid. `log` gets its output."""
+    """Start a child that outlives us, in a session of its own and in `/`; return its pid. `log` gets its output."""
     with trace.command(argv) as span:
         span.outcome = "goes on"
     child = subprocess.Popen(
@@ -154,12 +154,12 @@ def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
         start_new_session=True,
         pass_fds=tuple(pass_fds),
     )
-    child.returncode = 0  # it is never waited for: without this, Popen warns when it is collected
+    child.returncode = 0  # nobody waits for the child: Popen would warn when it is garbage-collected
     return child.pid
 
 
 def record_children(path: str | None) -> None:
-    """Write every child to that file from now on before we wait for it, so that other processes can end it."""
+    """Write each child from now on to the file at `path`, so that other processes can end the children."""
     global _record  # noqa: PLW0603 - one process, one record, like its children themselves
     if path is not None:
         with contextlib.suppress(OSError):  # a full disk
@@ -170,7 +170,7 @@ def record_children(path: str | None) -> None:
 async def end_recorded(path: str, grace: float = 3.0) -> None:
     """End the children in the record of a dead run: interrupt them, kill them after `grace` seconds.
 
-    A process counts only if its start time is the recorded one, since pids are used again.
+    Pids are used again: a process is only ended if its start time is in the record.
     """
     alive = [(pid, start) for pid, start in _recorded(path) if start_time(pid) == start]
     for sign in (signal.SIGINT, signal.SIGKILL):
@@ -184,10 +184,10 @@ async def end_recorded(path: str, grace: float = 3.0) -> None:
 
 
 def start_time(pid: int) -> str | None:
-    """The start time of a running process, in a form that is only good for comparing; None if it does not run."""
+    """The start time of a process, for comparison only; None if the process does not run."""
     if not os.path.isdir("/proc/self"):
-        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return "".join(shown.stdout.split()) or None
+        done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return "".join(done.stdout.split()) or None
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             state, *fields = file.read().rpartition(b")")[2].split()
@@ -198,7 +198,7 @@ def start_time(pid: int) -> str | None:
 
 @functools.cache
 def _boot() -> str:
-    """The id of the current boot: Linux counts start times from it, so they can be compared within one boot only."""
+    """The id of the current boot, from which Linux counts start times."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
     return ""
@@ -206,14 +206,14 @@ def _boot() -> str:
 
 def _recorded(path: str) -> list[tuple[int, str]]:
     rows = list[list[str]]()
-    with contextlib.suppress(StateError):  # of another user: still remove containers and networks
+    with contextlib.suppress(StateError):  # another user's file: containers and networks are still removed
         rows = [line.split() for line in (private_files.read(path) or "").splitlines()]
     return [(int(row[0]), row[1]) for row in rows if len(row) == 2]  # noqa: PLR2004 - the last line may be incomplete
 
 
 def _note(pid: int) -> None:
     if _record is not None:
-        with contextlib.suppress(OSError, StateError):  # a full disk: the child runs already
+        with contextlib.suppress(OSError, StateError):  # a full disk must not fail a child that runs already
             private_files.append(_record, f"{pid} {start_time(pid) or '-'}\n")
 
 
@@ -225,8 +225,8 @@ async def _end(process: Process) -> None:
         with anyio.move_on_after(grace):
             await process.wait()
             break
-    # What is left of its group is killed. While the group has a process, no new process gets the pid of its leader: a
-    # process with that pid is a stranger's.
+    # Kill the rest of the group. No process gets the pid of the leader while the group has a process: if there is a
+    # process with that pid, the group is empty and the process is not ours.
     with contextlib.suppress(PermissionError):
         try:
             os.kill(process.pid, 0)
@@ -236,7 +236,7 @@ async def _end(process: Process) -> None:
 
 
 async def _drain(source: ByteReceiveStream | None, into: bytearray, on_line: OnLine | None) -> None:
-    assert source is not None  # noqa: S101 - `open_process` makes a pipe of both by default
+    assert source is not None  # noqa: S101 - `open_process` makes pipes by default
     start = 0
     async for chunk in source:
         into += chunk
@@ -248,7 +248,7 @@ async def _drain(source: ByteReceiveStream | None, into: bytearray, on_line: OnL
 
 
 async def _feed(process: Process, data: bytes) -> None:
-    assert process.stdin is not None  # noqa: S101 - `started` was asked for it
+    assert process.stdin is not None  # noqa: S101 - `started` has made a pipe
     with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.send(data)
     with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -256,7 +256,7 @@ async def _feed(process: Process, data: bytes) -> None:
 
 
 def exec_replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoReturn:
-    """Replace our own process by the program. Raises EngineError if the program is not installed."""
+    """Replace our process by the program. Raises EngineError if the program is not installed."""
     with trace.command(argv) as span:
         span.outcome = "takes over"
     try:
@@ -270,7 +270,7 @@ def _not_installed(argv: Sequence[str]) -> EngineError:
 
 
 def memfd_path(data: bytes) -> str:
-    """A path of `data` in memory for the program that replaces us; no other program can read it."""
+    """A path to `data` in memory that only the program that replaces us can read."""
     descriptor = scratch()
     os.set_inheritable(descriptor, True)
     os.write(descriptor, data)

@@ -1,4 +1,4 @@
-"""Events of child processes and of calls of the engine, each at its end; only with `-v` is there a listener."""
+"""Events for ended child processes and Engine API calls; only `-v` sets a listener."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Listener:
-    """The function that gets the events, and whether it gets calls of the engine too."""
+    """The function that gets the events, and whether it gets Engine API calls too."""
 
     emit: Emit | None = None
     calls = False
@@ -23,7 +23,7 @@ class _Listener:
 
 
 class TraceSpan:
-    """A child or a call while its block lasts; `outcome` is how it ended, unless an exception says so."""
+    """A child or a call while its block lasts; `outcome` is its result, unless the block raises an exception."""
 
     def __init__(self, kind: str, what: str) -> None:
         self.kind, self.what = kind, what
@@ -32,7 +32,7 @@ class TraceSpan:
         self._began = time.monotonic()
 
     def end(self, outcome: str) -> None:
-        """Report it, once."""
+        """Report the child or the call, once."""
         if not self._is_over and self.what and _Listener.emit is not None:
             _Listener.emit(Traced(self.kind, self.what, outcome, (time.monotonic() - self._began) * 1000))
         self._is_over = True
@@ -48,7 +48,7 @@ class TraceSpan:
 
 
 def listen(emit: Emit | None, *, calls: bool = False) -> None:
-    """Report every child process to `emit` from now on and, with `calls`, every call of the Engine API."""
+    """Report each child process to `emit` from now on and, with `calls`, each call of the Engine API."""
     from devenv.redact import Redactor  # noqa: PLC0415 - only if there is a listener
 
     _Listener.emit, _Listener.calls, _Listener.redactor = emit, calls, Redactor(os.environ)

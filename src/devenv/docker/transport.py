@@ -1,4 +1,4 @@
-"""Requests to the Engine API: versioned paths, time limits, one kind of error, and streams of output."""
+"""Requests to the Engine API: versioned paths, time limits, EngineError for all failures, and streams of output."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class CallError(EngineError):
-    """The engine answered with an error; `status` is its HTTP code, `reason` its message.
+    """An error that the engine answered; `status` is its HTTP code, `reason` its message.
 
-    Engines and versions use different codes for the same error: `absent` depends on the code and the message.
+    `absent`: the object does not exist, by the code or the message: engines use different codes for the same error.
     """
 
     def __init__(self, status: int, reason: str, action: str) -> None:
@@ -47,10 +47,10 @@ class CallError(EngineError):
 
 
 class Transport:
-    """Requests to one engine; connections are kept between them.
+    """Requests to an engine, over connections that are kept open.
 
-    `idle` is how long (seconds) the engine may be silent. `action` names the request in error messages. `is_ours`
-    says whether devenv created a container or network, by the records of a run.
+    `idle` is how long (seconds) the engine may be silent; `is_ours` tells whether devenv created a container or
+    network. In all methods `action` names the request in error messages.
     """
 
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
@@ -74,8 +74,8 @@ class Transport:
     ) -> bytes:
         """The body of the answer.
 
-        It may take the idle time and `extra` (seconds), or `total` in all as long as it does not pause.
-        A removal may take the idle time twice, since it may have to be repeated on a new connection.
+        The call may take the idle time and `extra` (seconds), or `total` if the engine never pauses longer than that.
+        A removal may take the idle time twice: it may have to be repeated on a new connection.
         """
         idle = self.idle + extra
         limit = total or (idle + self.idle if method == "DELETE" else idle)
@@ -97,9 +97,9 @@ class Transport:
         idle: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Pass each piece of the answer's body to `take` as it comes; the engine may be silent for `idle` seconds.
+        """Pass each piece of the answer's body to `take`; the engine may be silent for `idle` seconds.
 
-        The next piece is read when `take` has returned; the result of `take` is awaited if it is awaitable.
+        The result of `take` is awaited if it is awaitable.
         """
         idle = idle or self.idle
         with self.translate_errors(action):
@@ -107,14 +107,14 @@ class Transport:
                 method, path, action, query=query, body=body, idle=idle, headers=headers
             ) as answer:
                 while chunk := await answer.chunk():
-                    taken = take(chunk)
-                    if isinstance(taken, Awaitable):
-                        await taken
+                    result = take(chunk)
+                    if isinstance(result, Awaitable):
+                        await result
 
     async def ask(
         self, path: str, action: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
     ) -> T:
-        """The JSON that the engine answers, converted by `read`; `options` are those of `call`."""
+        """The JSON of the answer, converted by `read`; `options` are the ones of `call`."""
         content = await self.call("GET", path, action, query=query, **options)
         with self.translate_errors(action):
             return read(json.loads(content))
@@ -122,10 +122,10 @@ class Transport:
     async def ask_all(
         self, path: str, action: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None
     ) -> list[T]:
-        """Each entry of a listing, converted by `read`. A listing may be null; that of volumes is nested."""
+        """The entries of a listing, converted by `read`. A listing may be null; the listing of volumes is nested."""
 
-        def entries(shown: Any) -> list[T]:
-            return [read(entry) for entry in (shown["Volumes"] if path == "volumes" else shown) or ()]
+        def entries(answer: Any) -> list[T]:
+            return [read(entry) for entry in (answer["Volumes"] if path == "volumes" else answer) or ()]
 
         return await self.ask(path, action, entries, query)
 
@@ -137,13 +137,13 @@ class Transport:
         read: Callable[[Any], T],
         query: Mapping[str, str] | None = None,
     ) -> T:
-        """Create an object as `options` say; the JSON that the engine answers, converted by `read`."""
+        """Create an object with these options; the JSON of the answer, converted by `read`."""
         content = await self.call("POST", path, action, query=query, body=json.dumps(options).encode())
         with self.translate_errors(action):
             return read(json.loads(content))
 
     async def remove(self, path: str, action: str, query: Mapping[str, str] | None = None) -> None:
-        """Remove an object; nothing happens if it is gone."""
+        """Remove an object; does nothing if the object is gone."""
         with IgnoreAbsent():
             await self.call("DELETE", path, action, query=query, extra=REMOVAL)
 
@@ -151,7 +151,7 @@ class Transport:
     async def request(
         self, method: str, path: str, action: str, *, query: Query | None = None, **options: Any
     ) -> AsyncIterator[Exchange]:
-        """One request and its answer; `options` are those of `Client.request`. Raises CallError."""
+        """The answer to a request; `options` are the ones of `Client.request`. Raises CallError."""
         encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
         async with self._http.request(method, f"{self._version}/{path}{encoded}", **options) as answer:
             if answer.status >= FIRST_ERROR and answer.status != NOT_MODIFIED:
@@ -174,7 +174,7 @@ class Transport:
             raise EngineError(text, hint="docker info") from error
 
     async def drop_connections(self) -> None:
-        """Close every connection; those in use fail with LostError."""
+        """Close all connections; calls in progress fail with LostError."""
         await self._http.aclose()
 
 
@@ -186,7 +186,7 @@ class EngineGroup:
 
 
 class IgnoreAbsent:
-    """Ignore that an object is gone, or that its removal is already in progress."""
+    """Suppress the error if an object is gone or already being removed."""
 
     def __enter__(self) -> None:
         pass
@@ -204,7 +204,7 @@ def _reason(content: bytes) -> str:
 
 
 class Frames:
-    """Frames of a multiplexed stream: a header of 8 bytes (stream, 3 zero bytes, length), then the data."""
+    """The frames of a multiplexed stream: a header of 8 bytes (stream, 3 zero bytes, length), then the data."""
 
     def __init__(self, answer: Exchange) -> None:
         self._answer = answer
@@ -227,7 +227,7 @@ class Frames:
 
 
 def plain(answer: Exchange, on_quiet: Callable[[], Awaitable[None]] | None = None) -> Read:
-    """Read a body without frames as stdout; `on_quiet` is called after every `QUIET` seconds without data."""
+    """A reader of a body without frames, as stdout; calls `on_quiet` after each `QUIET` seconds without data."""
 
     async def read() -> tuple[int, bytes] | None:
         while True:
@@ -241,7 +241,7 @@ def plain(answer: Exchange, on_quiet: Callable[[], Awaitable[None]] | None = Non
 
 
 def without_inner_times(read: Read) -> Read:
-    """As `read`, but each line has its time only once: the engine repeats it before each piece of a long line."""
+    """`read` with one time in each line: the engine repeats the time before each piece of a long line."""
     is_open = {1: False, 2: False}
 
     async def pieces() -> tuple[int, bytes] | None:
@@ -257,7 +257,7 @@ def without_inner_times(read: Read) -> Read:
 
 
 async def lines(read: Read) -> AsyncIterator[tuple[str, str]]:
-    """(stream, line) for each line, without its line ending; a last line without one at the end."""
+    """(stream, line) for each line, without its line end; the last line may have none."""
     rest = {1: b"", 2: b""}
     while (frame := await read()) is not None:
         stream, chunk = frame

@@ -44,7 +44,7 @@ async def test_the_newest_version_that_both_sides_support(
 
 async def test_an_engine_that_is_too_old(monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> None:
     monkeypatch.setattr(shown, "VERSION", {"ApiVersion": "1.40", "MinAPIVersion": "1.12"})
-    with pytest.raises(EngineError, match=r"too old: it speaks API 1\.40, devenv needs 1\.41") as raised:
+    with pytest.raises(EngineError, match=r"too old: its API version is 1\.40, devenv needs 1\.41") as raised:
         async with MemoryEngine.on(host):
             pass
     assert raised.value.hint == client.UPGRADE

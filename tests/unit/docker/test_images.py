@@ -83,7 +83,7 @@ def test_a_transfer_that_stalls_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time counts from the last message."""
     monkeypatch.setattr(images, "STALLED", 0.5)
     run(Table(*PULL, piece=100, pause=0.15), Images.pull, "x")
-    with pytest.raises(CallError, match="nothing came for 0 seconds"):
+    with pytest.raises(CallError, match="no progress for 0 seconds"):
         run(Table(*PULL[:3], then_silent=True), Images.pull, "x")
 
 

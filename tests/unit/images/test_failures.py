@@ -142,7 +142,7 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
             None,
         ),
         ("failed to solve: DeadlineExceeded: context deadline exceeded", "no answer in time", None),
-        ("pulling node:22: nothing came for 60 seconds", "no answer in time", None),
+        ("pulling node:22: no progress for 60 seconds", "no answer in time", None),
         (
             f"{SOLVE}docker.io/library/node:20: not found",
             "image or tag not found",
