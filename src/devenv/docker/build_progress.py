@@ -51,11 +51,6 @@ class StepBegin(NamedTuple):
         """The place of the instruction in its Dockerfile, such as `3/5`; empty for other steps."""
         return next(filter(_FRACTION.fullmatch, self.label.split()), "")
 
-    @property
-    def is_instruction(self) -> bool:
-        """Whether it is an instruction of a Dockerfile."""
-        return bool(self.place)
-
 
 class StepOutput(NamedTuple):
     """A line of a step's output; `is_own` if the command of the step printed it, not BuildKit."""

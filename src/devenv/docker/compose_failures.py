@@ -89,7 +89,7 @@ class BuildLog:
             return
         self._on_line(line)
         match parse(line):
-            case StepBegin() as step if step.is_internal or step.is_instruction:
+            case StepBegin() as step if step.is_internal or step.place:
                 service = step.label.split()[0] if len(step.label.split()) > 1 else None
                 self._steps[step.number] = (service, step.what)
             case StepOutput(number, text, is_own=True):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
 
 from devenv import package_text
+from devenv.docker import inspect as answers
 from devenv.docker.http import Exchange, LostError
 from devenv.docker.process import OnOutput
 from devenv.docker.transport import LONG_TIMEOUT, CallError, EngineGroup, Frames, lines
@@ -151,9 +151,8 @@ class ContainerExec(EngineGroup):
         self, container_id: str, argv: Sequence[str], action: str, options: Mapping[str, Any]
     ) -> AsyncIterator[tuple[str, Exchange]]:
         config = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
-        path = f"containers/{container_id}/exec"
-        created = await self._api.call("POST", path, action, body=json.dumps(config).encode())
-        execution = f"exec/{json.loads(created)['Id']}"
+        created = await self._api.create(f"containers/{container_id}/exec", action, config, answers.object_id)
+        execution = f"exec/{created}"
         start: dict[str, Any] = {"body": b'{"Detach": false}', "idle": self._api.idle, "upgrade": True}
         async with self._api.request("POST", f"{execution}/start", action, **start) as answer:
             yield execution, answer

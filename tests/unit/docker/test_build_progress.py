@@ -29,17 +29,17 @@ def test_line_of_build_progress(line: str, expected: StepBegin | StepOutput | St
 
 
 @pytest.mark.parametrize(
-    ("label", "names", "is_internal", "is_instruction"),
+    ("label", "names", "is_internal", "place"),
     [
-        ("web dev 3/5", ("web", "dev"), False, True),
-        ("3/5", (), False, True),
-        ("internal", ("internal",), True, False),
-        ("web internal", ("web", "internal"), True, False),
-        ("internal 1/2", ("internal",), False, True),
-        ("auth", ("auth",), False, False),
+        ("web dev 3/5", ("web", "dev"), False, "3/5"),
+        ("3/5", (), False, "3/5"),
+        ("internal", ("internal",), True, ""),
+        ("web internal", ("web", "internal"), True, ""),
+        ("internal 1/2", ("internal",), False, "1/2"),
+        ("auth", ("auth",), False, ""),
     ],
 )
-def test_label_of_a_build_step(label: str, names: tuple[str, ...], is_internal: bool, is_instruction: bool) -> None:
+def test_label_of_a_build_step(label: str, names: tuple[str, ...], is_internal: bool, place: str) -> None:
     """A stage may be called `internal`."""
     step = StepBegin("1", label, "x")
-    assert (step.names, step.is_internal, step.is_instruction) == (names, is_internal, is_instruction)
+    assert (step.names, step.is_internal, step.place) == (names, is_internal, place)
