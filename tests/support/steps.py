@@ -30,7 +30,7 @@ class Opened:
     async def after(self, last: Callable[..., Any]) -> Any:
         """Return what the steps up to that one return."""
         value: Any = self.loaded
-        for _, step in STEPS:
+        for step in (step for steps in STEPS.values() for step in steps):
             value = await step(self.context, value)
             if step is last:
                 return value

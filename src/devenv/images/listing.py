@@ -134,18 +134,23 @@ def _row(
         return row("registry" if is_own else "mirror", registry(name) if is_own else name, name)
     if local:
         return _held(row, local, need)
-    if failure and failure.impossible and recipe:
-        state = f"{recipe.inside}, can be made"
-        if stand_in := made.get(recipe.image):
-            state = f"{stand_in.labels.get(CONTENT_LABEL)}, {shown(stand_in.size)}"
-        command = "devenv up" if user_settings().stand_ins else "devenv up --stand-ins"
-        return row("stand-in", f"{recipe.image}, {state}: {command}", recipe.image)
-    reason = cause(need.reference, failure) if failure else "its pull_policy is never"
-    if need.kind == "frontend" and failure and failure.impossible:
+    if failure is None:
+        return row("nowhere", "its pull_policy is never")
+    if failure.impossible and recipe:
+        return _stand_in(row, recipe, made.get(recipe.image))
+    reason = cause(need.reference, failure)
+    if failure.impossible and need.kind == "frontend":
         reason += "; the engine's own builder is used instead"
-    elif failure and failure.impossible and need.kind in ("service", "base"):
+    elif failure.impossible and need.kind in ("service", "base"):
         reason += "; " + instead(need.reference, need.users, plain=need.kind == "service")
     return row("nowhere", reason)
+
+
+def _stand_in(row: partial[Row], recipe: Recipe, made: LocalImage | None) -> Row:
+    """The row of an image that a stand-in replaces; `made` is the stand-in on the engine."""
+    state = f"{made.labels.get(CONTENT_LABEL)}, {shown(made.size)}" if made else f"{recipe.inside}, can be made"
+    command = "devenv up" if user_settings().stand_ins else "devenv up --stand-ins"
+    return row("stand-in", f"{recipe.image}, {state}: {command}", recipe.image)
 
 
 def _held(row: partial[Row], match_: LocalMatch, need: Need) -> Row:

@@ -87,14 +87,20 @@ def bases(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
 def others(project: Project, dockerfiles: Mapping[str, DockerfileText], lacking: Iterable[Need]) -> tuple[str, ...]:
     """The services to name to start all that do without these images; empty if nothing of that is built."""
     users = [user for need in lacking for user in need.users]
-    begins = {name: f"{text.name}:" for name, text in dockerfiles.items()}
-    without = {name for name, begin in begins.items() if any(user.startswith(begin) for user in users)}
+    without = {name for name, text in dockerfiles.items() if any(user.startswith(f"{text.name}:") for user in users)}
     without |= {service.name for service in project.services if f"service {service.name}" in users}
-    while more := [s.name for s in project.services if s.name not in without and without & _required(s)]:
-        without.update(more)
-    rest = [service for service in project.services if service.name not in without]
-    needed = frozenset[str]().union(*(_required(service) for service in rest))
+    rest = _startable(project.services, without)
+    needed = {name for service in rest for name in _required(service)}
     return tuple(s.name for s in rest if s.name not in needed) if any(s.build for s in rest) else ()
+
+
+def _startable(services: Iterable[Service], without: set[str]) -> list[Service]:
+    """The services that can start `without` these: they do not require them, directly or through others."""
+    rest = [service for service in services if service.name not in without]
+    while blocked := [service for service in rest if without & _required(service)]:
+        without = {service.name for service in blocked}
+        rest = [service for service in rest if service not in blocked]
+    return rest
 
 
 def _required(service: Service) -> set[str]:

@@ -169,12 +169,7 @@ def _crashing(container: Container, watched: Watched, starting: Sequence[str]) -
 
 
 def _ended(container: Container, purpose: Purpose, watched: Watched) -> tuple[Phase, str]:
-    """A container whose process has ended for good.
-
-    A restart policy that always restarts leaves a container alone only if somebody stopped it, so that counts as
-    stopped. If it is unknown who ended the process, servers that exited with 0 were stopped, and all others ended by
-    themselves.
-    """
+    """A container whose process has ended for good."""
     code, how = container.exit_code, f"exit code {container.exit_code}"
     if watched.ended_by == "us":
         return Phase.STOPPED, ""
@@ -183,8 +178,7 @@ def _ended(container: Container, purpose: Purpose, watched: Watched) -> tuple[Ph
     is_unseen = not watched.ended_by and not container.error
     serves = purpose.serves or WORKERS.search(container.command) is not None
     is_server = serves or (is_unseen and container.health is not None)
-    is_left_alone = code in SIGNALLED or container.restart in ALWAYS or (is_server and not code)
-    if watched.ended_by == "others" or (is_unseen and is_left_alone):
+    if watched.ended_by == "others" or (is_unseen and _looks_stopped(container, is_server=is_server)):
         return Phase.STOPPED, OTHERS
     if code or is_server:
         return Phase.EXITED, how
@@ -192,6 +186,15 @@ def _ended(container: Container, purpose: Purpose, watched: Watched) -> tuple[Ph
         verb = "depends" if len(purpose.users) == 1 else "depend"
         return Phase.STOPPED, f"ended by itself ({how}), and {', '.join(purpose.users)} {verb} on it"
     return Phase.COMPLETED, ""
+
+
+def _looks_stopped(container: Container, *, is_server: bool) -> bool:
+    """Whether a process that ended unseen was probably stopped; all others ended by themselves.
+
+    A restart policy that always restarts leaves a container alone only if somebody stopped it.
+    """
+    code = container.exit_code
+    return code in SIGNALLED or container.restart in ALWAYS or (is_server and not code)
 
 
 @dataclass(frozen=True, slots=True)

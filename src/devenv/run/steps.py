@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -270,32 +270,28 @@ async def after_healthy(context: Context, active: Active) -> Active:
 
 
 UpStep = Callable[[Context, Any], Awaitable[Value]]
-STEPS: tuple[tuple[str, UpStep], ...] = (
-    ("check", select_services),
-    ("check", review),
-    ("check", start_guardian),
-    ("check", take_over),
-    ("check", plan),
-    ("check", require_free_ports),
-    ("check", require_mounted_files),
-    ("check", begin_ledger),
-    (Moment.BEFORE_UP.value, before_up),
-    ("images", acquire_images),
-    ("build", build_images),
-    ("restore", activate),
-    ("restore", restore_volumes),
-    ("create", create_containers),
-    ("sync", sync_containers),
-    ("start", begin_start),
-    ("healthy", wait_until_healthy),
-    (Moment.AFTER_HEALTHY.value, after_healthy),
-)
+STEPS: dict[str, tuple[UpStep, ...]] = {  # by the event that reports them
+    "check": (
+        select_services, review, start_guardian, take_over, plan, require_free_ports, require_mounted_files,
+        begin_ledger,
+    ),
+    Moment.BEFORE_UP.value: (before_up,),
+    "images": (acquire_images,),
+    "build": (build_images,),
+    "restore": (activate, restore_volumes),
+    "create": (create_containers,),
+    "sync": (sync_containers,),
+    "start": (begin_start,),
+    "healthy": (wait_until_healthy,),
+    Moment.AFTER_HEALTHY.value: (after_healthy,),
+}  # fmt: skip
 
 
-def groups(project: Project) -> Iterator[tuple[str, tuple[UpStep, ...]]]:
-    """Yield the steps grouped by the event that reports them. Hooks without commands are not reported."""
+def groups(project: Project) -> dict[str, tuple[UpStep, ...]]:
+    """The steps by the event that reports them. Hooks without commands are not reported."""
     silent = {moment.value for moment in Moment} - {hook.moment.value for hook in project.hooks}
-    by_event: dict[str, list[UpStep]] = {}
-    for name, step in STEPS:
-        by_event.setdefault(name if name not in silent else next(reversed(by_event)), []).append(step)
-    yield from ((event, tuple(steps)) for event, steps in by_event.items())
+    reported: dict[str, tuple[UpStep, ...]] = {}
+    for event, steps in STEPS.items():
+        name = next(reversed(reported)) if event in silent else event
+        reported[name] = (*reported.get(name, ()), *steps)
+    return reported

@@ -179,7 +179,7 @@ class UpRun:
 
     async def _start(self) -> Active:
         value: Any = self.reached
-        for event, steps in groups(value.project):
+        for event, steps in groups(value.project).items():
             began = time.monotonic()
             self.context.emit(Step(event, "begin"))
             for step in steps:

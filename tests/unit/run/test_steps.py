@@ -25,6 +25,7 @@ from support.steps import opened
 
 pytestmark = pytest.mark.anyio
 
+ORDER = [step for group in STEPS.values() for step in group]
 EVENTS = ["check", "images", "build", "restore", "create", "sync", "start", "healthy"]
 
 
@@ -49,7 +50,7 @@ def states(machine: Machine) -> dict[str, str]:
 def test_each_step_takes_what_the_step_before_returns() -> None:
     """The types of the tuple fit, which mypy cannot see."""
     before: type = Loaded
-    for _, step in STEPS:
+    for step in ORDER:
         hints = typing.get_type_hints(step)
         returned = hints.pop("return")
         _, taken = hints.values()
@@ -71,9 +72,9 @@ def test_each_step_takes_what_the_step_before_returns() -> None:
 def test_steps_are_reported_by_event(moments: tuple[Moment, ...], expected: list[str]) -> None:
     """Hooks are an event of their own only if there are some; no step is lost, and the order stays."""
     project = Project("p", "/p", (), (), hooks=tuple(hook(moment, "true") for moment in moments))
-    found = list(groups(project))
-    assert [event for event, _ in found] == expected
-    assert [step for _, group in found for step in group] == [step for _, step in STEPS]
+    found = groups(project)
+    assert list(found) == expected
+    assert [step for group in found.values() for step in group] == ORDER
 
 
 # --- check ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -73,11 +73,11 @@ async def test_a_step_that_fails_is_the_last_one(
     async def fail(_: Context, __: Value) -> Value:
         raise UsageError("no")
 
-    def with_failure() -> Iterator[tuple[str, steps.UpStep]]:
-        for event, step in steps.STEPS:
-            yield event, fail if step is getattr(steps, failing) else step
-
-    monkeypatch.setattr(steps, "STEPS", tuple(with_failure()))
+    replaced = getattr(steps, failing)
+    failing_steps = {
+        event: tuple(fail if step is replaced else step for step in group) for event, group in steps.STEPS.items()
+    }
+    monkeypatch.setattr(steps, "STEPS", failing_steps)
     command = await machine.run_up(shop)
     assert (command.code, str(command.error)) == (None, "no")
     begun, ended = steps_of(command, "begin"), steps_of(command, "end")

@@ -56,6 +56,15 @@ def doctor(
     if planned and _agreed(planned, window, yes=yes):
         outcome = anyio.run(workflow.apply_fixes, planned, chosen, say)
         window.close()
+    _show(window, outcome)
+    if report:
+        workflow.write_report(report, outcome)
+        window.aside(f"the report is in {report}: read it before you send it")
+    raise typer.Exit(int(outcome.errors > 0))
+
+
+def _show(window: console.Console, outcome: workflow.Examination) -> None:
+    """Print the findings and what was done about them."""
     answer = {
         "findings": [{**asdict(finding), "anchor": finding.anchor} for finding in outcome.findings],
         "errors": outcome.errors,
@@ -72,10 +81,6 @@ def doctor(
         window.aside(f"backup: {path}")
     for error in outcome.failed if not window.is_json else ():
         window.error(error)
-    if report:
-        workflow.write_report(report, outcome)
-        window.aside(f"the report is in {report}: read it before you send it")
-    raise typer.Exit(int(outcome.errors > 0))
 
 
 def _test_mirrors(window: console.Console, ranking: Sequence[mirrors.Mirror], *, fix: bool, yes: bool) -> int:

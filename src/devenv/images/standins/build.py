@@ -81,14 +81,10 @@ class _Builds:
         based = [*recipes, *(_base(recipe.base) for recipe in recipes if recipe.base)]
         images = await engine.images.local_images({recipe.image for recipe in based})
         self._known = {name: image for image in images for name in image.names}
-        absent = [recipe for recipe in based if recipe.image not in self._known]
-        if absent:
-            tools = [package.tool for recipe in absent for package in recipe.fetched]
-            bare = ["mmdebstrap"] if any(not recipe.base for recipe in absent) else []
-            debian.require_tools("apt-get", *bare, *dict.fromkeys(tools))
-            debian.keyring()
-        suites = [(r if r.base is None else _base(r.base)) for r in recipes if not self._is_current(r)]
-        if new := dict.fromkeys(base.roots[0].suite for base in suites if not self._is_current(base)):
+        if absent := [recipe for recipe in based if recipe.image not in self._known]:
+            _require_tools(absent)
+        bases = [(r if r.base is None else _base(r.base)) for r in recipes if not self._is_current(r)]
+        if new := dict.fromkeys(base.roots[0].suite for base in bases if not self._is_current(base)):
             first = f"the first stand-in of Debian {' and '.join(new)}"
             self._emit(Notice(f"{first} takes {FIRST}: its packages are fetched and installed"))
 
@@ -200,6 +196,14 @@ class _Builds:
 
     def _say(self, recipe: Recipe, detail: str) -> None:
         self._emit(ImageState(recipe.reference, "making", detail))
+
+
+def _require_tools(absent: list[Recipe]) -> None:
+    """Require the tools that build these stand-ins, and Debian's keys. Raises EngineError."""
+    tools = [package.tool for recipe in absent for package in recipe.fetched]
+    bare = ["mmdebstrap"] if any(not recipe.base for recipe in absent) else []
+    debian.require_tools("apt-get", *bare, *dict.fromkeys(tools))
+    debian.keyring()
 
 
 async def _npm_pack(name: str, version: str, context: str, file: str) -> str:

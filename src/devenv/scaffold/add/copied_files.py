@@ -6,7 +6,7 @@ import glob
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -223,9 +223,10 @@ def placed(context: str, copy: Copy) -> Iterator[tuple[str, str]]:
                 yield path, posixpath.join(copy.target, name) if copy.target.endswith("/") else copy.target
 
 
-def bind_sources(service: Service, targets: str = "") -> list[str]:
-    """The host paths that bind mounts bring into the service, to targets with that pattern."""
-    binds = (mount for mount in service.volumes if mount.type == "bind" and re.search(targets, mount.target))
+def bind_sources(services: Iterable[Service], targets: str = "") -> list[str]:
+    """The host paths that bind mounts bring into the services, to targets with that pattern."""
+    mounts = (mount for service in services for mount in service.volumes)
+    binds = (mount for mount in mounts if mount.type == "bind" and re.search(targets, mount.target))
     return [os.path.normpath(mount.source) for mount in binds if mount.source]
 
 

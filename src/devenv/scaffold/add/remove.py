@@ -58,12 +58,7 @@ async def remove(selection: Selection, name: str, records: str) -> Proposal:
     await proposals.check(selection, edit, ())
     file.notes += _removed_variables(file)
     file.notes += [f"the content of the volume {volume} is not touched: devenv snapshot list" for volume in volumes]
-    env_files = {env: assigned(_content(file, env)) for env in (".env", ".env.example")}
-    for key in sorted(set(re.findall(rf"\$\{{({variable(name)}_\w+)", str(model)))):
-        names = [env for env, values in env_files.items() if key in values]
-        file.notes += [f"{key} stays in {' and '.join(names)}"] if names else []
-    if isinstance(build := model.get("build"), (str, dict)):
-        file.notes.append(f"{build if isinstance(build, str) else build.get('context', '.')} stays as it is")
+    file.notes += _kept_beside(file, name, model)
     file.notes += _named_still(file, edit, name)
     record_edit = added.recording(records, file.source.path, rest) if record is not None else None
     return Proposal(file.source.folder, (edit,), tuple(file.notes), record_edit)
@@ -113,6 +108,16 @@ def _removed_variables(file: MainFile) -> Iterator[str]:
                 at = index if isinstance(environment, list) else key
                 line = yaml12.line_of(file.source.node, (*path, at))
                 yield f"{file.source.shown}:{line}: {name} loses the variable {key}, which `devenv add` wrote"
+
+
+def _kept_beside(file: MainFile, name: str, model: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a note for each variable of the service in an env file, and for the folder that it was built from."""
+    env_files = {env: assigned(_content(file, env)) for env in (".env", ".env.example")}
+    for key in sorted(set(re.findall(rf"\$\{{({variable(name)}_\w+)", str(model)))):
+        if names := [env for env, values in env_files.items() if key in values]:
+            yield f"{key} stays in {' and '.join(names)}"
+    if isinstance(build := model.get("build"), (str, dict)):
+        yield f"{build if isinstance(build, str) else build.get('context', '.')} stays as it is"
 
 
 def _own_volumes(file: MainFile, name: str, record: Added | None) -> list[str]:

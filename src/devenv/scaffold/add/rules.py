@@ -147,8 +147,8 @@ def _proposed(service: Service, loaded: Loaded, mounted: Sequence[Rule]) -> list
     built = built_service(replace(service, volumes=volumes), loaded.model["services"][service.name])
     copied = [rule for rule in (_from_build(built) if built else ()) if not _covered(service, rule, mounted)]
     foreign = [other for other in loaded.project.services if other.build is None and other is not service]
-    data = [path for other in foreign for path in bind_sources(other, DATA.pattern)]
-    apart = [rule.path for rule in mounted] + [path for other in foreign for path in bind_sources(other)]
+    data = bind_sources(foreign, DATA.pattern)
+    apart = [*(rule.path for rule in mounted), *bind_sources(foreign)]
     mount_rules = [_without(rule, data) for rule in mounted]
     context = service.build.context if service.build else ""
     return [*mount_rules, *(_without(rule, apart) for rule in copied if not _implied(rule, copied, context))]
@@ -293,13 +293,11 @@ def _from_mounts(file: MainFile, service: Service, loaded: Loaded, *, is_named: 
             continue
         if service.build is None and not mount.read_only and not is_named:
             command = f"devenv add rules {service.name} --from-mounts"
-            file.notes.append(
-                f"{service.name}: the mount of {mount.target} stays: its image may write there; {command}"
-            )
+            file.notes.append(_stays(service.name, mount.target, f"its image may write there; {command}"))
             continue
         others = tuple(other for other in service.volumes if other is not mount)
         if fault := next(unwritable(replace(service, volumes=others), mount.target), None):
-            file.notes.append(f"{service.name}: the mount of {mount.target} stays: {fault[0]}")
+            file.notes.append(_stays(service.name, mount.target, fault[0]))
             continue
         action, why = Action.SYNC, "was a bind mount"
         if runs is not None and runs.way is Way.LOSES:
@@ -319,8 +317,12 @@ def _unmount(file: MainFile, name: str, rule: Rule) -> bool:
             try:
                 file.draft.cut(["services", name, "volumes", index])
             except ConfigError as error:
-                file.notes.append(f"{name}: the mount of {rule.target} stays: {error.message}")
+                file.notes.append(_stays(name, rule.target, error.message))
                 return False
             return True
-    file.notes.append(f"{name}: the mount of {rule.target} stays: {file.source.shown} has it elsewhere")
+    file.notes.append(_stays(name, rule.target, f"{file.source.shown} has it elsewhere"))
     return False
+
+
+def _stays(name: str, target: str, why: str) -> str:
+    return f"{name}: the mount of {target} stays: {why}"

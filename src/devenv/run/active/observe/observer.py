@@ -33,6 +33,7 @@ from devenv.run.active.phases import EngineOutage, culprit, optional
 from devenv.tasks import patiently
 
 NOTED = (*TELLING, "health_status", "connect", "disconnect")  # actions of containers and networks
+SETTLED = GOOD | BAD | {Phase.STOPPED}
 LOOK_EVERY = 1.0
 LAST_WORDS = 2.0  # seconds that the log of an ended container may take to arrive
 OVER_AFTER = 3.0
@@ -128,14 +129,13 @@ class Observer:
         dispensable = optional(self.view.project)
         while True:
             moved, now = self._moved.next(), self.standings()
-            settled = [s for s in now if s.phase in BAD or s.phase is Phase.STOPPED]
-            for standing in settled:
-                if standing.phase in BAD and standing.service not in dispensable:
-                    raise await self.failure(culprit(self.view.project, standing, now))
+            failed = (s for s in now if s.phase in BAD and s.service not in dispensable)
+            if (standing := next(failed, None)) is not None:
+                raise await self.failure(culprit(self.view.project, standing, now))
             young = self.view.watch.may_be_busy(self.view.chosen, self.view.looked_at)
             await self._busy.measure(young)
             rest = None
-            if now and all(s.phase in GOOD or s in settled for s in now):
+            if now and all(s.phase in SETTLED for s in now):
                 rest = max(map(self.view.has_to_last, now))
                 if rest <= 0:
                     self._crashes.is_up = True
