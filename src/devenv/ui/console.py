@@ -9,8 +9,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from devenv import events as e
 from devenv.errors import DevenvError
@@ -19,6 +19,9 @@ from devenv.model.status import BAD, GOOD
 from devenv.ui import cells, drawing, text
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 
+if TYPE_CHECKING:
+    import asyncio
+
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps whose details are shown if they replace each other
@@ -26,6 +29,7 @@ PRINTED = ("line", "error", "output", "message")  # fields with what programs pr
 LEVEL_COLOURS = {"error": 31, "warn": 33}
 WIDEST_PREFIX = 20
 JSON_VERSION = 1
+REMIND = 30.0  # seconds between two lines about work that goes on, if there is no status line
 
 
 class Prefixes:
@@ -53,6 +57,39 @@ class Prefixes:
         return prefix
 
 
+class Reminder:
+    """Writes a line every `REMIND` seconds while a step goes on: else it seems to hang."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._what = ""
+        self._began = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, what: str) -> None:
+        """What goes on from now on; its time counts from the first note since the last `end`."""
+        self._what = what
+        if self._timer is None:
+            self._began = time.monotonic()
+            self._wait()
+
+    def end(self) -> None:
+        """Write no more lines about it."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self) -> None:
+        import asyncio  # noqa: PLC0415 - imported by then if a loop runs
+
+        with contextlib.suppress(RuntimeError):  # without a loop, nothing takes long
+            self._timer = asyncio.get_running_loop().call_later(REMIND, self._remind)
+
+    def _remind(self) -> None:
+        self._write(f"{self._what} ({time.monotonic() - self._began:.0f} s so far)")
+        self._wait()
+
+
 class Console(Writer):
     """Shows events, answers and errors. Data goes to stdout, all else to stderr; as JSON, stdout is NDJSON."""
 
@@ -66,6 +103,7 @@ class Console(Writer):
         self._told: dict[str, set[str]] = {}  # by service: its lines since it was up, or had ended
         self._bursts: dict[str, text.Burst] = {}  # of syncs, by service
         self._due: dict[str, text.Burst] = {}  # those without a line so far
+        self._reminder = Reminder(self.line)
 
     @property
     def is_live(self) -> bool:
@@ -157,6 +195,8 @@ class Console(Writer):
     def _show_line(self, event: e.Event) -> None:
         if isinstance(event, (e.Ready, e.Rebuilt, e.Reloaded, e.Stopping)):
             self.close()
+        if isinstance(event, (e.Step, e.ImageState, e.Rebuilt, e.Problem, e.Stopping)):
+            self._reminder.end()
         if isinstance(event, e.ServiceState):
             self._show_awaited()
         if (line := text.plain(event)) is not None and not self._is_repeated(event, line):
@@ -199,11 +239,12 @@ class Console(Writer):
 
     def _show_progress(self, event: e.Event) -> None:
         """Show what is going on: on a terminal in the status line; elsewhere what takes long as a line."""
-        if is_terminal(sys.stdout):
-            if (status := text.progress(event)) is not None:
-                self.status(status)
-            if not self.verbose:
-                return
+        if isinstance(event, e.Step) and event.state == "begin":
+            self._reminder.end()
+        if (progress := text.progress(event)) is not None:
+            (self.status if is_terminal(sys.stdout) else self._reminder.note)(progress)
+        if is_terminal(sys.stdout) and not self.verbose:
+            return
         line = text.plain(event)
         chatty = event.name in CHATTY if isinstance(event, e.Step) else text.is_count(event)
         if line is not None and (self.verbose or not chatty):

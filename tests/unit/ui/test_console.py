@@ -12,7 +12,7 @@ import pytest
 
 from devenv import events as e
 from devenv.errors import ConfigError, EngineError
-from devenv.ui import text
+from devenv.ui import console, text
 from devenv.ui.console import Console
 
 Capture = pytest.CaptureFixture[str]
@@ -171,6 +171,39 @@ def test_without_a_terminal_a_transfer_is_not_counted(capfd: Capture) -> None:
     ]
     Console(verbose=True).emit(e.ImageState("node:22", "pulling", "0 of 8 layers"))
     assert capfd.readouterr().out == "image node:22: pulling (0 of 8 layers)\n"
+
+
+async def _long_build(window: Console) -> None:
+    window.emit(e.Step("build", "begin"))
+    await anyio.sleep(0.05)
+    window.emit(e.Step("build", "detail", "#7 [web 2/3] RUN npm ci"))
+    await anyio.sleep(0.05)
+    window.emit(e.Step("build", "end", seconds=0.1))
+    window.emit(e.ImageState("node:22", "pulling", "3 of 8 layers"))
+    await anyio.sleep(0.05)
+    window.emit(e.ImageState("node:22", "pulled"))
+    await anyio.sleep(0.05)
+
+
+def test_without_a_terminal_a_line_now_and_then_says_what_takes_long(
+    capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines end with the work; with `--quiet` and on a terminal, which has a status line, there are none."""
+    monkeypatch.setattr(console, "REMIND", 0.03)
+    anyio.run(_long_build, Console())
+    lines = capfd.readouterr().out.splitlines()
+    reminders = [line.partition(" (")[0] for line in lines if line.endswith(" s so far)")]
+    assert [*dict.fromkeys(reminders)] == [
+        "building",
+        "building [web 2/3] RUN npm ci",
+        "pulling node:22: 3 of 8 layers",
+    ]
+    assert lines[-1] == "image node:22: pulled"
+    anyio.run(_long_build, Console(quiet=True))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    anyio.run(_long_build, Console())
+    assert "so far" not in capfd.readouterr().out
 
 
 def test_traces_go_to_stderr(capfd: Capture) -> None:
