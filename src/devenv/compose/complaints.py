@@ -27,7 +27,7 @@ _FILE_PREFIX = re.compile(r"\A(?:failed to parse|validating) (?P<file>\S.*?): ")
 _PATH = re.compile(r"(?:services|networks|volumes|secrets|configs|include)(?:[.\[][^\s:'\"]+)+")
 _UNSET = re.compile(r"the variable (\w+) is not set")
 _BLANK = re.compile(r"(?<!\$)\$(?:\w+|\{\w+\})")
-# Parts of a path that are names or numbers: the service, and the index of a watch rule.
+# The indexes in a path of a service's name and of a watch rule's number.
 _ANY = (1, 4)
 _NEEDS = ("depends_on", "links", "volumes_from", "network_mode", "pid", "ipc")
 
@@ -35,8 +35,8 @@ Words = Mapping[str, str]
 
 
 def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
-    """The error for the standard error of Compose."""
-    # the first line; the lines after an interpolation error quote the value, and are dropped
+    """The error that Compose reports in `output`, its standard error."""
+    # only the first line: after an interpolation error, the next lines quote the value
     lines = [line.strip() for line in clean(output).splitlines()]
     reasons = (line for line in lines if line and not _LOGGED.match(line) and not line.startswith("decoding failed"))
     reason = next(reasons, "").removesuffix(": invalid compose project")
@@ -54,7 +54,7 @@ def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
 
 
 def with_unset(error: ConfigError, warned: Sequence[str], sources: Sequence[ComposeFile]) -> ConfigError:
-    """The error with the variables of its line that have no value, as the warnings say, and how to give them one."""
+    """Add the variables of the error's line that are not set, by the warnings, and how to set them."""
     texts = [source.text for source in everything(sources) if source.shown == error.file]
     line = texts[0].split("\n")[error.line - 1] if texts and error.line else ""
     unset = [match[1] for text in warned if (match := _UNSET.match(text))]
@@ -76,7 +76,7 @@ def warnings(output: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:
 
 
 def _words(model: Model, entry: TableEntry, groups: Words, _line: int) -> Words:
-    """The words for the messages of an entry; `raw_path` and `raw_file` are what Compose wrote."""
+    """The words for the messages of an entry; `raw_path` and `raw_file` are as Compose wrote them."""
     raw = {"path": "", "file": "", "text": "", **groups}
     shown = {"path": dotted(model.path(raw["path"])), "file": model.shown(raw["file"])}
     more, _ = _special(model, entry, raw)
@@ -84,7 +84,7 @@ def _words(model: Model, entry: TableEntry, groups: Words, _line: int) -> Words:
 
 
 def _place(model: Model, entry: TableEntry, words: Words) -> Place:
-    """The file and line that an entry blames."""
+    """The file and line of the error that an entry describes."""
     options, raw = entry.options, {**words, "path": words["raw_path"], "file": words["raw_file"]}
     _, special = _special(model, entry, raw)
     if special:
@@ -93,16 +93,16 @@ def _place(model: Model, entry: TableEntry, words: Words) -> Place:
         return model.place(model.naming(path, words["name"]) if "name" in words else path)
     own = (None if "under" in options else words["file"] or None, None)
     file = os.path.normpath(raw["file"])
-    return next((at for named, at in model.files_under(options.get("under", ())) if named == file), own)
+    return next((place for path, place in model.files_under(options.get("under", ())) if path == file), own)
 
 
 def _special(model: Model, entry: TableEntry, raw: Words) -> tuple[Words, Place | None]:
-    """More words for an entry, and its place if that is not the one that its other options tell."""
+    """The words and the place by the entry's option `special`; None if other options give the place."""
     return SPECIAL[entry.options["special"]](model, raw) if "special" in entry.options else ({}, None)
 
 
 def _unknown(model: Model, reason: str) -> ConfigError:
-    """The error for a reason that no entry matches, in Compose's words without quoted texts, which may be secrets."""
+    """The error for a reason that no entry matches, in Compose's words without quoted texts that may be secrets."""
     match = _PATH.search(reason)
     service = re.match(r'service "?([^\s"]+)', reason)
     path = model.path(match[0]) if match else ("services", service[1]) if service else ()
@@ -140,7 +140,7 @@ def _dependency(model: Model, raw: Words) -> tuple[Words, Place]:
 
 
 def _env_file(model: Model, raw: Words) -> tuple[Words, Place]:
-    """Compose counts to the line where it stopped: for an open quote that is the last line."""
+    """The place in the env file where Compose stopped: for a quote that is not closed, its last line."""
     message = re.sub(r"( near |: ?\").*", "", raw["what"])
     message = re.sub(r"unterminated quoted value.*", "a quote is not closed", message)
     files = {raw["file"]} if raw["file"] else {file for file, _ in model.files_under(("env_file",))}
@@ -150,14 +150,14 @@ def _env_file(model: Model, raw: Words) -> tuple[Words, Place]:
 
 
 def _env_example(model: Model, raw: Words) -> tuple[Words, None]:
-    """The env file that does not exist, and the file beside it that is to be copied; empty words if there is none."""
+    """The missing env file, and the example beside it to copy; empty if there is none."""
     missing = raw["file"] or os.path.join(model.sources[0].folder, ".env")
     example = example_of(missing)
     return {"env_file": model.shown(missing), "example": model.shown(example) if example else ""}, None
 
 
 def _entry(model: Model, raw: Words, *, key: str) -> tuple[Words, Place]:
-    """The entry of a list of services that has the text, perhaps because its variables have no value."""
+    """The entry of the services' lists at `key` that has the text, or equals it if its variables are empty."""
     text = raw["text"]
     entries = [(source, entry) for source, _, node in model.services(key) for entry in yaml12.strings(node)]
     for source, entry in entries:
@@ -167,7 +167,7 @@ def _entry(model: Model, raw: Words, *, key: str) -> tuple[Words, Place]:
 
 
 def _watch_rule(model: Model, raw: Words) -> tuple[Words, Place]:
-    """Compose names the service whose rule lacks a key, but not the rule."""
+    """The place of the rule that lacks a key: Compose names only its service."""
     service, key = raw["service"], raw["key"]
     rules = model.services("develop", "watch")
     own = ((source, rule) for source, name, node in rules if name == service for rule in yaml12.entries(node))
@@ -178,7 +178,7 @@ def _watch_rule(model: Model, raw: Words) -> tuple[Words, Place]:
     return {}, model.place(("services", service, "develop", "watch"))
 
 
-# The words and the place of an entry, by its option `special`.
+# By the option `special` of an entry.
 SPECIAL: Mapping[str, Callable[[Model, Words], tuple[Words, Place | None]]] = {
     "unknown_key": _unknown_key,
     "wrong_choice": _wrong_choice,
@@ -203,7 +203,7 @@ def _warning(message: str, sources: Sequence[ComposeFile]) -> str:
 
 
 def _use(name: str) -> re.Pattern[str]:
-    """The variable in a text: `$NAME` or `${NAME...`."""
+    """The pattern for a use of the variable: `$NAME` or `${NAME...`."""
     return re.compile(rf"(?<!\$)\$(?:{name}\b|\{{{name}\b)")
 
 

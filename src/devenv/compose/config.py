@@ -1,7 +1,7 @@
-"""Run `docker compose config` on the files of a project, adapted for an older Compose only if it is needed.
+"""Run `docker compose config` on the files of a project, adapted for an older Compose if needed.
 
-An older Compose refuses the newer keys of `develop.watch`, but passes on keys that start with `x-`. The rest of the
-text stays the same, byte for byte: its comments, anchors, tags and line numbers.
+An older Compose refuses the newer keys of `develop.watch`, but passes on keys that start with `x-`: these keys are
+renamed. The rest of the text stays the same, byte for byte: its comments, anchors, tags and line numbers.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from devenv.tasks import each
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
 KNOWS_ALL = NEWER_KEYS["initial_sync"]  # the newest of these versions
-Splice = tuple[int, int, str]  # the characters from begin to end of a text become this text
+Splice = tuple[int, int, str]  # begin and end of a part of a text, and its replacement
 _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
 
 
 @dataclass(slots=True)
 class ComposeConfig:
-    """One run of `docker compose config`, and beside it one of `docker compose version` if the version matters."""
+    """A run of `docker compose config`, and of `docker compose version` at the same time if the version matters."""
 
     selection: Selection
     sources: tuple[ComposeFile, ...]
     version: str = ""
-    known: anyio.Event = field(default_factory=anyio.Event)
+    version_known: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> tuple[str, tuple[str, ...]]:
-        """The model as Compose prints it, and its warnings.
+        """Return the model as Compose prints it, and its warnings.
 
-        Afterwards the version of Compose is known, unless no file has a key that depends on it.
+        Afterwards `version` is set if a file has a key that depends on it.
         """
         matters = any(key in source.text for source in everything(self.sources) for key in NEWER_KEYS)
         try:
@@ -69,7 +69,7 @@ class ComposeConfig:
     async def _version(self) -> process.Completed:
         done = await process.run(["docker", "compose", "version", "--short"])
         self.version = done.text.strip().removeprefix("v")
-        self.known.set()
+        self.version_known.set()
         return done
 
     async def _config(self) -> process.Completed:
@@ -86,15 +86,15 @@ class ComposeConfig:
     async def _arguments(self) -> AsyncIterator[tuple[list[str], bytes | None]]:
         """The values of `-f`, and standard input.
 
-        A single file is passed on standard input, and adapted for any Compose: so its version need not be known.
-        Several files are passed by their paths, or as adapted copies if this Compose refuses keys of one of them.
+        A single file is passed on standard input, always adapted, so the version of Compose need not be known.
+        Several files are passed by their paths, or as adapted copies if this Compose refuses a key in them.
         """
         newer = [source for source in everything(self.sources) if sanitised(source) != source.text]
         if len(self.sources) == 1 and set(newer) <= {self.sources[0]}:
             yield ["-"], sanitised(self.sources[0]).encode()
             return
         if newer:
-            await self.known.wait()
+            await self.version_known.wait()
         if not newer or self.knows(KNOWS_ALL):
             yield [source.path for source in self.sources], None
             return
@@ -107,7 +107,7 @@ class ComposeConfig:
             yield [copies.get(source.path, source.path) for source in self.sources], None
 
     def _known_failure(self, output: str) -> DevenvError | None:
-        """The error if Compose is missing, or for a newer key in a file of an `extends`, which it reads unchanged."""
+        """The error for a missing Compose, or for a newer key in an extended file, which Compose reads unchanged."""
         if (error := missing_compose(output)) or "develop.watch" not in output:
             return error
         for source, base in bases(self.selection, self.sources):
@@ -126,7 +126,7 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def _copy(source: ComposeFile, copies: dict[str, str], folder: str) -> None:
-    """Write a copy if the text has to change."""
+    """Write an adapted copy of the file into the folder, if its text has to change."""
     text = sanitised(source, copies)
     if text != source.text and source.path not in copies:
         copies[source.path] = os.path.join(folder, f"{len(copies)}.yml")
@@ -158,7 +158,7 @@ def newer_keys(source: ComposeFile) -> list[tuple[str, int]]:
 def restore(model: Mapping[str, Any], known: Callable[[str], bool]) -> None:
     """Restore the newer keys that this Compose supports (`known`) in the model that it printed.
 
-    Watch rules are part of a service's hash: so the hash is the same as that of plain Compose.
+    Watch rules are part of a service's hash, which must equal that of plain Compose.
     """
     for service in (model.get("services") or {}).values():
         for rule in (service.get("develop") or {}).get("watch") or ():
@@ -189,7 +189,7 @@ def _watch_splices(source: ComposeFile) -> Iterator[Splice]:
 
 
 def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
-    # an alias is the same node as its anchor: then the marks are those of the anchor, and `*name` follows the key
+    # an alias is the same node as its anchor, with the anchor's marks; in the text, `*name` follows the key
     alias = re.compile(r"\s*:\s+(\*[^\s,\[\]{}]+)").match(text, key.end_mark.index)
     if alias:
         return (alias.start(1), alias.end(1), _quoted([value.value]))
@@ -201,7 +201,7 @@ def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
 
 
 def _include_splices(source: ComposeFile, copies: Mapping[str, str]) -> Iterator[Splice]:
-    """Changes that let an entry name the copy, with the original folder for its relative paths."""
+    """The splices that make `include` entries name the copies, with the original folders for relative paths."""
     for name, entry, included in source.includes:
         if included.path not in copies:
             continue
@@ -228,7 +228,7 @@ def _quoted(value: object) -> str:
 def profiles_on(sources: Sequence[ComposeFile], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
     """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` activates them.
 
-    Profiles of their dependencies are not activated. COMPOSE_PROFILES counts if nothing is given, also beside these.
+    Profiles of dependencies are not activated. If `given` is empty, the profiles of COMPOSE_PROFILES are used too.
     """
     default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
     before = given or tuple(name.strip() for name in default.split(","))

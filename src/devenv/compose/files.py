@@ -1,4 +1,4 @@
-"""The files of a project: found as Compose finds them, read once and checked."""
+"""Find the files of a project as Compose does, and read and check each once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ComposeFile:
 
     @property
     def has_unread(self) -> bool:
-        """Whether it includes a file that only Compose can fetch or report as missing."""
+        """Whether it includes files that only Compose can fetch or report as missing."""
         return len(self.includes) < sum(len(names) for _, names in included(self.node))
 
     @property
@@ -58,13 +58,13 @@ class ComposeFile:
 
     @property
     def extended(self) -> list[str]:
-        """The files that an `extends` of this one names, if they exist."""
+        """The existing files that `extends` keys in this file name."""
         files = (yaml12.at(service, ["extends", "file"]) for _, service in self.services)
         paths = (os.path.join(self.folder, str(file.value)) for file in files if file is not None)
         return [path for path in paths if os.path.isfile(path)]
 
     def place(self, node: yaml.Node) -> Place:
-        """The file, as in messages, and the line of a node."""
+        """The name of the file in messages, and the line of a node."""
         return self.shown, node.start_mark.line + 1
 
 
@@ -84,25 +84,25 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
             return tuple(filter(None, (main, _first(folder, OVERRIDES))))
     hint = f"devenv new   (or -f FILE; looked here and in the folders above for {', '.join(NAMES)})"
     if nix := next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in upward(here))), None):
-        hint = f"{nix} belongs to another tool of the name devenv, made with Nix. {hint}"
+        hint = f"{nix} belongs to another tool named devenv, which uses Nix. {hint}"
     raise ConfigError(f"no compose file in {here}", hint=hint)
 
 
 def read(paths: Sequence[str], *, base: str) -> tuple[ComposeFile, ...]:
-    """The checked files; messages name them relative to `base` if they are below it."""
+    """Read and check the files; messages name them relative to `base` if they are below it."""
     folder = os.path.dirname(paths[0])
     return tuple(_read(path, folder, logical(base), ()) for path in paths)
 
 
 def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[ComposeFile, ...], dict[str, ConfigError]]:
-    """The files that can be read, and the errors of the others by their whole text."""
+    """The files that can be read, and the errors of the other files by their whole text."""
     folder = os.path.dirname(paths[0])
     sources: list[ComposeFile] = []
     errors: dict[str, ConfigError] = {}
     for path in paths:
-        for above in ((), None):  # if an included file has an error, the file that names it is read without it
+        for including in ((), None):  # if an included file has an error, read the file without its includes
             try:
-                sources.append(_read(path, folder, logical(base), above))
+                sources.append(_read(path, folder, logical(base), including))
                 break
             except ConfigError as error:
                 errors[error.said] = error
@@ -110,7 +110,7 @@ def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[ComposeFile, ...
 
 
 def text_of(shown: str, base: str) -> list[str]:
-    """The lines of a file of the project, named as in messages; none if it cannot be read."""
+    """The lines of the file that messages name `shown`; empty if it cannot be read."""
     try:
         data = _bytes(os.path.join(logical(base), shown), shown)
     except ConfigError:
@@ -119,14 +119,14 @@ def text_of(shown: str, base: str) -> list[str]:
 
 
 def load_source(path: str, *, base: str) -> ComposeFile:
-    """One more file, such as that of an `extends`, without the files that it includes."""
+    """Read another file, such as that of an `extends`, without the files that it includes."""
     return _read(path, os.path.dirname(path), logical(base), None)
 
 
 def inputs(directory: str, files: tuple[str, ...] = ()) -> frozenset[str]:
-    """Absolute paths of the Compose files, of the files that they include, extend and read, and of overrides.
+    """The absolute paths of the Compose files, of the files that they include, extend and read, and of overrides.
 
-    A file that does not exist or cannot be read now is named too. Blocking.
+    Paths of files that do not exist or cannot be read are among them. Blocking.
     """
     known = {os.path.join(logical(directory), ".env")}
     try:
@@ -167,17 +167,17 @@ def profile_names(sources: Sequence[ComposeFile]) -> frozenset[str]:
 
 
 def logical(directory: str) -> str:
-    """The absolute path of the folder; through the link in $PWD if the shell is there by a link.
+    """The absolute path of the folder, with symbolic links as in $PWD if it is the shell's folder.
 
     Compose does the same: bind mounts and the project's name come from this path.
     """
     path = os.path.abspath(directory)
     shell = os.environ.get("PWD", "")
     try:
-        same = path == os.getcwd() and os.path.isabs(shell) and os.path.samefile(shell, path)
+        is_shell = path == os.getcwd() and os.path.isabs(shell) and os.path.samefile(shell, path)
     except OSError:
         return path
-    return os.path.normpath(shell) if same else path
+    return os.path.normpath(shell) if is_shell else path
 
 
 def setting(folder: str, key: str) -> str | None:
@@ -188,7 +188,7 @@ def setting(folder: str, key: str) -> str | None:
 
 
 def example_of(path: str) -> str | None:
-    """The file that a missing file is to be copied from, such as `.env.example`; None if it exists."""
+    """The example to copy to a missing file, such as `.env.example`; None without one, or if the file exists."""
     folder, name = os.path.split(path)
     stem, extension = os.path.splitext(name)
     names = [*(f"{name}{ending}" for ending in EXAMPLES), f"{stem}.example{extension}"]
@@ -201,7 +201,7 @@ def upward(folder: str) -> tuple[str, ...]:
 
 
 def _dotenv(path: str, key: str) -> str | None:
-    """One plain value of an env file; Compose reads all other values."""
+    """The value of a variable in an env file, without interpolation; None if there is no such file or variable."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(yaml12.SIZE_LIMIT)
@@ -216,7 +216,8 @@ def _first(folder: str, names: Sequence[str]) -> str | None:
     return next((path for name in names if os.path.lexists(path := os.path.join(folder, name))), None)
 
 
-def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> ComposeFile:
+def _read(path: str, folder: str, base: str, including: tuple[str, ...] | None) -> ComposeFile:
+    """Read and check a file. `including` are the files that lead to it; None leaves its own includes unread."""
     shown = os.path.relpath(path, base) if is_below(path, base) else path
     data = _bytes(path, shown)
     node = yaml12.check(data, file=shown)
@@ -225,12 +226,12 @@ def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> C
         raise ConfigError(
             reason, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1
         )
-    includes = () if above is None else tuple(_includes(node, folder, base, (*above, path)))
+    includes = () if including is None else tuple(_includes(node, folder, base, (*including, path)))
     return ComposeFile(path, shown, folder, yaml12.decode(data, file=shown), node, includes)
 
 
 def _bytes(path: str, shown: str) -> bytes:
-    """The content of a regular file; nothing else is opened, since a pipe without a writer would block."""
+    """The content of a regular file. No other kind is opened, since a pipe without a writer would block."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):
@@ -241,19 +242,19 @@ def _bytes(path: str, shown: str) -> bytes:
     raise ConfigError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file", file=shown)
 
 
-def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:
+def _includes(node: yaml.Node, folder: str, base: str, including: tuple[str, ...]) -> Iterator[Include]:
     for entry, names in included(node):
         files = [os.path.normpath(os.path.join(folder, name.value)) for name in names]
         written = yaml12.at(entry, ["project_directory"])
         own = os.path.join(folder, str(written.value)) if written else os.path.dirname(files[0]) if files else folder
         for name, file in zip(names, files, strict=True):
             # Compose fetches remote and interpolated files, and reports missing files and cycles
-            if "$" not in name.value and os.path.isfile(file) and file not in above:
-                yield Include(name, entry, _read(file, os.path.normpath(own), base, above))
+            if "$" not in name.value and os.path.isfile(file) and file not in including:
+                yield Include(name, entry, _read(file, os.path.normpath(own), base, including))
 
 
 def file_names(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
-    """The scalars by which a text, a list of texts, or a list with `path` keys names files."""
+    """The scalars that name files: the node itself, the items of a list, or their `path` keys."""
     for entry in node.value if isinstance(node, yaml.SequenceNode) else [node]:
         name = yaml12.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
         if isinstance(name, yaml.ScalarNode) and name.value:
@@ -267,6 +268,7 @@ def included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]
 
 
 def _collect(path: str, folder: str, known: set[str]) -> None:
+    """Add to `known` the file and every file that it reads; relative paths start from `folder`."""
     if path in known:
         return
     known.update((path, os.path.join(folder, ".env")))
@@ -289,7 +291,7 @@ def _collect(path: str, folder: str, known: set[str]) -> None:
 
 
 def _paths(node: yaml.Node | None, folder: str) -> Iterator[str]:
-    """The files that a scalar or a list names; if a name has a variable in it, all files that it can mean."""
+    """The files that a scalar or a list names; for a name with variables, all existing files that fit."""
     for name in file_names(node):
         text = os.path.normpath(os.path.join(folder, name.value))
         if _PARAMETER.search(text):

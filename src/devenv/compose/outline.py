@@ -1,4 +1,4 @@
-"""The project that a command line selects: its name and its services, read from its files without Compose."""
+"""The name and the services of the selected project, read from its files without Compose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAME = "COMPOSE_PROJECT_NAME"
 class Selection:
     """The selected project: the folder where the search for its files starts, and options of the command line.
 
-    `services` are named there, which activates their profiles; `scale` changes their numbers of containers.
+    Naming `services` activates their profiles; `scale` changes their numbers of containers.
     """
 
     directory: str
@@ -54,7 +54,7 @@ class Outline:
 async def outline(selection: Selection) -> tuple[str, Outline]:
     """The project's name and its outline. Raises ConfigError, unless `-p` names a project without files.
 
-    If only Compose can tell the name, it is asked; raises as `load` then.
+    Runs Compose if only Compose can tell the name, and raises as `load` then.
     """
     known = sketched(selection)
     if known.name is not None:
@@ -65,7 +65,7 @@ async def outline(selection: Selection) -> tuple[str, Outline]:
 
 
 def sketched(selection: Selection) -> Outline:
-    """The outline; only the name of a project that `-p` names and that has no files.
+    """The outline of the selected project; only the name if `-p` names a project without files.
 
     Blocking. Raises ConfigError, and UsageError for a profile that no file has.
     """
@@ -82,7 +82,7 @@ def sketched(selection: Selection) -> Outline:
 
 
 def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
-    """Raise UsageError, which suggests a similar name, for a service that is not known."""
+    """Raise UsageError, with a similar name as the hint, for an unknown service."""
     names = sorted({*known})
     for service in wanted:
         if service not in names:
@@ -90,7 +90,7 @@ def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
 
 
 def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: Sequence[str]) -> Outline:
-    """The outline of the project that a command line means. Blocking; raises ConfigError."""
+    """The outline of the project with these options. Blocking; raises ConfigError."""
     sources = read(find(directory, files), base=directory)
     services = service_profiles(sources)
     default = (setting(sources[0].folder, "COMPOSE_PROFILES") or "").split(",")
@@ -135,7 +135,7 @@ def project_name(sources: Sequence[ComposeFile]) -> str | None:
 def worktree(folder: str) -> tuple[str, str] | None:
     """The name of the folder in the main tree, and the name of its git worktree; None if it is in no worktree.
 
-    A submodule has a `.git` file too, but no common folder: the tree that contains it counts.
+    A submodule has a `.git` file too, but no common folder: the search goes on in the tree that contains it.
     """
     for above in upward(folder):
         path = os.path.join(above, ".git")
@@ -152,8 +152,8 @@ def worktree(folder: str) -> tuple[str, str] | None:
 def worktree_project(project: str, worktree: str) -> str:
     """A name that Compose accepts: the project's and the worktree's, or only the latter if it starts with the former.
 
-    If the name of the worktree is not valid (capitals, dots, too long), a short hash replaces what is lost. So two
-    worktrees of one repository never have the same name, and never share data.
+    If the name of the worktree is not valid (capitals, dots, too long), a short hash is appended. So two worktrees of
+    a repository never have the same name, and never share data.
     """
     base, own = plain(project), plain(worktree)
     if own != worktree:
@@ -172,8 +172,8 @@ def plain(name: str) -> str:
     return folder_project(name)[:LONGEST]
 
 
-def _named(path: str, folder: str, before: str = "") -> str | None:
-    """The path in a file of one line, which is relative to `folder`; None if there is none."""
+def _named(path: str, folder: str, prefix: str = "") -> str | None:
+    """The path, relative to `folder`, after `prefix` in a file of one line; None if there is none."""
     if not os.path.isfile(path):  # opening a pipe could block
         return None
     try:
@@ -181,5 +181,5 @@ def _named(path: str, folder: str, before: str = "") -> str | None:
             line = file.read(SIZE_LIMIT)
     except OSError:
         return None
-    named = line.removeprefix(before).rstrip("\n")
-    return os.path.normpath(os.path.join(folder, named)) if line.startswith(before) and named else None
+    named = line.removeprefix(prefix).rstrip("\n")
+    return os.path.normpath(os.path.join(folder, named)) if line.startswith(prefix) and named else None

@@ -41,11 +41,11 @@ _IMAGE = re.compile(
 
 
 def parse(model: Model, *, directory: str, files: tuple[str, ...], others: Iterable[str] = ()) -> Project:
-    """The project. Raises ShapeError (a ConfigError) with the path of a wrong value.
+    """Parse the model. Raises ShapeError (a ConfigError) with the path of a wrong value.
 
     `others`: services in the files whose profile is not active.
 
-    Compose prints each `$` doubled, so that its output can be read again; the project has single ones.
+    Compose prints each `$` doubled, so that it can read its own output; the project has a single `$`.
     """
     plain = undoubled(dict(model))
     names = {"service": {*(plain.get("services") or {}), *others}, "volume": {*(plain.get("volumes") or {})}}
@@ -77,7 +77,7 @@ def is_image(reference: str) -> bool:
 
 
 def undoubled(value: Any) -> Any:
-    """A part of the model with single `$`."""
+    """A part of the model, with `$` in place of `$$`."""
     if isinstance(value, str):
         return value.replace("$$", "$")
     if isinstance(value, list):
@@ -101,12 +101,12 @@ def _text(value: object) -> str | None:
 
 
 def _flag(value: object) -> bool:
-    """Compose does not type an `x-` key: after interpolation it is text."""
+    """Whether the value is true; below an `x-` key it may be text, since Compose does not type these keys."""
     return str(value).lower() == "true"
 
 
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    """A mapping or a list of KEY=VALUE, without keys that have no value: they get that of the host."""
+    """The pairs of a mapping or a list of KEY=VALUE. A key without a value is left out: its value is the host's."""
     if isinstance(value, list):
         halves = (item.partition("=") for item in value)
         return tuple((key, text) for key, sign, text in halves if sign)

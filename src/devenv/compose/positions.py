@@ -15,7 +15,7 @@ from devenv.paths import is_below
 
 
 def place(sources: Sequence[ComposeFile], path: Path) -> Place:
-    """The file and line of the deepest part of `path` that any file has; the first file if none has a part of it."""
+    """The file and line of the deepest part of `path` in any file; the first file if there is no part of it."""
     candidates = everything(sources)[::-1]
     for length in range(len(path), 0, -1):
         for source in candidates:
@@ -35,7 +35,7 @@ def rule_place(sources: Sequence[ComposeFile], service: str, index: int, total: 
 
 
 def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
-    """The places of all entries of the lists that the files have at `path`; another value is a single entry."""
+    """The places of all entries of the lists at `path` in the files; a value that is no list is a single entry."""
     nodes = [(source, node) for source in everything(sources) if (node := yaml12.at(source.node, path))]
     return [
         source.place(entry)
@@ -45,15 +45,15 @@ def entries(sources: Sequence[ComposeFile], path: Path) -> list[Place]:
 
 
 def entry_place(sources: Sequence[ComposeFile], path: Path, text: str) -> Place:
-    """The place of the entry of the list at `path` that is the text or has it between colons; else of the list."""
+    """The place of the entry of the list at `path` that has the text, whole or between colons; else of the list."""
     entry = _entry(sources, path, text)
     return entry[0].place(entry[1]) if entry else place(sources, path)
 
 
 def is_folder_mount(sources: Sequence[ComposeFile], path: Path, target: str) -> bool:
-    """Whether the entry of `volumes` with that target says that its source is a folder, which may be created.
+    """Whether the entry of `volumes` with the target marks its source as a folder, which may be created.
 
-    It has `create_host_path: true`, or a path that ends with a slash.
+    The mark is `create_host_path: true`, or a path that ends with a slash.
     """
     _, entry = _entry(sources, path, target) or (None, None)
     asked = yaml12.at(entry, ["bind", "create_host_path"]) if entry else None
@@ -76,7 +76,7 @@ def _texts(entry: yaml.Node | None) -> list[yaml.Node]:
 
 
 def port_place(sources: Sequence[ComposeFile], service: str, published: int, target: int) -> Place:
-    """The place of the entry of a service's `ports` that has most of the two numbers; of equal entries the last."""
+    """The place of the last entry of a service's `ports` that has both numbers, or else one of them."""
     path: Path = ("services", service, "ports")
     most, best = 1, place(sources, path)
     for source in everything(sources):
@@ -96,7 +96,7 @@ def shown(where: Place) -> str:
 
 @dataclass(frozen=True)
 class Model:
-    """The model that the files make together, and the nodes in which its parts are written."""
+    """The merged model of the files, with the nodes in which its parts are written."""
 
     sources: Sequence[ComposeFile]
 
@@ -115,7 +115,7 @@ class Model:
         return place(self.sources, path) if path else (only, None)
 
     def path(self, text: str) -> tuple[str | int, ...]:
-        """The parts of a path as Compose spells it; the name of a service may hold dots."""
+        """The parts of a path in a message of Compose; the name of a service may contain dots."""
         text = re.sub(r"\[([^\]\d][^\]]*)\]", r".\1", text).replace("(root)", "").strip(".")
         parts: list[str | int] = []
         for name in sorted({name for _, name, _ in self.services()}, key=len, reverse=True):
@@ -145,14 +145,14 @@ class Model:
         return [scalar.value for node in nodes for scalar in yaml12.strings(node)]
 
     def services(self, *path: str) -> Iterator[tuple[ComposeFile, str, yaml.Node]]:
-        """File, name and the node at `path` of every service that has one."""
+        """The file, name, and node at `path` of each service that has the path."""
         for source in self.files:
             for name, service in source.services:
                 if node := yaml12.at(service, path):
                     yield source, name, node
 
     def files_under(self, keys: Sequence[str]) -> Iterator[tuple[str, Place]]:
-        """The paths of the files that are named anywhere under one of the keys, with the places of the names."""
+        """The paths that are written anywhere under one of the keys, with their places."""
         for source in self.files:
             for scalar in yaml12.scalars_under(source.node, keys):
                 yield os.path.normpath(os.path.join(source.folder, scalar.value)), source.place(scalar)

@@ -1,4 +1,4 @@
-"""Load a project: its Compose files are found, checked, resolved by Compose, and parsed."""
+"""Load a project: find and check its Compose files, have Compose resolve them, and parse the model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NoServicesError(ConfigError):
     """The files define no service, or only services whose profiles are not active."""
 
 
-_LOCK_FILE = re.compile(r".*[.-]lock(\.json|\.yaml|b)?|go\.sum")  # made by a tool, perhaps later
+_LOCK_FILE = re.compile(r".*[.-]lock(\.json|\.yaml|b)?|go\.sum")  # a tool may create it later
 
 # The sync packages know what a watch rule can do; this package knows the line on which it is written.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
@@ -63,13 +63,12 @@ class Loaded:
 
 
 async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Loaded:
-    """The selected project. Needs the Compose plugin, but no engine.
+    """Load the selected project. Needs the Compose plugin, but no engine.
 
-    `faults` returns the watch rules of a project that cannot work or need a warning, given the user's home folder.
+    `faults` returns the faults of a project's watch rules, given the user's home folder.
 
-    Raises ConfigError with file and line for an error in the files, UsageError for a service or profile that does not
-    exist, RefusedError for a rule that would watch far too much, EngineError if Compose is missing, and as
-    `require_address`.
+    Raises ConfigError with file and line for an error in the files, UsageError for an unknown service or profile,
+    RefusedError for a rule that would watch far too much, EngineError if Compose is missing or as `require_address`.
     """
     endpoint.require_address()
     sources = selected_files(selection)
@@ -131,8 +130,8 @@ def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings:
         from devenv.compose import complaints  # noqa: PLC0415 - rarely needed
 
         file, line = place(sources, error.path)
-        wrong = ConfigError(error.message, hint=error.hint or None, file=file, line=line)
-        raise complaints.with_unset(wrong, warnings, sources) from None
+        located = ConfigError(error.message, hint=error.hint or None, file=file, line=line)
+        raise complaints.with_unset(located, warnings, sources) from None
     return replace(project, hooks=tuple(_placed(project, sources)))
 
 
@@ -154,19 +153,19 @@ def _no_services(sources: Sequence[ComposeFile]) -> NoServicesError:
 def _placed(project: Project, sources: Sequence[ComposeFile]) -> Iterator[ProjectHook]:
     """The hooks with their places in the files.
 
-    An older Compose keeps only the block of the last file, a newer one merges them: the last places count.
+    An older Compose keeps only the block of the last file, a newer Compose merges the blocks: the last places count.
     """
     for moment in Moment:
         hooks = [hook for hook in project.hooks if hook.moment is moment]
         places = entries(sources, ("x-devenv", "hooks", moment))
-        if len(places) < len(hooks):  # they are in a file that only Compose can read
+        if len(places) < len(hooks):  # some are in a file that only Compose can read
             places = [place(sources, ("x-devenv", "hooks", moment))] * len(hooks)
         for hook, hook_place in zip(hooks, places[len(places) - len(hooks) :], strict=True):
             yield replace(hook, where=shown(hook_place))
 
 
 def _with_links(project: Project) -> Project:
-    """The project with the links of its folder in rule paths, since Compose resolves the first link there."""
+    """The project with the symbolic links of its folder in rule paths again, which Compose has resolved."""
     services = []
     for service in project.services:
         folders = [project.directory, *([service.build.context] if service.build else [])]
@@ -188,7 +187,7 @@ def _with_link(path: str, folders: Iterable[str]) -> str:
 
 
 def _waiting(path: str) -> str:
-    """The warning about a missing path, with the name beside it that is most similar, if there is one."""
+    """The warning about a missing path, with a similar name in its folder, if there is one."""
     folder, name = os.path.split(path)
     close = None
     with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """Make the run model, which every Compose command gets on stdin, from the resolved model. The files stay unchanged.
 
 The hashes of Compose limit the changes. A service's hash must be the same in each run, so its owner label is
-constant. A named volume gets no label, since a newer Compose would ask to recreate it, which loses its data. A
-network or volume that exists already becomes `external`, which Compose does not compare.
+constant. A named volume gets no label, since a newer Compose would ask to recreate the volume, which loses its data.
+An existing network or volume becomes `external`, since Compose does not compare external resources.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class PortChange:
-    """The container port `target` of the service is published on the host port `published`, not as in the file."""
+    """Publish the container port `target` of the service on the host port `published` instead of the file's."""
 
     service: str
     published: str
@@ -39,7 +39,7 @@ class PortChange:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The service has this number of containers, not that of the file."""
+    """The number of containers for the service, instead of the file's."""
 
     service: str
     containers: int
@@ -47,10 +47,10 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What exists before the run: services with containers of others, and the real names of networks and volumes.
+    """What exists before the run: services with foreign containers, and the real names of networks and volumes.
 
     `old_services` have containers of devenv 0.1, whose label stays until they are replaced for another reason.
-    `times` has the `CreatedAt` of the volumes.
+    `times`: the `CreatedAt` of each volume.
     """
 
     foreign_services: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class BuildChange:
     """Changes to the build of a service.
 
     `bases`: a name in its Dockerfile (`FROM`, `COPY --from`) -> the image to use for it. `arguments` are added if the
-    file does not set them. `dockerfile` replaces the file of the project. `labels` mark the image.
+    file does not set them. `dockerfile` replaces that of the project. `labels` mark the image.
     """
 
     bases: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def run_model(
     for name, service in chosen.items():
         if service.get("memswap_limit") == "-1":
             service["memswap_limit"] = -1  # Compose prints text here, but does not read it
-        # the service of others stays unchanged: its watch rules and, with an older Compose, profiles are in its hash
+        # foreign services stay unchanged: watch rules and, with an older Compose, profiles are in their hashes
         if name not in found.foreign_services:
             marks = {} if name in choices.unmarked else old if name in found.old_services else labels
             _adapt(service, marks, choices.addresses, choices.environment.get(name, {}))
@@ -160,7 +160,7 @@ def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) 
         fixed += [f"the name {service['container_name']}"] if "container_name" in service else []
         if change.containers > 1 and fixed:
             message = f"`{change.service}` cannot have {change.containers} containers: only one of them can have"
-            raise UsageError(f"{message} {fixed[0]}", hint="Remove it from the file: then the engine chooses one.")
+            raise UsageError(f"{message} {fixed[0]}", hint="Remove it from the file, and the engine chooses another.")
         service["scale"] = change.containers
         if "replicas" in (service.get("deploy") or {}):
             service["deploy"]["replicas"] = change.containers
@@ -185,7 +185,7 @@ def _adapt(
 
 
 def _placed(port: dict[str, Any], addresses: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The port on each address; only on the first if the engine picks a number, since it would pick one for each."""
+    """The port on each address; only on the first if the engine picks the number, which would differ for each."""
     if "host_ip" in port or not addresses:
         return [port]
     fixed = str(port.get("published") or "0").strip("0").isdigit()
@@ -200,10 +200,10 @@ def _swap_images(service: dict[str, Any], images: Mapping[str, str], change: Bui
             service["pull_policy"] = "never"  # it has a local name, which no registry knows
         return
     build.pop("pull", None)  # images were pulled before; BuildKit must not ask a registry again
-    named = {context_key(name): f"{CONTEXT}{image}" for name, image in change.bases.items()}
-    if contexts := named | (build.get("additional_contexts") or {}):
-        places = {f"{CONTEXT}{name}": f"{CONTEXT}{image}" for name, image in images.items()}
-        build["additional_contexts"] = {name: places.get(value, value) for name, value in contexts.items()}
+    bases = {context_key(name): f"{CONTEXT}{image}" for name, image in change.bases.items()}
+    if contexts := bases | (build.get("additional_contexts") or {}):
+        swaps = {f"{CONTEXT}{name}": f"{CONTEXT}{image}" for name, image in images.items()}
+        build["additional_contexts"] = {name: swaps.get(value, value) for name, value in contexts.items()}
     if change.arguments:
         build["args"] = {**_escaped(change.arguments), **(build.get("args") or {})}
     if change.labels:
@@ -233,7 +233,7 @@ def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortCha
 
 
 def _changed(ports: list[dict[str, Any]], change: PortChange) -> Iterator[dict[str, Any]]:
-    """The ports with the change; of several entries with the same target and protocol, only the first."""
+    """The ports with the change; of entries that it makes equal (same target and protocol), only the first."""
     seen: set[str] = set()
     for port in ports:
         if port["target"] != change.target:
@@ -244,7 +244,7 @@ def _changed(ports: list[dict[str, Any]], change: PortChange) -> Iterator[dict[s
 
 
 def _drop_dependencies(services: Mapping[str, dict[str, Any]]) -> None:
-    """Remove dependencies on services that are not in the model: not selected, or optional and of another profile."""
+    """Remove dependencies on services that are not in the model: not selected, or optional in an inactive profile."""
     for service in services.values():
         needs = service.get("depends_on") or {}
         if needs.keys() - services.keys():

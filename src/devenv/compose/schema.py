@@ -47,7 +47,7 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 
 
 class ShapeError(ConfigError):
-    """A value of the model has the wrong shape; its `path` leads to the file and line.
+    """A value of the model has the wrong shape; the file and line follow from its `path`.
 
     `key`: the key is wrong, not the value.
     """
@@ -61,12 +61,12 @@ class ShapeError(ConfigError):
 
 
 def mistakes(value: Any, shape: Shape, path: Path, names: Names) -> Iterator[ShapeError]:
-    """All errors in the value by its shape."""
+    """All errors in the value, checked against the shape."""
     if value is None or value is LATER:
         return
     fitting = next((choice for choice in shape.get("anyOf", (shape,)) if _fits(value, choice)), None)
     if fitting is None:
-        yield ShapeError(path, f"must be {_called(shape)}")
+        yield ShapeError(path, f"must be {_title(shape)}")
     elif isinstance(value, dict):
         yield from _in_mapping(value, fitting, path, names)
     elif isinstance(value, list):
@@ -102,7 +102,8 @@ def _fits(value: Any, shape: Shape) -> bool:
     return not kinds or any(isinstance(value, _KINDS[kind][0]) for kind in kinds)
 
 
-def _called(shape: Shape) -> str:
+def _title(shape: Shape) -> str:
+    """The valid values, as in messages."""
     if "title" in shape:
         return str(shape["title"])
     if "enum" in shape:
@@ -132,7 +133,7 @@ def _in_mapping(value: Mapping[str, Any], shape: Shape, path: Path, names: Names
 def _in_text(value: str, shape: Shape, path: Path, names: Names) -> Iterator[ShapeError]:
     choices, kind = shape.get("enum", ()), shape.get("x-names", "")
     if choices and value not in choices:
-        yield ShapeError(path, f"`{value}` is not {_called(shape)}", hint=did_you_mean(value, choices))
+        yield ShapeError(path, f"`{value}` is not {_title(shape)}", hint=did_you_mean(value, choices))
     if not value and "minLength" in shape:
         yield ShapeError(path, "the command is empty")
     if "format" in shape:

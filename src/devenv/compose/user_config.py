@@ -52,16 +52,16 @@ def user_settings() -> UserSettings:
     registry = data.pop("registry", {})
     mirrors = registry.pop("mirrors", []) if isinstance(registry, dict) else []
     if not isinstance(registry, dict):
-        raise ConfigError("`registry` is a table", hint='[registry]\nmirrors = ["mirror.example"]', file=path)
+        raise ConfigError("`registry` must be a table", hint='[registry]\nmirrors = ["mirror.example"]', file=path)
     for key in registry:
         raise ConfigError(f"unknown key `{key}` in [registry]", hint="Did you mean `mirrors`?", file=path)
     if not isinstance(mirrors, list) or not all(isinstance(name, str) for name in mirrors):
-        raise ConfigError("`mirrors` is a list of names", hint='mirrors = ["mirror.example"]', file=path)
+        raise ConfigError("`mirrors` must be a list of names", hint='mirrors = ["mirror.example"]', file=path)
     return UserSettings(**{key: _value(key, value, path) for key, value in data.items()}, mirrors=tuple(mirrors))
 
 
 def with_mirrors(text: str, mirrors: Sequence[str]) -> str:
-    """The text of the file with these mirrors, and all else as it is."""
+    """The text of the settings file with the mirrors, and nothing else changed."""
     line = f"mirrors = {json.dumps(list(mirrors))}"
     text = text if not text or text.endswith("\n") else f"{text}\n"
     table = re.search(r"(?m)^[ \t]*\[registry\].*\n", text)
@@ -81,17 +81,17 @@ def _value(key: str, value: Any, path: str) -> Any:
     if key in ("snapshot_limit", "snapshots_total"):
         size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B", value) if isinstance(value, str) else None
         if size is None:
-            raise ConfigError(f"`{key}` is a size", hint=f'{key} = "4 GB"', file=path)
+            raise ConfigError(f"`{key}` must be a size", hint=f'{key} = "4 GB"', file=path)
         return int(float(size[1]) * {"M": 10**6, "G": 10**9}[size[2]])
     if key == "dangerous" and value not in ("show", "refuse"):
-        raise ConfigError(f"`{key}` is show or refuse", hint=f'{key} = "refuse"', file=path)
+        raise ConfigError(f"`{key}` must be show or refuse", hint=f'{key} = "refuse"', file=path)
     if key != "dangerous" and not isinstance(value, bool):
-        raise ConfigError(f"`{key}` is true or false", file=path)
+        raise ConfigError(f"`{key}` must be true or false", file=path)
     return value
 
 
 def user_file() -> str:
-    """The path of the file, whether it exists or not."""
+    """The path of the settings file, which may not exist."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(base):
         base = os.path.expanduser("~/.config")

@@ -1,4 +1,4 @@
-"""`devenv config --validate`: all mistakes in the `x-devenv` and `develop` parts of a project's files."""
+"""`devenv config --validate`: find all mistakes in the `x-devenv` and `develop` parts of a project's files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HIDDEN = ("environment", "args")  # keys that may hold secrets
 
 
 async def validate(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
-    """All errors and warnings, by file and line; if the files have no error, also that of Compose. Needs no engine.
+    """All errors and warnings, by file and line; the error of Compose only if there is no other. Needs no engine.
 
     Raises ConfigError if there is no project.
     """
@@ -39,7 +39,7 @@ async def validate(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     except (ConfigError, RefusedError) as error:
         sources, _ = readable(find(selection.directory, selection.files), base=selection.directory)
         level = "warning" if isinstance(error, NoServicesError) else "error"  # as `docker compose config -q` does
-        reported += (_Page(selection.directory, everything(sources)).error(error, level),)
+        reported += (_Quotes(selection.directory, everything(sources)).error(error, level),)
     except EngineError:
         pass  # Compose is not installed
     return reported
@@ -51,16 +51,16 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     sources, failed = readable(paths, base=selection.directory)
     files = everything(sources)
     others = _others(files, selection.directory, failed)
-    page = _Page(selection.directory, (*files, *others))
+    quotes = _Quotes(selection.directory, (*files, *others))
     names = {} if failed or any(source.has_unread for source in files) else _names(files)
-    reported = [page.error(error) for error in failed.values()]
+    reported = [quotes.error(error) for error in failed.values()]
     for source in files:
-        reported += page.block(source, ("x-devenv",), X_DEVENV, names)
-    for source in page.sources:
+        reported += quotes.block(source, ("x-devenv",), X_DEVENV, names)
+    for source in quotes.sources:
         for name, _ in source.services:
-            reported += page.block(source, ("services", name, "develop"), DEVELOP, names)
-        project = _project(source, os.path.dirname(paths[0]), page.sources)
-        reported += (page.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
+            reported += quotes.block(source, ("services", name, "develop"), DEVELOP, names)
+        project = _project(source, os.path.dirname(paths[0]), quotes.sources)
+        reported += (quotes.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
     unique = {(m.file, m.line, m.column, m.message.rpartition(": ")[2]): m for m in reversed(reported)}
     return tuple(sorted(unique.values(), key=lambda m: (m.file or "", m.line or 0, m.column or 0)))
 
@@ -71,7 +71,7 @@ def _names(files: Sequence[ComposeFile]) -> Names:
 
 
 def _others(files: Sequence[ComposeFile], base: str, failed: dict[str, ConfigError]) -> list[ComposeFile]:
-    """The files that an `extends` of the project's files names; errors in them are added to `failed`."""
+    """The files that `extends` keys of the project's files name; their errors are added to `failed`."""
     others = []
     for path in dict.fromkeys(path for source in files for path in source.extended):
         try:
@@ -82,13 +82,14 @@ def _others(files: Sequence[ComposeFile], base: str, failed: dict[str, ConfigErr
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
-    """The files, from which the lines of mistakes are quoted."""
+class _Quotes:
+    """Makes mistakes of errors, each with the line of the file that it quotes."""
 
     folder: str
     sources: Sequence[ComposeFile]
 
     def block(self, source: ComposeFile, path: Path, shape: Shape, names: Names) -> Iterator[Mistake]:
+        """The mistakes in the part of the file at `path`."""
         node = yaml12.at(source.node, path)
         for error in mistakes(_plain(node), shape, path, names) if node else ():
             yield self.at(source, error)
@@ -129,7 +130,7 @@ class _Page:
         )
 
     def _text(self, file: str, number: int) -> str:
-        """The line, with stars for possible secrets: for every value, if the file cannot be read."""
+        """The line, with stars for possible secrets; for each value if the file is not YAML that can be read."""
         line = "".join(text_of(file, self.folder)[number - 1 : number])
         source = next((source for source in self.sources if source.shown == file), None)
         if source is None:
@@ -174,7 +175,7 @@ def _project(source: ComposeFile, directory: str, sources: Iterable[ComposeFile]
 
 
 def _rule(entry: Any, folder: str, directory: str) -> WatchRule:
-    """The rule; a rule without faults if this one was reported already or has variables."""
+    """The watch rule of an entry; a rule without faults if the entry was reported already or has variables."""
     unknown = WatchRule(directory, Action.RESTART)
     is_wrong = any(mistakes(entry, RULE, (), {}))
     if is_wrong or entry is None or LATER in (entry.get(key) for key in ("path", "action", "target")):

@@ -41,7 +41,7 @@ _PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
         lambda text: float(text.replace(".", "")),
     ),
 )
-_SPECIAL = frozenset(["", *"~nNtTfF.+-0123456789"])  # the first characters of all of these
+_SPECIAL = frozenset(["", *"~nNtTfF.+-0123456789"])  # the first characters of texts that the patterns match
 _CORE_TAGS = frozenset({_STR, _BINARY, _SEQ, _MAP, *(tag for tag, _, _ in _PLAIN)})
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 
@@ -60,7 +60,7 @@ def check(text: bytes, *, file: str) -> yaml.Node:
 
 
 def decode(text: bytes, *, file: str) -> str:
-    """The text of a file without a byte order mark; the marks of `check` are positions in it."""
+    """The text of a file without a byte order mark; the marks of `check` are positions in this text."""
     if len(text) > SIZE_LIMIT:
         raise ConfigError(f"larger than {SIZE_LIMIT // 1024} KiB: this is not a Compose file", file=file)
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -133,7 +133,7 @@ def pair(node: yaml.Node, path: Sequence[str | int]) -> tuple[yaml.Node, yaml.No
             listed = isinstance(part, int) and 0 <= part < len(node.value)
             entry = (node.value[part],) * 2 if listed else None
         else:
-            entry = next((each for each in items(node) if each[0].value == str(part)), None)
+            entry = next((item for item in items(node) if item[0].value == str(part)), None)
         if entry is None:
             return None
         node = entry[1]
@@ -172,9 +172,9 @@ class _Composer:
                 elif isinstance(event, yaml.NodeEvent):
                     self._node(event)
                 elif isinstance(event, yaml.CollectionEndEvent):
-                    done = self.stack.pop()
-                    if done.anchor:
-                        self.anchors[done.anchor] = (done.node, self.written + self.aliased - done.began)
+                    ended = self.stack.pop()
+                    if ended.anchor:
+                        self.anchors[ended.anchor] = (ended.node, self.written + self.aliased - ended.began)
         except yaml.MarkedYAMLError as error:
             raise self._syntax(error) from None
         mark = yaml.Mark(self.file, 0, 0, 0, "", 0)
@@ -258,7 +258,7 @@ class _Composer:
     def _syntax(self, error: yaml.MarkedYAMLError) -> ConfigError:
         last, problem = len(self.text.splitlines()), error.problem or "this is not YAML"
         is_open = error.problem_mark is None or error.problem_mark.line >= last or "end of stream" in problem
-        mark = error.context_mark or error.problem_mark if is_open else error.problem_mark  # what opened is to blame
+        mark = error.context_mark or error.problem_mark if is_open else error.problem_mark  # name the opening mark
         if mark and mark.line >= last and self.stack:
             mark = self.stack[-1].node.start_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -267,9 +267,9 @@ class _Composer:
             problem = r"character '\t'"
         explanation = table.explain(table.load("yaml"), problem)
         words, hint = (explanation.cause, explanation.hint or None) if explanation else (problem, None)
-        found = ConfigError(words, hint=hint, file=self.file, line=line, column=column)
-        found.excerpt = excerpt(self.text, line, column) if line and column else ()
-        return found
+        located = ConfigError(words, hint=hint, file=self.file, line=line, column=column)
+        located.excerpt = excerpt(self.text, line, column) if line and column else ()
+        return located
 
 
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
@@ -288,6 +288,6 @@ def value(node: yaml.Node, *, file: str) -> Any:
             return convert(node.value)
     if node.tag in (_STR, *_COMPOSE_TAGS):
         return node.value
-    if node.tag == _BINARY:  # so Compose prints a value that is not UTF-8
+    if node.tag == _BINARY:  # Compose prints values that are not UTF-8 in this way
         return base64.b64decode(node.value).decode(errors="surrogateescape")
     raise ConfigError(f"not a {node.tag.removeprefix(_CORE)}", file=file, line=node.start_mark.line + 1)

@@ -61,12 +61,12 @@ KNOWN = "Known here: stand_ins, host_settings, dangerous, snapshot_limit, snapsh
     [
         ("a = 1\nstand_ins = maybe\n", "not TOML: Invalid value", 2, None),
         ("stand_in = true\n", "unknown key `stand_in`", None, "Did you mean `stand_ins`?"),
-        ("dangerous = true\n", "`dangerous` is show or refuse", None, 'dangerous = "refuse"'),
-        ("registry = 1\n", "`registry` is a table", None, '[registry]\nmirrors = ["mirror.example"]'),
+        ("dangerous = true\n", "`dangerous` must be show or refuse", None, 'dangerous = "refuse"'),
+        ("registry = 1\n", "`registry` must be a table", None, '[registry]\nmirrors = ["mirror.example"]'),
         ("[registry]\nmirror = []\n", "unknown key `mirror` in [registry]", None, "Did you mean `mirrors`?"),
-        ("[registry]\nmirrors = 'a'\n", "`mirrors` is a list of names", None, 'mirrors = ["mirror.example"]'),
+        ("[registry]\nmirrors = 'a'\n", "`mirrors` must be a list of names", None, 'mirrors = ["mirror.example"]'),
         ("mirrors = ['a']\n", "unknown key `mirrors`", None, KNOWN),
-        ("stand_ins = 'yes'\n", "`stand_ins` is true or false", None, None),
+        ("stand_ins = 'yes'\n", "`stand_ins` must be true or false", None, None),
     ],
 )
 def test_invalid_settings_are_errors(file: Path, text: str, message: str, line: int | None, hint: str | None) -> None:

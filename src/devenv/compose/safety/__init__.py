@@ -1,1 +1,1 @@
-"""What of a project reaches beyond its own containers: two tables, and the facts they need."""
+"""Which settings of a project reach beyond its own containers: tables, and the facts that they need."""

@@ -27,7 +27,7 @@ _HOME_SOCKETS = (".docker/run", ".docker/desktop", ".colima/default", ".orbstack
 
 
 def gather(paths: Iterable[str], directory: str) -> Host:
-    """The facts of these paths, for a project in the folder `directory`. Blocking, at most 0.6 s for each socket."""
+    """Gather the facts about the paths, for a project in `directory`. Blocking, at most 0.6 s for each socket."""
     home = os.path.normpath(os.path.expanduser("~"))
     listening = dict(_listening(home))
     inodes = {inode: daemon for path, daemon in listening.items() if (inode := _inode(path))}
@@ -87,27 +87,27 @@ def _look(path: str, inodes: Mapping[tuple[int, int], str], projects: Iterable[s
 def peer(path: str) -> str:
     """The daemon that listens on the socket, if it controls containers; else an empty text.
 
-    The kernel names the process that listens. If that only started the daemon (systemd) or is a relay, the daemon is
-    known by its answer.
+    The kernel names the process that listens. If this process only started the daemon (systemd) or is a relay, the
+    daemon is known by its answer.
     """
-    with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(_PATIENCE)
-        link.connect(path)
-        if daemon := _DAEMONS.get(_command(link)):
+    with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(_PATIENCE)
+        client.connect(path)
+        if daemon := _DAEMONS.get(_command(client)):
             return daemon
-        link.sendall(_PING)
-        head, _, _ = link.recv(_ANSWER_LIMIT).lower().partition(b"\r\n\r\n")
+        client.sendall(_PING)
+        head, _, _ = client.recv(_ANSWER_LIMIT).lower().partition(b"\r\n\r\n")
         if head.startswith(b"http/") and any(header in head for header in _ANSWERS):
             return "Podman" if b"libpod-api-version:" in head else "Docker"
     return ""
 
 
-def _command(link: socket.socket) -> str:
+def _command(client: socket.socket) -> str:
     """The name of the process that listens at the other end (unix(7), SO_PEERCRED); empty if unknown."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return ""
-    pid, _, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().strip()
@@ -118,8 +118,8 @@ def _command(link: socket.socket) -> str:
 def real_path(path: str) -> str:
     """The path without links; a relative path starts from `/`, as for the engine.
 
-    Unlike os.path.realpath, it ends at a link in /proc: such a link has another target for the engine's process.
-    A link that cannot be read counts as a file.
+    Unlike os.path.realpath, this stops at a link in /proc, which has another target for the engine's process. A link
+    that cannot be read counts as a file.
     """
     rest, real, links = path.split("/")[::-1], "", 0
     while rest:

@@ -48,8 +48,8 @@ def _placed(danger: Danger, sources: Sequence[ComposeFile], totals: Mapping[str,
 def env_files(sources: Sequence[ComposeFile]) -> Iterator[Use]:
     """The files whose values services get in their environment; the resolved model does not name them.
 
-    Values of an `include` reach all included files, so they count for the whole project. So does a file that only
-    Compose can read, since its `env_file`s are unknown.
+    The env files of an `include` count for the whole project, since their values reach all included files. So does a
+    file that only Compose can read, since its `env_file`s are unknown.
     """
     reader = _EnvFiles(sources[0].folder)
     for source in sources:
@@ -82,33 +82,33 @@ class _EnvFiles:
         folder = None if written is None else os.path.join(source.folder, self._expanded(str(written.value), source))
         known = {name: file for name, _, file in source.includes}
         for name in names:
-            below = known.get(name) or self._other(source, name.value)
-            if below is None or not depth:
+            file = known.get(name) or self._other(source, name.value)
+            if file is None or not depth:
                 message = f"{_shown(name.value)} is included, but devenv cannot read it: {_UNKNOWN}"
                 where = shown(source.place(name))
                 yield Use("", "", "", ("include",), where=where, always=message)
             else:
-                below = below if folder is None else replace(below, folder=os.path.normpath(folder))
-                yield from self.of_source(below, depth - 1)
+                file = file if folder is None else replace(file, folder=os.path.normpath(folder))
+                yield from self.of_source(file, depth - 1)
 
     def of_service(self, name: str, source: ComposeFile, service: yaml.Node, depth: int) -> Iterator[Use]:
         for where, path in self.paths(source, yaml12.at(service, ["env_file"])):
             yield Use(name, "gets the values in", path, ("services", name, "env_file"), where=where)
         extends = yaml12.at(service, ["extends"])
         is_long = isinstance(extends, yaml.MappingNode)
-        base = yaml12.at(extends, ["service"]) if is_long and extends else extends
-        file = yaml12.at(extends, ["file"]) if is_long and extends else None
-        if extends is None or not isinstance(base, yaml.ScalarNode) or not depth:
+        base_name = yaml12.at(extends, ["service"]) if is_long and extends else extends
+        base_file = yaml12.at(extends, ["file"]) if is_long and extends else None
+        if extends is None or not isinstance(base_name, yaml.ScalarNode) or not depth:
             return
-        below = source if file is None else self._other(source, str(file.value))
-        node = None if below is None else yaml12.at(below.node, ["services", str(base.value)])
-        if below is None:
-            name_of_file = _shown(str(file and file.value))
-            message = f"extends a service of {name_of_file}, but devenv cannot read it: {_UNKNOWN}"
+        file = source if base_file is None else self._other(source, str(base_file.value))
+        base = None if file is None else yaml12.at(file.node, ["services", str(base_name.value)])
+        if file is None:
+            shown_file = _shown(str(base_file and base_file.value))
+            message = f"extends a service of {shown_file}, but devenv cannot read it: {_UNKNOWN}"
             where = shown(source.place(extends))
             yield Use(name, "", "", ("services", name, "extends"), where=where, always=message)
-        elif node is not None:
-            yield from self.of_service(name, below, node, depth - 1)
+        elif base is not None:
+            yield from self.of_service(name, file, base, depth - 1)
 
     def paths(self, source: ComposeFile, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
         """FILE:LINE and the absolute path of each file that the node names."""
@@ -117,7 +117,7 @@ class _EnvFiles:
             yield shown(source.place(name)), os.path.normpath(path)
 
     def _other(self, source: ComposeFile, written: str) -> ComposeFile | None:
-        """Another file that the source names; None if only Compose can read it."""
+        """The file that the source names as `written`; None if only Compose can read it."""
         path = os.path.normpath(os.path.join(source.folder, self._expanded(written, source)))
         if path not in self.read:
             self.read[path] = None
@@ -131,10 +131,10 @@ class _EnvFiles:
         def value(match: re.Match[str]) -> str:
             name = match["plain"] or match["braced"]
             known = setting(self.folder, name) or setting(source.folder, name)
-            how, other = match["default"] or "", match["text"]
-            if "+" in how:
+            operator, other = match["default"] or "", match["text"]
+            if "+" in operator:
                 return other if known else ""
-            return known or (other if "-" in how else "")
+            return known or (other if "-" in operator else "")
 
         text = text.replace("$$", "\0")
         for _ in range(_DEPTH):  # from the innermost braces outwards
@@ -145,5 +145,5 @@ class _EnvFiles:
 
 
 def _shown(address: str) -> str:
-    """The name of a file; an address without the login before its `@`."""
+    """The name of a file as messages show it; if it is an address, without the login before its `@`."""
     return re.sub(r"//[^/]*@", "//***@", address)

@@ -1,4 +1,4 @@
-"""Why a service that uses a path of the host reaches beyond its project. Pure."""
+"""Whether a service that uses a path of the host reaches beyond its project, and why. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENGINE_NAMES = {posixpath.basename(path): name for path, name in ENGINES.items(
 
 
 class _Folder(NamedTuple):
-    """A folder of the system. Paths below it count always, or only if the service may write to them."""
+    """A folder of the system. Paths below it are dangerous always, or only if the service may write there."""
 
     path: str
     only_written: bool
@@ -40,8 +40,8 @@ _SYSTEM = tuple(
 class HostPath:
     """Facts about a path on this machine.
 
-    `real` has no links in it. `daemon` listens on the socket. `user`: the user whose home folder it is in,
-    if another. `is_socket` is None if it is not known, for example because the path does not exist.
+    `real` has no links in it. `daemon` listens on the socket. `user`: another user whose home folder contains the
+    path. `is_socket` is None if it is not known, for example because the path does not exist.
     """
 
     real: str
@@ -55,8 +55,8 @@ class Host:
     """The facts about this machine that decide whether a path is dangerous.
 
     `homes`: the user's home folder, `projects`: the project's folder, each as written and without links. `paths`:
-    facts by the path as written. `sockets`: those of engines and of the SSH agent (real path -> daemon). `keys`: more
-    paths of keys, such as those in KUBECONFIG.
+    facts by the path as written. `sockets`: real paths of the sockets of engines and of the SSH agent -> daemon.
+    `keys`: paths of keys outside their usual places, such as those in KUBECONFIG.
     """
 
     homes: tuple[str, ...]
@@ -67,7 +67,7 @@ class Host:
 
 
 def reach(source: str, host: Host, *, writes: bool) -> str | None:
-    """The path and why a service should not use it, or None if it is harmless; `writes`: it may write there."""
+    """The path and why it is dangerous, or None if it is harmless; `writes`: the service may write there."""
     path = normal(source)
     facts = host.paths.get(source) or HostPath(path)
     real = normal(facts.real)

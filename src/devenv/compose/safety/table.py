@@ -33,8 +33,8 @@ _KEYS = tuple(dict.fromkeys(row.key for row in ROWS))
 class Use:
     """A service uses the path `source` of the host, by the entry with the text `entry` at `path` of the model.
 
-    `verb` says how it uses the path. `writes`: it may change the files there. `where`: FILE:LINE, if known already.
-    `always`: the message if every path is a danger there. `of_build`: only its build uses it.
+    `verb` says how the service uses the path. `writes`: it may change the files there. `where`: FILE:LINE, if known
+    already. `always`: the message if this use is dangerous for every path. `of_build`: only its build uses the path.
     """
 
     service: str
@@ -97,7 +97,7 @@ def _keys(service: Model) -> Iterator[tuple[str, str, str]]:
 
 
 def _values(service: Model, key: str) -> Iterator[tuple[str, str]]:
-    """The values of the key as text, each after the text by which its entry of a list is found."""
+    """(entry, value) for each value of the key, as text; `entry` identifies the entry of a list, else it is empty."""
     value: object = service
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
