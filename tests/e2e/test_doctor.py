@@ -232,7 +232,8 @@ def test_registry_name_that_containers_cannot_resolve_is_reported(
                           "two": {"image": f"registry.lab.test:{port}/x:1", "profiles": ["late"]}})  # fmt: skip
     assert lab_stack.plain("compose", "up", "-d").returncode == 0
     found = examined(lab_stack, "--profile", "late")
-    assert found["codes"]["dns-inside"]["message"] == "containers do not resolve registry.lab.test, this machine does"
+    message = found["codes"]["dns-inside"]["message"]
+    assert message == "containers cannot resolve registry.lab.test, but this machine can"
 
 
 # --- the engine and the tools -------------------------------------------------------------------------------------
@@ -399,7 +400,7 @@ def test_small_mtu_is_reported(bench: Bench) -> None:
     )
     bench.within = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", orders, "sh"]
     bench.compose(one={"image": "x:1"})
-    assert "tun0 lets through (1380)" in examined(bench)["codes"]["mtu"]["message"]
+    assert "the MTU of tun0 (1380)" in examined(bench)["codes"]["mtu"]["message"]
 
 
 @pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly any inodes")])

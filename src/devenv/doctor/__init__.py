@@ -1,1 +1,1 @@
-"""Checks of the machine and of a project, and what to do about the findings."""
+"""Checks of the machine and of a project, with a hint for each finding."""

@@ -38,7 +38,7 @@ _URL = re.compile(r"//\S*@")
 
 
 def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
-    """Every finding, errors first."""
+    """All findings, errors first."""
     checks = (
         _tools, _engine, _registries, _proxies, _client_proxies, _builder,
         _disks, _taken_ports, _watches, _network, _project,
@@ -51,13 +51,13 @@ def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
 
 @functools.cache
 def kinds() -> dict[str, Mapping[str, str]]:
-    """The kinds of findings by code: area, severity, message and hint, and `why`, which is only for the page."""
+    """The kinds of findings by code: area, severity, message, hint, and `why`, which only the page shows."""
     areas = table.data("doctor/findings.toml")
     return {code: {"area": area, **kind} for area, of_area in areas.items() for code, kind in of_area.items()}
 
 
 def finding(code: str, severity: str | None = None, **values: object) -> Finding:
-    """The finding of that code; `severity` replaces the table's. The user in an address is hidden."""
+    """The finding with this code; `severity` replaces the table's. User names in addresses are hidden."""
     kind = kinds()[code]
     message, hint = (_URL.sub("//***@", kind[text].format(**values)) for text in ("message", "hint"))
     return Finding(
@@ -126,32 +126,32 @@ def _refused(registry: Registry, failure: Failure) -> Finding:
 
 
 def _unanswered(registry: Registry, failure: Failure, facts: DoctorFacts) -> Finding:
-    """The finding for a registry that does not answer the engine, and perhaps not this machine."""
+    """The finding for a registry that does not answer the engine, and perhaps not this machine either."""
     client, missing, consent = registry.route.registry or registry.route.token, registry.missing, facts.images.consent
     mirror = next((name for name, _, fault in facts.images.mirrors if fault is None), None)
     if registry.users and not missing:
-        need = "all images are present, so it is not needed now"
+        effect = "all images are present, so it is not needed now"
     elif mirror:
-        need = f"the mirror {mirror} answers instead"
+        effect = f"the mirror {mirror} answers instead"
     elif not registry.users:
-        need = "images that are not on the engine cannot be pulled"
+        effect = "images that are not on the engine cannot be pulled"
     else:
-        need = _without(registry)
-    values = {"host": registry.host, "cause": failure.cause, "client": client, "need": need}
-    hint = _way_out(registry, failure, mirror, facts)
+        effect = _effect(registry)
+    values = {"host": registry.host, "cause": failure.cause, "client": client, "effect": effect}
+    hint = _hint(registry, failure, mirror, facts)
     severity = ERROR if missing and not mirror and (registry.unmade or not consent) else WARNING
     return finding("registry-silent" if client else "registry-engine", severity, **values, hint=hint)
 
 
-def _without(registry: Registry) -> str:
-    """What becomes of the missing images without registry and mirror."""
+def _effect(registry: Registry) -> str:
+    """What happens to the missing images if neither the registry nor a mirror answers."""
     pulled = f"{', '.join(registry.unmade)} cannot be pulled" if registry.unmade else ""
     made = f"stand-ins can be made for {', '.join(registry.recipes)}" if registry.recipes else ""
     return ", ".join(filter(None, (pulled, made)))
 
 
-def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: DoctorFacts) -> str:
-    """What to type or to set if the registry does not answer the engine."""
+def _hint(registry: Registry, failure: Failure, mirror: str | None, facts: DoctorFacts) -> str:
+    """What to type or to configure if the registry does not answer the engine."""
     is_reached = not (registry.route.registry or registry.route.token)
     proxy = masked(next(iter(facts.proxies.environment.values()), ""), "http")
     if is_reached and proxy and not facts.engine.proxies:
@@ -170,7 +170,7 @@ def _proxies(facts: DoctorFacts) -> Iterator[Finding]:
 
 
 def _client_proxies(facts: DoctorFacts) -> Iterator[Finding]:
-    """Of the proxies that the docker CLI gives to containers."""
+    """The findings about the proxies that the docker CLI gives to containers."""
     given, path = facts.client.proxies, facts.client.path
     addresses = dict.fromkeys(value for name, value in given.items() if name != "noProxy" and value)
     if addresses and _misses_loopback(given.get("noProxy", "")):
@@ -194,10 +194,8 @@ def with_loopback(exceptions: str) -> str:
 def _builder(facts: DoctorFacts) -> Iterator[Finding]:
     builder = facts.builder
     if builder.is_gone:
-        by_file = "devenv doctor --fix   (or: docker buildx use default)"
-        yield finding(
-            "builder-gone", name=builder.name, hint=by_file if builder.selection else "unset BUILDX_BUILDER"
-        )
+        fix = "devenv doctor --fix   (or: docker buildx use default)"
+        yield finding("builder-gone", name=builder.name, hint=fix if builder.selection else "unset BUILDX_BUILDER")
     elif builder.driver not in ("", "docker"):
         yield finding("builder-foreign", name=builder.name, driver=builder.driver)
 
@@ -225,8 +223,8 @@ def _watches(facts: DoctorFacts) -> Iterator[Finding]:
         yield finding("inotify-watches", folders=f"{folders:,}", watches=f"{machine.watches:,}")
     if machine.instances and machine.instances < FEW_INSTANCES:
         yield finding("inotify-instances", instances=machine.instances)
-    if facts.tree.silent:
-        yield finding("no-events", kind=facts.tree.silent)
+    if facts.tree.eventless:
+        yield finding("no-events", kind=facts.tree.eventless)
 
 
 def _network(facts: DoctorFacts) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ BACKUP = ".devenv-backup"
 class Fix:
     """A file that gets new content, or is removed (`after` is None); `shows` are the lines of the change.
 
-    `before` is its content now, None if it does not exist; `then` is run afterwards.
+    `before` is the current content, None if the file does not exist; the command `then` runs afterwards.
     """
 
     codes: tuple[str, ...]
@@ -45,7 +45,7 @@ class Fix:
 
     @property
     def backup(self) -> str:
-        """The path of the backup."""
+        """The first free path for a backup."""
         return next(path for n in range(1, 1000) if not os.path.lexists(path := f"{self.path}{BACKUP}{n}"))
 
 
@@ -62,7 +62,7 @@ class Examination:
 
     @property
     def errors(self) -> int:
-        """How many of the findings are errors."""
+        """The number of findings that are errors."""
         return sum(finding.severity == ERROR for finding in self.findings)
 
 
@@ -74,7 +74,7 @@ async def examine(selection: Selection, say: Callable[[str], object]) -> Examina
 
 
 async def apply_fixes(planned: Iterable[Fix], selection: Selection, say: Callable[[str], object]) -> Examination:
-    """Apply the fixes and examine again; only a finding that is gone counts as fixed."""
+    """Apply the fixes and examine again; a finding counts as fixed only if it is gone."""
     backups: list[str | None] = []
     failed: list[DevenvError] = []
     codes: list[str] = []
@@ -104,14 +104,14 @@ def write_report(path: str, outcome: Examination) -> None:
 
 
 def planned_fixes(facts: DoctorFacts, codes: set[str]) -> tuple[Fix, ...]:
-    """The fixes for the findings that have one. Reads files, changes nothing."""
-    return (*_of_settings(facts, codes), *_of_builder(facts, codes), *_of_limits(facts, codes))
+    """The fixes for the findings with these codes. Reads files, changes nothing."""
+    return (*_settings_fix(facts, codes), *_builder_fix(facts, codes), *_limits_fix(facts, codes))
 
 
 async def carry_out(fix: Fix) -> str | None:
     """Apply the fix and return the path of the backup, None if there was no file. Raises StateError if it fails.
 
-    The file is replaced atomically; if it was changed since it was read, it is left unchanged.
+    The file is replaced atomically, or left as it is if it was changed since it was read.
     """
     try:
         if content(fix.path) != fix.before:
@@ -128,7 +128,7 @@ async def carry_out(fix: Fix) -> str | None:
     return backup
 
 
-def _of_settings(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
+def _settings_fix(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
     """Remove missing helpers from config.json, and exclude this machine from its proxies."""
     done = tuple(code for code in ("helper-missing", "proxy-inside") if code in codes)
     if not done:
@@ -148,24 +148,25 @@ def _of_settings(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
 
 
 def _without_helpers(new: dict[str, Any], missing: tuple[str, ...]) -> list[str]:
+    """Remove the helpers from the settings, and return the lines of the change."""
     names = {program.removeprefix("docker-credential-") for program in missing}
-    gone = [f'- "credsStore": {json.dumps(new.pop("credsStore"))}'] if new.get("credsStore") in names else []
+    lines = [f'- "credsStore": {json.dumps(new.pop("credsStore"))}'] if new.get("credsStore") in names else []
     helpers: dict[str, str] = new.get("credHelpers") or {}
     registries = [registry for registry, helper in helpers.items() if helper in names]
-    return gone + [f'- "credHelpers": {json.dumps({registry: helpers.pop(registry)})}' for registry in registries]
+    return lines + [f'- "credHelpers": {json.dumps({registry: helpers.pop(registry)})}' for registry in registries]
 
 
-def _of_builder(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
+def _builder_fix(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
     path = facts.builder.selection
     if "builder-gone" in codes and path:
         shows = (f"- {facts.builder.name}   (then the engine itself builds)",)
         yield Fix(("builder-gone",), path, shows, content(path), None)
 
 
-def _of_limits(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
+def _limits_fix(facts: DoctorFacts, codes: set[str]) -> Iterator[Fix]:
     done = tuple(code for code in ("inotify-watches", "inotify-instances") if code in codes)
     if done:
-        # A limit that is no finding may be larger than ours.
+        # A limit without a finding may be larger than ours: it must not become smaller.
         text = SYSCTL.format(max(WATCHES, facts.machine.watches), max(INSTANCES, facts.machine.instances))
         shows = tuple(f"+ {line}" for line in text.splitlines())
         yield Fix(done, SYSCTL_FILE, shows, content(SYSCTL_FILE), text.encode(), ("sysctl", "-p", SYSCTL_FILE))
@@ -184,12 +185,12 @@ def _write(path: str, after: bytes | None) -> None:
         return
     mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o644
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor, fresh = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".devenv-")
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".devenv-")
     try:
         with open(descriptor, "wb") as file:
             file.write(after)
-        os.chmod(fresh, mode)
-        os.replace(fresh, path)
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
+            os.unlink(temporary)

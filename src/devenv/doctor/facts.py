@@ -1,6 +1,6 @@
-"""The facts that the doctor gathers, in groups, and a report of them for others. Pure.
+"""The facts that the doctor gathers, in groups, and the report about them. Pure.
 
-Each default means that it was not looked at, or that there is nothing.
+A default value means that the fact was not gathered, or that there is nothing to report.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ before you send it.
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Versions of the tools, None for a missing one; `other` is the path of a `devenv` that is another program."""
+    """Versions of the tools, None if a tool is missing; `other` is the path of another program named `devenv`."""
 
     docker: bool = True
     compose: str | None = ""
@@ -37,9 +37,9 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class EngineAddress:
-    """The engine's address; `state` is why it cannot be used, as the code of a finding.
+    """The engine's address; `state` is the code of the finding if the engine cannot be used.
 
-    `why` is what failed on the way there, `start` the command that starts an engine or selects another, `elsewhere`
+    `why` is the failure of the connection, `start` the command that starts an engine or selects another, `elsewhere`
     are (name, address) of other engines that answer.
     """
 
@@ -53,7 +53,7 @@ class EngineAddress:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What the engine says of itself. `here`: it runs on this kernel; `kind` as in `diagnose.ENGINE_KINDS`."""
+    """What the engine reports. `here`: it runs on this kernel; `kind` as in `diagnose.ENGINE_KINDS`."""
 
     version: str = ""
     kind: str = ""
@@ -84,7 +84,7 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """The selected builder, and the file that selects it; `gateway` is this machine as containers reach it."""
+    """The selected builder, and the file that selects it; `gateway` is this machine's address for containers."""
 
     name: str = ""
     driver: str = ""
@@ -107,16 +107,16 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The project's files: how many folders, a file system without events, scripts with CRLF line ends."""
+    """The project's files: number of folders, kind of a file system without events, scripts with CRLF line ends."""
 
     folders: int = 0
-    silent: str = ""
+    eventless: str = ""
     crlf: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Why this machine does not reach a registry or its token server; `issuer` opens TLS on the way."""
+    """Why this machine does not reach a registry or its token server; `issuer` is of a proxy that decrypts TLS."""
 
     registry: str = ""
     token: str = ""
@@ -126,10 +126,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry that the project needs, by one reference of it: what the engine heard (`failure`), and we.
+    """A registry that the project needs, asked for `reference`: why the engine gets no answer, or this machine.
 
-    `users` is empty outside of a project. `missing` names the images that are to come from there; `recipes` are those
-    of them that have a stand-in, `others` says which stand-ins there are in place of the rest.
+    `users` is empty outside of a project. `missing` are the images to pull from the registry; `recipes` are those of
+    them with a stand-in, `others` are hints about stand-ins of other versions for the rest.
     """
 
     host: str
@@ -149,9 +149,9 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class ImageSources:
-    """Where the images come from.
+    """The sources of the images.
 
-    `mirrors` are (name, whose, why it does not give an image), `foreign` (reference, platform, whether it is
+    `mirrors` are (name, whose, why an image cannot be pulled from it), `foreign` (reference, platform, whether it is
     emulated); `unresolved` is a name that this machine resolves and a container does not; `consent` is to stand-ins.
     """
 
@@ -164,9 +164,10 @@ class ImageSources:
 
 @dataclass(frozen=True, slots=True)
 class DoctorFacts:
-    """All groups, and the services that are `built`.
+    """All groups of facts, and the services that are `built`.
 
-    `errors` are findings by themselves, by code; `looked` are areas that were looked at, `unchecked` gave no answer.
+    `errors` are findings by themselves, with their codes; `checked` are areas that were checked, `unchecked` areas
+    with a check that did not finish.
     """
 
     tools: Tools = Tools()
@@ -182,7 +183,7 @@ class DoctorFacts:
     networks: Mapping[str, int] = field(default_factory=dict)  # name -> MTU
     taken: tuple[Taken, ...] = ()
     errors: tuple[tuple[str, DevenvError], ...] = ()
-    looked: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
 
 

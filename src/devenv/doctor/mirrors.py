@@ -1,4 +1,4 @@
-"""`devenv doctor --mirror`: ask mirrors for the project's images, rank them, write the good ones into config.toml."""
+"""`devenv doctor --mirror`: ask mirrors for the project's images, and write the good mirrors into config.toml."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from devenv.tasks import each
 TIMEOUT = 10.0  # seconds for an answer
 SAMPLE = 6.0  # seconds for the download that measures the speed
 AT_ONCE = 4
-EXAMPLE = 50e6  # bytes of an image, for which the times of mirrors are compared
+EXAMPLE = 50e6  # bytes of an example image: mirrors are compared by the time to download it
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What one mirror answered: image -> its digest there, and images that it lacks; `fault`: why it stays silent.
+    """The answers of a mirror: image -> its digest there, and images that it lacks; `fault`: why it does not answer.
 
     `first_byte` is in seconds, `speed` in bytes per second; both are 0 if they are unknown.
     """
@@ -51,9 +51,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """A mirror in the ranking. `differs` are images with another digest than the pinned, or than elsewhere.
+    """A mirror in the ranking. `differs` are images whose digest is not the pinned one, or that of other mirrors.
 
-    `is_good`: it answers, has images of the project, and all of them with the digest that they should have.
+    `is_good`: it answers, and has images of the project, all of them with the right digest.
     """
 
     mirror: str
@@ -67,16 +67,16 @@ class Mirror:
 
 
 async def ask(selection: Selection, entries: Sequence[str], say: Callable[[str], object]) -> tuple[Mirror, ...]:
-    """The mirrors, the best first, asked for the images of the project, or for any one outside of a project.
+    """Ask the mirrors for the images of the project, or for a small image outside of a project; the best is first.
 
-    Raises ConfigError for what is no mirror and for an invalid project, and EngineError without an engine.
+    Raises ConfigError for an invalid mirror or project, and EngineError without an engine.
     """
     mirrors = prefixes(entries)
     async with Engine.connect() as engine:
         needs = await _needs(engine, selection)
         say(f"asking {', '.join(mirrors)} for {len(needs)} image{'s' * (len(needs) > 1)}")
         answers = await each(partial(_ask, engine, needs), mirrors)
-    # The downloads one after the other: at the same time they would measure each other.
+    # One download after the other, since downloads at the same time slow each other down.
     measured = []
     for answer in answers:
         say(f"measuring {answer.mirror}")
@@ -95,7 +95,7 @@ async def _needs(engine: Engine, selection: Selection) -> tuple[Need, ...]:
 
 
 async def _ask(engine: Engine, needs: Sequence[Need], mirror: str) -> Answers:
-    """Ask for the first image alone: a mirror that does not answer is not asked for the others."""
+    """Ask the mirror for the first image, and only if it answers for the others."""
     try:
         auth = await credentials(registry(f"{mirror}/x"))
     except DevenvError as error:  # of a credential helper
@@ -105,7 +105,7 @@ async def _ask(engine: Engine, needs: Sequence[Need], mirror: str) -> Answers:
     turns = anyio.CapacityLimiter(AT_ONCE)
 
     async def ask(need: Need) -> str:
-        """Why the mirror is silent; empty if it answers."""
+        """Why the mirror does not answer; empty if it does."""
         async with turns:
             for name in candidates(need.reference, mirror):
                 answer = await digest(engine, name, auth, TIMEOUT)
@@ -123,7 +123,7 @@ async def _ask(engine: Engine, needs: Sequence[Need], mirror: str) -> Answers:
 
 
 async def _measured(answers: Answers, platform: str) -> Answers:
-    """With the first byte and the speed of a layer of the first image that it has, as this machine sees them."""
+    """Add the time to the first byte and the speed of a download to this machine, from an image that it has."""
     for reference in answers.digests:
         for name in candidates(reference, answers.mirror):
             sample = await network.within(SAMPLE, partial(network.sample, canonical(name), platform, SAMPLE / 2))
@@ -133,9 +133,9 @@ async def _measured(answers: Answers, platform: str) -> Answers:
 
 
 def ranked(answers: Sequence[Answers], pinned: Mapping[str, str]) -> tuple[Mirror, ...]:
-    """The mirrors, the best first: those that lack least, then the fastest. `pinned`: image -> digest, or empty.
+    """The mirrors, the best first: those with most images, then the fastest. `pinned`: image -> digest, or empty.
 
-    Without a pin, an image should have the digest that most mirrors give; of two that differ, neither is right.
+    Without a pin, the digest that most mirrors give is right; if two are equally frequent, neither is.
     """
     right: dict[str, str] = {}
     for reference, pin in pinned.items():
@@ -143,10 +143,10 @@ def ranked(answers: Sequence[Answers], pinned: Mapping[str, str]) -> tuple[Mirro
         tied = len(counted) > 1 and counted[0][1] == counted[1][1]
         right[reference] = pin or ("" if tied or not counted else counted[0][0])
 
-    def mirror(of: Answers) -> Mirror:
-        differs = tuple(name for name, digest_ in of.digests.items() if digest_ != right[name])
-        good = bool(of.digests) and not differs and not of.fault
-        return Mirror(of.mirror, good, tuple(of.digests), of.lacks, differs, of.fault, of.first_byte, of.speed)
+    def mirror(a: Answers) -> Mirror:
+        differs = tuple(name for name, digest_ in a.digests.items() if digest_ != right[name])
+        good = bool(a.digests) and not differs and not a.fault
+        return Mirror(a.mirror, good, tuple(a.digests), a.lacks, differs, a.fault, a.first_byte, a.speed)
 
     def seconds(mirror: Mirror) -> float:
         return mirror.first_byte + EXAMPLE / mirror.speed if mirror.speed else float("inf")
@@ -155,7 +155,7 @@ def ranked(answers: Sequence[Answers], pinned: Mapping[str, str]) -> tuple[Mirro
 
 
 def planned(ranking: Sequence[Mirror]) -> Fix | None:
-    """The change of config.toml: the good mirrors in order, then those of the file that were not asked.
+    """The change of config.toml: the good mirrors in order, then the mirrors of the file that were not asked.
 
     None if there is nothing to change. Raises ConfigError for an invalid file.
     """

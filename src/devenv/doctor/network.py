@@ -1,6 +1,6 @@
-"""Whether this machine (not the engine) reaches registries, through its own proxies.
+"""Test whether this machine (not the engine) reaches registries, through its own proxies.
 
-All calls block, and a name look-up that hangs cannot be cancelled: `within` abandons it in a thread.
+All calls block, and a name look-up that hangs cannot be cancelled: `within` leaves it behind in a thread.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A site's answer, or in `fault` why there is none; `issuer` is a certificate issuer that is no public CA."""
+    """A site's answer, or the `fault` if there is none; `issuer` of its certificate, if it is not a public CA."""
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ async def within(seconds: float, work: Callable[[], T]) -> T | None:
 
 
 async def route(host: str, reference: str, public: Certificates, seconds: float) -> Route:
-    """Test how far this machine gets with a registry within so many seconds."""
+    """Test whether this machine reaches a registry and its token server within so many seconds."""
     end = anyio.current_time() + seconds
     site = HUB_HOST if host == HUB else host
     scheme = "http" if LOOPBACK.fullmatch(site.partition(":")[0]) else "https"
@@ -90,7 +90,7 @@ async def route(host: str, reference: str, public: Certificates, seconds: float)
         left = max(end - anyio.current_time(), 0.1)
         return await within(left, partial(fetch, url, left, public)) or Answer(fault=TOO_LATE)
 
-    # Docker Hub's token server is known; other registries have to name theirs first.
+    # Docker Hub's token server is known; another registry names its own in the first answer.
     known = realm(HUB_CHALLENGE, repository) if host == HUB else ""
     first, *tokens = await each(ask, filter(None, (f"{scheme}://{site}/v2/", known)))
     token_url = known or realm(first.headers.get("www-authenticate", ""), repository)
@@ -99,17 +99,17 @@ async def route(host: str, reference: str, public: Certificates, seconds: float)
     return Route(_fault(first, 200, 401), token_fault, urlsplit(token_url).netloc.rpartition("@")[2], first.issuer)
 
 
-def _fault(answer: Answer, *well: int) -> str:
-    """Why the answer is not valid. Without `well` (valid statuses), any answer but a server error is valid."""
-    if answer.fault or answer.status in well:
+def _fault(answer: Answer, *valid: int) -> str:
+    """Why the answer is not valid. Without `valid` statuses, each answer except a server error is valid."""
+    if answer.fault or answer.status in valid:
         return answer.fault
     if answer.status >= BROKEN:
         return f"it is out of service ({answer.status})"
-    return f"the server is no registry ({answer.status})" if well else ""
+    return f"the server is not a registry ({answer.status})" if valid else ""
 
 
 def realm(challenge: str, repository: str) -> str:
-    """The URL of the registry's token server, empty if it needs no tokens."""
+    """The URL of the registry's token server; empty if the registry needs no tokens."""
     values = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
     server = values.get("realm", "")
     if not challenge.lower().startswith("bearer ") or not server.startswith(("http://", "https://")):
@@ -120,7 +120,7 @@ def realm(challenge: str, repository: str) -> str:
 def sample(reference: str, platform: str, seconds: float) -> tuple[float, float] | None:
     """Seconds to the first byte and bytes per second of the largest layer of an image. Blocking.
 
-    None if that is not possible without a login, or if the server is no registry.
+    None if this needs a login, or if the server is not a registry.
     """
     try:
         return _sample(reference, platform, seconds)
@@ -156,7 +156,7 @@ def _sample(reference: str, platform: str, seconds: float) -> tuple[float, float
 
 
 def _timed(url: str, headers: Mapping[str, str], seconds: float) -> tuple[float, float] | None:
-    """Seconds to the first byte, and bytes per second until the end or so many seconds later."""
+    """Seconds to the first byte, and bytes per second after it, measured for so many seconds at most."""
     began = time.monotonic()
     with _get(url, headers, seconds) as answer:
         if answer.status != OK or not answer.read(1):
@@ -169,7 +169,7 @@ def _timed(url: str, headers: Mapping[str, str], seconds: float) -> tuple[float,
 
 @contextlib.contextmanager
 def _get(url: str, headers: Mapping[str, str], seconds: float) -> Iterator[http.client.HTTPResponse]:
-    """The answer to a GET, after redirections; a login is for the first server alone."""
+    """The answer to a GET, after redirections; only the first server gets the headers, which may have a login."""
     for _ in range(REDIRECTIONS):
         address = urlsplit(url)
         connection = certificates.connection(address, _proxy(address), seconds)
@@ -183,7 +183,7 @@ def _get(url: str, headers: Mapping[str, str], seconds: float) -> Iterator[http.
         target = urljoin(url, answer.headers["location"])
         headers = headers if urlsplit(target).netloc == address.netloc else {}
         url = target
-    raise ValueError("redirected too often")
+    raise ValueError("too many redirects")
 
 
 def fetch(url: str, seconds: float, public: Certificates) -> Answer:
@@ -212,12 +212,12 @@ def _proxy(address: SplitResult) -> SplitResult | None:
         chosen = proxies.chosen(os.environ, {})
     given = chosen.get(f"{address.scheme.upper()}_PROXY")
     exceptions = [entry.lstrip(".") for entry in chosen.get("NO_PROXY", "").split(",")]
-    spared = any(entry == "*" or f".{host}".endswith(f".{entry}") for entry in exceptions)
-    return None if not given or spared or LOOPBACK.fullmatch(host) else urlsplit(given)
+    is_excepted = any(entry == "*" or f".{host}".endswith(f".{entry}") for entry in exceptions)
+    return None if not given or is_excepted or LOOPBACK.fullmatch(host) else urlsplit(given)
 
 
 def _issuer(secured: ssl.SSLSocket, public: Certificates) -> str:
-    """The issuer of the site's certificate if it is no public CA; empty if `public` is unknown."""
+    """The issuer of the site's certificate if it is not a public CA; empty if `public` is unknown."""
     if not public or certificates.root_of(secured) in public:
         return ""
     issuer: Any = (secured.getpeercert() or {}).get("issuer", ())
@@ -226,11 +226,11 @@ def _issuer(secured: ssl.SSLSocket, public: Certificates) -> str:
 
 
 def reason(error: Exception, proxy: SplitResult | None) -> str:
-    """The fault in plain words; `proxy` is the proxy that did not answer."""
+    """The fault in plain words; `proxy` if the connection to the proxy failed."""
     if proxy:
         refused = re.search(r"Tunnel connection failed: (\d+)", str(error))
-        done = f"does not let it through ({refused[1]})" if refused else "does not answer"
-        return f"the proxy {masked(proxy.geturl(), 'http')} {done}"
+        fault = f"does not let it through ({refused[1]})" if refused else "does not answer"
+        return f"the proxy {masked(proxy.geturl(), 'http')} {fault}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted here: {error.verify_message}"
     known = (words for kind, words in FAULTS.items() if isinstance(error, kind))

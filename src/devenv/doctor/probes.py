@@ -1,4 +1,4 @@
-"""Run all checks of the doctor concurrently; a check that takes too long is abandoned, and named."""
+"""Run all checks of the doctor concurrently; a check that takes too long is abandoned, and its area is reported."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from devenv.sync.rules.lint import faults
 from devenv.tasks import each
 
 CHILD, REACH, PROXY, LOAD, LOCAL = 2.0, 2.0, 1.5, 4.0, 1.5  # seconds
-TOTAL = 7.0  # of the whole round, whatever hangs
+TOTAL = 7.0  # seconds for all checks together
 LAYERS = ("HTTP_PROXY", "HTTPS_PROXY")
 REASONS: dict[type[BaseException], str] = {
     FileNotFoundError: "engine-missing",
@@ -47,26 +47,30 @@ REASONS: dict[type[BaseException], str] = {
     PermissionError: "engine-forbidden",
 }
 Say = Callable[[str], object]
-Seen = dict[str, Any]  # groups of `DoctorFacts` by name, and errors to add
-Look = Callable[[], Awaitable[Seen | None]]
-Part = tuple[str, float, Look]  # the area, and the seconds that the look may take
+Groups = dict[str, Any]  # groups of `DoctorFacts` by name, and errors to add
+Check = Callable[[], Awaitable[Groups | None]]
+TimedCheck = tuple[str, float, Check]  # the area, and the seconds that the check may take
 
 
 async def gather(selection: Selection, say: Say) -> facts.DoctorFacts:
     """Gather the facts of this machine, and of the selected project if there is one. `say` gets the progress."""
-    look = _Round(selection, say)
-    alone: tuple[Part, ...] = (TOOLS, CHILD, _tools), (PROXIES, 2 * PROXY, _proxies), (PROXIES, LOCAL, _settings)
+    checks = _Checks(selection, say)
+    independent: tuple[TimedCheck, ...] = (
+        (TOOLS, CHILD, _tools), (PROXIES, 2 * PROXY, _proxies), (PROXIES, LOCAL, _settings),
+    )  # fmt: skip
     async with contextlib.AsyncExitStack() as stack:
-        await each(lambda work: work(), (partial(look.parts, *alone), partial(look.project_and_engine, stack)))
-    late = tuple(dict.fromkeys(look.late))
-    return facts.DoctorFacts(**look.groups, errors=tuple(look.errors), looked=tuple(look.looked), unchecked=late)
+        works = (partial(checks.run, *independent), partial(checks.project_and_engine, stack))
+        await each(lambda work: work(), works)
+    late = tuple(dict.fromkeys(checks.late))
+    areas = tuple(checks.areas)
+    return facts.DoctorFacts(**checks.groups, errors=tuple(checks.errors), checked=areas, unchecked=late)
 
 
-async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
+async def unreached(endpoint: Endpoint, error: EngineError) -> Groups:
     """Why the engine could not be reached, and which other engines answer on this machine."""
     elsewhere = await routes.within(LOCAL, lambda: tuple(host_limits.engines_elsewhere(endpoint.host)))
-    away = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
-    start = start_command() if endpoint.local else away
+    leave = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
+    start = start_command() if endpoint.local else leave
     address = facts.EngineAddress(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
@@ -80,13 +84,13 @@ async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
     return {"address": replace(address, state=state)}
 
 
-class _Round:
-    """One look around: groups of facts, errors that are findings, and what was not in time."""
+class _Checks:
+    """Runs checks, and collects groups of facts, errors that are findings, and areas checked and late."""
 
     def __init__(self, selection: Selection, say: Say) -> None:
-        self.groups: Seen = {}
+        self.groups: Groups = {}
         self.errors: list[tuple[str, DevenvError]] = []
-        self.looked: list[str] = []
+        self.areas: list[str] = []
         self.late: list[str] = []
         self._selection = selection
         self._say = say
@@ -95,49 +99,49 @@ class _Round:
         self._engine: Engine | None = None
         self._end = anyio.current_time() + TOTAL
 
-    async def parts(self, *looks: Part) -> None:
-        """Run all looks concurrently, each within so many seconds; a late or failed look is noted by its area."""
-        await each(lambda part: self._part(*part), looks)
+    async def run(self, *checks: TimedCheck) -> None:
+        """Run all checks concurrently, each within its seconds; a late or failed check is noted by its area."""
+        await each(lambda check: self._run(*check), checks)
 
-    async def _part(self, area: str, seconds: float, look: Look) -> None:
+    async def _run(self, area: str, seconds: float, check: Check) -> None:
         self._pending.append(area)
-        self._say(f"looking at {', '.join(dict.fromkeys(self._pending))}")
-        seen = None
+        self._say(f"checking {', '.join(dict.fromkeys(self._pending))}")
+        groups = None
         end = min(anyio.current_time() + seconds, self._end)
         with anyio.CancelScope(deadline=end), contextlib.suppress(EngineError):
-            seen = await look()
+            groups = await check()
         self._pending.remove(area)
-        if seen is None:
+        if groups is None:
             self.late.append(area)
-        elif seen:  # else there was nothing to look at
-            self.looked.append(area)
-            self.errors += seen.pop("errors", ())
-            self.groups |= seen
+        elif groups:  # else there was nothing to check
+            self.areas.append(area)
+            self.errors += groups.pop("errors", ())
+            self.groups |= groups
 
     async def project_and_engine(self, stack: contextlib.AsyncExitStack) -> None:
-        """Look at the engine and the project, then at what depends on both."""
-        await self.parts((ENGINE, 3 * REACH, partial(self._reach, stack)), (PROJECT, LOAD, self._project))
+        """Check the engine and the project, then what depends on both."""
+        await self.run((ENGINE, 3 * REACH, partial(self._reach, stack)), (PROJECT, LOAD, self._project))
         if any(code == "engine-address" for code, _ in self.errors):
-            # Compose fails at the address as well, in Docker's words.
+            # Compose fails for the same reason, with a message that explains less.
             self.errors = [(code, error) for code, error in self.errors if code != "project-wrong"]
         engine, loaded = self._engine, self._loaded
-        looks: list[Part] = []
+        checks: list[TimedCheck] = []
         if engine:
-            await self.parts((ENGINE, REACH, partial(_of, "engine", engine_info, engine)))
-            looks.append((BUILDER, LOCAL, partial(_builder, engine)))
+            await self.run((ENGINE, REACH, partial(_group, "engine", engine_info, engine)))
+            checks.append((BUILDER, LOCAL, partial(_builder, engine)))
         known = facts.DoctorFacts(**self.groups)
-        looks.append((MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else "")))
+        checks.append((MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else "")))
         if loaded:
-            looks.append((PROJECT, 2 * project.TREE, partial(_of, "tree", project.tree, loaded.project)))
+            checks.append((PROJECT, 2 * project.TREE, partial(_group, "tree", project.tree, loaded.project)))
         if engine and loaded:
-            looks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
-        if engine and (loaded or PROJECT not in self.looked):
+            checks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
+        if engine and (loaded or PROJECT not in self.areas):
             subject = loaded.project if loaded else None
             probe = ImageSourcesProbe(engine, subject, known.engine, known.client.missing_helpers)
-            looks.append((REGISTRIES, 2 * SITE, probe.look))
-        await self.parts(*looks)
+            checks.append((REGISTRIES, 2 * SITE, probe.check))
+        await self.run(*checks)
 
-    async def _reach(self, stack: contextlib.AsyncExitStack) -> Seen:
+    async def _reach(self, stack: contextlib.AsyncExitStack) -> Groups:
         try:
             endpoint = await resolve()
         except DevenvError as error:
@@ -153,8 +157,8 @@ class _Round:
                 return {"address": facts.EngineAddress(endpoint.host, endpoint.context)}
         return await unreached(endpoint, failed)
 
-    async def _project(self) -> Seen:
-        """The built services and the networks' MTU; empty outside of a project, or without the docker command."""
+    async def _project(self) -> Groups:
+        """The built services and the MTU of networks; empty outside of a project, or without the docker command."""
         chosen = self._selection
         try:
             compose_files.find(chosen.directory, chosen.files)
@@ -172,7 +176,7 @@ class _Round:
         return {"built": built, "networks": project.networks(loaded.model)}
 
 
-async def _tools() -> Seen:
+async def _tools() -> Groups:
     other = host_limits.other_devenv()
     if shutil.which("docker") is None:
         return {"tools": facts.Tools(docker=False, other=other)}
@@ -186,12 +190,12 @@ def _version(done: process.Completed) -> str | None:
     return version.removeprefix("v") if version and not done.returncode else None
 
 
-async def _machine(engine_root: str) -> Seen | None:
+async def _machine(engine_root: str) -> Groups | None:
     limits = await routes.within(LOCAL, partial(host_limits.machine, engine_root))
     return None if limits is None else {"machine": facts.Machine(**limits)}
 
 
-async def _proxies() -> Seen:
+async def _proxies() -> Groups:
     values = {name: os.environ.get(name) or os.environ.get(name.lower()) or "" for name in (*LAYERS, "NO_PROXY")}
     exceptions = values.pop("NO_PROXY")
     given = {name: value for name, value in values.items() if value}
@@ -211,7 +215,7 @@ def _answers(proxy: str) -> bool:
         return True
 
 
-async def _settings() -> Seen:
+async def _settings() -> Groups:
     try:
         settings = cli_settings()
     except ConfigError as error:
@@ -224,7 +228,7 @@ async def _settings() -> Seen:
     return {"client": facts.ClientConfig(os.path.join(config_folder(), "config.json"), inside, missing)}
 
 
-async def _builder(engine: Engine) -> Seen:
+async def _builder(engine: Engine) -> Groups:
     name, instance = selected(engine.endpoint)
     is_gone = False
     if name not in ("", "default") and not instance:
@@ -233,7 +237,7 @@ async def _builder(engine: Engine) -> Seen:
     return {"builder": facts.Builder(name, driver, is_gone, selection, await proxies.gateway(engine))}
 
 
-async def _taken(engine: Engine, project: Project) -> Seen:
+async def _taken(engine: Engine, project: Project) -> Groups:
     if not engine.endpoint.local or project.settings.ports == "auto":
         return {}
     held = {port for c in (await engine.project_state(project.name)).containers for _, port, _ in c.ports}
@@ -242,6 +246,6 @@ async def _taken(engine: Engine, project: Project) -> Seen:
     return {"taken": await taken([port for port in wanted if port.port not in held], engine)}
 
 
-async def _of(group: str, look: Callable[[Any], Awaitable[object]], subject: object) -> Seen:
-    value = await look(subject)
+async def _group(group: str, ask: Callable[[Any], Awaitable[object]], subject: object) -> Groups:
+    value = await ask(subject)
     return {group: value} if value else {}

@@ -1,4 +1,4 @@
-"""Facts of a project: its files, and whether engine and machine reach its images' registries."""
+"""Facts about a project: its files, and whether the engine and this machine reach the registries of its images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SCRIPTS = (".sh", ".bash", "entrypoint")
 
 @dataclass
 class ImageSourcesProbe:
-    """One look at what a project's images need, or what the first project will need.
+    """Checks the sources of a project's images; outside of a project, of a small image on Docker Hub.
 
     `missing_helpers` are credential helpers that are not on PATH.
     """
@@ -56,7 +56,7 @@ class ImageSourcesProbe:
     _public: certificates.Certificates = frozenset()
     _helper_errors: list[EngineError] = field(default_factory=list)  # credential helpers that failed or were slow
 
-    async def look(self) -> dict[str, Any]:
+    async def check(self) -> dict[str, Any]:
         """The `images` and `errors` of the facts."""
         try:
             settings = user_settings()
@@ -83,7 +83,7 @@ class ImageSourcesProbe:
         return {"images": images, "errors": tuple(("helper-failed", error) for error in self._helper_errors)}
 
     def _foreign(self, wanted: Iterable[Need]) -> tuple[tuple[str, str, bool], ...]:
-        """Reference, platform and whether it is emulated, of each image for another platform than the engine's."""
+        """(reference, platform, whether it is emulated) of each image for another platform than the engine's."""
         info = self.engine_info
         return tuple(
             (n.reference, n.platform, limits.emulates(n.platform) if info.here else info.kind in VIRTUAL)
@@ -115,7 +115,7 @@ class ImageSourcesProbe:
             try:
                 return await credentials(name)
             except ConfigError:
-                return ""  # reported by itself, as missing helpers are
+                return ""  # another check reports it, and missing helpers too
             except EngineError as error:
                 failed = error
         if not self.missing_helpers:
@@ -123,7 +123,7 @@ class ImageSourcesProbe:
         return ""
 
     async def _unresolved(self, names: Iterable[str]) -> str:
-        """A registry's name that this machine resolves and a running container does not; empty if it does."""
+        """A registry's name that this machine resolves and a running container does not; empty if there is none."""
         if self.project is None:
             return ""
         running = [c for c in (await self.engine.project_state(self.project.name)).containers if c.running]
@@ -139,7 +139,7 @@ class ImageSourcesProbe:
 
 
 def networks(model: Mapping[str, Any]) -> dict[str, int]:
-    """The MTU of each bridge network of the model that has a way out and is not external."""
+    """The MTU of each bridge network of the model that is neither internal nor external."""
     result = {}
     for name, network_ in (model.get("networks") or {}).items():
         settings = network_ or {}
@@ -152,7 +152,7 @@ def networks(model: Mapping[str, Any]) -> dict[str, int]:
 async def asked_mirrors(
     engine: Engine, whose: Mapping[str, str], example: str
 ) -> tuple[tuple[str, str, Failure | None], ...]:
-    """(name, whose, why the engine does not get the example from it) of each mirror with TLS; `whose` is by name."""
+    """(name, whose, why the engine cannot pull the example from it) of each mirror with TLS; `whose` is by name."""
 
     async def ask(mirror: tuple[str, str]) -> tuple[str, str, Failure | None] | None:
         try:
@@ -174,15 +174,15 @@ async def _all(*works: Callable[[], Awaitable[Any]]) -> list[Any]:
 
 
 async def tree(project: Project) -> Tree | None:
-    """The facts of its files that were found in time; None if none was."""
-    looks: Mapping[str, Callable[[Project], object]] = {"folders": folders, "silent": silent, "crlf": crlf}
-    answers = await each(lambda look: network.within(2 * TREE, partial(look, project)), looks.values())
-    known: dict[str, Any] = {name: value for name, value in zip(looks, answers, strict=True) if value is not None}
+    """The facts about the project's files that were known in time; None if there are none."""
+    checks: Mapping[str, Callable[[Project], object]] = {"folders": folders, "eventless": eventless, "crlf": crlf}
+    answers = await each(lambda check: network.within(2 * TREE, partial(check, project)), checks.values())
+    known: dict[str, Any] = {name: value for name, value in zip(checks, answers, strict=True) if value is not None}
     return Tree(**known) if known else None
 
 
 def folders(project: Project) -> int:
-    """How many folders are watched; counting stops after a second. Blocking."""
+    """The number of watched folders; counting stops after a second. Blocking."""
     bound, end = rules.bind(project, scan.dockerignores(project)), time.monotonic() + TREE
     count = 0
     for root in rules.roots(bound):
@@ -194,7 +194,7 @@ def folders(project: Project) -> int:
     return count
 
 
-def silent(project: Project) -> str:
+def eventless(project: Project) -> str:
     """The kind of a file system without events below the watched folders; empty if all have events. Blocking."""
     bound = rules.bind(project, scan.dockerignores(project))
     return scan.eventless_filesystem(rules.roots(bound) or (project.directory,)) or ""

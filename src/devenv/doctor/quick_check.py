@@ -1,4 +1,4 @@
-"""The doctor's quick part, for every `up`: without child processes, registries, or the modules for them."""
+"""The quick part of the doctor, for every `up`: without child processes, registries, or modules for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def connected(stack: contextlib.AsyncExitStack) -> Engine:
     try:
         return await stack.enter_async_context(Engine.connect(endpoint))
     except EngineError as error:
-        from devenv.doctor.probes import unreached  # noqa: PLC0415 - a run that goes well does not pay for it
+        from devenv.doctor.probes import unreached  # noqa: PLC0415 - slow to import, and needed only for errors
 
         first, *rest = diagnose(DoctorFacts(**await unreached(endpoint, error)))
         hints = filter(None, (first.hint, *(f"{finding.message}: {finding.hint}" for finding in rest)))
@@ -34,37 +34,37 @@ async def connected(stack: contextlib.AsyncExitStack) -> Engine:
 
 
 async def warn(engine: Engine, emit: Emit) -> None:
-    """Report causes for a failure of the run that can be seen at once."""
+    """Report findings about this machine that may make the run fail."""
     with contextlib.suppress(EngineError):
         info = await engine_info(engine)
-        room = await anyio.to_thread.run_sync(limits.machine, info.root if info.here else "")
-        for finding in diagnose(DoctorFacts(machine=Machine(**room))):
+        machine = await anyio.to_thread.run_sync(limits.machine, info.root if info.here else "")
+        for finding in diagnose(DoctorFacts(machine=Machine(**machine))):
             if finding.severity != INFO:
                 emit(Notice(finding.message, finding.hint))
 
 
 async def engine_info(engine: Engine) -> EngineInfo:
-    """What the engine says of itself. Raises EngineError."""
+    """What the engine reports about itself. Raises EngineError."""
     paths = ("info", "version")
-    shown, version = await each(lambda path: engine.ask(path, "asking for the engine", dict[str, Any]), paths)
-    proxies = {"HTTPS_PROXY": shown.get("HttpsProxy"), "HTTP_PROXY": shown.get("HttpProxy")}
-    kind = _kind(shown, version)
-    is_kernel = engine.kernel == os.uname().release and kind not in VIRTUAL
+    info, version = await each(lambda path: engine.ask(path, "asking for the engine", dict[str, Any]), paths)
+    proxies = {"HTTPS_PROXY": info.get("HttpsProxy"), "HTTP_PROXY": info.get("HttpProxy")}
+    kind = _kind(info, version)
+    is_same_kernel = engine.kernel == os.uname().release and kind not in VIRTUAL
     return EngineInfo(
-        version=str(shown.get("ServerVersion", "")),
+        version=str(info.get("ServerVersion", "")),
         kind=kind,
         platform=engine.platform,
-        root=str(shown.get("DockerRootDir") or ""),
-        here=engine.endpoint.local and is_kernel,
+        root=str(info.get("DockerRootDir") or ""),
+        here=engine.endpoint.local and is_same_kernel,
         proxies={name: str(value) for name, value in proxies.items() if value},
-        mirrors=tuple((shown.get("RegistryConfig") or {}).get("Mirrors") or ()),
+        mirrors=tuple((info.get("RegistryConfig") or {}).get("Mirrors") or ()),
     )
 
 
-def _kind(shown: Mapping[str, Any], version: Mapping[str, Any]) -> str:
-    system = {"Docker Desktop": "desktop", "OrbStack": "orbstack"}.get(str(shown.get("OperatingSystem")), "")
-    if system or str(shown.get("Name", "")).startswith("colima"):
+def _kind(info: Mapping[str, Any], version: Mapping[str, Any]) -> str:
+    system = {"Docker Desktop": "desktop", "OrbStack": "orbstack"}.get(str(info.get("OperatingSystem")), "")
+    if system or str(info.get("Name", "")).startswith("colima"):
         return system or "colima"
     if any(part.get("Name") == "Podman Engine" for part in version.get("Components") or ()):
         return "podman"
-    return "rootless" if any("rootless" in option for option in shown.get("SecurityOptions") or ()) else ""
+    return "rootless" if any("rootless" in option for option in info.get("SecurityOptions") or ()) else ""

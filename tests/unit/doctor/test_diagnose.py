@@ -167,7 +167,7 @@ CASES: dict[str, DoctorFacts] = {
         )
     ),
     "inotify": DoctorFacts(machine=Machine(watches=8192, instances=16), tree=Tree(folders=12345)),
-    "no events": DoctorFacts(tree=Tree(silent="9p")),
+    "no events": DoctorFacts(tree=Tree(eventless="9p")),
     "small packets": DoctorFacts(
         engine=EngineInfo(here=True),
         machine=Machine(interface="tun0", mtu=1400),
@@ -236,7 +236,8 @@ def test_a_healthy_machine_has_no_findings() -> None:
 
 def test_errors_come_first() -> None:
     """Then warnings, then what is only worth knowing; the same is said once."""
-    facts = replace(WELL, tree=Tree(silent="nfs", crlf=("a.sh",)), errors=(("project-wrong", ConfigError("wrong")),))
+    errors = (("project-wrong", ConfigError("wrong")),)
+    facts = replace(WELL, tree=Tree(eventless="nfs", crlf=("a.sh",)), errors=errors)
     assert [one.code for one in diagnose(facts)] == ["project-wrong", "crlf", "no-events"]
 
 

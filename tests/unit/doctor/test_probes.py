@@ -23,18 +23,18 @@ HOST = Endpoint("unix:///var/run/docker.sock")
 
 
 @pytest.mark.anyio
-async def test_a_round_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a part might take; what had nothing to look at was not looked at."""
+async def test_all_checks_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that hangs is late; the area of a check without a result does not count as checked."""
     monkeypatch.setattr(probes, "TOTAL", 0.1)
-    round_ = probes._Round(HERE, lambda _: None)
+    checks = probes._Checks(HERE, lambda _: None)
 
     async def nothing() -> dict[str, object]:
         return {}
 
     began = anyio.current_time()
-    await round_.parts(("machine", 60.0, anyio.sleep_forever), ("project", 60.0, nothing))
+    await checks.run(("machine", 60.0, anyio.sleep_forever), ("project", 60.0, nothing))
     assert anyio.current_time() - began < 5
-    assert (round_.late, round_.looked) == (["machine"], [])
+    assert (checks.late, checks.areas) == (["machine"], [])
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ async def test_a_machine_without_a_project(tmp_path: Path, monkeypatch: pytest.M
     assert facts.machine.disks
     assert (facts.built, facts.tree, [one.host for one in facts.images.registries]) == ((), Tree(), ["docker.io"])
     assert facts.errors == ()
-    assert {"tools", "engine", "proxies", "machine", "registries"} <= {*facts.looked}
-    assert said[0].startswith("looking at ")
+    assert {"tools", "engine", "proxies", "machine", "registries"} <= {*facts.checked}
+    assert said[0].startswith("checking ")

@@ -55,7 +55,7 @@ async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     project = Project("shop", "/p", (), services)
     info = EngineInfo(platform="linux/amd64")
-    found: ImageSources = (await ImageSourcesProbe(MemoryEngine(host), project, info, ()).look())["images"]
+    found: ImageSources = (await ImageSourcesProbe(MemoryEngine(host), project, info, ()).check())["images"]
     assert sorted(asked) == ["mysql:9", "registry.test/own:1"]
     hub, own = found.registries
     assert (hub.host, hub.missing, hub.recipes, hub.users) == (
@@ -87,7 +87,7 @@ async def test_outside_of_a_project_docker_hub_is_asked(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Images, "distribution", distribution)
     probe = ImageSourcesProbe(MemoryEngine(MemoryHost()), None, EngineInfo(mirrors=("https://m.test/",)), ())
-    (hub,) = (await probe.look())["images"].registries
+    (hub,) = (await probe.check())["images"].registries
     assert (asked, hub.host, hub.users, hub.missing) == (["library/hello-world"], "docker.io", (), ())
 
 
@@ -97,7 +97,8 @@ async def test_an_invalid_mirror_is_an_error_of_the_project(tmp_path: Path) -> N
     """Nothing is asked then."""
     (tmp_path / "devenv-compose").mkdir()
     (tmp_path / "devenv-compose/config.toml").write_text('[registry]\nmirrors = ["http://mirror.test"]\n')
-    seen = await ImageSourcesProbe(MemoryEngine(MemoryHost()), Project("shop", "/p", (), ()), EngineInfo(), ()).look()
+    project = Project("shop", "/p", (), ())
+    seen = await ImageSourcesProbe(MemoryEngine(MemoryHost()), project, EngineInfo(), ()).check()
     ((code, _),) = seen["errors"]
     assert (code, [*seen]) == ("project-wrong", ["errors"])
 

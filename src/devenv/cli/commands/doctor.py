@@ -73,8 +73,8 @@ def _show(window: console.Console, outcome: workflow.Examination) -> None:
         "backups": outcome.backups,
         "failed": [error.said for error in outcome.failed],
     }
-    looked = [area for area in answers.AREAS if area in outcome.facts.looked]
-    window.answer(answer, tables.findings(outcome.findings, looked, outcome.seconds))
+    checked = [area for area in answers.AREAS if area in outcome.facts.checked]
+    window.answer(answer, tables.findings(outcome.findings, checked, outcome.seconds))
     for code in outcome.fixed:
         window.aside(f"fixed: {code}")
     for path in outcome.backups:
