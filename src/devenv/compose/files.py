@@ -142,8 +142,7 @@ def inputs(directory: str, files: tuple[str, ...] = ()) -> frozenset[str]:
 
 def everything(sources: Sequence[ComposeFile]) -> list[ComposeFile]:
     """All files, each before the files that override it."""
-    below = ((everything([include.source for include in source.includes]), source) for source in sources)
-    return [file for included, source in below for file in (*included, source)]
+    return [file for s in sources for file in (*everything([include.source for include in s.includes]), s)]
 
 
 def service_profiles(sources: Sequence[ComposeFile]) -> dict[str, list[str]]:
