@@ -88,7 +88,7 @@ class ImageSourcesProbe:
         return tuple(
             (n.reference, n.platform, limits.emulates(n.platform) if info.here else info.kind in VIRTUAL)
             for n in wanted
-            if n.platform and not limits.native(n.platform, info.platform)
+            if n.platform and not limits.is_native(n.platform, info.platform)
         )
 
     async def _registry(self, here: Mapping[str, LocalMatch], host: tuple[str, list[Need]]) -> Registry:

@@ -1,1 +1,1 @@
-"""Facts of this machine: ports, limits, proxies, certificates, package managers, registry logins."""
+"""Facts about this machine: ports, limits, proxies, certificates, package managers, registry logins."""

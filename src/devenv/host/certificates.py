@@ -1,7 +1,7 @@
-"""The certificate authorities of a company: those that this machine trusts and that are not public.
+"""The certificate authorities of a company: this machine trusts them, and they are not public.
 
-The operating system keeps its public list apart from added certificates. A fixed list in devenv would take roots
-that only some distributions have for those of a company.
+The operating system keeps its public list apart from added certificates. With a fixed list of public roots, devenv
+would mistake roots that only some distributions have for a company's.
 """
 
 from __future__ import annotations
@@ -66,21 +66,21 @@ class Trust:
 
     @property
     def doubtful(self) -> Certificates:
-        """In the bundle from an unknown source: a company's, or formerly public."""
+        """Certificates in the bundle from an unknown source: a company's, or formerly public ones."""
         return self.bundle - self.public - self.added if self.public else frozenset()
 
 
 def company_cas(trust: Trust, presented: Certificates | None) -> Certificates:
     """The company's authorities. `presented` are the roots that registries use, None if no registry answered.
 
-    Doubtful authorities count if they were presented; offline, all of them count.
+    Doubtful certificates count if they were presented; if no registry answered, all of them count.
     """
     doubtful = trust.doubtful if presented is None else trust.doubtful & presented
     return (trust.added - trust.public) | doubtful
 
 
 def certificates(text: str) -> Certificates:
-    """The certificates of a text in PEM, which may contain other text."""
+    """The certificates in a PEM text, which may contain other text."""
     decoded = set()
     for body in _PEM.findall(text):
         with contextlib.suppress(ValueError):
@@ -89,10 +89,11 @@ def certificates(text: str) -> Certificates:
 
 
 async def find(sites: Iterable[str], files: Iterable[str] = ()) -> tuple[Certificates, Certificates]:
-    """The company's authorities and the public ones of this machine.
+    """The company's authorities and the public authorities of this machine.
 
-    `sites` are host names of registries, which are asked only if the local files are unclear; `files` are more
-    files that settings name. A file that cannot be read, or a site without an answer in two seconds, is left out.
+    `sites` are host names of registries, which are asked only if the local files leave doubtful certificates; `files`
+    are more files that settings name. A file that cannot be read, or a site that does not answer in two seconds, is
+    ignored.
     """
     trust = await _keychains() if os.uname().sysname == "Darwin" else await anyio.to_thread.run_sync(_files)
     named = await anyio.to_thread.run_sync(_named, os.environ, tuple(files))
@@ -152,28 +153,28 @@ async def _presented(sites: Iterable[str], trust: Trust) -> Certificates | None:
 
 
 def anchor(site: str, trusted: ssl.SSLContext) -> bytes | None:
-    """The root of the chain that the site presents, by the proxy of this machine if it has one; None on failure."""
+    """The root of the chain that the site presents, through this machine's proxy if there is one; None on failure."""
     proxy = urlsplit(urllib.request.getproxies().get("https", ""))
     direct = not proxy.hostname or urllib.request.proxy_bypass(site)
     try:
-        link = connection(urlsplit(f"https://{site}"), None if direct else proxy, PATIENCE, trusted)
-        link.connect()
+        opened = connection(urlsplit(f"https://{site}"), None if direct else proxy, PATIENCE, trusted)
+        opened.connect()
         try:
-            return root_of(link.sock)
+            return root_of(opened.sock)
         finally:
-            link.close()
+            opened.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
 
 
 def context(authorities: Iterable[bytes] = ()) -> ssl.SSLContext:
-    """What this machine trusts, and the `authorities` (DER) besides."""
-    made = ssl.create_default_context()
-    made.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that a company made for itself may not be strict
+    """A TLS context that trusts the `authorities` (DER) in addition to those of this machine."""
+    trusted = ssl.create_default_context()
+    trusted.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates of a company may break the strict rules
     if text := "".join(map(ssl.DER_cert_to_PEM_cert, authorities)):
-        with contextlib.suppress(ssl.SSLError):  # what is no certificate
-            made.load_verify_locations(cadata=text)
-    return made
+        with contextlib.suppress(ssl.SSLError):  # not a certificate
+            trusted.load_verify_locations(cadata=text)
+    return trusted
 
 
 def connection(
@@ -181,22 +182,22 @@ def connection(
 ) -> http.client.HTTPConnection:
     """A connection to the address, which `connect` opens; HTTPS passes through the proxy in a tunnel.
 
-    `seconds` bounds each step of it. `trusted` is a `context`. Raises ValueError for a port that is none.
+    `seconds` is the timeout of each step, `trusted` a `context`. Raises ValueError for an invalid port.
     """
     server = proxy or address
     host, port = str(server.hostname), server.port or PORTS.get(server.scheme, 80)
     if address.scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=seconds)
-    made = http.client.HTTPSConnection(host, port, timeout=seconds, context=trusted or context())
+    secured = http.client.HTTPSConnection(host, port, timeout=seconds, context=trusted or context())
     if proxy:
         login = base64.b64encode(f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()).decode()
         headers = {"Proxy-Authorization": f"Basic {login}"} if proxy.username else {}
-        made.set_tunnel(str(address.hostname), address.port or PORTS["https"], headers)
-    return made
+        secured.set_tunnel(str(address.hostname), address.port or PORTS["https"], headers)
+    return secured
 
 
 def root_of(secured: socket.socket) -> bytes:
     """The root (DER) of the chain that was verified when the socket was connected."""
-    # A method of the socket from 3.13 on; before, of what is inside it.
+    # The socket has this method only from Python 3.13 on; before, only the object inside has it.
     chain = secured._sslobj.get_verified_chain()  # type: ignore[attr-defined] # noqa: SLF001
     return ssl.PEM_cert_to_DER_cert(chain[-1].public_bytes())

@@ -1,4 +1,4 @@
-"""Facts about this machine, each in a function of its own. An unknown fact is 0 or empty."""
+"""Facts about this machine, with a function for each. An unknown fact is 0 or empty."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def name_servers() -> tuple[str, ...]:
     return ()
 
 
-def native(platform: str, own: str) -> bool:
+def is_native(platform: str, own: str) -> bool:
     """Whether an engine for `own` runs programs of the platform without emulation; variants do not count."""
     *_, system, processor = ("linux", *platform.lower().split("/")[:2])
     processor = ALIASES.get(processor, processor)
@@ -104,7 +104,10 @@ def other_devenv() -> str:
 
 
 def engines_elsewhere(asked: str) -> Iterator[tuple[str, str]]:
-    """(name, address) of the engines that listen on other well-known sockets. Blocking, up to 0.3 s for each."""
+    """(name, address) of engines that listen on well-known sockets, except for the engine with the address `asked`.
+
+    Blocking, up to 0.3 s for each socket.
+    """
     home, runtime = os.path.expanduser("~"), os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     known = {
         "the system's engine": "/var/run/docker.sock",

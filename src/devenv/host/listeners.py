@@ -1,4 +1,4 @@
-"""Ask this machine which of its ports are in use and by whom, and which next higher one is free."""
+"""Ask this machine which ports are in use, by which programs, and which higher ports are free."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what a probe asks about
 PORT_SEARCH = 1000
 
 
-def listener(ip: str, port: int) -> bool:
-    """Whether the port is in use on the address; an empty address stands for all.
+def is_in_use(ip: str, port: int) -> bool:
+    """Whether the port is in use on the address; an empty address stands for all addresses.
 
     A port that only root may bind counts as free unless a program answers: the engine will bind it, not devenv. A
     port on an address that this machine does not have counts as free too.
     """
     if not ip:
-        return any(listener(everywhere, port) for everywhere in EVERYWHERE)
+        return any(is_in_use(everywhere, port) for everywhere in EVERYWHERE)
     error = _refusal(ip, port)
     if error == errno.EACCES:
         with contextlib.suppress(OSError), socket.create_connection((reached(ip), port), timeout=0.3):
@@ -38,7 +38,7 @@ def listener(ip: str, port: int) -> bool:
 
 
 def loopbacks(kernel: str) -> tuple[str, ...]:
-    """The loopback addresses on which the engine can publish ports; `kernel` is the engine's.
+    """The loopback addresses on which the engine can publish ports; `kernel` is the kernel of the engine.
 
     An engine on another kernel is in a virtual machine, whose port forwarding may support only IPv4. The same is true
     of WSL2, which has one kernel but forwards ports through Windows.
@@ -67,22 +67,22 @@ def reached(ip: str) -> str:
     return dict(zip(EVERYWHERE, (LOOPBACK, "::1"), strict=True)).get(ip, ip or LOOPBACK)
 
 
-def free_port(ips: Collection[str], wanted: int, besides: Collection[int] = ()) -> int:
-    """The first port that is free on all addresses and not in `besides`; 0 if there is none.
+def free_port(ips: Collection[str], wanted: int, reserved: Collection[int] = ()) -> int:
+    """The first port that is free on all addresses and not `reserved`; 0 if there is none.
 
     The search starts at 8000 + `wanted` for a privileged port, else at `wanted` + 1.
     """
     start = 8000 + wanted if wanted < 1024 else wanted + 1  # noqa: PLR2004 - the privileged ports
     numbers = range(start, min(start + PORT_SEARCH, 65536))
-    return next((p for p in numbers if p not in besides and not any(listener(ip, p) for ip in ips)), 0)
+    return next((p for p in numbers if p not in reserved and not any(is_in_use(ip, p) for ip in ips)), 0)
 
 
 async def owner(port: int) -> str | None:
-    """The program that listens on the TCP port, such as `pid 123 (nginx)`; None if the system does not tell."""
+    """The program that listens on the TCP port, such as `pid 123 (nginx)`; None if it is not known."""
     if os.path.isdir("/proc/self"):
         return _owner_from_proc(port)
-    shown = await process.run(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"])
-    match = re.search(r"p(\d+)\nc(.+)", shown.text)
+    listed = await process.run(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"])
+    match = re.search(r"p(\d+)\nc(.+)", listed.text)
     return f"pid {match[1]} ({match[2]})" if match else None
 
 
@@ -109,18 +109,18 @@ def _listening(table: str, port: int) -> list[str]:
 async def require_free(wanted: Iterable[WantedPort], engine: Engine, given: Iterable[PortChange] = ()) -> None:
     """Raise PortError if wanted ports are in use, with their owners and the flags to type.
 
-    `given`: the changes that the command line has already.
+    `given`: the changes of the command line, which the hint repeats.
     """
     if in_use := await taken(wanted, engine):
         raise ports.taken_error(in_use, given)
 
 
 async def taken(wanted: Iterable[WantedPort], engine: Engine) -> tuple[Taken, ...]:
-    """The wanted ports that are in use, with the addresses on which they are."""
+    """The wanted ports that are in use, each with the addresses where it is."""
     all_wanted = [port for port in wanted if port.protocol == "tcp"]
     in_use: list[Taken] = []
     for port in all_wanted:
-        if ips := tuple(ip for ip in port.ips if listener(ip, port.port)):
+        if ips := tuple(ip for ip in port.ips if is_in_use(ip, port.port)):
             reserved = {other.port for other in all_wanted} | {other.free for other in in_use}
             free = free_port(port.ips, port.port, reserved)
             in_use.append(Taken(replace(port, ips=ips), await _owner(port, engine), free))
@@ -130,12 +130,12 @@ async def taken(wanted: Iterable[WantedPort], engine: Engine) -> tuple[Taken, ..
 async def automatic(
     places: Collection[Place], *, seed: str, known: Mapping[Place, int], engine: Engine
 ) -> dict[Place, int]:
-    """A free host port for each place, as in `ports.choose`; probed if the engine publishes ports on this machine."""
+    """A free host port for each place, by `ports.choose`; tested if the engine publishes ports on this machine."""
     taken = {number for _, _, number in await engine.containers.published()}
     while True:
         chosen = ports.choose(places, seed=seed, known=known, taken=taken)
         new = [port for place, port in chosen.items() if place not in known and engine.endpoint.local]
-        busy = {port for port in new if listener("", port)}
+        busy = {port for port in new if is_in_use("", port)}
         if not busy:
             return chosen
         taken |= busy

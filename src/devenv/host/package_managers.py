@@ -1,4 +1,4 @@
-"""The settings of this machine's package managers that images can use too, from their files and variables."""
+"""The settings of this machine's package managers that images can use too: from files and variables."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ GO = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOSUMCHECK", "GOPRIVATE", "GONOPROXY
 PIP = ("index-url", "extra-index-url", "trusted-host")
 LOGIN = "it is a secret, which images do not keep; for a build: `secrets:` and RUN --mount=type=secret"
 _LOGIN = re.compile(r"//\S+:(_auth|_authToken|_password)")
-_OURS = re.compile(r"(debian|ubuntu)-archive-keyring")
+_ARCHIVE_KEY = re.compile(r"(debian|ubuntu)-archive-keyring")
 
 
 @dataclass(frozen=True, slots=True)
 class PackageSettings:
-    """The settings for derived images: PEM texts, and for each package manager its keys with values.
+    """The settings for derived images: PEM texts, and the keys and values of each package manager.
 
-    `apt` has the archives by their kind: "debian", "debian-security", "ubuntu", "ubuntu-security". `left_out` are
-    sentences about settings of this machine that an image must not get.
+    `apt` has the archives by their kind: "debian", "debian-security", "ubuntu", "ubuntu-security". `left_out` says
+    which settings of this machine an image must not get, and why.
     """
 
     authorities: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ def pip(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def go(text: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Go's variables about the sources of modules, from its env file and the environment."""
+    """Go's variables for the sources of modules, from the environment or its env file."""
     lines = (line.strip().partition("=") for line in text.splitlines())
     known = {key: value for key, equals, value in lines if equals}
     merged = {key: environment.get(key) or known.get(key, "") for key in GO}
@@ -85,19 +85,19 @@ def go(text: str, environment: Mapping[str, str]) -> dict[str, str]:
 def apt(files: Iterable[str], release: str) -> dict[str, str]:
     """The archives of this machine's distribution, by kind; `release` is the text of os-release.
 
-    Archives of others, known by their key or suite, are left out. So are servers in the domain of the distribution,
-    which images use by default.
+    Archives of other vendors, known by their key or suite, are left out. So are servers in the distribution's own
+    domain, which images use by default.
     """
     known = dict(re.findall(r'^(ID|VERSION_CODENAME)="?([^"\n]+)', release, re.MULTILINE))
     name, codename = known.get("ID", ""), known.get("VERSION_CODENAME", "")
     archives: dict[str, str] = {}
     for text in files:
         for uri, suite, components, key in _archives(text):
-            own_archives = not key or _OURS.search(key)
-            if name in ("debian", "ubuntu") and own_archives and "main" in components and uri.startswith("http"):
+            is_official = not key or _ARCHIVE_KEY.search(key)
+            if name in ("debian", "ubuntu") and is_official and "main" in components and uri.startswith("http"):
                 kinds = {codename: name, f"{codename}-security": f"{name}-security"}
-                own = re.search(rf"(?:^|\.){name}\.(?:org|com)$", urlsplit(uri).hostname or "")
-                if suite in kinds and not own:
+                is_default = re.search(rf"(?:^|\.){name}\.(?:org|com)$", urlsplit(uri).hostname or "")
+                if suite in kinds and not is_default:
                     archives.setdefault(kinds[suite], uri.rstrip("/"))
     return archives
 
@@ -141,7 +141,7 @@ def settings(
 
 
 def unfit(value: str) -> str | None:
-    """Why an image must not get the value, which holds one or more addresses; None if it may."""
+    """Why an image must not get the value, which may contain several addresses; None if it may get it."""
     for word in re.split(r"[\s,|]+", value):
         if "://" not in word:
             continue

@@ -1,4 +1,4 @@
-"""Conflicts of published ports with hints, and which port number is given instead of a taken or missing one. Pure."""
+"""Find conflicts of published ports, and choose port numbers in place of taken or missing ones. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.compose.run_model import PortChange
 from devenv.errors import ConfigError, PortError
 from devenv.model.project import Project
 
-# Below the range of outgoing connections, and without the well-known ports of programs.
+# Below the range of outgoing connections, and above the well-known ports of most programs.
 LOWEST, COUNT = 20000, 10000
 
 Place = tuple[str, int]  # a service and a port of its containers
@@ -47,7 +47,7 @@ def wanted_ports(
 ) -> tuple[WantedPort, ...]:
     """The fixed ports that the named services publish, with `changes`; on `addresses` if the file has no address.
 
-    Ranges are left out: the engine picks a free port of a range.
+    Ranges are left out, since the engine picks a free port of a range.
     """
     wanted: dict[tuple[str, int, str, str], WantedPort] = {}
     for service in project.services:
@@ -56,7 +56,7 @@ def wanted_ports(
             ips = (port.host_ip,) if port.host_ip else addresses or ("",)
             if published.isdigit() and int(published):
                 new = WantedPort(service.name, ips, int(published), port.target, port.protocol)
-                # a change can make entries equal: the run model keeps only the first
+                # a change can make entries equal, of which the run model keeps only the first
                 key = "" if (service.name, port.target) in changes else f"{published} {port.host_ip}"
                 wanted.setdefault((service.name, port.target, port.protocol, key), new)
     return tuple(wanted.values())
@@ -73,18 +73,18 @@ def clash(wanted: Sequence[WantedPort]) -> tuple[WantedPort, WantedPort] | None:
 
 def overlap(ip: str, other: str) -> bool:
     """Whether the same port cannot be published on both addresses."""
-    return ip == other or _holds(ip, other) or _holds(other, ip)
+    return ip == other or _includes(ip, other) or _includes(other, ip)
 
 
-def _holds(wide: str, ip: str) -> bool:
+def _includes(wide: str, ip: str) -> bool:
     return wide in ("", "::" if ":" in ip else "0.0.0.0")  # noqa: S104 - compared, not bound
 
 
 def clash_error(
-    one_port: Written, other_port: Written, free: Callable[[WantedPort], int], given: Iterable[PortChange] = ()
+    port: Written, other: Written, free: Callable[[WantedPort], int], given: Iterable[PortChange] = ()
 ) -> ConfigError:
     """The error for two ports that clash, at the later place in the files; the hint includes the `given` changes."""
-    (first, _), (second, (file, line)) = sorted((one_port, other_port), key=lambda written: written[1][1] or 0)
+    (first, _), (second, (file, line)) = sorted((port, other), key=lambda written: written[1][1] or 0)
     both = f"`{first.service}` and `{second.service}` both publish" if first.service != second.service else ""
     return ConfigError(
         f"{both or f'`{first.service}` publishes twice'} the host port {second.port}",
@@ -95,7 +95,7 @@ def clash_error(
 
 
 def taken_error(taken: Iterable[Taken], given: Iterable[PortChange] = ()) -> PortError:
-    """One error for all ports in use, with their owners; the hint has the `--port` flags, with the `given` ones."""
+    """The error for all ports in use, with their owners; the hint has the `given` and new `--port` flags."""
     rows = tuple(taken)
     messages = [
         f"port {row.wanted.port} (service {row.wanted.service}) is taken by {row.owner or 'another program'}"
@@ -115,7 +115,7 @@ def _command(given: Iterable[PortChange], new: Iterable[tuple[WantedPort, int]])
 def choose(
     places: Collection[Place], *, seed: str, known: Mapping[Place, int], taken: AbstractSet[int]
 ) -> dict[Place, int]:
-    """A host port for each place: the known port, else one that follows from place and `seed`, or the next free one.
+    """A host port for each place: the known port, else a port computed from place and `seed`, or the next free port.
 
     Raises PortError if all are taken.
     """

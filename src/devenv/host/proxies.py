@@ -1,4 +1,4 @@
-"""The proxies of this machine: the variables that child processes and the steps of builds get."""
+"""The proxies of this machine, as variables for child processes and the steps of builds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOCAL = re.compile(rf"\A(\w+://(?:.*@)?)(?:{LOOPBACK.pattern})(?=[:/]|\Z)")
 
 
 def chosen(environment: Mapping[str, str], system: Mapping[str, str]) -> dict[str, str]:
-    """HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, else of the system; empty without a proxy.
+    """HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, else of the system; empty if there is no proxy.
 
     `system` is the result of `urllib.request.getproxies`. Raises ConfigError for a value that is not a proxy.
     """
@@ -43,24 +43,24 @@ def chosen(environment: Mapping[str, str], system: Mapping[str, str]) -> dict[st
 
 
 def seen_inside(proxies: Mapping[str, str], gateway: str) -> dict[str, str]:
-    """The proxies as containers reach them: by `gateway` instead of the loopback of this machine."""
+    """The proxies as containers reach them: at `gateway` instead of the loopback of this machine."""
     return {name: _LOCAL.sub(rf"\g<1>{gateway}", value) for name, value in proxies.items()}
 
 
 def child_environment() -> dict[str, str]:
-    """The variables for child processes to find the proxies of this machine. Raises ConfigError."""
+    """The proxies of this machine as variables for child processes. Raises ConfigError."""
     proxies = chosen(os.environ, _system())
-    return {**proxies, **{name.lower(): value for name, value in proxies.items()}}  # programs read one or the other
+    return {**proxies, **{name.lower(): value for name, value in proxies.items()}}  # some programs read only these
 
 
 async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
     """The build arguments by which RUN steps find the proxies; BuildKit keeps these out of images.
 
-    BuildKit ignores the case of these names. A name in the usual case that a Dockerfile declares by ARG would be in
-    the history of the image, so the names are in mixed case.
+    BuildKit ignores the case of these names. They are in mixed case, since a Dockerfile may declare a name in the
+    usual case by ARG, which would put the value into the history of the image.
 
     Empty if there is no proxy, if the settings of the docker CLI name proxies, or if containers cannot reach the
-    proxy; for the latter a notice is emitted.
+    proxy, for which a notice is emitted.
     """
     proxies = chosen(os.environ, _system())
     if not proxies or (await anyio.to_thread.run_sync(cli_settings)).get("proxies"):
@@ -79,10 +79,10 @@ async def gateway(engine: Engine) -> str:
     """The address by which containers reach this machine; empty if the engine is on another machine."""
     if not engine.endpoint.local:
         return ""
-    system = await engine.ask("info", "asking for the engine's system", lambda shown: shown["OperatingSystem"])
+    system = await engine.ask("info", "asking for the engine's system", lambda info: info["OperatingSystem"])
     if os.uname().sysname == "Darwin" or system == "Docker Desktop":
         return DESKTOP
-    configured = await engine.ask("networks/bridge", "inspecting a network", lambda shown: shown["IPAM"]["Config"])
+    configured = await engine.ask("networks/bridge", "inspecting a network", lambda info: info["IPAM"]["Config"])
     return next((str(entry["Gateway"]) for entry in configured or () if "." in entry.get("Gateway", "")), "")
 
 
@@ -99,7 +99,7 @@ async def _answers(proxy: str) -> bool:
 
 
 def _system() -> dict[str, str]:
-    """The proxies in the settings of the system; Linux has only those of the environment."""
+    """The proxies in the settings of macOS; Linux has no such settings."""
     if os.uname().sysname != "Darwin":
         return {}
     from urllib.request import getproxies  # noqa: PLC0415 - takes 20 ms, only needed on macOS

@@ -1,4 +1,4 @@
-"""The credentials for registries that the docker CLI has stored. They are never in an argument, message or file."""
+"""Read the credentials for registries that the docker CLI has stored, without writing them anywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from devenv.errors import ConfigError, EngineError
 from devenv.model.images import HUB
 
 HUB_KEY = "https://index.docker.io/v1/"
-PATIENCE = 30.0  # seconds for a helper, which may ask the user first
+PATIENCE = 30.0  # seconds for a helper, which may ask the user for a password
 TOKEN_USER = "<token>"  # noqa: S105 - the user name of helpers for a token
 NO_ENTRY = "credentials not found"
 
@@ -30,7 +30,7 @@ async def credentials(host: str) -> str:
     settings = await anyio.to_thread.run_sync(cli_settings)
     key = HUB_KEY if host == HUB else host
     helper = (settings.get("credHelpers") or {}).get(key) or settings.get("credsStore")
-    known = await _asked(helper, key) if helper else _kept(settings.get("auths") or {}, key)
+    known = await _from_helper(helper, key) if helper else _stored(settings.get("auths") or {}, key)
     return base64.urlsafe_b64encode(json.dumps({**known, "serveraddress": key}).encode()).decode() if known else ""
 
 
@@ -48,12 +48,12 @@ def cli_settings() -> dict[str, Any]:
         raise ConfigError("is not JSON", hint="docker login writes it again", file=path) from error
     if not isinstance(settings, dict):
         return {}
-    if not _is_formed(settings):
+    if not _is_valid(settings):
         raise ConfigError("is not in the format of the docker CLI", hint="docker login writes it again", file=path)
     return settings
 
 
-def _is_formed(settings: Mapping[str, Any]) -> bool:
+def _is_valid(settings: Mapping[str, Any]) -> bool:
     """Whether the values that are used have the right types."""
     auths, helpers, proxies = (settings.get(name) or {} for name in ("auths", "credHelpers", "proxies"))
     if not all(isinstance(part, dict) for part in (auths, helpers, proxies)):
@@ -65,8 +65,8 @@ def _is_formed(settings: Mapping[str, Any]) -> bool:
     return all(isinstance(text or "", str) for text in texts)
 
 
-def _kept(auths: Mapping[str, Any], key: str) -> dict[str, str]:
-    """The credentials in the file for a registry, which the file may name by an address."""
+def _stored(auths: Mapping[str, Any], key: str) -> dict[str, str]:
+    """The credentials in config.json for a registry, whose name may be an address there."""
     entry = auths.get(key) or next((auths[name] for name in auths if _host(name) == _host(key)), None)
     if not isinstance(entry, dict):
         return {}
@@ -83,8 +83,8 @@ def _host(name: str) -> str:
     return name.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
-async def _asked(helper: str, key: str) -> dict[str, str]:
-    """The credentials of a helper for a registry. Its output is not repeated: it may contain a secret."""
+async def _from_helper(helper: str, key: str) -> dict[str, str]:
+    """The credentials for a registry from a helper. Errors do not quote its output, which may contain a secret."""
     program, config = f"docker-credential-{helper}", os.path.join(config_folder(), "config.json")
     hint = f"install {program}, or remove it from {config} and log in again: docker login {_host(key)}"
     try:

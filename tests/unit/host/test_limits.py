@@ -70,7 +70,7 @@ def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bool) -> None:
     """Variants and spellings do not count; 32-bit programs of the same processor run natively."""
-    assert limits.native(platform, own) == is_native
+    assert limits.is_native(platform, own) == is_native
 
 
 @pytest.mark.parametrize(

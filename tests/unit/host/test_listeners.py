@@ -34,15 +34,15 @@ def listening(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
 def test_a_listener_is_seen(listening: tuple[str, int]) -> None:
     """On its own address, and on all addresses."""
     ip, port = listening
-    assert listeners.listener(ip, port)
-    assert listeners.listener("127.0.0.1", port) is (ip != "::1")
-    assert listeners.listener("::1", port) is (ip == "::1")
-    assert listeners.listener("", port)
+    assert listeners.is_in_use(ip, port)
+    assert listeners.is_in_use("127.0.0.1", port) is (ip != "::1")
+    assert listeners.is_in_use("::1", port) is (ip == "::1")
+    assert listeners.is_in_use("", port)
 
 
 def test_an_address_of_another_machine_is_not_taken() -> None:
     """No program of this machine can listen there."""
-    assert not listeners.listener("192.0.2.1", 80)
+    assert not listeners.is_in_use("192.0.2.1", 80)
 
 
 def test_the_next_free_port_is_named(listening: tuple[str, int]) -> None:
@@ -50,7 +50,7 @@ def test_the_next_free_port_is_named(listening: tuple[str, int]) -> None:
     ip, port = listening
     free = listeners.free_port((ip,), port)
     assert free > port
-    assert not listeners.listener(ip, free)
+    assert not listeners.is_in_use(ip, free)
     assert listeners.free_port(("192.0.2.1", ip), port) == free
     assert listeners.free_port((ip,), port, (free,)) > free
 
@@ -75,7 +75,7 @@ def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", refuse)
     assert listeners.loopbacks(os.uname().release) == ("127.0.0.1",)
-    assert not listeners.listener("::1", 80)
+    assert not listeners.is_in_use("::1", 80)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_closed_port_is_free_at_once() -> None:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             server.accept()[0].close()
-    assert not listeners.listener("127.0.0.1", port)
+    assert not listeners.is_in_use("127.0.0.1", port)
 
 
 @pytest.mark.anyio
