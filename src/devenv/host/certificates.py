@@ -158,11 +158,9 @@ def anchor(site: str, trusted: ssl.SSLContext) -> bytes | None:
     direct = not proxy.hostname or urllib.request.proxy_bypass(site)
     try:
         opened = connection(urlsplit(f"https://{site}"), None if direct else proxy, PATIENCE, trusted)
-        opened.connect()
-        try:
+        with contextlib.closing(opened):
+            opened.connect()
             return root_of(opened.sock)
-        finally:
-            opened.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
 
