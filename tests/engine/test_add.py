@@ -105,7 +105,7 @@ def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) 
     """Exit code 2 and what to type; --dry-run shows it; an error of Compose's comes before any file."""
     files = sorted(project.iterdir())
     for arguments, code, said in (
-        (("add", "redis"), 2, "--dry-run shows it, --yes writes it"),
+        (("add", "redis"), 2, "--dry-run shows the changes, --yes writes them"),
         (("add", "redis", "--dry-run"), 0, "nothing was written"),
         (("add", "rules", "web", "--name", "x"), 2, "`add rules` takes a service"),
         (("add", "redis", "web"), 2, "go with `rules`"),

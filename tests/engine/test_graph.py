@@ -88,7 +88,7 @@ def test_services_of_an_active_profile_are_drawn(host: str, capfd: pytest.Captur
 def test_graph_shows_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str]) -> None:
     """In the tree and in the chart; an error if no run is known."""
     assert main.run(["graph", "--timings"]) == 2
-    assert "no run of shop is remembered" in capfd.readouterr().err
+    assert "no timings of shop found" in capfd.readouterr().err
     spans = [
         {"name": "start db", "start": 1, "end": 2, "critical": True, "after": ""},
         {"name": "start api", "start": 2, "end": 3, "critical": True, "after": "db"},

@@ -1,4 +1,4 @@
-"""A command line that is being typed -> what may come next. Pure."""
+"""The candidates for the next word of a command line that is being typed. Pure."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SHARED = _by_spelling(completion_table.SHARED)
 
 @dataclass(slots=True)
 class Typed:
-    """The words before the current one: `values` of options by kind; `expects`, what the last option takes."""
+    """The words before the cursor: `values` of options by kind; `expects`, the kind of the value that is missing."""
 
     verb: str = ""
     arguments: list[str] = field(default_factory=list)
     values: dict[str, list[str]] = field(default_factory=dict)
     expects: str = ""
-    is_over: bool = False  # after `--`
+    is_after_dashes: bool = False  # after `--`
 
     @property
     def options(self) -> Options:
@@ -40,7 +40,7 @@ class Typed:
     @property
     def argument(self) -> str:
         """The kind of the next argument; "" if there is none."""
-        if self.is_over and self.verb == "shell":
+        if self.is_after_dashes and self.verb == "shell":
             return "file"
         known = completion_table.COMMANDS
         kinds = known[self.verb][2] if self.verb in known else registry.COMPOSE.get(self.verb, ())
@@ -59,10 +59,10 @@ class Typed:
         if self.expects:
             self._keep(self.expects, word)
             self.expects = ""
-        elif self.is_over:
+        elif self.is_after_dashes:
             self.arguments.append(word)
         elif word == "--":
-            self.is_over = True
+            self.is_after_dashes = True
         elif word.startswith("-"):
             kind = self.takes(name)
             if kind and sign:
@@ -82,9 +82,9 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The `words` that may come, with their help, or the `kind` of others: service, file, profile, ...
+    """The candidates: `words` with their help, or the `kind` of names that are looked up: service, file, ...
 
-    Each candidate begins with `before`, which the shell does not count as part of the current word.
+    Each candidate begins with `before`: the shell does not replace this part of the `current` word.
     """
 
     words: Mapping[str, str] = field(default_factory=dict)
@@ -95,14 +95,14 @@ class Next:
 
 
 def following(words: Sequence[str], *, splits: bool = False) -> Next:
-    """What may stand in place of the last word. `splits`: the shell passes `--option=value` as three words."""
+    """The candidates for the last word. `splits`: the shell passes `--option=value` as three words."""
     whole = _joined(words) if splits else list(words)
     typed = Typed()
     for word in whole[:-1]:
         typed.add(word)
     current = whole[-1] if whole else ""
     option, sign, value = current.partition("=")
-    if sign and option.startswith("--") and not typed.expects and not typed.is_over:
+    if sign and option.startswith("--") and not typed.expects and not typed.is_after_dashes:
         is_split = whole[-1:] != list(words[-1:])
         return _of_kind(typed.takes(option), value, typed, "" if is_split else f"{option}=")
     if typed.expects:
@@ -113,8 +113,8 @@ def following(words: Sequence[str], *, splits: bool = False) -> Next:
 
 
 def _words(typed: Typed, current: str) -> Mapping[str, str] | None:
-    """The options, commands or members of a group that may come, with their help; None if it is an argument."""
-    if typed.is_over:
+    """The options, commands or members of a group, with their help; None if an argument is expected."""
+    if typed.is_after_dashes:
         return None
     if current.startswith("-"):
         return {name: text for name, (_, text) in typed.options.items()}
@@ -142,9 +142,9 @@ def _of_kind(kind: str, current: str, typed: Typed, before: str = "") -> Next:
 
 
 def lines(wanted: Next, words: Mapping[str, str]) -> Iterator[str]:
-    """Those of the words that fit, one a line, with their help after a tab.
+    """The words that begin with the current word, one per line, with their help after a tab.
 
-    Names in Compose files are chosen by their authors: a name that does more than print on a terminal is left out.
+    Names with control characters, which a Compose file may have, are left out.
     """
     for word, text in words.items():
         if word.startswith(wanted.current) and word.isprintable() and word not in wanted.typed.arguments:

@@ -1,4 +1,4 @@
-"""Imports that are carried out at their first use, as by `lazy import` of Python 3.15 (PEP 810)."""
+"""Imports that run when a module is first used, like `lazy import` of Python 3.15 (PEP 810)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import builtins
 import importlib
 from types import SimpleNamespace
 
-TYPE_CHECKING = False  # as that of `typing`, whose import takes longer than all else here
+TYPE_CHECKING = False  # as in `typing`, whose import takes longer than the rest of this module
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
 
 class LazyModule:
-    """Stands for a module; each attribute is looked up in the module itself, which is imported for it."""
+    """A placeholder for a module, which is imported if an attribute is read."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -26,30 +26,30 @@ class LazyModule:
 class LazyImports:
     """A block of imports of modules: `import a` and `from package import module`, nothing else.
 
-    A command's options are needed for its `--help`, the libraries and workflows behind it only to run it.
+    A command's `--help` needs its options, but not the libraries and workflows that the command runs.
     """
 
     def __enter__(self) -> None:
         self._import = builtins.__import__
         self._thread = _thread.get_ident()
-        builtins.__import__ = self._bind  # a LazyModule has the attributes of a module
+        builtins.__import__ = self._bind
 
     def __exit__(self, *_: object) -> None:
         builtins.__import__ = self._import
 
     def _bind(self, name: str, *context: Any, **more: Any) -> Any:
-        """What an import statement binds; other threads import as ever."""
+        """Placeholders for an import statement of this thread; other threads import as usual."""
         if _thread.get_ident() != self._thread:
             return self._import(name, *context, **more)
-        return _stand_in(name, *context, **more)
+        return _placeholder(name, *context, **more)
 
 
-def _stand_in(
+def _placeholder(
     name: str, _globals: Any = None, _locals: Any = None, fromlist: Sequence[str] = (), level: int = 0
 ) -> Any:
-    """A stand-in for the module, or a namespace with one for each name of the list."""
+    """A placeholder for the module, or a namespace with a placeholder for each name in the list."""
     if level or ("." in name and not fromlist):
         raise ImportError(f"{name} cannot be imported lazily")
     if not fromlist:
         return LazyModule(name)
-    return SimpleNamespace(**{each: LazyModule(f"{name}.{each}") for each in fromlist})
+    return SimpleNamespace(**{module: LazyModule(f"{name}.{module}") for module in fromlist})

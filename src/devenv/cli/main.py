@@ -1,4 +1,4 @@
-"""A command line: a command of devenv, or a verb that goes to docker compose as it is."""
+"""Run a command line: a command of devenv, or a verb that is passed to docker compose."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ with LazyImports():
 
 BUG = 70
 INTERRUPTED = 130
-FINISHERS = frozenset({"up", "down", "gc", None})  # they themselves report what an earlier run left
+CLEANERS = frozenset({"up", "down", "gc", None})  # these report the remains of earlier runs themselves
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit code; errors are printed, as JSON too if that was asked for."""
+    """Run a command line and return its exit code; errors are printed, with `--output json` as JSON too."""
     options.begin(arguments)
     try:
         return _run(arguments)
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback on the terminal
+    except Exception as error:  # noqa: BLE001 - a bug must not print a traceback on the terminal
         options.console().error(_crash(error))
         return BUG
 
@@ -54,7 +54,7 @@ def _run(arguments: list[str]) -> int:
     before, verb, after = options.split(arguments)
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
-    verb, after = _meant(verb, before, after)
+    verb, after = _without_alias(verb, before, after)
     wants_help = bool({"-h", "--help"} & {*before, *after})
     if (verb is None or verb == "help") and "--version" in {*before, *after}:
         options.console().line(f"devenv {__version__}")
@@ -65,7 +65,7 @@ def _run(arguments: list[str]) -> int:
         return _run_member(verb, before, after, wants_help=wants_help)
     before, after = passthrough.prepared(verb, before, after)
     if verb is None or _is_ours(verb, before, after):
-        _report_earlier_runs(is_wanted=verb not in FINISHERS and not wants_help)
+        _report_earlier_runs(is_wanted=verb not in CLEANERS and not wants_help)
         try:
             return parser.invoke(verb or "", [*before, *after])
         except parser.UnknownOptionError as error:
@@ -80,8 +80,8 @@ def _run(arguments: list[str]) -> int:
     return _pass_through(before, verb, after)
 
 
-def _meant(verb: str | None, before: list[str], after: list[str]) -> tuple[str | None, list[str]]:
-    """The command for another name of it, and its arguments. Raises UsageError for `watch`."""
+def _without_alias(verb: str | None, before: list[str], after: list[str]) -> tuple[str | None, list[str]]:
+    """The command that the verb is another name of, or the verb, and its arguments. Raises UsageError for `watch`."""
     if verb == "help" and {*after[:1]} & {*registry.COMPOSE, *registry.OTHER_NAMES}:
         verb, after = after[0], [*after[1:], "--help"]
     if verb == "watch":
@@ -96,7 +96,7 @@ def _meant(verb: str | None, before: list[str], after: list[str]) -> tuple[str |
 
 
 def _run_member(group: str, before: list[str], after: list[str], *, wants_help: bool) -> int:
-    """Run a command of a group; common options before it are its own."""
+    """Run a command of a group, with the shared options before and after the group."""
     own, member, rest = options.split(after)
     if member is None and wants_help:
         return parser.print_help([group])
@@ -111,19 +111,19 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
 
 
 def _is_ours(verb: str, before: list[str], after: list[str]) -> bool:
-    """Whether devenv has the verb; `config` with options of Compose is Compose's."""
+    """Whether devenv runs the verb; `config` with options of Compose is passed to Compose."""
     return verb in registry.COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
 
 
 def _report_earlier_runs(*, is_wanted: bool) -> None:
-    with contextlib.suppress(DevenvError):  # the state folder cannot be used: commands that need it fail on it
+    with contextlib.suppress(DevenvError):  # commands that need the state folder report that it cannot be used
         if is_wanted and any(run_dir.dead_runs(("up", "left"))):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)
 
 
 def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:
-    """The hint, with the words of the `up` that was typed in its `devenv up --...`, but for options that it has."""
+    """The hint, with the words of the typed `up` in its `devenv up --...`, except for options that the hint has."""
     before, verb, after = options.split(arguments)
     command = re.search(r"\bdevenv up(?= -)", hint or "")
     if hint is None or command is None or verb != "up" or "--help" in hint:
@@ -136,10 +136,10 @@ def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:
 
 
 def _crash(error: Exception) -> DevenvError:
-    """The error for a bug of devenv; its traceback goes to a file in the state folder if that can be written."""
+    """The error for a bug of devenv; the traceback is in a file of the state folder if that can be written."""
     try:
         path = os.path.join(home.state_folder(), "crash.log")
-        lines = cells.clean_lines("".join(traceback.format_exception(error)))  # it is read with `cat`
+        lines = cells.clean_lines("".join(traceback.format_exception(error)))  # `cat` prints control characters
         private_files.replace(path, f"{lines}\n", durable=False)
     except (DevenvError, OSError):
         return DevenvError(f"devenv itself failed ({type(error).__name__}: {error}); this is a bug")
@@ -147,13 +147,13 @@ def _crash(error: Exception) -> DevenvError:
 
 
 def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
-    """Become `docker compose`, without the options that only devenv has."""
-    options.asked.output = options.wanted_output(before)
+    """Replace this process by `docker compose`, without the options that only devenv has."""
+    options.shared.output = options.wanted_output(before)
     compose_options: list[str] = []
     rest = iter(before)
     for argument in rest:
         value = [next(rest, "")] if argument in options.WITH_VALUE else []
-        if argument.partition("=")[0] not in options.OURS_ALONE:
+        if argument.partition("=")[0] not in options.DEVENV_ONLY:
             compose_options += [argument, *value]
     if name := options.worktree_name(before):
         compose_options += ["-p", name]

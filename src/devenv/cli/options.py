@@ -1,4 +1,4 @@
-"""The options that every command takes, before or after its name; its console, and questions on the terminal."""
+"""The options that commands share, before or after their names; their console; questions on the terminal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ HostSettings = Annotated[
 ]
 
 WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
-OURS_ALONE = frozenset({"--output", "-q", "--quiet"})
+DEVENV_ONLY = frozenset({"--output", "-q", "--quiet"})
 # Options of `docker compose` before a verb.
 COMPOSE = frozenset({"--all-resources", "--compatibility", "--dry-run", "--no-ansi"})
 COMPOSE_WITH_VALUE = frozenset(
@@ -61,8 +61,8 @@ COMPOSE_WITH_VALUE = frozenset(
 
 
 @dataclass
-class Asked:
-    """The shared options of this command line."""
+class SharedOptions:
+    """The values of the shared options of this command line."""
 
     output: Output = Output.TEXT
     verbosity: int = 0
@@ -72,13 +72,13 @@ class Asked:
     profiles: tuple[str, ...] = ()
 
 
-asked = Asked()
+shared = SharedOptions()
 
 
 def with_shared(command: Callable[..., None], names: Iterable[str]) -> Callable[..., None]:
     """The function of a command, with shared options added to its own.
 
-    A spelling that an own option has, such as `-v` of `down`, is left to that option.
+    If an own option has the spelling of a shared option, such as `-v` of `down`, the own option gets it.
     """
     names = (*names, "verbose")
     own = list(inspect.signature(command, eval_str=True).parameters.values())
@@ -91,16 +91,16 @@ def with_shared(command: Callable[..., None], names: Iterable[str]) -> Callable[
         option = Option(default, *free, count=name == "verbose", show_default=name == "output", help=text_)
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind))
 
-    def run(**given: Any) -> None:
-        take(**{name: given.pop(name) for name in names})
-        command(**given)
+    def run(**arguments: Any) -> None:
+        set_shared(**{name: arguments.pop(name) for name in names})
+        command(**arguments)
 
     run.__doc__ = command.__doc__
     vars(run)["__signature__"] = inspect.Signature(parameters)  # which typer reads
     return run
 
 
-def take(
+def set_shared(
     file: Iterable[str] | None = None,
     project_name: str | None = None,
     profile: Iterable[str] | None = None,
@@ -108,9 +108,9 @@ def take(
     quiet: bool = False,
     verbose: int = 0,
 ) -> None:
-    """Remember the shared options of this command line."""
-    asked.files, asked.profiles, asked.project_name = tuple(file or ()), tuple(profile or ()), project_name
-    asked.output, asked.quiet = output or asked.output, quiet
+    """Set the shared options of this command line."""
+    shared.files, shared.profiles, shared.project_name = tuple(file or ()), tuple(profile or ()), project_name
+    shared.output, shared.quiet = output or shared.output, quiet
     trace(verbose)
 
 
@@ -131,13 +131,13 @@ def verbosity(before: list[str]) -> tuple[int, list[str]]:
 
 def values(arguments: list[str], *names: str) -> list[str]:
     """The values of an option with these names: `-f X`, `-fX`, `--file X` and `--file=X` alike."""
-    given = [value for name, value in itertools.pairwise(arguments) if name in names]
+    values_ = [value for name, value in itertools.pairwise(arguments) if name in names]
     for argument in arguments:
         for name in names:
-            begins = f"{name}=" if name.startswith("--") else name
-            if argument.startswith(begins) and argument != name:
-                given.append(argument.removeprefix(begins).removeprefix("="))
-    return given
+            prefix = f"{name}=" if name.startswith("--") else name
+            if argument.startswith(prefix) and argument != name:
+                values_.append(argument.removeprefix(prefix).removeprefix("="))
+    return values_
 
 
 def are_shared(arguments: list[str]) -> bool:
@@ -156,15 +156,14 @@ def are_shared(arguments: list[str]) -> bool:
 
 def wanted_output(arguments: list[str]) -> Output:
     """The format that a command line asks for, even if the command line has errors."""
-    pairs = itertools.pairwise(arguments)
-    asked = "--output=json" in arguments or ("--output", "json") in pairs
-    return Output.JSON if asked else Output.TEXT
+    is_json = "--output=json" in arguments or ("--output", "json") in itertools.pairwise(arguments)
+    return Output.JSON if is_json else Output.TEXT
 
 
 def worktree_name(before: list[str]) -> str | None:
-    """The name that a project gets from its git worktree; None if these options name a project.
+    """The name that a project gets from its git worktree; None if the options name a project.
 
-    Compose reports errors in its files.
+    Also None if a Compose file is wrong: Compose reports the error.
     """
     if values(before, "-p", "--project-name", "--project-directory"):
         return None
@@ -176,47 +175,47 @@ def worktree_name(before: list[str]) -> str | None:
 
 
 def selection(services: Iterable[str] | None = None) -> outline.Selection:
-    """The project, and services of it, that the command line means."""
-    return outline.Selection(os.getcwd(), asked.files, asked.project_name, asked.profiles, tuple(services or ()))
+    """The project that the command line selects, with these services."""
+    return outline.Selection(os.getcwd(), shared.files, shared.project_name, shared.profiles, tuple(services or ()))
 
 
 def begin(arguments: list[str]) -> None:
-    """Begin a command line: set its output format, and stop tracing."""
-    global asked  # noqa: PLW0603 - one process, one command line
-    if asked.verbosity:
+    """Begin a command line: set the output format, and stop tracing."""
+    global shared  # noqa: PLW0603 - one process, one command line
+    if shared.verbosity:
         tracing.listen(None)
-    asked = Asked(wanted_output(arguments))
+    shared = SharedOptions(wanted_output(arguments))
 
 
-def trace(more: int) -> None:
-    """Raise the verbosity: 1 shows the commands that are run, 2 the engine's API calls too."""
-    asked.verbosity += more
-    if more:
+def trace(levels: int) -> None:
+    """Raise the verbosity, which shows the commands that are run (1) and the engine's API calls too (2)."""
+    shared.verbosity += levels
+    if levels:
         console()
 
 
 def console() -> consoles.Console:
-    """The console of this command; under `-v` it also shows what is run."""
-    window = consoles.Console(as_json=asked.output is Output.JSON, quiet=asked.quiet, verbose=asked.verbosity > 0)
-    tell(window.emit)
-    return window
+    """The console of this command; with `-v`, it also shows commands and API calls."""
+    new = consoles.Console(as_json=shared.output is Output.JSON, quiet=shared.quiet, verbose=shared.verbosity > 0)
+    trace_to(new.emit)
+    return new
 
 
-def tell(emit: events.Emit) -> None:
-    """Under `-v`, send what is run to `emit` from now on."""
-    if asked.verbosity:
-        tracing.listen(emit, calls=asked.verbosity > 1)
+def trace_to(emit: events.Emit) -> None:
+    """With `-v`, send commands and API calls to `emit` from now on."""
+    if shared.verbosity:
+        tracing.listen(emit, calls=shared.verbosity > 1)
 
 
 def confirm(words: str, *, default: bool = False) -> bool:
-    """Ask a yes-or-no question, on stderr. Raises typer.Abort at the end of the input and on Ctrl-C."""
+    """Ask a yes-or-no question on stderr. Raises typer.Abort at the end of the input and on Ctrl-C."""
     return typer.confirm(cells.clean(words), default=default, err=True)
 
 
 def prompt(words: str, default: str | None = None) -> str:
     """Ask for a text; an empty line means the default. Raises typer.Abort as `confirm`.
 
-    Question and default are cleaned: a template may have written them.
+    Control characters in question and default, which may be from a template, are removed.
     """
     shown = f" [{cells.clean(default)}]" if default else ""
     answer: str = typer.prompt(f"{cells.clean(words)}{shown}", default=default, show_default=False, err=True)

@@ -27,7 +27,7 @@ MORE = (
 
 
 def quick(arguments: Sequence[str]) -> str | None:
-    """The overview that a command line without anything else asks for; None for any other command line."""
+    """The overview for a command line that asks only for the overview; None for any other command line."""
     *words, last = arguments
     if last not in ("-h", "--help", "help") or (words and (len(words) > 1 or words[0] not in registry.GROUPS)):
         return None
@@ -35,7 +35,7 @@ def quick(arguments: Sequence[str]) -> str | None:
 
 
 def lines(group: str = "") -> Iterator[str]:
-    """The names of all commands with their help, or of those of a group; none of their modules is imported."""
+    """The lines of the overview of all commands, or of a group; the commands are not imported."""
     yield f"Usage: {f'devenv {group}'.rstrip()} [OPTIONS] COMMAND [ARGS]..."
     if group:
         yield from ("", f"  {registry.GROUPS[group].help}", "")
@@ -47,8 +47,8 @@ def lines(group: str = "") -> Iterator[str]:
             yield from ("", f"{registry.SECTIONS[name]}:")
         yield from _rows([(name, text)])
     yield from ("", "Help:", *_rows(MORE), "")
-    shown = (f"{name}.md" if name in registry.names() else name for name in topics())
-    yield from textwrap.wrap(f"Topics: {', '.join(shown)}", 78, subsequent_indent="  ", break_on_hyphens=False)
+    pages = (f"{name}.md" if name in registry.names() else name for name in topics())
+    yield from textwrap.wrap(f"Topics: {', '.join(pages)}", 78, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -56,16 +56,15 @@ def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def topics() -> dict[str, str]:
-    """The pages of the documentation: name -> path; of two with one name, the one that is not in the reference."""
-    folder = docs_folder()
-    folders = (os.path.join(folder, below) for below in ("reference", "guides", ""))
-    paths = (os.path.join(each, name) for each in folders for name in os.listdir(each))
+    """The paths of the documentation's pages by name; a page elsewhere replaces a page of the reference."""
+    folders = [os.path.join(docs_folder(), below) for below in ("reference", "guides", "")]
+    paths = (os.path.join(folder, name) for folder in folders for name in os.listdir(folder))
     pages = {os.path.basename(path).removesuffix(".md"): path for path in paths if path.endswith(".md")}
     return {name: pages[name] for name in sorted(pages) if name != "index"}
 
 
 def page(word: str) -> str:
-    """The page of a topic; with `#ANCHOR` its part below that anchor. Raises UsageError for an unknown topic."""
+    """The page of a topic; with `#ANCHOR`, the section with this anchor. Raises UsageError for an unknown topic."""
     name, _, anchor = word.partition("#")
     pages = topics()
     if (topic := os.path.basename(name).removesuffix(".md")) not in pages:

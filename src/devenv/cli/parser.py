@@ -1,4 +1,4 @@
-"""typer reads the options of a command and prints help; its messages and unknown commands become UsageErrors."""
+"""Options and help of commands, by typer; its messages and unknown commands become UsageErrors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ with LazyImports():
 
 
 def invoke(name: str, arguments: list[str]) -> int:
-    """Run a command of the registry, or `devenv` without one (""), and return its exit code.
+    """Run a command of the registry, or `devenv` without a command (""), and return its exit code.
 
-    Raises UsageError for arguments that it does not take.
+    Raises UsageError for wrong arguments.
     """
     app = new_app()
     add_command(app, name, registry.COMMANDS[name] if name else registry.STATUS)
@@ -67,7 +67,7 @@ def unknown_member(group: str, word: str | None) -> UsageError:
 
 
 def new_app() -> typer.Typer:
-    """An app without a command."""
+    """A typer app without commands."""
     return typer.Typer(
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -77,7 +77,7 @@ def new_app() -> typer.Typer:
 
 
 def add_command(app: typer.Typer, name: str, command: Command) -> None:
-    """Import a command's module and add its function to the app."""
+    """Import the module of a command and add the command to the app."""
     module, _, function = command.function.partition(":")
     body = getattr(importlib.import_module(f"devenv.cli.commands.{module}"), function)
     app.command(name.rpartition(" ")[2])(options.with_shared(body, command.shared))
@@ -92,7 +92,7 @@ def _run(app: typer.Typer, program: str, arguments: list[str]) -> int:
 
 
 class UnknownOptionError(UsageError):
-    """An option that the command does not have; `close` is the one that may be meant."""
+    """An option that the command does not have; `close` is the most similar option, if any."""
 
     def __init__(self, command: str, option: str, known: Iterable[str]) -> None:
         self.option, self.close = option, closest(option, known)
@@ -101,9 +101,9 @@ class UnknownOptionError(UsageError):
 
 
 def _explained(error: Any, command: str) -> UsageError:
-    """The UsageError for a `typer.TyperException`, with a hint: what was meant, or how to ask for help.
+    """The UsageError for a `typer.TyperException`, with a suggestion or the command for help as its hint.
 
-    typer has no public names for the kinds of wrong usage, so these are recognized by the names of their classes.
+    typer exports no classes for the kinds of wrong usage: the names of the classes tell them apart.
     """
     context, message, hint = error.ctx, _quoted(error.message), None
     match type(error).__name__:
@@ -127,16 +127,19 @@ def unknown_command(word: str, known: Iterable[str], above: str = "devenv") -> U
 
 
 def require_verb(verb: str) -> None:
-    """Return if `docker compose` has the verb; asks it about rare verbs. Raises UsageError with a suggestion."""
+    """Check that devenv or `docker compose` has the verb; runs `docker compose --help` for rare verbs.
+
+    Raises UsageError with a suggestion.
+    """
     own_verbs = {*registry.names(), *registry.COMPOSE, *registry.OTHER_NAMES, "help"}
     if verb not in own_verbs and verb not in (known := _verbs_of_compose()):
         raise unknown_command(verb, sorted({*own_verbs, *known}))
 
 
 def require_options(before: Iterable[str], command: str = "devenv") -> None:
-    """Return if all words before the verb are common options and their values. Raises UsageError if not."""
+    """Check that all words before the verb are shared options and their values. Raises UsageError."""
     with_value = options.WITH_VALUE | options.COMPOSE_WITH_VALUE
-    names = {*with_value, *options.OURS_ALONE, *options.COMPOSE, "--verbose", "--help", "-h", "-v"}
+    names = {*with_value, *options.DEVENV_ONLY, *options.COMPOSE, "--verbose", "--help", "-h", "-v"}
     words = iter(before)
     for word in words:
         if word in with_value:
@@ -148,10 +151,10 @@ def require_options(before: Iterable[str], command: str = "devenv") -> None:
 
 def _verbs_of_compose() -> set[str]:
     try:
-        shown = anyio.run(process.run, ["docker", "compose", "--help"])
+        done = anyio.run(process.run, ["docker", "compose", "--help"])
     except EngineError:
         return set()
-    return {*re.findall(r"^ +([a-z]+)\b", shown.text.partition("Commands:")[2], re.MULTILINE)}
+    return {*re.findall(r"^ +([a-z]+)\b", done.text.partition("Commands:")[2], re.MULTILINE)}
 
 
 def _options(context: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Command lines in Compose's style, and verbs that go to `docker compose`: options, services, one-off containers."""
+"""Command lines in Compose's style, and verbs passed to `docker compose`: options, services, one-off containers."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ with LazyImports():
     from devenv.compose import files
     from devenv.inspect import one_off
 
-# Options of Compose's `ps` and `logs`; newer ones are recognized because they resemble none of devenv's.
+# Options of Compose's `ps` and `logs`; newer options are recognized because no option of devenv is similar.
 COMPOSE = {
     "-a", "--all", "--filter", "--format", "--no-trunc", "--orphans", "-q", "--quiet", "--services", "--status",
     "--index", "--no-color", "--no-log-prefix", "--until",
 }  # fmt: skip
-# Flags before the service of `exec` and the like: the next word is a service, not a value.
-FLAGS_OF_ONE = frozenset({
+# Flags of verbs that take one service, or several: the next word is a service, not a value.
+SINGLE_SERVICE_FLAGS = frozenset({
     "-T", "-d", "-i", "-it", "-t", "-ti", "--build", "--detach", "--interactive", "--no-TTY", "--no-deps",
     "--no-stdin", "--privileged", "--rm", "--service-ports", "--tty",
 })  # fmt: skip
-FLAGS_OF_SEVERAL = frozenset({"-f", "--force", "--down-project", "--no-deps", "--wait"})
-ONE_OFF = frozenset({"run", "scale"})  # these create containers next to those of a run
-NAMELESS = {
+SEVERAL_SERVICES_FLAGS = frozenset({"-f", "--force", "--down-project", "--no-deps", "--wait"})
+ONE_OFF = frozenset({"run", "scale"})  # verbs that create containers next to the containers of a run
+SERVICE_REQUIRED = {  # verb -> what it does or takes, and the hint
     "attach": ("takes a service", "devenv attach SERVICE"),
     "wait": (
         "waits until the containers of services have stopped, and takes their names",
         "devenv wait SERVICE   (until all services are healthy: devenv up --detach)",
     ),
 }
-EXISTING = frozenset({"start", "restart", *NAMELESS})  # these need containers
+EXISTING = frozenset({"start", "restart", *SERVICE_REQUIRED})  # verbs that need existing containers
 
 
 def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
     """The words before and after the verb, rewritten for typer.
 
-    `-f` before `logs` names a file, and after it follows. A second `--` stays for `shell` to find its command by.
+    `-f` before `logs` is `--file`, and `--follow` after it. typer removes the first `--`, `shell` needs a second.
     """
     if verb == "logs":
         before = [_long(word) for word in before]
@@ -56,7 +56,7 @@ def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[lis
 
 
 def is_of_compose(verb: str | None, error: parser.UnknownOptionError) -> bool:
-    """Whether the command with this option is Compose's: only these of devenv take the place of Compose's."""
+    """Whether the option is for Compose's command: `ps`, `logs` and `version` exist in devenv and in Compose."""
     return verb in ("ps", "logs", "version") and (error.option in COMPOSE or error.close is None)
 
 
@@ -67,10 +67,10 @@ def _long(option: str) -> str:
 
 
 def require_project(verb: str, before: list[str], after: Sequence[str]) -> None:
-    """Return if there is a project and all services are known, or if only Compose can tell.
+    """Check that there is a project and that its services are known, unless only Compose can tell.
 
-    Raises ConfigError if there is no project, or a file of it cannot be read, UsageError for an unknown service, and
-    EngineError if a verb without a project finds no engine.
+    Raises ConfigError if a project is not found or its file cannot be read, UsageError for an unknown service, and
+    EngineError if `ls`, which needs no project, does not reach the engine.
     """
     if verb not in registry.COMPOSE or not _is_plain(before, after):
         return
@@ -78,15 +78,15 @@ def require_project(verb: str, before: list[str], after: Sequence[str]) -> None:
         anyio.run(one_off.require_engine)
         return
     services = [*_services(verb, after)]
-    if verb in NAMELESS and not services:
-        message, hint = NAMELESS[verb]
+    if verb in SERVICE_REQUIRED and not services:
+        message, hint = SERVICE_REQUIRED[verb]
         raise UsageError(f"`devenv {verb}` {message}", hint=hint)
     folder = os.getcwd()
     try:
         paths = files.find(folder, tuple(options.values(before, "-f", "--file")))
     except ConfigError:
         if options.values(before, "-p", "--project-name") or os.environ.get("COMPOSE_PROJECT_NAME"):
-            return  # Compose finds its containers by the name
+            return  # Compose finds the containers by the project name
         raise
     sources = files.read(paths, base=folder)
     known = sorted(files.service_names(sources))
@@ -101,11 +101,11 @@ def _services(verb: str, after: Sequence[str]) -> Iterator[str]:
     kinds = registry.COMPOSE.get(verb, ())
     if not kinds or not kinds[0].startswith("service"):
         return
-    takes_one = kinds[0] == "service"  # what follows the service belongs to its command
+    takes_one = kinds[0] == "service"  # the words after the service are its command
     for previous, word in itertools.pairwise(("", *after)):
         if word.startswith("-"):
             continue
-        is_flag = previous in (FLAGS_OF_ONE if takes_one else FLAGS_OF_SEVERAL)
+        is_flag = previous in (SINGLE_SERVICE_FLAGS if takes_one else SEVERAL_SERVICES_FLAGS)
         if is_flag or not previous.startswith("-") or "=" in previous:
             yield word.partition("=")[0] if verb == "scale" else word
         if takes_one:
@@ -118,26 +118,26 @@ def _is_plain(before: list[str], after: Sequence[str]) -> bool:
 
 
 def run_with_model(verb: str, before: list[str], after: list[str]) -> None:
-    """Exec `docker compose` with the run model if one applies; otherwise return.
+    """Replace this process by `docker compose` with the run model if the verb needs the model; otherwise return.
 
-    Raises DevenvError for a project that cannot be read, images that cannot be got, and services without containers.
+    Raises DevenvError if the project cannot be read, an image cannot be acquired, or a service has no container.
     """
     if verb not in ONE_OFF | EXISTING or not _is_plain(before, after):
         return
-    options.take(
+    options.set_shared(
         options.values(before, "-f", "--file"),
         next(reversed(options.values(before, "-p", "--project-name")), None),
         options.values(before, "--profile"),
         quiet=True,
     )
-    window = options.console()
+    console = options.console()
     try:
         if verb in EXISTING:
             compose: Compose | None = anyio.run(one_off.existing, options.selection(_services(verb, after)), verb)
         else:
             workflow = one_off.one_off if verb == "run" else one_off.scaled
-            compose = anyio.run(workflow, options.selection(), after, window.emit)
+            compose = anyio.run(workflow, options.selection(), after, console.emit)
     finally:
-        window.close()
+        console.close()
     if compose is not None:
         compose.exec_replace(verb, *after)

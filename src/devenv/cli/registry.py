@@ -1,4 +1,4 @@
-"""All commands of devenv: name -> module and one-line help. A module is imported when its command runs."""
+"""The module and one-line help of all commands by name. A module is imported when its command runs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 PROJECT = ("file", "project_name", "profile")
 OUTPUT = ("output",)
-DATA = (*PROJECT, *OUTPUT)  # of a command whose result is data
-RUN = (*PROJECT, *OUTPUT, "quiet")  # of a command that tells what it does
+DATA = (*PROJECT, *OUTPUT)  # shared options of commands that print data
+RUN = (*PROJECT, *OUTPUT, "quiet")  # shared options of commands that print their progress
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """`function`: `MODULE:FUNCTION` below devenv.cli.commands; its parameters are the command's own options.
 
-    `shared`: the options of `devenv.cli.options.SHARED` that it takes.
+    `shared`: the options of `devenv.cli.options.SHARED` that the command takes.
     """
 
     function: str
@@ -73,7 +73,7 @@ SECTIONS = {
 }  # fmt: skip
 ALIASES = {"status": "ps"}
 OTHER_NAMES = (*ALIASES, "init", "watch")  # `init` depends on the folder, and `watch` is an error with a hint
-# Verbs of docker compose that go there as they are, and which of their arguments are services.
+# Verbs that are passed to docker compose, with the kinds of their arguments.
 COMPOSE = {
     **dict.fromkeys(("exec", "run"), ("service", "file*")),
     **dict.fromkeys(("attach", "port"), ("service",)),
@@ -85,16 +85,16 @@ COMPOSE = {
         ("service*",),
     ),
 }  # fmt: skip
-STATUS = Command("show:status", "Show the status of the project in this folder.", RUN)  # without a name
+STATUS = Command("show:status", "Show the status of the project in this folder.", RUN)  # without a command
 
 
 def names() -> dict[str, str]:
-    """What can be typed as a first word, in the order of the help, with its help."""
+    """The first words of all commands, in the order of the overview, with their help."""
     first = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
     return {name: (GROUPS.get(name) or COMMANDS[name]).help for name in first}
 
 
 def members(group: str) -> dict[str, Command]:
-    """The commands of a group by their second word; empty if it is no group."""
+    """The commands of a group by their second word; empty for a word that is not a group."""
     words = {name.partition(" "): command for name, command in COMMANDS.items()}
     return {second: command for (first, _, second), command in words.items() if first == group and second}

@@ -205,7 +205,7 @@ def test_common_options_reach_the_command_of_a_group(
     monkeypatch.setattr(parser, "print_help", lambda words: seen.append(" ".join([*words, "--help"])))
     main.run(line.split())
     assert seen == [expected]
-    assert options.asked.verbosity == {"-v": 1, "-vv": 3}.get(line.split(maxsplit=1)[0], 0)
+    assert options.shared.verbosity == {"-v": 1, "-vv": 3}.get(line.split(maxsplit=1)[0], 0)
 
 
 def test_a_bug_is_one_line_and_a_file(

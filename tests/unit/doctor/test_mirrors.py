@@ -115,7 +115,7 @@ def test_a_file_in_another_form_is_left_alone(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "texts"),
-    [("", ["MIRROR", "to use what is good"]), ("--fix --yes", ["MIRROR", "mirrors: ", "written: "])],
+    [("", ["MIRROR", "to use the good mirrors"]), ("--fix --yes", ["MIRROR", "mirrors: ", "written: "])],
 )
 def test_the_ranking_is_shown_first(
     file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], options: str, texts: list[str]

@@ -1,1 +1,1 @@
-"""The commands by subject: each parses, runs one workflow and prints the answer; short workflows are here too."""
+"""The commands by subject: each reads its options, runs a workflow and prints the result; short workflows too."""

@@ -1,6 +1,6 @@
-"""`devenv completion`: the scripts by which shells run `devenv __complete SHELL WORDS...` at every TAB.
+"""`devenv completion`: scripts with which shells run `devenv __complete SHELL WORDS...` at each TAB.
 
-The candidates are found without docker and typer.
+Candidates need neither docker nor typer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`devenv logs` and `devenv shell`: what containers print, and commands in them."""
+"""`devenv logs` and `devenv shell`: the output of containers, and commands in containers."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def logs(
 ) -> None:
     """Show the services' logs, merged by time.
 
-    After a run, the last lines that its services printed.
+    After a run, shows the last lines of its services.
     """
-    window = options.console()
+    console = options.console()
     matches = bounded_search.matcher(grep)
     if level not in _LEVELS:
         raise UsageError(f"--level takes error or warn, not {level}", hint="devenv logs --level error")
@@ -57,19 +57,19 @@ def logs(
     def is_wanted(line: model.Line) -> bool:
         return line.level in _LEVELS[level] and (not grep or matches(cells.clean(line.text)))
 
-    def say(line: model.Line) -> None:
-        if window.is_json:
-            window.emit(events.Log(line.service, line.text, line.stream, line.at or None, line.level))
+    def show(line: model.Line) -> None:
+        if console.is_json:
+            console.emit(events.Log(line.service, line.text, line.stream, line.at or None, line.level))
         else:
-            window.log(line.service, f"{line.at} {line.text}" if timestamps else line.text, line.level)
-        if not window.is_heard:
+            console.log(line.service, f"{line.at} {line.text}" if timestamps else line.text, line.level)
+        if not console.is_heard:
             raise typer.Exit
 
-    def tell(message: str) -> None:
-        if window.is_json:
-            window.emit(events.Notice(message))
+    def notify(message: str) -> None:
+        if console.is_json:
+            console.emit(events.Notice(message))
         else:
-            window.aside(message)
+            console.aside(message)
 
     query = workflow.LogQuery(
         options.selection(),
@@ -78,9 +78,9 @@ def logs(
         since=since,
         tail=_count(tail),
         wanted=is_wanted if grep or level else None,
-        levels=bool(level) or window.is_json or window.colour,
+        levels=bool(level) or console.is_json or console.colour,
     )
-    anyio.run(workflow.logs, query, workflow.Listener(window.expect, say, tell, window.gathered))
+    anyio.run(workflow.logs, query, workflow.Listener(console.expect, show, notify, console.gathered))
 
 
 def _count(tail: str) -> int | None:
@@ -98,41 +98,41 @@ def shell(
     ] = None,
 ) -> None:
     """Open a shell or run a command in a container."""
-    given = list(words or ())
-    cut = given.index("--") if "--" in given else len(given)
-    services, command = given[:cut], given[cut + 1 :]
+    words = words or []
+    dashes = words.index("--") if "--" in words else len(words)
+    services, command = words[:dashes], words[dashes + 1 :]
     if len(services) > 1:
         hint = f"devenv shell {services[0]} -- {' '.join(services[1:])}"
         raise UsageError("`shell` takes one service; a command comes after --", hint=hint)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
-    asks = sys.stdin.isatty() and sys.stderr.isatty()
+    ask = _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
     service = services[0] if services else None
-    ask = _ask if asks else None
     argv = anyio.run(lambda: _argv(options.selection(), service, command, ask, tty=tty))
     process.exec_replace(argv, {"DOCKER_CLI_HINTS": "false"})
 
 
 def _ask(names: Sequence[str]) -> str:
-    window = options.console()
+    console = options.console()
     for number, name in enumerate(names, 1):
-        window.aside(f"  {number}  {name}")
+        console.aside(f"  {number}  {name}")
     while True:
         try:
             return _answer(options.prompt("Which service").strip(), names)
         except UsageError as error:
-            window.aside(f"{error.message}. {error.hint}")
+            console.aside(f"{error.message}. {error.hint}")
         except typer.Abort:
-            window.aside("")
+            console.aside("")
             raise typer.Exit(130) from None
 
 
 async def _argv(
     selection: outlines.Selection, service: str | None, command: Sequence[str], ask: Ask | None, *, tty: bool
 ) -> list[str]:
-    """The `docker exec` to become: the command, or the best shell that the container of the service has.
+    """The `docker exec` with the command, or with the best shell that the container of the service has.
 
-    A command that is one text with spaces goes to that shell. Without a service, the only one that runs is meant, or
-    what `ask` returns. Raises UsageError if that is not clear, DevenvError if it does not run or has no shell.
+    A command of one word with spaces runs in that shell. Without `service`, it is the only running service, or the
+    result of `ask`. Raises UsageError if several services run and `ask` is None, DevenvError if the service is not
+    running or has no shell.
     """
     name, project = await outlines.outline(selection)
     async with client.Engine.connect() as engine:

@@ -22,7 +22,8 @@ with LazyImports():
     from devenv.doctor import doctor as workflow
     from devenv.doctor import mirrors
     from devenv.model import answers, snapshot
-    from devenv.ui import console, tables, text
+    from devenv.ui import console as consoles
+    from devenv.ui import tables, text
 
 
 def doctor(
@@ -41,30 +42,31 @@ def doctor(
     ] = None,
 ) -> None:
     """Find problems of this machine and project, with fixes."""
-    window, chosen = options.console(), options.selection()
+    console, chosen = options.console(), options.selection()
 
-    def say(what: str) -> None:
-        if not window.is_json:
-            window.emit(events.Step("doctor", "detail", what))
+    def report_step(step: str) -> None:
+        if not console.is_json:
+            console.emit(events.Step("doctor", "detail", step))
 
     if mirror:
-        entries = [entry for given in mirror for entry in re.split(r"[\s,]+", given) if entry]
-        raise typer.Exit(_test_mirrors(window, anyio.run(mirrors.ask, chosen, entries, say), fix=fix, yes=yes))
-    outcome = anyio.run(workflow.examine, chosen, say)
-    window.close()
+        entries = [entry for value in mirror for entry in re.split(r"[\s,]+", value) if entry]
+        ranking = anyio.run(mirrors.ask, chosen, entries, report_step)
+        raise typer.Exit(_test_mirrors(console, ranking, fix=fix, yes=yes))
+    outcome = anyio.run(workflow.examine, chosen, report_step)
+    console.close()
     planned = workflow.planned_fixes(outcome.facts, {finding.code for finding in outcome.findings}) if fix else ()
-    if planned and _agreed(planned, window, yes=yes):
-        outcome = anyio.run(workflow.apply_fixes, planned, chosen, say)
-        window.close()
-    _show(window, outcome)
+    if planned and _agreed(planned, console, yes=yes):
+        outcome = anyio.run(workflow.apply_fixes, planned, chosen, report_step)
+        console.close()
+    _show(console, outcome)
     if report:
         workflow.write_report(report, outcome)
-        window.aside(f"the report is in {report}: read it before you send it")
+        console.aside(f"the report is in {report}: read it before you send it")
     raise typer.Exit(int(outcome.errors > 0))
 
 
-def _show(window: console.Console, outcome: workflow.Examination) -> None:
-    """Print the findings and what was done about them."""
+def _show(console: consoles.Console, outcome: workflow.Examination) -> None:
+    """Print the findings, and what was fixed."""
     answer = {
         "findings": [{**asdict(finding), "anchor": finding.anchor} for finding in outcome.findings],
         "errors": outcome.errors,
@@ -74,29 +76,29 @@ def _show(window: console.Console, outcome: workflow.Examination) -> None:
         "failed": [error.said for error in outcome.failed],
     }
     checked = [area for area in answers.AREAS if area in outcome.facts.checked]
-    window.answer(answer, tables.findings(outcome.findings, checked, outcome.seconds))
+    console.answer(answer, tables.findings(outcome.findings, checked, outcome.seconds))
     for code in outcome.fixed:
-        window.aside(f"fixed: {code}")
+        console.aside(f"fixed: {code}")
     for path in outcome.backups:
-        window.aside(f"backup: {path}")
-    for error in outcome.failed if not window.is_json else ():
-        window.error(error)
+        console.aside(f"backup: {path}")
+    for error in outcome.failed if not console.is_json else ():
+        console.error(error)
 
 
-def _test_mirrors(window: console.Console, ranking: Sequence[mirrors.Mirror], *, fix: bool, yes: bool) -> int:
-    """Show the ranking, write it if that is wanted, and return the exit code: 0 if a mirror is good."""
-    window.close()
+def _test_mirrors(console: consoles.Console, ranking: Sequence[mirrors.Mirror], *, fix: bool, yes: bool) -> int:
+    """Show the ranking, write it with `fix`, and return the exit code: 0 if a mirror is good."""
+    console.close()
     good = [mirror.mirror for mirror in ranking if mirror.is_good]
-    if not window.is_json:  # before the question; JSON says what was written, too
-        window.answer({}, text.columns([_row(mirror) for mirror in ranking]))
-    change = mirrors.planned(ranking) if fix or not window.is_json else None
+    if not console.is_json:  # before the question; JSON has the written file too
+        console.answer({}, text.columns([_row(mirror) for mirror in ranking]))
+    change = mirrors.planned(ranking) if fix or not console.is_json else None
     written = None
-    if fix and change and _agreed([change], window, yes=yes):
+    if fix and change and _agreed([change], console, yes=yes):
         backup, written = anyio.run(workflow.carry_out, change), change.path
-        window.aside(f"written: {written}{f'; backup: {backup}' if backup else ''}")
+        console.aside(f"written: {written}{f'; backup: {backup}' if backup else ''}")
     elif change:
-        window.aside(f"to use what is good: devenv doctor --fix {' '.join(f'--mirror {name}' for name in good)}")
-    window.answer({"mirrors": [asdict(mirror) for mirror in ranking], "written": written}, ())
+        console.aside(f"to use the good mirrors: devenv doctor --fix {' '.join(f'--mirror {name}' for name in good)}")
+    console.answer({"mirrors": [asdict(mirror) for mirror in ranking], "written": written}, ())
     return int(not good)
 
 
@@ -115,15 +117,15 @@ def _row(mirror: mirrors.Mirror) -> dict[str, str]:
     }
 
 
-def _agreed(planned: Sequence[workflow.Fix], window: console.Console, *, yes: bool) -> bool:
+def _agreed(planned: Sequence[workflow.Fix], console: consoles.Console, *, yes: bool) -> bool:
     for change in planned:
-        window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' is removed'}")
+        console.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' is removed'}")
         for line in (*change.shows, *([f"then: {' '.join(change.then)}"] if change.then else [])):
-            window.aside(f"  {line}")
+            console.aside(f"  {line}")
         if change.before is not None:
-            window.aside(f"  (kept as {change.backup})")
+            console.aside(f"  (kept as {change.backup})")
     if yes:
         return True
-    if window.is_json or not sys.stdin.isatty():
+    if console.is_json or not sys.stdin.isatty():
         raise UsageError("no terminal to ask on, so nothing was changed", hint="devenv doctor --fix --yes")
     return options.confirm("Change it?")

@@ -26,7 +26,8 @@ with LazyImports():
     from devenv.model import images as image_model
     from devenv.model import snapshot
     from devenv.run import consent
-    from devenv.ui import console, drawing, text
+    from devenv.ui import console as consoles
+    from devenv.ui import drawing, text
 
 File = Annotated[str, Argument(metavar="FILE")]
 Services = Annotated[list[str] | None, Argument(help="Only the images of these services.")]
@@ -48,15 +49,15 @@ def list_(
     ] = False,
 ) -> None:
     """List the images that the project needs, with sources."""
-    window = options.console()
+    console = options.console()
     if stand_ins:
         offers = anyio.run(listing.list_offers)
-        window.answer({"stand_ins": [asdict(o) for o in offers]}, text.columns([_offer(o) for o in offers]))
+        console.answer({"stand_ins": [asdict(o) for o in offers]}, text.columns([_offer(o) for o in offers]))
         return
     rows = anyio.run(listing.list_images, options.selection())
-    window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
-    if not window.is_json and any(row.source == "nowhere" and row.kind != "frontend" for row in rows):
-        window.aside(f"hint: {failures.MIRROR}")
+    console.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
+    if not console.is_json and any(row.source == "nowhere" and row.kind != "frontend" for row in rows):
+        console.aside(f"hint: {failures.MIRROR}")
 
 
 def _offer(offer: recipes.Offer) -> dict[str, str]:
@@ -86,8 +87,8 @@ def pull(stand_ins: StandIns = False) -> None:
 
     From the registry, a mirror, or a loaded archive; or build it from packages (`--stand-ins`).
     """
-    chosen, window = options.selection(), options.console()
-    _run(window, lambda: bundle.pull(chosen, window.emit, stand_ins=stand_ins))
+    chosen, console = options.selection(), options.console()
+    _run(console, lambda: bundle.pull(chosen, console.emit, stand_ins=stand_ins))
 
 
 def save(archive: File, stand_ins: StandIns = False) -> None:
@@ -95,8 +96,8 @@ def save(archive: File, stand_ins: StandIns = False) -> None:
 
     For another machine, or for work without a network.
     """
-    chosen, window = options.selection(), options.console()
-    _run(window, lambda: bundle.save(chosen, archive, window.emit, stand_ins=stand_ins))
+    chosen, console = options.selection(), options.console()
+    _run(console, lambda: bundle.save(chosen, archive, console.emit, stand_ins=stand_ins))
 
 
 def load(archive: File) -> None:
@@ -104,8 +105,8 @@ def load(archive: File) -> None:
 
     The file is checked first. The images get names of their own.
     """
-    window = options.console()
-    _run(window, lambda: bundle.load(archive, window.emit))
+    console = options.console()
+    _run(console, lambda: bundle.load(archive, console.emit))
 
 
 def build(
@@ -134,7 +135,7 @@ def push(
 ) -> None:
     """Build, tag and push the project's images.
 
-    Checks at the end that the registry has them.
+    Checks at the end that the registry has the images.
     """
     _release(services, registry, tag, target, no_cache=no_cache, images=image_model.ImageOptions(), push=True)
 
@@ -150,28 +151,28 @@ def layers(
     ] = None,
 ) -> None:
     """Show an image's layers, and what would shrink it."""
-    window = options.console()
+    console = options.console()
     names = (image, other) if other else (image,)
     chosen = options.selection()
-    emit = (lambda _: None) if window.is_json else window.emit
+    emit = (lambda _: None) if console.is_json else console.emit
     report = anyio.run(lambda: inspection.layers_of(chosen, names, emit, files=files))
-    window.close()
+    console.close()
     answer = asdict(report)
     for layer in (layer for image in answer["images"] for layer in image["layers"]):
-        layer["created_at"] = console.iso(layer["created"]) if layer["created"] else None
-    window.answer(answer, drawing.layers(report, shutil.get_terminal_size().columns, time.time()))
+        layer["created_at"] = consoles.iso(layer["created"]) if layer["created"] else None
+    console.answer(answer, drawing.layers(report, shutil.get_terminal_size().columns, time.time()))
 
 
 def _release(services: Services, registry: Registry, tag: Tags, target: Target, **more: Any) -> None:
     chosen = release.Options(
         options.selection(services), registry=registry, tags=tuple(tag or ()), target=target, **more
     )
-    window = options.console()
-    _run(window, lambda: release.release(chosen, window.emit, consent.report_build_dangers))
+    console = options.console()
+    _run(console, lambda: release.release(chosen, console.emit, consent.report_build_dangers))
 
 
-def _run(window: console.Console, work: Callable[[], Awaitable[None]]) -> None:
+def _run(console: consoles.Console, work: Callable[[], Awaitable[None]]) -> None:
     try:
         raise typer.Exit(anyio.run(signals.endable, work))
     finally:
-        window.close()
+        console.close()

@@ -1,4 +1,4 @@
-"""`devenv new`, and `devenv add` and `devenv remove`: a project, and services and rules in its Compose file."""
+"""`devenv new`, `devenv add` and `devenv remove`: create a project, and change services and rules in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ with LazyImports():
     from devenv.scaffold.new import new as workflow
     from devenv.scaffold.new import template as templates
     from devenv.state import home
-    from devenv.ui import console, text
+    from devenv.ui import console as consoles
+    from devenv.ui import text
 
 RULES = "rules"
 KNOWN = """postgres, mysql, mariadb, valkey, redis, rabbitmq, memcached, adminer, phpmyadmin, nginx, caddy; with
@@ -56,28 +57,28 @@ def new(
     overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Create a project from a template or from existing code."""
-    window = options.console()
+    console = options.console()
     if listed:
         rows = workflow.rows()
-        window.answer({"templates": rows}, text.columns(rows))
+        console.answer({"templates": rows}, text.columns(rows))
         return
     if source is not None and directory is not None:
         raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")
-    answers = _given(data or [])
+    answers = _answers(data or [])
     request = workflow.NewRequest(template, source, directory, answers, overwrite=overwrite, dry_run=dry_run)
-    asks = not defaults and not window.is_json and sys.stdin.isatty() and sys.stderr.isatty()
+    asks = not defaults and not console.is_json and sys.stdin.isatty() and sys.stderr.isatty()
 
     def show(lines: list[str]) -> None:
-        for line in () if window.is_json else lines:
-            (window.line if dry_run else window.aside)(line)
+        for line in () if console.is_json else lines:
+            (console.line if dry_run else console.aside)(line)
 
-    ask, confirm = (lambda question: _ask(question, window), options.confirm) if asks else (None, None)
-    with _nothing_on_abort(window):
+    ask, confirm = (lambda question: _ask(question, console), options.confirm) if asks else (None, None)
+    with _exit_on_abort(console):
         made = workflow.new(request, ask, confirm, show)
-    window.answer({"dry_run": dry_run, **asdict(made)}, () if dry_run else _done(made.folder, len(made.files)))
+    console.answer({"dry_run": dry_run, **asdict(made)}, () if dry_run else _summary(made.folder, len(made.files)))
 
 
-def _given(data: list[str]) -> dict[str, str]:
+def _answers(data: list[str]) -> dict[str, str]:
     answers = {}
     for pair in data:
         key, sign, value = pair.partition("=")
@@ -87,20 +88,19 @@ def _given(data: list[str]) -> dict[str, str]:
     return answers
 
 
-def _ask(question: templates.Question, window: console.Console) -> str:
+def _ask(question: templates.Question, console: consoles.Console) -> str:
     choices = f" ({', '.join(question.choices)})" if question.choices else ""
     while True:
         answer = options.prompt(f"{question.prompt}{choices}", question.default or None)
         try:
             return question.checked(answer.strip())
         except UsageError as error:
-            window.aside(error.message)
+            console.aside(error.message)
 
 
-def _done(folder: str, count: int) -> list[str]:
-    here = os.path.relpath(folder)
-    first = [] if here == "." else [f"cd {here}"]
-    return [f"{count} files in {here}", "  " + " && ".join([*first, "devenv up"])]
+def _summary(folder: str, count: int) -> list[str]:
+    path = os.path.relpath(folder)
+    return [f"{count} files in {path}", "  devenv up" if path == "." else f"  cd {path} && devenv up"]
 
 
 def add(
@@ -136,7 +136,7 @@ def remove(
 ) -> None:
     """Remove a service from the Compose file.
 
-    What `add` put into other services for it is removed too.
+    Also removes what `add` put into other services for it.
     """
     proposal = anyio.run(removal.remove, options.selection(), service, _records())
     _settle(proposal, dry_run=dry_run, yes=yes)
@@ -152,32 +152,32 @@ def _records() -> str:
 
 
 def _settle(proposal: proposals.Proposal, *, dry_run: bool, yes: bool) -> None:
-    """Show the proposal, then write it if that is wanted."""
-    window, diff = options.console(), proposal.diff()
+    """Show the proposal, and write it with `yes` or after a confirmation."""
+    console, diff = options.console(), proposal.diff()
     is_empty = not proposal.edits
     asks = not (is_empty or dry_run or yes)
-    if asks and (window.is_json or not sys.stdin.isatty()):
-        hint = "--dry-run shows it, --yes writes it."
+    if asks and (console.is_json or not sys.stdin.isatty()):
+        hint = "--dry-run shows the changes, --yes writes them."
         raise UsageError("no terminal to ask on, so nothing was written", hint=hint)
-    if not window.is_json:
-        window.diff(diff)
+    if not console.is_json:
+        console.diff(diff)
         for note in proposal.notes:
-            window.aside(note)
-    with _nothing_on_abort(window):
+            console.aside(note)
+    with _exit_on_abort(console):
         written = not (is_empty or dry_run) and (not asks or options.confirm("Write this?", default=True))
     if written:
         proposals.write(proposal)
-    if window.is_json:
-        window.answer({"written": written, "diff": diff, "notes": proposal.notes}, ())
+    if console.is_json:
+        console.answer({"written": written, "diff": diff, "notes": proposal.notes}, ())
     elif not is_empty and not written:
-        window.aside("nothing was written")
+        console.aside("nothing was written")
 
 
 @contextlib.contextmanager
-def _nothing_on_abort(window: console.Console) -> Iterator[None]:
-    """Say so, and end, if a question is answered with Ctrl-C."""
+def _exit_on_abort(console: consoles.Console) -> Iterator[None]:
+    """Exit if a question is answered with Ctrl-C, before anything is written."""
     try:
         yield
     except typer.Abort:
-        window.aside("\nnothing was written")
+        console.aside("\nnothing was written")
         raise typer.Exit(130) from None

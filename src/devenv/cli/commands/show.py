@@ -39,7 +39,8 @@ with LazyImports():
     from devenv.state import created, run_dir
     from devenv.sync.rules import explain as rules
     from devenv.sync.rules import lint
-    from devenv.ui import console, drawing, tables
+    from devenv.ui import console as consoles
+    from devenv.ui import drawing, tables
 
 LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
 TOGETHER = 0.05  # seconds; events within it count as one change
@@ -53,23 +54,23 @@ def bare() -> int:
         _print_status((), None, as_json=False, quiet=False)
     except KeyboardInterrupt:
         return 130
-    except Exception:  # noqa: BLE001 - main does the same again, and explains each error
+    except Exception:  # noqa: BLE001 - main runs the command again, and explains the error
         return main.run([])
     return 0
 
 
 def status() -> None:
     """Show the status of the project in this folder."""
-    asked = options.asked
-    as_json = asked.output is options.Output.JSON
-    _print_status(asked.files, asked.project_name, as_json=as_json, quiet=asked.quiet)
+    shared = options.shared
+    as_json = shared.output is options.Output.JSON
+    _print_status(shared.files, shared.project_name, as_json=as_json, quiet=shared.quiet)
 
 
 def _print_status(files: tuple[str, ...], project_name: str | None, *, as_json: bool, quiet: bool) -> None:
-    """Print the status of the project in this folder, or of these files; with `quiet`, its first line."""
+    """Print the status of the project in this folder, or of these files; with `quiet`, only the first line."""
     here = anyio.run(inspection.here, os.getcwd(), files, project_name)
     answer = {**asdict(here), "commands": [asdict(command) for command in here.commands]}
-    console.Console(as_json=as_json).answer(answer, list(tables.status(here))[: 1 if quiet else None])
+    consoles.Console(as_json=as_json).answer(answer, list(tables.status(here))[: 1 if quiet else None])
 
 
 def ps(
@@ -80,26 +81,26 @@ def ps(
 
     `devenv status` is the same.
     """
-    window = options.console()
+    console = options.console()
     shown: list[str] = []
 
     def show(states: statuses.Stands) -> None:
-        if watch and not window.is_read:
+        if watch and not console.is_read:
             raise typer.Exit
         lines = list(tables.services(states))
         if lines == shown:
             return
         shown[:] = lines
-        if watch and window.is_live:
+        if watch and console.is_live:
             size = shutil.get_terminal_size()
-            window.redraw(tables.screen(lines, size.columns, size.lines))
+            console.redraw(tables.screen(lines, size.columns, size.lines))
         else:
-            window.answer(asdict(states), [*lines, ""] if watch else lines)
-            if not (watch or window.is_json or any(stand.container for stand in states.services)):
-                window.aside(inspection.without_containers(states.project))
+            console.answer(asdict(states), [*lines, ""] if watch else lines)
+            if not (watch or console.is_json or any(stand.container for stand in states.services)):
+                console.aside(inspection.without_containers(states.project))
 
     chosen = options.selection()
-    is_quick = not watch and not options.asked.verbosity  # `-v` shows calls, which the quick way does not make
+    is_quick = not watch and not options.shared.verbosity  # `_show_quickly` does not trace its calls for `-v`
     if not (is_quick and _show_quickly(chosen, services or (), show)):
         anyio.run(lambda: _show(chosen, services or (), show, watch=watch))
 
@@ -157,7 +158,7 @@ def _states(
     now: dt.datetime,
     run: Callable[[], run_dir.Run],
 ) -> statuses.Stands:
-    """The state of the wanted services, or of all; `run` is asked for what only a run has seen.
+    """The state of the wanted services, or of all services; `run` opens the records of the project's run.
 
     Raises UsageError for an unknown service.
     """
@@ -196,13 +197,13 @@ def open_(
 ) -> None:
     """Open the website in the browser and print its URLs."""
     project, sites = anyio.run(_sites, options.selection(), service)
-    window = options.console()
-    opened = not (only_print or window.is_json) and sys.stdout.isatty() and webbrowser.open(sites[0])
-    window.answer({"project": project, "urls": sites, "opened": opened}, sites)
+    console = options.console()
+    opened = not (only_print or console.is_json) and sys.stdout.isatty() and webbrowser.open(sites[0])
+    console.answer({"project": project, "urls": sites, "opened": opened}, sites)
 
 
 async def _sites(selection: outlines.Selection, service: str | None) -> tuple[str, tuple[str, ...]]:
-    """The project's name and its URLs, as `up` prints them; with `service`, its URLs only.
+    """The project's name and its URLs, as `up` prints them; with `service`, only the service's URLs.
 
     Raises UsageError for an unknown service, DevenvError if nothing runs or nothing answers with HTTP.
     """
@@ -233,25 +234,25 @@ def graph(
     ] = False,
 ) -> None:
     """Show services, dependencies, networks and volumes."""
-    chosen = anyio.run(_graph, options.selection(), timings)
-    options.asked.output = options.Output.JSON if output == "json" else options.Output.TEXT
-    options.console().answer(asdict(chosen), drawing.mermaid(chosen) if output == "mermaid" else drawing.tree(chosen))
+    result = anyio.run(_graph, options.selection(), timings)
+    options.shared.output = options.Output.JSON if output == "json" else options.Output.TEXT
+    options.console().answer(asdict(result), drawing.mermaid(result) if output == "mermaid" else drawing.tree(result))
 
 
 async def _graph(selection: outlines.Selection, timings: bool) -> graphs.Graph:
-    """The project's graph, from its files alone; with `timings`, those of its last run."""
+    """The project's graph, from its files; with `timings`, also from its last run."""
     loaded = await resolve.load(selection)
     last = run_dir.Run.known(await endpoint.resolve(), loaded.project.name).last() if timings else {}
     if timings and not last:
-        raise UsageError(f"no run of {loaded.project.name} is remembered", hint="devenv up")
+        raise UsageError(f"no timings of {loaded.project.name} found", hint="devenv up")
     return graphs.graph(loaded.project, loaded.model, last.get("timings"))
 
 
 def explain(paths: Annotated[list[str], typer.Argument(help="Files or folders; they need not exist.")]) -> None:
     """Show what saving a path does, and which rule decides."""
     outcomes = anyio.run(rules.explain, options.selection(), paths)
-    window = options.console()
-    window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, tables.explained(outcomes))
+    console = options.console()
+    console.answer({"paths": [asdict(outcome) for outcome in outcomes]}, tables.explained(outcomes))
 
 
 def config(
@@ -266,16 +267,16 @@ def config(
 
     With an option that is not listed here, it runs `docker compose config`.
     """
-    window, chosen = options.console(), options.selection()
+    console, chosen = options.console(), options.selection()
     if schema:
-        window.json(schemas.compose_schema())
+        console.json(schemas.compose_schema())
     elif validate:
         mistakes = anyio.run(validation.validate, chosen, lint.faults)
         errors = sum(mistake.level == "error" for mistake in mistakes)
-        window.answer(
+        console.answer(
             {"errors": errors, "mistakes": [asdict(mistake) for mistake in mistakes]}, tables.mistakes(mistakes)
         )
         raise typer.Exit(ConfigError.exit_code if errors else 0)
     else:
-        shown = anyio.run(rules.overview, chosen)
-        window.answer(asdict(shown), tables.rules(shown))
+        overview = anyio.run(rules.overview, chosen)
+        console.answer(asdict(overview), tables.rules(overview))

@@ -16,26 +16,27 @@ with LazyImports():
     import anyio
 
     from devenv.model import snapshot as model
-    from devenv.ui import cells, console, text
+    from devenv.ui import cells, text
+    from devenv.ui import console as consoles
     from devenv.volumes import commands as workflow
 
 Volumes = Annotated[list[str] | None, Argument(help="Only these volumes, by their keys in the Compose file.")]
-Set = Annotated[str, Argument(metavar="NAME", help="Id or name of the snapshot.")]
+Name = Annotated[str, Argument(metavar="NAME", help="Id or name of the snapshot.")]
 Other = Annotated[str, Option("--from", metavar="PROJECT", help="A snapshot of another project or worktree.")]
 File = Annotated[str, Argument(metavar="FILE", help="`-` for standard input or output.")]
 
 
 def list_(projects: Annotated[list[str] | None, Argument(metavar="[PROJECT]...")] = None) -> None:
     """List snapshots, the newest first."""
-    window, snapshots = options.console(), workflow.listed(projects or ())
-    window.answer(
-        {"snapshots": [{**asdict(one), "created_at": console.iso(one.created)} for one in snapshots]},
+    console, snapshots = options.console(), workflow.listed(projects or ())
+    console.answer(
+        {"snapshots": [{**asdict(saved), "created_at": consoles.iso(saved.created)} for saved in snapshots]},
         text.columns([_row(snapshot) for snapshot in snapshots]),
     )
-    if not window.is_json and not snapshots:
-        window.aside("nothing is saved")
+    if not console.is_json and not snapshots:
+        console.aside("no snapshot is saved")
     for message in workflow.damaged():
-        window.aside(message)
+        console.aside(message)
 
 
 def _row(snapshot: model.Snapshot) -> dict[str, str]:
@@ -61,8 +62,8 @@ def save(
     Containers that use them are paused meanwhile.
     """
     chosen = options.selection()
-    window = options.console()
-    raise typer.Exit(anyio.run(workflow.save, chosen, volumes or (), name, window.emit))
+    console = options.console()
+    raise typer.Exit(anyio.run(workflow.save, chosen, volumes or (), name, console.emit))
 
 
 def restore(
@@ -72,8 +73,8 @@ def restore(
 ) -> None:
     """Let the next `devenv up` start with a snapshot."""
     chosen = options.selection()
-    window = options.console()
-    raise typer.Exit(anyio.run(workflow.restore, chosen, name, volumes or (), other, window.emit))
+    console = options.console()
+    raise typer.Exit(anyio.run(workflow.restore, chosen, name, volumes or (), other, console.emit))
 
 
 def rm(names: Annotated[list[str], Argument(metavar="NAME...")]) -> None:
@@ -81,7 +82,7 @@ def rm(names: Annotated[list[str], Argument(metavar="NAME...")]) -> None:
     raise typer.Exit(workflow.remove(names, options.console().emit))
 
 
-def export(name: Set, file: File) -> None:
+def export(name: Name, file: File) -> None:
     """Write a snapshot to a file, for another machine."""
     raise typer.Exit(workflow.export(name, file, options.console().emit))
 

@@ -24,7 +24,7 @@ with LazyImports():
     from devenv.run.cleanup import down as down_workflow
     from devenv.state import ledger
     from devenv.sync import once
-    from devenv.ui import console
+    from devenv.ui import console as consoles
     from devenv.ui.live import app as live
 
 AUTO = "auto"
@@ -79,7 +79,7 @@ def up(
     """
     if fresh and from_:
         raise UsageError("--fresh starts with empty volumes, --from with saved ones", hint="Use one of them.")
-    if math.isnan(timeout):  # typer's minimum lets it pass
+    if math.isnan(timeout):  # typer's minimum accepts it
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     chosen = preload.UpOptions(
         selection=replace(options.selection(services), scale=tuple(run_model.scale(text) for text in scale or ())),
@@ -101,21 +101,21 @@ def up(
         timings=timings,
         trust=trust,
     )
-    window = options.console()
-    plain = no_ui or detach or options.asked.quiet or window.is_json
+    console = options.console()
+    plain = no_ui or detach or options.shared.quiet or console.is_json
     try:
-        code = anyio.run(preload.up, chosen, window.emit) if plain else anyio.run(_in_live_view, chosen, window)
+        code = anyio.run(preload.up, chosen, console.emit) if plain else anyio.run(_in_live_view, chosen, console)
         raise typer.Exit(code)
     finally:
-        window.close()
+        console.close()
 
 
-async def _in_live_view(chosen: preload.UpOptions, window: console.Console) -> int:
-    """Run `up` in the live view if a terminal is there, and return the exit code."""
+async def _in_live_view(chosen: preload.UpOptions, console: consoles.Console) -> int:
+    """Run `up` in the live view if there is a terminal, and return the exit code."""
     if not live.is_wanted():
-        return await preload.up(chosen, window.emit)
-    view = live.LiveView(window)
-    options.tell(view.emit)
+        return await preload.up(chosen, console.emit)
+    view = live.LiveView(console)
+    options.trace_to(view.emit)
     view.controller = controller = control.RunController(view.learn, view.settled, view.leave)
     return await view.run(lambda: preload.up(chosen, view.emit, controller))
 
@@ -129,9 +129,9 @@ def down(
         raise UsageError("--volumes removes what --keep-volumes keeps", hint="Use one of them.")
     policies = ledger.VolumePolicy
     policy = policies.KEEP if keep_volumes else policies.DROP if volumes else policies.SAVE
-    window = options.console()
+    console = options.console()
     chosen = options.selection()
-    raise typer.Exit(anyio.run(lambda: down_workflow.down(chosen, window.emit, policy)))
+    raise typer.Exit(anyio.run(lambda: down_workflow.down(chosen, console.emit, policy)))
 
 
 def sync(
@@ -154,5 +154,5 @@ def gc(
 
     Their volumes are saved first.
     """
-    window = options.console()
-    raise typer.Exit(anyio.run(lambda: down_workflow.gc(window.emit, dry_run=dry_run)))
+    console = options.console()
+    raise typer.Exit(anyio.run(lambda: down_workflow.gc(console.emit, dry_run=dry_run)))

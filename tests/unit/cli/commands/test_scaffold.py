@@ -87,7 +87,7 @@ def test_without_a_terminal_an_option_has_to_decide(
 ) -> None:
     """A question could not be answered."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: output is Output.JSON)
-    monkeypatch.setattr(options, "asked", options.Asked(output))
+    monkeypatch.setattr(options, "shared", options.SharedOptions(output))
     with pytest.raises(UsageError, match="no terminal to ask on"):
         scaffold._settle(proposal, dry_run=False, yes=False)
     assert not written(proposal)
@@ -96,7 +96,7 @@ def test_without_a_terminal_an_option_has_to_decide(
 @pytest.mark.parametrize("yes", [True, False])
 def test_proposal_as_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Capture, *, yes: bool) -> None:
     """One object with the diff, the notes, and whether it was written."""
-    monkeypatch.setattr(options, "asked", options.Asked(Output.JSON))
+    monkeypatch.setattr(options, "shared", options.SharedOptions(Output.JSON))
     scaffold._settle(proposal, dry_run=not yes, yes=yes)
     answer = json.loads(capfd.readouterr().out)
     assert (answer["written"], answer["notes"]) == (yes, ["a note"])
