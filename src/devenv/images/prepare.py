@@ -165,7 +165,7 @@ def _written(text: str, build: Build) -> str:
     """Write a Dockerfile and a copy of the `.dockerignore`, both removed at exit; return the Dockerfile's path."""
     folder = tempfile.mkdtemp(prefix="devenv-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path, own = os.path.join(folder, "Dockerfile"), f"{os.path.join(build.context, build.dockerfile)}.dockerignore"
+    path, own = os.path.join(folder, "Dockerfile"), build.dockerignores[0]
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
     if build.dockerfile_inline is None and os.path.exists(own):
@@ -231,8 +231,7 @@ def _facts(name: str, project: Project, prepared: PreparedImages) -> BuildFacts:
 
 def _ignore_file(build: Build, directory: str) -> tuple[str, str]:
     """The .dockerignore that the build uses, with its name for messages, and its text."""
-    for name in (f"{build.dockerfile}.dockerignore", ".dockerignore"):
-        path = os.path.join(build.context, name)
+    for path in build.dockerignores:
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             return os.path.relpath(path, directory), file.read()
     return "", ""

@@ -59,7 +59,7 @@ def without_containers(name: str) -> str:
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
     """The state, a message (empty if the project is not up), the number of running containers, and the URLs."""
-    run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine)
+    run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine.endpoint.host)
     if run_and_ledger is None:
         others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
         return "down", _beside(name, others) if others else "", 0, ()
@@ -78,16 +78,11 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     return state, message, running, (urls or ()) if running and state != "left" else ()
 
 
-def _run_of(name: str, folder: str, key: str, engine: Engine) -> tuple[Run, Ledger] | None:
+def _run_of(name: str, folder: str, key: str, endpoint: str) -> tuple[Run, Ledger] | None:
     """The project's run on this engine, found by its name or else by its folder."""
-    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if _is_on(ledger, key, engine)]
+    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if ledger.is_on(key, endpoint)]
     named = [(run, ledger) for run, ledger in begun if ledger.project == name]
     return next(iter([*named, *((run, ledger) for run, ledger in begun if ledger.directory == folder)]), None)
-
-
-def _is_on(ledger: Ledger, key: str, engine: Engine) -> bool:
-    """Whether the run is on that engine; a ledger of devenv 0.1 has only the engine's address."""
-    return ledger.engine == key if ledger.engine else ledger.endpoint == engine.endpoint.host
 
 
 def _beside(name: str, count: int) -> str:

@@ -111,6 +111,12 @@ class Build:
     platforms: tuple[str, ...] = ()
     pull: bool = False  # whether base images are pulled again
 
+    @property
+    def dockerignores(self) -> tuple[str, str]:
+        """The files that may list what the build excludes; the first that exists counts (Dockerfile reference)."""
+        names = (f"{self.dockerfile}.dockerignore", ".dockerignore")
+        return os.path.join(self.context, names[0]), os.path.join(self.context, names[1])
+
 
 @dataclass(frozen=True, slots=True)
 class Dependency:

@@ -70,6 +70,10 @@ class Ledger:
         """The names of the volumes that the run creates."""
         return tuple(record.name for record in self.volumes)
 
+    def is_on(self, key: str, endpoint: str) -> bool:
+        """Whether the run is on that engine; a ledger of devenv 0.1 has only the engine's address."""
+        return self.engine == key if self.engine else self.endpoint == endpoint
+
     def containers(self, project_state: ProjectState) -> tuple[Container, ...]:
         """The containers that this run may remove."""
         return tuple(c for c in project_state.containers if c.ours)

@@ -60,9 +60,8 @@ class Run:
     def known(cls, endpoint: Endpoint, project: str) -> Run:
         """The run of the project at that address, without asking the engine; its folder may not exist."""
         for run in cls.folders(project):
-            with contextlib.suppress(StateError, OSError, ValueError):
-                if json.loads(private_files.read(run.about) or "{}").get("address") == address(endpoint):
-                    return run
+            if _facts(run.about).get("address") == address(endpoint):
+                return run
         return cls(_path(endpoint.host, project))
 
     @classmethod
@@ -109,10 +108,8 @@ class Run:
 
     def last(self) -> dict[str, Any]:
         """The facts that `remember` wrote last; empty if there are none."""
-        with contextlib.suppress(OSError, ValueError, StateError):
-            facts = json.loads(private_files.read(self._last) or "{}")
-            return facts if isinstance(facts, dict) and facts.get("v") == LAST else {}
-        return {}
+        facts = _facts(self._last)
+        return facts if facts.get("v") == LAST else {}
 
     def ask(self, policy: VolumePolicy) -> None:
         """Leave a volume policy for the run, which reads it when it ends. Raises StateError."""
@@ -220,7 +217,7 @@ async def key_of(engine: Engine) -> str:
     """The key of the engine, which is asked twice unless it is known to give the same answer each time."""
     path, at = os.path.join(state_folder(), "engines.json"), address(engine.endpoint)
     first = await engine.identity()
-    known = _known(path)
+    known = _facts(path)
     if known.get(at) == list(first):
         return engine_key([first], at)
     second = await engine.identity()
@@ -230,10 +227,11 @@ async def key_of(engine: Engine) -> str:
     return engine_key([first, second], at)
 
 
-def _known(path: str) -> dict[str, list[str]]:
+def _facts(path: str) -> dict[str, Any]:
+    """The JSON object in the file; empty if there is none, or if it cannot be read."""
     with contextlib.suppress(OSError, ValueError, StateError):
-        known = json.loads(private_files.read(path) or "{}")
-        return known if isinstance(known, dict) else {}
+        facts = json.loads(private_files.read(path) or "{}")
+        return facts if isinstance(facts, dict) else {}
     return {}
 
 

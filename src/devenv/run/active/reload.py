@@ -21,7 +21,6 @@ from devenv.errors import ConfigError, DevenvError
 from devenv.events import Emit, Notice, Problem, Reloaded, Removed, Solved
 from devenv.host.listeners import require_free
 from devenv.model.containers import Container, ProjectState
-from devenv.model.project import Project
 from devenv.run.active import model_diff
 from devenv.run.active.compose_calls import CurrentState, Rules
 from devenv.run.active.model_diff import Difference
@@ -72,7 +71,8 @@ class Reload:
     async def _find_files(self) -> None:
         """Add the files that the project now consists of; removed files stay, because they may come back."""
         files = await anyio.to_thread.run_sync(inputs, self.selection.directory, self.selection.files)
-        self._files |= files | _dockerignores(self.loaded.project)
+        builds = [service.build for service in self.loaded.project.services if service.build]
+        self._files |= files | {os.path.normpath(path) for build in builds for path in build.dockerignores}
 
     async def _listen(self, files: Iterable[str]) -> None:
         # The sync session reports what cannot be watched.
@@ -131,16 +131,6 @@ class Reload:
         return tuple(
             sorted(os.path.relpath(path, project.directory) for path in by_target.values() or project.files[:1])
         )
-
-
-def _dockerignores(project: Project) -> frozenset[str]:
-    """The files that may list what builds exclude (`scan.dockerignores` reads them)."""
-    return frozenset(
-        os.path.normpath(os.path.join(service.build.context, name))
-        for service in project.services
-        if service.build
-        for name in (f"{service.build.dockerfile}.dockerignore", ".dockerignore")
-    )
 
 
 def _contents(files: Iterable[str]) -> dict[str, bytes | None]:

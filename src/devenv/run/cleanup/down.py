@@ -75,7 +75,7 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, fail
 
 def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
     """The projects whose runs began in the folder of the files; without files, in the nearest folder above."""
-    ledgers = [r for _, r in run_dir.every_runs() if (r.engine == key if r.engine else r.endpoint == endpoint)]
+    ledgers = [r for _, r in run_dir.every_runs() if r.is_on(key, endpoint)]
     try:
         folder = os.path.realpath(os.path.dirname(files.find(selection.directory, selection.files)[0]))
     except ConfigError:

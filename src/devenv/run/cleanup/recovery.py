@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import anyio
 
@@ -63,10 +64,7 @@ def tried(post: Post, memory: str, say: Callable[[object], None]) -> str:
     run = Run(post.folder)
     dead = Dead(**json.loads(memory)) if memory else identity(run)
     note = remains.GuardianNote(post.pid, process.start_time(post.pid) or "", dead.began if dead else 0.0, post.since)
-
-    def begun() -> None:
-        remains.write_note(run, note)
-
+    begun = partial(remains.write_note, run, note)
     if dead is not None and not memory:
         begun()
     try:

@@ -191,14 +191,10 @@ def _files(
 ) -> Iterator[tuple[str, File]]:
     left, count = MAX_BYTES, 0
     for folder, inner, outer in os.walk(root):
-        above = os.path.relpath(folder, root)
-
-        def relative(name: str, above: str = above) -> str:
-            return name if above == "." else f"{above}/{name}"
-
-        inner[:] = sorted(name for name in inner if name not in NOT_IN_A_TEMPLATE and not is_left_out(relative(name)))
+        above = "" if folder == root else f"{os.path.relpath(folder, root)}/"
+        inner[:] = sorted(name for name in inner if name not in NOT_IN_A_TEMPLATE and not is_left_out(above + name))
         for name in sorted(outer):
-            if is_left_out(path := relative(name)):
+            if is_left_out(path := above + name):
                 continue
             count += 1
             if count > MAX_FILES:

@@ -157,17 +157,13 @@ def git_lock(folder: str) -> str | None:
 
 
 def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
-    """For each built service, the lines of the `.dockerignore` that its build reads. Blocking.
-
-    `<Dockerfile>.dockerignore` wins over `.dockerignore` in the context (Dockerfile reference).
-    """
+    """For each built service, the lines of the `.dockerignore` that its build reads. Blocking."""
     return {s.name: tuple(filter(None, dockerignore(s.build)[1])) for s in project.services if s.build is not None}
 
 
 def dockerignore(build: Build) -> tuple[str | None, tuple[str, ...]]:
     """The `.dockerignore` of a build, if any, and its lines. Blocking. Raises ConfigError for an invalid pattern."""
-    dockerfile = os.path.join(build.context, build.dockerfile)
-    for path in (f"{dockerfile}.dockerignore", os.path.join(build.context, ".dockerignore")):
+    for path in build.dockerignores:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 lines = dockerignore_lines(file.read())
