@@ -12,7 +12,7 @@ from hypothesis import settings
 from support.memory.machine import Machine
 
 EXAMPLES = 200 if "DEVENV_TEST_LONG" in os.environ else 50
-settings.register_profile("unhurried", deadline=None, max_examples=EXAMPLES)  # a busy machine is no failure
+settings.register_profile("unhurried", deadline=None, max_examples=EXAMPLES)  # a busy machine must not fail the test
 settings.load_profile("unhurried")
 
 

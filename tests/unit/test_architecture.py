@@ -40,7 +40,7 @@ def test_modules_follow_the_import_rules(module: str) -> None:
 
 
 def test_each_test_file_mirrors_a_module() -> None:
-    """`tests/unit/a/test_b.py` tests `a/b.py`; what lies directly in `tests/unit` may be about all of it."""
+    """`tests/unit/a/test_b.py` tests `a/b.py`; files directly in `tests/unit` may test the whole package."""
     unit = Path(__file__).parent
     files = {path.relative_to(unit) for path in unit.glob("*/**/test_*.py")}
     mirrored = {
@@ -55,7 +55,7 @@ ENGINE_CLOCK = re.compile(r"(?i)\b(started|finished)_?at\b|\btime_?nano\b")
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_knows_the_clocks_of_two_machines(module: str) -> None:
-    """Where the engine's times are read, ours is not: whatever is compared is of one clock, however wrong."""
+    """A module that reads times of the engine does not read ours: compared times are of one clock."""
     code = (SOURCE / module).read_text(encoding="utf-8")
     assert not (ENGINE_CLOCK.search(code) and WALL_CLOCKS & {ast.unparse(node) for node in ast.walk(ast.parse(code))})
 
@@ -134,7 +134,7 @@ def test_import_check_accepts_valid_code(module: str, code: str) -> None:
 
 
 def violations(module: str, code: str) -> Iterator[str]:
-    """What in the module (named from src/devenv) breaks the rules, one sentence each."""
+    """The rules that the module (named from src/devenv) breaks, one sentence each."""
     tree = ast.parse(code)
     names = list(_imports(tree))
     uses = [*names, *_dotted_uses(tree)]
@@ -198,7 +198,7 @@ def _purity_violations(names: list[str], uses: list[str], calls: set[str]) -> It
 
 
 def _impure_own_import(name: str) -> Iterator[str]:
-    """`name` may be a module, or something in one; a folder alone is fine, it holds a docstring only."""
+    """Whether `name` is a module, or a name in one; a folder alone has only a docstring and is allowed."""
     path = name.split(".")[1:]
     for module in ("/".join(path), "/".join(path[:-1])):
         if is_pure(f"{module}.py"):

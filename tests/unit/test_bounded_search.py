@@ -60,7 +60,7 @@ def test_many_slow_lines_are_too_much_together() -> None:
 
 
 def test_lines_have_their_time() -> None:
-    """A pattern that is slow, and not too slow, goes on for as long as there are lines."""
+    """A pattern that is slow, but not too slow, continues as long as there are lines."""
     search, lines = BoundedSearch(r"(a+)+$", a_line=1.0), 0
     began = time.process_time()
     while time.process_time() - began < 0.3:
@@ -89,7 +89,7 @@ def test_the_timer_stops_when_nobody_searches() -> None:
 
 
 def test_another_thread_searches_without_a_bound() -> None:
-    """Which nobody does, and which is no crash."""
+    """The time limit does not work in other threads, but the search does."""
     found: list[bool] = []
     thread = threading.Thread(target=lambda: found.append(BoundedSearch("a")("a") is not None))
     thread.start()
@@ -110,7 +110,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> dict[s
 
 
 def test_grep_ends_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`devenv logs --grep` says what is wrong with the pattern, within seconds, and finds what others find."""
+    """`devenv logs --grep` reports a wrong or slow pattern within seconds, and finds matching lines."""
     env = kept(tmp_path, monkeypatch, "fine", "a" * 40 + "b")
     command = [sys.executable, "-m", "devenv", "logs", "--grep"]
     slow = subprocess.run(
@@ -130,7 +130,7 @@ def test_ctrl_c_ends_a_slow_search(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     argv = [sys.executable, "-m", "devenv", "logs", "--grep", "/(a+)+$/"]
     with subprocess.Popen(argv, cwd=tmp_path, env=env, stderr=subprocess.PIPE) as child:
         assert child.stderr is not None
-        child.stderr.readline()  # the engine is gone, it says
+        child.stderr.readline()  # the message that the engine is gone
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         began = time.monotonic()
@@ -139,7 +139,7 @@ def test_ctrl_c_ends_a_slow_search(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_process_exits_normally_after_a_search() -> None:
-    """Python hands signals back to the kernel before its end, which would end it by the timer."""
+    """Python resets signal handlers before it exits, so that the timer must be off by then."""
     code = """
 from devenv.bounded_search import BoundedSearch
 
@@ -175,7 +175,7 @@ def test_grep(pattern: str | None, text: str, wanted: bool) -> None:
 
 
 def test_a_broken_expression_is_named() -> None:
-    """With what is wrong in it, and how to look for the same text."""
+    """The error names the mistake, and how to search for the same text."""
     with pytest.raises(UsageError, match=r"not a regular expression: .*missing") as raised:
         matcher("/a(b/")
     assert raised.value.hint == "As plain text, without the slashes: --grep 'a(b'"

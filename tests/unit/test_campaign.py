@@ -19,7 +19,7 @@ SEQUENCES = 15
 
 
 def seeds(count: int) -> list[int]:
-    """Random seeds that a failure names, or the one that `DEVENV_TEST_SEED` replays."""
+    """Random seeds that a failure prints, or the seed in `DEVENV_TEST_SEED`."""
     chosen = os.environ.get("DEVENV_TEST_SEED")
     return [int(chosen)] if chosen else random.SystemRandom().sample(range(10**9), count)
 
@@ -38,7 +38,7 @@ def test_few_random_sequences(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(10))
 def test_many_random_sequences(tmp_path: Path, part: int) -> None:
-    """5,000 sequences, in memory, where files need no disk."""
+    """5,000 sequences, in memory, with a disk only for files that need one."""
     folder = Path(MEMORY, f"devenv-campaign-{os.getpid()}-{part}")
     try:
         run(folder if os.path.isdir(MEMORY) else tmp_path, 500)

@@ -34,7 +34,7 @@ def promised() -> dict[str, list[str]]:
 
 
 def contract() -> dict[str, list[str]]:
-    """What was promised before."""
+    """The contract as it was written."""
     blocks = CONTRACT.read_text(encoding="utf-8").split("\n\n") if CONTRACT.exists() else []
     lines = [block.strip().splitlines() for block in blocks]
     return {name: entries for name, *entries in lines}
@@ -47,7 +47,7 @@ def test_no_key_that_was_promised_goes(name: str) -> None:
 
 
 def test_all_that_is_promised_is_in_the_contract() -> None:
-    """What is new is written down, so that it stays from then on."""
+    """New keys are written into the contract, so that they stay."""
     assert {name: set(entries) for name, entries in promised().items()} == {
         name: set(entries) for name, entries in contract().items()
     }

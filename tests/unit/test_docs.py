@@ -50,7 +50,7 @@ def test_every_option_is_described(command: str) -> None:
 
 @pytest.mark.parametrize("command", sorted(registry.names()))
 def test_no_option_is_described_that_is_not_there(command: str) -> None:
-    """What the page says of one command is what that command takes."""
+    """The options that the page describes for a command are options of that command."""
     own = COMMANDS_TEXT.split(f"\n## `devenv {command}")[1].split("\n## ")[0]
 
     assert set(re.findall(r"^\| .*?(--[a-z-]+)", own, re.MULTILINE)) <= options(command)
@@ -58,7 +58,7 @@ def test_no_option_is_described_that_is_not_there(command: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(PAGES_MADE))
 def test_no_page_is_stale(path: str) -> None:
-    """What is made from the model is what `scripts/write-pages` writes today."""
+    """Generated pages are equal to what `scripts/write-pages` writes."""
     assert (ROOT / path).read_text(encoding="utf-8") == PAGES_MADE[path]
 
 
@@ -73,7 +73,7 @@ def test_no_page_is_stale(path: str) -> None:
     ],
 )
 def test_a_pattern_is_shown_as_the_texts_that_it_is_made_for(pattern: str, texts: list[str]) -> None:
-    """Names of groups, alternatives and what may be anything are told apart; what no terminal shows is left out."""
+    """Names of groups, alternatives and wildcards are distinguished; parts that no terminal prints are left out."""
     assert reference.readable(pattern) == texts
 
 
@@ -120,7 +120,7 @@ def test_no_link_leads_nowhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_site_has_no_link_out_of_itself(page: Path) -> None:
-    """What is under docs/ links to what is under docs/: the site holds no more."""
+    """Pages in docs/ link only to pages in docs/, since the site has no others."""
     links = [one["link"] or one["own"] for one in LINK.finditer(prose(page))]
     relative = [link.partition("#")[0] for link in links if "://" not in link]
 
@@ -135,7 +135,7 @@ def test_the_site_shows_every_page_once() -> None:
 
 
 def test_commands_are_the_lines_to_copy_with_the_output_below_them() -> None:
-    """Each line of a `sh` block is a command; a `text` block is the output of the last one, and may hold Ctrl-C."""
+    """Each line of a `sh` block is a command; a `text` block is the output of the last, and may have Ctrl-C."""
     text = """\
 ```sh
 devenv ps
@@ -226,7 +226,7 @@ def test_the_install_command_works_before_and_after_the_release(page: str) -> No
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/index.md"])
 def test_the_first_paragraph_tells_this_devenv_from_the_other(page: str) -> None:
-    """Whoever looks for devenv.sh sees at once that this is another tool."""
+    """A reader who looks for devenv.sh sees at once that this is another tool."""
     first = next(part for part in (ROOT / page).read_text(encoding="utf-8").split("\n\n") if not part.startswith("#"))
 
     assert "Docker Compose" in first

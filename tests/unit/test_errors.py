@@ -66,7 +66,7 @@ def test_an_unknown_name_is_an_error_of_usage() -> None:
     ],
 )
 def test_an_excerpt_shows_no_value(line: str, expected: str) -> None:
-    """Nor an item of a list, or what may be a line of a key; names are shown."""
+    """Neither items of a list nor possible lines of a key are shown; names are."""
     assert excerpt(line, 1, 1)[0] == f"   1 | {expected}"
 
 

@@ -21,7 +21,7 @@ def test_the_name_in_the_stream_is_that_of_the_class_or_its_own() -> None:
 
 
 def test_fields_are_ready_for_json_without_the_name() -> None:
-    """Nested values are objects; a default of one event is not shared with another."""
+    """Nested values are objects; a default of one event is not shared with other events."""
     ready = Ready("p", ("http://localhost:80",), 1.5, (Published("web", 80, "localhost:80"),))
     assert json.loads(json.dumps(ready.fields())) == {
         "project": "p",

@@ -95,14 +95,14 @@ def filled(hint: Any, text: str) -> Any:
 
 
 class Screen(io.StringIO):
-    """Keeps what is written, and is a terminal if asked to be."""
+    """Keeps the written text, and is a terminal if asked to be."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()
         self._terminal = terminal
 
     def isatty(self) -> bool:
-        """Whether it is one."""
+        """Whether the screen is a terminal."""
         return self._terminal
 
 
@@ -120,7 +120,7 @@ def said(monkeypatch: pytest.MonkeyPatch, say: Callable[[Console], object], *, t
 
 
 def harm_done(monkeypatch: pytest.MonkeyPatch, say: Callable[[Console], object]) -> list[str]:
-    """What of it all a terminal acts on, beside codes of ours, of which a pipe gets none."""
+    """The sequences to which a terminal reacts, except for our own colours on a terminal."""
     found = []
     for verbose in (False, True):
         found += harmful(said(monkeypatch, say, terminal=False, verbose=verbose))

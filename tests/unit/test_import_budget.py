@@ -56,7 +56,7 @@ def test_a_quick_command_loads_no_heavy_module(argv: list[str], absent: set[str]
 
 
 def test_devenv_alone_loads_only_what_it_needs() -> None:
-    """Neither what parses command lines or draws, nor what watches, scaffolds or builds."""
+    """Modules that parse command lines, draw, watch, scaffold or build are not loaded."""
     outcome, modules = _fresh_interpreter([])
     assert outcome.startswith("(0, ")
     absent = HEAVY - {"asyncio", "h11", "yaml"} | {"typer", "jinja2", "devenv.cli.registry", PATTERNS}
@@ -99,14 +99,14 @@ def test_up_loads_only_what_it_needs_before_it_asks_compose(tmp_path: Path) -> N
 
 
 def test_ps_asks_without_an_event_loop() -> None:
-    """Everything that `devenv ps` imports where a local engine answers: the loop would take the longest."""
+    """`devenv ps` on a local engine does not import the event loop, which would take the longest."""
     before = "import devenv.cli.commands.show, devenv.ui.console, devenv.ui.tables\n"
     _, modules = _fresh_interpreter(["--version"], before=before)
     assert modules & {"anyio", "asyncio", "h11", "rich", PATTERNS} == set()
 
 
 def test_the_guard_sees_a_loaded_module() -> None:
-    """What is imported shows up in the list that the guard looks at."""
+    """An imported module is in the list that the guard checks."""
     _, modules = _fresh_interpreter(["--version"], before="import yaml, asyncio\n")
     assert {"yaml", "asyncio"} <= modules
 

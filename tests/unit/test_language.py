@@ -20,7 +20,7 @@ METAPHORS = frozenset({
     "stairs", "vault", "vitals",
 })  # fmt: skip
 
-# Phrases, and the files that may have them because they quote somebody.
+# Phrases, and the files that may contain them as quotations.
 PHRASES: dict[str, frozenset[str]] = dict.fromkeys(
     (
         "anew", "whoever", "is had", "are had", "lies in", "is no more", "told of", "what there is",
@@ -66,7 +66,7 @@ def phrases(path: Path) -> set[str]:
 
 
 def messages(path: Path) -> list[str]:
-    """The texts of a file of Python that are no docstrings."""
+    """The strings in a Python file that are not docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings)
@@ -74,7 +74,7 @@ def messages(path: Path) -> list[str]:
 
 
 def test_no_message_names_a_file_that_only_a_checkout_has() -> None:
-    """Whoever installed devenv reads a page with `devenv help TOPIC`."""
+    """An installed devenv has its pages in `devenv help TOPIC`."""
     texts = {path: messages(path) for path in PYTHON if path.is_relative_to(SOURCE)}
     texts |= {path: [path.read_text(encoding="utf-8")] for path in SOURCE.rglob("*.toml")}
     left = [f"{path.relative_to(SOURCE)}: {text}" for path, all_ in texts.items() for text in all_ if "docs/" in text]

@@ -15,7 +15,7 @@ from devenv.__main__ import main
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_stream_is_no_crash(tmp_path: Path, closed: str) -> None:
-    """Where the shell closed a stream, the command does and answers what it would otherwise."""
+    """If the shell closed a stream, the command closes it too, and otherwise behaves as usual."""
     command = f'exec "$0" -m devenv images --file {tmp_path}/missing.yml'
     expected = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, check=False)
     ended = subprocess.run(
@@ -54,7 +54,7 @@ def test_an_interrupt_while_modules_are_imported_is_silent() -> None:
 
 
 def test_the_handler_of_a_caller_stays() -> None:
-    """Python's own handler is back for the command; another one, and a thread's caller, keep theirs."""
+    """Python's own handler is back for the command; another handler and that of a caller in a thread stay."""
     before = signal.getsignal(signal.SIGINT)
     assert main(["images", "--file", "missing.yml"]) == 5
     assert signal.getsignal(signal.SIGINT) is before

@@ -44,7 +44,7 @@ def host() -> MemoryHost:
 
 @pytest.fixture
 def api(host: MemoryHost) -> MemoryEngine:
-    """A client of it."""
+    """A client of the engine."""
     return MemoryEngine(host)
 
 

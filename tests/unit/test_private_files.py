@@ -26,7 +26,7 @@ READERS: dict[str, Use] = {
     "read_bytes": private_files.read_bytes,
     "open_read": lambda path: private_files.open_read(path).close(),
 }
-HEALING = frozenset({"replace", "open_log", "create"})  # they put a new file in the place of whatever is there
+HEALING = frozenset({"replace", "open_log", "create"})  # they replace any file with a new one
 USES = [*WRITERS.items(), *READERS.items()]
 
 
@@ -49,7 +49,7 @@ def victim(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "use"), USES)
 def test_a_link_in_the_place_of_a_file_is_never_followed(name: str, use: Use, folder: Path, victim: Path) -> None:
-    """The file that the link leads to is neither read nor written: the link is replaced, or named in an error."""
+    """The target of the link is neither read nor written: the link is replaced, or named in an error."""
     path = folder / "file"
     path.symlink_to(victim)
     if name in HEALING:
@@ -77,7 +77,7 @@ def test_a_link_to_nothing_makes_no_file(name: str, use: Use, folder: Path, tmp_
 
 @pytest.mark.parametrize("end", ["new", f"{os.getpid()}.new"])
 def test_a_link_in_the_place_of_the_temporary_file(end: str, folder: Path, victim: Path) -> None:
-    """Whoever guesses the temporary name gets nothing overwritten."""
+    """A guessed temporary name does not let other users overwrite a file."""
     (folder / f"file.{end}").symlink_to(victim)
     private_files.replace(str(folder / "file"), "ours")
     assert (folder / "file").read_text() == "ours"
@@ -143,7 +143,7 @@ def test_a_folder_that_is_a_link_is_refused(name: str, use: Use, folder: Path, t
 def test_a_folder_of_another_user_is_refused(
     name: str, use: Use, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its owner could change anything in it."""
+    """Its owner could change any file in it."""
     (folder / "file").write_text("theirs")
     monkeypatch.setattr("devenv.private_files.os.geteuid", lambda: os.getuid() + 1)
     with pytest.raises(StateError, match="state belongs to another user"):
@@ -155,7 +155,7 @@ def test_a_folder_of_another_user_is_refused(
 def test_a_file_of_another_user_is_refused_or_replaced(
     name: str, use: Use, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What somebody else wrote is not read, and nothing of ours goes into it."""
+    """Its content is not read, and nothing is written into it."""
     real = os.fstat
     (folder / "file").write_text("theirs")
 
@@ -177,7 +177,7 @@ def test_a_file_of_another_user_is_refused_or_replaced(
 @pytest.mark.parametrize("at", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["link", "open to all"])
 def test_each_folder_on_the_way_is_checked(at: int, kind: str, tmp_path: Path) -> None:
-    """A link or an open folder between the state folder and the last one is refused as well."""
+    """A link or an open folder between the state folder and the last folder is refused as well."""
     way = [tmp_path / "state", tmp_path / "state/runs", tmp_path / "state/runs/shop"]
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     for path in way[:at]:
@@ -193,7 +193,7 @@ def test_each_folder_on_the_way_is_checked(at: int, kind: str, tmp_path: Path) -
 
 
 def test_folders_are_private(tmp_path: Path) -> None:
-    """Whatever the umask: each folder that is made is ours alone, and what is above may be a link."""
+    """Each new folder has mode 700 with any umask; the folders above may be links."""
     (tmp_path / "real").mkdir()
     (tmp_path / "home").symlink_to(tmp_path / "real")
     before = os.umask(0)
@@ -209,7 +209,7 @@ def test_folders_are_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "use"), WRITERS.items())
 def test_files_are_private(name: str, use: Use, folder: Path) -> None:
-    """Whatever the umask: each file that is made is ours alone."""
+    """Each new file has mode 600 with any umask."""
     before = os.umask(0)
     try:
         use(str(folder / "file"))
@@ -221,7 +221,7 @@ def test_files_are_private(name: str, use: Use, folder: Path) -> None:
 
 
 def test_written_text_is_read_back(folder: Path) -> None:
-    """Text with any path in it comes back as it went in; a file that is not there is None."""
+    """Text with any path in it is read back unchanged; a missing file is None."""
     path = str(folder / "file")
     assert private_files.read(path) is None
     assert private_files.read_bytes(path) is None
@@ -235,7 +235,7 @@ def test_written_text_is_read_back(folder: Path) -> None:
 
 
 def test_a_replacement_that_fails_leaves_the_old_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk leaves what was there, and no temporary file."""
+    """A full disk leaves the old content, and no temporary file."""
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -249,7 +249,7 @@ def test_a_replacement_that_fails_leaves_the_old_content(folder: Path, monkeypat
 
 
 def test_a_lock_keeps_its_content_and_its_file(folder: Path) -> None:
-    """Everybody who opens the lock gets the same file."""
+    """All processes that open the lock get the same file."""
     path = str(folder / "lock")
     first, second = private_files.open_lock(path), private_files.open_lock(path)
     os.write(first, b"pid")
@@ -269,7 +269,7 @@ def test_a_log_is_appended_to(folder: Path) -> None:
 
 
 def test_entries_are_of_a_folder_of_ours_alone(folder: Path, tmp_path: Path) -> None:
-    """Names in order; none if there is no folder; a link, a file and an open folder are refused."""
+    """The names are sorted; a missing folder has none; a link, a file and an open folder are refused."""
     for name in ("b", "a"):
         private_files.replace(str(folder / name), "")
     assert private_files.entries(str(folder)) == ["a", "b"]
@@ -285,7 +285,7 @@ def test_entries_are_of_a_folder_of_ours_alone(folder: Path, tmp_path: Path) -> 
 
 
 def test_what_is_removed_is_never_behind_a_link(folder: Path, tmp_path: Path, victim: Path) -> None:
-    """A link goes, or stays, without what it leads to; whatever is missing is no mistake."""
+    """A link is removed, or stays, but its target is never removed; a missing path is not an error."""
     (tmp_path / "elsewhere/inner").mkdir(parents=True)
     (tmp_path / "elsewhere/inner/file").write_text("precious")
     (folder / "file").symlink_to(victim)

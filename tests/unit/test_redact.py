@@ -82,5 +82,5 @@ def test_texts_without_secrets_are_unchanged(command: str) -> None:
 
 
 def test_a_text_is_one_line() -> None:
-    """Whatever it is made of; and an environment without secrets hides nothing by its values."""
+    """Line breaks of any kind are escaped; an environment without secrets hides nothing."""
     assert Redactor({"A_KEY": "abc"}).text("a\n  b abc") == "a b abc"

@@ -32,7 +32,7 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
 
 
 def test_a_forbidden_port_is_no_hindrance_for_an_engine_that_is_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What only we may not bind counts as usable for a root engine and as unusable for a rootless one."""
+    """A port that only the user may not bind is usable for a root engine and unusable for a rootless one."""
     free_port = _load("free_port")
 
     def refuse(*_: object) -> None:
@@ -58,7 +58,7 @@ def test_the_closing_line_counts_errors_as_failed(attributes: str, line: str) ->
 
 
 def test_the_reports_of_a_run_are_counted_together_and_failures_named() -> None:
-    """Two reports give one closing line, and one line for each test that failed or had an error in either."""
+    """Two reports give one closing line, and one line for each test that failed or had an error."""
     quick, engine = (
         f'<testsuites><testsuite tests="2" failures="{outcome == "failure":d}" errors="{outcome == "error":d}">'
         f'<testcase file="{file}" name="good"/><testcase file="{file}" name="bad[x]"><{outcome}/></testcase>'
@@ -102,7 +102,7 @@ def test_a_terminal_is_asked_and_enter_is_yes(typed: str, code: int, said: str) 
 
 @pytest.mark.parametrize("before", ["assume_yes=yes;", "exec </dev/null;"])
 def test_nothing_is_asked_with_yes_or_without_a_terminal(before: str) -> None:
-    """--yes and a missing terminal go ahead, and still say what is done."""
+    """With --yes or without a terminal, the script continues, and still prints what it does."""
     ended, screen = _on_terminal("may_install 'Installing x.'; echo went on", "n\n", before=before)
     assert ended == 0
     assert "Installing x." in screen
@@ -135,7 +135,7 @@ def _load(name: str) -> ModuleType:
 
 
 def _on_terminal(command: str, typed: str, before: str = "") -> tuple[int, str]:
-    """Exit code and screen of a bash command that has sourced the set-up, on a terminal where `typed` is typed."""
+    """Exit code and screen of a bash command that has sourced the set-up, on a terminal with this input."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         ["bash", "-c", f"{before} . '{SCRIPTS}/lib.sh'; {command}"],

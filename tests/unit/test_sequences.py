@@ -43,7 +43,7 @@ def read(machine: Machine, volume: str = "shop_data") -> str | None:
 
 
 async def session(machine: Machine, site: Site, text: str, volume: str = "shop_data", **options: Any) -> str | None:
-    """What a run found in the volume; it writes the text, and Ctrl-C ends it."""
+    """Run `up`: return what was in the volume, write the text, and end with Ctrl-C."""
     found = list[str | None]()
 
     def work() -> None:
@@ -108,7 +108,7 @@ async def _up(machine: Machine, site: Site, command: Command) -> int:
 
 
 async def test_a_restore_that_was_cut_off_is_done_again(machine: Machine, shop: Site) -> None:
-    """What is only a part of the saved state is no reason to ask anybody, and no snapshot of it stays."""
+    """A partial restore asks no question, and no snapshot of it is kept."""
     await session(machine, shop, "saved")
     for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
         crashed = Command(machine)
@@ -137,7 +137,7 @@ async def test_a_container_of_a_copied_image_is_never_touched(machine: Machine, 
 
 
 async def test_the_container_of_a_stranger_is_not_replaced_with_the_service(machine: Machine, shop: Site) -> None:
-    """D2: Compose takes it for one of the service's; so a run does not let Compose create that service again."""
+    """D2: Compose would count it as the service's, so that a run does not let Compose create that service."""
     machine.plain(shop).up()
     machine.docker.commit("shop-db-1", "dbg")
     machine.plain(shop).down(volumes=True)
@@ -171,7 +171,7 @@ async def test_a_run_that_another_folder_left_running_is_not_taken_over(machine:
 
 
 async def test_an_imported_state_never_wins_by_itself(machine: Machine, shop: Site, tmp_path: Path) -> None:
-    """D4: whatever its time is, it is restored by name alone."""
+    """D4: it is restored by name alone, whatever its time is."""
     await session(machine, shop, "theirs")
     store = Store.at_home()
     (theirs,) = store.all()
@@ -220,7 +220,7 @@ async def test_an_unreadable_head_is_an_error(machine: Machine, shop: Site, dama
 
 
 async def test_a_folder_is_the_same_through_a_link(machine: Machine, shop: Site) -> None:
-    """D6: one history, whichever path is typed."""
+    """D6: both paths have one history."""
     link = machine.folder / "link"
     link.symlink_to(shop.folder)
     linked = Site(link, shop.name, shop.model)
@@ -230,7 +230,7 @@ async def test_a_folder_is_the_same_through_a_link(machine: Machine, shop: Site)
 
 
 async def test_an_engine_is_the_same_at_another_address(machine: Machine, shop: Site) -> None:
-    """D7: one history and one lock."""
+    """D7: both addresses have one history and one lock."""
     machine.engines["unix:///run/other.sock"] = machine.host
     await session(machine, shop, "v1")
     first = machine.address
@@ -256,7 +256,7 @@ async def test_two_engines_with_one_id_are_two(machine: Machine, shop: Site) -> 
 
 
 async def test_a_shared_volume_has_one_history(machine: Machine) -> None:
-    """D8: `name: shared` in two projects is one volume, whoever used it last."""
+    """D8: `name: shared` in two projects is one volume, whichever used it last."""
     a, b = machine.site("a", db=VOLUME), machine.site("b", db=VOLUME)
     for site in (a, b):
         site.model["volumes"]["data"]["name"] = "shared"
@@ -267,7 +267,7 @@ async def test_a_shared_volume_has_one_history(machine: Machine) -> None:
 
 
 async def test_a_renamed_folder_keeps_its_data_and_a_clone_begins_its_own(machine: Machine) -> None:
-    """D9: known by device and inode if the old path is gone; a clone is told whose data there are, and gets them."""
+    """D9: it is known by device and inode if the old path is gone; a clone gets a notice, and the data on request."""
     shop = machine.site("shop", db=VOLUME)
     await session(machine, shop, "v1")
     shop.folder.rename(machine.folder / "shop-old")
@@ -293,12 +293,12 @@ async def restored(machine: Machine, site: Site, name: str, source: str = "") ->
 
 
 async def test_another_major_version_is_not_given_old_data(machine: Machine) -> None:
-    """It begins empty and says why; asked for by name it is refused; the old version has the data again."""
+    """The volume begins empty with a notice; a restore by name is refused; the old version has the data again."""
 
     def version(text: str) -> Site:
         tag = f"sql:{text}"
         machine.host.add_image(tag, environment=[f"MYSQL_VERSION={text}"])
-        check = {"test": ["CMD", "true"]}  # without one, a database is not trusted at once
+        check = {"test": ["CMD", "true"]}  # without a snapshot, a database is not trusted at once
         return machine.site("shop", db={**VOLUME, "image": tag, "healthcheck": check})
 
     assert await session(machine, version("8.4.3"), "eight") is None
@@ -315,7 +315,7 @@ async def test_another_major_version_is_not_given_old_data(machine: Machine) -> 
 
 
 async def test_state_of_a_run_that_was_never_up_is_not_restored(machine: Machine) -> None:
-    """Its first start was broken off: saved, said, and there when it is asked for."""
+    """Its first start was interrupted: the state is saved and reported, and can be restored by name."""
     site = machine.site("shop", db={**VOLUME, "healthcheck": {"test": ["CMD", "test", "-e", "/data/well"]}})
 
     async def broken_off(text: str) -> tuple[str | None, str]:
@@ -358,7 +358,7 @@ async def test_a_volume_that_was_kept_is_the_users(machine: Machine, shop: Site)
 
 
 async def test_a_snapshot_is_cloned_into_another_project(machine: Machine, shop: Site) -> None:
-    """`snapshot restore --from` gets the newest state of that project, and leaves it to it."""
+    """`snapshot restore --from` copies the newest state of that project, which keeps it."""
     await session(machine, shop, "v1")
     await session(machine, shop, "v2")
     other = machine.site("other", db=VOLUME)
@@ -370,7 +370,7 @@ async def test_a_snapshot_is_cloned_into_another_project(machine: Machine, shop:
 
 @pytest.mark.parametrize("how", ["gc", "down", "drop", "fresh", "up"])
 async def test_a_volume_that_plain_compose_created_again_stays(machine: Machine, shop: Site, how: str) -> None:
-    """D10: a stale ledger names a volume that no longer exists; another one of that name is nobody's to remove."""
+    """D10: a stale ledger names a volume that no longer exists; a new volume with that name is not removed."""
     await both_killed(machine, shop, "ours")
     machine.host.advance(10)
     machine.plain(shop).down(volumes=True)
@@ -391,7 +391,7 @@ async def test_a_volume_that_plain_compose_created_again_stays(machine: Machine,
 async def test_a_volume_created_again_within_the_same_second_is_saved_before_it_goes(
     machine: Machine, shop: Site
 ) -> None:
-    """Equal times prove nothing: even `down --volumes` saves it first."""
+    """Equal times prove nothing: even `down --volumes` saves the volume first."""
     await both_killed(machine, shop, "ours")
     machine.plain(shop).down(volumes=True)
     machine.plain(shop).up()
@@ -402,7 +402,7 @@ async def test_a_volume_created_again_within_the_same_second_is_saved_before_it_
 
 
 async def test_a_moved_data_folder_is_said_and_names_are_trusted(machine: Machine, shop: Site) -> None:
-    """All volumes have new times at once: nothing is taken for somebody else's."""
+    """All volumes have new times: none is taken for a volume of others."""
     machine.docker.create_volume("somebody-elses")
     await both_killed(machine, shop, "ours")
     machine.host.advance(10)
@@ -450,7 +450,7 @@ async def test_a_renamed_volume_does_not_stick(machine: Machine, shop: Site) -> 
 
 
 async def test_a_second_owner_is_refused_and_touches_nothing(machine: Machine, shop: Site, tmp_path: Path) -> None:
-    """Two state folders, one engine, one project name: exit 3 with who and since when; the first run goes on."""
+    """Two state folders, one engine, one project name: exit 3 with owner and time; the first run continues."""
     other = tmp_path / "other"
     other.mkdir()
     second = Machine(other, engines=machine.engines, address=machine.address)

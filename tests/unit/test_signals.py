@@ -1,4 +1,4 @@
-"""The first signal ends a run gracefully, a separate second one hurries, a third exits."""
+"""The first signal ends a run gracefully, a separate second signal hurries, a third exits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 def reactions(*signals: tuple[signal.Signals, float], skippable: tuple[float, float] = (0, 0)) -> list[Reaction]:
-    """The reactions to signals that come at these seconds; the first one that skips ends what can be skipped."""
+    """The reactions to signals at these seconds; the first signal that skips ends what can be skipped."""
     received, found = Received(), []
     for sign, at in signals:
         can_skip = skippable[0] <= at < skippable[1] and SKIP not in found
@@ -43,7 +43,7 @@ def reactions(*signals: tuple[signal.Signals, float], skippable: tuple[float, fl
 @pytest.mark.parametrize(
     ("signals", "expected"),
     [
-        # One of its own each time.
+        # A process of its own each time.
         ([(SIGINT, 0), (SIGINT, 0.5), (SIGINT, 1)], [END, HURRY, LEAVE]),
         ([(SIGTERM, 0), (SIGTERM, 20), (SIGTERM, 40)], [END, HURRY, LEAVE]),
         ([(SIGTERM, 0), (SIGINT, 0.6), (SIGTERM, 5)], [END, HURRY, LEAVE]),
@@ -53,12 +53,12 @@ def reactions(*signals: tuple[signal.Signals, float], skippable: tuple[float, fl
         ([(SIGTERM, 0), (SIGINT, 0.001)], [END, NOTHING]),
         ([(SIGINT, 0), (SIGTERM, 0.2)], [END, NOTHING]),
         ([(SIGINT, 0), (SIGINT, 0.1), (SIGINT, 0.2), (SIGINT, 0.4)], [END, NOTHING, NOTHING, NOTHING]),
-        # What was ignored does not put the second off.
+        # An ignored signal does not delay the second.
         ([(SIGINT, 0), (SIGINT, 0.4), (SIGINT, 0.5)], [END, NOTHING, HURRY]),
-        # In a hurry, every further one leaves, also at once.
+        # In a hurry, each further signal exits, even immediately.
         ([(SIGINT, 0), (SIGINT, 0.5), (SIGINT, 0.5)], [END, HURRY, LEAVE]),
         ([(SIGINT, 0), (SIGINT, 1), (SIGTERM, 1.1)], [END, HURRY, LEAVE]),
-        # A terminal that closes: HUP ends, and does no more, however often and late it comes.
+        # A closed terminal: HUP ends the run, and has no other effect, however often it comes.
         ([(SIGHUP, 0), (SIGHUP, 0)], [END, NOTHING]),
         ([(SIGHUP, 0), (SIGHUP, 1), (SIGHUP, 2), (SIGHUP, 60)], [END, NOTHING, NOTHING, NOTHING]),
         ([(SIGHUP, 0), (SIGINT, 0.1)], [END, NOTHING]),
@@ -78,11 +78,11 @@ def test_reactions_to_signals(signals: list[tuple[signal.Signals, float]], expec
 @pytest.mark.parametrize(
     ("signals", "expected"),
     [
-        # The run failed by itself: the first signal skips, and the next ones act as ever.
+        # The run failed by itself: the first signal skips, and the next ones act as usual.
         ([(SIGINT, 1), (SIGINT, 1.1), (SIGINT, 2), (SIGINT, 2)], [SKIP, NOTHING, HURRY, LEAVE]),
         ([(SIGHUP, 1), (SIGHUP, 1)], [END, NOTHING]),
         ([(SIGHUP, 1), (SIGINT, 2), (SIGINT, 3)], [END, SKIP, HURRY]),
-        # Ended by a signal: a second one skips, and that one forwarded again does not hurry.
+        # Ended by a signal: a second signal skips, and the same signal forwarded again does not hurry.
         ([(SIGINT, 0), (SIGINT, 1), (SIGINT, 1.1), (SIGINT, 2), (SIGINT, 2)], [END, SKIP, NOTHING, HURRY, LEAVE]),
         ([(SIGINT, 0.9), (SIGINT, 1)], [END, NOTHING]),
         ([(SIGINT, 0), (SIGHUP, 1), (SIGTERM, 2)], [END, NOTHING, SKIP]),
@@ -96,7 +96,7 @@ def test_reactions_while_a_step_can_be_skipped(
 
 
 def test_the_first_signal_stays_the_first() -> None:
-    """The exit code is that of what ended the run, whatever came after it."""
+    """The exit code is that of the first signal, whatever comes after it."""
     received = Received()
     for sign, at in ((SIGHUP, 0.0), (SIGINT, 1.0), (SIGTERM, 2.0)):
         received, _ = received.react(sign, at)
@@ -105,7 +105,7 @@ def test_the_first_signal_stays_the_first() -> None:
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_the_first_signal_cancels_and_the_second_hurries(sign: signal.Signals, code: int) -> None:
-    """What runs in the scope is cancelled, the exit code is the shell's, and hurry comes with the next one."""
+    """The scope is cancelled, the exit code is that of a shell, and hurry is set by the next signal."""
     told: list[None] = []
     clock = Clock()
     ending = ShutdownSignals(lambda: told.append(None), clock)
@@ -128,7 +128,7 @@ async def test_the_first_signal_cancels_and_the_second_hurries(sign: signal.Sign
 
 
 async def received(ending: ShutdownSignals, told: list[None], sign: signal.Signals) -> None:
-    """Send this process the signal, and wait until it has been received."""
+    """Send this process the signal, and wait until it is received."""
     before = len(told)
     os.kill(os.getpid(), sign)
     with anyio.fail_after(20):
@@ -183,7 +183,7 @@ async def test_a_scope_after_the_signal_is_cancelled_from_the_start() -> None:
 
 
 async def test_the_way_down_sees_no_error_after_a_signal() -> None:
-    """Inside nested scopes only the inner one ends: what follows it is not a failure, and runs undisturbed."""
+    """Of nested scopes only the inner one ends: the code after it runs undisturbed."""
     ending = ShutdownSignals()
     seen: list[str] = []
     async with anyio.create_task_group() as tasks:
@@ -225,13 +225,13 @@ anyio.run(main)
 
 
 def test_the_third_signal_leaves_at_once() -> None:
-    """Even where a shielded way down hangs, three signals end the process."""
+    """Even if a shielded teardown hangs, three signals end the process."""
     done = subprocess.run([sys.executable, "-c", LEAVES], capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 async def test_work_that_a_signal_ends() -> None:
-    """Its code is the shell's; work that ends by itself has 0, and what it raises is raised as it is."""
+    """The exit code is that of a shell; work that ends by itself has 0, and its exceptions are raised unchanged."""
 
     async def stay() -> None:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_results_come_in_the_order_of_the_items() -> None:
-    """Whoever ends first, the list is as the items were; all were at work together."""
+    """The list has the order of the items, whichever ends first; all run concurrently."""
     together = 0
     most = 0
 
@@ -34,7 +34,7 @@ async def test_results_come_in_the_order_of_the_items() -> None:
 
 
 async def test_the_first_error_ends_the_others_and_comes_plain() -> None:
-    """Callers can catch it by its type; no group, nobody left behind."""
+    """Callers can catch it by its type; there is no group, and no task is left."""
     ended: list[str] = []
 
     async def work(item: str) -> None:
@@ -79,7 +79,7 @@ async def test_patience_limits_the_work() -> None:
 
 
 async def test_a_sleep_of_the_machine_takes_no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was waited for comes soon after the machine goes on: it is not given up before that."""
+    """The time of the sleep does not count: the wait continues for a while after it."""
     monkeypatch.setattr(tasks, "TICK", 0.4)
     loop = asyncio.get_running_loop()
     clock = loop.time
@@ -121,7 +121,7 @@ async def test_a_task_group_raises_the_first_error_itself() -> None:
 
 
 async def test_work_ends_unless_an_event_is_set() -> None:
-    """An event that is set cancels the work, or keeps it from beginning; what the work raises is raised as it is."""
+    """The event cancels the work, or prevents it; exceptions of the work are raised unchanged."""
     event, calls = anyio.Event(), list[str]()
 
     async def work() -> None:

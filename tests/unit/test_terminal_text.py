@@ -62,7 +62,7 @@ def said(*words: str, cwd: Path, env: dict[str, str | None], code: int = 0) -> s
         return OURS.sub("", terminal.said).replace("\r\n", "\n")
 
 
-# Each command in a process of its own, forked from one that has imported what all of them need.
+# Each command runs in a process of its own, forked from a process that has imported the common modules.
 FORKS = """
 import json, os, sys
 import anyio._backends._asyncio, typer.main, yaml
@@ -139,7 +139,7 @@ WRONG = [
 
 
 def test_mistakes_on_the_command_line(tmp_path: Path, env: dict[str, str | None]) -> None:
-    """What was typed is quoted in the error, and only as text."""
+    """The argument is quoted in the error, and only as text."""
     for words, (code, shown) in zip(WRONG, said_by_each(WRONG, tmp_path, env), strict=True):
         assert code in range(1, 8), (words, shown)
         assert "error:" in shown, words

@@ -28,7 +28,7 @@ def test_the_template_makes_the_files_of_the_sample() -> None:
 
 
 def test_what_a_run_of_the_sample_leaves_is_no_part_of_it(tmp_path: Path) -> None:
-    """Dependencies, builds, data and the .env of somebody who has used the sample in this checkout."""
+    """Dependencies, builds, data and the .env of a user of this checkout are left out."""
     shutil.copytree(ROOT / "templates/projects/todo", tmp_path / "templates/projects/todo")
     shutil.copytree(SAMPLE, tmp_path / "sample-todo-app")
     clean = set(read(str(tmp_path / "templates/projects/todo"), is_ours=True).files)

@@ -13,7 +13,7 @@ LABELS = {"devenv": "devenv", "compose": "Compose 1", "newer": "Compose 2", FLOO
 
 
 def figure(**more: Any) -> Figure:
-    """A row where devenv takes 10 ms, the others 500 and 300, and the engine itself 5."""
+    """A row in which devenv takes 10 ms, the other two 500 and 300, and the engine itself 5."""
     values = {"devenv": 10.0, "compose": 500.0, "newer": 300.0, FLOOR: 5.0}
     return Figure(1, "a save", "ms", **{"values": values, **more})
 
@@ -39,12 +39,12 @@ def test_target_is_reached_only_if_each_part_is(wish: Wish, reached: bool | None
 
 
 def test_given_up_measurement_misses_its_target() -> None:
-    """Where devenv was given up on, the wish is not reached, whatever the cap was."""
+    """If the measurement of devenv was given up, the target is missed, whatever the cap was."""
     assert figure(wish=Wish(most=50), beyond=("devenv",)).reached() is False
 
 
 def test_paired_ratio_is_preferred() -> None:
-    """A ratio that was measured pair by pair is the one that is told and judged."""
+    """A ratio that was measured in pairs is printed and compared with the target."""
     measured = figure(ratios={"compose": 40.0}, wish=Wish(faster={"compose": 50}))
 
     assert (measured.ratio("compose"), measured.ratio("newer")) == (40.0, 30.0)
@@ -52,13 +52,13 @@ def test_paired_ratio_is_preferred() -> None:
 
 
 def test_missing_value_gives_no_ratio() -> None:
-    """Without a value of devenv's own, or with none at all, there is no ratio."""
+    """If devenv's own value or all other values are missing, there is no ratio."""
     assert figure(values={"devenv": 0, "compose": 3}).ratio("compose") is None
     assert figure(values={"compose": 3}).ratio("compose") is None
 
 
 def test_paired_ratio_is_the_median_over_rounds() -> None:
-    """One slow minute for both changes nothing."""
+    """One slow minute for both tools does not change the ratio."""
     assert paired([500, 5000, 510], [10, 100, 10]) == 50
 
 
@@ -69,7 +69,7 @@ def test_a_quantile_is_one_of_the_values() -> None:
 
 
 def test_line_has_value_ratio_and_target() -> None:
-    """What, a value for each, how many times ours, what was wished, and whether it was reached."""
+    """The line has the name, a value for each tool, the ratio, the target, and whether it is reached."""
     wish = Wish(most=10, faster={"compose": 50.0}, of_floor=2.5)
     line = report.cells(figure(wish=wish, beyond=("newer",)), LABELS)
 
@@ -94,7 +94,7 @@ def test_contender_that_was_given_up_has_no_ratio() -> None:
 
 
 def test_figure_is_read_back_from_json() -> None:
-    """What is read back says the same line."""
+    """A figure that is read back from JSON gives the same line."""
     before = figure(wish=Wish(most=10, faster={"compose": 50.0}), beyond=("newer",), ratios={"compose": 40.0})
 
     assert Figure.read(json.loads(json.dumps(before.fields()))) == before
@@ -109,13 +109,13 @@ def test_page_has_the_committed_results() -> None:
 
 
 def test_page_without_marks_is_refused() -> None:
-    """No figures are lost silently where the marks are gone."""
+    """A page without marks is an error, so that no figures are lost."""
     with pytest.raises(ValueError, match="no <!-- figures"):
         report.put_into("# Performance\n", "figures")
 
 
 def test_rows_that_were_not_measured_are_kept() -> None:
-    """A later run of some rows takes their place alone, and says when and where."""
+    """A later run of some rows replaces only these rows, and says when and on which machine it was."""
     before = {"figures": [{"row": 1, "n": 1}, {"row": 7, "n": 1}], "series": {"saves": 1, "site": 1}, "machine": 1}
     later = {"figures": [{"row": 1, "n": 2}, {"row": 5, "n": 2}], "series": {"saves": 2}, "machine": 2}
     assert report.added(before, later) == {
@@ -126,7 +126,7 @@ def test_rows_that_were_not_measured_are_kept() -> None:
 
 
 def test_a_later_run_of_a_few_rows_says_when_it_was() -> None:
-    """What was measured before stays what the page tells of; each later run is told with its rows."""
+    """The head of the page describes the first measurement; each later run is named with its rows."""
     machine = {"date": "2026-01-01", "run": "full", "load": "0.1", "devenv": "abc"}
     before = {"figures": [{"row": row} for row in (1, 2, 3)], "series": {}, "machine": {"date": "2025-01-01"}}
     later = {"figures": [{"row": 3}], "series": {}, "machine": machine}

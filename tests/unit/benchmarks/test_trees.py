@@ -19,7 +19,7 @@ def test_names_are_spread_evenly() -> None:
 
 
 def test_every_difference_is_counted(tmp_path: Path) -> None:
-    """One file is missing, one is too many, one has another content of the same size, one has become a link."""
+    """One file is missing, one is extra, one has another content of the same size, one has become a link."""
     source, target = tmp_path / "source", tmp_path / "target"
     for folder in (source, target):
         trees.write(folder, ["a/same", "a/other", "b/link"], b"0")
@@ -34,12 +34,12 @@ def test_every_difference_is_counted(tmp_path: Path) -> None:
 
 
 def test_arrival_is_complete_with_the_last_file() -> None:
-    """In whatever order they come, it is over when every one was seen, and not before."""
+    """The arrival is complete once each file was seen, in whatever order the files come."""
     asked: Counter[int] = Counter()
 
     def seen(item: int) -> bool:
         asked[item] += 1
-        return asked[item] > 200 - item  # the last one comes first
+        return asked[item] > 200 - item  # the last file comes first
 
     waited = until_all(range(200), seen, 60, began=time.perf_counter())
 

@@ -43,13 +43,13 @@ def test_options_of_a_verb_come_in_all_their_spellings() -> None:
 
 
 def test_values_are_known_by_their_kind() -> None:
-    """Whichever way they are written; what comes after `--` is no option."""
+    """Both spellings of an option with a value are known; words after `--` are not options."""
     typed = following(["--file=a.yml", "-f", "b.yml", "logs", "--", "-f", ""]).typed
     assert (typed.values, typed.arguments) == ({"file": ["a.yml", "b.yml"]}, ["-f"])
 
 
 def test_candidates_are_lines_with_help() -> None:
-    """With their help after a tab, and what stands before them; what is typed already is left out."""
+    """A candidate has its help after a tab and keeps its prefix; values that are typed already are left out."""
     wanted = following(["--output=t"])
     assert [*lines(wanted, {"text": "help", "table": "", "json": "x"})] == ["--output=text\thelp", "--output=table"]
     assert [*lines(following(["logs", "web", ""]), {"web": "", "a\x1bb": "", "db": ""})] == ["db"]

@@ -49,7 +49,7 @@ def test_a_module_is_imported_for_its_first_attribute(package: str, statement: s
 
 
 def test_lazy_attribute_is_the_modules_current_one(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever replaces it there is seen."""
+    """If the attribute is replaced in the module, the lazy name gives the new value."""
     module = bound(f"from {package} import module")["module"]
     assert module.value == 1  # type: ignore[attr-defined]
     monkeypatch.setattr(f"{package}.module.value", 2)
@@ -66,7 +66,7 @@ def test_other_imports_are_refused(statement: str) -> None:
 
 
 def test_lazy_block_does_not_affect_other_threads(package: str) -> None:
-    """A block of one thread stands in the way of no import of another one."""
+    """A block in one thread does not stop an import in another thread."""
     imported: list[object] = []
 
     def work() -> None:
@@ -85,12 +85,12 @@ def is_module(name: str) -> bool:
     """Whether it can be imported."""
     try:
         return find_spec(name) is not None
-    except ModuleNotFoundError:  # it is in a module that is no package
+    except ModuleNotFoundError:  # the name is in a module that is not a package
         return False
 
 
 def test_only_modules_are_imported_lazily() -> None:
-    """A value of a module would be a stand-in for ever: it has no attribute that is looked up."""
+    """A lazy value would stay a stand-in for ever: it has no attribute that could be looked up."""
     source = Path(lazy.__file__).parents[1]
     blocks = [
         (path, block)

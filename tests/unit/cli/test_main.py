@@ -38,7 +38,7 @@ def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
         ("-f a.yml --profile x stats --no-stream web", "docker compose -f a.yml --profile x stats --no-stream web"),
         ("-q --output json -v -p n top", "docker compose -p n top"),
         ("--output=json stats", "docker compose stats"),
-        # one argument that is not ours, and `config` is Compose's
+        # a command of Compose with the same name as an argument, and `config` of Compose
         ("config --services", "docker compose config --services"),
         ("config web", "docker compose config web"),
         ("config -q", "docker compose config -q"),
@@ -94,7 +94,7 @@ def test_other_verbs_know_the_worktree(
 def test_other_names_of_commands(
     passed: list[list[str]], monkeypatch: pytest.MonkeyPatch, line: str, expected: str
 ) -> None:
-    """What is typed by habit runs the command that is meant."""
+    """A common other name of a command runs that command."""
     seen: list[str] = []
     monkeypatch.setattr(parser, "invoke", lambda name, arguments: seen.append(" ".join([name, *arguments])))
     main.run(line.split())
@@ -102,7 +102,7 @@ def test_other_names_of_commands(
 
 
 def test_init_without_a_project_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """There are no files that could get rules."""
+    """Without a project there are no files that could get rules."""
     monkeypatch.chdir(tmp_path)
     seen: list[str] = []
     monkeypatch.setattr(parser, "invoke", lambda name, arguments: seen.append(" ".join([name, *arguments])))
@@ -130,7 +130,7 @@ def test_commands_without_a_project_fail_alike(
 def test_errors_have_their_exit_codes(
     error: type[DevenvError], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever a workflow raises becomes text, hint and code, without a traceback."""
+    """Each exception of a workflow becomes a message, a hint and an exit code, without a traceback."""
     fail(monkeypatch, error("what failed", hint="what to type"))
     assert main.run(["down"]) == error.exit_code
     assert capfd.readouterr() == ("", "error: what failed\n  hint: what to type\n")
@@ -176,7 +176,7 @@ def test_help_and_usage_errors_have_their_exit_codes(line: str, code: int, capfd
 
 @pytest.mark.parametrize("line", ["--version", "--version --help", "help --version"])
 def test_version_option_wins(line: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Whatever else is asked for."""
+    """`--version` has priority over all other arguments."""
     assert main.run(line.split()) == 0
     assert re.fullmatch(r"devenv \S+\n", capfd.readouterr().out)
 
@@ -199,7 +199,7 @@ def test_version_option_wins(line: str, capfd: pytest.CaptureFixture[str]) -> No
 def test_common_options_reach_the_command_of_a_group(
     monkeypatch: pytest.MonkeyPatch, line: str, expected: str
 ) -> None:
-    """They may stand before it, before its group, or after it; `images` alone lists."""
+    """They may be before the group, before the command or after it; `images` alone lists."""
     seen: list[str] = []
     monkeypatch.setattr(parser, "invoke", lambda name, arguments: seen.append(" ".join([name, *arguments])))
     monkeypatch.setattr(parser, "print_help", lambda words: seen.append(" ".join([*words, "--help"])))
@@ -265,5 +265,5 @@ def test_commands_report_dead_runs(
     ],
 )
 def test_a_hint_keeps_the_options_that_were_typed(hint: str | None, typed: str, expected: str | None) -> None:
-    """The command that it names can be copied: it does not fail for what was given the first time."""
+    """The command in the hint can be copied: it has the options of the first command."""
     assert main.with_typed_options(hint, shlex.split(typed)) == expected

@@ -66,7 +66,7 @@ def test_question_is_cleaned_and_written_to_stderr(monkeypatch: pytest.MonkeyPat
 
 
 def test_end_of_input_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither yes nor no."""
+    """The end of input counts neither as yes nor as no."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     with pytest.raises(typer.Abort):
         confirm("Write?", default=True)

@@ -41,7 +41,7 @@ def test_the_overview_is_printed_without_a_parser(line: str, begins: str | None)
     ],
 )
 def test_help_topic_prints_a_page(capfd: Capture, word: str, begins: str) -> None:
-    """Or the part below an anchor; nothing waits for a key if stdout is no terminal."""
+    """`help TOPIC` prints a page, or its part below an anchor, and does not wait for a key without a terminal."""
     assert main.run(["help", word]) == 0
     assert capfd.readouterr().out.startswith(begins)
 

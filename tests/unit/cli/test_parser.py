@@ -47,7 +47,7 @@ def test_help_of_groups_and_commands(capfd: Capture, words: list[str], program: 
     ],
 )
 def test_help_of_an_unknown_command_is_an_error(words: list[str], message: str, hint: str) -> None:
-    """With what is meant."""
+    """The error has a suggestion."""
     with pytest.raises(UsageError) as raised:
         parser.print_help(words)
     assert (raised.value.message, raised.value.hint) == (message, hint)
@@ -68,7 +68,7 @@ def compose(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 WRONG = [
-    # options, ours and of Compose's verbs, wherever they stand
+    # options of devenv and of Compose's verbs, at any position
     ("up --detch", "`devenv up` has no option `--detch`", "Did you mean `--detach`?"),
     ("up --xyzzy", "`devenv up` has no option `--xyzzy`", "devenv up --help"),
     ("up -x", "`devenv up` has no option `-x`", "devenv up --help"),
@@ -112,7 +112,7 @@ def test_usage_errors_have_one_form(capfd: Capture, compose: list[str], line: st
 
 @pytest.mark.parametrize("line", ["--output json up --detch", "up --detch --output=json", "upp --output json"])
 def test_usage_error_is_an_event_in_json(capfd: Capture, line: str) -> None:
-    """Under `--output json`, one line of stdout."""
+    """With `--output json`, a usage error is one line on stdout."""
     assert main.run(line.split()) == 2
     (said,) = capfd.readouterr().out.splitlines()
     event = json.loads(said)
@@ -122,7 +122,7 @@ def test_usage_error_is_an_event_in_json(capfd: Capture, line: str) -> None:
 
 @pytest.mark.parametrize("verb", ["tomorrow", "top", "wait"])
 def test_compose_commands_are_passed_through(compose: list[str], verb: str) -> None:
-    """Those that are known, and those that this Compose says it has."""
+    """Known commands are passed through, and those that the installed Compose lists."""
     main.run(["--project-directory", "up", verb, "--upp"])
     assert compose == ["docker", "compose", "--project-directory", "up", verb, "--upp"]
 

@@ -108,7 +108,7 @@ def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str
     ],
 )
 def test_a_typo_in_a_service(passed: list[Sequence[str]], capfd: Capture, line: str) -> None:
-    """The error suggests the service that is meant."""
+    """The error suggests the closest service."""
     assert main.run(line.split()) == 2
     assert (capfd.readouterr().err, passed) == (UNKNOWN, [])
 

@@ -234,7 +234,7 @@ def sources(text: str = FILE) -> list[ComposeFile]:
     ids=lambda value: value[:40],
 )
 def test_compose_error_gets_place_cause_and_hint(said: str, meant: str) -> None:
-    """File and line, the cause in plain words, a hint if one helps, and never a value."""
+    """The message has file and line, the cause, a hint if there is a useful one, and never a value."""
     error = explain(said, sources())
     assert f"{error.where}: {error} | {error.hint}" == meant
     assert "hunter2" not in f"{error} {error.hint}"

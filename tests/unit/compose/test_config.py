@@ -108,7 +108,7 @@ def test_newer_keys_are_found_with_their_lines() -> None:
     ],
 )
 def test_the_model_gets_back_what_its_compose_knows(version: str, rule: dict[str, object]) -> None:
-    """A Compose that knows a key includes it in the hash, with the type that it gives it."""
+    """A Compose version that knows a key includes it in the hash, with the type that it gives it."""
     model = {"services": {"a": {"develop": {"watch": [{"x-include": "a", "x-initial_sync": "true"}]}}, "b": {}}}
     restore(model, lambda needed: needed <= version)
     assert model["services"]["a"] == {"develop": {"watch": [rule]}}

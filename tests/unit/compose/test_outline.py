@@ -175,7 +175,7 @@ def submodule(folder: Path, git: Path) -> Path:
 
 @pytest.mark.parametrize("relative", [False, True])
 def test_a_worktree_is_known_by_its_files(tmp_path: Path, relative: bool) -> None:
-    """At its root the project has the name of the repository, below it that of the folder; links may be relative."""
+    """At its root the project has the name of the repository, below that of the folder; links may be relative."""
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature", relative=relative)
     (tree / "app/deep").mkdir(parents=True)
     assert worktree(str(tree)) == ("shop", "feature")

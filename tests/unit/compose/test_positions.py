@@ -22,7 +22,7 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def test_place_of_the_deepest_part(tmp_path: Path) -> None:
-    """The deepest part that any file has; of two files the overriding one."""
+    """The place is that of the deepest part in any file; of two files, in the overriding one."""
     write(
         tmp_path,
         compose_yml="services:\n  web:\n    image: a\n    ports: [x]\n",
@@ -35,7 +35,7 @@ def test_place_of_the_deepest_part(tmp_path: Path) -> None:
 
 
 def test_places_of_watch_rules(tmp_path: Path) -> None:
-    """Lists of all files are one list, in order; rules from `extends` come first."""
+    """The rules of all files are one list, in order; rules from `extends` come first."""
     rules = "services:\n  web:\n    extends: {{service: b}}\n    develop:\n      watch:\n{}"
     write(
         tmp_path,
@@ -52,7 +52,7 @@ def test_places_of_watch_rules(tmp_path: Path) -> None:
 
 
 def test_the_place_of_an_entry(tmp_path: Path) -> None:
-    """An entry of a list is found by its text, in the last file that has it."""
+    """An entry of a list is found by its text, in the last file that has the text."""
     write(
         tmp_path,
         compose_yml="services:\n  web:\n    volumes:\n      - a:/a\n      - /:/host:ro\n      - type: bind\n"
@@ -86,7 +86,7 @@ services:
     [("web", 8080, 81, 6), ("web", 8080, 82, 7), ("web", 9999, 80, 5), ("web", 9999, 99, 4), ("odd", 8080, 80, 9)],
 )
 def test_the_place_of_a_port(tmp_path: Path, service: str, published: int, target: int, line: int) -> None:
-    """The entry that has both numbers, or one of them; else the list."""
+    """The place is the entry with both port numbers, or with one of them; else the list."""
     write(tmp_path, compose_yml=PORTS)
     sources = read(find(str(tmp_path)), base=str(tmp_path))
     assert port_place(sources, service, published, target) == ("compose.yml", line)
@@ -121,7 +121,7 @@ def test_files_are_found_by_the_line_that_names_them(tmp_path: Path) -> None:
 
 
 def test_the_model_of_one_file_is_the_whole_if_compose_names_none(tmp_path: Path) -> None:
-    """As it does if it reads the project from standard input."""
+    """Compose names no file if it reads the project from standard input."""
     write(tmp_path, compose_yml=PLAIN, compose_override_yml=PLAIN)
     sources = read(find(str(tmp_path)), base=str(tmp_path))
     assert [source.shown for source in Model(sources).only(sources[1].path).sources] == ["compose.override.yml"]

@@ -196,7 +196,7 @@ def test_services_and_networks_get_the_owner_label() -> None:
 
 
 def test_unmarked_services_get_no_label() -> None:
-    """A one-off container gets no label; nor does its network, if there is no other service."""
+    """A one-off container gets no label, and neither does its network if no other service uses it."""
     mine = {"devenv.owner": OWNER}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db"}))) == {"web": mine, "default": mine}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"}))) == {}
@@ -365,7 +365,7 @@ def test_a_port_change_must_fit(change: PortChange, complaint: str) -> None:
 
 
 def test_only_some_services() -> None:
-    """Other services and the dependencies on them are removed; a port change for one of them is no error."""
+    """Other services and dependencies on them are removed; a port change for a removed service is not an error."""
     changed = yaml.safe_load(shown(services=frozenset({"db"}), choices=Choices(ports=(PortChange("web", "9", 80),))))
     assert list(changed["services"]) == ["db"]
     web = yaml.safe_load(shown(services=frozenset({"web"})))["services"]["web"]

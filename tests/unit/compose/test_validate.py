@@ -152,7 +152,7 @@ def test_a_folder_without_a_project_is_one_error(tmp_path: Path) -> None:
 def test_a_project_without_active_services_is_no_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[ConfigError], level: str
 ) -> None:
-    """As for `docker compose config -q`; any other error of the resolved model is one."""
+    """`docker compose config -q` accepts it too; any other error of the resolved model is a mistake."""
 
     async def load(*_: object, **__: object) -> None:
         raise error("no services", file="compose.yml", line=1)

@@ -101,7 +101,7 @@ def test_binary_values_are_kept() -> None:
     ids=lambda value: value[:24] if isinstance(value, bytes) else None,
 )
 def test_ambiguous_or_endless_yaml_is_refused_with_its_line(text: bytes, complaint: str) -> None:
-    """Each bad file gives one ConfigError that names the line, quickly and without a traceback."""
+    """Each bad file gives one ConfigError with its line, quickly and without a traceback."""
     began = time.process_time()
     with pytest.raises(ConfigError) as caught:
         yaml12.check(text, file="f")

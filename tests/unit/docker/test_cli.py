@@ -19,7 +19,7 @@ HEAD = ["docker", "compose", "-p", "p", "--project-directory", "/p", "-f", "-"]
 
 
 class Child:
-    """Stands in for `process.run`: prints this, and ends with that code."""
+    """Replaces `process.run`: prints this, and ends with that code."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, printed: bytes = b"", errors: bytes = b"", code: int = 0
@@ -91,7 +91,7 @@ def test_a_reason_has_an_end() -> None:
 
 
 class Verb:
-    """Stands in for `process.run`: prints these lines, and ends with that code."""
+    """Replaces `process.run`: prints these lines, and ends with that code."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *lines: str, code: int = 0) -> None:
         self.lines, self.code = lines, code

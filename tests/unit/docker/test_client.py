@@ -1,4 +1,4 @@
-"""One connected engine: its greeting, its identity, and the state of a project."""
+"""A connected engine: its version, its identity, and the state of a project."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ async def test_the_log_of_a_container_that_has_ended(host: MemoryHost, engine: M
 
 
 def test_the_share_of_a_processor() -> None:
-    """100 percent is one processor; without time between two measurements there is none."""
+    """100 percent is one processor; without time between two measurements there is no share."""
     before = Usage(cpu=0, system=0, cpus=4, memory=0)
     assert Usage(cpu=50, system=400, cpus=4, memory=0).percent_since(before) == 50.0
     assert Usage(cpu=50, system=0, cpus=4, memory=0).percent_since(before) == 0.0

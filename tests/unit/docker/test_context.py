@@ -135,7 +135,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 
 def test_containers_and_the_time_are_read(serve: Callable[[Answer], list[str]]) -> None:
-    """By the project's label; one-off containers are not inspected."""
+    """They are found by the project's label; one-off containers are not inspected."""
     asked = serve(engine)
     result = context.local_containers("p")
     assert result is not None

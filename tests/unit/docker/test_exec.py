@@ -69,7 +69,7 @@ async def test_a_command_that_ran_to_its_end(box: Box) -> None:
 
 
 async def test_a_connection_that_is_lost(box: Box) -> None:
-    """Nobody knows whether the command has ended."""
+    """The error says that the command may still run."""
     box.printed = [(1, b"a"), (1, b"b")]
     box.engine.faults.on("/start", Fault.LOST)
     with pytest.raises(EngineError, match="cannot reach the Docker engine"):

@@ -72,7 +72,7 @@ class Line:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.closed: list[int] = []
-        self.cut = 0  # the connections before this one are silent
+        self.cut = 0  # # the connections before this one do not answer
 
     async def dial(self) -> Connection:
         """A new connection."""
@@ -167,7 +167,7 @@ EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Recorder(Wire):
-    """A connection that records what is sent; it breaks if no answer is left."""
+    """A connection that records what is sent, and breaks once there are no more answers."""
 
     def __init__(self, *pieces: bytes) -> None:
         super().__init__(*pieces)

@@ -172,7 +172,7 @@ def test_a_body_is_sent_in_its_own_pieces(limit: int) -> None:
 
 
 async def archive(*chunks: bytes) -> AsyncIterator[bytes]:
-    """The chunks, one by one."""
+    """The chunks, one at a time."""
     for chunk in chunks:
         yield chunk
 

@@ -32,7 +32,7 @@ def test_published_ports_are_read_by_their_protocol() -> None:
 
 @pytest.mark.parametrize(("code", "line"), [(1, "refused"), (0, "")])
 def test_the_last_health_check_counts_if_it_failed(code: int, line: str) -> None:
-    """By its last line that is not empty; a check that failed before a good one is over."""
+    """The text is its last line that is not empty; a failed check before a good one does not count."""
     checks = [{"ExitCode": 1, "Output": "old"}, {"ExitCode": code, "Output": "10%\r20%\nrefused\n\n"}]
     state = {"Status": "running", "Health": {"Status": "starting", "Log": checks}}
     assert inspect.container({"Id": "1", "Name": "/x", "State": state, "Config": {}}).check == line
@@ -63,6 +63,6 @@ def test_the_name_and_the_id_of_the_image_are_apart() -> None:
     ],
 )  # fmt: skip
 def test_the_path_that_a_health_check_requests(test: list[str], path: str) -> None:
-    """From its own container, by HTTP; in the Compose file or in the image, of which the engine says the same."""
+    """It is the path of an HTTP request to the container itself, from the Compose file or the image."""
     shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "Config": {"Healthcheck": {"Test": test}}}
     assert inspect.container(shown).checked == path

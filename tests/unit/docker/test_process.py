@@ -221,7 +221,7 @@ async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) 
 
 
 async def test_a_link_in_the_place_of_the_record_is_refused(tmp_path: Path) -> None:
-    """Nothing is written to its target, and processes in it are not ended."""
+    """Nothing is written to the target of the link, and processes named there are not killed."""
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # noqa: ASYNC220 - what the test itself does
         victim = tmp_path / "victim"
         victim.write_text(content := f"{other.pid} {process.start_time(other.pid)}\n")

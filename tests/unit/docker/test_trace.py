@@ -32,7 +32,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Traced]]:
 
 
 class Answers:
-    """An engine with one answer to every request, or none."""
+    """An engine that answers every request in the same way, or not at all."""
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer

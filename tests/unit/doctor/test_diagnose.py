@@ -1,4 +1,4 @@
-"""Facts -> findings: each kind in a case of its own, its text as in findings.txt; and what is fine is no finding."""
+"""Facts -> findings: each kind in a case of its own, with its text in findings.txt; healthy facts give none."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def engine(state: str, *elsewhere: tuple[str, str]) -> DoctorFacts:
 
 
 def error(code: str, message: str, hint: str, file: str | None = None, line: int | None = None) -> DoctorFacts:
-    """What is told by an error of ours."""
+    """The message of a DevenvError."""
     return DoctorFacts(errors=((code, ConfigError(message, hint=hint, file=file, line=line)),))
 
 
@@ -229,13 +229,13 @@ def test_every_kind_is_found_by_some_facts() -> None:
 
 
 def test_a_healthy_machine_has_no_findings() -> None:
-    """Nothing is said of a machine that has all it needs, nor of what was not looked at."""
+    """There is no finding for a machine that has all it needs, nor for facts that were not collected."""
     assert diagnose(WELL) == ()
     assert diagnose(DoctorFacts()) == ()
 
 
 def test_errors_come_first() -> None:
-    """Then warnings, then what is only worth knowing; the same is said once."""
+    """Errors come first, then warnings, then notes; equal findings are printed once."""
     errors = (("project-wrong", ConfigError("wrong")),)
     facts = replace(WELL, tree=Tree(eventless="nfs", crlf=("a.sh",)), errors=errors)
     assert [one.code for one in diagnose(facts)] == ["project-wrong", "crlf", "no-events"]
@@ -243,7 +243,7 @@ def test_errors_come_first() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_finding_shows_a_secret(name: str) -> None:
-    """Neither the message nor the hint holds what stands before the `@` of an address."""
+    """Neither the message nor the hint contains the credentials of an address."""
     assert "s3cret" not in told(diagnose(CASES[name]))
 
 

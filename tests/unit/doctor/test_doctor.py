@@ -1,4 +1,4 @@
-"""The doctor as a whole: fixes are counted only if the finding is gone, and the report overwrites nothing."""
+"""The doctor as a whole: a fix counts only if its finding disappears, and the report overwrites no file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HERE = Selection("/")
 
 @pytest.fixture
 def look(monkeypatch: pytest.MonkeyPatch) -> list[DoctorFacts]:
-    """What the next looks find, one after the other."""
+    """The facts that the next runs of the doctor collect, one item per run."""
     rounds: list[DoctorFacts] = []
 
     async def gather(_: Selection, __: Callable[[str], object]) -> DoctorFacts:
@@ -38,7 +38,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> list[DoctorFacts]:
 
 
 def test_a_fix_counts_if_its_finding_is_gone(look: list[DoctorFacts], tmp_path: Path) -> None:
-    """A fix that fails is reported, and one that did not help is not counted."""
+    """A fix that fails is reported, and a fix without an effect is not counted."""
     for name in ("selected", "other"):
         (tmp_path / name).write_text("x")
     look += [DoctorFacts(tree=Tree(crlf=("a.sh",)))]
@@ -56,7 +56,7 @@ def test_a_fix_counts_if_its_finding_is_gone(look: list[DoctorFacts], tmp_path: 
 
 
 def test_fixes_of_the_found_problems(look: list[DoctorFacts], tmp_path: Path) -> None:
-    """Only what was found; warnings are no errors."""
+    """Only findings get a fix; warnings are not counted as errors."""
     (tmp_path / "current").write_text("x")
     look += [DoctorFacts(builder=Builder("box", is_gone=True, selection=str(tmp_path / "current")))]
     outcome = anyio.run(doctor.examine, HERE, lambda _: None)
@@ -77,7 +77,7 @@ def test_a_report_is_private_and_overwrites_nothing(look: list[DoctorFacts], tmp
 
 
 def test_helper_of_one_registry_is_removed_alone(tmp_path: Path) -> None:
-    """It goes alone, through a link, and the rest of the file says what it said."""
+    """Only that helper is removed, through a link, and the rest of the file is unchanged."""
     real = tmp_path / "real.json"
     real.write_text(json.dumps({"credHelpers": {"a.example": "gone", "b.example": "here"}, "detachKeys": "x"}))
     (tmp_path / "config.json").symlink_to(real)
@@ -105,7 +105,7 @@ def test_a_file_that_was_changed_meanwhile(tmp_path: Path) -> None:
 
 
 def test_a_fix_that_cannot_be_made(tmp_path: Path) -> None:
-    """The error says what to type, and a failed order after the change is one, too."""
+    """The error has the command to type; a command that fails after the change is an error, too."""
     with pytest.raises(StateError, match="cannot change") as caught:
         anyio.run(doctor.carry_out, Fix((), "/proc/no/file", (), None, b"x"))
     assert caught.value.hint == "sudo devenv doctor --fix"
@@ -115,7 +115,7 @@ def test_a_fix_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_limits_are_raised_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In a file of our own, after which the system is told."""
+    """The limits are written into a file of devenv, and the kernel is told to read it."""
     monkeypatch.setattr(doctor, "SYSCTL_FILE", str(tmp_path / "60.conf"))
     (fix,) = doctor.planned_fixes(DoctorFacts(machine=Machine(instances=8192)), {"inotify-watches"})
     raised = b"fs.inotify.max_user_watches = 524288\nfs.inotify.max_user_instances = 8192\n"

@@ -36,7 +36,7 @@ FACTS = DoctorFacts(
 
 
 def test_the_report() -> None:
-    """It begins with what is in it, and holds neither a password nor the home folder."""
+    """The report begins with a list of its parts, and contains neither a password nor the home directory."""
     found = (finding("crlf", files="/home/ann/x/run.sh", first="/home/ann/x/run.sh"),)
     text = report(FACTS, found, {"devenv": "1"}, "/home/ann")
     assert text.startswith("# devenv doctor: report\n\nWhat is in this file:")

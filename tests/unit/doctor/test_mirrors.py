@@ -21,7 +21,7 @@ A, B = "sha256:a", "sha256:b"
 
 
 def asked(mirror: str, speed: float = 0.0, fault: str = "", lacks: tuple[str, ...] = (), **digests: str) -> Answers:
-    """What a mirror said of the images redis and node."""
+    """The answers of a mirror for the images redis and node."""
     return Answers(mirror, digests, lacks, fault, 0.1 if speed else 0.0, speed)
 
 
@@ -49,7 +49,7 @@ def test_mirrors_are_ranked(given: list[Answers], pinned: Mapping[str, str], exp
 
 
 def test_a_late_first_byte_counts() -> None:
-    """A server that begins late is slower than one with half its speed, for an image of common size."""
+    """A server with a late first byte ranks below one with half its speed, for an image of common size."""
     late, soon = Answers("late", {"redis": A}, (), "", 3.0, 100e6), Answers("soon", {"redis": A}, (), "", 0.1, 50e6)
     assert [one.mirror for one in ranked([late, soon], {"redis": ""})] == ["soon", "late"]
 
@@ -66,7 +66,7 @@ def test_a_late_first_byte_counts() -> None:
     ],
 )
 def test_writing_mirrors_keeps_the_rest_of_the_file(text: str) -> None:
-    """Whatever the form of the list; comments outside of it stay."""
+    """All forms of the list are replaced; comments outside the list stay."""
     after = with_mirrors(text, ["a.test", "[::1]:1"])
     expected = tomllib.loads(text)
     expected["registry"] = {"mirrors": ["a.test", "[::1]:1"]}
@@ -87,7 +87,7 @@ def good(name: str, *, is_good: bool = True) -> Mirror:
 
 
 def test_good_mirrors_are_written_in_order(file: Path) -> None:
-    """The good ones in order, then those that were not asked; a known one that is bad goes. None for no change."""
+    """Good mirrors come first, in order, then untested ones; a bad one is removed. Without a change it is None."""
     new = planned([good("a.test"), good("bad.test", is_good=False)])
     assert new is not None
     assert (new.before, new.after) == (None, b'[registry]\nmirrors = ["a.test"]\n')

@@ -46,7 +46,7 @@ def test_a_call_that_hangs_is_abandoned() -> None:
     ],
 )
 def test_the_token_server_of_a_challenge(challenge: str, url: str) -> None:
-    """Only where a registry names a site for it."""
+    """It is read from the challenge only if the registry names one."""
     assert network.realm(challenge, "a/b") == url
 
 

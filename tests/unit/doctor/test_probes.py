@@ -1,4 +1,4 @@
-"""One look around, and why an engine is not reached."""
+"""The collection of the facts, and why an engine cannot be reached."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_all_checks_together_have_a_limit(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_why_an_engine_is_not_reached(endpoint: Endpoint, cause: Exception | None, code: str) -> None:
-    """It hangs on what lies below the error."""
+    """The reason depends on the exception below the error."""
     error = EngineError("x")
     error.__cause__ = cause
     found = anyio.run(probes.unreached, endpoint, error)

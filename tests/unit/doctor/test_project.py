@@ -35,7 +35,7 @@ def quiet_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.anyio
 @pytest.mark.usefixtures("quiet_machine")
 async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each registry is asked once, for a missing image first; images made here and local ones need none."""
+    """Each registry is asked once, for a missing image first; built and local images need no registry."""
     asked: list[str] = []
 
     async def distribution(_: Images, reference: str, auth: str = "") -> str:

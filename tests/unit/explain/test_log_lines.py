@@ -149,11 +149,11 @@ def test_warning_lines(line: str) -> None:
 
 @pytest.mark.parametrize("line", NEITHER)
 def test_lines_that_are_neither_error_nor_warning(line: str) -> None:
-    """The word alone is no error: in a path, a name, a number of none, or after another level."""
+    """The word "error" in a path, a name, a count of zero, or after another level is not an error."""
     assert level(line) == read(line, None)[0] == ""
 
 
-# What a program printed, the lines of it that are of the error (from, to), and the error.
+# The output of a program, its lines that belong to the error (from, to), and the error.
 BLOCKS = {
     "python": (
         """
@@ -419,7 +419,7 @@ fine""",
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_an_error_of_many_lines(name: str) -> None:
-    """All lines of a traceback have the level of an error; it is one error, with its message and place."""
+    """All lines of a traceback have the level of an error; they are one error, with message and place."""
     text, span, said = BLOCKS[name]
     error: LoggedError | None = None
     errors, marked = [], []
@@ -435,7 +435,7 @@ def test_an_error_of_many_lines(name: str) -> None:
 
 
 def test_a_traceback_in_colour() -> None:
-    """Escape sequences hide neither the begin nor the message."""
+    """Escape sequences hide neither the beginning nor the message."""
     _, error = read("\x1b[31mTraceback (most recent call last):\x1b[0m", None)
     _, error = read('\x1b[2m  File "/app/main.py", line 63\x1b[0m', error)
     found, error = read("\x1b[31mSyntaxError: invalid syntax\x1b[0m", error)
@@ -443,7 +443,7 @@ def test_a_traceback_in_colour() -> None:
 
 
 def test_a_traceback_without_end() -> None:
-    """What goes on for ever is an error for a bounded number of lines."""
+    """An endless traceback is an error for a bounded number of lines."""
     error: LoggedError | None = None
     found = "error"
     for line in ("Traceback (most recent call last):", *["  x"] * 1000):

@@ -74,7 +74,7 @@ def test_the_tables_are_read() -> None:
 
 @each
 def test_an_entry_follows_the_schema(name: str, entry: TableEntry) -> None:
-    """It has an id in words, patterns of its own or those of an entry before it, and no key that nobody reads."""
+    """An entry has an id in words, its own patterns or those of an earlier entry, and no unused key."""
     content = written(name, entry.id)
     assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", entry.id)
     assert content.keys() <= RESERVED | OPTIONS.get(name, {}).keys()
@@ -88,7 +88,7 @@ def test_an_entry_follows_the_schema(name: str, entry: TableEntry) -> None:
 
 @each
 def test_a_pattern_matches_its_example(name: str, entry: TableEntry) -> None:
-    """The examples are in the order of the patterns, one for each."""
+    """The examples are in the order of the patterns, one per pattern."""
     examples = written(name, written(name, entry.id).get("like", entry.id))["examples"]
     assert len(examples) == len(entry.patterns)
     for pattern, example in zip(entry.patterns, examples, strict=True):
@@ -123,7 +123,7 @@ def test_each_fragment_is_used() -> None:
 
 
 def test_parse_fills_in_fragments_alternatives_and_patterns_of_other_entries() -> None:
-    """Whatever is not a field of an entry is an option for the code that reads the table."""
+    """A key that is not a field of an entry becomes an option for the code that reads the table."""
     content = {
         "ignore_case": True,
         "fragments": {"name": r"(?P<name>\w+)"},
@@ -166,7 +166,7 @@ def test_an_entry_is_for_one_text_and_one_exit_code() -> None:
 
 
 def test_the_caller_adds_words_and_excludes_entries() -> None:
-    """An entry whose words are missing, or for which there are none, leaves the text to the next one."""
+    """An entry is skipped if its words are missing or excluded, and the next one is tried."""
     calls = []
 
     def words(entry: TableEntry, groups: Mapping[str, str], line: int) -> Mapping[str, str] | None:

@@ -61,7 +61,7 @@ class Company(Authority):
         return context
 
     def serve(self, sock: socket.socket) -> None:
-        """A handshake, and the end of it."""
+        """Accept one connection, do the TLS handshake, and close it."""
         with suppress(OSError), self.speaks_for("registry.test").wrap_socket(sock, server_side=True) as tls:
             tls.recv(1)
 
@@ -180,7 +180,7 @@ def test_files_that_variables_name_count_and_the_bundle_itself_does_not(
 def test_registries_decide_about_unknown_certificates(
     host: Path, company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the unknown certificates only the presented one is the company's. Offline, both are."""
+    """Of the unknown certificates only the presented one is the company's; offline, both are."""
     (host / "certs" / "bundle.pem").write_text(f"{company.text}{company.other}")
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(company.proxy)}")
     assert anyio.run(find, ["registry.test", "other.test"])[0] == {company.der}
@@ -197,7 +197,7 @@ def test_invalid_certificates_are_ignored(host: Path, monkeypatch: pytest.Monkey
 
 
 def test_macos_keeps_them_in_keychains(monkeypatch: pytest.MonkeyPatch, company: Company) -> None:
-    """As `security find-certificate -a -p` prints them, from the keychain of the machine and the public one."""
+    """They are read from the output of `security find-certificate -a -p` for the system's and the public keychain."""
 
     async def run(argv: list[str]) -> process.Completed:
         if BROKEN in argv:

@@ -47,7 +47,7 @@ def test_name_servers(
 
 
 def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A platform is emulated if the kernel knows it and it is enabled."""
+    """A platform is emulated if the kernel has an enabled entry for it."""
     monkeypatch.setattr(limits, "SYSCTL", str(tmp_path))
     (tmp_path / "fs/binfmt_misc").mkdir(parents=True)
     (tmp_path / "fs/binfmt_misc/qemu-aarch64").write_text("enabled\ninterpreter x\n")

@@ -153,7 +153,7 @@ async def test_every_taken_port_has_an_owner_and_a_way_out() -> None:
 
 @pytest.mark.anyio
 async def test_free_ports_give_no_error() -> None:
-    """The engine is not asked, and there is no error."""
+    """For free ports the engine is not asked, and there is no error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     await require_free([WantedPort("web", ("127.0.0.1",), port, 80)], Machine())

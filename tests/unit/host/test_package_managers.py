@@ -28,7 +28,7 @@ def test_npm_reads_variables_before_files_and_the_nearer_file_first() -> None:
 
 
 def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None:
-    """PackageSettings of `pip install` have priority over global ones; an invalid file is ignored."""
+    """Settings of `pip install` have priority over global ones; an invalid file is ignored."""
     file = "[global]\nindex-url = https://a.test/simple\nextra-index-url =\n  https://b.test\n  https://c.test\n"
     found = pip(["no section\n", f"{file}[install]\nindex_url = https://i.test\n"], {"PIP_CERT": "/ca.pem", "X": "1"})
     assert found == {

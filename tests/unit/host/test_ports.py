@@ -141,7 +141,7 @@ def test_one_error_for_all_taken_ports() -> None:
 
 
 def test_hint_keeps_earlier_port_changes() -> None:
-    """The hint has the earlier changes first, and the new port for the one that is in use."""
+    """The hint has the earlier changes first, and the new port for the port in use."""
     given = [PortChange("api", "90", 80), PortChange("web", "80", 8000)]
     taken = Taken(WantedPort("web", ("",), 80, 8000), None, 8080)
     assert taken_error([taken], given).hint == "devenv up --port api:90=80 --port web:8080=8000"
@@ -166,7 +166,7 @@ def test_chosen_ports_follow_from_the_place() -> None:
 
 
 def test_the_next_one_where_it_is_taken() -> None:
-    """Ports in use are skipped; a known port stays, since its own container may use it."""
+    """Ports in use are skipped; a known port stays, since the project's own container may use it."""
     port = choose(PLACES[:1], seed="a", known={}, taken=set())["web", 80]
     assert choose(PLACES[:1], seed="a", known={}, taken={port, port + 1}) == {("web", 80): port + 2}
     assert choose(PLACES[:1], seed="a", known={("web", 80): port}, taken={port}) == {("web", 80): port}

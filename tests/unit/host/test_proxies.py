@@ -113,7 +113,7 @@ def test_children_get_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """A proxy that listens only on the loopback is reported without its password; on all addresses it is used."""
+    """A proxy that listens only on loopback is reported without its password; one on all addresses is used."""
     with contextlib.closing(socket.create_server((host, 0))) as server:
         port = server.getsockname()[1]
         monkeypatch.setenv("HTTP_PROXY", f"http://u:c4n4ry@localhost:{port}")

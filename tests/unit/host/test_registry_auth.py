@@ -56,7 +56,7 @@ def test_missing_file_gives_no_credentials(config: Path) -> None:
 
 @pytest.mark.parametrize("key", ["credsStore", "credHelpers"])
 def test_a_helper_is_asked_on_its_standard_input(config: Path, key: str) -> None:
-    """The helper of the registry, or the one for all, gives user and secret, or a token."""
+    """The registry's helper, or the default helper, returns user and secret, or a token."""
     program(config.parent, 'read -r key; printf \'{"Username": "u", "Secret": "%s"}\' "$1-$key"')
     config.write_text(json.dumps({key: "safe" if key == "credsStore" else {"r.test": "safe"}}))
     assert header("r.test") == {"username": "u", "password": "get-r.test", "serveraddress": "r.test"}

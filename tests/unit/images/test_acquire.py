@@ -25,7 +25,7 @@ from support.registry_world import DENIED, NO_HOST, World, a_project, run
 
 
 def test_local_images_are_not_pulled(world: World, project: Project) -> None:
-    """One look at the engine is enough when everything is there, however the names are written."""
+    """One request to the engine is enough if all images are local, however their names are written."""
     world.here = dict.fromkeys(("docker.io/library/node:22", "mysql:9"), "")
     assert run(world, project) == AcquiredImages()
     assert (world.pulled, world.looks) == ([], 1)
@@ -47,7 +47,7 @@ def test_missing_images_are_pulled(world: World, project: Project) -> None:
 
 
 def test_debian_in_place_of_alpine_is_reported(world: World, project: Project, tmp_path: Path) -> None:
-    """Only for a service that uses the image as it is: what is built on it may need apk."""
+    """Only a service that uses the image unchanged gets it: an image built on it may need apk."""
     cache, web = Service("cache", image="redis:8-alpine"), Service("web", build=Build(str(tmp_path)))
     world.refuse = {"redis:8-alpine": NO_HOST, "node:22-alpine": NO_HOST}
     run(world, a_project(tmp_path, cache), stand_ins=True)
@@ -59,7 +59,7 @@ def test_debian_in_place_of_alpine_is_reported(world: World, project: Project, t
 
 
 def test_stand_ins_replace_images_that_no_registry_gives(world: World, project: Project) -> None:
-    """With consent, services and Dockerfiles get stand-ins, in one line."""
+    """With consent, services and Dockerfiles get stand-ins, reported in one line."""
     world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
     provided = run(world, project, stand_ins=True)
     assert provided.swaps == {"node:22": "stand-in.devenv/node:22", "mysql:9": "stand-in.devenv/mysql:9"}
@@ -71,7 +71,7 @@ def test_stand_ins_replace_images_that_no_registry_gives(world: World, project: 
 
 
 def test_only_what_is_missing_gets_a_stand_in(world: World, project: Project) -> None:
-    """A public image that is here is used even if the registry is gone."""
+    """A local public image is used even if the registry cannot be reached."""
     world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
     assert world.made == ["mysql:9"]
@@ -101,7 +101,7 @@ def test_an_image_of_a_service_is_named_with_its_line(world: World, tmp_path: Pa
 
 
 def test_pull_policies(world: World, tmp_path: Path) -> None:
-    """`always` renews, and keeps what is here if no registry answers; `never` never asks."""
+    """`always` pulls, and keeps the local image if no registry answers; `never` does not pull."""
     project = a_project(
         tmp_path,
         Service("a", image="always:1", pull_policy="always"),
@@ -212,7 +212,7 @@ def test_a_missing_dockerfile_or_context(
     ],
 )
 def test_a_submodule_that_is_not_cloned(tmp_path: Path, path: str, file: str, *, expected: bool) -> None:
-    """Its folder is empty after `git clone`: the hint is the command that fills it."""
+    """The folder is empty after `git clone`: the hint is the command that fills it."""
     (tmp_path / ".gitmodules").write_text(f'[submodule "a"]\n\tpath = {path}\n\turl = x\n', encoding="utf-8")
     (tmp_path / "shop").mkdir()
     if file:
@@ -242,7 +242,7 @@ def test_a_renewed_image_counts_before_a_local_one(world: World, tmp_path: Path)
 
 
 def test_a_local_image_of_another_name_needs_no_registry(world: World, project: Project) -> None:
-    """What was loaded from an archive, or came from a mirror, is there the next time without a question."""
+    """An image from an archive or a mirror is found in the next run without a request."""
     world.here = dict.fromkeys(("loaded.devenv/docker.io/library/node:22", "m.example/library/mysql:9"), "")
     provided = run(world, project, mirrors=("m.example",))
     assert provided.swaps == {
@@ -256,7 +256,7 @@ def test_a_local_image_of_another_name_needs_no_registry(world: World, project: 
 
 
 def test_an_image_for_another_processor_does_not_count(world: World, tmp_path: Path) -> None:
-    """It is pulled for the platform that the service names; variants of one do not matter."""
+    """The image for the service's platform is pulled; variants of a platform do not matter."""
     world.here = {"a:1": "linux/amd64", "b:1": "linux/arm64", "c:1": "linux/amd64"}
     services = [Service(name, image=f"{name}:1", platform="linux/arm64/v8") for name in "ab"]
     run(world, a_project(tmp_path, *services, Service("c", image="c:1")))
@@ -316,7 +316,7 @@ def test_a_dockerfile_that_is_a_pipe(tmp_path: Path) -> None:
 
 
 def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
-    """Inline ones are read from the model, remote contexts have none, names are relative to the project."""
+    """Inline Dockerfiles are read from the model, remote contexts have none, names are relative to the project."""
     (tmp_path / "app").mkdir()
     (tmp_path / "app/other.Dockerfile").write_text("FROM a\n")
     project = a_project(
@@ -334,7 +334,7 @@ def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
 
 
 def test_list_images(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`devenv images` lists each image, who needs it and where it would come from, and changes nothing."""
+    """Run `devenv images`, which lists each image, its users and its source, and changes nothing."""
 
     async def loaded(_: object) -> object:
         return type("Loaded", (), {"project": a_project(Path(project.directory), *project.services, *more)})()
@@ -366,7 +366,7 @@ DIGITS = "1f" * 32
 
 
 def engine_with(*names: str) -> MemoryEngine:
-    """An engine in memory with one image for linux/amd64 that has all these names."""
+    """An engine in memory with one image for linux/amd64 under all these names."""
     host = MemoryHost()
     host.images = {f"sha256:{DIGITS}": Image(f"sha256:{DIGITS}", set(names))}
     return MemoryEngine(host)
@@ -404,7 +404,7 @@ async def test_other_names_serve_a_reference(name: str, platform: str | None, ma
 
 
 async def test_the_own_name_counts_first() -> None:
-    """An image of the reference's own name is taken before a loaded one."""
+    """An image with the reference's own name is used before a loaded one."""
     engine = engine_with("a:1", "loaded.devenv/docker.io/library/a:1")
     matches = await local_matches(engine, [Need("a:1", ("service a",))], ())
     assert matches["a:1"][0] == "a:1"

@@ -95,7 +95,7 @@ class World:
         self.ids[id_].add(name)
 
     async def untag(self, name: str) -> None:
-        """The name is gone, and an image that has no other."""
+        """Remove the name, and the image if it has no other name."""
         for id_, names in [*self.ids.items()]:
             names.discard(name)
             if not names:
@@ -143,7 +143,7 @@ def load(world: World, path: Path) -> None:
 
 
 def test_save_and_load(world: World, tmp_path: Path) -> None:
-    """What was saved is loaded under names of its own, with the same ids, and nothing under any other name."""
+    """A loaded image has the same id and a name of devenv, and no other name is created."""
     save(world, tmp_path / "a.tar")
     ids, world.ids = [*world.ids], {}
     load(world, tmp_path / "a.tar")
@@ -167,7 +167,7 @@ def test_the_file_is_a_tar(world: World, tmp_path: Path) -> None:
 
 
 def test_a_second_load_changes_nothing(world: World, tmp_path: Path) -> None:
-    """What is there already stays as it is."""
+    """Existing images are unchanged."""
     save(world, tmp_path / "a.tar")
     load(world, tmp_path / "a.tar")
     before = {id_: {*names} for id_, names in world.ids.items()}
@@ -176,7 +176,7 @@ def test_a_second_load_changes_nothing(world: World, tmp_path: Path) -> None:
 
 
 def test_replaced_images_are_removed(world: World, tmp_path: Path) -> None:
-    """An image that loses its only name is removed; one that has another stays."""
+    """An image that loses its only name is removed; one with another name stays."""
     save(world, tmp_path / "a.tar")
     world.ids = {"sha256:old": {f"loaded.devenv/{NODE_NAME}"}, "sha256:kept": {"mine:1"}}
     load(world, tmp_path / "a.tar")
@@ -185,7 +185,7 @@ def test_replaced_images_are_removed(world: World, tmp_path: Path) -> None:
 
 
 def test_an_image_missing_after_the_load(world: World, tmp_path: Path) -> None:
-    """No image gets a name, and the loaded ones are removed."""
+    """No image gets a name, and the loaded images are removed."""
     save(world, tmp_path / "a.tar")
     ids, world.ids = [*world.ids], {}
     world.lost = (ids[1],)
@@ -195,7 +195,7 @@ def test_an_image_missing_after_the_load(world: World, tmp_path: Path) -> None:
 
 
 def test_another_platform_is_reported(world: World, tmp_path: Path) -> None:
-    """It may run emulated, so it is loaded, with a notice."""
+    """The image may run emulated, so it is loaded, with a notice."""
     save(world, tmp_path / "a.tar")
     world.platform = "linux/arm64"
     load(world, tmp_path / "a.tar")
@@ -226,7 +226,7 @@ def test_nothing_to_save(world: World, tmp_path: Path) -> None:
     ],
 )
 def test_a_save_that_fails_leaves_nothing(world: World, tmp_path: Path, broken: Exception, expected: str) -> None:
-    """Neither the file nor a part of it."""
+    """Neither the file nor a part of it is left."""
     world.broken = broken
     with pytest.raises(DevenvError, match=expected):
         save(world, tmp_path / "a.tar")
@@ -272,7 +272,7 @@ def test_a_file_that_cannot_be_read(world: World, tmp_path: Path) -> None:
 
 
 def test_pull(world: World) -> None:
-    """It is what `up` does before it builds."""
+    """`devenv images pull` pulls what `up` pulls before it builds."""
     anyio.run(lambda: bundle.pull(SELECTION, world.events.append, stand_ins=True))
     assert world.said()[0] == "docker/dockerfile:1 cannot be pulled: the engine's own builder is used instead"
     assert world.said()[1].startswith("the engine has all that shop needs: node:22, x.test/mysql@sha256:")

@@ -114,7 +114,7 @@ def test_content_that_no_engine_writes_is_refused(change: Callable[[Entries], ob
 
 
 def test_too_many_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept in memory of it has a limit."""
+    """The size of the descriptions in memory is limited."""
     monkeypatch.setattr(bundle_file, "ALL_SMALL", 100)
     archive, ids = engine_archive("node")
     with pytest.raises(RefusedError, match="more descriptions"):

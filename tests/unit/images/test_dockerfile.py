@@ -220,7 +220,7 @@ def test_without_syntax(text: str, expected: str) -> None:
 
 
 def test_instructions_keep_their_first_line() -> None:
-    """Each instruction has its first line, whatever was joined or skipped before it."""
+    """Each instruction has its first line, whatever lines were joined or skipped before."""
     text = "FROM a\n\nRUN x \\\n  y\n# c\nRUN <<E\nz\nE\nCMD q\n"
     assert [(one.line, one.keyword) for one in instructions(text)] == [
         (1, "FROM"),
@@ -276,12 +276,12 @@ ADD https://x.test/y /
     ],
 )
 def test_the_line_of_an_instruction_as_the_builder_shows_it(shown: str, line: int | None) -> None:
-    """On one line and with values; the only one of its kind is found whatever the builder made of it."""
+    """The builder prints one line with values; the instruction is found if it is the only one of its kind."""
     assert instruction_line(INSTRUCTIONS, shown) == line
 
 
 def test_hostile_files_are_read_quickly() -> None:
-    """Neither long continued lines nor many backslashes take long to read."""
+    """Long continued lines and many backslashes are read in linear time."""
     with limited(20):
         references("FROM a\nRUN " + " \\\n".join(["echo x && 'y' "] * 5000))
         references("FROM a\nRUN " + "\\" * 40000 + '"x <<E')

@@ -108,7 +108,7 @@ def test_no_registry_answers(text: str, cause: str) -> None:
     ],
 )
 def test_a_registry_answers_no(text: str, cause: str) -> None:
-    """The refusal of a registry is an error, never a reason for a stand-in."""
+    """An image that the registry refuses is an error, never a reason for a stand-in."""
     failure = read_failure(text)
     assert (failure.cause, failure.impossible) == (cause, False)
 
@@ -362,7 +362,7 @@ def test_substitute(failure: Failure, here: bool, recipe: bool, consent: bool, e
     ],
 )
 def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: str | None) -> None:
-    """The error names every image, who needs it and why it is missing, and what to type next."""
+    """The error names each image, its users, why it is missing, and the command to type."""
     lines = {
         "node:22": ["backend/Dockerfile:1"],
         "redis:7": ["service cache", "service queue"],
@@ -404,7 +404,7 @@ def test_exit_code_for_a_missing_image(reference: str, texts: list[str], code: i
 
 
 def test_an_image_that_a_registry_does_not_have_is_known_as_such() -> None:
-    """A mirror that lacks the image is no mistake in its name."""
+    """If only a mirror lacks the image, the image's name is not called wrong."""
     assert read_failure("manifest for node:99 not found: manifest unknown", "node:99").absent
     assert not read_failure("connection refused", "node:99").absent
 
@@ -662,7 +662,7 @@ def test_why_a_build_failed(
 
 
 def test_a_build_without_a_dockerfile_of_its_own() -> None:
-    """An inline one is named with the line in it; one that only the builder has read is not."""
+    """An inline Dockerfile is named with its line; one that only the builder has read is not named."""
     error = BuildError("web", "dockerfile parse error on line 2: unknown instruction: X")
     inline = explain_build(error, BuildFacts(text="FROM a\nX\n"))
     assert inline.said == "line 2 of the dockerfile_inline of `web`: unknown instruction: X"

@@ -88,7 +88,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
 
 
 async def read(archive: bytes, exporting: Callable[[bytes], list[int]]) -> list[Contents] | None:
-    """What is understood of it; all of it was taken."""
+    """Parse the archive; all of it must be read."""
     came = exporting(archive)
     found = await contents.contents(NO_ENGINE, IMAGE, came.append)
     assert came[-1] == len(archive)
@@ -100,12 +100,12 @@ async def read(archive: bytes, exporting: Callable[[bytes], list[int]]) -> list[
 async def test_layers_in_the_order_of_the_manifest(
     pack: Callable[[bytes], bytes], exporting: Callable[[bytes], list[int]]
 ) -> None:
-    """Not in that of the tar; files, what is removed, and what is emptied."""
+    """The order is that of the manifest, not of the tar; each layer has its files and whiteouts."""
     assert await read(saved("b/z", "b/a", **{"b/a": pack(UPPER), "b/z": pack(LOWER)}), exporting) == FOUND
 
 
 async def test_layers_that_are_links_or_empty(exporting: Callable[[bytes], list[int]]) -> None:
-    """Some engines store a layer once and link to it; one without files is but the end of a tar."""
+    """Some engines store a layer once and link to it; a layer without files is just the end of a tar."""
     names = ("1/layer.tar", "2/layer.tar", "0/layer.tar")
     files: dict[str, Entry] = {names[0]: UPPER, names[1]: "../1/layer.tar", names[2]: bytes(1024)}
     archive = saved(*names, **files)
@@ -130,7 +130,7 @@ async def test_layers_that_are_links_or_empty(exporting: Callable[[bytes], list[
 async def test_an_unreadable_archive_gives_no_contents(
     archive: bytes, exporting: Callable[[bytes], list[int]]
 ) -> None:
-    """Never an error: the picture of the layers is there without it."""
+    """It is never an error: the layers are shown without contents."""
     if archive:
         assert await read(archive, exporting) is None
     else:

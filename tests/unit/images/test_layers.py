@@ -85,7 +85,7 @@ def image(*ids: str) -> Anatomy:
 
 
 def test_a_layer_is_shared_with_all_below_it() -> None:
-    """Of the others those are its companions that begin with all layers up to it; the same one on another is not."""
+    """A layer is shared with images that have the same layers up to it; equal layers on other bases do not count."""
     found = with_shared_layers(image("a", "b", "c"), {"one:1": ["a", "b"], "two:1": ["a", "x", "c"], "3": ["z", "a"]})
     assert [one.shared for one in found.layers] == [("one:1", "two:1"), ("one:1",), ()]
     assert (found.base, found.inherited) == ("one:1", 2)
@@ -105,7 +105,7 @@ def test_a_layer_is_shared_with_all_below_it() -> None:
 def test_the_base_is_the_largest_image_with_a_name_that_it_begins_with(
     others: dict[str, list[str]], base: tuple[str, int]
 ) -> None:
-    """An image of just these layers is none, nor is one without a name: that is an earlier build."""
+    """An image with exactly these layers is not the base, and neither is one without a name (an earlier build)."""
     found = with_shared_layers(image("a", "b", "c"), others)
     assert (found.base, found.inherited) == base
 
@@ -120,7 +120,7 @@ def test_common_layers_of_two_chains(one: list[str], other: list[str]) -> None:
 
 
 def test_unknown_layers_are_not_shared() -> None:
-    """Two empty ids are no id."""
+    """Two empty ids are not equal."""
     assert common(["a", ""], ["a", ""]) == 1
 
 
@@ -206,7 +206,7 @@ def test_no_install_after_the_sources(instructions: tuple[str, ...]) -> None:
 
 
 def test_layers_of_the_base_get_no_advice() -> None:
-    """Layers of the base image are not the user's, whatever they hold."""
+    """Layers of the base image get no advice, whatever they contain."""
     layers = built("COPY . .", "RUN npm ci", "RUN true", inherited=2)
     lists = Contents({"var/lib/apt/lists/a": MB, "a": 2 * MB})
     for later in (Contents({}), Contents({}, removed=frozenset({"var"}))):
@@ -225,7 +225,7 @@ def test_layers_of_the_base_get_no_advice() -> None:
     ],
 )
 def test_caches_of_installers_are_reported(path: str) -> None:
-    """Reported with its bytes if it is in the final image; not if it is small, removed or elsewhere."""
+    """A cache is reported with its bytes if it is in the final image, large, and in a known folder."""
     layers = built("RUN a", "RUN b")
     nothing = Contents({})
     assert amounts(*advice(layers, [Contents({path: 200_000, "etc/x": MB}), nothing])) == [
@@ -249,7 +249,7 @@ def test_caches_of_installers_are_reported(path: str) -> None:
     ],
 )
 def test_hidden_files_are_reported(later: Contents) -> None:
-    """A file that a later layer replaces, removes, hides with its folder, or whose folder it makes a file."""
+    """A hidden file was replaced or removed by a later layer, or is in a folder that was removed or replaced."""
     below = Contents({"app/big": 3 * MB, "app/also": 5, "other": 7})
     (found,) = advice(built("RUN a", "RUN b", "RUN c"), [below, Contents({}), later])
     assert (found.code, found.layer) == ("hidden", 1)
@@ -296,7 +296,7 @@ def test_hidden_files_are_those_that_a_union_mount_hides(contents: list[Contents
 
 
 def test_the_largest_saving_comes_first() -> None:
-    """Whatever its kind."""
+    """Advice is sorted by bytes, not by kind."""
     below = Contents({"var/lib/apt/lists/x": 4 * MB, "big": 2 * MB})
     found = advice(built("COPY . .", "RUN npm ci"), [below, Contents({"big": 1})])
     assert [one.bytes for one in found] == [4 * MB, 2 * MB, MB]

@@ -121,7 +121,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
     indirect=True,
 )
 def test_where_an_image_comes_from(rows: list[Row]) -> None:
-    """What the engine has counts under its own name, a loaded one or a mirror's; the rest is asked for."""
+    """The engine's images count under their own name, that of a loaded archive or a mirror; others are requested."""
     assert [(row.image, row.source, row.detail, row.name) for row in rows] == [
         ("own:1", "present", "7.0 MB, dddddddddddd", "own:1"),
         ("own:1", "registry", "docker.io", "own:1"),
@@ -182,7 +182,7 @@ def test_the_list_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_port_error_names_missing_images_too(
     monkeypatch: pytest.MonkeyPatch, sources: tuple[str, ...], *, stand_ins: bool, message: str, hint: str
 ) -> None:
-    """Both are cured at once; what `up` gets by itself is not told."""
+    """Both problems are listed; what `up` can pull by itself is not."""
 
     async def rows(*_: object) -> list[Row]:
         return [Row(f"i{n}:1", None, "service", ("service s",), source, "why") for n, source in enumerate(sources)]

@@ -54,7 +54,7 @@ def test_images_that_the_project_builds_are_not_needed() -> None:
 
 
 def test_contexts() -> None:
-    """A context replaces the base of its name, however it is written; an image behind a context is needed itself."""
+    """A context replaces the base of the same name in any spelling; the image of a context is needed itself."""
     contexts = (("docker.io/library/node:22", "docker-image://mirror.test/node:22"), ("shared", "../shared"))
     project = a_project(Service("app", build=Build("/p", additional_contexts=contexts)))
     dockerfile = DockerfileText("Dockerfile", "FROM node:22\nCOPY --from=shared a b\n")
@@ -73,7 +73,7 @@ def test_platforms() -> None:
 
 
 def test_a_frontend_stays_a_frontend() -> None:
-    """A reference that is a frontend for one and a base for another stays one for which nothing can stand in."""
+    """A reference that is a frontend in one file and a base in another stays a frontend, which has no stand-in."""
     project = a_project(Service("a", build=Build("/a")), Service("b", build=Build("/b")))
     dockerfiles = {
         "a": DockerfileText("a/Dockerfile", "# syntax=x:1\nFROM scratch\n"),
@@ -102,7 +102,7 @@ def test_bases() -> None:
     ],
 )
 def test_what_does_without_an_image(lacking: Need, names: tuple[str, ...]) -> None:
-    """Nothing that depends on a service that needs the image; only tops of the rest, if something of it is built."""
+    """Services that depend on one that needs the image are left out; of the rest only the topmost are named."""
     ways = {"vote": ("redis",), "result": ("db",), "worker": ("redis", "db")}
     built = (Service(n, build=Build(f"/p/{n}"), depends_on=tuple(map(Dependency, on))) for n, on in ways.items())
     project = a_project(*built, Service("redis", image="redis:7"), Service("db", image="postgres:15"))
@@ -173,14 +173,14 @@ def test_odd_names_of_images(name: str) -> None:
 
 
 def test_a_context_that_cannot_name_an_image() -> None:
-    """It has no line of a Dockerfile, so the service is named."""
+    """The context has no line in a Dockerfile, so the service is named."""
     project = a_project(Service("app", build=Build("/p", additional_contexts=(("a", "docker-image://../x"),))))
     with pytest.raises(ConfigError, match=r"the context `a` of service app: `../x` is not a valid"):
         shown(project, {})
 
 
 def test_frontends_of_other_languages_allow_other_names() -> None:
-    """Where another frontend reads the file, what cannot be an image may be something else."""
+    """With another frontend, a value that cannot be an image may be something else."""
     project = a_project(Service("app", build=Build("/p")))
     dockerfile = DockerfileText("Dockerfile", "# syntax=x.test/dockerfile-x\nFROM ./base.dockerfile\nFROM a:1\n")
     assert shown(project, {"app": dockerfile}) == [
@@ -218,7 +218,7 @@ def shown(project: Project, dockerfiles: dict[str, DockerfileText]) -> list[str]
     ],
 )
 def test_an_entry_becomes_the_beginning_of_names(entry: str, begin: str) -> None:
-    """With or without a scheme, port and path: what is left is what an image's name begins with."""
+    """Scheme and slashes are removed: the rest is the prefix of an image's name."""
     assert prefix(entry) == begin
 
 
@@ -248,7 +248,7 @@ def test_an_entry_becomes_the_beginning_of_names(entry: str, begin: str) -> None
     ],
 )
 def test_invalid_mirrors(entry: str, why: str) -> None:
-    """The error (5) shows the entry without its secrets, and says what one looks like."""
+    """The error (5) shows the entry without its secrets, and an example of a valid entry."""
     with pytest.raises(ConfigError) as raised:
         prefix(entry)
     assert why in raised.value.message
@@ -258,7 +258,7 @@ def test_invalid_mirrors(entry: str, why: str) -> None:
 
 
 def test_each_mirror_counts_once() -> None:
-    """The order is the person's, and the same mirror written in two ways is one."""
+    """The order is the user's, and one mirror in two spellings counts once."""
     assert prefixes(["b.example", "https://a.example/", "a.example"]) == ("b.example", "a.example")
 
 
@@ -289,7 +289,7 @@ def test_names_of_an_image_at_a_mirror(reference: str, names: tuple[str, ...]) -
     ],
 )
 def test_names_of_loaded_images(reference: str, name: str) -> None:
-    """Registry, name and tag or digest are all in it, so that no two images share one."""
+    """The name contains registry, name and tag or digest, so that no two images share a name."""
     assert loaded(reference) == name
 
 

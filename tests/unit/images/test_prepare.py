@@ -74,7 +74,7 @@ async def test_nothing_changes_if_all_images_are_here(prepare: Any) -> None:
 
 
 async def test_a_build_uses_the_swap_of_its_base(prepare: Any) -> None:
-    """An image that is built on a stand-in has a label that says so; another service's image is no base."""
+    """An image that is built on a stand-in has a label that says so; an image of another service is not a base."""
     prepared, _ = await prepare(swaps={"node:22": STAND_IN, "mysql:9": "mirror.test/mysql:9"})
     assert prepared.images == {"node:22": STAND_IN, "mysql:9": "mirror.test/mysql:9"}
     change = prepared.builds["web"]
@@ -135,7 +135,7 @@ async def test_changed_dockerfiles_need_another_preparation(prepare: Any, projec
 
 
 def test_a_new_preparation_counts_before_the_old_one() -> None:
-    """What only the old one has stays."""
+    """Entries that only the old preparation has stay."""
     first, second = Notice("first"), Notice("second")
     old = PreparedImages({"a": "1", "b": "1"}, reported=frozenset([first]))
     merged = PreparedImages({"a": "2"}, host_settings=True, reported=frozenset([second])).merged_over(old)
@@ -199,7 +199,7 @@ def test_a_failed_build_names_the_silent_server(reason: str, expected: str) -> N
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Buildx's folder, with one builder of each kind."""
+    """The folder of Buildx, with one builder of each kind."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("BUILDX_BUILDER", raising=False)
     monkeypatch.delenv("BUILDX_CONFIG", raising=False)

@@ -26,7 +26,7 @@ def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkey
 
 
 def test_pulls_are_bounded_and_end_early(world: World, tmp_path: Path) -> None:
-    """Eight at once; a registry that did not answer is not asked by those that wait, another one is."""
+    """There are eight pulls at a time; waiting pulls skip a registry that did not answer."""
     services = [Service(f"s{number}", image=f"silent.test/x:{number}") for number in range(20)]
     project = a_project(tmp_path, *services, Service("other", image="fine.test/y:1"))
     world.refuse = {f"silent.test/x:{number}": NO_HOST for number in range(20)}
@@ -67,7 +67,7 @@ def test_a_mirror_that_answers_ends_the_wait_for_a_silent_registry(world: World,
 
 
 def test_a_dead_mirror_is_reported_once(world: World, tmp_path: Path) -> None:
-    """It is not asked for the images after the first ones, and the cause of the failure names no mirror."""
+    """The mirror is not asked for later images, and the cause of the failure does not name it."""
     services = [Service(f"s{number}", image=f"x:{number}") for number in range(9)]
     world.refuse = {f"x:{number}": NO_HOST for number in range(9)}
     world.dead, world.mirrored = {"m.example"}, {f"n.example/library/x:{number}" for number in range(9)}
@@ -114,7 +114,7 @@ def test_a_slow_mirror_does_not_delay_others(world: World, project: Project, mon
 
 
 def test_a_silent_mirror_times_out(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has so many seconds to say whether it has an image."""
+    """A mirror has a limited number of seconds to say whether it has an image."""
 
     async def distribution(*_: object) -> str:
         await anyio.sleep_forever()
@@ -177,7 +177,7 @@ def test_a_platform_is_pulled_for(world: World, tmp_path: Path) -> None:
 
 
 def test_a_failed_pull_ends_the_wait_of_others_for_that_registry(world: World, tmp_path: Path) -> None:
-    """One pull fails because of DNS; others without an answer so far go on to the mirror at once."""
+    """If one pull fails because of DNS, pulls that still wait for the same registry go on to the mirror at once."""
     project = a_project(tmp_path, *(Service(f"s{number}", image=f"x:{number}") for number in range(4)))
     world.refuse = {"x:0": NO_HOST}
     world.silent = {f"x:{number}" for number in range(1, 4)}

@@ -22,7 +22,7 @@ from devenv.images.release import names, repository, versions
     ],
 )
 def test_repository_of_a_service(image: str | None, registry: str | None, expected: str) -> None:
-    """The file's own name stays, and a registry that is asked for takes the place of the one in it."""
+    """The name in the file stays, and a registry given as an option replaces the one in it."""
     assert repository(image, "web", project="shop", registry=registry) == expected
 
 
@@ -36,7 +36,7 @@ def test_invalid_registries(text: str) -> None:
 
 
 def test_a_password_is_not_repeated() -> None:
-    """Whoever types one into the wrong place finds it in no log."""
+    """A password in the wrong argument does not get into a log."""
     for text in ("https://user:s3cret@registry.example", "user:s3cret@registry.example"):
         with pytest.raises(UsageError, match=r"`https://\*\*\*@registry\.example` is not a registry"):
             repository(None, "web", project="shop", registry=text)
@@ -53,7 +53,7 @@ def test_a_password_is_not_repeated() -> None:
     ],
 )
 def test_versions(image: str | None, manifest: str | None, revision: str | None, expected: tuple[str, ...]) -> None:
-    """The file's tag counts more than a package's manifest; what is not known is left out."""
+    """The tag in the file has priority over a package's manifest; unknown versions are left out."""
     assert versions(image=image, manifest=manifest, revision=revision) == expected
 
 

@@ -1,4 +1,4 @@
-"""Lines of logs: which ones, since when, and in which order."""
+"""Lines of logs: of which services, since when, and in which order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
     ],
 )
 def test_a_line_has_its_time(timed: str, at: str, text: str) -> None:
-    """With as many digits as all others; a text without one is a line as well."""
+    """All times have the same number of digits; a text without a time is a line as well."""
     assert line("web", "stdout", timed) == Line(at, "web", "stdout", text)
 
 
@@ -68,7 +68,7 @@ def test_since_without_a_zone_is_local() -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "1.h.", "99999999999d", "2026-13-01"])
 def test_an_invalid_time_is_an_error(text: str) -> None:
-    """With what would be one."""
+    """The hint has an example of a valid time."""
     with pytest.raises(UsageError, match="is not a time") as raised:
         since(text, NOW)
     assert "--since 10m" in (raised.value.hint or "")

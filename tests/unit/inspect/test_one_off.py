@@ -30,7 +30,7 @@ CONTAINERS = (
     ],
 )
 def test_verbs_need_containers(verb: str, service: str, message: str, hint: str) -> None:
-    """An existing one to start, a running one to wait for; the hint is the command that makes one."""
+    """Start needs an existing container, wait a running one; the hint is the command that creates one."""
     with pytest.raises(DevenvError) if message else contextlib.nullcontext() as caught:
         require_containers("shop", [service] if service else [], verb, CONTAINERS)
     assert caught is None or (caught.value.message, caught.value.hint) == (message, hint)

@@ -31,7 +31,7 @@ SERVICES = "services: {web: {image: a}, db: {image: b}}\n"
 
 
 class Machine:
-    """An engine that has one running container, or that does not answer in time or at all."""
+    """An engine with one running container, or one that does not answer in time or at all."""
 
     endpoint = Endpoint(ENGINE)
     project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=True),))
@@ -101,7 +101,7 @@ def begun(folder: Path, phase: str = "up", *, ready: bool = True, name: str = "s
 
 
 def test_no_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
-    """One can be made; the engine is not asked."""
+    """The hint is the command that creates a project; the engine is not asked."""
     (shop / "compose.yml").unlink()
     Machine.trouble = EngineError("nobody may ask")
     found, lines = said(capfd)
@@ -110,7 +110,7 @@ def test_no_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
 
 
 def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
-    """The message says where it is broken."""
+    """The message has the place of the error."""
     (shop / "compose.yml").write_text("services: [")
     found, lines = said(capfd)
     assert found.state == "broken"
@@ -120,7 +120,7 @@ def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None
 
 @pytest.mark.parametrize("phase", [None, "left", "up"])
 def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path, phase: str | None) -> None:
-    """Its services are named, and how to bring it up; also after a run of which nothing exists any more."""
+    """The services and the command that starts them are shown, also after a run without remains."""
     if phase:
         begun(shop, phase)
         Machine.project_state_of = ProjectState()
@@ -136,7 +136,7 @@ def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path,
 def test_status_of_a_live_run(
     capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, state: str, first: str
 ) -> None:
-    """It is up, with its URLs once it was ready; those of an earlier run do not count."""
+    """The project is up, with its URLs once it was ready; URLs of an earlier run do not count."""
     run = begun(shop, ready=ready)
     with run.lock.hold():
         found, lines = said(capfd)
@@ -149,7 +149,7 @@ def test_status_of_a_live_run(
 
 
 def test_why_a_project_has_no_containers(shop: Path) -> None:
-    """While a run starts or ends it, `devenv up` is no answer."""
+    """While a run starts or stops, `devenv up` is not suggested."""
     run = begun(shop)
     assert status.without_containers("shop") == "shop is not up (devenv up)"
     with run.lock.hold():
@@ -173,7 +173,7 @@ def test_status_of_a_detached_run(capfd: pytest.CaptureFixture[str], shop: Path)
 
 
 def test_a_service_that_is_not_well_is_named(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
-    """One that somebody stopped, one that somebody removed; without a running container there is no address."""
+    """A stopped service and a removed one are named; without a running container there is no address."""
     run = begun(shop)
     run.remember({"urls": ["http://localhost:8080/"], "began": 1000.0, "images": {"web": "i", "db": "i"}})
     (web,) = Machine.project_state_of.containers
@@ -187,7 +187,7 @@ def test_a_service_that_is_not_well_is_named(capfd: pytest.CaptureFixture[str], 
 
 
 def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
-    """Here, one line says what it left, and `down` comes first; of another project, `gc` is one more thing to do."""
+    """One line counts the remains, and `down` is first; for another project, `gc` is added."""
     begun(shop)
     found, lines = said(capfd)
     assert (found.state, found.others) == ("dead", ())
@@ -276,7 +276,7 @@ def test_a_long_name_is_whole(capfd: pytest.CaptureFixture[str], shop: Path) -> 
 
 
 def test_quiet_status_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    """One line."""
+    """Quiet status is one line."""
     assert app.run(["-q"]) == 0
     assert capfd.readouterr().out == "shop is not up: db, web\n"
 
@@ -292,7 +292,7 @@ def test_each_state_suggests_commands(state: str) -> None:
 def test_short_status_equals_the_long_one(
     capfd: pytest.CaptureFixture[str], shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The short way says the same, and leaves errors to the long one."""
+    """The short way prints the same, and leaves errors to the long way."""
     assert main([]) == 0
     short = capfd.readouterr().out
     assert app.run([]) == 0

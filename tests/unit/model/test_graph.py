@@ -42,7 +42,7 @@ def test_roots_are_services_without_dependents() -> None:
 
 
 def test_times_of_the_last_run() -> None:
-    """The parts of one service are added up; it is critical if one part is."""
+    """The parts of one service are added up; a service is critical if one part is."""
     spans = [
         {"name": "start db", "start": 1.0, "end": 1.5, "critical": False, "after": "x"},
         {"name": "health db", "start": 1.5, "end": 3.0, "critical": True, "after": ""},

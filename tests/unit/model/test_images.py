@@ -28,7 +28,7 @@ DIGEST = "sha256:" + "a" * 64
     ],
 )
 def test_full_and_familiar_names_of_images(written: str, full: str, short: str) -> None:
-    """Every way to write an image has one full and one familiar form, and both are stable."""
+    """Each way to write an image has one full and one familiar form, and both are stable."""
     assert (canonical(written), familiar(written)) == (full, short)
     assert (canonical(full), familiar(short)) == (full, short)
 
@@ -43,12 +43,12 @@ def test_full_and_familiar_names_of_images(written: str, full: str, short: str) 
     ],
 )
 def test_split(written: str, parts: tuple[str, str | None, str | None]) -> None:
-    """A port is no tag."""
+    """A port is not taken for a tag."""
     assert split(written) == parts
 
 
 def test_registry() -> None:
-    """The registry is the written one, otherwise Docker Hub."""
+    """The registry is the written registry, otherwise Docker Hub."""
     assert [registry(name) for name in ("node", "a/b", "ghcr.io/a/b", "localhost:5000/a")] == [
         "docker.io",
         "docker.io",

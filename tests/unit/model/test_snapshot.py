@@ -47,7 +47,7 @@ def made(at: float, **more: object) -> Snapshot:
     ],
 )
 def test_what_database_an_image_holds(variables: dict[str, str], reference: str, found: str) -> None:
-    """By the variable of the official image, else by name and tag; nothing where neither says it."""
+    """The database is known by the variable of the official image, else by name and tag; otherwise it is unknown."""
     assert database(variables, reference) == found
 
 
@@ -63,7 +63,7 @@ def test_what_database_an_image_holds(variables: dict[str, str], reference: str,
     ],
 )
 def test_data_of_a_database_in_an_anonymous_volume(database: str, anonymous: list[str], found: str) -> None:
-    """The volume is found by its mount point, at the database's folder or above it."""
+    """The volume is found by its mount point, in the folder of the database or above."""
     assert unsaved(database, anonymous) == found
 
 
@@ -73,7 +73,7 @@ def test_data_of_a_database_in_an_anonymous_volume(database: str, anonymous: lis
      ("", "mysql 9", True), ("mysql 9", "", True)],
 )  # fmt: skip
 def test_a_database_reads_only_its_own_version(written_by: str, wanted: str, answer: bool) -> None:
-    """What is not known is tried."""
+    """An unknown version is tried."""
     assert Reader(wanted).reads(replace(ONE, database=written_by).reader) is answer
 
 
@@ -92,7 +92,7 @@ def test_a_database_reads_only_what_sorts_as_it_does(written_by: Reader, wanted:
 
 
 def test_the_system_is_named_only_where_it_makes_the_difference() -> None:
-    """Between two major versions nobody asks for the C library."""
+    """The C library matters only within one major version."""
     musl, glibc = Reader(PG, *MUSL), Reader(PG, *GLIBC)
     assert musl.beside(glibc) == "postgres 17 on musl (alpine 3.22)"
     assert musl.beside(replace(glibc, database="postgres 16")) == PG
@@ -111,12 +111,12 @@ def test_the_system_is_named_only_where_it_makes_the_difference() -> None:
     ],
 )
 def test_the_system_of_an_image(os_release: str, found: tuple[str, str]) -> None:
-    """By its os-release, also as the engine packs it."""
+    """The system is read from os-release, also from an archive of the engine."""
     assert system(os_release) == found
 
 
 def test_a_set_goes_by_its_id_or_by_its_name() -> None:
-    """Of several sets with one name the last one is meant."""
+    """A set is found by its id or name; of several sets with one name the last is used."""
     pair = [replace(made(2, title="seed"), volume=v) for v in ("a", "b")]
     stored = [made(1, title="seed"), *pair, made(3)]
     assert named(stored, "seed") == tuple(pair)
@@ -125,7 +125,7 @@ def test_a_set_goes_by_its_id_or_by_its_name() -> None:
 
 
 def test_the_oldest_automatic_ones_go_first() -> None:
-    """Those by hand and the newest settled one stay, however full the store is."""
+    """Snapshots by hand and the newest settled snapshot stay, however full the store is."""
     stored = [made(1, automatic=False), made(2), made(3), made(4), made(5, settled=False)]
     assert expendable(stored, total=30, there={"/p"}) == (made(2), made(3))
     assert expendable(stored, total=50, there={"/p"}) == ()
@@ -133,7 +133,7 @@ def test_the_oldest_automatic_ones_go_first() -> None:
 
 
 def test_number_of_snapshots_per_volume_is_limited() -> None:
-    """Also where there is room for all."""
+    """The limit applies even if there is space for all."""
     stored = [made(n) for n in range(1, 10)]
     gone = expendable(stored, total=10**9, there={"/p"})
     assert sorted(s.created for s in gone) == [1, 2, 3, 4]
@@ -141,7 +141,7 @@ def test_number_of_snapshots_per_volume_is_limited() -> None:
 
 
 def test_needed_snapshots_are_kept() -> None:
-    """However full the store is, however many later ones there are, and whether or not its project exists."""
+    """They are kept however full the store is, and whether or not the project exists."""
     stored = [made(1, directory="/gone", lineage="a"), *(made(n) for n in range(2, 10))]
     needed = {("at-1", "data"), ("at-2", "data")}
     gone = expendable(stored, total=0, there={"/p"}, needed=needed)
@@ -150,13 +150,13 @@ def test_needed_snapshots_are_kept() -> None:
 
 
 def test_lineages_replace_only_their_own() -> None:
-    """A newer state of the same folder and volume is no later one of another lineage."""
+    """A newer state replaces an older one of the same folder and volume only within one lineage."""
     stored = [made(1, lineage="a"), made(2, lineage="a"), made(3, lineage="b"), made(4)]
     assert expendable(stored, total=0, there={"/p"}) == (made(1, lineage="a"),)
 
 
 def test_last_snapshot_of_a_removed_project_is_expendable() -> None:
-    """But only after all that later ones replace."""
+    """It goes only after all snapshots that later ones replace."""
     stored = [made(1, directory="/gone"), made(2), made(3)]
     assert expendable(stored, total=20, there={"/p"}) == (made(2),)
     assert expendable(stored, total=10, there={"/p"}) == (made(2), made(1, directory="/gone"))
@@ -181,7 +181,7 @@ def test_last_snapshot_of_a_removed_project_is_expendable() -> None:
     st.integers(0, 30),
 )
 def test_needed_snapshots_are_never_expendable(stored: list[Snapshot], total: int, count: int) -> None:
-    """Never one by hand, never a head, never the last whole state of a project that exists, nothing twice."""
+    """These never go: a snapshot by hand, a head, the last whole state of an existing project; none counts twice."""
     heads = {(s.id, s.volume) for s in stored[:count]}
     gone = expendable(stored, total=total, there={"/p"}, needed=heads)
     assert len(set(gone)) == len(gone)
@@ -228,7 +228,7 @@ def test_ages_as_text(seconds: float, words: str) -> None:
 
 
 def test_line_is_shared_by_all_states_of_a_volume() -> None:
-    """The lineage; without one, as devenv 0.1 saved it, engine, folder, project and volume."""
+    """All states of a volume have its lineage; devenv 0.1 saved none, so engine, folder, project and volume count."""
     assert ONE.line == ("unix:///x", "/p", "p", "data")
     assert replace(ONE, lineage="a", directory="/q", volume="other").line == ("a",)
     assert snapshots.FAMILIES.keys() == {"postgres", "mysql", "mariadb", "mongo"}

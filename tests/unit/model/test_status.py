@@ -41,7 +41,7 @@ def test_services_come_in_their_order_and_then_what_only_has_containers() -> Non
     [("2026-11-29T11:59:30.1Z", "2026-11-29T11:59:30.1Z"), ("0001-01-01T00:00:00Z", None), ("", None)],
 )
 def test_a_row_names_its_container_and_image(at: str, expected: str | None) -> None:
-    """With the engine's time of its start, if it was ever started."""
+    """The row has the engine's time of the start, if the container was ever started."""
     web = Container("abc", "p-web-1", "web", "created", ours=True, reference="nginx:1", started_at=at)
     (row,) = stands("p", (), (web,), lambda _: None).services
     assert (row.id, row.image, row.started_at) == ("abc", "nginx:1", expected)
@@ -96,7 +96,7 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
             Watched(lost=("p_default",)),
             (Phase.UNHEALTHY, "disconnected from the network p_default"),
         ),
-        # It has ended: by itself.
+        # Ended by itself.
         ("exited", {}, JOB, ITSELF, (Phase.COMPLETED, "")),
         ("exited", {}, AWAITED, ITSELF, (Phase.COMPLETED, "")),
         ("exited", {}, SERVER, ITSELF, (Phase.EXITED, "exit code 0")),
@@ -119,7 +119,7 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
         ("exited", {"command": CELERY}, JOB, OTHERS, (Phase.STOPPED, "by somebody else")),
         ("exited", {"command": CELERY}, AWAITED, ITSELF, (Phase.COMPLETED, "")),
         ("exited", {"command": "celery -A worker call create_task"}, JOB, ITSELF, (Phase.COMPLETED, "")),
-        # By a signal of somebody else, or of this run.
+        # Ended by a signal, from outside or from this run.
         ("exited", {}, JOB, OTHERS, (Phase.STOPPED, "by somebody else")),
         ("exited", {}, SERVER, OTHERS, (Phase.STOPPED, "by somebody else")),
         ("exited", {"exit_code": 1}, SERVER, OTHERS, (Phase.STOPPED, "by somebody else")),
@@ -127,7 +127,7 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
         ("exited", {"exit_code": 143}, AWAITED, OTHERS, (Phase.EXITED, "exit code 143")),
         ("exited", {"exit_code": 143}, AWAITED, US, (Phase.STOPPED, "")),
         ("exited", {"exit_code": 137}, SERVER, US, (Phase.STOPPED, "")),
-        # Nobody saw by whom.
+        # Ended by an unknown cause.
         ("exited", {}, JOB, Watched(), (Phase.COMPLETED, "")),
         ("exited", {}, AWAITED, Watched(), (Phase.COMPLETED, "")),
         ("exited", {}, SERVER, Watched(), (Phase.STOPPED, "by somebody else")),
@@ -181,12 +181,12 @@ LOOP = Watched(crashes=CRASHES, exit_code=3, lasted=0.5)
 def test_each_state_of_a_container_has_one_meaning(
     state: str, more: dict[str, Any], purpose: Purpose, watched: Watched, expected: tuple[Phase, str]
 ) -> None:
-    """By its inspection, what the service is for, and what was seen of its end."""
+    """The meaning follows from its inspection, the role of the service, and how its last end was seen."""
     assert phase(container(state, **more), purpose, watched) == expected
 
 
 def test_a_crash_may_have_its_reason_in_a_service_that_is_still_starting() -> None:
-    """Then it is no loop yet, however often it crashed."""
+    """In that case it is not a crash loop yet, however often it crashed."""
     assert phase(container("restarting", exit_code=3), JOB, LOOP, ["db"]) == (
         Phase.RESTARTING,
         "exit code 3, probably waits for db",
@@ -194,7 +194,7 @@ def test_a_crash_may_have_its_reason_in_a_service_that_is_still_starting() -> No
 
 
 def test_the_container_that_is_furthest_behind_counts() -> None:
-    """Wherever it stands in the list; without a container the service is absent."""
+    """The order of the list does not matter; without a container the service is absent."""
     good, new, bad = container(), container("created", "b"), container("exited", "c", exit_code=1)
     assert standing("web", [good, new], JOB, {}) == Standing("web", Phase.CREATED)
     assert standing("web", [new, bad, good], JOB, {}) == Standing("web", Phase.EXITED, "exit code 1")
@@ -203,7 +203,7 @@ def test_the_container_that_is_furthest_behind_counts() -> None:
 
 
 def test_the_last_check_is_shown_while_the_check_decides() -> None:
-    """Another text of the same failure is no news."""
+    """It is shown while the check decides; another text of the same failure is not reported again."""
     sick = standing("web", [container(health="unhealthy", check="refused")], SERVER, {})
     assert sick.check == "refused"
     assert sick == standing("web", [container(health="unhealthy", check="timeout")], SERVER, {})
@@ -211,7 +211,7 @@ def test_the_last_check_is_shown_while_the_check_decides() -> None:
 
 
 def test_rows_say_what_services_do_by_inspections_alone() -> None:
-    """Who depends on whom is in labels; what the run brought up and is gone was removed."""
+    """Dependencies are in labels; a service of the run without a container was removed."""
     rows = stands(
         "p",
         ("web", "job", "db", "new"),
@@ -246,7 +246,7 @@ def test_rows_say_what_services_do_by_inspections_alone() -> None:
 def test_a_container_in_a_loop_is_known_without_events(
     created: float, started: float, more: dict[str, Any], phase_: str
 ) -> None:
-    """By the number of its restarts since it was created."""
+    """It is known by the number of its restarts since it was created."""
     found = container(created=str(created), started_at=str(started), **more)
     (row,) = stands("p", (), (found,), float).services
     assert (row.state, row.phase) == ("running", phase_)
@@ -283,12 +283,12 @@ def test_failure_as_words_after_the_service() -> None:
     ],
 )
 def test_troubles_lists_failed_services(phase: Phase, detail: str, error: str, *, expected: bool) -> None:
-    """Neither what is up nor what somebody stopped."""
+    """Neither running services nor those that a user stopped are listed."""
     assert Standing("web", phase, detail, error).has_fault is expected
 
 
 def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
-    """It has seen the events and the log; the end of a container that runs again is over."""
+    """The run has seen the events and the log; the end of a container that runs again does not count."""
     error = "main.py:7: SyntaxError: invalid syntax"
     noted = {
         "api": ("started", "", error),

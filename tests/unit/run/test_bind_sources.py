@@ -37,7 +37,7 @@ from support.steps import opened
     ],
 )
 def test_names_that_look_like_files(path: str, *, expected: bool) -> None:
-    """A name that folders have, too, is none of them: a folder that is refused harms more than one created."""
+    """A name that folders have, too, is excluded: refusing a folder is worse than creating one."""
     assert has_name_of_file(path) is expected
 
 
@@ -96,7 +96,7 @@ async def test_one_name_of_a_file_is_enough(machine: Machine, source: str, targe
 async def test_an_engine_in_a_virtual_machine_has_other_folders(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, kernel: str
 ) -> None:
-    """Outside of the project, what is missing here may exist there: nothing is created."""
+    """Outside the project, a path that is missing here may exist there, so it is not created."""
     shop = site(machine, "      - ../data:/data\n", ("../data", "/data"))
     system = os.uname_result((*os.uname()[:2], kernel, *os.uname()[3:]))
     monkeypatch.setattr(os, "uname", lambda: system)
@@ -119,7 +119,7 @@ async def test_an_engine_in_a_virtual_machine_has_other_folders(
 async def test_kind_of_a_source_by_file_and_image(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, written: str, target: str, *, is_folder: bool
 ) -> None:
-    """What is written as a folder, or is one in the image, is created; a file in the image is refused."""
+    """A path ending in `/`, or a folder in the image, is created; a file in the image is refused."""
     source = "data" if "data" in written else "app.conf"
     shop = site(machine, written, (source, target))
     async with opened(machine, shop) as run:
@@ -140,7 +140,7 @@ async def test_kind_of_a_source_by_file_and_image(
 @pytest.mark.parametrize("is_used", [False, True])
 @pytest.mark.anyio
 async def test_a_missing_folder_lasts_as_long_as_the_run(machine: Machine, *, is_used: bool) -> None:
-    """It is created and said; at the end what is empty goes, also the folder above it."""
+    """It is created and reported; at the end it is removed if empty, and so is the folder above it."""
     shop = site(machine, "      - ./data/db:/data\n", ("data/db", "/data"))
 
     def then() -> None:
@@ -156,7 +156,7 @@ async def test_a_missing_folder_lasts_as_long_as_the_run(machine: Machine, *, is
 @pytest.mark.parametrize("end", ["guardian", "down"])
 @pytest.mark.anyio
 async def test_a_dead_run_leaves_no_empty_folder(machine: Machine, end: str) -> None:
-    """Whoever ends it, by the ledger."""
+    """Any command that ends the run removes it, by the ledger."""
     shop = site(machine, "      - ./data:/data\n", ("data", "/data"))
     async with anyio.create_task_group() as tasks:
         command = await machine.up(shop, tasks=tasks)
@@ -187,7 +187,7 @@ def test_only_created_folders_are_removed(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
-    """A file is where the folder above would be; the others are created all the same."""
+    """The path above is a file; the other folders are created anyway."""
     (tmp_path / "file").touch()
     created, failed = create_folders([str(tmp_path / "file/x"), str(tmp_path / "y")])
     assert [place.path for place in created] == [str(tmp_path / "y")]
@@ -216,7 +216,7 @@ def test_as_root_a_folder_belongs_to_the_owner_of_the_folder_above(
 def test_a_folder_that_cannot_be_given_away_is_recorded_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file system may refuse it to root; nobody would remove the folder."""
+    """A file system may refuse to change the owner; without the record the folder would stay."""
 
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")

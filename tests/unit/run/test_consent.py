@@ -45,7 +45,7 @@ def loaded(*dangers: Danger) -> Loaded:
 
 
 def test_dangers_are_shown_once() -> None:
-    """One line each, only for services that will run; again only for new dangers, not for another place."""
+    """There is one line each, only for services that will run; a later run shows only new dangers."""
     events: list[Event] = []
     shown = report_dangers(loaded(*DANGERS), {"web"}, events.append)
     assert events == [Notice("compose.yml:3: web is privileged")]
@@ -108,7 +108,7 @@ def test_a_changed_host_command_asks_again(tmp_path: Path, changed: tuple[Projec
 
 
 def test_trust_is_for_one_folder(tmp_path: Path) -> None:
-    """Another folder needs trust again, a link to the folder does not; nor does another line or service hook."""
+    """Another folder needs trust again, a link to the folder does not; another line or service hook does."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "link").symlink_to("a")
@@ -231,7 +231,7 @@ def test_trust_that_cannot_be_kept(tmp_path: Path) -> None:
 
 
 def test_link_in_place_of_the_record_is_not_trust(tmp_path: Path) -> None:
-    """A link in the place of the record is neither trusted nor written through."""
+    """The link is neither trusted nor followed."""
     mine = project(tmp_path, HOST)
     require_trust(mine, trust=True)
     (record,) = (tmp_path / "state/devenv-compose/trust").iterdir()

@@ -58,7 +58,7 @@ def services(compose: Compose) -> dict[str, Any]:
 
 
 def test_services_run_by_others_are_not_ours() -> None:
-    """Services that others run are neither created nor built."""
+    """Services run by others are neither created nor built."""
     found = stage()
 
     assert set(services(found.compose)) == set(MODEL["services"])
@@ -147,7 +147,7 @@ async def test_automatic_ports_stay_the_same() -> None:
 
 @pytest.mark.anyio
 async def test_automatic_ports_leave_alone_what_is_named() -> None:
-    """`--port` decides its port; the engine picks one for each of several containers; ports of others stay."""
+    """`--port` decides its port; the engine picks ports for several containers; ports of others stay."""
     named = (PortChange("web", "9000", 80),)
     found = await decided(auto_ports=True, ports=named)
     assert (found.ports, numbers(found)) == (named, {"web 80": "9000"})

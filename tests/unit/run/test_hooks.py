@@ -28,7 +28,7 @@ FIX = "Fix the command, or remove it from `x-devenv.hooks.before_up`."
 
 
 class Recorder(MemoryEngine):
-    """Three containers of `db`, of which the first has ended; records the commands, which print one line each."""
+    """Three containers of `db`, the first of which has ended; records the commands, which print one line each."""
 
     def __init__(self) -> None:
         host = MemoryHost()
@@ -142,7 +142,7 @@ async def test_script_without_an_interpreter_is_an_error(rig: Rig) -> None:
 
 
 async def test_command_runs_in_a_service(rig: Rig) -> None:
-    """In one running container, with the hook's options; hooks of services that were not chosen do not run."""
+    """It runs in one running container, with the hook's options; hooks of services not chosen do not run."""
     await rig.hooks(inside(HEALTHY), inside(HEALTHY, "off")).run(HEALTHY)
     ((container, argv, more),) = rig.engine.asked
     assert (container, argv) == ("id-db-2", ("seed", "it"))
@@ -164,7 +164,7 @@ async def test_a_command_in_a_service_that_fails(rig: Rig) -> None:
 
 
 async def test_before_down_tries_all_hooks(rig: Rig) -> None:
-    """A hook that fails is a problem, and the next one runs; an untrusted hook does not run."""
+    """A hook that fails is a problem, and the next hook runs; an untrusted hook does not run."""
     rig.engine.code = 1
     hooks = rig.hooks(shell(DOWN, "exit 4"), inside(DOWN), shell(DOWN, "touch ran"))
     await hooks.before_down(anyio.Event())
@@ -217,7 +217,7 @@ async def test_before_down_has_a_time_limit(rig: Rig, monkeypatch: pytest.Monkey
 
 
 async def test_before_down_needs_trust_for_a_privileged_command(rig: Rig) -> None:
-    """Also in a service: an untrusted command does not run, and the next one does."""
+    """A hook in a service needs it, too: an untrusted command does not run, and the next hook does."""
     plain = replace(inside(DOWN), hook=Hook(("bye",)))
     hooks = rig.hooks(inside(DOWN), plain)
     await hooks.before_down(anyio.Event())

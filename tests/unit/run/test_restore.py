@@ -154,7 +154,7 @@ async def test_the_head_is_restored(shop: Shop) -> None:
 
 
 async def test_unused_volumes_are_not_created(shop: Shop) -> None:
-    """Nor are external volumes, or volumes of ours that exist."""
+    """Neither are external volumes, or existing volumes of devenv."""
     shop.model["volumes"] |= {"idle": {"name": "shop_idle"}, "outer": {"name": "outer", "external": True}}
     shop.model["services"]["db"]["volumes"].append(mounted("outer", "/outer"))
     assert [one.resource.key for one in await shop.plan()] == ["data"]
@@ -164,7 +164,7 @@ async def test_unused_volumes_are_not_created(shop: Shop) -> None:
 
 
 async def test_fresh_starts_all_volumes_empty(shop: Shop) -> None:
-    """`--fresh`: whatever is saved, asked for or torn; the lineage goes on."""
+    """`--fresh` ignores saved, requested and interrupted states; the lineage continues."""
     head = shop.save("1")
     line = shop.line(head, asked=("9", "data"), torn=("8", "data"))
     new = await shop.one(fresh=True)
@@ -260,7 +260,7 @@ async def test_interrupted_restore_requires_a_decision(shop: Shop) -> None:
 
 
 async def test_another_database_beside_another_volume(shop: Shop) -> None:
-    """The volume of a service that is no database, saved in the same set, says nothing of the database's."""
+    """A saved volume of another service in the same set does not decide what the database's is."""
     shop.line(shop.save("1", 60, database="mysql 8"))
     store = shop.volume_transfer.store
     with store.draft("1", "uploads", limit=10**6) as (draft, path):
@@ -272,7 +272,7 @@ async def test_another_database_beside_another_volume(shop: Shop) -> None:
 
 
 async def test_state_of_another_c_library_is_not_restored(shop: Shop) -> None:
-    """A state says what its image is made of; an image of the same version that sorts otherwise does not get it."""
+    """A state records its image; an image of the same version with another sort order does not get it."""
 
     def image(os_release: str) -> None:
         files = Tree()
@@ -311,7 +311,7 @@ async def test_state_of_another_database_is_not_restored(shop: Shop) -> None:
 
 
 async def test_state_of_an_unhealthy_run_is_not_restored(shop: Shop) -> None:
-    """What it left is no head; a notice says that it exists."""
+    """Its state is not the head; a notice says that it exists."""
     shop.save("2", 180, settled=False)
     shop.line(shop.save("1", 600))
     assert (await shop.one()).parent == ("1", "data")
@@ -323,7 +323,7 @@ async def test_state_of_an_unhealthy_run_is_not_restored(shop: Shop) -> None:
 
 
 async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
-    """With the same project name: it starts empty, and a notice says whose data exists and how to restore it."""
+    """Its project name is the same: it begins empty, and a notice says whose data exist and how to restore them."""
     shop.line(shop.save("1"))
     clone = Shop(tmp_path / "clone", host=shop.host)
     new = await clone.one()
@@ -342,7 +342,7 @@ async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
 
 
 async def test_renamed_folder_keeps_its_data(shop: Shop, tmp_path: Path) -> None:
-    """It goes on with its data under its new path, with a notice."""
+    """It continues with its data under its new path, with a notice."""
     head = shop.save("1")
     shop.line(head)
     (tmp_path / "shop").rename(tmp_path / "store")
@@ -354,7 +354,7 @@ async def test_renamed_folder_keeps_its_data(shop: Shop, tmp_path: Path) -> None
 
 
 async def test_a_folder_that_was_cloned_anew(shop: Shop) -> None:
-    """At the old path: it goes on with the data, and a notice says that the folder is another one."""
+    """It is at the old path: it continues with the data, and a notice says that the folder is another one."""
     head = shop.save("1")
     shop.line(head, place=replace(shop.place, inode=shop.place.inode + 1))
     new = await shop.one()
@@ -363,7 +363,7 @@ async def test_a_folder_that_was_cloned_anew(shop: Shop) -> None:
 
 
 async def test_fixed_name_has_one_lineage(shop: Shop, tmp_path: Path) -> None:
-    """It has one lineage on an engine, for all projects and keys."""
+    """A fixed name has one lineage on an engine, for all projects and keys."""
     shop.model["volumes"]["data"]["name"] = "of-all"
     head = shop.save("1")
     shop.line(head, place=Place(""), project="other", key="any")
@@ -378,7 +378,7 @@ async def test_fixed_name_has_one_lineage(shop: Shop, tmp_path: Path) -> None:
 
 
 async def test_a_volume_that_devenv_knows_nothing_of(shop: Shop) -> None:
-    """Plain Compose created it: it is used as it is; a notice says that a saved state is not restored."""
+    """Plain Compose created it: it is used unchanged; a notice says that a saved state is not restored."""
     await shop.volume()
     assert await shop.plan() == ()
     assert shop.told == []
@@ -389,7 +389,7 @@ async def test_a_volume_that_devenv_knows_nothing_of(shop: Shop) -> None:
 
 
 async def test_a_volume_with_our_own_data(shop: Shop) -> None:
-    """A kept volume, whose content the lineage goes on with."""
+    """The lineage continues with the content of a kept volume."""
     volume = await shop.volume()
     shop.line(shop.save("1"), live=LiveVolume("shop_data", volume.created, NOW))
     assert await shop.plan() == ()
@@ -397,7 +397,7 @@ async def test_a_volume_with_our_own_data(shop: Shop) -> None:
 
 
 async def test_a_volume_with_the_data_of_another_lineage(shop: Shop, tmp_path: Path) -> None:
-    """The error says whose and since when, what is saved of ours, and what to type; nothing is changed."""
+    """The error says whose data and since when, which of ours are saved, and what to type; nothing changes."""
     volume = await shop.volume()
     elsewhere = replace(shop.place, path=f"{tmp_path}/else", inode=1)
     other = shop.line(id="l2", place=elsewhere, live=LiveVolume("shop_data", volume.created, NOW - 60))
@@ -428,7 +428,7 @@ async def test_existing_volume_is_not_overwritten_by_a_request(shop: Shop) -> No
 
 
 async def test_what_a_run_of_devenv_0_1_created(shop: Shop) -> None:
-    """It gets a lineage that goes on with what was saved; a second time, nothing changes."""
+    """Its lineage continues from what was saved; a second call changes nothing."""
     head = shop.save("1", lineage="")
     volume = await shop.volume()
     ledger = shop.ledger(VolumeRecord("shop_data"), VolumeRecord("shop_gone"))
@@ -508,7 +508,7 @@ def test_identity_of_a_folder(tmp_path: Path) -> None:
     assert place_of(f"{tmp_path}/gone") == Place(f"{tmp_path}/gone")
 
 
-# --- What a user is told of the content that a new volume begins with ------------------------------------
+# --- What is printed about the content of a new volume ---------------------------------------------------
 
 
 HERE = Place("/shop", 1, 7)
@@ -534,7 +534,7 @@ def choice(start: Start, chosen: Snapshot | None = None, **more: Any) -> VolumeC
 
 
 def test_head_is_restored_without_a_notice() -> None:
-    """Neither an error nor a notice."""
+    """There is neither an error nor a notice."""
     head = choice(Start.HEAD, NEW)
     assert (head.error(), head.notice(), head.is_first) == (None, None, False)
 
@@ -579,7 +579,7 @@ def test_data_written_into_a_cut_off_restore_needs_a_decision() -> None:
 
 @pytest.mark.parametrize(("needed", "is_refused"), [("postgres 16", False), ("", False), ("postgres 17", True)])
 def test_a_snapshot_of_another_database_is_refused(needed: str, is_refused: bool) -> None:
-    """Only one that was asked for; whatever is unknown is given."""
+    """Only a requested snapshot is refused; an unknown database is given."""
     asked = choice(Start.ASKED, NEW, needed=Reader(needed))
     assert isinstance(asked.error(), RefusedError) == is_refused
     assert asked.notice() is None
@@ -612,7 +612,7 @@ def test_a_snapshot_of_another_database_is_refused(needed: str, is_refused: bool
 def test_notice_if_data_is_not_the_newest(
     start: Start, chosen: Snapshot | None, more: dict[str, Any], expected: str | None
 ) -> None:
-    """In one notice; a folder that was replaced matters only if something is restored."""
+    """There is one notice; a folder that was replaced matters only if something is restored."""
     notice = choice(start, chosen, **more).notice()
     assert (notice is None) == (expected is None)
     assert notice is None or expected in notice.message  # type: ignore[operator]
@@ -628,7 +628,7 @@ def test_notice_if_data_is_not_the_newest(
     ],
 )
 def test_a_first_volume_may_have_data_elsewhere(start: Start, stored: tuple[Snapshot, ...], expected: bool) -> None:
-    """Whose lineage is new, or has nothing saved; not if somebody decided that it begins so."""
+    """The lineage is new, or has nothing saved; there is no notice if the user decided so."""
     assert choice(start, stored=stored).is_first == expected
 
 

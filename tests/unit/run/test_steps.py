@@ -167,7 +167,7 @@ async def test_a_port_that_is_in_use_stops_the_run(machine: Machine) -> None:
 
 
 async def test_the_ledger_is_new_or_that_of_the_earlier_run(machine: Machine, shop: Site) -> None:
-    """A volume policy that nobody took any more is not the next run's."""
+    """An unused volume policy of the earlier run does not apply to the next one."""
     async with opened(machine, shop) as run:
         run.context.run.ask(VolumePolicy.DROP)
         new = (await run.after(steps.begin_ledger)).ledger
@@ -183,7 +183,7 @@ async def test_the_ledger_is_new_or_that_of_the_earlier_run(machine: Machine, sh
 
 
 async def test_a_hook_that_fails_before_up_ends_the_run(machine: Machine, shop: Site) -> None:
-    """The last value is still the one of the check: `before_down` has nothing to undo."""
+    """The last value is that of the check: `before_down` has nothing to undo."""
     hooks = (hook(Moment.BEFORE_UP, "exit 3"),)
     async with opened(machine, shop, hooks=hooks, trust=True) as run:
         checked = await run.after(steps.begin_ledger)
@@ -219,7 +219,7 @@ async def test_images_are_built_unless_no_build(machine: Machine, build: bool) -
 async def test_nothing_exists_when_a_project_becomes_active(
     machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The guardian has been waited for; the run goes on without one, and says so."""
+    """The guardian was waited for; the run continues without one, and says so."""
     monkeypatch.setattr(Guard, "wait_ready", lambda _: False)
     async with opened(machine, shop) as run:
         active = await run.after(steps.activate)
@@ -242,7 +242,7 @@ async def test_a_new_volume_is_in_the_ledger_with_its_saved_content(machine: Mac
 
 
 async def test_containers_are_created_and_nothing_runs(machine: Machine, shop: Site) -> None:
-    """Nothing is said of watch rules, since nothing is built."""
+    """Without a build there is no line about watch rules."""
     async with opened(machine, shop) as run:
         await run.after(steps.create_containers)
         assert states(machine) == {f"shop-{name}-1": "created" for name in ("db", "web", "other")}
@@ -270,7 +270,7 @@ async def test_containers_are_observed_from_the_sync_on(machine: Machine, shop: 
 
 
 async def test_healthy_is_after_all_have_started(machine: Machine, shop: Site) -> None:
-    """The start itself goes on in the background."""
+    """The start itself continues in the background."""
     async with opened(machine, shop) as run:
         active = await run.after(steps.begin_start)
         assert "running" not in states(machine).values()

@@ -91,7 +91,7 @@ class Earlier:
         return ledger
 
     async def taken(self, earlier: Ledger | None, *, fresh: bool = False) -> tuple[Ledger | None, ProjectState]:
-        """What the new run goes on with."""
+        """Take over the earlier run, and return the ledger and the state to continue with."""
         place = place_of(str(self.folder))
         return await Takeover(self.volume_transfer, place).go(earlier, fresh=fresh)
 
@@ -127,7 +127,7 @@ async def test_no_earlier_run(shop: Earlier) -> None:
 )
 @pytest.mark.parametrize("fresh", [False, True])
 async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, str], whose: str, fresh: bool) -> None:
-    """The error says who and since when; nothing is touched, not even what is ours."""
+    """The error says who and since when; nothing is changed, not even the objects of this owner."""
     theirs = shop.container("shop-db-1", ours=False, labels=labels)
     mine = shop.container()
     earlier = shop.ledger(shop.volume())
@@ -143,7 +143,7 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
     ("phase", "told"), [("up", "left 1 container, 1 volume behind; this run takes it over"), ("detached", "")]
 )
 async def test_earlier_run_of_this_folder_is_continued(shop: Earlier, phase: str, told: str) -> None:
-    """With its containers and volumes as they are; if it died, a notice says so."""
+    """It continues with its containers and volumes; if it died, a notice says so."""
     earlier = shop.ledger(shop.volume(content="x"), phase=phase)
     mine = shop.container(volumes=("shop_data:/data",), starts=False)
     ledger, project_state = await shop.taken(earlier)
@@ -154,7 +154,7 @@ async def test_earlier_run_of_this_folder_is_continued(shop: Earlier, phase: str
 
 
 async def test_helper_containers_of_dead_processes_are_removed(shop: Earlier) -> None:
-    """A container that held a volume while it was saved is not one of the project."""
+    """A container that held a volume during a save does not belong to the project."""
     shop.run.made.intend("devenv-0123")
     shop.docker.create(BASE_IMAGE, name="devenv-0123", labels={PROJECT_LABEL: "shop", "devenv.holds": "shop_data"})
     ledger, project_state = await shop.taken(shop.ledger())
@@ -166,7 +166,7 @@ async def test_helper_containers_of_dead_processes_are_removed(shop: Earlier) ->
 
 
 async def test_a_renamed_folder_goes_on(shop: Earlier) -> None:
-    """It is the same folder, under its new name; while anything exists at the old path, it is another folder."""
+    """A renamed folder is the same folder; if the old path exists, it is another folder."""
     mine = shop.container()
     old = shop.folder.parent / "old"
     earlier = shop.ledger(place=replace(place_of(str(shop.folder)), path=str(old)))
@@ -200,7 +200,7 @@ async def test_dead_run_of_another_folder_is_ended(shop: Earlier, phase: str, st
 @pytest.mark.parametrize("phase", ["detached", "kept"])
 @pytest.mark.parametrize("fresh", [False, True])
 async def test_detached_run_of_another_folder_is_refused(shop: Earlier, phase: str, fresh: bool) -> None:
-    """It is left alone, and the error says from which folder it is up."""
+    """The run is not changed, and the error names its folder."""
     mine = shop.container()
     earlier = shop.ledger(place=Place("/elsewhere"), phase=phase, began=0.0)
     with pytest.raises(StateError, match="the project shop is up from /elsewhere since") as caught:
@@ -211,7 +211,7 @@ async def test_detached_run_of_another_folder_is_refused(shop: Earlier, phase: s
 
 
 async def test_run_of_another_folder_that_cannot_be_ended_is_refused(shop: Earlier) -> None:
-    """A volume that somebody uses is neither used nor removed."""
+    """A volume in use is neither used nor removed."""
     record = shop.volume(content="data")
     user = shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
     earlier = shop.ledger(record, place=Place("/elsewhere"), phase="left")
@@ -232,7 +232,7 @@ async def test_fresh_ends_the_earlier_run(shop: Earlier) -> None:
 
 
 async def test_fresh_fails_if_parts_remain(shop: Earlier) -> None:
-    """If something of it stays, nothing begins."""
+    """If an object remains, the run does not begin."""
     earlier = shop.ledger(shop.volume(content="data"))
     shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
     with pytest.raises(StateError, match="left of the run before: volume shop_data"):
@@ -243,7 +243,7 @@ async def test_fresh_fails_if_parts_remain(shop: Earlier) -> None:
 
 
 async def test_removed_volume_leaves_the_ledger(shop: Earlier) -> None:
-    """It is created again from what was saved, so it no longer belongs to the earlier run."""
+    """It is created again from its snapshot, so it no longer belongs to the earlier run."""
     gone, stays = shop.volume("shop_gone"), shop.volume("shop_stays")
     shop.docker.remove_volume("shop_gone")
     ledger, _ = await shop.taken(shop.ledger(gone, stays))
@@ -253,7 +253,7 @@ async def test_removed_volume_leaves_the_ledger(shop: Earlier) -> None:
 
 @pytest.mark.parametrize("content", list(Content))
 async def test_a_volume_that_was_created_again(shop: Earlier, content: Content) -> None:
-    """It belongs to somebody else: it is neither removed nor saved nor restored, whatever the old record says."""
+    """It is not ours: it is neither removed nor saved nor restored, whatever the old record says."""
     record = shop.volume(content=content.value)
     record = replace(record, content=content)
     shop.docker.create_volume("other")
@@ -330,7 +330,7 @@ async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, foun
 
 
 async def test_data_written_after_a_restore_is_kept(shop: Earlier) -> None:
-    """The volume is removed after its content is saved; the next step asks which of the two states is meant."""
+    """The content is saved before the volume is removed; the next step asks which of the two states to use."""
     record = await saved(shop, "saved state")
     shop.docker.write("shop_data", "new", b"written since")
     ledger, _ = await shop.taken(shop.ledger(record))
@@ -343,7 +343,7 @@ async def test_data_written_after_a_restore_is_kept(shop: Earlier) -> None:
 
 
 async def test_a_volume_that_others_use_meanwhile(shop: Earlier) -> None:
-    """The error says who; nothing is removed, and nothing half written is saved."""
+    """The error names the user; nothing is removed, and no partial state is saved."""
     record = await saved(shop, "saved state")
     shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
     shop.docker.create(BASE_IMAGE, name="admin", volumes=("shop_data:/data",))

@@ -1,4 +1,4 @@
-"""Where the time of a start went, from its events and their times."""
+"""The time that each part of a start took, from its events and their times."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_steps_follow_each_other() -> None:
 
 
 def test_volumes_that_the_engine_fills() -> None:
-    """A part of `create` that has ended tells how long it took; a line of progress is no part."""
+    """A part of `create` that has ended has its duration; a line of progress is not a part."""
     lines = [(3.0, Step("create", "detail", "a line")), (4.0, Step("create", "detail", "web fills /m", 3.5))]
     found = timings(step("create", 0.4, 4.1, *lines), project())
     assert rows(found) == [("create", 0.4, 4.1, True), ("create web fills /m", 0.5, 4.0, True)]
 
 
 def test_stages_of_builds() -> None:
-    """A stage lasts from its first step to its last; the one that ended last is critical, and those before it."""
+    """A stage lasts from its first to its last step; the last stage is critical, and those before it."""
     lines = [
         said(1.0, '#0 building with "default" instance using docker driver'),
         said(1.1, "#1 [web internal] load build definition from Dockerfile"),
@@ -112,7 +112,7 @@ def test_images_and_volumes() -> None:
 
 
 def test_critical_services_of_a_start() -> None:
-    """The last service, the healthy one that it waited for, and the one-shot before that; nothing else."""
+    """They are the last service, the healthy service it waited for, and the one-shot before that."""
     told = [
         *step("start", 1.0, 1.0),
         (1.0, Step("healthy", "begin")),
@@ -201,7 +201,7 @@ def test_spans_are_valid_for_any_events(told: list[Timed], needs: dict[str, dict
 
 
 def test_the_record_forgets_what_it_does_not_need() -> None:
-    """All events are passed on; the recorded ones are returned once, and nothing is recorded after that."""
+    """All events are passed on; the recorded events are returned once, then recording ends."""
     ticks: Iterator[int] = iter(range(100))
     events: list[Event] = []
     record = StartRecord(events.append, lambda: float(next(ticks)))
@@ -237,7 +237,7 @@ def test_the_record_keeps_one_line_of_much_output() -> None:
 
 
 def test_build_steps_and_their_times() -> None:
-    """Each instruction by its mark, with seconds, or None if it was cached; others are missing."""
+    """Each instruction has seconds, or None if it was cached; others are missing."""
     told = step(
         "build",
         0.0,

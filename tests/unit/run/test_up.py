@@ -68,7 +68,7 @@ async def test_each_step_is_reported_in_order(machine: Machine, shop: Site) -> N
 async def test_a_step_that_fails_is_the_last_one(
     machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    """It has no end, its error is the run's, and nothing of the run is left."""
+    """The step has no end event, its error is the run's, and nothing of the run is left."""
 
     async def fail(_: Context, __: Value) -> Value:
         raise UsageError("no")
@@ -104,7 +104,7 @@ async def test_a_signal_in_any_step_ends_the_run(machine: Machine, shop: Site) -
 
 @pytest.mark.parametrize("code", [0, 1])
 async def test_a_run_ends_with_its_services(machine: Machine, shop: Site, code: int) -> None:
-    """It is a failure if one of them ended badly."""
+    """The run fails if one of the services failed."""
     async with anyio.create_task_group() as tasks:
         command = await machine.up(shop, tasks=tasks)
         (container,) = machine.host.containers.values()
@@ -192,7 +192,7 @@ def exists(machine: Machine) -> list[str]:
     ],
 )
 def test_fate_of_the_project_by_the_end_of_the_run(how: End, keep: bool, fate: Fate, reason: str, code: int) -> None:
-    """An error removes it whatever was asked for; a signal removes what was to be detached."""
+    """After an error it is removed in any case; after a signal it is removed even with --detach."""
     assert (how.fate(keep=keep), how.reason, how.exit_code(None)) == (fate, reason, code)
 
 
@@ -203,7 +203,7 @@ def test_survivors_are_a_failure() -> None:
 
 
 async def test_before_the_guardian_there_is_nothing_to_stop(machine: Machine, shop: Site) -> None:
-    """Neither for the loaded project nor for the chosen services."""
+    """Neither the loaded project nor the chosen services need a stop."""
     async with opened(machine, shop) as run:
         selected = await run.after(steps.select_services)
         assert await stop(run.context, run.loaded, end(failed=True)) is None
@@ -238,7 +238,7 @@ async def test_a_failure_after_any_step_leaves_nothing(
 
 @pytest.mark.parametrize("last", [steps.start_guardian, steps.before_up, steps.build_images])
 async def test_remains_of_a_dead_run_keep_a_guardian(machine: Machine, shop: Site, last: Callable[..., Any]) -> None:
-    """If a new run ends before it could go on with it: the guardian of the dead run has seen a run that lives."""
+    """If a new run ends before its takeover, the guardian of the dead run stays, having seen a live run."""
     async with anyio.create_task_group() as tasks:
         dead = await machine.up(shop, tasks=tasks)
         await dead.killed()
@@ -318,7 +318,7 @@ async def test_kept_volumes_belong_to_the_user(machine: Machine, shop: Site) -> 
 
 
 async def test_the_guardian_stays_when_the_engine_is_lost(machine: Machine, shop: Site) -> None:
-    """What was seen last is reported as left."""
+    """The objects of the last look are reported as left."""
     async with opened(machine, shop) as run:
         active = await run.after(steps.wait_until_healthy)
         machine.host.stop_engine()

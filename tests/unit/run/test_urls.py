@@ -82,7 +82,7 @@ async def test_each_port_gets_one_request(site: int, database: int, nobody: int)
 
 
 def played(answers: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """The port of a server with these answers, the last one for ever, and the requests that it got."""
+    """The port of a server with these answers (the last one repeats), and the requests that it got."""
     requests: list[bytes] = []
 
     def serve() -> None:
@@ -109,7 +109,7 @@ def played(answers: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
 async def test_a_gateway_without_a_backend_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, answers: list[bytes], asked: int, *, failing: bool
 ) -> None:
-    """What is behind it may be starting. All requests are a GET with a type that servers have."""
+    """Its backend may still be starting. Each request is a GET that accepts HTML."""
     monkeypatch.setattr("devenv.run.urls.PAUSES", (0.0, 0.0))
     for port, requests in played([b"HTTP/1.1 " + code + b" x\r\n\r\n" for code in answers]):
         found = await addresses([container("web", ("127.0.0.1", port, 8000), ("::1", port, 8000))], LOCAL)

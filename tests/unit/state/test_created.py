@@ -1,4 +1,4 @@
-"""The record of which objects are ours, by id: appended by several processes, and possibly torn by a power cut."""
+"""The record of which objects are ours, by id: several processes append to it, and a power cut may tear it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ WINDOW = Window("p", OWNER, frozenset({"before"}), {"web": "", "db": "fixed"}, f
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """Where the record is."""
+    """The path of the record."""
     return str(tmp_path / "made")
 
 
 def container(thing_id: str, service: str = "web", name: str = "p-web-1", **more: object) -> Container:
-    """One that a Compose call of ours creates."""
+    """A container that a Compose call of ours creates."""
     made = Container(thing_id, name, service, "created", ours=False, project="p", number="1", owner=OWNER)
     return replace(made, **more)  # type: ignore[arg-type]
 
@@ -42,7 +42,7 @@ def held(record: CreationRecord, ids: Iterable[str]) -> str:
 
 
 def test_recorded_objects_are_ours(path: str) -> None:
-    """By its id, whatever its labels say, for every reader of the file; the file is for the user alone."""
+    """An object is ours by its id, whatever its labels are, for each reader; the file has mode 600."""
     record, reader = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     assert not reader.holds(container("a", owner=""))
     record.add("a", "b")
@@ -56,7 +56,7 @@ def test_recorded_objects_are_ours(path: str) -> None:
 
 
 def test_lines_are_only_appended(path: str) -> None:
-    """What was on disk stays there, byte for byte."""
+    """Earlier lines stay unchanged."""
     record = CreationRecord(path, OWNER)
     before = b""
     steps: tuple[Callable[[], None], ...] = (
@@ -86,7 +86,7 @@ def test_lines_are_only_appended(path: str) -> None:
     ],
 )
 def test_an_open_call_holds_what_it_may_have_created(path: str, thing: Container | Network, expected: bool) -> None:
-    """Cut off before its outcome was recorded; once it is recorded, only that counts."""
+    """If a call is interrupted before its result is recorded, its objects may be ours; later only the result is."""
     token = CreationRecord(path, OWNER).open(WINDOW)
     reader = CreationRecord(path, OWNER)
     assert reader.holds(thing) is expected
@@ -96,7 +96,7 @@ def test_an_open_call_holds_what_it_may_have_created(path: str, thing: Container
 
 
 def test_overlapping_calls_are_independent(path: str) -> None:
-    """`devenv run` beside a run: the end of one call leaves the other open."""
+    """`devenv run` beside a run: the end of one call does not end the other."""
     first, second = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     one = first.open(replace(WINDOW, services={"web": ""}))
     two = second.open(replace(WINDOW, services={"db": "fixed"}))
@@ -107,7 +107,7 @@ def test_overlapping_calls_are_independent(path: str) -> None:
 
 
 def test_a_holder_is_ours_by_the_name_that_was_intended(path: str) -> None:
-    """It exists before its id can be recorded; nobody can guess the name, and a plain container may not claim it."""
+    """It exists before its id can be recorded; its name is random, and a plain container cannot claim it."""
     CreationRecord(path, OWNER).intend("devenv-0123")
     reader = CreationRecord(path, OWNER)
     assert reader.holds(container("x", "", "devenv-0123", holds="p_data"))
@@ -131,7 +131,7 @@ def torn() -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("end", [end for _, end in torn()], ids=[name for name, _ in torn()])
 def test_a_torn_last_line_costs_nothing_else(path: str, end: bytes) -> None:
-    """All whole lines before it and after it count, in a process that has read it before, too."""
+    """All complete lines count, also in a process that has read the record before."""
     record = CreationRecord(path, OWNER)
     record.add("a")
     token = record.open(WINDOW)
@@ -149,7 +149,7 @@ def test_a_torn_last_line_costs_nothing_else(path: str, end: bytes) -> None:
 
 
 def test_cleared_while_another_process_reads(path: str) -> None:
-    """It forgets what it knew, and reads what is written next, however long that is."""
+    """That process forgets the old lines, and reads the next ones, whatever their length is."""
     record, reader = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     record.add("a")
     assert held(reader, "a") == "a"

@@ -49,7 +49,7 @@ def test_a_state_folder_that_cannot_be_created(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
 def test_a_folder_that_others_can_write_is_refused(state_home: Path, mode: int) -> None:
-    """Somebody else could have put links and ledgers there."""
+    """Another user could have put links and ledgers there."""
     state_home.mkdir(parents=True)
     state_home.chmod(mode)
     for ask in (home.state_folder, home.owner):
@@ -59,7 +59,7 @@ def test_a_folder_that_others_can_write_is_refused(state_home: Path, mode: int) 
 
 
 def test_a_link_in_its_place_is_refused(state_home: Path, tmp_path: Path) -> None:
-    """Whoever made it has chosen where our files go; what is above the folder may be linked."""
+    """The target was chosen by whoever created the link; folders above may be links."""
     (tmp_path / "elsewhere").mkdir()
     state_home.parent.symlink_to(tmp_path / "elsewhere")
     assert home.state_folder() == str(state_home)
@@ -70,7 +70,7 @@ def test_a_link_in_its_place_is_refused(state_home: Path, tmp_path: Path) -> Non
 
 
 def test_the_owner_never_changes(monkeypatch: pytest.MonkeyPatch, state_home: Path) -> None:
-    """It names user and host as they were when it was created, fits in a label, and is for the user alone."""
+    """It has the user and the host at the time of its creation, is a valid label, and has mode 600."""
     monkeypatch.setattr("socket.gethostname", lambda: "first")
     owner = home.owner()
     assert re.fullmatch(rf"{re.escape(getpass.getuser())}@first-[0-9a-f]{{12}}", owner)
@@ -81,7 +81,7 @@ def test_the_owner_never_changes(monkeypatch: pytest.MonkeyPatch, state_home: Pa
 
 
 def test_state_folders_have_owners_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Two of one user on one host are two owners."""
+    """Two state folders of one user on one host have two owners."""
     owner = home.owner()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
     assert home.owner() != owner
@@ -120,7 +120,7 @@ print(home.owner())
 
 
 def test_two_that_create_it_at_once_agree() -> None:
-    """The first `devenv up` in two terminals: a label with another owner would be somebody else's for ever."""
+    """Two first `devenv up` at the same time get the same owner: labels with another owner would stay foreign."""
     home.state_folder()
     processes = [
         subprocess.Popen(
@@ -140,7 +140,7 @@ def test_two_that_create_it_at_once_agree() -> None:
 
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said what could not be written, and nothing half is left."""
+    """The error names the file, and no partial file is left."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -45,7 +45,7 @@ OWNER = "me@host-1"
 def test_an_engine_is_its_id_and_its_data(
     one: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]], same: bool
 ) -> None:
-    """Its address does not count: two addresses of one engine are one engine."""
+    """Its address does not matter: one engine may have two addresses."""
     assert (engine_key(one, "unix:///a") == engine_key(other, "tcp://b:1")) is same
 
 
@@ -73,12 +73,12 @@ HERE = Place("/home/me/shop", 1, 2)
     ids=["renamed", "reached by two paths", "copied", "on another disk", "itself", "cannot be looked at"],
 )
 def test_a_folder_that_was_renamed(other: Place, is_gone: bool, expected: bool) -> None:
-    """The same folder under a new path, and nothing at the old one: a copy is another folder."""
+    """It is the same folder under a new path, if the old path does not exist: a copy is another folder."""
     assert HERE.is_renamed_to(other, is_gone=is_gone) is expected
 
 
 def test_a_folder_that_nobody_looked_at_is_not_renamed() -> None:
-    """Devenv 0.1 noted the path alone: no number is no proof."""
+    """Devenv 0.1 recorded only the path: without an inode there is no proof."""
     assert not Place("/a").is_renamed_to(Place("/b"), is_gone=True)
 
 
@@ -88,7 +88,7 @@ WINDOW = Window("shop", OWNER, frozenset({"old"}), {"web": "", "db": "store"}, f
 
 
 def container(name: str = "shop-web-1", service: str = "web", **more: Any) -> Container:
-    """One that Compose creates, for us."""
+    """A container that Compose creates for us."""
     made = Container("new", name, service, "created", ours=False, project="shop", number="1", owner=OWNER)
     return replace(made, **more)
 
@@ -188,7 +188,7 @@ def test_networks_that_a_call_may_have_created(network: Network, expected: bool)
     ],
 )
 def test_unreported_objects_were_not_created_by_the_call(reported: list[tuple[str, str]], expected: str) -> None:
-    """Somebody else's call may create a container of the same kind at the same time; a new one has the final name."""
+    """Another call may create a container of the same kind at the same time; a new container has the final name."""
     project_state = ProjectState((
         container(id="a"),
         container("0123456789ab_shop-web-1", id="b"),
@@ -244,7 +244,7 @@ def test_containers_of_another_owner_are_found(thing: Container, is_other: bool)
 
 
 def test_the_oldest_container_says_since_when() -> None:
-    """By the engine's clock, whatever order they are listed in."""
+    """The engine's clock counts, not the order of the list."""
     times = ["2026-11-30T10:00:00.2Z", "2026-11-30T10:00:00.100000001Z", "2026-11-30T12:00:00+03:00"]
     theirs = [container(id=str(n), owner="other", created=at) for n, at in enumerate(times)]
     assert [one.id for one in identity.others(ProjectState(tuple(theirs)), OWNER)] == ["2", "1", "0"]
@@ -305,14 +305,14 @@ def test_verdict_about_a_recorded_volume(record: VolumeRecord, volume: Volume, e
     ],
 )
 def test_a_volume_that_was_intended_and_never_seen(seconds: float | None, expected: VolumeVerdict) -> None:
-    """The run died during the create: one that appeared much later is somebody else's."""
+    """The run died during the create: a volume that appeared much later is not ours."""
     record = VolumeRecord("shop_data", intended=INTENDED)
     at = "" if seconds is None else dt.datetime.fromtimestamp(INTENDED + seconds, dt.UTC).isoformat()
     assert verdict(record, replace(VOLUME, created=at), is_held=False, is_moved=False) is expected
 
 
 def test_a_volume_of_devenv_0_1() -> None:
-    """Only its name was recorded: it is saved before it goes, and that is all that can be said."""
+    """Only its name was recorded, so it is saved before it is removed."""
     record = VolumeRecord("shop_data")
     assert verdict(record, VOLUME, is_held=False, is_moved=False) is VolumeVerdict.LIKELY
 
@@ -353,7 +353,7 @@ def test_names_count_if_the_data_folder_was_moved(volume: Volume, expected: Volu
          "nothing is known", "nothing exists"],
 )  # fmt: skip
 def test_moved_data_folder_is_detected(known: Mapping[str, str], now: Mapping[str, str], expected: bool) -> None:
-    """One that was created again is no move, and a clock that is shown in another zone is none either."""
+    """A volume that was created again is not a move, and neither is another time zone."""
     assert identity.is_moved(known, now) is expected
 
 
@@ -377,11 +377,11 @@ def test_moved_data_folder_is_detected(known: Mapping[str, str], now: Mapping[st
     ],
 )
 def test_times_are_compared_as_instants(text: str, seconds: float | None) -> None:
-    """One instant is one number, in whatever zone it is written, also in the hour that comes twice."""
+    """Equal instants are equal numbers, in any time zone, also in the hour that repeats."""
     assert moment(text) == seconds
 
 
 @given(st.text())
 def test_no_text_is_an_error(text: str) -> None:
-    """What an engine or a driver says is no reason for a traceback."""
+    """Unexpected text from an engine or a driver must not cause a traceback."""
     assert moment(text) is None or isinstance(moment(text), float)

@@ -70,7 +70,7 @@ def test_only_what_is_recorded_is_owned() -> None:
 
 
 def test_only_new_volumes_without_a_name_are_noted() -> None:
-    """Those that were on the engine before are somebody else's, whoever mounts them now."""
+    """Volumes that existed before are not ours, whatever container mounts them now."""
     old, new = "0" * 64, "f" * 64
     ledger = begun({old: AT, "named": AT})
     user = replace(container("new"), volumes=(old, new, "v-new", "f" * 63))
@@ -87,7 +87,7 @@ def test_what_existed_before_is_noted_with_its_time() -> None:
 
 
 def test_take_over_keeps_what_the_earlier_run_created() -> None:
-    """A later process owns the same things, but no volume that somebody else created meanwhile."""
+    """The next process owns the same objects, but no volume that others created meanwhile."""
     earlier = replace(begun().with_records([record("v-new")]), pid=1, phase="detached")
     place = Place("/renamed", 1, 2)
     taken = ledgers.take_over(earlier, AFTER, place, "e")
@@ -98,7 +98,7 @@ def test_take_over_keeps_what_the_earlier_run_created() -> None:
 
 
 def test_take_over_leaves_volumes_that_were_handed_over() -> None:
-    """A kept run names no volumes any more: they existed before, whatever the next run would create."""
+    """The volumes of a kept run existed before the next run, whatever that run would create."""
     kept = replace(begun().with_records([record("v-new")]), phase="kept", volumes=())
     taken = ledgers.take_over(kept, AFTER, PLACE, "e")
     assert owned(taken, AFTER) == "new n-new"
@@ -109,7 +109,7 @@ def test_take_over_leaves_volumes_that_were_handed_over() -> None:
 
 
 def test_records_are_replaced_by_name() -> None:
-    """One a volume; those that are no longer the run's are gone."""
+    """There is one record per volume; those of removed volumes are deleted."""
     ledger = begun().with_records([record("a"), record("b", content=Content.RESTORING)])
     ledger = ledger.with_records([record("b"), record("c")])
     assert ledger.volumes == (record("a"), record("b"), record("c"))
@@ -131,7 +131,7 @@ def test_records_are_replaced_by_name() -> None:
 def test_what_a_container_of_ours_mounts_is_the_same(
     held: tuple[str, ...], users: tuple[Container, ...], expected: VolumeVerdict
 ) -> None:
-    """Whatever its time says: the engine removes no volume that is in use."""
+    """The engine removes no volume in use, so its time does not matter."""
     ledger = begun().with_records([record("v-new")])
     project_state = ProjectState(users, volumes=(volume("v-new", created=LATER),))
     assert [one.verdict for one in ledger.judged(project_state, held)] == [expected]
@@ -150,7 +150,7 @@ def test_what_a_container_of_ours_mounts_is_the_same(
 def test_all_volumes_of_the_engine_say_whether_its_data_moved(
     everything: Mapping[str, str] | None, expected: VolumeVerdict
 ) -> None:
-    """`docker compose down -v` and `up` give all volumes of one project new times, and none of the others."""
+    """`docker compose down -v` and `up` change the times of all volumes of one project, and of no others."""
     ledger = begun({"other": AT}).with_records([record("v-1"), record("v-2")])
     project_state = ProjectState(volumes=(volume("v-1", created=LATER), volume("v-2", created=LATER)))
     assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {expected}

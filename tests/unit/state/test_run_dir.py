@@ -1,4 +1,4 @@
-"""The folder of one project on one engine: its lock, its ledger, and whether an older devenv's is found."""
+"""The folder of one project on one engine: its lock, its ledger, and the search for that of an older devenv."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_written_and_read_are_the_same(state_home: Path) -> None:
 
 
 def test_engines_and_projects_have_runs_of_their_own() -> None:
-    """Neither the same project on another engine nor another project shares a ledger."""
+    """Neither the same project on another engine nor another project has the same ledger."""
     opened().write(begun())
     assert opened(key="id /mnt/docker").read() is None
     assert opened("q").read() is None
 
 
 def test_addresses_of_one_engine_share_a_run() -> None:
-    """Its lock and its ledger, whatever name the engine was reached by."""
+    """Lock and ledger are the same for each address of the engine."""
     run, again = opened(), opened(endpoint=Endpoint("tcp://localhost:2375"))
     assert run.path == again.path
     with run.lock.hold(), pytest.raises(StateError, match="already up"), again.lock.hold():
@@ -95,7 +95,7 @@ def test_the_run_at_an_address_is_known_without_the_engine(tmp_path: Path) -> No
 
 
 def test_every_run_with_a_ledger_is_found() -> None:
-    """Of every engine; one that cannot be read hides no other, and who holds one is not dead."""
+    """Runs of every engine are listed; an unreadable ledger hides no other, and a run whose lock is held is alive."""
     for run, ledger in ((opened("a"), begun("a")), (opened("b", "other"), begun("b", phase="left"))):
         run.write(ledger)
     opened("c")
@@ -150,7 +150,7 @@ def test_an_unreadable_ledger_is_an_error_that_helps(content: str) -> None:
 
 
 def test_a_write_that_fails_leaves_the_old_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torn in the middle of a write, the ledger is still the one before."""
+    """If a write is interrupted, the earlier ledger is kept."""
     run = opened()
     run.write(begun())
 
@@ -168,7 +168,7 @@ def test_a_write_that_fails_leaves_the_old_ledger(monkeypatch: pytest.MonkeyPatc
 
 
 def test_volume_policy_is_read_once() -> None:
-    """Whoever asks the run to end says what becomes of its volumes; what is no wish is none."""
+    """The command that ends the run writes the policy; an unknown value is ignored."""
     run = opened()
     assert run.asked() is None
     run.ask(VolumePolicy.DROP)
@@ -178,7 +178,7 @@ def test_volume_policy_is_read_once() -> None:
 
 
 def test_the_last_run_is_remembered() -> None:
-    """Whatever becomes of the ledger; a newer one takes its place, and what cannot be read is nothing."""
+    """The record does not depend on the ledger; a newer one replaces it, and an unreadable one counts as missing."""
     run = opened()
     assert run.last() == {}
     run.remember({"seconds": 1})
@@ -218,7 +218,7 @@ def mine(name: str, **more: Any) -> Container:
 
 
 def test_the_run_of_devenv_0_1_is_taken_over(old: Path) -> None:
-    """Its folder goes by the engine from then on, and what it counted as its own stays ours."""
+    """Its folder is renamed for the engine, and its objects stay ours."""
     assert Run.known(ENDPOINT, "p").path == str(old)
     run = opened()
     assert not old.exists()
@@ -232,7 +232,7 @@ def test_the_run_of_devenv_0_1_is_taken_over(old: Path) -> None:
 
 
 def test_the_run_of_devenv_0_1_by_another_name_of_the_socket(old: Path, tmp_path: Path) -> None:
-    """It went by the text of the address, which was a link; two names of one socket are one engine."""
+    """Its folder is named after the address, which was a link; two paths of one socket are one engine."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (old / "ledger.json").write_text(json.dumps({**OLD, "endpoint": f"unix://{tmp_path}/link/docker.sock"}))
@@ -245,13 +245,13 @@ def test_the_run_of_devenv_0_1_by_another_name_of_the_socket(old: Path, tmp_path
 
 
 def test_the_run_of_devenv_0_1_on_another_engine(old: Path) -> None:
-    """It stays where it is."""
+    """It is not changed."""
     assert opened(endpoint=Endpoint("tcp://x:1")).read() is None
     assert old.exists()
 
 
 def test_what_devenv_0_1_left_beside_a_newer_run(old: Path) -> None:
-    """Somebody went back to 0.1 for a while: what it left is taken over once more, and nothing newer is lost."""
+    """If 0.1 was used again for a while, its remains are taken over once more, and no newer record is lost."""
     content = (old / "ledger.json").read_text()
     run = opened()
     run.remember({"seconds": 1})
@@ -266,7 +266,7 @@ def test_what_devenv_0_1_left_beside_a_newer_run(old: Path) -> None:
 
 
 def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
-    """Once the ledger was written anew, too: its containers keep their labels until they are replaced."""
+    """They stay ours after the ledger is rewritten: the containers keep their labels until they are replaced."""
     run = opened()
     ledger = run.read()
     assert ledger is not None
@@ -282,14 +282,14 @@ def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
 
 
 def test_a_devenv_0_1_that_runs_is_not_taken_over(old: Path) -> None:
-    """It holds its folder; it is said who does, and everything stays."""
+    """It holds the lock of its folder; the error names it, and nothing changes."""
     with Run(str(old)).lock.hold(), pytest.raises(StateError, match=f"already up: devenv runs as pid {os.getpid()}"):
         opened()
     assert (old / "ledger.json").exists()
 
 
 def test_an_open_call_survives_the_process(old: Path) -> None:
-    """Whoever opens the run later knows what an interrupted call may have created."""
+    """The next process that opens the run knows what an interrupted call may have created."""
     run = opened()
     window = Window("p", run.made.owner, frozenset({"before"}), {"web": ""}, frozenset())
     run.made.open(window)
@@ -302,7 +302,7 @@ HERE, THERE = Endpoint("unix:///x/docker.sock"), Endpoint("tcp://x:2375")
 
 
 class Asked:
-    """An engine that gives these answers to `GET /info`, the last one for ever, and counts how often it was asked."""
+    """An engine that gives these answers to `GET /info` (the last one repeats), and counts the requests."""
 
     is_ours: Callable[[Container | Network], bool]
 
@@ -323,7 +323,7 @@ async def key(engine: Asked) -> str:
 
 
 async def test_a_stable_engine_is_asked_twice_once() -> None:
-    """Once it is known to answer the same, one answer is enough; another address of it has to show that, too."""
+    """Once its answer is known to be stable, one request is enough; a new address needs two again."""
     first = Asked(("a", "/d"))
     known = await key(first)
     again = Asked(("a", "/d"))
@@ -340,7 +340,7 @@ async def test_an_engine_whose_id_changes_each_time() -> None:
 
 
 async def test_another_engine_at_the_same_address() -> None:
-    """It is not taken for the one that was known there, nor is one whose data are elsewhere."""
+    """It is not taken for the engine that was known there, and neither is an engine with another data folder."""
     found = [await key(Asked(answer)) for answer in (("a", "/d"), ("b", "/d"), ("b", "/mnt"), ("a", "/d"))]
     assert len({*found}) == 3
     assert found[0] == found[3]
@@ -358,7 +358,7 @@ async def test_unreadable_engine_keys_are_ignored(content: str) -> None:
 
 
 async def test_two_names_of_one_socket(tmp_path: Path) -> None:
-    """What is known of one is known of the other; without a stable id they are one engine, too."""
+    """Both names share their records; without a stable id they are still one engine."""
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "run")
     real, link = (Endpoint(f"unix://{tmp_path}/{name}/s") for name in ("run", "link"))
@@ -385,7 +385,7 @@ async def test_the_engine_knows_what_is_ours() -> None:
 
 
 async def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said what could not be written."""
+    """The error names the file that could not be written."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -22,7 +22,7 @@ with RunLock(sys.argv[1]).hold():
 
 
 def test_the_lock_is_let_go_by_the_kernel(tmp_path: Path) -> None:
-    """Another process that holds the project is named by its pid; killed, it holds nothing."""
+    """The holder is named by its pid; once it is killed, the lock is free."""
     lock = RunLock(str(tmp_path / "lock"))
     with subprocess.Popen([sys.executable, "-c", HOLDER, lock.path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -40,7 +40,7 @@ def test_the_lock_is_let_go_by_the_kernel(tmp_path: Path) -> None:
 
 
 def test_a_run_that_ends_says_so_to_other_commands(tmp_path: Path) -> None:
-    """From then on it only cleans up; whoever holds the project next begins without the mark."""
+    """The run then only cleans up; the next holder begins without the mark."""
     lock = RunLock(str(tmp_path / "lock"))
     with lock.hold():
         assert not lock.is_ending()

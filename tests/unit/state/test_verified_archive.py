@@ -16,7 +16,7 @@ from devenv.state import verified_archive
 from devenv.state.verified_archive import Draft, TarWalk, records
 
 BIG = random.Random(1).randbytes(1_200_000)
-Entry = tuple[str, bytes, bytes | str]  # name, kind, content or where it leads
+Entry = tuple[str, bytes, bytes | str]  # name, kind, content or target
 
 
 def archive(path: Path, entries: Sequence[Entry], *, mode: int = 0o644) -> str:
@@ -84,7 +84,7 @@ WHOLE = (FOLDER, a_file("d/a", b"hello world"), LINK, HARD, FIFO, a_file("big", 
     ],
 )  # fmt: skip
 def test_archives_that_are_part_of_another(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
-    """Whatever was restored so far, a file cut in its middle too; nothing that somebody wrote."""
+    """A partial restore is a part, also with a file cut in the middle; with data written by others it is not."""
     whole, part = archive(tmp_path / "whole", WHOLE), archive(tmp_path / "part", found)
     assert verified_archive.is_part(part, whole) is expected
 
@@ -93,7 +93,7 @@ def test_archives_that_are_part_of_another(tmp_path: Path, found: Sequence[Entry
     ("found", "expected"), [((), True), ((FOLDER,), False), ((a_file("empty", b""),), False), ((LINK,), False)]
 )
 def test_empty_archives(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
-    """A volume without a single entry; a folder may mean something to whoever made it."""
+    """An empty folder may have a meaning, unlike a volume without an entry."""
     assert verified_archive.is_empty(archive(tmp_path / "part", found)) is expected
 
 
@@ -106,7 +106,7 @@ def test_modes_are_set_last(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut in the middle", "another byte", "no archive"])
 @pytest.mark.parametrize("which", ["whole", "part"])
 def test_a_damaged_archive_is_no_proof(tmp_path: Path, which: str, damage: str) -> None:
-    """It is an error that the caller knows, or an answer that keeps what was found."""
+    """The result is an error that the caller handles, or an answer that keeps the data."""
     paths = {name: Path(archive(tmp_path / name, WHOLE)) for name in ("whole", "part")}
     path = paths[which]
     content = path.read_bytes()
@@ -132,7 +132,7 @@ def test_a_damaged_archive_is_no_proof(tmp_path: Path, which: str, damage: str) 
 def test_random_archives_that_are_part_of_another(
     tmp_path_factory: pytest.TempPathFactory, one: dict[str, bytes], other: dict[str, bytes]
 ) -> None:
-    """Exactly if every file is the beginning of the saved one."""
+    """An archive is a part exactly if each file is the beginning of the saved one."""
     folder = tmp_path_factory.mktemp("volumes")
     part, whole = (
         archive(folder / name, [a_file(key, content) for key, content in files.items()])
@@ -163,7 +163,7 @@ def tree(form: int) -> bytes:
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 @pytest.mark.parametrize("most", [1, 7, 512, 1000, 1 << 20])
 def test_every_tar_is_walked_to_its_end(form: int, most: int) -> None:
-    """Whatever its format is, and in pieces of whatever size."""
+    """Any format is read, in pieces of any size."""
     content, walk, dice = tree(form), TarWalk(), random.Random(most)
     at = 0
     while at < len(content):
@@ -175,7 +175,7 @@ def test_every_tar_is_walked_to_its_end(form: int, most: int) -> None:
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 def test_a_tar_that_is_cut_is_not_over(form: int) -> None:
-    """Nor is one whose bits have tipped a tar any more, where a header has them."""
+    """A tar with a flipped bit in a header is not complete either."""
     content = tree(form)
     walk = TarWalk()
     walk.take(content[:60_000])

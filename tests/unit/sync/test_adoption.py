@@ -73,7 +73,7 @@ async def test_an_adoption_that_fails_is_looked_at_again_as_a_whole(one: OneServ
     one.write("a")
     one.begin()
     await one.sync.adoption.adopt(await one.place())
-    started = await one.place("running")  # a new one: it holds nothing
+    started = await one.place("running")  # a new container without files
     one.engine.faults.on("exec", Fails(500, "too many processes"))
     with pytest.raises(EngineError):
         await one.sync.adoption.adopt(started)
@@ -117,7 +117,7 @@ async def test_files_deleted_while_not_watched_are_deleted(faked: OneService) ->
 
 
 async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(faked: OneService) -> None:
-    """A file that has become a pipe while nobody watched: what the journal says was put is deleted."""
+    """A file became a pipe while no run watched: the journal names it, so it is deleted."""
     os.mkfifo(faked.folder / "a")
     faked.begin()
     faked.journal("one").note(placed=["/src/a"])
@@ -129,7 +129,7 @@ async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(faked:
 
 
 async def test_what_takes_the_place_of_another_kind_waits_for_the_delete(faked: OneService) -> None:
-    """A file that has become a folder: its files go in after it, all else at once."""
+    """A file became a folder: its files are put after the delete, all others at once."""
     faked.write("a/inside")
     faked.write("b")
     faked.begin()
@@ -144,7 +144,7 @@ async def test_what_takes_the_place_of_another_kind_waits_for_the_delete(faked: 
 
 
 async def test_failed_paths_of_a_new_container_are_tried_again(faked: OneService) -> None:
-    """A file that vanished meanwhile is no problem of anybody's."""
+    """A file that vanished meanwhile is not reported."""
     path = faked.write("a")
     faked.write("b")
     faked.begin()
@@ -171,7 +171,7 @@ async def test_many_files_go_in_slices(faked: OneService, monkeypatch: pytest.Mo
 
 
 async def test_a_rule_without_initial_sync_puts_nothing_into_a_new_container(tmp_path: Path) -> None:
-    """If the project goes by the specification of Compose; a save arrives."""
+    """The project follows the Compose specification; a save is synced."""
     for is_initial, expected in ((False, []), (True, ["/src/a"])):
         settings = Settings(initial_sync_spec=True)
         with OneService(tmp_path, settings=settings, initial_sync=is_initial).with_fakes() as one:

@@ -32,7 +32,7 @@ def synced(*paths: str, ms: float = 50.0) -> Synced:
     return Synced("api", len(paths), 0, 1, ms, paths[:5])
 
 
-# What happened, with its second, and what is shown at which second.
+# The events with their seconds, and the expected state at given seconds.
 Happened = tuple[float, str | Synced]
 STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "a broken file": (
@@ -194,7 +194,7 @@ def test_changes_happen_only_when_due(name: str) -> None:
 
 
 def test_a_failed_service_shows_its_last_error() -> None:
-    """Whenever it was; until it is well again."""
+    """It is shown until the service is well again."""
     health = told(((0, PLAIN),), 0)
     assert (health.shown(99), health.shown(99, is_bad=True)) == ("", PLAIN)
     assert health.recovered().shown(99, is_bad=True) == ""

@@ -34,7 +34,7 @@ def one(tmp_path: Path) -> OneService:
 
 @pytest.fixture
 def followups(one: OneService) -> FollowUps:
-    """What is owed to the service."""
+    """The pending follow-ups of the service."""
     return one.sync.followups
 
 
@@ -50,7 +50,7 @@ def followups(one: OneService) -> FollowUps:
     ],
 )
 def test_a_quiet_period_is_longer_in_a_flood(changes: Sequence[tuple[int, float]], ends_at: float) -> None:
-    """Each change begins it again; one right after many belongs to them."""
+    """Each change restarts the period; a change right after many others belongs to them."""
     quiet = QuietPeriod()
     for paths, now in changes:
         quiet.extend(paths, now)
@@ -87,7 +87,7 @@ async def act(followups: FollowUps) -> None:
 async def test_a_command_is_run_in_each_running_container_before_the_restart(
     one: OneService, followups: FollowUps
 ) -> None:
-    """With the options of its hook; a container that does not run has no process to run it."""
+    """The hook's options are used; a container that does not run is left out."""
     runs: list[tuple[str, Sequence[str], Any]] = []
 
     def execution(container: Container, argv: Sequence[str], options: Mapping[str, Any]) -> tuple[int, bytes]:
@@ -112,7 +112,7 @@ async def test_a_command_is_run_in_each_running_container_before_the_restart(
 
 
 async def test_a_restart_is_announced_and_restarts_each_container(one: OneService, followups: FollowUps) -> None:
-    """Whoever looks for failures is told beforehand which containers may end."""
+    """The failure detection gets the containers that may end before they do."""
     await one.sync.adoption.adopt(await one.place("running"))
     began = one.host.containers["id-web-1"].started
     followups.owe(ServicePlan("web", restart=Restart("a.py")))
@@ -167,7 +167,7 @@ async def test_nothing_is_done_while_the_host_is_not_at_rest(one: OneService, fo
 
 
 async def test_follow_up_during_another_one_is_done_afterwards(one: OneService, followups: FollowUps) -> None:
-    """One restart at a time, and the task that serves is woken at its end."""
+    """There is one restart at a time, and the serving task is woken at its end."""
     await one.sync.adoption.adopt(await one.place("running"))
     one.sync.open()
     followups.owe(ServicePlan("web", restart=Restart("first")))

@@ -60,7 +60,7 @@ async def test_each_container_gets_what_it_lacks(one: OneService) -> None:
 
 
 async def test_it_says_whether_the_code_is_broken(one: OneService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what the services log after the sync; one that does not run is not asked."""
+    """The services' logs after the sync decide; a service that does not run is not asked."""
     monkeypatch.setattr(once, "SILENT", 10.0)
     one.write("main.py")
     await one.place("running")

@@ -31,7 +31,7 @@ def state(word: str) -> tuple[str, FileState]:
 
 
 def changes(words: str) -> Changes:
-    """`+a -b/`: the file a is present, the folder b is gone."""
+    """Parse `+a -b/`: the file a is present, the folder b is gone."""
     present = dict(state(word[1:]) for word in words.split() if word[0] == "+")
     gone = dict(state(word[1:]) for word in words.split() if word[0] == "-")
     # As diff gives them, which its own tests assure.
@@ -54,7 +54,7 @@ def rule(text: str) -> WatchRule:
 
 
 def bound(*texts: str, volumes: tuple[Mount, ...] = ()) -> tuple[BoundRule, ...]:
-    """Rules of the service `web`, or of NAME where a text begins with `NAME: `."""
+    """Rules of the service `web`, or of NAME if the text begins with `NAME: `."""
     services: dict[str, list[WatchRule]] = {}
     for text in texts:
         name, found, rest = text.partition(": ")
@@ -90,7 +90,7 @@ ROWS: list[tuple[Sequence[str], str, str]] = [
     (("sync src:/app =*.js",), "+src/a.css +src/b.js", "web sync /app/b.js <- /p/src/b.js"),
     (SRC, "+src/a| -src/b|", ""),
     (SRC, "+src/\udcff", "web sync /app/\udcff <- /p/src/\udcff"),
-    # a folder goes only where it would else not come to be
+    # a folder is put only if no file creates it
     (SRC, "+src/d/", "web sync /app/d <- /p/src/d"),
     (SRC, "+src/d/ +src/d/a", "web sync /app/d/a <- /p/src/d/a"),
     (SRC, "+src/d/ +src/d/e/", "web sync /app/d/e <- /p/src/d/e"),
@@ -117,7 +117,7 @@ ROWS: list[tuple[Sequence[str], str, str]] = [
     (("sync src:/app !*.log",), "-src/a.log", ""),
     (SRC, "-src/ -src/a", "web delete /app/a <- src/a"),
     (SRC, "-src/", ""),
-    # a folder that is not included itself goes with what it held
+    # an excluded folder is deleted with the files that were in it
     (
         ("sync src:/app =**/*.js",),
         "-src/ -src/d/ -src/d/a.js",
@@ -137,7 +137,7 @@ ROWS: list[tuple[Sequence[str], str, str]] = [
     (SRC, "-src/a +src/a|", "web delete /app/a <- src/a"),
     (SRC, "-src/ -src/a +src", "web delete /app/a <- src/a\nweb delete /app/ <- src\nweb sync /app <- /p/src"),
     (SRC, "-src +src/ +src/a", "web delete /app <- src\nweb sync /app/a <- /p/src/a"),
-    # two rules onto one target: the last wins, and provides what another lost
+    # two rules onto one target: the last rule wins, and provides what the other one lost
     (("sync a:/app", "sync b:/app"), "+a/x +b/x", "web sync /app/x <- /p/b/x"),
     (("sync b:/app", "sync a:/app"), "+a/x +b/x", "web sync /app/x <- /p/a/x"),
     (("sync a:/app", "sync b:/app"), "-a/x +b/x", "web sync /app/x <- /p/b/x"),
@@ -270,7 +270,7 @@ def test_initial_asks_for_whole_paths() -> None:
 
 
 def test_skipped_are_pipes_that_would_have_been_copied() -> None:
-    """Not the ignored ones, and none for rules that copy nothing."""
+    """Ignored pipes are not listed, and neither are pipes of rules that copy nothing."""
     found = changes("+src/a| +src/b +lib/c| +src/d.log| -src/e|")
     assert list(skipped(dict(found.present), bound("sync src:/app !*.log", "restart ."))) == ["/p/src/a"]
     assert skipped(dict(found.present), bound("sync src:/app", volumes=BIND)) == {}
@@ -286,13 +286,13 @@ def test_skipped_says_whether_it_is_a_link_that_leads_to_itself() -> None:
 
 
 def test_env_files_are_those_that_would_be_copied() -> None:
-    """Exactly `.env`, of any folder; not ignored, no folder, not `.env.development`, only where copied."""
+    """They are named exactly `.env`, in any folder, are regular files, not ignored, and copied by a rule."""
     found = changes("+src/.env +src/a/.env +src/b/.env +src/.env.development +src/c/.env/ +lib/.env -src/d/.env")
     assert env_files(found, bound("sync src:/app !b", "restart .")) == ("/p/src/.env", "/p/src/a/.env")
     assert env_files(found, bound("sync src:/app", volumes=BIND)) == ()
 
 
-# Two rules for one place: rules, what else is on the host, changes, the plan.
+# Two rules for one target: rules, other paths of the host, changes, the plan.
 A_B = ("sync a:/app", "sync b:/app")
 MEETINGS: list[tuple[Sequence[str], str, str, str]] = [
     # the later rule's file stays, whenever the other one changes
@@ -329,7 +329,7 @@ MEETINGS: list[tuple[Sequence[str], str, str, str]] = [
     ),
     (("sync src:/app", "sync one.json:/app/"), "one.json", "+src/one.json", ""),
     (("sync lib:/app", "sync src:/app/"), "src/ src/a", "+lib/src", "web sync /app/src <- /p/lib/src"),
-    # folders: one that another rule has, too, stays
+    # folders: a folder that another rule has, too, stays
     (A_B, "b/d/", "-a/d/ -a/d/x", "web delete /app/d/x <- a/d/x"),
     (A_B, "a/d/", "-b/d/ -b/d/x", "web delete /app/d/x <- b/d/x"),
     (A_B, "a/d/ a/d/x", "-b/d/ -b/d/x", "web sync /app/d/x <- /p/a/d/x"),
@@ -352,7 +352,7 @@ def test_overlapping_rules_are_planned(rules: Sequence[str], others: str, change
 
 
 def test_nothing_comes_back_into_a_bind_mount() -> None:
-    """What lies there is the host's own."""
+    """The files of the mount are the host's own."""
     rules = bound(*A_B, volumes=(Mount("bind", "/app/conf", "/elsewhere"),))
     states = dict(map(state, ("a/conf/x", "a/y")))
     found = plan(changes("-b/conf/x -b/y"), rules, directory="/p", states=states)
@@ -360,18 +360,18 @@ def test_nothing_comes_back_into_a_bind_mount() -> None:
 
 
 def test_overlapping_rules_are_detected() -> None:
-    """Only rules of one service that copy, one's target at or below the other's."""
+    """They are rules of one service that copy, with the target of one at or below the other's."""
     found = bound("sync a:/app", "sync b:/app/b", "sync c:/app-c", "restart a", "api: sync a:/app")
     assert [rule.overlaps for rule in found] == [True, True, False, False, False]
 
 
-# A container as the plan's reader would keep it: what lies where, and whether it is a folder.
+# A container as the plan's reader would record it: its paths, and whether each is a folder.
 _PATHS = ("a", "a/x", "a/x/1", "a/y", "b", "b.log", "c", "c/z", "c/z.log")
 _STEP = st.dictionaries(st.sampled_from(_PATHS), st.sampled_from(["", "", "/", "@", "|", "gone"]), max_size=4)
 
 
 def _settle(disk: Manifest, step: dict[str, str], top: str = "/p/src") -> set[str]:
-    """The disk after a step, whole: nothing lies below what is no folder. The paths that changed."""
+    """Make the disk consistent after a step (only folders have content), and return the paths that changed."""
     touched = set()
     for name in sorted(step):
         path, sign = f"{top}/{name}", step[name]
@@ -389,7 +389,7 @@ def _settle(disk: Manifest, step: dict[str, str], top: str = "/p/src") -> set[st
 
 
 def _run(container: dict[str, FileKind], disk: Manifest, found: Changes, rules: Sequence[BoundRule]) -> None:
-    """Carry out the plan as apply does: a folder goes only when empty, a put over another kind is an error."""
+    """Carry out the plan like `apply`: only empty folders are removed, a put over another kind is an error."""
     kinds = {path: state.kind for path, state in disk.items()}
     for service in plan(found, rules, directory="/p", states=disk).services:
         for delete in service.deletes:
@@ -431,7 +431,7 @@ def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
 @pytest.mark.parametrize("now", [None, *STATES])
 @pytest.mark.parametrize("held", [None, FileKind.FILE, FileKind.LINK, FileKind.DIR])
 def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, held: FileKind | None) -> None:
-    """Whatever the container holds there: nothing, a file, a link or an empty folder."""
+    """The container may have no file, a file, a link or an empty folder there."""
     path, state = "/p/src/a", STATES[now] if now is not None else None
     if STATES[old].kind is FileKind.DIR and held in (FileKind.FILE, FileKind.LINK):
         return  # what may be a file is never taken for a folder
@@ -446,7 +446,7 @@ def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, he
     assert held is (state.kind if state and state.kind is not FileKind.OTHER else None)
 
 
-# Folders are folders wherever they are, so that no rule has a file where another has a folder.
+# Folders are folders everywhere, so that no rule has a file at a path for which another has a folder.
 _MEETING = ("/d/", "/d/x", "/d/y.log", "/e/", "/x", "/y.log")
 _MEETING_STEP = st.dictionaries(
     st.sampled_from([f"{top}{name}" for top in ("a", "b", "c") for name in _MEETING] + ["a/", "b/"]),
@@ -463,7 +463,7 @@ _MEETING_RULES = st.lists(
 
 @given(_MEETING_RULES, st.lists(_MEETING_STEP, max_size=6))
 def test_rules_that_meet_leave_what_a_new_container_would_get(texts: list[str], steps: list[dict[str, bool]]) -> None:
-    """After any steps the container holds what the rules put into a fresh one: each place by its last rule."""
+    """After any steps the container has what the rules would put into a new one: the last rule for each path."""
     rules = bound(*texts)
     disk: Manifest = {f"/p/{top}": STATES["/"] for top in "abc"}
     manifest = dict(disk)
@@ -489,7 +489,7 @@ def test_rules_that_meet_leave_what_a_new_container_would_get(texts: list[str], 
 
 
 def _put(container: dict[str, str], syncs: Sequence[Sync], disk: Manifest) -> None:
-    """By target the file that lies there, or "/" for a folder."""
+    """Return the file for each target, or "/" for a folder."""
     for sync in syncs:
         container[sync.target] = "/" if disk[sync.source].kind is FileKind.DIR else sync.source
         folder = sync.target.rpartition("/")[0]

@@ -26,7 +26,7 @@ def test_few_paths_are_taken_at_once() -> None:
 
 
 def test_an_edit_in_a_folder_of_its_own_overtakes_the_flood() -> None:
-    """Whatever waits before it."""
+    """The size of the queue does not matter."""
     waiting = SyncQueue()
     flood(waiting, 20 * SLICE, 10)
     waiting.add("/p/mine/edit", gone=False)
@@ -80,7 +80,7 @@ def test_every_path_is_taken_exactly_once_after_its_last_change() -> None:
 
 
 def test_slices_are_as_large_as_lets_nobody_wait() -> None:
-    """Slow containers get smaller ones, quick ones larger, within bounds; a single save says nothing."""
+    """Slow containers get smaller slices, fast ones larger, within bounds; a single save changes nothing."""
     waiting = SyncQueue()
     flood(waiting, 20 * SLICE, 10)
     for seconds, size in ((2.0, 40), (0.06, 80), (0.001, 2000), (2000.0, 40)):

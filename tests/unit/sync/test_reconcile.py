@@ -1,4 +1,4 @@
-"""What is read back from a container, and which of its files are stale."""
+"""Which files are read back from a container, and which of them are stale."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_only_what_the_host_has_at_its_top_is_read_back() -> None:
 
 
 def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
-    """A rule on a file and a rule on a folder, in the target of another one."""
+    """One rule is for a file, another for a folder that contains the target of that file."""
     watch = [("/p/src", "/app"), ("/p/lib", "/app/lib"), ("/p/f", "/etc/f"), ("/p/all", "/")]
     rules = bound(*(WatchRule(path, Action.SYNC, target) for path, target in watch[:3]))
     wanted = [*(f"/app/{i}" for i in range(60)), "/app/lib/x", "/etc/f"]
@@ -36,7 +36,7 @@ def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
 
 
 def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
-    """Not what is still there, what a rule ignores by now, or what no rule is for."""
+    """Existing files, files that a rule ignores now, and files without a rule are not stale."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app", ignore=("*.log",)), WatchRule("/p/f", Action.SYNC, "/etc/f"))
     placed = {"/app/gone", "/app/old/", "/app/there", "/app/x.log", "/elsewhere", "/etc/f"}
     found = reconcile.stale_targets(placed, one, {"/p/src/there": FILE})
@@ -48,7 +48,7 @@ def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
 
 
 def test_what_another_rule_still_puts_there_is_not_stale() -> None:
-    """Two folders into one: the file of the one that is left stays."""
+    """Two folders have one target: the file of the remaining folder stays."""
     two = bound(WatchRule("/p/a", Action.SYNC, "/app"), WatchRule("/p/b", Action.SYNC, "/app"))
     assert reconcile.stale_targets({"/app/x"}, two, {"/p/a/x": FILE}) == {}
     assert set(reconcile.stale_targets({"/app/x"}, two, {})) == {"/p/b/x"}
@@ -62,7 +62,7 @@ def test_folders_are_named_with_a_slash() -> None:
 
 
 def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
-    """Those between the rule's root and the file that are no folders any more."""
+    """Folders between the rule's root and the file are deleted if they are no longer folders on the host."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
     now = {"/p/src/a": FileState(FileKind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
     found = reconcile.stale_targets({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
@@ -90,7 +90,7 @@ def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
 
 
 def test_a_folder_that_holds_something_else_does_not_go_with_its_files() -> None:
-    """Nor is it said to go; the folders in it do."""
+    """It is not listed for deletion, but the folders in it are."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
     found = reconcile.stale_targets({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
     assert set(found) == {"/p/src/a/b/f", "/p/src/a/b"}

@@ -30,7 +30,7 @@ def one(tmp_path: Path) -> Iterator[OneService]:
 
 
 async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted(one: OneService) -> None:
-    """What a container got when it was adopted, before the file had its turn, is deleted when the host loses it."""
+    """The container got the file in the adoption, before its own sync; it is deleted when the host loses it."""
     one.write("brief")
     one.look()
     fake = FakeTarget("one")
@@ -41,7 +41,7 @@ async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted
 
 
 async def test_file_in_one_replica_is_deleted_in_both(one: OneService) -> None:
-    """One replica got the file, the other was lost: when the file goes, it goes from both."""
+    """One replica got the file, the other was lost: later the file is deleted in both."""
     fake, other = FakeTarget("one"), FakeTarget("two")
     await one.adopt(fake)
     await one.adopt(other)
@@ -89,7 +89,7 @@ async def test_a_container_that_is_another_one_by_now_is_not_reported(one: OneSe
 
 
 async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(one: OneService) -> None:
-    """A container where nothing can be deleted says so once for all files, and names the path as it is there."""
+    """If nothing can be deleted in a container, one line says so for all files, with the path in the container."""
     paths = [one.write(name) for name in "abc"]
     one.look()
     fake = FakeTarget("one")
@@ -104,7 +104,7 @@ async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(on
 
 
 async def test_failed_deletes_lead_to_a_recreation(tmp_path: Path) -> None:
-    """If the project says so, it is no failure: the containers are recreated once nothing changes any more."""
+    """If the project asks for it, the containers are recreated once nothing changes any more."""
     with OneService(tmp_path, settings=Settings(deletes_recreate=True)).with_fakes() as one:
         path = one.write("a")
         one.begin()
@@ -121,7 +121,7 @@ async def test_failed_deletes_lead_to_a_recreation(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_was_never_seen_goes_with_its_file(one: OneService) -> None:
-    """It vanished while its file was on the way, which made it in the container: there it is removed, too."""
+    """The folder vanished while its file was sent, which created it in the container: there it is removed, too."""
     fake = FakeTarget("one")
     await one.adopt(fake)
     one.write("a/b/inside")
@@ -174,7 +174,7 @@ async def test_failed_delete_of_a_link_that_became_a_loop_is_tried_again(one: On
 
 
 async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(one: OneService) -> None:
-    """What the container has of it goes; once the loop is open again the link is back."""
+    """The container's copy is deleted; once the loop is open again, the link is put back."""
     one.folder.joinpath("a").symlink_to("b")
     one.begin()
     fake = FakeTarget("one")
@@ -295,7 +295,7 @@ async def test_a_restart_follows_the_sync(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_gets_its_place_back_is_tried_again_if_that_fails(tmp_path: Path) -> None:
-    """It did not change itself: the file of a later rule that lay over it has gone."""
+    """The file itself did not change: a file of a later rule at its target was deleted."""
     with OneService(tmp_path, over="over").with_fakes() as one:
         path = one.write("a")
         above = one.write("over/a")

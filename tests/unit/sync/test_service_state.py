@@ -73,7 +73,7 @@ def test_a_plan_reports_what_cannot_be_synced_until_it_is_gone(one: OneService, 
 
 
 def test_what_was_not_delivered_under_other_rules_waits(one: OneService, state: SyncState) -> None:
-    """A file that came, one that changed and one that went; what the containers hold of them is known still."""
+    """One file was added, one changed and one was deleted; their state in the containers is still known."""
     changed, gone, same = (one.write(name) for name in ("changed", "gone", "same"))
     one.begin()
     came = one.write("came")
@@ -100,7 +100,7 @@ def test_folders_that_came_along_are_recorded(one: OneService, state: SyncState)
 
 
 def test_a_folder_above_a_recorded_one_came_along_too(one: OneService, state: SyncState) -> None:
-    """A look can see `a/b` before `a` is there: `a` was made for it, and has to be deleted if the host loses it."""
+    """A scan can see `a/b` before `a`: `a` was created for it, and is deleted if the host loses it."""
     path, root = str(one.folder / "a/b/c"), str(one.folder)
     state.delivered[str(one.folder / "a/b")] = reconcile.FOLDER
     state.add_folders([Sync(path, "/src/a/b/c", root=root)])
@@ -122,7 +122,7 @@ def test_a_folder_above_a_recorded_one_came_along_too(one: OneService, state: Sy
 def test_unknown_state_differs_from_any_state(
     state: SyncState, delivered: FileKind | None, was: FileKind, kind: FileKind
 ) -> None:
-    """If it may be a folder or a file it counts as a file: that delete removes an empty folder, too."""
+    """If it is a folder or a file it counts as a file, since deleting a file removes an empty folder, too."""
     states = {kind: FileState(kind, 0o755, 1, 2, 3, 4) for kind in FileKind}
     if delivered is not None:
         state.delivered["/p"] = states[delivered]
@@ -133,7 +133,7 @@ def test_unknown_state_differs_from_any_state(
 
 
 async def test_until_woken_returns_once_for_each_wake(state: SyncState) -> None:
-    """Also for one that came before; without one it returns at the deadline."""
+    """An earlier wake counts, too; without one the call returns at the deadline."""
     state.wake()
     await state.until_woken(math.inf)
     with pytest.raises(TimeoutError), anyio.fail_after(0.01):
@@ -150,7 +150,7 @@ def report() -> tuple[SyncReport, list[Event]]:
 
 
 def test_a_problem_is_said_once_until_it_is_over() -> None:
-    """Said again if it comes back, or if its reason is another one."""
+    """It is reported again if it comes back, or if its reason changes."""
     one, said = report()
     for _ in range(3):
         one.problems({"/p/a": "too large"})
@@ -172,7 +172,7 @@ def test_many_of_one_reason_are_one_line() -> None:
 
 
 def test_a_hint_says_what_helps() -> None:
-    """For reasons that have one; it names the path where it can."""
+    """Known reasons have a hint, with the path if possible."""
     one, said = report()
     one.problems({"/p/src/loop": "a link that leads to itself: not synced"})
     assert said == [
@@ -233,7 +233,7 @@ def test_failures_are_reported_by_host_path_if_there_is_one(tmp_path: Path) -> N
 
 
 def test_a_sync_is_timed_from_the_last_save() -> None:
-    """From its beginning if the save is too long ago to be the cause, or in the future; nothing is no event."""
+    """It is timed from its own beginning if the save is too old or in the future; without a path there is none."""
     one, said = report()
     step = ServicePlan("web", syncs=(Sync("/p/a", "/src/a"),), deletes=(Delete("/src/b", "b"), Delete("/src/a", "a")))
     now = time.time()

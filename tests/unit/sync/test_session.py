@@ -1,4 +1,4 @@
-"""The sync of a run while its rules change: which rules serve which containers, and what is kept."""
+"""The sync of a run while its rules change: which rules serve which containers, and which state is kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FakeTarget:
         self.is_closed = False
 
     async def compare(self, *_: Any) -> Seen:
-        """Nothing is missing: what is put is put because it changed."""
+        """Return no difference, so that files are put only because they changed."""
         return Seen((), frozenset())
 
     async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any]) -> SyncOutcome:
@@ -54,7 +54,7 @@ class FakeTarget:
 
 
 class Run:
-    """A project with a folder `src`, its sync session, and the containers that it has reached."""
+    """A project with a folder `src`, its sync session, and the containers that it serves."""
 
     def __init__(self, folder: Path) -> None:
         self.source = folder / "src"
@@ -123,7 +123,7 @@ async def test_a_change_reaches_the_container_once_the_session_is_open(run: Run)
 
 
 async def test_without_rules_nothing_is_served(run: Run) -> None:
-    """Neither from the beginning, nor after the last rule has gone."""
+    """There are none at the beginning, or the last rule was removed."""
     project, bound = run.rules("/app")
     async with anyio.create_task_group() as tasks:
         await run.session.follow(tasks, project, ())
@@ -141,7 +141,7 @@ async def test_without_rules_nothing_is_served(run: Run) -> None:
 
 
 async def test_changes_that_were_pending_are_kept_when_the_rules_change(run: Run) -> None:
-    """A file that was deleted under the rules before is deleted by the new ones."""
+    """A file that was deleted under the earlier rules is deleted by the new rules."""
     run.source.joinpath("a").write_text("1")
     async with anyio.create_task_group() as tasks:
         await run.session.follow(tasks, *run.rules("/app"))
@@ -157,7 +157,7 @@ async def test_changes_that_were_pending_are_kept_when_the_rules_change(run: Run
 
 
 async def test_a_container_that_is_adopted_while_the_rules_change_is_served_by_the_new_rules(run: Run) -> None:
-    """What it was given by the old ones does not count, and their shell is closed."""
+    """The files of the earlier rules do not count, and their shell is closed."""
     async with anyio.create_task_group() as tasks:
         await run.session.follow(tasks, *run.rules("/app"))
         run.on_reach = lambda: run.session.follow(tasks, *run.rules("/srv"))

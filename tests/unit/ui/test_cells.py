@@ -14,14 +14,14 @@ LINES = st.text(max_size=60).map(clean)
 
 
 def test_width() -> None:
-    """Wide characters take two cells, combining ones and joiners none."""
+    """Wide characters take two cells, combining characters and joiners none."""
     assert width("abc") == 3
     assert width("日本") == 4
     assert width("e\u0301\u200d") == 1
 
 
 def test_cut_and_fit() -> None:
-    """What does not fit ends in an ellipsis; what is short is padded on the side that is asked for."""
+    """Long text ends in an ellipsis; short text is padded on the given side."""
     assert cut("abcdef", 6) == "abcdef"
     assert cut("abcdef", 4) == "abc…"
     assert cut("日本語", 4) == "日…"
@@ -78,7 +78,7 @@ RED, GREEN = "\x1b[31m", "\x1b[32m"
         ("\x1b[2;3mx\x1b[23my\x1b[22mz", [("x", ("2", "3")), ("y", ("2",)), ("z", ())]),
         ("\x1b[38;5;196mx\x1b[48;2;1;2;255my", [("x", ("38;5;196",)), ("y", ("38;5;196", "48;2;1;2;255"))]),
         ("\x1b[91;107mx", [("x", ("91", "107"))]),
-        # What is left out: other attributes, wrong and unfinished colours, private and very long sequences.
+        # Left out: other attributes, wrong and unfinished colours, private and very long sequences.
         ("\x1b[5;7;8;9;21;50;98;31mx", [("x", ("31",))]),
         ("\x1b[38;5;256mx", [("x", ())]),
         ("\x1b[38;2;1;2mx", [("x", ())]),
@@ -106,7 +106,7 @@ ESCAPED = st.lists(
 
 @given(ESCAPED.map("".join))
 def test_colours_change_no_text(line: str) -> None:
-    """The text is that of the cleaned line, whatever is kept."""
+    """The text is that of the cleaned line, whatever colours are kept."""
     assert "".join(piece.text for piece in coloured(line)) == clean(line)
 
 

@@ -26,7 +26,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text_output(capfd: Capture) -> None:
-    """Lines for people on stdout, without colour if it is no terminal."""
+    """Lines for people are written to stdout, without colour if it is not a terminal."""
     window = Console()
     for event in (e.Log("web", "\x1b[31mred"), e.Ready("p", (), 1.0), e.Removed("container", "x")):
         window.emit(event)
@@ -47,7 +47,7 @@ def test_colours_of_states(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_crash_loop_is_told_once(capfd: Capture) -> None:
-    """Not at each start that fails like those before; once the service was up, it is told again."""
+    """It is not repeated at each failed start; once the service was up, it is printed again."""
     window = Console()
     loop = [("restarting", ""), ("restarting", "x"), ("starting", "waits for its health check")]
     for state, detail in (*loop, *loop, ("healthy", ""), *loop[:1], ("exited", ""), ("exited", "")):
@@ -58,7 +58,7 @@ def test_a_crash_loop_is_told_once(capfd: Capture) -> None:
 
 
 def test_json_output(capfd: Capture) -> None:
-    """One object a line, ASCII only, with version, time and the event's fields; no program's escape sequences."""
+    """There is one object per line, ASCII only, with version, time and the event's fields, without colours."""
     window = Console(as_json=True)
     window.emit(e.Log("web", "\x1b[31mü\x1b[0m\n\x07"))
     window.emit(e.Waiting("web", "why", 5.0, line="\x1b[2Jlast"))
@@ -86,7 +86,7 @@ def test_names_of_services_line_up_from_the_first_line(capfd: Capture) -> None:
 
 
 def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line each, in as many columns as there are, without a terminal too; as one event for machines."""
+    """There is one line per part, in as many columns as the window has, or 80; JSON is one event."""
     timings = e.Timings(2.0, (e.Span("load", 0.0, 2.0, critical=True),))
     widths = []
     for columns in ("40", "90"):
@@ -136,7 +136,7 @@ def test_an_error_cannot_drive_the_terminal(capfd: Capture) -> None:
 
 
 def test_errors_as_json(capfd: Capture) -> None:
-    """Also an event, for those who read events."""
+    """The error is also printed as an event, for programs that read events."""
     Console(as_json=True).error(EngineError("no engine"))
     out, err = capfd.readouterr()
     assert json.loads(out) | {"ts": ""} == {
@@ -207,7 +207,7 @@ def test_without_a_terminal_a_line_now_and_then_says_what_takes_long(
 
 
 def test_traces_go_to_stderr(capfd: Capture) -> None:
-    """Cleaned and in columns, or as JSON: stdout may hold one document."""
+    """Traces are cleaned and in columns, or JSON, and not on stdout, which may hold one document."""
     event = e.Traced("command", "docker \x1b[31mps", "exit 0", 12.34)
     Console().emit(event)
     assert capfd.readouterr() == ("", "      12 ms  exit 0    docker ps\n")
@@ -238,7 +238,7 @@ def synced(number: int) -> e.Synced:
 
 
 def test_a_burst_of_syncs(capfd: Capture) -> None:
-    """Of a hundred syncs in a run two have lines; what comes next is after one line for all."""
+    """Of a hundred syncs in a run two have lines; the next event comes after one line for all others."""
     window = Console()
     window.emit(e.ServiceState("web", "healthy"))
     for number in range(100):
@@ -258,7 +258,7 @@ async def _burst(window: Console) -> None:
 
 
 def test_the_end_of_a_burst(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its line comes by itself once it is quiet; without a run, and for machines, each sync is shown."""
+    """The line is printed once the burst ends; without a run, and in JSON, each sync is printed."""
     monkeypatch.setattr(text, "QUIET", 0.02)
     anyio.run(_burst, Console())
     assert "↻ 450 files synced → web" in capfd.readouterr().out

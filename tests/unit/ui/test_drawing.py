@@ -92,7 +92,7 @@ def test_graph_as_a_tree() -> None:
 
 
 def test_the_tree_with_times() -> None:
-    """What the rest waited for has a mark, and who was seen has seconds."""
+    """Services that others waited for have a mark, and known times are in seconds."""
     assert tree(graph(SHOP, MODEL, TIMES))[:8] == [
         "shop: 6 services, 9.50 s until ready; * is what the rest waited for",
         "├─ proxy  ports 8080:80, 127.0.0.1:8443:443, 53/udp; volumes ./caddy:/etc/caddy:ro, /b:/a",
@@ -106,7 +106,7 @@ def test_the_tree_with_times() -> None:
 
 
 def test_graph_as_mermaid() -> None:
-    """Services with their ports, conditions as arrows, volumes, networks; what was waited for in red."""
+    """It has services with ports, conditions as arrows, volumes, networks; critical services in red."""
     assert mermaid(graph(SHOP, MODEL, TIMES)) == [
         "flowchart LR",
         '  s_proxy["proxy<br>8080:80<br>127.0.0.1:8443:443<br>53/udp"]',
@@ -133,7 +133,7 @@ def test_graph_as_mermaid() -> None:
 
 
 def test_a_project_of_one() -> None:
-    """One service, no times, and the network that everybody has is not worth a word."""
+    """One service, without times and without its default network."""
     one = Graph("p", (Node("a-b", networks=("default",)),), (Resource("default", "p_default"),))
     assert tree(one) == ["p: 1 service", "└─ a-b"]
     assert mermaid(one) == ["flowchart LR", '  s_a_2d_b["a-b"]']
@@ -181,7 +181,7 @@ OTHER = Anatomy("api:1", "sha256:2", 93_000_005, (*IMAGE.layers[:1], Layer("", 5
 
 
 def test_layers_of_an_image() -> None:
-    """Its base, a line a layer, who has the same ones, and what to do."""
+    """It has the base, one line per layer, the images that share it, and advice."""
     report = Report((IMAGE,), advice=(Advice("x", "layer 5 is large", "make it small"),))
     assert layers(report, 80, NOW) == [
         "shop-web (built on an image made here: x): 152 MB in 5 layers, made 3 h ago",
@@ -207,7 +207,7 @@ def test_a_wide_window() -> None:
 
 
 def test_layers_of_two_images() -> None:
-    """What they begin with alike, then what each has of its own, with sums; bars to one scale."""
+    """The common layers come first, then those of each image, with sums; the bars have one scale."""
     assert layers(Report((IMAGE, OTHER), 1), 80, NOW) == [
         "shop-web (built on an image made here: x): 152 MB in 5 layers, made 3 h ago",
         "on node:22: 105 MB in 2 layers",
@@ -244,7 +244,7 @@ def test_many_others_are_counted(count: int, said: str) -> None:
     st.lists(st.tuples(st.text() | st.just("RUN x " * 100), st.integers(0, 10**10)), min_size=1, max_size=5),
 )
 def test_every_layer_has_one_line_that_fits(width: int, texts: list[tuple[str, int]]) -> None:
-    """In any window of sixty columns or more, whatever an instruction says; a bar where there are bytes."""
+    """At sixty columns or more each layer is one line, with any instruction; a layer with bytes has a bar."""
     made = tuple(Layer(said, size, 1, cached=size % 2 == 0) for said, size in texts)
     said = layers(Report((Anatomy("it", "", 0, made),)), width, NOW)
     assert len(said) == 1 + len(made)

@@ -23,7 +23,7 @@ def test_the_state_comes_first_and_commands_in_columns() -> None:
 
 
 def test_lines_for_people() -> None:
-    """Errors, warnings and notes each with a mark; what is well in one line; nothing that moves a cursor."""
+    """Errors, warnings and notes have a mark; healthy parts are one line; no output moves the cursor."""
     found = (
         Finding("a", "error", "engine", "bad\x1b[2J", "type \x07this"),
         Finding("b", "warning", "machine", "so so"),
@@ -46,13 +46,13 @@ SERVICES = ("web", "db", "tool")
 
 
 def shown(*containers: Container, services: tuple[str, ...] = SERVICES) -> list[str]:
-    """The table, its cells with one space between them."""
+    """The table, with one space between cells."""
     found = stands("p", services, containers, lambda at: float(at) if at else None)
     return [" ".join(line.split()) for line in tables.services(found)]
 
 
 def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
-    """Those without a container too; those of which only a container is left, too."""
+    """Services without a container are listed, and so are services of which only a container is left."""
     gone = Container("2", "p-gone-1", "gone", "exited", ours=False, exit_code=1, finished_at="300", restarts=3)
     assert shown(gone, WEB) == [
         "SERVICE STATE HEALTH PORTS AGE RESTARTS MADE BY",
@@ -121,7 +121,7 @@ def test_a_udp_port_says_so() -> None:
 
 
 def test_what_has_ended_says_with_what() -> None:
-    """And only then; `ours` is unknown of what is not there."""
+    """Only ended services have an exit code; `ours` is unknown for missing containers."""
     ended = replace(WEB, state="exited", exit_code=3, finished_at="9")
     found = stands("p", ("db",), [ended, replace(WEB, name="p-web-2")], float).services
     assert [(s.container, s.exit_code, s.age, s.ours) for s in found] == [
@@ -133,7 +133,7 @@ def test_what_has_ended_says_with_what() -> None:
 
 
 def test_a_screen_is_never_left() -> None:
-    """Lines are cut at its width, and the last one says how many have no room."""
+    """Lines are cut at its width, and the last line counts those that do not fit."""
     assert tables.screen(["a" * 9, "b"], 6, 4) == ["aaaaa", "b"]
     assert tables.screen(["a", "b", "c", "d"], 6, 4) == ["a", "b", "... 2 more"]
 
@@ -167,7 +167,7 @@ def verdict(**more: object) -> Verdict:
     ],
 )
 def test_verdict_of_a_rule(fields: dict[str, object], said: str) -> None:
-    """What happens or why nothing does, and where the rule is."""
+    """It says what happens, or why nothing does, and names the place of the rule."""
     assert tables.explained([Explained("src/x", "file", (verdict(**fields),))]) == [
         "src/x",
         f"  web  {said}  compose.yml:9",
@@ -175,7 +175,7 @@ def test_verdict_of_a_rule(fields: dict[str, object], said: str) -> None:
 
 
 def test_paths_are_blocks_with_one_set_of_columns() -> None:
-    """Columns hold over all paths; what is no plain file says so; a name cannot move the cursor."""
+    """The columns are the same for all paths; other kinds of files are named; a name cannot move the cursor."""
     one = verdict(service="a", matches=True, effects=("restart",), place="x:1")
     two = verdict(service="long", matches=True, effects=("rebuild",), place="y:22")
     own = Explained(".env", "file", is_input=True)

@@ -117,7 +117,7 @@ def test_cleaned_text_has_no_control_codes(line: str, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_each_event_is_one_line_or_none(event: e.Event, expected: str | None) -> None:
-    """Each event is one line, or none; hints have a line of their own."""
+    """Hints have a line of their own."""
     assert plain(event) == expected
 
 
@@ -138,7 +138,7 @@ def test_each_event_is_one_line_or_none(event: e.Event, expected: str | None) ->
     ],
 )
 def test_progress_line_of_events(event: e.Event, expected: str | None) -> None:
-    """The line that is replaced says what is going on; what is nothing new leaves it as it is."""
+    """The line says what is going on; an event without news leaves it unchanged."""
     assert progress(event) == expected
 
 
@@ -176,7 +176,7 @@ START = Timings(
 
 
 def test_timings_as_bars() -> None:
-    """Bars where the time went, marks on what the rest waited for, and the longest of it in words."""
+    """There are bars for the times, marks for critical parts, and the longest part in words."""
     assert waterfall(START, 72) == [
         "8.00 s until ready; * is what the rest waited for",
         "* load                   0.40 s ██",
@@ -216,7 +216,7 @@ SPANS = st.builds(
 
 @given(st.lists(SPANS, max_size=8), st.floats(0, 50), st.integers(24, 200))
 def test_no_line_is_wider_than_the_window(spans: list[Span], seconds: float, width: int) -> None:
-    """Whatever took how long: every span that took time has its line, and none wraps."""
+    """Each span with a duration has its line, and no line wraps, whatever took long."""
     shown = waterfall(Timings(seconds, tuple(spans)), width)
     table = [line for line in shown[1:] if not line.startswith("most of it")]
     assert len(table) == sum(span.end - span.start >= 0.005 for span in spans)
@@ -225,5 +225,5 @@ def test_no_line_is_wider_than_the_window(spans: list[Span], seconds: float, wid
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_every_span_with_a_bar_shows_at_least_a_block(width: int) -> None:
-    """What was short is still to be seen."""
+    """Even a short span is visible."""
     assert all("█" in line or "░" in line for line in waterfall(START, width)[1:-1])

@@ -37,7 +37,7 @@ def test_a_failed_write_shows_that_the_reader_is_gone(monkeypatch: pytest.Monkey
                 os.close(reader)
         assert heard == [True, False]
         monkeypatch.undo()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # what it still holds goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # the rest of its content is written nowhere
 
 
 def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ sys.stderr.write("alive")
 
 
 def test_a_reader_that_leaves_stops_nothing() -> None:
-    """`devenv up | head -1`: the run goes on to its own end, with its own exit code and no complaint."""
+    """`devenv up | head -1`: the run continues to its own end, with its own exit code and without a message."""
     with subprocess.Popen(
         [sys.executable, "-c", LEFT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
@@ -122,7 +122,7 @@ def test_the_status_line_stays_below_what_is_written(capfd: Capture, monkeypatch
 
 
 def test_shapes_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An encoding without our shapes gets others for them; what it has stays as it is."""
+    """Characters that the encoding lacks are replaced, others stay."""
     for encoding, expected in (
         ("ascii", "* web | a > b ?"),
         ("latin-1", "* web | a > b é"),

@@ -51,7 +51,7 @@ async def test_without_another_state_only_an_empty_volume_is_offered(machine: Ma
 
 
 async def test_nothing_more_is_said_of_other_snapshots(machine: Machine, shop: Site) -> None:
-    """An older one, or the last one while a newer state is in a volume that exists."""
+    """No line is added for an older snapshot, or for the last one while an existing volume has a newer state."""
     for _ in range(2):
         await machine.run_up(shop)
     old, head = Store.at_home().all()

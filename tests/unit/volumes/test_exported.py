@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def packed(store: Store, *snapshots: Snapshot) -> bytes:
-    """The snapshots exported, and gone from the store."""
+    """Export these snapshots, and remove them from the store."""
     out = io.BytesIO()
     exported.pack(store, snapshots, out)
     for one in snapshots:
@@ -55,7 +55,7 @@ def unpack(store: Store, content: bytes, **limits: int) -> tuple[Snapshot, ...]:
 
 
 def made(*entries: tuple[str | tarfile.TarInfo, bytes], index: object = None) -> bytes:
-    """A tar of these entries, and an index that fits its notes if there is no other."""
+    """A tar of these entries, with an index that fits its notes unless another is given."""
     out = io.BytesIO()
     right = {n.removesuffix(".json"): digest(c) for n, c in entries if isinstance(n, str) and n.endswith(".json")}
     last = ("index", json.dumps(right if index is None else index).encode())
@@ -75,7 +75,7 @@ def digest(content: bytes) -> str:
 def pair(
     archive: bytes | None = None, name: str = "data", **more: Any
 ) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
-    """The note and the archive of a volume, right if nothing else is said."""
+    """The note and the archive of a volume, valid unless given otherwise."""
     plain = tar(file=b"x" * 1000)
     archive = gzip.compress(plain) if archive is None else archive
     about = Snapshot("1", "data", "p_data", "p", "/p", "e", time.time(), len(plain), len(archive), digest(archive))
@@ -84,7 +84,7 @@ def pair(
 
 
 def test_exported_snapshot_is_imported(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Under an id of its own, and never one that goes by itself; long and odd names, too."""
+    """It gets a new id, and is never removed automatically; long and odd names are kept, too."""
     long = "ä" * 40  # a name that only a pax header can hold
     pair = put(store, volume="a"), put(store, volume="b", content=tar(x=b"y")), put(store, volume=long, title="t")
     out = io.BytesIO()
@@ -233,7 +233,7 @@ def test_a_clock_that_is_a_little_ahead_is_no_reason(store: Store) -> None:
 
 
 def test_what_is_mostly_zeros_is_taken_in(store: Store) -> None:
-    """A sparse file compresses a thousandfold: it is refused only where the volume is large, too."""
+    """A sparse file compresses a thousandfold: it is refused only if the volume is large, too."""
     put(store, content=tar(zeros=bytes(ZEROS)))
     content = packed(store, *store.all())
     assert len(content) < ZEROS // 100
@@ -245,7 +245,7 @@ def test_what_is_mostly_zeros_is_taken_in(store: Store) -> None:
 
 
 def test_an_id_that_was_just_taken_is_not_written_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody else's set of that name stays, and ours gets another one."""
+    """The other set with that name stays, and the imported set gets another id."""
     kept = put(store, set_id="taken")
     ids = iter(["taken", "next"])
     monkeypatch.setattr(Store, "new_id", lambda _: next(ids))
@@ -314,7 +314,7 @@ def importing(tmp_path: Path, *words: str, **more: Any) -> subprocess.Popen[byte
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_an_import_that_is_ended_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
-    """Ctrl-C takes away what was begun; after kill -9 the next tidy does, and not what somebody is at."""
+    """Ctrl-C removes the partial import; after SIGKILL the next tidy does, but not one that is running."""
     folder = tmp_path / "state/devenv-compose/snapshots"
     large = made(*pair(archive=gzip.compress(tar(file=os.urandom(5_000_000))), size=6_000_000))
     with (
@@ -356,7 +356,7 @@ def test_a_bomb_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_every_note_can_be_listed(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One that nobody wrote is passed over; the good ones are shown."""
+    """An unreadable note is left out; the others are listed."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     mine = Store.at_home()
     good = put(mine)

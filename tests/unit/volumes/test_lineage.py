@@ -71,13 +71,13 @@ OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
     ],
 )  # fmt: skip
 def test_lineage_belongs_to_engine_folder_project_and_key(wanted: WantedVolume, gone: bool, expected: str) -> None:
-    """It goes by engine, folder, project and key; that of a fixed name by engine and name."""
+    """A lineage belongs to engine, folder, project and key; that of a fixed name to engine and name."""
     found = find([OF_ALL, OWN], wanted, gone=frozenset({SHOP.path} if gone else ()))
     assert (found.id if found else "") == expected
 
 
 def test_a_folder_of_its_own_comes_before_a_renamed_one() -> None:
-    """Whoever moved away and back, or put another in its place, has its own data there."""
+    """A folder that was moved away and back, or another in its place, has its own data there."""
     moved = replace(OWN, id="moved", place=Place("/home/me/gone", 1, 2))
     assert find([moved, OWN], WANTED, gone=frozenset({"/home/me/gone"})) == OWN
     assert find([moved], WANTED, gone=frozenset({"/home/me/gone"})) == moved
@@ -98,7 +98,7 @@ def test_a_folder_of_its_own_comes_before_a_renamed_one() -> None:
          "of the same real name", "own"],
 )  # fmt: skip
 def test_other_lineages_that_may_be_meant(other: Lineage, expected: bool) -> None:
-    """Of whoever begins empty; if there is anything saved."""
+    """They are offered to a project that begins empty, if they have a saved state."""
     assert replace(other, head=("1", "data")).is_other_of(WANTED) is expected
     assert not other.is_other_of(WANTED)
 
@@ -155,18 +155,18 @@ HEADED = replace(OWN, head=("2", "data"), saved=2.0)
 def test_content_of_a_new_volume(
     lineage: Lineage | None, stored: tuple[Snapshot, ...], fits: frozenset[Reference] | None, expected: Beginning
 ) -> None:
-    """What was asked for, or its head: nothing that is merely newer, and nothing older without being told."""
+    """It is the requested state or the head: never a merely newer state, and no older one without a notice."""
     assert beginning(lineage, stored, fits) == expected
 
 
 def test_last_readable_state_is_chosen() -> None:
-    """Of the same lineage, in whatever order they are stored."""
+    """It is of the same lineage, whatever the order in the store is."""
     stored = (snapshot("1", 1.0), snapshot("0", 1.5), HEAD, snapshot("8", 1.7, lineage="another"))
     assert beginning(HEADED, stored, of_data("0", "1", "8")).snapshot == stored[1]
 
 
 def test_a_saved_state_is_the_head() -> None:
-    """It answers what was torn; what was asked for holds until a volume began with it."""
+    """It replaces an interrupted state; a requested state stays requested until a volume began with it."""
     lineage = replace(HEADED, torn=("3", "data"), asked=("1", "data"), live=LiveVolume("shop_data", AT, 1.0))
     after = advanced(lineage, snapshot("5", 5.0))
     live = lineage.live and replace(lineage.live, parent=("5", "data"))
@@ -185,7 +185,7 @@ def test_a_saved_state_is_the_head() -> None:
     ids=["it", "in another zone", "created again", "another engine", "another name"],
 )
 def test_which_lineage_a_volume_continues(volume: Volume, engine: str, expected: str) -> None:
-    """By name and time on one engine; a lineage without a volume has none."""
+    """It is found by name and time on one engine; a lineage without a volume has none."""
     live = LiveVolume("shop_data", AT, 1.0)
     found = of_volume([replace(OWN, id="no volume"), replace(OWN, live=live)], engine, volume)
     assert (found.id if found else "") == expected
@@ -221,7 +221,7 @@ def old(set_id: str, created: float, **more: Any) -> Snapshot:
          "imported", "another engine", "another folder", "another project", "another volume", "of a lineage"],
 )  # fmt: skip
 def test_the_head_of_what_devenv_0_1_saved(other: Snapshot, expected: str) -> None:
-    """The last whole state of that volume, folder and engine, by whatever name both went."""
+    """It is the last whole state of that volume, folder and engine, under any project name."""
     found = head_of_old([old("1", 1.0), other], WANTED, real=REAL)
     assert found is not None
     assert found.id == expected
@@ -287,7 +287,7 @@ def test_a_field_that_nobody_wrote_is_refused(name: str, value: str) -> None:
     ids=lambda content: repr(content[:6]),
 )
 def test_invalid_notes_are_refused(content: str | bytes) -> None:
-    """Whatever it is."""
+    """Any invalid value is refused."""
     with pytest.raises(ValueError, match=r"."):
         decode(content)
 

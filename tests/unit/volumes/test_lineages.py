@@ -1,4 +1,4 @@
-"""The lineages on disk: whole or an error, and one for what devenv 0.1 saved."""
+"""The lineages on disk: complete or an error, and one for what devenv 0.1 saved."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_special_file_is_an_error(lineages: Lineages, tmp_path: Path, kind: str)
 
 
 def test_a_full_disk_keeps_the_old_file(lineages: Lineages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a lineage would be a damaged one."""
+    """A partial lineage would be a damaged one."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -139,7 +139,7 @@ for _ in range(30):
 
 
 def test_one_change_at_a_time(lineages: Lineages) -> None:
-    """What one process notes, another does not undo."""
+    """A change of one process does not undo that of another."""
     lineages.write(PLAIN)
     processes = [
         subprocess.Popen(
@@ -156,7 +156,7 @@ def test_one_change_at_a_time(lineages: Lineages) -> None:
 
 
 def test_snapshots_needed_by_lineages(lineages: Lineages, tmp_path: Path) -> None:
-    """Head, torn state and what was asked for; not of folders that are gone, but always of fixed names."""
+    """They are head, interrupted and requested states; not those of removed folders, but always of fixed names."""
     there = replace(FULL, place=Place(str(tmp_path)))
     gone = replace(FULL, id="4", place=Place(f"{tmp_path}/gone"), head=("5", "data"))
     for one in (there, gone, FIXED, replace(PLAIN, id="5", place=Place(str(tmp_path)))):
@@ -168,7 +168,7 @@ def test_snapshots_needed_by_lineages(lineages: Lineages, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("is_fixed", "place"), [(False, WANTED.place), (True, Place(""))])
 def test_a_new_lineage(is_fixed: bool, place: Place) -> None:
-    """It has an id of its own, and is the one that is found for the volume."""
+    """It has a new id, and is found for the volume."""
     wanted = replace(WANTED, is_fixed=is_fixed)
     one, other = fresh(wanted), fresh(wanted)
     assert one.id != other.id
@@ -177,7 +177,7 @@ def test_a_new_lineage(is_fixed: bool, place: Place) -> None:
 
 
 def test_the_lineage_of_a_renamed_folder(lineages: Lineages, tmp_path: Path) -> None:
-    """Its folder is there under a new name, and nothing is at the old path, not even a broken link."""
+    """It is found if its folder has a new name, and the old path does not exist, not even as a dangling link."""
     folder = tmp_path / "store"
     folder.mkdir()
     state = folder.stat()
@@ -200,7 +200,7 @@ def old(set_id: str, created: float, **more: Any) -> Snapshot:
 
 
 def test_what_devenv_0_1_saved_is_adopted(lineages: Lineages) -> None:
-    """One lineage for the volume, whose head is the last whole state; it is on disk once it is written."""
+    """The volume gets one lineage, whose head is the last whole state; it is on disk once it is written."""
     stored = (old("1", 1.0), old("2", 2.0), old("3", 3.0, settled=False))
     found = lineages.find(WANTED, stored)
     assert found is not None
@@ -237,7 +237,7 @@ def test_an_import_is_no_head(lineages: Lineages) -> None:
 
 
 def test_the_state_folder_is_not_followed(lineages: Lineages, tmp_path: Path) -> None:
-    """Nor is one taken that others can write."""
+    """A link, or a folder that others can write, is refused."""
     os.chmod(lineages.path, 0o777)  # noqa: S103 - that is the point
     with pytest.raises(StateError, match="can be written by other users"):
         Lineages.at_home()

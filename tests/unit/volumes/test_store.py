@@ -64,7 +64,7 @@ def files(store: Store) -> list[str]:
 
 
 def test_stored_snapshot_is_read_back(store: Store) -> None:
-    """The archive holds the tar, the note what is known of it; nobody else may read either."""
+    """The archive has the tar, the note its description; only the user may read both."""
     snapshot = put(store, volume="odd/name ä")
     assert store.all() == (snapshot,)
     store.check(snapshot)
@@ -75,7 +75,7 @@ def test_stored_snapshot_is_read_back(store: Store) -> None:
 
 
 def test_a_clock_that_was_set_back_makes_no_snapshot_older(store: Store) -> None:
-    """What is saved later counts as later; without any snapshot, now is now."""
+    """A later snapshot counts as later; without any snapshot the time is the clock's."""
     assert store.now() == pytest.approx(time.time(), abs=5)
     ahead = put(store, created=time.time() + 3600)
     assert store.now() > ahead.created
@@ -88,7 +88,7 @@ class Cut(Exception):  # noqa: N818 - a stand-in for the end of the process
 
 
 def test_interrupted_anywhere_nothing_half_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After each step that changes the disk: either nothing is there that counts, or a whole snapshot."""
+    """After each step that changes the disk there is either no snapshot or a complete one."""
     steps = 0
     cut_at = 0
 
@@ -109,7 +109,7 @@ def test_interrupted_anywhere_nothing_half_counts(store: Store, monkeypatch: pyt
         steps = 0
         with contextlib.suppress(Cut):
             put(store, set_id=f"set-{cut_at}")
-        steps = cut_at  # what is looked at below is not cut
+        steps = cut_at  # the reads below are not interrupted
         found = [s for s in store.all() if s.id == f"set-{cut_at}"]
         for snapshot in found:
             store.check(snapshot)
@@ -119,7 +119,7 @@ def test_interrupted_anywhere_nothing_half_counts(store: Store, monkeypatch: pyt
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.999])
 def test_a_stored_archive_that_is_cut_is_caught_at_once(store: Store, keep: float) -> None:
-    """What was written is read back from the disk before it counts."""
+    """The archive is read back from the disk before the snapshot counts."""
     with store.draft("1", "data", limit=LIMIT) as (draft, path):
         draft.write(TAR)
         real = draft._out
@@ -153,7 +153,7 @@ def test_a_bit_that_tipped_on_the_way_is_caught(store: Store) -> None:
 
 
 def test_replaced_archive_is_detected(store: Store, tmp_path: Path) -> None:
-    """A whole one, too: what is compared is every byte."""
+    """A complete other archive is detected, too: every byte is compared."""
     other = tmp_path / "other.gz"
     other.write_bytes(gzip.compress(tar(small=b"hullo", noise=NOISE)))
     with store.draft("1", "data", limit=LIMIT) as (draft, _):
@@ -164,7 +164,7 @@ def test_replaced_archive_is_detected(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, len(TAR) // 2])
 def test_truncated_archive_of_the_engine_is_refused(store: Store, cut: int) -> None:
-    """A tar has an end mark; a connection that was lost does not pass for one."""
+    """A tar ends with a mark: a lost connection is not taken for its end."""
     with store.draft("1", "data", limit=LIMIT) as (draft, path):
         draft.write(TAR[: TAR.rstrip(b"\0").__len__() + 1024 - cut])
         with pytest.raises(UnverifiedError, match=r"too early|read back"):
@@ -181,7 +181,7 @@ def test_too_large_volume_is_refused_and_leaves_nothing(store: Store) -> None:
 
 
 def test_a_full_disk_leaves_nothing(store: Store) -> None:
-    """The error goes to whoever saves."""
+    """The caller gets the error."""
 
     class Full(io.BytesIO):
         def write(self, _data: object) -> int:
@@ -230,20 +230,20 @@ def test_a_note_that_cannot_be_read_does_not_count(store: Store, note: bytes) ->
     folder.mkdir()
     (folder / "data.json").write_bytes(note)
     fields = json.loads(Path(store.path, "1", "data.json").read_text())
-    (folder / "more.json").write_text(json.dumps({**fields, "volume": "../1/data"}))  # says it lies elsewhere
+    (folder / "more.json").write_text(json.dumps({**fields, "volume": "../1/data"}))  # the note says another volume
     (folder / "kind.json").write_text(json.dumps({**fields, "size": "large"}))
     assert store.all() == (good,)
 
 
 def test_a_new_id_is_new(store: Store) -> None:
-    """Also within one second."""
+    """It is new even within one second."""
     for _ in range(3):
         put(store, set_id=store.new_id())
     assert len({s.id for s in store.all()}) == 3
 
 
 def test_one_that_is_removed_leaves_nothing(store: Store) -> None:
-    """And takes no other of its set with it."""
+    """Other snapshots of its set stay."""
     one, other = put(store, volume="a"), put(store, volume="b")
     store.remove(one)
     assert store.all() == (other,)
@@ -253,7 +253,7 @@ def test_one_that_is_removed_leaves_nothing(store: Store) -> None:
 
 
 def test_room_is_made_by_the_oldest(store: Store, tmp_path: Path) -> None:
-    """What goes is said by the one who asked."""
+    """The caller reports the removed snapshots."""
     stored = [put(store, set_id=str(n), created=float(n), directory=str(tmp_path)) for n in range(1, 4)]
     assert store.make_room(stored[0].stored * 2, {("1", "data")}) == (stored[1],)
     assert store.all() == (stored[0], stored[2])
@@ -261,7 +261,7 @@ def test_room_is_made_by_the_oldest(store: Store, tmp_path: Path) -> None:
 
 
 def test_what_interrupted_work_left_is_tidied_up(store: Store) -> None:
-    """Archives that nobody writes at once, halves of a snapshot once nobody can be about to complete them."""
+    """Archives without a writer are removed at once, partial snapshots once no process can complete them."""
     good = put(store)
     for name in ("1/more.part", "3/data.part", "4/data.tar.gz", "5/data.json.new"):
         path = Path(store.path, name)
@@ -279,7 +279,7 @@ def test_what_interrupted_work_left_is_tidied_up(store: Store) -> None:
 
 
 def test_an_archive_without_a_note_is_kept_and_listed(store: Store) -> None:
-    """It may be the only copy: a note that cannot be read, or that is gone, does not cost the data."""
+    """It may be the only copy: an unreadable or missing note must not cost the data."""
     good, torn = put(store, volume="a"), put(store, set_id="2", volume="odd/name ä")
     os.unlink(store.archive(put(store, set_id="3")))
     note = Path(store.archive(torn).replace(".tar.gz", ".json"))
@@ -310,7 +310,7 @@ def test_snapshot_with_an_impossible_time_is_ignored(store: Store, created: str)
 
 
 def test_a_verification_that_nobody_waits_for_ends(store: Store) -> None:
-    """A second Ctrl-C goes on; the thread that reads back is not to go on reading."""
+    """After a second Ctrl-C, the thread that reads back must stop."""
     with store.draft("1", "data", limit=LIMIT) as (draft, path):
         draft.write(TAR)
         draft.is_given_up = True

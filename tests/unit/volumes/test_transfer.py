@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102 - the fake speaks the words of what it stands for
+# ruff: noqa: D102 - the fake has the methods of what it replaces
 import io
 import tarfile
 from collections.abc import Mapping
@@ -125,7 +125,7 @@ class PlayedEngine:
 
 
 class Played:
-    """A vault, its engine, and what it told."""
+    """A VolumeTransfer, its engine, and its events."""
 
     def __init__(self, **archives: bytes) -> None:
         self.engine = PlayedEngine(**archives)
@@ -159,7 +159,7 @@ def played() -> Played:
 
 
 async def test_a_save_that_is_given_up_leaves_no_container(played: Played) -> None:
-    """Also if the engine was just making one."""
+    """The container is removed even if the engine was just creating it."""
     played.engine.slow = True
     async with anyio.create_task_group() as tasks:
 
@@ -174,7 +174,7 @@ async def test_a_save_that_is_given_up_leaves_no_container(played: Played) -> No
 
 
 async def test_a_holder_is_recorded_before_it_exists(played: Played) -> None:
-    """By a name that nobody can guess, so that whoever cleans up after a death finds it; then by its id."""
+    """It is recorded by a random name, so that a cleanup after a death finds it; then by its id."""
     await played.volume_transfer.save(DATA, (), settled=True)
     name = played.engine.recorded.decode().split('"')[3]
     assert name.startswith("devenv-")
@@ -186,7 +186,7 @@ async def test_a_holder_is_recorded_before_it_exists(played: Played) -> None:
 
 
 async def test_a_saved_state_is_the_head_of_its_lineage(played: Played) -> None:
-    """What the volume holds continues it from then on; who saves twice has two states, one after the other."""
+    """The volume continues that state; two saves are two states, one after the other."""
     one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     assert (one.lineage, one.parent) == ("l1", "")
     assert played.line.head == (one.id, "data")
@@ -198,7 +198,7 @@ async def test_a_saved_state_is_the_head_of_its_lineage(played: Played) -> None:
 
 
 async def test_incomplete_state_does_not_become_the_head(played: Played) -> None:
-    """It is kept beside it, and says what it continues."""
+    """It is kept beside the head, and records what it continues."""
     one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     two = await played.volume_transfer.save(DATA, (), settled=False, lineage="l1")
     assert (two.lineage, two.parent, two.settled) == ("l1", one.id, False)
@@ -207,7 +207,7 @@ async def test_incomplete_state_does_not_become_the_head(played: Played) -> None
 
 
 async def test_another_lineage_that_is_damaged(played: Played) -> None:
-    """It hinders no save: nothing is given up as long as nobody knows what it needs."""
+    """A save is not hindered, but no snapshot is removed as long as it is unknown which ones the lineage needs."""
     stored = [await played.volume_transfer.save(DATA, (), settled=True) for _ in range(8)]
     path = Path(played.volume_transfer.lineages.path, "other.json")
     path.write_text("{")
@@ -241,7 +241,7 @@ async def test_a_save_that_fails_changes_nothing(played: Played, trouble: Except
 
 
 async def test_holder_uses_any_image(played: Played) -> None:
-    """That of a container that uses the volume first, then whichever lends itself; without any, it is said."""
+    """The image is that of a container with the volume, or any other; without an image it is an error with a hint."""
     user = Container("c", "c", "web", "exited", ours=True, image="gone", volumes=("p_data",))
     played.engine.refused = {"gone", "image"}
     await played.volume_transfer.save(DATA, (user,), settled=True)
@@ -251,7 +251,7 @@ async def test_holder_uses_any_image(played: Played) -> None:
 
 
 async def test_restored_content_equals_the_saved_content(played: Played) -> None:
-    """The archive as it is stored; an engine that does not take it is said, with what to type."""
+    """The archive is put as it is stored; if the engine refuses it, the error has a command to type."""
     one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     await played.volume_transfer.restore(one, "data", "p_data", ())
     assert played.engine.put_in == [Path(played.volume_transfer.store.archive(one)).read_bytes()]
@@ -279,7 +279,7 @@ async def test_restored_content_equals_the_saved_content(played: Played) -> None
     ids=["all", "nothing", "a file", "a file and a half", "another content", "another file", "a longer file"],
 )
 async def test_interrupted_restore_is_rescued(found: bytes, is_part: bool) -> None:
-    """A part of what was being restored is on disk already; anything else is kept beside the head."""
+    """A part of the restored state is on disk already; any other content is kept beside the head."""
     played = Played(p_data=WHOLE)
     played.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 1.0))
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
@@ -303,7 +303,7 @@ async def test_interrupted_restore_is_rescued(found: bytes, is_part: bool) -> No
 
 @pytest.mark.parametrize("how", ["head is gone", "head is damaged", "nobody knows what was restored", "no lineage"])
 async def test_a_cut_off_restore_of_what_nobody_can_read(played: Played, how: str) -> None:
-    """Nothing proves that its content is on disk: it is kept."""
+    """Without a readable snapshot there is no proof that the content is on disk: it is kept."""
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     archive = Path(played.volume_transfer.store.archive(head))
     if how == "head is gone":
@@ -319,7 +319,7 @@ async def test_a_cut_off_restore_of_what_nobody_can_read(played: Played, how: st
 
 @pytest.mark.parametrize("how", ["head is gone", "nobody knows what was restored", "no lineage"])
 async def test_a_cut_off_restore_that_has_not_begun(played: Played, how: str) -> None:
-    """An empty volume holds nothing that could be lost, whatever it was to hold: nobody is asked about it."""
+    """An empty volume has nothing to lose, whatever was to be restored: there is no question."""
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     if how == "head is gone":
         Path(played.volume_transfer.store.archive(head)).unlink()
@@ -331,7 +331,7 @@ async def test_a_cut_off_restore_that_has_not_begun(played: Played, how: str) ->
 
 
 async def test_a_rescue_that_fails_removes_nothing(played: Played) -> None:
-    """Whoever asked must not remove the volume."""
+    """The caller must not remove the volume."""
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     played.engine.trouble = EngineError("connection lost")
     with pytest.raises(DevenvError):
@@ -343,9 +343,9 @@ async def test_a_rescue_that_fails_removes_nothing(played: Played) -> None:
 
 
 async def test_the_volume_of_a_lineage_begins_and_ends(played: Played) -> None:
-    """What was saved meanwhile is not undone; what ends on purpose begins empty next time."""
+    """A save in between is not undone; after a deliberate end the next volume begins empty."""
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
-    played.volume_transfer.begins(LINE, LiveVolume("p_data", "later", 3.0))  # whoever begins knew no head yet
+    played.volume_transfer.begins(LINE, LiveVolume("p_data", "later", 3.0))  # the beginning knew no head yet
     assert played.line.head == (head.id, "data")
     played.volume_transfer.ended("l1")
     assert (played.line.live, played.line.asked) == (None, None)
@@ -375,7 +375,7 @@ async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None
 
 
 async def test_a_volume_that_somebody_else_created_is_not_taken_for_new(played: Played) -> None:
-    """The engine would answer with that one, and a saved state would be put over its content."""
+    """The engine would return that volume, and a saved state would be written over its content."""
     played.engine.others["p_data"] = DATA
     with pytest.raises(StateError, match="the volume p_data was created by somebody else just now"):
         await played.volume_transfer.create("data", "p_data", {})
@@ -383,7 +383,7 @@ async def test_a_volume_that_somebody_else_created_is_not_taken_for_new(played: 
 
 
 async def test_holders_of_dead_processes_are_removed(played: Played) -> None:
-    """Holders of ours go, and what they had paused goes on; another's stay."""
+    """Holders of this owner are removed, and what they had paused continues; others stay."""
     holder = Container("h", "devenv-1", "", "created", ours=True, holds="p_data")
     other = Container("o", "devenv-2", "", "created", ours=False, holds="p_more")
     still = [Container(n, n, "web", "paused", ours=True, volumes=(v,)) for n, v in (("a", "p_data"), ("b", "p_more"))]

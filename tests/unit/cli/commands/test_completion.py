@@ -83,7 +83,7 @@ def test_a_real_shell_completes(shell: str, project: Path) -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project to stand in, and one to name by -f."""
+    """One project in the current directory, and one to name with -f."""
     (tmp_path / "compose.yml").write_text(SHOP)
     (tmp_path / "other.yml").write_text("services: {elsewhere: {image: a}}\n")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -95,7 +95,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def offered(line: str, shell: str = "zsh") -> list[str]:
-    """The candidates without their help; the last word of the line is the one that is typed."""
+    """The candidates without their help; the last word of the line is the word to complete."""
     return [one.partition("\t")[0] for one in completion.candidates([shell, *line.split(" ")])]
 
 
@@ -144,7 +144,7 @@ def offered(line: str, shell: str = "zsh") -> list[str]:
 )
 @pytest.mark.usefixtures("shop")
 def test_completions_fit_the_place_on_the_line(line: str, expected: str) -> None:
-    """Whatever fits there, in the project that the line means; a name that is more than a word never is."""
+    """Candidates fit the place on the line and the project of the line; none has a space in it."""
     assert offered(line) == expected.split()
 
 

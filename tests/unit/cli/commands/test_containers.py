@@ -45,7 +45,7 @@ WEB, DB = ("web", "running", 1), ("db", "running", 1)
 
 @pytest.fixture
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What is run in a project of `web`, `db` and, by its profile, `tool`."""
+    """Run a command in a project of `web`, `db` and, with its profile, `tool`."""
     (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
 
     async def run(engine: MemoryEngine, service: str | None, *command: str, ask: Any = None, tty: bool = True) -> Any:
@@ -66,7 +66,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 async def test_shell_uses_the_best_shell(go: Any, programs: str, best: str, shell_: str) -> None:
-    """What the container itself says it has, or else what could say it."""
+    """The shell is the best one that the container reports, or else the program that was asked."""
     engine = engine_with(WEB, programs=programs, best=best)
     assert await go(engine, "web") == [*LOCAL, "exec", "-it", "id-web-1", shell_]
 
@@ -90,7 +90,7 @@ async def test_an_image_without_a_shell_is_an_error_but_runs_programs(go: Any) -
     ],
 )
 async def test_shell_runs_a_command_unchanged(go: Any, command: tuple[str, ...], words: list[str]) -> None:
-    """Only one text of several words is the shell's."""
+    """Only a single argument with several words is run by the shell."""
     assert (await go(engine_with(WEB), "web", *command))[6:] == words
 
 
@@ -103,7 +103,7 @@ async def test_shell_uses_the_only_running_service(go: Any) -> None:
 
 
 async def test_one_of_several_services_has_to_be_chosen(go: Any) -> None:
-    """A question is asked if it can be answered, else it is an error."""
+    """With a terminal, devenv asks for the service; without a terminal it is an error."""
     assert (await go(engine_with(WEB, DB), None, ask=lambda names: names[0]))[5] == "id-db-1"
     with pytest.raises(UsageError, match="several services run: db, web") as raised:
         await go(engine_with(WEB, DB), None)

@@ -21,7 +21,7 @@ BEFORE, AFTER = b"services: {}\n", b"services: {web: {}}\n"
 
 @pytest.fixture
 def proposal(tmp_path: Path) -> Proposal:
-    """One changed line, and a note."""
+    """A proposal of one changed line, and a note."""
     path = tmp_path / "compose.yml"
     path.write_bytes(BEFORE)
     return Proposal(str(tmp_path), (FileEdit(str(path), BEFORE, AFTER),), ("a note",))
@@ -35,7 +35,7 @@ def written(proposal: Proposal) -> bool:
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, answer: bool | BaseException) -> None:
-    """Somebody is at the terminal, and answers."""
+    """Standard input is a terminal, and the user answers."""
 
     def confirm(*_: Any, **__: Any) -> bool:
         if isinstance(answer, BaseException):
@@ -95,7 +95,7 @@ def test_without_a_terminal_an_option_has_to_decide(
 
 @pytest.mark.parametrize("yes", [True, False])
 def test_proposal_as_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Capture, *, yes: bool) -> None:
-    """One object with the diff, the notes, and whether it was written."""
+    """The JSON is one object with the diff, the notes, and whether the diff was written."""
     monkeypatch.setattr(options, "shared", options.SharedOptions(Output.JSON))
     scaffold._settle(proposal, dry_run=not yes, yes=yes)
     answer = json.loads(capfd.readouterr().out)

@@ -52,7 +52,7 @@ def host() -> MemoryHost:
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> Any:
-    """What is shown of a project of `web`, `db` and, by its profile, `tool`, while these actions happen."""
+    """The output for a project of `web`, `db` and, with its profile, `tool`, while these actions happen."""
     (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
     monkeypatch.setattr(command, "TOGETHER", 0.0)
 
@@ -101,7 +101,7 @@ async def test_ps_lists_enabled_and_named_services_once(shown: Any) -> None:
 async def test_ps_uses_the_run_on_this_engine_only(
     shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_quick: bool, is_here: bool
 ) -> None:
-    """Somebody removed its containers; a run of the same project on another engine says nothing of them."""
+    """If its containers were removed, a run of the same project on another engine is not reported."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("DOCKER_HOST", MEMORY.host)
     at = MEMORY if is_here else Endpoint("unix:///other.sock")
@@ -132,7 +132,7 @@ async def test_ps_watch_updates_ages_without_events(shown: Any, monkeypatch: pyt
 
 
 async def test_ps_watch_ends_with_the_engine(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By then, what was there has been shown."""
+    """Before the end, all containers that existed were shown."""
     monkeypatch.setattr(command, "LOOK_AGAIN", 0.05)
     found: list[Stands] = []
     with pytest.raises(EngineError, match="cannot reach the Docker engine"):
@@ -205,7 +205,7 @@ def test_ps_of_a_project_that_is_down_says_so(
 
 
 def test_version_includes_that_of_compose(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """In a second line; JSON has null if there is no docker."""
+    """The version of Compose is in a second line; in JSON it is null if there is no docker."""
 
     async def run(_: Sequence[str]) -> process.Completed:
         return process.Completed(0, b"Docker Compose version v2.40.3\n", b"")
@@ -227,7 +227,7 @@ def test_version_includes_that_of_compose(monkeypatch: pytest.MonkeyPatch, capfd
 def test_errors_are_those_of_other_commands(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: BaseException, code: int, text: str
 ) -> None:
-    """One line and the exit code; Ctrl-C is 130 without a word."""
+    """An error is one line and an exit code; Ctrl-C exits with 130 and prints nothing."""
 
     async def here(*_: object) -> NoReturn:
         raise error
@@ -259,7 +259,7 @@ def find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("service", [None, "web"])
 async def test_open_prints_addresses_of_running_services(find: Any, service: str | None) -> None:
-    """Of all services, or of the one that is named."""
+    """The addresses of all services are printed, or those of the named service."""
     assert await find(service, Addresses((URL,), ())) == ("p", (URL,))
 
 
@@ -281,7 +281,7 @@ async def test_open_prints_addresses_of_running_services(find: Any, service: str
 async def test_open_says_what_is_missing(
     find: Any, service: str, known: Addresses, kind: type[DevenvError], message: str
 ) -> None:
-    """What is missing: the service, a container that runs, a port, or HTTP on it."""
+    """The error names what is missing: the service, a running container, a port, or HTTP on the port."""
     with pytest.raises(kind) as raised:
         await find(service, known)
     assert raised.value.message == message

@@ -16,7 +16,7 @@ from support.schemas import answered
 def test_an_archive_without_a_note_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], output: str
 ) -> None:
-    """It is no snapshot, but may be the only copy: its path goes to standard error."""
+    """It is not a snapshot, but may be the only copy: its path goes to standard error."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     folder = tmp_path / "devenv-compose"
     for name in ("", "snapshots", "one"):

@@ -97,7 +97,7 @@ def test_links(tmp_path: Path) -> None:
 
 
 def test_links_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`/proc/self/cwd` is the project for devenv, but `/` for the engine; a link that cannot be read is no error."""
+    """`/proc/self/cwd` is the project for devenv, but `/` for the engine; an unreadable link is not an error."""
     (tmp_path / "own").symlink_to("/proc/self/cwd")
     monkeypatch.chdir(tmp_path)
     assert look(tmp_path / "own/x", str(tmp_path)).real == "/proc/self"
@@ -162,7 +162,7 @@ def test_socket_without_a_listener_is_harmless(tmp_path: Path) -> None:
 
 
 def test_the_engine_in_use(tmp_path: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its socket is known by its inode, so under a second name too, even if it does not answer."""
+    """The socket is recognized by its inode, also under a second name, and even if nothing answers there."""
     path = listen("e.sock", None)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     os.link(path, tmp_path / "other")

@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def sources(project: Path, **files: str) -> tuple[ComposeFile, ...]:
-    """Write the files and read `compose.yml`; an underscore stands for a dot."""
+    """Write the files and read `compose.yml`; an underscore in a name means a dot."""
     for name, text in files.items():
         (project / name.replace("_", ".")).write_text(text)
     return read([str(project / "compose.yml")], base=str(project))

@@ -113,7 +113,7 @@ def test_key_files_are_dangerous(name: str) -> None:
     ],
 )
 def test_harmless_paths(path: str) -> None:
-    """Paths of the project and of the user, and paths that are meant to be shared."""
+    """Paths of the project and of the user, and paths that are made to be shared."""
     assert why(path) is None
 
 
@@ -145,7 +145,7 @@ def at(path: str, facts: HostPath, host: Host = HOST) -> Host:
 
 
 def test_link_counts_as_its_target() -> None:
-    """A link counts as its target, whatever its name is, also if it leads out of the project."""
+    """A link counts as its target, whatever its name is, also if it points out of the project."""
     for real, said in (("/", FILES), ("/home/me/.ssh", KEYS), ("/etc", CONFIGURATION), ("/home/meg", OTHERS)):
         path = "/opt/app/link"
         assert (

@@ -26,14 +26,14 @@ ID = "sha256:1"
     ],
 )
 def test_a_derived_image_is_named_after_its_original(reference: str, start: str) -> None:
-    """And by what is in it: twelve digits."""
+    """The name is that of the original and twelve digits of the digest of the content."""
     found = name(reference, ID, PackageSettings())
     assert found.startswith(start)
     assert len(found) == len(start) + 12
 
 
 def test_a_name_changes_with_the_image_and_with_what_is_given() -> None:
-    """Not with what is left out, nor with the public authorities, which images have anyway."""
+    """The name changes neither with what is left out nor with the public authorities, which all images have."""
     given = PackageSettings(authorities=("x",), npm={"a": "1", "b": "2"})
     same = PackageSettings(authorities=("x",), npm={"b": "2", "a": "1"}, public=("y",), left_out=("z",))
     assert name("node", ID, given) == name("node", ID, same)

@@ -27,7 +27,7 @@ SOURCES = "/etc/apt/sources.list.d/debian.sources"
 
 
 def test_company_cas_are_added_to_the_public_ones() -> None:
-    """The image's own bundle is kept, and the certificate is where update-ca-certificates finds it."""
+    """The image's own bundle is kept, and the certificate is in the folder of update-ca-certificates."""
     changes = changed_files(OURS, {CA_BUNDLE: PUBLIC.encode()})
     assert changes[CA_BUNDLE] == (PUBLIC + CA).encode()
     assert [text for path, text in changes.items() if path.startswith(f"{ANCHORS}/devenv-")] == [CA.encode()]
@@ -36,7 +36,7 @@ def test_company_cas_are_added_to_the_public_ones() -> None:
 
 
 def test_an_image_without_a_bundle_gets_one_with_the_public_authorities() -> None:
-    """Tools take that one file for all that is to be trusted."""
+    """Tools read only this file, so it needs the public authorities, too."""
     assert changed_files(OURS, {})[CA_BUNDLE] == (PUBLIC + CA).encode()
 
 
@@ -49,7 +49,7 @@ def test_known_certificates_are_not_added_again() -> None:
 
 
 def test_red_hats_bundle_and_anchors_are_used_where_they_are() -> None:
-    """A link in place of Debian's bundle stays a link; without one, there is one more file."""
+    """A link at the path of Debian's bundle stays a link; without a link there is one more file."""
     changes = changed_files(OURS, {RED_HAT: PUBLIC.encode(), CA_BUNDLE: None})
     assert changes[RED_HAT] == (PUBLIC + CA).encode()
     assert CA_BUNDLE not in changes
@@ -58,7 +58,7 @@ def test_red_hats_bundle_and_anchors_are_used_where_they_are() -> None:
 
 
 def test_lines_of_the_image_win_over_ours() -> None:
-    """Its files are added to; what is no plain file is left alone."""
+    """Lines are added to the image's files; anything but a plain file is left unchanged."""
     given = PackageSettings(
         npm={"registry": "https://npm.test/"}, pip={"index-url": "https://pip.test", "trusted-host": "x"}
     )
@@ -76,7 +76,7 @@ def test_lines_of_the_image_win_over_ours() -> None:
 
 
 def test_uv_has_its_own_file() -> None:
-    """It reads a file of its own; one that is there is left alone."""
+    """The file of `uv` is written only if it does not exist."""
     given = PackageSettings(authorities=(CA,), pip={"index-url": "https://pip.test/simple"})
     assert changed_files(given, {})[UV_TOML] == b'native-tls = true\nindex-url = "https://pip.test/simple"\n'
     assert changed_files(OURS, {})[UV_TOML] == b"native-tls = true\n"
@@ -129,7 +129,7 @@ def test_a_mirror_replaces_its_own_archive(release: bytes, old: bytes, new: byte
 
 
 def test_openssl_finds_the_bundle_by_a_link() -> None:
-    """Where OpenSSL's folder is and its link is not: Debian's older images lack it."""
+    """If OpenSSL's folder exists without the link, the link is created: Debian's older images lack it."""
     assert links({"/usr/lib/ssl": None}) == {"/usr/lib/ssl/cert.pem": CA_BUNDLE}
     assert links({"/usr/lib/ssl": None, "/usr/lib/ssl/cert.pem": None}) == {}
     assert links({}) == {}

@@ -1,4 +1,4 @@
-"""What is built, in which order, and what happens if something is missing."""
+"""Which images are built, in which order, and what happens if something is missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BASE = "stand-in.devenv/debian:trixie-slim"
 
 @dataclass
 class Workbench:
-    """An engine, apt and npm that do what is asked, except for suites in `broken` and packages in `unknown`."""
+    """An engine, apt and npm that do as asked, except for suites in `broken` and packages in `unknown`."""
 
     here: dict[str, LocalImage] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Workbench:
         self.stocked.append(apt_folder)
 
     async def fetch(self, root: Root, status: str, apt_folder: str, target: str) -> dict[str, str]:
-        """One file of a package in the context, all versions being 1."""
+        """Put a file of a package into the context; all versions are 1."""
         assert status == f"status of stand-in.devenv/{root.base}"
         assert apt_folder in self.stocked
         await self.missing(root.suite)
@@ -117,11 +117,11 @@ class Workbench:
         on_step("1/2")
 
     async def remove(self, *images: str) -> None:
-        """Note what was dropped."""
+        """Record the removal."""
         self.dropped.extend(images)
 
     def make(self, *references: str) -> dict[str, str]:
-        """Reference -> the name of its stand-in, all of them made."""
+        """Build all these stand-ins: reference -> the name of its stand-in."""
         recipes = {reference: recipe for reference in references if (recipe := find(reference))}
         assert [*recipes] == [*references]
         anyio.run(standins.make, NO_ENGINE, recipes.values(), self.events.append)
@@ -132,7 +132,7 @@ class Workbench:
         return [event.message for event in self.events if isinstance(event, Notice)]
 
     def age(self, reference: str, *more_names: str) -> None:
-        """Have an out-of-date stand-in here."""
+        """Add an out-of-date stand-in to the engine."""
         recipe = find(reference)
         assert recipe is not None
         names = (recipe.image, *more_names)
@@ -156,7 +156,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
 
 
 def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
-    """Two images on one base: the base is made once, both are built on it, with what npm gave."""
+    """Two images on one base: the base is built once, then both images, with the files of npm."""
     assert bench.make("node:22", "node:20") == {"node:22": NODE, "node:20": "stand-in.devenv/node:20"}
     assert next(iter(bench.built)) == BASE
     assert bench.suites == ["trixie"]
@@ -199,7 +199,7 @@ def test_the_first_of_a_suite_takes_long(bench: Workbench) -> None:
 
 
 def test_lists_of_a_suite_are_fetched_once(bench: Workbench) -> None:
-    """Images on one root share it and apt's lists; another suite has its own; the Dockerfile learns the version."""
+    """Images on one root share it and apt's lists; another suite has its own; the Dockerfile gets the version."""
     bench.make("redis:8", "postgres:17", "postgres:15")
     assert sorted(bench.suites) == ["bookworm", "trixie"]
     assert sorted(Path(apt_folder).name for apt_folder in bench.stocked) == ["bookworm", "trixie"]
@@ -233,7 +233,7 @@ def test_an_up_to_date_stand_in_is_kept(bench: Workbench) -> None:
 
 
 def test_an_outdated_stand_in_is_built_again(bench: Workbench) -> None:
-    """The older image is removed, unless it has a name of somebody else's."""
+    """The older image is removed, unless it has a name that is not of devenv."""
     bench.age("caddy:2")
     bench.age("mysql:9", "mine:1")
     bench.make("caddy:2", "mysql:9")
@@ -242,7 +242,7 @@ def test_an_outdated_stand_in_is_built_again(bench: Workbench) -> None:
 
 
 def test_an_older_stand_in_is_kept_if_the_build_fails(bench: Workbench) -> None:
-    """Offline, yesterday's stand-in is used, and one line says so."""
+    """Offline, the older stand-in is used, and one line says so."""
     bench.age("caddy:2")
     bench.broken = {"trixie": "cannot reach the archive"}
     assert bench.make("caddy:2") == {"caddy:2": "stand-in.devenv/caddy:2"}
@@ -267,14 +267,14 @@ def test_a_failure_names_the_image_and_the_first_cause(bench: Workbench) -> None
 
 
 def test_npm_error_is_reported_without_codes(bench: Workbench) -> None:
-    """The line in which npm says what is wrong, not its codes."""
+    """The message is the line with npm's error, without its codes."""
     bench.unknown = {"npm": "npm error code ETARGET\nnpm error notarget No matching version found\n"}
     with pytest.raises(EngineError, match=r"npm has no npm@10: notarget No matching version found"):
         bench.make("node:22")
 
 
 def test_missing_tools_are_reported_before_anything_starts(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them in one command."""
+    """One error names all missing tools in one command."""
     monkeypatch.setattr(shutil, "which", {"apt-get": "/usr/bin/apt-get"}.get)
     with pytest.raises(EngineError) as raised:
         bench.make("node:22")

@@ -1,4 +1,4 @@
-"""The sources of stand-in roots, and their content."""
+"""The package sources of stand-in roots, and the content of these."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_missing_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Debian the hint is the command that installs the tools; elsewhere it says where they work."""
+    """On Debian the hint is the command that installs the tools; elsewhere it says which systems have them."""
     monkeypatch.setattr(shutil, "which", {"npm": "/usr/bin/npm", "apt-get": "/usr/bin/apt-get"}.get)
     debian.require_tools("npm")
     with pytest.raises(EngineError, match="made with mmdebstrap, not installed here") as on_debian:

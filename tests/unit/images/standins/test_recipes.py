@@ -1,4 +1,4 @@
-"""The references that have stand-ins, and what these are built from."""
+"""The references that have stand-ins, and their recipes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ IN_PLACE_OF_ALPINE = """
 
 @pytest.mark.parametrize("reference", IN_PLACE_OF_ALPINE.split())
 def test_debian_serves_alpine_to_services_alone(reference: str) -> None:
-    """Nothing may be built on it, which could need apk; its description says what it is."""
+    """No image can be built on it, since that could need apk; its description says that it is Debian."""
     assert find(reference) is None
     recipe = find(reference, plain=True)
     assert recipe is not None
@@ -142,7 +142,7 @@ def test_a_root_is_of_the_suite_that_has_the_version(reference: str, suite: str)
 
 
 def test_only_a_suites_slim_debian_is_a_bare_root() -> None:
-    """Debian's other names are built on that one."""
+    """Debian's other names are built on the root of the slim one."""
     bases = {name: recipe.base for name in ("trixie-slim", "13", "latest") if (recipe := find(f"debian:{name}"))}
     assert bases == {"trixie-slim": None, "13": "debian:trixie-slim", "latest": "debian:trixie-slim"}
 
@@ -163,7 +163,7 @@ def test_slim_leaves_out_the_compilers() -> None:
 
 
 def test_versions_follow_the_tag() -> None:
-    """Node.js has the version of the tag, npm the one that belongs to it."""
+    """Node.js has the version of the tag, npm the version that belongs to it."""
     for tag, expected in {"22": ["22", "10"], "20.9": ["20.9", "10"], "24-slim": ["24", "11"]}.items():
         recipe = find(f"node:{tag}")
         assert recipe is not None
@@ -181,7 +181,7 @@ def test_mysql_falls_back_on_what_says_so() -> None:
 
 
 def test_a_suite_with_another_version_is_refused() -> None:
-    """A version counts only if it is what the tag says; one like 30 is not a 3."""
+    """A version counts only if it equals the tag's; 30 does not match 3."""
     recipe = find("postgres:18")
     assert recipe is not None
     assert recipe.roots[0].checked({"postgresql-18": "18.6"}) == "18.6"
@@ -190,7 +190,7 @@ def test_a_suite_with_another_version_is_refused() -> None:
 
 
 def test_a_changed_recipe_has_another_digest(tmp_path: Path) -> None:
-    """The digest follows every file of the recipe and what is added to it, and nothing else."""
+    """The digest depends on every file of the recipe and on added files, and on nothing else."""
     recipe = find("caddy:2")
     assert recipe is not None
     folder = tmp_path / "copy"

@@ -12,7 +12,7 @@ from devenv.explain import table
 from devenv.explain.table import TableEntry
 from devenv.model.project import Mount
 
-# ruff: noqa: E501 - what was said is quoted as it was
+# ruff: noqa: E501 - outputs are quoted unchanged
 from devenv.run.active.causes import (
     TABLE,
     Cause,
@@ -532,7 +532,7 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         ),
         "its volume holds files, but no complete database: its first start may have been interrupted",
     ),
-    # what is not there
+    # something is missing
     (
         "other system",
         ended(1, "Error: /app/node_modules/x/y.node: invalid ELF header"),
@@ -684,7 +684,7 @@ def test_output_gives_a_cause_and_a_hint(found: FailureFacts, what: str) -> None
 
 
 def test_every_table_entry_decides_a_case() -> None:
-    """Each entry of the table decides a case, so no entry is hidden by an earlier one."""
+    """Each entry of the table decides a case, so that no entry is hidden by an earlier one."""
     deciding = {explanation.entry.id for _, found, _ in CASES if (explanation := find(found))}
     assert [entry.id for entry in ENTRIES if entry.id not in deciding] == []
 
@@ -711,7 +711,7 @@ def test_messages_have_all_their_words(entry: TableEntry) -> None:
     ],
 )
 def test_unknown_output_gives_no_cause(found: FailureFacts) -> None:
-    """There is no cause rather than a wrong one."""
+    """No cause is better than a wrong cause."""
     assert explain(found) is None
 
 
@@ -743,7 +743,7 @@ def test_the_hint_is_a_command_with_the_names_filled_in() -> None:
 
 
 def test_cause_has_its_log_line() -> None:
-    """It is shown if it is not among the last lines."""
+    """The line is shown if it is not among the last lines."""
     found = explain(ended(1, "line 0", "Error: Cannot find module 'x'", "    at node:internal"))
     assert found is not None
     assert found.line == 1

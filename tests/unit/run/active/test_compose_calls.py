@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_container_of_others_is_never_replaced(machine: Machine) -> None:
-    """If somebody else created a container of the service meanwhile, Compose is not asked to create it."""
+    """If a container of the service was created by others meanwhile, Compose is not asked to create one."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:
         machine.plain(site).up()
@@ -24,7 +24,7 @@ async def test_a_container_of_others_is_never_replaced(machine: Machine) -> None
 
 
 async def test_a_start_that_fails_is_explained_by_the_service_that_others_wait_for(machine: Machine) -> None:
-    """Compose names only the dependency; the error says how that one ended."""
+    """Compose names only the dependency; the error says how that service ended."""
     site = machine.site(
         "shop",
         job={"command": ["sh", "-c", "exit 3"]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102 - the fakes speak the words of what they stand for
+# ruff: noqa: D102 - the fakes have the methods of what they replace
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +31,7 @@ def container(service: str, ident: str = "1", *, started: str = "t1", **more: An
 
 
 class FakeProject:
-    """Stands for an active project: what is there, and what was asked of it."""
+    """Replaces an active project: its containers, and the calls that it got."""
 
     urls = ActiveProject.urls
 
@@ -67,7 +67,7 @@ class FakeProject:
 
 
 class Controlled:
-    """A controller at work, and what it has sent to its view."""
+    """A running controller, and what it has sent to its view."""
 
     def __init__(self, run: FakeProject | None) -> None:
         self.run = run
@@ -124,7 +124,7 @@ async def test_a_command_that_comes_too_early() -> None:
 
 
 async def test_shell_in_a_removed_container_is_an_error() -> None:
-    """It fails, before and after the project is there."""
+    """It fails before and after the project becomes active."""
     controlled = Controlled(FakeProject())
     with pytest.raises(DevenvError, match="no longer exists"):
         await controlled.controller.shell("web1")
@@ -177,7 +177,7 @@ async def test_the_usage_of_containers() -> None:
 
 
 def test_the_graph_has_the_chosen_services() -> None:
-    """Services that were not chosen are neither in it nor needed in it."""
+    """Services that were not chosen are neither in the graph nor in its dependencies."""
     found = service_graph(replace(stage(), names=frozenset({"web", "db"})))
     assert {node.name: [need.service for need in node.needs] for node in found.graph.nodes} == {
         "db": [],
@@ -187,7 +187,7 @@ def test_the_graph_has_the_chosen_services() -> None:
 
 
 def test_cpu_usage_between_two_measurements() -> None:
-    """The share of one CPU between two looks; nothing where no time has passed."""
+    """It is the share of one CPU between two looks; without time between them there is none."""
     before = Usage(100, 1000, 2, 0)
     assert Usage(150, 1100, 2, 0).percent_since(before) == 100.0
     assert Usage(150, 1000, 2, 0).percent_since(before) == 0.0

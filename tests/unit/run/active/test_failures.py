@@ -108,7 +108,7 @@ async def test_refusal_is_an_error_of_the_file_or_of_the_engine(
     message: str,
     where: str | None,
 ) -> None:
-    """What is wrong in the file is an error of the file, what is missing on the engine one of the engine."""
+    """A mistake in the file is an error of the file, a missing object on the engine an error of the engine."""
     error = await reporter.refused(VerbError("start", reason, service), ProjectState())
     assert (type(error), error.message, error.where) == (kind, message, where)
     assert bool(error.hint) == ("no memory" not in reason or bool(service))
@@ -142,7 +142,7 @@ async def test_the_exit_code_of_a_refusal(reporter: FailureReporter, reason: str
 
 
 async def test_a_refusal_finds_its_service_by_what_the_engine_noted(reporter: FailureReporter) -> None:
-    """Where several were being started, Compose does not say which one it was: the container does."""
+    """If several services were starting, Compose does not name the service: the error of the container does."""
     project_state = ProjectState(
         (container("api"), container("web", error=f"failed to create task for container: {NO_PROGRAM}: unknown"))
     )
@@ -175,7 +175,7 @@ async def test_error_for_a_failed_service(reporter: FailureReporter) -> None:
 
 
 async def test_kill_without_a_known_reason(reporter: FailureReporter) -> None:
-    """A memory limit makes it likely that the engine lost word of why; where there is none, nobody knows."""
+    """With a memory limit, lack of memory is likely; without one the reason is unknown."""
     for name, likely in (("web", True), ("api", False)):
         killed = container(name, "exited", exit_code=137)
         error = await reporter.failed(Standing(name, Phase.EXITED, "exit code 137"), [killed])
@@ -195,7 +195,7 @@ async def test_error_for_an_unhealthy_service(reporter: FailureReporter) -> None
 
 
 async def test_line_with_the_cause_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:
-    """A long trace after it does not hide it."""
+    """A long stack trace after the line does not hide it."""
     trace = (f"  at {number}" for number in range(14))
     printed(host, "web", "first", "Error: Cannot find module 'x'", *trace, "", "Node.js")
     error = await reporter.failed(Standing("web", Phase.EXITED, "exit code 1"), [container("web", "exited")])
@@ -215,7 +215,7 @@ async def test_line_with_the_cause_is_shown(reporter: FailureReporter, host: Mem
     ],
 )
 def test_file_of_a_program_is_found(tmp_path: Path, program: str, expected: Script | None) -> None:
-    """It is mounted, or the only one of its name in the build context."""
+    """It is mounted, or the only file of that name in the build context."""
     for name, text in {
         "mounted/run.sh": "#!/bin/sh\r\nexit\r\n",
         "web/docker/entrypoint.sh": "#!/bin/bash\n",
@@ -232,7 +232,7 @@ def test_file_of_a_program_is_found(tmp_path: Path, program: str, expected: Scri
 
 
 async def test_ended_service_is_not_blamed_on_its_health_check(reporter: FailureReporter, host: MemoryHost) -> None:
-    """A check that succeeded last says nothing; one that failed is shown, but the exit code comes first."""
+    """A last check that succeeded is not shown; a failed one is, but the exit code comes first."""
     refused = {"ExitCode": 7, "Output": "connection refused"}
     killed = container("api", "exited", exit_code=137, health="unhealthy")
     for checks, shown in (([refused, {"ExitCode": 0, "Output": ""}], False), ([refused], True)):

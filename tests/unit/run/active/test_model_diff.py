@@ -27,7 +27,7 @@ DB: dict[str, Any] = {"image": "db:1"}
     ],
 )
 def test_only_what_differs_is_touched(before: dict[str, Any], after: dict[str, Any], expected: Difference) -> None:
-    """Changed and new services are touched, an image is looked for where it may be another, the gone are named."""
+    """Changed and new services are touched, possibly changed images are looked up, removed services are named."""
     assert between(before, after) == expected
     assert bool(expected) is (expected != Difference())
 
@@ -38,7 +38,7 @@ def test_only_what_differs_is_touched(before: dict[str, Any], after: dict[str, A
     ids=lambda shared: next(iter(shared)),
 )
 def test_services_that_share_a_namespace_are_touched(shared: dict[str, Any]) -> None:
-    """A new container takes along those that live in its namespace, and those that live in theirs; nobody else."""
+    """A new container takes along the containers in its namespace, and the owner of the namespace that it joins."""
     services = {"db": DB, "side": {"image": "side:1", **shared}, "web": WEB}
     deeper = {**services, "third": {"image": "third:1", "network_mode": "service:side"}}
 
@@ -63,7 +63,7 @@ MODEL: dict[str, Any] = {"name": "p", "networks": {"n": {"name": "p_n"}}, "volum
     ],
 )
 def test_changes_that_require_a_new_run(change: dict[str, Any], path: tuple[str, ...] | None) -> None:
-    """Another name, and a network or volume that is there and defined otherwise; new and gone ones do not."""
+    """Another name or a different definition of an existing network or volume do; new and removed ones do not."""
     found = fixed(MODEL, MODEL | change)
 
     assert (found[0] if found else None) == path

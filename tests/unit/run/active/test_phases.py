@@ -50,7 +50,7 @@ WEB = Service("web", depends_on=(Dependency("api"), Dependency("absent", require
     ],
 )
 def test_closure_includes_dependencies(wanted: tuple[str, ...], expected: str) -> None:
-    """What is asked for comes with all that it depends on, without optional services that do not exist."""
+    """The closure has the given services and all their dependencies, without missing optional ones."""
     assert closure(project(DB, SEED, API, WEB), wanted) == set(expected.split())
 
 
@@ -73,7 +73,7 @@ def details(names: str, *containers: Container) -> dict[str, tuple[str, str]]:
 
 
 def test_standings_say_what_a_service_waits_for() -> None:
-    """A created service names the unmet conditions, one that runs to its end says so."""
+    """A created service has its unmet conditions, a one-shot service says so."""
     assert details(
         "db seed api web",
         container("db", health="starting"),
@@ -102,7 +102,7 @@ def test_standings_say_how_a_service_failed() -> None:
 
 
 def test_a_removed_service_is_removed_until_it_has_a_container() -> None:
-    """Whatever others say that they wait for."""
+    """It is removed, whatever other services wait for."""
     there = ProjectState((container("seed", "created"),))
     found = standings(project(DB, SEED), frozenset({"db", "seed"}), there, removed={"db", "seed"})
     assert found == (
@@ -123,7 +123,7 @@ def test_a_removed_service_is_removed_until_it_has_a_container() -> None:
     ],
 )
 def test_what_a_service_is_for(service: Service, expected: Purpose) -> None:
-    """By its own keys, and by who depends on it."""
+    """The role follows from its own keys, and from its dependents."""
     web = Service("web", depends_on=(Dependency("x"),))
     assert purpose(project(service, web, API), service, {"web"}) == expected
 
@@ -145,7 +145,7 @@ CRASHING = container("web", "restarting", exit_code=3, restarts=9)
 def test_a_service_crashes_for_good_once_no_other_service_is_starting(
     containers: tuple[Container, ...], lasted: float, expected: tuple[str, str]
 ) -> None:
-    """A service that waits for the one that crashes does not count; a database without a check takes a while."""
+    """A service that waits for the crashing one does not count; a database without a check gets some time."""
     seed = Service("seed", depends_on=(Dependency("web", Condition.HEALTHY),))
     watched = {"id-web": Watched(crashes=9, exit_code=3), "id-db": Watched(lasted=lasted)}
     names = frozenset({"web", *(c.service for c in containers)})
@@ -180,14 +180,14 @@ def test_reminders() -> None:
 
 
 def test_standings_leave_out_services_that_were_not_asked_for() -> None:
-    """Only named services stand, and none waits for one that is not among them."""
+    """Only named services are in the list, and their waits name no other service."""
     assert standings(
         project(DB, SEED, API, WEB), frozenset({"web"}), ProjectState((container("web", "created"),))
     ) == (Standing("web", Phase.CREATED, ""),)
 
 
 def test_a_service_of_no_replicas_is_not_waited_for() -> None:
-    """`replicas: 0` has no standing while nothing of it is there, and one when somebody scaled it up."""
+    """With `replicas: 0` a service has a standing only if it was scaled up."""
     off = Service("off", scale=0)
     names = frozenset({"db", "off"})
     up = container("db", health="healthy")
@@ -203,7 +203,7 @@ def after(*containers: Container) -> dict[str, str]:
 
 
 def test_dependents_stop_first() -> None:
-    """Each waits for all replicas of who needs it, and for nobody else."""
+    """Each service waits for all replicas of its dependents, and for no other."""
     db, api = container("db"), container("api-1", depends_on=("db",))
     second, web = container("api-2", depends_on=("db",)), container("web", depends_on=("api",))
     order = after(db, api, second, web, container("alone"))
@@ -211,7 +211,7 @@ def test_dependents_stop_first() -> None:
 
 
 def test_containers_in_a_cycle_do_not_wait() -> None:
-    """Containers that need each other, or themselves, still come to an end; labels that name nobody hold nobody."""
+    """Containers that depend on each other or on themselves still stop; labels with unknown names delay nothing."""
     a, b = container("a", depends_on=("b", "needed")), container("b", depends_on=("a", "nobody"))
     first = container("first", depends_on=("a", "first-not"))
     assert after(a, b, first, container("needed")) == {"first": "", "a": "first", "b": "", "needed": ""}
@@ -220,7 +220,7 @@ def test_containers_in_a_cycle_do_not_wait() -> None:
 
 
 def test_awaited_are_those_whose_end_would_fail_a_start() -> None:
-    """Who waits for health or completion, and has not begun, must not see the other end; a plain order is no wait."""
+    """A container that waits for health or completion must not see the end; a plain order does not matter."""
     everything = project(DB, SEED, API, WEB)
     began = (container("db"), container("seed", "created"), container("api", "created"), container("web"))
 
@@ -235,7 +235,7 @@ WEB_ENDED, DB_ENDED = container("web", "exited"), container("db", "exited")
 
 
 def lost_after(*looks: tuple[float, tuple[Container, ...]]) -> EngineOutage:
-    """After these looks (time, what was seen), the engine is gone at time 100."""
+    """The engine was lost at time 100, after these looks (time, containers)."""
     losses = EngineOutage()
     for now, seen in looks:
         assert losses.seen(seen, now) == ()
@@ -254,14 +254,14 @@ def test_each_container_that_ran_and_has_ended_is_returned_once() -> None:
 
 
 def test_containers_that_ended_earlier_are_not_restarted() -> None:
-    """Neither what nobody saw running nor what ended by itself a while ago is started."""
+    """Neither containers never seen running nor those that ended by themselves a while ago are started."""
     job = container("job", "exited")
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS, job)), (99.0 - GRACE, (WEB_ENDED, DB_RUNS, job)))
     assert losses.seen((WEB_ENDED, DB_ENDED, job), 130.0) == (DB_ENDED,)
 
 
 def test_a_lost_connection_starts_nothing() -> None:
-    """As long as one of them runs on it was no end of the engine; but an engine may find out late."""
+    """If one of them is still running, the engine did not restart; but its events may be late."""
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
     assert losses.seen((WEB_ENDED, DB_RUNS), 110.0) == ()
     assert losses.seen((WEB_ENDED, DB_ENDED), 111.0) == (WEB_ENDED, DB_ENDED)

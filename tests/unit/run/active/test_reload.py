@@ -1,4 +1,4 @@
-"""Edits of the project's files: which are passed on, and what is reported of the others."""
+"""Edits of the project's files: which are passed on, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Follower:
         return Loaded(Project("p", str(self.folder), (main,), services), {"text": text})
 
     async def load(self, _selection: Selection, **_more: object) -> Loaded:
-        """What is in the files, or the error that one of them asks for."""
+        """Return the content of the files, or raise the error that one of them asks for."""
         self.loads += 1
         text = "\n".join(path.read_text("utf-8") for path in sorted(self.folder.iterdir()))
         await anyio.sleep(0.05)
@@ -129,7 +129,7 @@ async def test_saves_in_quick_succession_are_one_reload(follower: Follower) -> N
 
 
 async def test_an_invalid_state_is_reported_once(follower: Follower) -> None:
-    """Each reason once with file and line; nothing is passed on, and the end of it is reported."""
+    """Each reason is reported once with file and line, as is its end; nothing is passed on."""
     for number, text in enumerate(["bad1", "bad1 still", "bad2", "bad1"], 2):
         follower.write("compose.yml", text)
         await follower.until(number)
@@ -164,7 +164,7 @@ async def test_file_changed_during_the_load_is_read_again(follower: Follower) ->
 
 
 async def test_a_state_that_cannot_be_put_in_force_is_reported(follower: Follower) -> None:
-    """The error is a problem of one line, too; the next save, or a touch, tries again."""
+    """The error is reported as a problem of one line; the next save tries again."""
     follower.refusal = "no image"
     follower.write("web.env", "A=2\n")
     await follower.until(2)
@@ -193,7 +193,7 @@ def containers(run: Active) -> dict[str, str]:
 
 
 async def test_only_what_differs_is_replaced(machine: Machine) -> None:
-    """One service changed, one added, one removed, one as before."""
+    """One service changed, one is new, one was removed, one is unchanged."""
     site = machine.site("shop", web={}, db={}, old={})
     async with active(machine, site) as run:
         await run.up()
@@ -235,7 +235,7 @@ async def test_changes_that_need_a_new_run_are_refused(machine: Machine) -> None
 
 
 async def test_a_service_that_others_have_started_stays_as_it_is(machine: Machine) -> None:
-    """Whatever the file says of it now; the notice has the command."""
+    """The service is not changed with the file; the notice has the command."""
     site = machine.site("shop", web={}, db={})
     machine.plain(site).up("db")
     async with active(machine, site) as run:
@@ -259,7 +259,7 @@ async def test_a_new_volume_is_in_the_ledger(machine: Machine) -> None:
 
 
 async def test_a_create_that_failed_is_tried_again_at_the_next_reload(machine: Machine) -> None:
-    """The same files are no reason to do nothing then."""
+    """The create is tried again even if the files are equal."""
     site = machine.site("shop", web={}, db={})
     async with active(machine, site) as run:
         await run.up()

@@ -66,7 +66,7 @@ async def test_rebuild_replaces_the_container_and_removes_the_untagged_image(
 
 
 async def test_a_rebuild_keeps_an_image_that_has_another_name(machine: Machine) -> None:
-    """Somebody has tagged it."""
+    """The image has a tag of the user."""
     site = machine.site("shop", web=BUILT)
     async with active(machine, site) as run:
         await run.project.desired.making.build()
@@ -133,7 +133,7 @@ async def test_an_end_by_a_restart_is_no_failure(machine: Machine) -> None:
 
 
 async def test_a_restart_of_a_service_without_containers_creates_them(machine: Machine) -> None:
-    """Somebody removed the container meanwhile."""
+    """Its containers were removed meanwhile."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:
         await run.up()
@@ -172,7 +172,7 @@ async def test_a_restart_creates_everything_that_somebody_removed(machine: Machi
 
 
 async def test_a_service_that_lost_its_network_is_replaced_by_a_restart(machine: Machine) -> None:
-    """The engine connects no container again when it restarts it."""
+    """The engine does not reconnect a container when it restarts it."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:
         await run.up()
@@ -192,7 +192,7 @@ async def test_a_service_that_lost_its_network_is_replaced_by_a_restart(machine:
 
 
 async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine) -> None:
-    """That is no failure either."""
+    """A stopped service is not a failure."""
     site = machine.site("shop", web={}, db={})
     async with active(machine, site) as run:
         await run.up()
@@ -209,7 +209,7 @@ async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine)
 
 @pytest.mark.parametrize("verb", ["restart", "stop"])
 async def test_foreign_containers_are_not_touched(machine: Machine, verb: str) -> None:
-    """A service that plain Compose has started, and one that has no container yet."""
+    """Neither a service that plain Compose has started nor a service without containers is touched."""
     site = machine.site("shop", web={}, db={})
     machine.plain(site).up("db")
     async with active(machine, site) as run:
@@ -254,7 +254,7 @@ async def test_containers_that_ended_with_the_engine_are_restarted(machine: Mach
 
 
 async def test_a_service_that_cannot_be_started_again_is_a_problem(machine: Machine) -> None:
-    """No error: the run goes on with the others."""
+    """It is not an error: the run continues with the others."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:
         await run.up()
@@ -267,7 +267,7 @@ async def test_a_service_that_cannot_be_started_again_is_a_problem(machine: Mach
 
 
 async def test_a_restart_waits_until_compose_is_idle(machine: Machine) -> None:
-    """Except for a service that Compose has started on the way up and nobody waits for."""
+    """The exception is a service that Compose has started and for which no other service waits."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:
         await run.up()
@@ -325,7 +325,7 @@ async def test_a_chain_is_restarted_nearest_first_once_each_dependency_is_health
 async def test_a_dependency_that_does_not_come_back_restarts_nobody(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits longer than `up` waits for healthy."""
+    """The wait is limited to the time that `up` waits for healthy."""
     site = machine.site("shop", db=CHECKED, api={"depends_on": {"db": FOLLOWS}}, web={})
     async with active(machine, site) as run:
         await run.up()

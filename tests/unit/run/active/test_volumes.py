@@ -81,7 +81,7 @@ async def test_data_that_no_snapshot_will_have_is_reported(machine: Machine) -> 
 
 
 async def test_a_folder_that_cannot_be_created(machine: Machine) -> None:
-    """The run goes on; the message has a command that can be pasted."""
+    """The run continues; the message has a command to paste."""
     site = machine.site("shop", web={})
     (site.folder / "file").touch()
     async with active(machine, site) as run:

@@ -55,7 +55,7 @@ async def beside(machine: Machine, shop: Site, *, is_ending: bool, policy: Volum
 async def test_a_run_that_goes_on_is_asked_to_end(
     machine: Machine, shop: Site, signals: list[tuple[int, int]]
 ) -> None:
-    """By one signal; what becomes of its volumes is written down before."""
+    """It gets one signal; the volume policy is written first."""
     await beside(machine, shop, is_ending=False, policy=VolumePolicy.DROP)
     assert signals == [(os.getpid(), signal.SIGINT)]
 
@@ -79,7 +79,7 @@ async def test_a_run_that_is_ending_is_not_hurried(
 
 
 async def test_down_without_a_run_succeeds(machine: Machine, shop: Site) -> None:
-    """And reported in one line."""
+    """It is reported in one line."""
     command = await machine.down(shop)
     assert command.code == 0
     assert [e.message for e in command.events if isinstance(e, Notice)] == ["nothing of devenv's is up in shop"]
@@ -88,7 +88,7 @@ async def test_down_without_a_run_succeeds(machine: Machine, shop: Site) -> None
 async def test_the_engine_is_asked_for_its_identity_once(
     machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By each command; the first one of all asks twice, to see whether the engine answers the same."""
+    """Each command asks once; the very first asks twice, to see whether the answer is stable."""
     asked, identity = list[str](), MemoryEngine.identity
 
     async def counted(engine: MemoryEngine) -> tuple[str, str]:
@@ -104,7 +104,7 @@ async def test_the_engine_is_asked_for_its_identity_once(
 
 
 async def test_gc_ends_a_dead_run(machine: Machine, shop: Site) -> None:
-    """A dry run only counts what it left; then nothing of it is left, and its volume is saved."""
+    """A dry run only counts the remains; then they are removed, and the volume is saved."""
     await machine.run_up(shop, detach=True)
     (run,) = Run.folders("shop")
     ledger = run.read()

@@ -1,4 +1,4 @@
-"""The process of a guardian: it waits at a pipe, and stays small while it tries again."""
+"""The process of a guardian: it waits at a pipe, and needs little memory while it tries again."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def memory(pid: int) -> int:
 def test_guardian_waits_with_little_memory_and_ends_on_a_takeover(
     run: Run, guardian: tuple[subprocess.Popen[bytes], Path, Callable[[], None]]
 ) -> None:
-    """After two tries it is hardly larger than before; once the ledger is gone, it exits at once."""
+    """After two tries it has hardly grown; once the ledger is removed, it exits at once."""
     child, log, die = guardian
     before = memory(child.pid)
     die()

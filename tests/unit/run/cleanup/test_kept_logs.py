@@ -103,7 +103,7 @@ async def test_containers_without_logs_keep_nothing(tmp_path: Path) -> None:
 
 
 async def test_lines_before_an_engine_loss_are_kept(tmp_path: Path) -> None:
-    """The teardown goes on without the rest."""
+    """The teardown continues without the other lines."""
     logs = KeptLogs(str(tmp_path))
     engine = Printed(["one", "two"])
     engine.faults.on("/logs", Fault.LOST)
@@ -112,7 +112,7 @@ async def test_lines_before_an_engine_loss_are_kept(tmp_path: Path) -> None:
 
 
 async def test_endless_log_does_not_delay_the_teardown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while the teardown goes on."""
+    """The teardown continues after a while."""
 
     class Slow(Printed):
         async def _logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
@@ -128,7 +128,7 @@ async def test_endless_log_does_not_delay_the_teardown(tmp_path: Path, monkeypat
 
 
 async def test_size_of_a_kept_log_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes and lengths of lines are bounded; the engine is asked for no more lines than are kept."""
+    """Bytes and lengths of lines are limited; the engine is asked for no more lines than are kept."""
     monkeypatch.setattr(kept_logs, "PER_SERVICE", 200)
     monkeypatch.setattr(kept_logs, "LONGEST", 70)
     logs = await kept(tmp_path, "web", lines=[f"{number}{'x' * 1000}" for number in range(9)])
@@ -143,7 +143,7 @@ async def test_size_of_a_kept_log_is_limited(tmp_path: Path, monkeypatch: pytest
 async def test_oldest_logs_are_removed_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, left: list[str]
 ) -> None:
-    """For one service, and in total."""
+    """The limit is per service and in total."""
     monkeypatch.setattr(kept_logs, limit, 60)
     logs = KeptLogs(str(tmp_path))
     for number, name in enumerate(["1", "2", "3", "x"]):

@@ -218,7 +218,7 @@ def notices(command: Command) -> list[str]:
 
 @pytest.mark.parametrize("verb", ["up", "down", "gc"])
 async def test_the_next_command_says_what_a_guardian_waits_for(machine: Machine, shop: Site, verb: str) -> None:
-    """In one line; then it does its work."""
+    """It prints one line, then it does its work."""
     await _dead_with_guardian(machine, shop, "ssh: connect to host far: Connection refused")
     command = await (machine.gc() if verb == "gc" else machine.down(shop) if verb == "down" else machine.run_up(shop))
     (line,) = notices(command)
@@ -252,7 +252,7 @@ async def test_other_commands_ask_no_engine_that_a_guardian_waits_for(
 async def test_status_reports_a_waiting_guardian(
     machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a run here and of one elsewhere, also if the engine does not answer."""
+    """Guardians of this project and of others are reported, also if the engine does not answer."""
     await _dead_with_guardian(machine, shop, "no route to host")
     for folder in (shop.folder, machine.folder):
         (folder / "compose.yml").write_text("services: {db: {image: x}}")
@@ -275,7 +275,7 @@ async def test_status_reports_a_waiting_guardian(
 
 
 def test_remains_without_an_engine_are_those_last_seen() -> None:
-    """By what was seen last; if nothing was seen yet, nothing is known."""
+    """They are those of the last look; without a look, nothing is known."""
     ledger = Ledger("shop", Place("/x"), "key", "unix:///x", None, 1.0, 1, volumes=(VolumeRecord("shop_data"),))
     mine = Container("1", "shop-web-1", "web", "running", ours=True)
     project_state = ProjectState(

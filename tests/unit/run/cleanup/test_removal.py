@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def events() -> list[Event]:
-    """What was reported."""
+    """The reported events."""
     return []
 
 
@@ -25,7 +25,7 @@ def progress(events: list[Event]) -> TeardownProgress:
 
 
 async def test_each_object_is_reported_and_counted_once(progress: TeardownProgress, events: list[Event]) -> None:
-    """A volume and a network of one name are two objects."""
+    """A volume and a network with the same name are two objects."""
     for kind in ("volume", "network", "volume"):
         progress.removed(kind, "p_data")
     assert events == [Removed("volume", "p_data"), Removed("network", "p_data")]
@@ -33,7 +33,7 @@ async def test_each_object_is_reported_and_counted_once(progress: TeardownProgre
 
 
 async def test_remaining_objects_have_a_reason_and_a_command(progress: TeardownProgress, events: list[Event]) -> None:
-    """The last reason counts; what nobody tried to remove is still there."""
+    """The last reason counts; an object that was never tried still exists."""
     progress.failed("network", "net", "first")
     progress.failed("network", "net", "web uses it", "docker network disconnect net web")
     progress.failed("container", "web", "stuck")
@@ -51,7 +51,7 @@ async def test_remaining_objects_have_a_reason_and_a_command(progress: TeardownP
 async def test_kept_objects_may_have_a_command(
     progress: TeardownProgress, events: list[Event], hint: bool, command: str
 ) -> None:
-    """None for a volume that is somebody else's."""
+    """A volume that is not ours has no command."""
     progress.kept("volume", "p_data", "because", hint=hint)
     assert events == [Kept("volume", "p_data", "because", command)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102 - the fakes speak the words of what they stand for
+# ruff: noqa: D102 - the fakes have the methods of what they replace
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -211,7 +211,7 @@ async def test_our_objects_are_removed_in_order(down: Down, run: Run) -> None:
 async def test_first_event_does_not_wait_for_the_engine(
     down: Down, seen: tuple[Container, ...] | None, count: int, looks: int
 ) -> None:
-    """The event has what was seen a moment ago, if anything was; what exists is what is removed."""
+    """The event has the objects of the last look, if there was one; those that exist now are removed."""
     engine = FakeEngine(DB)
     heard: list[tuple[int, Event]] = []
     stopped, _ = await down(
@@ -327,7 +327,7 @@ async def test_late_removal_is_reported_once(down: Down) -> None:
 
 
 async def test_a_network_in_use_is_tried_again(down: Down) -> None:
-    """The engine frees endpoints a moment after the container has gone."""
+    """The engine frees endpoints a moment after the container was removed."""
     engine = FakeEngine(NET)
     engine.fails["remove", "id-net"] = [refused("has active endpoints", 403), refused("has active endpoints", 403)]
 
@@ -342,7 +342,7 @@ async def test_a_network_in_use_is_tried_again(down: Down) -> None:
 
 
 async def test_failing_network_does_not_end_the_teardown(down: Down) -> None:
-    """One call without an answer makes a survivor, and does not end the teardown."""
+    """A call without an answer makes the network a survivor, and the teardown continues."""
     engine = FakeEngine(NET, DATA)
     engine.fails["remove", "id-net"] = [EngineError("the engine did not answer within 60 s")]
     stopped, _ = await down(engine, creates=("p_data",))
@@ -351,7 +351,7 @@ async def test_failing_network_does_not_end_the_teardown(down: Down) -> None:
 
 
 async def test_anonymous_volumes_are_noted_and_removed(down: Down, run: Run) -> None:
-    """They are on disk before their container is removed; one that others use stays without a notice."""
+    """They are recorded before their container is removed; a volume with another user stays without a notice."""
     mine, shared = "a" * 64, "b" * 64
     engine = FakeEngine(replace(DB, volumes=(mine, shared)), Volume(mine), Volume(shared))
     engine.fails["remove", shared] = [refused("volume is in use", 409)]
@@ -451,7 +451,7 @@ async def test_volume_on_a_host_folder_is_not_saved(down: Down) -> None:
 
 @pytest.mark.parametrize("policy", [VolumePolicy.SAVE, VolumePolicy.DROP])
 async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, policy: VolumePolicy) -> None:
-    """Others may have written to the volume since; it is no state of its own."""
+    """It may have new data; a partial restore is not a state of its own."""
     engine = FakeEngine(DATA)
     volume_transfer = FakeTransfer(engine)
     created = record("p_data", content=Content.RESTORING)
@@ -506,7 +506,7 @@ async def test_all_volumes_of_a_project_created_again(down: Down) -> None:
 
 
 async def test_a_data_folder_that_was_moved(down: Down) -> None:
-    """All volumes of the engine have new times: one notice, names count, and everything is saved first."""
+    """All volumes have new times: one notice, names count, and all volumes are saved first."""
     engine = FakeEngine(replace(DATA, created=LATER), replace(MORE, created=LATER))
     engine.times = {"other": LATER}
     created = [record(name, is_proven=True) for name in ("p_data", "p_more")]
@@ -538,7 +538,7 @@ async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: 
     ],
 )
 async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: Exception, why: str) -> None:
-    """It is a survivor with reason and command; the others are removed, and the ledger keeps it."""
+    """It is a survivor with reason and command; the others are removed, and it stays in the ledger."""
     engine = FakeEngine(DATA, MORE)
     volume_transfer = FakeTransfer(engine)
     volume_transfer.fails["p_data"] = error
@@ -557,7 +557,7 @@ async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: 
 
 
 async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
-    """Set while a volume is being saved: it stays, and the next `up` goes on with it."""
+    """If hurry is set during a save, the volume stays, and the next `up` continues with it."""
     engine, hurry = FakeEngine(DATA), anyio.Event()
     volume_transfer = FakeTransfer(engine)
     volume_transfer.slow = "p_data"
@@ -575,7 +575,7 @@ async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
 
 
 async def test_a_volume_that_a_stranger_uses_is_left(down: Down, run: Run) -> None:
-    """A later `down` removes it, once nobody uses it."""
+    """A later `down` removes it, once it has no user."""
     engine = FakeEngine(DATA)
     engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
     stopped, events = await down(engine, creates=("p_data",))
@@ -588,7 +588,7 @@ async def test_a_volume_that_a_stranger_uses_is_left(down: Down, run: Run) -> No
 
 
 async def test_a_volume_that_plain_compose_uses_is_its_own(down: Down, run: Run) -> None:
-    """It is the user's from then on; the other volumes are removed."""
+    """From then on it is the user's; the other volumes are removed."""
     engine = FakeEngine(replace(DB, ours=False, volumes=("p_data",)), DATA, MORE)
     engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
     stopped, events = await down(engine, creates=("p_data", "p_more"))
@@ -637,7 +637,7 @@ async def test_late_create_is_found_and_removed(down: Down) -> None:
 
 @pytest.mark.parametrize(("phase", "is_found"), [("up", True), ("detached", False)])
 async def test_late_creates_are_looked_for_only_after_a_death(run: Run, phase: str, is_found: bool) -> None:
-    """A run that died may have asked for something that comes later; one that was left running has not."""
+    """A run that died may have requested an object that appears later; a detached run has not."""
     run.write(replace(begun(), phase=phase))
     run.made.add(DB.id, "id-late")
     engine = FakeEngine(DB)
@@ -661,7 +661,7 @@ def test_sweeps_count_what_comes_in_a_row() -> None:
 
 @pytest.mark.parametrize(("phase", "sweeps"), [("up", CUT_OFF_SWEEPS), ("detached", 1), ("kept", 1), ("left", 1)])
 def test_after_a_run_that_died_more_looks_are_taken(run: Run, phase: str, sweeps: int) -> None:
-    """And if the teardown is cut off, its ledger is that of a dead run: any command may go on with it."""
+    """If the teardown is interrupted, its ledger is that of a dead run, which any command may continue."""
     ledger = replace(begun(), phase=phase)
     transfer = FakeTransfer(FakeEngine())
     transfer.run = run

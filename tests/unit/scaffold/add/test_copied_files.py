@@ -26,7 +26,7 @@ COPY src /srv/src
 
 
 def test_stages_know_what_they_copy_and_where() -> None:
-    """A stage begins where its base left off; a URL, an unknown variable or another stage's file is left out."""
+    """A stage begins with its base; a URL, an unknown variable or a file of another stage is left out."""
     (base, last), (tool,) = copying_stages(SEVERAL)
     assert base.copies == [Copy(("package*.json",), "/srv/", 3)]
     assert last.copies == [Copy(("src",), "/srv/src", 15)]

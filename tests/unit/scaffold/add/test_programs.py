@@ -77,7 +77,7 @@ FILES = {
     ],
 )
 def test_reloading_programs_are_recognized(command: str, words: str) -> None:
-    """Also behind scripts of package.json, start scripts and wrappers; no other one counts as such."""
+    """They are recognized behind scripts of package.json, start scripts and wrappers, too."""
     runs = program(command, "/app", {}, FILES.get)
     assert (runs.words if runs and runs.way is Way.RELOADS else "") == words
 
@@ -101,7 +101,7 @@ def test_reloading_programs_are_recognized(command: str, words: str) -> None:
     ],
 )
 def test_compiling_and_reading_programs_are_recognized(command: str, way: Way | None) -> None:
-    """Node's own watcher loses files that are renamed over, others compile or read what is there."""
+    """Node's own watcher loses files that are renamed over others; other programs compile or read the files."""
     runs = program(command, "/app", {}, FILES.get)
     assert (runs.way if runs else None) is way
 

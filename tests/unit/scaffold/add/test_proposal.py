@@ -34,7 +34,7 @@ def test_all_files_are_written_or_none(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_write_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was replaced by then gets its bytes back, what was new is gone."""
+    """Replaced files get their bytes back, new files are removed."""
     proposal = add(project(tmp_path, STYLES["plain"]), "postgres")
     real, count = os.replace, iter(range(10))
 
@@ -62,7 +62,7 @@ def test_a_linked_compose_file_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_values_of_a_private_file_are_not_shown() -> None:
-    """A new file is one line, unless it is private."""
+    """A changed private file is shown without its values; a new file is one line."""
     edits = (
         FileEdit("/p/.env", b"A=1\n", b"A=1\nB=2\n", private=True),
         FileEdit("/p/code/main.py", None, b"a\nb\n"),

@@ -1,4 +1,4 @@
-"""Records of what was added."""
+"""Records of added services."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def written(folder: Path, file: str, services: dict[str, Added]) -> Path:
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """One file of records for each Compose file, for its owner alone; a link leads to the same file."""
+    """There is one file of records per Compose file, with mode 600; a link leads to the same file."""
     (tmp_path / "compose.yml").touch()
     (tmp_path / "link.yml").symlink_to("compose.yml")
     path = written(tmp_path, str(tmp_path / "compose.yml"), {"db": ADDED})
@@ -52,7 +52,7 @@ def test_a_damaged_record_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    """Somebody else may have put it there."""
+    """The link may have been created by another user."""
     path = written(tmp_path, "/c.yml", {"db": ADDED})
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")

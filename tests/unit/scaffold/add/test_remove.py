@@ -42,7 +42,7 @@ KINDS = [key for key, kind in services.templates().items() if not kind.front and
 def test_a_variable_that_a_person_wrote_stays(
     tmp_path: Path, kind: str, key: str, value: str, form: str, is_added: bool
 ) -> None:
-    """Whatever it holds, and whether or not the service that goes was added by us."""
+    """It stays whatever its value is, even if the removed service was added by devenv."""
     before = f"services:\n  web:\n    image: w\n    environment:\n      {form.format(key, value)}\n"
     written = before if is_added else f"{before}  {kind}:\n    image: {kind}:1\n"
     selection = project(tmp_path, written)
@@ -74,7 +74,7 @@ volumes:
 
 
 def test_mentions_are_reported_and_kept(tmp_path: Path) -> None:
-    """Without a record, no other service is touched: each place is named by its line in the file as it then is."""
+    """Without a record, no other service is changed: each mention is named by its line in the new file."""
     (tmp_path / ".env").write_text("# DATABASE_URL=x://db/\nOTHER=1\nexport URL='x://u:p@db:1/'\n", encoding="utf-8")
     (tmp_path / "compose.override.yml").write_text(
         "services:\n  worker:\n    image: v\n    environment: [BROKER=db:1]\n", encoding="utf-8"
@@ -144,7 +144,7 @@ def test_a_dependency_of_ours_in_another_service_is_refused(tmp_path: Path) -> N
     ],
 )
 def test_a_variable_of_ours_that_a_person_changed(tmp_path: Path, old: str, new: str, left: dict[str, str]) -> None:
-    """It goes as long as it leads to the service that goes."""
+    """It is removed if it still leads to the removed service."""
     selection = project(tmp_path, STYLES["plain"])
     write(add(selection, "redis", to="web"))
     path = tmp_path / "compose.yml"
@@ -186,7 +186,7 @@ def test_a_record_counts_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("order", list(permutations(("redis", "postgres", "memcached"))))
 def test_several_services_are_removed_in_any_order(tmp_path: Path, style: str, order: tuple[str, ...]) -> None:
-    """The file is at each time as if the service that goes had never been added, at last to the byte as before."""
+    """After each step the file is as if the removed service had never been added, and in the end as at first."""
     kinds, selection = ["redis", "postgres", "memcached"], project(tmp_path, STYLES[style])
     for kind in kinds:
         write(add(selection, kind, to="web"))
@@ -204,7 +204,7 @@ def test_several_services_are_removed_in_any_order(tmp_path: Path, style: str, o
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files(), kind=st.sampled_from(KINDS))
 def test_without_a_record_no_other_service_is_touched(file: tuple[str, bool], kind: str) -> None:
-    """Also if it has variables that `add` would write."""
+    """It stays unchanged even if it has variables that `add` would write."""
     assume(readable(file[0]))
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as no_records:
         selection = project(Path(folder), file[0])
@@ -245,7 +245,7 @@ def test_remove_restores_the_file_exactly(
 
 
 def test_users_changes_in_the_service_are_removed_with_it(tmp_path: Path) -> None:
-    """And is in the diff; a volume that another service uses stays, and so does what is beside."""
+    """They are in the diff; a volume with another user stays, and so do the lines around the service."""
     selection = project(tmp_path, STYLES["plain"])
     write(add(selection, "postgres", name="db", to="web"))
     changed = (
@@ -285,7 +285,7 @@ def test_a_service_of_another_file_is_named_with_it(tmp_path: Path) -> None:
     ],
 )
 def test_the_host_of_a_value(value: str, expected: str | None) -> None:
-    """Not its scheme, its user, or its database; what Compose puts in is no part of it."""
+    """The host has neither scheme, user nor database; a value that Compose inserts is not a part of it."""
     assert host(value) == expected
 
 
@@ -335,7 +335,7 @@ def test_texts_that_are_not_mentions(text: str) -> None:
     ],
 )
 def test_texts_that_are_mentions(text: str, part: str) -> None:
-    """Host names in what a service runs, is told, or is called."""
+    """A host name in a command, a variable or a name of a service is a mention."""
     assert mentioned(f"services:\n  web:\n    {text}\n") == [(3, "web", part)]
 
 

@@ -109,7 +109,7 @@ def watch(proposal: Proposal, name: str = "web") -> list[dict[str, Any]]:
 def test_what_tools_make_is_ignored_before_they_make_it(
     propose: Propose, name: str, ignored: list[str] | None
 ) -> None:
-    """By what lies in the folder: `npm install` on the host must not reach the container later."""
+    """The patterns follow from the files in the folder: `npm install` on the host must not reach the container."""
     dockerfile = "FROM php:8-apache\nCOPY . /srv\n"
     rule = watch(propose("services:\n  web: {build: {context: ., dockerfile: D}}\n", {"D": dockerfile, name: ""}))
     assert rule[0].get("ignore") == ignored
@@ -157,7 +157,7 @@ def test_mounts_become_rules(propose: Propose, command: str, action: str) -> Non
         ("rebuild", "./Dockerfile"),
         ("rebuild", "./package.json"),
     ]
-    assert {"src/", "data/", "conf/"} < set(watch(proposal)[1]["ignore"])  # a save of the database restarts nobody
+    assert {"src/", "data/", "conf/"} < set(watch(proposal)[1]["ignore"])  # a save of the database restarts nothing
     assert [(rule["action"], rule["path"]) for rule in watch(proposal, "proxy")] == [("sync", "./conf")]
     assert model(edited(proposal))["services"]["db"] == {"image": "mongo", "volumes": ["./data:/data/db"]}
     assert any(note.startswith("db: the mount of /data/db stays") for note in proposal.notes)
@@ -211,13 +211,13 @@ def test_an_anchor_that_another_service_uses_is_not_cut(propose: Propose) -> Non
 
 
 def test_no_rules_without_a_build(propose: Propose) -> None:
-    """There is no diff, and the note says why."""
+    """There is no diff, and the note has the reason."""
     proposal = propose(MOUNTED.replace("build: .", "image: web"), {})
     assert (proposal.edits, proposal.notes) == ((), (rules.NOT_BUILT,))
 
 
 def test_a_rule_is_written_as_people_write_it() -> None:
-    """Relative to the project, quoted where YAML needs that."""
+    """Paths are relative to the project, and quoted if YAML needs that."""
     rule = Rule("/p/my app", Action.SYNC, "", "/srv", ("a/",))
 
     assert rule.entry("/p").split("\n") == [

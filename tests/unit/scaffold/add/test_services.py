@@ -54,7 +54,7 @@ def test_each_service_has_what_a_service_needs(kind: str, tmp_path: Path) -> Non
 
 
 def test_passwords_are_generated_once_and_shown_to_nobody(tmp_path: Path) -> None:
-    """.env gets what it lacks and keeps what it has; .env.example has the names; git and builds do not get it."""
+    """.env gets missing values only; .env.example has the names; git and builds ignore .env."""
     (tmp_path / ".env").write_text("DB_PASSWORD=mine", encoding="utf-8")
     (tmp_path / ".env").chmod(0o640)
     selection = project(tmp_path, "services:\n  web:\n    build: .\n")
@@ -85,7 +85,7 @@ def test_passwords_are_generated_once_and_shown_to_nobody(tmp_path: Path) -> Non
     ],
 )
 def test_a_variable_without_a_value_gets_one(text: str, is_set: bool, tmp_path: Path) -> None:
-    """As Compose reads the file: over several lines, in both spellings; what is copied from .env.example is empty."""
+    """The file is read as by Compose: several lines, both spellings; a value copied from .env.example is empty."""
     (tmp_path / ".env").write_text(text, encoding="utf-8")
     proposal = add(project(tmp_path, STYLES["plain"]), "postgres", name="db")
 
@@ -104,7 +104,7 @@ def test_an_env_file_that_is_in_git_and_has_the_variables_is_enough(tmp_path: Pa
 
 
 def test_a_link_out_of_the_project_is_not_written_through(tmp_path: Path) -> None:
-    """Not even a dangling one; where the file has the variable already, nothing needs to be written."""
+    """Not even a dangling link is followed; if the file has the variable already, no write is needed."""
     (tmp_path / "app").mkdir()
     (tmp_path / "app/.env").symlink_to("../outside")
     selection = project(tmp_path / "app", STYLES["plain"])
@@ -118,7 +118,7 @@ def test_a_link_out_of_the_project_is_not_written_through(tmp_path: Path) -> Non
 
 
 def test_an_env_file_in_git_is_told(tmp_path: Path) -> None:
-    """A password in it would be committed, whatever .gitignore says."""
+    """A password in it would be committed, whatever .gitignore contains."""
     (tmp_path / ".env").write_text("A=1\n", encoding="utf-8")
     for command in (["init", "-q"], ["add", ".env"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -128,7 +128,7 @@ def test_an_env_file_in_git_is_told(tmp_path: Path) -> None:
 
 
 def test_a_free_name_is_one_whose_volume_is_free_too(tmp_path: Path) -> None:
-    """Somebody else's data is nothing for a new service."""
+    """The volume of another project must not be used by a new service."""
     (tmp_path / "compose.override.yml").write_text("volumes:\n  postgres-data:\n", encoding="utf-8")
     text = edited(add(project(tmp_path, STYLES["plain"]), "postgres"))
 
@@ -160,7 +160,7 @@ def test_existing_variables_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("networks", ["networks: [back]", "networks: {back: {aliases: [w]}}", "<<: *n"])
 def test_a_service_is_in_the_networks_of_the_one_that_uses_it(networks: str, tmp_path: Path) -> None:
-    """Else it could not be reached; in the default network, nothing is said."""
+    """Otherwise it could not be reached; with the default network, no networks are written."""
     head = "x-n: &n {networks: [back]}\nnetworks: {back: }\nservices:\n  web:\n    image: w\n"
     selection = project(tmp_path, f"{head}    {networks}\n")
 
@@ -169,7 +169,7 @@ def test_a_service_is_in_the_networks_of_the_one_that_uses_it(networks: str, tmp
 
 
 def test_a_tool_finds_the_one_database(tmp_path: Path) -> None:
-    """Without --to, it stands before the only database, waits as that allows, and takes a free port."""
+    """Without --to, it is connected to the only database, waits for it, and gets a free port."""
     text = 'services:\n  data: {image: "postgres:17"}\n  web: {image: w, ports: ["8081:80"]}\n'
     found = model(edited(add(project(tmp_path, text), "adminer")))["services"]["adminer"]
 
@@ -179,7 +179,7 @@ def test_a_tool_finds_the_one_database(tmp_path: Path) -> None:
 
 
 def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
-    """Its own configuration names what the other one listens on."""
+    """The service's own `ports` name the port on which it listens."""
     text = 'services:\n  api: {image: a, ports: ["127.0.0.1:9000:3000/tcp"]}\n'
     proposal = add(project(tmp_path, text), "caddy", name="proxy", to="api")
 
@@ -281,7 +281,7 @@ def test_errors_of_add_are_one_line(
 
 
 def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
-    """It is no part of the text, and is there afterwards."""
+    """The mark is not part of the text, and is kept."""
     selection = project(tmp_path, "\ufeffservices:\r\n  web: {image: a}\r\n")
     text = edited(add(selection, "redis"))
 
@@ -290,7 +290,7 @@ def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
 
 
 def test_an_impossible_insert_is_an_error_with_its_line() -> None:
-    """A list where a mapping is needed."""
+    """The error is a list in place of a mapping."""
     from devenv.scaffold.add.yaml_edit import ComposeDraft  # noqa: PLC0415 - of this test alone
 
     with pytest.raises(ConfigError) as caught:
@@ -299,5 +299,5 @@ def test_an_impossible_insert_is_an_error_with_its_line() -> None:
 
 
 def test_the_help_names_every_service() -> None:
-    """Whoever asks what can be added is told all of it."""
+    """The help lists everything that can be added."""
     assert [kind for kind in services.templates() if kind not in KNOWN] == []

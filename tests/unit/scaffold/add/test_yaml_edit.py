@@ -34,7 +34,7 @@ def taken_back(draft: ComposeDraft) -> str | None:
 @settings(max_examples=80, deadline=None)
 @given(files())
 def test_what_is_added_can_be_removed_to_the_byte(file: tuple[str, bool]) -> None:
-    """In every style: the result means what was meant, no other byte changes, and removing gives the file back."""
+    """In every style the result is the intended model, no other byte changes, and removing restores the file."""
     text, listed = file
     if not readable(text):
         return
@@ -76,12 +76,12 @@ KEPT = "services:\n  web2: {image: x}\n\n  web:\n    environment:\n      A: |+\n
 
 @pytest.mark.parametrize("end", ["", "...\n", "# the end", "    # in web\n"])
 def test_empty_lines_that_count_are_left_alone(end: str) -> None:
-    """A block scalar with `+` keeps exactly the empty lines that it has, also between spaced services."""
+    """A block scalar with `+` keeps exactly its empty lines, also between spaced services."""
     assert taken_back(add(KEPT + end, listed=False)) == KEPT + end
 
 
 def test_comments_stay_with_what_they_are_about() -> None:
-    """What is commented out below the last service stays there, and the new one comes after it."""
+    """Comments below the last service stay there, and the new service comes after them."""
     text = "services:\n  web:\n    image: a\n    # of web\n  # old:\n  #   image: r\n# the end\n"
     draft = ComposeDraft(text, "c")
     draft.insert(["services"], "db:\n  image: x")
@@ -123,13 +123,13 @@ def test_text_change_is_minimal(before: str, after: str, expected: TextChange) -
 
 @given(st.lists(st.text("ab\r\n ", max_size=8), min_size=1, max_size=5))
 def test_changes_are_taken_back(texts: list[str]) -> None:
-    """All of them, in whatever text they were made; in another one there is nothing to take back."""
+    """All changes are removed, in any text that has them; in another text nothing is removed."""
     changes = [text_change(before, after) for before, after in pairwise(texts)]
     assert undone(texts[-1], changes) == texts[0]
     assert undone("", [TextChange(0, "", "x")]) is None
 
 
 def test_a_change_elsewhere_does_not_keep_it_from_being_taken_back() -> None:
-    """What was put in is found by its text, unless that is there more than once."""
+    """An insert is found by its text, unless the text occurs more than once."""
     assert undone("more aXb", [TextChange(1, "old", "X")]) == "more aoldb"
     assert undone("X more aXb", [TextChange(1, "old", "X")]) is None

@@ -76,7 +76,7 @@ VITE = json.dumps({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}
     ],
 )
 def test_a_stack_is_recognised(files: dict[str, str], found: Stack) -> None:
-    """By what is in the files; a Dockerfile counts first."""
+    """A stack is recognised by the content of files; a Dockerfile has priority."""
     assert stack(files) == found
 
 
@@ -102,5 +102,5 @@ def test_unrecognised_stack_is_reported(files: dict[str, str]) -> None:
 
 
 def test_folder_with_a_compose_file_is_not_detected() -> None:
-    """Whatever else is there."""
+    """The other files do not matter."""
     assert stack({"compose.yml": "", "package.json": VITE}) == "there is a compose.yml already: `devenv up`"

@@ -1,4 +1,4 @@
-"""`devenv new` as people type it: lists, questions, trees, and files that are there already."""
+"""`devenv new` from the command line: lists, questions, trees, and existing files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def made(folder: Path) -> set[str]:
 @pytest.mark.parametrize("template", TREES)
 def test_each_template_makes_its_tree(template: str, new: New) -> None:
     """The files that it is known for, none else, none with a trace of Jinja."""
-    assert {*TREES, "todo"} == {*shipped()}  # test_todo.py has the tree of that one
+    assert {*TREES, "todo"} == {*shipped()}  # test_todo.py has the tree of the template todo
     done = new(template, "--defaults")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
@@ -95,7 +95,7 @@ def test_the_rules_cover_every_file_of_the_app(template: str, new: New) -> None:
 
 
 def test_the_list_names_every_template(new: New) -> None:
-    """As a table, and as one JSON value a line."""
+    """The list is a table, or one JSON value per line."""
     assert [line.split()[0] for line in new("--list").stdout.splitlines()[1:]] == sorted(shipped())
     told = json.loads(new("--list", "--output=json").stdout)
     assert [row["template"] for row in told["templates"]] == sorted(shipped())
@@ -113,7 +113,7 @@ def test_a_dry_run_shows_the_tree_and_writes_nothing(new: New) -> None:
 
 
 def test_answers_are_taken_from_the_command_line(new: New) -> None:
-    """And what is in the files is what was answered."""
+    """The files contain the answers."""
     assert new("static-nginx", "s", "-d", "title=A & B: $x", "--data", "port=81", "-d", "project=p").returncode == 0
     assert "<title>A &amp; B: $x</title>" in Path("s/site/index.html").read_text()
     assert 'name: "p"\n' in Path("s/compose.yml").read_text()
@@ -145,14 +145,14 @@ def test_errors_of_new_are_one_line(new: New, arguments: list[str], code: int, s
 
 
 def test_a_file_in_place_of_the_folder_is_said(new: New) -> None:
-    """It stays as it is."""
+    """The error names the file, which is not changed."""
     Path("static-nginx").write_text("mine")
     assert "exists and is not a folder" in new("static-nginx").stderr
     assert Path("static-nginx").read_text() == "mine"
 
 
 def test_nothing_is_overwritten_unasked(new: New) -> None:
-    """Not without the flag where no terminal is there to ask; the folder is then as it was."""
+    """Without a terminal and without the flag it is an error, and the folder is unchanged."""
     Path("site").mkdir()
     Path("site/Dockerfile").write_text("mine")
     Path("site/notes").write_text("mine")
@@ -168,7 +168,7 @@ def test_nothing_is_overwritten_unasked(new: New) -> None:
 
 
 def test_a_folder_without_files_of_these_names_is_filled(new: New) -> None:
-    """Such as one with a repository in it; `.` is the folder that one is in."""
+    """A repository may be in the folder; `.` is the current directory."""
     Path(".git").mkdir()
     assert new("static-nginx", ".").returncode == 0
     assert made(Path()) == TREES["static-nginx"] | COMMON
@@ -211,7 +211,7 @@ def test_a_folder_with_code_gets_what_it_lacks(new: New) -> None:
 
 
 def test_a_question_is_asked_until_it_has_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is none is said; choices are shown."""
+    """An invalid answer is reported; choices are shown."""
     replies = iter(["x", " b "])
     said: list[str] = []
 
@@ -242,7 +242,7 @@ def test_passwords_differ_and_git_does_not_see_them(new: New) -> None:
 
 
 def test_files_have_the_modes_that_the_user_wants(new: New) -> None:
-    """No more than the umask leaves."""
+    """The modes respect the umask."""
     before = os.umask(0o077)
     try:
         assert new("static-nginx").returncode == 0
@@ -261,7 +261,7 @@ def test_our_templates_have_defaults_that_are_answers() -> None:
 
 
 def test_a_folder_that_is_gone_is_said(new: New) -> None:
-    """The one that the user is in, removed by somebody else."""
+    """The error says that the current directory was removed."""
     os.rmdir(os.getcwd())
     done = new("static-nginx")
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: the current folder does not exist any more")

@@ -34,7 +34,7 @@ place({path: File(b"new") for path in ("a.txt", "deep/er/b.txt", "z.sh")}, sys.a
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Path -> text of everything below the folder; folders have None of it, but a slash."""
+    """Path -> text of all files below the folder; a folder has None, and a slash at its end."""
     return {
         f"{path.relative_to(folder)}{'/' if path.is_dir() else ''}": "" if path.is_dir() else path.read_text()
         for path in folder.rglob("*")
@@ -42,7 +42,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def occupied(tmp_path: Path) -> Path:
-    """A folder with files of the user's, two of which have names of ours."""
+    """A folder with files of the user, two of which have the names of new files."""
     folder = tmp_path / "target"
     (folder / "deep").mkdir(parents=True)
     (folder / "a.txt").write_text("old a")
@@ -62,7 +62,7 @@ def test_a_new_folder_has_the_files_and_nothing_else_is_left(tmp_path: Path) -> 
 
 
 def test_a_folder_that_is_there_keeps_what_else_it_has(tmp_path: Path) -> None:
-    """Files of the same name are replaced; the folder itself stays the same one: a shell may be in it."""
+    """Files of the same name are replaced; the folder keeps its inode, since a shell may be in it."""
     folder = occupied(tmp_path)
     before = folder.stat().st_ino
     place.place(FILES, str(folder))
@@ -77,7 +77,7 @@ def test_a_folder_that_is_there_keeps_what_else_it_has(tmp_path: Path) -> None:
 def test_a_rename_that_fails_leaves_the_folder_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    """Whichever of them it is: of three files two have the name of one that is there, so there are five."""
+    """Any of the five renames may fail: there are three files, two of which replace existing files."""
     folder = occupied(tmp_path)
     before, count, real = tree(folder), 0, os.rename
 
@@ -96,7 +96,7 @@ def test_a_rename_that_fails_leaves_the_folder_as_it_was(
 
 @pytest.mark.parametrize("at", range(1, 6))
 def test_a_killed_one_is_undone_by_the_next(tmp_path: Path, at: int) -> None:
-    """After SIGKILL at any rename, the next look at the folder brings back what was there."""
+    """After SIGKILL at any rename, the next look at the folder restores the old files."""
     folder = occupied(tmp_path)
     before = tree(folder)
     done = subprocess.run([sys.executable, "-c", KILLED, folder, str(at)], check=False)
@@ -117,7 +117,7 @@ def test_what_was_edited_after_the_kill_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_killed_one_of_a_new_folder_leaves_a_sibling_that_the_next_removes(tmp_path: Path) -> None:
-    """Its name says what it is."""
+    """The name of the sibling says what it is."""
     subprocess.run([sys.executable, "-c", KILLED, tmp_path / "target", "1"], check=False)
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(place.PREFIX)
@@ -134,7 +134,7 @@ def test_concurrent_run_is_not_disturbed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("planted", ['{"files": {"../canary": 0}, "folders": []}', '{"files": {', "[]", "{}"])
 def test_a_journal_that_somebody_planted_moves_nothing(tmp_path: Path, planted: str) -> None:
-    """A path out of the folder, or what is no journal, is not followed."""
+    """A journal with a path out of the folder, or an invalid one, is not used."""
     (tmp_path / "canary").write_text("canary")
     folder = tmp_path / "target"
     left = folder / f"{place.PREFIX}x"
@@ -146,7 +146,7 @@ def test_a_journal_that_somebody_planted_moves_nothing(tmp_path: Path, planted: 
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
-    """Whatever its name: what came with a clone is no private folder, and a link is none."""
+    """A folder from a clone is not a private folder, and neither is a link, whatever its name."""
     left = tmp_path / f"{place.PREFIX}cloned"
     left.mkdir(mode=0o755)
     (tmp_path / f"{place.PREFIX}link").symlink_to(left)
@@ -164,7 +164,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_obstacles_are_refused(tmp_path: Path, name: str, plant: object) -> None:
-    """A link would lead out of the folder; a file is no folder; a folder is no file."""
+    """A link would lead out of the folder; a file and a folder cannot replace each other."""
     assert callable(plant)
     plant(tmp_path / name)
     with pytest.raises(RefusedError):
@@ -175,7 +175,7 @@ def test_obstacles_are_refused(tmp_path: Path, name: str, plant: object) -> None
 
 
 def test_a_link_of_the_same_name_is_replaced_and_not_followed(tmp_path: Path) -> None:
-    """What it pointed to stays as it was."""
+    """The target of the link is unchanged."""
     (tmp_path / "canary").write_text("canary")
     folder = tmp_path / "target"
     folder.mkdir()

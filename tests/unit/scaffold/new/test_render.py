@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 @given(st.text())
 @settings(max_examples=300, deadline=None)
 def test_an_answer_is_data_in_every_format(value: str) -> None:
-    """YAML, JSON and Markdown read back what was answered, whatever it is."""
+    """YAML, JSON and Markdown read back exactly the answer."""
     if not any(0xD800 <= ord(char) <= 0xDFFF for char in value):
         assert yaml.safe_load(render.compose(value)) == value.replace("$", "$$")
         assert json.loads(render.as_json(value)) == value
@@ -38,13 +38,13 @@ def _unescaped(shown: str) -> list[str]:
 
 
 async def rendered(**files: str) -> dict[str, File]:
-    """The files of a template with these names (`__` for a dot), rendered with one answer."""
+    """Render the files of a template with these names (`__` for a dot) and one answer."""
     texts = {name.replace("__", "."): File(text.encode(), executable=True) for name, text in files.items()}
     return await render.rendered(Template("t", "", (), texts), {"word": "a/b"})
 
 
 async def test_only_texts_with_the_suffix_are_rendered() -> None:
-    """The suffix goes, the mode stays."""
+    """The suffix is removed, the mode is kept."""
     files = await rendered(a__jinja="{{ word }}", b="{{ word }}")
     assert files == {"a": File(b"a/b", executable=True), "b": File(b"{{ word }}", executable=True)}
 

@@ -51,7 +51,7 @@ def link(path: str, to: str) -> Plant:
 
 
 def hard_link(folder: Path) -> None:
-    """Plants a second name of a file that lies elsewhere."""
+    """Plants a second name of a file outside the template."""
     canary = folder.parent / "canary"
     os.link(canary, folder / "files/hard")
 
@@ -118,7 +118,7 @@ FEW = 100
 
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
-    """An honest template, with a file beside it that nobody may read or change."""
+    """A valid template, beside a file that must be neither read nor changed."""
     folder = tmp_path / "template"
     (folder / "files").mkdir(parents=True)
     (folder / "template.toml").write_text(ABOUT, encoding="utf-8")
@@ -127,7 +127,7 @@ def template(tmp_path: Path) -> Path:
 
 
 def left(template: Path) -> list[str]:
-    """What lies where the project was to be, and what the canary says."""
+    """The files in the place of the project, and the content of the canary."""
     return [*os.listdir(template.parent / "work"), (template.parent / "canary").read_text(encoding="utf-8")]
 
 
@@ -135,7 +135,7 @@ def left(template: Path) -> list[str]:
 def test_an_escape_is_refused_and_nothing_is_written(
     template: Path, new: Callable[..., Done], escape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit 6, one line that says why, no file anywhere."""
+    """The exit code is 6, the reason is one line, and no file is written."""
     monkeypatch.setattr(templates, "MAX_FILES", FEW)
     if escape in ENDLESS:
         monkeypatch.setattr(render, "SECONDS", 1)
@@ -149,7 +149,7 @@ def test_an_escape_is_refused_and_nothing_is_written(
 
 
 def test_an_honest_template_is_taken(template: Path, new: Callable[..., Done]) -> None:
-    """Names and texts are rendered, other files are copied byte for byte, runnable ones stay so, empty names go."""
+    """Names and texts are rendered, other files are copied unchanged with their x bit, empty names are left out."""
     both(
         write("{{ project }}/{{ word }}.txt.jinja", "{% include 'part.jinja' %}!\n"),
         write("part.jinja", "{{ word }}"),
@@ -252,7 +252,7 @@ def fetched(source: str) -> Template:
 
 @pytest.mark.parametrize(("ref", "text"), [("", b"two"), ("@v1", b"one")])
 def test_a_repository_is_fetched_at_the_tag(remote: Path, ref: str, text: bytes) -> None:
-    """Without one, as it is now; the template has the repository's name."""
+    """Without a tag it is the newest commit; the template has the repository's name."""
     template = fetched(f"ssh://host{remote}{ref}")
     assert (template.name, template.files["a.txt"].content) == ("shop", text)
 
@@ -268,7 +268,7 @@ def test_nothing_of_the_environment_or_of_hooks_takes_part(
 
 
 def test_a_link_and_a_submodule_in_the_repository_are_refused(remote: Path) -> None:
-    """Also where git would have written the link as a file."""
+    """A link that git would have written as a file is refused, too."""
     os.symlink("/etc/passwd", remote / "files/passwd")
     commit(remote)
     with pytest.raises(RefusedError, match=r"files/passwd.*link or a submodule"):
@@ -281,7 +281,7 @@ def test_a_link_and_a_submodule_in_the_repository_are_refused(remote: Path) -> N
 
 
 def test_a_repository_that_is_not_there_is_one_clear_line(remote: Path) -> None:
-    """Without what git said, and with what to try."""
+    """The message has a hint, and not the output of git."""
     with pytest.raises(ConfigError, match="cannot be fetched") as caught:
         fetched(f"ssh://host{remote}/nowhere@v1")
     assert caught.value.hint == f"git ls-remote ssh://host{remote}/nowhere"
@@ -310,7 +310,7 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["https://me:secret@host/x@-", "https://secret@host/x@-", "https://[secret@/x::"])
 def test_no_password_is_shown(source: str) -> None:
-    """Whatever is wrong with the address."""
+    """No kind of wrong address shows it."""
     with pytest.raises(DevenvError) as caught:
         fetched(source)
     assert "secret" not in f"{caught.value.message}{caught.value.hint}"
@@ -325,7 +325,7 @@ def test_no_password_is_shown(source: str) -> None:
     ],
 )  # fmt: skip
 def test_a_path_that_could_do_harm_is_refused(path: str) -> None:
-    """Whatever of it: the way, the name, what another program or file system makes of it."""
+    """The reason may be the path, the name, or how another program or file system reads it."""
     with pytest.raises(RefusedError, match="is refused"):
         templates.check_paths([path])
 
@@ -339,13 +339,13 @@ def test_honest_paths_are_taken() -> None:
 
 @pytest.mark.parametrize("paths", [["a", "A"], ["a/b", "A/B"], ["é", "e\u0301"], ["a", "a/b"], ["A/b", "a"]])
 def test_paths_that_a_file_system_does_not_hold_apart_are_refused(paths: list[str]) -> None:
-    """By case, by the form of their letters, or since one would be a folder."""
+    """Two paths may be equal by case or Unicode form, or one would be a folder of the other."""
     with pytest.raises(RefusedError, match=r"twice|both as a file"):
         templates.check_paths(paths)
 
 
 def test_too_many_paths_are_refused() -> None:
-    """One more than the most."""
+    """The number is one more than the limit."""
     templates.check_paths(map(str, range(templates.MAX_FILES)))
     with pytest.raises(RefusedError, match="10,000"):
         templates.check_paths(map(str, range(templates.MAX_FILES + 1)))

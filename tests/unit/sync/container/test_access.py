@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class FakeEngine:
-    """Stands for `docker.client.Engine`: folders and links of a container."""
+    """Replaces `docker.client.Engine`: folders and links of a container."""
 
     def __init__(self, *folders: str, links: tuple[str, ...] = ()) -> None:
         self.there = {**dict.fromkeys(folders, False), **dict.fromkeys(links, True)}
@@ -41,7 +41,7 @@ def access(engine: FakeEngine, user: int, *tops: str) -> Access:
 
 
 async def test_each_folder_is_checked_once_the_outer_ones_first() -> None:
-    """Folders below a link or a missing folder are not checked, nor are known ones."""
+    """Folders below a link or a missing folder are not checked, and neither are known folders."""
     engine = FakeEngine("/app", "/app/a", "/app/a/b", links=("/app/link",))
     seen = await access(engine, 1000, "/app").find_links(
         "c", ["/app/a/b/f", "/app/a/b/g", "/app/link/x/f", "/app/no/x/f"], ()

@@ -74,7 +74,7 @@ async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[B
 
 
 async def test_a_folder_that_others_can_change_gets_no_archive_request(box: Box) -> None:
-    """The helper puts files everywhere; without it, archive requests put what lies in folders of root alone."""
+    """The helper puts files into any folder; without it, archive requests put files only into folders of root."""
     delivery = await box.delivery()
     await delivery.put([box.write("roots/a"), box.write("others/b")])
     assert (delivery.outcome.failed, delivery.outcome.files, delivery.outcome.bytes) == ({}, 2, 6)
@@ -109,7 +109,7 @@ async def test_large_files_by_folder(box: Box, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_folders_are_made_once(box: Box) -> None:
-    """What was made or found is known to the next delivery; what is removed is not."""
+    """Existing and created folders are known to the next delivery; removed folders are not."""
     await (await box.delivery()).put([box.write("others/deep/a")])
     assert {str(box.app / "others"), str(box.app / "others/deep")} <= box.known
     (box.app / "others/deep/a").unlink()
@@ -138,14 +138,14 @@ def test_a_second_attempt_in_the_same_container_adds_up() -> None:
 
 
 def test_replicas_count_once() -> None:
-    """A file that arrived in two replicas is one file; what failed in any of them has failed."""
+    """A file that arrived in two replicas counts once; a file that failed in one of them has failed."""
     outcome = SyncOutcome(files=2, deleted=1, bytes=10)
     outcome.add(SyncOutcome(files=1, deleted=3, bytes=5, failed={"/b": "full"}), max)
     assert outcome == SyncOutcome(files=2, deleted=3, bytes=10, failed={"/b": "full"})
 
 
 def test_one_replica_without_a_shell_is_enough_for_half_files() -> None:
-    """Whoever reads there may have seen one."""
+    """A reader in that replica may have seen a partial file."""
     outcome = SyncOutcome()
     outcome.add(SyncOutcome(atomic=False), max)
     outcome.add(SyncOutcome(), max)

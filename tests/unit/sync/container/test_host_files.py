@@ -133,7 +133,7 @@ async def test_a_source_that_is_not_a_file_is_refused(tmp_path: Path, kind: str)
 
 
 def test_a_sparse_file_of_six_gigabytes_takes_no_memory(tmp_path: Path) -> None:
-    """However much of it is read."""
+    """It is read piece by piece."""
     path = tmp_path / "sparse"
     path.touch()
     os.truncate(path, 6 << 30)
@@ -210,7 +210,7 @@ def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
 
 
 def test_links_and_folders(tmp_path: Path) -> None:
-    """A link keeps its text, even if it points to nothing or to a folder; a folder is an entry of its own."""
+    """A link keeps its text, even if it is dangling or points to a folder; a folder is an entry of its own."""
     (tmp_path / "folder").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "loose").symlink_to("/no/such")
@@ -267,7 +267,7 @@ def test_unreadable_files_are_reported(tmp_path: Path) -> None:
 
 
 def test_only_failures_and_nothing(tmp_path: Path) -> None:
-    """Failures are returned even if nothing is to be sent; without items there is no batch."""
+    """Failures are returned even if there is nothing to send; without items there is no batch."""
     (only,) = host_files.batches([Item(str(tmp_path / "gone"), "/g")], (0, 0))
     assert (only.entries, len(only.failed)) == ((), 1)
     assert list(host_files.batches([], (0, 0))) == []
@@ -346,7 +346,7 @@ def test_a_file_that_changes_all_the_time_is_not_sent(tmp_path: Path, monkeypatc
 
 
 def test_a_large_file_is_the_last_and_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a batch of its own without entries, so that it cannot be taken for an empty file."""
+    """It is a batch of its own without entries, so that it is not taken for an empty file."""
     monkeypatch.setattr(host_files, "LARGE_BYTES", 100)
     items = []
     for name, size in (("a", 101), ("b", 100), ("c", 1)):
@@ -371,7 +371,7 @@ def built_empty() -> bytes:
 
 
 def test_nothing_is_read_through_a_folder_that_has_become_a_link(tmp_path: Path) -> None:
-    """Whatever the link points to; the folder above the rule's root may be a link."""
+    """It does not matter where the link points to; the folder above the rule's root may be a link."""
     outside = tmp_path / "outside"
     (outside / "deep").mkdir(parents=True)
     (outside / "deep/secret").write_text("canary")

@@ -1,4 +1,4 @@
-"""The journal of what was put into a container survives a crash, odd names and a second writer."""
+"""The journal of a container's files survives a crash, odd names and a second writer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.sync.container.journal import JournalRecord, StagedPaths, SyncJourna
 
 
 def test_a_later_process_reads_what_was_noted(tmp_path: Path) -> None:
-    """Placed, gone, staged and made executable, with names of any bytes; the image's x bit outlasts a delete."""
+    """It has placed, removed, staged and executable files, with any names; the image's x bit outlasts a delete."""
     first = SyncJournal.of(str(tmp_path / "puts"), "c1")
     first.note(placed=["/a", "/b/", "/odd\n\udcff"], staged=["/.s~", "/.t~"], executable=["/a", "/x"])
     first.note(gone=["/a", "/.s~"])
@@ -32,7 +32,7 @@ def test_a_torn_record_is_ignored(tmp_path: Path) -> None:
 
 
 def test_a_journal_is_rewritten_if_most_of_it_is_outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading it leaves a short one with the same meaning."""
+    """Reading it rewrites it as a shorter journal with the same meaning."""
     monkeypatch.setattr(journal, "COMPACT_FROM", 100)
     one = SyncJournal(str(tmp_path / "c1"))
     for _ in range(50):
@@ -79,7 +79,7 @@ def test_a_link_is_neither_read_nor_written_nor_emptied(tmp_path: Path) -> None:
 
 
 def test_staged_paths_are_in_the_journal_as_long_as_they_may_be_there(tmp_path: Path) -> None:
-    """Before something is put there, until it is known to be gone."""
+    """They are recorded before anything is staged, until the staged file is known to be removed."""
     noted = SyncJournal(str(tmp_path / "journal"))
     staged = StagedPaths(noted)
     path, other = staged.add_new("/app/"), staged.add_new("/")

@@ -63,13 +63,13 @@ def test_operations_are_lines_whatever_a_name_holds(operation: bytes, expected: 
 
 
 def test_messages_say_their_length_first() -> None:
-    """Nothing is begun before all of it is there."""
+    """No operation begins before the whole message arrived."""
     assert perl_helper.message(b"d", b"r 2f\ne 2f\n") == b"d 10\nr 2f\ne 2f\n"
     assert perl_helper.message(b"s", b"true\n") == b"s 5\ntrue\n"
 
 
 def test_the_program_stands_between_quotes_of_the_shell() -> None:
-    """It may hold no quote itself; what it is started with is in it."""
+    """It contains no quote, and is followed by its arguments."""
     assert b"'" not in perl_helper.PROGRAM
     start = perl_helper.start("mark", "/bin/sh", "DEVENV_SESSION=m")
     assert start.count(perl_helper.PROGRAM) == 1

@@ -92,7 +92,7 @@ def box(tmp_path: Path) -> Box:
 
 
 async def test_equal_files_are_no_difference(box: Box) -> None:
-    """Whatever other files the container has."""
+    """The container's other files do not matter."""
     box.real("/app/own").write_text("own")
     box.real("/app/sub/own").write_text("own")
     assert (await box.compared()).different == ()
@@ -149,7 +149,7 @@ async def test_a_folder_that_became_a_pipe(box: Box) -> None:
 async def test_a_folder_where_the_host_has_a_loop_is_a_difference(
     box: Box, placed: tuple[str, ...], inside: str
 ) -> None:
-    """Whatever it contains: what a helper that was killed left there, or files of the container."""
+    """Its content does not matter: it may be left from a helper that was killed, or belong to the container."""
     (box.host / "empty").rmdir()
     (box.host / "empty").symlink_to("empty")
     if inside:
@@ -158,7 +158,7 @@ async def test_a_folder_where_the_host_has_a_loop_is_a_difference(
 
 
 async def test_a_folder_with_files_of_the_container_is_no_difference(box: Box) -> None:
-    """It is a difference if it contains nothing else."""
+    """It is a difference if it contains no file of the container."""
     box.put("old/x")
     (box.host / "old/x").unlink()
     (box.host / "old").rmdir()
@@ -169,7 +169,7 @@ async def test_a_folder_with_files_of_the_container_is_no_difference(box: Box) -
 
 
 async def test_a_file_whose_name_begins_like_a_folder_with_files_of_the_container(box: Box) -> None:
-    """The folder is no difference, and the file is."""
+    """The folder is not a difference, but the file is."""
     for name in ("old/x", "old1"):
         box.put(name)
         (box.host / name).unlink()
@@ -180,7 +180,7 @@ async def test_a_file_whose_name_begins_like_a_folder_with_files_of_the_containe
 
 @pytest.mark.parametrize("count", [3, 80])
 async def test_a_target_that_is_a_link_is_followed(tmp_path: Path, count: int) -> None:
-    """Few names are read one by one, many by their folder."""
+    """A few names are read one by one, many names with their folder."""
     box = Box(tmp_path)
     box.real("/app").rmdir()
     box.real("/data").mkdir()
@@ -208,7 +208,7 @@ async def test_a_link_to_a_folder_elsewhere_in_the_container_is_followed(box: Bo
 
 @pytest.mark.parametrize("text", ["twin", ".", "..", "/", "empty"])
 async def test_a_link_to_a_synced_folder_is_a_difference(box: Box, text: str) -> None:
-    """Even if the files behind it are equal: a change of one would change the other."""
+    """It is a difference even if the files behind it are equal: a change of one would change the other."""
     for name in ("c", "deep/d"):
         box.put(f"twin/{name}")
     for name in ("c", "deep/d"):
@@ -242,7 +242,7 @@ async def test_another_error_of_the_engine_is_raised(box: Box) -> None:
 
 @pytest.mark.parametrize("times", [1, 9])
 async def test_an_archive_that_is_cut_is_read_again(box: Box, times: int) -> None:
-    """A tree changes while the engine reads it; if it changes all the time it counts as different."""
+    """A tree may change while the engine reads it; if it changes in each try, it counts as different."""
     left = {"times": times}
 
     def cut(data: bytes) -> bytes:

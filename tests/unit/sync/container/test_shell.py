@@ -1,4 +1,4 @@
-"""The long-lived shell, with a real `sh` on the other side: commands work whatever bytes a name holds."""
+"""The long-lived shell, tested with a real `sh`: commands work with any bytes in names."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def q(path: bytes) -> bytes:
 
 
 def remove(*paths: bytes) -> bytes:
-    """The command that removes paths of one folder."""
+    """Return the command that removes paths of one folder."""
     ((command, _),) = shell_commands.remove(map(os.fsdecode, paths))
     return command
 
@@ -97,7 +97,7 @@ def read(path: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_file_replaces_another(shell: Shell, folder: bytes, name: bytes) -> None:
-    """`m` moves, `r` removes, whatever the name holds; other files stay as they are."""
+    """`m` moves and `r` removes files with any names; other files stay unchanged."""
     staged, target, beside = folder + b"/.devenv-1~", folder + b"/" + name, write(folder + b"/beside", b"same")
     write(target, b"old")
     write(staged)
@@ -391,7 +391,7 @@ async def test_folders_by_the_helper(by_helper: Shell, folder: bytes) -> None:
 
 
 async def test_more_operations_than_a_pipe_holds(by_helper: Shell, folder: bytes) -> None:
-    """Thousands, of which two thirds fail: named by their indices, over several answers."""
+    """There are thousands, two thirds of which fail: they are named by their indices, in several answers."""
     path = os.fsdecode(folder)
     targets = [f"{path}/{'no/' if i % 3 else ''}f{i}" for i in range(6000)]
     failed = await by_helper.do(
@@ -433,7 +433,7 @@ async def test_commands_may_contain_operations(by_helper: Shell, folder: bytes, 
 
 @pytest.mark.parametrize("kind", ["operations", "commands"])
 async def test_a_message_that_is_cut_off_has_no_effect(folder: bytes, kind: str) -> None:
-    """In the head, in and after each name, at the end: half a name is no name, half of the operations are none."""
+    """It may be cut in the head, in a name, after a name or at the end: no operation runs."""
     mine, other = folder + b"/it's/mine", folder + b"/it"
     removals = (operation(REMOVE, os.fsdecode(path)) for path in (other, mine))
     whole = perl_helper.message(b"d", b"".join(removals))

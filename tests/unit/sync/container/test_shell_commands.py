@@ -94,7 +94,7 @@ async def test_many_files_of_one_folder_are_put(shell: Shell, tmp_path: Path) ->
 
 
 async def test_no_command_follows_a_link(shell: Shell, tmp_path: Path) -> None:
-    """If a folder of the path is a link, nothing changes where it leads, and the reason names it."""
+    """If a folder of the path is a link, nothing changes behind it, and the reason names the link."""
     (keep := tmp_path / "keep/deep").mkdir(parents=True)
     (keep / "f").write_text("kept")
     (tmp_path / "sub").symlink_to("keep")
@@ -117,7 +117,7 @@ async def test_no_command_follows_a_link(shell: Shell, tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_is_missing(shell: Shell, tmp_path: Path) -> None:
-    """Nothing has to be removed from it; what is put into it fails with the reason."""
+    """Nothing has to be removed there; putting a file there fails with the reason."""
     path = f"{tmp_path}/none/f"
     ((removal, _),) = shell_commands.remove([path])
     ((empty, _),) = shell_commands.remove_folders([path])
@@ -126,7 +126,7 @@ async def test_a_folder_that_is_missing(shell: Shell, tmp_path: Path) -> None:
 
 
 async def test_folders_that_only_root_can_change(shell: Shell, tmp_path: Path) -> None:
-    """Root alone, if root owns every folder from the first on and nobody else can write there."""
+    """Only root can change a folder if root owns it and all its parents, and nobody else may write there."""
     if os.getuid():
         pytest.skip("needs folders of root")
     base = Path("/root")
@@ -158,7 +158,7 @@ async def test_folders_that_only_root_can_change(shell: Shell, tmp_path: Path) -
 
 
 async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
-    """No operation has an effect where a link in the path leads."""
+    """An operation has no effect if its path contains a link."""
     (keep := tmp_path / "keep/deep").mkdir(parents=True)
     for name in ("f", "f~"):
         (keep / name).write_text("kept")

@@ -52,14 +52,14 @@ def _same_time(info: tarfile.TarInfo, expected: int) -> None:
 
 
 def test_a_record_counts_its_own_length() -> None:
-    """`length key=value`, even if counting the digits of the length adds one."""
+    """A record is `length key=value`, even if the digits of the length make it longer."""
     for size in range(300):
         record = tar._record(b"path", b"x" * size)
         assert int(record.partition(b" ")[0]) == len(record)
 
 
 def test_a_plain_entry_needs_no_extended_header() -> None:
-    """A time in whole seconds and a short name: one block and the content."""
+    """With a short name and a time in whole seconds, an entry is one block and the content."""
     entry = TarEntry(b"a/b", tar.FILE, 0o644, 5 * tar.NANO, 0, 0, b"x" * 513)
     assert len(tar.packed([entry])) == (1 + 2 + 2) * tar.BLOCK
 

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.anyio
 
 USER = f"{os.getuid()}:{os.getgid()}"
 IN_FOLDER = "a folder is there in the container"
-# helper, shell: somebody else than root could put a link into the folders. archive: nobody could, so that files go by
-# the archive request, and are renamed by shell commands.
+# helper, shell: other users could put a link into the folders. archive: only root can change them, so that files are
+# put by archive requests, and renamed by shell commands.
 TRANSPORTS = ["helper", "shell", "archive"]
 
 
@@ -72,7 +72,7 @@ class Box:
 
 @pytest.fixture
 def by_archive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every folder is one that only root can change."""
+    """Only root can change the folders."""
 
     async def root_only(_self: Access, _shell: object, folders: Iterable[str]) -> set[str]:
         return set(folders)
@@ -122,7 +122,7 @@ async def test_files_links_and_folders_are_put_and_replaced(box: Box, target: Ta
 
 
 async def test_many_files_of_one_folder(box: Box, target: Target) -> None:
-    """So many that they are renamed together; one whose place a folder has taken fails alone, and says why."""
+    """They are renamed by one command; a file whose place has become a folder fails alone, with the reason."""
     syncs = [box.write(f"sub/f{number:02}", b"%d" % number) for number in range(shell_commands.BULK + 3)]
     (box.app / "sub/f05").mkdir(parents=True)
     outcome = await target.deliver((), syncs)
@@ -151,7 +151,7 @@ async def test_files_and_folders_are_deleted(box: Box, target: Target) -> None:
 
 
 async def test_what_was_taken_for_a_file_may_be_a_folder(box: Box, target: Target) -> None:
-    """Its content goes first, then the folder."""
+    """The content is removed first, then the folder."""
     (box.app / "was-file").mkdir()
     (box.app / "was-file/x").write_text("old")
     outcome = await target.deliver([box.delete("was-file/x"), box.delete("was-file")], ())
@@ -159,7 +159,7 @@ async def test_what_was_taken_for_a_file_may_be_a_folder(box: Box, target: Targe
 
 
 async def test_a_delete_makes_room_for_a_file(box: Box, target: Target) -> None:
-    """A folder that goes in the same delivery; what makes room is not counted as deleted."""
+    """A folder is deleted in the same delivery; that delete is not counted."""
     (box.app / "it").mkdir()
     outcome = await target.deliver([box.delete("it", directory=True)], [box.write("it")])
     assert (outcome.failed, outcome.deleted, outcome.files) == ({}, 0, 1)
@@ -167,7 +167,7 @@ async def test_a_delete_makes_room_for_a_file(box: Box, target: Target) -> None:
 
 
 async def test_a_failed_path_stops_no_other(box: Box, target: Target) -> None:
-    """A source that is gone, a folder in the way, a folder that cannot be made: each with its reason."""
+    """The source is missing, a folder is in its place, or its folder cannot be made: each has its reason."""
     (box.app / "folder").mkdir()
     (box.app / "file").write_text("own")
     gone = Sync(str(box.source / "gone"), str(box.app / "gone"))
@@ -196,7 +196,7 @@ async def test_a_folder_that_has_gone_is_made_again(box: Box, target: Target) ->
 
 
 async def test_a_large_file(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes in pieces; one that cannot be put leaves nothing beside its place."""
+    """It is sent in pieces; if one fails, no temporary file is left."""
     monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
     content = os.urandom(1_300_000)
     (box.app / "folder").mkdir()
@@ -210,7 +210,7 @@ async def test_a_large_file(box: Box, target: Target, monkeypatch: pytest.Monkey
 
 
 async def test_the_journal_knows_before_and_after(box: Box, target: Target) -> None:
-    """New files are noted as placed; what was deleted is removed from the journal; nothing is left as staged."""
+    """New files are placed in the journal, deleted files are removed from it, and no file stays staged."""
     one, two = box.write("sub/one"), box.write("two")
     await target.deliver((), [one, two])
     placed = frozenset({one.target, two.target, str(box.app / "sub") + "/"})
@@ -233,7 +233,7 @@ async def test_the_journal_keeps_a_path_that_is_deleted_and_put_again(box: Box, 
 
 
 async def test_the_journal_knows_what_is_under_way(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the container is asked for anything: a crash in the middle must not leave files that nobody knows."""
+    """It is written before the container is asked for anything: a crash must not leave unknown files."""
     known: list[JournalRecord] = []
 
     async def lost(*_: Any, **__: Any) -> None:
@@ -279,7 +279,7 @@ async def test_what_an_earlier_run_staged_is_removed(box: Box, target: Target) -
 
 
 async def test_a_shell_that_ends_is_opened_again(box: Box, target: Target) -> None:
-    """The delivery that meets its end fails as a whole, and the next one succeeds."""
+    """The delivery during which it ends fails as a whole, and the next one succeeds."""
     sync = box.write("x")
     assert (await target.deliver((), [sync])).failed == {}
     box.engine.children[-1].kill()
@@ -353,7 +353,7 @@ async def test_compare_reads_the_container(box: Box, target: Target, monkeypatch
 
 
 def pack_folder(path: Path) -> bytes:
-    """An archive of one file, as the engine answers."""
+    """Return an archive of one file, as the engine does."""
     info = os.stat(path)
     entry = tar.TarEntry(
         path.name.encode(), tar.FILE, info.st_mode & 0o777, info.st_mtime_ns, 0, 0, path.read_bytes()
@@ -400,7 +400,7 @@ async def test_a_container_that_has_gone_is_no_failed_path(
 
 
 async def test_root_shell_is_used_if_permission_is_denied(tmp_path: Path) -> None:
-    """What is denied to the shell of the service's user is tried once more by root's."""
+    """What the shell of the service's user may not do is tried again by root's shell."""
     box = Box(tmp_path, "shell")
     denied = tmp_path / "denied"
     user_argv = shell_without_perl(denied)
@@ -447,14 +447,14 @@ class Shellless:
         return Sync(str(path), f"/app/{name}", root=str(self.folder / "src"))
 
     def owner(self, path: str) -> tuple[int, int]:
-        """Who owns a path of the container."""
+        """The owner of a path in the container."""
         node = self.files.files.nodes[path]
         return node.uid, node.gid
 
 
 @pytest.mark.parametrize("is_running", [False, True])
 async def test_files_without_a_shell(tmp_path: Path, *, is_running: bool) -> None:
-    """Files go to their places by one archive request; missing folders get the service's owner."""
+    """Files are put by one archive request; missing folders get the service's owner."""
     box = Shellless(tmp_path, user="7:8", is_running=is_running)
     target = await box.reach()
     (tmp_path / "src/empty").mkdir(parents=True)
@@ -468,7 +468,7 @@ async def test_files_without_a_shell(tmp_path: Path, *, is_running: bool) -> Non
 
 
 async def test_deletes_wait_for_the_start(tmp_path: Path) -> None:
-    """In a container that does not run nothing is deleted, and nothing is told of it."""
+    """In a container that does not run nothing is deleted or reported."""
     box = Shellless(tmp_path, user="", is_running=False)
     box.files.files.write("app/old", b"old")
     outcome = await (await box.reach()).deliver([Delete("/app/old", "old")], [box.write("x")])
@@ -491,7 +491,7 @@ async def test_deletes_without_a_shell(tmp_path: Path) -> None:
 
 
 async def test_no_link_is_followed_without_a_shell(tmp_path: Path) -> None:
-    """What lies behind one fails, the rest arrives."""
+    """Files behind a link fail, the others arrive."""
     box = Shellless(tmp_path, user="7", is_running=True)
     box.files.files.put("app", Node("folder", mode=0o755))
     box.files.files.put("app/link", Node("link", target="/etc"))
@@ -502,7 +502,7 @@ async def test_no_link_is_followed_without_a_shell(tmp_path: Path) -> None:
 
 
 async def test_known_folders_are_not_asked_about_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as the container does not run: nobody can exchange them."""
+    """They are asked about once while the container does not run: nobody can exchange them."""
     box = Shellless(tmp_path, user="7", is_running=False)
     box.files.files.put("app/sub", Node("folder", mode=0o755))
     target = await box.reach()
@@ -521,7 +521,7 @@ async def test_known_folders_are_not_asked_about_again(tmp_path: Path, monkeypat
 
 
 async def test_a_large_file_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By one archive request, in pieces."""
+    """It is put by one archive request, in pieces."""
     monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
     box = Shellless(tmp_path, user="", is_running=False)
     content = os.urandom(5000)
@@ -531,7 +531,7 @@ async def test_a_large_file_without_a_shell(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_many_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one is read while the engine takes the last; all arrive."""
+    """The next archive is read while the engine takes the last one; all arrive."""
     monkeypatch.setattr(host_files, "CHUNK_FILES", 7)
     box = Shellless(tmp_path, user="", is_running=False)
     syncs = [box.write(f"f{number}") for number in range(40)]

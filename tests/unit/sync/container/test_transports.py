@@ -100,7 +100,7 @@ async def test_put_large(place: Place) -> None:
 
 
 async def test_a_large_file_that_changes_fails(place: Place) -> None:
-    """What was read is not what the file holds."""
+    """The bytes that were read are not those of the file."""
     item, _ = place.entry("large", os.urandom(1000))
     async with open_large(item, OWNER) as file:
         Path(item.source).write_bytes(os.urandom(1000))
@@ -110,7 +110,7 @@ async def test_a_large_file_that_changes_fails(place: Place) -> None:
 
 
 async def test_make_folders(place: Place) -> None:
-    """Missing ones, the outer ones first; what cannot be made is returned."""
+    """Make missing folders, the outer ones first, and return those that cannot be made."""
     (place.app / "there").mkdir()
     folders = [str(place.app / name) for name in ("new", "new/deep", "there")]
     assert await place.transport.make_folders(folders) == {}
@@ -141,7 +141,7 @@ async def test_remove(place: Place) -> None:
 
 
 async def test_an_archive_request_to_a_container_that_has_gone() -> None:
-    """It is no failure of a path."""
+    """The request fails as a whole, not for single paths."""
 
     class Gone:
         async def put(self, *_: object) -> None:
@@ -161,7 +161,7 @@ async def test_folders_of_a_user_are_made_before_their_files(tmp_path: Path) -> 
 
 
 def test_a_group_is_as_long_as_a_command_line_takes() -> None:
-    """What is staged together is renamed by few commands, what is staged alone is in no group."""
+    """Files that are staged together are renamed by few commands; a file that is staged alone is in no group."""
     names = [f"f{number:03}" for number in range(shell_commands.MV_ARGUMENTS + 1)]
     items = [Item("", f"/c/.1~/{name}", target=f"/c/{name}") for name in names]
     groups = transports._groups([Item("", "/c/.2~", target="/c/x"), *items])

@@ -45,7 +45,7 @@ def folders(root: Path) -> int:
 
 
 async def test_ignored_folders_and_links_cost_no_watch(tmp_path: Path) -> None:
-    """Neither an ignored folder nor what a link leads to is watched: not at first, and not when it comes."""
+    """Neither an ignored folder nor the target of a link is watched, at the start or when it appears."""
     (tmp_path / "src/deep").mkdir(parents=True)
     (tmp_path / "link").symlink_to("src")
     for index in range(50):
@@ -58,7 +58,7 @@ async def test_ignored_folders_and_links_cost_no_watch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_watches_follow_moves(tmp_path: Path, seed: int) -> None:
-    """After moves in, out, within, over and crosswise each folder has one watch, and no other has one."""
+    """After moves in, out, within, over and across, each folder has exactly one watch."""
     rng = random.Random(seed)
     root, outside = tmp_path / "root", tmp_path / "outside"
     for top in (root, outside):
@@ -85,7 +85,7 @@ async def test_watches_follow_moves(tmp_path: Path, seed: int) -> None:
 
 
 async def test_lost_events_mean_look_at_everything(tmp_path: Path) -> None:
-    """More changes than the kernel keeps while nobody reads: all are known soon after, said once, and all goes on."""
+    """If the kernel's queue overflows, all changes are found soon after, with one report, and events continue."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if limit > 20000:
         pytest.skip("the queue is too long to fill it")
@@ -93,7 +93,7 @@ async def test_lost_events_mean_look_at_everything(tmp_path: Path) -> None:
         (tmp_path / f"d{index}").mkdir()
     (tmp_path / "d7/gone").touch()
     async with watching(tmp_path) as site:
-        for index in range(limit + 10):  # an event each, unlike the one before, and we do not read meanwhile
+        for index in range(limit + 10):  # one event each, unlike the one before, while nothing is read
             os.chmod(tmp_path / f"d{index % 2}", 0o700)
         for index in range(200):
             (tmp_path / f"d{index % 50}/f{index}").touch()
@@ -108,7 +108,7 @@ async def test_lost_events_mean_look_at_everything(tmp_path: Path) -> None:
 
 
 async def test_a_save_leaves_at_once(tmp_path: Path) -> None:
-    """Cut, written and closed: told once, complete, and without a wait for anything that might follow."""
+    """After open, write and close it is reported once, complete, and without a delay."""
     file = tmp_path / "f"
     file.write_text("old")
     async with watching(tmp_path) as site:
@@ -127,7 +127,7 @@ async def test_a_save_leaves_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_new", [False, True])
 async def test_a_file_cut_to_nothing_is_no_news_yet(tmp_path: Path, is_new: bool) -> None:
-    """Between truncate (or create) and write nobody looks; once it is closed, at once."""
+    """Between truncate (or create) and write it is not reported; after close it is, at once."""
     path = tmp_path / "f"
     if not is_new:
         path.write_text("old")
@@ -141,7 +141,7 @@ async def test_a_file_cut_to_nothing_is_no_news_yet(tmp_path: Path, is_new: bool
 
 
 async def test_a_file_that_stays_open_is_seen_all_the_same(tmp_path: Path) -> None:
-    """A log file is never closed: it is told of while it is written."""
+    """A log file is never closed: it is reported while it is written."""
     async with watching(tmp_path) as site:
         with (tmp_path / "log").open("w", buffering=1) as log, anyio.fail_after(20):
             while site.seen.get(f"{tmp_path}/log", 0) < 3:
@@ -163,7 +163,7 @@ async def test_removed_and_written_anew_is_one_save(tmp_path: Path) -> None:
 
 
 async def test_reading_causes_no_events(tmp_path: Path) -> None:
-    """Somebody else opens and reads all files all the time: that costs nothing."""
+    """Other processes open and read all files all the time: the watcher gets no event."""
     (tmp_path / "f").write_text("x")
 
     def read_much() -> None:
@@ -178,7 +178,7 @@ async def test_reading_causes_no_events(tmp_path: Path) -> None:
 
 
 async def test_a_mapped_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written through memory is no event: the slow look at everything finds it."""
+    """A write through memory has no event: the slow scan finds it."""
     monkeypatch.setattr(watcher, "SLOW", (0.1, 0.1))
     path = tmp_path / "f"
     path.write_bytes(b"x" * 4096)
@@ -194,7 +194,7 @@ async def test_a_mapped_file_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("after", [0, 30])
 async def test_without_watches_all_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """The kernel's limit, at once or later, is said once with the command that raises it, and nothing is missed."""
+    """If the limit of watches is reached, one report has the command that raises it, and no change is missed."""
     monkeypatch.setattr(watcher, "FAST", (0.05, 0.5))
     real, count = Inotify.add, 0
 
@@ -218,7 +218,7 @@ async def test_without_watches_all_is_looked_at(tmp_path: Path, monkeypatch: pyt
 
 
 async def test_without_an_instance_all_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No inotify at all: said, and saves are found."""
+    """Without inotify, it is reported, and saves are found."""
     monkeypatch.setattr(watcher, "FAST", (0.05, 0.5))
     monkeypatch.setattr(watcher, "Inotify", lambda: os.open("/proc/self/mem/no", 0))
     async with watching(tmp_path) as site:
@@ -230,7 +230,7 @@ async def test_without_an_instance_all_is_looked_at(tmp_path: Path, monkeypatch:
 async def test_a_file_system_without_events_is_looked_at_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said once, and a change is found although nobody told of it."""
+    """It is reported once, and a change is found without an event."""
     monkeypatch.setattr(scan, "eventless_filesystem", lambda _: "9p")
     monkeypatch.setattr(watcher, "FAST", (0.05, 0.5))
     monkeypatch.setattr(Inotify, "read", lambda _: EventBatch())

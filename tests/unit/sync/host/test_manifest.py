@@ -31,7 +31,7 @@ def text(changes: Changes) -> str:
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
     [
-        # what is equal vanishes
+        # equal entries are left out
         ({}, {}, ""),
         ({}, {"/a": None}, ""),
         ({"/a": FILE}, {"/a": FILE}, ""),
@@ -50,7 +50,7 @@ def text(changes: Changes) -> str:
         ({"/a": FILE.doubtful()}, {"/a": FILE}, "-/a:dir +/a:file"),
         ({"/a": FILE.doubtful()}, {"/a": DIR}, "-/a:file +/a:dir"),
         ({"/a": FILE.doubtful()}, {"/a": None}, "-/a:file"),
-        # it may be a folder in the container: what is known below it goes along, and stays where the host has one
+        # The path may be a folder in the container: known paths below it are deleted, too, unless the host has one.
         ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": None}, "-/a/b:file -/a:file"),
         ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": LINK}, "-/a/b:file -/a:dir +/a:link"),
         ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": DIR}, "-/a:file +/a:dir"),
@@ -60,10 +60,10 @@ def text(changes: Changes) -> str:
         ({"/a": OTHER.doubtful()}, {"/a": OTHER}, "-/a:file +/a:other"),
         ({"/a": OTHER.doubtful()}, {"/a": None}, "-/a:file"),
         ({"/a": LINK}, {"/a": replace(LINK, mtime_ns=11)}, ""),
-        ({"/a": LINK}, {"/a": replace(LINK, inode=90)}, "+/a:link"),  # what was read in between was something else
+        ({"/a": LINK}, {"/a": replace(LINK, inode=90)}, "+/a:link"),  # another state was read in between
         ({"/a": LINK}, {"/a": replace(LINK, ctime_ns=90)}, "+/a:link"),
         ({"/a": LINK}, {"/a": replace(LINK, link="from")}, "+/a:link"),
-        # new and gone, in order
+        # new and deleted paths, in order
         ({}, {"/b": FILE, "/a/x": FILE, "/a": DIR}, "+/a:dir +/a/x:file +/b:file"),
         ({"/a": FILE, "/b": FILE}, {"/b": None, "/a": None}, "-/a:file -/b:file"),
         (
@@ -71,18 +71,18 @@ def text(changes: Changes) -> str:
             {"/a": None, "/a/b": None, "/a/b/c": None, "/z/y": None},
             "-/a/b/c:file -/a/b:dir -/z/y:file -/a:dir",
         ),
-        # with a folder goes what is known below it, and nothing beside it
+        # a folder is deleted with its known content, and nothing beside it
         (
             {"/a": DIR, "/a/b": DIR, "/a/b/c": FILE, "/a-b": FILE, "/ab": FILE},
             {"/a": None},
             "-/a/b/c:file -/a/b:dir -/a:dir",
         ),
-        # a path that changes its kind is gone first
+        # a path that changes its kind is deleted first
         ({"/a": FILE}, {"/a": DIR, "/a/b": FILE}, "-/a:file +/a:dir +/a/b:file"),
         ({"/a": DIR, "/a/b": FILE}, {"/a": FILE}, "-/a/b:file -/a:dir +/a:file"),
         ({"/a": FILE}, {"/a": LINK}, "-/a:file +/a:link"),
         ({"/a": LINK}, {"/a": OTHER}, "-/a:link +/a:other"),
-        # a folder that came back between two looks: what is below it is put anew
+        # a folder that came back between two looks: its content is put again
         (
             {"/a": DIR, "/a/b": FILE, "/a/c": FILE},
             {"/a": None, "/a/b": FILE, "/a/c": None},
@@ -104,21 +104,21 @@ def test_changes_are_true_where_there_are_any() -> None:
 
 
 def test_apply_changes_the_manifest_in_place() -> None:
-    """The same dict comes back, with what is gone removed, also where it was unknown, and the rest replaced."""
+    """The same dict is returned, without deleted paths (unknown ones are ignored), and with the changed states."""
     manifest = {"/a": FILE, "/b": FILE}
     changes = Changes(present=(("/b", DIR), ("/c", FILE)), gone=(("/a", FILE), ("/b", FILE), ("/x", FILE)))
     assert apply(manifest, changes) is manifest
     assert manifest == {"/b": DIR, "/c": FILE}
 
 
-# A model of a disk: a folder holds names, and nothing exists below what is not a folder.
+# A model of a disk: a folder has names, and only a folder has paths below it.
 _PATHS = ("/a", "/a/x", "/a/x/1", "/a/y", "/b", "/b/x", "/c")
 _STATES = st.sampled_from([FILE, replace(FILE, size=5), DIR, replace(DIR, mode=0o700), LINK, OTHER])
 _STEP = st.lists(st.tuples(st.sampled_from(_PATHS), st.one_of(st.none(), _STATES)), min_size=1, max_size=4)
 
 
 def _put(disk: Manifest, path: str, state: FileState | None) -> set[str]:
-    """One thing done to the disk; the paths that an event would name."""
+    """Change the disk once, and return the paths that an event would name."""
     parent = path.rpartition("/")[0]
     if parent and (parent not in disk or disk[parent].kind is not FileKind.DIR):
         return set()
@@ -134,12 +134,12 @@ def _put(disk: Manifest, path: str, state: FileState | None) -> set[str]:
 
 @given(st.lists(_STEP, max_size=6))
 def test_the_manifest_follows_the_disk(steps: list[list[tuple[str, FileState | None]]]) -> None:
-    """After any steps, told only by the paths that were touched and walked, the manifest equals the disk."""
+    """After any steps, and scans of the touched paths only, the manifest equals the disk."""
     disk: Manifest = {}
     manifest: Manifest = {}
     for step in steps:
         touched = {name for path, state in step for name in _put(disk, path, state)}
-        # As the walk of a touched folder does: what was known below it is looked at as well.
+        # As in the scan of a touched folder, known paths below it are looked at as well.
         touched |= {known for known in manifest for path in touched if known.startswith(f"{path}/")}
         apply(manifest, diff(manifest, {path: disk.get(path) for path in touched}))
         assert manifest.keys() == disk.keys()
@@ -170,7 +170,7 @@ def kernel(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_loops_are_those_of_the_kernel(tmp_path: Path, seed: int) -> None:
-    """Any links between files and folders of one tree."""
+    """The links of one tree point to any files, folders and links."""
     pick = random.Random(seed)
     root = tmp_path / "src"
     for place in (root, root / "a", root / "b"):
@@ -190,7 +190,7 @@ def test_a_long_chain_is_refused_as_the_kernel_refuses_it(tmp_path: Path) -> Non
 
 
 def test_a_loop_is_no_link_until_it_leads_elsewhere(tmp_path: Path) -> None:
-    """Also where another link than the changed one is concerned."""
+    """It stays a loop even if another link than the changed one is concerned."""
     (tmp_path / "a").symlink_to("b")
     now = manifest.mark_loops(seen(tmp_path))
     assert now[str(tmp_path / "a")].kind is FileKind.LINK
@@ -217,7 +217,7 @@ def test_where_no_link_changes_nothing_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_first_look_marks_every_loop(tmp_path: Path) -> None:
-    """And leaves other links, also one that leads nowhere."""
+    """Other links stay links, also dangling ones."""
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "loose").symlink_to("nowhere")
     found = manifest.mark_loops(seen(tmp_path))
@@ -230,7 +230,7 @@ FILES = tuple(f"{ROOT}/f{i}" for i in range(4))
 
 
 def state(kind: FileKind = FileKind.FILE, inode: int = 1) -> FileState:
-    """A state of which only kind and inode matter."""
+    """A state with only a kind and an inode."""
     return FileState(kind, 0o644, 1, 1, 1, inode)
 
 
@@ -244,7 +244,7 @@ ALL_GONE = dict.fromkeys(FILES)
         (None, True),
         (state(FileKind.DIR, 8), True),
         (state(FileKind.LINK, 8), True),
-        (state(FileKind.DIR, 7), False),  # emptied by somebody: the folder itself is what it was
+        (state(FileKind.DIR, 7), False),  # emptied by the user: the folder itself is the same
     ],
 )
 def test_files_lost_with_their_root_are_held(root: FileState | None, *, held: bool) -> None:
@@ -255,7 +255,7 @@ def test_files_lost_with_their_root_are_held(root: FileState | None, *, held: bo
 
 
 def test_another_folder_with_most_of_the_files_is_a_replacement() -> None:
-    """`rm -r src; git checkout src`: one file less is one file deleted."""
+    """After `rm -r src; git checkout src` with one file less, one file is deleted."""
     fresh, roots = manifest.suppress_root_loss(
         BEFORE, {ROOT: state(FileKind.DIR, 8), FILES[0]: None}, [ROOT], frozenset()
     )
@@ -263,14 +263,14 @@ def test_another_folder_with_most_of_the_files_is_a_replacement() -> None:
 
 
 def test_late_word_of_single_files_is_held_too_and_new_ones_pass() -> None:
-    """While the root is held, files that went stay; what is written into the other folder arrives."""
+    """While the root is held, removed files stay; files written into the new folder are synced."""
     late: manifest.Fresh = {FILES[1]: None, f"{ROOT}/new": state()}
     fresh, roots = manifest.suppress_root_loss(BEFORE, late, [ROOT], frozenset({ROOT}))
     assert (set(fresh), set(roots)) == ({f"{ROOT}/new"}, {ROOT})
 
 
 def test_root_is_released_when_its_folder_is_back() -> None:
-    """What is gone by then is gone."""
+    """Files that are missing by then are deleted."""
     fresh, roots = manifest.suppress_root_loss(
         BEFORE, {ROOT: state(FileKind.DIR, 7), FILES[0]: None}, [ROOT], frozenset({ROOT})
     )
@@ -278,7 +278,7 @@ def test_root_is_released_when_its_folder_is_back() -> None:
 
 
 def test_a_file_as_root_is_held_until_it_is_there() -> None:
-    """Editors move a file away before they write it anew."""
+    """Editors move a file away before they write it again."""
     before = {"/p/f": state()}
     assert manifest.suppress_root_loss(before, {"/p/f": None}, ["/p/f"], frozenset()) == ({}, frozenset({"/p/f"}))
     back: manifest.Fresh = {"/p/f": state(inode=9)}

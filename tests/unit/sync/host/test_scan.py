@@ -20,7 +20,7 @@ def never(_folder: str) -> bool:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A small tree with every kind in it, one folder to ignore, and a folder outside."""
+    """A small tree with each kind of file, an ignored folder, and a folder outside."""
     root = tmp_path / "root"
     for name in ("a/b/f", "a/g", "node_modules/m/x", "h"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def names(found: dict[str, object], root: Path) -> str:
 
 
 def test_scan(tree: Path) -> None:
-    """Everything is there once, links not followed, ignored folders shown but not entered."""
+    """Each path is listed once, links are not followed, ignored folders are listed but not entered."""
     found = scan.scan([str(tree)], modules)
     assert names(dict(found), tree) == ". a a/b a/b/f a/g h link node_modules pipe"
     assert (found[f"{tree}/pipe"].kind, found[f"{tree}/link"].kind) == (FileKind.OTHER, FileKind.LINK)
@@ -51,14 +51,14 @@ def test_scan(tree: Path) -> None:
 
 
 def test_scan_of_single_files_and_missing_roots(tree: Path) -> None:
-    """A root may be a file, a link, or not there."""
+    """A root may be a file, a link, or missing."""
     found = scan.scan([f"{tree}/h", f"{tree}/gone", f"{tree}/link"], never)
     assert names(dict(found), tree) == "h link"
 
 
 @pytest.mark.parametrize("first", ["nothing", "file", "link"])
 def test_a_path_is_not_seen_without_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
-    """A folder that is made while we look is reported by its own event: until then, nothing in it is known."""
+    """A folder that is created during the scan is reported by its own event: until then its content is unknown."""
     folder, inside = tmp_path / "a", tmp_path / "a/b"
     if first == "file":
         folder.write_text("x")
@@ -79,7 +79,7 @@ def test_a_path_is_not_seen_without_its_folder(tmp_path: Path, monkeypatch: pyte
 
 
 def test_state_of_a_path() -> None:
-    """Nothing is None, also where the name cannot exist."""
+    """A missing path is None, also if its name is impossible."""
     assert scan.state("/no/such/thing") is None
     assert scan.state("/etc/passwd/below") is None
     assert scan.state("/nul\0byte") is None
@@ -95,7 +95,7 @@ def after(tree: Path, *touched: str, known: dict[str, manifest.FileState]) -> st
 
 
 def test_look_finds_changes(tree: Path) -> None:
-    """Changes are found by the touched path itself, and below it where it is a folder."""
+    """Changes are found at the touched path and, if it is a folder, below."""
     known = scan.scan([str(tree)], modules)
     assert after(tree, "a", "h", "", known=known) == ""
     (tree / "a/b/f").write_text("xx")
@@ -109,7 +109,7 @@ def test_look_finds_changes(tree: Path) -> None:
 
 
 def test_look_at_a_folder_that_has_gone(tree: Path) -> None:
-    """All that was known below it has gone with it; so it is where a file took its place."""
+    """Its known content is gone, too, also if a file took its place."""
     known = scan.scan([str(tree)], modules)
     (tree / "a/b/f").unlink()
     (tree / "a/b").rmdir()
@@ -148,7 +148,7 @@ def test_unreadable_paths_are_not_gone(tree: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_dockerignores(tmp_path: Path) -> None:
-    """Each built service has the lines of its own file, which wins over the folder's; no file is no lines."""
+    """Each built service has the lines of its own file, or else of the folder's; without a file there are none."""
     (tmp_path / ".dockerignore").write_text("# no\n\nnode_modules\n*.log\n")
     (tmp_path / "Own.dockerignore").write_text("dist\n")
     (tmp_path / "empty").mkdir()
@@ -171,7 +171,7 @@ def test_a_bad_pattern_of_a_dockerignore(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_became_a_link(tree: Path) -> None:
-    """What is seen through a link is not what was there: it is gone, in whatever order the events name it."""
+    """The content behind the link is not the folder's: that is gone, in whatever order the events come."""
     known = scan.scan([str(tree)], never)
     (tree / "a/b/f").unlink()
     (tree / "a/b").rmdir()
@@ -187,7 +187,7 @@ def test_a_folder_that_became_a_link(tree: Path) -> None:
 
 
 def test_a_folder_is_entered_before_it_is_listed(tree: Path) -> None:
-    """What comes while the tree is walked is either found or told of: each folder is announced before its listing."""
+    """A change during the scan is either found or reported: each folder is watched before it is listed."""
 
     def enter(folder: str) -> None:
         entered.append(folder)
@@ -201,7 +201,7 @@ def test_a_folder_is_entered_before_it_is_listed(tree: Path) -> None:
 
 @pytest.mark.parametrize("count", [3, 30])
 def test_look_at_many_folders_at_once(tmp_path: Path, count: int) -> None:
-    """Whether few or many folders went, what was known in them is gone, and in no other."""
+    """For few and many folders, exactly the known content of removed folders is gone."""
     for index in range(count):
         (tmp_path / f"d{index}/s").mkdir(parents=True)
         (tmp_path / f"d{index}/s/f").write_text("x")
@@ -215,7 +215,7 @@ def test_look_at_many_folders_at_once(tmp_path: Path, count: int) -> None:
 
 
 def test_differing(tree: Path) -> None:
-    """Changed, gone and new paths are named; what is as known is not, and unchanged folders are listed but once."""
+    """Changed, removed and new paths are named; equal paths are not, and unchanged folders are listed only once."""
     known = dict(scan.scan([str(tree)], modules))
     listed: dict[str, int] = {}
 
@@ -237,7 +237,7 @@ def test_differing(tree: Path) -> None:
 
 
 def test_differing_in_slices(tree: Path) -> None:
-    """It takes no more time than it is given, and goes on from where it was."""
+    """It stops after the given time, and continues there the next time."""
     for index in range(500):
         (tree / f"f{index}").write_text("x")
     known = dict(scan.scan([str(tree)], modules))
@@ -271,14 +271,14 @@ MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda rw
     ],
 )
 def test_file_systems_without_events(tmp_path: Path, root: str, kind: str | None) -> None:
-    """Those of other machines and of the host of a virtual one, above or below the root; a disk is none."""
+    """They are those of other machines and of a virtual machine's host, above or below the root, unlike a disk."""
     (tmp_path / "mountinfo").write_text(MOUNTS)
     assert scan.eventless_filesystem([root], str(tmp_path / "mountinfo")) == kind
     assert scan.eventless_filesystem([root], str(tmp_path / "no such file")) is None
 
 
 def test_the_lock_of_git(tmp_path: Path) -> None:
-    """Of the work tree that the folder is in, also where that is one of several; none elsewhere."""
+    """It is that of the folder's work tree, also for one of several worktrees; elsewhere there is none."""
     deep = tmp_path / "repo/sub/project"
     deep.mkdir(parents=True)
     (tmp_path / "repo/.git").mkdir()

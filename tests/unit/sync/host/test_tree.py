@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Reports:
-    """A tree below `src`, and what it has reported."""
+    """A tree below `src`, and its reports."""
 
     def __init__(self, folder: Path) -> None:
         self.source = folder / "src"
@@ -30,7 +30,7 @@ class Reports:
         self.tree = HostTree(str(folder), bound, changed=self._change, say=lambda text, _: self.messages.append(text))
 
     def know(self) -> None:
-        """The whole tree is there, and nothing has changed since."""
+        """Scan the whole tree, so that nothing has changed since."""
         assert not self.changed
         self.known += 1
         assert str(self.source) in self.tree.now
@@ -47,7 +47,7 @@ async def until(is_met: Callable[[], object]) -> None:
 
 
 async def test_existing_files_are_known_and_changes_reported(tmp_path: Path) -> None:
-    """A file that was there is no change; one that comes, and a whole folder, is."""
+    """An existing file is not a change; a new file and a whole new folder are."""
     reports = Reports(tmp_path)
     reports.source.joinpath("old").write_text("1")
     async with anyio.create_task_group() as tasks:
@@ -88,7 +88,7 @@ async def test_a_root_that_goes_is_reported_once_and_nothing_counts_as_deleted(
 
 
 async def test_a_tree_is_at_rest_unless_git_works_in_it_or_a_look_is_due(tmp_path: Path) -> None:
-    """The lock file of a running git command counts; an old one does not."""
+    """The lock file of a running git command counts; an old lock file does not."""
     git = tmp_path / ".git"
     git.mkdir()
     reports = Reports(tmp_path)

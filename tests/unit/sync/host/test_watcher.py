@@ -33,7 +33,7 @@ Watching = Callable[..., AbstractAsyncContextManager[Watched]]
 
 @pytest.fixture(params=WATCHERS)
 def watching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Watching:
-    """Every promise holds for all watchers; whatever is slow on purpose is quick here."""
+    """A running watcher of this kind, with short intervals."""
     monkeypatch.setattr(watcher, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(watcher, "FAST", (0.05, 0.5))
     monkeypatch.setattr(watcher, "SLOW", (0.5, 0.1) if request.param == "watchfiles" else (60.0, 0.1))
@@ -61,7 +61,7 @@ async def test_every_kind_of_change_is_told(tmp_path: Path, watching: Watching) 
 
 
 async def test_no_change_is_missed_after_the_start(tmp_path: Path, watching: Watching) -> None:
-    """What is changed the moment the watcher stands is told as well."""
+    """A change right after the start is reported."""
     for index in range(3):
         async with watching(tmp_path) as site:
             (tmp_path / f"f{index}").write_text("x")
@@ -69,7 +69,7 @@ async def test_no_change_is_missed_after_the_start(tmp_path: Path, watching: Wat
 
 
 async def test_a_single_file(tmp_path: Path, watching: Watching) -> None:
-    """Only it is told of, also when an editor replaces it; its neighbours are not."""
+    """Only this file is reported, also if an editor replaces it; its neighbours are not."""
     (tmp_path / "f").write_text("x")
     async with watching(tmp_path / "f") as site:
         (tmp_path / "other").write_text("x")
@@ -82,7 +82,7 @@ async def test_a_single_file(tmp_path: Path, watching: Watching) -> None:
 
 
 async def test_a_root_that_comes_later(tmp_path: Path, watching: Watching) -> None:
-    """A folder that did not exist is known as a whole when it appears, and watched from then on."""
+    """A folder that did not exist is scanned when it appears, and watched from then on."""
     root = tmp_path / "x/later"
     async with watching(root) as site:
         root.mkdir(parents=True)
@@ -94,7 +94,7 @@ async def test_a_root_that_comes_later(tmp_path: Path, watching: Watching) -> No
 
 @pytest.mark.parametrize("top", ["a/b/root", "a"])
 async def test_a_root_that_goes_and_comes_back(tmp_path: Path, watching: Watching, top: str) -> None:
-    """A folder, or the one it lies in, may go: what comes in its place is watched."""
+    """If a folder or its parent is removed, its replacement is watched."""
     root = tmp_path / "a/b/root"
     (root / "sub").mkdir(parents=True)
     async with watching(root) as site:
@@ -109,7 +109,7 @@ async def test_a_root_that_goes_and_comes_back(tmp_path: Path, watching: Watchin
 
 
 async def test_a_root_beyond_a_link(tmp_path: Path, watching: Watching) -> None:
-    """The folder that a root lies in may be a link."""
+    """The parent of the root may be a link."""
     (tmp_path / "real").mkdir()
     (tmp_path / "project").symlink_to("real")
     root = tmp_path / "project/src"
@@ -142,7 +142,7 @@ async def test_unusual_names_are_reported(tmp_path: Path, watching: Watching) ->
 
 
 async def test_files_in_new_folders(tmp_path: Path, watching: Watching) -> None:
-    """Folders made deep down and filled at once, 500 of them: not one file is missed."""
+    """Of 500 files in deep new folders that are filled at once, none is missed."""
     async with watching(tmp_path) as site:
         for index in range(500):
             folder = tmp_path / f"a{index}/b/c"
@@ -181,7 +181,7 @@ async def test_whole_trees_arrive(tmp_path: Path, watching: Watching, how: str) 
 
 
 async def test_random_moves(tmp_path: Path, watching: Watching) -> None:
-    """Folders renamed in, out, within and over empty ones at random, with edits in them: all is known at the end."""
+    """After random renames of folders in, out, within and over empty ones, with edits, all changes are known."""
     rng = random.Random(3)
     root, outside = tmp_path / "root", tmp_path / "outside"
     for top, index in itertools.product((root, outside), range(6)):
@@ -192,7 +192,7 @@ async def test_random_moves(tmp_path: Path, watching: Watching) -> None:
             folders = [path for top in (root, outside) for path in top.rglob("*") if path.is_dir()]
             a, b = rng.sample(folders, 2)
             act = rng.random()
-            with contextlib.suppress(OSError):  # into itself, over what is not empty: refused
+            with contextlib.suppress(OSError):  # into itself, or over a folder that is not empty: refused
                 if act < 0.4:
                     a.rename(b / f"n{step}")
                 elif act < 0.6:
@@ -284,7 +284,7 @@ async def test_a_cancel_ends_it_at_once(tmp_path: Path, watching: Watching) -> N
 
 
 def test_inotify_is_linux_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks for it elsewhere is told what to ask for."""
+    """On other systems the error names the alternative."""
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(UsageError, match="no inotify"):
         TreeWatcher([], watched.everything, print, {}, "inotify")

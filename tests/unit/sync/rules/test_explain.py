@@ -52,7 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def explained(folder: Path, path: str) -> Explained:
-    """What is said of one path."""
+    """The explanation for one path."""
     (answer,) = await explain.explain(Selection(str(folder)), [path])
     assert answer.path == path
     return answer
@@ -65,7 +65,7 @@ async def verdict(folder: Path, path: str) -> Verdict:
 
 
 async def test_a_file_that_is_copied(project: Path) -> None:
-    """Which rule, where it is written, and where the file goes."""
+    """The explanation has the rule, its place, and the target."""
     answer = await explained(project, "web/index.js")
     (only,) = answer.verdicts
     assert (answer.kind, only.service, only.index, only.action) == ("file", "web", 0, "sync")
@@ -92,7 +92,7 @@ async def test_the_pattern_as_it_is_written(project: Path) -> None:
 
 
 async def test_what_a_built_in_pattern_hides(project: Path) -> None:
-    """It has no place in a file."""
+    """A built-in pattern has no place in a file."""
     hidden = await verdict(project, "web/.git/config")
     assert (hidden.matches, hidden.decided_by, hidden.pattern, hidden.file) == (False, "built-in", "**/.git", "")
 
@@ -147,7 +147,7 @@ async def test_special_files_are_not_copied(project: Path) -> None:
 
 
 async def test_a_path_that_no_rule_concerns(project: Path) -> None:
-    """There is no verdict; a link in the way does not count as the rule's path."""
+    """There is no verdict; a link in the path does not match the rule."""
     assert (await explained(project, "README")).verdicts == ()
     assert (await explained(project, "/etc/hosts")).verdicts == ()
     (project / "alias").symlink_to(project / "web")

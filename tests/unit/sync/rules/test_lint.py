@@ -59,7 +59,7 @@ def sync(target: str | None = "/app", path: str = "/home/me/p", **more: Any) -> 
                 "`include`: bad pattern `a\\`: `\\` is not complete",
             ],
         ),
-        # where no file can be put
+        # paths at which no file can be put
         (sync("/proc/x"), {}, ["the `target` /proc/x belongs to the system: no file can be put there"]),
         (sync("/a/../sys/"), {}, ["the `target` /a/../sys/ belongs to the system: no file can be put there"]),
         (sync("/dev/shm"), {}, ["the `target` /dev/shm belongs to the system: no file can be put there"]),
@@ -139,7 +139,7 @@ def test_a_target_in_a_bind_mount(rule: WatchRule, mount: Mount, expected: tuple
     ],
 )
 def test_paths_outside_the_project(path: str, expected: list[tuple[str, str]]) -> None:
-    """A folder beside the project has a warning; one that contains the user's home folder is refused."""
+    """A folder beside the project gives a warning; one that contains the home folder is an error."""
     assert found(sync(path=path)) == expected
 
 
@@ -161,7 +161,7 @@ def test_a_project_in_the_home_folder() -> None:
     ],
 )
 def test_one_target_of_two_rules(first: WatchRule, second: WatchRule, warned: bool) -> None:
-    """Two folders with one target have one warning; one folder in two rules, and files into a folder, have none."""
+    """Two folders with one target give one warning; one folder in two rules, and files into a folder, give none."""
     message = "two rules have the target /app: a file of /home/me/p/b replaces one of /home/me/p/a"
     if warned:
         message = message.replace("/app:", f"{second.target}:")
@@ -180,7 +180,7 @@ def test_one_target_of_two_rules(first: WatchRule, second: WatchRule, warned: bo
     ],
 )
 def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) -> None:
-    """The notice names the bind mounts that exist; it is not said if nothing is built."""
+    """The notice names the existing bind mounts; it is left out if nothing is built."""
     db = Service("db", volumes=(Mount("bind", "/data", "/shop/data"),))
     project = Project("shop", "/shop", (), (Service("web", build=Build("/shop"), volumes=volumes), db))
     assert (

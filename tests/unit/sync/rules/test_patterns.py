@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devenv.sync.rules.patterns import Patterns, dockerignore_lines, place_of
 
-# One row a rule: the patterns, a path, and whether it is matched.
+# One row per rule: the patterns, a path, and whether it is matched.
 ROWS = [
     # names and folders
     ("file.txt", "file.txt", True),
@@ -25,7 +25,7 @@ ROWS = [
     ("a/b", "a", False),
     ("a/b", "a/bc", False),
     ("a/b", "x/a/b", False),
-    # what is cleaned
+    # patterns are cleaned
     ("/foo", "foo", True),
     ("/foo/bar", "foo/bar", True),
     ("//foo", "foo", True),
@@ -206,7 +206,7 @@ def test_the_deciding_pattern_is_known() -> None:
 
 
 def test_an_earlier_list_decides_if_no_pattern_matches() -> None:
-    """The default stands unless a pattern of this list matches."""
+    """The default is used unless a pattern of this list matches."""
     patterns = Patterns.parse(["a", "!b"])
     assert [patterns.matches(path, default=True) for path in "abc"] == [True, False, True]
 

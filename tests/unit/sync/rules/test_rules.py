@@ -23,7 +23,7 @@ def bound(
     context: str = "/p",
     volumes: tuple[Mount, ...] = (),
 ) -> BoundRule:
-    """One bound rule; lists of patterns are separated by spaces."""
+    """A bound rule; lists of patterns are separated by spaces."""
     rule = WatchRule(path, action, target, tuple(ignore.split()), tuple(include.split()))
     service = Service("web", build=Build(context), watch=(rule,), volumes=volumes)
     project = Project("demo", "/p", ("/p/compose.yml", "more.yml"), (service,))
@@ -33,7 +33,7 @@ def bound(
 @pytest.mark.parametrize(
     ("lists", "path", "matched"),
     [
-        # where the rule is
+        # the place of the rule
         ({}, "/p/src/a.js", True),
         ({}, "/p/src/a/b/c.js", True),
         ({}, "/p/src", True),
@@ -71,7 +71,7 @@ def bound(
         ({"dockerignore": "*.md", "context": "/p/src/in"}, "/p/src/a.md", True),
         ({"dockerignore": "*.md", "context": "/p/src/in"}, "/p/src/in/a.md", False),
         ({"dockerignore": "*", "context": "/p/src/in"}, "/p/src/in", True),
-        # `ignore` goes on where .dockerignore ended
+        # `ignore` continues the list of .dockerignore
         ({"dockerignore": "**/*.md", "ignore": "!keep.md"}, "/p/src/keep.md", True),
         ({"dockerignore": "**/*.md", "ignore": "!keep.md"}, "/p/src/other.md", False),
         ({"dockerignore": "!**/a.md", "ignore": "*.md"}, "/p/src/a.md", False),
@@ -100,7 +100,7 @@ def bound(
         ({"dockerignore": "!**/.git"}, "/p/src/.git/HEAD", False),
         ({"dockerignore": "**/.git", "ignore": "!.git"}, "/p/src/.git/HEAD", True),
         ({"path": "/p/.git"}, "/p/.git/HEAD", True),
-        # what is ours: not copied, but a reason to rebuild
+        # files of devenv: not copied, but a reason to rebuild
         ({"path": "/p"}, "/p/compose.yml", False),
         ({"path": "/p"}, "/p/more.yml", False),
         ({"path": "/p"}, "/p/Dockerfile", False),
@@ -110,7 +110,7 @@ def bound(
         ({"path": "/p", "action": Action.REBUILD}, "/p/Dockerfile", True),
         ({"path": "/p", "action": Action.REBUILD, "dockerignore": "*.md"}, "/p/a.md", False),
         ({"path": "/p", "action": Action.REBUILD, "ignore": "*.md"}, "/p/a.md", False),
-        # names that are no text
+        # names that are not valid text
         ({"ignore": "*.log"}, "/p/src/\udcff.log", False),
         ({}, "/p/src/new\nline", True),
     ],
@@ -128,7 +128,7 @@ def test_matches(lists: dict[str, str], path: str, matched: bool) -> None:
     ],
 )  # fmt: skip
 def test_temporary_files_of_editors_never_match(name: str) -> None:
-    """Neither at the top nor deeper, nor if `ignore` includes everything again."""
+    """They match neither at the top nor deeper, even if `ignore` includes all files again."""
     rule = bound(ignore="!**")
     assert not rule.matches(f"/p/src/{name}")
     assert not rule.matches(f"/p/src/a/{name}")
@@ -348,7 +348,7 @@ IDLE = bound("/p/idle", volumes=(Mount("bind", "/app", "/p/idle"),))
 
 
 def test_roots_are_minimal() -> None:
-    """No root is below another, equal roots are one, and a rule that does nothing has none."""
+    """No root is below another, equal roots are one root, and a rule without an effect has none."""
     paths = ["/p/a/b", "/p/a", "/p/a-b", "/p/a", "/p/ab/c"]
     assert roots([*(bound(path) for path in paths), IDLE]) == ("/p/a", "/p/a-b", "/p/ab/c")
     assert roots([]) == ()

@@ -13,7 +13,7 @@ STORY_SIZES = ((80, 24), (120, 40), (300, 60))
 
 
 def environment() -> dict[str, str | None]:
-    """A terminal with colours and somebody before it."""
+    """A terminal with colours and a user."""
     paths = [str(Path(__file__).parents[4] / folder) for folder in ("src", "tests")]
     none: dict[str, str | None] = dict.fromkeys(("CI", "NO_COLOR", "FORCE_COLOR", "STORY_FAULT"))
     return none | {"TERM": "xterm-256color", "PYTHONPATH": ":".join(paths)}

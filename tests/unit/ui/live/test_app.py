@@ -51,7 +51,7 @@ def until_screen(terminal: Terminal, size: tuple[int, int], expected: str, since
 
 @pytest.mark.parametrize("story", sorted(stories.STORIES))
 def test_screens_at_several_sizes(story: str) -> None:
-    """Each story looks as it should at every size, and so it does after the window was made another one."""
+    """Each story has the expected screen at every size, also after the window was resized."""
     sizes = STORY_SIZES
     with telling(story, sizes[0]) as terminal:
         until_screen(terminal, sizes[0], (GOLDEN / f"{story}-80x24.txt").read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def test_another_width() -> None:
 
 
 def test_a_still_view_writes_nothing() -> None:
-    """When nothing happens, not a byte goes to the terminal."""
+    """If nothing happens, no byte is written to the terminal."""
     with telling("two") as terminal:
         until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8"))
         time.sleep(0.3)
@@ -124,7 +124,7 @@ def test_the_terminal_is_given_back(way: str | signal.Signals) -> None:
 
 
 def test_ctrl_z_and_back() -> None:
-    """The view stops with the terminal as it was, and is there again, whole, when it goes on."""
+    """The view stops and restores the terminal; when it continues, the whole view is drawn again."""
     before = (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8")
     with telling("two") as terminal:
         until_screen(terminal, (80, 24), before)
@@ -141,7 +141,7 @@ def test_ctrl_z_and_back() -> None:
 
 
 def test_ctrl_z_and_the_background() -> None:
-    """In a shell's background the run goes on and leaves the terminal alone; in front the view is back."""
+    """In a shell's background the run continues and does not use the terminal; in the foreground the view is back."""
     story = shlex.join((sys.executable, stories.__file__, "two"))
     argv = ("bash", "--norc", "--noprofile", "-i")
     with Terminal(*argv, cwd=Path.cwd(), env=environment(), size=(80, 24)) as shell:
@@ -163,7 +163,7 @@ def test_ctrl_z_and_the_background() -> None:
 
 
 def test_a_terminal_that_is_stuck(tmp_path: Path) -> None:
-    """While it takes nothing the run goes on; when it does again, it gets the screen as it is by then."""
+    """While the terminal takes no output the run continues; then the current screen is drawn."""
     told = tmp_path / "told"
     with telling("two", (300, 60), STORY_FAULT="flood", STORY_TOLD=str(told)) as terminal:
         terminal.until("line 9 of a flood")
@@ -175,7 +175,7 @@ def test_a_terminal_that_is_stuck(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_held_down() -> None:
-    """`q` many times is a question and one end, not one that is hurried."""
+    """`q` many times is one question and one end without hurry."""
     with telling("two", STORY_FAULT="slow") as terminal:
         terminal.until("up after 4.2 s")
         terminal.type("qqqq")
@@ -194,7 +194,7 @@ def test_a_detach_that_was_overtaken() -> None:
 
 @pytest.mark.parametrize("lack", [{"PYTHONIOENCODING": "ascii"}, {"TERM": "linux"}])
 def test_a_terminal_without_our_shapes(lack: dict[str, str | None]) -> None:
-    """Others stand for them, and all is as wide as ever."""
+    """Other characters of the same width replace them."""
     shapes = str.maketrans("●›─│↻→", "*>-|@>")
     with telling("two", (80, 24), **lack) as terminal:
         until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8").translate(shapes))
@@ -205,7 +205,7 @@ def _state(pid: int) -> str:
 
 
 def test_a_shell_has_the_terminal() -> None:
-    """While somebody is in a shell nothing is drawn over it; afterwards the view is back, with what came of it."""
+    """While a shell is open nothing is drawn; afterwards the view is back, with the result."""
     with telling("two") as terminal:
         terminal.until("up after 4.2 s")
         terminal.type("x")
@@ -226,7 +226,7 @@ def test_a_shell_has_the_terminal() -> None:
 def test_view_needs_a_capable_terminal(
     term: str | None, ci: str, terminals: bool, in_front: bool, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody at a terminal that can do more than lines, and no CI."""
+    """The view needs a terminal with cursor movement and a user, not CI."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr(os, "isatty", lambda _: terminals)
     monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp() if in_front else 1)

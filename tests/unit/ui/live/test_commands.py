@@ -41,7 +41,7 @@ def held(state: State) -> int | None:
 
 
 def test_services_are_chosen() -> None:
-    """Up and down, not beyond the ends; keys are for the chosen one."""
+    """Up and down move within the list; keys apply to the selected service."""
     state = state_of(*two())
     for keys, name in ((("up",), "db"), (("down",), "web"), (("j", "j"), "web"), (("k",), "db")):
         press(state, *keys)
@@ -80,7 +80,7 @@ def test_a_shell() -> None:
 
 
 def test_the_browser() -> None:
-    """The address that speaks HTTP, or the first one; else why there is none."""
+    """The address is the one that speaks HTTP, or the first; otherwise there is a reason."""
     state = state_of(*two())
     assert press(state, "o") is None
     assert state.view.note == "db publishes no port"
@@ -102,7 +102,7 @@ def test_the_browser() -> None:
     ],
 )  # fmt: skip
 def test_a_question(keys: str, command: ViewCommand | None) -> None:
-    """`q` and `s` ask: the same key or `y` does it, and any other key only goes back."""
+    """`q` and `s` ask: the same key or `y` confirms, and any other key only goes back."""
     state = state_of(*two())
     assert press(state, *keys) == command
     assert (state.view.is_detaching, state.view.page) == (keys == "qd", "syncs" if keys == "y" else "")
@@ -130,7 +130,7 @@ def test_keys_to_detach() -> None:
 
 
 def test_a_filter_is_typed() -> None:
-    """It holds while it is typed; enter keeps it, escape takes the one before."""
+    """It applies while it is typed; enter keeps it, escape restores the earlier filter."""
     state = state_of(*two())
     press(state, "/", *"gey", "backspace", "t", "left")
     assert typed(state)[0] == "get"
@@ -144,7 +144,7 @@ def test_a_filter_is_typed() -> None:
 
 
 def test_the_log_of_one_service() -> None:
-    """`l` shows the chosen one's lines alone, and again all."""
+    """`l` shows only the lines of the selected service, and then all again."""
     state = state_of(*two())
     press(state, "l")
     assert {line.service for line in state.log.shown} == {"db"}
@@ -176,7 +176,7 @@ def test_errors_are_found() -> None:
 
 
 def test_pause_and_scroll() -> None:
-    """What is looked at stays while more comes; a page is the pane less one row."""
+    """The visible lines stay while new lines come; a page is the pane less one row."""
     state = state_of(*(e.Log("web", str(i)) for i in range(100)))
     press(state, " ")
     assert state.view.anchor == 100
@@ -213,7 +213,7 @@ def test_keys_for_pages() -> None:
 
 
 def test_pasted_text() -> None:
-    """It means no keys; while a filter is typed, it is added to the filter."""
+    """Pasted text is not taken for keys; while a filter is typed, it is added to the filter."""
     state = state_of(*two())
     assert press(state, f"{PASTED}quit") is None
     assert state.view.note == "paste ignored; press / first to filter"
@@ -242,12 +242,12 @@ def test_pasted_text() -> None:
     ],
 )
 def test_bytes_become_keys(data: bytes, keys: list[str], rest: bytes) -> None:
-    """Printable keys are themselves, others have names, and what is not whole waits."""
+    """Printable keys are themselves, other keys have names, and an incomplete sequence waits."""
     assert terminal.keys(data) == (keys, rest)
 
 
 def test_much_that_is_pasted() -> None:
-    """A paste of any length is one key, of which the beginning is kept, and little waits for its end."""
+    """A paste of any length is one key with the beginning of the text, and the wait for its end is cheap."""
     keys, rest = terminal.keys(b"\x1b[200~" + b"quit " * 10_000)
     for piece in (b"more" * 5000, b"\x1b[20", b"1~d"):
         assert keys == []

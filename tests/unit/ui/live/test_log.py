@@ -25,7 +25,7 @@ SOME = (("web", "GET /a"), ("db", "FATAL: no such role"), ("web", "warning: old"
 
 
 def test_a_progress_bar() -> None:
-    """Of what was written over, the last is shown, as a terminal would."""
+    """Of overwritten text, only the last is shown, as in a terminal."""
     bar = "\r".join(f"{percent} % " + "#" * percent for percent in range(101))
     assert texts(book(("web", f"{bar}\r"), ("web", "plain\r"), ("web", "\rbegun anew"))) == [
         f"100 % {'#' * 100}", "plain", "begun anew",
@@ -41,7 +41,7 @@ TRACEBACK = (
 
 
 def test_a_traceback_is_one_error() -> None:
-    """All its lines have the level, the first begins it; each service has its own."""
+    """All its lines have the level, and the first line begins it; each service has its own."""
     log = Logbook()
     for service, line, known in TRACEBACK:
         log.add(service, line, known)
@@ -77,7 +77,7 @@ def test_a_known_level_counts() -> None:
     ],
 )
 def test_filters(typed: str, expected: list[str]) -> None:
-    """Words, a regular expression, services and a level: all must hold; of several services one is enough."""
+    """Words, a regular expression and a level must all match; of several services one is enough."""
     log = book(*SOME)
     log.narrow(parse(typed))
     assert texts(log) == expected
@@ -103,12 +103,12 @@ def test_invalid_filter_shows_its_error(typed: str) -> None:
     ],
 )  # fmt: skip
 def test_places_of_matches(typed: str, found: list[str]) -> None:
-    """Each match of each word and expression, in any case; an empty one does no harm."""
+    """All matches of each word and expression are found, in any case; an empty match has no effect."""
     assert sorted("a bA"[begin:end] for begin, end in parse(typed).places("a bA")) == sorted(found)
 
 
 def test_clearing_the_filter_shows_all_lines() -> None:
-    """Without the filter everything is there again, in its order."""
+    """Without a filter all lines are shown again, in order."""
     log = book(*SOME)
     log.narrow(parse("get"))
     log.narrow(Filter())
@@ -117,7 +117,7 @@ def test_clearing_the_filter_shows_all_lines() -> None:
 
 
 def test_a_flood_is_bounded_and_leaves_other_services_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest lines of the loudest service go first: the one line of a quiet one stays."""
+    """The oldest lines of the service with most lines are dropped first: the only line of a quiet service stays."""
     monkeypatch.setattr(logbook, "KEPT", 100)
     log = book(("quiet", "the one"), *(("loud", str(i)) for i in range(1000)))
     kept = [line.raw for line in log.recent(1000)]
@@ -125,7 +125,7 @@ def test_a_flood_is_bounded_and_leaves_other_services_their_lines(monkeypatch: p
 
 
 def test_size_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line has an end, and all lines together have one."""
+    """The length of a line and the sum of all lines are limited."""
     monkeypatch.setattr(logbook, "BUDGET", 20_000)
     log = book(*(("web", "x" * 100_000) for _ in range(50)))
     lines = log.recent(100)
@@ -134,7 +134,7 @@ def test_size_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_scrolling() -> None:
-    """Lines up and down from one, the end being no line at all."""
+    """The position is a line, or none at the end."""
     log = book(*(("web", str(i)) for i in range(1, 11)))
     assert log.newest == 10
     assert log.step(None, -3) == 7
@@ -149,7 +149,7 @@ def test_scrolling() -> None:
 
 
 def test_last_matching_line_is_found() -> None:
-    """From below, or from above one that is known already."""
+    """The search begins at the end, or at a known line and goes up."""
     log = book(("web", "Error 1"), ("web", "fine"), ("web", "Error 2"))
 
     def wanted(line: LogLine) -> bool:
@@ -187,7 +187,7 @@ NGINX = '127.0.0.1 - - [01/Dec/2026:06:00:00 +0000] "GET / HTTP/1.1" 200 615 "-"
         ("/health", '::1 - - "GET /health HTTP/1.1" 204 0', True),
         ("/health", '::ffff:127.0.0.1 - - "GET /health HTTP/1.1" 200 2', True),
         ("/", NGINX, True),
-        # Somebody else, another path, an answer that is wrong.
+        # Another source, another path, a response with an error.
         ("/health", UVICORN.replace("127.0.0.1", "172.18.0.1"), False),
         ("/health", UVICORN.replace("/health", "/healthy"), False),
         ("/health", UVICORN.replace("/health", "/api/health"), False),

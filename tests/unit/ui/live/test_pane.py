@@ -83,14 +83,14 @@ def test_matches_are_marked() -> None:
 
 
 def test_no_line_matches() -> None:
-    """It is said, with the way back; an invalid filter hides nothing."""
+    """A line says so, with the key to go back; an invalid filter hides no line."""
     assert "no line matches @web nothing; Esc clears the filter" in lines(*two(), keys="/@web nothing")
     assert not any("no line matches" in line for line in lines(*two(), keys="//(/"))
     assert not any("no line matches" in line for line in lines())
 
 
 def test_times_and_wrapping() -> None:
-    """`t` shows when a line came, `w` a long line on one row."""
+    """`t` shows the time of each line, `w` wraps long lines."""
     found = lines(*two(), keys="t")
     assert "1.0 db     │ ready to accept connections" in found
     wrapped = lines(*two(), columns=80)
@@ -112,7 +112,7 @@ def test_words_stay_whole() -> None:
 
 
 def test_health_checks_are_folded() -> None:
-    """Access lines of the health check are counted until `h` shows them; who looks for a text sees them."""
+    """Access lines of the health check are counted until `h` shows them; a search shows them, too."""
     graph, stats = ServiceGraph(Graph("shop", (Node("web"),))), ServiceStats("web", "web1", checked="/health")
     probe = 'INFO: 127.0.0.1:40000 - "GET /health HTTP/1.1" 200 OK'
     probes = (e.Log("web", probe) for _ in range(3))
@@ -126,7 +126,7 @@ def test_health_checks_are_folded() -> None:
 
 
 def test_pulls_and_stand_ins() -> None:
-    """Each with what is known of it, and since when."""
+    """Each image is shown with what is known, and since when."""
     told = [
         e.ImageState("postgres:16", "pulling", "3 of 8 layers, 12 of 40 MB"),
         e.ImageState("node:22", "making", "building, step 2 of 5"),

@@ -35,7 +35,7 @@ def lines(*told: object, columns: int = 100, rows: int = 30, keys: str = "", now
     now=st.floats(1, 1e6),
 )
 def test_every_size(name: str, columns: int, rows: int, keys: list[str], now: float) -> None:
-    """So many rows, none too wide, whatever is shown and typed."""
+    """The number of rows is that of the window, and no row is too wide, with any content."""
     state = state_of(*STORIES[name]())
     press(state, *keys)
     found = screen(state, columns, rows, now)
@@ -135,11 +135,11 @@ def test_colours_of_a_container(colour: bool, monkeypatch: pytest.MonkeyPatch) -
     assert colour or not colours_of(written[0])
 
 
-# --- what is said -------------------------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------------------
 
 
 def test_a_detach_that_waits() -> None:
-    """It stays, whatever else happens."""
+    """It is shown until it ends, whatever else happens."""
     state = state_of(*waiting())
     press(state, "d")
     state.tell(e.ImageState("postgres:16", "pulling", "4 of 8 layers"), 1.0)
@@ -147,7 +147,7 @@ def test_a_detach_that_waits() -> None:
 
 
 def test_status_line_shows_the_current_step() -> None:
-    """The status line has the step, and who is waited for, why, since when and who waits for that."""
+    """It has the step, the service that is waited for, the reason, the duration, and the services that wait."""
     told = list(waiting())
     assert lines(*told)[-2] == "◐ building: 2 steps done, 1 of them cached"
     assert lines(*told)[-4:-2] == ["  ◐ [web 3/3] RUN npm ci", "      added 12 packages"]
@@ -168,7 +168,7 @@ def test_status_line_shows_the_current_step() -> None:
 
 
 def test_status_line_shows_problems_first() -> None:
-    """A problem, then who failed; a rebuild and its cause go first while they last."""
+    """First problems, then failed services are shown; a rebuild and its cause have priority while they last."""
     told = [*two(), e.ServiceState("db", "exited", "exit code 3")]
     assert lines(*told)[-2] == "✗ db exited (exit code 3)"
     assert lines(*told)[0].startswith("shop  1 of 2 up  ✗ db")
@@ -191,7 +191,7 @@ def test_status_line_shows_problems_first() -> None:
 
 
 def test_an_error_in_the_log() -> None:
-    """One that came with a sync is in the row, the header and the status; others are counted, until looked for."""
+    """An error after a sync is in row, header and status; other errors are counted until they are read."""
     broken = e.ServiceState("web", "healthy", error="main.py:63: SyntaxError: invalid syntax")
     found = lines(*two(), broken)
     assert found[0].startswith("shop  2 of 2 up  ✗ 1 error, e shows it")
@@ -212,7 +212,7 @@ def test_an_error_in_the_log() -> None:
 
 
 def test_how_long_it_is_up() -> None:
-    """What the start took, and after a minute since when; whatever is not up is named, and nothing is green then."""
+    """The line has the duration of the start, and after a minute the time; a service that is not up is named."""
     assert lines(*two(), now=60.9)[-2] == "● up after 4.2 s"
     assert lines(*two(), now=721.0)[-2] == "● up for 12 min"
     assert lines(*two(), now=90_000.0)[-2] == "● up for 24 h"
@@ -251,7 +251,7 @@ def test_questions_before_an_end() -> None:
 
 @pytest.mark.parametrize("columns", [40, 80, 106, 120, 200])
 def test_the_line_of_keys(columns: int) -> None:
-    """How to end the run and to get help is in it at every width, and more keys the wider it is."""
+    """It has the keys to end the run and to get help at every width, and more keys if it is wider."""
     found = lines(*two(), columns=columns)[-1]
     assert found.endswith("? help  q end")
     assert found.startswith("/ filter")
@@ -260,7 +260,7 @@ def test_the_line_of_keys(columns: int) -> None:
 
 
 def test_files_on_their_way() -> None:
-    """What is saved and not there yet is counted, in the row and in the status line."""
+    """Files that are saved and not synced yet are counted, in the row and in the status line."""
     found = lines(*two(), ServiceStats("db", pending=3), ServiceStats("web", pending=1), columns=120)
     assert found[-2] == "◐ 4 saved files on the way"
     assert found[2].endswith("3 pending")
@@ -268,13 +268,13 @@ def test_files_on_their_way() -> None:
 
 
 def test_a_filter_that_is_typed() -> None:
-    """What is typed stands in the last line, with the number of lines, or what is wrong with it."""
+    """The filter is in the last line, with the number of lines, or its mistake."""
     assert re.fullmatch(r"/get▏ +1 lines?", lines(*two(), keys="/get")[-1])
     assert lines(*two(), keys="/level:x")[-1].endswith("level: is error or warn")
 
 
 def test_many_services_on_a_wide_screen() -> None:
-    """They stand beside each other, the last column with as many as are left."""
+    """They are in several columns, the last column with the remaining services."""
     found = lines(ServiceGraph(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
     assert [re.findall(r"s\d", line) for line in found[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
     assert found[1].count("SERVICE") == 2

@@ -32,7 +32,7 @@ def log(state: State) -> list[str]:
 
 
 def test_events_of_a_service_are_in_its_row_and_in_the_log() -> None:
-    """Its state, its last sync and its numbers are in its row; news of it are in the log, in their place."""
+    """The row has its state, its last sync and its statistics; the log has its events, in order."""
     state = state_of(*two())
     web = state.services["web"]
     assert (web.word, web.service_stats.restarts) == ("healthy", 1)
@@ -51,7 +51,7 @@ def test_events_of_a_service_are_in_its_row_and_in_the_log() -> None:
     ],
 )  # fmt: skip
 def test_the_word_for_a_state(state: str, detail: str, word: str) -> None:
-    """One word for each state, more precise than the event's if that matters."""
+    """There is one word per state, more precise than the event's if that matters."""
     found = state_of(*([e.ServiceState("web", state, detail)] if state else []), ServiceStats("web"))
     assert found.services["web"].word == word
 
@@ -82,7 +82,7 @@ def test_waits_are_no_news() -> None:
 
 
 def test_a_rebuild() -> None:
-    """While it goes on the service is busy, and why; afterwards it is not, however it ended."""
+    """While it lasts the service is busy, with the reason; afterwards it is not, however it ended."""
     state = state_of(*two(), e.Step("rebuild", "begin", "web: package.json changed"))
     assert state.services["web"].busy == "rebuilding: package.json changed"
     assert state.services["web"].word == "rebuilding"
@@ -97,7 +97,7 @@ def test_a_rebuild() -> None:
 
 
 def test_a_rebuild_that_failed() -> None:
-    """The service is free again, and the problem and the open step are there until somebody has seen them."""
+    """The service is not busy; the problem and the failed step are shown until they are read."""
     state = state_of(*failed())
     assert state.services["web"].busy == ""
     assert problems(state) == ["web: the build of `web` failed: `RUN npm ci` ended with exit code 1"]
@@ -143,14 +143,14 @@ def problems(state: State) -> list[str]:
 
 
 def test_a_burst_of_syncs() -> None:
-    """Two have their lines; from the third on one line counts up, below the lines of services that came meanwhile."""
+    """Two syncs have their lines; from the third on one line counts, below the lines of other services."""
     state = State()
     for number in range(100):
         state.tell(e.Synced("web", 50, 0, 1, 100.0, (f"src/f{number}",)), 10 + number / 100)
         state.tell(e.Log("web", f"line {number}"), 10 + number / 100)
         assert len([line for line in log(state) if "→ web" in line]) == min(number + 1, 2 if number < 2 else 1)
     assert log(state)[-2:] == ["5,000 files synced → web (1.1 s)", "line 99"]
-    state.tell(e.Synced("web", 0, 7, 0, 8_000.0, ("src/a",)), 19.0)  # a slow one that began soon after the others
+    state.tell(e.Synced("web", 0, 7, 0, 8_000.0, ("src/a",)), 19.0)  # a slow sync that began soon after the others
     assert log(state)[-1] == "5,007 files synced → web (9.1 s)"
     state.tell(e.Synced("web", 1, 0, 1, 9.0, ("src/a",)), 21.0)
     assert log(state)[-1] == "src/a → web (9 ms)"
@@ -159,7 +159,7 @@ def test_a_burst_of_syncs() -> None:
 
 
 def test_step_in_progress_becomes_a_line() -> None:
-    """A step is what is going on until it ends, with its last word; then it is a line, if it took long."""
+    """A step is shown as current until it ends; then it becomes a line, if it took long."""
     state = state_of(e.Step("images", "begin"), e.Step("images", "detail", " making \x1b[1mroot "))
     assert state.step is not None
     assert (state.step.name, state.step_detail) == ("images", "making root")
@@ -223,7 +223,7 @@ def test_build_steps() -> None:
 
 
 def test_a_failure_stays() -> None:
-    """The failed step is there with its output until the next build, or until somebody has read it."""
+    """The failed step is shown with its output until the next build, or until it is read."""
     progress = told("#6 [2/2] RUN b", "#6 0.1 bad", "#6 ERROR: process did not complete")
     progress.over()
     assert (progress.steps["6"].state, list(progress.steps["6"].lines)) == ("failed", ["bad"])
@@ -233,13 +233,13 @@ def test_a_failure_stays() -> None:
 
 
 def test_there_is_an_end_to_steps() -> None:
-    """A build of thousands of steps keeps the last ones."""
+    """Of a build with thousands of steps, the last steps are kept."""
     progress = told(*(f"#{i} [{i}/9999] RUN x" for i in range(build_progress.MOST_STEPS + 10)))
     assert len(progress.steps) == build_progress.MOST_STEPS
 
 
 def test_pulls_in_progress() -> None:
-    """An image is there while it is on its way, with what it has by now, and since when."""
+    """An image is shown while it is pulled, with its progress, and since when."""
     progress = ImageProgress()
     progress.image("a", "pulling", "2 of 8 layers", 1.0)
     progress.image("a", "pulling", "3 of 8 layers, 12 of 40 MB", 4.0)

@@ -38,7 +38,7 @@ def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_colours_are_left_out_and_links_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without colour the same words are there; an address is a link, but not on a terminal that knows none."""
+    """Without colour the text is the same; an address is a link, unless the terminal does not support links."""
     state = state_of(*two())
 
     def drawn(*, colour: bool, term: str = "xterm") -> str:

@@ -178,7 +178,7 @@ async def test_each_state_is_reported_once() -> None:
 
 
 async def test_a_service_that_somebody_stopped_during_the_start() -> None:
-    """It is no failure, and the others are up without it."""
+    """It is not a failure, and the others start without it."""
     engine = PlayedEngine(container("db", health="starting"), container("web"))
     seen = Observed(engine, DB, WEB)
     async with anyio.create_task_group() as tasks:
@@ -194,7 +194,7 @@ async def test_a_service_that_somebody_stopped_during_the_start() -> None:
 
 @pytest.mark.parametrize("code", [0, 143])
 async def test_a_container_that_ended_before_counts_as_created_until_all_is_started(code: int) -> None:
-    """It is about to be started: not up, and no failure. After that it counts as it is."""
+    """Until all services are started it is neither up nor failed, then it counts as it is."""
     ended = container("web", "exited", exit_code=code)
     engine = PlayedEngine(ended)
     seen = Observed(engine, WEB)
@@ -218,7 +218,7 @@ async def test_a_container_that_ended_before_counts_as_created_until_all_is_star
 async def test_containers_that_ended_with_their_engine_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that shuts down ends its containers first: the run is not over, and gets them afterwards."""
     monkeypatch.setattr(observing, "OVER_AFTER", 0.2)
-    monkeypatch.setattr(observing, "LOOK_EVERY", 0.05)  # an engine that has gone tells no event
+    monkeypatch.setattr(observing, "LOOK_EVERY", 0.05)  # an engine that was lost sends no event
     engine = PlayedEngine(container("web"))
     seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
@@ -240,7 +240,7 @@ async def test_containers_that_ended_with_their_engine_are_started_again(monkeyp
 
 
 async def test_an_engine_that_restarted_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stream of its events, which begins again, shows it."""
+    """The restart is detected by the stream of its events, which begins again."""
     monkeypatch.setattr(observing, "LOOK_EVERY", 60.0)
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.0)
     engine = PlayedEngine(container("web"))
@@ -257,7 +257,7 @@ async def test_an_engine_that_restarted_between_two_looks(monkeypatch: pytest.Mo
 
 
 async def test_every_start_is_served_once() -> None:
-    """A container is adopted at each start of its process, and dropped when it has gone."""
+    """A container is adopted at each start of its process, and dropped when it was removed."""
     engine = PlayedEngine(container("web", "created"))
     seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
@@ -343,7 +343,7 @@ async def test_a_service_that_the_engine_restarts_has_not_failed_yet() -> None:
 
 @pytest.mark.parametrize("also", ["nobody", "required"])
 async def test_an_optional_dependency_may_fail(also: str) -> None:
-    """With `required: false` alone the others are up without it; one service that requires it makes it count."""
+    """With `required: false` alone the others start without it; a service that requires it makes it count."""
     need = Dependency("job", Condition.COMPLETED, required=False)
     web, other = Service("web", depends_on=(need,)), Service("required", depends_on=(Dependency("job"),))
     engine = PlayedEngine(container("web"), container("required"), container("job", "exited", exit_code=3))
@@ -361,7 +361,7 @@ async def test_an_optional_dependency_may_fail(also: str) -> None:
 
 @pytest.mark.parametrize("exit_code", [0, 137])
 async def test_a_container_that_ended_before_this_run_is_waited_for(exit_code: int) -> None:
-    """After a reboot or a crash it is neither a failure nor a success."""
+    """After a reboot or a crash, its end is neither a failure nor a success."""
     old = container("web", "exited", exit_code=exit_code)
     engine = PlayedEngine(old)
     seen = Observed(engine, WEB)
@@ -387,7 +387,7 @@ async def test_a_container_that_ended_before_this_run_is_waited_for(exit_code: i
 
 
 async def test_a_restart_is_not_the_end() -> None:
-    """Between the stop and the start of its only container the run goes on; it ends when nothing comes back."""
+    """Between stop and start of its only container the run continues; it ends if no container starts again."""
     engine = PlayedEngine(container("web"))
     seen = Observed(engine, WEB)
     over = anyio.Event()
@@ -448,7 +448,7 @@ async def test_an_engine_that_is_away_is_looked_at_again() -> None:
 
 
 async def test_log_lines_are_reported_with_their_service() -> None:
-    """Each line is one event."""
+    """Each log line is one event."""
     engine = PlayedEngine(container("web"))
     engine.said = {"web": ["one", "two"]}
     seen = Observed(engine, WEB)
@@ -481,7 +481,7 @@ async def test_log_lines_are_those_since_the_last_process_ended(state: str, fini
 
 
 async def test_an_error_waits_for_the_output_of_the_failed_service() -> None:
-    """Its last lines are reported as its log before the run ends because of it."""
+    """Its last lines are reported before the run ends because of the failure."""
     engine = PlayedEngine(container("web", "exited", exit_code=3))
     engine.said = {"web": ["why"]}
     seen = Observed(engine, WEB)
@@ -532,7 +532,7 @@ async def test_a_container_that_ran_before_has_lasted(monkeypatch: pytest.Monkey
 
 
 async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crash loop is one problem; a crash of a process that has lasted is a new problem."""
+    """A crash loop is one problem; a crash of a process that had lasted is a new problem."""
     monkeypatch.setattr(status, "STEADY", -60.0)
     engine = PlayedEngine(container("web"))
     engine.said = {"web": ["Error: Cannot find module 'express'"]}
@@ -566,7 +566,7 @@ async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: 
 
 
 async def test_an_error_after_a_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is reported at once, beside a health check that is still good; and that it is gone after a good sync."""
+    """An error is reported at once, even if the health check is good, and so is its end after a good sync."""
     monkeypatch.setattr(code_health, "QUIET", 0.3)
     engine = PlayedEngine(container("db", health="healthy"))
     seen = Observed(engine, DB, logs=False)
@@ -591,7 +591,7 @@ async def test_an_error_after_a_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_an_error_that_is_complete_while_a_look_goes_on() -> None:
-    """It is reported right after that look: a project that is well gets the next one after half a minute."""
+    """It is reported right after that look: the next look at a healthy project is half a minute later."""
     engine = PlayedEngine(container("db", health="healthy"))
     seen = Observed(engine, DB, logs=False)
     look, rest = engine.project_state, [0.0]
@@ -616,7 +616,7 @@ async def test_an_error_that_is_complete_while_a_look_goes_on() -> None:
 
 
 async def test_a_failed_service_has_its_last_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whenever it was printed; once it is well again it has none."""
+    """The last error is shown whenever it was printed; a service that is well again has none."""
     monkeypatch.setattr(code_health, "WINDOW", 0.0)
     engine = PlayedEngine(container("db", health="starting"))
     engine.said = {"db": ["ERROR no room", "bye"]}
@@ -647,7 +647,7 @@ async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_what_is_busy_is_known_before_the_last_service_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long import may have begun long before that, and goes on."""
+    """A long import may have begun long before the last service is up, and continue."""
     monkeypatch.setattr(view, "STEADY", 0.1)
     engine = PlayedEngine(container("web"), container("db", health="starting"))
     seen = Observed(engine, WEB, DB)
@@ -674,7 +674,7 @@ async def test_what_is_busy_is_known_before_the_last_service_is_up(monkeypatch: 
 
 
 async def test_an_end_by_a_signal_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody stopped it; its next end, without a signal, is a problem. A paused service counts as up."""
+    """A stop by a signal is not a problem; its next end without a signal is. A paused service counts as up."""
     monkeypatch.setattr(view, "STEADY", 0.1)
     engine = PlayedEngine(container("web", "paused"), container("db", health="healthy"))
     seen = Observed(engine, WEB, DB)
@@ -691,7 +691,7 @@ async def test_an_end_by_a_signal_is_no_problem(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_stopped_service_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed after its grace period, it is no problem; the run waits until somebody starts it again."""
+    """Killed after its grace period, it is not a problem; the run waits until it is started again."""
     monkeypatch.setattr(observing, "OVER_AFTER", 0.0)
     engine = PlayedEngine(container("web"))
     seen = Observed(engine, WEB)
@@ -731,7 +731,7 @@ async def test_an_optional_service_that_fails_is_a_problem() -> None:
 
 
 async def test_a_wait_is_reported_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its reason, the services that wait for it, and its last output; those are not reported themselves."""
+    """The report has the reason, the waiting services and the last output; no waiting service is reported itself."""
     monkeypatch.setattr(reactions, "reminder", lambda reports: 60.0 if reports else 0.0)
     web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
     engine = PlayedEngine(container("web", "created"), container("db", health="starting"))
@@ -750,7 +750,7 @@ async def test_a_wait_is_reported_at_growing_intervals(monkeypatch: pytest.Monke
 
 
 async def test_a_service_that_is_started_again_and_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its short starts do not count as up, and its wait goes on through them."""
+    """Its short starts do not count as up, and the wait continues through them."""
     monkeypatch.setattr(view, "STEADY", 60.0)
     monkeypatch.setattr(reactions, "reminder", lambda reports: 60.0 if reports else 0.1)
     engine = PlayedEngine(container("job", "restarting", exit_code=1))

@@ -41,7 +41,7 @@ def web(state: str = "running", start: str = "t1") -> Container:
 
 
 class Calls:
-    """What was asked of the sync."""
+    """The calls of the sync."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
@@ -79,7 +79,7 @@ class Calls:
     ],
 )
 async def test_each_start_is_served_once(containers: tuple[Container, ...], started: list[str]) -> None:
-    """A look that sees the same start again changes nothing; a container that goes on after a pause counts."""
+    """A look that sees the same start again changes nothing; a container that continues after a pause counts."""
     calls = Calls()
     async with calls.met(*containers):
         assert calls.started == started
@@ -130,7 +130,7 @@ async def test_a_container_that_was_removed_is_dropped_once() -> None:
 
 
 class Output:
-    """A container `web` that has printed two lines, and what was heard of it."""
+    """A container `web` that has printed two lines, and the reported lines."""
 
     def __init__(self, *, is_on: bool = True, state: str = "running") -> None:
         self.host = MemoryHost()
@@ -141,7 +141,7 @@ class Output:
 
     @property
     def lines(self) -> list[str]:
-        """Every line that was heard."""
+        """All reported lines."""
         return [event.line for event in self.events if isinstance(event, Log)]
 
     async def seen(self) -> Container:
@@ -150,7 +150,7 @@ class Output:
         return container
 
     async def until(self, *lines: str) -> None:
-        """Returns once exactly these lines have been heard."""
+        """Wait until exactly these lines were reported."""
         with anyio.fail_after(20):
             while len(self.lines) < len(lines):  # noqa: ASYNC110 - the streams report no event of ours
                 await anyio.sleep(0.005)
@@ -203,7 +203,7 @@ async def test_only_new_lines_of_an_unseen_start_are_passed_on() -> None:
 
 
 async def test_an_ended_container_is_drained() -> None:
-    """Also if it was never met: it began and ended between two looks."""
+    """Its output is read even if the container began and ended between two looks."""
     output = Output(state="exited")
     await output.streams.drain([await output.seen()])
     assert output.lines == ["one", "two"]
@@ -274,7 +274,7 @@ class Reports:
         self.crashes = CrashReports(self.events.append, self.view, self.failure, is_up=True)
 
     def look(self, *containers: Container, now: float) -> None:
-        """What is there now."""
+        """Observe these containers."""
         self.view.finish_look(ProjectState(containers), self.view.begin_look(now), now)
 
     async def failure(self, standing: Standing) -> DevenvError:
@@ -323,7 +323,7 @@ WEB = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
 
 
 class Waits:
-    """A database that is starting, a service that waits for it, and what was reported."""
+    """A database that is starting, a service that waits for it, and the reports."""
 
     def __init__(self) -> None:
         self.host = MemoryHost()
@@ -386,13 +386,13 @@ async def test_a_service_that_was_up_or_failed_begins_to_wait_again(between: str
     [
         (1.0, (0, 30, None, 31, 31), (False, True, True, False, False)),
         (1.0, (0, 2, 4, 6, 8), (False,) * 5),
-        (8.0, (0, 2, 4, 4, 4), (False, True, True, True, False)),  # a crowded machine gives no more
+        (8.0, (0, 2, 4, 4, 4), (False, True, True, True, False)),  # a busy machine gives no more
     ],
 )
 async def test_busy_processes_by_cpu_usage(
     crowd: float, used: tuple[int | None, ...], expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what was used between two measurements; a process that the engine knows nothing of is as busy as before."""
+    """The use between two measurements counts; a process that the engine does not list is as busy as before."""
     clock, cpus = iter(range(100, 200)), iter(used)
     monkeypatch.setattr(reactions, "CALM", 2.0)
     monkeypatch.setattr(reactions, "crowd", lambda: crowd)
@@ -424,7 +424,7 @@ def test_load_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_a_process_printed_that_had_ended_when_it_was_seen_first() -> None:
-    """All of it, also after its end was noted."""
+    """All its output is reported, also after its end was recorded."""
     output = Output(state="exited")
     async with anyio.create_task_group() as tasks:
         output.streams.meet(await output.seen(), tasks)
@@ -434,7 +434,7 @@ async def test_what_a_process_printed_that_had_ended_when_it_was_seen_first() ->
 
 
 async def test_when_the_process_began_that_has_ended_last() -> None:
-    """It is not the one that runs now, whether that was met already or not; each container has its own."""
+    """It is never the running process, whether that was adopted already or not; each container has its own time."""
     output, other = Output(), Container("other", "other", "other", "exited", ours=True, started_at="t1")
     async with anyio.create_task_group() as tasks:
         for _ in range(2):

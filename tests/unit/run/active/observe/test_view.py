@@ -57,7 +57,7 @@ async def test_a_service_that_we_end_ourselves_stays_what_it_was() -> None:
 
 
 async def test_an_end_that_begins_again_is_not_over() -> None:
-    """A restart right after another: the first one's end does not end the second."""
+    """If a restart follows another, the end of the first does not finish the second."""
     seen = view(container("web"))
     assert seen.is_news(seen.standings()[0])
     with seen.ending([container("web")]):
@@ -105,7 +105,7 @@ async def test_when_all_is_well_and_when_it_is_over(
     ],
 )
 async def test_events_show_who_ended_a_process(events: str, code: int, expected: Phase) -> None:
-    """A signal that asks a program to end comes before its end; one that kills or reloads it asks for nothing."""
+    """A signal that asks a program to end comes before its end; one that kills or reloads is not such a signal."""
     seen = view(container("web"), container("db"))
     for event in events.split():
         action, _, signal = event.partition(":")
@@ -116,7 +116,7 @@ async def test_events_show_who_ended_a_process(events: str, code: int, expected:
 
 
 async def test_a_start_that_no_event_told_of() -> None:
-    """Who ended the process before has not ended the next one."""
+    """The cause of the previous end does not count for the next process."""
     seen = view(container("web"), container("db"))
     seen.note({"Action": "stop", "Actor": {"ID": "id-web"}})
     look(seen, container("web", start="t2"), container("db"), now=101.0)
@@ -125,7 +125,7 @@ async def test_a_start_that_no_event_told_of() -> None:
 
 
 async def test_nothing_is_over_while_a_replica_runs() -> None:
-    """Though the service counts as exited by the other one."""
+    """The service counts as exited because of the other replica, but its end is not final."""
     other = replace(container("web"), id="id-web-2")
     ended = container("web", "exited", exit_code=1), container("db", "exited")
     assert view(*ended).is_over()
@@ -133,7 +133,7 @@ async def test_nothing_is_over_while_a_replica_runs() -> None:
 
 
 async def test_service_stopped_by_this_run_is_stopped_until_started() -> None:
-    """By a command of the user, whatever the exit code, and though its events come late."""
+    """It is stopped by a command of the user, whatever the exit code, and even if its events come late."""
     seen = view(container("web"))
     with seen.ending([container("web")]):
         seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}})
@@ -150,7 +150,7 @@ async def test_service_stopped_by_this_run_is_stopped_until_started() -> None:
 
 
 async def test_removed_by_somebody_else() -> None:
-    """Two looks in a row miss its containers; while this run replaces them, nobody else did; a new one ends it."""
+    """Two looks in a row miss its containers while this run replaces none; a new container ends that state."""
     seen = view(container("web"), container("db"))
     look(seen, now=101.0)
     assert seen.standings() == ()
@@ -188,7 +188,7 @@ def crash(restarts: int, code: int = 3, *, state: str = "restarting", start: str
     ],
 )
 async def test_crashes_are_counted_as_long_as_they_are_the_same(looks: list[Container], crashes: int) -> None:
-    """Another exit code, or a start by somebody, begins again; what was before the run does not count."""
+    """Another exit code, or a start by a user, resets the count; crashes before the run do not count."""
     seen = view()
     for number, one in enumerate(looks):
         look(seen, one, container("db", health="healthy"), now=100.0 + number / 10)
@@ -216,7 +216,7 @@ def happened(action: str, at: float, **attributes: str) -> dict[str, Any]:
 
 
 async def test_the_process_after_a_crash_at_the_start_has_to_go_on_for_longer() -> None:
-    """A loop of 12 s, of which no look sees the engine's pause: the service is never up, and keeps crashing."""
+    """In a loop of 12 s, none of whose pauses is seen, the service is never up, and keeps crashing."""
     seen, now, told = view(container("web", "created"), container("db", health="healthy")), 100.0, list[Phase]()
     for number in range(6):
         seen.note(happened("start", now))
@@ -259,7 +259,7 @@ async def test_a_network_that_a_container_was_disconnected_from() -> None:
 
 
 async def test_how_long_a_process_has_to_last() -> None:
-    """From the look that saw it first, longer if it is busy; a new start begins again; a health check says enough."""
+    """It counts from the look that saw it first, longer if busy; a start resets it; a health check ends it."""
     seen = view(container("web"), container("db", health="healthy"))
     web, db = seen.standings()
     assert seen.has_to_last(web) == pytest.approx(STEADY)
@@ -284,7 +284,7 @@ async def test_how_long_a_process_has_to_last() -> None:
 
 
 async def test_earlier_ends_count_as_created_until_all_is_started() -> None:
-    """That is history; a start of it is not."""
+    """Their ends are history; a start after them is not."""
     ended = container("web", "exited", exit_code=1)
     seen = view()
     seen.forget([ended, container("db")])
@@ -310,7 +310,7 @@ async def test_each_standing_is_reported_once() -> None:
 
 
 async def test_a_signal_wakes_only_those_who_wait() -> None:
-    """A send that nobody waits for is not kept."""
+    """A send without a waiter is not stored."""
     signal = Signal()
     signal.send()
     event = signal.next()
