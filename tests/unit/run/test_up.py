@@ -17,6 +17,7 @@ from devenv.events import HookLine, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.project import SHELL, Hook, Moment, ProjectHook
 from devenv.run import steps, up
 from devenv.run.active.control import RunController
+from devenv.run.active.observe import observer
 from devenv.run.preload import UpOptions
 from devenv.run.steps import Context, Value
 from devenv.run.up import End, Fate, RunOutcome, stop
@@ -103,8 +104,11 @@ async def test_a_signal_in_any_step_ends_the_run(machine: Machine, shop: Site) -
 
 
 @pytest.mark.parametrize("code", [0, 1])
-async def test_a_run_ends_with_its_services(machine: Machine, shop: Site, code: int) -> None:
+async def test_a_run_ends_with_its_services(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     """The run fails if one of the services failed."""
+    monkeypatch.setattr(observer, "OVER_AFTER", 0.1)
     async with anyio.create_task_group() as tasks:
         command = await machine.up(shop, tasks=tasks)
         (container,) = machine.host.containers.values()

@@ -25,13 +25,6 @@ from support.local_container import MARK, LocalEngine
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for an engine that has lost a process."""
-    monkeypatch.setattr(shells, "PAUSES", (0.0, 0.01, 0.02))
-
-
 INSTALLED = [name for name in ("dash", "bash", "sh") if shutil.which(name)]
 SHELLS = list({os.path.realpath(str(shutil.which(name))): name for name in INSTALLED}.values())  # each program once
 NAMES = [

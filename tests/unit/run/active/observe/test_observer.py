@@ -386,7 +386,7 @@ async def test_a_container_that_ended_before_this_run_is_waited_for(exit_code: i
         tasks.cancel_scope.cancel()
 
 
-async def test_a_restart_is_not_the_end() -> None:
+async def test_a_restart_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between stop and start of its only container the run continues; it ends if no container starts again."""
     engine = PlayedEngine(container("web"))
     seen = Observed(engine, WEB)
@@ -406,6 +406,7 @@ async def test_a_restart_is_not_the_end() -> None:
         assert not over.is_set()
         await engine.change(container("web", started="t2"))
         await seen.until(lambda: seen.states[-1] == ("web", "started"))
+        monkeypatch.setattr(observing, "OVER_AFTER", 0.1)
         await engine.change(container("web", "exited", started="t2"))
         with anyio.fail_after(8):
             await over.wait()
