@@ -1,4 +1,4 @@
-"""Text in the cells of a terminal: without what a terminal acts on, its width, cut to fit, wrapped. Pure."""
+"""Text in the cells of a terminal: remove control characters, measure, cut, pad and wrap. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ ELLIPSIS = "…"
 IN_ASCII = str.maketrans("●◐○◌✓✗■□█░›─│├└…↻▶▏↑↓→·", "*~.:vx#.#->-||`~@>_^v>-")
 SGR = re.compile(r"\x1b\[([0-9;]*)m")
 LONGEST_SGR = 32  # bytes
-THINGS = {1: "bold", 2: "faint", 3: "italic", 4: "underlined"}  # that the numbers of a sequence ask for
-THINGS |= dict.fromkeys((*range(30, 38), *range(90, 98)), "fore")
-THINGS |= dict.fromkeys((*range(40, 48), *range(100, 108)), "back")
+ATTRIBUTES = {1: "bold", 2: "faint", 3: "italic", 4: "underlined"}  # by the numbers of SGR sequences
+ATTRIBUTES |= dict.fromkeys((*range(30, 38), *range(90, 98)), "fore")
+ATTRIBUTES |= dict.fromkeys((*range(40, 48), *range(100, 108)), "back")
 ENDS = {22: ("bold", "faint"), 23: ("italic",), 24: ("underlined",), 39: ("fore",), 49: ("back",)}
 
 
 class Styled(NamedTuple):
-    """A piece of a row: its text, its style (a name that the terminal maps to a look), and its link.
+    """A piece of a row: its text, its style (the terminal maps the name to SGR numbers), and its link.
 
-    `codes`: numbers of SGR sequences that a container's line asks for, if there are colours.
+    `codes`: numbers of the SGR sequences in a container's line, used if there are colours.
     """
 
     text: str
@@ -35,7 +35,7 @@ Row = tuple[Styled, ...]
 
 
 def clean(line: str) -> str:
-    """The line without escape sequences, control and direction-changing characters."""
+    """The line without escape sequences, control characters, and characters that change the direction."""
     if line.isprintable():  # most lines are, and a log may have a million
         return line
     text = bare(line).replace("\t", "    ")
@@ -45,37 +45,37 @@ def clean(line: str) -> str:
 
 
 def coloured(line: str) -> list[Styled]:
-    """The cleaned line in pieces with the colours and weights that it asks for; together they are `clean(line)`."""
+    """The cleaned line in pieces, each with its own colours and weights; their texts joined are `clean(line)`."""
     if "\x1b" not in line:
         return [Styled(clean(line))]
     pieces: list[Styled] = []
-    asked: dict[str, str] = {}
+    codes: dict[str, str] = {}
     begin = 0
     for escape in ESCAPES.finditer(line):
-        pieces.append(Styled(clean(line[begin : escape.start()]), codes=tuple(asked.values())))
+        pieces.append(Styled(clean(line[begin : escape.start()]), codes=tuple(codes.values())))
         begin = escape.end()
         if len(escape[0]) <= LONGEST_SGR and (sgr := SGR.fullmatch(escape[0])):
-            _ask(asked, iter([int(number or 0) for number in sgr[1].split(";")]))
-    pieces.append(Styled(clean(line[begin:]), codes=tuple(asked.values())))
+            _apply(codes, iter([int(number or 0) for number in sgr[1].split(";")]))
+    pieces.append(Styled(clean(line[begin:]), codes=tuple(codes.values())))
     return [piece for piece in pieces if piece.text]
 
 
-def _ask(asked: dict[str, str], numbers: Iterator[int]) -> None:
-    """Take in the numbers of a sequence: what is asked for by now, each thing with its number."""
+def _apply(codes: dict[str, str], numbers: Iterator[int]) -> None:
+    """Apply the numbers of an SGR sequence to `codes`: attribute -> the number that set it."""
     for number in numbers:
         if number == 0:
-            asked.clear()
+            codes.clear()
         elif number in ENDS:
-            for ended in ENDS[number]:
-                asked.pop(ended, None)
-        elif thing := THINGS.get(number):
-            asked[thing] = str(number)
+            for attribute in ENDS[number]:
+                codes.pop(attribute, None)
+        elif attribute := ATTRIBUTES.get(number, ""):
+            codes[attribute] = str(number)
         elif number in (38, 48):
             mode = next(numbers, 0)
             values = [next(numbers, 256) for _ in range({5: 1, 2: 3}.get(mode, 0))]
             if not values or max(values) > 255:  # noqa: PLR2004 - a byte
                 return
-            asked["fore" if number == 38 else "back"] = ";".join(map(str, (number, mode, *values)))  # noqa: PLR2004
+            codes["fore" if number == 38 else "back"] = ";".join(map(str, (number, mode, *values)))  # noqa: PLR2004
 
 
 def clean_lines(text: str) -> str:
@@ -86,7 +86,7 @@ def clean_lines(text: str) -> str:
 
 
 def lacks_shapes(encoding: str) -> bool:
-    """Whether an encoding lacks the shapes that IN_ASCII replaces."""
+    """Whether an encoding lacks the characters that IN_ASCII replaces."""
     try:
         "●✗│→".encode(encoding)
     except UnicodeEncodeError:
@@ -106,7 +106,7 @@ def _cells(character: str) -> int:
 
 
 def cut(text: str, cells: int) -> str:
-    """The text, or the part of it that fits with an ellipsis."""
+    """The text, cut with an ellipsis if it is wider than so many cells."""
     if width(text) <= cells:
         return text
     begin = text[: _end(text, 0, max(cells - 1, 0))]
@@ -121,9 +121,9 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
 
 
 def pieces(text: str, cells: int) -> Iterator[str]:
-    """The text in pieces of at most so many cells, broken after the last space if that is not in the first third.
+    """The text in pieces of at most so many cells, broken after the last space except for one in the first third.
 
-    The space may be one more. One piece if the text is empty.
+    The space may be beyond the last cell. An empty text is one piece.
     """
     begin = 0
     while (end := _end(text, begin, max(cells, 1))) < len(text):
@@ -134,7 +134,7 @@ def pieces(text: str, cells: int) -> Iterator[str]:
 
 
 def _end(text: str, begin: int, cells: int) -> int:
-    """Where the part that begins there and takes so many cells ends; at least a character, if there is a cell."""
+    """The end of the part that begins at `begin` and fits into so many cells, or of a character that is wider."""
     if text.isascii():
         return min(begin + cells, len(text))
     taken = 0
@@ -154,7 +154,7 @@ def part(spans: Iterable[Styled], begin: int, end: int) -> Iterator[Styled]:
 
 
 def marked(spans: Iterable[Styled], places: Iterable[tuple[int, int]], style: str) -> Iterator[Styled]:
-    """The spans with the style for the characters at these places."""
+    """The spans, with the style for the characters at these places."""
     spans, done = tuple(spans), 0
     for begin, end in sorted(places):
         yield from part(spans, done, begin)
@@ -164,7 +164,7 @@ def marked(spans: Iterable[Styled], places: Iterable[tuple[int, int]], style: st
 
 
 def row(spans: Iterable[Styled], cells: int) -> Row:
-    """The spans that fit into so many cells, the last one cut."""
+    """The spans that fit into so many cells; the last span is cut."""
     fitting: list[Styled] = []
     for span in spans:
         if cells <= 0:
@@ -177,7 +177,7 @@ def row(spans: Iterable[Styled], cells: int) -> Row:
 
 
 def beside(left: Iterable[Styled], right: Iterable[Styled], cells: int) -> Row:
-    """A row with both at its ends; without the right one if there is no room for it."""
+    """A row with spans at its left and right ends; without the right ones if there is no room."""
     start, end = tuple(left), tuple(right)
     room = cells - sum(width(span.text) for span in (*start, *end))
     return row((*start, Styled(" " * room), *end) if room > 0 else start, cells)

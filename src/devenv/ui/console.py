@@ -1,4 +1,4 @@
-"""What events and answers look like: text for people, or JSON."""
+"""Show events and answers as text for people, or as JSON."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
-CHATTY = ("build", "save", "load", "layers", "doctor")  # steps whose details are shown if they replace each other
-PRINTED = ("line", "error", "output", "message")  # fields with what programs printed
+CHATTY = ("build", "save", "load", "layers", "doctor")  # steps with too many details for lines of their own
+PRINTED = ("line", "error", "output", "message")  # fields with output of programs
 LEVEL_COLOURS = {"error": 31, "warn": 33}
 WIDEST_PREFIX = 20
 JSON_VERSION = 1
@@ -33,7 +33,7 @@ REMIND = 30.0  # seconds between two lines about work that goes on, if there is 
 
 
 class Prefixes:
-    """The names of services before lines of their logs: of one width, each in a colour of its own."""
+    """The names of services before the lines of their logs: of equal width, in different colours."""
 
     def __init__(self) -> None:
         self.width = 0
@@ -44,7 +44,7 @@ class Prefixes:
         return self._known.get(service) or self._new(service)
 
     def widen(self, *services: str) -> None:
-        """Make all as wide as the longest of these names, too."""
+        """Make all prefixes wide enough for these names."""
         width = max(self.width, *(min(len(name), WIDEST_PREFIX) for name in services), 0)
         if width > self.width:
             self.width = width
@@ -95,23 +95,23 @@ class Console(Writer):
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         super().__init__()
-        self.verbose = verbose  # what builds print is wanted, too
+        self.verbose = verbose  # show the output of builds too
         self.is_json = as_json
         self._quiet = quiet
         self._prefixes = Prefixes()
         self._states: dict[str, str] = {}
-        self._told: dict[str, set[str]] = {}  # by service: its lines since it was up, or had ended
+        self._shown: dict[str, set[str]] = {}  # by service: the lines about it since its last start
         self._bursts: dict[str, text.Burst] = {}  # of syncs, by service
-        self._due: dict[str, text.Burst] = {}  # those without a line so far
+        self._due: dict[str, text.Burst] = {}  # bursts that have no line yet
         self._reminder = Reminder(self.line)
 
     @property
     def is_live(self) -> bool:
-        """Whether it writes to a terminal that can be drawn on."""
+        """Whether stdout is a terminal that can be drawn on."""
         return not self.is_json and is_terminal(sys.stdout)
 
     def expect(self, services: Iterable[str]) -> None:
-        """Lines of these services may come: leave room for their names before each."""
+        """Leave room for the names of these services, whose lines may follow."""
         self._prefixes.widen(*services)
 
     def emit(self, event: e.Event) -> None:
@@ -124,7 +124,7 @@ class Console(Writer):
             self._show(event)
 
     def log(self, service: str, line: str, level: str = "") -> None:
-        """Show a line that a service printed, in its own colours: errors are red, warnings yellow."""
+        """Show a line that a service printed, with its own colours; errors are red, warnings yellow."""
         prefix, colour = self._prefixes[service], LEVEL_COLOURS.get(level, 0)
         cleaned = cells.clean(line).rstrip()
         if not cleaned:
@@ -144,18 +144,18 @@ class Console(Writer):
                 self.line(line)
 
     def diff(self, lines: Iterable[str]) -> None:
-        """Write the lines of a unified diff, in its colours if there are colours."""
+        """Write the lines of a unified diff, coloured if there are colours."""
         for line in lines:
             colour = {"+": 32, "-": 31, "@": 36}.get(line[:1])
             cleaned = cells.clean(line)
             self.line(Painted(cleaned, colour) if colour else cleaned)
 
     def aside(self, line: str) -> None:
-        """Write a line for people, which is no data, to stderr."""
+        """Write a line for people, which is not data, to stderr."""
         self.line(line, stream=sys.stderr)
 
     def error(self, error: DevenvError) -> None:
-        """Show what failed, where, and what to type; as JSON, write an event too."""
+        """Show what failed, its place, and what to type; as JSON, write an event too."""
         where = error.where
         if self.is_json:
             self.json(_fields(e.Failed(error.message, where, error.hint, error.exit_code)))
@@ -200,24 +200,24 @@ class Console(Writer):
         if isinstance(event, e.ServiceState):
             self._show_awaited()
         if (line := text.plain(event)) is not None and not self._is_repeated(event, line):
-            # The terminal has echoed ^C by now.
+            # The terminal has echoed ^C before.
             over = isinstance(event, e.Stopping) and is_terminal(sys.stdout)
             self.line(*_decorated(event, line, self._prefixes.width), over=over)
 
     def _is_repeated(self, event: e.Event, line: str) -> bool:
-        """Whether a service that crashes at each start has said this already; reminders show that it goes on."""
+        """Whether the line was shown for an earlier start of a service that restarts again and again."""
         if not isinstance(event, e.ServiceState):
             return False
-        repeated_lines = self._told.setdefault(event.service, set())
+        shown = self._shown.setdefault(event.service, set())
         if event.state not in ("starting", "restarting"):
-            repeated_lines.clear()
-        is_repeated = line in repeated_lines
-        repeated_lines.add(line)
+            shown.clear()
+        is_repeated = line in shown
+        shown.add(line)
         return is_repeated
 
     def _show_sync(self, event: e.Synced) -> None:
-        """Show a sync; of many soon after each other in a run, count in the status line and show one line."""
-        import asyncio  # noqa: PLC0415 - imported by then if a loop runs
+        """Show a sync; if many follow each other quickly during a run, count them and show one line at the end."""
+        import asyncio  # noqa: PLC0415 - other commands need no event loop
 
         now, known = time.monotonic(), self._bursts.get(event.service)
         burst = self._bursts[event.service] = known.after(event, now) if known else text.Burst.of(event, now)
@@ -227,7 +227,7 @@ class Console(Writer):
         self._due[event.service] = burst
         if is_terminal(sys.stdout):
             self.status(burst.line())
-        with contextlib.suppress(RuntimeError):  # without a loop, the next event ends the burst
+        with contextlib.suppress(RuntimeError):  # without an event loop, the next event ends the burst
             asyncio.get_running_loop().call_later(2 * text.QUIET, self._show_burst, burst)
 
     def _show_burst(self, burst: text.Burst) -> None:
@@ -238,7 +238,7 @@ class Console(Writer):
             self.line(Painted("↻", 36), f" {burst.line()}")
 
     def _show_progress(self, event: e.Event) -> None:
-        """Show what is going on: on a terminal in the status line; elsewhere what takes long as a line."""
+        """Show progress: on a terminal in the status line, elsewhere with a line for each long step."""
         if isinstance(event, e.Step) and event.state == "begin":
             self._reminder.end()
         if (progress := text.progress(event)) is not None:
@@ -251,7 +251,7 @@ class Console(Writer):
             self.line(line)
 
     def _show_awaited(self) -> None:
-        """Show which services are waited for, if there is a status line: it comes and goes with the steps."""
+        """Name the services that the run waits for in the status line, if a step shows one."""
         starting = [service for service, state in self._states.items() if state == "starting"]
         later = [service for service, state in self._states.items() if state in ("absent", "created")]
         if self.has_status and (starting or later):
@@ -275,7 +275,7 @@ def _bare(text: str) -> str:
 
 
 def _decorated(event: e.Event, line: str, width: int) -> tuple[Piece, ...]:
-    """The line of an event with its colours; names of services are padded to `width`."""
+    """The line of an event in colours; the names of services are padded to `width`."""
     match event:
         case e.Ready():
             return (Painted(line, 1),)

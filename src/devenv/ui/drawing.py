@@ -1,4 +1,4 @@
-"""A project's graph -> a tree of text, or Mermaid; an image's layers, and the times of a start -> bars. Pure."""
+"""Draw a project's graph as text or Mermaid, and the layers of an image and the times of a start as bars. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devenv.ui.cells import clean, cut, fit
 from devenv.ui.text import counted
 
 SHORTEST = 0.005  # seconds; less is shown as nothing
-NARROWEST_BARS = 12  # columns; with less there are no bars
+NARROWEST_BARS = 12  # columns; with fewer there are no bars
 BAR, CRITICAL_BAR = "░", "█"
 PARTS = ("images ", "build ", "restore ")
 DEFAULT = "default"  # the network of services that name none
@@ -24,7 +24,7 @@ CRITICAL = "stroke:#d33,stroke-width:3px"
 
 
 def tree(graph: Graph) -> list[str]:
-    """Each service above its dependencies; a service that several need is drawn once and only named elsewhere."""
+    """Each service above its dependencies; a service that several services need is drawn once, then only named."""
     ready = "" if graph.seconds is None else f", {graph.seconds:.2f} s until ready; * is what the rest waited for"
     lines = [f"{graph.project}: {counted(len(graph.nodes), 'service')}{ready}"]
     seen: set[str] = set()
@@ -85,7 +85,7 @@ def mermaid(graph: Graph) -> list[str]:
 
 
 def _edges(node: Node, networks: Collection[str]) -> Iterator[tuple[str, bool]]:
-    """The edges from a service, each with whether the last start waited for it."""
+    """The edges from a service, and for each whether the last start waited for it."""
     begin = _id("s", node.name)
     for need in node.needs:
         arrow = "-->" if need.required else "-.->"
@@ -99,7 +99,7 @@ def _edges(node: Node, networks: Collection[str]) -> Iterator[tuple[str, bool]]:
 
 
 def _id(kind: str, name: str) -> str:
-    """An id that is unique and no keyword of Mermaid."""
+    """A unique id that is not a keyword of Mermaid."""
     return f"{kind}_{re.sub(r'[^A-Za-z0-9]', lambda match: f'_{ord(match[0]):x}_', name)}"
 
 
@@ -110,7 +110,7 @@ def _quoted(text: str) -> str:
 OWN, SHARED = "█", "░"
 NARROWEST, WIDEST = 8, 60  # columns of a bar
 COLUMNS = len("12   123 MB  12 days    ")
-FEW = 5  # other images that are named; more are counted
+FEW = 5  # other images that are named; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _rows(image: Anatomy, which: range, window: _Window) -> Iterator[str]:
 
 
 def _shares(image: Anatomy) -> Iterator[str]:
-    """The images that share layers: always the lowest ones."""
+    """The images that share layers, which are always the lowest layers."""
     counts = Counter(name for layer in image.layers for name in layer.shared)
     for count in sorted({*counts.values()}, reverse=True):
         # images without a name are shown by id, last
@@ -184,7 +184,7 @@ def _advice(report: Report) -> Iterator[str]:
 
 
 def waterfall(event: Timings, width: int) -> list[str]:
-    """The waterfall in so many columns: a line for each span, the critical ones marked, and their path."""
+    """The waterfall in so many columns: a line for each span, critical spans marked, and the longest of those."""
     spans = [span for span in event.spans if span.end - span.start >= SHORTEST]
     names = [_name(span) for span in spans]
     widest = min(max(map(len, names), default=0), max(width // 3, NARROWEST_BARS))
@@ -210,7 +210,7 @@ def _bar(span: Span, seconds: float, room: int) -> str:
 
 
 def _path(spans: list[Span]) -> list[str]:
-    """The longest critical spans; a step with parts is shown by its parts."""
+    """The longest critical spans; of a step with parts, the parts."""
     critical = [span for span in spans if span.critical]
     steps = {span.name.partition(" ")[0] for span in critical if span.name.startswith(PARTS)}
     leaves = sorted((s for s in critical if s.name not in steps), key=lambda span: span.start - span.end)[:3]

@@ -1,4 +1,4 @@
-"""Answers of commands -> lines of text: status, the columns of `devenv ps`, findings, watch rules. Pure."""
+"""Turn answers of commands into lines of text: status, columns of `devenv ps`, findings, watch rules. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SEVERITIES = {"error": "✗", "warning": "!", "info": "·"}
 MARKS = {"absent": "○", "created": "○", "paused": "◌", "removing": "◌", "dead": "✗"}
 KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (does not exist)"}
 GIT = "**/.git"
-WHOSE = {True: "devenv", False: "not devenv", None: ""}
+MADE_BY = {True: "devenv", False: "not devenv", None: ""}
 
 
 def status(here: Here) -> Iterator[str]:
-    """The status of a project, its URLs, and commands to type next in two columns."""
+    """The status of a project, its URLs, and the commands to type next, in two columns."""
     yield clean(here.said)
     yield from (f"  {url}" for url in here.urls)
     yield from map(clean, here.guardians)
@@ -30,14 +30,14 @@ def status(here: Here) -> Iterator[str]:
 
 
 def findings(shown: Sequence[Finding], areas: Collection[str], seconds: float) -> Iterator[str]:
-    """A line for each finding, one for all areas without findings, and a summary."""
+    """The lines for each finding, a line with the areas that have none, and a summary."""
     for finding in shown:
         yield f"{SEVERITIES[finding.severity]} {finding.code}: {clean_lines(finding.message)}"
         if finding.hint:
             yield f"  hint: {clean_lines(finding.hint)}"
     bad = {finding.area for finding in shown if finding.severity != "info"}
-    if well := [area for area in areas if area not in bad]:
-        yield f"✓ {', '.join(well)}"
+    if passed := [area for area in areas if area not in bad]:
+        yield f"✓ {', '.join(passed)}"
     explained = f"; devenv help {PAGE} explains each" if shown else ""
     yield f"{_count(shown, 'error')}, {_count(shown, 'warning')} ({seconds:.1f} s){explained}"
 
@@ -48,7 +48,7 @@ def _count(findings: Sequence[Finding], severity: str) -> str:
 
 
 def services(states: Stands) -> Iterator[str]:
-    """A head and a line for each container, then a line for each error in the log of a service."""
+    """A heading, a line for each container, and a line for each error in the log of a service."""
     counts = [stand.service for stand in states.services]
     yield from columns(
         [
@@ -61,7 +61,7 @@ def services(states: Stands) -> Iterator[str]:
                 ),
                 "age": _age(stand),
                 "restarts": str(stand.restarts or ""),
-                "made by": WHOSE[stand.ours],
+                "made by": MADE_BY[stand.ours],
             }
             for stand in states.services
         ]
@@ -94,7 +94,7 @@ def _age(stand: Stand) -> str:
 
 
 def explained(paths: Sequence[Explained]) -> list[str]:
-    """A block for each path: what each rule does with it or why it does nothing, and the place of the rule."""
+    """A block for each path: what each rule does with the path, or why it does nothing, and the rule's place."""
     rows = [verdict for path in paths for verdict in path.verdicts]
     services = max((len(verdict.service) for verdict in rows), default=0)
     outcomes = max((len(_outcome(verdict)) for verdict in rows), default=0)
@@ -104,7 +104,7 @@ def explained(paths: Sequence[Explained]) -> list[str]:
         lines += [f"  {v.service:<{services}}  {_outcome(v):<{outcomes}}  {v.place}" for v in path.verdicts]
         lines += _mounts(path)
         below = [
-            {"service": service.service, "action": rule.action, "path": _way(rule), "place": rule.place}
+            {"service": service.service, "action": rule.action, "path": _paths(rule), "place": rule.place}
             for service in path.below
             for rule in service.rules
         ]
@@ -117,10 +117,10 @@ def explained(paths: Sequence[Explained]) -> list[str]:
 
 
 def _mounts(path: Explained) -> Iterator[str]:
-    """What bind mounts do with a save: the container sees it, and only rules do more."""
+    """The bind mounts that contain the path: the container sees a save, and only watch rules do more."""
     for mount in path.mounts:
-        does = {verdict for v in path.verdicts if v.service == mount.service for verdict in v.effects}
-        nothing = "" if does - {"sync"} else "; nothing is restarted"
+        effects = {effect for v in path.verdicts if v.service == mount.service for effect in v.effects}
+        nothing = "" if effects - {"sync"} else "; nothing is restarted"
         seen = f": the container sees the save{nothing}" if mount.target else ""
         yield f"  {mount.service}: bind mount {mount.mount} ({mount.place}){seen}"
 
@@ -131,16 +131,16 @@ def rules(project: Shown) -> list[str]:
     lines += [f"  x-devenv: {key}: {_value(value)}" for key, value in project.settings.items()]
     rows = [rule for service in project.services for rule in service.rules]
     actions = max((len(rule.action) for rule in rows), default=0)
-    ways = max((len(_way(rule)) for rule in rows), default=0)
+    paths = max((len(_paths(rule)) for rule in rows), default=0)
     for service in project.services:
-        lines += _service(service, actions, ways)
-    if none := [service.service for service in project.services if not service.rules]:
-        lines.append(f"no rules: {', '.join(none)}")
+        lines += _service(service, actions, paths)
+    if others := [service.service for service in project.services if not service.rules]:
+        lines.append(f"no rules: {', '.join(others)}")
     return [clean(line) for line in (*lines, *(f"warning: {warning}" for warning in project.warnings))]
 
 
 def mistakes(shown: Sequence[Mistake]) -> list[str]:
-    """Each mistake with its place, its line and a caret below it; then their number."""
+    """Each mistake with its place, its line and a caret below it; then the number of mistakes."""
     lines = [line for mistake in shown for line in _mistake(mistake)]
     counts = {level: sum(mistake.level == level for mistake in shown) for level in ("error", "warning")}
     return [*lines, ", ".join(counted(count, level) for level, count in counts.items() if count) or "no mistakes"]
@@ -158,12 +158,12 @@ def _mistake(mistake: Mistake) -> Iterator[str]:
         yield f"  hint: {clean(mistake.hint)}"
 
 
-def _service(service: ShownService, actions: int, ways: int) -> Iterator[str]:
+def _service(service: ShownService, actions: int, paths: int) -> Iterator[str]:
     if not service.rules:
         return
     yield f"{service.service}{f', with {service.dockerignore}' if service.dockerignore else ''}"
     for rule in service.rules:
-        yield f"  {rule.action:<{actions}}  {_way(rule):<{ways}}  {rule.place}"
+        yield f"  {rule.action:<{actions}}  {_paths(rule):<{paths}}  {rule.place}"
         details = {"ignore": rule.ignore, "include": rule.include, "exec": rule.exec and (" ".join(rule.exec),)}
         for key, values in details.items():
             if values:
@@ -178,29 +178,30 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _way(rule: ShownRule) -> str:
+def _paths(rule: ShownRule) -> str:
     return f"{rule.path} -> {rule.target}" if rule.target else rule.path
 
 
 def _outcome(verdict: Verdict) -> str:
     if not verdict.matches:
-        return f"nothing: {_against(verdict)}"
+        return f"nothing: {_ignored(verdict)}"
     if not verdict.effects:
         return f"nothing: {verdict.reason}"
     words = {"sync": f"sync to {verdict.target}", "exec": "run its command"}
-    does = ", then ".join(words.get(effect, effect) for effect in verdict.effects)
-    return f"{does} ({_list(verdict)})" if verdict.pattern else does
+    effects = ", then ".join(words.get(effect, effect) for effect in verdict.effects)
+    return f"{effects} ({_pattern(verdict)})" if verdict.pattern else effects
 
 
-def _against(verdict: Verdict) -> str:
+def _ignored(verdict: Verdict) -> str:
+    """Why the rule does not match the path."""
     if verdict.decided_by == "built-in":
         reason = "git's own" if verdict.pattern == GIT else "a temporary file"
         return f"{reason} (`{verdict.pattern}`, built in)"
     if verdict.decided_by == "own file":
         return "a compose file or Dockerfile is not copied"
-    return f"ignored ({_list(verdict)})" if verdict.pattern else "`include` does not name it"
+    return f"ignored ({_pattern(verdict)})" if verdict.pattern else "`include` does not name it"
 
 
-def _list(verdict: Verdict) -> str:
+def _pattern(verdict: Verdict) -> str:
     source = verdict.file if verdict.decided_by == ".dockerignore" else f"`{verdict.decided_by}`"
     return f"`{verdict.pattern}` in {source}"

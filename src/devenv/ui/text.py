@@ -1,4 +1,4 @@
-"""Event -> lines of text. Pure."""
+"""Turn events into lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BEGUN = {
     "after_healthy": "running after_healthy",
     "before_down": "running before_down",
 }
-# Steps whose end another line reports (`ready`, `rebuilt`) are not here.
+# Without the steps whose end another line reports, such as `ready` and `rebuilt`.
 ENDED = {
     "load": "read the project",
     "check": "checked the machine",
@@ -41,24 +41,24 @@ ENDED = {
     "sync": "brought the containers up to date",
 }
 COUNTS = re.compile(r"\d+ of \d+ layers|building, step ")
-LONE_SYNCS = 2  # syncs of a burst that have a line each
-QUIET = 1.0  # seconds without a sync that end a burst of them
+LONE_SYNCS = 2  # a burst with more syncs has one line for all
+QUIET = 1.0  # seconds without a sync that end a burst
 LONG_MS = 1000.0
 
 
 def traced(event: e.Traced) -> str:
-    """How long it took, how it ended, and what was run or asked."""
+    """The duration, the outcome, and the command or request."""
     return f"{event.ms:>8.0f} ms  {event.outcome:<9} {clean(event.what)}"
 
 
 def plain(event: e.Event) -> str | None:
-    """A line for people (a log line begins with its service), or None for an event that only programs need."""
+    """The line for people (a log line begins with its service), or None for an event that only programs need."""
     line = LINES.get(type(event))
     return line(event) if line else None
 
 
 def progress(event: e.Event) -> str | None:
-    """What is going on now, for a status line; None if the event says nothing new."""
+    """The current activity, for a status line; None if the event does not change it."""
     match event:
         case e.Step("rebuild", "begin", detail):
             return f"rebuilding {detail}"
@@ -77,7 +77,7 @@ def progress(event: e.Event) -> str | None:
 
 
 def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Rows with the same keys as lines in aligned columns, below their names; no line if there is no row."""
+    """The rows as lines in aligned columns below the names of their keys; no line if there is no row."""
     heads = list(rows[0]) if rows else []
     widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
     for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)) if rows else ():
@@ -85,7 +85,7 @@ def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 
 def is_count(event: e.Event) -> bool:
-    """Whether it only counts a transfer's layers or a build's steps: no use in a log."""
+    """Whether the event only counts layers or steps, which are useless in a log."""
     return isinstance(event, e.ImageState) and COUNTS.match(event.detail) is not None
 
 
@@ -99,7 +99,7 @@ def _step(event: e.Step) -> str | None:
 
 
 def _service(event: e.ServiceState) -> str | None:
-    """A line, or None for a service that was created and waits for nothing: it starts at once."""
+    """The line for a service; None if it was created and waits for nothing, since it starts at once."""
     state, detail = event.state, event.detail
     if state in ("created", "absent") and not detail:
         return None
@@ -120,19 +120,17 @@ def _waiting(event: e.Waiting) -> str:
 
 
 def _synced(event: e.Synced) -> str:
-    shown = [clean(p) for p in event.paths]
-    first = shown[0] if shown else ""
+    first = clean(event.paths[0]) if event.paths else ""
     more = event.files + event.deleted - 1
     paths = f"{first}{f' +{more}' if more > 0 else ''}"
-    only_gone = event.deleted and not event.files
-    verb = "removed from" if only_gone else "→"
+    verb = "removed from" if event.deleted and not event.files else "→"
     tail = "" if event.atomic else ", not atomic: the image has no shell"
     return f"{paths} {verb} {event.service} ({took(event.ms)}{tail})"
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Syncs of a service, each begun within QUIET seconds after the one before."""
+    """Syncs of a service, each begun within QUIET seconds after the previous sync."""
 
     service: str
     began: float
@@ -146,7 +144,7 @@ class Burst:
         return cls(event.service, at - event.ms / 1000, at, 1, event.files + event.deleted)
 
     def after(self, event: e.Synced, at: float) -> Burst:
-        """The burst with one more sync, or a new one if that came later."""
+        """The burst with the sync added, or a new burst if the sync came later."""
         if at - event.ms / 1000 - self.ended > QUIET:
             return Burst.of(event, at)
         files = self.files + event.files + event.deleted
@@ -154,7 +152,7 @@ class Burst:
 
     @property
     def is_many(self) -> bool:
-        """Whether one line stands for them, because there are more than two."""
+        """Whether the burst is shown in one line."""
         return self.syncs > LONE_SYNCS
 
     def line(self) -> str:
@@ -224,7 +222,7 @@ def _kept(event: e.Kept) -> str:
 
 def _stopped(event: e.Stopped) -> str:
     gone = ", ".join(counted(number, kind) for kind, number in event.removed.items())
-    nothing = "nothing was removed" if event.survivors else "nothing was there to remove"
+    nothing = "nothing was removed" if event.survivors else "there was nothing to remove"
     done = f"removed {gone} in {event.seconds:.1f} s" if gone else nothing
     done += "".join(f"; {name} is saved ({shown(size)})" for name, size in event.saved.items())
     return (

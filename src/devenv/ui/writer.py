@@ -1,7 +1,7 @@
-"""The only writer to stdout and stderr.
+"""The only writer to stdout and stderr, except for the screen of the live view.
 
-Every text that is written passes `_cleaned` (or is JSON in ASCII), whatever it comes from: `_put` takes nothing else.
-The terminal's codes that are written are those of this module.
+Every text passes `_cleaned` (or is JSON in ASCII), whatever its source: `_put` takes nothing else. So no text brings
+its own codes for the terminal.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Clean = NewType("Clean", str)
 
 
 class Painted(NamedTuple):
-    """A text in colours or weights of the terminal's, each the number of an SGR sequence."""
+    """A text with colours or weights, each the number of an SGR sequence."""
 
     text: str
     code: int
-    codes: tuple[str, ...] = ()  # more of them
+    codes: tuple[str, ...] = ()  # further numbers
 
 
 Piece = str | Painted
@@ -38,7 +38,7 @@ Piece = str | Painted
 class Writer:
     """Writes lines, and below them a status line if stdout is a terminal.
 
-    A reader that goes away, or a terminal that dies, silences it and stops nothing.
+    If the reader or the terminal goes away, the output is dropped without an error.
     """
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class Writer:
         self._status = Clean("")
         self._dead: set[int] = set()  # streams without a reader
         self._gathers = False
-        self._in_ascii: set[int] = set()  # streams whose encoding lacks our shapes
+        self._in_ascii: set[int] = set()  # streams whose encoding lacks the characters that we draw with
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                # A character that the locale does not have is no reason to fall silent.
+                # A character that the locale lacks must not stop the output.
                 stream.reconfigure(errors="replace")
                 if cells.lacks_shapes(stream.encoding):
                     self._in_ascii.add(id(stream))
@@ -66,7 +66,7 @@ class Writer:
 
     @property
     def is_read(self) -> bool:
-        """As `is_heard`, for commands that write rarely: a pipe is asked whether it has a reader."""
+        """As `is_heard`, for commands that write rarely: this also tests whether a pipe has a reader."""
         with contextlib.suppress(OSError, ValueError):
             pipe = select.poll()
             pipe.register(sys.stdout, 0)
@@ -74,9 +74,9 @@ class Writer:
         return self.is_heard
 
     def line(self, *line: Piece, stream: IO[str] | None = None, over: bool = False) -> None:
-        """Write the line (to stdout), and below it the status line; without pieces the status line alone.
+        """Write the line (to stdout), and below it the status line; without pieces only the status line.
 
-        `over`: in place of what is on the terminal's last line.
+        `over`: overwrite the terminal's last line.
         """
         written = f"{self._cleaned(*line)}\n" if line else ""
         if self._status or over or not line:
@@ -85,7 +85,7 @@ class Writer:
 
     def json(self, value: Any, stream: IO[str] | None = None) -> None:
         """Write a JSON value on a line, in ASCII."""
-        dumped = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")  # which JSON lets pass as it is
+        dumped = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")  # JSON does not escape DEL
         self.line(dumped, stream=stream)
 
     def status(self, line: str) -> None:
@@ -101,12 +101,12 @@ class Writer:
             self.line()
 
     def redraw(self, lines: Iterable[str]) -> None:
-        """Write the lines in place of what the terminal shows."""
+        """Clear the terminal, and write the lines."""
         self._put(sys.stdout, Clean(f"{REDRAW}{self._cleaned(chr(10).join(lines))}\n"))
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
-        """Within it, lines for a pipe or a file are written many at once."""
+        """Write lines in large blocks instead of one by one, while the context is open."""
         self._gathers = True
         try:
             yield
@@ -115,7 +115,7 @@ class Writer:
             self._put(sys.stdout, Clean(""))
 
     def _cleaned(self, *line: Piece) -> Clean:
-        """The texts without what a terminal acts on, in their colours if there are colours."""
+        """The texts without control characters, in their colours if there are colours."""
         cleaned = ""
         for piece in line:
             bare = piece if isinstance(piece, str) else piece.text
@@ -136,7 +136,7 @@ class Writer:
             if not self._gathers:
                 stream.flush()
         except (OSError, ValueError):
-            # Nobody reads any more; the run goes on, and above all its cleanup.
+            # There is no reader any more; the run and its cleanup go on.
             self._dead.add(id(stream))
 
 

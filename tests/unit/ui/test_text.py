@@ -104,7 +104,7 @@ def test_cleaned_text_has_no_control_codes(line: str, expected: str) -> None:
         (e.Stopped((), 2.0, {"volume": 1}, {"data": 5_200_000}), "removed 1 volume in 2.0 s; data is saved (5.2 MB); nothing of this run is left"),
         (e.Restored("data", "1", 200.0, 199_000_000, 0.42), "data restored (saved 3 min ago, 199 MB in 0.4 s)"),
         (e.Saved("data", "1", 10, 5, 1.0), None),
-        (e.Stopped((), 1.0, {}), "nothing was there to remove; nothing of this run is left"),
+        (e.Stopped((), 1.0, {}), "there was nothing to remove; nothing of this run is left"),
         (e.Stopped(("container x",), 1.0, {}), "nothing was removed; left: container x"),
         (e.Stopped(("container x", "network n"), 1.0, {"container": 1}), "removed 1 container in 1.0 s; left: container x, network n"),
         (e.Step("build", "end", seconds=2.0), "built the images (2.0 s)"),

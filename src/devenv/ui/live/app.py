@@ -1,4 +1,4 @@
-"""The live view of `up`: a terminal around the pure state and screen."""
+"""Run the live view of `up`: connect the terminal to the pure state and screen."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from devenv.ui.live.state import State, ViewTools
 from devenv.ui.live.terminal import Terminal, keys
 
 FRAME = 1 / 15  # seconds between two drawings, at least
-REST = 4.0  # times what a drawing took, as the pause after it
+REST = 4.0  # the pause after a drawing, as a multiple of its duration
 A_LINE = 0.00005  # seconds that a filter may take for a line; a second for all lines kept
-TICK = 10.0  # seconds after which the ages shown may be out of date
+TICK = 10.0  # seconds after which the ages on the screen may be out of date
 BUSY_TICK = 1.0
-ASLEEP = 0.3  # seconds between two checks whether we are in the foreground again
+ASLEEP = 0.3  # seconds between checks whether the view is in the foreground again
 REPLAYED = 20  # lines of the log that are printed after a failed run
 DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
 
@@ -40,7 +40,7 @@ class Controller(Protocol):
         """Carry out the command, without waiting for it."""
 
     async def shell(self, container: str, /) -> None:
-        """Run a shell of the container on the terminal. Raises DevenvError if it has none."""
+        """Run a shell of the container on the terminal. Raises DevenvError if the container has no shell."""
 
 
 class LiveView:
@@ -62,7 +62,7 @@ class LiveView:
                 signal.signal(sign, self._killed)  # until the run handles them itself
             self._terminal.enter()
             async with task_group() as tasks:
-                for task in (self._obey, self._read, self._draw):
+                for task in (self._handle_signals, self._read, self._draw):
                     tasks.start_soon(task)
                 code = await work()
                 tasks.cancel_scope.cancel()
@@ -75,7 +75,7 @@ class LiveView:
         return code
 
     def _killed(self, sign: int, _frame: object) -> None:
-        """Restore the terminal, and die of a signal that came before the run handles signals."""
+        """Restore the terminal, and end by a signal that came before the run handles signals."""
         self.leave()
         signal.signal(sign, signal.SIG_DFL)
         signal.raise_signal(sign)
@@ -94,11 +94,11 @@ class LiveView:
         self._safely(lambda: self.state.learn(fact))
 
     def settled(self, service: str, why: str) -> None:
-        """A command is done, or failed: `why`."""
+        """Show that a command for the service is done, or why it failed."""
         self._safely(lambda: self.state.settled(service, why))
 
     def _safely(self, change: Callable[[], object]) -> None:
-        """Make the change; a bug in it ends the view, while the run goes on with plain lines."""
+        """Make the change; a bug in the view ends it, while the run goes on with plain lines."""
         try:
             change()
         except Exception as error:  # noqa: BLE001 - as above
@@ -133,7 +133,7 @@ class LiveView:
             self._changed = anyio.Event()
             took = time.perf_counter() - began
             await anyio.sleep(max(FRAME, REST * took))
-            if self._terminal.is_behind:  # a slow terminal holds nothing else up
+            if self._terminal.is_behind:  # only the drawing waits for a slow terminal
                 await anyio.wait_writable(self._terminal.descriptor)
                 continue
             calm = self.state.step is None and self.state.progress.is_empty
@@ -162,9 +162,9 @@ class LiveView:
             for key in typed:
                 if command := commands.press(self.state, key):
                     await self._carry_out(command)
-                    if command.verb == "quit":  # a repeated key is no second Ctrl-C
+                    if command.verb == "quit":  # a repeated key must not act as a second Ctrl-C
                         return
-                    if command.verb == "shell":  # keys after it were for the shell
+                    if command.verb == "shell":  # the following keys were for the shell
                         break
             self._changed.set()
 
@@ -177,7 +177,7 @@ class LiveView:
             case "open":
                 await self._open(command.service)
             case _:
-                assert self.controller is not None  # noqa: S101 - it came with the work
+                assert self.controller is not None  # noqa: S101 - the work has set it
                 self.controller.ask(command)
 
     async def _shell(self, container: str) -> None:
@@ -198,8 +198,8 @@ class LiveView:
         if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, url):
             self.state.view.note = f"no browser here: {url}"
 
-    async def _obey(self) -> None:
-        """Handle a new size and Ctrl-Z."""
+    async def _handle_signals(self) -> None:
+        """Handle a new size of the terminal, and Ctrl-Z."""
         with anyio.open_signal_receiver(signal.SIGWINCH, signal.SIGTSTP) as signals:
             async for sign in signals:
                 if sign == signal.SIGTSTP:
@@ -207,7 +207,7 @@ class LiveView:
                 self._safely(self._draw_once)
 
     async def _suspend(self) -> None:
-        """Restore the terminal and stop until continued; draw again once in the foreground."""
+        """Restore the terminal and stop; once continued and in the foreground, draw again."""
         was_entered = self._terminal.is_entered
         self._terminal.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -218,19 +218,19 @@ class LiveView:
 
 
 def is_wanted() -> bool:
-    """Whether input and output are a capable terminal that is ours, outside CI."""
+    """Whether input and output are a terminal that can be drawn on and is in our foreground, outside CI."""
     terminals = os.isatty(0) and os.isatty(1) and _is_in_front()
     return terminals and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
 
 
 def _time_of_day(at: float) -> str:
-    """The time of day at that moment of the monotonic clock."""
+    """The time of day at a moment of the monotonic clock."""
     return time.strftime("%H:%M:%S", time.localtime(time.time() - time.monotonic() + at))
 
 
 def _is_in_front() -> bool:
-    """Whether we are in the foreground of the terminal, so that we may draw and read."""
+    """Whether this process is in the foreground of the terminal, and may draw and read."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:  # not our controlling terminal: it stops nobody
+    except OSError:  # not the controlling terminal, which alone stops processes in the background
         return True

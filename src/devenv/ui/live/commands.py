@@ -1,4 +1,4 @@
-"""Keys, and what each does: it changes what is shown, or is a command for the run or the terminal. Pure."""
+"""Handle keys: each changes what is shown, or is a command for the run or the terminal. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 @functools.cache
 def hints(columns: int) -> str:
-    """The keys that fit beside each other into so many columns, chosen by importance."""
+    """The hints that fit into so many columns, chosen by importance."""
     chosen: list[str] = []
     for rank in RANKS:
         more = [hint for hint in HINTS if hint in chosen or hint.split()[0] == rank]
@@ -35,7 +35,7 @@ def hints(columns: int) -> str:
 
 
 def press(state: State, key: str) -> ViewCommand | None:
-    """Handle a key, and return the command that it means for the run or the terminal, if any."""
+    """Handle a key, and return its command for the run or the terminal, if it has one."""
     view = state.view
     view.note, asked, view.asked = "", view.asked, ""
     if view.typing is not None:
@@ -63,7 +63,7 @@ def press(state: State, key: str) -> ViewCommand | None:
 
 
 def _answer(state: State, asked: str, key: str) -> ViewCommand | None:
-    """Carry out what was asked about if the key says so; any other key goes back."""
+    """Handle the key that answers the question about the key `asked`; a key that is no answer cancels."""
     if asked == "q" and key == "d":
         return _detach(state)
     if key not in (asked, "y"):
@@ -78,7 +78,7 @@ def _detach(state: State) -> ViewCommand:
 
 
 def _log_key(state: State, key: str) -> bool:
-    """Handle a key of the log; return whether it was such a key."""
+    """Handle a key for the log; return False if the key is not for the log."""
     view = state.view
     match key:
         case "/":
@@ -104,7 +104,7 @@ def _log_key(state: State, key: str) -> bool:
 
 
 def _escape(state: State) -> None:
-    """Undo the latest of: a page, a pause, a filter, a problem that is shown."""
+    """Leave the page, or else end the pause, or else clear the filter, or else the problems in the status line."""
     view = state.view
     if view.page:
         view.page = ""
@@ -128,7 +128,7 @@ def _only_chosen(state: State) -> None:
 
 
 def _find_error(state: State) -> None:
-    """Mark and show the last error of the log, or the error before the marked one."""
+    """Mark and show the last error in the log, or the error before the marked error."""
     view = state.view
 
     def begins(line: LogLine) -> bool:
@@ -141,7 +141,7 @@ def _find_error(state: State) -> None:
     else:
         view.marked, view.page = error, ""
         state.log.errors.clear()
-        view.anchor = state.log.step(error, view.height - 3) or state.log.newest  # the lines after it are shown too
+        view.anchor = state.log.step(error, view.height - 3) or state.log.newest  # with the lines after the error
 
 
 def _scroll(state: State, key: str) -> None:
@@ -202,7 +202,7 @@ def _open(state: State, service: ServiceRow) -> ViewCommand | None:
 
 def _type(state: State, key: str) -> None:
     view, typing = state.view, state.view.typing
-    assert typing is not None  # noqa: S101 - only then it is called
+    assert typing is not None  # noqa: S101 - the caller has checked it
     match key:
         case "enter":
             view.typing = None

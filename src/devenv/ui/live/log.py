@@ -1,4 +1,4 @@
-"""The lines of all services in one order: bounded, filtered, searched for errors. Pure."""
+"""Keep the lines of all services in order, within limits; filter them, and search them for errors. Pure."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LONGEST = 4000  # characters of a line
 BUDGET = 8_000_000  # characters of all that is kept
 KEPT = 20_000  # lines of all that is kept
 SHOWN = 10_000  # lines that can be scrolled through
-OVERHEAD = 100  # what a line costs beside its characters
+OVERHEAD = 100  # characters that a line costs in addition to its text
 LEVELS = ERROR, WARN = ("error", "warn")
 OURS = ""  # the service of devenv's own lines
 MOST_PLACES = 50  # matches that are marked in a line
 ADDRESS = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])|::1\b")
 STATUS = re.compile(r"\b\d{3}\b")
-Found = Callable[[str, int], re.Match[str] | None]  # the first match in a text from a place on
-Search = Callable[[str, int], Found]
+Matcher = Callable[[str, int], re.Match[str] | None]  # finds the first match in a text from a position on
+Search = Callable[[str, int], Matcher]
 
 
 class LogLine(NamedTuple):
@@ -52,14 +52,14 @@ class Filter:
 
     typed: str = ""
     words: tuple[str, ...] = ()
-    patterns: tuple[Found, ...] = ()
+    patterns: tuple[Matcher, ...] = ()
     services: tuple[str, ...] = ()
     level: str = ""
     fault: str = ""
 
     @property
     def seeks(self) -> bool:
-        """Whether a text is looked for."""
+        """Whether the filter looks for a text."""
         return bool(self.words or self.patterns)
 
     def takes(self, line: LogLine) -> bool:
@@ -75,7 +75,7 @@ class Filter:
         return all(word in low for word in self.words) and all(find(text, 0) for find in self.patterns)
 
     def places(self, text: str) -> Iterator[tuple[int, int]]:
-        """The places in a line that match. Raises UsageError as a search may."""
+        """The begin and end of each match in a line. Raises UsageError, as a search may."""
         for find in (*(unbounded(re.escape(word), re.IGNORECASE) for word in self.words), *self.patterns):
             begin = 0
             for _ in range(MOST_PLACES):
@@ -87,7 +87,7 @@ class Filter:
 
 @functools.cache
 def requests(path: str) -> Callable[[str], bool]:
-    """Whether a line is the access line of a health check on this path: from the container itself, answered well."""
+    """A test whether a line is the access line of a health check on this path: local, and answered without error."""
     access = re.compile(rf"\b(?:GET|HEAD)\b\W{{1,5}}(?:\w+\W{{1,5}})?{re.escape(path)}(?=[\s\"'?]|$)")
 
     def is_request(text: str) -> bool:
@@ -101,8 +101,8 @@ def requests(path: str) -> Callable[[str], bool]:
     return is_request
 
 
-def unbounded(pattern: str, flags: int) -> Found:
-    """Return a search for a regular expression, without a limit of time. Raises ValueError for an invalid one."""
+def unbounded(pattern: str, flags: int) -> Matcher:
+    """A matcher for a regular expression, without a time limit. Raises ValueError for an invalid expression."""
     try:
         expression = re.compile(pattern, flags)
     except (re.error, OverflowError, RecursionError) as error:
@@ -111,9 +111,10 @@ def unbounded(pattern: str, flags: int) -> Found:
 
 
 def parse(typed: str, search: Search = unbounded) -> Filter:
-    r"""The filter that was typed: `text`, `/regex/`, `@service`, `level:error`; all of them must hold.
+    r"""Parse a filter of `text`, `/regex/`, `@service` and `level:error`, which must all hold.
 
-    A regular expression goes to the last slash and may hold spaces. `search` makes a search of it and its flags.
+    A regular expression ends at the last slash and may contain spaces. `search` makes a matcher from expression and
+    flags.
     """
     fault, patterns, rest = "", [], typed
     if match := re.search(r"(?:^|\s)/(.*)/(?=\s|$)", typed):
@@ -129,34 +130,34 @@ def parse(typed: str, search: Search = unbounded) -> Filter:
         elif word.startswith("level:"):
             asked = word.removeprefix("level:").lower()
             wanted = next((name for name in LEVELS if asked and name.startswith(asked[:4])), "")
-            fault = fault or ("" if wanted else "level: is error or warn")
+            fault = fault or ("" if wanted else "level: must be error or warn")
         else:
             words.append(word.lower())
     return Filter(typed.strip(), tuple(words), tuple(patterns), tuple(services), wanted, fault)
 
 
 class Logbook:
-    """Lines by service, the oldest of the loudest service dropped first, and those that the filter lets through."""
+    """Lines by service, and the lines that the filter shows. The service with most text loses its oldest lines."""
 
     def __init__(self) -> None:
         self.filter = Filter()
         self.shown: deque[LogLine] = deque(maxlen=SHOWN)
         self.number = 0
-        self.errors: Counter[str] = Counter()  # by service, since its last sync or since they were looked for
+        self.errors: Counter[str] = Counter()  # by service, since its last sync or the last search for errors
         self._last: dict[str, LoggedError | None] = {}
         self.folds = True  # hide access lines of health checks
-        self.folded = 0  # lines that are hidden so
+        self.folded = 0  # number of lines hidden in this way
         self._checks: dict[str, str] = {}  # service -> the path that its health check requests
         self._kept: dict[str, deque[LogLine]] = {}
         self._sizes: dict[str, int] = {}
         self._size = self._count = 0
 
     def add(self, service: str, raw: str, level: str = "", at: float = 0.0) -> None:
-        """Add a line with its level; if it was overwritten, as progress bars are, its last state."""
+        """Add a line with its level; of a line that overwrites itself, as progress bars do, the last state."""
         self.number += 1
         raw, begins = raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level == ERROR
-        if service != OURS and (begins or not raw.strip()):  # an error may have empty lines
-            from devenv.explain import log_lines  # noqa: PLC0415 - takes 6 ms, and no error comes before Compose
+        if service != OURS and (begins or not raw.strip()):  # an error may contain empty lines
+            from devenv.explain import log_lines  # noqa: PLC0415 - takes 6 ms, and errors come long after the start
 
             _, error = log_lines.read(raw, self._last.get(service))
             self._last[service], begins = error, error is not None and error.lines == 1
@@ -175,13 +176,13 @@ class Logbook:
             if self._is_shown(line):
                 self.shown.append(line)
         except UsageError as error:
-            self._give_up(error)
+            self._turn_off(error)
 
     def _drop(self) -> None:
-        loudest = max(self._sizes, key=lambda name: self._sizes[name])
-        self._count_out(self._kept[loudest].popleft())
+        largest = max(self._sizes, key=lambda name: self._sizes[name])
+        self._subtract(self._kept[largest].popleft())
 
-    def _count_out(self, line: LogLine) -> None:
+    def _subtract(self, line: LogLine) -> None:
         cost = len(line.raw) + OVERHEAD
         self._sizes[line.service] -= cost
         self._size -= cost
@@ -196,19 +197,19 @@ class Logbook:
         return not is_folded
 
     def expect(self, service: str, path: str) -> None:
-        """Learn which path the health check of a service requests; it is empty while the service has no container."""
+        """Set the path that the health check of a service requests; empty while the service has no container."""
         if path and self._checks.get(service) != path:
             self._checks[service] = path
             self.narrow(self.filter)
 
     def drop(self, number: int) -> None:
-        """Remove one of our own lines, if it is still kept."""
+        """Remove a line of devenv's own, if it is still kept."""
         for lines in (self._kept.get(OURS, deque()), self.shown):
             index = next((i for i in range(len(lines) - 1, -1, -1) if lines[i].number <= number), None)
             if index is None or lines[index][:2] != (number, OURS):
                 continue
             if lines is not self.shown:
-                self._count_out(lines[index])
+                self._subtract(lines[index])
             del lines[index]
 
     def narrow(self, chosen: Filter) -> None:
@@ -217,9 +218,9 @@ class Logbook:
         try:
             self.shown = deque(filter(self._is_shown, self._all()), maxlen=SHOWN)
         except UsageError as error:
-            self._give_up(error)
+            self._turn_off(error)
 
-    def _give_up(self, error: UsageError) -> None:
+    def _turn_off(self, error: UsageError) -> None:
         """Turn off a filter whose search takes too long."""
         self.narrow(Filter(self.filter.typed, fault=error.message))
 
@@ -231,7 +232,7 @@ class Logbook:
         return list(self._all())[-count:]
 
     def above(self, number: int | None) -> Iterator[LogLine]:
-        """The shown lines from this number upwards; None: from the last."""
+        """The shown lines upwards from this number; from the last line if it is None."""
         for line in reversed(self.shown):
             if number is None or line.number <= number:
                 yield line
@@ -251,13 +252,13 @@ class Logbook:
         return count
 
     def step(self, number: int | None, lines: int) -> int | None:
-        """The number of the line so many lines below (above if negative); None if that is the last line or beyond."""
+        """The number of the line so many lines below (above if negative); None for the last line or beyond."""
         if not self.shown:
             return None
         place = len(self.shown) - 1 - (0 if number is None else self.below(number)) + lines
         return None if place >= len(self.shown) - 1 else self.shown[max(place, 0)].number
 
     def last(self, wanted: Callable[[LogLine], bool], before: int | None = None) -> int | None:
-        """The number of the last shown line before this one that is wanted; None if there is none."""
+        """The number of the last wanted line that is shown, above `before` if it is given; None if there is none."""
         lines = self.above(None if before is None else before - 1)
         return next((line.number for line in lines if wanted(line)), None)

@@ -1,4 +1,4 @@
-"""The log of the live view, pulls and builds that go on, and the status line. Pure."""
+"""The log of the live view, the rows for current pulls and builds, and the status line. Pure."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from devenv.ui.live.state import ServiceRow, State, View
 from devenv.ui.text import BEGUN, MARKS, counted
 
 MINUTE = 60.0
-LONE_PROBLEM = 60.0  # seconds that a problem is shown whose end no event reports
+LONE_PROBLEM = 60.0  # seconds to show a problem for which no event reports the end
 WIDEST_PREFIX = 20
 SERVICE_STYLES = 5
 
 
 def log_pane(state: State, columns: int, rows: int) -> Iterator[Row]:
-    """A title, and so many rows of the log, the newest at the bottom."""
+    """A title, and so many rows of the log, with the newest line at the bottom."""
     chosen, typed = state.log.filter, state.log.filter.typed
     heading = f"log: {typed}" if typed else "log"
     heading += f" ({counted(len(state.log.shown), 'line')})" if typed and not chosen.fault else ""
-    held = chosen.fault if state.view.typing is None else ""
+    note = chosen.fault if state.view.typing is None else ""
     if state.view.anchor is not None:
-        held = f"paused, {counted(state.log.below(state.view.anchor), 'line')} below: space or End goes on"
+        note = f"paused, {counted(state.log.below(state.view.anchor), 'line')} below: space or End goes on"
     hidden = f"{counted(state.log.folded, 'health check')} hidden: h" if state.log.folded else ""
-    yield title(heading, held, hidden, columns)
+    yield title(heading, note, hidden, columns)
     yield from _log(state, columns, rows)
 
 
 def _log(state: State, columns: int, rows: int) -> Iterator[Row]:
-    """So many rows of the log, the newest line in view at the bottom."""
+    """So many rows of the log, with the lowest line in view at the bottom."""
     typed = state.log.filter.typed
     if not state.log.shown and typed and not state.log.filter.fault:
-        none = "no other line" if state.log.folded else "no line"
-        yield row((Styled(f"{none} matches {typed}; Esc clears the filter", "dim"),), columns)
+        subject = "no other line" if state.log.folded else "no line"
+        yield row((Styled(f"{subject} matches {typed}; Esc clears the filter", "dim"),), columns)
         rows -= 1
     names = list(state.services)
     prefix = min(max(map(width, (*names, "devenv"))), WIDEST_PREFIX, max(columns // 4, 1))
@@ -66,7 +66,7 @@ def title(text: str, middle: str, right: str, columns: int) -> Row:
 
 
 def _begin(line: log.LogLine, prefix: int, style: str, view: View) -> Row:
-    """What stands before a line: its time, if times are shown, and its service."""
+    """The begin of a row: the time of the line, if times are shown, and its service."""
     is_own, mark = line.service == log.OURS, "▶" if line.number == view.marked else "│"
     time = (Styled(f"{view.tools.clock(line.at)} ", "dim"),) if "times" in view.shows else ()
     name = fit("devenv" if is_own else clean(line.service), prefix)
@@ -74,7 +74,7 @@ def _begin(line: log.LogLine, prefix: int, style: str, view: View) -> Row:
 
 
 def _line(line: log.LogLine, begin: Row, columns: int, most: int, chosen: Filter) -> Iterator[Row]:
-    """A line of the log on as many rows as it needs, cut after `most`; matches of the filter are marked."""
+    """The rows of a line of the log, `most` at most; matches of the filter are marked."""
     indent = sum(width(span.text) for span in begin)
     room, spans = max(columns - indent, 1), coloured(line.raw)
     style = {"error": "bad", "warn": "warn"}.get(line.level, "dim" if line.service == log.OURS else "")
@@ -146,8 +146,8 @@ def ago(seconds: float) -> str:
 
 
 def status(state: State, columns: int, now: float) -> Row:
-    """The most important thing that is going on, and why."""
-    text, style = next(filter(None, (say(state, now) for say in STATUSES)), ("", ""))
+    """The most important state or activity, and its reason."""
+    text, style = next(filter(None, (status_of(state, now) for status_of in STATUSES)), ("", ""))
     return (Styled(cut(text, columns), style),)
 
 
@@ -158,7 +158,7 @@ def _question(state: State, _now: float) -> Status:
     if not state.view.asked:
         return None
     if state.view.asked == "q":
-        return "end it? q again ends, d leaves it running, Esc goes back", "bold"
+        return "end the run? q again ends it, d leaves it running, Esc goes back", "bold"
     name = state.chosen.name if state.chosen else ""
     return f"stop {name}? s again stops it, Esc goes back", "bold"
 
@@ -180,7 +180,7 @@ def _under_way(state: State, _now: float) -> Status:
 
 
 def _bad(state: State, now: float) -> Status:
-    """Problems and failed services, the newest first, and which services are waited for."""
+    """Problems and failed services, the newest first, and the services that the run waits for."""
     bad = [(p.at, p.message) for p in state.problems.values() if p.ends or now - p.at < LONE_PROBLEM]
     failed = [s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems]
     bad += [(s.changed, _failure(s)) for s in failed]
@@ -190,7 +190,7 @@ def _bad(state: State, now: float) -> Status:
 
 
 def _failure(service: ServiceRow) -> str:
-    """A service that has failed, the error in its log, and its failing health check."""
+    """The name of a failed service, the error in its log, and its failing health check."""
     failed = f" {_how(service)}" if service.word in BAD else ""
     check = f"; last check: {service.check}" if service.check and service.state == "unhealthy" else ""
     return f"{service.name}{failed}{f': {service.error}' if service.error else ''}{check}"
@@ -207,7 +207,7 @@ def _awaited(state: State, _now: float) -> Status:
 
 
 def _halted(state: State, _now: float) -> Status:
-    """Services that are stopped, and those that are started again and again."""
+    """Stopped services; if there are none, services that restart again and again."""
     stopped = [s for s in state.services.values() if s.word == "stopped"]
     if stopped:
         texts = (f"{s.name} stopped{f' {s.detail}' if s.detail else ': r starts it again'}" for s in stopped)
@@ -244,7 +244,7 @@ def _step(state: State, step: Step) -> str:
 
 
 def _late(state: State) -> str:
-    """Which services are waited for, why and since when, and which services wait for those."""
+    """The services that the run waits for, with reason and duration, and the services that start after them."""
     starting = [s for s in state.services.values() if s.state == "starting" and not s.busy]
     later = [s.name for s in state.services.values() if s.state in ("created", "absent") and s.detail]
     then = f"; then {', '.join(later)}" if later else ""
@@ -252,9 +252,9 @@ def _late(state: State) -> str:
 
 
 def _wait(service: ServiceRow) -> str:
-    """A service that starts, with what is known of it: what it waits for, how long, and its last output."""
-    about = [service.detail.removeprefix("waits for ")]
+    """The name of a starting service, what it waits for, for how long, and its last output, as far as known."""
+    facts = [service.detail.removeprefix("waits for ")]
     if (waiting := service.waiting) is not None:
-        about += [f"{waiting.seconds:.0f} s", clean(waiting.check or waiting.line)]
-    known = ", ".join(filter(None, about))
+        facts += [f"{waiting.seconds:.0f} s", clean(waiting.check or waiting.line)]
+    known = ", ".join(filter(None, facts))
     return f"{service.name} ({known})" if known else service.name

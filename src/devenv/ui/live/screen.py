@@ -1,6 +1,6 @@
-"""State and size -> the rows of the live view. Pure.
+"""Make the rows of the live view from its state and the size of the screen. Pure.
 
-Nothing is shown by colour alone. What depends on the time changes in steps, so that an idle screen stays the same.
+Colour is never the only sign of a state. Ages change in steps, so that an idle screen need not be drawn again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BLOCK = 104  # columns of a block; a wider screen has several blocks
 WIDEST_NAME = 24
 STYLES = {"good": GOOD, "bad": BAD, "dim": ("absent", "created")}
 HEADS = ("", "SERVICE", "STATE", "ADDRESS", "CPU", "MEM", "↻", "LAST SYNC")
-FEW = 8  # rows; a smaller screen has only the log and the status
+FEW = 8  # rows; a smaller screen has only the log and the foot
 
 
 def screen(state: State, columns: int, rows: int, now: float) -> list[Row]:
@@ -59,10 +59,10 @@ def _header(state: State, columns: int, hidden: int) -> Row:
 
 
 def _errors(state: State) -> Styled | None:
-    """The number of errors in the logs: red if they came with a sync or a start, otherwise nothing that urges."""
-    marked, count = sum(bool(service.error) for service in state.services.values()), state.log.errors.total()
-    if marked:
-        count = max(marked, count)
+    """The number of errors in the logs: red if an error followed a sync or a start, else dim."""
+    failing, count = sum(bool(service.error) for service in state.services.values()), state.log.errors.total()
+    if failing:
+        count = max(failing, count)
         return Styled(
             f"  {MARKS['exited']} {counted(count, 'error')}, e shows {'it' if count == 1 else 'them'}", "bad"
         )
@@ -70,7 +70,7 @@ def _errors(state: State) -> Styled | None:
 
 
 def _services_table(state: State, columns: int, most: int, now: float) -> Iterator[Row]:
-    """A heading and the services; in several blocks side by side if there are many and the screen is wide."""
+    """A heading and the services, in several blocks side by side if there are many and the screen is wide."""
     services = list(state.services.values())
     if not services:
         return
@@ -115,7 +115,7 @@ def _most(rows: int) -> int:
 
 
 def _shape(services: Sequence[ServiceRow], cells: int, now: float) -> tuple[int, ...]:
-    """The width of each column: what its cells need, or less for the least important if that is too wide."""
+    """The width of each column: what its cells need, but less for the least important columns if there is no room."""
     texts = [_texts(service, now) for service in services]
     need = [max(width(head), *(width(row[i]) for row in texts)) for i, head in enumerate(HEADS)]
     need[0] = 3
@@ -146,7 +146,7 @@ def _word(service: ServiceRow) -> str:
 
 
 def _synced(service: ServiceRow, now: float) -> str:
-    """The last sync: files, duration, age; and the number of files that wait. An error in the log comes before."""
+    """The error in the log; else the number of pending files, and the files, duration and age of the last sync."""
     if service.error:
         return service.error
     pending = service.service_stats.pending
@@ -181,7 +181,7 @@ def _service(service: ServiceRow, shape: Sequence[int], now: float, state: State
 
 
 def _cells(texts: Sequence[str], shape: Sequence[int], style: str) -> list[Styled]:
-    """A span a column, the numbers on the right; links and styles cover no padding."""
+    """A span for each column; numbers are aligned to the right."""
     row = []
     for index, (text, cells) in enumerate(zip(texts, shape, strict=True)):
         gap = "  " if index > 1 and cells else ""

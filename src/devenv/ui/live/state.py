@@ -1,4 +1,4 @@
-"""The live view's state: events and facts of the run, folded. Pure: times (seconds) are arguments."""
+"""The state of the live view, made from events and facts of the run. Pure: times (seconds) are arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMINGS_WIDTH = 68  # columns: 80 without the names
 
 
 class TimedSync(NamedTuple):
-    """A sync, and when its event came."""
+    """A sync, and the time of its event."""
 
     event: e.Synced
     at: float
@@ -34,14 +34,14 @@ class BurstLines(NamedTuple):
 
 
 class TimedReady(NamedTuple):
-    """The end of the start, and when its event came."""
+    """The end of the start, and the time of its event."""
 
     event: e.Ready
     at: float
 
 
 class TimedProblem(NamedTuple):
-    """A problem until its cause is gone. `ends`: an event says when; otherwise the problem is shown for a while."""
+    """A problem until its cause is gone. `ends`: an event reports the end; otherwise it is shown for a while."""
 
     message: str
     at: float
@@ -55,10 +55,10 @@ class ServiceRow:
     name: str
     state: str = ""
     detail: str = ""
-    error: str = ""  # of its log
+    error: str = ""  # in its log
     check: str = ""  # the last line of its failing health check
     busy: str = ""
-    changed: float = 0.0  # when the state became what it is
+    changed: float = 0.0  # time of the last change of the state
     service_stats: ServiceStats = field(default_factory=lambda: ServiceStats(""))
     sync: TimedSync | None = None
     burst: BurstLines | None = None
@@ -66,14 +66,14 @@ class ServiceRow:
 
     @property
     def word(self) -> str:
-        """Its state in a word."""
+        """The state of the service in a word."""
         if self.busy:
             return self.busy.partition(" ")[0].rstrip(":")
         return {"": "absent", "created": "waiting" if self.detail else "created"}.get(self.state, self.state)
 
 
 class ViewTools(NamedTuple):
-    """How filters search, and the time of a line as people read it."""
+    """The functions that search for a filter, and that format the time of a line."""
 
     search: Search = unbounded
     clock: Callable[[float], str] = str
@@ -88,20 +88,20 @@ class Typing(NamedTuple):
 
 @dataclass(slots=True)
 class View:
-    """What the keys chose: what is shown of the run, and what is being typed."""
+    """The choices that keys made: what is shown of the run, and what is being typed."""
 
     tools: ViewTools
-    note: str = ""  # what the last key led to
+    note: str = ""  # the result of the last key
     asked: str = ""  # the key, q or s, that has to be pressed again
-    shows: set[str] = field(default_factory=lambda: {"wrap"})  # of long lines: all; `times` before lines
+    shows: set[str] = field(default_factory=lambda: {"wrap"})  # `wrap` for long lines, `times` before lines
     selected: int = 0
-    page: str = ""  # what is in the log's place: graph, syncs or help
-    offset: int = 0  # first line of that page
+    page: str = ""  # in place of the log: graph, syncs or help
+    offset: int = 0  # first line of the page
     anchor: int | None = None  # the lowest line of the log in view; None follows the log
-    marked: int | None = None  # the error that was looked for
+    marked: int | None = None  # the last error that was searched for
     typing: Typing | None = None
     is_detaching: bool = False
-    height: int = 10  # rows of the pane, as last drawn: the length of a page
+    height: int = 10  # rows of the pane when it was drawn last
 
     def follow_log(self) -> None:
         """Show the end of the log."""
@@ -109,7 +109,7 @@ class View:
 
 
 class State:
-    """All that the screen is made of."""
+    """Everything that the screen shows."""
 
     def __init__(self, *, verbose: bool = False, tools: ViewTools | None = None) -> None:
         self.verbose = verbose  # show the output of builds in the log
@@ -126,12 +126,12 @@ class State:
 
     @property
     def chosen(self) -> ServiceRow | None:
-        """The service that keys are for."""
+        """The service to which keys apply."""
         rows = list(self.services.values())
         return rows[min(self.view.selected, len(rows) - 1)] if rows else None
 
     def learn(self, fact: Fact) -> None:
-        """Take in a fact."""
+        """Apply a fact."""
         if isinstance(fact, ServiceStats):
             self._service(fact.service).service_stats = fact
             self.log.expect(fact.service, fact.checked)
@@ -139,19 +139,19 @@ class State:
         self.project = fact
         known = self.services
         self.services = {node.name: known.get(node.name) or ServiceRow(node.name) for node in fact.graph.nodes}
-        for gone in known.keys() - self.services.keys():
-            self.problems.pop(gone, None)
+        for removed in known.keys() - self.services.keys():
+            self.problems.pop(removed, None)
 
     def tell(self, event: e.Event, at: float) -> None:
-        """Take in an event, and when it came."""
+        """Apply an event that came at this time."""
         match event:
             case e.Log(source, line) | e.HookLine(source, line):
                 self.log.add(source, line, event.level, at)
             case _:
                 self.view.note = ""
-                self._fold(event, at)
+                self._apply(event, at)
 
-    def _fold(self, event: e.Event, at: float) -> None:
+    def _apply(self, event: e.Event, at: float) -> None:
         match event:
             case e.Step():
                 self._step(event, at)
@@ -164,9 +164,9 @@ class State:
                 row.error, row.check = cells.clean(event.error), cells.clean(event.check)
                 if state in GOOD | BAD:
                     row.waiting = None
-                    if state in GOOD or state == "removed":  # that it was killed before is the same event
+                    if state in GOOD or state == "removed":  # the kill before a removal is no other problem
                         self.problems.pop(name, None)
-                    if not is_same:  # the log has the error already
+                    if not is_same:  # the log has the line already
                         self._say(event, at, "error" if state in BAD else "info")
             case e.Waiting(name):
                 self._service(name).waiting = event
@@ -233,7 +233,7 @@ class State:
         self._say(event, at, "error")
 
     def _say_sync(self, event: e.Synced, at: float) -> None:
-        """Add the sync's line to the log; from the third of a burst on, one line counts up."""
+        """Add the sync's line to the log; from the third sync of a burst on, a single line counts them."""
         row = self._service(event.service)
         burst = row.burst.burst.after(event, at) if row.burst else text.Burst.of(event, at)
         lines = row.burst.lines if row.burst and burst.syncs > 1 else ()
@@ -247,7 +247,7 @@ class State:
         row.burst = BurstLines(burst, (*lines, self.log.number))
 
     def _say(self, event: e.Event, at: float, level: str = "info") -> None:
-        """Add the event's line to the log, as devenv's own."""
+        """Add the event's lines to the log, as devenv's own."""
         lines = text.plain(event)
         for line in lines.splitlines() if lines else ():
             self.log.add(log.OURS, line, level, at)
@@ -256,7 +256,7 @@ class State:
         return self.services.setdefault(name, ServiceRow(name))
 
     def settled(self, service: str, why: str) -> None:
-        """A command for a service is done, or failed: `why`."""
+        """Note that a command for a service is done, or why it failed."""
         if service in self.services:
             self.services[service].busy = ""
         self.view.note = why

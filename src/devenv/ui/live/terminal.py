@@ -1,4 +1,4 @@
-"""A terminal as a screen of rows (enter, draw what differs, restore), and the keys in the bytes that it sends."""
+"""Use a terminal as a screen of rows (enter, draw changed rows, leave), and parse the keys in its input."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from devenv.ui import cells
 from devenv.ui.cells import Row, Styled, clean
 from devenv.ui.live.commands import PASTED
 
-# The other screen, no cursor, no wrapping (a row that is wider than we think stays one row), and pasted text marked.
+# The alternate screen, no cursor, no wrapping (a row that is wider than computed stays one row), and bracketed paste.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
 LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
-TOGETHER, DONE = "\x1b[?2026h", "\x1b[?2026l"  # terminals that know them show what is between at once
-# Colours of the terminal's own palette, which its owner chose for a light or a dark one; never white or black.
+SYNCHRONIZED, DONE = "\x1b[?2026h", "\x1b[?2026l"  # terminals that support these show the text between them at once
+# Colours of the terminal's own palette, which fits its light or dark background; never white or black.
 PLAIN = {"bold": "1", "dim": "2", "link": "4", "chosen": "1;7", "match": "7"}
 COLOURS = {
     "good": "32", "bad": "31", "warn": "33",
@@ -43,10 +43,10 @@ WITHOUT_LINKS = ("linux", "vt", "screen", "ansi")
 
 
 def keys(data: bytes) -> tuple[list[str], bytes]:
-    """The keys, printable ones as themselves and others by name, and the bytes that are no whole key yet.
+    """The keys (printable keys as themselves, others by name), and the rest of the bytes, an incomplete key.
 
-    Sequences and controls that mean nothing here are left out. A lone escape counts as the key: terminals send their
-    sequences in one piece. Pasted text is one key, which begins with PASTED.
+    Unknown sequences and controls are left out. A lone escape is the key Esc, since terminals send a sequence in one
+    piece. Pasted text is one key, which begins with PASTED.
     """
     typed: list[str] = []
     while data:
@@ -98,7 +98,7 @@ class Terminal:
 
     @property
     def is_behind(self) -> bool:
-        """Whether output is waiting; `descriptor` becomes writable when it can go on."""
+        """Whether output is waiting until `descriptor` is writable."""
         return bool(self._unsent)
 
     @property
@@ -115,7 +115,7 @@ class Terminal:
         return (columns, rows) if columns and rows else (80, 24)
 
     def enter(self) -> None:
-        """Read keys one by one without echo; keys that send signals still do, except QUIT."""
+        """Show the screen, and read keys one by one without echo; keys for signals still work, except QUIT."""
         with contextlib.suppress(termios.error, OSError):
             mode = termios.tcgetattr(0)
             self._saved = [*mode[:6], list(mode[6])]
@@ -126,7 +126,7 @@ class Terminal:
             termios.tcsetattr(0, termios.TCSADRAIN, mode)
         self._size = None  # the screen's content is unknown
         if self.descriptor == 1:
-            self.descriptor = _unhurried()
+            self.descriptor = _nonblocking()
         self._write(ENTER)
 
     def leave(self) -> None:
@@ -142,30 +142,30 @@ class Terminal:
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
     def draw(self, rows: Sequence[Row], size: tuple[int, int]) -> None:
-        """Draw the rows; only those that differ from the last ones, or all if the size differs.
+        """Draw the rows that differ from the last drawing, or all rows if the size differs.
 
-        Nothing while the terminal is behind.
+        Does nothing while the terminal is behind.
         """
         self.catch_up()
         if self.is_behind:
             return
         before, clear = self._rows, "" if size == self._size else "\x1b[2J"
         self._size = size
-        changed = [  # cleared first: behind a row that fills the screen the cursor is still on the last cell
+        changed = [  # cleared before, since after a row that fills the screen the cursor is still on its last cell
             f"\x1b[{place};1H\x1b[K{''.join(map(self._painted, row))}\x1b[0m"
             for place, row in enumerate(rows, 1)
             if (row if clear else row != before[place - 1])
         ]
         self._rows = list(rows)
         if clear or changed:
-            self._write(f"{TOGETHER}{clear}{''.join(changed)}{DONE}")
+            self._write(f"{SYNCHRONIZED}{clear}{''.join(changed)}{DONE}")
 
     def _write(self, text: str) -> None:
         self._unsent += self._encoded(text)
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Write as much as the terminal takes now; nothing if it is gone."""
+        """Write as much as the terminal takes now; drop the output if the terminal is gone."""
         try:
             while self._unsent:
                 self._unsent = self._unsent[os.write(self.descriptor, self._unsent) :]
@@ -175,8 +175,8 @@ class Terminal:
             self._unsent = b""
 
     def _painted(self, span: Styled) -> str:
-        """The span's text in its look; a link covers the text without the padding."""
-        text = span.text if span.text.isprintable() else clean(span.text)  # a last check, wherever it came from
+        """The span's text in its style; a link covers the text without the padding."""
+        text = span.text if span.text.isprintable() else clean(span.text)  # a last check, whatever its source
         if span.link and self._links and span.link.isprintable():
             bare = text.strip()
             text = text.replace(bare, f"\x1b]8;;{span.link}\x1b\\{bare}\x1b]8;;\x1b\\", 1)
@@ -197,8 +197,8 @@ class Terminal:
         )
 
 
-def _unhurried() -> int:
-    """Standard output's terminal, opened again without blocking writes; itself if that fails."""
+def _nonblocking() -> int:
+    """The terminal of stdout, opened again for writes that do not block; stdout itself if that fails."""
     try:
         return os.open(os.ttyname(1), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:

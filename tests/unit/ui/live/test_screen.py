@@ -245,7 +245,7 @@ def test_stops_and_removals_by_others_are_shown(phase: str, detail: str, text: s
 
 def test_questions_before_an_end() -> None:
     """Before the run or a service ends, with all ways on."""
-    assert lines(*two(), keys="q")[-2] == "end it? q again ends, d leaves it running, Esc goes back"
+    assert lines(*two(), keys="q")[-2] == "end the run? q again ends it, d leaves it running, Esc goes back"
     assert lines(*two(), keys="js")[-2] == "stop web? s again stops it, Esc goes back"
 
 
@@ -270,7 +270,7 @@ def test_files_on_their_way() -> None:
 def test_a_filter_that_is_typed() -> None:
     """The filter is in the last line, with the number of lines, or its mistake."""
     assert re.fullmatch(r"/get▏ +1 lines?", lines(*two(), keys="/get")[-1])
-    assert lines(*two(), keys="/level:x")[-1].endswith("level: is error or warn")
+    assert lines(*two(), keys="/level:x")[-1].endswith("level: must be error or warn")
 
 
 def test_many_services_on_a_wide_screen() -> None:
