@@ -25,7 +25,7 @@ def config_folder() -> str:
 
 def current() -> str | None:
     """The current context, from DOCKER_CONTEXT or else the CLI's settings; None for the default context."""
-    name = os.environ.get("DOCKER_CONTEXT") or _current()
+    name = os.environ.get("DOCKER_CONTEXT") or _setting("config.json", "currentContext")
     return None if name in (None, "", "default") else name
 
 
@@ -45,17 +45,16 @@ def _host(context: str) -> str | None:
     import hashlib  # noqa: PLC0415 - most people use the default context
 
     folder = hashlib.sha256(context.encode(errors="surrogateescape")).hexdigest()
-    path = os.path.join(config_folder(), "contexts", "meta", folder, "meta.json")
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError), open(path, "rb") as file:
-        host = json.load(file)["Endpoints"]["docker"]["Host"]
-        return host if isinstance(host, str) else None
-    return None
+    return _setting(f"contexts/meta/{folder}/meta.json", "Endpoints", "docker", "Host")
 
 
-def _current() -> str | None:
-    path = os.path.join(config_folder(), "config.json")
-    with contextlib.suppress(OSError, ValueError, AttributeError), open(path, "rb") as file:
-        value = json.load(file).get("currentContext")
+def _setting(path: str, *keys: str) -> str | None:
+    """The text below these keys in a JSON file of the CLI's settings; None if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        with open(os.path.join(config_folder(), path), "rb") as file:
+            value = json.load(file)
+        for key in keys:
+            value = value[key]
         return value if isinstance(value, str) else None
     return None
 

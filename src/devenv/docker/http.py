@@ -230,17 +230,15 @@ class Client:
         await exchange.aclose()
 
     async def _end_kept(self) -> None:
-        kept = tuple(self._kept)
-        self._kept.clear()
+        kept, self._kept = self._kept, []
         for exchange in kept:
             await exchange.aclose()
 
     async def aclose(self) -> None:
         """Close all connections; calls in progress fail with LostError."""
-        exchanges = tuple(self._open)
-        self._open.clear()
+        in_use, self._open = self._open, set()
         await self._end_kept()
-        for exchange in exchanges:
+        for exchange in in_use:
             await exchange.aclose()
 
 

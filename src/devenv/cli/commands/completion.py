@@ -41,27 +41,17 @@ def candidates(arguments: list[str]) -> list[str]:
     wanted = following(words or [""], splits=shell == "bash")
     if wanted.kind == "file":
         return [FILES]
-    known = KINDS[wanted.kind](wanted) if wanted.kind in KINDS else ()
-    printable = filter(str.isprintable, known)  # a TAB types nothing else into a shell
-    return list(lines(wanted, wanted.words or dict.fromkeys(printable, "")))
+    names = KINDS[wanted.kind](wanted) if wanted.kind in KINDS else ()
+    return list(lines(wanted, wanted.words or dict.fromkeys(names, "")))
 
 
-def _services(wanted: Next) -> Iterable[str]:
-    outline = _outline(wanted)
-    return () if outline is None else (*outline.services, *outline.dormant)
-
-
-def _profiles(wanted: Next) -> Iterable[str]:
-    outline = _outline(wanted)
-    return () if outline is None else outline.profiles
-
-
-def _outline(wanted: Next) -> outlines.Outline | None:
+def _outline(wanted: Next) -> outlines.Outline:
+    """The outline of the project; without names if the project cannot be read."""
     try:
         files = tuple(os.path.expanduser(path) for path in wanted.typed.values.get("file", ()))
         return outlines.sketch(os.getcwd(), files, "any", wanted.typed.values.get("profile", ()))
     except (DevenvError, OSError):
-        return None
+        return outlines.Outline(None)
 
 
 def _shipped(kind: str) -> Iterable[str]:
@@ -77,8 +67,8 @@ def _snapshots(_wanted: Next) -> Iterable[str]:
 
 
 KINDS: dict[str, Callable[[Next], Iterable[str]]] = {
-    "service": _services,
-    "profile": _profiles,
+    "service": lambda wanted: (*(outline := _outline(wanted)).services, *outline.dormant),
+    "profile": lambda wanted: _outline(wanted).profiles,
     "template": lambda _: _shipped("projects"),
     "addition": lambda _: (*_shipped("services"), "rules"),
     "snapshot": _snapshots,

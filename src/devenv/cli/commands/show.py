@@ -108,9 +108,8 @@ def ps(
 def _show_quickly(selection: outlines.Selection, wanted: Collection[str], show: Show) -> bool:
     """Show the services if a local engine answers, and return whether it did. Raises ConfigError, UsageError."""
     outline = outlines.sketched(selection)
-    answer = None if outline.name is None else context.local_containers(outline.name)
     name, address = outline.name, f"unix://{context.socket_path()}"
-    if name is None or answer is None:
+    if name is None or (answer := context.local_containers(name)) is None:
         return False
     is_ours, (containers, now) = created.recognizer(name), answer
     own_run = [replace(container, ours=is_ours(container)) for container in containers]
