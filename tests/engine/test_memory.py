@@ -133,7 +133,7 @@ async def test_create_starts_nothing(both: Pair) -> None:
     labels = {OWNER_LABEL: "me", "price": "$$1"}
     model = both.model(web={"depends_on": needs, "volumes": VOLUMES, "labels": labels}, db={"scale": 2})
     reported: list[tuple[str, str]] = []
-    await both.compose(model).create(on_made=lambda kind, name: reported.append((kind, name)))
+    await both.compose(model).create(on_created=lambda kind, name: reported.append((kind, name)))
 
     found = await containers(both)
     assert {name: c.state for name, c in found.items()} == dict.fromkeys(("db-1", "db-2", "web-1"), "created")
@@ -154,7 +154,7 @@ async def test_create_starts_nothing(both: Pair) -> None:
     assert len(web.volumes) == 2
 
     reported.clear()
-    await both.compose(model).create(on_made=lambda kind, name: reported.append((kind, name)))
+    await both.compose(model).create(on_created=lambda kind, name: reported.append((kind, name)))
     again = {name: (c.id, c.state) for name, c in (await containers(both)).items()}
     assert again == {name: (c.id, c.state) for name, c in found.items()}, "a second create changes nothing"
     assert reported == []
@@ -192,7 +192,7 @@ async def test_recreated_containers_keep_names_and_anonymous_volumes(both: Pair)
     seen: list[tuple[str, str]] = []
     async with listening(both, seen):
         await both.compose(model).create(
-            ["web"], force=True, on_made=lambda kind, name: reported.append((kind, name))
+            ["web"], force=True, on_created=lambda kind, name: reported.append((kind, name))
         )
         after = await containers(both)
         web, old = after["web-1"], before["web-1"]

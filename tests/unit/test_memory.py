@@ -103,7 +103,7 @@ async def test_compose_goes_on_after_its_parent_was_killed(api: MemoryEngine, co
     api.faults.on("compose POST containers/create", Fault.KILLED_AFTER)
     heard: list[tuple[str, str]] = []
     with pytest.raises(Crash):
-        await compose.create(on_made=lambda kind, name: heard.append((kind, name)))
+        await compose.create(on_created=lambda kind, name: heard.append((kind, name)))
     assert [c.name for c in api.host.containers.values()] == ["shop-db-1"]
     assert heard[-1] == ("container", "shop-db-1"), "it heard that it is being created"
     (left,) = compose.home.left

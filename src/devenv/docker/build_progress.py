@@ -18,7 +18,7 @@ MOST_STEPS = 500
 _LAYERS = re.compile(r"(\d+) of (\d+) layers(?:, (\d+) of (\d+) MB)?")
 _FRACTION = re.compile(r"\d+/\d+")
 _LINE = re.compile(
-    r"#(?P<number>\d+) (?:\[(?P<label>[^\]]+)\] (?P<what>.*)"
+    r"#(?P<number>\d+) (?:\[(?P<label>[^\]]+)\] (?P<instruction>.*)"
     r"|(?P<end>DONE|CACHED|ERROR\b)(?: (?P<seconds>[\d.]+)s)?"
     r"|(?:(?P<at>[\d.]+) )?(?P<text>.*))"
 )
@@ -27,14 +27,14 @@ _ENDS: dict[str, EndState] = {"DONE": "done", "CACHED": "cached", "ERROR": "fail
 
 
 class StepBegin(NamedTuple):
-    """The begin of a step, which BuildKit may repeat; `what` is its instruction as in the Dockerfile.
+    """The begin of a step, which BuildKit may repeat; `instruction` as in the Dockerfile, or BuildKit's description.
 
     `label` is `[SERVICE] [STAGE] 3/5` or `[SERVICE] internal`; the service only if several are built.
     """
 
     number: str
     label: str
-    what: str
+    instruction: str
 
     @property
     def is_internal(self) -> bool:
@@ -74,7 +74,7 @@ def parse(line: str) -> StepBegin | StepOutput | StepEnd | None:
     if match is None:
         return None
     if match["label"] is not None:
-        return StepBegin(match["number"], match["label"], match["what"])
+        return StepBegin(match["number"], match["label"], match["instruction"])
     if match["end"] is not None:
         return StepEnd(match["number"], _ENDS[match["end"]], float(match["seconds"]) if match["seconds"] else None)
     return StepOutput(match["number"], match["text"], match["at"] is not None)
@@ -85,7 +85,7 @@ class BuildStep:
     """A step of a build, with its label and its line of the Dockerfile."""
 
     label: str
-    what: str
+    instruction: str
     began: float
     state: str = "running"  # or done, cached, failed
     seconds: float | None = None
@@ -136,10 +136,10 @@ class ImageProgress:
     def line(self, line: str, at: float) -> None:
         """Update the builds by a line of output."""
         match parse(line):
-            case StepBegin(number, label, what) as begin if not begin.is_internal and number not in self.steps:
+            case StepBegin(number, label, instruction) as begin if not begin.is_internal and number not in self.steps:
                 if self.failed:
                     self.clear()
-                self.steps[number] = BuildStep(label, what, at)
+                self.steps[number] = BuildStep(label, instruction, at)
                 while len(self.steps) > MOST_STEPS:
                     del self.steps[next(iter(self.steps))]
             case StepEnd(number, state, seconds) if step := self.steps.get(number):

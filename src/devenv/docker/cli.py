@@ -21,7 +21,7 @@ from devenv.docker.compose_failures import BuildLog, Failures
 from devenv.docker.process import OnLine
 from devenv.errors import EngineError
 
-OnMade = Callable[[str, str], object]  # kind and name, as Compose reports them
+OnCreated = Callable[[str, str], object]  # kind and name, as Compose reports them
 
 # Variables of the user's shell are for the user's own Compose commands: the run model is resolved already, and the
 # services that a model leaves out are no orphans.
@@ -137,17 +137,17 @@ class Compose:
             raise self.failures().of_build(log, done.error_text, services)
 
     async def create(
-        self, services: Sequence[str] = (), *, force: bool = False, on_made: OnMade = lambda *_: None
+        self, services: Sequence[str] = (), *, force: bool = False, on_created: OnCreated = lambda *_: None
     ) -> None:
         """Create containers, networks and volumes that are missing or changed; build and start nothing.
 
-        `force` replaces unchanged containers too. `on_made` gets the kind and name of each container and network that
+        `force` replaces unchanged containers too. `on_created` gets kind and name of each container and network that
         Compose reports as being created, also if the verb fails later.
         """
 
         def report(line: str) -> None:
             if match := _CREATED.match(line):
-                on_made(match["kind"].lower(), match["name"])
+                on_created(match["kind"].lower(), match["name"])
 
         options = ["--force-recreate"] if force else []
         await self._run("create", "--no-build", *options, *services, on_error_line=report)

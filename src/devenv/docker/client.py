@@ -135,7 +135,7 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 class Networks(EngineGroup):
-    """The networks of one engine."""
+    """The networks of an engine."""
 
     async def list(self, project: str) -> tuple[Network, ...]:
         """All networks that carry the project's label."""
@@ -156,12 +156,12 @@ class Networks(EngineGroup):
         )
 
     async def remove(self, network_id: str) -> None:
-        """Remove the network; nothing happens if it is gone. Raises CallError if a running container is connected."""
+        """Remove the network; does nothing if it is gone. Raises CallError if a running container is connected."""
         await self._api.remove(f"networks/{network_id}", "removing a network")
 
 
 class Volumes(EngineGroup):
-    """The named volumes of one engine."""
+    """The named volumes of an engine."""
 
     async def list(self, project: str) -> tuple[Volume, ...]:
         """All named volumes that carry the project's label."""
@@ -191,7 +191,7 @@ class Volumes(EngineGroup):
         return await self._api.create("volumes/create", "creating a volume", options, answers.volume)
 
     async def remove(self, name: str) -> None:
-        """Remove the volume; nothing happens if it is gone. Raises CallError if a container mounts it."""
+        """Remove the volume; does nothing if it is gone. Raises CallError if a container mounts it."""
         await self._api.remove(_path(name), f"removing the volume {name}")
 
 

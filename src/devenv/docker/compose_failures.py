@@ -91,7 +91,7 @@ class BuildLog:
         match parse(line):
             case StepBegin() as step if step.is_internal or step.place:
                 service = step.label.split()[0] if len(step.label.split()) > 1 else None
-                self._steps[step.number] = (service, step.what)
+                self._steps[step.number] = (service, step.instruction)
             case StepOutput(number, text, is_own=True):
                 self._output.setdefault(number, deque(maxlen=FAILED_STEP_LINES)).append(text)
             case StepEnd(number, "failed"):

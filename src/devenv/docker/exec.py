@@ -119,9 +119,8 @@ class ContainerExec(EngineGroup):
                     on_line(line, stream)
             code = await self._exit_code(execution, action)
         if code is None:
-            lost = "the connection was lost while it ran"
-            why = f"not ended after {timeout:.0f} s" if limit.cancelled_caught else lost
-            raise EngineError(f"{action}: {why}; it may still run in the container")
+            reason = f"not finished after {timeout:.0f} s" if limit.cancelled_caught else "the connection was lost"
+            raise EngineError(f"{action}: {reason}; the command may still run in the container")
         return code, b"".join(output).decode(errors="backslashreplace")
 
     async def end_leftovers(self, container_id: str, *, user: str, privileged: bool, mark: str) -> None:

@@ -114,7 +114,7 @@ class Transport:
     async def ask(
         self, path: str, action: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
     ) -> T:
-        """The JSON of the answer, converted by `read`; `options` are the ones of `call`."""
+        """The JSON of the answer, converted by `read`; `options` as for `call`."""
         content = await self.call("GET", path, action, query=query, **options)
         with self.translate_errors(action):
             return read(json.loads(content))
@@ -151,7 +151,7 @@ class Transport:
     async def request(
         self, method: str, path: str, action: str, *, query: Query | None = None, **options: Any
     ) -> AsyncIterator[Exchange]:
-        """The answer to a request; `options` are the ones of `Client.request`. Raises CallError."""
+        """The answer to a request; `options` as for `Client.request`. Raises CallError."""
         encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
         async with self._http.request(method, f"{self._version}/{path}{encoded}", **options) as answer:
             if answer.status >= FIRST_ERROR and answer.status != NOT_MODIFIED:

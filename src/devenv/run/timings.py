@@ -114,7 +114,7 @@ def _stages(events: Iterable[Timed]) -> list[Span]:
 
 
 def _stage(step: StepBegin) -> str:
-    verb = [] if step.place or step.is_internal else WORD.findall(step.what)[:1]
+    verb = [] if step.place or step.is_internal else WORD.findall(step.instruction)[:1]
     return " ".join(["build", *step.names, *verb])
 
 

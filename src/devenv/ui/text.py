@@ -66,7 +66,9 @@ def progress(event: e.Event) -> str | None:
             return f"{BEGUN[name]}{f'; {detail}' if detail else ''}" if name in BEGUN else None
         case e.Step("build", "detail", detail):
             step = parse(clean(detail))
-            building = isinstance(step, StepBegin) and not step.is_internal and f"building [{step.label}] {step.what}"
+            building = (
+                isinstance(step, StepBegin) and not step.is_internal and f"building [{step.label}] {step.instruction}"
+            )
             return building or None
         case e.Step(_, "detail", detail):
             return clean(detail).strip() or None

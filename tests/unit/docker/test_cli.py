@@ -119,7 +119,7 @@ async def test_containers_and_networks_are_reported_as_they_are_created(monkeypa
     )
     child, created = Verb(monkeypatch, *lines, code=1), list[tuple[str, str]]()
     with pytest.raises(VerbError, match="no memory"):
-        await COMPOSE.create(["web"], force=True, on_made=lambda kind, name: created.append((kind, name)))
+        await COMPOSE.create(["web"], force=True, on_created=lambda kind, name: created.append((kind, name)))
     assert created == [("network", "p_default"), ("container", "p-web-1")]
     assert child.argv == [*HEAD, "create", "--no-build", "--force-recreate", "web"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from devenv.docker.cli import Compose, OnMade
+from devenv.docker.cli import Compose, OnCreated
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
@@ -50,14 +50,14 @@ class ComposeCalls:
     is_cut_off: bool = False  # a command did not run to its end: its last request may still take effect
 
     async def create(
-        self, services: Sequence[str], *, force: bool = False, on_made: OnMade = lambda *_: None
+        self, services: Sequence[str], *, force: bool = False, on_created: OnCreated = lambda *_: None
     ) -> None:
         """Create the services' containers; their ids are on disk before anything starts.
 
         A call that is cut off leaves its window open, by which the objects that it created are recognized. Raises
         DevenvError; RefusedError if Compose would replace a container that is not ours.
         """
-        await self._explained(self._create(services, on_made, force=force), services)
+        await self._explained(self._create(services, on_created, force=force), services)
 
     async def start(self, compose: Compose, services: Collection[str]) -> None:
         """Start these services in order. Raises the error of the service that failed."""
@@ -67,7 +67,7 @@ class ComposeCalls:
         """The state of the project on the engine now."""
         return await self.engine.project_state(self.current.desired.project.name)
 
-    async def _create(self, services: Sequence[str], on_made: OnMade, *, force: bool) -> None:
+    async def _create(self, services: Sequence[str], on_created: OnCreated, *, force: bool) -> None:
         before = await self.project_state()
         for container in before.containers:
             if container.service in services and not container.ours:
@@ -81,11 +81,11 @@ class ComposeCalls:
 
         def note(kind: str, name: str) -> None:
             reported.add((kind, name))
-            on_made(kind, name)
+            on_created(kind, name)
 
         try:
             making = self.current.desired.making
-            await making.create(services, force=force, on_made=note)
+            await making.create(services, force=force, on_created=note)
         except DevenvError as error:
             failure = error
         after = await self.project_state()

@@ -106,7 +106,7 @@ class ActiveProject:
             fills = VolumeFills(current.desired, self._emit)
             async with self.compose.turn, task_group() as tasks:
                 tasks.start_soon(fills.report)
-                await self.compose.create(names, on_made=fills.made)
+                await self.compose.create(names, on_created=fills.made)
                 tasks.cancel_scope.cancel()
         current.created = dict(current.desired.services)
         return bool(rules_now[1])

@@ -124,7 +124,7 @@ def _build_step(step: BuildStep, columns: int, now: float) -> Iterator[Row]:
     failed = step.state == "failed"
     yield (
         Styled(f"  {MARKS['exited' if failed else 'starting']} ", "bad" if failed else "warn"),
-        Styled(cut(f"[{step.label}] {step.what}", max(columns - 12, 1))),
+        Styled(cut(f"[{step.label}] {step.instruction}", max(columns - 12, 1))),
         Styled("" if failed else _since(step.began, now), "dim"),
     )
     for line in [*step.lines][0 if failed else -1 :]:

@@ -211,7 +211,7 @@ def test_build_steps() -> None:
     progress = told(
         *STEPS, "#6 [web 2/2] RUN b", "#6 0.1 one", "#6 0.2 two", "#9 0.2 of nobody", "#6 [web 2/2] RUN b"
     )
-    assert [(s.what, s.state, list(s.lines)) for s in progress.steps.values()] == [
+    assert [(s.instruction, s.state, list(s.lines)) for s in progress.steps.values()] == [
         ("FROM a", "cached", []),
         ("RUN b", "running", ["one", "two"]),
     ]
