@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -78,6 +79,19 @@ async def unless(event: anyio.Event, work: Callable[[], Awaitable[object]]) -> b
             is_done = True
         tasks.cancel_scope.cancel()
     return is_done
+
+
+def throttled(report: Callable[[str], object], seconds: float) -> Callable[[str], None]:
+    """A function that passes a text on to `report`, at most once in so many seconds; other texts are dropped."""
+    due = time.monotonic() + seconds
+
+    def call(text: str) -> None:
+        nonlocal due
+        if (now := time.monotonic()) >= due:
+            due = now + seconds
+            report(text)
+
+    return call
 
 
 def first(error: BaseException) -> BaseException:

@@ -391,7 +391,7 @@ async def test_archives_work_with_a_created_container(both: Pair) -> None:
     }
     await both.engine.archive.put(holder, gzip.compress(pack(entries)))
     out = io.BytesIO()
-    await both.engine.archive.save(holder, "/.held", out)
+    await both.engine.archive.save(holder, "/.held", out.write)
     assert unpack(out.getvalue()) == entries
     assert [*unpack(await both.engine.archive.get(holder, "/.held/a") or b"")] == ["a", "a/ü"]
     assert await both.engine.archive.get(holder, "/.held/none") is None
@@ -406,7 +406,7 @@ async def test_archives_work_with_a_created_container(both: Pair) -> None:
     with pytest.raises(CallError):
         await both.engine.archive.put(holder, b"no tar" * 1000)
     empty = io.BytesIO()
-    await both.engine.archive.save(holder, "/.held/none", empty)
+    await both.engine.archive.save(holder, "/.held/none", empty.write)
     assert not empty.getvalue()
 
     other = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("other"), volumes=[f"{name}:/there"])

@@ -137,3 +137,14 @@ async def test_work_ends_unless_an_event_is_set() -> None:
     assert calls == ["begun"] * 2
     with pytest.raises(EngineError, match="broken"):
         await unless(anyio.Event(), fail)
+
+
+def test_a_throttled_report_drops_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the first texts: what is over soon is not reported."""
+    reported: list[str] = []
+    now = 100.0
+    monkeypatch.setattr("devenv.tasks.time.monotonic", lambda: now)
+    report = tasks.throttled(reported.append, 0.5)
+    for now in (100.0, 100.4, 100.5, 100.9, 101.2):
+        report(f"{now}")
+    assert reported == ["100.5", "101.2"]

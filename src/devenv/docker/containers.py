@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -158,13 +158,6 @@ def _usage(answer: Mapping[str, Any]) -> Usage:
     return Usage(int(usage.get("total_usage") or 0), int(cpu.get("system_cpu_usage") or 0), cpus, size)
 
 
-class Writable(Protocol):
-    """An object with a `write` method for bytes."""
-
-    def write(self, chunk: bytes, /) -> object:
-        """Write all bytes; the result is awaited if it is awaitable."""
-
-
 class Archive(EngineGroup):
     """Files of containers and of the volumes that they mount."""
 
@@ -185,11 +178,13 @@ class Archive(EngineGroup):
             return await self._api.call("GET", _path(container_id), action, query=query, total=LONG_TIMEOUT)
         return None
 
-    async def save(self, container_id: str, path: str, file: Writable, *, total: float | None = LONG_TIMEOUT) -> None:
-        """Write the tar of `path` in the container to the file; nothing if the path does not exist."""
+    async def save(
+        self, container_id: str, path: str, take: Callable[[bytes], object], *, total: float | None = LONG_TIMEOUT
+    ) -> None:
+        """Pass the tar of `path` in the container to `take` in pieces; nothing if the path does not exist."""
         action = f"reading {path} in a container"
         with IgnoreAbsent(), self._api.translate_errors(action), anyio.fail_after(total):
-            await self._api.stream("GET", _path(container_id), action, file.write, query={"path": path})
+            await self._api.stream("GET", _path(container_id), action, take, query={"path": path})
 
     async def mode(self, container_id: str, path: str) -> int:
         """The mode of `path` in the container, as Go's os.FileMode. Raises CallError if the path does not exist."""

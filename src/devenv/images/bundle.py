@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import BinaryIO
 
@@ -26,6 +25,7 @@ from devenv.model.images import familiar
 from devenv.model.project import Project
 from devenv.model.snapshot import shown
 from devenv.state.verified_archive import CHUNK
+from devenv.tasks import throttled
 
 EVERY = 0.2  # seconds between two progress events
 
@@ -56,7 +56,7 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
         if not bundled:
             raise UsageError(f"{project.name} needs no image")
         with bundle_file.created(path) as (file, part):
-            draft, report = bundle_file.begin(file), _progress("save", emit)
+            draft, report = bundle_file.begin(file), throttled(partial(_detail, "save", emit), EVERY)
 
             def take(chunk: bytes) -> None:
                 draft.write(chunk)
@@ -101,17 +101,8 @@ def _list(bundled: Iterable[BundledImage]) -> str:
     return ", ".join(f"{familiar(image.reference)}{' (a stand-in)' if image.stand_in else ''}" for image in bundled)
 
 
-def _progress(name: str, emit: Emit) -> Callable[[str], None]:
-    """A function that reports the progress of a step, at a limited rate."""
-    reported = time.monotonic()
-
-    def report(detail: str) -> None:
-        nonlocal reported
-        if (now := time.monotonic()) >= reported + EVERY:
-            reported = now
-            emit(Step(name, "detail", detail))
-
-    return report
+def _detail(step: str, emit: Emit, detail: str) -> None:
+    emit(Step(step, "detail", detail))
 
 
 @contextlib.asynccontextmanager
@@ -160,7 +151,7 @@ async def _loaded_id(engine: Engine, bundled: BundledImage, bundle: Bundle) -> s
 
 async def _chunks(file: BinaryIO, length: int, emit: Emit) -> AsyncIterator[bytes]:
     file.seek(bundle_file.BLOCK)
-    done, report = 0, _progress("load", emit)
+    done, report = 0, throttled(partial(_detail, "load", emit), EVERY)
     while done < length and (chunk := file.read(min(CHUNK, length - done))):
         yield chunk
         done += len(chunk)

@@ -36,6 +36,7 @@ from devenv.model.snapshot import Reader, Snapshot, database, shown, system
 from devenv.state import verified_archive
 from devenv.state.identity import VolumeRecord
 from devenv.state.run_dir import Run
+from devenv.tasks import throttled
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, advanced, by_reference
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
@@ -89,9 +90,15 @@ class VolumeTransfer:
         self._keys.add(key)
         set_id = self._id
         with self.store.draft(set_id, key, limit=self.limit) as (draft, path):
+            report = throttled(lambda detail: self.emit(Step("save", "detail", detail)), REPORT_EVERY)
+
+            def take(chunk: bytes) -> None:
+                draft.write(chunk)
+                report(f"saving {key} ({shown(draft.size)})")
+
             async with self._holder(volume.name, [c.image for c in users]) as (holder, image):
                 reader = await self._reader(holder, next((c.database for c in users if c.image == image), ""))
-                await self.engine.archive.save(holder, TARGET, _Reported(draft, key, self.emit), total=None)
+                await self.engine.archive.save(holder, TARGET, take, total=None)
             digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
             snapshot = Snapshot(
                 id=set_id,
@@ -303,19 +310,3 @@ def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, director
         emit(Problem(f"{error.where}: {error.message}: the default limits of snapshots hold", error.hint))
     limits = chosen.snapshot_limit, chosen.snapshots_total
     return VolumeTransfer(engine, emit, run, project, directory, Store.at_home(), Lineages.at_home(), *limits)
-
-
-class _Reported:
-    """Passes on what is written, and reports the progress from time to time."""
-
-    def __init__(self, file: Any, key: str, emit: Emit) -> None:
-        self._file = file
-        self._key = key
-        self._emit = emit
-        self._next = time.monotonic() + REPORT_EVERY
-
-    def write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + REPORT_EVERY
-            self._emit(Step("save", "detail", f"saving {self._key} ({shown(self._file.size)})"))

@@ -131,7 +131,7 @@ async def test_a_folder_is_read_and_saved(engine: MemoryEngine, container: Conta
     assert content is not None
     assert [*unpack(content)] == ["app", "app/file", "app/link"]
     file = io.BytesIO()
-    await engine.archive.save(container.id, "/app", file)
+    await engine.archive.save(container.id, "/app", file.write)
     assert file.getvalue() == content
 
 
@@ -140,7 +140,7 @@ async def test_a_path_that_does_not_exist(engine: MemoryEngine, container: Conta
     for path in ("/none", "/app/file/none"):
         assert await engine.archive.get(container.id, path) is None
         assert await engine.archive.is_link(container.id, path) is None
-        await engine.archive.save(container.id, path, file)
+        await engine.archive.save(container.id, path, file.write)
     assert file.getvalue() == b""
 
 

@@ -94,14 +94,14 @@ class PlayedEngine:
             await anyio.sleep(0.05)
         return f"id-{name}"
 
-    async def save(self, holder: str, path: str, out: Any, *, total: float | None) -> None:
+    async def save(self, holder: str, path: str, take: Any, *, total: float | None) -> None:
         assert (path, total) == ("/.devenv-volume", None)
         if self.slow:
             await anyio.sleep(60)
         volume = self.there[holder][1]["HostConfig"]["Mounts"][0]["Source"]
         content = self.archives[volume]
         for start in range(0, len(content), 700):
-            out.write(content[start : start + 700])
+            take(content[start : start + 700])
             if self.trouble is not None:
                 raise self.trouble
 

@@ -82,7 +82,7 @@ async def _read(engine: Engine, container_id: str, reading: _Reading, place: str
     for _ in range(TRIES):
         sink = _Sink(reading, place, name, hops)
         try:
-            await engine.archive.save(container_id, place, sink)
+            await engine.archive.save(container_id, place, sink.write)
         except CallError as error:
             if not LOOP.search(error.reason):
                 raise

@@ -41,7 +41,7 @@ class Box:
         watch = WatchRule(str(self.host), Action.SYNC, target)
         self.bound = rules.bind(Project("p", str(folder), (), (Service("web", watch=(watch,)),)), {})
 
-    async def save(self, _: str, path: str, file: Any) -> None:
+    async def save(self, _: str, path: str, take: Any) -> None:
         """The archive of a path: a link itself, unless the path ends in a slash."""
         self.read.append(path)
         real = self.real(path.rstrip("/"))
@@ -60,7 +60,7 @@ class Box:
             archive.add(real, arcname=posixpath.basename(path.rstrip("/")) or ".")
         data = self.spoil(out.getvalue())
         for at in range(0, len(data), PIECE):
-            await file.write(data[at : at + PIECE])
+            await take(data[at : at + PIECE])
 
     def real(self, path: str) -> Path:
         """The path on this machine for a container path; absolute links begin at the container's root."""

@@ -309,8 +309,8 @@ async def test_an_x_bit_of_the_image_is_kept(box: Box, monkeypatch: pytest.Monke
     watch = (WatchRule(str(box.source), Action.SYNC, str(box.app)),)
     bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
 
-    async def save(_id: str, path: str, sink: Any) -> None:
-        await sink.write(pack_folder(Path(path)))
+    async def save(_id: str, path: str, take: Any) -> None:
+        await take(pack_folder(Path(path)))
 
     monkeypatch.setattr(box.engine, "save", save, raising=False)
     target = await box.reach()
@@ -342,9 +342,9 @@ async def test_compare_reads_the_container(box: Box, target: Target, monkeypatch
     bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
     looked: list[str] = []
 
-    async def save(_id: str, path: str, sink: Any) -> None:
+    async def save(_id: str, path: str, take: Any) -> None:
         looked.append(path)
-        await sink.write(pack_folder(Path(path)))
+        await take(pack_folder(Path(path)))
 
     monkeypatch.setattr(box.engine, "save", save, raising=False)
     seen = await target.compare([same, other], bound)
