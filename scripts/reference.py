@@ -179,7 +179,7 @@ def _findings() -> Iterator[str]:
         for code, kind in diagnose.kinds().items():
             if kind["area"] == area:
                 yield from ("", f'### <a id="{code}"></a>{code}', "")
-                if kind["message"] != "{said}":
+                if kind["message"] != "{message}":
                     yield f"{kind['severity']}: {_named(kind['message'])}  "
                 if kind["hint"] != "{hint}":
                     yield f"hint: {_named(kind['hint'])}  "

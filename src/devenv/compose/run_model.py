@@ -148,7 +148,7 @@ def scale(text: str) -> Scale:
 
 
 def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) -> None:
-    """Apply the changes to the services. Raises UsageError for a service that cannot have so many containers."""
+    """Apply the changes to the services. Raises UsageError for a service that can have only one container."""
     for change in changes:
         service = services.get(change.service)
         if service is None:

@@ -44,7 +44,7 @@ def diagnose(facts: DoctorFacts) -> tuple[Finding, ...]:
         _disks, _taken_ports, _watches, _network, _project,
     )  # fmt: skip
     findings = [finding_ for check in checks for finding_ in check(facts)]
-    findings += [finding(code, said=error.said, hint=error.hint) for code, error in facts.errors]
+    findings += [finding(code, message=error.said, hint=error.hint) for code, error in facts.errors]
     findings += [replace(finding("unchecked", area=area), area=area) for area in facts.unchecked]
     return tuple(sorted(dict.fromkeys(findings), key=lambda finding_: SEVERITIES.index(finding_.severity)))
 
@@ -95,7 +95,7 @@ def _engine(facts: DoctorFacts) -> Iterator[Finding]:
         yield finding("engine-elsewhere", name=name, address=other)
     if kind:
         message, hint = ENGINE_KINDS[kind]
-        yield finding("engine-kind", said=message, hint=hint)
+        yield finding("engine-kind", message=message, hint=hint)
 
 
 def _registries(facts: DoctorFacts) -> Iterator[Finding]:

@@ -64,7 +64,7 @@ class Answer:
 
 
 async def within(seconds: float, work: Callable[[], T]) -> T | None:
-    """Return what the work returns; None if it fails or takes longer than so many seconds."""
+    """Return the result of the work; None if it fails or takes longer than `seconds`."""
     done, results, loop = anyio.Event(), list[T](), asyncio.get_running_loop()
 
     def run() -> None:
@@ -80,7 +80,7 @@ async def within(seconds: float, work: Callable[[], T]) -> T | None:
 
 
 async def route(host: str, reference: str, public: Certificates, seconds: float) -> Route:
-    """Test whether this machine reaches a registry and its token server within so many seconds."""
+    """Test whether this machine reaches a registry and its token server within `seconds`."""
     end = anyio.current_time() + seconds
     site = HUB_HOST if host == HUB else host
     scheme = "http" if LOOPBACK.fullmatch(site.partition(":")[0]) else "https"
@@ -156,7 +156,7 @@ def _sample(reference: str, platform: str, seconds: float) -> tuple[float, float
 
 
 def _timed(url: str, headers: Mapping[str, str], seconds: float) -> tuple[float, float] | None:
-    """Seconds to the first byte, and bytes per second after it, measured for so many seconds at most."""
+    """Seconds to the first byte, and bytes per second after it, measured for at most `seconds`."""
     began = time.monotonic()
     with _get(url, headers, seconds) as answer:
         if answer.status != OK or not answer.read(1):

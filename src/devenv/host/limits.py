@@ -103,8 +103,8 @@ def other_devenv() -> str:
     return ""
 
 
-def engines_elsewhere(asked: str) -> Iterator[tuple[str, str]]:
-    """(name, address) of engines that listen on well-known sockets, except for the engine with the address `asked`.
+def engines_elsewhere(selected: str) -> Iterator[tuple[str, str]]:
+    """(name, address) of engines that listen on well-known sockets, except for the address of the selected engine.
 
     Blocking, up to 0.3 s for each socket.
     """
@@ -123,5 +123,5 @@ def engines_elsewhere(asked: str) -> Iterator[tuple[str, str]]:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(SOCKET_TIMEOUT)
             probe.connect(path)
-            if f"unix://{path}" != asked:
+            if f"unix://{path}" != selected:
                 yield name, f"unix://{path}"

@@ -23,7 +23,7 @@ PORT_SEARCH = 1000
 
 
 def is_in_use(ip: str, port: int) -> bool:
-    """Whether the port is in use on the address; an empty address stands for all addresses.
+    """Whether the port is in use on the address; an empty address means all addresses.
 
     A port that only root may bind counts as free unless a program answers: the engine will bind it, not devenv. A
     port on an address that this machine does not have counts as free too.
@@ -116,7 +116,7 @@ async def require_free(wanted: Iterable[WantedPort], engine: Engine, given: Iter
 
 
 async def taken(wanted: Iterable[WantedPort], engine: Engine) -> tuple[Taken, ...]:
-    """The wanted ports that are in use, each with the addresses where it is."""
+    """The wanted ports that are in use, each with only the addresses where that is so."""
     all_wanted = [port for port in wanted if port.protocol == "tcp"]
     in_use: list[Taken] = []
     for port in all_wanted:

@@ -21,7 +21,7 @@ Place = tuple[str, int]  # a service and a port of its containers
 
 @dataclass(frozen=True, slots=True)
 class WantedPort:
-    """A host port that a service will publish; an empty address stands for all addresses."""
+    """A host port that a service will publish; an empty address means all addresses."""
 
     service: str
     ips: tuple[str, ...]

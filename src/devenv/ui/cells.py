@@ -106,7 +106,7 @@ def _cells(character: str) -> int:
 
 
 def cut(text: str, cells: int) -> str:
-    """The text, cut with an ellipsis if it is wider than so many cells."""
+    """The text, cut with an ellipsis if it is wider than `cells`."""
     if width(text) <= cells:
         return text
     begin = text[: _end(text, 0, max(cells - 1, 0))]
@@ -114,14 +114,14 @@ def cut(text: str, cells: int) -> str:
 
 
 def fit(text: str, cells: int, *, right: bool = False) -> str:
-    """The text cut or padded to exactly so many cells."""
+    """The text cut or padded to exactly `cells`."""
     short = cut(text, cells)
     pad = " " * (cells - width(short))
     return f"{pad}{short}" if right else f"{short}{pad}"
 
 
 def pieces(text: str, cells: int) -> Iterator[str]:
-    """The text in pieces of at most so many cells, broken after the last space except for one in the first third.
+    """The text in pieces of at most `cells`, broken after the last space except for one in the first third.
 
     The space may be beyond the last cell. An empty text is one piece.
     """
@@ -134,7 +134,7 @@ def pieces(text: str, cells: int) -> Iterator[str]:
 
 
 def _end(text: str, begin: int, cells: int) -> int:
-    """The end of the part that begins at `begin` and fits into so many cells, or of a character that is wider."""
+    """The end of the part that begins at `begin` and fits into `cells`, or of a character that is wider."""
     if text.isascii():
         return min(begin + cells, len(text))
     taken = 0
@@ -164,7 +164,7 @@ def marked(spans: Iterable[Styled], places: Iterable[tuple[int, int]], style: st
 
 
 def row(spans: Iterable[Styled], cells: int) -> Row:
-    """The spans that fit into so many cells; the last span is cut."""
+    """The spans that fit into `cells`; the last span is cut."""
     fitting: list[Styled] = []
     for span in spans:
         if cells <= 0:

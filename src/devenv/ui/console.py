@@ -29,7 +29,7 @@ PRINTED = ("line", "error", "output", "message")  # fields with output of progra
 LEVEL_COLOURS = {"error": 31, "warn": 33}
 WIDEST_PREFIX = 20
 JSON_VERSION = 1
-REMIND = 30.0  # seconds between two lines about work that goes on, if there is no status line
+REMIND = 30.0  # seconds between two lines about work that takes long, if there is no status line
 
 
 class Prefixes:
@@ -58,35 +58,35 @@ class Prefixes:
 
 
 class Reminder:
-    """Writes a line every `REMIND` seconds while a step goes on: else it seems to hang."""
+    """Writes a line every `REMIND` seconds while a step runs, which seems to hang otherwise."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._what = ""
+        self._work = ""
         self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, what: str) -> None:
-        """What goes on from now on; its time counts from the first note since the last `end`."""
-        self._what = what
+    def note(self, work: str) -> None:
+        """Set the current work; its time counts from the first note since the last `end`."""
+        self._work = work
         if self._timer is None:
             self._began = time.monotonic()
             self._wait()
 
     def end(self) -> None:
-        """Write no more lines about it."""
+        """Write no more lines about the work."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
 
     def _wait(self) -> None:
-        import asyncio  # noqa: PLC0415 - imported by then if a loop runs
+        import asyncio  # noqa: PLC0415 - other commands need no event loop
 
-        with contextlib.suppress(RuntimeError):  # without a loop, nothing takes long
+        with contextlib.suppress(RuntimeError):  # without an event loop, nothing takes long
             self._timer = asyncio.get_running_loop().call_later(REMIND, self._remind)
 
     def _remind(self) -> None:
-        self._write(f"{self._what} ({time.monotonic() - self._began:.0f} s so far)")
+        self._write(f"{self._work} ({time.monotonic() - self._began:.0f} s so far)")
         self._wait()
 
 
@@ -231,7 +231,7 @@ class Console(Writer):
             asyncio.get_running_loop().call_later(2 * text.QUIET, self._show_burst, burst)
 
     def _show_burst(self, burst: text.Burst) -> None:
-        """Show the line of a burst unless it goes on."""
+        """Show the line of a burst, unless more syncs have followed."""
         if self._due.get(burst.service) is burst:
             del self._due[burst.service]
             self.close()

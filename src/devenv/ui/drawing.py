@@ -123,7 +123,7 @@ class _Window:
 
 
 def layers(report: Report, width: int, now: float) -> list[str]:
-    """The report in so many columns; `now` is in Unix seconds."""
+    """The report in `width` columns; `now` is in Unix seconds."""
     sizes = (layer.size for image in report.images for layer in image.layers)
     window = _Window(width, now, max(sizes, default=0))
     lines = [line for image in report.images for line in _head(image, now)]
@@ -184,7 +184,7 @@ def _advice(report: Report) -> Iterator[str]:
 
 
 def waterfall(event: Timings, width: int) -> list[str]:
-    """The waterfall in so many columns: a line for each span, critical spans marked, and the longest of those."""
+    """The waterfall in `width` columns: a line for each span, critical spans marked, and the longest of those."""
     spans = [span for span in event.spans if span.end - span.start >= SHORTEST]
     names = [_name(span) for span in spans]
     widest = min(max(map(len, names), default=0), max(width // 3, NARROWEST_BARS))

@@ -24,7 +24,7 @@ BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 @functools.cache
 def hints(columns: int) -> str:
-    """The hints that fit into so many columns, chosen by importance."""
+    """The hints that fit into `columns`, chosen by importance."""
     chosen: list[str] = []
     for rank in RANKS:
         more = [hint for hint in HINTS if hint in chosen or hint.split()[0] == rank]

@@ -228,7 +228,7 @@ class Logbook:
         return heapq.merge(*self._kept.values(), key=lambda line: line.number)
 
     def recent(self, count: int) -> list[LogLine]:
-        """The last so many lines, regardless of the filter."""
+        """The last `count` lines, regardless of the filter."""
         return list(self._all())[-count:]
 
     def above(self, number: int | None) -> Iterator[LogLine]:
@@ -252,7 +252,7 @@ class Logbook:
         return count
 
     def step(self, number: int | None, lines: int) -> int | None:
-        """The number of the line so many lines below (above if negative); None for the last line or beyond."""
+        """The number of the line that is `lines` below (above if negative); None for the last line or beyond."""
         if not self.shown:
             return None
         place = len(self.shown) - 1 - (0 if number is None else self.below(number)) + lines

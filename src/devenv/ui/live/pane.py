@@ -23,7 +23,7 @@ SERVICE_STYLES = 5
 
 
 def log_pane(state: State, columns: int, rows: int) -> Iterator[Row]:
-    """A title, and so many rows of the log, with the newest line at the bottom."""
+    """A title, and `rows` rows of the log, with the newest line at the bottom."""
     chosen, typed = state.log.filter, state.log.filter.typed
     heading = f"log: {typed}" if typed else "log"
     heading += f" ({counted(len(state.log.shown), 'line')})" if typed and not chosen.fault else ""
@@ -36,7 +36,7 @@ def log_pane(state: State, columns: int, rows: int) -> Iterator[Row]:
 
 
 def _log(state: State, columns: int, rows: int) -> Iterator[Row]:
-    """So many rows of the log, with the lowest line in view at the bottom."""
+    """Exactly `rows` rows of the log, with the lowest line in view at the bottom."""
     typed = state.log.filter.typed
     if not state.log.shown and typed and not state.log.filter.fault:
         subject = "no other line" if state.log.folded else "no line"

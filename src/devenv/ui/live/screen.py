@@ -98,13 +98,13 @@ def _services_table(state: State, columns: int, most: int, now: float) -> Iterat
 
 
 def _blocks(count: int, columns: int, most: int) -> tuple[int, int]:
-    """The number of blocks for so many services, and the rows of each."""
+    """The number of blocks for `count` services, and the rows of each block."""
     blocks = max(min(columns // BLOCK, -(-count // (most - 1))), 1)
     return blocks, min(-(-count // blocks), most - 1)
 
 
 def _hidden(state: State, columns: int, rows: int) -> int:
-    """The number of services that do not fit on a screen of so many rows."""
+    """The number of services that do not fit on the screen."""
     blocks, tall = _blocks(len(state.services), columns, _most(rows))
     return max(len(state.services) - blocks * tall, 0)
 
@@ -204,7 +204,7 @@ def _hints(state: State, columns: int) -> Row:
 
 
 def _page_pane(state: State, columns: int, rows: int, now: float) -> Iterator[Row]:
-    """A title, and so many rows of the page."""
+    """A title, and `rows` rows of the page."""
     lines = list(_page(state, columns, now))
     state.view.offset = max(0, min(state.view.offset, len(lines) - rows))
     shown = lines[state.view.offset : state.view.offset + rows]
