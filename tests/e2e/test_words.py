@@ -45,7 +45,7 @@ def test_status_follows_a_run_from_start_to_end(stack: Stack, devenv: StartDeven
     assert down.wait() == 0
     assert '"traced"' in down.stderr
     lines = said(devenv(cwd=stack.folder, env=env, json_output=False)).splitlines()
-    assert lines[0].endswith(" is not up: tool, web")
+    assert lines[0].endswith(" is not up: web")
     assert stack.leftovers() == {}
 
 

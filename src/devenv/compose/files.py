@@ -82,6 +82,9 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     for folder in upward(here):
         if main := _first(folder, NAMES):
             return tuple(filter(None, (main, _first(folder, OVERRIDES))))
+    if not os.path.isdir(here):
+        hint = "If it was moved or renamed, move it back; or end the run, and start it in the new folder."
+        raise ConfigError(f"the folder {here} does not exist", hint=hint)
     hint = f"devenv new   (or -f FILE; looked here and in the folders above for {', '.join(NAMES)})"
     if nix := next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in upward(here))), None):
         hint = f"{nix} belongs to another tool named devenv, which uses Nix. {hint}"

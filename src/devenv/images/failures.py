@@ -111,10 +111,12 @@ def explain(
     """
     causes = [f"  {name} ({', '.join(lines[name])}): {cause(name, failure)}" for name, failure in failed.items()]
     head = "an image is" if len(failed) == 1 else f"{len(failed)} images are"
-    guesses = [f"did you mean `{guess}`?" for name in failed if (guess := _guess(name))]
-    hints = [*guesses, *filter(None, [_hint(failed, instead, consent=consent)])]
+    guesses = {name: f"did you mean `{guess}`?" for name in failed if (guess := _guess(name))}
+    others = {name: text for name, text in instead.items() if name not in guesses}
+    hints = [*guesses.values(), *filter(None, [_hint(failed, others, consent=consent)])]
     kind = ConfigError if all(failure.of_file for failure in failed.values()) else EngineError
-    return kind("\n".join([f"{head} not available:", *causes]), hint="; or ".join(hints) or None)
+    hint = "; or ".join(hints).replace("?; or ", "? Or: ")
+    return kind("\n".join([f"{head} not available:", *causes]), hint=hint or None)
 
 
 def _guess(reference: str) -> str | None:

@@ -43,18 +43,28 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         state, message, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
     except DevenvError as error:
         state, message, running, urls = "unreachable", error.message, 0, ()
-    message = message or f"{name} is not up: {', '.join(services)}"
+    wanted = sorted(service for service, profiles in compose_files.service_profiles(read).items() if not profiles)
+    message = message or f"{name} is not up: {', '.join(wanted or services)}"
     return Here(
         state, message, name, services, running, urls, tuple(other for other in others if other != name), guardians
     )
 
 
-def without_containers(name: str) -> str:
-    """Why the project has no containers, and what to type."""
-    going_on = [run.lock for run, ledger in run_dir.every_runs() if ledger.project == name and run.lock.is_held()]
-    if not going_on:
+def without_containers(name: str, folder: str) -> str:
+    """Why the project in the folder has no containers, and what to type."""
+    place = run_dir.place_of(folder)
+    held = [each for each in run_dir.every_runs() if each[0].lock.is_held()]
+    named = [each for each in held if each[1].project == name]
+    if not (going_on := [*named, *(each for each in held if run_dir.began_in(each[1], place))]):
         return f"{name} is not up (devenv up)"
-    return f"{name} is being cleaned up" if going_on[0].is_ending() else f"{name} is starting: no containers yet"
+    run, ledger = going_on[0]
+    if not named:
+        return f"{name} is not up; {ledger.project} is, from this folder (devenv ps -p {ledger.project})"
+    if run.lock.is_ending():
+        return f"{name} is being cleaned up"
+    if run.last().get("began") == ledger.began:
+        return f"the containers of {name} were removed by somebody else: r in its live view creates them again"
+    return f"{name} is starting: no containers yet"
 
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
@@ -82,7 +92,8 @@ def _run_of(name: str, folder: str, key: str, endpoint: str) -> tuple[Run, Ledge
     """The project's run on this engine, found by its name or else by its folder."""
     begun = [(run, ledger) for run, ledger in run_dir.every_runs() if ledger.is_on(key, endpoint)]
     named = [(run, ledger) for run, ledger in begun if ledger.project == name]
-    return next(iter([*named, *((run, ledger) for run, ledger in begun if ledger.directory == folder)]), None)
+    place = run_dir.place_of(folder)
+    return next(iter([*named, *(each for each in begun if run_dir.began_in(each[1], place))]), None)
 
 
 def _beside(name: str, count: int) -> str:
@@ -106,7 +117,9 @@ def _message(state: str, ledger: Ledger, running: int, left: str) -> str:
     since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
     count = f"{running} container{'' if running == 1 else 's'}"
     return {
-        "up": f"{ledger.project} is up since {since}, with {count}",
+        "up": f"{ledger.project} is up since {since}, with {count}"
+        if running
+        else f"{ledger.project} was started at {since}, but none of its containers is running",
         "starting": f"{ledger.project} is starting since {since}",
         "stopped": f"{ledger.project} was left running, and nothing of it runs any more",
         "ending": f"{ledger.project} is being cleaned up",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from devenv.events import Notice
 from devenv.model.containers import Container, ProjectState
 from devenv.run.cleanup.remains import COMMAND, counted, judged_volumes, left_behind
 from devenv.run.cleanup.teardown import MOVED, of_earlier
-from devenv.state import identity
+from devenv.state import identity, run_dir
 from devenv.state.identity import Content, Place, VolumeVerdict
 from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.volumes.transfer import VolumeTransfer
@@ -39,7 +38,7 @@ class Takeover:
             project_state = await self._look()
         if earlier is None:
             return None, project_state
-        if not self._is_here(earlier):
+        if not run_dir.began_in(earlier, self.place):
             await self._end(earlier, project_state)
             return None, await self._look()
         if fresh:
@@ -53,11 +52,6 @@ class Takeover:
         ledger = await self._volumes(earlier, judged)
         is_changed = any(volume.record.content is Content.RESTORING for volume in judged)
         return ledger, await self._look() if is_changed else project_state
-
-    def _is_here(self, earlier: Ledger) -> bool:
-        before = earlier.place
-        is_gone = not os.path.lexists(before.path)
-        return before.path == self.place.path or before.is_renamed_to(self.place, is_gone=is_gone)
 
     async def _end(self, earlier: Ledger, project_state: ProjectState) -> None:
         """End the run of another folder, as `down` there would. Raises StateError if it has to stay, or is left."""

@@ -104,7 +104,10 @@ async def _up(options: UpOptions, emit: Emit, ending: ShutdownSignals, controlle
             loaded = await _load(options, record)
             context = await open_context(stack, options, record.emit, loaded, controller)
             up_run = UpRun(context, ending, record, loaded)
-        return ending.exit_code if up_run is None else await up_run.go()
+        code = ending.exit_code if up_run is None else await up_run.go()
+        if ending.signal and (up_run is None or up_run.active_project() is None):
+            record.emit(Notice("interrupted before any container was created"))
+    return code
 
 
 async def _load(options: UpOptions, record: StartRecord) -> Loaded:

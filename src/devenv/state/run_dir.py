@@ -245,6 +245,13 @@ def place_of(directory: str) -> Place:
     return Place(path, state.st_dev, state.st_ino)
 
 
+def began_in(ledger: Ledger, place: Place) -> bool:
+    """Whether the run began in that folder, which may have been renamed since."""
+    before = ledger.place
+    is_gone = not os.path.lexists(before.path)
+    return before.path == place.path or before.is_renamed_to(place, is_gone=is_gone)
+
+
 def every_runs() -> Iterator[tuple[Run, Ledger]]:
     """Runs of this user that have a ledger, on every engine; unreadable ledgers are left out."""
     for run in Run.folders():

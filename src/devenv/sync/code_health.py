@@ -83,8 +83,10 @@ class CodeHealth:
         return CodeHealth(opened=self.opened, takes_all=self.takes_all)
 
     def shown(self, now: float, *, is_bad: bool = False) -> str:
-        """The mark on one line; for a failed service (`is_bad`), its last error in any case."""
-        if self.error is not None and now < self.clears:
+        """The mark on one line; for a failed service (`is_bad`), its last error, unless a sync has fixed it."""
+        if now >= self.clears:
+            return ""
+        if self.error is not None:
             return (self.error.text if self.error_at + COMPLETE <= now else "") or self.kept
         return self.last.text or self.kept if is_bad and self.last is not None else ""
 

@@ -81,6 +81,13 @@ def test_missing_compose_file_is_an_error(tmp_path: Path) -> None:
     assert "belongs to another tool" in str(caught.value.hint)
 
 
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """It was moved while the project was up: `devenv new` is no answer."""
+    with pytest.raises(ConfigError, match=r"the folder .*/shop does not exist") as caught:
+        find(str(tmp_path / "shop"))
+    assert "move it back" in str(caught.value.hint)
+
+
 def test_standard_input_is_refused(tmp_path: Path) -> None:
     """`-f -` is refused, since it cannot be read again."""
     with pytest.raises(UsageError):

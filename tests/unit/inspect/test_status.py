@@ -21,7 +21,7 @@ from devenv.model.answers import STATES, Here
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state.identity import Place, VolumeRecord, engine_key
 from devenv.state.ledger import Ledger
-from devenv.state.run_dir import Run
+from devenv.state.run_dir import Run, place_of
 from support.schemas import answered
 
 ENGINE = "unix:///here"
@@ -118,6 +118,25 @@ def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None
     assert lines[1].startswith("  devenv config --validate")
 
 
+def test_services_with_a_profile_are_not_missed(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """Nobody expects them to be up; unless every service has one."""
+    Machine.project_state_of = ProjectState()
+    (shop / "compose.yml").write_text("services: {web: {image: x}, test: {image: x, profiles: [test]}}")
+    found, lines = said(capfd)
+    assert (found.services, lines[0]) == (("test", "web"), "shop is not up: web")
+    (shop / "compose.yml").write_text("services: {test: {image: x, profiles: [test]}}")
+    assert said(capfd)[1][0] == "shop is not up: test"
+
+
+def test_a_run_of_which_nothing_runs(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """Its process is there, but it is not called up."""
+    stopped = Container("1", "shop-web-1", "web", "exited", ours=True, exit_code=0)
+    Machine.project_state_of = ProjectState((stopped,))
+    run = begun(shop)
+    with run.lock.hold():
+        assert "but none of its containers is running" in said(capfd)[1][0]
+
+
 @pytest.mark.parametrize("phase", [None, "left", "up"])
 def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path, phase: str | None) -> None:
     """The services and the command that starts them are shown, also after a run without remains."""
@@ -151,12 +170,16 @@ def test_status_of_a_live_run(
 def test_why_a_project_has_no_containers(shop: Path) -> None:
     """While a run starts or stops, `devenv up` is not suggested."""
     run = begun(shop)
-    assert status.without_containers("shop") == "shop is not up (devenv up)"
+    assert status.without_containers("shop", str(shop)) == "shop is not up (devenv up)"
     with run.lock.hold():
-        assert status.without_containers("shop") == "shop is starting: no containers yet"
-        assert status.without_containers("other") == "other is not up (devenv up)"
+        assert status.without_containers("shop", str(shop)).startswith(
+            "the containers of shop were removed by somebody"
+        )
+        begun(shop, ready=False)
+        assert status.without_containers("shop", str(shop)) == "shop is starting: no containers yet"
+        assert status.without_containers("other", "/") == "other is not up (devenv up)"
     with run.lock.hold(cleaning=True):
-        assert status.without_containers("shop") == "shop is being cleaned up"
+        assert status.without_containers("shop", str(shop)) == "shop is being cleaned up"
 
 
 def test_status_of_a_detached_run(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
@@ -182,7 +205,7 @@ def test_a_service_that_is_not_well_is_named(capfd: pytest.CaptureFixture[str], 
         assert found.said.endswith(", with 1 container; db removed")
         Machine.project_state_of = ProjectState((replace(web, state="exited", publishes=True),))
         found, _ = said(capfd)
-    assert found.said.endswith(", with 0 containers; db removed, web stopped (0)")
+    assert found.said.endswith(", but none of its containers is running; db removed, web stopped (0)")
     assert (found.state, found.urls) == ("up", ())
 
 
@@ -264,6 +287,21 @@ def test_containers_of_plain_compose_are_reported(capfd: pytest.CaptureFixture[s
     found, lines = said(capfd)
     assert (found.state, found.running) == ("down", 0)
     assert lines[0] == "shop is not up; 1 container of it, not devenv's, runs (devenv ps)"
+
+
+def test_the_run_of_a_renamed_folder(
+    capfd: pytest.CaptureFixture[str], shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found in the new folder, whose name is another project's."""
+    run = begun(shop)
+    run.write(replace(run.read() or pytest.fail("no ledger"), place=place_of(str(shop))))
+    new = shop.rename(shop.parent / "store")
+    monkeypatch.setenv("PWD", str(new))
+    monkeypatch.chdir(new)
+    with run.lock.hold():
+        assert said(capfd)[1][0].startswith("shop is up since")
+        hint = "store is not up; shop is, from this folder (devenv ps -p shop)"
+        assert status.without_containers("store", str(new)) == hint
 
 
 def test_a_long_name_is_whole(capfd: pytest.CaptureFixture[str], shop: Path) -> None:

@@ -101,6 +101,8 @@ async def test_a_signal_in_any_step_ends_the_run(machine: Machine, shop: Site) -
         await command.serve(lambda c=command, e=emit: up._up(options, e, c.ending, None))  # type: ignore[misc]
         assert command.code == 130, (event, shown(command))
         assert machine.host.containers == {}, event
+        is_told = any(isinstance(one, Notice) and one.message.startswith("interrupted") for one in command.events)
+        assert is_told is not any(isinstance(one, Stopped) for one in command.events), event
 
 
 @pytest.mark.parametrize("code", [0, 1])

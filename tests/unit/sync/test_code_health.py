@@ -201,6 +201,12 @@ def test_a_failed_service_shows_its_last_error() -> None:
     assert told(((0, "start"), (1, PLAIN), (9, "bye")), 9).shown(99, is_bad=True) == PLAIN
 
 
+def test_a_failed_service_shows_no_error_that_a_sync_fixed() -> None:
+    """If it is killed later, that was another reason."""
+    fixed = told(((0, synced("main.py")), (1, TRACEBACK), (20, synced("main.py"))), 20)
+    assert [fixed.shown(now, is_bad=True) for now in (22, 24)] == [BROKEN, ""]
+
+
 @pytest.mark.parametrize(
     ("place", "event", "expected"),
     [

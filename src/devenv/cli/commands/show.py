@@ -83,6 +83,7 @@ def ps(
     """
     console = options.console()
     shown: list[str] = []
+    chosen = options.selection()
 
     def show(states: statuses.Stands) -> None:
         if watch and not console.is_read:
@@ -97,9 +98,8 @@ def ps(
         else:
             console.answer(asdict(states), [*lines, ""] if watch else lines)
             if not (watch or console.is_json or any(stand.container for stand in states.services)):
-                console.aside(inspection.without_containers(states.project))
+                console.aside(inspection.without_containers(states.project, chosen.directory))
 
-    chosen = options.selection()
     is_quick = not watch and not options.shared.verbosity  # `_show_quickly` does not trace its calls for `-v`
     if not (is_quick and _show_quickly(chosen, services or (), show)):
         anyio.run(lambda: _show(chosen, services or (), show, watch=watch))

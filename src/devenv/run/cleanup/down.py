@@ -82,7 +82,8 @@ def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
         here = os.path.realpath(selection.directory)
         above = [r.directory for r in ledgers if is_within(here, r.directory)]
         folder = max(above, key=len, default=here)
-    return [r.project for r in ledgers if r.directory == folder]
+    place = run_dir.place_of(folder)
+    return [r.project for r in ledgers if run_dir.began_in(r, place)]
 
 
 async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: Emit) -> None:

@@ -667,6 +667,13 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
     ),
     # only the code
     ("killed", ended(137), "it was killed (SIGKILL)"),
+    (
+        "killed after an error that was fixed",
+        ended(
+            137, '  File "/srv/app/main.py", line 63', "SyntaxError: invalid syntax", "Application startup complete."
+        ),
+        "it was killed (SIGKILL)",
+    ),
     ("crashed", ended(139), "its program crashed (SIGSEGV)"),
     ("127", ended(127), "a program that it calls is not in its image"),
     ("126", ended(126), "a program that it calls is not executable"),
