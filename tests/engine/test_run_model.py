@@ -13,7 +13,7 @@ import pytest
 
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded, load
-from devenv.compose.run_model import BuildChange, Choices, Found, dump, run_model
+from devenv.compose.run_model import BuildChange, Choices, Existing, dump, run_model
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
@@ -155,12 +155,12 @@ async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[
     text = (stack.folder / "compose.yml").read_text()
     profiles = ("on",) if ", on]" in text else ()
     loaded = await load(Selection(str(stack.folder), profiles=profiles))
-    found = Found(
+    found = Existing(
         foreign,
         networks=frozenset(docker_cli.docker("network", "ls", "--format={{.Name}}").split()),
         volumes=frozenset(docker_cli.docker("volume", "ls", "-q").split()),
     )
-    model = run_model(loaded.model, found=found, choices=replace(choices or Choices(), owner="me@host-1"))
+    model = run_model(loaded.model, existing=found, choices=replace(choices or Choices(), owner="me@host-1"))
     return Compose(loaded.project.name, loaded.project.directory, dump(model))
 
 
@@ -291,8 +291,8 @@ def test_model_of_one_service_leaves_others_alone(both: Stack, monkeypatch: pyte
     async def up() -> None:
         loaded = await load(Selection(str(both.folder), files=("compose.yml",)))
         for services in (None, frozenset({"web"})):
-            found = Found(networks=frozenset({f"{both.name}_default"} if services else ()))
-            model = run_model(loaded.model, found=found, choices=Choices(), services=services)
+            found = Existing(networks=frozenset({f"{both.name}_default"} if services else ()))
+            model = run_model(loaded.model, existing=found, choices=Choices(), services=services)
             await Compose(both.name, str(both.folder), dump(model)).create(force=services is not None)
 
     anyio.run(up)

@@ -85,7 +85,7 @@ async def active(machine: Machine, site: Site, *services: str, **options: Any) -
         place = place_of(loaded.project.directory)
         ledger = ledgers.begin(
             project_state,
-            desired.found.times,
+            desired.existing.times,
             project=site.name,
             place=place,
             engine=await key_of(engine),

@@ -46,7 +46,7 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Existing:
     """What exists before the run: services with foreign containers, and the real names of networks and volumes.
 
     `old_services` have containers of devenv 0.1, whose label stays until they are replaced for another reason.
@@ -94,7 +94,7 @@ class Choices:
 
 
 def run_model(
-    model: Mapping[str, Any], *, found: Found, choices: Choices, services: frozenset[str] | None = None
+    model: Mapping[str, Any], *, existing: Existing, choices: Choices, services: frozenset[str] | None = None
 ) -> dict[str, Any]:
     """A changed copy of the resolved `model`, with only `services` if given.
 
@@ -111,14 +111,14 @@ def run_model(
         if service.get("memswap_limit") == "-1":
             service["memswap_limit"] = -1  # Compose prints text here, but does not read it
         # foreign services stay unchanged: watch rules and, with an older Compose, profiles are in their hashes
-        if name not in found.foreign_services:
-            marks = {} if name in choices.unmarked else old if name in found.old_services else labels
+        if name not in existing.foreign_services:
+            marks = {} if name in choices.unmarked else old if name in existing.old_services else labels
             _adapt(service, marks, choices.addresses, choices.environment.get(name, {}))
             _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)
     result["services"] = chosen
-    _adapt_resources(result, "networks", found.networks, labels if chosen.keys() - choices.unmarked else {})
-    _adapt_resources(result, "volumes", found.volumes, {})
+    _adapt_resources(result, "networks", existing.networks, labels if chosen.keys() - choices.unmarked else {})
+    _adapt_resources(result, "volumes", existing.volumes, {})
     return result
 
 

@@ -17,7 +17,7 @@ from devenv.compose import resolve, run_model
 from devenv.compose.outline import Selection
 from devenv.compose.parse import is_image
 from devenv.compose.resolve import Loaded
-from devenv.compose.run_model import Choices, Found
+from devenv.compose.run_model import Choices, Existing
 from devenv.docker import process
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
@@ -147,7 +147,7 @@ def _work_name(own: str, options: Options) -> str:
 
 async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, options: Options, emit: Emit) -> None:
     choices = Choices(images=prepared.images, builds=prepared.builds)
-    model = run_model.run_model(loaded.model, found=Found(), choices=choices)
+    model = run_model.run_model(loaded.model, existing=Existing(), choices=choices)
     for service in project.services:
         entry = model["services"][service.name]
         entry["image"] = _work_name(_own(service, project), options)

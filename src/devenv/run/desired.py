@@ -13,7 +13,7 @@ from devenv.compose import resolve, run_model
 from devenv.compose.files import Place
 from devenv.compose.positions import port_place
 from devenv.compose.resolve import Loaded
-from devenv.compose.run_model import Choices, Found, PortChange
+from devenv.compose.run_model import Choices, Existing, PortChange
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, EngineError, unknown
@@ -39,7 +39,7 @@ class DesiredState:
 
     loaded: Loaded
     names: frozenset[str]
-    found: Found = field(default_factory=Found)
+    existing: Existing = field(default_factory=Existing)
     ports: tuple[PortChange, ...] = ()
     addresses: tuple[str, ...] = ()  # for ports without an address; empty: all addresses
     auto: bool = False  # devenv chose ports, and containers get all of them as variables
@@ -56,7 +56,7 @@ class DesiredState:
     @property
     def own(self) -> frozenset[str]:
         """The chosen services that no one else runs."""
-        return self.names - self.found.foreign_services
+        return self.names - self.existing.foreign_services
 
     @property
     def built(self) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ class DesiredState:
 
     def renewed(self, service: str) -> DesiredState:
         """The desired state after the service's containers with labels of devenv 0.1 are replaced."""
-        return replace(self, found=replace(self.found, old_services=self.found.old_services - {service}))
+        return replace(self, existing=replace(self.existing, old_services=self.existing.old_services - {service}))
 
     def _compose(self, names: frozenset[str]) -> Compose:
         published = {} if self.auto else self._published
@@ -152,7 +152,7 @@ class DesiredState:
             owner=self.owner,
             unmarked=self.unmarked,
         )
-        return run_model.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
+        return run_model.run_model(self.loaded.model, existing=self.existing, choices=choices, services=names)
 
 
 async def with_ports(
@@ -246,7 +246,7 @@ async def _automatic(
     known |= {(c.service, c.target): int(c.published) for c in desired.ports if desired.auto}
     known = {place: host for place, host in known.items() if host_ports.is_chosen(host)}
     fixed = {(c.service, c.target) for c in options.ports}
-    services = [s for s in project.services if s.scale == 1 and s.name not in desired.found.foreign_services]
+    services = [s for s in project.services if s.scale == 1 and s.name not in desired.existing.foreign_services]
     places = [(s.name, port.target) for s in services for port in s.ports if (s.name, port.target) not in fixed]
     seed = f"{project.directory}\0{project.name}"
     hosts = await automatic(dict.fromkeys(places), seed=seed, known=known, engine=engine)
@@ -261,10 +261,10 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
         raise unknown("service", error.args[0], [service.name for service in project.services]) from None
 
 
-async def observe(engine: Engine, project_state: ProjectState) -> Found:
+async def observe(engine: Engine, project_state: ProjectState) -> Existing:
     """What exists on the engine: containers of this project, and networks and volumes of all projects."""
     networks, times = await engine.networks.names(), await engine.volumes.times()
-    return Found(
+    return Existing(
         foreign_services=frozenset(c.service for c in project_state.containers if not c.ours),
         networks=networks,
         volumes=frozenset(times),

@@ -173,7 +173,7 @@ class InitialVolumes:
                 continue
             wanted = self.volumes.wanted(volume)
             line = self.volumes.volume_transfer.lineages.find(wanted, stored) or fresh_lineage(wanted)
-            if volume.name in self.desired.found.volumes:
+            if volume.name in self.desired.existing.volumes:
                 await self._require_own(volume, line, ledger, asked)
                 continue
             snapshot = None

@@ -143,7 +143,7 @@ async def take_over(context: Context, guarded: Guarded) -> TakenOver:
 async def plan(context: Context, taken: TakenOver) -> TakenOver:
     """Derive the desired state from the files and from what exists, and choose its ports."""
     existing = await observe(context.engine, taken.project_state)
-    desired = replace(taken.desired, found=existing, owner=context.run.made.owner)
+    desired = replace(taken.desired, existing=existing, owner=context.run.made.owner)
     desired = await with_ports(desired, context.options, context.engine, taken.project_state)
     if context.controller is not None:
         context.controller.learn(service_graph(desired))
@@ -181,7 +181,7 @@ async def begin_ledger(context: Context, taken: TakenOver) -> Checked:
     else:
         ledger = ledgers.begin(
             project_state,
-            taken.desired.found.times,
+            taken.desired.existing.times,
             project=taken.desired.project.name,
             place=context.place,
             engine=context.key,

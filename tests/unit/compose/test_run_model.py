@@ -13,7 +13,7 @@ from devenv.compose import yaml12
 from devenv.compose.run_model import (
     BuildChange,
     Choices,
-    Found,
+    Existing,
     PortChange,
     Scale,
     context_key,
@@ -93,7 +93,7 @@ x-other:
 def shown(**changes: Any) -> str:
     """The run model of MODEL as YAML, with the arguments that a test changes."""
     model = yaml12.construct(changes.pop("model", MODEL), file="m")
-    arguments: dict[str, Any] = {"found": Found(), "choices": Choices(), **changes}
+    arguments: dict[str, Any] = {"existing": Existing(), "choices": Choices(), **changes}
     arguments["choices"] = replace(arguments["choices"], owner=OWNER)
     return yaml.safe_dump(run_model(model, **arguments), sort_keys=False)
 
@@ -173,9 +173,9 @@ def test_run_model_of_a_whole_project() -> None:
         """)
 
 
-def labels(choices: Choices, found: Found | None = None) -> dict[str, dict[str, str]]:
+def labels(choices: Choices, found: Existing | None = None) -> dict[str, dict[str, str]]:
     """The elements with our label."""
-    model = run_model(yaml12.construct(MODEL, file="m"), found=found or Found(), choices=choices)
+    model = run_model(yaml12.construct(MODEL, file="m"), existing=found or Existing(), choices=choices)
     everything = {**model["services"], **model["networks"], **model["volumes"]}
     ours = {
         name: {k: v for k, v in one.get("labels", {}).items() if "devenv" in k} for name, one in everything.items()
@@ -189,9 +189,9 @@ def test_services_and_networks_get_the_owner_label() -> None:
     assert labels(Choices(owner=OWNER)) == {"db": mine, "web": mine, "default": mine}
     assert labels(Choices(owner="a$b")) == {name: {"devenv.owner": "a$$b"} for name in ("db", "web", "default")}
     assert labels(Choices()) == {}
-    found = Found(old_services=frozenset({"db"}))
+    found = Existing(old_services=frozenset({"db"}))
     assert labels(Choices(owner=OWNER), found) == {"db": old, "web": mine, "default": mine}
-    found = Found(foreign_services=frozenset({"web"}), networks=frozenset({"shop_default"}))
+    found = Existing(foreign_services=frozenset({"web"}), networks=frozenset({"shop_default"}))
     assert labels(Choices(owner=OWNER), found) == {"db": mine}
 
 
@@ -200,14 +200,14 @@ def test_unmarked_services_get_no_label() -> None:
     mine = {"devenv.owner": OWNER}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db"}))) == {"web": mine, "default": mine}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"}))) == {}
-    old = Found(old_services=frozenset({"db"}))
+    old = Existing(old_services=frozenset({"db"}))
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"})), old) == {}
 
 
 def test_existing_networks_and_volumes_become_external() -> None:
     """An existing network or volume is external, so that Compose does not compare or change it."""
-    found = Found(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
-    model = run_model(yaml12.construct(MODEL, file="m"), found=found, choices=Choices())
+    found = Existing(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
+    model = run_model(yaml12.construct(MODEL, file="m"), existing=found, choices=Choices())
     assert model["networks"]["default"] == {"name": "shop_default", "external": True}
     assert model["volumes"] == {
         "data": {"name": "shop_data", "external": True},
@@ -218,14 +218,14 @@ def test_existing_networks_and_volumes_become_external() -> None:
 def test_foreign_service_is_not_changed() -> None:
     """A service whose container is not ours keeps all parts of its hash, rules and profiles too."""
     choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
-    found = Found(foreign_services=frozenset({"db", "web"}))
-    model = run_model(yaml12.construct(MODEL, file="m"), found=found, choices=choices)
+    found = Existing(foreign_services=frozenset({"db", "web"}))
+    model = run_model(yaml12.construct(MODEL, file="m"), existing=found, choices=choices)
     assert model["services"] == yaml12.construct(MODEL, file="m")["services"]
 
 
 def ports(choices: Choices) -> list[str]:
     """How web's ports are published: address, host port, container port."""
-    model = run_model(yaml12.construct(MODEL, file="m"), found=Found(), choices=choices)
+    model = run_model(yaml12.construct(MODEL, file="m"), existing=Existing(), choices=choices)
     published = model["services"]["web"]["ports"]
     return [f"{one.get('host_ip', '')} {one.get('published', '')} {one['target']}" for one in published]
 
@@ -260,8 +260,8 @@ def test_services_get_the_ports_as_variables() -> None:
         +       PRICE: '1'
         +       DEVENV_PORT_WEB_80: '20123'
     """)
-    foreign = Found(foreign_services=frozenset({"db", "web"}))
-    assert "DEVENV_PORT" not in shown(found=foreign, choices=Choices(environment={"web": told, "db": told}))
+    foreign = Existing(foreign_services=frozenset({"db", "web"}))
+    assert "DEVENV_PORT" not in shown(existing=foreign, choices=Choices(environment={"web": told, "db": told}))
 
 
 def test_stand_ins_take_the_place_of_images() -> None:
@@ -334,7 +334,7 @@ def test_of_two_entries_for_a_port_one_stays() -> None:
     model = MODEL.replace("target: 81", "target: 80")
     services = run_model(
         yaml12.construct(model, file="m"),
-        found=Found(),
+        existing=Existing(),
         choices=Choices(ports=(PortChange("web", "9090", 80),)),
     )["services"]
     assert [(port["target"], port.get("published")) for port in services["web"]["ports"]] == [
@@ -375,21 +375,21 @@ def test_only_some_services() -> None:
 def test_the_given_model_is_not_changed() -> None:
     """The resolved model is not changed."""
     model = yaml12.construct(MODEL, file="m")
-    run_model(model, found=Found(), choices=Choices(ports=(PortChange("web", "9", 80),)))
+    run_model(model, existing=Existing(), choices=Choices(ports=(PortChange("web", "9", 80),)))
     assert model == yaml12.construct(MODEL, file="m")
 
 
 def test_the_swap_limit_that_compose_does_not_read_back() -> None:
     """Compose prints "-1" for unlimited swap but does not read the text; it reads the number."""
     model = {"name": "n", "services": {"a": {"image": "i", "memswap_limit": "-1"}}}
-    assert run_model(model, found=Found(), choices=Choices())["services"]["a"]["memswap_limit"] == -1
+    assert run_model(model, existing=Existing(), choices=Choices())["services"]["a"]["memswap_limit"] == -1
 
 
 def test_an_optional_dependency_of_another_profile() -> None:
     """Compose prints it, but an older Compose refuses it, since the service is not in the model."""
     needs = {"gone": {"condition": "service_started", "required": False}, "b": {}}
     model = {"name": "n", "services": {"a": {"image": "i", "depends_on": needs}, "b": {"image": "i"}}}
-    services = run_model(model, found=Found(foreign_services=frozenset({"a"})), choices=Choices())["services"]
+    services = run_model(model, existing=Existing(foreign_services=frozenset({"a"})), choices=Choices())["services"]
     assert services["a"]["depends_on"] == {"b": {}}
 
 

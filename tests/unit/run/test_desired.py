@@ -17,7 +17,7 @@ import pytest
 from devenv.compose.outline import Selection
 from devenv.compose.parse import parse
 from devenv.compose.resolve import Loaded
-from devenv.compose.run_model import Found, PortChange
+from devenv.compose.run_model import Existing, PortChange
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
@@ -47,7 +47,7 @@ MODEL: dict[str, Any] = {
 def stage(**more: Any) -> DesiredState:
     """All services are chosen; others run `theirs`, and one volume exists already."""
     loaded = Loaded(parse(MODEL, directory="/p", files=("/p/compose.yml",)), MODEL)
-    found = Found(frozenset({"theirs"}), frozenset(), frozenset({"p_old"}))
+    found = Existing(frozenset({"theirs"}), frozenset(), frozenset({"p_old"}))
     return DesiredState(loaded, frozenset(MODEL["services"]), found, **more)
 
 
@@ -156,7 +156,8 @@ async def test_automatic_ports_leave_alone_what_is_named() -> None:
     web = {**MODEL["services"]["web"], "scale": 2, "ports": [{"target": 80}]}
     several = {**MODEL, "services": {**MODEL["services"], "web": web}}
     assert numbers(await decided(several, auto_ports=True)) == {}
-    assert numbers(await decided(before=replace(stage(), found=Found(frozenset({"web"}))), auto_ports=True)) == {}
+    before = replace(stage(), existing=Existing(frozenset({"web"})))
+    assert numbers(await decided(before=before, auto_ports=True)) == {}
 
 
 @pytest.mark.anyio

@@ -97,9 +97,9 @@ class ComposeCalls:
     async def _forget_networks(self) -> None:
         """Let Compose create networks again that existed and have been removed in the meantime."""
         desired = self.current.desired
-        if self.current.created and desired.found.networks:
-            networks = desired.found.networks & await self.engine.networks.names()
-            self.current.desired = replace(desired, found=replace(desired.found, networks=networks))
+        if self.current.created and desired.existing.networks:
+            networks = desired.existing.networks & await self.engine.networks.names()
+            self.current.desired = replace(desired, existing=replace(desired.existing, networks=networks))
 
     async def _explained(self, verb: Awaitable[None], services: Collection[str]) -> None:
         was_cut_off, self.is_cut_off = self.is_cut_off, True  # until the verb has run to its end

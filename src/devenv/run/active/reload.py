@@ -175,7 +175,7 @@ class ProjectUpdate:
         project_state = await self.engine.project_state(loaded.project.name)
         after = await self._desired(loaded, project_state)
         rules_now = await bound_rules(after, watch=self.options.watch)
-        foreign = after.found.foreign_services
+        foreign = after.existing.foreign_services
         created = {name: model for name, model in self.current.created.items() if name not in foreign}
         change = model_diff.between(created, after.services)
         self._report_foreign(loaded, foreign)
@@ -209,7 +209,7 @@ class ProjectUpdate:
             self.current.desired,
             loaded=loaded,
             names=chosen(loaded.project, self.options.selection.services),
-            found=await observe(self.engine, project_state),
+            existing=await observe(self.engine, project_state),
         )
         self._dangers = report_new_dangers(loaded, after.names, self.emit, self._dangers)
         return await with_ports(after, self.options, self.engine, project_state)

@@ -226,7 +226,7 @@ class ServiceReplacement:
                 await turns.enter_async_context(self.current.turns[service])
             async with self.compose.turn:
                 existing = await observe(self.engine, await self.compose.project_state())
-                self.current.desired = replace(self.current.desired, found=existing)
+                self.current.desired = replace(self.current.desired, existing=existing)
                 await self.volumes.begin(fresh=False)
                 await self.create_again(services)
         for service in services:

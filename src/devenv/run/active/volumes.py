@@ -79,8 +79,8 @@ class RunVolumes:
         self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
         self._create_folders(desired.folders)
         self._begun |= {volume.lineage.id for volume in new}
-        existing = desired.found.volumes | {volume.resource.name for volume in new}
-        self.current.desired = replace(desired, found=replace(desired.found, volumes=existing))
+        existing = desired.existing.volumes | {volume.resource.name for volume in new}
+        self.current.desired = replace(desired, existing=replace(desired.existing, volumes=existing))
         if self.unsettled and not self._is_settling:
             self._is_settling = True
             self.tasks.start_soon(self._settle_all)
