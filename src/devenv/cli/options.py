@@ -131,13 +131,13 @@ def verbosity(before: list[str]) -> tuple[int, list[str]]:
 
 def values(arguments: list[str], *names: str) -> list[str]:
     """The values of an option with these names: `-f X`, `-fX`, `--file X` and `--file=X` alike."""
-    values_ = [value for name, value in itertools.pairwise(arguments) if name in names]
+    result = [value for name, value in itertools.pairwise(arguments) if name in names]
     for argument in arguments:
         for name in names:
             prefix = f"{name}=" if name.startswith("--") else name
             if argument.startswith(prefix) and argument != name:
-                values_.append(argument.removeprefix(prefix).removeprefix("="))
-    return values_
+                result.append(argument.removeprefix(prefix).removeprefix("="))
+    return result
 
 
 def are_shared(arguments: list[str]) -> bool:

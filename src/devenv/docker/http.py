@@ -104,8 +104,7 @@ class Exchange:
     async def chunk(self) -> bytes:
         """The next bytes of the body or of the upgraded connection; none at the end.
 
-        For a chunked body that may be silent (a log, events), exactly one chunk. Raises LostError if the body is cut
-        off.
+        For a chunked body that may be silent (a log, events), one chunk. Raises LostError if the body is cut off.
         """
         if self.status == SWITCHING:
             left, self._left = self._left, b""

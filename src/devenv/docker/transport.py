@@ -74,7 +74,7 @@ class Transport:
     ) -> bytes:
         """The body of the answer.
 
-        The call may take the idle time and `extra` (seconds), or `total` if the engine never pauses longer than that.
+        The engine may be silent for the idle time and `extra` (seconds); the call may take `total`, or else as long.
         A removal may take the idle time twice: it may have to be repeated on a new connection.
         """
         idle = self.idle + extra

@@ -42,7 +42,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Find problems of this machine and project, with fixes."""
-    console, chosen = options.console(), options.selection()
+    console, selection = options.console(), options.selection()
 
     def report_step(step: str) -> None:
         if not console.is_json:
@@ -50,13 +50,13 @@ def doctor(
 
     if mirror:
         entries = [entry for value in mirror for entry in re.split(r"[\s,]+", value) if entry]
-        ranking = anyio.run(mirrors.ask, chosen, entries, report_step)
+        ranking = anyio.run(mirrors.ask, selection, entries, report_step)
         raise typer.Exit(_test_mirrors(console, ranking, fix=fix, yes=yes))
-    outcome = anyio.run(workflow.examine, chosen, report_step)
+    outcome = anyio.run(workflow.examine, selection, report_step)
     console.close()
     planned = workflow.planned_fixes(outcome.facts, {finding.code for finding in outcome.findings}) if fix else ()
     if planned and _agreed(planned, console, yes=yes):
-        outcome = anyio.run(workflow.apply_fixes, planned, chosen, report_step)
+        outcome = anyio.run(workflow.apply_fixes, planned, selection, report_step)
         console.close()
     _show(console, outcome)
     if report:

@@ -87,8 +87,8 @@ def pull(stand_ins: StandIns = False) -> None:
 
     From the registry, a mirror, or a loaded archive; or build it from packages (`--stand-ins`).
     """
-    chosen, console = options.selection(), options.console()
-    _run(console, lambda: bundle.pull(chosen, console.emit, stand_ins=stand_ins))
+    selection, console = options.selection(), options.console()
+    _run(console, lambda: bundle.pull(selection, console.emit, stand_ins=stand_ins))
 
 
 def save(archive: File, stand_ins: StandIns = False) -> None:
@@ -96,8 +96,8 @@ def save(archive: File, stand_ins: StandIns = False) -> None:
 
     For another machine, or for work without a network.
     """
-    chosen, console = options.selection(), options.console()
-    _run(console, lambda: bundle.save(chosen, archive, console.emit, stand_ins=stand_ins))
+    selection, console = options.selection(), options.console()
+    _run(console, lambda: bundle.save(selection, archive, console.emit, stand_ins=stand_ins))
 
 
 def load(archive: File) -> None:
@@ -153,9 +153,9 @@ def layers(
     """Show an image's layers, and what would shrink it."""
     console = options.console()
     names = (image, other) if other else (image,)
-    chosen = options.selection()
+    selection = options.selection()
     emit = (lambda _: None) if console.is_json else console.emit
-    report = anyio.run(lambda: inspection.layers_of(chosen, names, emit, files=files))
+    report = anyio.run(lambda: inspection.layers_of(selection, names, emit, files=files))
     console.close()
     answer = asdict(report)
     for layer in (layer for image in answer["images"] for layer in image["layers"]):
@@ -164,11 +164,11 @@ def layers(
 
 
 def _release(services: Services, registry: Registry, tag: Tags, target: Target, **more: Any) -> None:
-    chosen = release.Options(
+    request = release.Options(
         options.selection(services), registry=registry, tags=tuple(tag or ()), target=target, **more
     )
     console = options.console()
-    _run(console, lambda: release.release(chosen, console.emit, consent.report_build_dangers))
+    _run(console, lambda: release.release(request, console.emit, consent.report_build_dangers))
 
 
 def _run(console: consoles.Console, work: Callable[[], Awaitable[None]]) -> None:

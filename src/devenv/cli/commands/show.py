@@ -83,7 +83,7 @@ def ps(
     """
     console = options.console()
     shown: list[str] = []
-    chosen = options.selection()
+    selection = options.selection()
 
     def show(states: statuses.Stands) -> None:
         if watch and not console.is_read:
@@ -98,14 +98,14 @@ def ps(
         else:
             console.answer(asdict(states), [*lines, ""] if watch else lines)
             if not (watch or console.is_json or any(stand.container for stand in states.services)):
-                console.aside(inspection.without_containers(states.project, chosen.directory))
+                console.aside(inspection.without_containers(states.project, selection.directory))
 
     is_quick = not watch and not options.shared.verbosity  # `_show_quickly` does not trace its calls for `-v`
-    if not (is_quick and _show_quickly(chosen, services or (), show)):
-        anyio.run(lambda: _show(chosen, services or (), show, watch=watch))
+    if not (is_quick and _show_quickly(selection, services or (), show)):
+        anyio.run(lambda: _show(selection, services or (), show, watch=watch))
 
 
-def _show_quickly(selection: outlines.Selection, wanted: Collection[str], show: Show) -> bool:
+def _show_quickly(selection: outlines.Selection, services: Collection[str], show: Show) -> bool:
     """Show the services if a local engine answers, and return whether it did. Raises ConfigError, UsageError."""
     outline = outlines.sketched(selection)
     name, address = outline.name, f"unix://{context.socket_path()}"
@@ -113,11 +113,11 @@ def _show_quickly(selection: outlines.Selection, wanted: Collection[str], show: 
         return False
     is_ours, (containers, now) = created.recognizer(name), answer
     own_run = [replace(container, ours=is_ours(container)) for container in containers]
-    show(_states(name, outline, wanted, own_run, now, lambda: run_dir.Run.known(endpoint.Endpoint(address), name)))
+    show(_states(name, outline, services, own_run, now, lambda: run_dir.Run.known(endpoint.Endpoint(address), name)))
     return True
 
 
-async def _show(selection: outlines.Selection, wanted: Collection[str], show: Show, *, watch: bool) -> None:
+async def _show(selection: outlines.Selection, services: Collection[str], show: Show, *, watch: bool) -> None:
     """Show the state of the services; with `watch` at each change, until cancelled.
 
     Raises UsageError for an unknown service, EngineError if the engine cannot be reached.
@@ -129,7 +129,7 @@ async def _show(selection: outlines.Selection, wanted: Collection[str], show: Sh
 
         async def look() -> None:
             containers, now = await engine.containers.list(name), await engine.clock()
-            show(_states(name, outline, wanted, containers, now, lambda: run_dir.Run.known(engine.endpoint, name)))
+            show(_states(name, outline, services, containers, now, lambda: run_dir.Run.known(engine.endpoint, name)))
 
         async def listen() -> None:
             async for event in engine.events(name):
@@ -152,20 +152,20 @@ async def _show(selection: outlines.Selection, wanted: Collection[str], show: Sh
 def _states(
     name: str,
     outline: outlines.Outline,
-    wanted: Collection[str],
+    services: Collection[str],
     containers: Collection[model.Container],
     now: dt.datetime,
     run: Callable[[], run_dir.Run],
 ) -> statuses.Stands:
-    """The state of the wanted services, or of all services; `run` opens the records of the project's run.
+    """The state of these services, or of all services; `run` opens the records of the project's run.
 
     Raises UsageError for an unknown service.
     """
-    outlines.require_known(wanted, (*outline.services, *outline.dormant, *(c.service for c in containers)))
-    names = [*outline.services, *(service for service in outline.dormant if service in wanted)]
+    outlines.require_known(services, (*outline.services, *outline.dormant, *(c.service for c in containers)))
+    names = [*outline.services, *(service for service in outline.dormant if service in services)]
     seen = (lambda: run_dir.brought_up(run())), (lambda: run().standings())
     states = statuses.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
-    return replace(states, services=tuple(s for s in states.services if not wanted or s.service in wanted))
+    return replace(states, services=tuple(s for s in states.services if not services or s.service in services))
 
 
 def _age(at: str, now: dt.datetime) -> float | None:
@@ -266,16 +266,16 @@ def config(
 
     With an option that is not listed here, it runs `docker compose config`.
     """
-    console, chosen = options.console(), options.selection()
+    console, selection = options.console(), options.selection()
     if schema:
         console.json(schemas.compose_schema())
     elif validate:
-        mistakes = anyio.run(validation.validate, chosen, lint.faults)
+        mistakes = anyio.run(validation.validate, selection, lint.faults)
         errors = sum(mistake.level == "error" for mistake in mistakes)
         console.answer(
             {"errors": errors, "mistakes": [asdict(mistake) for mistake in mistakes]}, tables.mistakes(mistakes)
         )
         raise typer.Exit(ConfigError.exit_code if errors else 0)
     else:
-        overview = anyio.run(rules.overview, chosen)
+        overview = anyio.run(rules.overview, selection)
         console.answer(asdict(overview), tables.rules(overview))

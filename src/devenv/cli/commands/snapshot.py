@@ -61,9 +61,9 @@ def save(
 
     Containers that use them are paused meanwhile.
     """
-    chosen = options.selection()
+    selection = options.selection()
     console = options.console()
-    raise typer.Exit(anyio.run(workflow.save, chosen, volumes or (), name, console.emit))
+    raise typer.Exit(anyio.run(workflow.save, selection, volumes or (), name, console.emit))
 
 
 def restore(
@@ -72,9 +72,9 @@ def restore(
     other: Other = "",
 ) -> None:
     """Let the next `devenv up` start with a snapshot."""
-    chosen = options.selection()
+    selection = options.selection()
     console = options.console()
-    raise typer.Exit(anyio.run(workflow.restore, chosen, name, volumes or (), other, console.emit))
+    raise typer.Exit(anyio.run(workflow.restore, selection, name, volumes or (), other, console.emit))
 
 
 def rm(names: Annotated[list[str], Argument(metavar="NAME...")]) -> None:

@@ -81,7 +81,7 @@ def up(
         raise UsageError("--fresh starts with empty volumes, --from with saved ones", hint="Use one of them.")
     if math.isnan(timeout):  # typer's minimum accepts it
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
-    chosen = preload.UpOptions(
+    request = preload.UpOptions(
         selection=replace(options.selection(services), scale=tuple(run_model.scale(text) for text in scale or ())),
         detach=detach,
         watch=not no_watch,
@@ -104,20 +104,20 @@ def up(
     console = options.console()
     plain = no_ui or detach or options.shared.quiet or console.is_json
     try:
-        code = anyio.run(preload.up, chosen, console.emit) if plain else anyio.run(_in_live_view, chosen, console)
+        code = anyio.run(preload.up, request, console.emit) if plain else anyio.run(_in_live_view, request, console)
         raise typer.Exit(code)
     finally:
         console.close()
 
 
-async def _in_live_view(chosen: preload.UpOptions, console: consoles.Console) -> int:
+async def _in_live_view(request: preload.UpOptions, console: consoles.Console) -> int:
     """Run `up` in the live view if there is a terminal, and return the exit code."""
     if not live.is_wanted():
-        return await preload.up(chosen, console.emit)
+        return await preload.up(request, console.emit)
     view = live.LiveView(console)
     options.trace_to(view.emit)
     view.controller = controller = control.RunController(view.learn, view.settled, view.leave)
-    return await view.run(lambda: preload.up(chosen, view.emit, controller))
+    return await view.run(lambda: preload.up(request, view.emit, controller))
 
 
 def down(
@@ -130,8 +130,8 @@ def down(
     policies = ledger.VolumePolicy
     policy = policies.KEEP if keep_volumes else policies.DROP if volumes else policies.SAVE
     console = options.console()
-    chosen = options.selection()
-    raise typer.Exit(anyio.run(lambda: down_workflow.down(chosen, console.emit, policy)))
+    selection = options.selection()
+    raise typer.Exit(anyio.run(lambda: down_workflow.down(selection, console.emit, policy)))
 
 
 def sync(
@@ -142,9 +142,8 @@ def sync(
     dry_run: Annotated[bool, Option("--dry-run", help="Print what would be done and do nothing.")] = False,
 ) -> None:
     """Sync the source tree to the running containers once."""
-    selection = options.selection(services)
-    chosen = once.SyncRequest(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
-    raise typer.Exit(anyio.run(once.sync, chosen, options.console().emit))
+    request = once.SyncRequest(options.selection(services), tuple(services or ()), verify=verify, dry_run=dry_run)
+    raise typer.Exit(anyio.run(once.sync, request, options.console().emit))
 
 
 def gc(
