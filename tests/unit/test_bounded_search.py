@@ -90,11 +90,11 @@ def test_the_timer_stops_when_nobody_searches() -> None:
 
 def test_another_thread_searches_without_a_bound() -> None:
     """The time limit does not work in other threads, but the search does."""
-    found: list[bool] = []
-    thread = threading.Thread(target=lambda: found.append(BoundedSearch("a")("a") is not None))
+    results: list[bool] = []
+    thread = threading.Thread(target=lambda: results.append(BoundedSearch("a")("a") is not None))
     thread.start()
     thread.join()
-    assert found == [True]
+    assert results == [True]
 
 
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> dict[str, str]:

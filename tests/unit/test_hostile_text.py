@@ -121,11 +121,11 @@ def said(monkeypatch: pytest.MonkeyPatch, say: Callable[[Console], object], *, t
 
 def harm_done(monkeypatch: pytest.MonkeyPatch, say: Callable[[Console], object]) -> list[str]:
     """The sequences to which a terminal reacts, except for our own colours on a terminal."""
-    found = []
+    sequences = []
     for verbose in (False, True):
-        found += harmful(said(monkeypatch, say, terminal=False, verbose=verbose))
-        found += harmful(OURS.sub("", said(monkeypatch, say, terminal=True, verbose=verbose)))
-    return found
+        sequences += harmful(said(monkeypatch, say, terminal=False, verbose=verbose))
+        sequences += harmful(OURS.sub("", said(monkeypatch, say, terminal=True, verbose=verbose)))
+    return sequences
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda c: c.__name__)

@@ -233,9 +233,9 @@ def test_a_run_saves_its_volume_and_the_next_one_has_it_again(machine: Machine) 
         assert not machine.host.containers
         assert not machine.host.volumes
         assert not machine.host.networks
-        found: list[bytes | None] = []
-        await machine.run_up(site, then=lambda: found.append(machine.docker.read("shop_data", "a/b")))
-        assert found == [b"one"]
+        contents: list[bytes | None] = []
+        await machine.run_up(site, then=lambda: contents.append(machine.docker.read("shop_data", "a/b")))
+        assert contents == [b"one"]
 
     machine.run(runs)
 
@@ -253,9 +253,9 @@ def test_a_run_that_was_killed_is_ended_by_its_guardian(machine: Machine) -> Non
         await machine.guard(command)
         assert not machine.host.containers
         assert not machine.host.volumes
-        found: list[bytes | None] = []
-        await machine.run_up(site, then=lambda: found.append(machine.docker.read("shop_data", "a")))
-        assert found == [b"one"]
+        contents: list[bytes | None] = []
+        await machine.run_up(site, then=lambda: contents.append(machine.docker.read("shop_data", "a")))
+        assert contents == [b"one"]
 
     machine.run(runs)
 
@@ -275,9 +275,9 @@ def test_power_that_is_cut_leaves_volumes_and_nothing_that_runs(machine: Machine
         assert ended.code == 0, shown(ended)
         assert not machine.host.containers
         assert not machine.host.volumes
-        found: list[bytes | None] = []
-        await machine.run_up(site, then=lambda: found.append(machine.docker.read("shop_data", "a")))
-        assert found == [b"one"]
+        contents: list[bytes | None] = []
+        await machine.run_up(site, then=lambda: contents.append(machine.docker.read("shop_data", "a")))
+        assert contents == [b"one"]
 
     machine.run(runs)
 
@@ -289,9 +289,9 @@ def test_another_address_is_the_same_engine(machine: Machine) -> None:
     async def runs() -> None:
         await machine.run_up(site, then=lambda: machine.docker.write("shop_data", "a", b"one"))
         machine.address = "unix:///run/other.sock"
-        found: list[bytes | None] = []
-        await machine.run_up(site, then=lambda: found.append(machine.docker.read("shop_data", "a")))
-        assert found == [b"one"]
+        contents: list[bytes | None] = []
+        await machine.run_up(site, then=lambda: contents.append(machine.docker.read("shop_data", "a")))
+        assert contents == [b"one"]
 
     machine.run(runs)
 

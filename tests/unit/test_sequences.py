@@ -44,16 +44,16 @@ def read(machine: Machine, volume: str = "shop_data") -> str | None:
 
 async def session(machine: Machine, site: Site, text: str, volume: str = "shop_data", **options: Any) -> str | None:
     """Run `up`: return what was in the volume, write the text, and end with Ctrl-C."""
-    found = list[str | None]()
+    contents = list[str | None]()
 
     def work() -> None:
-        found.append(read(machine, volume))
+        contents.append(read(machine, volume))
         write(machine, text, volume)
 
     command = await machine.run_up(site, then=work, **options)
-    assert found, shown(command)
+    assert contents, shown(command)
     assert command.code == 130, shown(command)
-    return found[0]
+    return contents[0]
 
 
 async def both_killed(machine: Machine, site: Site, text: str, **options: Any) -> None:
@@ -274,9 +274,9 @@ async def test_a_renamed_folder_keeps_its_data_and_a_clone_begins_its_own(machin
     moved = machine.site("shop-old", db=VOLUME)
     assert await session(machine, moved, "v2", "shop-old_data") == "v1"
     clone = machine.site("shop-old", "clone", db=VOLUME)
-    found = list[str | None]()
-    command = await machine.run_up(clone, then=lambda: found.append(read(machine, "shop-old_data")))
-    assert found == [None]
+    contents = list[str | None]()
+    command = await machine.run_up(clone, then=lambda: contents.append(read(machine, "shop-old_data")))
+    assert contents == [None]
     assert str(moved.folder) in notices(command)
     (hint,) = [str(e.hint) for e in command.events if isinstance(e, Notice) and "starts empty" in e.message]
     name = hint.partition("devenv down && devenv snapshot restore ")[2]

@@ -106,7 +106,7 @@ async def test_no_answer_is_a_crash(ask: Ask, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:20].decode(errors="replace"))
 async def test_a_container_without_an_id_is_none(body: bytes) -> None:
     """An id is a text: other values are not ids, and no request is made for them."""
-    found = await outcome(CALLS["create_container"], body)
-    assert isinstance(found, EngineError)
-    assert found.message == "creating a container: unexpected answer from the engine at unix:///x"
-    assert found.hint == "docker info"
+    result = await outcome(CALLS["create_container"], body)
+    assert isinstance(result, EngineError)
+    assert result.message == "creating a container: unexpected answer from the engine at unix:///x"
+    assert result.hint == "docker info"

@@ -130,15 +130,15 @@ def test_a_later_run_of_a_few_rows_says_when_it_was() -> None:
     machine = {"date": "2026-01-01", "run": "full", "load": "0.1", "devenv": "abc"}
     before = {"figures": [{"row": row} for row in (1, 2, 3)], "series": {}, "machine": {"date": "2025-01-01"}}
     later = {"figures": [{"row": 3}], "series": {}, "machine": machine}
-    found = report.added(before, later)["machine"]
-    assert found == {"date": "2025-01-01", "later": {"3": "2026-01-01 (full run, load 0.1), devenv at `abc`"}}
+    machines = report.added(before, later)["machine"]
+    assert machines == {"date": "2025-01-01", "later": {"3": "2026-01-01 (full run, load 0.1), devenv at `abc`"}}
     shown = report.markdown(
         {
             "contenders": {},
             "figures": [],
             "machine": {
                 **dict.fromkeys(("run", "load", "cpu", "cores", "kernel", "engine", "python", "devenv"), "x"),
-                **found,
+                **machines,
             },
         }
     )

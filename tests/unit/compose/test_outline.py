@@ -144,10 +144,10 @@ def test_a_profile_that_no_file_has_is_named(folder: Path) -> None:
 )
 def test_the_name_carries_the_worktree(project: str, name: str, expected: str) -> None:
     """Compose accepts the name, and it is the same each time."""
-    found = worktree_project(project, name)
-    assert re.fullmatch(expected, found)
-    assert re.fullmatch("[a-z0-9][a-z0-9_-]*", found)
-    assert worktree_project(project, name) == found
+    result = worktree_project(project, name)
+    assert re.fullmatch(expected, result)
+    assert re.fullmatch("[a-z0-9][a-z0-9_-]*", result)
+    assert worktree_project(project, name) == result
 
 
 @pytest.mark.parametrize("names", [("a", "A"), ("1.2", "12"), ("ü", "ö"), ("w" * 41, "w" * 42), ("x", "-x")])
@@ -190,8 +190,8 @@ def test_what_git_writes_is_understood(tmp_path: Path) -> None:
     git(shop, "commit", "-qm", "lib")
     there = add(shop, tmp_path / "there")
     git(there, "submodule", "--quiet", "update", "--init")
-    found = [worktree(str(folder)) for folder in (shop, shop / "lib", there, there / "lib")]
-    assert found == [None, None, ("shop", "there"), ("lib", "there")]
+    repositories = [worktree(str(folder)) for folder in (shop, shop / "lib", there, there / "lib")]
+    assert repositories == [None, None, ("shop", "there"), ("lib", "there")]
 
 
 def test_folders_that_are_not_worktrees(tmp_path: Path) -> None:

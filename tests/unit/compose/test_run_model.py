@@ -189,10 +189,10 @@ def test_services_and_networks_get_the_owner_label() -> None:
     assert labels(Choices(owner=OWNER)) == {"db": mine, "web": mine, "default": mine}
     assert labels(Choices(owner="a$b")) == {name: {"devenv.owner": "a$$b"} for name in ("db", "web", "default")}
     assert labels(Choices()) == {}
-    found = Existing(old_services=frozenset({"db"}))
-    assert labels(Choices(owner=OWNER), found) == {"db": old, "web": mine, "default": mine}
-    found = Existing(foreign_services=frozenset({"web"}), networks=frozenset({"shop_default"}))
-    assert labels(Choices(owner=OWNER), found) == {"db": mine}
+    existing = Existing(old_services=frozenset({"db"}))
+    assert labels(Choices(owner=OWNER), existing) == {"db": old, "web": mine, "default": mine}
+    existing = Existing(foreign_services=frozenset({"web"}), networks=frozenset({"shop_default"}))
+    assert labels(Choices(owner=OWNER), existing) == {"db": mine}
 
 
 def test_unmarked_services_get_no_label() -> None:
@@ -206,8 +206,8 @@ def test_unmarked_services_get_no_label() -> None:
 
 def test_existing_networks_and_volumes_become_external() -> None:
     """An existing network or volume is external, so that Compose does not compare or change it."""
-    found = Existing(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
-    model = run_model(yaml12.construct(MODEL, file="m"), existing=found, choices=Choices())
+    existing = Existing(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
+    model = run_model(yaml12.construct(MODEL, file="m"), existing=existing, choices=Choices())
     assert model["networks"]["default"] == {"name": "shop_default", "external": True}
     assert model["volumes"] == {
         "data": {"name": "shop_data", "external": True},
@@ -218,8 +218,8 @@ def test_existing_networks_and_volumes_become_external() -> None:
 def test_foreign_service_is_not_changed() -> None:
     """A service whose container is not ours keeps all parts of its hash, rules and profiles too."""
     choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
-    found = Existing(foreign_services=frozenset({"db", "web"}))
-    model = run_model(yaml12.construct(MODEL, file="m"), existing=found, choices=choices)
+    existing = Existing(foreign_services=frozenset({"db", "web"}))
+    model = run_model(yaml12.construct(MODEL, file="m"), existing=existing, choices=choices)
     assert model["services"] == yaml12.construct(MODEL, file="m")["services"]
 
 

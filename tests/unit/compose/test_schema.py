@@ -74,10 +74,10 @@ def test_every_example_is_right(name: str, text: str) -> None:
 )
 def test_the_parser_and_the_schema_agree(text: str, path: str | None) -> None:
     """The schema refuses the same values as the parser."""
-    found = list(mistakes(value(text), X_DEVENV, (), {}))
+    errors = list(mistakes(value(text), X_DEVENV, (), {}))
     whole = {"services": {}, "x-devenv": value(text)}
-    assert [str(one).partition(": ")[0] if one.path else "" for one in found] == ([] if path is None else [path])
-    assert [error.absolute_path[0] for error in EDITOR.iter_errors(whole)] == ["x-devenv"] * len(found)
+    assert [str(one).partition(": ")[0] if one.path else "" for one in errors] == ([] if path is None else [path])
+    assert [error.absolute_path[0] for error in EDITOR.iter_errors(whole)] == ["x-devenv"] * len(errors)
 
 
 def test_the_schema_has_every_action_condition_and_moment() -> None:

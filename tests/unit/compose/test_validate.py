@@ -121,8 +121,8 @@ def told(files: Files, folder: Path) -> str:
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    found = mistakes(in_files(Selection(str(folder)), faults))
-    return "\n".join(found).replace(os.path.dirname(folder), "~")
+    errors = mistakes(in_files(Selection(str(folder)), faults))
+    return "\n".join(errors).replace(os.path.dirname(folder), "~")
 
 
 def section(name: str, folder: Path) -> str:

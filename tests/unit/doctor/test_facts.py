@@ -37,8 +37,8 @@ FACTS = DoctorFacts(
 
 def test_the_report() -> None:
     """The report begins with a list of its parts, and contains neither a password nor the home directory."""
-    found = (finding("crlf", files="/home/ann/x/run.sh", first="/home/ann/x/run.sh"),)
-    text = report(FACTS, found, {"devenv": "1"}, "/home/ann")
+    findings = (finding("crlf", files="/home/ann/x/run.sh", first="/home/ann/x/run.sh"),)
+    text = report(FACTS, findings, {"devenv": "1"}, "/home/ann")
     assert text.startswith("# devenv doctor: report\n\nWhat is in this file:")
     assert "- **warning** `crlf`: ~/x/run.sh: the first line" in text
     assert "- registry docker.io: engine: answers; here: answers; tokens: answers\n" in text

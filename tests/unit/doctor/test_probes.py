@@ -53,8 +53,8 @@ def test_why_an_engine_is_not_reached(endpoint: Endpoint, cause: Exception | Non
     """The reason depends on the exception below the error."""
     error = EngineError("x")
     error.__cause__ = cause
-    found = anyio.run(probes.unreached, endpoint, error)
-    assert code in (found["address"].state, *(told for told, _ in found.get("errors", ())))
+    reason = anyio.run(probes.unreached, endpoint, error)
+    assert code in (reason["address"].state, *(told for told, _ in reason.get("errors", ())))
 
 
 @pytest.mark.anyio

@@ -55,9 +55,9 @@ async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     project = Project("shop", "/p", (), services)
     info = EngineInfo(platform="linux/amd64")
-    found: ImageSources = (await ImageSourcesProbe(MemoryEngine(host), project, info, ()).check())["images"]
+    sources: ImageSources = (await ImageSourcesProbe(MemoryEngine(host), project, info, ()).check())["images"]
     assert sorted(asked) == ["mysql:9", "registry.test/own:1"]
-    hub, own = found.registries
+    hub, own = sources.registries
     assert (hub.host, hub.missing, hub.recipes, hub.users) == (
         "docker.io",
         ("mysql:9",),
@@ -72,7 +72,7 @@ async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
         ("registry.test/own:1",),
         (),
     )
-    assert found.foreign == (("mysql:9", "linux/arm64", False),)
+    assert sources.foreign == (("mysql:9", "linux/arm64", False),)
 
 
 @pytest.mark.anyio

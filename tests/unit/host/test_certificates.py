@@ -120,8 +120,8 @@ def test_the_anchor_is_the_root_of_what_a_registry_presents(
     company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A certificate that is not trusted, or of another host, gives None."""
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", listen(company.serve)))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", listen(company.serve)))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     assert anchor("registry.test", company.trusting()) == company.der
     assert anchor("other.test", company.trusting()) is None
     assert anchor("registry.test", ssl.create_default_context()) is None

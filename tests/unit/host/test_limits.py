@@ -16,9 +16,9 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "not/yet"))
     (tmp_path / "fs/inotify").mkdir(parents=True)
     (tmp_path / "fs/inotify/max_user_watches").write_text("8192\n")
-    found = limits.machine("")
-    assert (found["watches"], found["instances"]) == (8192, 0)
-    (disk,) = found["disks"]
+    result = limits.machine("")
+    assert (result["watches"], result["instances"]) == (8192, 0)
+    (disk,) = result["disks"]
     assert (disk.path, disk.free > 0, 0 <= disk.inodes <= 1) == (str(tmp_path), True, True)
 
 

@@ -79,11 +79,11 @@ def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ip", "found"), [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")]
+    ("ip", "listener"), [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")]
 )
-def test_where_a_published_port_is_found(ip: str, found: str) -> None:
+def test_where_a_published_port_is_found(ip: str, listener: str) -> None:
     """At its own address, or at the loopback address of the family."""
-    assert listeners.reached(ip) == found
+    assert listeners.reached(ip) == listener
 
 
 def test_a_privileged_port_has_its_place_above() -> None:

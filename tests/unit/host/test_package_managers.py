@@ -15,8 +15,8 @@ def test_npm_reads_variables_before_files_and_the_nearer_file_first() -> None:
     user = (
         '; a comment\nregistry = "https://npm.${SITE}.test/"\n@team:registry=https://team.test\nomit[]=dev\nloose\n'
     )
-    found = npm([user, "registry=https://other.test/\ncafile=/ca.pem\n# x=y\nkey=${UNSET}"], {"SITE": "corp"})
-    assert found == {
+    options = npm([user, "registry=https://other.test/\ncafile=/ca.pem\n# x=y\nkey=${UNSET}"], {"SITE": "corp"})
+    assert options == {
         "registry": "https://npm.corp.test/",
         "@team:registry": "https://team.test",
         "cafile": "/ca.pem",
@@ -30,8 +30,10 @@ def test_npm_reads_variables_before_files_and_the_nearer_file_first() -> None:
 def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None:
     """Settings of `pip install` have priority over global ones; an invalid file is ignored."""
     file = "[global]\nindex-url = https://a.test/simple\nextra-index-url =\n  https://b.test\n  https://c.test\n"
-    found = pip(["no section\n", f"{file}[install]\nindex_url = https://i.test\n"], {"PIP_CERT": "/ca.pem", "X": "1"})
-    assert found == {
+    options = pip(
+        ["no section\n", f"{file}[install]\nindex_url = https://i.test\n"], {"PIP_CERT": "/ca.pem", "X": "1"}
+    )
+    assert options == {
         "cert": "/ca.pem",
         "index-url": "https://i.test",
         "extra-index-url": "https://b.test https://c.test",
@@ -40,12 +42,12 @@ def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None
 
 def test_go_reads_its_file_and_the_variables_before_it() -> None:
     """Only variables about the sources of modules."""
-    found = go("GOPROXY=https://file.test\nGOFLAGS=-v\nGOSUMDB=off\nword\n", {"GOPROXY": "https://env.test,direct"})
-    assert found == {"GOPROXY": "https://env.test,direct", "GOSUMDB": "off"}
+    options = go("GOPROXY=https://file.test\nGOFLAGS=-v\nGOSUMDB=off\nword\n", {"GOPROXY": "https://env.test,direct"})
+    assert options == {"GOPROXY": "https://env.test,direct", "GOSUMDB": "off"}
 
 
 @pytest.mark.parametrize(
-    ("sources", "release", "found"),
+    ("sources", "release", "archives"),
     [
         (
             (
@@ -72,31 +74,31 @@ def test_go_reads_its_file_and_the_variables_before_it() -> None:
         ("", "", {}),
     ],
 )
-def test_apt_knows_the_archives_of_its_own_distribution(sources: str, release: str, found: dict[str, str]) -> None:
+def test_apt_knows_the_archives_of_its_own_distribution(sources: str, release: str, archives: dict[str, str]) -> None:
     """Both formats are read; archives of others, known by key, suite or component, are left out."""
-    assert apt([sources], release) == found
+    assert apt([sources], release) == archives
 
 
 def test_settings_of_package_sources_only() -> None:
     """PackageSettings about the sources of packages, and no other settings."""
-    found = settings(
+    package_settings = settings(
         npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/", "fund": "false"},
         pip={"index-url": "https://pip.test/simple", "trusted-host": "pip.test", "timeout": "5"},
         go={"GOPROXY": "https://go.test,direct", "GOSUMDB": "off"},
         apt={"debian-security": "http://m.test/debian-security"},
     )
-    assert found == PackageSettings(
+    assert package_settings == PackageSettings(
         npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/"},
         pip={"index-url": "https://pip.test/simple", "trusted-host": "pip.test"},
         go={"GOPROXY": "https://go.test,direct", "GOSUMDB": "off"},
         apt={"debian-security": "http://m.test/debian-security"},
     )
-    assert found.kinds == ("npm", "pip", "apt", "go")
+    assert package_settings.kinds == ("npm", "pip", "apt", "go")
 
 
 def test_what_has_a_login_is_left_out_and_told_without_it() -> None:
     """Addresses with a login or on the loopback are left out; npm's login is reported if its registry is used."""
-    found = settings(
+    package_settings = settings(
         npm={"registry": "https://npm.test/", "//npm.test/:_authToken": "canary"},
         pip={
             "index-url": "https://me:canary@pip.test/simple",
@@ -105,15 +107,15 @@ def test_what_has_a_login_is_left_out_and_told_without_it() -> None:
         go={"GOPROXY": "http://[bad"},
         apt={},
     )
-    assert found.npm == {"registry": "https://npm.test/"}
-    assert (found.pip, found.go) == ({}, {})
-    assert found.left_out == (
+    assert package_settings.npm == {"registry": "https://npm.test/"}
+    assert (package_settings.pip, package_settings.go) == ({}, {})
+    assert package_settings.left_out == (
         f"pip's index-url: {LOGIN}",
         "pip's extra-index-url: it is on this machine's loopback, which containers cannot reach",
         "Go's GOPROXY: it is not a valid address",
         f"npm's login: {LOGIN}",
     )
-    assert "canary" not in repr(found)
+    assert "canary" not in repr(package_settings)
 
 
 def test_a_local_folder_is_no_place_for_a_container() -> None:

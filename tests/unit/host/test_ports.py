@@ -60,9 +60,9 @@ UDP = "web 127.0.0.1 5353 53/udp"
 )
 def test_wanted_ports(names: str, changes: dict[Place, str], addresses: str, expected: list[str]) -> None:
     """Fixed ports of the named services, `--port` applied once; ranges and the engine's choice are left out."""
-    found = wanted_ports(PROJECT, names.split(), changes, tuple(addresses.split()))
+    ports = wanted_ports(PROJECT, names.split(), changes, tuple(addresses.split()))
     assert [
-        f"{w.service} {'+'.join(w.ips)} {w.port} {w.target}{'/udp' if w.protocol == 'udp' else ''}" for w in found
+        f"{w.service} {'+'.join(w.ips)} {w.port} {w.target}{'/udp' if w.protocol == 'udp' else ''}" for w in ports
     ] == expected
 
 
@@ -155,12 +155,12 @@ PLACES: list[Place] = [("web", 80), ("web", 443), ("db", 3306)]
 
 def test_chosen_ports_follow_from_the_place() -> None:
     """The choice is the same each time, other in another project, in the range, and without duplicates."""
-    found = choose(PLACES, seed="a", known={}, taken=set())
-    assert found == choose(PLACES, seed="a", known={}, taken=set())
-    assert found | choose(PLACES[1:], seed="a", known={}, taken=set()) == found
-    assert not set(found.values()) & set(choose(PLACES, seed="b", known={}, taken=set()).values())
-    assert len(set(found.values())) == len(PLACES)
-    assert all(ports.is_chosen(port) for port in found.values())
+    chosen = choose(PLACES, seed="a", known={}, taken=set())
+    assert chosen == choose(PLACES, seed="a", known={}, taken=set())
+    assert chosen | choose(PLACES[1:], seed="a", known={}, taken=set()) == chosen
+    assert not set(chosen.values()) & set(choose(PLACES, seed="b", known={}, taken=set()).values())
+    assert len(set(chosen.values())) == len(PLACES)
+    assert all(ports.is_chosen(port) for port in chosen.values())
     assert not ports.is_chosen(19999)
     assert not ports.is_chosen(30000)
 
@@ -184,6 +184,6 @@ def test_chosen_ports_wrap_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_variables_that_containers_get() -> None:
     """A name for every service and port, of capitals, digits and `_`."""
-    found = variables({("web", 80): "20001", ("my-db.x", 3306): "20002"})
-    assert found == {"DEVENV_PORT_WEB_80": "20001", "DEVENV_PORT_MY_DB_X_3306": "20002"}
-    assert all(re.fullmatch("[A-Z0-9_]+", name) for name in found)
+    environment = variables({("web", 80): "20001", ("my-db.x", 3306): "20002"})
+    assert environment == {"DEVENV_PORT_WEB_80": "20001", "DEVENV_PORT_MY_DB_X_3306": "20002"}
+    assert all(re.fullmatch("[A-Z0-9_]+", name) for name in environment)

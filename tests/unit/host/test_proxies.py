@@ -96,8 +96,8 @@ def test_invalid_proxy_is_an_error(environment: dict[str, str], said: str) -> No
 )
 def test_loopback_proxy_is_replaced_by_the_gateway(proxy: str, inside: str) -> None:
     """A loopback proxy is reached by the gateway, the others as they are; exceptions stay."""
-    found = seen_inside({"HTTP_PROXY": proxy, "NO_PROXY": HERE}, "172.17.0.1")
-    assert found == {"HTTP_PROXY": inside, "NO_PROXY": HERE}
+    variables = seen_inside({"HTTP_PROXY": proxy, "NO_PROXY": HERE}, "172.17.0.1")
+    assert variables == {"HTTP_PROXY": inside, "NO_PROXY": HERE}
 
 
 def test_children_get_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,11 +117,11 @@ def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host:
     with contextlib.closing(socket.create_server((host, 0))) as server:
         port = server.getsockname()[1]
         monkeypatch.setenv("HTTP_PROXY", f"http://u:c4n4ry@localhost:{port}")
-        found, events = arguments(bridge="127.0.0.2")
+        build_args, events = arguments(bridge="127.0.0.2")
     if host == "127.0.0.2":
-        assert (found["Http_Proxy"], events) == (f"http://u:c4n4ry@127.0.0.2:{port}", [])
+        assert (build_args["Http_Proxy"], events) == (f"http://u:c4n4ry@127.0.0.2:{port}", [])
     else:
-        assert found == {}
+        assert build_args == {}
         assert [event.message for event in events if isinstance(event, Notice)] == [
             f"your proxy http://***@localhost:{port} listens only on 127.0.0.1, where builds cannot reach it"
         ]
@@ -136,8 +136,8 @@ def test_a_proxy_elsewhere_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_loopback_proxy_is_not_there_for_an_engine_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loopback of this machine cannot be reached from another machine."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    found, events = arguments(host="ssh://far")
-    assert (found, len(events)) == ({}, 1)
+    build_args, events = arguments(host="ssh://far")
+    assert (build_args, len(events)) == ({}, 1)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.2", "192.0.2.1"])

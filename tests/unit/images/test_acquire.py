@@ -326,8 +326,8 @@ def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
         Service("remote", build=Build("https://example.test/repository.git")),
         Service("image", image="c"),
     )
-    found = {service: (one.name, one.text) for service, one in acquire.dockerfiles(project).items()}
-    assert found == {
+    texts = {service: (one.name, one.text) for service, one in acquire.dockerfiles(project).items()}
+    assert texts == {
         "file": ("app/other.Dockerfile", "FROM a\n"),
         "inline": ("dockerfile_inline of inline", "FROM b\n"),
     }

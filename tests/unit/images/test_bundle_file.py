@@ -161,6 +161,6 @@ def test_all_ids_of_an_image(tmp_path: Path) -> None:
         entries["index.json"] = json.dumps({"manifests": [{"digest": inner}]}).encode()
 
     archive, ids = engine_archive("node", change=indexed)
-    found = checked(saved_file(archive, [entry(NODE_NAME, ids[0])]), tmp_path).ids
-    assert len(found[ids[0]]) == 3
-    assert {found[one] for one in found[ids[0]]} == {found[ids[0]]}
+    image_ids = checked(saved_file(archive, [entry(NODE_NAME, ids[0])]), tmp_path).ids
+    assert len(image_ids[ids[0]]) == 3
+    assert {image_ids[one] for one in image_ids[ids[0]]} == {image_ids[ids[0]]}

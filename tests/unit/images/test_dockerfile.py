@@ -95,7 +95,9 @@ CASES = {
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES.keys())
 def test_references(text: str, expected: list[str]) -> None:
     """Exactly the images that the last stage reaches are found, with their lines."""
-    assert [shown(found) for found in references(text, args={"MAJOR": "20"}, builder="linux/amd64")] == expected
+    assert [
+        shown(reference) for reference in references(text, args={"MAJOR": "20"}, builder="linux/amd64")
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -113,20 +115,22 @@ def test_unreached_stages_need_no_images(target: str | None, expected: list[str]
     """Stages that the target does not reach need nothing."""
     copy = "COPY --from=build a b\n"
     text = f"FROM node:22 AS build\nFROM chrome AS test\n{copy}FROM alpine AS final\n{copy}"
-    assert [shown(found) for found in references(text, target=target)] == expected
+    assert [shown(reference) for reference in references(text, target=target)] == expected
 
 
 def test_named_contexts_are_no_images() -> None:
     """What an additional context replaces is not needed, be it a base or the source of a copy."""
     text = "FROM node:22\nCOPY --from=shared a b\nCOPY --from=caddy:2 a b\n"
-    assert [shown(found) for found in references(text, contexts=["Shared", "node:22"])] == ["3 caddy:2 COPY --from"]
+    assert [shown(reference) for reference in references(text, contexts=["Shared", "node:22"])] == [
+        "3 caddy:2 COPY --from"
+    ]
 
 
 def test_the_platforms_fill_their_variables() -> None:
     """TARGETARCH and its like follow the platform that is built for, BUILDARCH and its like the engine's own."""
     text = "FROM $BUILDOS-$TARGETARCH:$BUILDARCH-$TARGETVARIANT-$TARGETSTAGE\n"
-    found = references(text, platform="linux/arm/v7", builder="linux/amd64")
-    assert [one.name for one in found] == ["linux-arm:amd64-v7-default"]
+    images = references(text, platform="linux/arm/v7", builder="linux/amd64")
+    assert [one.name for one in images] == ["linux-arm:amd64-v7-default"]
     assert [one.name for one in references("FROM a:$TARGETARCH", builder="linux/s390x")] == ["a:s390x"]
 
 
@@ -196,8 +200,8 @@ def test_frontend(text: str, expected: tuple[str, int]) -> None:
 
 def test_a_build_argument_may_name_the_frontend() -> None:
     """It counts more than the file; options may follow the image."""
-    found = references("# syntax=a:1\nFROM b\n", args={"BUILDKIT_SYNTAX": " c:1 x=y"})
-    assert [shown(one) for one in found] == ["1 c:1 # syntax=", "2 b"]
+    images = references("# syntax=a:1\nFROM b\n", args={"BUILDKIT_SYNTAX": " c:1 x=y"})
+    assert [shown(one) for one in images] == ["1 c:1 # syntax=", "2 b"]
 
 
 @pytest.mark.parametrize(
@@ -301,6 +305,6 @@ def limited(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def shown(found: Reference) -> str:
-    how = "" if found.how == FROM else f" {found.how}"
-    return f"{found.line} {found.name}{how}" + (f" {found.platform}" if found.platform else "")
+def shown(reference: Reference) -> str:
+    how = "" if reference.how == FROM else f" {reference.how}"
+    return f"{reference.line} {reference.name}{how}" + (f" {reference.platform}" if reference.platform else "")

@@ -90,10 +90,10 @@ def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
 async def read(archive: bytes, exporting: Callable[[bytes], list[int]]) -> list[Contents] | None:
     """Parse the archive; all of it must be read."""
     came = exporting(archive)
-    found = await contents.contents(NO_ENGINE, IMAGE, came.append)
+    layers = await contents.contents(NO_ENGINE, IMAGE, came.append)
     assert came[-1] == len(archive)
     assert came == sorted(came)
-    return found
+    return layers
 
 
 @pytest.mark.parametrize("pack", [lambda tar: tar, gzip.compress], ids=["plain", "gzip"])

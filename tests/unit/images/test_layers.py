@@ -106,8 +106,8 @@ def test_the_base_is_the_largest_image_with_a_name_that_it_begins_with(
     others: dict[str, list[str]], base: tuple[str, int]
 ) -> None:
     """An image with exactly these layers is not the base, and neither is one without a name (an earlier build)."""
-    found = with_shared_layers(image("a", "b", "c"), others)
-    assert (found.base, found.inherited) == base
+    shared = with_shared_layers(image("a", "b", "c"), others)
+    assert (shared.base, shared.inherited) == base
 
 
 @given(st.lists(st.sampled_from("ab")), st.lists(st.sampled_from("ab")))
@@ -126,11 +126,11 @@ def test_unknown_layers_are_not_shared() -> None:
 
 def test_times_of_the_last_build_if_they_are_clear() -> None:
     """Cached, or a time in seconds; none if equal instructions differ in that, or did not occur."""
-    found = with_build_times(
+    timed = with_build_times(
         image("a", "b", "c", "d"),
         [(mark("RUN a"), None), (mark("RUN  b"), 1.5), (mark("RUN c"), None), (mark("RUN c"), 0.0)],
     )
-    assert [(one.cached, one.took) for one in found.layers] == [(True, 0.0), (False, 1.5), (None, 0.0), (None, 0.0)]
+    assert [(one.cached, one.took) for one in timed.layers] == [(True, 0.0), (False, 1.5), (None, 0.0), (None, 0.0)]
 
 
 def test_flags_of_a_copy_are_ignored() -> None:
@@ -144,9 +144,9 @@ def built(*instructions: str, inherited: int = 0, took: float = 0.0) -> Anatomy:
     return Anatomy("it", "", len(layers) * MB, layers, inherited=inherited)
 
 
-def amounts(*found: Advice) -> list[tuple[str, int, int]]:
+def amounts(*items: Advice) -> list[tuple[str, int, int]]:
     """Code, layer and bytes."""
-    return [(one.code, one.layer, one.bytes) for one in found]
+    return [(one.code, one.layer, one.bytes) for one in items]
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def amounts(*found: Advice) -> list[tuple[str, int, int]]:
 )
 def test_an_install_after_the_sources(step: str, what: str, needs: str) -> None:
     """What every change of a source runs again, with its bytes and, if known, seconds."""
-    (found,) = advice(built("COPY --chown=a . .", f"RUN {step}", took=2.5), None)
-    assert amounts(found) == [("install-after-copy", 2, MB)]
-    assert found.seconds == 2.5
-    assert f"`{what}`, 1.0 MB, 2.5 s" in found.message
-    assert needs in found.hint
+    (finding,) = advice(built("COPY --chown=a . .", f"RUN {step}", took=2.5), None)
+    assert amounts(finding) == [("install-after-copy", 2, MB)]
+    assert finding.seconds == 2.5
+    assert f"`{what}`, 1.0 MB, 2.5 s" in finding.message
+    assert needs in finding.hint
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def test_caches_of_installers_are_reported(path: str) -> None:
 def test_hidden_files_are_reported(later: Contents) -> None:
     """A hidden file was replaced or removed by a later layer, or is in a folder that was removed or replaced."""
     below = Contents({"app/big": 3 * MB, "app/also": 5, "other": 7})
-    (found,) = advice(built("RUN a", "RUN b", "RUN c"), [below, Contents({}), later])
-    assert (found.code, found.layer) == ("hidden", 1)
-    assert found.bytes in (3 * MB, 3 * MB + 5, 3 * MB + 12)
-    assert "layer 3 replaces or removes 3.0 MB of layer 1" in found.message
-    assert "such as /app/big" in found.message
+    (item,) = advice(built("RUN a", "RUN b", "RUN c"), [below, Contents({}), later])
+    assert (item.code, item.layer) == ("hidden", 1)
+    assert item.bytes in (3 * MB, 3 * MB + 5, 3 * MB + 12)
+    assert "layer 3 replaces or removes 3.0 MB of layer 1" in item.message
+    assert "such as /app/big" in item.message
 
 
 def test_small_hidden_files_are_not_reported() -> None:
@@ -298,5 +298,5 @@ def test_hidden_files_are_those_that_a_union_mount_hides(contents: list[Contents
 def test_the_largest_saving_comes_first() -> None:
     """Advice is sorted by bytes, not by kind."""
     below = Contents({"var/lib/apt/lists/x": 4 * MB, "big": 2 * MB})
-    found = advice(built("COPY . .", "RUN npm ci"), [below, Contents({"big": 1})])
-    assert [one.bytes for one in found] == [4 * MB, 2 * MB, MB]
+    items = advice(built("COPY . .", "RUN npm ci"), [below, Contents({"big": 1})])
+    assert [one.bytes for one in items] == [4 * MB, 2 * MB, MB]

@@ -16,8 +16,8 @@ def test_the_policy_that_pulls_counts() -> None:
     """`never` counts only if all services say so."""
     policies = ("never", None, "always"), ("never", "missing"), ("never", "never"), (None, "never")
     services = [[Service(f"s{n}", image="a:1", pull_policy=p) for n, p in enumerate(one)] for one in policies]
-    found = [needs(a_project(*one), {}, "linux/amd64")[0].policy for one in services]
-    assert found == ["always", "missing", "never", None]
+    needed = [needs(a_project(*one), {}, "linux/amd64")[0].policy for one in services]
+    assert needed == ["always", "missing", "never", None]
 
 
 def test_needs_of_a_project() -> None:

@@ -91,8 +91,8 @@ async def stream(service: str, *times: str) -> AsyncGenerator[Line, None]:
 async def test_streams_are_merged_by_time() -> None:
     """Lines of the same time stay in the order of the streams; empty and short streams stop none."""
     streams = [stream("a", "1", "4", "4"), stream("none"), stream("b", "0", "4", "5"), stream("c", "2")]
-    found = [f"{one.service}{one.text}" async for one in merged(streams)]
-    assert found == ["b0", "a1", "c2", "a4", "a4", "b4", "b5"]
+    lines = [f"{one.service}{one.text}" async for one in merged(streams)]
+    assert lines == ["b0", "a1", "c2", "a4", "a4", "b4", "b5"]
     assert [one async for one in merged([])] == []
 
 
@@ -124,9 +124,9 @@ async def test_without_an_engine_logs_of_the_last_run_are_shown(
     (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}}\n")
 
     async def heard(*services: str, **more: Any) -> Heard:
-        found = Heard()
-        await logs(LogQuery(Selection(str(tmp_path), project_name="p"), services, **more), found)
-        return found
+        output = Heard()
+        await logs(LogQuery(Selection(str(tmp_path), project_name="p"), services, **more), output)
+        return output
 
     with pytest.raises(EngineError, match="cannot reach"):
         await heard()

@@ -31,7 +31,7 @@ def made(at: float, **more: object) -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("variables", "reference", "found"),
+    ("variables", "reference", "expected"),
     [
         ({"MYSQL_VERSION": "9.2.0-1.el9"}, "whatever", "mysql 9"),
         ({"MYSQL_MAJOR": "8.4"}, "x", "mysql 8"),
@@ -46,13 +46,13 @@ def made(at: float, **more: object) -> Snapshot:
         ({"PG_MAJOR": "odd"}, "node:22", ""),
     ],
 )
-def test_what_database_an_image_holds(variables: dict[str, str], reference: str, found: str) -> None:
+def test_what_database_an_image_holds(variables: dict[str, str], reference: str, expected: str) -> None:
     """The database is known by the variable of the official image, else by name and tag; otherwise it is unknown."""
-    assert database(variables, reference) == found
+    assert database(variables, reference) == expected
 
 
 @pytest.mark.parametrize(
-    ("database", "anonymous", "found"),
+    ("database", "anonymous", "volume_name"),
     [
         ("postgres 17", ["/var/lib/postgresql/data"], "/var/lib/postgresql/data"),
         ("postgres 18", ["/var/lib/postgresql"], "/var/lib/postgresql"),
@@ -62,9 +62,9 @@ def test_what_database_an_image_holds(variables: dict[str, str], reference: str,
         ("", ["/var/lib/mysql"], ""),
     ],
 )
-def test_data_of_a_database_in_an_anonymous_volume(database: str, anonymous: list[str], found: str) -> None:
+def test_data_of_a_database_in_an_anonymous_volume(database: str, anonymous: list[str], volume_name: str) -> None:
     """The volume is found by its mount point, in the folder of the database or above."""
-    assert unsaved(database, anonymous) == found
+    assert unsaved(database, anonymous) == volume_name
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_system_is_named_only_where_it_makes_the_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("os_release", "found"),
+    ("os_release", "expected"),
     [
         ('PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n', ("glibc", "debian 13")),
         ('NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.22.1\n', ("musl", "alpine 3.22.1")),
@@ -110,9 +110,9 @@ def test_the_system_is_named_only_where_it_makes_the_difference() -> None:
         ("VERSION_ID=1\nVARIANT_ID=x\n", ("", "")),
     ],
 )
-def test_the_system_of_an_image(os_release: str, found: tuple[str, str]) -> None:
+def test_the_system_of_an_image(os_release: str, expected: tuple[str, str]) -> None:
     """The system is read from os-release, also from an archive of the engine."""
-    assert system(os_release) == found
+    assert system(os_release) == expected
 
 
 def test_a_set_goes_by_its_id_or_by_its_name() -> None:

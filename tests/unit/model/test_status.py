@@ -247,8 +247,8 @@ def test_a_container_in_a_loop_is_known_without_events(
     created: float, started: float, more: dict[str, Any], phase_: str
 ) -> None:
     """It is known by the number of its restarts since it was created."""
-    found = container(created=str(created), started_at=str(started), **more)
-    (row,) = stands("p", (), (found,), float).services
+    observed = container(created=str(created), started_at=str(started), **more)
+    (row,) = stands("p", (), (observed,), float).services
     assert (row.state, row.phase) == ("running", phase_)
 
 
@@ -295,8 +295,8 @@ def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
         "job": ("stopped", "by somebody else", ""),
         "web": ("exited", "exit code 0", ""),
     }
-    found = [container("exited", "job"), container(), container(name="api")]
-    rows = stands("p", (), found, lambda _: None, noted=lambda: noted).services
+    containers = [container("exited", "job"), container(), container(name="api")]
+    rows = stands("p", (), containers, lambda _: None, noted=lambda: noted).services
     assert [(row.service, row.phase, row.detail, row.error) for row in rows] == [
         ("api", "started", "", error),
         ("job", "stopped", "by somebody else", ""),

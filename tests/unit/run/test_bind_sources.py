@@ -203,8 +203,8 @@ def test_as_root_a_folder_belongs_to_the_owner_of_the_folder_above(
     real = os.stat
 
     def stat(path: Any, **more: Any) -> Any:
-        found = real(path, **more)
-        return os.stat_result((*found[:4], 4321, 4322, *found[6:]))
+        sources = real(path, **more)
+        return os.stat_result((*sources[:4], 4321, 4322, *sources[6:]))
 
     monkeypatch.setattr(os, "geteuid", lambda: euid)
     monkeypatch.setattr(os, "stat", stat)

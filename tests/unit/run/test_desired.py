@@ -47,42 +47,44 @@ MODEL: dict[str, Any] = {
 def stage(**more: Any) -> DesiredState:
     """All services are chosen; others run `theirs`, and one volume exists already."""
     loaded = Loaded(parse(MODEL, directory="/p", files=("/p/compose.yml",)), MODEL)
-    found = Existing(frozenset({"theirs"}), frozenset(), frozenset({"p_old"}))
-    return DesiredState(loaded, frozenset(MODEL["services"]), found, **more)
+    existing = Existing(frozenset({"theirs"}), frozenset(), frozenset({"p_old"}))
+    return DesiredState(loaded, frozenset(MODEL["services"]), existing, **more)
 
 
 def services(compose: Compose) -> dict[str, Any]:
     """The services of the model that Compose gets."""
-    found: dict[str, Any] = json.loads(compose.model)["services"]
-    return found
+    written: dict[str, Any] = json.loads(compose.model)["services"]
+    return written
 
 
 def test_services_run_by_others_are_not_ours() -> None:
     """Services run by others are neither created nor built."""
-    found = stage()
+    desired = stage()
 
-    assert set(services(found.compose)) == set(MODEL["services"])
-    assert set(services(found.making)) == found.own == set(MODEL["services"]) - {"theirs"}
-    assert found.built == ("web",)
+    assert set(services(desired.compose)) == set(MODEL["services"])
+    assert set(services(desired.making)) == desired.own == set(MODEL["services"]) - {"theirs"}
+    assert desired.built == ("web",)
 
 
 def test_a_start_leaves_what_has_ended() -> None:
     """Running services can be waited for, ended ones are left out, and the owner of a shared namespace stays."""
-    found = stage()
+    desired = stage()
 
-    assert services(found.starting(["web"], ["db", "theirs"]))["web"]["depends_on"] == {"db": {}}
-    assert set(services(found.starting(["side"], []))) == {"side", "db"}
+    assert services(desired.starting(["web"], ["db", "theirs"]))["web"]["depends_on"] == {"db": {}}
+    assert set(services(desired.starting(["side"], []))) == {"side", "db"}
 
 
 @pytest.mark.parametrize("addresses", [(), ("127.0.0.1",), ("127.0.0.1", "::1")])
 def test_ports_are_those_that_will_be_published(addresses: tuple[str, ...]) -> None:
     """The checked addresses are those on which Compose publishes."""
-    found = stage(addresses=addresses)
+    desired = stage(addresses=addresses)
 
-    assert [(wanted.ips, wanted.port) for wanted in found.wanted_ports(found.names)] == [(addresses or ("",), 8080)]
-    published = services(found.making)["web"]["ports"]
+    assert [(wanted.ips, wanted.port) for wanted in desired.wanted_ports(desired.names)] == [
+        (addresses or ("",), 8080)
+    ]
+    published = services(desired.making)["web"]["ports"]
     assert tuple(port["host_ip"] for port in published if "host_ip" in port) == addresses
-    assert found.is_narrowed is bool(addresses)
+    assert desired.is_narrowed is bool(addresses)
 
 
 class Machine(Engine):
@@ -114,9 +116,9 @@ async def decided(
     return await with_ports(given, UpOptions(Selection("/p"), **options), Machine(host, taken), project_state)
 
 
-def numbers(found: DesiredState) -> dict[str, str]:
+def numbers(desired: DesiredState) -> dict[str, str]:
     """The host ports by service and container port."""
-    return {f"{change.service} {change.target}": change.published for change in found.ports}
+    return {f"{change.service} {change.target}": change.published for change in desired.ports}
 
 
 @pytest.mark.anyio
@@ -149,9 +151,9 @@ async def test_automatic_ports_stay_the_same() -> None:
 async def test_automatic_ports_leave_alone_what_is_named() -> None:
     """`--port` decides its port; the engine picks ports for several containers; ports of others stay."""
     named = (PortChange("web", "9000", 80),)
-    found = await decided(auto_ports=True, ports=named)
-    assert (found.ports, numbers(found)) == (named, {"web 80": "9000"})
-    assert services(found.making)["db"]["environment"] == {"DEVENV_PORT_WEB_80": "9000"}
+    desired = await decided(auto_ports=True, ports=named)
+    assert (desired.ports, numbers(desired)) == (named, {"web 80": "9000"})
+    assert services(desired.making)["db"]["environment"] == {"DEVENV_PORT_WEB_80": "9000"}
 
     web = {**MODEL["services"]["web"], "scale": 2, "ports": [{"target": 80}]}
     several = {**MODEL, "services": {**MODEL["services"], "web": web}}

@@ -80,8 +80,8 @@ class Shop:
 
     async def one(self, **more: Any) -> NewVolume:
         """The only volume to create."""
-        (found,) = await self.plan(**more)
-        return found
+        (restore,) = await self.plan(**more)
+        return restore
 
     async def asked(self, name: str) -> Mapping[str, Snapshot]:
         """The snapshots that `up --from` chooses."""
@@ -103,19 +103,19 @@ class Shop:
 
     def line(self, state: Snapshot | None = None, **more: Any) -> Lineage:
         """Write the lineage of the volume to disk."""
-        found = Lineage("l1", KEY, self.place, self.project, "data", self.name)
+        lineage = Lineage("l1", KEY, self.place, self.project, "data", self.name)
         if state is not None:
-            found = replace(found, head=(state.id, "data"), saved=state.created)
-        self.volume_transfer.lineages.write(found := replace(found, **more))
-        return found
+            lineage = replace(lineage, head=(state.id, "data"), saved=state.created)
+        self.volume_transfer.lineages.write(lineage := replace(lineage, **more))
+        return lineage
 
     async def volume(self, name: str = "", labels: Mapping[str, str] | None = None) -> Volume:
         """Create the volume."""
         compose = {PROJECT_LABEL: self.project, VOLUME_LABEL: "data"}
         self.docker.create_volume(name or self.name, compose if labels is None else labels)
-        found = await self.engine.volumes.inspect(name or self.name)
-        assert found is not None
-        return found
+        inspected = await self.engine.volumes.inspect(name or self.name)
+        assert inspected is not None
+        return inspected
 
     def notices(self) -> str:
         """The notices with their hints."""
@@ -480,9 +480,9 @@ async def test_concurrent_save_is_not_undone(shop: Shop, monkeypatch: pytest.Mon
     real = Lineages.find
 
     def late(self: Lineages, wanted: WantedVolume, stored: tuple[Snapshot, ...]) -> Lineage | None:
-        found = real(self, wanted, stored)
+        chosen = real(self, wanted, stored)
         self.change("l1", lambda now: replace(now, head=("2", "data")))
-        return found
+        return chosen
 
     monkeypatch.setattr(Lineages, "find", late)
     assert volumes.continued(volume) == "l1"

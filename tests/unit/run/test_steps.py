@@ -72,9 +72,9 @@ def test_each_step_takes_what_the_step_before_returns() -> None:
 def test_steps_are_reported_by_event(moments: tuple[Moment, ...], expected: list[str]) -> None:
     """Hooks are an event of their own only if there are some; no step is lost, and the order stays."""
     project = Project("p", "/p", (), (), hooks=tuple(hook(moment, "true") for moment in moments))
-    found = groups(project)
-    assert list(found) == expected
-    assert [step for group in found.values() for step in group] == ORDER
+    batches = groups(project)
+    assert list(batches) == expected
+    assert [step for group in batches.values() for step in group] == ORDER
 
 
 # --- check ----------------------------------------------------------------------------------------------------------

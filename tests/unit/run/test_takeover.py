@@ -314,11 +314,11 @@ async def saved(shop: Earlier, content: str) -> VolumeRecord:
     return replace(record, content=Content.RESTORING, source=(head.id, "data"))
 
 
-@pytest.mark.parametrize("found", ["saved state", "saved", ""])
-async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, found: str) -> None:
+@pytest.mark.parametrize("content", ["saved state", "saved", ""])
+async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, content: str) -> None:
     """It is on disk already: the volume is removed without another snapshot."""
     record = await saved(shop, "saved state")
-    shop.docker.write("shop_data", "x", found.encode())
+    shop.docker.write("shop_data", "x", content.encode())
     before = shop.volume_transfer.store.all()
     ledger, project_state = await shop.taken(shop.ledger(record))
     assert ledger is not None

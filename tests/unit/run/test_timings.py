@@ -39,24 +39,24 @@ def state(at: float, service: str, its: str) -> Timed:
     return at, ServiceState(service, its)
 
 
-def rows(found: Timings) -> list[tuple[str, float, float, bool]]:
+def rows(measured: Timings) -> list[tuple[str, float, float, bool]]:
     """The spans without the services that they waited for."""
-    return [(span.name, span.start, span.end, span.critical) for span in found.spans]
+    return [(span.name, span.start, span.end, span.critical) for span in measured.spans]
 
 
 def test_steps_follow_each_other() -> None:
     """Each step is a span, and all are critical; `start` and `healthy` are shown by service."""
     told = [*step("load", 0.0, 0.3), *step("create", 0.4, 1.0), *step("start", 1.0, 1.0), *step("healthy", 1.0, 1.5)]
-    found = timings([*told, (1.6, Ready("p", (), 1.6))], project())
-    assert rows(found) == [("load", 0.0, 0.3, True), ("create", 0.4, 1.0, True)]
-    assert found.seconds == 1.6
+    measured = timings([*told, (1.6, Ready("p", (), 1.6))], project())
+    assert rows(measured) == [("load", 0.0, 0.3, True), ("create", 0.4, 1.0, True)]
+    assert measured.seconds == 1.6
 
 
 def test_volumes_that_the_engine_fills() -> None:
     """A part of `create` that has ended has its duration; a line of progress is not a part."""
     lines = [(3.0, Step("create", "detail", "a line")), (4.0, Step("create", "detail", "web fills /m", 3.5))]
-    found = timings(step("create", 0.4, 4.1, *lines), project())
-    assert rows(found) == [("create", 0.4, 4.1, True), ("create web fills /m", 0.5, 4.0, True)]
+    measured = timings(step("create", 0.4, 4.1, *lines), project())
+    assert rows(measured) == [("create", 0.4, 4.1, True), ("create web fills /m", 0.5, 4.0, True)]
 
 
 def test_stages_of_builds() -> None:
@@ -79,8 +79,8 @@ def test_stages_of_builds() -> None:
         said(5.0, "#9 2.0 of a step that was never named"),
         said(5.0, "no line of BuildKit"),
     ]
-    found = timings(step("build", 0.9, 5.1, *lines), project())
-    assert rows(found) == [
+    measured = timings(step("build", 0.9, 5.1, *lines), project())
+    assert rows(measured) == [
         ("build", 0.9, 5.1, True),
         ("build web deps", 1.1, 4.0, True),
         ("build web internal", 1.1, 1.2, False),
@@ -100,8 +100,8 @@ def test_images_and_volumes() -> None:
         (2.0, ImageState("b:1", "pulled")),
     ]
     restores: list[Timed] = [(3.0, Restored("data", "s", 9.0, 5, 0.5)), (3.4, Restored("more", "s", 9.0, 5, 1.2))]
-    found = timings([*step("images", 0.0, 2.0, *pulls), *step("restore", 2.0, 3.5, *restores)], project())
-    assert rows(found) == [
+    measured = timings([*step("images", 0.0, 2.0, *pulls), *step("restore", 2.0, 3.5, *restores)], project())
+    assert rows(measured) == [
         ("images", 0.0, 2.0, True),
         ("images b:1", 0.1, 2.0, True),
         ("images a:1", 0.1, 0.5, False),
@@ -130,8 +130,8 @@ def test_critical_services_of_a_start() -> None:
         "db": {"job": COMPLETED},
         "web": {"db": HEALTHY, "side": STARTED, "gone": STARTED},
     }
-    found = timings(told, project(**needs))
-    assert found.spans == (
+    measured = timings(told, project(**needs))
+    assert measured.spans == (
         Span("start side", 1.0, 1.2),
         Span("start job", 1.0, 1.1, critical=True),
         Span("run job", 1.1, 2.0, critical=True),
@@ -151,16 +151,16 @@ def test_a_start_waited_for_is_no_health_waited_for() -> None:
         state(9.1, "late", "started"),
     ]
     needs: dict[str, dict[str, Condition]] = {"db": {}, "cache": {}, "late": {"web": STARTED}}
-    found = timings([*step("start", 1.0, 1.0), *states], project(**needs, web={"db": STARTED, "cache": STARTED}))
-    after = {span.name: span.after for span in found.spans if span.critical}
+    measured = timings([*step("start", 1.0, 1.0), *states], project(**needs, web={"db": STARTED, "cache": STARTED}))
+    after = {span.name: span.after for span in measured.spans if span.critical}
     assert after == {"start cache": "", "start web": "cache", "start late": "web"}
 
 
 def test_a_look_that_saw_both_at_once() -> None:
     """A service that seems to have begun before its dependency does not take negative time."""
     states = [state(1.3, "web", "started"), state(1.3, "db", "starting"), state(1.4, "db", "healthy")]
-    found = timings([*step("start", 1.0, 1.0), *states], project(db={}, web={"db": HEALTHY}))
-    assert all(span.start <= span.end for span in found.spans)
+    measured = timings([*step("start", 1.0, 1.0), *states], project(db={}, web={"db": HEALTHY}))
+    assert all(span.start <= span.end for span in measured.spans)
 
 
 def test_services_already_up_take_no_time() -> None:
@@ -189,13 +189,13 @@ NEEDS = st.dictionaries(NAMES, st.dictionaries(NAMES, st.sampled_from(Condition)
 def test_spans_are_valid_for_any_events(told: list[Timed], needs: dict[str, dict[str, Condition]]) -> None:
     """No span ends before it begins or is outside the run; some services, images and stages are critical."""
     in_order = sorted(told, key=lambda pair: pair[0])
-    found = timings(in_order, project(**needs))
-    assert all(0 <= span.start <= span.end <= found.seconds for span in found.spans)
-    assert [s.start for s in found.spans] == sorted(s.start for s in found.spans)
-    starts = [span for span in found.spans if span.name.startswith("start ")]
+    measured = timings(in_order, project(**needs))
+    assert all(0 <= span.start <= span.end <= measured.seconds for span in measured.spans)
+    assert [s.start for s in measured.spans] == sorted(s.start for s in measured.spans)
+    starts = [span for span in measured.spans if span.name.startswith("start ")]
     assert not starts or any(span.critical for span in starts)
     for name in ("images", "build"):
-        parts = [span for span in found.spans if span.name.startswith(f"{name} ")]
+        parts = [span for span in measured.spans if span.name.startswith(f"{name} ")]
         last = max((span.end for span in parts), default=0)
         assert not parts or any(span.critical and span.end == last for span in parts)
 
@@ -229,8 +229,8 @@ def test_the_record_keeps_one_line_of_much_output() -> None:
     assert record._events is not None
     kept = [event.detail for _, event in record._events if isinstance(event, Step)]
     assert kept == ["", "#1 [web 1/2] RUN a", "#1 0.2 b", "#2 0.2 y", "#1 0.3 c", "#1 DONE 4.0s", ""]
-    found, _ = record.end(project())
-    assert [(span.name, span.start, span.end) for span in found.spans] == [
+    measured, _ = record.end(project())
+    assert [(span.name, span.start, span.end) for span in measured.spans] == [
         ("build", 1.0, 9.0),
         ("build web", 2.0, 8.0),
     ]

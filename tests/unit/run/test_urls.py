@@ -63,7 +63,7 @@ def nobody() -> int:
 @pytest.mark.anyio
 async def test_each_port_gets_one_request(site: int, database: int, nobody: int) -> None:
     """A web site has a URL, a healthy container that refuses is named, and each port has one address."""
-    found = await addresses(
+    reached = await addresses(
         [
             container("web", ("0.0.0.0", site, 80), ("127.0.0.1", nobody, 81), ("::1", nobody, 81)),
             container("db", ("127.0.0.1", database, 3306)),
@@ -71,9 +71,9 @@ async def test_each_port_gets_one_request(site: int, database: int, nobody: int)
         ],
         LOCAL,
     )
-    assert found.urls == (f"http://localhost:{site}/",)
-    assert found.refused == (f"127.0.0.1:{nobody}", f"[::1]:{nobody}")
-    assert found.ports == (
+    assert reached.urls == (f"http://localhost:{site}/",)
+    assert reached.refused == (f"127.0.0.1:{nobody}", f"[::1]:{nobody}")
+    assert reached.ports == (
         Published("db", 3306, f"127.0.0.1:{database}"),
         Published("late", 82, f"127.0.0.2:{nobody}"),
         Published("web", 80, f"127.0.0.1:{site}"),
@@ -112,9 +112,9 @@ async def test_a_gateway_without_a_backend_is_asked_again(
     """Its backend may still be starting. Each request is a GET that accepts HTML."""
     monkeypatch.setattr("devenv.run.urls.PAUSES", (0.0, 0.0))
     for port, requests in played([b"HTTP/1.1 " + code + b" x\r\n\r\n" for code in answers]):
-        found = await addresses([container("web", ("127.0.0.1", port, 8000), ("::1", port, 8000))], LOCAL)
-        assert found.urls == (f"http://localhost:{port}/",)
-        assert found.failing == (found.urls if failing else ())
+        reached = await addresses([container("web", ("127.0.0.1", port, 8000), ("::1", port, 8000))], LOCAL)
+        assert reached.urls == (f"http://localhost:{port}/",)
+        assert reached.failing == (reached.urls if failing else ())
         assert len(requests) == asked
         assert all(r.startswith(b"GET / ") and b"Accept: text/html" in r for r in requests)
 
@@ -124,8 +124,8 @@ async def test_a_gateway_without_a_backend_is_asked_again(
 async def test_a_port_of_another_protocol_is_never_asked(target: int) -> None:
     """Not even connected to."""
     for port, requests in played([b"HTTP/1.1 200 OK\r\n\r\n"]):
-        found = await addresses([container("db", ("127.0.0.1", port, target))], LOCAL)
-        assert (found.urls, requests) == ((), [])
+        reached = await addresses([container("db", ("127.0.0.1", port, target))], LOCAL)
+        assert (reached.urls, requests) == ((), [])
 
 
 @pytest.mark.anyio
@@ -134,21 +134,21 @@ async def test_a_silent_port_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("devenv.run.urls.ANSWER_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        found = await addresses([container("a", ("127.0.0.1", port, 1), ("255.255.255.255", port, 1))], LOCAL)
-    assert (found.urls, found.refused) == ((), ())
+        reached = await addresses([container("a", ("127.0.0.1", port, 1), ("255.255.255.255", port, 1))], LOCAL)
+    assert (reached.urls, reached.refused) == ((), ())
 
 
 @pytest.mark.anyio
 async def test_ports_of_a_remote_engine_are_not_probed(nobody: int) -> None:
     """It is not probed: each port is a URL on its host, and none refuses."""
-    found = await addresses([container("web", ("0.0.0.0", nobody, 80), ("::", nobody, 80))], "ssh://me@far")
-    assert found.urls == (f"http://far:{nobody}/",)
-    assert found.ports == (Published("web", 80, f"far:{nobody}"),)
-    assert found.refused == ()
+    reached = await addresses([container("web", ("0.0.0.0", nobody, 80), ("::", nobody, 80))], "ssh://me@far")
+    assert reached.urls == (f"http://far:{nobody}/",)
+    assert reached.ports == (Published("web", 80, f"far:{nobody}"),)
+    assert reached.refused == ()
 
 
 @pytest.mark.anyio
 async def test_form_of_a_url() -> None:
     """Without the default port, and with brackets around IPv6."""
-    found = await addresses([container("web", ("", 80, 80))], "tcp://[fe80::1]:2376")
-    assert (found.urls, found.ports) == (("http://[fe80::1]/",), (Published("web", 80, "[fe80::1]:80"),))
+    reached = await addresses([container("web", ("", 80, 80))], "tcp://[fe80::1]:2376")
+    assert (reached.urls, reached.ports) == (("http://[fe80::1]/",), (Published("web", 80, "[fe80::1]:80"),))

@@ -162,8 +162,8 @@ def test_a_write_that_fails_leaves_the_old_ledger(monkeypatch: pytest.MonkeyPatc
             patch.setattr(os, step, full)
             with pytest.raises(StateError, match=r"ledger.json: No space left on device"):
                 run.write(replace(begun(), phase="kept"))
-        assert (found := run.read()) is not None
-        assert found.phase == "up"
+        assert (ledger := run.read()) is not None
+        assert ledger.phase == "up"
     assert not [name for name in os.listdir(run.path) if name.endswith(".new")]
 
 
@@ -275,8 +275,8 @@ def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
         again = opened()
         assert [again.made.holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
         again.write(replace(taken, phase="detached"))
-    (found,) = Run.folders("p")
-    assert found.made.holds(mine("ours"))
+    (folder,) = Run.folders("p")
+    assert folder.made.holds(mine("ours"))
     run.clear()
     assert not opened().made.holds(mine("ours"))
 
@@ -334,16 +334,16 @@ async def test_a_stable_engine_is_asked_twice_once() -> None:
 
 async def test_an_engine_whose_id_changes_each_time() -> None:
     """It is its address, and is asked twice each time."""
-    found = {await key(Asked((f"{n}", "/d"), (f"{n}x", "/d"))) for n in range(3)}
-    assert found == {f"at {HERE.host}"}
+    keys = {await key(Asked((f"{n}", "/d"), (f"{n}x", "/d"))) for n in range(3)}
+    assert keys == {f"at {HERE.host}"}
     assert await key(Asked(("1", "/d"), ("2", "/d"), endpoint=THERE)) == f"at {THERE.host}"
 
 
 async def test_another_engine_at_the_same_address() -> None:
     """It is not taken for the engine that was known there, and neither is an engine with another data folder."""
-    found = [await key(Asked(answer)) for answer in (("a", "/d"), ("b", "/d"), ("b", "/mnt"), ("a", "/d"))]
-    assert len({*found}) == 3
-    assert found[0] == found[3]
+    keys = [await key(Asked(answer)) for answer in (("a", "/d"), ("b", "/d"), ("b", "/mnt"), ("a", "/d"))]
+    assert len({*keys}) == 3
+    assert keys[0] == keys[3]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"unix:///x/docker.sock": 5}', "\x00"])

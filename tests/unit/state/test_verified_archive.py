@@ -49,7 +49,7 @@ WHOLE = (FOLDER, a_file("d/a", b"hello world"), LINK, HARD, FIFO, a_file("big", 
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("entries", "expected"),
     [
         ((), True),
         (WHOLE, True),
@@ -83,18 +83,18 @@ WHOLE = (FOLDER, a_file("d/a", b"hello world"), LINK, HARD, FIFO, a_file("big", 
         "a file for a fifo", "content in an empty file",
     ],
 )  # fmt: skip
-def test_archives_that_are_part_of_another(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
+def test_archives_that_are_part_of_another(tmp_path: Path, entries: Sequence[Entry], expected: bool) -> None:
     """A partial restore is a part, also with a file cut in the middle; with data written by others it is not."""
-    whole, part = archive(tmp_path / "whole", WHOLE), archive(tmp_path / "part", found)
+    whole, part = archive(tmp_path / "whole", WHOLE), archive(tmp_path / "part", entries)
     assert verified_archive.is_part(part, whole) is expected
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"), [((), True), ((FOLDER,), False), ((a_file("empty", b""),), False), ((LINK,), False)]
+    ("entries", "expected"), [((), True), ((FOLDER,), False), ((a_file("empty", b""),), False), ((LINK,), False)]
 )
-def test_empty_archives(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
+def test_empty_archives(tmp_path: Path, entries: Sequence[Entry], expected: bool) -> None:
     """An empty folder may have a meaning, unlike a volume without an entry."""
-    assert verified_archive.is_empty(archive(tmp_path / "part", found)) is expected
+    assert verified_archive.is_empty(archive(tmp_path / "part", entries)) is expected
 
 
 def test_modes_are_set_last(tmp_path: Path) -> None:

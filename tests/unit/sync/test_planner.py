@@ -57,8 +57,8 @@ def bound(*texts: str, volumes: tuple[Mount, ...] = ()) -> tuple[BoundRule, ...]
     """Rules of the service `web`, or of NAME if the text begins with `NAME: `."""
     services: dict[str, list[WatchRule]] = {}
     for text in texts:
-        name, found, rest = text.partition(": ")
-        services.setdefault(name if found else "web", []).append(rule(rest if found else text))
+        name, service, rest = text.partition(": ")
+        services.setdefault(name if service else "web", []).append(rule(rest if service else text))
     return bind(
         Project(
             "demo",
@@ -199,9 +199,9 @@ ROWS: list[tuple[Sequence[str], str, str]] = [
 @pytest.mark.parametrize(("rules", "changed", "expected"), ROWS)
 def test_plan(rules: Sequence[str], changed: str, expected: str) -> None:
     """Each row of the table holds."""
-    found = plan(changes(changed), bound(*rules), directory="/p")
-    assert str(found) == expected
-    assert bool(found) is bool(expected)
+    planned = plan(changes(changed), bound(*rules), directory="/p")
+    assert str(planned) == expected
+    assert bool(planned) is bool(expected)
 
 
 BIND = (Mount("bind", "/app", "/p/src"),)
@@ -271,9 +271,9 @@ def test_initial_asks_for_whole_paths() -> None:
 
 def test_skipped_are_pipes_that_would_have_been_copied() -> None:
     """Ignored pipes are not listed, and neither are pipes of rules that copy nothing."""
-    found = changes("+src/a| +src/b +lib/c| +src/d.log| -src/e|")
-    assert list(skipped(dict(found.present), bound("sync src:/app !*.log", "restart ."))) == ["/p/src/a"]
-    assert skipped(dict(found.present), bound("sync src:/app", volumes=BIND)) == {}
+    changed = changes("+src/a| +src/b +lib/c| +src/d.log| -src/e|")
+    assert list(skipped(dict(changed.present), bound("sync src:/app !*.log", "restart ."))) == ["/p/src/a"]
+    assert skipped(dict(changed.present), bound("sync src:/app", volumes=BIND)) == {}
 
 
 def test_skipped_says_whether_it_is_a_link_that_leads_to_itself() -> None:
@@ -287,9 +287,9 @@ def test_skipped_says_whether_it_is_a_link_that_leads_to_itself() -> None:
 
 def test_env_files_are_those_that_would_be_copied() -> None:
     """They are named exactly `.env`, in any folder, are regular files, not ignored, and copied by a rule."""
-    found = changes("+src/.env +src/a/.env +src/b/.env +src/.env.development +src/c/.env/ +lib/.env -src/d/.env")
-    assert env_files(found, bound("sync src:/app !b", "restart .")) == ("/p/src/.env", "/p/src/a/.env")
-    assert env_files(found, bound("sync src:/app", volumes=BIND)) == ()
+    changed = changes("+src/.env +src/a/.env +src/b/.env +src/.env.development +src/c/.env/ +lib/.env -src/d/.env")
+    assert env_files(changed, bound("sync src:/app !b", "restart .")) == ("/p/src/.env", "/p/src/a/.env")
+    assert env_files(changed, bound("sync src:/app", volumes=BIND)) == ()
 
 
 # Two rules for one target: rules, other paths of the host, changes, the plan.
@@ -346,23 +346,23 @@ MEETINGS: list[tuple[Sequence[str], str, str, str]] = [
 @pytest.mark.parametrize(("rules", "others", "changed", "expected"), MEETINGS)
 def test_overlapping_rules_are_planned(rules: Sequence[str], others: str, changed: str, expected: str) -> None:
     """Each row holds: the last rule wins, whichever of the files was changed last."""
-    found = changes(changed)
-    states = dict(map(state, others.split())) | dict(found.present)
-    assert str(plan(found, bound(*rules), directory="/p", states=states)) == expected
+    differences = changes(changed)
+    states = dict(map(state, others.split())) | dict(differences.present)
+    assert str(plan(differences, bound(*rules), directory="/p", states=states)) == expected
 
 
 def test_nothing_comes_back_into_a_bind_mount() -> None:
     """The files of the mount are the host's own."""
     rules = bound(*A_B, volumes=(Mount("bind", "/app/conf", "/elsewhere"),))
     states = dict(map(state, ("a/conf/x", "a/y")))
-    found = plan(changes("-b/conf/x -b/y"), rules, directory="/p", states=states)
-    assert str(found) == "web sync /app/y <- /p/a/y"
+    planned = plan(changes("-b/conf/x -b/y"), rules, directory="/p", states=states)
+    assert str(planned) == "web sync /app/y <- /p/a/y"
 
 
 def test_overlapping_rules_are_detected() -> None:
     """They are rules of one service that copy, with the target of one at or below the other's."""
-    found = bound("sync a:/app", "sync b:/app/b", "sync c:/app-c", "restart a", "api: sync a:/app")
-    assert [rule.overlaps for rule in found] == [True, True, False, False, False]
+    rules = bound("sync a:/app", "sync b:/app/b", "sync c:/app-c", "restart a", "api: sync a:/app")
+    assert [rule.overlaps for rule in rules] == [True, True, False, False, False]
 
 
 # A container as the plan's reader would record it: its paths, and whether each is a folder.
@@ -388,10 +388,10 @@ def _settle(disk: Manifest, step: dict[str, str], top: str = "/p/src") -> set[st
     return touched
 
 
-def _run(container: dict[str, FileKind], disk: Manifest, found: Changes, rules: Sequence[BoundRule]) -> None:
+def _run(container: dict[str, FileKind], disk: Manifest, changed: Changes, rules: Sequence[BoundRule]) -> None:
     """Carry out the plan like `apply`: only empty folders are removed, a put over another kind is an error."""
     kinds = {path: state.kind for path, state in disk.items()}
-    for service in plan(found, rules, directory="/p", states=disk).services:
+    for service in plan(changed, rules, directory="/p", states=disk).services:
         for delete in service.deletes:
             held = [path for path in container if path.startswith(f"{delete.target}/")]
             if not delete.directory or not held:
@@ -415,9 +415,9 @@ def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
     container: dict[str, FileKind] = {}
     for step in steps:
         touched = _settle(disk, step)
-        found = diff(manifest, {path: disk.get(path) for path in touched})
-        _run(container, disk, found, rules)
-        apply(manifest, found)
+        changed = diff(manifest, {path: disk.get(path) for path in touched})
+        _run(container, disk, changed, rules)
+        apply(manifest, changed)
         assert manifest == disk
         expected = {
             path.replace("/p/src", "/app"): state.kind
@@ -435,8 +435,8 @@ def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, he
     path, state = "/p/src/a", STATES[now] if now is not None else None
     if STATES[old].kind is FileKind.DIR and held in (FileKind.FILE, FileKind.LINK):
         return  # what may be a file is never taken for a folder
-    found = diff({path: STATES[old].doubtful()}, {path: state})
-    for service in plan(found, bound("sync src:/app"), directory="/p").services:
+    changed = diff({path: STATES[old].doubtful()}, {path: state})
+    for service in plan(changed, bound("sync src:/app"), directory="/p").services:
         for delete in service.deletes:
             if not delete.directory or held is FileKind.DIR:
                 held = None
@@ -474,13 +474,13 @@ def test_rules_that_meet_leave_what_a_new_container_would_get(texts: list[str], 
             name.rstrip("/"): ("/" if name.endswith("/") else "") if there else "gone" for name, there in step.items()
         }
         touched = _settle(disk, signs, top="/p")
-        found = diff(manifest, {path: disk.get(path) for path in touched})
-        for service in plan(found, rules, directory="/p", states=disk).services:
+        changed = diff(manifest, {path: disk.get(path) for path in touched})
+        for service in plan(changed, rules, directory="/p", states=disk).services:
             for delete in service.deletes:
                 if not delete.directory or not any(path.startswith(f"{delete.target}/") for path in container):
                     assert container.pop(delete.target, None) or delete.target == "/app/d"
             _put(container, service.syncs, disk)
-        apply(manifest, found)
+        apply(manifest, changed)
         fresh: dict[str, str] = {}
         _put(fresh, initial(disk, rules), disk)
         container.pop("/app/d", None)  # stays once it was some rule's own folder, see `_concerns`

@@ -39,8 +39,8 @@ def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
     """Existing files, files that a rule ignores now, and files without a rule are not stale."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app", ignore=("*.log",)), WatchRule("/p/f", Action.SYNC, "/etc/f"))
     placed = {"/app/gone", "/app/old/", "/app/there", "/app/x.log", "/elsewhere", "/etc/f"}
-    found = reconcile.stale_targets(placed, one, {"/p/src/there": FILE})
-    assert {path: state.kind for path, state in found.items()} == {
+    targets = reconcile.stale_targets(placed, one, {"/p/src/there": FILE})
+    assert {path: state.kind for path, state in targets.items()} == {
         "/p/src/gone": FileKind.FILE,
         "/p/src/old": FileKind.DIR,
         "/p/f": FileKind.FILE,
@@ -65,8 +65,8 @@ def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
     """Folders between the rule's root and the file are deleted if they are no longer folders on the host."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
     now = {"/p/src/a": FileState(FileKind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
-    found = reconcile.stale_targets({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
-    assert {path: state.kind for path, state in found.items()} == {
+    targets = reconcile.stale_targets({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
+    assert {path: state.kind for path, state in targets.items()} == {
         "/p/src/a/b/c/f": FileKind.FILE,
         "/p/src/a/b/c": FileKind.DIR,
         "/p/src/a/b": FileKind.DIR,
@@ -92,5 +92,5 @@ def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
 def test_a_folder_that_holds_something_else_does_not_go_with_its_files() -> None:
     """It is not listed for deletion, but the folders in it are."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    found = reconcile.stale_targets({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
-    assert set(found) == {"/p/src/a/b/f", "/p/src/a/b"}
+    targets = reconcile.stale_targets({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
+    assert set(targets) == {"/p/src/a/b/f", "/p/src/a/b"}

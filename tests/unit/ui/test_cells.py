@@ -32,10 +32,10 @@ def test_cut_and_fit() -> None:
 @given(text=LINES, cells=st.integers(2, 20))
 def test_pieces_fit_and_join_to_the_text(text: str, cells: int) -> None:
     """Pieces fit, and together they are the text."""
-    found = list(pieces(text, cells))
-    assert "".join(found) == text
-    assert all(width(piece.removesuffix(" ")) <= cells for piece in found)
-    assert found
+    parts = list(pieces(text, cells))
+    assert "".join(parts) == text
+    assert all(width(piece.removesuffix(" ")) <= cells for piece in parts)
+    assert parts
 
 
 def test_pieces_end_between_words() -> None:
@@ -117,8 +117,8 @@ def test_parts_and_marks(line: str, cuts: list[int]) -> None:
     for begin, end in itertools.pairwise(cuts):
         assert "".join(span.text for span in part(spans, begin, end)) == line[begin:end]
     places = [(begin, begin + 3) for begin in cuts]
-    found = list(marked(spans, places, "match"))
-    assert "".join(span.text for span in found) == line
-    styles = [span.style for span in found for _ in span.text]
+    parts = list(marked(spans, places, "match"))
+    assert "".join(span.text for span in parts) == line
+    styles = [span.style for span in parts for _ in span.text]
     in_any = [any(begin <= index < end for begin, end in places) for index in range(len(line))]
     assert [style == "match" for style in styles] == in_any

@@ -154,7 +154,7 @@ def test_every_service_is_one_node(data: st.DataObject, names: list[str]) -> Non
     assert sorted(line.split(" ")[0] for line in drawn if not line.endswith("↑")) == sorted(names)
     assert len(drawn) <= 1 + sum(map(len, edges.values())) + len(names)
     chart = mermaid(Graph("p", nodes))
-    ids = [found[1] for line in chart if (found := re.fullmatch(r'  (\w+)\["(.*)"\]', line))]
+    ids = [match[1] for line in chart if (match := re.fullmatch(r'  (\w+)\["(.*)"\]', line))]
     assert len(set(ids)) == len(ids) == len(names)
     assert sum("-->" in line for line in chart) == sum(map(len, edges.values()))
 

@@ -24,12 +24,12 @@ def test_the_state_comes_first_and_commands_in_columns() -> None:
 
 def test_lines_for_people() -> None:
     """Errors, warnings and notes have a mark; healthy parts are one line; no output moves the cursor."""
-    found = (
+    report = (
         Finding("a", "error", "engine", "bad\x1b[2J", "type \x07this"),
         Finding("b", "warning", "machine", "so so"),
         Finding("c", "info", "proxies", "by the way"),
     )
-    assert list(tables.findings(found, AREAS, 0.51)) == [
+    assert list(tables.findings(report, AREAS, 0.51)) == [
         "✗ a: bad",
         "  hint: type this",
         "! b: so so",
@@ -38,7 +38,7 @@ def test_lines_for_people() -> None:
         "1 error, 1 warning (0.5 s); devenv help troubleshooting explains each",
     ]
     assert list(tables.findings((), ("tools",), 2)) == ["✓ tools", "no errors, no warnings (2.0 s)"]
-    assert list(tables.findings(found[:1], ("engine",), 2))[-1].startswith("1 error, no warnings")
+    assert list(tables.findings(report[:1], ("engine",), 2))[-1].startswith("1 error, no warnings")
 
 
 WEB = Container("1", "p-web-1", "web", "running", ours=True, health="healthy", started_at="60")
@@ -47,8 +47,8 @@ SERVICES = ("web", "db", "tool")
 
 def shown(*containers: Container, services: tuple[str, ...] = SERVICES) -> list[str]:
     """The table, with one space between cells."""
-    found = stands("p", services, containers, lambda at: float(at) if at else None)
-    return [" ".join(line.split()) for line in tables.services(found)]
+    answer = stands("p", services, containers, lambda at: float(at) if at else None)
+    return [" ".join(line.split()) for line in tables.services(answer)]
 
 
 def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
@@ -114,10 +114,10 @@ def test_ports_are_addresses_to_click() -> None:
 
 def test_a_udp_port_says_so() -> None:
     """It is nothing to click."""
-    found = replace(WEB, ports=(), udp_ports=(("0.0.0.0", 5353, 53),))
-    (stand,) = stands("p", (), [found], lambda _: None).services
+    service = replace(WEB, ports=(), udp_ports=(("0.0.0.0", 5353, 53),))
+    (stand,) = stands("p", (), [service], lambda _: None).services
     assert stand.ports == (Address(53, "0.0.0.0:5353", "udp"),)
-    assert "0.0.0.0:5353->53/udp" in shown(found)[1]
+    assert "0.0.0.0:5353->53/udp" in shown(service)[1]
 
 
 def test_what_has_ended_says_with_what() -> None:

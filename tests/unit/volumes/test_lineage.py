@@ -72,8 +72,8 @@ OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
 )  # fmt: skip
 def test_lineage_belongs_to_engine_folder_project_and_key(wanted: WantedVolume, gone: bool, expected: str) -> None:
     """A lineage belongs to engine, folder, project and key; that of a fixed name to engine and name."""
-    found = find([OF_ALL, OWN], wanted, gone=frozenset({SHOP.path} if gone else ()))
-    assert (found.id if found else "") == expected
+    lineage = find([OF_ALL, OWN], wanted, gone=frozenset({SHOP.path} if gone else ()))
+    assert (lineage.id if lineage else "") == expected
 
 
 def test_a_folder_of_its_own_comes_before_a_renamed_one() -> None:
@@ -187,8 +187,8 @@ def test_a_saved_state_is_the_head() -> None:
 def test_which_lineage_a_volume_continues(volume: Volume, engine: str, expected: str) -> None:
     """It is found by name and time on one engine; a lineage without a volume has none."""
     live = LiveVolume("shop_data", AT, 1.0)
-    found = of_volume([replace(OWN, id="no volume"), replace(OWN, live=live)], engine, volume)
-    assert (found.id if found else "") == expected
+    lineage = of_volume([replace(OWN, id="no volume"), replace(OWN, live=live)], engine, volume)
+    assert (lineage.id if lineage else "") == expected
 
 
 # --- devenv 0.1 -------------------------------------------------------------------------------------------------
@@ -222,9 +222,9 @@ def old(set_id: str, created: float, **more: Any) -> Snapshot:
 )  # fmt: skip
 def test_the_head_of_what_devenv_0_1_saved(other: Snapshot, expected: str) -> None:
     """It is the last whole state of that volume, folder and engine, under any project name."""
-    found = head_of_old([old("1", 1.0), other], WANTED, real=REAL)
-    assert found is not None
-    assert found.id == expected
+    head = head_of_old([old("1", 1.0), other], WANTED, real=REAL)
+    assert head is not None
+    assert head.id == expected
     assert head_of_old([], WANTED, real=REAL) is None
 
 
@@ -295,5 +295,5 @@ def test_invalid_notes_are_refused(content: str | bytes) -> None:
 @pytest.mark.parametrize("created", [0.0, 1e-9, 253_402_127_999.0])
 def test_what_is_read_can_be_listed(created: float) -> None:
     """The calendar has a place for every time that a note may have."""
-    found = decode(note(created=repr(created)))
-    assert _row(found)["saved"] == f"{dt.datetime.fromtimestamp(created).astimezone():%Y-%m-%d %H:%M}"
+    snapshot = decode(note(created=repr(created)))
+    assert _row(snapshot)["saved"] == f"{dt.datetime.fromtimestamp(created).astimezone():%Y-%m-%d %H:%M}"

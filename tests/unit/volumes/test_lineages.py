@@ -183,9 +183,9 @@ def test_the_lineage_of_a_renamed_folder(lineages: Lineages, tmp_path: Path) -> 
     state = folder.stat()
     lineages.write(replace(PLAIN, place=Place(f"{tmp_path}/shop", state.st_dev, state.st_ino)))
     wanted = replace(WANTED, place=Place(str(folder), state.st_dev, state.st_ino), project="store")
-    found = lineages.find(wanted, ())
-    assert found is not None
-    assert found.id == "1"
+    lineage = lineages.find(wanted, ())
+    assert lineage is not None
+    assert lineage.id == "1"
     (tmp_path / "shop").symlink_to(tmp_path / "nowhere")
     assert lineages.find(wanted, ()) is None
 
@@ -202,14 +202,14 @@ def old(set_id: str, created: float, **more: Any) -> Snapshot:
 def test_what_devenv_0_1_saved_is_adopted(lineages: Lineages) -> None:
     """The volume gets one lineage, whose head is the last whole state; it is on disk once it is written."""
     stored = (old("1", 1.0), old("2", 2.0), old("3", 3.0, settled=False))
-    found = lineages.find(WANTED, stored)
-    assert found is not None
-    assert (found.head, found.saved, found.place, found.live) == (("2", "data"), 2.0, WANTED.place, None)
+    lineage = lineages.find(WANTED, stored)
+    assert lineage is not None
+    assert (lineage.head, lineage.saved, lineage.place, lineage.live) == (("2", "data"), 2.0, WANTED.place, None)
     assert lineages.all() == ()
     assert lineages.find(replace(WANTED, project="other"), stored) is None
     assert lineages.find(replace(WANTED, address="tcp://other:1"), stored) is None
-    lineages.write(found)
-    assert lineages.find(WANTED, (*stored, old("9", 9.0))) == found
+    lineages.write(lineage)
+    assert lineages.find(WANTED, (*stored, old("9", 9.0))) == lineage
 
 
 def test_what_devenv_0_1_saved_through_links(lineages: Lineages, tmp_path: Path) -> None:
@@ -221,9 +221,9 @@ def test_what_devenv_0_1_saved_through_links(lineages: Lineages, tmp_path: Path)
     (tmp_path / "var-run").symlink_to(run)
     wanted = replace(WANTED, address=f"unix://{run}/docker.sock", place=Place(str(shop), 1, 2))
     by_link = old("1", 1.0, directory=f"{tmp_path}/link", endpoint=f"unix://{tmp_path}/var-run/docker.sock")
-    found = lineages.find(wanted, (by_link,))
-    assert found is not None
-    assert (found.head, found.place) == (("1", "data"), wanted.place)
+    lineage = lineages.find(wanted, (by_link,))
+    assert lineage is not None
+    assert (lineage.head, lineage.place) == (("1", "data"), wanted.place)
     elsewhere = replace(by_link, endpoint=f"unix://{tmp_path}/docker.sock")
     assert lineages.find(wanted, (elsewhere,)) is None
 
@@ -231,9 +231,9 @@ def test_what_devenv_0_1_saved_through_links(lineages: Lineages, tmp_path: Path)
 def test_an_import_is_no_head(lineages: Lineages) -> None:
     """A colleague's state, of the same folder and project, waits until it is asked for."""
     assert lineages.find(WANTED, (old("1", 1.0, automatic=False),)) is None
-    found = lineages.find(WANTED, (old("1", 1.0), old("9", 9.0, automatic=False)))
-    assert found is not None
-    assert found.head == ("1", "data")
+    lineage = lineages.find(WANTED, (old("1", 1.0), old("9", 9.0, automatic=False)))
+    assert lineage is not None
+    assert lineage.head == ("1", "data")
 
 
 def test_the_state_folder_is_not_followed(lineages: Lineages, tmp_path: Path) -> None:

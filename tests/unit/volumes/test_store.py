@@ -110,10 +110,10 @@ def test_interrupted_anywhere_nothing_half_counts(store: Store, monkeypatch: pyt
         with contextlib.suppress(Cut):
             put(store, set_id=f"set-{cut_at}")
         steps = cut_at  # the reads below are not interrupted
-        found = [s for s in store.all() if s.id == f"set-{cut_at}"]
-        for snapshot in found:
+        snapshots = [s for s in store.all() if s.id == f"set-{cut_at}"]
+        for snapshot in snapshots:
             store.check(snapshot)
-        seen.add(len(found))
+        seen.add(len(snapshots))
     assert seen == {0, 1}
 
 

@@ -139,9 +139,9 @@ class Played:
     @property
     def line(self) -> Lineage:
         """The lineage as it is on disk now."""
-        found = self.volume_transfer.lineages.get("l1")
-        assert found is not None
-        return found
+        lineage = self.volume_transfer.lineages.get("l1")
+        assert lineage is not None
+        return lineage
 
 
 @pytest.fixture(autouse=True)
@@ -153,9 +153,9 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def played() -> Played:
     """A volume that continues nothing, in a lineage that has begun."""
-    found = Played(p_data=WHOLE)
-    found.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 1.0))
-    return found
+    fake = Played(p_data=WHOLE)
+    fake.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 1.0))
+    return fake
 
 
 async def test_a_save_that_is_given_up_leaves_no_container(played: Played) -> None:
@@ -266,7 +266,7 @@ async def test_restored_content_equals_the_saved_content(played: Played) -> None
 
 
 @pytest.mark.parametrize(
-    ("found", "is_part"),
+    ("content", "is_part"),
     [
         (WHOLE, True),
         (tar(), True),
@@ -278,13 +278,13 @@ async def test_restored_content_equals_the_saved_content(played: Played) -> None
     ],
     ids=["all", "nothing", "a file", "a file and a half", "another content", "another file", "a longer file"],
 )
-async def test_interrupted_restore_is_rescued(found: bytes, is_part: bool) -> None:
+async def test_interrupted_restore_is_rescued(content: bytes, is_part: bool) -> None:
     """A part of the restored state is on disk already; any other content is kept beside the head."""
     played = Played(p_data=WHOLE)
     played.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 1.0))
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     played.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 2.0, (head.id, "data")))
-    played.engine.archives = {"p_data": found}
+    played.engine.archives = {"p_data": content}
     created = VolumeRecord("p_data", lineage="l1", source=(head.id, "data"))
     rescued = await played.volume_transfer.rescue(DATA, (), created)
     assert played.line.head == (head.id, "data")

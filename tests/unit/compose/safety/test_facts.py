@@ -236,9 +236,11 @@ def test_the_home_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.Mon
     stat = os.stat
 
     def chowned(path: str) -> object:
-        found = stat(path)
-        mine = SimpleNamespace(st_mode=found.st_mode, st_uid=owner["uid"], st_dev=found.st_dev, st_ino=found.st_ino)
-        return mine if "eve" in str(path) else found
+        status = stat(path)
+        mine = SimpleNamespace(
+            st_mode=status.st_mode, st_uid=owner["uid"], st_dev=status.st_dev, st_ino=status.st_ino
+        )
+        return mine if "eve" in str(path) else status
 
     entry = SimpleNamespace(pw_name="eve", pw_dir=str(tmp_path / "eve"))
     monkeypatch.setattr(pwd, "getpwuid", {4321: entry, 33: entry}.__getitem__)

@@ -27,9 +27,9 @@ ID = "sha256:1"
 )
 def test_a_derived_image_is_named_after_its_original(reference: str, start: str) -> None:
     """The name is that of the original and twelve digits of the digest of the content."""
-    found = name(reference, ID, PackageSettings())
-    assert found.startswith(start)
-    assert len(found) == len(start) + 12
+    derived = name(reference, ID, PackageSettings())
+    assert derived.startswith(start)
+    assert len(derived) == len(start) + 12
 
 
 def test_a_name_changes_with_the_image_and_with_what_is_given() -> None:
@@ -56,8 +56,8 @@ def test_settings_are_reported_in_one_notice() -> None:
 def test_containers_get_variables_for_the_authorities_alone() -> None:
     """Node's own requests and Python's read nothing else."""
     assert environment(PackageSettings(npm={"registry": "x"})) == {}
-    found = environment(PackageSettings(authorities=("x",)))
-    assert found["NODE_EXTRA_CA_CERTS"] == found["REQUESTS_CA_BUNDLE"] == "/etc/ssl/certs/ca-certificates.crt"
+    variables = environment(PackageSettings(authorities=("x",)))
+    assert variables["NODE_EXTRA_CA_CERTS"] == variables["REQUESTS_CA_BUNDLE"] == "/etc/ssl/certs/ca-certificates.crt"
 
 
 def test_the_hosts_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,15 +79,15 @@ def test_the_hosts_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "[global]\nindex-url=https://pip.test/simple\ncert=/pip.pem\n"
     )
     (tmp_path / ".config" / "go" / "env").write_text("GOPROXY=https://go.test,direct\n")
-    found = anyio.run(host_settings)
-    assert found.npm["registry"] == "https://npm.test/"
-    assert found.pip["index-url"] == "https://pip.test/simple"
-    assert found.go["GOPROXY"] == "https://go.test,direct"
-    assert [certificates.certificates(text) for text in (*found.authorities, *found.public)] == [
+    given = anyio.run(host_settings)
+    assert given.npm["registry"] == "https://npm.test/"
+    assert given.pip["index-url"] == "https://pip.test/simple"
+    assert given.go["GOPROXY"] == "https://go.test,direct"
+    assert [certificates.certificates(text) for text in (*given.authorities, *given.public)] == [
         {b"company"},
         {b"public"},
     ]
     (sites, files) = asked[0]
     assert {"npm.test", "pip.test", "go.test"} <= set(sites)
     assert files == ["/npm.pem", "/pip.pem"]
-    assert overlay.DERIVED_REGISTRY not in repr(found)
+    assert overlay.DERIVED_REGISTRY not in repr(given)

@@ -203,8 +203,12 @@ def test_lists_of_a_suite_are_fetched_once(bench: Workbench) -> None:
     bench.make("redis:8", "postgres:17", "postgres:15")
     assert sorted(bench.suites) == ["bookworm", "trixie"]
     assert sorted(Path(apt_folder).name for apt_folder in bench.stocked) == ["bookworm", "trixie"]
-    found = bench.args["stand-in.devenv/postgres:15"]
-    assert (found["ROOT"], found["VERSION"], found["MAJOR"]) == ("stand-in.devenv/debian:bookworm-slim", "15", "15")
+    build_args = bench.args["stand-in.devenv/postgres:15"]
+    assert (build_args["ROOT"], build_args["VERSION"], build_args["MAJOR"]) == (
+        "stand-in.devenv/debian:bookworm-slim",
+        "15",
+        "15",
+    )
     labels = bench.built["stand-in.devenv/redis:8"]
     assert labels[standins.CONTENT_LABEL] == "Redis 8 of Debian trixie"
     assert "the modules" in labels[standins.LACKS_LABEL]

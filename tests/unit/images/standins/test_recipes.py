@@ -43,11 +43,11 @@ NO_STAND_INS = """
 @pytest.mark.parametrize("reference", STAND_INS.split())
 def test_there_is_a_stand_in(reference: str) -> None:
     """The recipe is found however the reference is written, and its image never has the public name."""
-    found = find(reference)
-    assert found is not None
+    recipe = find(reference)
+    assert recipe is not None
     name, _, tag = reference.partition(":")
-    assert found.image == f"stand-in.devenv/{name.rpartition('/')[2]}:{tag or 'latest'}"
-    assert find(canonical(reference)) == found
+    assert recipe.image == f"stand-in.devenv/{name.rpartition('/')[2]}:{tag or 'latest'}"
+    assert find(canonical(reference)) == recipe
 
 
 @pytest.mark.parametrize("reference", [*NO_STAND_INS.split(), "node:22@sha256:" + "a" * 64])

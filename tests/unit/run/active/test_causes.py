@@ -680,10 +680,10 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
 )
 
 
-@pytest.mark.parametrize(("found", "what"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_output_gives_a_cause_and_a_hint(found: FailureFacts, what: str) -> None:
+@pytest.mark.parametrize(("facts", "what"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_output_gives_a_cause_and_a_hint(facts: FailureFacts, what: str) -> None:
     """The output has one cause and a hint."""
-    cause = explain(found)
+    cause = explain(facts)
     assert cause is not None
     assert cause.what == what
     assert cause.hint
@@ -692,7 +692,7 @@ def test_output_gives_a_cause_and_a_hint(found: FailureFacts, what: str) -> None
 
 def test_every_table_entry_decides_a_case() -> None:
     """Each entry of the table decides a case, so that no entry is hidden by an earlier one."""
-    deciding = {explanation.entry.id for _, found, _ in CASES if (explanation := find(found))}
+    deciding = {explanation.entry.id for _, facts, _ in CASES if (explanation := find(facts))}
     assert [entry.id for entry in ENTRIES if entry.id not in deciding] == []
 
 
@@ -707,19 +707,19 @@ def test_messages_have_all_their_words(entry: TableEntry) -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "facts",
     [
         ended(3, "listening on port 3000", "GET / 200"),
         ended(1),
         sick("false"),
         refused("no memory"),
-        refused("network elsewhere declared as external, but could not be found"),
+        refused("network elsewhere declared as external, but could not be facts"),
         ended(1, "sh: 1: vite: not found"),
     ],
 )
-def test_unknown_output_gives_no_cause(found: FailureFacts) -> None:
+def test_unknown_output_gives_no_cause(facts: FailureFacts) -> None:
     """No cause is better than a wrong cause."""
-    assert explain(found) is None
+    assert explain(facts) is None
 
 
 def test_cause_has_the_place_in_the_file() -> None:
@@ -751,17 +751,19 @@ def test_the_hint_is_a_command_with_the_names_filled_in() -> None:
 
 def test_cause_has_its_log_line() -> None:
     """The line is shown if it is not among the last lines."""
-    found = explain(ended(1, "line 0", "Error: Cannot find module 'x'", "    at node:internal"))
-    assert found is not None
-    assert found.line == 1
-    assert [found.line for found in map(explain, (ended(137), refused("No such image: x"))) if found] == [-1, -1]
+    explanation = explain(ended(1, "line 0", "Error: Cannot find module 'x'", "    at node:internal"))
+    assert explanation is not None
+    assert explanation.line == 1
+    assert [
+        explanation.line for explanation in map(explain, (ended(137), refused("No such image: x"))) if explanation
+    ] == [-1, -1]
 
 
 def test_only_some_services_are_named() -> None:
     """A large project does not fill the screen."""
-    found = explain(FailureFacts("a", 1, lines=("getaddrinfo ENOTFOUND x",), services=tuple("abcdefghij")))
-    assert found is not None
-    assert "a, b, c, d, e, f, g, h, ...;" in found.hint
+    explanation = explain(FailureFacts("a", 1, lines=("getaddrinfo ENOTFOUND x",), services=tuple("abcdefghij")))
+    assert explanation is not None
+    assert "a, b, c, d, e, f, g, h, ...;" in explanation.hint
 
 
 @pytest.mark.parametrize(
@@ -787,9 +789,9 @@ def test_variables_that_name_localhost(name: str, value: str | None, *, expected
 
 def test_the_place_of_a_variable_and_the_file_of_a_script() -> None:
     """The line of the variable is to blame; the hint can be typed."""
-    found = explain(ended(1, "ConnectionRefusedError: [Errno 111]", local_variables=("REDIS_URL",)))
-    assert found is not None
-    assert found.paths[0] == ("services", "web", "environment", "REDIS_URL")
+    explanation = explain(ended(1, "ConnectionRefusedError: [Errno 111]", local_variables=("REDIS_URL",)))
+    assert explanation is not None
+    assert explanation.paths[0] == ("services", "web", "environment", "REDIS_URL")
     broken = explain(refused('exec: "/run.sh": permission denied', script=Script("bin/run.sh", "#!/bin/sh")))
     assert broken is not None
     assert broken.hint.startswith("chmod +x bin/run.sh, and git update-index --chmod=+x bin/run.sh; ")

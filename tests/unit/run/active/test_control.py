@@ -178,12 +178,12 @@ async def test_the_usage_of_containers() -> None:
 
 def test_the_graph_has_the_chosen_services() -> None:
     """Services that were not chosen are neither in the graph nor in its dependencies."""
-    found = service_graph(replace(stage(), names=frozenset({"web", "db"})))
-    assert {node.name: [need.service for need in node.needs] for node in found.graph.nodes} == {
+    shown = service_graph(replace(stage(), names=frozenset({"web", "db"})))
+    assert {node.name: [need.service for need in node.needs] for node in shown.graph.nodes} == {
         "db": [],
         "web": ["db"],
     }
-    assert found.built == {"web"}
+    assert shown.built == {"web"}
 
 
 def test_cpu_usage_between_two_measurements() -> None:

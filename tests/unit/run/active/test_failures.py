@@ -244,8 +244,8 @@ async def test_ended_service_is_not_blamed_on_its_health_check(reporter: Failure
 
 async def test_only_output_of_the_last_process_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:
     """Since the end of the process before."""
-    found = placed(host, "api", "exited", id="id-api", exit_code=3)
-    found.log = [(1, found.started + second * 10**9, f"life {second}") for second in range(3)]
+    placed_container = placed(host, "api", "exited", id="id-api", exit_code=3)
+    placed_container.log = [(1, placed_container.started + second * 10**9, f"life {second}") for second in range(3)]
     last = replace(reporter, since=lambda _: "2026-01-01T00:00:02.5Z")
     error = await last.failed(Standing("api", Phase.EXITED, "exit code 3"), [container("api", "exited", exit_code=3)])
     assert error.message.splitlines()[1:] == ["  life 2"]

@@ -64,6 +64,6 @@ MODEL: dict[str, Any] = {"name": "p", "networks": {"n": {"name": "p_n"}}, "volum
 )
 def test_changes_that_require_a_new_run(change: dict[str, Any], path: tuple[str, ...] | None) -> None:
     """Another name or a different definition of an existing network or volume do; new and removed ones do not."""
-    found = fixed(MODEL, MODEL | change)
+    differences = fixed(MODEL, MODEL | change)
 
-    assert (found[0] if found else None) == path
+    assert (differences[0] if differences else None) == path

@@ -104,8 +104,8 @@ def test_standings_say_how_a_service_failed() -> None:
 def test_a_removed_service_is_removed_until_it_has_a_container() -> None:
     """It is removed, whatever other services wait for."""
     there = ProjectState((container("seed", "created"),))
-    found = standings(project(DB, SEED), frozenset({"db", "seed"}), there, removed={"db", "seed"})
-    assert found == (
+    rows = standings(project(DB, SEED), frozenset({"db", "seed"}), there, removed={"db", "seed"})
+    assert rows == (
         Standing("db", Phase.REMOVED, OTHERS),
         Standing("seed", Phase.CREATED, "waits for db to be healthy"),
     )
@@ -150,8 +150,8 @@ def test_a_service_crashes_for_good_once_no_other_service_is_starting(
     watched = {"id-web": Watched(crashes=9, exit_code=3), "id-db": Watched(lasted=lasted)}
     names = frozenset({"web", *(c.service for c in containers)})
     state = ProjectState((CRASHING, *containers))
-    found = standings(project(Service("web"), DB, seed), names, state, watched=watched)
-    assert (found[0].phase.value, found[0].detail) == expected
+    rows = standings(project(Service("web"), DB, seed), names, state, watched=watched)
+    assert (rows[0].phase.value, rows[0].detail) == expected
 
 
 def test_services_that_hold_up_others() -> None:
@@ -293,12 +293,12 @@ def test_later_ends_are_not_part_of_the_outage() -> None:
 )
 def test_failed_or_crashing_dependency_is_blamed(phases: dict[str, Phase], expected: str) -> None:
     """What a service that failed needs may have failed first, or be crashing again and again."""
-    found = [Standing(name, phase) for name, phase in phases.items()]
-    assert culprit(project(DB, SEED, API, WEB), found[0], found).service == expected
+    rows = [Standing(name, phase) for name, phase in phases.items()]
+    assert culprit(project(DB, SEED, API, WEB), rows[0], rows).service == expected
 
 
 def test_blame_ends_on_a_cycle() -> None:
     """Services that depend on each other do not keep it busy for ever."""
     both = Service("a", depends_on=(Dependency("b"),)), Service("b", depends_on=(Dependency("a"),))
-    found = [Standing("a", Phase.EXITED), Standing("b", Phase.EXITED)]
-    assert culprit(project(*both), found[0], found).service == "b"
+    rows = [Standing("a", Phase.EXITED), Standing("b", Phase.EXITED)]
+    assert culprit(project(*both), rows[0], rows).service == "b"

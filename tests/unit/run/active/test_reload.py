@@ -89,11 +89,11 @@ class Follower:
 @pytest.fixture
 async def follower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Follower]:
     """A follower at work that has looked once."""
-    found = Follower(tmp_path)
-    monkeypatch.setattr(resolve, "load", found.load)
-    async with _running(found):
-        await found.until(1)
-        yield found
+    started = Follower(tmp_path)
+    monkeypatch.setattr(resolve, "load", started.load)
+    async with _running(started):
+        await started.until(1)
+        yield started
 
 
 @asynccontextmanager

@@ -191,9 +191,9 @@ async def test_next_try_finishes_after_an_engine_loss(machine: Machine, shop: Si
     assert again.code == 0, shown(again)
     assert machine.host.containers == {}
     assert run.read() is None
-    found: list[bytes | None] = []
-    await machine.run_up(shop, then=lambda: found.append(machine.docker.read("shop_data", "x")))
-    assert found == [b"kept"]
+    contents: list[bytes | None] = []
+    await machine.run_up(shop, then=lambda: contents.append(machine.docker.read("shop_data", "x")))
+    assert contents == [b"kept"]
 
 
 async def _dead_with_guardian(machine: Machine, shop: Site, reason: str) -> Run:
@@ -264,11 +264,11 @@ async def test_status_reports_a_waiting_guardian(
 
         with monkeypatch.context() as patch:
             patch.setattr(status, "Engine", Away)
-            found = await status.here(str(folder), (), None)
-        assert found.state == "unreachable"
-        (line,) = found.guardians
+            answer = await status.here(str(folder), (), None)
+        assert answer.state == "unreachable"
+        (line,) = answer.guardians
         assert "no route to host; next try at" in line
-        assert line in list(lines(found))
+        assert line in list(lines(answer))
 
 
 # --- the way down -----------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class FakeEngine:
     async def project_state(self, project: str) -> ProjectState:
         assert project == "p"
         self.looks += 1
-        self.things += [found for look, found in self.later if look == self.looks]
+        self.things += [thing for look, thing in self.later if look == self.looks]
         return ProjectState(
             tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Container)),
             tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Network)),
@@ -71,12 +71,12 @@ class FakeEngine:
         there = {t.name: t.created for t in self.things if isinstance(t, Volume)}
         return {**there, **self.times}
 
-    async def logs(self, found: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
-        self.logged[found.id] = [call for call in self.calls if found.id in call]
-        yield "stdout", f"2026-11-29T09:40:05.1Z last words of {found.name}"
+    async def logs(self, container: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
+        self.logged[container.id] = [call for call in self.calls if container.id in call]
+        yield "stdout", f"2026-11-29T09:40:05.1Z last words of {container.name}"
 
-    async def stop(self, found: Container) -> None:
-        await self._call("stop", found.id)
+    async def stop(self, container: Container) -> None:
+        await self._call("stop", container.id)
         if self.stopping is not None:
             self.stopping.set()
             await anyio.sleep(60)
@@ -238,10 +238,10 @@ async def test_slow_container_delays_only_its_dependencies(down: Down) -> None:
     released = anyio.Event()
 
     class Engine(FakeEngine):
-        async def stop(self, found: Container) -> None:
-            if found.name == "slow":
+        async def stop(self, container: Container) -> None:
+            if container.name == "slow":
                 await released.wait()
-            await super().stop(found)
+            await super().stop(container)
 
     engine = Engine(DB, API, container("slow", after=("cache",)), container("cache"))
 

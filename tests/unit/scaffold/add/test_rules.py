@@ -119,10 +119,10 @@ def test_single_files_go_into_a_folder_or_take_its_name(propose: Propose) -> Non
     """As COPY does it."""
     dockerfile = "FROM nginx\nCOPY *.conf /etc/\nCOPY c.txt gone /srv/x.txt/\nCOPY d.txt /srv/y.txt\n"
     files = dict.fromkeys(("a.conf", "b.conf", "c.txt", "d.txt"), "")
-    found = watch(propose("services:\n  web: {build: .}\n", {"Dockerfile": dockerfile, **files}))
+    rules = watch(propose("services:\n  web: {build: .}\n", {"Dockerfile": dockerfile, **files}))
     targets = ["/etc/a.conf", "/etc/b.conf", "/srv/x.txt/c.txt", "/srv/y.txt"]
-    assert [rule["target"] for rule in found[:-1]] == targets
-    assert [rule["action"] for rule in found] == ["sync+restart", "sync+restart", "sync", "sync", "rebuild"]
+    assert [rule["target"] for rule in rules[:-1]] == targets
+    assert [rule["action"] for rule in rules] == ["sync+restart", "sync+restart", "sync", "sync", "rebuild"]
 
 
 MOUNTED = """\

@@ -146,13 +146,13 @@ def test_existing_variables_are_kept(tmp_path: Path) -> None:
     """A variable that the asking service has keeps its value, and a second service gets a name of its own."""
     text = "services:\n  web:\n    image: w\n    environment: {DATABASE_URL: mine}\n  postgres: {image: x}\n"
     proposal = add(project(tmp_path, text), "postgres", to="web")
-    found = model(edited(proposal))["services"]
+    services = model(edited(proposal))["services"]
 
-    assert found["web"]["environment"].pop("DATABASE_URL") == "mine"
-    assert found["web"]["environment"] == {
+    assert services["web"]["environment"].pop("DATABASE_URL") == "mine"
+    assert services["web"]["environment"] == {
         "POSTGRES_2_URL": "postgresql://app:${POSTGRES_2_PASSWORD}@postgres-2:5432/app"
     }
-    assert found["web"]["depends_on"] == {"postgres-2": {"condition": "service_healthy"}}
+    assert services["web"]["depends_on"] == {"postgres-2": {"condition": "service_healthy"}}
     assert (
         "web has DATABASE_URL already, which stays as it is; the new service is in POSTGRES_2_URL" in proposal.notes
     )
@@ -171,11 +171,11 @@ def test_a_service_is_in_the_networks_of_the_one_that_uses_it(networks: str, tmp
 def test_a_tool_finds_the_one_database(tmp_path: Path) -> None:
     """Without --to, it is connected to the only database, waits for it, and gets a free port."""
     text = 'services:\n  data: {image: "postgres:17"}\n  web: {image: w, ports: ["8081:80"]}\n'
-    found = model(edited(add(project(tmp_path, text), "adminer")))["services"]["adminer"]
+    service = model(edited(add(project(tmp_path, text), "adminer")))["services"]["adminer"]
 
-    assert found["environment"] == {"ADMINER_DEFAULT_SERVER": "data"}
-    assert found["depends_on"] == {"data": {"condition": "service_started"}}
-    assert found["ports"] == ["127.0.0.1:8082:8080"]
+    assert service["environment"] == {"ADMINER_DEFAULT_SERVER": "data"}
+    assert service["depends_on"] == {"data": {"condition": "service_started"}}
+    assert service["ports"] == ["127.0.0.1:8082:8080"]
 
 
 def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:

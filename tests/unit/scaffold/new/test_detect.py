@@ -14,7 +14,7 @@ VITE = json.dumps({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}
 
 
 @pytest.mark.parametrize(
-    ("files", "found"),
+    ("files", "expected"),
     [
         ({"Dockerfile": "FROM x\nexpose 81/tcp\n", "package.json": VITE}, Stack("dockerfile", {"port": "81"})),
         ({"Dockerfile": "FROM x\n"}, Stack("dockerfile", {})),
@@ -75,9 +75,9 @@ VITE = json.dumps({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}
         ({"go.mod": "", "main.go": MAIN}, Stack("go", {"package": ".", "port": "3000", "go": "1.24"})),
     ],
 )
-def test_a_stack_is_recognised(files: dict[str, str], found: Stack) -> None:
+def test_a_stack_is_recognised(files: dict[str, str], expected: Stack) -> None:
     """A stack is recognised by the content of files; a Dockerfile has priority."""
-    assert stack(files) == found
+    assert stack(files) == expected
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,11 @@ def test_an_answer_is_data_in_every_format(value: str) -> None:
 
 def _unescaped(shown: str) -> list[str]:
     """CommonMark: a backslash before punctuation is not shown; unescaped punctuation would mean something."""
-    found, rest = [], iter(shown)
+    positions, rest = [], iter(shown)
     for char in rest:
-        found.append(next(rest) if char == "\\" else char)
+        positions.append(next(rest) if char == "\\" else char)
         assert char == "\\" or not (char.isascii() and not char.isalnum() and char != " ")
-    return found
+    return positions
 
 
 async def rendered(**files: str) -> dict[str, File]:

@@ -36,8 +36,8 @@ class FakeEngine:
 
 def access(engine: FakeEngine, user: int, *tops: str) -> Access:
     """Access to a container whose service runs as this user."""
-    found = Container(id="c", name="c", service="web", state="running", ours=True, user=str(user))
-    return Access(engine, found, (user, user), "m", tops)  # type: ignore[arg-type]
+    container = Container(id="c", name="c", service="web", state="running", ours=True, user=str(user))
+    return Access(engine, container, (user, user), "m", tops)  # type: ignore[arg-type]
 
 
 async def test_each_folder_is_checked_once_the_outer_ones_first() -> None:

@@ -88,13 +88,13 @@ async def test_change_of_a_large_file_during_the_transfer_is_detected(
 
 
 def _open_files() -> set[str]:
-    found = set()
+    batch_names = set()
     for number in os.listdir("/proc/self/fd"):
         try:
-            found.add(os.readlink(f"/proc/self/fd/{number}"))
+            batch_names.add(os.readlink(f"/proc/self/fd/{number}"))
         except OSError:
             continue
-    return found
+    return batch_names
 
 
 async def test_a_file_that_is_being_written_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,12 +190,12 @@ def test_a_file_with_all_that_belongs_to_it(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     path.chmod(0o751)
     os.utime(path, ns=(1, 1_700_000_000_123_456_789))
-    found = built(Item(str(path), "/srv/g"))
-    assert archived(found).count(b"mtime=1700000000.123456789") == 1
-    info = members(archived(found))["srv/g"]
+    batch = built(Item(str(path), "/srv/g"))
+    assert archived(batch).count(b"mtime=1700000000.123456789") == 1
+    info = members(archived(batch))["srv/g"]
     assert (info.uid, info.gid, info.mode, info.size) == (1000, 1001, 0o751, 3)
-    assert (content_size(found), found.failed) == (3, ())
-    assert tar.content(archived(found)) == b"abc"
+    assert (content_size(batch), batch.failed) == (3, ())
+    assert tar.content(archived(batch)) == b"abc"
 
 
 def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
@@ -216,10 +216,10 @@ def test_links_and_folders(tmp_path: Path) -> None:
     (tmp_path / "loose").symlink_to("/no/such")
     names = ("folder", "link", "loose")
     items = [Item(str(tmp_path / n), f"/{n}", folder=n == "folder") for n in names]
-    found = members(archived(built(*items)))
-    assert found["folder"].isdir()
-    assert (found["link"].linkname, found["loose"].linkname) == ("folder", "/no/such")
-    assert found["link"].issym()
+    entries = members(archived(built(*items)))
+    assert entries["folder"].isdir()
+    assert (entries["link"].linkname, entries["loose"].linkname) == ("folder", "/no/such")
+    assert entries["link"].issym()
 
 
 def test_a_source_of_another_kind_than_planned_is_gone(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
     with open(source, "wb") as file:
         file.write(b"x")
     path = f"/{'d' * 90}/{'e' * 90}/{os.fsdecode(name)}"
-    found = built(Item(os.fsdecode(source), path))
-    ((member, content, _),) = tar.TarReader().feed(archived(found))
+    batch = built(Item(os.fsdecode(source), path))
+    ((member, content, _),) = tar.TarReader().feed(archived(batch))
     assert (os.fsdecode(member.name), content) == (path[1:], b"x")
 
 
@@ -257,9 +257,9 @@ def test_unreadable_files_are_reported(tmp_path: Path) -> None:
         server.bind(str(tmp_path / "socket"))
     (tmp_path / "f").write_bytes(b"x")
     items = [Item(str(tmp_path / n), f"/{n}") for n in ("gone", "pipe", "f", "socket")]
-    found = built(*items)
-    assert paths(found) == ["/f"]
-    assert {item.path: bool(reason) for item, reason in found.failed} == {
+    batch = built(*items)
+    assert paths(batch) == ["/f"]
+    assert {item.path: bool(reason) for item, reason in batch.failed} == {
         "/gone": True,
         "/pipe": True,
         "/socket": True,
@@ -281,15 +281,15 @@ def test_batches_are_limited_by_size_and_number(tmp_path: Path, monkeypatch: pyt
     for index, size in enumerate(sizes):
         (tmp_path / str(index)).write_bytes(b"x" * size)
         items.append(Item(str(tmp_path / str(index)), f"/{index}"))
-    found = list(host_files.batches(items, (0, 0), most=3))
-    assert [paths(part) for part in found] == [
+    made = list(host_files.batches(items, (0, 0), most=3))
+    assert [paths(part) for part in made] == [
         ["/0", "/1", "/2"],
         ["/3"],
         ["/4"],
         ["/5"],
         ["/6"],
     ]
-    assert [content_size(part) for part in found] == [30, 10, 95, 500, 1]
+    assert [content_size(part) for part in made] == [30, 10, 95, 500, 1]
 
 
 def test_later_batches_are_not_read_before_they_are_needed(tmp_path: Path) -> None:
@@ -352,10 +352,10 @@ def test_a_large_file_is_the_last_and_is_not_read(tmp_path: Path, monkeypatch: p
     for name, size in (("a", 101), ("b", 100), ("c", 1)):
         (tmp_path / name).write_bytes(b"x" * size)
         items.append(Item(str(tmp_path / name), f"/{name}"))
-    found = list(host_files.batches(items, (0, 0)))
-    assert [paths(part) for part in found] == [["/b", "/c"], []]
-    assert [part.large for part in found] == [None, items[0]]
-    assert found[1].entries == ()
+    made = list(host_files.batches(items, (0, 0)))
+    assert [paths(part) for part in made] == [["/b", "/c"], []]
+    assert [part.large for part in made] == [None, items[0]]
+    assert made[1].entries == ()
 
 
 def test_the_first_file_of_nothing() -> None:
@@ -378,8 +378,8 @@ def test_nothing_is_read_through_a_folder_that_has_become_a_link(tmp_path: Path)
     (tmp_path / "src").mkdir()
     (tmp_path / "src/link").symlink_to(outside)
     root = str(tmp_path / "src")
-    found = built(Item(f"{root}/link/deep/secret", "/x", root))
-    assert (found.entries, len(found.failed), b"canary" in archived(found)) == ((), 1, False)
+    batch = built(Item(f"{root}/link/deep/secret", "/x", root))
+    assert (batch.entries, len(batch.failed), b"canary" in archived(batch)) == ((), 1, False)
     (tmp_path / "home").symlink_to(outside)
     root = str(tmp_path / "home")
     assert content_size(built(Item(f"{root}/deep/secret", "/x", f"{root}/deep"))) == len("canary")

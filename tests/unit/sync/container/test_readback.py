@@ -82,13 +82,13 @@ class Box:
 @pytest.fixture
 def box(tmp_path: Path) -> Box:
     """Files, a folder, an empty folder and a link, the same on both sides."""
-    found = Box(tmp_path)
+    created = Box(tmp_path)
     for name in ("a", "b", "sub/c", "sub/deep/d"):
-        found.put(name)
-    for top in (found.host, found.real("/app")):
+        created.put(name)
+    for top in (created.host, created.real("/app")):
         (top / "empty").mkdir()
         (top / "link").symlink_to("a")
-    return found
+    return created
 
 
 async def test_equal_files_are_no_difference(box: Box) -> None:

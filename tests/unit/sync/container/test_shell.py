@@ -45,17 +45,17 @@ NAMES = [
 
 async def opened(engine: Any) -> Shell:
     """An open shell."""
-    found = await Shell.open(engine, "id", MARK)
-    assert found is not None
-    return found
+    shell = await Shell.open(engine, "id", MARK)
+    assert shell is not None
+    return shell
 
 
 @pytest.fixture(params=SHELLS)
 async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
     """A shell of each kind that this machine has."""
-    found = await opened(LocalEngine([request.param]))
-    yield found
-    await found.close()
+    opened_shell = await opened(LocalEngine([request.param]))
+    yield opened_shell
+    await opened_shell.close()
 
 
 @pytest.fixture
@@ -176,8 +176,8 @@ async def test_a_folder_that_exists_keeps_its_owner_and_mode(shell: Shell, folde
     """`d` changes only folders that it makes."""
     os.mkdir(folder + b"/it", 0o700)
     assert await shell.run([shell_commands.make_folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
-    found = os.stat(folder + b"/it")
-    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
+    status = os.stat(folder + b"/it")
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.getuid(), 0o700)
 
 
 async def test_which_commands_failed_and_why(shell: Shell, folder: bytes) -> None:
@@ -363,8 +363,8 @@ async def test_a_file_arrives_unchanged(by_helper: Shell, folder: bytes, content
     for mode in (0o600, 0o755, 0o444):
         sent = entry(content, mode, seconds * NANO + 123_456_789)
         assert await by_helper.do(perl_helper.put(sent, f"{path}~", path)) == []
-        found = os.stat(path)
-        assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (mode, sent.mtime_ns)
+        status = os.stat(path)
+        assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (mode, sent.mtime_ns)
         assert read(folder + b"/f") == content
 
 
@@ -447,19 +447,19 @@ async def test_a_message_that_is_cut_off_has_no_effect(folder: bytes, kind: str)
 async def test_commands_that_are_cut_off_without_a_helper_have_no_effect(folder: bytes, tmp_path: Path) -> None:
     """A name that is cut off may be another file."""
     sent: list[bytes] = []
-    found = await Shell.open(LocalEngine(["sh"]), "id", MARK, by_helper=False)  # type: ignore[arg-type]
-    assert found is not None
-    send = found._session.send
+    shell = await Shell.open(LocalEngine(["sh"]), "id", MARK, by_helper=False)  # type: ignore[arg-type]
+    assert shell is not None
+    send = shell._session.send
 
     async def cut(data: bytes) -> None:
         sent.append(data)
         await send(data[: data.index(b"it'") + 3])
 
-    found._session.send = cut  # type: ignore[method-assign]
+    shell._session.send = cut  # type: ignore[method-assign]
     write(folder + b"/it")
     with anyio.move_on_after(0.2):
-        await found.run([b"rm -rf -- " + q(folder + b"/it's/mine")])
-    await found.close()
+        await shell.run([b"rm -rf -- " + q(folder + b"/it's/mine")])
+    await shell.close()
     assert sent
     assert os.path.exists(folder + b"/it")
 

@@ -30,19 +30,19 @@ EVERY_BYTE = bytes(range(256)) * 300
 async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
     """A shell of each kind that this machine has, without a helper."""
     engine = LocalEngine(request.param.split())
-    found = await Shell.open(engine, "id", MARK, by_helper=False)  # type: ignore[arg-type]
-    assert found is not None
-    yield found
-    await found.close()
+    opened_shell = await Shell.open(engine, "id", MARK, by_helper=False)  # type: ignore[arg-type]
+    assert opened_shell is not None
+    yield opened_shell
+    await opened_shell.close()
 
 
 @pytest.fixture
 async def perl() -> AsyncIterator[Shell]:
     """A shell with a helper."""
-    found = await opened(LocalEngine(["sh"]))
-    assert found.has_helper
-    yield found
-    await found.close()
+    shell = await opened(LocalEngine(["sh"]))
+    assert shell.has_helper
+    yield shell
+    await shell.close()
 
 
 def entry(content: bytes = b"new", mode: int = 0o640, link: bytes = b"") -> TarEntry:
@@ -73,11 +73,11 @@ async def test_files_and_links_arrive_unchanged(shell: Shell, tmp_path: Path, *,
         if link:
             assert os.readlink(target) == link
             continue
-        found = os.lstat(target)
+        status = os.lstat(target)
         assert Path(os.fsdecode(target)).read_bytes() == wanted.content
-        assert stat.S_ISREG(found.st_mode)
-        assert stat.S_IMODE(found.st_mode) == wanted.mode
-        assert found.st_mtime_ns // NANO == TIME // NANO
+        assert stat.S_ISREG(status.st_mode)
+        assert stat.S_IMODE(status.st_mode) == wanted.mode
+        assert status.st_mtime_ns // NANO == TIME // NANO
     assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([*NAMES, b"real"])
     assert list((tmp_path / "real").iterdir()) == []
 

@@ -32,14 +32,14 @@ def test_entries_are_read_back(entries: list[TarEntry]) -> None:
     """Names of any bytes and length, owners, times to the nanosecond, contents, in their order."""
     kinds = {tarfile.REGTYPE: tar.FILE, tarfile.SYMTYPE: tar.LINK, tarfile.DIRTYPE: tar.FOLDER}
     with tarfile.open(fileobj=io.BytesIO(tar.packed(entries)), errors="surrogateescape") as archive:
-        found = []
+        members = []
         for info in archive:
             file = archive.extractfile(info) if info.isfile() else None
             name, link = (text.encode("utf-8", "surrogateescape") for text in (info.name, info.linkname))
             content = file.read() if file else b""
-            found.append((name, kinds[info.type], info.mode, info.uid, info.gid, content, link))
-            _same_time(info, entries[len(found) - 1].mtime_ns)
-    assert found == [(e.name, e.kind, e.mode, e.uid, e.gid, e.content, e.link) for e in entries]
+            members.append((name, kinds[info.type], info.mode, info.uid, info.gid, content, link))
+            _same_time(info, entries[len(members) - 1].mtime_ns)
+    assert members == [(e.name, e.kind, e.mode, e.uid, e.gid, e.content, e.link) for e in entries]
 
 
 def _same_time(info: tarfile.TarInfo, expected: int) -> None:
@@ -66,16 +66,16 @@ def test_a_plain_entry_needs_no_extended_header() -> None:
 
 def read(data: bytes, sizes: Iterable[int]) -> tuple[list[tuple[tar.Member, bytes]], bool]:
     """All entries with their contents, from pieces of these sizes, and whether the end of the archive was read."""
-    reader, found, content, at = tar.TarReader(), [], b"", 0
+    reader, members, content, at = tar.TarReader(), [], b"", 0
     for size in (*sizes, len(data)):
         for member, piece, is_last in reader.feed(data[at : at + size]):
             content += piece
             if is_last:
                 assert len(content) == member.size
-                found.append((member, content))
+                members.append((member, content))
                 content = b""
         at += size
-    return found, reader.ended
+    return members, reader.ended
 
 
 SIZES = st.lists(st.integers(1, 3000), max_size=12)
@@ -84,9 +84,9 @@ SIZES = st.lists(st.integers(1, 3000), max_size=12)
 @given(st.lists(st.one_of(FILES, LINKS, FOLDERS), max_size=6), SIZES)
 def test_an_archive_is_read_in_pieces_of_any_size(entries: list[TarEntry], sizes: list[int]) -> None:
     """As the standard library reads it."""
-    found, ended = read(tar.packed(entries), sizes)
+    members, ended = read(tar.packed(entries), sizes)
     assert ended
-    assert [(m.name, m.kind, m.mode, m.link, content) for m, content in found] == [
+    assert [(m.name, m.kind, m.mode, m.link, content) for m, content in members] == [
         (e.name, e.kind, e.mode, e.link, e.content) for e in entries
     ]
 
@@ -110,10 +110,10 @@ def test_archives_of_others_are_read(form: int) -> None:
         link = tarfile.TarInfo("link")
         link.type, link.linkname = tarfile.SYMTYPE, "to/" + ("z" * 150 if form != tarfile.USTAR_FORMAT else "z")
         archive.addfile(link)
-    found, ended = read(out.getvalue(), [1, 511, 513, 2000])
+    members, ended = read(out.getvalue(), [1, 511, 513, 2000])
     assert ended
-    assert [(m.name.decode(), m.size) for m, _ in found] == [*((n, 700) for n in names), ("pipe", 0), ("link", 0)]
-    assert (found[-2][0].kind, found[-1][0].link.decode()) == (tarfile.FIFOTYPE, link.linkname)
+    assert [(m.name.decode(), m.size) for m, _ in members] == [*((n, 700) for n in names), ("pipe", 0), ("link", 0)]
+    assert (members[-2][0].kind, members[-1][0].link.decode()) == (tarfile.FIFOTYPE, link.linkname)
 
 
 def test_a_cut_archive_has_no_end() -> None:
@@ -122,9 +122,9 @@ def test_a_cut_archive_has_no_end() -> None:
         [TarEntry(b"a", tar.FILE, 0o644, 0, 0, 0, b"x" * 600), TarEntry(b"b", tar.FILE, 0o644, 0, 0, 0)]
     )
     for end in range(0, len(data) - tar.BLOCK, 100):
-        found, ended = read(data[:end], [])
+        members, ended = read(data[:end], [])
         assert not ended or end > len(data) - 2 * tar.BLOCK
-        assert len(found) == (end >= 512 + 600) + (end >= 4 * 512)
+        assert len(members) == (end >= 512 + 600) + (end >= 4 * 512)
 
 
 def test_data_that_is_no_archive_is_refused() -> None:

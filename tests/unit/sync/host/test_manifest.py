@@ -157,15 +157,15 @@ def seen(folder: Path) -> dict[str, FileState]:
 
 def kernel(folder: Path) -> set[str]:
     """The links that the kernel refuses to follow."""
-    found = set()
+    paths = set()
     for path in folder.rglob("*"):
         if path.is_symlink():
             try:
                 os.stat(path)
             except OSError as error:
                 if error.errno == errno.ELOOP:
-                    found.add(str(path))
-    return found
+                    paths.add(str(path))
+    return paths
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -220,9 +220,9 @@ def test_a_first_look_marks_every_loop(tmp_path: Path) -> None:
     """Other links stay links, also dangling ones."""
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "loose").symlink_to("nowhere")
-    found = manifest.mark_loops(seen(tmp_path))
-    assert [found[str(tmp_path / name)].kind for name in ("loop", "loose")] == [FileKind.OTHER, FileKind.LINK]
-    assert found[str(tmp_path / "loop")].link == "loop"
+    states = manifest.mark_loops(seen(tmp_path))
+    assert [states[str(tmp_path / name)].kind for name in ("loop", "loose")] == [FileKind.OTHER, FileKind.LINK]
+    assert states[str(tmp_path / "loop")].link == "loop"
 
 
 ROOT = "/p/src"

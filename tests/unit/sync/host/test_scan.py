@@ -37,23 +37,23 @@ def modules(folder: str) -> bool:
     return folder.endswith("/node_modules")
 
 
-def names(found: dict[str, object], root: Path) -> str:
+def names(states: dict[str, object], root: Path) -> str:
     """Paths relative to the root, in order."""
-    return " ".join(sorted(os.path.relpath(path, root) for path in found))
+    return " ".join(sorted(os.path.relpath(path, root) for path in states))
 
 
 def test_scan(tree: Path) -> None:
     """Each path is listed once, links are not followed, ignored folders are listed but not entered."""
-    found = scan.scan([str(tree)], modules)
-    assert names(dict(found), tree) == ". a a/b a/b/f a/g h link node_modules pipe"
-    assert (found[f"{tree}/pipe"].kind, found[f"{tree}/link"].kind) == (FileKind.OTHER, FileKind.LINK)
-    assert found[f"{tree}/link"].link == str(tree.parent / "outside")
+    states = scan.scan([str(tree)], modules)
+    assert names(dict(states), tree) == ". a a/b a/b/f a/g h link node_modules pipe"
+    assert (states[f"{tree}/pipe"].kind, states[f"{tree}/link"].kind) == (FileKind.OTHER, FileKind.LINK)
+    assert states[f"{tree}/link"].link == str(tree.parent / "outside")
 
 
 def test_scan_of_single_files_and_missing_roots(tree: Path) -> None:
     """A root may be a file, a link, or missing."""
-    found = scan.scan([f"{tree}/h", f"{tree}/gone", f"{tree}/link"], never)
-    assert names(dict(found), tree) == "h link"
+    states = scan.scan([f"{tree}/h", f"{tree}/gone", f"{tree}/link"], never)
+    assert names(dict(states), tree) == "h link"
 
 
 @pytest.mark.parametrize("first", ["nothing", "file", "link"])
@@ -89,9 +89,9 @@ def test_state_of_a_path() -> None:
 def after(tree: Path, *touched: str, known: dict[str, manifest.FileState]) -> str:
     """What a look at the touched paths finds, as text."""
     fresh = scan.look([str(tree / t) if t else str(tree) for t in touched], known, modules)
-    found = manifest.diff(known, fresh)
-    plus = [f"+{os.path.relpath(p, tree)}" for p, _ in found.present]
-    return " ".join([f"-{os.path.relpath(p, tree)}" for p, _ in found.gone] + plus)
+    changed = manifest.diff(known, fresh)
+    plus = [f"+{os.path.relpath(p, tree)}" for p, _ in changed.present]
+    return " ".join([f"-{os.path.relpath(p, tree)}" for p, _ in changed.gone] + plus)
 
 
 def test_look_finds_changes(tree: Path) -> None:
@@ -158,8 +158,8 @@ def test_dockerignores(tmp_path: Path) -> None:
         Service("own", build=Build(str(tmp_path), dockerfile="Own")),
         Service("none", build=Build(str(tmp_path / "empty"))),
     )
-    found = scan.dockerignores(Project("p", str(tmp_path), (), services))
-    assert found == {"common": ("node_modules", "*.log"), "own": ("dist",), "none": ()}
+    ignored = scan.dockerignores(Project("p", str(tmp_path), (), services))
+    assert ignored == {"common": ("node_modules", "*.log"), "own": ("dist",), "none": ()}
 
 
 def test_a_bad_pattern_of_a_dockerignore(tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_a_folder_is_entered_before_it_is_listed(tree: Path) -> None:
         Path(folder, "late").touch()
 
     entered: list[str] = []
-    found = scan.scan([str(tree)], modules, enter)
+    states = scan.scan([str(tree)], modules, enter)
     assert sorted(entered) == sorted([str(tree), f"{tree}/a", f"{tree}/a/b"])
-    assert {path for path in found if path.endswith("/late")} == {f"{folder}/late" for folder in entered}
+    assert {path for path in states if path.endswith("/late")} == {f"{folder}/late" for folder in entered}
 
 
 @pytest.mark.parametrize("count", [3, 30])

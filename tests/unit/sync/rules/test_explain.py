@@ -173,5 +173,5 @@ async def test_overview(project: Path) -> None:
 
 async def test_the_files_of_the_project(project: Path) -> None:
     """A change of the Compose file or of .env needs no rule."""
-    found = [(await explained(project, name)).is_input for name in ("compose.yml", ".env", "web/index.js")]
-    assert found == [True, True, False]
+    inputs = [(await explained(project, name)).is_input for name in ("compose.yml", ".env", "web/index.js")]
+    assert inputs == [True, True, False]

@@ -318,14 +318,14 @@ def test_bind_keeps_the_order_of_the_project() -> None:
         Service("one", watch=rules[:1], build=Build("/p", dockerfile_inline="FROM scratch")),
         Service("none", build=Build("/p", dockerfile="/q/Containerfile")),
     )
-    found = bind(Project("demo", "/p", (), services), {"one": ("x",)})
-    assert [(rule.service, rule.index, rule.context) for rule in found] == [
+    bound_rules = bind(Project("demo", "/p", (), services), {"one": ("x",)})
+    assert [(rule.service, rule.index, rule.context) for rule in bound_rules] == [
         ("two", 0, None),
         ("two", 1, None),
         ("one", 0, "/p"),
     ]
-    assert [rule.dockerignore for rule in found] == [Patterns(), Patterns(), Patterns(("x",))]
-    assert [rule.own_files for rule in found] == [{"/q/Containerfile"}, set(), {"/q/Containerfile"}]
+    assert [rule.dockerignore for rule in bound_rules] == [Patterns(), Patterns(), Patterns(("x",))]
+    assert [rule.own_files for rule in bound_rules] == [{"/q/Containerfile"}, set(), {"/q/Containerfile"}]
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ def still(screen: str) -> str:
 def until_screen(terminal: Terminal, size: tuple[int, int], expected: str, since: int = 0) -> None:
     """Return once the screen is as expected; AssertionError with both if that does not happen."""
     deadline = time.monotonic() + 20
-    while (found := still(terminal.screen(*size, since))) != still(expected):
+    while (shown := still(terminal.screen(*size, since))) != still(expected):
         if time.monotonic() > deadline:
-            assert found == still(expected)
+            assert shown == still(expected)
         time.sleep(0.05)
 
 

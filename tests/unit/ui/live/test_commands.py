@@ -157,11 +157,11 @@ def test_errors_are_found() -> None:
     printed = (("Error 1", "error"), ("a", ""), ("Error 2", "error"), *((letter, "") for letter in "bcdefghijklmnop"))
     state = state_of(*(e.Log("web", line, level=level) for line, level in printed))
     state.view.height = 5
-    found = []
+    keys = []
     for _ in range(3):
         press(state, "e")
-        found.append((state.view.marked, state.view.anchor))
-    assert found == [(3, 5), (1, 3), (3, 5)]
+        keys.append((state.view.marked, state.view.anchor))
+    assert keys == [(3, 5), (1, 3), (3, 5)]
     press(state, "escape")
     assert (state.view.anchor, state.view.marked) == (None, None)
     state.log.narrow(logbook.parse("b"))

@@ -96,15 +96,15 @@ def test_invalid_filter_shows_its_error(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "found"),
+    ("typed", "expected"),
     [
         ("a B", ["a", "A", "b"]), ("/b|$/", ["", "b"]), ("/x*/ a", [*[""] * 5, "a", "A"]),
         ("@web level:error", []),
     ],
 )  # fmt: skip
-def test_places_of_matches(typed: str, found: list[str]) -> None:
+def test_places_of_matches(typed: str, expected: list[str]) -> None:
     """All matches of each word and expression are found, in any case; an empty match has no effect."""
-    assert sorted("a bA"[begin:end] for begin, end in parse(typed).places("a bA")) == sorted(found)
+    assert sorted("a bA"[begin:end] for begin, end in parse(typed).places("a bA")) == sorted(expected)
 
 
 def test_clearing_the_filter_shows_all_lines() -> None:

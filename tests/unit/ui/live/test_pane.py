@@ -17,19 +17,19 @@ from unit.ui.live.test_screen import lines
 
 def test_a_long_line() -> None:
     """Of a very long line only the beginning is shown, with the lines before and after it."""
-    found = lines(*two(), e.Log("web", f"begin {'A' * 5000} end"), e.Log("db", "the last"), columns=80, rows=24)
-    assert any("web    │ begin AAA" in line for line in found)
-    assert found[-3] == "db     │ the last"
-    assert found[-4].endswith("A…")
-    assert any("src/app.js" in line for line in found)
+    text = lines(*two(), e.Log("web", f"begin {'A' * 5000} end"), e.Log("db", "the last"), columns=80, rows=24)
+    assert any("web    │ begin AAA" in line for line in text)
+    assert text[-3] == "db     │ the last"
+    assert text[-4].endswith("A…")
+    assert any("src/app.js" in line for line in text)
 
 
 def test_the_graph_has_the_states() -> None:
     """Each service with its state beside its name; without a project there is nothing to draw."""
     told = [*two(), e.ServiceState("db", "exited", "exit code 1")]
-    found = lines(*told, keys="g")
-    assert any("└─ web healthy  ports 8080:80" in line for line in found)
-    assert any("└─ db exited (needed: healthy)  ports 5432" in line for line in found)
+    rows = lines(*told, keys="g")
+    assert any("└─ web healthy  ports 8080:80" in line for line in rows)
+    assert any("└─ db exited (needed: healthy)  ports 5432" in line for line in rows)
     assert any("└─ db starting" in line for line in lines(*told, e.ServiceState("db", "starting"), keys="g"))
     assert "the project is not read yet" in lines(keys="g")
 
@@ -38,10 +38,10 @@ def test_the_last_syncs() -> None:
     """The newest first, with paths as far as they are known."""
     more = e.Synced("db", 7, 1, 900, 1300.0, ("a", "b"))
     gone = e.Synced("db", 0, 1, 0, 3.0, ("c",))
-    found = lines(*two(), more, gone, keys="y")
-    place = found.index("just now    db              1 file        3 ms  c (removed)")
-    assert found[place + 1] == "just now    db              8 files      1.3 s  a, b +6"
-    assert found[place + 2].endswith("src/app.js, src/style.css")
+    rows = lines(*two(), more, gone, keys="y")
+    place = rows.index("just now    db              1 file        3 ms  c (removed)")
+    assert rows[place + 1] == "just now    db              8 files      1.3 s  a, b +6"
+    assert rows[place + 2].endswith("src/app.js, src/style.css")
     assert "nothing was synced yet" in lines(keys="y")
 
 
@@ -49,9 +49,9 @@ def test_a_page_that_is_too_long() -> None:
     """It says how many lines more there are, and does not scroll beyond its end."""
     state = state_of(*fifty())
     press(state, "g", "end")
-    found = ["".join(span.text for span in row) for row in screen(state, 80, 24, 1.0)]
-    assert any(re.search(r"graph ── \d+ more: PgUp PgDn", line) for line in found)
-    assert any("hooks-4" in line for line in found)
+    rows = ["".join(span.text for span in row) for row in screen(state, 80, 24, 1.0)]
+    assert any(re.search(r"graph ── \d+ more: PgUp PgDn", line) for line in rows)
+    assert any("hooks-4" in line for line in rows)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_no_line_matches() -> None:
 
 def test_times_and_wrapping() -> None:
     """`t` shows the time of each line, `w` wraps long lines."""
-    found = lines(*two(), keys="t")
-    assert "1.0 db     │ ready to accept connections" in found
+    rows = lines(*two(), keys="t")
+    assert "1.0 db     │ ready to accept connections" in rows
     wrapped = lines(*two(), columns=80)
     cut = lines(*two(), columns=80, keys="w")
     assert any(line.startswith("       │ and so on") for line in wrapped)
@@ -104,11 +104,11 @@ def test_times_and_wrapping() -> None:
 def test_words_stay_whole() -> None:
     """A long line is broken between words, without the space."""
     line = 'could not open "/var/run/postgresql/.s.PGSQL.5432": ' + "the directory of the socket does not exist"
-    found = [
+    texts = [
         row.partition("│ ")[2] for row in lines(*two(), e.Log("db", line), columns=60) if row.startswith(("db", "  "))
     ]
-    assert 'could not open "/var/run/postgresql/.s.PGSQL.5432":' in found
-    assert "the directory of the socket does not exist" in found
+    assert 'could not open "/var/run/postgresql/.s.PGSQL.5432":' in texts
+    assert "the directory of the socket does not exist" in texts
 
 
 def test_health_checks_are_folded() -> None:
@@ -117,9 +117,9 @@ def test_health_checks_are_folded() -> None:
     probe = 'INFO: 127.0.0.1:40000 - "GET /health HTTP/1.1" 200 OK'
     probes = (e.Log("web", probe) for _ in range(3))
     told = (graph, *probes, stats, ServiceStats("web"), e.Log("web", "GET /items 200"))
-    found = lines(*told)
-    assert any(line.endswith(" 3 health checks hidden: h ──") for line in found)
-    assert not any("/health" in line for line in found)
+    rows = lines(*told)
+    assert any(line.endswith(" 3 health checks hidden: h ──") for line in rows)
+    assert not any("/health" in line for line in rows)
     assert sum("/health" in line for line in lines(*told, keys="h")) == 3
     assert sum("/health" in line for line in lines(*told, keys="hh")) == 0
     assert sum("GET /health" in line for line in lines(*told, keys="/health")) == 3
@@ -131,14 +131,14 @@ def test_pulls_and_stand_ins() -> None:
         e.ImageState("postgres:16", "pulling", "3 of 8 layers, 12 of 40 MB"),
         e.ImageState("node:22", "making", "building, step 2 of 5"),
     ]
-    found = lines(*told, now=46.0)
-    assert "◐ pulling postgres:16 ■■■□□□□□ 3 of 8 layers, 12 of 40 MB, 30%, 45 s" in found
-    assert "◐ making node:22 building, step 2 of 5, 45 s" in found
+    rows = lines(*told, now=46.0)
+    assert "◐ pulling postgres:16 ■■■□□□□□ 3 of 8 layers, 12 of 40 MB, 30%, 45 s" in rows
+    assert "◐ making node:22 building, step 2 of 5, 45 s" in rows
     again = [
         *told,
         e.ImageState("node:22", "making", "building, step 3 of 5"),
         e.ImageState("postgres:16", "failed", "no answer"),
     ]
-    found = lines(*again, now=46.0)
-    assert "◐ making node:22 building, step 3 of 5, 45 s" in found
-    assert not any("postgres" in line for line in found)
+    rows = lines(*again, now=46.0)
+    assert "◐ making node:22 building, step 3 of 5, 45 s" in rows
+    assert not any("postgres" in line for line in rows)

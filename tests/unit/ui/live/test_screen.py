@@ -193,10 +193,10 @@ def test_status_line_shows_problems_first() -> None:
 def test_an_error_in_the_log() -> None:
     """An error after a sync is in row, header and status; other errors are counted until they are read."""
     broken = e.ServiceState("web", "healthy", error="main.py:63: SyntaxError: invalid syntax")
-    found = lines(*two(), broken)
-    assert found[0].startswith("shop  2 of 2 up  ✗ 1 error, e shows it")
-    assert re.search(r"✗ web  +healthy .*  main.py:63: SyntaxError: invalid syntax$", found[3])
-    assert found[-2] == "✗ web: main.py:63: SyntaxError: invalid syntax"
+    rows = lines(*two(), broken)
+    assert rows[0].startswith("shop  2 of 2 up  ✗ 1 error, e shows it")
+    assert re.search(r"✗ web  +healthy .*  main.py:63: SyntaxError: invalid syntax$", rows[3])
+    assert rows[-2] == "✗ web: main.py:63: SyntaxError: invalid syntax"
     assert lines(*two(), broken, columns=40)[-2] == "✗ web: main.py:63: SyntaxError: invalid…"
     failed = lines(*two(), e.ServiceState("web", "unhealthy", "its check fails", "timed out", "no such table"))
     assert failed[-2] == "✗ web unhealthy (its check fails): no such table; last check: timed out"
@@ -252,19 +252,19 @@ def test_questions_before_an_end() -> None:
 @pytest.mark.parametrize("columns", [40, 80, 106, 120, 200])
 def test_the_line_of_keys(columns: int) -> None:
     """It has the keys to end the run and to get help at every width, and more keys if it is wider."""
-    found = lines(*two(), columns=columns)[-1]
-    assert found.endswith("? help  q end")
-    assert found.startswith("/ filter")
-    assert ("l only this" in found) == (columns > 100)
-    assert ("w wrap" in found) == (columns > 160)
+    status = lines(*two(), columns=columns)[-1]
+    assert status.endswith("? help  q end")
+    assert status.startswith("/ filter")
+    assert ("l only this" in status) == (columns > 100)
+    assert ("w wrap" in status) == (columns > 160)
 
 
 def test_files_on_their_way() -> None:
     """Files that are saved and not synced yet are counted, in the row and in the status line."""
-    found = lines(*two(), ServiceStats("db", pending=3), ServiceStats("web", pending=1), columns=120)
-    assert found[-2] == "◐ 4 saved files on the way"
-    assert found[2].endswith("3 pending")
-    assert found[3].endswith("1 pending; 2 files 13 ms just now")
+    rows = lines(*two(), ServiceStats("db", pending=3), ServiceStats("web", pending=1), columns=120)
+    assert rows[-2] == "◐ 4 saved files on the way"
+    assert rows[2].endswith("3 pending")
+    assert rows[3].endswith("1 pending; 2 files 13 ms just now")
 
 
 def test_a_filter_that_is_typed() -> None:
@@ -275,6 +275,6 @@ def test_a_filter_that_is_typed() -> None:
 
 def test_many_services_on_a_wide_screen() -> None:
     """They are in several columns, the last column with the remaining services."""
-    found = lines(ServiceGraph(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
-    assert [re.findall(r"s\d", line) for line in found[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
-    assert found[1].count("SERVICE") == 2
+    text = lines(ServiceGraph(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
+    assert [re.findall(r"s\d", line) for line in text[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
+    assert text[1].count("SERVICE") == 2

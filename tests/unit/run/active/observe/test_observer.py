@@ -57,9 +57,9 @@ class PlayedEngine(MemoryEngine):
         self.shown = containers
         self.host.containers.clear()
         for one in containers:
-            found = placed(self.host, one.service, one.state, id=one.id, name=one.name, health=one.health)
-            found.started, found.finished = nanoseconds(one.started_at), nanoseconds(one.finished_at)
-            found.exit_code = one.exit_code
+            placed_container = placed(self.host, one.service, one.state, id=one.id, name=one.name, health=one.health)
+            placed_container.started, placed_container.finished = nanoseconds(one.started_at), nanoseconds(one.finished_at)
+            placed_container.exit_code = one.exit_code
         self.said, self.health = self._said, self._health
 
     @property
@@ -131,8 +131,8 @@ class Observed:
             reporter=lambda: reporter,
         )
 
-    async def _start(self, found: Container) -> None:
-        self.started.append(f"{found.name}@t{int(found.started_at[17:19])}")
+    async def _start(self, container: Container) -> None:
+        self.started.append(f"{container.name}@t{int(container.started_at[17:19])}")
         if self.failing:
             self.failing -= 1
             raise EngineError("the shell in the container has ended")
@@ -140,8 +140,8 @@ class Observed:
     async def _drop(self, container_id: str) -> None:
         self.gone.append(container_id)
 
-    async def _resume(self, found: tuple[Container, ...]) -> None:
-        self.fallen += [c.name for c in found]
+    async def _resume(self, containers: tuple[Container, ...]) -> None:
+        self.fallen += [c.name for c in containers]
 
     async def until(self, met: Any) -> None:
         with anyio.fail_after(20):
