@@ -16,12 +16,12 @@ SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
 def keys(shape: Mapping[str, Any], above: str = "") -> Iterator[str]:
     """`path=type` of every key that is always there."""
     for name in shape.get("required", ()):
-        one = shape["properties"][name]
-        kinds = [each.get("type", "any") for each in one.get("anyOf", [one])]
-        kind = "|".join(kinds) if "const" not in one else json.dumps(one["const"])
-        yield f"{above}{name}={'string' if 'enum' in one else kind}"
-        yield from keys(one, f"{above}{name}.")
-        yield from keys(one.get("items", {}), f"{above}{name}[].")
+        schema = shape["properties"][name]
+        kinds = [each.get("type", "any") for each in schema.get("anyOf", [schema])]
+        kind = "|".join(kinds) if "const" not in schema else json.dumps(schema["const"])
+        yield f"{above}{name}={'string' if 'enum' in schema else kind}"
+        yield from keys(schema, f"{above}{name}.")
+        yield from keys(schema.get("items", {}), f"{above}{name}[].")
 
 
 def promised() -> dict[str, list[str]]:

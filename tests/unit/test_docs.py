@@ -35,7 +35,7 @@ def options(command: str) -> set[str]:
     """Every spelling of every option that the command takes."""
     group: Any = command_tree()
     found = group.commands[command]
-    parameters = [p for one in getattr(found, "commands", {"": found}).values() for p in one.params]
+    parameters = [p for subcommand in getattr(found, "commands", {"": found}).values() for p in subcommand.params]
     spellings = {spelling for parameter in parameters for spelling in parameter.opts}
     return {spelling for spelling in spellings if spelling.startswith("-")}
 
@@ -110,7 +110,7 @@ def test_the_part_by_hand_is_a_page() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_link_leads_nowhere(page: Path) -> None:
     """Every relative link of a page, pictures too, names something in this tree, and each `#part` a heading."""
-    found = [one["link"] or one["own"] for one in LINK.finditer(prose(page))]
+    found = [entry["link"] or entry["own"] for entry in LINK.finditer(prose(page))]
     links = [link.partition("#") for link in found if not re.match(r"https?://|mailto:", link)]
     targets = [(page.parent / path if path else page, part) for path, _, part in links]
 
@@ -190,12 +190,12 @@ def test_a_block_that_is_not_run_or_cannot_be_copied_is_an_error(block: str, pro
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
     """Demo and tests are the scripts that CI runs; all else is part of getting started, which an e2e test types."""
-    lines = [one.command for one in typed(page)]
+    lines = [typed_line.command for typed_line in typed(page)]
 
     assert lines[:2] == ["scripts/demo", "scripts/test"]
     assert all(os.access(ROOT / line, os.X_OK) for line in lines[:2])
     assert "/../scripts/test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert set(lines[2:]) <= {one.command for one in typed("docs/getting-started.md")}
+    assert set(lines[2:]) <= {typed_line.command for typed_line in typed("docs/getting-started.md")}
 
 
 @pytest.mark.parametrize(

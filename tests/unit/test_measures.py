@@ -13,6 +13,6 @@ def test_nothing_is_too_large() -> None:
 def test_the_figures_are_of_this_code() -> None:
     """Each row of the table has a figure, and a module is measured as it is."""
     assert all(figure for _, figure in measure_code.table())
-    (module,) = [one for one in measure_code.modules() if one.name == "paths.py"]
+    (module,) = [item for item in measure_code.modules() if item.name == "paths.py"]
     assert 0 < module.code_lines < module.lines
-    assert [one.name for one in module.functions]
+    assert [item.name for item in module.functions]

@@ -162,11 +162,11 @@ async def test_an_engine_that_starts_again_has_ended_all_and_closed_its_streams(
 
 async def test_two_addresses_are_one_engine_and_two_engines_may_have_one_id() -> None:
     host, copy = MemoryHost(), MemoryHost()
-    one, other, foreign = MemoryEngine(host), MemoryEngine(host), MemoryEngine(copy)
-    await one.volumes.create({"Name": "data"})
+    first, other, foreign = MemoryEngine(host), MemoryEngine(host), MemoryEngine(copy)
+    await first.volumes.create({"Name": "data"})
     assert await other.volumes.inspect("data") is not None
     assert await foreign.volumes.inspect("data") is None
-    assert await one.identity() == await other.identity() == await foreign.identity()
+    assert await first.identity() == await other.identity() == await foreign.identity()
 
 
 async def test_volumes_have_the_second_of_their_creation_or_of_their_move(

@@ -24,9 +24,9 @@ def test_a_free_port_is_taken_as_asked() -> None:
 def test_a_taken_port_gives_the_next_free_one() -> None:
     """With listeners on the port and on the fallback, the answer is a port after the fallback that can be bound."""
     free_port = _load("free_port")
-    one, first = _listen(keep=True)
+    listener, first = _listen(keep=True)
     two, second = _listen(keep=True)
-    with one, two:
+    with listener, two:
         chosen = free_port.first_usable(first, second, engine_is_root=True)
     assert chosen > second
 

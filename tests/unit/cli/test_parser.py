@@ -32,7 +32,7 @@ def test_help_of_groups_and_commands(capfd: Capture, words: list[str], program: 
     assert parser.print_help(words) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].startswith(f"Usage: {program} [OPTIONS]")
-    assert any(one.startswith(line) for one in lines)
+    assert any(text.startswith(line) for text in lines)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,10 @@ def test_a_group_has_members_and_its_default_is_a_member() -> None:
 
 def test_each_help_is_short_and_the_sections_begin_with_commands() -> None:
     """It fits beside the name of the command on a terminal of 80 columns."""
-    texts = [*(one.help for one in registry.COMMANDS.values()), *(one.help for one in registry.GROUPS.values())]
+    texts = [
+        *(command.help for command in registry.COMMANDS.values()),
+        *(command.help for command in registry.GROUPS.values()),
+    ]
     assert [text for text in texts if len(text) > 55] == []
     assert registry.SECTIONS.keys() <= registry.names().keys()
     assert next(iter(registry.names())) in registry.SECTIONS

@@ -178,7 +178,8 @@ def labels(choices: Choices, found: Existing | None = None) -> dict[str, dict[st
     model = run_model(yaml12.construct(MODEL, file="m"), existing=found or Existing(), choices=choices)
     everything = {**model["services"], **model["networks"], **model["volumes"]}
     ours = {
-        name: {k: v for k, v in one.get("labels", {}).items() if "devenv" in k} for name, one in everything.items()
+        name: {k: v for k, v in value.get("labels", {}).items() if "devenv" in k}
+        for name, value in everything.items()
     }
     return {name: marks for name, marks in ours.items() if marks}
 
@@ -227,7 +228,7 @@ def ports(choices: Choices) -> list[str]:
     """How web's ports are published: address, host port, container port."""
     model = run_model(yaml12.construct(MODEL, file="m"), existing=Existing(), choices=choices)
     published = model["services"]["web"]["ports"]
-    return [f"{one.get('host_ip', '')} {one.get('published', '')} {one['target']}" for one in published]
+    return [f"{port.get('host_ip', '')} {port.get('published', '')} {port['target']}" for port in published]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,9 @@ def test_the_parser_and_the_schema_agree(text: str, path: str | None) -> None:
     """The schema refuses the same values as the parser."""
     errors = list(mistakes(value(text), X_DEVENV, (), {}))
     whole = {"services": {}, "x-devenv": value(text)}
-    assert [str(one).partition(": ")[0] if one.path else "" for one in errors] == ([] if path is None else [path])
+    assert [str(mistake).partition(": ")[0] if mistake.path else "" for mistake in errors] == (
+        [] if path is None else [path]
+    )
     assert [error.absolute_path[0] for error in EDITOR.iter_errors(whole)] == ["x-devenv"] * len(errors)
 
 
@@ -95,9 +97,11 @@ def test_unresolved_values_are_accepted() -> None:
     rule = {"path": LATER, "action": LATER, "target": LATER, "initial_sync": "TRUE", "ignore": ["a"], "x-mine": 1}
     assert list(mistakes({"watch": [rule]}, DEVELOP, (), {})) == []
     rule |= {"initial_sync": "perhaps", "exec": {"command": "echo 'x"}}
-    assert [str(one) for one in mistakes({"watch": [rule]}, DEVELOP, (), {})] == [
+    assert [str(mistake) for mistake in mistakes({"watch": [rule]}, DEVELOP, (), {})] == [
         "watch[0].initial_sync: must be true or false",
         "watch[0].exec.command: a quote is not closed",
     ]
     wrong = list(mistakes({"keep": ["dta"]}, X_DEVENV, (), {"volume": ["data"]}))
-    assert [(str(one), one.hint) for one in wrong] == [("keep[0]: there is no volume `dta`", "Did you mean `data`?")]
+    assert [(str(mistake), mistake.hint) for mistake in wrong] == [
+        ("keep[0]: there is no volume `dta`", "Did you mean `data`?")
+    ]

@@ -62,8 +62,8 @@ def hub(
     **more: Any,
 ) -> DoctorFacts:
     """What became of node:22."""
-    one = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipes)
-    return DoctorFacts(images=ImageSources((one,), mirrors, consent=consent), **more)
+    asked_registry = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipes)
+    return DoctorFacts(images=ImageSources((asked_registry,), mirrors, consent=consent), **more)
 
 
 def disk(free: int, inodes: float = 0.5) -> DoctorFacts:
@@ -210,7 +210,9 @@ WELL = hub(
 
 def told(findings: tuple[Finding, ...]) -> str:
     """The findings as the golden file has them."""
-    return "".join(f"  {one.severity} {one.code}: {one.message}\n    hint: {one.hint}\n" for one in findings)
+    return "".join(
+        f"  {finding.severity} {finding.code}: {finding.message}\n    hint: {finding.hint}\n" for finding in findings
+    )
 
 
 def golden() -> str:
@@ -225,7 +227,7 @@ def test_all_findings_have_the_recorded_texts() -> None:
 
 def test_every_kind_is_found_by_some_facts() -> None:
     """No row of the table is dead, and none is missing."""
-    assert {one.code for facts in CASES.values() for one in diagnose(facts)} == set(kinds())
+    assert {finding.code for facts in CASES.values() for finding in diagnose(facts)} == set(kinds())
 
 
 def test_a_healthy_machine_has_no_findings() -> None:
@@ -238,7 +240,7 @@ def test_errors_come_first() -> None:
     """Errors come first, then warnings, then notes; equal findings are printed once."""
     errors = (("project-wrong", ConfigError("wrong")),)
     facts = replace(WELL, tree=Tree(eventless="nfs", crlf=("a.sh",)), errors=errors)
-    assert [one.code for one in diagnose(facts)] == ["project-wrong", "crlf", "no-events"]
+    assert [finding.code for finding in diagnose(facts)] == ["project-wrong", "crlf", "no-events"]
 
 
 @pytest.mark.parametrize("name", CASES)

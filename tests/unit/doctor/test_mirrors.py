@@ -45,7 +45,7 @@ def asked(mirror: str, speed: float = 0.0, fault: str = "", lacks: tuple[str, ..
 )
 def test_mirrors_are_ranked(given: list[Answers], pinned: Mapping[str, str], expected: str) -> None:
     """Those with most images first, then the fastest; another digest than the pinned or the usual is never good."""
-    assert " ".join(f"{'' if one.is_good else '-'}{one.mirror}" for one in ranked(given, pinned)) == expected
+    assert " ".join(f"{'' if mirror.is_good else '-'}{mirror.mirror}" for mirror in ranked(given, pinned)) == expected
 
 
 def test_a_late_first_byte_counts() -> None:

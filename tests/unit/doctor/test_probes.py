@@ -97,7 +97,11 @@ async def test_a_machine_without_a_project(tmp_path: Path, monkeypatch: pytest.M
         ("docker-credential-gone",),
     )
     assert facts.machine.disks
-    assert (facts.built, facts.tree, [one.host for one in facts.images.registries]) == ((), Tree(), ["docker.io"])
+    assert (facts.built, facts.tree, [registry.host for registry in facts.images.registries]) == (
+        (),
+        Tree(),
+        ["docker.io"],
+    )
     assert facts.errors == ()
     assert {"tools", "engine", "proxies", "machine", "registries"} <= {*facts.checked}
     assert said[0].startswith("checking ")

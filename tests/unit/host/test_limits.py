@@ -52,7 +52,11 @@ def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fs/binfmt_misc").mkdir(parents=True)
     (tmp_path / "fs/binfmt_misc/qemu-aarch64").write_text("enabled\ninterpreter x\n")
     (tmp_path / "fs/binfmt_misc/qemu-s390x").write_text("disabled\n")
-    assert [limits.emulates(f"linux/{one}") for one in ("arm64", "s390x", "riscv64")] == [True, False, False]
+    assert [limits.emulates(f"linux/{architecture}") for architecture in ("arm64", "s390x", "riscv64")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

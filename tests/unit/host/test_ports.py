@@ -67,7 +67,7 @@ def test_wanted_ports(names: str, changes: dict[Place, str], addresses: str, exp
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
+    ("first", "other", "expected"),
     [
         ("127.0.0.1", "127.0.0.1", True),
         ("127.0.0.1", "127.0.0.2", False),
@@ -82,9 +82,9 @@ def test_wanted_ports(names: str, changes: dict[Place, str], addresses: str, exp
         ("::", "127.0.0.1", False),
     ],
 )
-def test_addresses_that_overlap(one: str, other: str, expected: bool) -> None:
+def test_addresses_that_overlap(first: str, other: str, expected: bool) -> None:
     """In either order: a wildcard address overlaps its family, an empty address both families."""
-    assert overlap(one, other) is overlap(other, one) is expected
+    assert overlap(first, other) is overlap(other, first) is expected
 
 
 def wanted(text: str) -> WantedPort:
@@ -111,15 +111,15 @@ def test_two_users_of_one_port_are_found(ports: list[str], expected: tuple[int, 
 
 def test_a_clash_has_a_place_and_a_way_out() -> None:
     """The error names both services, or the service that has the port twice."""
-    one, other, same = (wanted(text) for text in ("a 127.0.0.1 1 80", "b 127.0.0.1 1 81", "a 127.0.0.1 1 82"))
+    first, other, same = (wanted(text) for text in ("a 127.0.0.1 1 80", "b 127.0.0.1 1 81", "a 127.0.0.1 1 82"))
     at, later = ("compose.yml", 2), ("compose.yml", 3)
-    error = clash_error((one, at), (other, later), lambda port: port.target)
+    error = clash_error((first, at), (other, later), lambda port: port.target)
     assert isinstance(error, ConfigError)
     assert (error.message, error.where) == ("`a` and `b` both publish the host port 1", "compose.yml:3")
     assert error.hint == "Write another port here, or type: devenv up --port b:81=81"
-    assert clash_error((other, later), (one, at), lambda port: port.target).message == error.message
+    assert clash_error((other, later), (first, at), lambda port: port.target).message == error.message
     assert (
-        clash_error((one, (None, None)), (same, (None, None)), lambda port: port.target).message
+        clash_error((first, (None, None)), (same, (None, None)), lambda port: port.target).message
         == "`a` publishes twice the host port 1"
     )
 
@@ -145,8 +145,8 @@ def test_hint_keeps_earlier_port_changes() -> None:
     given = [PortChange("api", "90", 80), PortChange("web", "80", 8000)]
     taken = Taken(WantedPort("web", ("",), 80, 8000), None, 8080)
     assert taken_error([taken], given).hint == "devenv up --port api:90=80 --port web:8080=8000"
-    one, other = ((wanted(text), ("compose.yml", 1)) for text in ("a 127.0.0.1 1 80", "b 127.0.0.1 1 81"))
-    hint = clash_error(one, other, lambda port: port.target, given).hint or ""
+    first, other = ((wanted(text), ("compose.yml", 1)) for text in ("a 127.0.0.1 1 80", "b 127.0.0.1 1 81"))
+    hint = clash_error(first, other, lambda port: port.target, given).hint or ""
     assert hint.endswith("devenv up --port api:90=80 --port web:80=8000 --port b:81=81")
 
 

@@ -287,7 +287,7 @@ def test_an_invalid_mirror_is_reported_first(world: World, project: Project) -> 
 def test_child_processes_get_the_proxies(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's proxies are used if the environment has none; an invalid proxy is reported first."""
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
-    for name in (name for one in proxies.VARIABLES for name in (one, one.lower())):
+    for name in (name for variable in proxies.VARIABLES for name in (variable, variable.lower())):
         monkeypatch.setenv(name, "")
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(sysname="Darwin"))
     monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy.test:3128"})
@@ -326,7 +326,9 @@ def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
         Service("remote", build=Build("https://example.test/repository.git")),
         Service("image", image="c"),
     )
-    texts = {service: (one.name, one.text) for service, one in acquire.dockerfiles(project).items()}
+    texts = {
+        service: (dockerfile.name, dockerfile.text) for service, dockerfile in acquire.dockerfiles(project).items()
+    }
     assert texts == {
         "file": ("app/other.Dockerfile", "FROM a\n"),
         "inline": ("dockerfile_inline of inline", "FROM b\n"),

@@ -59,7 +59,7 @@ class World:
 
     async def local_images(self, asked: Iterable[str]) -> tuple[LocalImage, ...]:
         """By id or by name."""
-        wanted = {*asked} | {exact(one) for one in asked}
+        wanted = {*asked} | {exact(reference) for reference in asked}
         labels = {STAND_IN_LABEL: "x"}
         return tuple(
             LocalImage(id_, tuple(names), 1, "", labels if "stand-in.devenv/x:1" in names else {}, "linux/amd64")
@@ -83,9 +83,9 @@ class World:
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             listed = tar.extractfile("manifest.json")
             assert listed
-            for one in json.load(listed):
-                if (id_ := "sha256:" + one["Config"][-64:]) not in self.lost:
-                    self.ids.setdefault(id_, set()).update(one["RepoTags"] or ())
+            for entry in json.load(listed):
+                if (id_ := "sha256:" + entry["Config"][-64:]) not in self.lost:
+                    self.ids.setdefault(id_, set()).update(entry["RepoTags"] or ())
         return ()
 
     async def tag(self, id_: str, name: str) -> None:
@@ -163,7 +163,7 @@ def test_the_file_is_a_tar(world: World, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar") as tar:
         assert tar.getnames() == ["images.tar.gz", "images.json"]
         note = json.load(tar.extractfile("images.json") or io.BytesIO())
-    assert [one["reference"] for one in note["images"]] == [NODE_NAME, MYSQL_NAME]
+    assert [entry["reference"] for entry in note["images"]] == [NODE_NAME, MYSQL_NAME]
 
 
 def test_a_second_load_changes_nothing(world: World, tmp_path: Path) -> None:

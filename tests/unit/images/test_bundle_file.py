@@ -70,9 +70,9 @@ def checked(content: bytes, folder: Path) -> Bundle:
 def test_an_invalid_note_is_refused(note: dict[str, Any], tmp_path: Path) -> None:
     """It is refused though its own digest is right."""
     archive, ids = engine_archive("node")
-    for one in note.get("images", ()):
-        if isinstance(one, dict) and one.get("id") == "ID":
-            one["id"] = ids[0]
+    for image in note.get("images", ()):
+        if isinstance(image, dict) and image.get("id") == "ID":
+            image["id"] = ids[0]
     with pytest.raises(ConfigError):
         checked(saved_file(archive, [entry(NODE_NAME, ids[0])], **note), tmp_path)
 
@@ -163,4 +163,4 @@ def test_all_ids_of_an_image(tmp_path: Path) -> None:
     archive, ids = engine_archive("node", change=indexed)
     image_ids = checked(saved_file(archive, [entry(NODE_NAME, ids[0])]), tmp_path).ids
     assert len(image_ids[ids[0]]) == 3
-    assert {image_ids[one] for one in image_ids[ids[0]]} == {image_ids[ids[0]]}
+    assert {image_ids[image_id] for image_id in image_ids[ids[0]]} == {image_ids[ids[0]]}

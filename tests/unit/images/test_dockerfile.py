@@ -130,8 +130,8 @@ def test_the_platforms_fill_their_variables() -> None:
     """TARGETARCH and its like follow the platform that is built for, BUILDARCH and its like the engine's own."""
     text = "FROM $BUILDOS-$TARGETARCH:$BUILDARCH-$TARGETVARIANT-$TARGETSTAGE\n"
     images = references(text, platform="linux/arm/v7", builder="linux/amd64")
-    assert [one.name for one in images] == ["linux-arm:amd64-v7-default"]
-    assert [one.name for one in references("FROM a:$TARGETARCH", builder="linux/s390x")] == ["a:s390x"]
+    assert [reference.name for reference in images] == ["linux-arm:amd64-v7-default"]
+    assert [reference.name for reference in references("FROM a:$TARGETARCH", builder="linux/s390x")] == ["a:s390x"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_frontend(text: str, expected: tuple[str, int]) -> None:
 def test_a_build_argument_may_name_the_frontend() -> None:
     """It counts more than the file; options may follow the image."""
     images = references("# syntax=a:1\nFROM b\n", args={"BUILDKIT_SYNTAX": " c:1 x=y"})
-    assert [shown(one) for one in images] == ["1 c:1 # syntax=", "2 b"]
+    assert [shown(reference) for reference in images] == ["1 c:1 # syntax=", "2 b"]
 
 
 @pytest.mark.parametrize(
@@ -220,13 +220,13 @@ def test_without_syntax(text: str, expected: str) -> None:
     assert without_syntax(text) == expected
     assert frontend(expected)[0] in ("", "a:1" if text.startswith("//") else "")
     after = instructions(expected, "`" if "escape" in text else "\\")
-    assert [one.line for one in after] == [one.line for one in instructions(text)]
+    assert [instruction.line for instruction in after] == [instruction.line for instruction in instructions(text)]
 
 
 def test_instructions_keep_their_first_line() -> None:
     """Each instruction has its first line, whatever lines were joined or skipped before."""
     text = "FROM a\n\nRUN x \\\n  y\n# c\nRUN <<E\nz\nE\nCMD q\n"
-    assert [(one.line, one.keyword) for one in instructions(text)] == [
+    assert [(instruction.line, instruction.keyword) for instruction in instructions(text)] == [
         (1, "FROM"),
         (3, "RUN"),
         (6, "RUN"),

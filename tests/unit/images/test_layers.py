@@ -72,8 +72,11 @@ def test_rows_that_make_no_layer_are_left_out() -> None:
 def test_empty_rows_may_be_no_layers_at_all() -> None:
     """Some builders drop layers without bytes; if it is unclear which, the ids are empty."""
     history = [row("RUN /bin/sh -c a", 1), row("RUN /bin/sh -c true"), row("WORKDIR /a"), row("COPY a b", 5)]
-    assert [(one.instruction, one.id) for one in layers(history, ["1", "2"])] == [("COPY a b", "1"), ("RUN a", "2")]
-    assert [(one.instruction, one.id) for one in layers(history, ["1", "2", "3"])] == [
+    assert [(layer.instruction, layer.id) for layer in layers(history, ["1", "2"])] == [
+        ("COPY a b", "1"),
+        ("RUN a", "2"),
+    ]
+    assert [(layer.instruction, layer.id) for layer in layers(history, ["1", "2", "3"])] == [
         ("COPY a b", ""),
         ("RUN a", ""),
     ]
@@ -81,13 +84,13 @@ def test_empty_rows_may_be_no_layers_at_all() -> None:
 
 def image(*ids: str) -> Anatomy:
     """An image with these layers."""
-    return Anatomy("it", "sha256:0", 0, tuple(Layer(f"RUN {one}", 1, 0, one) for one in ids))
+    return Anatomy("it", "sha256:0", 0, tuple(Layer(f"RUN {layer_id}", 1, 0, layer_id) for layer_id in ids))
 
 
 def test_a_layer_is_shared_with_all_below_it() -> None:
     """A layer is shared with images that have the same layers up to it; equal layers on other bases do not count."""
     found = with_shared_layers(image("a", "b", "c"), {"one:1": ["a", "b"], "two:1": ["a", "x", "c"], "3": ["z", "a"]})
-    assert [one.shared for one in found.layers] == [("one:1", "two:1"), ("one:1",), ()]
+    assert [layer.shared for layer in found.layers] == [("one:1", "two:1"), ("one:1",), ()]
     assert (found.base, found.inherited) == ("one:1", 2)
 
 
@@ -111,12 +114,12 @@ def test_the_base_is_the_largest_image_with_a_name_that_it_begins_with(
 
 
 @given(st.lists(st.sampled_from("ab")), st.lists(st.sampled_from("ab")))
-def test_common_layers_of_two_chains(one: list[str], other: list[str]) -> None:
+def test_common_layers_of_two_chains(first: list[str], other: list[str]) -> None:
     """Alike up to there, and different, or at an end, behind it."""
-    count = common(one, other)
-    assert one[:count] == other[:count]
-    assert one[count : count + 1] != other[count : count + 1] or count == len(one) == len(other)
-    assert common(other, one) == count
+    count = common(first, other)
+    assert first[:count] == other[:count]
+    assert first[count : count + 1] != other[count : count + 1] or count == len(first) == len(other)
+    assert common(other, first) == count
 
 
 def test_unknown_layers_are_not_shared() -> None:
@@ -130,7 +133,12 @@ def test_times_of_the_last_build_if_they_are_clear() -> None:
         image("a", "b", "c", "d"),
         [(mark("RUN a"), None), (mark("RUN  b"), 1.5), (mark("RUN c"), None), (mark("RUN c"), 0.0)],
     )
-    assert [(one.cached, one.took) for one in timed.layers] == [(True, 0.0), (False, 1.5), (None, 0.0), (None, 0.0)]
+    assert [(layer.cached, layer.took) for layer in timed.layers] == [
+        (True, 0.0),
+        (False, 1.5),
+        (None, 0.0),
+        (None, 0.0),
+    ]
 
 
 def test_flags_of_a_copy_are_ignored() -> None:
@@ -146,7 +154,7 @@ def built(*instructions: str, inherited: int = 0, took: float = 0.0) -> Anatomy:
 
 def amounts(*items: Advice) -> list[tuple[str, int, int]]:
     """Code, layer and bytes."""
-    return [(one.code, one.layer, one.bytes) for one in items]
+    return [(item.code, item.layer, item.bytes) for item in items]
 
 
 @pytest.mark.parametrize(
@@ -299,4 +307,4 @@ def test_the_largest_saving_comes_first() -> None:
     """Advice is sorted by bytes, not by kind."""
     below = Contents({"var/lib/apt/lists/x": 4 * MB, "big": 2 * MB})
     items = advice(built("COPY . .", "RUN npm ci"), [below, Contents({"big": 1})])
-    assert [one.bytes for one in items] == [4 * MB, 2 * MB, MB]
+    assert [item.bytes for item in items] == [4 * MB, 2 * MB, MB]

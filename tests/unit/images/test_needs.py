@@ -15,8 +15,10 @@ DIGEST = "sha256:" + "a" * 64
 def test_the_policy_that_pulls_counts() -> None:
     """`never` counts only if all services say so."""
     policies = ("never", None, "always"), ("never", "missing"), ("never", "never"), (None, "never")
-    services = [[Service(f"s{n}", image="a:1", pull_policy=p) for n, p in enumerate(one)] for one in policies]
-    needed = [needs(a_project(*one), {}, "linux/amd64")[0].policy for one in services]
+    services = [
+        [Service(f"s{n}", image="a:1", pull_policy=p) for n, p in enumerate(policy_list)] for policy_list in policies
+    ]
+    needed = [needs(a_project(*policy_list), {}, "linux/amd64")[0].policy for policy_list in services]
     assert needed == ["always", "missing", "never", None]
 
 

@@ -91,16 +91,16 @@ async def stream(service: str, *times: str) -> AsyncGenerator[Line, None]:
 async def test_streams_are_merged_by_time() -> None:
     """Lines of the same time stay in the order of the streams; empty and short streams stop none."""
     streams = [stream("a", "1", "4", "4"), stream("none"), stream("b", "0", "4", "5"), stream("c", "2")]
-    lines = [f"{one.service}{one.text}" async for one in merged(streams)]
+    lines = [f"{line.service}{line.text}" async for line in merged(streams)]
     assert lines == ["b0", "a1", "c2", "a4", "a4", "b4", "b5"]
-    assert [one async for one in merged([])] == []
+    assert [line async for line in merged([])] == []
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("count", "left"), [(None, "123"), (2, "23"), (0, ""), (9, "123")])
 async def test_tail_limits_lines_of_a_stream(count: int | None, left: str) -> None:
     """So many of them, or all."""
-    assert "".join([one.text async for one in _last(stream("a", "1", "2", "3"), count)]) == left
+    assert "".join([line.text async for line in _last(stream("a", "1", "2", "3"), count)]) == left
 
 
 class Heard(Listener):
@@ -170,8 +170,8 @@ class Mute:
     async def logs(self, *_: object, **__: object) -> AsyncGenerator[tuple[str, str], None]:
         """It ends at once."""
         nothing: list[tuple[str, str]] = []
-        for one in nothing:
-            yield one
+        for entry in nothing:
+            yield entry
 
 
 @pytest.mark.anyio

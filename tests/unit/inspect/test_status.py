@@ -81,7 +81,7 @@ def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list
     found = answered("devenv", capfd.readouterr().out)
     assert app.run([*arguments]) == 0
     lines = capfd.readouterr().out.splitlines()
-    commands = [one["command"] for one in found.pop("commands")]
+    commands = [command["command"] for command in found.pop("commands")]
     assert [line for line in lines if line.startswith("  devenv")] == [
         line for line in lines if line.strip().startswith(tuple(commands))
     ]
@@ -188,7 +188,7 @@ def test_status_of_a_detached_run(capfd: pytest.CaptureFixture[str], shop: Path)
     assert said(capfd)[0].state == "up"
     begun(shop, "kept")
     Machine.project_state_of = ProjectState(
-        tuple(replace(one, state="exited") for one in Machine.project_state_of.containers)
+        tuple(replace(container, state="exited") for container in Machine.project_state_of.containers)
     )
     found, lines = said(capfd)
     assert (found.state, found.running) == ("stopped", 0)

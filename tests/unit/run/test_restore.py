@@ -157,7 +157,7 @@ async def test_unused_volumes_are_not_created(shop: Shop) -> None:
     """Neither are external volumes, or existing volumes of devenv."""
     shop.model["volumes"] |= {"idle": {"name": "shop_idle"}, "outer": {"name": "outer", "external": True}}
     shop.model["services"]["db"]["volumes"].append(mounted("outer", "/outer"))
-    assert [one.resource.key for one in await shop.plan()] == ["data"]
+    assert [new.resource.key for new in await shop.plan()] == ["data"]
     await shop.volume()
     assert await shop.plan(VolumeRecord("shop_data")) == ()
     assert shop.told == []
@@ -252,7 +252,7 @@ async def test_interrupted_restore_requires_a_decision(shop: Shop) -> None:
     shop.line(head, torn=("2", "data"))
     with pytest.raises(StateError) as caught:
         await shop.plan()
-    dates = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created)) for one in (head, torn)]
+    dates = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(snapshot.created)) for snapshot in (head, torn)]
     assert all(date in caught.value.message for date in dates)
     assert caught.value.hint == "devenv up --from 1, or: devenv up --from 2"
     for name in ("1", "2"):
@@ -451,7 +451,7 @@ async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
     volume = await shop.volume()
     volumes = (await shop.initial()).volumes
     line_id = volumes.continued(volume)
-    assert [one.id for one in shop.volume_transfer.lineages.all()] == [line_id]
+    assert [lineage.id for lineage in shop.volume_transfer.lineages.all()] == [line_id]
     assert volumes.continued(volume) == line_id
     shop.line(id="l2", place=Place("/else"), live=LiveVolume("shop_data", volume.created, NOW))
     assert volumes.continued(volume) == "l2"
@@ -486,10 +486,12 @@ async def test_concurrent_save_is_not_undone(shop: Shop, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Lineages, "find", late)
     assert volumes.continued(volume) == "l1"
-    assert [one.head for one in shop.volume_transfer.lineages.all()] == [("2", "data")]
+    assert [lineage.head for lineage in shop.volume_transfer.lineages.all()] == [("2", "data")]
     shop.line(snapshot)
     volumes.ask(resource, snapshot)
-    assert [(one.head, one.asked) for one in shop.volume_transfer.lineages.all()] == [(("2", "data"), ("1", "data"))]
+    assert [(lineage.head, lineage.asked) for lineage in shop.volume_transfer.lineages.all()] == [
+        (("2", "data"), ("1", "data"))
+    ]
 
 
 async def test_damaged_lineage_is_an_error_for_all_volumes(shop: Shop) -> None:

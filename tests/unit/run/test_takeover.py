@@ -228,7 +228,7 @@ async def test_fresh_ends_the_earlier_run(shop: Earlier) -> None:
     ledger, project_state = await shop.taken(earlier, fresh=True)
     assert (ledger, project_state.containers, project_state.volumes) == (None, (), ())
     assert mine not in shop.host.containers
-    assert [one.name for one in shop.volume_transfer.store.all()] == ["shop_data"]
+    assert [snapshot.name for snapshot in shop.volume_transfer.store.all()] == ["shop_data"]
 
 
 async def test_fresh_fails_if_parts_remain(shop: Earlier) -> None:
@@ -281,13 +281,15 @@ async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
     assert ledger.creates == ("shop_a", "shop_b")
     assert "its data folder was moved" in shop.notices()
     everything = await shop.engine.volumes.times()
-    assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {VolumeVerdict.LIKELY}
+    assert {judgement.verdict for judgement in ledger.judged(project_state, everything=everything)} == {
+        VolumeVerdict.LIKELY
+    }
     shop.host.advance(5)
     for name in ("shop_a", "shop_b"):
         shop.docker.remove_volume(name)
         shop.volume(name)
     again = ledger.judged(await shop.engine.project_state("shop"), everything=await shop.engine.volumes.times())
-    assert {one.verdict for one in again} == {VolumeVerdict.OTHER}
+    assert {judgement.verdict for judgement in again} == {VolumeVerdict.OTHER}
 
 
 @pytest.mark.parametrize("is_used", [False, True])

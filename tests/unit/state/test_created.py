@@ -38,7 +38,7 @@ def container(thing_id: str, service: str = "web", name: str = "p-web-1", **more
 
 def held(record: CreationRecord, ids: Iterable[str]) -> str:
     """Those of the ids that are ours."""
-    return "".join(one for one in ids if record.holds(container(one, owner="")))
+    return "".join(container_id for container_id in ids if record.holds(container(container_id, owner="")))
 
 
 def test_recorded_objects_are_ours(path: str) -> None:
@@ -47,11 +47,11 @@ def test_recorded_objects_are_ours(path: str) -> None:
     assert not reader.holds(container("a", owner=""))
     record.add("a", "b")
     record.add("c")
-    for one in (record, reader, CreationRecord(path, OWNER)):
-        assert held(one, "abcd") == "abc"
-        assert one.holds(Network("b", "any", ours=False))
+    for each in (record, reader, CreationRecord(path, OWNER)):
+        assert held(each, "abcd") == "abc"
+        assert each.holds(Network("b", "any", ours=False))
     record.forget("b")
-    assert [held(one, "abc") for one in (record, reader, CreationRecord(path, OWNER))] == ["ac"] * 3
+    assert [held(each, "abc") for each in (record, reader, CreationRecord(path, OWNER))] == ["ac"] * 3
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
@@ -98,10 +98,10 @@ def test_an_open_call_holds_what_it_may_have_created(path: str, thing: Container
 def test_overlapping_calls_are_independent(path: str) -> None:
     """`devenv run` beside a run: the end of one call does not end the other."""
     first, second = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
-    one = first.open(replace(WINDOW, services={"web": ""}))
+    call = first.open(replace(WINDOW, services={"web": ""}))
     two = second.open(replace(WINDOW, services={"db": "fixed"}))
-    assert one != two
-    first.close(one, [])
+    assert call != two
+    first.close(call, [])
     assert not first.holds(container("new"))
     assert first.holds(container("new", "db", "fixed"))
 
@@ -141,8 +141,8 @@ def test_a_torn_last_line_costs_nothing_else(path: str, end: bytes) -> None:
     assert held(reader, "ab") == "a"
     assert reader.holds(container("new"))
     CreationRecord(path, OWNER).add("b")
-    for one in (record, reader, CreationRecord(path, OWNER)):
-        assert held(one, "ab") == "ab"
+    for each in (record, reader, CreationRecord(path, OWNER)):
+        assert held(each, "ab") == "ab"
     CreationRecord(path, OWNER).close(token, ["c"])
     assert not reader.holds(container("new"))
     assert held(reader, "abc") == "abc"
@@ -216,7 +216,7 @@ def test_processes_append_at_once(path: str) -> None:
     assert [process.communicate(timeout=60)[0] for process in processes] == [""] * len(names)
     reader = CreationRecord(path, OWNER)
     ids = [f"{name}{n}-" + "x" * 3000 for name in names for n in range(50)]
-    assert all(reader.holds(container(one, owner="")) for one in ids)
+    assert all(reader.holds(container(container_id, owner="")) for container_id in ids)
     assert not any(reader.holds(container("new", name, f"p-{name}-1")) for name in names)
 
 
@@ -229,4 +229,4 @@ def test_records_count_on_every_engine(tmp_path: Path, monkeypatch: pytest.Monke
         folder.mkdir(parents=True, mode=0o700)
         Run(str(folder)).made.add(thing)
     is_ours = recognizer("p")
-    assert [is_ours(container(one, owner=owner())) for one in "abc"] == [True, True, False]
+    assert [is_ours(container(container_id, owner=owner())) for container_id in "abc"] == [True, True, False]

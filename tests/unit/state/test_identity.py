@@ -32,7 +32,7 @@ OWNER = "me@host-1"
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "other", "same"),
     [
         ([("a", "/d")], [("a", "/d")], True),
         ([("a", "/d")], [("a", "/d"), ("a", "/d")], True),
@@ -43,10 +43,10 @@ OWNER = "me@host-1"
     ids=["the same", "asked twice", "copied with its id", "another", "not known to be stable"],
 )
 def test_an_engine_is_its_id_and_its_data(
-    one: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]], same: bool
+    first: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]], same: bool
 ) -> None:
     """Its address does not matter: one engine may have two addresses."""
-    assert (engine_key(one, "unix:///a") == engine_key(other, "tcp://b:1")) is same
+    assert (engine_key(first, "unix:///a") == engine_key(other, "tcp://b:1")) is same
 
 
 @pytest.mark.parametrize("answers", [[("a", "/d"), ("b", "/d")], [("", "/d")], [("", ""), ("", "")]])

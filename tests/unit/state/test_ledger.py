@@ -56,7 +56,14 @@ def owned(ledger: Ledger, project_state: ProjectState) -> str:
     """What the ledger calls its own, as text."""
     names = [c.name for c in ledger.containers(project_state)] + [n.name for n in ledger.networks(project_state)]
     return " ".join(
-        [*names, *(one.volume.name for one in ledger.judged(project_state) if one.verdict is not VolumeVerdict.OTHER)]
+        [
+            *names,
+            *(
+                judgement.volume.name
+                for judgement in ledger.judged(project_state)
+                if judgement.verdict is not VolumeVerdict.OTHER
+            ),
+        ]
     )
 
 
@@ -134,7 +141,7 @@ def test_what_a_container_of_ours_mounts_is_the_same(
     """The engine removes no volume in use, so its time does not matter."""
     ledger = begun().with_records([record("v-new")])
     project_state = ProjectState(users, volumes=(volume("v-new", created=LATER),))
-    assert [one.verdict for one in ledger.judged(project_state, held)] == [expected]
+    assert [judgement.verdict for judgement in ledger.judged(project_state, held)] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +160,7 @@ def test_all_volumes_of_the_engine_say_whether_its_data_moved(
     """`docker compose down -v` and `up` change the times of all volumes of one project, and of no others."""
     ledger = begun({"other": AT}).with_records([record("v-1"), record("v-2")])
     project_state = ProjectState(volumes=(volume("v-1", created=LATER), volume("v-2", created=LATER)))
-    assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {expected}
+    assert {judgement.verdict for judgement in ledger.judged(project_state, everything=everything)} == {expected}
 
 
 def test_encoded_and_decoded_are_the_same() -> None:
@@ -202,7 +209,7 @@ def test_a_ledger_of_devenv_0_1() -> None:
     assert dict(ledger.before) == {"shop_cache": "", "0" * 64: ""}
     assert ledger.anonymous == ("f" * 64,)
     project_state = ProjectState(volumes=(volume("shop_data", "shop"), volume("shop_cache", "shop")))
-    assert [(one.volume.name, one.verdict) for one in ledger.judged(project_state)] == [
+    assert [(judgement.volume.name, judgement.verdict) for judgement in ledger.judged(project_state)] == [
         ("shop_data", VolumeVerdict.LIKELY)
     ]
 

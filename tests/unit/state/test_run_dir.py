@@ -377,8 +377,8 @@ async def test_the_engine_knows_what_is_ours() -> None:
     run.made.add("mine")
     again = await open_run(other, "shop")  # type: ignore[arg-type]
     assert again.path == run.path
-    for one in (engine, other):
-        assert [one.is_ours(Container(name, name, "", "created", ours=False)) for name in ("mine", "x")] == [
+    for asked in (engine, other):
+        assert [asked.is_ours(Container(name, name, "", "created", ours=False)) for name in ("mine", "x")] == [
             True,
             False,
         ]

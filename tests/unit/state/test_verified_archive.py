@@ -130,15 +130,15 @@ def test_a_damaged_archive_is_no_proof(tmp_path: Path, which: str, damage: str) 
     st.dictionaries(st.sampled_from("abcd"), st.binary(max_size=20)),
 )
 def test_random_archives_that_are_part_of_another(
-    tmp_path_factory: pytest.TempPathFactory, one: dict[str, bytes], other: dict[str, bytes]
+    tmp_path_factory: pytest.TempPathFactory, first: dict[str, bytes], other: dict[str, bytes]
 ) -> None:
     """An archive is a part exactly if each file is the beginning of the saved one."""
     folder = tmp_path_factory.mktemp("volumes")
     part, whole = (
         archive(folder / name, [a_file(key, content) for key, content in files.items()])
-        for name, files in (("part", one), ("whole", other))
+        for name, files in (("part", first), ("whole", other))
     )
-    expected = all(key in other and other[key].startswith(content) for key, content in one.items())
+    expected = all(key in other and other[key].startswith(content) for key, content in first.items())
     assert verified_archive.is_part(part, whole) is expected
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> OneService:
+def service(tmp_path: Path) -> OneService:
     """A service whose containers are on an engine in memory; their images have no shell."""
     return OneService(tmp_path)
 
@@ -27,60 +27,60 @@ def one(tmp_path: Path) -> OneService:
 @pytest.fixture
 def faked(tmp_path: Path) -> Iterator[OneService]:
     """A service whose containers are fakes."""
-    with OneService(tmp_path).with_fakes() as one:
-        yield one
+    with OneService(tmp_path).with_fakes() as service:
+        yield service
 
 
-async def test_a_new_container_gets_all_files_and_the_journal_knows_them(one: OneService) -> None:
-    one.write("a", "first")
-    one.write("b/c", "second")
-    one.begin()
-    assert await one.sync.adoption.adopt(await one.place()) == 2
-    assert one.files() == {"src/a": b"first", "src/b/c": b"second"}
-    assert one.journal("id-web-1").read().placed == {"/src/a", "/src/b/", "/src/b/c"}
-    assert not one.pending
+async def test_a_new_container_gets_all_files_and_the_journal_knows_them(service: OneService) -> None:
+    service.write("a", "first")
+    service.write("b/c", "second")
+    service.begin()
+    assert await service.sync.adoption.adopt(await service.place()) == 2
+    assert service.files() == {"src/a": b"first", "src/b/c": b"second"}
+    assert service.journal("id-web-1").read().placed == {"/src/a", "/src/b/", "/src/b/c"}
+    assert not service.pending
 
 
-async def test_only_what_differs_is_put(one: OneService) -> None:
-    one.write("a", "first")
-    one.write("b", "second")
-    one.begin()
-    container = await one.place()
-    await one.sync.adoption.adopt(container)
-    one.host.containers[container.id].files.write("src/b", b"other")
-    assert await one.sync.adoption.adopt(container) == 1
-    assert one.files() == {"src/a": b"first", "src/b": b"second"}
+async def test_only_what_differs_is_put(service: OneService) -> None:
+    service.write("a", "first")
+    service.write("b", "second")
+    service.begin()
+    container = await service.place()
+    await service.sync.adoption.adopt(container)
+    service.host.containers[container.id].files.write("src/b", b"other")
+    assert await service.sync.adoption.adopt(container) == 1
+    assert service.files() == {"src/a": b"first", "src/b": b"second"}
 
 
-async def test_the_first_start_of_a_container_that_was_prepared_reads_nothing_back(one: OneService) -> None:
+async def test_the_first_start_of_a_container_that_was_prepared_reads_nothing_back(service: OneService) -> None:
     """It was brought up to date before its first process ran; the next start has to look again."""
-    one.write("a")
-    one.begin()
-    await one.sync.adoption.adopt(await one.place())
+    service.write("a")
+    service.begin()
+    await service.sync.adoption.adopt(await service.place())
     for reads, life in ((False, 1), (True, 2)):
-        files = one.files()
-        started = await one.place("running", life=life)
+        files = service.files()
+        started = await service.place("running", life=life)
         for path, content in files.items():
-            one.host.containers[started.id].files.write(path, content)
-        one.engine.faults.asked.clear()
-        assert await one.sync.adoption.adopt(started) == 0
-        asked = [request for request in one.engine.faults.asked if request.startswith("devenv GET")]
+            service.host.containers[started.id].files.write(path, content)
+        service.engine.faults.asked.clear()
+        assert await service.sync.adoption.adopt(started) == 0
+        asked = [request for request in service.engine.faults.asked if request.startswith("devenv GET")]
         assert any("archive" in request for request in asked) is reads, asked
 
 
-async def test_an_adoption_that_fails_is_looked_at_again_as_a_whole(one: OneService) -> None:
+async def test_an_adoption_that_fails_is_looked_at_again_as_a_whole(service: OneService) -> None:
     """A container that was prepared is not taken to be up to date after that."""
-    one.write("a")
-    one.begin()
-    await one.sync.adoption.adopt(await one.place())
-    started = await one.place("running")  # a new container without files
-    one.engine.faults.on("exec", Fails(500, "too many processes"))
+    service.write("a")
+    service.begin()
+    await service.sync.adoption.adopt(await service.place())
+    started = await service.place("running")  # a new container without files
+    service.engine.faults.on("exec", Fails(500, "too many processes"))
     with pytest.raises(EngineError):
-        await one.sync.adoption.adopt(started)
-    assert one.state.targets == {}
-    one.engine.faults.clear()
-    assert await one.sync.adoption.adopt(started) == 1
-    assert one.files() == {"src/a": b"x"}
+        await service.sync.adoption.adopt(started)
+    assert service.state.targets == {}
+    service.engine.faults.clear()
+    assert await service.sync.adoption.adopt(started) == 1
+    assert service.files() == {"src/a": b"x"}
 
 
 async def test_a_target_is_closed_if_it_cannot_be_brought_up_to_date(faked: OneService) -> None:
@@ -174,28 +174,28 @@ async def test_a_rule_without_initial_sync_puts_nothing_into_a_new_container(tmp
     """The project follows the Compose specification; a save is synced."""
     for is_initial, expected in ((False, []), (True, ["/src/a"])):
         settings = Settings(initial_sync_spec=True)
-        with OneService(tmp_path, settings=settings, initial_sync=is_initial).with_fakes() as one:
-            one.write("a")
-            one.begin()
+        with OneService(tmp_path, settings=settings, initial_sync=is_initial).with_fakes() as service:
+            service.write("a")
+            service.begin()
             fake = FakeTarget("one")
-            await one.adopt(fake)
+            await service.adopt(fake)
             assert fake.put == expected
-            one.write("a", f"saved {is_initial}")
-            await one.step()
+            service.write("a", f"saved {is_initial}")
+            await service.step()
             assert fake.put == [*expected, "/src/a"]
 
 
 async def test_commands_that_an_earlier_run_left_behind_are_ended(tmp_path: Path) -> None:
     """In a running container, as each user that a command of a rule has."""
-    one = OneService(tmp_path, action=Action.SYNC_EXEC, exec=Hook(("migrate",), user="app"))
+    service = OneService(tmp_path, action=Action.SYNC_EXEC, exec=Hook(("migrate",), user="app"))
     users: list[str] = []
 
     async def end_leftovers(container_id: str, *, user: str, privileged: bool, mark: str) -> None:
-        users.append(f"{container_id} {user} {privileged} {mark == process_mark(one.project)}")
+        users.append(f"{container_id} {user} {privileged} {mark == process_mark(service.project)}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(one.engine.exec, "end_leftovers", end_leftovers)
-        await one.sync.adoption.adopt(await one.place())
+        patch.setattr(service.engine.exec, "end_leftovers", end_leftovers)
+        await service.sync.adoption.adopt(await service.place())
         assert users == []
-        await one.sync.adoption.adopt(await one.place("running"))
+        await service.sync.adoption.adopt(await service.place("running"))
     assert users == ["id-web-1 app False True"]

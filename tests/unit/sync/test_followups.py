@@ -27,15 +27,15 @@ STEP = ServicePlan("web", execs=(MIGRATE,), restart=Restart("a.py"))
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> OneService:
+def service(tmp_path: Path) -> OneService:
     """A service without files."""
     return OneService(tmp_path)
 
 
 @pytest.fixture
-def followups(one: OneService) -> FollowUps:
+def followups(service: OneService) -> FollowUps:
     """The pending follow-ups of the service."""
-    return one.sync.followups
+    return service.sync.followups
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_nothing_is_due_if_nothing_is_owed(followups: FollowUps) -> None:
     assert followups.due() == 10.0 + QUIET
 
 
-def test_pending_follow_ups_survive_a_change_of_rules(one: OneService, followups: FollowUps) -> None:
+def test_pending_follow_ups_survive_a_change_of_rules(service: OneService, followups: FollowUps) -> None:
     followups.owe(STEP)
     followups.recreation = "gone.py"
-    now = one.again().followups
+    now = service.again().followups
     now.inherit(followups)
     assert (now.restart, now.recreation, [*now.execs.values()]) == (Restart("a.py"), "gone.py", [MIGRATE])
 
@@ -85,7 +85,7 @@ async def act(followups: FollowUps) -> None:
 
 
 async def test_a_command_is_run_in_each_running_container_before_the_restart(
-    one: OneService, followups: FollowUps
+    service: OneService, followups: FollowUps
 ) -> None:
     """The hook's options are used; a container that does not run is left out."""
     runs: list[tuple[str, Sequence[str], Any]] = []
@@ -96,13 +96,13 @@ async def test_a_command_is_run_in_each_running_container_before_the_restart(
         runs.append((container.id, argv, options.get("User")))
         return 3, b"done\n"
 
-    one.host.execution = execution
+    service.host.execution = execution
     for number, state in enumerate(("running", "running", "exited"), 1):
-        await one.sync.adoption.adopt(await one.place(state, number=number))
+        await service.sync.adoption.adopt(await service.place(state, number=number))
     followups.owe(STEP)
     await act(followups)
     assert sorted(runs) == [(f"id-web-{number}", ["migrate", "--all"], "app") for number in (1, 2)]
-    executed = [event for event in one.events if isinstance(event, (Executed, Restarted))]
+    executed = [event for event in service.events if isinstance(event, (Executed, Restarted))]
     assert [(e.service, e.command, e.exit_code, e.output) for e in executed if isinstance(e, Executed)] == [
         ("web", "migrate --all", 3, "done\n")
     ] * 2
@@ -111,95 +111,97 @@ async def test_a_command_is_run_in_each_running_container_before_the_restart(
     assert not followups.are_owed
 
 
-async def test_a_restart_is_announced_and_restarts_each_container(one: OneService, followups: FollowUps) -> None:
+async def test_a_restart_is_announced_and_restarts_each_container(service: OneService, followups: FollowUps) -> None:
     """The failure detection gets the containers that may end before they do."""
-    await one.sync.adoption.adopt(await one.place("running"))
-    began = one.host.containers["id-web-1"].started
+    await service.sync.adoption.adopt(await service.place("running"))
+    began = service.host.containers["id-web-1"].started
     followups.owe(ServicePlan("web", restart=Restart("a.py")))
     await act(followups)
-    assert one.replaced == [("restarting", "web", "id-web-1")]
-    assert one.host.containers["id-web-1"].started != began
+    assert service.replaced == [("restarting", "web", "id-web-1")]
+    assert service.host.containers["id-web-1"].started != began
 
 
 @pytest.mark.parametrize("what", ["exec", "restart"])
-async def test_engine_error_is_a_problem(one: OneService, followups: FollowUps, what: str) -> None:
-    await one.sync.adoption.adopt(await one.place("running"))
-    one.engine.faults.on(f"containers/id-web-1/{what}", Fails(500, "out of pids"))
+async def test_engine_error_is_a_problem(service: OneService, followups: FollowUps, what: str) -> None:
+    await service.sync.adoption.adopt(await service.place("running"))
+    service.engine.faults.on(f"containers/id-web-1/{what}", Fails(500, "out of pids"))
     followups.owe(STEP)
     await act(followups)
-    assert [message for message in one.problems if "out of pids" in message]
-    assert len(one.problems) == 1
-    assert one.told(Restarted)
+    assert [message for message in service.problems if "out of pids" in message]
+    assert len(service.problems) == 1
+    assert service.told(Restarted)
 
 
-async def test_the_containers_are_recreated_before_commands_are_run(one: OneService, followups: FollowUps) -> None:
+async def test_the_containers_are_recreated_before_commands_are_run(
+    service: OneService, followups: FollowUps
+) -> None:
     """The new containers are those that the commands are for."""
-    await one.sync.adoption.adopt(await one.place("running"))
+    await service.sync.adoption.adopt(await service.place("running"))
     followups.owe(STEP)
     followups.recreation = "gone.py"
     await act(followups)
-    assert one.replaced == [("recreate", "web", "gone.py"), ("restarting", "web", "id-web-1")]
+    assert service.replaced == [("recreate", "web", "gone.py"), ("restarting", "web", "id-web-1")]
 
 
-async def test_a_rebuild_that_fails_is_a_problem(one: OneService, followups: FollowUps) -> None:
+async def test_a_rebuild_that_fails_is_a_problem(service: OneService, followups: FollowUps) -> None:
     assert await followups.rebuild("Dockerfile")
-    one.replace_fails = EngineError("the build failed", hint="look above")
+    service.replace_fails = EngineError("the build failed", hint="look above")
     assert not await followups.rebuild("Dockerfile")
-    assert one.replaced == [("rebuild", "web", "Dockerfile")] * 2
-    assert one.problems == ["the build failed"]
+    assert service.replaced == [("rebuild", "web", "Dockerfile")] * 2
+    assert service.problems == ["the build failed"]
 
 
-async def test_nothing_is_done_before_the_quiet_period_has_ended(one: OneService, followups: FollowUps) -> None:
+async def test_nothing_is_done_before_the_quiet_period_has_ended(service: OneService, followups: FollowUps) -> None:
     followups.owe(STEP)
     followups.quiet.extend(1, anyio.current_time())
     await act(followups)
     assert followups.are_owed
 
 
-async def test_nothing_is_done_while_the_host_is_not_at_rest(one: OneService, followups: FollowUps) -> None:
+async def test_nothing_is_done_while_the_host_is_not_at_rest(service: OneService, followups: FollowUps) -> None:
     """A look is due, or git is at work: it is tried again later."""
     followups.owe(STEP)
-    one.is_at_rest = False
+    service.is_at_rest = False
     await act(followups)
     assert followups.are_owed
     assert followups.due() == pytest.approx(anyio.current_time() + QUIET, abs=QUIET)
-    assert not one.told(Restarted)
+    assert not service.told(Restarted)
 
 
-async def test_follow_up_during_another_one_is_done_afterwards(one: OneService, followups: FollowUps) -> None:
+async def test_follow_up_during_another_one_is_done_afterwards(service: OneService, followups: FollowUps) -> None:
     """There is one restart at a time, and the serving task is woken at its end."""
-    await one.sync.adoption.adopt(await one.place("running"))
-    one.sync.open()
+    await service.sync.adoption.adopt(await service.place("running"))
+    service.sync.open()
     followups.owe(ServicePlan("web", restart=Restart("first")))
-    async with one.state.turn, anyio.create_task_group() as tasks:
+    async with service.state.turn, anyio.create_task_group() as tasks:
         followups.start_if_quiet(tasks)
         await checkpoint()
         followups.owe(ServicePlan("web", restart=Restart("second")))
         assert not followups.are_owed
         assert followups.due() == math.inf
-        tasks.start_soon(one.sync.serve, tasks)
+        tasks.start_soon(service.sync.serve, tasks)
         await checkpoint()
-        one.state.turn.release()
-        await until(lambda: len(one.told(Restarted)) == 2)
+        service.state.turn.release()
+        await until(lambda: len(service.told(Restarted)) == 2)
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            await one.state.turn.acquire()
-    assert [event.cause for event in one.told(Restarted)] == ["first", "second"]
+            await service.state.turn.acquire()
+    assert [event.cause for event in service.told(Restarted)] == ["first", "second"]
 
 
-async def test_until_quiet_includes_later_changes(one: OneService, followups: FollowUps) -> None:
+async def test_until_quiet_includes_later_changes(service: OneService, followups: FollowUps) -> None:
     """A rebuild is of all that was saved, not of its first file."""
-    paths = {one.write("Dockerfile")}
+    paths = {service.write("Dockerfile")}
     began = anyio.current_time()
 
     async def save() -> None:
         await anyio.sleep(QUIET / 2)
-        one.write("app.py")
-        one.look()
+        service.write("app.py")
+        service.look()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(save)
         await followups.until_quiet(paths)
-    assert {str(one.folder / name) for name in ("Dockerfile", "app.py")} <= paths
-    assert not one.state.waiting
+    assert {str(service.folder / name) for name in ("Dockerfile", "app.py")} <= paths
+    assert not service.state.waiting
     assert anyio.current_time() - began >= 1.5 * QUIET  # the change in the middle begins the quiet time again

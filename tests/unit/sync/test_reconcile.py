@@ -21,9 +21,12 @@ def bound(*watch: WatchRule) -> tuple[rules.BoundRule, ...]:
 
 def test_only_what_the_host_has_at_its_top_is_read_back() -> None:
     """A folder that exists only in the container costs nothing; from fifty names on the whole folder is read."""
-    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    assert reconcile.readback_roots(["/app/a/x", "/app/a/y/", "/app/b", "/elsewhere"], one) == {"/app/a", "/app/b"}
-    assert reconcile.readback_roots([f"/app/{i}" for i in range(60)], one) == {"/app/"}
+    bound_rules = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    assert reconcile.readback_roots(["/app/a/x", "/app/a/y/", "/app/b", "/elsewhere"], bound_rules) == {
+        "/app/a",
+        "/app/b",
+    }
+    assert reconcile.readback_roots([f"/app/{i}" for i in range(60)], bound_rules) == {"/app/"}
 
 
 def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
@@ -37,9 +40,11 @@ def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
 
 def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
     """Existing files, files that a rule ignores now, and files without a rule are not stale."""
-    one = bound(WatchRule("/p/src", Action.SYNC, "/app", ignore=("*.log",)), WatchRule("/p/f", Action.SYNC, "/etc/f"))
+    bound_rules = bound(
+        WatchRule("/p/src", Action.SYNC, "/app", ignore=("*.log",)), WatchRule("/p/f", Action.SYNC, "/etc/f")
+    )
     placed = {"/app/gone", "/app/old/", "/app/there", "/app/x.log", "/elsewhere", "/etc/f"}
-    targets = reconcile.stale_targets(placed, one, {"/p/src/there": FILE})
+    targets = reconcile.stale_targets(placed, bound_rules, {"/p/src/there": FILE})
     assert {path: state.kind for path, state in targets.items()} == {
         "/p/src/gone": FileKind.FILE,
         "/p/src/old": FileKind.DIR,
@@ -63,9 +68,9 @@ def test_folders_are_named_with_a_slash() -> None:
 
 def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
     """Folders between the rule's root and the file are deleted if they are no longer folders on the host."""
-    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    bound_rules = bound(WatchRule("/p/src", Action.SYNC, "/app"))
     now = {"/p/src/a": FileState(FileKind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
-    targets = reconcile.stale_targets({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
+    targets = reconcile.stale_targets({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, bound_rules, now)
     assert {path: state.kind for path, state in targets.items()} == {
         "/p/src/a/b/c/f": FileKind.FILE,
         "/p/src/a/b/c": FileKind.DIR,
@@ -77,11 +82,11 @@ def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
 
 def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
     """What the container was given under such a name is stale: the old content must not stay."""
-    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    bound_rules = bound(WatchRule("/p/src", Action.SYNC, "/app"))
     now = {"/p/src/a": OTHER, "/p/src/d": OTHER, "/p/src/loop": replace(OTHER, link="loop"), "/p/src/f": FILE}
     placed = {"/app/a", "/app/d/", "/app/d/x", "/app/loop", "/app/f"}
-    assert reconcile.leftovers(placed, one, now) == placed - {"/app/f"}
-    assert {path: state.kind for path, state in reconcile.stale_targets(placed, one, now).items()} == {
+    assert reconcile.leftovers(placed, bound_rules, now) == placed - {"/app/f"}
+    assert {path: state.kind for path, state in reconcile.stale_targets(placed, bound_rules, now).items()} == {
         "/p/src/a": FileKind.FILE,
         "/p/src/d": FileKind.DIR,
         "/p/src/d/x": FileKind.FILE,
@@ -91,6 +96,6 @@ def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
 
 def test_a_folder_that_holds_something_else_does_not_go_with_its_files() -> None:
     """It is not listed for deletion, but the folders in it are."""
-    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    targets = reconcile.stale_targets({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
+    bound_rules = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    targets = reconcile.stale_targets({"/app/a/b/f"}, bound_rules, {}, kept={"/app/a/"})
     assert set(targets) == {"/p/src/a/b/f", "/p/src/a/b"}

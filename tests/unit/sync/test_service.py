@@ -23,325 +23,325 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> Iterator[OneService]:
+def service(tmp_path: Path) -> Iterator[OneService]:
     """A service whose containers are fakes."""
-    with OneService(tmp_path).with_fakes() as one:
-        yield one
+    with OneService(tmp_path).with_fakes() as service:
+        yield service
 
 
-async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted(one: OneService) -> None:
+async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted(service: OneService) -> None:
     """The container got the file in the adoption, before its own sync; it is deleted when the host loses it."""
-    one.write("brief")
-    one.look()
+    service.write("brief")
+    service.look()
     fake = FakeTarget("one")
-    await one.adopt(fake)
-    one.folder.joinpath("brief").unlink()
-    await one.step()
+    await service.adopt(fake)
+    service.folder.joinpath("brief").unlink()
+    await service.step()
     assert fake.deleted == ["/src/brief"]
 
 
-async def test_file_in_one_replica_is_deleted_in_both(one: OneService) -> None:
+async def test_file_in_one_replica_is_deleted_in_both(service: OneService) -> None:
     """One replica got the file, the other was lost: later the file is deleted in both."""
     fake, other = FakeTarget("one"), FakeTarget("two")
-    await one.adopt(fake)
-    await one.adopt(other)
+    await service.adopt(fake)
+    await service.adopt(other)
     other.is_lost = True
-    path = one.write("half")
-    assert path in await one.step()
+    path = service.write("half")
+    assert path in await service.step()
     other.is_lost = False
     os.unlink(path)
-    await one.step()
+    await service.step()
     assert (fake.deleted, other.deleted) == (["/src/half"], ["/src/half"])
 
 
-async def test_file_missing_in_one_replica_is_put_again(one: OneService, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_file_missing_in_one_replica_is_put_again(service: OneService, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path has failed although another replica has it; lost calls are reported after a while."""
     fake, other = FakeTarget("one"), FakeTarget("two")
-    await one.adopt(fake)
-    await one.adopt(other)
-    one.write("file")
+    await service.adopt(fake)
+    await service.adopt(other)
+    service.write("file")
     other.is_lost = True
-    await one.step()
-    assert one.problems == []
-    await one.step()
-    assert one.problems == []
+    await service.step()
+    assert service.problems == []
+    await service.step()
+    assert service.problems == []
     monkeypatch.setattr(services, "LOST_FOR", 0.0)
-    await one.step()
-    assert one.problems == ["web: gone away"]
+    await service.step()
+    assert service.problems == ["web: gone away"]
     other.is_lost = False
-    assert await one.step() == set()
+    assert await service.step() == set()
     assert other.put == ["/src/file"]
-    assert await one.step() == set()
+    assert await service.step() == set()
     assert other.put == ["/src/file"]
 
 
-async def test_a_container_that_is_another_one_by_now_is_not_reported(one: OneService) -> None:
+async def test_a_container_that_is_another_one_by_now_is_not_reported(service: OneService) -> None:
     """It was started again, and is about to be adopted."""
     fake = FakeTarget("one")
-    await one.adopt(fake)
+    await service.adopt(fake)
     fake.is_lost = True
-    one.write("file")
-    await one.step()
-    one.fakes["one"] = FakeTarget("one")
-    one.fakes["one"].container = replace(fake.container, started_at="later")
-    await one.step()
-    assert one.problems == []
+    service.write("file")
+    await service.step()
+    service.fakes["one"] = FakeTarget("one")
+    service.fakes["one"].container = replace(fake.container, started_at="later")
+    await service.step()
+    assert service.problems == []
 
 
-async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(one: OneService) -> None:
+async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(service: OneService) -> None:
     """If nothing can be deleted in a container, one line says so for all files, with the path in the container."""
-    paths = [one.write(name) for name in "abc"]
-    one.look()
+    paths = [service.write(name) for name in "abc"]
+    service.look()
     fake = FakeTarget("one")
-    await one.adopt(fake)
-    await one.step()
+    await service.adopt(fake)
+    await service.step()
     fake.failed = dict.fromkeys(("/src/a", "/src/b", "/src/c"), NO_SHELL)
     for path in paths:
         os.unlink(path)
-    assert await one.step() == {*paths}
-    assert await one.step() == {*paths}
-    assert one.problems == ["/src/a (+2 more): cannot be deleted: its image has no shell"]
+    assert await service.step() == {*paths}
+    assert await service.step() == {*paths}
+    assert service.problems == ["/src/a (+2 more): cannot be deleted: its image has no shell"]
 
 
 async def test_failed_deletes_lead_to_a_recreation(tmp_path: Path) -> None:
     """If the project asks for it, the containers are recreated once nothing changes any more."""
-    with OneService(tmp_path, settings=Settings(deletes_recreate=True)).with_fakes() as one:
-        path = one.write("a")
-        one.begin()
+    with OneService(tmp_path, settings=Settings(deletes_recreate=True)).with_fakes() as service:
+        path = service.write("a")
+        service.begin()
         fake = FakeTarget("one")
-        await one.adopt(fake)
+        await service.adopt(fake)
         fake.failed = {"/src/a": NO_SHELL}
         os.unlink(path)
-        one.sync.open()
-        async with one.serving():
-            one.look()
-            await until(lambda: bool(one.replaced))
-        assert one.replaced == [("recreate", "web", "src/a")]
-        assert one.problems == []
+        service.sync.open()
+        async with service.serving():
+            service.look()
+            await until(lambda: bool(service.replaced))
+        assert service.replaced == [("recreate", "web", "src/a")]
+        assert service.problems == []
 
 
-async def test_a_folder_that_was_never_seen_goes_with_its_file(one: OneService) -> None:
+async def test_a_folder_that_was_never_seen_goes_with_its_file(service: OneService) -> None:
     """The folder vanished while its file was sent, which created it in the container: there it is removed, too."""
     fake = FakeTarget("one")
-    await one.adopt(fake)
-    one.write("a/b/inside")
-    one.look()
-    del one.context.now[str(one.folder / "a/b")]
-    await one.sync.advance()
-    await one.sync.advance()
+    await service.adopt(fake)
+    service.write("a/b/inside")
+    service.look()
+    del service.context.now[str(service.folder / "a/b")]
+    await service.sync.advance()
+    await service.sync.advance()
     assert "/src/a/b" in fake.deleted
 
 
-async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(one: OneService) -> None:
+async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(service: OneService) -> None:
     """A pipe and a loop that were there before, and those that come; each is reported again only if it comes back."""
-    os.mkfifo(one.folder / "pipe")
-    loop = one.folder / "loop"
+    os.mkfifo(service.folder / "pipe")
+    loop = service.folder / "loop"
     loop.symlink_to("loop")
-    one.write("file")
-    one.begin()
+    service.write("file")
+    service.begin()
     fake = FakeTarget("one")
-    await one.adopt(fake)
+    await service.adopt(fake)
     message = "src/loop: a link that leads to itself: not synced"
-    assert one.problems == [message, "src/pipe: neither a file, a folder nor a link: not synced"]
+    assert service.problems == [message, "src/pipe: neither a file, a folder nor a link: not synced"]
     assert fake.put == ["/src/file"]
-    await one.step()
-    assert len(one.problems) == 2
+    await service.step()
+    assert len(service.problems) == 2
     loop.unlink()
-    await one.step()
+    await service.step()
     loop.symlink_to("loop")
-    await one.step()
-    assert one.problems[2:] == [message]
+    await service.step()
+    assert service.problems[2:] == [message]
     loop.unlink()
     loop.symlink_to("file")
-    await one.step()
+    await service.step()
     assert fake.put == ["/src/file", "/src/loop"]
-    assert len(one.problems) == 3
+    assert len(service.problems) == 3
 
 
-async def test_failed_delete_of_a_link_that_became_a_loop_is_tried_again(one: OneService) -> None:
+async def test_failed_delete_of_a_link_that_became_a_loop_is_tried_again(service: OneService) -> None:
     """The host still has a path there, but nothing that belongs into the container."""
-    path = one.folder.joinpath("a")
+    path = service.folder.joinpath("a")
     path.symlink_to("b")
-    one.begin()
+    service.begin()
     fake = FakeTarget("one")
-    await one.adopt(fake)
-    one.folder.joinpath("b").symlink_to("a")
+    await service.adopt(fake)
+    service.folder.joinpath("b").symlink_to("a")
     fake.failed = {"/src/a": "not now"}
-    assert await one.step() == {str(path)}
+    assert await service.step() == {str(path)}
     fake.failed = {}
-    assert await one.step() == set()
+    assert await service.step() == set()
     assert fake.deleted == ["/src/a", "/src/a"]
 
 
-async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(one: OneService) -> None:
+async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(service: OneService) -> None:
     """The container's copy is deleted; once the loop is open again, the link is put back."""
-    one.folder.joinpath("a").symlink_to("b")
-    one.begin()
+    service.folder.joinpath("a").symlink_to("b")
+    service.begin()
     fake = FakeTarget("one")
-    await one.adopt(fake)
+    await service.adopt(fake)
     assert fake.put == ["/src/a"]
-    one.folder.joinpath("b").symlink_to("a")
-    await one.step()
-    assert one.problems == ["src/a (+1 more): a link that leads to itself: not synced"]
+    service.folder.joinpath("b").symlink_to("a")
+    await service.step()
+    assert service.problems == ["src/a (+1 more): a link that leads to itself: not synced"]
     assert fake.deleted == ["/src/a"]
-    one.folder.joinpath("b").unlink()
-    await one.step()
+    service.folder.joinpath("b").unlink()
+    await service.step()
     assert fake.put == ["/src/a", "/src/a"]
 
 
-async def test_a_sync_is_reported_with_its_counts(one: OneService) -> None:
+async def test_a_sync_is_reported_with_its_counts(service: OneService) -> None:
     """Paths are relative to the project; nothing is reported if nothing arrived."""
     fake = FakeTarget("one")
-    await one.adopt(fake)
-    one.write("a")
-    path = one.write("b")
+    await service.adopt(fake)
+    service.write("a")
+    path = service.write("b")
     fake.failed = {"/src/b": "no space left on device"}
-    assert await one.step() == {path}
-    assert await one.step() == {path}
-    synced = [(event.files, event.deleted, event.paths) for event in one.told(Synced)]
+    assert await service.step() == {path}
+    assert await service.step() == {path}
+    synced = [(event.files, event.deleted, event.paths) for event in service.told(Synced)]
     assert synced == [(1, 0, ("src/a", "src/b"))]
 
 
 async def test_a_rebuild_takes_what_was_saved_with_it(tmp_path: Path) -> None:
     """Nothing is put into containers that are replaced."""
-    with OneService(tmp_path, action=Action.REBUILD).with_fakes() as one:
+    with OneService(tmp_path, action=Action.REBUILD).with_fakes() as service:
         fake = FakeTarget("one")
-        await one.adopt(fake)
-        one.write("Dockerfile")
-        assert await one.step() == set()
-        assert one.replaced == [("rebuild", "web", "src/Dockerfile")]
+        await service.adopt(fake)
+        service.write("Dockerfile")
+        assert await service.step() == set()
+        assert service.replaced == [("rebuild", "web", "src/Dockerfile")]
         assert fake.put == []
-        assert await one.step() == set()
-        assert len(one.replaced) == 1
+        assert await service.step() == set()
+        assert len(service.replaced) == 1
 
 
 async def test_the_edit_after_a_rebuild_that_failed_builds_again(tmp_path: Path) -> None:
     """The same edit does not: it would fail in the same way."""
-    with OneService(tmp_path, action=Action.REBUILD).with_fakes() as one:
-        one.replace_fails = EngineError("the build failed")
-        one.write("Dockerfile")
-        await one.step()
-        await one.step()
-        assert one.replaced == [("rebuild", "web", "src/Dockerfile")]
-        one.write("Dockerfile", "FROM scratch")
-        await one.step()
-        assert one.replaced == [("rebuild", "web", "src/Dockerfile")] * 2
+    with OneService(tmp_path, action=Action.REBUILD).with_fakes() as service:
+        service.replace_fails = EngineError("the build failed")
+        service.write("Dockerfile")
+        await service.step()
+        await service.step()
+        assert service.replaced == [("rebuild", "web", "src/Dockerfile")]
+        service.write("Dockerfile", "FROM scratch")
+        await service.step()
+        assert service.replaced == [("rebuild", "web", "src/Dockerfile")] * 2
 
 
-async def test_nothing_is_carried_out_before_it_is_open(one: OneService) -> None:
+async def test_nothing_is_carried_out_before_it_is_open(service: OneService) -> None:
     """Changes are gathered until then, and counted."""
     fake = FakeTarget("one")
-    await one.adopt(fake)
-    async with one.serving():
-        one.write("a")
-        one.look()
+    await service.adopt(fake)
+    async with service.serving():
+        service.write("a")
+        service.look()
         await anyio.sleep(0.05)
-        assert (fake.put, one.pending) == ([], 2)
-        one.sync.open()
-        await until(lambda: not one.pending)
-        one.write("b")
-        one.look()
-        await until(lambda: not one.pending)
+        assert (fake.put, service.pending) == ([], 2)
+        service.sync.open()
+        await until(lambda: not service.pending)
+        service.write("b")
+        service.look()
+        await until(lambda: not service.pending)
     assert fake.put == ["/src/a", "/src/b"]
 
 
 async def test_other_rules_are_carried_out_if_a_rebuild_fails(tmp_path: Path) -> None:
     """The old containers run on."""
-    with OneService(tmp_path, action=Action.REBUILD, over="over").with_fakes() as one:
+    with OneService(tmp_path, action=Action.REBUILD, over="over").with_fakes() as service:
         fake = FakeTarget("one")
-        await one.adopt(fake)
-        one.replace_fails = EngineError("the build failed")
-        one.write("over/a")
-        assert await one.step() == set()
+        await service.adopt(fake)
+        service.replace_fails = EngineError("the build failed")
+        service.write("over/a")
+        assert await service.step() == set()
         assert fake.put == ["/src/a"]
 
 
-async def test_follow_ups_are_kept_when_the_rules_change(one: OneService) -> None:
-    one.sync.followups.recreation = "src/a"
-    now = one.again()
-    now.begin(one.sync)
+async def test_follow_ups_are_kept_when_the_rules_change(service: OneService) -> None:
+    service.sync.followups.recreation = "src/a"
+    now = service.again()
+    now.begin(service.sync)
     assert now.followups.recreation == "src/a"
 
 
-async def test_failed_paths_are_tried_again(one: OneService) -> None:
+async def test_failed_paths_are_tried_again(service: OneService) -> None:
     """It does not wait for the next save."""
     fake = FakeTarget("one")
-    await one.adopt(fake)
+    await service.adopt(fake)
     fake.failed = {"/src/a": "no space left on device"}
-    one.sync.open()
-    async with one.serving():
-        one.write("a")
-        one.look()
-        await until(lambda: bool(one.state.retries.paths))
+    service.sync.open()
+    async with service.serving():
+        service.write("a")
+        service.look()
+        await until(lambda: bool(service.state.retries.paths))
         fake.failed = {}
-        await until(lambda: not one.pending)
+        await until(lambda: not service.pending)
     assert fake.put == ["/src/a", "/src/a"]
-    assert one.problems == ["src/a: no space left on device"]
+    assert service.problems == ["src/a: no space left on device"]
 
 
 async def test_a_restart_follows_the_sync(tmp_path: Path) -> None:
     """Once, after all files of the save."""
-    with OneService(tmp_path, action=Action.SYNC_RESTART).with_fakes() as one:
+    with OneService(tmp_path, action=Action.SYNC_RESTART).with_fakes() as service:
         fake = FakeTarget("one")
-        await one.adopt(fake)
-        one.sync.open()
-        async with one.serving():
+        await service.adopt(fake)
+        service.sync.open()
+        async with service.serving():
             for name in "ab":
-                one.write(name)
-                one.look()
+                service.write(name)
+                service.look()
                 await until(lambda name=name: f"/src/{name}" in fake.put)  # type: ignore[misc]
-            await until(lambda: bool(one.told(Restarted)))
-    assert [event.cause for event in one.told(Restarted)] == ["src/a"]
+            await until(lambda: bool(service.told(Restarted)))
+    assert [event.cause for event in service.told(Restarted)] == ["src/a"]
 
 
 async def test_a_file_that_gets_its_place_back_is_tried_again_if_that_fails(tmp_path: Path) -> None:
     """The file itself did not change: a file of a later rule at its target was deleted."""
-    with OneService(tmp_path, over="over").with_fakes() as one:
-        path = one.write("a")
-        above = one.write("over/a")
-        one.begin()
+    with OneService(tmp_path, over="over").with_fakes() as service:
+        path = service.write("a")
+        above = service.write("over/a")
+        service.begin()
         fake = FakeTarget("one")
-        await one.adopt(fake)
+        await service.adopt(fake)
         os.unlink(above)
         fake.failed = {"/src/a": "no space left on device"}
-        assert path in await one.step()
+        assert path in await service.step()
         fake.failed, fake.put = {}, []
-        assert await one.step() == set()
+        assert await service.step() == set()
         assert fake.put == ["/src/a"]
 
 
 async def test_a_restart_waits_until_each_container_has_the_files(tmp_path: Path) -> None:
-    with OneService(tmp_path, action=Action.SYNC_RESTART).with_fakes() as one:
+    with OneService(tmp_path, action=Action.SYNC_RESTART).with_fakes() as service:
         fake = FakeTarget("one")
-        await one.adopt(fake)
-        one.write("a")
+        await service.adopt(fake)
+        service.write("a")
         fake.is_lost = True
-        await one.step()
-        assert not one.sync.followups.are_owed
+        await service.step()
+        assert not service.sync.followups.are_owed
         fake.is_lost = False
-        await one.step()
-        assert one.sync.followups.are_owed
+        await service.step()
+        assert service.sync.followups.are_owed
 
 
-async def test_close_closes_each_target(one: OneService) -> None:
+async def test_close_closes_each_target(service: OneService) -> None:
     fake, other = FakeTarget("one"), FakeTarget("two")
-    await one.adopt(fake)
-    await one.adopt(other)
-    await one.sync.close()
-    assert (fake.is_closed, other.is_closed, one.state.targets) == (True, True, {})
+    await service.adopt(fake)
+    await service.adopt(other)
+    await service.sync.close()
+    assert (fake.is_closed, other.is_closed, service.state.targets) == (True, True, {})
 
 
 @pytest.mark.parametrize(("size", "is_put_off"), [(3, False), (host_files.LARGE_BYTES + 1, True)])
 async def test_a_large_file_that_fails_is_not_tried_all_the_time(
-    one: OneService, size: int, *, is_put_off: bool
+    service: OneService, size: int, *, is_put_off: bool
 ) -> None:
     """It waits for ten times as long as the try took."""
     fake = FakeTarget("one", during=lambda: time.sleep(0.2))
-    await one.adopt(fake)
-    os.truncate(one.write("f"), size)
+    await service.adopt(fake)
+    os.truncate(service.write("f"), size)
     fake.failed = {"/src/f": "no space left on device"}
-    one.sync.open()
-    async with one.serving():
-        one.look()
-        await until(lambda: bool(one.state.retries.paths))
-        assert (one.state.retries.due - anyio.current_time() > 1.5) is is_put_off
+    service.sync.open()
+    async with service.serving():
+        service.look()
+        await until(lambda: bool(service.state.retries.paths))
+        assert (service.state.retries.due - anyio.current_time() > 1.5) is is_put_off

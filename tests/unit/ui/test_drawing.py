@@ -134,9 +134,9 @@ def test_graph_as_mermaid() -> None:
 
 def test_a_project_of_one() -> None:
     """One service, without times and without its default network."""
-    one = Graph("p", (Node("a-b", networks=("default",)),), (Resource("default", "p_default"),))
-    assert tree(one) == ["p: 1 service", "└─ a-b"]
-    assert mermaid(one) == ["flowchart LR", '  s_a_2d_b["a-b"]']
+    small = Graph("p", (Node("a-b", networks=("default",)),), (Resource("default", "p_default"),))
+    assert tree(small) == ["p: 1 service", "└─ a-b"]
+    assert mermaid(small) == ["flowchart LR", '  s_a_2d_b["a-b"]']
 
 
 NAMES = st.lists(st.text("ab-_.", min_size=1, max_size=4), min_size=1, max_size=8, unique=True)
@@ -249,6 +249,6 @@ def test_every_layer_has_one_line_that_fits(width: int, texts: list[tuple[str, i
     said = layers(Report((Anatomy("it", "", 0, made),)), width, NOW)
     assert len(said) == 1 + len(made)
     assert all(cells.width(line) <= width for line in said)
-    assert [("█" in line[20:60]) for line, one in zip(said[1:], made, strict=True) if "█" not in one.instruction] == [
-        one.size > 0 for one in made if "█" not in one.instruction
-    ]
+    assert [
+        ("█" in line[20:60]) for line, layer in zip(said[1:], made, strict=True) if "█" not in layer.instruction
+    ] == [layer.size > 0 for layer in made if "█" not in layer.instruction]

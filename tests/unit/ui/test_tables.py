@@ -81,8 +81,8 @@ def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
 )
 def test_each_state_has_a_shape_and_a_word(state: str, health: str | None, code: int, said: str) -> None:
     """Without colours; an old health is not shown."""
-    one = replace(WEB, state=state, health=health, exit_code=code, started_at="", ours=False)
-    assert shown(one, services=())[1:] == [f"web {said} not devenv"]
+    row = replace(WEB, state=state, health=health, exit_code=code, started_at="", ours=False)
+    assert shown(row, services=())[1:] == [f"web {said} not devenv"]
 
 
 def test_containers_of_a_service_are_numbered() -> None:
@@ -176,10 +176,10 @@ def test_verdict_of_a_rule(fields: dict[str, object], said: str) -> None:
 
 def test_paths_are_blocks_with_one_set_of_columns() -> None:
     """The columns are the same for all paths; other kinds of files are named; a name cannot move the cursor."""
-    one = verdict(service="a", matches=True, effects=("restart",), place="x:1")
+    row = verdict(service="a", matches=True, effects=("restart",), place="x:1")
     two = verdict(service="long", matches=True, effects=("rebuild",), place="y:22")
     own = Explained(".env", "file", is_input=True)
-    assert tables.explained([Explained("d", "dir", (one, two)), Explained("\x1b[2Jn", "absent"), own]) == [
+    assert tables.explained([Explained("d", "dir", (row, two)), Explained("\x1b[2Jn", "absent"), own]) == [
         "d (a folder: what is saved in it)",
         "  a     restart  x:1",
         "  long  rebuild  y:22",

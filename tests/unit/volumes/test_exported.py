@@ -44,8 +44,8 @@ def packed(store: Store, *snapshots: Snapshot) -> bytes:
     """Export these snapshots, and remove them from the store."""
     out = io.BytesIO()
     exported.pack(store, snapshots, out)
-    for one in snapshots:
-        store.remove(one)
+    for snapshot in snapshots:
+        store.remove(snapshot)
     return out.getvalue()
 
 
@@ -93,8 +93,8 @@ def test_exported_snapshot_is_imported(store: Store, tmp_path_factory: pytest.Te
     taken = unpack(other, out.getvalue())
     assert other.all() == tuple(sorted(taken, key=lambda s: (s.created, s.volume)))
     assert [(s.volume, s.digest, s.automatic) for s in taken] == [(s.volume, s.digest, False) for s in pair]
-    for one in taken:
-        other.check(one)
+    for entry in taken:
+        other.check(entry)
     assert len(unpack(store, out.getvalue())) == 3
     assert len(store.all()) == 6
     assert all(p.stat().st_mode & 0o077 == 0 for p in Path(other.path).rglob("*"))
@@ -103,9 +103,9 @@ def test_exported_snapshot_is_imported(store: Store, tmp_path_factory: pytest.Te
 
 def test_valid_export_is_accepted(store: Store) -> None:
     """So that the refusals below are not of the frame that they have in common."""
-    (one,) = unpack(store, made(*pair()))
-    store.check(one)
-    assert store.all() == (one,)
+    (imported,) = unpack(store, made(*pair()))
+    store.check(imported)
+    assert store.all() == (imported,)
     assert len(unpack(store, made(*pair(lineage="theirs", parent="x", later=3)))) == 1
     assert [(s.lineage, s.parent) for s in store.all()] == [("", "")] * 2
 
@@ -237,8 +237,8 @@ def test_what_is_mostly_zeros_is_taken_in(store: Store) -> None:
     put(store, content=tar(zeros=bytes(ZEROS)))
     content = packed(store, *store.all())
     assert len(content) < ZEROS // 100
-    (one,) = unpack(store, content)
-    store.remove(one)
+    (imported,) = unpack(store, content)
+    store.remove(imported)
     with pytest.raises(StateError, match=r"holds 4\.0 MB in"):
         unpack(store, content, single=ZEROS // 2)
     assert os.listdir(store.path) == []
@@ -249,8 +249,8 @@ def test_an_id_that_was_just_taken_is_not_written_over(store: Store, monkeypatch
     kept = put(store, set_id="taken")
     ids = iter(["taken", "next"])
     monkeypatch.setattr(Store, "new_id", lambda _: next(ids))
-    (one,) = unpack(store, made(*pair()))
-    assert (one.id, {s.id for s in store.all()}) == ("next", {"next", kept.id})
+    (imported,) = unpack(store, made(*pair()))
+    assert (imported.id, {s.id for s in store.all()}) == ("next", {"next", kept.id})
 
 
 def test_a_full_disk_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,10 +321,10 @@ def test_an_import_that_is_ended_leaves_nothing(tmp_path: Path, sign: signal.Sig
         importing(tmp_path, "-", stdin=subprocess.PIPE) as child,
         importing(tmp_path, "-", stdin=subprocess.PIPE) as other,
     ):
-        for one in (child, other):
-            assert one.stdin is not None
-            one.stdin.write(large[: len(large) // 2])
-            one.stdin.flush()
+        for process in (child, other):
+            assert process.stdin is not None
+            process.stdin.write(large[: len(large) // 2])
+            process.stdin.flush()
         deadline = time.monotonic() + 20
         while len([path for path in folder.glob(".in*/*.gz") if path.stat().st_size]) < 2:
             assert time.monotonic() < deadline

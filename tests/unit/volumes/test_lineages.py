@@ -159,8 +159,8 @@ def test_snapshots_needed_by_lineages(lineages: Lineages, tmp_path: Path) -> Non
     """They are head, interrupted and requested states; not those of removed folders, but always of fixed names."""
     there = replace(FULL, place=Place(str(tmp_path)))
     gone = replace(FULL, id="4", place=Place(f"{tmp_path}/gone"), head=("5", "data"))
-    for one in (there, gone, FIXED, replace(PLAIN, id="5", place=Place(str(tmp_path)))):
-        lineages.write(one)
+    for lineage in (there, gone, FIXED, replace(PLAIN, id="5", place=Place(str(tmp_path)))):
+        lineages.write(lineage)
     assert lineages.needed() == {
         ("20261130-1", "data"), ("20261130-2", "more"), ("20261130-3", "data"), ("4", "data")
     }  # fmt: skip
@@ -170,10 +170,10 @@ def test_snapshots_needed_by_lineages(lineages: Lineages, tmp_path: Path) -> Non
 def test_a_new_lineage(is_fixed: bool, place: Place) -> None:
     """It has a new id, and is found for the volume."""
     wanted = replace(WANTED, is_fixed=is_fixed)
-    one, other = fresh(wanted), fresh(wanted)
-    assert one.id != other.id
-    assert one == Lineage(one.id, ENGINE, place, "shop", "data", "shop_data")
-    assert one.is_for(wanted)
+    first, other = fresh(wanted), fresh(wanted)
+    assert first.id != other.id
+    assert first == Lineage(first.id, ENGINE, place, "shop", "data", "shop_data")
+    assert first.is_for(wanted)
 
 
 def test_the_lineage_of_a_renamed_folder(lineages: Lineages, tmp_path: Path) -> None:

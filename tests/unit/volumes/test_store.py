@@ -80,7 +80,7 @@ def test_a_clock_that_was_set_back_makes_no_snapshot_older(store: Store) -> None
     ahead = put(store, created=time.time() + 3600)
     assert store.now() > ahead.created
     put(store, set_id="2", created=store.now())
-    assert [one.id for one in store.all()] == ["1", "2"]
+    assert [snapshot.id for snapshot in store.all()] == ["1", "2"]
 
 
 class Cut(Exception):  # noqa: N818 - a stand-in for the end of the process
@@ -244,8 +244,8 @@ def test_a_new_id_is_new(store: Store) -> None:
 
 def test_one_that_is_removed_leaves_nothing(store: Store) -> None:
     """Other snapshots of its set stay."""
-    one, other = put(store, volume="a"), put(store, volume="b")
-    store.remove(one)
+    first, other = put(store, volume="a"), put(store, volume="b")
+    store.remove(first)
     assert store.all() == (other,)
     store.remove(other)
     store.remove(other)

@@ -187,22 +187,22 @@ async def test_a_holder_is_recorded_before_it_exists(played: Played) -> None:
 
 async def test_a_saved_state_is_the_head_of_its_lineage(played: Played) -> None:
     """The volume continues that state; two saves are two states, one after the other."""
-    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
-    assert (one.lineage, one.parent) == ("l1", "")
-    assert played.line.head == (one.id, "data")
-    assert played.line.saved == one.created
-    assert played.line.live == LiveVolume("p_data", AT, 1.0, (one.id, "data"))
+    first = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    assert (first.lineage, first.parent) == ("l1", "")
+    assert played.line.head == (first.id, "data")
+    assert played.line.saved == first.created
+    assert played.line.live == LiveVolume("p_data", AT, 1.0, (first.id, "data"))
     two = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
-    assert two.id != one.id
-    assert (two.parent, played.line.head) == (one.id, (two.id, "data"))
+    assert two.id != first.id
+    assert (two.parent, played.line.head) == (first.id, (two.id, "data"))
 
 
 async def test_incomplete_state_does_not_become_the_head(played: Played) -> None:
     """It is kept beside the head, and records what it continues."""
-    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    saved = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     two = await played.volume_transfer.save(DATA, (), settled=False, lineage="l1")
-    assert (two.lineage, two.parent, two.settled) == ("l1", one.id, False)
-    assert played.line.head == (one.id, "data")
+    assert (two.lineage, two.parent, two.settled) == ("l1", saved.id, False)
+    assert played.line.head == (saved.id, "data")
     assert len(played.volume_transfer.store.all()) == 2
 
 
@@ -224,20 +224,20 @@ async def test_another_lineage_that_is_damaged(played: Played) -> None:
 @pytest.mark.parametrize("lineage", ["", "unknown"])
 async def test_a_volume_without_a_lineage(played: Played, lineage: str) -> None:
     """It is saved all the same, and is the head of nothing."""
-    one = await played.volume_transfer.save(DATA, (), settled=True, lineage=lineage)
-    assert one.lineage == ""
+    saved = await played.volume_transfer.save(DATA, (), settled=True, lineage=lineage)
+    assert saved.lineage == ""
     assert played.line.head == NOTHING
 
 
 @pytest.mark.parametrize("trouble", [EngineError("connection lost"), OSError(28, "No space left on device")])
 async def test_a_save_that_fails_changes_nothing(played: Played, trouble: Exception) -> None:
     """The head stays, nothing is stored, and no container is left."""
-    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    saved = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     before = played.line
     played.engine.trouble = trouble
     with pytest.raises(type(trouble)):
         await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
-    assert (played.line, played.volume_transfer.store.all(), played.engine.there) == (before, (one,), {})
+    assert (played.line, played.volume_transfer.store.all(), played.engine.there) == (before, (saved,), {})
 
 
 async def test_holder_uses_any_image(played: Played) -> None:
@@ -252,12 +252,14 @@ async def test_holder_uses_any_image(played: Played) -> None:
 
 async def test_restored_content_equals_the_saved_content(played: Played) -> None:
     """The archive is put as it is stored; if the engine refuses it, the error has a command to type."""
-    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
-    await played.volume_transfer.restore(one, "data", "p_data", ())
-    assert played.engine.put_in == [Path(played.volume_transfer.store.archive(one)).read_bytes()]
+    saved = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    await played.volume_transfer.restore(saved, "data", "p_data", ())
+    assert played.engine.put_in == [Path(played.volume_transfer.store.archive(saved)).read_bytes()]
     played.engine.trouble = CallError(500, "no space left", "putting")
-    with pytest.raises(EngineError, match=f"the snapshot {one.id} of data could not be restored: no space") as caught:
-        await played.volume_transfer.restore(one, "data", "p_data", ())
+    with pytest.raises(
+        EngineError, match=f"the snapshot {saved.id} of data could not be restored: no space"
+    ) as caught:
+        await played.volume_transfer.restore(saved, "data", "p_data", ())
     assert "devenv up --fresh" in (caught.value.hint or "")
     assert played.engine.there == {}
 

@@ -153,8 +153,8 @@ def test_commands_come_with_their_help() -> None:
     """Ours before Compose's, and no part of a group."""
     found = completion.candidates(["fish", ""])
     assert found[0].startswith("up\tStart the project")
-    assert {"up", "logs", "exec", "snapshot"} <= {one.partition("\t")[0] for one in found}
-    assert not any(one.partition("\t")[0] in ("snapshot list", "") for one in found)
+    assert {"up", "logs", "exec", "snapshot"} <= {candidate.partition("\t")[0] for candidate in found}
+    assert not any(candidate.partition("\t")[0] in ("snapshot list", "") for candidate in found)
     assert completion.candidates([]) == found
 
 
@@ -171,7 +171,7 @@ def test_commands_come_with_their_help() -> None:
 @pytest.mark.usefixtures("shop")
 def test_bash_completes_only_the_value(words: list[str], expected: list[str]) -> None:
     """What it puts in is the value alone."""
-    assert [one.partition("\t")[0] for one in completion.candidates(["bash", *words])] == expected
+    assert [candidate.partition("\t")[0] for candidate in completion.candidates(["bash", *words])] == expected
 
 
 def test_without_a_project_nothing_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,12 +87,12 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> 
 async def test_ps_lists_enabled_and_named_services_once(shown: Any) -> None:
     """Services that are on, and those that are named; ages are by the engine's clock."""
     (found,) = await shown()
-    assert [(one.service, one.state, one.age) for one in found.services] == [
+    assert [(row.service, row.state, row.age) for row in found.services] == [
         ("web", "running", 30),
         ("db", "absent", None),
     ]
     (found,) = await shown("tool", "web")
-    assert [one.service for one in found.services] == ["web", "tool"]
+    assert [row.service for row in found.services] == ["web", "tool"]
     with pytest.raises(UsageError, match="there is no service `wbe`"):
         await shown("wbe")
 
@@ -152,7 +152,7 @@ async def test_ps_asks_a_local_engine_without_an_event_loop(tmp_path: Path, monk
 
     monkeypatch.setattr(context, "local_containers", containers)
     assert command._show_quickly(Selection(str(tmp_path), project_name="p"), (), found.append)
-    assert [one.container for one in found[0].services] == ["p-web-1"]
+    assert [row.container for row in found[0].services] == ["p-web-1"]
     assert not command._show_quickly(Selection(str(tmp_path), project_name="q"), (), found.append)
     (tmp_path / "compose.yml").write_text("name: ${NAME}\nservices: {web: {}}\n")
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)

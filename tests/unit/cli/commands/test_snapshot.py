@@ -35,5 +35,5 @@ def test_the_time_of_a_snapshot_is_a_number_and_a_text(
     monkeypatch.setattr(workflow, "listed", lambda _: saved)
     monkeypatch.setattr(workflow, "damaged", lambda: ())
     assert main(["snapshot", "list", "--output=json"]) == 0
-    (one,) = answered("snapshot list", capfd.readouterr().out)["snapshots"]
-    assert (one["created"], one["created_at"]) == (1.5, "1970-01-01T00:00:01.500Z")
+    (entry,) = answered("snapshot list", capfd.readouterr().out)["snapshots"]
+    assert (entry["created"], entry["created_at"]) == (1.5, "1970-01-01T00:00:01.500Z")

@@ -191,7 +191,7 @@ secrets:
     model["services"]["a"]["volumes"] = [{"type": "bind", "source": f"{project}/link/etc", "target": "/x"}]
     model["services"]["a"]["develop"]["watch"][0]["path"] = str(project)
     dangers = find_dangers(model, parse(model, directory=str(project), files=()), read_)
-    assert sorted((int(one.where.partition(":")[2]), one.message.split(":")[0]) for one in dangers) == [
+    assert sorted((int(danger.where.partition(":")[2]), danger.message.split(":")[0]) for danger in dangers) == [
         (5, "a has the capability SYS_ADMIN, which is nearly all of them"),
         (8, "a may make every system call (`seccomp"),
         (10, f"a mounts {project}/link/etc, a link to /etc"),

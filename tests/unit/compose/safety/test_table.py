@@ -27,7 +27,9 @@ def model(service: str, top: str = "{}") -> dict[str, Any]:
 
 def found(service: str, top: str = "{}", host: Host = HOST) -> list[tuple[str, str, str]]:
     """Key, entry and message of every danger of that service."""
-    return [(".".join(one.path[2:]), one.entry, one.message) for one in dangers(model(service, top), host)]
+    return [
+        (".".join(danger.path[2:]), danger.entry, danger.message) for danger in dangers(model(service, top), host)
+    ]
 
 
 def said(service: str, top: str = "{}", host: Host = HOST) -> list[str]:
@@ -273,7 +275,7 @@ def test_files_of_secrets_and_configs(kind: str) -> None:
     """They are bind mounts too; the place is that of the file, and only services that use it are reported."""
     top = f"{{{kind}: {{all: {{file: /}}, key: {{file: /home/me/.ssh/id_rsa}}, mine: {{file: /srv/app/x}}}}}}"
     both = f"{{{kind}: [{{source: all}}, key, mine]}}"
-    assert [(one.path, one.message) for one in dangers(model(both, top), HOST)] == [
+    assert [(danger.path, danger.message) for danger in dangers(model(both, top), HOST)] == [
         ((kind, "all", "file"), f"web gets the {kind[:-1]} `all` from /: {FILES}"),
         ((kind, "key", "file"), f"web gets the {kind[:-1]} `key` from /home/me/.ssh/id_rsa: {KEYS}"),
     ]
@@ -287,17 +289,17 @@ def test_dangers_of_builds() -> None:
         "{build: {context: /home/me/.ssh, secrets: [{source: aws}],"
         " additional_contexts: {etc: /etc, oci: 'oci-layout:///root', img: 'docker-image://a'}}}"
     )
-    assert [(".".join(one.path), one.message) for one in dangers(model(build, top), HOST)] == [
+    assert [(".".join(danger.path), danger.message) for danger in dangers(model(build, top), HOST)] == [
         ("services.web.build.context", f"web is built with /home/me/.ssh: {KEYS}"),
         ("services.web.build.additional_contexts.etc", f"web is built with /etc: {ETC}"),
         ("services.web.build.additional_contexts.oci", "web is built with /root: it contains another user's files"),
         ("secrets.aws.file", f"web is built with the secret `aws` from /home/me/.aws/credentials: {KEYS}"),
     ]
-    assert all(one.of_build for one in dangers(model(build, top), HOST))
+    assert all(danger.of_build for danger in dangers(model(build, top), HOST))
     assert (
         found("{build: {context: 'https://example.org/x.git', additional_contexts: ['x=https://e.org/y.git']}}") == []
     )
-    assert [one.of_build for one in dangers(model("{build: {ssh: [default]}, privileged: true}"), HOST)] == [
+    assert [danger.of_build for danger in dangers(model("{build: {ssh: [default]}, privileged: true}"), HOST)] == [
         False,
         True,
     ]
@@ -324,7 +326,7 @@ def test_privileged_commands() -> None:
     }
     value = model(f"{{develop: {{watch: [{plain}, {rule}]}}}}") | {"name": "app", "x-devenv": {"hooks": hooks}}
     project = parse(value, directory="/srv/app", files=())
-    assert [(".".join(one.path), one.entry, one.message) for one in dangers(value, HOST, project)] == [
+    assert [(".".join(danger.path), danger.entry, danger.message) for danger in dangers(value, HOST, project)] == [
         ("services.web.develop.watch", "1", f"web runs `mount '/dev/a b'` as privileged: {ROOT}"),
         ("x-devenv.hooks.after_healthy", "", f"web runs `id x` as privileged: {ROOT}"),
     ]

@@ -167,11 +167,11 @@ def test_services_that_hold_up_others() -> None:
 
 def test_followers() -> None:
     """Those with `restart: true`, and theirs in turn; none of those that changed, and a circle ends."""
-    one = Service("one", depends_on=(Dependency("db", restart=True), Dependency("two", restart=True)))
+    restarted = Service("one", depends_on=(Dependency("db", restart=True), Dependency("two", restart=True)))
     two = Service("two", depends_on=(Dependency("one", Condition.HEALTHY, restart=True),))
     still = Service("still", depends_on=(Dependency("db"), Dependency("two")))
-    assert followers(project(DB, still, two, one), ("db",)) == ("one", "two")
-    assert followers(project(DB, still, two, one), ("one", "db")) == ("two",)
+    assert followers(project(DB, still, two, restarted), ("db",)) == ("one", "two")
+    assert followers(project(DB, still, two, restarted), ("one", "db")) == ("two",)
 
 
 def test_reminders() -> None:
@@ -199,7 +199,10 @@ def test_a_service_of_no_replicas_is_not_waited_for() -> None:
 def after(*containers: Container) -> dict[str, str]:
     """Whom each of them waits for."""
     names = {c.id: c.name for c in containers}
-    return {names[one]: " ".join(sorted(names[o] for o in others)) for one, others in stop_after(containers).items()}
+    return {
+        names[container_id]: " ".join(sorted(names[o] for o in others))
+        for container_id, others in stop_after(containers).items()
+    }
 
 
 def test_dependents_stop_first() -> None:

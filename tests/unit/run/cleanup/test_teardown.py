@@ -167,7 +167,7 @@ def down(run: Run) -> Down:
     """Tears down what an engine has; returns the last event and all events."""
 
     async def bring(engine: FakeEngine, **more: Any) -> tuple[Stopped, list[Event]]:
-        created = [one if isinstance(one, VolumeRecord) else record(one) for one in more.pop("creates", ())]
+        created = [entry if isinstance(entry, VolumeRecord) else record(entry) for entry in more.pop("creates", ())]
         ledger = begun(*created, times=more.pop("times", None))
         run.write(ledger)
         events: list[Event] = []

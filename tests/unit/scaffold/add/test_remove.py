@@ -291,7 +291,7 @@ def test_the_host_of_a_value(value: str, expected: str | None) -> None:
 
 def mentioned(text: str, name: str = "redis") -> list[tuple[int, str, str]]:
     node = yaml12.check(text.encode(), file="c")
-    return [(one.line, one.service, one.part) for one in find_mentions(node, name)]
+    return [(mention.line, mention.service, mention.part) for mention in find_mentions(node, name)]
 
 
 @pytest.mark.parametrize(

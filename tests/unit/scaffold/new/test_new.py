@@ -85,7 +85,11 @@ def test_the_rules_cover_every_file_of_the_app(template: str, new: New) -> None:
     """Each is synced or rebuilds, but for tests, documents and what compose itself reads."""
     assert new(template, "app", "--defaults").returncode == 0
     services = yaml.safe_load(Path("app/compose.yml").read_text())["services"].values()
-    rules = {rule["path"].removeprefix("./") for one in services for rule in one.get("develop", {}).get("watch", ())}
+    rules = {
+        rule["path"].removeprefix("./")
+        for service in services
+        for rule in service.get("develop", {}).get("watch", ())
+    }
     left = {
         path for path in made(Path("app")) if not any(path == rule or path.startswith(f"{rule}/") for rule in rules)
     }

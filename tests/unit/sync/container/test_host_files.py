@@ -26,9 +26,9 @@ def item(path: Path) -> Item:
     return Item(str(path), "/srv/big", str(path.parent))
 
 
-async def packed(one: LargeFile) -> bytes:
+async def packed(large_file: LargeFile) -> bytes:
     """All pieces together."""
-    return b"".join([piece async for piece in one.packed()])
+    return b"".join([piece async for piece in large_file.packed()])
 
 
 async def test_large_file_is_packed_as_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,9 +38,9 @@ async def test_large_file_is_packed_as_an_archive(tmp_path: Path, monkeypatch: p
     path.write_bytes(os.urandom(5300))
     path.chmod(0o750)
     os.utime(path, ns=(1, 1_700_000_000_123_456_789))
-    async with open_large(item(path), (7, 8)) as one:
-        data = await packed(one)
-        await one.verify()
+    async with open_large(item(path), (7, 8)) as large_file:
+        data = await packed(large_file)
+        await large_file.verify()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         (info,) = archive.getmembers()
         inside = archive.extractfile(info)
@@ -63,13 +63,13 @@ async def test_change_of_a_large_file_during_the_transfer_is_detected(
     path.write_bytes(b"x" * 5000)
     was = path.stat()
 
-    async def rest(one: LargeFile, pieces: AsyncIterator[bytes]) -> None:
+    async def rest(large_file: LargeFile, pieces: AsyncIterator[bytes]) -> None:
         async for _ in pieces:
             pass
-        await one.verify()
+        await large_file.verify()
 
-    async with open_large(item(path)) as one:
-        pieces = one.content()
+    async with open_large(item(path)) as opened:
+        pieces = opened.content()
         await anext(pieces)
         with path.open("r+b") as file:
             if change == "longer":
@@ -83,7 +83,7 @@ async def test_change_of_a_large_file_during_the_transfer_is_detected(
             path.chmod(0o600)
         os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
         with pytest.raises(OSError, match="being written"):
-            await rest(one, pieces)
+            await rest(opened, pieces)
     assert not os.listdir("/proc/self/fd") or str(path) not in _open_files()
 
 

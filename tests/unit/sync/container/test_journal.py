@@ -34,16 +34,16 @@ def test_a_torn_record_is_ignored(tmp_path: Path) -> None:
 def test_a_journal_is_rewritten_if_most_of_it_is_outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading it rewrites it as a shorter journal with the same meaning."""
     monkeypatch.setattr(journal, "COMPACT_FROM", 100)
-    one = SyncJournal(str(tmp_path / "c1"))
+    writer = SyncJournal(str(tmp_path / "c1"))
     for _ in range(50):
-        one.note(placed=["/a"])
-        one.note(gone=["/a"])
-    one.note(placed=["/b"], staged=["/.s~"])
+        writer.note(placed=["/a"])
+        writer.note(gone=["/a"])
+    writer.note(placed=["/b"], staged=["/.s~"])
     expected = JournalRecord(frozenset({"/b"}), frozenset({"/.s~"}))
-    assert one.read() == expected
+    assert writer.read() == expected
     assert (tmp_path / "c1").stat().st_size < 20
-    one.note(placed=["/c"])
-    assert one.read().placed == {"/b", "/c"}
+    writer.note(placed=["/c"])
+    assert writer.read().placed == {"/b", "/c"}
 
 
 def test_journals_of_containers_that_are_gone_are_deleted(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_a_link_is_neither_read_nor_written_nor_emptied(tmp_path: Path) -> None:
     (tmp_path / "victim/c1").write_bytes(content := b"/theirs//+\0")
     (tmp_path / "puts").mkdir(mode=0o700)
     (tmp_path / "puts/c1").symlink_to(tmp_path / "victim/c1")
-    one = SyncJournal.of(str(tmp_path / "puts"), "c1")
-    one.note(placed=["/mine"])
-    assert one.read() == JournalRecord()
+    journal = SyncJournal.of(str(tmp_path / "puts"), "c1")
+    journal.note(placed=["/mine"])
+    assert journal.read() == JournalRecord()
     (tmp_path / "link").symlink_to(tmp_path / "victim")
     forget_others(str(tmp_path / "link"), {"c2"})
     with pytest.raises(StateError, match="link is a symbolic link"):

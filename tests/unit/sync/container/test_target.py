@@ -211,9 +211,9 @@ async def test_a_large_file(box: Box, target: Target, monkeypatch: pytest.Monkey
 
 async def test_the_journal_knows_before_and_after(box: Box, target: Target) -> None:
     """New files are placed in the journal, deleted files are removed from it, and no file stays staged."""
-    one, two = box.write("sub/one"), box.write("two")
-    await target.deliver((), [one, two])
-    placed = frozenset({one.target, two.target, str(box.app / "sub") + "/"})
+    first, two = box.write("sub/one"), box.write("two")
+    await target.deliver((), [first, two])
+    placed = frozenset({first.target, two.target, str(box.app / "sub") + "/"})
     assert box.journal.read() == JournalRecord(placed, frozenset())
     await target.deliver([box.delete("sub/one"), box.delete("sub", directory=True)], ())
     assert box.journal.read() == JournalRecord(frozenset({two.target}), frozenset())

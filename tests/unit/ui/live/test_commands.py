@@ -17,11 +17,11 @@ from support.stories import Told, fifty, two
 
 def state_of(*told: Told) -> State:
     state = State()
-    for one in told:
-        if isinstance(one, e.Event):
-            state.tell(one, 1.0)
+    for event in told:
+        if isinstance(event, e.Event):
+            state.tell(event, 1.0)
         else:
-            state.learn(one)
+            state.learn(event)
     return state
 
 

@@ -127,9 +127,9 @@ def test_colours_of_a_container(colour: bool, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(terminal, "_write", written.append)
     terminal.draw(screen(state, 80, 24, 2.0), (80, 24))
     rows = re.split(r"\x1b\[\d+;1H\x1b\[K", written[0])
-    one, more, *_, two = (row for row in rows if re.search("one|long|two", row))
-    assert ("\x1b[31mone" in one, "\x1b[31mlong" in more) == (colour, colour)
-    assert one.endswith("\x1b[0m")
+    first, more, *_, two = (row for row in rows if re.search("one|long|two", row))
+    assert ("\x1b[31mone" in first, "\x1b[31mlong" in more) == (colour, colour)
+    assert first.endswith("\x1b[0m")
     assert more.endswith("\x1b[0m")
     assert "\x1b[31m" not in two
     assert colour or not colours_of(written[0])

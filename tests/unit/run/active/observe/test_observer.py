@@ -56,10 +56,20 @@ class PlayedEngine(MemoryEngine):
         """Replace the containers, without an event."""
         self.shown = containers
         self.host.containers.clear()
-        for one in containers:
-            placed_container = placed(self.host, one.service, one.state, id=one.id, name=one.name, health=one.health)
-            placed_container.started, placed_container.finished = nanoseconds(one.started_at), nanoseconds(one.finished_at)
-            placed_container.exit_code = one.exit_code
+        for container in containers:
+            placed_container = placed(
+                self.host,
+                container.service,
+                container.state,
+                id=container.id,
+                name=container.name,
+                health=container.health,
+            )
+            placed_container.started, placed_container.finished = (
+                nanoseconds(container.started_at),
+                nanoseconds(container.finished_at),
+            )
+            placed_container.exit_code = container.exit_code
         self.said, self.health = self._said, self._health
 
     @property
@@ -70,8 +80,8 @@ class PlayedEngine(MemoryEngine):
     @said.setter
     def said(self, said: dict[str, list[str]]) -> None:
         self._said = said
-        for one in self.host.containers.values():
-            one.log = [(1, one.started, line) for line in said.get(one.name, ())]
+        for container in self.host.containers.values():
+            container.log = [(1, container.started, line) for line in said.get(container.name, ())]
 
     @property
     def health(self) -> str:
@@ -81,8 +91,8 @@ class PlayedEngine(MemoryEngine):
     @health.setter
     def health(self, output: str) -> None:
         self._health = output
-        for one in self.host.containers.values():
-            one.health_log = [{"ExitCode": 1, "Output": output}]
+        for container in self.host.containers.values():
+            container.health_log = [{"ExitCode": 1, "Output": output}]
 
     async def change(self, *containers: Container) -> None:
         """Replace the containers, with an event."""

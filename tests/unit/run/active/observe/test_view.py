@@ -190,8 +190,8 @@ def crash(restarts: int, code: int = 3, *, state: str = "restarting", start: str
 async def test_crashes_are_counted_as_long_as_they_are_the_same(looks: list[Container], crashes: int) -> None:
     """Another exit code, or a start by a user, resets the count; crashes before the run do not count."""
     seen = view()
-    for number, one in enumerate(looks):
-        look(seen, one, container("db", health="healthy"), now=100.0 + number / 10)
+    for number, observed in enumerate(looks):
+        look(seen, observed, container("db", health="healthy"), now=100.0 + number / 10)
     assert seen.watch.of(looks[-1], 101.0, ()).crashes == crashes
 
 
