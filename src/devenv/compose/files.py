@@ -225,9 +225,8 @@ def _read(path: str, folder: str, base: str, including: tuple[str, ...] | None) 
     node = yaml12.check(data, file=shown)
     if not isinstance(node, yaml.MappingNode):
         reason = "the file is empty" if node.value == "" else "the file must be a mapping with the key `services`"
-        raise ConfigError(
-            reason, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1
-        )
+        line = node.start_mark.line + 1
+        raise ConfigError(reason, hint="A project begins with `services:`.", file=shown, line=line)
     includes = () if including is None else tuple(_includes(node, folder, base, (*including, path)))
     return ComposeFile(path, shown, folder, yaml12.decode(data, file=shown), node, includes)
 

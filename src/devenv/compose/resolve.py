@@ -139,14 +139,15 @@ def _no_services(sources: Sequence[ComposeFile]) -> NoServicesError:
     """The error for a project without services, or whose services all have profiles that are not active."""
     file, line = place(sources, ("services",))
     names = sorted(profile_names(sources))
-    profiles = f"--profile {names[0]}   (profiles: {', '.join(names)})" if names else ""
     env_file = os.path.join(sources[0].folder, ".env")
-    if names and (example := example_of(env_file)):
-        message = f"{os.path.basename(env_file)} not found, {os.path.basename(example)} exists"
+    if not names:
+        reason, hint = f"no services in {sources[0].shown}", "Define services under the key `services:`."
+    elif example := example_of(env_file):
+        reason = f"no profile is active: .env not found, {os.path.basename(example)} exists"
         hint = f"cp {os.path.relpath(example)} {os.path.relpath(env_file)}   (or --profile NAME: {', '.join(names)})"
-        return NoServicesError(f"no profile is active: {message}", hint=hint, file=file, line=line)
-    hint = profiles or "Define services under the key `services:`."
-    reason = "all services have profiles, and none is active" if names else f"no services in {sources[0].shown}"
+    else:
+        reason = "all services have profiles, and none is active"
+        hint = f"--profile {names[0]}   (profiles: {', '.join(names)})"
     return NoServicesError(reason, hint=hint, file=file, line=line)
 
 

@@ -45,14 +45,12 @@ def user_settings() -> UserSettings:
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        line = re.search(r"at line (\d+)", str(error))
-        raise ConfigError(
-            f"not TOML: {str(error).partition(' (at')[0]}", file=path, line=int(line[1]) if line else None
-        ) from error
+        line, problem = re.search(r"at line (\d+)", str(error)), str(error).partition(" (at")[0]
+        raise ConfigError(f"not TOML: {problem}", file=path, line=int(line[1]) if line else None) from error
     registry = data.pop("registry", {})
-    mirrors = registry.pop("mirrors", []) if isinstance(registry, dict) else []
     if not isinstance(registry, dict):
         raise ConfigError("`registry` must be a table", hint='[registry]\nmirrors = ["mirror.example"]', file=path)
+    mirrors = registry.pop("mirrors", [])
     for key in registry:
         raise ConfigError(f"unknown key `{key}` in [registry]", hint="Did you mean `mirrors`?", file=path)
     if not isinstance(mirrors, list) or not all(isinstance(name, str) for name in mirrors):

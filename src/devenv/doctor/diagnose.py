@@ -60,9 +60,7 @@ def finding(code: str, severity: str | None = None, **values: object) -> Finding
     """The finding with this code; `severity` replaces the table's. User names in addresses are hidden."""
     kind = kinds()[code]
     message, hint = (_URL.sub("//***@", kind[text].format(**values)) for text in ("message", "hint"))
-    return Finding(
-        code, severity or kind["severity"], kind["area"], message, hint if hint not in ("", "None") else None
-    )
+    return Finding(code, severity or kind["severity"], kind["area"], message, None if hint in ("", "None") else hint)
 
 
 def _tools(facts: DoctorFacts) -> Iterator[Finding]:

@@ -224,6 +224,5 @@ def _proxies(layer: str, proxies: Mapping[str, str]) -> str:
 def _registry(registry: Registry) -> str:
     engine = registry.failure.cause if registry.failure else "answers"
     tokens = registry.route.token or "answers" if registry.route.token_host else "none wanted"
-    return (
-        f"registry {registry.host}: engine: {engine}; here: {registry.route.registry or 'answers'}; tokens: {tokens}"
-    )
+    here = registry.route.registry or "answers"
+    return f"registry {registry.host}: engine: {engine}; here: {here}; tokens: {tokens}"

@@ -122,10 +122,9 @@ def sample(reference: str, platform: str, seconds: float) -> tuple[float, float]
 
     None if this needs a login, or if the server is not a registry.
     """
-    try:
+    with contextlib.suppress(LookupError, TypeError, AttributeError, http.client.HTTPException):
         return _sample(reference, platform, seconds)
-    except (LookupError, TypeError, AttributeError, http.client.HTTPException):
-        return None
+    return None
 
 
 def _sample(reference: str, platform: str, seconds: float) -> tuple[float, float] | None:

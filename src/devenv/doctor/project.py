@@ -102,10 +102,8 @@ class ImageSourcesProbe:
         )
         missing = tuple(dict.fromkeys(need.reference for need in pulled if need.users))
         recipes = tuple(acquire.recipes_for(pulled))
-        unmade = [
-            need for need in pulled if need.users and need.reference not in recipes and versions(need.reference)
-        ]
-        others = tuple(instead(need.reference, need.users, plain=need.kind == "service") for need in unmade)
+        unmade = [n for n in pulled if n.users and n.reference not in recipes and versions(n.reference)]
+        others = tuple(instead(n.reference, n.users, plain=n.kind == "service") for n in unmade)
         return Registry(name, need.reference, need.users, failure, route, missing, recipes, others)
 
     async def _credentials(self, name: str) -> str:

@@ -227,9 +227,8 @@ def _stopped(event: e.Stopped) -> str:
     nothing = "nothing was removed" if event.survivors else "there was nothing to remove"
     done = f"removed {gone} in {event.seconds:.1f} s" if gone else nothing
     done += "".join(f"; {name} is saved ({shown(size)})" for name, size in event.saved.items())
-    return (
-        f"{done}; left: {', '.join(event.survivors)}" if event.survivors else f"{done}; nothing of this run is left"
-    )
+    left = f"left: {', '.join(event.survivors)}" if event.survivors else "nothing of this run is left"
+    return f"{done}; {left}"
 
 
 def _because(cause: str) -> str:

@@ -19,7 +19,6 @@ _LINKS = 40  # as many as Linux follows
 _ANSWER_LIMIT = 4096  # bytes
 _FIRST_USER, _NOBODY = 500, 65534  # below: users of the system, whose homes are folders of the system
 
-_DAEMONS: Mapping[str, str] = TABLES["daemons"]
 _PING = b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n"
 _ANSWERS = (b"\r\napi-version:", b"\r\nlibpod-api-version:", b"\r\nserver: docker/")
 
@@ -93,8 +92,8 @@ def peer(path: str) -> str:
     with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(_PATIENCE)
         client.connect(path)
-        if daemon := _DAEMONS.get(_command(client)):
-            return daemon
+        if daemon := TABLES["daemons"].get(_command(client)):
+            return str(daemon)
         client.sendall(_PING)
         head, _, _ = client.recv(_ANSWER_LIMIT).lower().partition(b"\r\n\r\n")
         if head.startswith(b"http/") and any(header in head for header in _ANSWERS):

@@ -138,11 +138,11 @@ def _since(began: float, now: float) -> str:
 
 def ago(seconds: float) -> str:
     """An age in steps that change rarely."""
-    for unit, size, step in (("s", 1, 10), ("min", 60, 1), ("h", 3600, 1)):
-        count = int(seconds // size // step * step)
-        if count < 60 or unit == "h":  # noqa: PLR2004 - seconds, minutes
-            return f"{count} {unit} ago" if count else "just now"
-    raise AssertionError  # pragma: no cover - hours have no end
+    minutes = int(seconds // 60)
+    if minutes:
+        return f"{minutes} min ago" if minutes < 60 else f"{minutes // 60} h ago"  # noqa: PLR2004 - an hour
+    count = int(seconds // 10 * 10)
+    return f"{count} s ago" if count else "just now"
 
 
 def status(state: State, columns: int, now: float) -> Row:

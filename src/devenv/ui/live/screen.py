@@ -63,9 +63,8 @@ def _errors(state: State) -> Styled | None:
     failing, count = sum(bool(service.error) for service in state.services.values()), state.log.errors.total()
     if failing:
         count = max(failing, count)
-        return Styled(
-            f"  {MARKS['exited']} {counted(count, 'error')}, e shows {'it' if count == 1 else 'them'}", "bad"
-        )
+        them = "it" if count == 1 else "them"
+        return Styled(f"  {MARKS['exited']} {counted(count, 'error')}, e shows {them}", "bad")
     return Styled(f"  {counted(count, 'error')} in the log", "dim") if count else None
 
 
@@ -244,13 +243,8 @@ def _drawn(line: str, state: State) -> Row:
 def _sync(sync: TimedSync, columns: int, now: float) -> Row:
     event = sync.event
     files = counted(event.files + event.deleted, "file")
-    cells = (
-        fit(ago(now - sync.at), 10),
-        fit(clean(event.service), 14),
-        fit(files, 9),
-        fit(took(event.ms), 7, right=True),
-    )
-    begin = "  ".join((*cells, ""))
+    begin = f"{fit(ago(now - sync.at), 10)}  {fit(clean(event.service), 14)}  {fit(files, 9)}"
+    begin += f"  {fit(took(event.ms), 7, right=True)}  "
     paths = ", ".join(map(clean, event.paths))
     more = event.files + event.deleted - len(event.paths)
     changed = f"{paths}{f' +{more}' if more > 0 else ''}{' (removed)' if not event.files else ''}"

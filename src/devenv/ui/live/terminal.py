@@ -192,9 +192,8 @@ class Terminal:
 
     def _encoded(self, text: str) -> bytes:
         """The text as bytes, with ASCII shapes if the terminal cannot show others."""
-        return (text.translate(cells.IN_ASCII) if self._in_ascii else text).encode(
-            sys.stdout.encoding, errors="replace"
-        )
+        shown = text.translate(cells.IN_ASCII) if self._in_ascii else text
+        return shown.encode(sys.stdout.encoding, errors="replace")
 
 
 def _nonblocking() -> int:
