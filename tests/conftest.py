@@ -1,4 +1,4 @@
-"""Fixtures for all tests. Whatever needs the engine through them is marked `engine` without saying so."""
+"""Fixtures for all tests. A test that uses the engine through them is marked `engine` automatically."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if os.environ.get("DEVENV_TEST_NEWER_COMPOSE") != "none":
 
 UNIT = Path(__file__).parent / "unit"
 
-# A shell without job control starts what it puts in the background deaf to INT and QUIT, and all children would be.
+# A shell without job control starts background processes that ignore INT and QUIT, which their children inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
-# Set while others work on the same engine: then only projects of this test run are looked at.
+# Set while others use the same engine: then only projects of this test run are checked.
 SHARED_ENGINE = "DEVENV_TEST_SHARED_ENGINE" in os.environ
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the engine, the browser or a lab, so that `-m "not engine"` is the truth.
+    """Mark tests that use the engine, the browser or a lab, for `-m "not engine"`.
 
-    What unit tests call `engine` is one in memory.
+    `engine` in unit tests is an engine in memory.
     """
     for item in items:
         names = () if UNIT in item.path.parents else getattr(item, "fixturenames", ())
@@ -58,14 +58,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _engine_where_marked(request: pytest.FixtureRequest) -> None:
-    """A test that is marked `engine` has one, and is looked after, even if it names no fixture."""
+    """Provide and check the engine for tests that are marked `engine` but use no fixture."""
     if request.node.get_closest_marker("engine") or request.node.get_closest_marker("browser"):
         request.getfixturevalue("engine")
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[str]:
-    """The engine's version; at the end of the run it must hold what it held before."""
+    """The engine's version; at the end of the run the engine must hold what it held before."""
     try:
         version = docker_cli.docker("version", "--format={{.Server.Version}}")
     except (docker_cli.DockerError, FileNotFoundError) as error:
@@ -88,12 +88,12 @@ def base_image(engine: str) -> str:
 
 @pytest.fixture(params=COMPOSES)
 def compose_env(request: pytest.FixtureRequest, engine: str) -> dict[str, str]:
-    """What selects a Compose in a child's environment; the test runs once for each version."""
+    """The environment of a Compose version; the test runs once for each version."""
     return {} if request.param == "installed-compose" else newer_compose_env()
 
 
 def newer_compose_env() -> dict[str, str]:
-    """What selects the newer Compose, on the engine that is in use now."""
+    """The environment of the newer Compose, on the engine that is in use."""
     config = NEWER_COMPOSE / "config"
     if not (config / "cli-plugins/docker-compose").exists():
         pytest.fail("the newer Compose is not there; scripts/newer-compose fetches it")
@@ -103,13 +103,13 @@ def newer_compose_env() -> dict[str, str]:
 
 @pytest.fixture
 def state_env(tmp_path: Path) -> dict[str, str]:
-    """A state and a settings folder of the test's own."""
+    """Folders for state and settings of the test's own."""
     return {"XDG_STATE_HOME": str(tmp_path / "state home"), "XDG_CONFIG_HOME": str(tmp_path / "config home")}
 
 
 @pytest.fixture
 def new_stack(engine: str, base_image: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewStack]:
-    """Makes compose projects: `new_stack(env=None, folder="project") -> Stack`; removed whatever happens."""
+    """Makes Compose projects: `new_stack(env=None, folder="project") -> Stack`; they are removed after the test."""
     made: list[Stack] = []
 
     def make(env: Mapping[str, str] | None = None, folder: str = "project") -> Stack:
@@ -123,7 +123,7 @@ def new_stack(engine: str, base_image: str, tmp_path: Path, request: pytest.Fixt
 
 
 class Labs:
-    """The labs of a test run, each begun when it is asked for: with a proxy as the engine's way out, or with none."""
+    """The labs of a test run, each started on first use: with a proxy as the engine's way out, or without."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder = folder
@@ -140,7 +140,7 @@ class Labs:
 
 @pytest.fixture(scope="session")
 def labs(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labs]:
-    """Engines that reach no registry but the tests' own."""
+    """Engines that reach only the tests' registries."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("an engine of one's own needs root on Linux")
     if registries.program() is None or static_busybox() is None:
@@ -151,7 +151,7 @@ def labs(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labs
 
 @pytest.fixture
 def lab(labs: Labs) -> Iterator[Lab]:
-    """An engine that knows no registry but the fronts of the test, at 127.0.0.1."""
+    """An engine that knows only the fronts of the test, at 127.0.0.1."""
     one = labs.get(proxied=False)
     yield one
     one.clear()

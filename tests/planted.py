@@ -25,7 +25,7 @@ FAULTS = "tests/engine/test_faults.py::test_"
 
 @dataclass(frozen=True)
 class Bug:
-    """`old` becomes `new` in a file of src/devenv; `test` is what turns red."""
+    """`old` becomes `new` in a file of src/devenv; `test` fails then."""
 
     what: str
     file: str
@@ -34,7 +34,7 @@ class Bug:
     test: str
 
     def plant(self, tree: Path) -> str:
-        """The file as it was. LookupError where the line is not there exactly once."""
+        """Break the file; return its old text. Raises LookupError if the line is not there exactly once."""
         path = tree / "src/devenv" / self.file
         text = path.read_text(encoding="utf-8")
         if text.count(self.old) != 1:
@@ -321,7 +321,7 @@ BUGS = (
 
 
 def red(tree: Path, *tests: str) -> tuple[bool, str]:
-    """Whether any of the tests fails in the tree, and the end of what pytest said."""
+    """Whether any of the tests fails in the tree, and the end of pytest's output."""
     argv = ["-m", "pytest", "-qx", "-m", "not long", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(
         [sys.executable, *argv],
@@ -337,7 +337,7 @@ def red(tree: Path, *tests: str) -> tuple[bool, str]:
 
 
 def main(numbers: list[str]) -> int:
-    """The exit code."""
+    """Test all bugs, or those of the numbers; return the exit code."""
     bugs = [BUGS[int(number) - 1] for number in numbers] or list(BUGS)
     unnoticed = 0
     with tempfile.TemporaryDirectory(prefix="devenv-planted-") as folder:

@@ -27,7 +27,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass
 class Active:
-    """A project, the machine it is on, and the command that hears its events."""
+    """A project, its machine, and the command that receives its events."""
 
     machine: Machine
     site: Site
@@ -35,7 +35,7 @@ class Active:
     command: Command
 
     def events(self, kind: type[E]) -> list[E]:
-        """Every event of that kind so far."""
+        """All events of that kind so far."""
         return [event for event in self.command.events if isinstance(event, kind)]
 
     def containers(self, service: str) -> tuple[Container, ...]:
@@ -43,7 +43,7 @@ class Active:
         return self.project.observer.project_state.of(service)
 
     async def up(self) -> None:
-        """Everything created, started and healthy."""
+        """Create and start everything, and wait until all is healthy."""
         await self.project.volumes.begin(fresh=False)
         await self.project.create()
         await self.project.sync()
@@ -52,13 +52,13 @@ class Active:
             await self.project.observer.until_ready()
 
     async def observed(self) -> ProjectState:
-        """What is there now; the observer has seen it."""
+        """The state of the engine, which the observer has seen, too."""
         state = await self.project.engine.project_state(self.site.name)
         self.project.observer.view.look_at(state)
         return state
 
     async def reload(self, **services: Mapping[str, Any]) -> bool:
-        """The project's file says this from now on; whether anything had to be done about it."""
+        """Change the project's file and reload it; return if there was anything to do."""
         self.site = replace(self.site, model=model(self.site.name, **services))
         self.machine.place(self.site)
         await self.observed()
@@ -68,7 +68,7 @@ class Active:
 
 @contextlib.asynccontextmanager
 async def active(machine: Machine, site: Site, *services: str, **options: Any) -> AsyncIterator[Active]:
-    """The project with its volumes, networks and containers still to be created; `options` are those of `up`."""
+    """The project before its volumes, networks and containers are created; `options` are those of `up`."""
     command = Command(machine)
     CURRENT.set(command)
     machine.commands.append(command)

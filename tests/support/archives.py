@@ -17,7 +17,7 @@ Entries = dict[str, Any]  # path -> bytes, or a TarInfo without content
 
 
 def engine_archive(*names: str, change: Callable[[Entries], object] = lambda _: None) -> tuple[bytes, list[str]]:
-    """A tar of images under names for the way, and their ids; `change` may do what no engine does to its entries."""
+    """A tar of images under temporary names, and their ids; `change` may spoil the entries."""
     entries: Entries = {"oci-layout": b"{}"}
     listed, manifests, ids = [], [], []
     for number, name in enumerate(names):
@@ -35,14 +35,14 @@ def engine_archive(*names: str, change: Callable[[Entries], object] = lambda _: 
 
 
 def add(entries: Entries, content: bytes) -> str:
-    """The digest of the content, which is an entry then."""
+    """Add the content as an entry; return its digest."""
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     entries[blob(digest)] = content
     return digest
 
 
 def blob(digest: str) -> str:
-    """Where an archive has it."""
+    """The path of a digest in an archive."""
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
@@ -60,7 +60,7 @@ def tarred(entries: Mapping[str, Any]) -> bytes:
 
 
 def saved_file(packed_tar: bytes, listed: list[dict[str, Any]], **note: Any) -> bytes:
-    """The file of `devenv images save`, byte for byte, whatever is in it."""
+    """The file of `devenv images save`, byte for byte, with any content."""
     packed = gzip.compress(packed_tar, 1)
     about = {
         "format": bundle_file.FORMAT,
@@ -79,7 +79,7 @@ def saved_file(packed_tar: bytes, listed: list[dict[str, Any]], **note: Any) -> 
 
 
 def header(name: str, size: int) -> bytes:
-    """The header of a plain file."""
+    """The tar header of a plain file."""
     info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT)

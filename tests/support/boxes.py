@@ -1,4 +1,4 @@
-"""Containers of three kinds of image, started without Compose and told apart by its labels only."""
+"""Containers of three kinds of image, started without Compose and identified by its labels only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHELL = tuple(part.replace("$$", "$") for part in IDLE)
 
 @dataclass(frozen=True)
 class Image:
-    """An image, what runs in it, and whether it has a shell: without one nothing can be deleted."""
+    """An image, its command, and whether it has a shell: without a shell nothing can be deleted."""
 
     name: str
     command: tuple[str, ...]
@@ -45,7 +45,7 @@ class Image:
 
 
 def static_busybox() -> str | None:
-    """The path of a busybox that needs no library, where one is installed."""
+    """The path of a statically linked busybox; None if there is none."""
     found = shutil.which("busybox")
     linked = subprocess.run(["ldd", found], capture_output=True, check=False).returncode == 0 if found else True
     return None if linked else found
@@ -53,7 +53,7 @@ def static_busybox() -> str | None:
 
 @contextmanager
 def built(kind: str, folder: Path) -> Iterator[Image]:
-    """The image of that kind, gone afterwards: `debian`, `busybox`, or `scratch` that holds one program alone."""
+    """Build an image for the block: `debian`, `busybox`, or `scratch` with one program only."""
     if kind == "debian":
         yield Image(docker_cli.BASE_IMAGE, SHELL)
         return
@@ -77,7 +77,7 @@ def built(kind: str, folder: Path) -> Iterator[Image]:
 
 
 class Boxes:
-    """The containers of one service of one project, as anybody might start and end them."""
+    """The containers of one service of one project, started and stopped with plain Docker."""
 
     def __init__(self, image: Image, project: str, *options: str, service: str = "app") -> None:
         self.image = image
@@ -92,7 +92,7 @@ class Boxes:
         return docker_cli.containers(self.project, self.service)
 
     def start(self) -> str:
-        """The id of one more container."""
+        """Start one more container; return its id."""
         return docker_cli.docker(*self._run())
 
     def _run(self) -> list[str]:
@@ -102,22 +102,22 @@ class Boxes:
         return ["run", "-d", "--stop-timeout=1", name, *named, *self._options, self.image.name, *self.image.command]
 
     def begin(self, *argv: str) -> None:
-        """A docker command on its way, beside whatever the test does; the one before it has ended."""
+        """Start a docker command in the background, after the one before it has ended."""
         self.wait()
         self._doing.append(subprocess.Popen(["docker", *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
     def begin_start(self) -> None:
-        """One more container on its way."""
+        """Start one more container in the background."""
         self.begin(*self._run())
 
     def wait(self) -> None:
-        """Returns when no docker command that was begun goes on."""
+        """Wait until all docker commands in the background have ended."""
         for child in self._doing:
             child.wait(60)
         self._doing.clear()
 
     def all_running(self) -> list[str]:
-        """The ids, at least one, once everything runs again that was paused or had ended."""
+        """Start or unpause everything; return the ids, at least one."""
         self.wait()
         ids = self.ids or [self.start()]
         for one in ids:
@@ -129,6 +129,6 @@ class Boxes:
         return ids
 
     def remove(self) -> None:
-        """No container left."""
+        """Remove all containers."""
         self.wait()
         docker_cli.remove_project(self.project)

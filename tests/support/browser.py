@@ -1,4 +1,4 @@
-"""The sample's page as its user meets it: found by role and label, never by the page's inner structure."""
+"""The page of the sample app as its user sees it: elements by role and label, never by the page's inner structure."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class TodoPage:
         self._load(lambda: page.goto(url))
 
     def reload(self) -> None:
-        """The page loaded anew."""
+        """Reload the page."""
         self._load(self.page.reload)
 
     def _load(self, load: Callable[[], object]) -> None:
-        """Load until the page shows todos (or that there are none); again if Chromium dropped a request."""
+        """Load until the page shows todos or says that there are none; again if Chromium dropped a request."""
         self._repeat(load, self.page.get_by_role("status").is_visible)
 
     def _act(self, act: Callable[[], object], done: Callable[[], bool]) -> None:
@@ -75,7 +75,7 @@ class TodoPage:
 
     @property
     def greeting(self) -> Locator:
-        """What the backend greets with."""
+        """The greeting of the backend."""
         return self.page.get_by_test_id("greeting")
 
     @property
@@ -89,7 +89,7 @@ class TodoPage:
         return self.page.get_by_role("listitem").filter(has=named)
 
     def add(self, title: str) -> None:
-        """A new todo, added as a user does, and seen in the list."""
+        """Add a todo as a user does, and see it in the list."""
 
         def add() -> None:
             self.new_todo.fill(title)
@@ -100,12 +100,12 @@ class TodoPage:
         expect(self.new_todo).to_have_value("")
 
     def tick(self, title: str) -> None:
-        """The todo's box ticked; it looks done."""
+        """Tick the todo's box and see it done."""
         ticked = self.item(title).and_(self.page.locator(".done"))
         self._act(self.page.get_by_label(title, exact=True).check, ticked.is_visible)
 
     def rename(self, title: str, to: str) -> None:
-        """The todo edited to another title."""
+        """Change the todo's title."""
 
         def rename() -> None:
             self.page.get_by_role("button", name=f"Edit {title}").click()
@@ -115,12 +115,12 @@ class TodoPage:
         self._act(rename, self.item(to).is_visible)
 
     def remove(self, title: str) -> None:
-        """The todo removed; it is not in the list any more."""
+        """Remove the todo and see it disappear."""
         remove = self.page.get_by_role("button", name=f"Remove {title}").click
         self._act(remove, lambda: not self.item(title).is_visible())
 
     def show(self, filter_name: str) -> None:
-        """Only what the filter (All, Active, Done) lets through is listed from now on."""
+        """Show only the todos that the filter (All, Active, Done) selects."""
         self.page.get_by_role("group", name="Show").get_by_role("button", name=filter_name).click()
 
     def titles(self) -> list[str]:
@@ -132,10 +132,10 @@ class TodoPage:
         return str(locator.evaluate("element => getComputedStyle(element).backgroundColor"))
 
     def mark(self) -> None:
-        """Leave a mark that only a reload of the page takes away."""
+        """Set a mark that only a reload of the page removes."""
         self.page.evaluate(f"window.{MARKER} = true")
 
     @property
     def was_not_reloaded(self) -> bool:
-        """Whether the mark is still there."""
+        """Whether the mark still exists."""
         return bool(self.page.evaluate(f"window.{MARKER} === true"))

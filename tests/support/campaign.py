@@ -1,8 +1,8 @@
-"""Random sequences of commands, crashes and plain Compose on one volume, against a model of what it must hold.
+"""Random sequences of commands, crashes and plain Compose on one volume, against a model of its content.
 
 The model knows three things: what was in the volume before each command, what the user of each folder saw last, and
-what strangers own. After each command: what was in the volume is still there, or in a snapshot; whoever sees an older
-state, or another one, was told so; and nothing of a stranger's has changed.
+what others own. After each command, the old content of the volume still exists, in the volume or in a snapshot; a
+user who gets another state is told so; and nothing of others has changed.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ SERVICES = {"db": {"volumes": [mounted("data")]}, "web": {}}
 
 
 class BrokenError(AssertionError):
-    """The promise was broken; the text has the whole sequence."""
+    """An expectation failed; the text has the whole sequence."""
 
 
 @dataclass
 class Campaign:
-    """One machine with two folders of one project name, a stranger, and a second owner."""
+    """One machine with two folders of one project name, objects of others, and a second owner."""
 
     folder: Path
     seed: int
@@ -52,10 +52,10 @@ class Campaign:
     lost: set[str] = field(default_factory=set)  # what was dropped on purpose
     users: set[str] = field(default_factory=set)  # folders whose data the volume has
     is_plain: bool = False  # plain Compose created the volume
-    unclear: set[str] = field(default_factory=set)  # in a volume that equal times let pass for another folder's
+    unclear: set[str] = field(default_factory=set)  # content that equal creation times attribute to the wrong folder
     seconds: set[int] = field(
         default_factory=set
-    )  # in which devenv created volumes; in these, equal times prove nothing
+    )  # seconds in which devenv created volumes: equal times prove nothing there
     count: int = 0
     dead: Command | None = None
 
@@ -79,7 +79,7 @@ class Campaign:
         return None if found is None else found.decode()
 
     def saved(self) -> set[str]:
-        """What the snapshots hold."""
+        """The contents of the snapshots."""
         store, found = Store.at_home(), set[str]()
         for snapshot in store.all():
             with open(store.archive(snapshot), "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as tar:
@@ -89,7 +89,7 @@ class Campaign:
         return found
 
     def write(self, folder: str) -> None:
-        """The user of the folder writes something new."""
+        """Write something new as the user of the folder."""
         self.count += 1
         text = f"{folder}{self.count}"
         self.machine.docker.write(VOLUME, "x", text.encode())
@@ -98,7 +98,7 @@ class Campaign:
             self.unclear.add(text)
 
     def created(self, folder: str, before: object, *, plain: bool = False) -> None:
-        """Whose the volume is: that of the folder whose run created it; all use one that plain Compose created."""
+        """Note who owns the new volume: the folder whose run created it; all folders if plain Compose created it."""
         now = self.machine.host.volumes.get(VOLUME)
         if now is not before:
             self.users, self.is_plain = {folder}, plain
@@ -110,7 +110,7 @@ class Campaign:
     # --- the sequence -----------------------------------------------------------------------------------------
 
     async def run(self, length: int) -> None:
-        """So many steps. Raises BrokenError."""
+        """Run that many steps. Raises BrokenError."""
         with self.machine.installed():
             await self.strange()
             for _ in range(length):
@@ -127,13 +127,13 @@ class Campaign:
                 self.check_strangers()
 
     def require(self, condition: object, why: str, command: Command | None = None) -> None:
-        """Raises Broken with the sequence."""
+        """Check the condition. Raises BrokenError with the sequence."""
         if not condition:
             told = f"\n{shown(command)}" if command else ""
             raise BrokenError(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{told}")
 
     def check_strangers(self) -> None:
-        """Everything of the stranger's is as it was."""
+        """Check that nothing that belongs to others has changed."""
         names = {c.name for c in self.machine.host.containers.values()}
         self.require("my-debug" in names or "my-debug" not in self.strangers, "the stranger's container is gone")
         self.require("plain" in names, "the stranger's container without labels is gone")
@@ -141,7 +141,7 @@ class Campaign:
         self.require(any(n.name == "shop_net" for n in self.machine.host.networks.values()), "their network is gone")
 
     def check_kept(self, before: str | None, command: Command, *, dropped: bool = False) -> None:
-        """What was in the volume before the command is there, saved, or was dropped on purpose."""
+        """Check that the old content of the volume is in it, is saved, or was dropped on purpose."""
         if before is None or before in self.lost or self.content == before or before in self.saved():
             return
         if dropped:
@@ -150,7 +150,7 @@ class Campaign:
         self.require(before in self.saved(), f"lost: {before}", command)
 
     def check_found(self, folder: str, found: str | None, command: Command, *, existed: bool) -> None:
-        """The user sees what they saw last, or is told why not."""
+        """Check that users see what they saw last, or are told why not."""
         last = self.seen.get(folder)
         told = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
         if found == last or last in self.lost or {last, found} & self.unclear or "data" in told or VOLUME in told:
@@ -173,7 +173,7 @@ class Campaign:
         return name, site
 
     async def strange(self) -> None:
-        """A stranger has things that look like ours."""
+        """Create foreign objects that look like ours."""
         docker = self.machine.docker
         docker.create_volume("shop_theirs", {"com.docker.compose.project": "shop"})
         docker.write("shop_theirs", "x", b"theirs")
@@ -187,7 +187,7 @@ class Campaign:
         async with anyio.create_task_group() as tasks:
             command = await self.machine.up(site, *services, tasks=tasks, **options)
             if not command.over.is_set():
-                if "web" not in services and VOLUME in self.machine.host.volumes:  # else `db` is somebody else's
+                if "web" not in services and VOLUME in self.machine.host.volumes:  # or `db` is foreign
                     self.created(name, there)
                     if not options.get("fresh") and not options.get("source"):
                         self.check_found(name, self.content, command, existed=there is not None)
@@ -211,7 +211,7 @@ class Campaign:
         await self.up()
 
     async def up_web(self) -> None:
-        """Up of the service without a volume."""
+        """`up` of the service without a volume."""
         await self.up("web")
 
     async def up_detached(self) -> None:
@@ -219,11 +219,11 @@ class Campaign:
         await self.up(detach=True)
 
     async def up_fresh(self) -> None:
-        """Up with an empty volume."""
+        """`up` with an empty volume."""
         await self.up(fresh=True)
 
     async def up_from(self) -> None:
-        """Up with a saved state, if there is one."""
+        """`up` with a saved state, if there is one."""
         if found := Store.at_home().all():
             await self.up(source=self.random.choice(found).id)
 
@@ -236,24 +236,24 @@ class Campaign:
         await self.up(kill="devenv")
 
     async def power_cut(self) -> None:
-        """Up, write, and the power is gone: no process and no container runs any more."""
+        """Up, write, and a power cut: no process and no container runs any more."""
         await self.up(kill="both")
         self.machine.host.stop_engine()
         self.machine.host.start_engine()
 
     async def crash(self) -> None:
-        """Killed at any request of a start."""
+        """Kill a start at any request."""
         await self.crashed(lambda faults: faults.at(self.random.randrange(1, 60), self.random.choice(FAULTS)))
 
     async def crash_in_restore(self) -> None:
-        """Killed while a saved state is put into the volume; then, perhaps, plain Compose takes the volume."""
+        """Kill a restore; then, perhaps, plain Compose uses the volume."""
         await self.crashed(lambda faults: faults.on("PUT containers/.*/archive", Fault.KILLED_BEFORE), guarded=False)
         if self.random.random() < 0.5:
             await self.plain_up()
             await self.plain_down()
 
     async def stale_ledger(self) -> None:
-        """A run is killed, and plain Compose creates the volume again."""
+        """Kill a run, and create the volume again with plain Compose."""
         await self.kill_both()
         await self.plain_down_volumes()
         await self.plain_up()
@@ -303,12 +303,12 @@ class Campaign:
         self.check_kept(before, await self.machine.gc())
 
     def take_note(self) -> None:
-        """Plain Compose takes the container of a copied image for the service's: so it is nobody's loss."""
+        """Let plain Compose take the container of a copied image for the service's: it is nothing lost."""
         if "my-debug" not in {c.name for c in self.machine.host.containers.values()}:
             self.strangers.pop("my-debug", None)
 
     async def plain_up(self) -> None:
-        """Plain Compose brings it up and writes."""
+        """Bring it up with plain Compose, and write."""
         name, site = self.pick()
         self.machine.host.advance(self.random.choice((0, 2)))
         there = self.machine.host.volumes.get(VOLUME)
@@ -322,12 +322,12 @@ class Campaign:
             self.write(name)
 
     async def plain_down(self) -> None:
-        """Plain Compose takes it down."""
+        """Take it down with plain Compose."""
         self.machine.plain(self.sites["a"]).down()
         self.take_note()
 
     async def plain_down_volumes(self) -> None:
-        """Plain Compose takes it down, with its volumes."""
+        """Take it down with plain Compose, with its volumes."""
         before = self.content
         with contextlib.suppress(ComposeError):
             self.machine.plain(self.sites["a"]).down(volumes=True)
@@ -338,7 +338,7 @@ class Campaign:
             await self.strange_again()
 
     async def strange_again(self) -> None:
-        """What the user's own Compose removed of the stranger's is there again."""
+        """Create again what the user's own Compose removed of the foreign objects."""
         docker, host = self.machine.docker, self.machine.host
         if "shop_theirs" not in host.volumes:
             docker.create_volume("shop_theirs", {"com.docker.compose.project": "shop"})
@@ -350,7 +350,7 @@ class Campaign:
             docker.create_network("shop_net", {"com.docker.compose.project": "shop", "devenv.project": "shop"})
 
     async def rename(self) -> None:
-        """The folder gets another path."""
+        """Rename the folder."""
         name = self.random.choice(("a", "b"))
         self.count += 1
         site = self.sites[name]
@@ -359,7 +359,7 @@ class Campaign:
         self.sites[name] = self.machine.place(Site(moved, site.name, site.model))
 
     async def second_owner(self) -> None:
-        """Somebody else brings up the same project on the same engine."""
+        """Bring up the same project on the same engine as another owner."""
         before = self.content
         ours = {c.id for c in self.machine.host.containers.values()}
         with self.second.installed():
@@ -371,7 +371,7 @@ class Campaign:
             self.check_kept(before, command)
 
     async def copied(self) -> None:
-        """A stranger copies a container of ours into an image, and runs that."""
+        """Copy a container of ours into an image as a foreigner does, and run that."""
         docker, host = self.machine.docker, self.machine.host
         ours = [c for c in host.containers.values() if c.name.startswith("shop-db-")]
         if ours and "my-debug" not in self.strangers:
@@ -380,7 +380,7 @@ class Campaign:
             self.strangers["my-debug"] = b""
 
     async def import_(self) -> None:
-        """A colleague's file, which is newer than everything, is taken in."""
+        """Import a colleague's file, which is newer than everything."""
         store = Store.at_home()
         if found := store.all():
             path = self.folder / "import.tar"
@@ -390,7 +390,7 @@ class Campaign:
                 exported.unpack(store, file, limit=10**9, single=10**9)
 
     async def restore(self) -> None:
-        """`devenv snapshot restore`, which holds until the volume has been started."""
+        """`devenv snapshot restore`, which counts until the volume has been started."""
         name, site = self.pick()
         if found := Store.at_home().all():
             chosen, command = self.random.choice(found), Command(self.machine)
@@ -401,7 +401,7 @@ class Campaign:
                 self.seen[name] = _only(self.contents(chosen.id))
 
     def contents(self, snapshot: str) -> list[str]:
-        """What the snapshots of that id hold."""
+        """The contents of the snapshots of that id."""
         store, found = Store.at_home(), list[str]()
         for one in store.all():
             if one.id != snapshot:
@@ -413,12 +413,12 @@ class Campaign:
         return found
 
     async def restart_engine(self) -> None:
-        """The engine restarts; its clock goes on."""
+        """Restart the engine; its clock continues."""
         self.machine.host.stop_engine()
         self.machine.host.start_engine()
 
     async def wait(self) -> None:
-        """Time passes."""
+        """Let time pass."""
         self.machine.host.advance(self.random.choice((0.1, 2.0, 4000.0)))
 
 
@@ -462,7 +462,7 @@ STEPS: tuple[Step, ...] = (
 
 
 async def campaign(folder: Path, seed: int, length: int = 14) -> Campaign:
-    """The sequence of that seed, in a folder that is emptied. Raises BrokenError."""
+    """Run the sequence of that seed, in a folder that is emptied. Raises BrokenError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     one = Campaign(folder, seed)

@@ -1,4 +1,4 @@
-"""A `devenv` that runs as users run it: a process of its own, driven by arguments and signals, read as events."""
+"""`devenv` as users run it: a process of its own, controlled by arguments and signals, read as events."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from support.schemas import unlawful
 
 MARKER = "DEVENV_TEST_PROCESS"
 Event = dict[str, Any]
-CHECKED = 200  # events of a name that one run has checked against the schema: a flood is all alike
+CHECKED = 200  # events of a name that are checked against the schema in a run
 
 
 class Devenv:
     """`python -m devenv ARGS --output json`, started at once in a session of its own.
 
-    `env` is added to the environment of the tests; a value of None takes a variable away. `within` comes before the
-    command; it has to become it.
+    `env` is added to the environment of the tests; a value of None removes a variable. `within` precedes the command
+    and has to exec it.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Devenv:
     def wait_for(self, event: str, *, timeout: float = 60, since: int = 0, **match: object) -> Event:
         """The first event of that name, at or after index `since`, whose fields are as in `match`.
 
-        A callable in `match` is asked about the value. AssertionError, with what did come, when time is up
-        or the process ends without it.
+        A callable in `match` gets the value. Raises AssertionError, with all events so far, if time is up or the
+        process ends first.
         """
         deadline = time.monotonic() + timeout
         with self._arrived:
@@ -82,7 +82,7 @@ class Devenv:
                 self._arrived.wait(min(left, 0.2))
 
     def all(self, event: str, **match: object) -> list[Event]:
-        """Every event so far of that name whose fields are as in `match`."""
+        """All events of that name so far whose fields are as in `match`."""
         with self._arrived:
             return [one for one in self.events if one.get("event") == event and _matches(one, match)]
 
@@ -106,27 +106,27 @@ class Devenv:
         return code
 
     def stop(self, sign: int = signal.SIGINT, timeout: float = 60) -> int:
-        """The exit code after the signal."""
+        """Send the signal; return the exit code."""
         if self.process.poll() is None:
             self.send_signal(sign)
         return self.wait(timeout)
 
     def survivors(self, timeout: float = 10) -> dict[int, str]:
-        """Pid -> command of every process that stems from this one and still lives after `timeout` seconds."""
+        """Pid -> command of the process and its descendants that still live after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while (found := processes_with(f"{MARKER}={self.marker}")) and time.monotonic() < deadline:
             time.sleep(0.1)
         return found
 
     def kill(self) -> None:
-        """End it and everything that stems from it, at once."""
+        """Kill the process and all its descendants."""
         for pid in {self.process.pid, *processes_with(f"{MARKER}={self.marker}")}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
 
     def report(self, lines: int = 40) -> str:
-        """The last events and the end of stderr, for a failed test's message."""
+        """The last events and the end of stderr, for the message of a failed test."""
         events = [json.dumps(event) for event in self.events[-lines:]]
         return "\n".join(["--- events", *events, *self.stray, "--- stderr", self.stderr[-4000:]])
 
@@ -163,9 +163,9 @@ StartDevenv = Callable[..., Devenv]
 
 
 def end_all(runs: Iterable[Devenv]) -> None:
-    """Every run interrupted that is still there.
+    """Interrupt every run that still runs.
 
-    AssertionError for processes that are left then, and for output under --output json that is no event.
+    Raises AssertionError if processes are left, or if output under --output json is not an event.
     """
     complaints = []
     for run in runs:
@@ -188,7 +188,7 @@ def run(
     timeout: float = 120,
     within: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """A finished `python -m devenv ARGS` with its output as text; for commands that are not `up`."""
+    """Run `python -m devenv ARGS` to its end, with its output as text; for commands other than `up`."""
     return subprocess.run(
         [*within, sys.executable, "-m", "devenv", *args],
         cwd=cwd,
@@ -213,7 +213,7 @@ def _matches(event: Event, match: Mapping[str, object]) -> bool:
 
 
 def processes_with(assignment: str) -> dict[int, str]:
-    """Pid -> command of every living process that has the assignment in its environment."""
+    """Pid -> command of every process that has the assignment in its environment."""
     if not sys.platform.startswith("linux"):
         raise AssertionError("survivors are looked for in /proc, which only Linux has")
     found = {}

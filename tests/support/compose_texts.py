@@ -1,4 +1,4 @@
-"""Compose files in every style that people write, for tests that edit files."""
+"""Compose files in many styles, for tests that edit files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BEGINS = ["", "---\n", "# comment\n\n", "%YAML 1.1\n---\n", "x-a: &a {b: c}\n", 
 
 
 def indented(text: str, column: int, step: int) -> str:
-    """The block with its two spaces a level made `step`, moved to `column`."""
+    """The block moved to `column`, with `step` spaces for each level."""
     lines = (line.lstrip(" ") for line in text.split("\n"))
     depths = [(len(line) - len(line.lstrip(" "))) // 2 for line in text.split("\n")]
     return "\n".join(
@@ -70,7 +70,7 @@ def indented(text: str, column: int, step: int) -> str:
 
 @st.composite
 def files(draw: Any) -> tuple[str, bool]:
-    """A compose file in some style, and whether the environment of `web` is a list."""
+    """A Compose file in some style, and whether the environment of `web` is a list."""
     step = draw(st.sampled_from([2, 4, 3, 1]))
     environment = draw(st.sampled_from(ENVIRONMENT + LIST))
     keys = [one for one in (draw(st.sampled_from(DEPENDS)), environment) if one]
@@ -94,7 +94,7 @@ def files(draw: Any) -> tuple[str, bool]:
 
 
 def readable(text: str) -> bool:
-    """Whether the generator made YAML, and nothing that only the missing end of its last line makes what it is."""
+    """Whether the text is YAML, also if a line end is added."""
     try:
         yaml12.check(text.encode(), file="c")
         return bool(yaml12.construct(text, file="c") == yaml12.construct(text + "\n", file="c"))

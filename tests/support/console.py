@@ -21,13 +21,13 @@ class Typed:
     shown: tuple[str, ...] = ()
 
     def missing(self, said: str) -> list[str]:
-        """Shown lines that are not part of a line of `said`; quantities may be others, and spaces more."""
+        """The lines shown that are not part of a line of the output; numbers and spaces may differ."""
         lines = [_plain(line) for line in said.splitlines()]
         return [line for line in self.shown if not any(_plain(line) in one for one in lines)]
 
 
 def typed(page: str) -> list[Typed]:
-    """Every command of a page, by its path from the root, in order."""
+    """All commands of a page, by its path from the root, in order."""
     return commands((ROOT / page).read_text(encoding="utf-8"))
 
 

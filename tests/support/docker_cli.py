@@ -1,4 +1,4 @@
-"""The engine as the tests see it: by the docker command line or a plain request, without any code of devenv."""
+"""The engine, by the docker command line or a plain request, without any code of devenv."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 
 class DockerError(AssertionError):
-    """A docker command failed; the text is docker's own."""
+    """A docker command failed; the text is Docker's own."""
 
 
-STILLBORN = "waiting for init preliminary setup"  # runc, of a first process that was lost before it ran anything
+STILLBORN = "waiting for init preliminary setup"  # runc reports a first process that was lost before it ran anything
 
 
 def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> str:
-    """Standard output without the last line end. Raises DockerError where docker fails."""
+    """Standard output without the last line end. Raises DockerError."""
     done = subprocess.run(
         ["docker", *args],
         env={**os.environ, **(env or {})},
@@ -75,7 +75,7 @@ def volumes(project: str) -> list[str]:
 
 
 def _listed(what: str, **filters: list[str]) -> Any:
-    """What the engine answers: thousands of listings take a tenth of the time without a command for each."""
+    """The engine's list: a request takes a tenth of the time of a command, and tests make thousands."""
     try:
         answer = request("GET", f"/{what}?all=1&filters={quote(json.dumps(filters))}")
     except (OSError, http.client.HTTPException) as error:
@@ -87,14 +87,14 @@ def _listed(what: str, **filters: list[str]) -> Any:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the engine answered to a request."""
+    """An answer of the engine."""
 
     status: int
     body: bytes
 
 
 def request(method: str, target: str, body: object = None, *, timeout: float | None = 30) -> Answer:
-    """One request to the engine, by its unix socket."""
+    """Send one request to the engine's unix socket."""
     connection = http.client.HTTPConnection("localhost", timeout=timeout)
     connection.sock = socket.socket(socket.AF_UNIX)
     content = None if body is None else json.dumps(body)
@@ -111,7 +111,7 @@ def engine_socket() -> str:
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """What `docker inspect` says of one container, network, volume or image. Raises DockerError if there is none."""
+    """The output of `docker inspect` for one container, network, volume or image. Raises DockerError."""
     for place in ("containers/{}/json", "networks/{}", "volumes/{}", "images/{}/json"):
         answer = request("GET", f"/{place.format(quote(name))}")
         if answer.status == 200:
@@ -121,7 +121,7 @@ def inspect(name: str) -> dict[str, Any]:
 
 
 def execute(container: str, *argv: str, user: str | None = None) -> str:
-    """What a command prints in a running container. Raises DockerError where it fails."""
+    """The output of a command in a running container. Raises DockerError."""
     code, output, errors = _executed(container, argv, user)
     if code:
         raise DockerError(f"docker exec {container} {' '.join(argv)}: {code} {(errors or output).decode().strip()}")
@@ -129,7 +129,7 @@ def execute(container: str, *argv: str, user: str | None = None) -> str:
 
 
 def read(container: str, path: str) -> str | None:
-    """The text of a file in a running container, byte for byte; None where there is none."""
+    """The text of a file in a running container, byte for byte; None if there is none."""
     code, output, _ = _executed(container, ["cat", path])
     return None if code else output.decode()
 
@@ -174,7 +174,7 @@ def remove_images(project: str) -> None:
 
 
 def until(probe: Callable[[], T], accept: Callable[[T], object] = bool, *, timeout: float = 30) -> T:
-    """The probe's first value that is accepted; AssertionError with the last one when time is up."""
+    """The probe's first value that is accepted. Raises AssertionError with the last value if time is up."""
     deadline = time.monotonic() + timeout
     while True:
         began = time.monotonic()
@@ -187,19 +187,19 @@ def until(probe: Callable[[], T], accept: Callable[[T], object] = bool, *, timeo
 
 
 def pause(took: float) -> float:
-    """The seconds until the next look, after one that took so long: what is waited for needs the processor, too."""
+    """The seconds until the next check, after one that took so long: what is waited for needs the processor, too."""
     return min(max(0.05, took), 0.5)
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is on the engine: kind and id -> a line that names it, and the project that it belongs to."""
+    """Kind and id -> a line that names the object, and the project that it belongs to."""
 
     things: dict[tuple[str, str], tuple[str, str]]
 
     @classmethod
     def now(cls) -> Inventory:
-        """All containers, networks and volumes."""
+        """List all containers, networks and volumes."""
         project = f'{{{{.Label "{PROJECT_LABEL}"}}}}'
         listings = {
             "container": ("ps", "-a", "--no-trunc", f"--format={{{{.ID}}}}\t{{{{.Names}}}}\t{project}"),
@@ -214,7 +214,7 @@ class Inventory:
         return cls(things)
 
     def changes(self, later: Inventory, *, only_project_prefix: str | None = None) -> list[str]:
-        """What was added (and what is missing) later, one line each; with a prefix, only in such projects."""
+        """What was added or is missing later, one line each; with a prefix, only in such projects."""
         signs = (("left behind", later.things, self.things), ("gone", self.things, later.things))
         return [
             f"{sign}: {kind} {name} {f'of project {owner}' if owner else ''}".rstrip()
@@ -226,7 +226,7 @@ class Inventory:
 
 
 def ensure_base_image() -> str:
-    """The small image that test containers run on: there, or pulled, or made as devenv makes it."""
+    """Pull or make the small image that test containers run on, if it is missing."""
     if succeeds("image", "inspect", BASE_IMAGE):
         return BASE_IMAGE
     if succeeds("pull", "--quiet", PUBLIC_BASE):

@@ -1,7 +1,7 @@
-"""A Docker engine of one's own: it may be ended, and be another version. Needs root and Linux.
+"""A Docker engine of a test's own, which may be stopped, and be another version. Needs root and Linux.
 
 As a script it runs a command with such an engine and the images named: `dockerd.py FOLDER IMAGE,IMAGE COMMAND...`.
-Its networks lie in a network namespace, so that its firewall rules and bridges meet nobody else's.
+Its networks are in a network namespace, so that its firewall rules and bridges do not conflict with another engine's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ START_SECONDS = 60
 class Dockerd:
     """An engine with everything that it owns below `folder`.
 
-    With `remapped`, root in its containers is that uid of the host. `env` is added to its environment,
-    `options` to its command line.
+    With `remapped`, root in its containers is that uid of the host. `env` is added to its environment, `options` to
+    its command line.
     """
 
     def __init__(
@@ -43,15 +43,15 @@ class Dockerd:
         folder.mkdir(parents=True, exist_ok=True)
         self._network = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         while os.readlink(self.network) == os.readlink("/proc/self/ns/net"):
-            time.sleep(0.01)  # in the namespace of everybody, it would take the other engine's bridge away
+            time.sleep(0.01)  # in the host's namespace, it would remove the other engine's bridge
 
     @property
     def network(self) -> str:
-        """The file of its network namespace, in which `lo` is up once it has started."""
+        """The file of its network namespace, in which `lo` is up once the engine has started."""
         return f"/proc/{self._network.pid}/ns/net"
 
     def start(self) -> None:
-        """The engine answers when this returns."""
+        """Start the engine and wait until it answers."""
         argv = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
                 f"--pidfile={self.folder}/dockerd.pid", f"--host={self.host}", "--group=root",
                 *self._options]  # fmt: skip
@@ -73,7 +73,7 @@ class Dockerd:
             time.sleep(0.2)
 
     def _accounts(self, first: int) -> str:
-        """Orders that give this engine alone a user with subordinate ids."""
+        """Shell commands that give this engine alone a user with subordinate ids."""
         added = {
             "passwd": "dvtremap:x:64999:64999::/:/usr/sbin/nologin\n",
             "group": "dvtremap:x:64999:\n",
@@ -88,20 +88,20 @@ class Dockerd:
         return orders
 
     def answers(self) -> bool:
-        """Whether it can be asked."""
+        """Whether the engine answers."""
         return (
             subprocess.run(["docker", "-H", self.host, "version"], capture_output=True, check=False).returncode == 0
         )
 
     def end(self, sign: int = signal.SIGTERM) -> None:
-        """The engine ended; by SIGKILL its containers only end with its next start."""
+        """End the engine; after SIGKILL its containers end at its next start only."""
         if self._process is not None:
             self._process.send_signal(sign)
             self._process.wait(60)
             self._process = None
 
     def remove(self) -> None:
-        """Nothing of it left: no process, no mount, no file."""
+        """Remove everything of the engine: processes, mounts, files."""
         if self._process is not None:
             listed = subprocess.run(
                 ["docker", "-H", self.host, "ps", "-aq"], capture_output=True, text=True, check=False
@@ -112,7 +112,7 @@ class Dockerd:
         self.end()
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.folder / "exec/containerd/containerd.pid").read_text())
-            if str(self.folder) in Path(f"/proc/{pid}/cmdline").read_text():  # a pid is used again
+            if str(self.folder) in Path(f"/proc/{pid}/cmdline").read_text():  # a pid may have been used again
                 os.kill(pid, signal.SIGTERM)
         self._network.kill()
         self._network.wait()
@@ -129,7 +129,7 @@ def dockerd(
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
 ) -> Iterator[Dockerd]:
-    """A running engine, gone afterwards."""
+    """A running engine, removed after the block."""
     one = Dockerd(folder, remapped, env, options)
     try:
         one.start()
@@ -139,7 +139,7 @@ def dockerd(
 
 
 def main(folder: str, images: str, *command: str) -> int:
-    """The exit code of the command, whose engine has these images of the one in use now."""
+    """Run the command on a new engine, with these images of the one in use; return the exit code."""
     with dockerd(Path(folder)) as one:
         with subprocess.Popen(["docker", "save", *images.split(",")], stdout=subprocess.PIPE) as saved:
             subprocess.run(

@@ -1,4 +1,4 @@
-"""What people and their tools do to files, on bytes paths, and as rough as they do it."""
+"""What people and their tools do to files, on bytes paths, and as roughly as they do it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ LINKS = (b"a", b"..", b"../../..", b"nowhere", b"/etc/hostname", b"b/c")
 
 
 class Edits:
-    """Things done below `root`, which never changes itself; what cannot be done at the moment is not done.
+    """Edits below `root`, which itself never changes; an edit that is impossible at the moment is skipped.
 
-    `outside` lies beside it, on the same file system, and holds a file that nothing may ever copy.
+    `outside` is beside it, on the same file system, and holds a file that must never be copied.
     """
 
     def __init__(self, root: Path, outside: Path, canary: bytes) -> None:
@@ -45,7 +45,7 @@ class Edits:
         self._numbers = iter(range(10**9))
 
     def do(self, edit: Callable[..., None], *args: object) -> None:
-        """The deed, as far as it was possible."""
+        """Do the edit as far as possible."""
         said = f"{edit.__name__}{short(args)}"
         try:
             edit(*args)
@@ -77,7 +77,7 @@ class Edits:
         above = os.path.dirname(path)
         while above != self.root:
             if os.path.islink(above):
-                raise FileExistsError  # what lies behind a link is not ours
+                raise FileExistsError  # the destination of a link is not ours
             above = os.path.dirname(above)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
@@ -88,7 +88,7 @@ class Edits:
     # --- content -------------------------------------------------------------------------------------------------
 
     def create(self, names: Sequence[bytes], size: int) -> None:
-        """A file that is written in place."""
+        """Write a file in place."""
         self._write(self._parent(self._at(names)), size)
 
     def _write(self, path: bytes, size: int) -> None:
@@ -98,21 +98,21 @@ class Edits:
             file.write(self._text(size))
 
     def burst(self, names: Sequence[bytes], count: int) -> None:
-        """Many files in one folder."""
+        """Write many files in one folder."""
         for number in range(count):
             self.create((*names, b"burst%d" % number), number)
 
     def append(self, number: int, size: int) -> None:
-        """A file with more at its end."""
+        """Append to a file."""
         with open(self._one(number, stat.S_ISREG), "ab") as file:
             file.write(self._text(size))
 
     def truncate(self, number: int, size: int) -> None:
-        """A file cut or stretched."""
+        """Shorten or extend a file."""
         os.truncate(self._one(number, stat.S_ISREG), size)
 
     def save(self, number: int, size: int) -> None:
-        """A file replaced as editors do: a new one beside it, renamed over it."""
+        """Replace a file as editors do: write a new file beside it, and rename it over the old one."""
         path = self._one(number, stat.S_ISREG)
         beside = os.path.join(os.path.dirname(path), b".save.tmp")
         with open(beside, "wb") as file:
@@ -120,7 +120,7 @@ class Edits:
         os.rename(beside, path)
 
     def disguise(self, number: int) -> None:
-        """Other bytes of the same length, and the old time put back."""
+        """Change the bytes, but neither the length nor the time of a file."""
         path = self._one(number, stat.S_ISREG)
         was = os.stat(path)
         with open(path, "r+b") as file:
@@ -130,21 +130,21 @@ class Edits:
     # --- metadata ------------------------------------------------------------------------------------------------
 
     def chmod(self, number: int, mode: int) -> None:
-        """A file with other permissions."""
+        """Change the permissions of a file."""
         os.chmod(self._one(number, stat.S_ISREG), mode)
 
     def touch(self, number: int) -> None:
-        """A new time and nothing else."""
+        """Set a new time and nothing else."""
         os.utime(self._one(number, stat.S_ISREG, stat.S_ISDIR))
 
     # --- names ---------------------------------------------------------------------------------------------------
 
     def rename(self, number: int, names: Sequence[bytes]) -> None:
-        """Anything under another name, perhaps over something else."""
+        """Rename anything, perhaps over something else."""
         os.rename(self._one(number), self._parent(self._at(names)))
 
     def swap(self, one: int, other: int) -> None:
-        """Two things in each other's place."""
+        """Exchange two paths."""
         first, second = self._one(one), self._one(other)
         aside = os.path.join(self.root, b"aside")
         os.rename(first, aside)
@@ -156,11 +156,11 @@ class Edits:
                 os.rename(aside, first)
 
     def hard_link(self, number: int, names: Sequence[bytes]) -> None:
-        """A file under two names."""
+        """Give a file a second name."""
         os.link(self._one(number, stat.S_ISREG), self._parent(self._at(names)))
 
     def symlink(self, names: Sequence[bytes], to: int) -> None:
-        """A link that is absolute, dangling, upwards, a cycle, or leads to what nothing may copy."""
+        """Create a link: absolute, dangling, upwards, a cycle, or to the file that must never be copied."""
         path = self._parent(self._at(names))
         texts = (*LINKS, os.path.basename(path), self.canary, self.outside)
         os.symlink(texts[to % len(texts)], path)
@@ -168,11 +168,11 @@ class Edits:
     # --- folders -------------------------------------------------------------------------------------------------
 
     def mkdir(self, names: Sequence[bytes]) -> None:
-        """An empty folder."""
+        """Create an empty folder."""
         os.mkdir(self._parent(self._at(names)))
 
     def remove(self, number: int) -> None:
-        """A file, a link, or a folder with all that it holds, gone."""
+        """Delete a file, a link, or a folder with all its content."""
         path = self._one(number)
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
@@ -180,7 +180,7 @@ class Edits:
             os.unlink(path)
 
     def flip(self, number: int, kind: int) -> None:
-        """A path that becomes something else: file, link, folder, and what nobody can copy."""
+        """Turn a path into something else: a file, link, folder, or a kind that cannot be copied."""
         path = self._one(number)
         self.remove(number)
         match kind % 8:
@@ -208,12 +208,12 @@ class Edits:
             os.close(folder)
 
     def move_out(self, number: int) -> None:
-        """A folder out of the tree."""
+        """Move a folder out of the tree."""
         path = self._one(number, stat.S_ISDIR)
         os.rename(path, os.path.join(self.outside, b"moved%d" % next(self._numbers)))
 
     def move_in(self, names: Sequence[bytes]) -> None:
-        """A folder into the tree: one that went out, or a new one."""
+        """Move a folder into the tree: one that was moved out before, or a new one."""
         moved = sorted(name for name in os.listdir(self.outside) if name.startswith(b"moved"))
         if not moved:
             moved = [b"moved"]
@@ -225,7 +225,7 @@ class Edits:
     # --- what is nobody's business -------------------------------------------------------------------------------
 
     def ignored(self, names: Sequence[bytes], size: int) -> None:
-        """A file that every rule ignores; every other time one that was synced, under such a name."""
+        """Write a file that every rule ignores; every other time, rename a synced file so."""
         path = self._parent(self._at((*names[:-1], names[-1][:200] + IGNORED.encode())))
         if size % 2 and self._at(names) in self._all(stat.S_ISREG):
             os.rename(self._at(names), path)

@@ -1,8 +1,7 @@
-"""Rounds of kill -9 at random moments, on a stack whose volume bears witness of what it holds.
+"""Rounds of kill -9 at random moments, on a stack that records what its volume must hold.
 
 The service `db` writes a file of random bytes and a random owner into its volume each time it starts, named after
-both, and lays into a folder of the host what it found there before and what it wrote. So whoever looks later knows
-what the volume must hold.
+both, and records in a folder of the host what it found there before and what it wrote.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ SETTLED = 60.0  # seconds after which a clean-up counts as stuck, however slow t
 
 @dataclass(frozen=True)
 class Moment:
-    """One moment at which a run is killed: after an event (None: after its start), and up to so many seconds."""
+    """A moment at which a run is killed: after an event (None: after its start), and up to so many seconds."""
 
     event: str | None
     at_most: float
     match: dict[str, Any] = field(default_factory=dict)
-    ends: str = ""  # how it is ended before that: by a signal, or by `down`
+    ends: str = ""  # how the run is ended before that: by a signal, or by `down`
 
 
 def _step(name: str, at_most: float) -> Moment:
@@ -78,14 +77,14 @@ class Plan:
 
     moment: str
     delay: float
-    guardian: str  # what becomes of it: spared, killed "with it", or "later"
-    lives: float  # of a guardian that is killed later, seconds
-    recovery: str  # what ends it where no guardian does; "killed up" is one that is killed as well, before a `down`
+    guardian: str  # the guardian is spared, killed "with it", or "later"
+    lives: float  # seconds until a guardian is killed "later"
+    recovery: str  # what ends the run without a guardian; "killed up" is killed, too, before a `down`
     fresh: bool
 
 
 def planned(seed: int, number: int) -> Plan:
-    """The moments take turns in an order of the seed's; everything else is chance."""
+    """The plan of a round: moments take turns in an order of the seed's, all else is random."""
     chance = random.Random(f"{seed}:{number}")
     order = random.Random(f"{seed}:{number // len(MOMENTS)}").sample(sorted(MOMENTS), len(MOMENTS))
     moment = order[number % len(MOMENTS)]
@@ -100,16 +99,16 @@ def planned(seed: int, number: int) -> Plan:
 
 
 class Campaign:
-    """One stack, killed again and again; every round ends with an engine that holds nothing of it."""
+    """One stack, killed again and again; after every round the engine holds nothing of it."""
 
     def __init__(self, stack: Stack, start: StartDevenv, state: Path) -> None:
         self.stack = stack
-        self.took: list[float] = []  # seconds from a kill until the guardian had left nothing
+        self.took: list[float] = []  # seconds from a kill until the guardian had removed everything
         self._start = start
         self._store = Store(str(state / "devenv-compose/snapshots"))
         self._contents: dict[tuple[str, str], Content] = {}
         self._seen: set[str] = set()
-        self._must: Content = frozenset()  # what the volume held at last
+        self._must: Content = frozenset()  # the last content of the volume
         (stack.folder / "witness").mkdir()
         stack.write("src/file", "0")
         rule = {"path": "./src", "action": "sync", "target": "/app"}
@@ -127,7 +126,7 @@ class Campaign:
         )
 
     def round(self, plan: Plan) -> None:
-        """A run killed as planned, and all looked at. AssertionError for whatever is not as it must be."""
+        """Kill a run as planned and check everything. Raises AssertionError."""
         before = self._newest()
         run = self._brought_to(plan)
         self._kill(run, plan)
@@ -143,7 +142,7 @@ class Campaign:
         self._look(before, fresh=plan.fresh)
 
     def finish(self) -> None:
-        """Brought up and down once more, undisturbed: it holds what it must, and nothing is left."""
+        """Bring the stack up and down once more, undisturbed, and check its content and that nothing is left."""
         before = self._newest()
         self._recover("up")
         assert self.stack.leftovers() == {}
@@ -199,17 +198,17 @@ class Campaign:
     # --- what must hold -------------------------------------------------------------------------------------------
 
     def _look(self, before: Content, *, fresh: bool) -> None:
-        """What each start of `db` found is all of what it should, and what the last one left is in a snapshot."""
+        """Check that each start of `db` found everything, and that the last content is in a snapshot."""
         known = {before, frozenset[str]() if fresh else before}
         stored = {self._content(snapshot) for snapshot in self._store.all()}
         for found, added in self._starts():
             assert found in known | stored, f"a start found {_told(found, self._must, before)}"
             self._must = found | added
-            known = {self._must, found}  # a container that was made anew goes on with the same volume
+            known = {self._must, found}  # a recreated container continues with the same volume
         assert any(self._must <= one for one in (*stored, Content())), f"lost: {_told(self._must, before)}"
 
     def _starts(self) -> Iterator[tuple[Content, Content]]:
-        """Of every start since the last look: what lay in the volume, and what was added."""
+        """For each start since the last check: the content of the volume, and what was added."""
         folder = self.stack.folder / "witness"
         new = [path for path in folder.glob("*.begin") if path.name not in self._seen]
         for path in sorted(new, key=lambda one: one.stat().st_mtime_ns):
@@ -222,7 +221,7 @@ class Campaign:
         return self._content(settled[-1]) if settled else frozenset()
 
     def _content(self, snapshot: Snapshot) -> Content:
-        """The files of a snapshot, each of them checked."""
+        """The files of a snapshot, each checked."""
         key = (snapshot.id, snapshot.volume)
         if key not in self._contents:
             with tarfile.open(self._store.archive(snapshot)) as archive:
@@ -231,14 +230,14 @@ class Campaign:
 
 
 def _kill(leaders: Iterable[int]) -> None:
-    """The process groups gone."""
+    """Kill the process groups."""
     for pid in leaders:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
 
 def _alive(run: Devenv) -> list[int]:
-    """Its pid, unless it has ended: the number may be another process by then."""
+    """The pid of the run, unless it has ended: the number may be another process by then."""
     return [run.process.pid] if run.process.poll() is None else []
 
 
@@ -255,7 +254,7 @@ def _checked(archive: tarfile.TarFile) -> Iterator[str]:
 
 
 def _witnessed(text: str) -> Content:
-    """Names of files, each of them as its name says."""
+    """Names of files, each checked against its content."""
     pairs = [line.split() for line in text.splitlines()]
     sums = {name.removeprefix("./"): digest for digest, name in pairs if len(digest) == 64}
     owners = {name: owner for owner, name in pairs if len(owner) < 64}

@@ -1,7 +1,7 @@
-"""An engine whose only way to any registry is the lab: names of public registries lead to fronts of the test's own.
+"""An engine that reaches only the test's own registries: names of public registries lead to them.
 
-The engine lies in a network namespace without a way out. Fronts listen there on 127.0.0.1, where it needs no
-certificate; hosts by name are reached through a CONNECT proxy there, with certificates of the lab's authority.
+The engine is in a network namespace without a way out. Fronts listen there on 127.0.0.1, where they need no
+certificate; hosts are reached by name through a CONNECT proxy, with certificates of the lab's authority.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def listening_in(network: str, port: int) -> socket.socket:
-    """A socket that listens on 127.0.0.1 of another network namespace; whoever has it may accept from there."""
+    """A socket that listens on 127.0.0.1 of another network namespace; this process may accept its connections."""
     made: list[socket.socket | OSError] = []
 
     def make() -> None:
@@ -41,7 +41,7 @@ def listening_in(network: str, port: int) -> socket.socket:
         except OSError as error:
             made.append(error)
 
-    thread = threading.Thread(target=make)  # only this thread changes over
+    thread = threading.Thread(target=make)  # only this thread changes its namespace
     thread.start()
     thread.join()
     if isinstance(made[0], OSError):
@@ -50,7 +50,7 @@ def listening_in(network: str, port: int) -> socket.socket:
 
 
 class Authority:
-    """A certificate authority of one's own: `certificate` is the file to trust."""
+    """A certificate authority of a test's own: `certificate` is the file to trust."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,7 +59,7 @@ class Authority:
         self._openssl("-subj", "/CN=Lab Root", "-keyout", "ca.key", "-out", "ca.crt")
 
     def speaks_for(self, host: str) -> ssl.SSLContext:
-        """What a server of that name shows."""
+        """The TLS settings of a server of that name."""
         key, certificate = self._folder / f"{host}.key", self._folder / f"{host}.crt"
         if not certificate.exists():
             files = ("-keyout", key.name, "-out", certificate.name)
@@ -75,9 +75,9 @@ class Authority:
 
 
 class ConnectProxy:
-    """An HTTP proxy that knows CONNECT and `routes`: `host:port` as asked for -> where it leads.
+    """An HTTP proxy that knows CONNECT and `routes`: `host:port` as requested -> its destination.
 
-    Other hosts are bad gateways. With `demands` (user:password) it lets nobody else through.
+    Other hosts are bad gateways. With `demands` (user:password) it requires a login.
     """
 
     def __init__(self, listener: socket.socket) -> None:
@@ -88,7 +88,7 @@ class ConnectProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop listening."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -134,7 +134,7 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
 
 @dataclass
 class Lab:
-    """The engine, a registry that holds what tests put there, and fronts; those of one test end with `clear`."""
+    """The engine, a registry for the images of tests, and fronts; those of one test end with `clear`."""
 
     engine: Dockerd
     registry: Registry
@@ -145,11 +145,11 @@ class Lab:
 
     @property
     def env(self) -> dict[str, str]:
-        """What selects its engine."""
+        """The environment that selects its engine."""
         return {"DOCKER_HOST": self.engine.host}
 
     def front(self, *rules: Rule, prefix: str = "", empty: bool = False) -> Front:
-        """A registry that the engine finds at 127.0.0.1, without TLS; an `empty` one has only what its rules say."""
+        """A registry that the engine finds at 127.0.0.1, without TLS; if `empty`, it answers by its rules only."""
         listener = listening_in(self.engine.network, next(self._ports))
         return self._opened(Front(listener, *rules, upstream="" if empty else self.registry.address, prefix=prefix))
 
@@ -165,7 +165,7 @@ class Lab:
 
     @contextlib.contextmanager
     def without_proxy(self) -> Iterator[None]:
-        """For so long nobody listens where the engine's proxy is."""
+        """Stop the engine's proxy for the block."""
         self.proxy.close()
         try:
             yield
@@ -173,17 +173,17 @@ class Lab:
             self.proxy = ConnectProxy(listening_in(self.engine.network, PROXY_PORT))
 
     def borrow(self, image: str) -> None:
-        """An image of the engine in use, on this one too."""
+        """Copy an image from the engine in use."""
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
             loaded = ["docker", "-H", self.engine.host, "load", "-q"]
             subprocess.run(loaded, stdin=saved.stdout, stdout=subprocess.DEVNULL, check=True)
 
     def docker(self, *args: str, env: Mapping[str, str] | None = None) -> str:
-        """What a docker command prints on this engine."""
+        """The output of a docker command on this engine."""
         return docker(*args, env={**self.env, **(env or {})})
 
     def clear(self) -> None:
-        """No front, no route, and nothing on the engine that a test brought."""
+        """Remove all fronts, routes, and everything on the engine that a test created."""
         self._open.close()
         self.proxy.routes.clear()
         self.proxy.seen.clear()
@@ -194,8 +194,8 @@ class Lab:
         self.clear_images()
 
     def clear_images(self) -> None:
-        """The engine has no image at all."""
-        for _ in range(5):  # one that another is based on goes after it
+        """Remove all images of the engine."""
+        for _ in range(5):  # an image that another is based on can be removed after it
             if images := self.docker("images", "-aq").split():
                 succeeds("rmi", "-f", *sorted(set(images)), env=self.env)
         assert self.docker("images", "-aq") == ""
@@ -207,7 +207,7 @@ class Lab:
 
 @contextlib.contextmanager
 def lab(folder: Path, *, proxied: bool) -> Iterator[Lab]:
-    """A lab, all of it gone afterwards; its engine uses the proxy where `proxied`, else it only has 127.0.0.1."""
+    """A lab, removed after the block; its engine uses the proxy if `proxied`, else it only has 127.0.0.1."""
     authority = Authority(folder / "authority")
     proxies = {"HTTPS_PROXY": f"http://127.0.0.1:{PROXY_PORT}" if proxied else "", "HTTP_PROXY": "", "NO_PROXY": ""}
     proxies |= {name.lower(): value for name, value in proxies.items()}
@@ -225,7 +225,7 @@ def lab(folder: Path, *, proxied: bool) -> Iterator[Lab]:
 
 
 def shut_off(*hosts: str) -> list[str]:
-    """What to put before a command so that packets to these hosts (and to all others) are lost without a word."""
+    """A command prefix that silently drops packets to these hosts (and all others)."""
     lines = "".join(f"192.0.2.1 {host}\\n" for host in hosts)
     orders = (
         "ip link set lo up; ip link add lost type veth peer name nobody; ip link set nobody up; ip link set lost up;"

@@ -17,7 +17,7 @@ from support.stack import Stack
 
 HUB_KEY = "https://index.docker.io/v1/"
 
-# What Docker, BuildKit and Go say where something is wrong with a registry.
+# What Docker, BuildKit and Go print if something is wrong with a registry.
 RAW = (
     "Error response from daemon",
     "failed to solve",
@@ -54,14 +54,14 @@ RAW = (
 
 
 def assert_plain(text: str) -> None:
-    """The text has no word of Docker's own errors."""
+    """Check that the text has no word of Docker's own errors."""
     assert [raw for raw in RAW if raw in text] == [], text
 
 
 class LabStack(Stack):
-    """A Compose project on a lab's engine, with a user's settings and a docker CLI's settings of its own.
+    """A Compose project on a lab's engine, with its own settings of the user and the docker CLI.
 
-    `within` is what its commands are put behind.
+    `within` precedes its commands.
     """
 
     def __init__(
@@ -84,29 +84,29 @@ class LabStack(Stack):
         super().__init__(folder / "project", name, env)
 
     def settings(self, text: str) -> None:
-        """The user's own config.toml."""
+        """Write the user's config.toml."""
         file = self._home / "config/devenv-compose/config.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
 
     def mirrors(self, *names: str) -> None:
-        """The user's mirrors, in order."""
+        """Set the user's mirrors, in order."""
         self.settings(f"[registry]\nmirrors = {json.dumps(names)}\n")
 
     def docker_settings(self, **settings: Any) -> None:
-        """The docker CLI's config.json."""
+        """Write the docker CLI's config.json."""
         (self._docker / "config.json").write_text(json.dumps(settings), encoding="utf-8")
 
     def login(self, host: str, user: str, password: str) -> None:
-        """As `docker login` does without a credential helper."""
+        """Store a login as `docker login` does without a credential helper."""
         self.docker_settings(auths={host: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}})
 
     def run(self, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """A finished `devenv ARGS`."""
+        """Run `devenv ARGS` to its end."""
         return cli.run(*args, cwd=self.folder, env=self.env, timeout=timeout, within=self.within)
 
     def plain(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """A finished `docker ARGS`, by the same client."""
+        """Run `docker ARGS` to its end, by the same client."""
         argv = [*self.within, "docker", *args]
         env = {**os.environ, **self.env}
         return subprocess.run(argv, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
@@ -116,15 +116,15 @@ class LabStack(Stack):
         return set(self.lab.docker("images", "--format={{.Repository}}:{{.Tag}}").split())
 
     def which(self, service: str) -> str:
-        """What the image of a running service calls itself."""
+        """The name that the image of a running service has in its `/which`."""
         return self.read_file(service, "/which")
 
     def read_file(self, service: str, path: str) -> str:
-        """A file of a running service, without its last line end."""
+        """The text of a file of a running service, without its last line end."""
         project, label = f"label=com.docker.compose.project={self.name}", "label=com.docker.compose.service"
         container = self.lab.docker("ps", "-q", f"--filter={project}", f"--filter={label}={service}")
         return self.lab.docker("exec", container, "cat", path)
 
     def remove(self) -> None:
-        """The lab clears its engine by itself."""
+        """Remove the settings; the lab clears its engine."""
         shutil.rmtree(self._home, ignore_errors=True)

@@ -73,7 +73,7 @@ PURE_STDLIB = frozenset({
 # The tables of causes are files of the package: constants that one pure module may read.
 PACKAGE_DATA = {"explain/table.py": frozenset({"tomllib"})}
 
-# Third-party (and process) modules and the only files that may import them; a folder stands for all in it.
+# Third-party (and process) modules and the only files that may import them; a folder means all its files.
 OWNERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("docker/process.py", "docker/endpoint.py"),
     "multiprocessing": (),
@@ -87,7 +87,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "click": ("cli/",),
 }
 
-# Other ways to start a process, which are subprocess by another name.
+# Other ways to start a process.
 STARTERS = frozenset({
     "os.system", "os.popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.posix_spawnp",
     "os.execv", "os.execve", "os.execvp", "os.execvpe", "pty.spawn",
@@ -95,14 +95,14 @@ STARTERS = frozenset({
     "anyio.run_process",
 })  # fmt: skip
 
-# The guardian forks for each try: what the try loads is gone with the child.
+# The guardian forks for each attempt: what the attempt loads is gone with the child.
 MAY_START = {"run/cleanup/guardian.py": frozenset({"os.fork"})}
 
 # The writer, the version path, and the guardian, whose standard output is its own log and never a terminal.
 PRINTERS = ("__main__.py", "run/cleanup/guardian.py")
 
-# What writes to the terminal beside `print`, and the only files that may use it: the writer and the live view clean
-# every text, `ask` cleans questions, and what `render` writes is read by its parent.
+# Calls that write to the terminal besides `print`, and the only files that may use them: the writer and the live view
+# clean every text, `ask` cleans questions, and the output of `render` is read by its parent.
 WRITERS = frozenset({
     "typer.echo", "typer.secho", "typer.confirm", "typer.prompt", "typer.launch", "typer.progressbar",
     "sys.stdout.write", "sys.stderr.write", "sys.stdout.writelines", "sys.stderr.writelines",
@@ -110,8 +110,8 @@ WRITERS = frozenset({
 })  # fmt: skip
 MAY_WRITE = ("ui/writer.py", "cli/options.py", "scaffold/new/render.py")
 
-# Each may import itself and what stands on a floor below; the packages of one floor know nothing of each other. The
-# modules of the lowest floor may import each other.
+# Each package may import itself and packages on lower floors, none on its own. The modules of the lowest floor may
+# import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({
         "bounded_search", "errors", "events", "explain", "model", "paths", "private_files", "redact", "signals",
@@ -136,18 +136,18 @@ def floor(name: str) -> int | None:
 
 
 def may_import(name: str, other: str) -> bool:
-    """Whether one package, or module that is in none, may import the other."""
+    """Whether a package (or a module outside of packages) may import the other."""
     one, two = floor(name), floor(other)
     return one is None or two is None or name == other or two < one or one == two == 0
 
 
 def is_pure(module: str) -> bool:
-    """Whether the file, named from src/devenv, is one of the pure ones."""
+    """Whether the file, relative to src/devenv, is pure."""
     return any(PurePosixPath("/", module).match(f"/{pattern}") for pattern in PURE)
 
 
 def tests() -> list[str]:
-    """The test files of the pure modules, named from the checkout."""
+    """The test files of the pure modules, relative to the checkout."""
     modules = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py"))]
     files = (Path("tests/unit", path.parent, f"test_{path.name}") for path in modules if is_pure(path.as_posix()))
     return [str(path) for path in files if (SOURCE.parents[1] / path).exists()]

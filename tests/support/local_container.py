@@ -21,7 +21,7 @@ from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.sync.container.shell import ROOT
 
-MARK = f"m{secrets.token_hex(8)}"  # a shell ends earlier ones of its mark: another run of the tests must not be hit
+MARK = f"m{secrets.token_hex(8)}"  # a shell ends earlier ones with its mark, but not those of another test run
 TOOLS = ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls", "ln", "cat", "touch", "readlink", "grep")
 
 
@@ -111,18 +111,18 @@ class LocalContainer(LocalEngine):
                 self.archived.append(path)
 
     async def get(self, _id: str, _path: str) -> bytes | None:
-        """No file: there is no table of users."""
+        """None: there is no table of users."""
         return None
 
     async def is_link(self, _id: str, path: str) -> bool | None:
-        """Whether a link is at the path, None if nothing is there."""
+        """Whether the path is a link; None if there is nothing."""
         with contextlib.suppress(OSError):
             return stat.S_ISLNK(os.lstat(path).st_mode)
         return None
 
 
 def shell_without_perl(folder: Path) -> list[str]:
-    """The command of a shell that finds the tools of a small image and no perl; links to them are in the folder."""
+    """The command of a shell that finds the tools of a small image but no perl; the folder gets links to them."""
     folder.mkdir(exist_ok=True)
     for tool in TOOLS:
         if (path := shutil.which(tool)) and not (folder / tool).exists():

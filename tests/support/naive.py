@@ -1,6 +1,6 @@
-"""A folder of the host and a folder of a container, each read straight: nothing of devenv is asked.
+"""A folder of the host and a folder of a container, both read directly, without any code of devenv.
 
-`devenv sync --verify` has to say the same of them.
+`devenv sync --verify` must agree.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STAGED = re.compile(rb"(^|/)\.devenv-\w+-\d+~(/|$)")
 
 @dataclass(frozen=True)
 class Entry:
-    """One file, folder or link: `content` is its bytes, or where a link leads. A folder's mode does not count."""
+    """A file, folder or link: `content` is its bytes or destination. A folder's mode does not count."""
 
     kind: str
     mode: int = 0
@@ -53,7 +53,7 @@ def on_host(folder: Path) -> Tree:
 
 
 def _look(path: bytes) -> Entry | None:
-    """What is there; None for what nobody can copy: a pipe, a socket, a device, a link that leads to itself."""
+    """The entry at the path; None if it cannot be copied: a pipe, a socket, a device, a link to itself."""
     mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
         try:
@@ -71,7 +71,7 @@ def _look(path: bytes) -> Entry | None:
 
 
 def in_container(container: str, folder: str = TARGET) -> tuple[Tree, dict[bytes, tuple[int, int]]]:
-    """Everything below the folder, by relative path, and whose it is (the folder itself as `.`)."""
+    """Everything below the folder, by relative path, and its owners (the folder itself as `.`)."""
     tree: Tree = {}
     owners: dict[bytes, tuple[int, int]] = {}
     tar = _archive(container, folder)
@@ -107,9 +107,9 @@ def _archive(container: str, folder: str) -> bytes | None:
 
 
 def different(source: Path, container: str) -> set[bytes] | None:
-    """The relative paths that are not the same on both sides, what is on its way left out; None where nobody can say.
+    """The relative paths that differ, without files that are being staged; None while anything changes.
 
-    That is while anything changes: then two looks differ.
+    Two reads that differ show a change.
     """
     looks = []
     for _ in range(2):

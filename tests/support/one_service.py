@@ -1,6 +1,6 @@
-"""The sync of one service between a folder and containers in memory, without a watcher: it looks when it is asked to.
+"""The sync of one service between a folder and containers in memory, without a watcher: it scans only when told to.
 
-Containers are those of `MemoryHost`, which have no shell, or `FakeTarget`, which notes what it is asked for.
+Containers are those of `MemoryHost`, which have no shell, or `FakeTarget`, which records its calls.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RUNNING = replace(CREATED, state="running")
 
 
 class FakeTarget:
-    """A container that notes what it is asked for; `during` runs while files are on their way."""
+    """A container that records its calls; `during` runs while files are on their way."""
 
     def __init__(self, name: str, state: str = "created", during: Callable[[], None] = lambda: None) -> None:
         self.container = replace(CREATED, id=name, name=name, state=state)
@@ -53,19 +53,19 @@ class FakeTarget:
         self.is_closed = False
 
     async def open_shell(self) -> None:
-        """There is none."""
+        """Do nothing: there is no shell."""
 
     async def close(self) -> None:
-        """Nothing is asked of it any more."""
+        """Note the end."""
         self.is_closed = True
 
     async def compare(self, syncs: Sequence[Sync], _: Any, placed: Collection[str], *_given: Any) -> Seen:
-        """All syncs are missing, as in a new container; of the names of the journal it has those in `present`."""
+        """Report all syncs as missing, as in a new container, and the names of the journal in `present`."""
         self.compared.append(tuple(sync.target for sync in syncs))
         return Seen(tuple(syncs), frozenset(self.present & set(placed)))
 
     async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
-        """Do nothing but note it; paths in `failed` fail. Raises EngineError if `is_lost`."""
+        """Note the operations; paths in `failed` fail. Raises EngineError if `is_lost`."""
         self.during()
         if self.is_lost:
             raise EngineError("gone away")
@@ -79,7 +79,7 @@ class FakeTarget:
 class OneService:
     """The service `web` with a rule from `folder`/src to /src, and its containers on an engine in memory.
 
-    `over` is a folder below src whose files go to /src, too, and win there.
+    `over` is a folder below src whose files go to /src, too, and take precedence there.
     """
 
     def __init__(self, folder: Path, *, settings: Settings | None = None, over: str = "", **rule: Any) -> None:
@@ -108,13 +108,13 @@ class OneService:
         self.state = self.sync.state
 
     def again(self) -> ServiceSync:
-        """The sync as it begins; no file was delivered by it."""
+        """A new sync, which has delivered no file."""
         return ServiceSync(self.context, "web", rules.bind(self.project, {}))
 
     # --- the host ----------------------------------------------------------------------------------------------
 
     def write(self, name: str, content: str = "x") -> str:
-        """Write a file below the folder; its path."""
+        """Write a file below the folder; return its path."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
@@ -122,11 +122,11 @@ class OneService:
 
     @property
     def pending(self) -> int:
-        """How many paths are not in all containers yet."""
+        """The number of paths that are not in all containers yet."""
         return len(self.state.waiting) + len(self.state.retries.paths)
 
     def look(self) -> None:
-        """Look at the whole folder and queue what has changed."""
+        """Scan the whole folder and queue the changes."""
         now, root = self.context.now, str(self.folder)
         seen = scan.scan([root], lambda _: False)
         fresh = manifest.with_loops(now, {path: seen.get(path) for path in sorted({*now, *seen})})
@@ -135,13 +135,13 @@ class OneService:
         self.state.notice(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))
 
     def begin(self) -> None:
-        """Begin as a run does: what is on the host is known, and nothing waits."""
+        """Begin as a run does: the host is known, and nothing is queued."""
         self.look()
         self.state.waiting.take_all()
         self.sync.begin(None)
 
     async def step(self) -> set[str]:
-        """Look at the folder and carry out one plan, with all that failed before; the host paths that failed."""
+        """Scan the folder and carry out one plan, with all earlier failures; return the host paths that failed."""
         self.look()
         for path in self.state.retries.paths:
             self.state.wait(path)
@@ -159,21 +159,21 @@ class OneService:
         return container
 
     def files(self, number: int = 1) -> dict[str, bytes]:
-        """What is in the container in memory."""
+        """The files in the container in memory."""
         return self.host.containers[f"id-web-{number}"].files.contents()
 
     async def adopt(self, fake: FakeTarget) -> int:
-        """Adopt the fake."""
+        """Adopt the fake; return the number of files."""
         self.fakes[fake.container.id] = fake
         return await self.sync.adoption.adopt(fake.container)
 
     def journal(self, container_id: str) -> SyncJournal:
-        """What was put into the container."""
+        """The journal of the container."""
         return SyncJournal.of(self.context.journals, container_id)
 
     @contextlib.contextmanager
     def with_fakes(self) -> Iterator[OneService]:
-        """While it lasts, containers that are adopted are fakes."""
+        """Make adopted containers fakes, for the block."""
 
         async def reach(_: Any, container: Container, *__: Any) -> FakeTarget:
             return self.fakes[container.id]
@@ -182,7 +182,7 @@ class OneService:
             return self.fakes[container_id].container
 
         async def end_leftovers(*_: Any, **__: Any) -> None:
-            """A fake has no processes."""
+            """Do nothing: a fake has no processes."""
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Target, "reach", reach)
@@ -203,7 +203,7 @@ class OneService:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[TaskGroup]:
-        """While it lasts, what waits is carried out."""
+        """Carry out what is queued, for the block."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.sync.serve, tasks)
             yield tasks
@@ -232,7 +232,7 @@ class OneService:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Return as soon as it is so; TimeoutError after five seconds."""
+    """Return when the condition is met. Raises TimeoutError after five seconds."""
     with anyio.fail_after(5):
-        while not is_so():  # noqa: ASYNC110 - nothing tells of it
+        while not is_so():  # noqa: ASYNC110 - there is no event to wait for
             await anyio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The phases of a run, each with a project that has it and a way to get there."""
+"""The phases of a run: for each, a project that has it and a way to reach it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATA = {"volumes": ["data:/data"]}
 
 
 def processes(word: str) -> list[str]:
-    """The command lines, on this machine and in its containers, that hold the word."""
+    """The command lines, on this machine and in its containers, that contain the word."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -30,7 +30,7 @@ def processes(word: str) -> list[str]:
 
 
 class Phases:
-    """For each phase of a run: the project that has it, and how to get there."""
+    """For each phase of a run: its project, and the way to reach it."""
 
     def __init__(self, stack: Stack, up: Up) -> None:
         self.stack = stack
@@ -55,14 +55,14 @@ class Phases:
         return run
 
     def restore(self) -> Devenv:
-        """A volume gets back what a run before left in it."""
+        """A volume is being restored."""
         assert self._filled().stop() == 130
         run = self.up(self.stack)
         run.wait_for("step", name="restore", state="detail")
         return run
 
     def saving(self) -> Devenv:
-        """It has been ended, and a volume is being saved."""
+        """A run has been ended, and a volume is being saved."""
         run = self._filled()
         run.send_signal(signal.SIGINT)
         run.wait_for("step", name="save", state="detail")
@@ -71,7 +71,7 @@ class Phases:
     def _filled(self) -> Devenv:
         run = self.ready()
         self.stack.execute("db", "sh", "-c", "head -c 60000000 /dev/urandom >/data/much")
-        time.sleep(1)  # by then it is known that `db` is well
+        time.sleep(1)  # by then `db` is known to be well
         return run
 
     def start(self) -> Devenv:
@@ -82,7 +82,7 @@ class Phases:
         return run
 
     def create(self) -> Devenv:
-        """The first of several containers is there."""
+        """The first of several containers exists."""
         self._services(**{f"s{n}": idle_service(**DATA) for n in range(4)})
         run = self.up(self.stack)
         docker_cli.until(self.stack.containers)
@@ -98,12 +98,12 @@ class Phases:
         return run
 
     def ready(self) -> Devenv:
-        """All is up."""
+        """All services are up."""
         self._services(db=idle_service(**DATA), web=idle_service())
         return self.up.ready(self.stack)
 
     def sync(self) -> Devenv:
-        """Many files are on their way into a container."""
+        """Many files are being copied into a container."""
         rule = {"path": "./src", "action": "sync", "target": "/app"}
         self.stack.write("src/0", "")
         self._services(db=idle_service(**DATA), web=idle_service(develop={"watch": [rule]}))
@@ -113,7 +113,7 @@ class Phases:
         return run
 
     def rebuild(self) -> Devenv:
-        """The image of a service is built anew while all is up."""
+        """The image of a service is being rebuilt while all is up."""
         rule = {"path": "./seconds", "action": "rebuild"}
         steps = f"COPY seconds /\nRUN sleep $(cat /seconds); : {self.word}"
         web = built_service(steps, develop={"watch": [rule]})

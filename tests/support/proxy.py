@@ -32,13 +32,13 @@ FAULTS = ("500", "404", "reset", "cut", "torn", "stall")
 
 @dataclass
 class Call:
-    """One request as it was sent; what became of it as far as it is known."""
+    """One request as it was sent; with its outcome, as far as it is known."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes = b""
-    stream: bytearray = field(default_factory=bytearray)  # what was sent once the connection was upgraded
+    stream: bytearray = field(default_factory=bytearray)  # what was sent after the connection was upgraded
     fault: str | None = None
     status: int | None = None
 
@@ -54,7 +54,7 @@ class Call:
 
 
 class SocketServer:
-    """A unix socket that is served by a thread, for as long as it is entered."""
+    """A unix socket that is served by a thread, for the block."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -81,7 +81,7 @@ class SocketServer:
 
     @property
     def host(self) -> str:
-        """The address as DOCKER_HOST takes it."""
+        """The address for DOCKER_HOST."""
         return f"unix://{self.path}"
 
     async def _main(self, ready: threading.Event) -> None:
@@ -89,7 +89,7 @@ class SocketServer:
         ready.set()
         await self._stop.wait()
         self._loop.remove_reader(server.sockets[0].fileno())
-        await asyncio.sleep(0.01)  # what was accepted just now needs its server for a moment
+        await asyncio.sleep(0.01)  # connections that were just accepted need the server for a moment
         server.close()
         for task in self._tasks:
             task.cancel()
@@ -109,12 +109,12 @@ class SocketServer:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, to its end."""
+        """Serve one connection to its end."""
         raise NotImplementedError
 
 
 class FakeEngine(SocketServer):
-    """Greets as an engine does; whatever else it is asked, `play` writes the bytes. It records what it was asked."""
+    """Greets as an engine does and records all calls; `play` writes the other answers."""
 
     def __init__(
         self, play: Callable[[Call, asyncio.StreamWriter], Awaitable[None]], versions: object = None
@@ -125,7 +125,7 @@ class FakeEngine(SocketServer):
         self.calls: list[Call] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of a client."""
+        """Serve one connection of a client."""
         async for call in requests(reader):
             self.calls.append(call)
             if call.target == "/version":
@@ -136,7 +136,7 @@ class FakeEngine(SocketServer):
 
 
 class Proxy(SocketServer):
-    """Every call goes on to the engine, but for those that `chaos` picks."""
+    """Passes every call on to the engine, except for those that `chaos` selects."""
 
     def __init__(self, *, engine: str = REAL, seed: int = 0, stall: float = 10.0) -> None:
         super().__init__()
@@ -144,8 +144,8 @@ class Proxy(SocketServer):
         self.seed = seed
         self.stall = stall
         self.calls: list[Call] = []
-        self.frozen = False  # a network that swallows everything: connections stay, no byte moves
-        self.away = False  # nobody there: every connection ends at once
+        self.frozen = False  # connections stay open, but no byte is passed on
+        self.away = False  # every connection ends at once
         self._open: dict[int, tuple[Call, asyncio.StreamWriter]] = {}
         self._links: set[_Link] = set()
         self._stranded: set[_Link] = set()
@@ -157,30 +157,30 @@ class Proxy(SocketServer):
         faults: tuple[str, ...] = FAULTS,
         only: Callable[[Call], bool] = lambda call: not call.path.endswith("/version"),
     ) -> None:
-        """From now on so many of the calls fail. `404`: a call that would have succeeded says "not found".
+        """Let so many of the calls fail from now on. `404`: a call that would have succeeded answers "not found".
 
-        `reset` and `cut` are carried out by the engine, and it is the answer that is lost. Of `torn` the engine gets
-        half of the body.
+        `reset` and `cut` are carried out by the engine, but the answer is lost. With `torn` the engine gets half of
+        the body.
         """
         self._percent, self._faults, self._only = percent, faults, only
 
     def calm(self) -> None:
-        """No call fails any more."""
+        """Let no call fail any more."""
         self.chaos(0)
 
     def strand(self) -> None:
-        """The connections that are open now stay silent for ever, as after a change of the client's address."""
+        """Silence the connections that are open now for ever, as after a change of the client's address."""
         self._stranded |= self._links
 
     def drop(self, part: str = "") -> int:
-        """Cut every open connection whose last call has `part` in its target; how many there were."""
+        """Cut every open connection whose last call has `part` in its target; return their number."""
         picked = [(call, writer) for call, writer in self._open.values() if part in call.target]
         for _, writer in picked:
             self._loop.call_soon_threadsafe(writer.transport.abort)
         return len(picked)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of a client, and one of its own to the engine."""
+        """Serve one connection of a client, with one of its own to the engine."""
         if self.away:
             return
         there, back = await asyncio.open_unix_connection(self.engine)
@@ -217,7 +217,7 @@ class Proxy(SocketServer):
         return dice.choice(self._faults)
 
     async def _fail(self, call: Call, writer: asyncio.StreamWriter, back: asyncio.StreamWriter, link: _Link) -> bool:
-        """Whether the engine still gets the call."""
+        """Apply the fault; return if the engine still gets the call."""
         if call.fault in ("500", "404"):
             call.status = int(call.fault)
             writer.write(answer(call.status, b'{"message": "a planned fault"}', close=True))
@@ -262,7 +262,7 @@ class Proxy(SocketServer):
 @dataclass(eq=False)
 class _Link:
     call: Call | None = None
-    left: int | None = None  # of the answer, so many bytes arrive and then nothing
+    left: int | None = None  # the number of bytes of the answer that arrive
 
 
 async def requests(reader: asyncio.StreamReader) -> AsyncIterator[Call]:

@@ -1,6 +1,6 @@
-"""Image registries of a test's own: Debian's docker-registry, and before it fronts that do what a test wants.
+"""Image registries of a test's own: Debian's docker-registry, and fronts before it that do what a test wants.
 
-A front answers by rules, hands on what no rule answers, and records every request. Nothing here needs an engine.
+A front answers by rules, passes other requests on, and records every request. Nothing here needs an engine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ http: {{addr: "{address}", relativeurls: true}}
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it came to a front."""
+    """A request that a front got."""
 
     method: str
     host: str
@@ -57,13 +57,13 @@ class Seen:
 
     @property
     def authorization(self) -> str | None:
-        """The credentials that came along, as sent."""
+        """The credentials of the request, as sent."""
         return self.headers.get("authorization")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back; of a body that is `cut` the second half never comes."""
+    """An answer; if `cut`, the second half of its body never arrives."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -76,9 +76,9 @@ Rule = Callable[[Seen, Forward], "Answer | None"]
 
 
 class Front:
-    """An HTTP server on `listener` that asks `rules` in turn, and `upstream` (host:port) where none answers.
+    """An HTTP server on `listener` that tries `rules` in turn, then `upstream` (host:port).
 
-    `prefix` is a path after `/v2/` below which this front shows all that upstream has. With `tls` it speaks HTTPS.
+    `prefix` is a path after `/v2/` below which this front serves everything of upstream. With `tls` it speaks HTTPS.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class Front:
         self._thread.start()
 
     def asked(self, part: str = "", method: str | None = None) -> list[Seen]:
-        """Requests so far whose path holds `part`."""
+        """Requests so far whose path contains `part`."""
         return [one for one in self.seen if part in one.path and method in (None, one.method)]
 
     def answer(self, seen: Seen) -> Answer:
-        """What the first rule says that has something to say, else what upstream says."""
+        """The answer of the first rule that has one, else that of upstream."""
 
         def forward() -> Answer:
             return self._forward(seen)
@@ -137,7 +137,7 @@ class Front:
             return Answer(found.status, headers, found.read())
 
     def close(self) -> None:
-        """Nobody is answered any more."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
@@ -149,12 +149,12 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or did not like our certificate, is no event."""
+        """Do nothing: a client that disconnects or rejects our certificate is no failure."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.1"  # who tries TLS first is answered by a status line, as from other servers
+    default_request_version = "HTTP/1.1"  # a client that tries TLS first gets a status line, as from other servers
     disable_nagle_algorithm = True
 
     def _serve(self) -> None:
@@ -186,11 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """What matters is recorded."""
+        """Do nothing: requests are recorded."""
 
 
 def listening(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A socket that listens; on a free port where none is named."""
+    """A socket that listens, by default on a free port."""
     return socket.create_server((host, port))
 
 
@@ -205,7 +205,7 @@ def error(status: int, code: str, message: str, **headers: str) -> Answer:
 
 
 def basic(user: str, password: str) -> Rule:
-    """Only with this name and password."""
+    """Require this name and password."""
     wanted = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def rule(seen: Seen, _: Forward) -> Answer | None:
@@ -217,9 +217,9 @@ def basic(user: str, password: str) -> Rule:
 
 
 class Tokens:
-    """A token endpoint, as the rule of a front of its own; `bearer` is the rule of a registry that wants its tokens.
+    """A token endpoint, as the rule of a front of its own; `bearer` is the rule of the registry.
 
-    Whoever names no user gets a token only where `anonymous`.
+    A request without a user gets a token only if `anonymous`.
     """
 
     def __init__(self, users: Mapping[str, str] | None = None, *, anonymous: bool = False) -> None:
@@ -228,7 +228,7 @@ class Tokens:
         self._issued: set[str] = set()
 
     def __call__(self, seen: Seen, _: Forward) -> Answer | None:
-        """A token, or a refusal."""
+        """A token or a refusal."""
         if not self._knows(seen):
             return error(401, "UNAUTHORIZED", "incorrect username or password")
         token = secrets.token_hex(16)
@@ -237,7 +237,7 @@ class Tokens:
         return Answer(200, {"Content-Type": "application/json"}, body)
 
     def bearer(self, realm: str) -> Rule:
-        """Only with a token from the endpoint at the URL `realm`."""
+        """Require a token from the endpoint at the URL `realm`."""
 
         def rule(seen: Seen, _: Forward) -> Answer | None:
             if (seen.authorization or "").removeprefix("Bearer ") in self._issued:
@@ -258,7 +258,7 @@ class Tokens:
 
 
 def first(times: int, answer: Answer, part: str = "/manifests/") -> Rule:
-    """The answer to the first requests whose path holds `part`, then no more."""
+    """Give the answer to the first requests whose path contains `part`."""
     left = [times]
 
     def rule(seen: Seen, _: Forward) -> Answer | None:
@@ -271,14 +271,14 @@ def first(times: int, answer: Answer, part: str = "/manifests/") -> Rule:
 
 
 def too_many(times: int = 10**6, retry_after: int | None = None) -> Rule:
-    """Docker Hub's word for too many pulls."""
+    """Answer as Docker Hub does to too many pulls."""
     more = {} if retry_after is None else {"Retry_After": str(retry_after)}
     said = "You have reached your pull rate limit. You may increase the limit by authenticating and upgrading."
     return first(times, error(429, "TOOMANYREQUESTS", said, **more))
 
 
 def cut(times: int) -> Rule:
-    """The first layers end halfway."""
+    """Cut the first layers in half."""
     left = [times]
 
     def rule(seen: Seen, forward: Forward) -> Answer | None:
@@ -292,7 +292,7 @@ def cut(times: int) -> Rule:
 
 
 def forged(part: str) -> Rule:
-    """Other content than the digest promises, in `/blobs/` or in `/manifests/`."""
+    """Replace the content of a digest, in `/blobs/` or in `/manifests/`."""
 
     def rule(seen: Seen, forward: Forward) -> Answer | None:
         if seen.method != "GET" or part not in seen.path:
@@ -305,7 +305,7 @@ def forged(part: str) -> Rule:
 
 
 def moved(to: str) -> Rule:
-    """Layers lie on another host, as with most public registries."""
+    """Redirect layers to another host, as most public registries do."""
 
     def rule(seen: Seen, _: Forward) -> Answer | None:
         return (
@@ -316,7 +316,7 @@ def moved(to: str) -> Rule:
 
 
 def hang(seconds: float = 3600, part: str = "") -> Rule:
-    """No answer for so long."""
+    """Delay the answer by so many seconds."""
 
     def rule(seen: Seen, _: Forward) -> Answer | None:
         if part in seen.path:
@@ -330,13 +330,13 @@ def hang(seconds: float = 3600, part: str = "") -> Rule:
 
 
 def program() -> str | None:
-    """The path of docker-registry, where scripts/test has unpacked it or somebody has installed it."""
+    """The path of docker-registry, unpacked by scripts/test or installed."""
     unpacked = CACHE / "registry/usr/bin/docker-registry"
     return str(unpacked) if unpacked.exists() else shutil.which("docker-registry")
 
 
 class Registry:
-    """Debian's docker-registry on 127.0.0.1, with what it stores below `folder`."""
+    """Debian's docker-registry on 127.0.0.1, with its data below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         with listening() as probe:
@@ -362,10 +362,10 @@ class Registry:
         noise: int = 0,
         config: Mapping[str, Any] | None = None,
     ) -> str:
-        """The digest of a new image under these tags: a busybox, and files that no other image has.
+        """Store a new image under these tags: a busybox, and files that no other image has; return its digest.
 
-        Its main process does nothing and ends on TERM; `text` is in `/which`. Each of its own `layers` holds so many
-        bytes of `noise`; `config` is more of the image's own.
+        Its main process does nothing and ends on TERM; `text` is in `/which`. Each of its own `layers` has so many
+        bytes of `noise`; `config` is added to the image's configuration.
         """
         blobs = [
             busybox_layer(),
@@ -400,7 +400,7 @@ class Registry:
         return digest(body)
 
     def digest(self, repository: str, tag: str) -> str | None:
-        """The digest that the registry has for a tag; None where it has no such tag."""
+        """The digest that the registry has for a tag; None if there is no such tag."""
         request = urllib.request.Request(
             f"http://{self.address}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST}, method="HEAD"
         )
@@ -409,7 +409,7 @@ class Registry:
         return None
 
     def close(self) -> None:
-        """The process is gone; what it stored stays."""
+        """End the process; its data remains."""
         self._process.terminate()
         self._process.wait(10)
 
@@ -438,7 +438,7 @@ _DIRECT = urllib.request.ProxyHandler({})
 
 @contextlib.contextmanager
 def registry(folder: Path) -> Iterator[Registry]:
-    """A registry that is gone afterwards."""
+    """A registry, removed after the block."""
     one = Registry(folder)
     try:
         yield one
@@ -447,7 +447,7 @@ def registry(folder: Path) -> Iterator[Registry]:
 
 
 def digest(data: bytes) -> str:
-    """The name of the data in a registry."""
+    """The digest of the data in a registry."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
@@ -475,7 +475,7 @@ def _layer(files: Mapping[str, bytes]) -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
-    return gzip.compress(out.getvalue(), compresslevel=0, mtime=0)  # noise does not get smaller
+    return gzip.compress(out.getvalue(), compresslevel=0, mtime=0)  # noise cannot be compressed
 
 
 def _architecture() -> str:

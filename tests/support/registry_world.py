@@ -32,10 +32,10 @@ DENIED = "Error response from daemon: pull access denied"
 
 @dataclass
 class World:
-    """An engine that has `here`, and registries that refuse what is in `refuse`, or give the image.
+    """An engine that has the images `here`, and registries that refuse those in `refuse`, or give the image.
 
-    Those of `silent` say nothing for ever. What is in `passing` fails so often with that text first. Mirrors have
-    `mirrored`; a `dead` one (by host) is not there.
+    Those in `silent` never answer. Those in `passing` fail so often with that text first. Mirrors have `mirrored`;
+    hosts in `dead` do not answer.
     """
 
     here: dict[str, str] = field(default_factory=dict)  # name -> platform
@@ -51,10 +51,10 @@ class World:
     at_once: int = 0
     most_at_once: int = 0
     looks: int = 0
-    shown: dict[str, str] = field(default_factory=dict)  # reference -> what came with the pull
+    shown: dict[str, str] = field(default_factory=dict)  # reference -> the credentials of the pull
 
     async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
-        """Those of the images that are here."""
+        """The requested images that the engine has."""
         self.looks += 1
         full = {canonical(name): platform for name, platform in self.here.items()}
         names = {exact(reference) for reference in references} & full.keys()
@@ -64,7 +64,7 @@ class World:
         )
 
     async def pull(self, reference: str, *, platform: str | None, auth: str, on_progress: OnProgress) -> None:
-        """A pull that has ended."""
+        """Pull an image to its end."""
         self.pulled.append(f"{reference} [{platform}]" if platform else reference)
         self.shown[reference] = auth
         self.at_once += 1
@@ -88,7 +88,7 @@ class World:
             self.at_once -= 1
 
     async def distribution(self, reference: str, auth: str = "") -> str:
-        """What a registry says of a manifest."""
+        """The answer of a registry about a manifest."""
         self.asked.append(reference)
         self.shown[reference] = auth
         if registry(reference) in self.dead:
@@ -101,7 +101,7 @@ class World:
         return f"sha256:{'2' * 64}"
 
     async def make(self, _: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
-        """All that was asked for, as made."""
+        """Make everything that is requested."""
         self.made = [recipe.reference for recipe in recipes]
         for reference in self.made:
             emit(ImageState(reference, "made"))
@@ -130,5 +130,5 @@ def run(world: World, project: Project, *, stand_ins: bool = False, mirrors: Ite
 
 @contextlib.asynccontextmanager
 async def nobody() -> AsyncIterator[Engine]:
-    """An engine that only tables stand for."""
+    """An engine, represented by tables only."""
     yield NO_ENGINE

@@ -1,4 +1,4 @@
-"""A sync session in this process, on the real engine, between a folder and containers that are not Compose's."""
+"""A sync session in this process, on the real engine, between a folder and containers without Compose."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ from support.naive import IGNORED, TARGET, Tree, in_container, on_host
 from support.proxy import Proxy
 
 OWN = b"made-here"
-LIMIT = 35.0  # seconds until all is equal once the faults have ended: a container that was overlooked is found in 30
+LIMIT = 35.0  # seconds until all is equal after the faults: an overlooked container is found in 30
 
 
 E = TypeVar("E", bound=Event)
 
 
 def short(said: object) -> str:
-    """As text, very long names cut."""
+    """The value as text, with very long names shortened."""
     return re.sub(r"x{20,}", "xxx...", str(said))
 
 
 async def missing(target: Target, syncs: Sequence[Sync], top: str = "/srv") -> set[str]:
-    """What the container has not as the host has it, with a rule for all of a folder."""
+    """The syncs that the container lacks, with a rule for everything in a folder."""
     watch = (WatchRule("/anywhere", Action.SYNC, top),)
     bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
     return {s.target for s in (await target.compare(syncs, bound)).missing}
 
 
 class Rig:
-    """A source folder, containers, and the sync session between them for as long as `running` lasts."""
+    """A source folder, containers, and the sync session between them while `running` lasts."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class Rig:
 
     @property
     def problems(self) -> list[Problem]:
-        """What devenv complained of."""
+        """The problems that devenv reported."""
         return self.told(Problem)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Rig]:
-        """The session open, the existing containers served."""
+        """Run the session, with the existing containers served."""
         failed: BaseException | None = None
         with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._sync_session()):
             try:
@@ -127,12 +127,12 @@ class Rig:
             )
 
             async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-                # What would end a real run must not end the test before it has said what differs.
+                # An error that would end a real run must not end the test before it has reported the differences.
                 try:
                     async with anyio.create_task_group() as inner:
                         await sync_session.follow(inner, self.project, rules.bind(self.project, {}))
                         task_status.started()
-                except Exception as error:  # noqa: BLE001 - told with the differences
+                except Exception as error:  # noqa: BLE001 - reported with the differences
                     self.ended = first(error)
 
             async with anyio.create_task_group() as tasks:
@@ -144,23 +144,23 @@ class Rig:
             await sync_session.end()
 
     async def rebuild(self, service: str, cause: str) -> None:
-        """No rule of a rig does that."""
+        """Fail: no rule of a rig rebuilds."""
         raise AssertionError(f"no rule rebuilds, and {cause} is to rebuild {service}")
 
     recreate = rebuild
 
     async def _left_alone(self, _containers: Sequence[Container]) -> None:
-        """What an engine took along when it ended is started by the tests."""
+        """Do nothing: tests start what an engine took along when it ended."""
 
     @contextlib.asynccontextmanager
     async def restarting(self, _containers: Sequence[Container]) -> AsyncIterator[None]:
-        """Nothing else has to know of a restart."""
+        """Do nothing: nothing else needs to know of a restart."""
         yield
 
     # --- the oracle ----------------------------------------------------------------------------------------------
 
     def settle(self, limit: float = LIMIT) -> float:
-        """The seconds until every container was what the host is; AssertionError with every path that is not."""
+        """The seconds until all containers equalled the host. Raises AssertionError with every path that differs."""
         began = time.monotonic()
         ids = self.boxes.ids
         wanted = on_host(self.source)
@@ -178,7 +178,7 @@ class Rig:
         return self.rounds[-1]
 
     def verified(self, container: str) -> set[bytes] | None:
-        """The relative paths that `sync --verify` would name; None where the container cannot be read."""
+        """The relative paths that `sync --verify` would name; None if the container cannot be read."""
 
         async def ask() -> set[bytes] | None:
             async with Engine.connect(Endpoint(f"unix://{engine_socket()}")) as engine:
@@ -192,11 +192,10 @@ class Rig:
             return None
 
     def differences(self, container: str, wanted: Tree) -> list[str]:
-        """One line for each path that is not in the container what it is on the host.
+        """One line for each path that differs between the container and the host.
 
-        What the container made itself (its name begins with `made-here`) is there, in folders that are only there
-        for its sake, and stand where a file would go; an image without a shell may also keep what is gone on the
-        host.
+        Files that the container made (named `made-here...`) remain, with the folders that contain them, and where a
+        file should go; an image without a shell may also keep files that are deleted on the host.
         """
         found, owners = in_container(container)
         own = {path for path in found if os.path.basename(path).startswith(OWN)}

@@ -24,7 +24,7 @@ STYLES = {
 
 
 def records() -> str:
-    """The folder of what `add` recorded, as the command line has it."""
+    """The folder of the records of `add`, as the command line has it."""
     return os.path.join(os.environ["XDG_STATE_HOME"], "added")
 
 
@@ -35,12 +35,12 @@ def project(folder: Path, text: str) -> Selection:
 
 
 def add(selection: Selection, asked: str, **options: Any) -> Proposal:
-    """What adds a service, checked and not written."""
+    """The proposal to add a service, checked and not written."""
     return anyio.run(lambda: services.add(selection, asked, records(), **options))
 
 
 def remove(selection: Selection, name: str) -> Proposal:
-    """What takes a service out, checked and not written."""
+    """The proposal to remove a service, checked and not written."""
     return anyio.run(removal.remove, selection, name, records())
 
 
@@ -50,5 +50,5 @@ def edited(proposal: Proposal, name: str = "compose.yml") -> str:
 
 
 def model(text: str) -> Any:
-    """What a Compose file says."""
+    """The content of a Compose file."""
     return yaml12.construct(text, file="c")

@@ -1,4 +1,4 @@
-"""What devenv prints as JSON, against the published schemas: no key is missing, and none is unheard of."""
+"""The JSON output of devenv, checked against the published schemas: no key is missing or undocumented."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
 
 
 def _strict(shape: Any) -> Any:
-    """The schema that takes no other keys: new ones may come, but not unseen."""
+    """The schema without additional keys: the public one allows new keys, a test must not miss them."""
     if isinstance(shape, list):
         return [_strict(one) for one in shape]
     if not isinstance(shape, dict):
@@ -30,7 +30,7 @@ EVENTS, DOCUMENTS = _checks("events"), _checks("documents")
 
 
 def unlawful(said: dict[str, Any]) -> list[str]:
-    """What the schemas have against a line of stdout: an event, or a command's document."""
+    """The violations of the schemas by a line of stdout: an event, or a command's document."""
     name = said.get("event")
     if name is None:
         return [] if any(shape.is_valid(said) for shape in DOCUMENTS.values()) else [f"no such document: {said}"]
@@ -40,7 +40,7 @@ def unlawful(said: dict[str, Any]) -> list[str]:
 
 
 def answered(command: str, text: str) -> dict[str, Any]:
-    """The document that the command printed. AssertionError where the schema has something against it."""
+    """The document that the command printed. Raises AssertionError if it violates the schema."""
     answer: dict[str, Any] = json.loads(text)
     faults = [f"{fault.json_path}: {fault.message}" for fault in DOCUMENTS[command].iter_errors(answer)]
     assert not faults, f"{faults} in {text}"

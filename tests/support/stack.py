@@ -1,4 +1,4 @@
-"""Small compose projects for tests: their own folder, a name that no one else has, and an end."""
+"""Small Compose projects for tests, each with its own folder and a unique name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support import docker_cli
 PREFIX = f"dvt{secrets.token_hex(3)}"
 SAMPLE = Path(__file__).parents[2] / "sample-todo-app"
 
-# A main process that does nothing and ends at once on TERM, as a good one does ($$ is Compose's way to write $).
+# A main process that does nothing and ends at once on TERM, as it should ($$ is Compose's way to write $).
 IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
 
 
@@ -38,7 +38,7 @@ def idle_service(**more: Any) -> dict[str, Any]:
 
 
 def built_service(dockerfile: str, **more: Any) -> dict[str, Any]:
-    """The same, on an image of its own: the base image and these lines of a Dockerfile."""
+    """An idle service with its own image: the base image and these lines of a Dockerfile."""
     build = {"context": ".", "dockerfile_inline": f"FROM {docker_cli.BASE_IMAGE}\n{dockerfile}\n"}
     return {"build": build, **idle_service(image=None, **more)}
 
@@ -65,7 +65,7 @@ def free_port() -> int:
 
 
 class Stack:
-    """A compose project in `folder`; `env` is what its compose and devenv commands need in the environment."""
+    """A Compose project in `folder`; `env` is the environment of its compose and devenv commands."""
 
     def __init__(self, folder: Path, name: str, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -79,14 +79,14 @@ class Stack:
         return self.write("compose.yml", yaml.safe_dump(model, sort_keys=False))
 
     def write(self, path: str, text: str) -> Path:
-        """Write a file below the project's folder, the folders on the way made."""
+        """Write a file below the project's folder; missing folders are created."""
         target = self.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         return target
 
     def compose(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """Plain `docker compose ARGS` in the project's folder, ended, with its output as text."""
+        """Run plain `docker compose ARGS` in the project's folder to its end, with its output as text."""
         return subprocess.run(
             ["docker", "compose", *args],
             cwd=self.folder,
@@ -107,24 +107,24 @@ class Stack:
         return only
 
     def read(self, service: str, path: str) -> str | None:
-        """The text of a file in the service's only container; None where there is none."""
+        """The text of a file in the service's only container; None if there is none."""
         return docker_cli.read(self.container(service), path)
 
     def read_all(self, service: str, path: str) -> set[str | None]:
-        """What the service's containers have in that file, each different answer once."""
+        """The text of a file in the service's containers, each different text once."""
         return {docker_cli.read(container, path) for container in self.containers(service)}
 
     def execute_in_all(self, service: str, *argv: str) -> None:
-        """A command run in every container of the service."""
+        """Run a command in every container of the service."""
         for container in self.containers(service):
             docker_cli.execute(container, *argv)
 
     def execute(self, service: str, *argv: str) -> str:
-        """What a command prints in the service's only container."""
+        """The output of a command in the service's only container."""
         return docker_cli.execute(self.container(service), *argv)
 
     def leftovers(self) -> dict[str, list[str]]:
-        """Kind -> names of what the engine still has of this project; empty kinds left out."""
+        """Kind -> names of the project's objects that the engine still has, without empty kinds."""
         found = {
             "containers": self.containers(),
             "networks": docker_cli.networks(self.name),
@@ -133,7 +133,7 @@ class Stack:
         return {kind: names for kind, names in found.items() if names}
 
     def remove(self) -> None:
-        """Remove all that the engine has of this project, the images that were built for it too."""
+        """Remove all objects of this project from the engine, with the images that were built for it."""
         docker_cli.remove_project(self.name)
         docker_cli.remove_images(self.name)
 
@@ -142,6 +142,6 @@ NewStack = Callable[..., Stack]
 
 
 def copy_sample(folder: Path) -> Path:
-    """The sample todo app, copied below `folder` so that a test may edit it."""
+    """Copy the sample todo app below `folder`, so that a test may edit it."""
     ignored = shutil.ignore_patterns("node_modules", "dist", "data", "*.sqlite")
     return Path(shutil.copytree(SAMPLE, folder / "sample-todo-app", ignore=ignored))

@@ -1,4 +1,4 @@
-"""The table of docs/stand-ins.md, from the recipes: as a script, it writes the page anew."""
+"""The table of docs/stand-ins.md, from the recipes: as a script, it updates the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAD = "| images | inside | not inside |\n|---|---|---|\n"
 
 
 class _Nothing(dict[str, str]):
-    """What is only known once an image is made is left out."""
+    """Values that are only known after an image is made."""
 
     def __missing__(self, key: str) -> str:
         return ""
@@ -39,7 +39,7 @@ def _row(entry: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """The page has today's table."""
+    """Write the current table into the page."""
     before, _, after = PAGE.read_text(encoding="utf-8").partition(HEAD)
     rest = after.partition("\n\n")[2]
     PAGE.write_text(before + table() + (f"\n{rest}" if rest else ""), encoding="utf-8")

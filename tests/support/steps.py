@@ -21,14 +21,14 @@ from support.memory.machine import Machine, Site
 
 @dataclass
 class Opened:
-    """A run of which nothing has begun yet: its context, the project, and the command that it belongs to."""
+    """A run before its first step: its context, the project, and its command."""
 
     context: Context
     loaded: Loaded
     command: Command
 
     async def after(self, last: Callable[..., Any]) -> Any:
-        """Return what the steps up to that one return."""
+        """Run the steps up to that one; return its result."""
         value: Any = self.loaded
         for step in (step for steps in STEPS.values() for step in steps):
             value = await step(self.context, value)
@@ -50,7 +50,7 @@ async def opened(
     controller: RunController | None = None,
     **options: Any,
 ) -> AsyncIterator[Opened]:
-    """A run that holds the project; what it has begun in the background ends with the block."""
+    """A run that holds the project; its background tasks end with the block."""
     command = Command(machine)
     machine.commands.append(command)
     CURRENT.set(command)

@@ -1,6 +1,6 @@
-"""What the live view is shown with where no engine is there: facts and events of projects with few and many services.
+"""Sample facts and events for the live view, of projects with few and many services, without an engine.
 
-Run as a program, it tells a story to a view on its own terminal and stays until the view is told to end.
+Run as a program, it shows a story in a view on its own terminal until the view is closed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def two() -> Iterator[Told]:
 
 
 def waiting() -> Iterator[Told]:
-    """The same on its way up: a build, a pull, and a database that is not healthy."""
+    """The same during its start: a build, a pull, and a database that is not healthy."""
     yield from list(two())[:1]
     yield e.ImageState("postgres:16", "pulling", "3 of 8 layers, 12 of 40 MB")
     yield e.Step("build", "begin")
@@ -62,7 +62,7 @@ def waiting() -> Iterator[Told]:
 
 
 def failed() -> Iterator[Told]:
-    """A rebuild that failed: its step stays open."""
+    """A rebuild that failed: its step remains shown."""
     yield from two()
     yield e.Step("rebuild", "begin", "web: package.json changed")
     for line in ("#6 [web 2/3] COPY . .", "#6 DONE 0.2s", "#7 [web 3/3] RUN npm ci", "#7 1.2 npm error code E404",
@@ -72,7 +72,7 @@ def failed() -> Iterator[Told]:
 
 
 def fifty() -> Iterator[Told]:
-    """Fifty services, one of them failed and one on its way."""
+    """Fifty services, one failed and one starting."""
     names = [f"{WORDS[i % 10]}-{i // 10}" for i in range(50)]
     yield ServiceGraph(Graph("galaxy", tuple(Node(name) for name in names)), frozenset(names))
     for index, name in enumerate(names):
@@ -97,16 +97,16 @@ def _out_of_paint(*_: object) -> list[Row]:
 
 
 class Nobody:
-    """Takes every wish and does nothing."""
+    """Ignores every command."""
 
     def __init__(self, view: LiveView | None = None) -> None:
         self._view = view
 
     def ask(self, wish: ViewCommand) -> None:
-        """It is forgotten."""
+        """Ignore the command."""
 
     async def shell(self, _container: str) -> None:
-        """Words on the terminal, and no shell."""
+        """Print words on the terminal instead of a shell."""
         print("this is the shell")  # noqa: T201 - as a shell would
         if self._view is not None:
             self._view.emit(e.Log("web", "while somebody is in the shell"))
@@ -115,7 +115,7 @@ class Nobody:
 
 
 async def main(name: str) -> int:
-    """Tell the story, then wait for the end."""
+    """Show the story, then wait for the end."""
     view, fault = LiveView(Console()), os.environ.get("STORY_FAULT")
     view.controller = Nobody(view)
     heard = (signal.SIGINT,) if fault == "deaf" else (signal.SIGINT, signal.SIGTERM)

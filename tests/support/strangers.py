@@ -1,4 +1,4 @@
-"""What others do beside devenv on the real engine: as `PlainCompose` and `Stranger` of `support.engine` in memory."""
+"""What others do besides devenv on the real engine: as `PlainCompose` and `Stranger` do in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support import docker_cli
 
 
 class PlainVerbs(Protocol):
-    """`docker compose` on a project as its file says it."""
+    """`docker compose` on a project."""
 
     def up(self, *services: str, force: bool = False) -> None:
         """`up -d`."""
@@ -35,7 +35,7 @@ class PlainVerbs(Protocol):
 
 
 class DockerVerbs(Protocol):
-    """`docker` as anybody types it."""
+    """`docker` as others use it."""
 
     def run(
         self,
@@ -130,7 +130,7 @@ class RealCompose:
 
 
 class RealDocker:
-    """`docker` as anybody types it. Raises DockerError."""
+    """`docker` as others use it. Raises DockerError."""
 
     def run(
         self,

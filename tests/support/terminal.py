@@ -1,4 +1,4 @@
-"""A program on a terminal of its own, as people run it: typed at, read, and closed under its feet."""
+"""A program on a terminal of its own, which a test types at, reads and closes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.cli import MARKER, processes_with
 
 
 class Terminal:
-    """A session of its own, whose leader is the program; gone, with all that stems from it, when it is left."""
+    """A session of its own, whose leader is the program; all its processes end with the block."""
 
     def __init__(
         self, *argv: str, cwd: Path, env: Mapping[str, str | None], size: tuple[int, int] | None = None
@@ -65,16 +65,16 @@ class Terminal:
         self.process.wait(10)
 
     def type(self, text: str) -> None:
-        """As if somebody typed it; control characters too."""
+        """Type the text, with control characters."""
         os.write(self._master, text.encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        """The window of another size; the program is told."""
+        """Resize the window; the program is notified."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     @contextlib.contextmanager
     def stuck(self) -> Iterator[None]:
-        """Nothing of what the program writes is taken meanwhile, as where a connection hangs."""
+        """Do not read the program's output in the block, as if a connection hangs."""
         self._reads.clear()
         try:
             yield
@@ -82,17 +82,17 @@ class Terminal:
             self._reads.set()
 
     def mode(self) -> list[Any]:
-        """How the terminal is set: whether it echoes, and so on."""
+        """The modes of the terminal: echo and others."""
         return termios.tcgetattr(self._master)
 
     def screen(self, columns: int, rows: int, since: int = 0) -> str:
-        """What stands on a screen of that size, from that character on of what was said."""
+        """The content of a screen of that size, from that character of the output on."""
         display = pyte.Screen(columns, rows)
         pyte.Stream(display).feed(self.said[since:])
         return "".join(f"{line.rstrip()}\n" for line in display.display)
 
     def until(self, pattern: str, *, timeout: float = 60, since: int = 0) -> None:
-        """Returns once the program has said it, from that character on. AssertionError after the time."""
+        """Wait until the program has printed the pattern, from that character on. Raises AssertionError."""
         wanted = re.compile(pattern, re.MULTILINE)
         try:
             docker_cli.until(lambda: wanted.search(self.said, since), timeout=timeout)
@@ -100,14 +100,14 @@ class Terminal:
             raise AssertionError(f"not said within {timeout} s: {pattern}\n{self.said[-4000:]}") from None
 
     def close(self) -> None:
-        """The terminal gone, as when its window is closed."""
+        """Close the terminal, as when its window is closed."""
         if not self._is_closed:
             self._is_closed = True
-            self._reader.join(10)  # as long as it reads, the kernel keeps the terminal
+            self._reader.join(10)  # the kernel keeps the terminal as long as the thread reads
             os.close(self._master)
 
     def survivors(self) -> dict[int, str]:
-        """Pid -> command of everything that stems from it and lives."""
+        """Pid -> command of its processes that still live."""
         return processes_with(f"{MARKER}={self.marker}")
 
     def _read(self) -> None:

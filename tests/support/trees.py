@@ -1,4 +1,4 @@
-"""Two folders side by side: one on the host, one in a container, each as path -> what is there."""
+"""A folder on the host and one in a container, each as path -> entry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Entry:
-    """One file, folder or link; `content` is text, or where a link leads. A folder's mode does not count."""
+    """A file, folder or link; `content` is its text, or the destination of a link. A folder's mode does not count."""
 
     kind: str
     mode: int
@@ -22,7 +22,7 @@ class Entry:
 
 
 def on_host(folder: Path) -> dict[str, Entry]:
-    """Everything below the folder, by relative path, but for links that lead to themselves: they are not synced."""
+    """Everything below the folder, by relative path, except links to themselves, which are not synced."""
     found = {}
     for path in sorted(folder.rglob("*")):
         mode = path.lstat().st_mode
@@ -47,7 +47,7 @@ def _is_loop(path: Path) -> bool:
 
 
 def in_container(container: str, folder: str) -> dict[str, Entry]:
-    """Everything below the folder, by relative path; nothing where there is no such folder."""
+    """Everything below the folder, by relative path; empty if there is no such folder."""
     return {path: _entry(archive, member) for archive, path, member in _members(container, folder)}
 
 
@@ -79,7 +79,7 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
 
 
 def tar(path: str = "tmp/file", size: int = 200) -> bytes:
-    """An archive of one file."""
+    """A tar of one file."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         entry = tarfile.TarInfo(path)

@@ -1,4 +1,4 @@
-"""`devenv up` for a stack, the way most tests of whole runs begin."""
+"""`devenv up` for a stack, as most tests of whole runs begin."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Up:
     start: StartDevenv
 
     def __call__(self, stack: Stack, *args: str, json_output: bool = True) -> Devenv:
-        """A run on its way up."""
+        """Start a run."""
         return self.start("up", *args, cwd=stack.folder, env=stack.env, json_output=json_output)
 
     def ready(self, stack: Stack, *args: str) -> Devenv:
-        """A run whose services are all up."""
+        """Start a run and wait until its services are up."""
         run = self(stack, *args)
         run.wait_for("ready")
         return run

@@ -1,7 +1,7 @@
-"""A tree that is watched: what a sync session knows of the host, kept up to date as it does.
+"""A watched tree: the state of the host as a sync session keeps it.
 
-As a script, `watched.py ROOT WATCHER IGNORED UID`: it answers each line on standard input, once all is known, with
-what is wrong, what was said, and what it holds; so tests can stop it, limit it, or run it as somebody else.
+As a script, `watched.py ROOT WATCHER IGNORED UID` answers each line on standard input, once all is known, with the
+errors, the messages and the state; so tests can stop it, limit it, or run it as another user.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def everything(_folder: str) -> bool:
 
 
 class Watched:
-    """What was told, said and seen of one or more roots since the watcher stood."""
+    """The messages, changes and state of one or more roots since the watcher started."""
 
     def __init__(self, *roots: Path, watcher: str = "auto", prune: Callable[[str], bool] = everything) -> None:
         self.roots = [str(root) for root in roots]
@@ -35,7 +35,7 @@ class Watched:
         self.known: dict[str, FileState] = {}
         self.told: set[str] = set()
         self.said: list[str] = []
-        self.seen: dict[str, int] = {}  # how often each path was found changed
+        self.seen: dict[str, int] = {}  # how often each path was reported as changed
         self.source = TreeWatcher(self.roots, prune, self._say, self.known, watcher)
         self._raw: set[str] = set()
         self._arrived = anyio.Event()
@@ -48,7 +48,7 @@ class Watched:
         self._arrived.set()
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """As a sync session does: the watcher, a scan, then looks."""
+        """Run as a sync session does: the watcher, a scan, then rescans."""
         async with anyio.create_task_group() as tasks:
             await tasks.start(self.source.watch, self._tell)
             assert self._raw >= set(self.roots), "all roots come first"
@@ -68,21 +68,21 @@ class Watched:
                 self.told |= paths
 
     def wrong(self) -> list[str]:
-        """The paths where what is known is not what is there."""
+        """The paths whose known state is wrong."""
         known, now = dict(self.known), scan.scan(self.roots, self.prune)
         found = manifest.diff(known, {**dict.fromkeys(known), **now})
         return [path for path, _ in (*found.present, *found.gone)]
 
     async def until(self, met: Callable[[], object], seconds: float = 10.0) -> None:
-        """Return once it is so."""
+        """Wait until the condition is met."""
         with anyio.fail_after(seconds):
-            while not met():  # noqa: ASYNC110 - the world tells no event
+            while not met():  # noqa: ASYNC110 - the file system has no such event
                 await anyio.sleep(0.005)
 
     async def until_right(self, seconds: float = 10.0) -> None:
-        """Return once all that is there is known, and nothing else."""
+        """Wait until the known state is exact."""
         with anyio.move_on_after(seconds):
-            while self.wrong():  # noqa: ASYNC110 - the world tells no event
+            while self.wrong():  # noqa: ASYNC110 - the file system has no such event
                 await anyio.sleep(0.05)
         wrong = self.wrong()
         assert not wrong, f"{len(wrong)} wrong, among them {wrong[:3]}"
@@ -92,7 +92,7 @@ class Watched:
 async def watching(
     *roots: Path, watcher: str = "auto", prune: Callable[[str], bool] = everything
 ) -> AsyncIterator[Watched]:
-    """The roots watched and known, until the end of the block."""
+    """Watch the roots, fully scanned, for the block."""
     watched = Watched(*roots, watcher=watcher, prune=prune)
     async with anyio.create_task_group() as tasks:
         with anyio.fail_after(30):
@@ -102,7 +102,7 @@ async def watching(
 
 
 def kernel_watches() -> int:
-    """How many inotify watches this process has, as the kernel counts."""
+    """The number of inotify watches of this process, as the kernel counts them."""
     count = 0
     for number in os.listdir("/proc/self/fdinfo"):
         with contextlib.suppress(OSError):
@@ -111,7 +111,7 @@ def kernel_watches() -> int:
 
 
 async def _answer(root: str, watcher: str, ignored: str, uid: str) -> None:
-    if int(uid):  # only now: the interpreter may lie where this user must not look
+    if int(uid):  # only now: this user may not be able to read the interpreter
         os.setgroups([])
         os.setgid(int(uid))
         os.setuid(int(uid))
@@ -122,7 +122,7 @@ async def _answer(root: str, watcher: str, ignored: str, uid: str) -> None:
         print(json.dumps({"seconds": time.monotonic() - begun}), flush=True)  # noqa: T201 - for the test
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
             with anyio.move_on_after(float(line)):
-                while await anyio.to_thread.run_sync(site.wrong):  # noqa: ASYNC110 - the world tells no event
+                while await anyio.to_thread.run_sync(site.wrong):  # noqa: ASYNC110 - there is no such event
                     await anyio.sleep(0.05)
             answer = {
                 "wrong": [os.fsencode(path).decode("ascii", "backslashreplace") for path in site.wrong()],

@@ -10,13 +10,13 @@ WHO = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "protocol.fi
 
 
 def git(folder: Path, *args: str) -> None:
-    """Git run in the folder, with an author and no repository around it."""
+    """Run git in the folder, with an author and without an outer repository."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     subprocess.run(["git", *WHO, *args], cwd=folder, env=env, check=True, capture_output=True)
 
 
 def repository(folder: Path) -> Path:
-    """The folder made a repository with all that is in it committed."""
+    """Make the folder a repository with all its files committed."""
     folder.mkdir(exist_ok=True)
     git(folder, "init", "-q")
     git(folder, "add", "-A")
@@ -25,13 +25,13 @@ def repository(folder: Path) -> Path:
 
 
 def add(main: Path, tree: Path) -> Path:
-    """`tree` made a worktree of the repository, with a branch of its own."""
+    """Make `tree` a worktree of the repository, with a branch of its own."""
     git(main, "worktree", "add", "-q", "-b", f"branch/{tree.name}", str(tree))
     return tree
 
 
 def linked(tree: Path, main: Path, name: str, *, relative: bool = False) -> Path:
-    """`tree` made a worktree of the repository in `main`, by hand."""
+    """Make `tree` a worktree of the repository in `main`, by hand."""
     own = main / ".git/worktrees" / name
     for folder in (tree, own):
         folder.mkdir(parents=True)

@@ -1,1 +1,1 @@
-"""An engine and the verbs of Compose in memory: see `support.engine`, which is where tests import them from."""
+"""An engine and the verbs of Compose in memory: tests import them from `support.engine`."""

@@ -1,4 +1,4 @@
-"""The product's own client of the Engine API, on a connection that leads to an engine in memory."""
+"""The product's own client of the Engine API, connected to an engine in memory."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class MemoryAnswer:
         self._is_cut = is_cut
 
     async def chunk(self) -> bytes:
-        """What comes next of the body; nothing at the end. Raises LostError if it is cut off."""
+        """The next piece of the body; empty at the end. Raises LostError if it is cut off."""
         begin, self._at = self._at, self._at + CHUNK
-        if self._is_cut and (begin or isinstance(self._body, bytes)):  # of a stream, the first piece has come
+        if self._is_cut and (begin or isinstance(self._body, bytes)):  # the first piece of a stream has arrived
             raise LostError("the connection ended before the answer")
         return self._body[begin : self._at] if isinstance(self._body, bytes) else await anext(self._body, b"")
 
@@ -60,12 +60,12 @@ class MemoryAnswer:
         return b"".join(chunks)
 
     async def send(self, _: bytes) -> None:
-        """Nobody listens: there is no shell in memory. Raises LostError."""
+        """Raise LostError: there is no shell in memory."""
         raise LostError("the process has ended")
 
 
 def _stat(tar: object) -> bytes:
-    """The header of an archive request that tells what is at the path."""
+    """The header of an archive request that describes the path."""
     assert isinstance(tar, bytes)
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         first = archive.next()
@@ -103,7 +103,7 @@ class MemoryClient(Client):
     async def asked(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
     ) -> MemoryAnswer:
-        """The answer, after whatever goes wrong at this request."""
+        """The answer, after the faults of this request."""
         status, said, is_cut = await self.answered(method, path, query, body, idle)
         date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
         content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
@@ -133,7 +133,7 @@ class MemoryClient(Client):
         return status, said, fault is Fault.LOST
 
     async def before(self, request: str, fault: Fault | Fails | None, idle: float | None) -> None:
-        """What goes wrong before the engine hears of the request."""
+        """Apply the fault that happens before the engine gets the request."""
         await checkpoint()
         if fault is Fault.KILLED_BEFORE:
             raise self.faults.crash(request)
@@ -144,7 +144,7 @@ class MemoryClient(Client):
             raise LostError("[Errno 111] Connection refused")
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is open."""
 
     # --- streams and commands -------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class MemoryClient(Client):
                 at += 1
                 its = event["Actor"]["Attributes"]
                 fits = all(key in its and (not equals or its[key] == value) for key, equals, value in wanted)
-                action = event["Action"].partition(":")[0]  # of `health_status: healthy`
+                action = event["Action"].partition(":")[0]  # the action of `health_status: healthy`
                 if fits and (not kinds or event["Type"] in kinds) and (not actions or action in actions):
                     yield json.dumps(event).encode() + b"\n"
             await self.host.changed()
@@ -222,7 +222,7 @@ async def _no_dial() -> Any:
 
 
 class MemoryEngine(Engine):
-    """One engine in memory, asked by the product's own client."""
+    """One engine in memory, used by the product's own client."""
 
     def __init__(self, host: MemoryHost, endpoint: Endpoint = MEMORY, faults: Faults | None = None) -> None:
         self.host = host
@@ -256,5 +256,5 @@ class MemoryEngine(Engine):
 
 
 def factory(host: MemoryHost) -> Callable[..., Any]:
-    """What stands in for `Engine.connect`."""
+    """The replacement for `Engine.connect`."""
     return cast("Callable[..., Any]", lambda endpoint=None: MemoryEngine.on(host, endpoint or MEMORY))

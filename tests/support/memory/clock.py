@@ -1,4 +1,4 @@
-"""Time that passes at once whenever everybody waits for it."""
+"""Time that passes at once whenever all tasks wait for it."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-STUCK = 10.0  # real seconds after which nothing will happen any more
+STUCK = 10.0  # real seconds after which nothing is going to happen any more
 T = TypeVar("T")
 
 
 @dataclass
 class Clock:
-    """How far this process is ahead of the real time (seconds), and who is told of each jump."""
+    """How far this process is ahead of the real time (seconds), and who is notified of each jump."""
 
     ahead: float = 0.0
     jumped: list[Callable[[float], object]] = field(default_factory=list)
 
     def jump(self, seconds: float) -> None:
-        """So much later."""
+        """Advance by so many seconds."""
         self.ahead += seconds
         for call in self.jumped:
             call(seconds)
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """While it lasts, `time.time` and `time.monotonic` go by it, and what is for threads is done in place."""
+        """Use this clock for `time.time` and `time.monotonic` in the block, and run work for threads in place."""
         monotonic, now = time.monotonic, time.time
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "monotonic", lambda: monotonic() + self.ahead)
@@ -43,7 +43,7 @@ class Clock:
             yield
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What the work returns, on an event loop that does not wait."""
+        """Run the work on an event loop that does not wait."""
         with self.installed():
             options = {"loop_factory": lambda: JumpingLoop(self)}
             return anyio.run(work, backend="asyncio", backend_options=options)
@@ -73,6 +73,6 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 async def in_place(work: Callable[..., T], *args: Any, **_: Any) -> T:
-    """The result of work that is meant for a thread: as `anyio.to_thread.run_sync`."""
+    """Run work that is meant for a thread in place: as `anyio.to_thread.run_sync`."""
     await checkpoint()
     return work(*args)

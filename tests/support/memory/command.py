@@ -1,4 +1,4 @@
-"""A command of devenv on a machine in memory, and the project that it is about."""
+"""A command of devenv on a machine in memory, and its project."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Site:
     model: Mapping[str, Any]
 
     def loaded(self, selection: Selection) -> Loaded:
-        """What `load` would read."""
+        """The project as `load` would read it."""
         model = {"name": selection.project_name or self.name, **copy.deepcopy(dict(self.model))}
         file = str(self.folder / "compose.yml")
         return Loaded(parse(model, directory=str(self.folder), files=(file,)), model)
 
 
 def model(name: str, **services: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved model with these services, which are idle unless they say otherwise, and their named volumes."""
+    """A resolved model with these services, which are idle by default, and their named volumes."""
     idle = {"image": BASE_IMAGE, "command": ["sleep", "inf"], "networks": {"default": None}}
     full = {key: {**idle, **more} for key, more in services.items()}
     mounts = [one for service in full.values() for one in service.get("volumes") or ()]
@@ -78,21 +78,21 @@ class Guard:
     dead: bool = False
 
     def wait_ready(self) -> bool:
-        """It stands by at once."""
+        """Be ready at once."""
         return True
 
     def dismiss(self) -> None:
-        """The run has ended by itself."""
+        """Note that the run has ended by itself."""
         if not CURRENT.get().faults.is_dead:
             self.dismissed = True
 
     def release(self) -> None:
-        """It stands by as for a run that died."""
+        """Stay ready, as for a run that died."""
 
 
 @dataclass
 class Command:
-    """One command of devenv: its faults, its guardian, its children, what it told and how it ended."""
+    """One command of devenv: its faults, guardian and children, its events, and how it ended."""
 
     machine: Machine
     faults: Faults = field(default_factory=Faults)
@@ -108,39 +108,39 @@ class Command:
     error: BaseException | None = None
 
     def emit(self, event: Event) -> None:
-        """Heard by whoever types the command."""
+        """Note the event."""
         if not self.faults.is_dead:
             self.events.append(event)
             if isinstance(event, Ready):
                 self.ready.set()
 
     def told(self) -> str:
-        """Every event, a line each."""
+        """All events, a line each."""
         return "\n".join(map(str, self.events))
 
     def go_on(self, requests: int | None = None) -> None:
-        """Its verbs of Compose that it did not see the end of make so many more requests each, or all."""
+        """Let its unfinished verbs of Compose make so many more requests each, or all."""
         for home in self.homes.values():
             home.left = [child for child in home.left if not child.go_on(requests)]
 
     def home(self, host: MemoryHost) -> ComposeHome:
-        """What its verbs of Compose run on."""
+        """The engine and faults that its verbs of Compose use."""
         return self.homes.setdefault(id(host), ComposeHome(host, self.faults))
 
     def interrupt(self, sign: signal.Signals = signal.SIGINT) -> None:
-        """A signal: the first one ends it, the second hurries."""
+        """Send a signal: the first ends the command, the second hurries."""
         if not self.ending.hurry.is_set():  # a third would end this process
             self.ending.receive(sign)
 
     async def killed(self) -> None:
-        """`kill -9` now, wherever it is, seen from outside; returns once nothing of it runs."""
+        """Kill the command at once, wherever it is; return when nothing of it runs."""
         self.faults.crash("kill -9")
         self._scope.cancel()
         with anyio.CancelScope(shield=True):
             await self.over.wait()
 
     async def serve(self, work: Callable[[], Awaitable[int]]) -> None:
-        """The work to its end, however that comes."""
+        """Run the work to its end, however it ends."""
         self.faults.at_crash.append(self.machine.freeze)
         CURRENT.set(self)
         self.machine.commands.append(self)

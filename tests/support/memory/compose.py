@@ -22,17 +22,17 @@ from support.memory.host import Image, MemoryHost
 from support.memory.model import Model
 from support.memory.program import Program
 
-PAUSE = 0.001  # seconds between two looks of a verb that waits
+PAUSE = 0.001  # seconds between two checks of a verb that waits
 
 
 @dataclass
 class Child:
-    """A verb of Compose that its client did not see the end of: it may go on."""
+    """A verb of Compose whose client did not see its end: it may continue."""
 
     steps: Generator[str | None, None, Any]
 
     def go_on(self, requests: int | None = None) -> bool:
-        """So many more requests made, or all; whether it is over. What it waits for has to be there."""
+        """Make so many more requests, or all; return if the verb is over. What it waits for must exist."""
         while requests is None or requests > 0:
             try:
                 request = next(self.steps)
@@ -46,9 +46,9 @@ class Child:
 
 @dataclass
 class ComposeHome:
-    """What verbs of Compose run on: one engine, and the client whose children they are.
+    """One engine, and the client whose children the verbs of Compose are.
 
-    `left` are those that their client did not see the end of.
+    `left` are the verbs whose client did not see their end.
     """
 
     host: MemoryHost
@@ -58,7 +58,7 @@ class ComposeHome:
     async def run(
         self, steps: Generator[str | None, None, int], said: list[str], hear: Callable[[str], object]
     ) -> int:
-        """The exit code of a verb. Lines are heard once the request that they tell of has been made."""
+        """The exit code of a verb. A line is received once the request that it reports has been made."""
         child, heard = Child(steps), 0
         is_over = False
         try:
@@ -106,7 +106,7 @@ class ComposeHome:
         return None
 
     def go_on(self) -> None:
-        """All children that are left run to their end."""
+        """Run all remaining children to their end."""
         while self.left:
             self.left.pop(0).go_on()
 
@@ -128,7 +128,7 @@ class MemoryCompose(Compose):
     home: ComposeHome = field(repr=False)
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
-        """The images of the services that have a build section, the same one for the same section and stamp."""
+        """Build the images of the services with a build section: the same image for the same section and stamp."""
         for name in services or [n for n, s in self.failures().services.items() if s.get("build")]:
             await checkpoint()
             build(self.home.host, self.project, name, self.failures().services[name])
@@ -148,7 +148,7 @@ class MemoryCompose(Compose):
 
 
 def build(host: MemoryHost, project: str, name: str, service: Mapping[str, Any]) -> Image:
-    """The image that the service's section makes, under its name."""
+    """Build the image of a service's section, under its name."""
     section = service.get("build")
     text = json.dumps([project, name, section, host.stamps.get(name, 0)], sort_keys=True)
     key = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -162,6 +162,6 @@ def build(host: MemoryHost, project: str, name: str, service: Mapping[str, Any])
 
 
 def pair(host: MemoryHost, engine: MemoryEngine | None = None) -> tuple[MemoryEngine, Callable[..., MemoryCompose]]:
-    """A client of the engine, and what stands in for the class `Compose` beside it."""
+    """A client of the engine, and the replacement for the class `Compose`."""
     engine = engine or MemoryEngine(host)
     return engine, partial(MemoryCompose, home=ComposeHome(host, engine.faults))

@@ -1,4 +1,4 @@
-"""What goes wrong between a client and the engine in memory, and at which request."""
+"""Failures between a client and the engine in memory, and the requests at which they happen."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 
 class Crash(BaseException):
-    """The client's process is gone, as by `kill -9`. What it still asks for afterwards has no effect."""
+    """The client's process is gone, as after `kill -9`. Its later requests have no effect."""
 
 
 class Fault(enum.Enum):
-    """What becomes of a request.
+    """What happens to a request.
 
     `KILLED_BEFORE` and `KILLED_AFTER` end the client before and after the effect. `REFUSED`: no connection. `HANGS`:
     no effect and no answer. `LOST`: the effect, and no answer. `CHILD_KILLED_BEFORE` and `CHILD_KILLED_AFTER` end the
-    child that asks (Compose), not the client.
+    child that made the request (Compose), not the client.
     """
 
     KILLED_BEFORE = enum.auto()
@@ -31,7 +31,7 @@ class Fault(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fails:
-    """The engine answers with an error, and nothing has happened."""
+    """The engine answers with an error and does nothing."""
 
     status: int = 500
     reason: str = "something went wrong"
@@ -39,10 +39,10 @@ class Fails:
 
 @dataclass
 class Faults:
-    """The requests of one client and its children, and what is to become of them.
+    """The requests of one client and its children, and their faults.
 
-    `asked` has a text of each: `devenv POST containers/create`, or `compose ...` of its children. `at_crash` are
-    called in the moment of a crash, when nothing has been cleaned up yet.
+    `asked` has a text for each request: `devenv POST containers/create`, or `compose ...` for its children.
+    `at_crash` are called at the moment of a crash, before any cleanup.
     """
 
     asked: list[str] = field(default_factory=list)
@@ -52,20 +52,20 @@ class Faults:
     _on: list[tuple[re.Pattern[str], Fault | Fails, list[int]]] = field(default_factory=list)
 
     def at(self, number: int, fault: Fault | Fails) -> None:
-        """The `number`th request from now on (1 is the next one) goes wrong."""
+        """Let the `number`th request from now on (1 is the next one) fail."""
         self._at[len(self.asked) + number] = fault
 
     def on(self, pattern: str, fault: Fault | Fails, times: int = 1, *, after: int = 0) -> None:
-        """So many requests whose text the pattern is found in go wrong, `after` so many that do not."""
+        """Let that many requests that match the pattern fail, after `after` that do not fail."""
         self._on.append((re.compile(pattern), fault, [after, times]))
 
     def clear(self) -> None:
-        """Nothing more goes wrong."""
+        """Remove all faults."""
         self._at.clear()
         self._on.clear()
 
     def next(self, request: str) -> Fault | Fails | None:
-        """What is to become of the request. Raises Crash for a client that is dead."""
+        """The fault of the request. Raises Crash if the client is dead."""
         if self.is_dead:
             raise Crash(request)
         self.asked.append(request)
@@ -81,7 +81,7 @@ class Faults:
         return None
 
     def crash(self, request: str) -> Crash:
-        """The exception that ends the client, from now on."""
+        """The exception that ends the client; from now on it is dead."""
         self.is_dead = True
         for call in self.at_crash:
             call()

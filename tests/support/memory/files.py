@@ -1,4 +1,4 @@
-"""Files in memory, and the tars that they come from and go to."""
+"""Files in memory, and tars of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TYPES = {kind: letter for letter, kind in _KINDS.items()} | {"file": tarfile.RE
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A file, folder or other entry; `content` is of a file, `target` of a link."""
+    """A file, folder or other entry; `content` is for a file, `target` for a link."""
 
     kind: Kind
     content: bytes = b""
@@ -52,11 +52,11 @@ class Tree:
         return Tree(dict(self.nodes))
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
-        """A file with that content, in folders that are created if they are missing."""
+        """Write a file; missing folders are created."""
         self.put(path, Node("file", content, mode=mode))
 
     def put(self, path: str, node: Node) -> None:
-        """The entry at that path; the folders above are created if they are missing."""
+        """Put the entry at that path; missing folders are created."""
         parent = path.rpartition("/")[0]
         if parent not in self.nodes:
             self.put(parent, FOLDER)
@@ -68,12 +68,12 @@ class Tree:
         return node.content if node is not None and node.kind == "file" else None
 
     def remove(self, path: str) -> None:
-        """Nothing at that path or below it."""
+        """Remove everything at that path and below it."""
         for one in [p for p in self.nodes if p and (p == path or p.startswith(f"{path}/"))]:
             del self.nodes[one]
 
     def clear(self) -> None:
-        """Nothing but the root."""
+        """Remove everything but the root."""
         self.nodes = {"": FOLDER}
 
     def contents(self) -> dict[str, bytes]:
@@ -86,7 +86,7 @@ class Tree:
         return len(self.nodes) == 1
 
     def below(self, path: str) -> Iterator[tuple[str, Node]]:
-        """The entry and all that lies below it, folders first, by paths relative to it."""
+        """The entry and everything below it, folders first, by paths relative to it."""
         for one in sorted(self.nodes):
             if one == path or not path:
                 yield one[len(path) :], self.nodes[one]
@@ -94,7 +94,7 @@ class Tree:
                 yield one[len(path) + 1 :], self.nodes[one]
 
     def extract(self, entries: Mapping[str, Node], at: str = "") -> None:
-        """The entries put below `at`. Raises Refused for a file in the place of a folder, as the engine does."""
+        """Put the entries below `at`. Raises Refused if a file is to replace a folder, as the engine does."""
         for name, node in entries.items():
             path = f"{at}/{name}".strip("/")
             there = self.nodes.get(path)
@@ -117,7 +117,7 @@ def pack(entries: Mapping[str, Node]) -> bytes:
 
 
 def unpack(body: bytes) -> dict[str, Node]:
-    """The entries of a tar, compressed or not. Raises Refused for what is none."""
+    """The entries of a tar, compressed or not. Raises Refused if it is not a tar."""
     found: dict[str, Node] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(body), mode="r:*") as tar:
@@ -142,5 +142,5 @@ def unpack(body: bytes) -> dict[str, Node]:
 
 
 def renamed(entries: Iterator[tuple[str, Node]], name: str) -> dict[str, Node]:
-    """Entries by names that begin with `name`, as an archive request names them."""
+    """Entries with names that begin with `name`, as an archive request has them."""
     return {f"{name}/{path}".rstrip("/"): replace(node) for path, node in entries}

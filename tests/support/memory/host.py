@@ -1,4 +1,4 @@
-"""What an engine holds, and what it says of it: the state that clients and strangers share."""
+"""The state of an engine, which all its clients share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 @dataclass(slots=True)
 class Image:
-    """An image: what its configuration says, and the files that it brings."""
+    """An image: its configuration and its files."""
 
     id: str
     tags: set[str] = field(default_factory=set)
@@ -37,7 +37,7 @@ class Image:
 
 @dataclass(slots=True)
 class Volume:
-    """A volume; `created` is in whole Unix seconds, as the local driver tells it."""
+    """A volume; `created` is in whole Unix seconds, as the local driver reports it."""
 
     name: str
     created: int
@@ -104,7 +104,7 @@ class Container:
 
     @property
     def command(self) -> list[str]:
-        """The arguments of its process, as far as its creation says them."""
+        """The arguments of its process, as far as its creation has them."""
         return [*(self.wish.get("Entrypoint") or ()), *(self.wish.get("Cmd") or ())]
 
 
@@ -127,7 +127,7 @@ def default_program(host: MemoryHost, container: Container) -> None:
 
 
 def default_execution(_: Container, argv: Sequence[str], options: Mapping[str, Any]) -> tuple[int, Output]:
-    """A command succeeds and prints nothing; there is no shell to be talked to."""
+    """Succeed and print nothing; there is no shell."""
     return (127, b"") if options.get("AttachStdin") else (0, b"")
 
 
@@ -135,8 +135,8 @@ def default_execution(_: Container, argv: Sequence[str], options: Mapping[str, A
 class MemoryHost:
     """One engine. Clients at any number of addresses share it; two engines may have one `id`.
 
-    `now` is its clock in Unix nanoseconds, which only effects and the test move. `program` is what a container does
-    once it has started, `execution` what a command in a container does.
+    `now` is its clock in Unix nanoseconds, which only effects and the test advance. `program` is what a container
+    does once it has started, `execution` what a command in a container does.
     """
 
     id: str = "b4e1a9a6-0000-4000-8000-000000000001"
@@ -150,34 +150,34 @@ class MemoryHost:
     events: list[dict[str, Any]] = field(default_factory=list)
     program: Program = default_program
     execution: Execution = default_execution
-    stamps: dict[str, int] = field(default_factory=dict)  # service -> what its next build differs by
+    stamps: dict[str, int] = field(default_factory=dict)  # service -> a number that changes its next build
     is_away: bool = False
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._listeners: set[anyio.Event] = set()
-        self.lives = 1  # how often the engine has begun
+        self.lives = 1  # how often the engine has started
         self.add_image(BASE_IMAGE)
 
     # --- clock and names ------------------------------------------------------------------------------------
 
     def advance(self, seconds: float) -> None:
-        """The clock so many seconds later."""
+        """Advance the clock by so many seconds."""
         self.now += round(seconds * 1e9)
 
     def tick(self) -> int:
-        """The moment of an effect, which no other has."""
+        """The time of an effect, which no other effect has."""
         self.now += TICK
         return self.now
 
     def new_id(self) -> str:
-        """64 random hexadecimal digits, the same ones in the same order for the same seed."""
+        """64 random hexadecimal digits, the same sequence for the same seed."""
         return f"{self._random.getrandbits(256):064x}"
 
     # --- looking --------------------------------------------------------------------------------------------
 
     def container(self, name: str) -> Container:
-        """By id, the beginning of an id, or name. Raises Refused."""
+        """The container by id, prefix of an id, or name. Raises Refused."""
         if found := self.containers.get(name):
             return found
         bare = name.removeprefix("/")
@@ -190,20 +190,20 @@ class MemoryHost:
         return found_ones[0]
 
     def network(self, name: str) -> Network:
-        """By id or name. Raises Refused."""
+        """The network by id or name. Raises Refused."""
         found = self.networks.get(name) or next((n for n in self.networks.values() if n.name == name), None)
         if found is None:
             raise Refused(404, f"network {name} not found")
         return found
 
     def volume(self, name: str) -> Volume:
-        """By name. Raises Refused."""
+        """The volume by name. Raises Refused."""
         if found := self.volumes.get(name):
             return found
         raise Refused(404, f"get {name}: no such volume")
 
     def image(self, reference: str) -> Image:
-        """By id or tag. Raises Refused."""
+        """The image by id or tag. Raises Refused."""
         tagged = reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
         for one in self.images.values():
             digits = one.id.removeprefix("sha256:")
@@ -212,7 +212,7 @@ class MemoryHost:
         raise Refused(404, f"No such image: {tagged}")
 
     def labelled(self, things: Iterable[Any], wanted: Sequence[str]) -> Iterator[Any]:
-        """Those of the things that carry all labels, each `KEY` or `KEY=VALUE`."""
+        """The objects that have all labels, each `KEY` or `KEY=VALUE`."""
         pairs = [one.partition("=") for one in wanted]
         for thing in things:
             labels = thing.labels or {}
@@ -232,7 +232,7 @@ class MemoryHost:
     # --- images ---------------------------------------------------------------------------------------------
 
     def add_image(self, *tags: str, **more: Any) -> Image:
-        """An image of these names, which another image may have had until now."""
+        """Add an image with these tags, and remove the tags from other images."""
         image = Image(f"sha256:{self.new_id()}", set(), **more)
         self.images[image.id] = image
         for tag in tags:
@@ -240,7 +240,7 @@ class MemoryHost:
         return image
 
     def tag(self, image: Image, tag: str) -> None:
-        """The image goes by that name, and no other one does."""
+        """Give the tag to the image, and remove it from other images."""
         tag = tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
         for one in self.images.values():
             one.tags.discard(tag)
@@ -249,7 +249,7 @@ class MemoryHost:
     # --- events ---------------------------------------------------------------------------------------------
 
     def tell(self, kind: str, action: str, key: str, attributes: Mapping[str, str]) -> None:
-        """An event, as the engine words it."""
+        """Emit an event in the engine's format."""
         at = self.tick()
         event: dict[str, Any] = {
             "Type": kind,
@@ -265,18 +265,18 @@ class MemoryHost:
         self.wake()
 
     def tell_of(self, container: Container, action: str, **more: str) -> None:
-        """An event of a container."""
+        """Emit an event of a container."""
         image = str(container.wish.get("Image", ""))
         attributes = {**container.labels, "image": image, "name": container.name, **more}
         self.tell("container", action, container.id, attributes)
 
     def wake(self) -> None:
-        """Whoever waits for a change looks again."""
+        """Wake all who wait for a change."""
         for one in self._listeners:
             one.set()
 
     async def changed(self) -> None:
-        """Returns once something has happened."""
+        """Wait until something has happened."""
         event = anyio.Event()
         self._listeners.add(event)
         try:
@@ -287,7 +287,7 @@ class MemoryHost:
     # --- the engine itself ----------------------------------------------------------------------------------
 
     def stop_engine(self, *, takes_containers: bool = True) -> None:
-        """No engine answers, and no container runs any more, unless it runs without (`live-restore`)."""
+        """Stop the engine, and its containers unless they run without it (`live-restore`)."""
         self.is_away = True
         for one in self.containers.values() if takes_containers else ():
             if one.running:
@@ -295,7 +295,7 @@ class MemoryHost:
         self.wake()
 
     def start_engine(self) -> None:
-        """The engine answers again; what is to be restarted always runs again."""
+        """Start the engine, and the containers that are always restarted."""
         from support.memory import verbs  # noqa: PLC0415 - verbs are of a host
 
         self.is_away = False
@@ -307,7 +307,7 @@ class MemoryHost:
         self.wake()
 
     def move_root(self, root: str) -> None:
-        """The data copied to another folder while the engine stands still: every volume's CreatedAt is of now."""
+        """Copy the data to another folder while the engine is stopped, which renews each volume's CreatedAt."""
         self.stop_engine()
         self.root = root
         for one in self.volumes.values():
@@ -319,7 +319,7 @@ _SHOWN: dict[int, str] = {}
 
 
 def shown(nanoseconds: int) -> str:
-    """The moment as the engine writes it (RFC 3339, UTC); 0 is never."""
+    """The time as the engine writes it (RFC 3339, UTC); 0 is never."""
     if not nanoseconds:
         return NEVER
     seconds, rest = divmod(nanoseconds, 10**9)

@@ -1,4 +1,4 @@
-"""The product's ways to the outside, led to a machine in memory."""
+"""Patches that connect devenv to a machine in memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def installed(machine: Machine) -> Iterator[Machine]:
-    """While it lasts, commands of this process are those of the machine, and engines have its clock."""
+    """Let commands in this process run on the machine, and engines use its clock, for the block."""
     ways = _Ways(machine)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(machine.state.parent))
@@ -51,7 +51,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.setattr(view, "STEADY", 0.0)
         patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
         patch.setattr(anyio.to_thread, "run_sync", in_place)
-        for call in ("fsync", "fdatasync"):  # a disk is slow, and no power is cut but this process's own
+        for call in ("fsync", "fdatasync"):  # a disk is slow, and only this process may be cut off
             patch.setattr(os, call, lambda _: None, raising=False)
         machine.clock.jumped = [ways.advance]
         yield machine
@@ -67,7 +67,7 @@ class _Ways:
 
     @contextlib.asynccontextmanager
     async def connect(self, endpoint: Endpoint | None = None) -> AsyncIterator[MemoryEngine]:
-        if endpoint is None or endpoint.host == DEFAULT_SOCKET:  # what `resolve` finds where nothing is set
+        if endpoint is None or endpoint.host == DEFAULT_SOCKET:  # the default of `resolve`
             endpoint = Endpoint(self.machine.address)
         if endpoint.host not in self.machine.engines:
             raise unreachable(endpoint, "connection refused")

@@ -1,7 +1,7 @@
-"""One person's machine whose engines are in memory: whole commands of devenv, in this process and without children.
+"""A machine whose engines are in memory: whole commands of devenv, in this process and without children.
 
-The state folder and the projects are real folders. What a command would start as a process stands in this one:
-Compose is `MemoryCompose`, the guardian is `Guard`. Compose files are not read: a project is its resolved model.
+The state folder and the projects are real folders. Instead of child processes, Compose is `MemoryCompose` and the
+guardian is `Guard`. Compose files are not read: a project is its resolved model.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ T = TypeVar("T")
 
 @dataclass
 class Machine:
-    """Where devenv is typed: engines by their addresses, one state folder, and the addresses in force."""
+    """A machine: engines by their addresses, one state folder, and the addresses in use."""
 
     folder: Path
     engines: dict[str, MemoryHost] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)  # by real path of the folder
     address: str = MEMORY.host
-    owner: str = "state"  # the folder of the state, another one for another person
+    owner: str = "state"  # the folder of the state; another person has another
     commands: list[Command] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
@@ -54,7 +54,7 @@ class Machine:
 
     @property
     def host(self) -> MemoryHost:
-        """The engine at the address in force."""
+        """The engine at the address in use."""
         return self.engines[self.address]
 
     @property
@@ -63,13 +63,13 @@ class Machine:
         return self.folder / self.owner / "devenv-compose"
 
     def site(self, name: str, folder: str = "", **services: Mapping[str, Any]) -> Site:
-        """A project with these services in a folder of that name, or of the project's."""
+        """Create a project with these services in a folder of that name, or of the project's."""
         path = self.folder / (folder or name)
         path.mkdir(exist_ok=True)
         return self.place(Site(path, name, model(name, **services)))
 
     def place(self, site: Site) -> Site:
-        """The project as it is written from now on in its folder."""
+        """Replace the project in its folder."""
         self.sites[os.path.realpath(site.folder)] = site
         return site
 
@@ -79,13 +79,13 @@ class Machine:
 
     @property
     def docker(self) -> Stranger:
-        """`docker`, as anybody types it."""
+        """`docker` on this machine, as others use it."""
         return Stranger(self.host)
 
     # --- commands -------------------------------------------------------------------------------------------
 
     async def up(self, site: Site, *services: str, tasks: TaskGroup, **options: Any) -> Command:
-        """A command `up` that is ready, or over."""
+        """Start `up`; return its command when it is ready, or over."""
         command = Command(self)
         selection = Selection(str(site.folder), services=services)
         options = {"watch": False, "logs": False, "build": False, **options}
@@ -98,7 +98,7 @@ class Machine:
         return command
 
     async def call(self, work: Callable[[Command], Awaitable[object]]) -> Command:
-        """Any other command: what the work does with the command to emit by. A number that it returns is the code."""
+        """Run any other command with a command to emit by. A number that the work returns is the exit code."""
         command = Command(self)
 
         async def done() -> int:
@@ -111,7 +111,7 @@ class Machine:
     async def run_up(
         self, site: Site, *services: str, then: Callable[[], object] = lambda: None, **options: Any
     ) -> Command:
-        """A whole run: up, `then` while all is up, and Ctrl-C; with `detach`, all but that."""
+        """Run `up`, then `then`, then Ctrl-C; with `detach`, neither of these two."""
         async with anyio.create_task_group() as tasks:
             command = await self.up(site, *services, tasks=tasks, **options)
             if not command.over.is_set():
@@ -122,7 +122,7 @@ class Machine:
         return command
 
     async def down(self, site: Site, wish: VolumePolicy = VolumePolicy.SAVE) -> Command:
-        """`devenv down`, with that wish."""
+        """`devenv down` with these options."""
         return await self.call(lambda command: down_verb.down(Selection(str(site.folder)), command.emit, wish))
 
     async def gc(self) -> Command:
@@ -130,7 +130,7 @@ class Machine:
         return await self.call(lambda command: down_verb.gc(command.emit, dry_run=False))
 
     async def guard(self, of: Command) -> Command:
-        """The guardian of a dead run does what it stands by for, if it was not killed, too."""
+        """Let the guardian of a dead run clean up, unless it was killed, too."""
         command = Command(self)
         guard = of.guard
         if guard is not None and not guard.dismissed and not guard.dead:
@@ -147,7 +147,7 @@ class Machine:
         return command
 
     async def cut_power(self, command: Command) -> None:
-        """The run, its guardian, its children and the engine end at once; the engine begins again."""
+        """End the run, its guardian, its children and the engine at once; then start the engine."""
         await command.killed()
         if command.guard is not None:
             command.guard.dead = True
@@ -159,24 +159,24 @@ class Machine:
     # --- kill -9 --------------------------------------------------------------------------------------------
 
     def freeze(self) -> None:
-        """The state folder as it is in the moment of a crash: what runs on in this process must not change it."""
+        """Copy the state folder at the moment of a crash: what still runs in this process must not change it."""
         frozen = self.folder / "state at crash"
         shutil.rmtree(frozen, ignore_errors=True)
         if self.state.parent.exists():
             shutil.copytree(self.state.parent, frozen, symlinks=True)
 
     def thaw(self) -> None:
-        """The state folder as it was in the moment of the crash."""
+        """Restore the state folder as it was at the moment of the crash."""
         frozen = self.folder / "state at crash"
         if frozen.exists():
             shutil.rmtree(self.state.parent, ignore_errors=True)
             frozen.rename(self.state.parent)
 
     def installed(self) -> contextlib.AbstractContextManager[Machine]:
-        """While it lasts, commands of this process are those of the machine, and engines have its clock."""
+        """Let commands in this process run on this machine, for the block."""
         return installed(self)
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What the work returns, with commands of this machine, and without waiting for time to pass."""
+        """The result of the work, with commands of this machine, and without waiting for time to pass."""
         with self.installed():
             return self.clock.run(work)

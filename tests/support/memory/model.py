@@ -1,4 +1,4 @@
-"""The model that a Compose verb gets, as far as containers, networks and volumes are made of it."""
+"""The model that a Compose verb gets, as far as it describes containers, networks and volumes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Resource:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Those that the file gives it."""
+        """The labels in the file."""
         return _labels(self.written)
 
 
@@ -55,23 +55,23 @@ class Service:
 
     @property
     def image(self) -> str:
-        """What its containers are made of."""
+        """The image of its containers."""
         return str(self.written.get("image") or f"{self.project}-{self.name}")
 
     @property
     def scale(self) -> int:
-        """How many containers it has."""
+        """The number of its containers."""
         replicas = (self.written.get("deploy") or {}).get("replicas")
         return int(self.written.get("scale", 1 if replicas is None else replicas))
 
     @property
     def labels(self) -> dict[str, str]:
-        """Those that the file gives its containers."""
+        """The labels of its containers in the file."""
         return _labels(self.written)
 
     @cached_property
     def depends_on(self) -> dict[str, Mapping[str, Any]]:
-        """The services it needs, with the condition."""
+        """The services that it depends on, with the condition."""
         written = self.written.get("depends_on") or {}
         found = (
             dict(written) if isinstance(written, Mapping) else {n: {"condition": "service_started"} for n in written}
@@ -83,7 +83,7 @@ class Service:
 
     @cached_property
     def hash(self) -> str:
-        """What changes whenever the containers have to be made anew."""
+        """The hash that changes whenever the containers have to be recreated."""
         hashed = {key: value for key, value in self.written.items() if key not in _UNHASHED}
         return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
@@ -94,14 +94,14 @@ class Service:
 
 @dataclass(frozen=True)
 class Model:
-    """A project as a verb sees it, restricted to the services that it is about."""
+    """A project as a verb sees it, restricted to the requested services."""
 
     project: str
     directory: str
     services: Mapping[str, Service]
     networks: Mapping[str, Resource]
     volumes: Mapping[str, Resource]
-    named: frozenset[str] = field(default_factory=frozenset)  # services that were asked for; empty: all
+    named: frozenset[str] = field(default_factory=frozenset)  # requested services; empty: all
 
     @classmethod
     def of(cls, project: str, directory: str, text: bytes | Mapping[str, Any]) -> Model:
@@ -119,7 +119,7 @@ class Model:
         )
 
     def only(self, names: Iterable[str]) -> Model:
-        """The model with these services and all that they need, or with all if none is named.
+        """The model with these services and their dependencies, or with all if none is named.
 
         Networks and volumes are those that any service uses. Raises KeyError.
         """
@@ -142,7 +142,7 @@ class Model:
         )
 
     def in_order(self) -> list[Service]:
-        """The services, each after those it needs."""
+        """The services, each after its dependencies."""
         found: dict[str, Service] = {}
 
         def visit(name: str) -> None:
@@ -160,7 +160,7 @@ class Model:
         return [self.networks[key].name for key in _network_keys(service) if key in self.networks]
 
     def mounts(self, service: Service, old: Mapping[str, str]) -> list[dict[str, Any]]:
-        """`HostConfig.Mounts` of a service; `old` has names of anonymous volumes by target, to be carried over."""
+        """`HostConfig.Mounts` of a service; `old` has the names of anonymous volumes to reuse, by target."""
         found = []
         for one in service.written.get("volumes") or ():
             kind, source, target = one.get("type", "volume"), one.get("source") or "", one["target"]
@@ -176,7 +176,7 @@ class Model:
 
 
 def anonymous_targets(service: Service) -> Iterator[str]:
-    """Where the service mounts volumes that the file does not name."""
+    """Targets of the service's anonymous volumes in the file."""
     for one in service.written.get("volumes") or ():
         if one.get("type", "volume") == "volume" and not one.get("source"):
             yield one["target"]

@@ -1,4 +1,4 @@
-"""What others do beside devenv: plain `docker compose`, and `docker` as a stranger types it. At once, and unheard."""
+"""What others do besides devenv: plain `docker compose` and `docker`, at once and without output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ComposeError(AssertionError):
 
 @dataclass
 class PlainCompose:
-    """`docker compose` on a project as its file says it: `written` is the resolved file."""
+    """`docker compose` on a project: `written` is the resolved file."""
 
     host: MemoryHost
     project: str
@@ -57,7 +57,7 @@ class PlainCompose:
         self._run(partial(self._program().down, volumes=volumes))
 
     def run(self, service: str, *command: str) -> str:
-        """The id of the container of `run -d SERVICE`, with what the service needs started. Raises ComposeError."""
+        """The id of the container of `run -d SERVICE`, after its dependencies are started. Raises ComposeError."""
         needs = tuple(self._program().model.services[service].depends_on)
         if needs:
             self.up(*needs)
@@ -144,7 +144,7 @@ class Stranger:
         verbs.stop(self.host, self.host.container(name))
 
     def remove(self, name: str, *, force: bool = True, volumes: bool = False) -> None:
-        """`docker rm -f`, which takes a container that is gone for removed; with `volumes` `-v`."""
+        """`docker rm -f`, which ignores a missing container; with `volumes` `-v`."""
         with contextlib.nullcontext() if not force else _gone_is_fine():
             verbs.remove(self.host, self.host.container(name), force=force, volumes=volumes)
 
@@ -173,10 +173,10 @@ class Stranger:
         verbs.remove_network(self.host, self.host.network(name))
 
     def write(self, volume: str, path: str, content: bytes) -> None:
-        """A file written into a volume, as a process that mounts it does."""
+        """Write a file into a volume, as a process that mounts it does."""
         self.host.volume(volume).files.write(path, content)
 
     def read(self, volume: str, path: str) -> bytes | None:
-        """A file of a volume; None if there is none, or no such volume."""
+        """The content of a file of a volume; None if there is no such file or volume."""
         there = self.host.volumes.get(volume)
         return there.files.read(path) if there else None

@@ -1,4 +1,4 @@
-"""Containers that are simply there: for tests that ask what devenv makes of a state, not how it came about."""
+"""Containers put into a state directly: for tests of what devenv makes of a state, not of its history."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def placed(
     wish: dict[str, Any] | None = None,
     **more: Any,
 ) -> Container:
-    """A container `id-SERVICE-NUMBER` of a service in that state, in the place of the one that had its id.
+    """Put a container `id-SERVICE-NUMBER` in that state, in place of the one that had its id.
 
-    `life` is how often it has been started: each is a second after the one before. It has printed `lines`. `more` are
-    fields of the container.
+    `life` is how often it has been started: each start is a second after the one before. It has printed `lines`.
+    `more` are fields of the container.
     """
     image = host.image(BASE_IMAGE)
     labels = {names.PROJECT: project, names.SERVICE: service, names.NUMBER: str(number), names.HASH: "h"}

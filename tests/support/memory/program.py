@@ -33,7 +33,7 @@ class Program:
     say: Say
 
     def run(self, verb: Callable[[], Steps]) -> Generator[str | None, None, int]:
-        """The verb's requests; a failure becomes the last line. Its value is the exit code."""
+        """The verb's requests; a failure becomes the last line. The generator returns the exit code."""
         try:
             yield from verb()
         except Failed as error:
@@ -54,11 +54,11 @@ class Program:
     # --- create ---------------------------------------------------------------------------------------------
 
     def create(self, services: Iterable[str] = (), *, force: bool = False) -> Steps:
-        """Networks, volumes and containers that are missing or changed."""
+        """Create networks, volumes and containers that are missing or changed."""
         yield from self.only(services).converge(force=force)
 
     def converge(self, *, force: bool) -> Steps:
-        """As `create`, of all services of the model."""
+        """Create as `create` does, for all services of the model."""
         for service in self.model.in_order():
             self._require_image(service)
         for network in self.model.networks.values():
@@ -107,14 +107,14 @@ class Program:
         self.say(f' Volume "{wanted.name}"  Created')
 
     def containers(self, service: str | None = None, *, one_off: bool | None = False) -> list[Container]:
-        """The project's containers that Compose takes for its own: those with its labels, whoever made them."""
+        """The project's containers by Compose's labels, whoever created them."""
         wanted = [f"{names.PROJECT}={self.model.project}", names.HASH]
         wanted += [] if service is None else [f"{names.SERVICE}={service}"]
         wanted += [] if one_off is None else [f"{names.ONE_OFF}={one_off}"]
         return [*self.host.labelled(self.host.containers.values(), wanted)]
 
     def _converge(self, service: Service, *, forced: bool) -> Generator[str | None, None, bool]:
-        """The service's containers as many and as they should be; the value is whether one was recreated."""
+        """Create, recreate or remove the service's containers; return if one was recreated."""
         image = self.host.image(service.image).id
 
         def differs(one: Container) -> bool:
@@ -142,7 +142,7 @@ class Program:
         return recreated
 
     def _recreate(self, service: Service, old: Container, image: str) -> Steps:
-        """A new container beside the old one, which then goes, and whose name it takes."""
+        """Create a container beside the old one, remove the old one, and take its name."""
         name, passing = service.container_name(_number(old)), f"{old.id[:12]}_{service.container_name(_number(old))}"
         self.say(f" Container {old.name}  Recreate")
         yield f"compose POST containers/create {passing}"
@@ -157,7 +157,7 @@ class Program:
         self.say(f" Container {old.name}  Recreated")
 
     def wish(self, service: Service, number: int, image: str, old: Container | None = None) -> dict[str, Any]:
-        """ContainerCreate for a container of the service, which takes the place of `old`."""
+        """ContainerCreate for a container of the service, which replaces `old`."""
         written = service.written
         labels = {
             **service.labels,
@@ -203,7 +203,7 @@ class Program:
     # --- start ----------------------------------------------------------------------------------------------
 
     def start(self, services: Iterable[str] = ()) -> Steps:
-        """Containers that do not run started, each service after those it needs."""
+        """Start the containers that do not run, each service after its dependencies."""
         some = self.only(services)
         for service in some.model.in_order():
             yield from some._start(service)
@@ -239,7 +239,7 @@ class Program:
             self.say(f" Container {one.name}  {'Healthy' if condition == 'service_healthy' else 'Exited'}")
 
     def _has(self, one: Container, condition: str) -> bool:
-        """Whether the condition holds. Raises Failed if it never will."""
+        """Whether the condition is met. Raises Failed if it never will be."""
         if condition == "service_healthy":
             if one.health == "unhealthy" or (one.state == "exited" and one.started):
                 self.say(f" Container {one.name}  Error")
@@ -266,7 +266,7 @@ class Program:
         self.say(f" Container {one.name}  Removed")
 
     def stop(self, services: Iterable[str] = ()) -> Steps:
-        """The containers of these services stopped, or of all; those they need go on."""
+        """Stop the containers of these services, or of all; their dependencies keep running."""
         chosen = {*services} or {*self.model.services}
         for service in reversed(self.model.in_order()):
             for one in self.containers(service.name) if service.name in chosen else ():
@@ -275,7 +275,7 @@ class Program:
                     verbs.stop(self.host, one)
 
     def down(self, *, volumes: bool = False) -> Steps:
-        """The project gone without volumes and one-off containers; with `volumes`, unused volumes are gone, too."""
+        """Remove the project without volumes and one-off containers; with `volumes`, unused volumes, too."""
         for service in reversed(self.model.in_order()):
             for one in self.containers(service.name):
                 yield from self._end(one, volumes=volumes)
@@ -312,7 +312,7 @@ class Program:
 
 
 def _sorted(found: Iterable[Container], differs: Callable[[Container], bool]) -> list[Container]:
-    """As Compose 2.26 sorts what it keeps the first ones of: those that differ first, which is the wrong way round.
+    """Sort as Compose 2.26 does, which keeps the first ones: those that differ first, which is a bug.
 
     Its comparison is no order, so the steps of its sort count: insertion, from a list that has the newest first.
     """

@@ -15,7 +15,7 @@ Answer = tuple[int, Any]  # status and body: bytes as they are, all else as JSON
 
 
 def answer(host: MemoryHost, method: str, path: str, query: Query, body: bytes) -> Answer:
-    """What the engine answers. Raises Refused."""
+    """The engine's answer. Raises Refused."""
     kind, *rest = path.split("/")
     handler = _HANDLERS.get(kind)
     found = handler(host, method, rest, query, body) if handler else None

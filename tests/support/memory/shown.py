@@ -1,4 +1,4 @@
-"""What the engine in memory answers, in the words of the Engine API."""
+"""The answers of the engine in memory, in the format of the Engine API."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def volume(host: MemoryHost, one: Volume) -> dict[str, Any]:
 
 
 def image(one: Image) -> dict[str, Any]:
-    """`GET /images/NAME/json`, with what `GET /images/json` says."""
+    """`GET /images/NAME/json`, with the fields of `GET /images/json`."""
     return {
         "Id": one.id,
         "RepoTags": sorted(one.tags),

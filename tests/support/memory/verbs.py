@@ -1,4 +1,4 @@
-"""What an engine does when somebody asks: the same effects, events and errors, whoever it is."""
+"""The engine's operations: the same effects, events and errors for every client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NONE = ("none", "host")
 
 
 def create(host: MemoryHost, wish: Mapping[str, Any], name: str = "") -> Container:
-    """A container made as ContainerCreate says, not started, with the volumes that it lacks."""
+    """Create a container from ContainerCreate, and the volumes that it lacks."""
     image = host.image(str(wish.get("Image", "")))
     if not (wish.get("Cmd") or wish.get("Entrypoint") or image.command):
         raise Refused(400, "No command specified")
@@ -100,7 +100,7 @@ def _volume_mount(
 
 
 def start(host: MemoryHost, container: Container) -> bool:
-    """The container running, unless it is already: then False. Raises Refused."""
+    """Start the container; return False if it runs already. Raises Refused."""
     if container.state == "paused":
         raise Refused(409, "cannot start a paused container, try unpause instead")
     if container.running:
@@ -149,7 +149,7 @@ def _taken(host: MemoryHost) -> set[tuple[str, str, str]]:
 
 
 def end(host: MemoryHost, container: Container, code: int) -> None:
-    """The container's process has ended by itself."""
+    """End the container's process by itself."""
     _leave(host, container, code)
     host.tell_of(container, "die", exitCode=str(code))
     policy = (container.host_config.get("RestartPolicy") or {}).get("Name", "")
@@ -171,20 +171,20 @@ def _leave(host: MemoryHost, container: Container, code: int) -> None:
 
 
 def set_health(host: MemoryHost, container: Container, health: str, output: str = "") -> None:
-    """The container's health check says that from now on."""
+    """Set the result of the container's health check."""
     container.health = health
     container.health_log.append({"ExitCode": int(health != "healthy"), "Output": output})
     host.tell_of(container, f"health_status: {health}")
 
 
 def write_log(host: MemoryHost, container: Container, line: str, stream: int = 1) -> None:
-    """The container prints a line."""
+    """Let the container print a line."""
     container.log.append((stream, host.tick(), line))
     host.wake()
 
 
 def kill(host: MemoryHost, container: Container, signal: str = "9") -> None:
-    """The container's process killed. Raises Refused if it has none."""
+    """Kill the container's process. Raises Refused if there is none."""
     if not container.running:
         said = f"cannot kill container: {container.name}: container {container.id} is not running"
         raise Refused(409, said)
@@ -194,7 +194,7 @@ def kill(host: MemoryHost, container: Container, signal: str = "9") -> None:
 
 
 def stop(host: MemoryHost, container: Container) -> bool:
-    """The container stopped, unless it was: then False."""
+    """Stop the container; return False if it does not run."""
     if not container.running:
         return False
     host.tell_of(container, "kill", signal="15")
@@ -205,14 +205,14 @@ def stop(host: MemoryHost, container: Container) -> bool:
 
 
 def restart(host: MemoryHost, container: Container) -> None:
-    """The container's process begun anew, or begun."""
+    """Restart the container's process, or start it."""
     stop(host, container)
     start(host, container)
     host.tell_of(container, "restart")
 
 
 def pause(host: MemoryHost, container: Container) -> None:
-    """The container's processes frozen. Raises Refused."""
+    """Freeze the container's processes. Raises Refused."""
     if not container.running:
         raise Refused(409, f"container {container.id} is not running")
     if container.state == "paused":
@@ -222,7 +222,7 @@ def pause(host: MemoryHost, container: Container) -> None:
 
 
 def unpause(host: MemoryHost, container: Container) -> None:
-    """The container's processes going on. Raises Refused."""
+    """Unfreeze the container's processes. Raises Refused."""
     if container.state != "paused":
         raise Refused(500, f"Container {container.id} is not paused")
     container.state = "running"
@@ -230,14 +230,14 @@ def unpause(host: MemoryHost, container: Container) -> None:
 
 
 def rename(host: MemoryHost, container: Container, name: str) -> None:
-    """The container goes by another name. Raises Refused for one that is taken."""
+    """Rename the container. Raises Refused if the name is taken."""
     _require_name(host, name)
     before, container.name = container.name, name
     host.tell_of(container, "rename", oldName=f"/{before}")
 
 
 def remove(host: MemoryHost, container: Container, *, force: bool = False, volumes: bool = False) -> None:
-    """The container gone; with `volumes`, those that its creation did not name, too. Raises Refused."""
+    """Remove the container; with `volumes`, its anonymous volumes, too. Raises Refused."""
     if container.running and not force:
         is_paused = container.state == "paused"
         why = "paused and must be unpaused first" if is_paused else _STOP_FIRST.format(container.state)
@@ -255,7 +255,7 @@ _STOP_FIRST = "{}: stop the container before removing or force remove"
 
 
 def commit(host: MemoryHost, container: Container, tag: str, changes: Mapping[str, Any] | None = None) -> Image:
-    """An image of the container's files, with its labels and all else that its configuration says."""
+    """Create an image of the container's files, with its labels and configuration."""
     base, wish, changes = host.images.get(container.image), container.wish, changes or {}
     image = host.add_image(
         *([tag] if tag else []),
@@ -273,7 +273,7 @@ def commit(host: MemoryHost, container: Container, tag: str, changes: Mapping[st
 
 
 def read_archive(host: MemoryHost, container: Container, path: str) -> bytes:
-    """A tar of what is at that path in the container. Raises Refused if there is nothing."""
+    """A tar of the path in the container. Raises Refused if there is nothing."""
     tree, inner = _place(host, container, path)
     if inner not in tree.nodes:
         if any(tree.nodes[p].kind == "file" for p in _above(inner) if p in tree.nodes):
@@ -283,7 +283,7 @@ def read_archive(host: MemoryHost, container: Container, path: str) -> bytes:
 
 
 def write_archive(host: MemoryHost, container: Container, path: str, body: bytes) -> None:
-    """The entries of a tar put below that path of the container, through its mounts. Raises Refused."""
+    """Put the entries of a tar below that path of the container, through its mounts. Raises Refused."""
     tree, inner = _place(host, container, path)
     if inner not in tree.nodes:
         raise Refused(404, f"Could not find the file {path} in container {container.name}")
@@ -297,7 +297,7 @@ def _put(host: MemoryHost, container: Container, path: str, node: Node) -> None:
 
 
 def _place(host: MemoryHost, container: Container, path: str) -> tuple[Tree, str]:
-    """The tree that the path lies in, and the path there."""
+    """The tree that contains the path, and the path in it."""
     path = "/" + path.strip("/")
     for mount in sorted(container.mounts, key=lambda m: -len(m.target)):
         if mount.kind == "volume" and (path == mount.target or path.startswith(f"{mount.target}/")):
@@ -314,7 +314,7 @@ def _above(path: str) -> Iterable[str]:
 
 
 def create_volume(host: MemoryHost, wish: Mapping[str, Any]) -> Volume:
-    """The volume made as VolumeCreateOptions say, or the one of that name that is there."""
+    """Create the volume from VolumeCreateOptions, or return the existing one of that name."""
     name = str(wish.get("Name") or "") or host.new_id()
     if (there := host.volumes.get(name)) is not None:
         driver = str(wish.get("Driver") or there.driver)
@@ -330,7 +330,7 @@ def create_volume(host: MemoryHost, wish: Mapping[str, Any]) -> Volume:
 
 
 def remove_volume(host: MemoryHost, name: str, *, force: bool = False) -> None:
-    """The volume gone. Raises Refused if a container mounts it, running or not, by force or not."""
+    """Remove the volume. Raises Refused if a container mounts it, running or not, by force or not."""
     if force and name not in host.volumes:
         return
     volume = host.volume(name)
@@ -341,7 +341,7 @@ def remove_volume(host: MemoryHost, name: str, *, force: bool = False) -> None:
 
 
 def create_network(host: MemoryHost, wish: Mapping[str, Any]) -> Network:
-    """The network. Raises Refused for a name that is taken."""
+    """Create the network. Raises Refused if the name is taken."""
     name = str(wish["Name"])
     if any(one.name == name for one in host.networks.values()):
         raise Refused(409, f"network with name {name} already exists")
@@ -352,7 +352,7 @@ def create_network(host: MemoryHost, wish: Mapping[str, Any]) -> Network:
 
 
 def remove_network(host: MemoryHost, network: Network) -> None:
-    """The network gone. Raises Refused if a running container is connected to it."""
+    """Remove the network. Raises Refused if a running container is connected to it."""
     if host.connected(network.name):
         said = f"error while removing network: network {network.name} id {network.id} has active endpoints"
         raise Refused(403, said)
@@ -361,20 +361,20 @@ def remove_network(host: MemoryHost, network: Network) -> None:
 
 
 def connect(host: MemoryHost, network: Network, container: Container) -> None:
-    """The container on one more network."""
+    """Connect the container to one more network."""
     container.networks = (*container.networks, network.name)
     if container.running:
         host.tell("network", "connect", network.id, {"container": container.id, "name": network.name})
 
 
 def disconnect(host: MemoryHost, network: Network, container: Container) -> None:
-    """The container on that network no more."""
+    """Disconnect the container from the network."""
     container.networks = tuple(n for n in container.networks if n != network.name)
     host.tell("network", "disconnect", network.id, {"container": container.id, "name": network.name})
 
 
 def remove_image(host: MemoryHost, reference: str, *, force: bool = False) -> None:
-    """The name gone, and the image with its last one. Raises Refused if a container is of it."""
+    """Remove the tag, and the image with its last tag. Raises Refused if a container uses the image."""
     image = host.image(reference)
     if reference != image.id and len(image.tags) > 1:
         image.tags = {tag for tag in image.tags if tag not in (reference, f"{reference}:latest")}
