@@ -55,20 +55,23 @@ def _lines() -> Iterator[str]:
     for name, its in options.items():
         own = {spelling: option for spelling, option in its.items() if shared.get(spelling) != option}
         common = " ".join(spelling for spelling in its if shared.get(spelling) == its[spelling])
-        arguments = [one for one in commands[name].params if one.param_type_name == "argument"]
-        kinds = tuple(_kind(one, ARGUMENTS) + ("*" if one.nargs != 1 else "") for one in arguments)
+        arguments = [parameter for parameter in commands[name].params if parameter.param_type_name == "argument"]
+        kinds = tuple(_kind(argument, ARGUMENTS) + ("*" if argument.nargs != 1 else "") for argument in arguments)
         yield f"    {_quoted(name)}: ({{"
-        yield from (f"    {_option(one)}" for one in own.items())
+        yield from (f"    {_option(option)}" for option in own.items())
         yield f"    }}, {_quoted(common)}, {_tuple(kinds)}),"
     yield "}"
 
 
 def _options(command: Any) -> Options:
     options = {}
-    for one in command.params:
-        if one.param_type_name == "option":
-            takes = "" if one.is_flag or one.count else _kind(one, OPTIONS)
-            options[" ".join((*one.opts, *one.secondary_opts))] = (takes, (one.help or "").strip().partition("\n")[0])
+    for parameter in command.params:
+        if parameter.param_type_name == "option":
+            takes = "" if parameter.is_flag or parameter.count else _kind(parameter, OPTIONS)
+            options[" ".join((*parameter.opts, *parameter.secondary_opts))] = (
+                takes,
+                (parameter.help or "").strip().partition("\n")[0],
+            )
     return options
 
 

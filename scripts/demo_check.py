@@ -147,11 +147,11 @@ def _check_end(up: Up, code: int) -> None:
 def _edit(file: Path, pattern: str, text: str, address: str) -> float:
     """Seconds from the save until `address` serves `text`, which replaces the pattern's group in the file."""
     source = file.read_text(encoding="utf-8")
-    found = re.search(pattern, source)
-    if found is None:
+    match = re.search(pattern, source)
+    if match is None:
         raise CheckError(f"{file.name} has nothing like {pattern}")
     _get(address)  # what was never asked for would be timed with the first compilation
-    file.write_text(source[: found.start(1)] + text + source[found.end(1) :], encoding="utf-8")
+    file.write_text(source[: match.start(1)] + text + source[match.end(1) :], encoding="utf-8")
     saved = time.monotonic()
     while text not in _get(address):
         if time.monotonic() - saved > EDIT_TIMEOUT:
@@ -171,11 +171,11 @@ def _get(address: str) -> str:
 def _leftovers() -> list[str]:
     listings = (["ps", "-aq"], ["network", "ls", "-q"], ["volume", "ls", "-q"])
     label = f"--filter=label=com.docker.compose.project={PROJECT}"
-    found: list[str] = []
+    leftovers: list[str] = []
     for listing in listings:
         listed = subprocess.run(["docker", *listing, label], capture_output=True, text=True, check=True)
-        found += [f"{listing[0]} {name}" for name in listed.stdout.split()]
-    return found
+        leftovers += [f"{listing[0]} {name}" for name in listed.stdout.split()]
+    return leftovers
 
 
 def _tell(event: dict[str, Any]) -> None:
@@ -205,8 +205,8 @@ def main(arguments: list[str]) -> int:
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
     print()
-    for what, seconds in times:
-        print(f"{what:<48} {seconds:8.2f} s")
+    for step, seconds in times:
+        print(f"{step:<48} {seconds:8.2f} s")
     print("nothing left on the engine")
     return 0
 

@@ -68,7 +68,7 @@ class Module:
     def functions(self) -> list[Measured]:
         """Each function and method; comprehensions and boolean terms count as branches."""
         return [
-            Measured(self.name, node.name, complexity=1 + sum(_branches(one) for one in _own(node)))
+            Measured(self.name, node.name, complexity=1 + sum(_branches(child) for child in _own(node)))
             for node in ast.walk(self.tree)
             if isinstance(node, _FUNCTIONS)
         ]
@@ -76,58 +76,66 @@ class Module:
     def _classes(self) -> Iterator[Measured]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ClassDef):
-                methods = [one for one in node.body if isinstance(one, _FUNCTIONS)]
+                methods = [method for method in node.body if isinstance(method, _FUNCTIONS)]
                 fields = {
-                    one.target.id
-                    for one in node.body
-                    if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+                    statement.target.id
+                    for statement in node.body
+                    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
                 }
-                fields |= {name for one in methods if one.name == "__init__" for name in _set_by(one)}
-                is_value = any("frozen=True" in ast.unparse(one) for one in node.decorator_list)
+                fields |= {name for method in methods if method.name == "__init__" for name in _set_by(method)}
+                is_value = any("frozen=True" in ast.unparse(decorator) for decorator in node.decorator_list)
                 yield Measured(self.name, node.name, len(methods), len(fields), is_value=is_value)
 
     def inner_imports(self) -> int:
         """Imports inside functions."""
         functions = [node for node in ast.walk(self.tree) if isinstance(node, _FUNCTIONS)]
         return len(
-            {one for node in functions for one in ast.walk(node) if isinstance(one, (ast.Import, ast.ImportFrom))}
+            {
+                statement
+                for node in functions
+                for statement in ast.walk(node)
+                if isinstance(statement, (ast.Import, ast.ImportFrom))
+            }
         )
 
     def broad_handlers(self) -> int:
         """`except Exception`, `except BaseException` and bare ones."""
         handlers = [node for node in ast.walk(self.tree) if isinstance(node, ast.ExceptHandler)]
-        return sum(one.type is None or ast.unparse(one.type) in {"Exception", "BaseException"} for one in handlers)
+        return sum(
+            handler.type is None or ast.unparse(handler.type) in {"Exception", "BaseException"}
+            for handler in handlers
+        )
 
 
 @cache
 def modules() -> list[Module]:
     """All modules, but the packages' own files that hold a docstring alone."""
-    found = []
+    modules_ = []
     for path in sorted(SOURCE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         if path.name != "__init__.py" or len(tree.body) > 1:
-            found.append(Module(path.relative_to(SOURCE).as_posix(), text, tree))
-    return found
+            modules_.append(Module(path.relative_to(SOURCE).as_posix(), text, tree))
+    return modules_
 
 
 def above() -> list[str]:
     """What is too large: a module, a class (a frozen value may have more fields), or a function."""
-    found = []
+    large = []
     for module in modules():
         if module.lines > MOST_LINES and module.name not in MADE:
-            found.append(f"{module.name}: {module.lines} lines")
-        found += [
+            large.append(f"{module.name}: {module.lines} lines")
+        large += [
             f"{module.name}: {cls.name}: {cls.methods} methods, {cls.fields} fields"
             for cls in module.classes
             if cls.methods > MOST_METHODS or (cls.fields > MOST_FIELDS and not cls.is_value)
         ]
-        found += [
+        large += [
             f"{module.name}: {function.name}: complexity {function.complexity}"
             for function in module.functions
             if function.complexity > MOST_COMPLEXITY
         ]
-    return found
+    return large
 
 
 def untested(them: list[Module]) -> list[str]:
@@ -137,32 +145,32 @@ def untested(them: list[Module]) -> list[str]:
         path = UNIT / name
         return path.with_name(f"test_{path.name}")
 
-    return [one.name for one in them if not test(one.name).exists()]
+    return [module.name for module in them if not test(module.name).exists()]
 
 
 def table() -> list[tuple[str, str]]:
     """What is measured, and the figure."""
-    them = [one for one in modules() if one.name not in MADE]
-    lengths = sorted(one.lines for one in them)
-    classes = [found for one in them for found in one.classes]
-    stateful = [one for one in classes if not one.is_value]
-    complexities = [found.complexity for one in them for found in one.functions]
-    names = Counter(one.name for one in classes)
+    measured = [module for module in modules() if module.name not in MADE]
+    lengths = sorted(module.lines for module in measured)
+    classes = [cls for module in measured for cls in module.classes]
+    stateful = [cls for cls in classes if not cls.is_value]
+    complexities = [function.complexity for module in measured for function in module.functions]
+    names = Counter(cls.name for cls in classes)
     return [
-        ("lines / lines of code", f"{sum(lengths):,} / {sum(one.code_lines for one in them):,}"),
-        ("modules", str(len(them))),
+        ("lines / lines of code", f"{sum(lengths):,} / {sum(module.code_lines for module in measured):,}"),
+        ("modules", str(len(measured))),
         (f"modules above {LONG} lines", str(sum(length > LONG for length in lengths))),
         ("longest, median module", f"{lengths[-1]}, {statistics.median(lengths):.0f}"),
-        ("largest class: methods", str(max(one.methods for one in classes))),
-        ("largest class that is no frozen value: fields", str(max(one.fields for one in stateful))),
+        ("largest class: methods", str(max(cls.methods for cls in classes))),
+        ("largest class that is no frozen value: fields", str(max(cls.fields for cls in stateful))),
         (
             f"functions with a complexity above {COMPLEX}, the highest",
             f"{sum(c > COMPLEX for c in complexities)}, {max(complexities)}",
         ),
-        ("broad exception handlers", str(sum(one.broad_handlers() for one in them))),
-        ("imports inside functions", str(sum(one.inner_imports() for one in them))),
+        ("broad exception handlers", str(sum(module.broad_handlers() for module in measured))),
+        ("imports inside functions", str(sum(module.inner_imports() for module in measured))),
         ("class names used twice or more", str(sum(count > 1 for count in names.values()))),
-        ("modules without unit tests of their own", str(len(untested(them)))),
+        ("modules without unit tests of their own", str(len(untested(measured)))),
     ]
 
 

@@ -24,7 +24,8 @@ def lines() -> Iterator[str]:
     modules = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
     order = {name: number for number, floor in enumerate(FLOORS) for name in floor}
     packages = sorted(
-        {path.parent for path in modules}, key=lambda one: (order.get(one.parts[0] if one.parts else "", 0), one)
+        {path.parent for path in modules},
+        key=lambda folder: (order.get(folder.parts[0] if folder.parts else "", 0), folder),
     )
     for package in packages:
         title = f"`{package.as_posix()}/`" if package.parts else "Modules in no package"

@@ -210,10 +210,10 @@ def make_view() -> int:
         try:
             terminal.until("up after", timeout=UP_TIMEOUT)
             time.sleep(8)  # two looks at what the containers use
-            for said, edit in edits(folder)[:3]:
+            for output, edit in edits(folder)[:3]:
                 mark = len(terminal.seen)
                 edit()
-                terminal.until(said, since=mark)
+                terminal.until(output, since=mark)
                 time.sleep(2)
             (IMAGES / "live.svg").write_text(view(terminal.seen), encoding="utf-8")
         finally:
@@ -234,10 +234,10 @@ def make_lines() -> int:
                 browser.new_page(viewport={"width": 900, "height": 720}, device_scale_factor=2),
                 f"http://localhost:{port}/",
             )
-            for said, edit in edits(folder):
+            for output, edit in edits(folder):
                 mark = len(terminal.seen)
                 edit()
-                terminal.until(said, since=mark)
+                terminal.until(output, since=mark)
                 time.sleep(1)
         finally:
             code = terminal.interrupt()

@@ -55,8 +55,10 @@ def _commands() -> Iterator[str]:
     yield from ("# Every command and option", "", MADE.format("the command line"), "", HELP.strip(), "")
     yield "More of each, with examples: [commands.md](../commands.md). [Exit codes](#exit-codes) are at the end."
     yield from ("", "## Common options", "", "Before or after the command; `--version` stands alone.", "")
-    alone = [one for one in group.params if not one.hidden and one.name != "help"]
-    yield from _options([*(one for one in group.commands["up"].params if one.name in SHARED), *alone])
+    alone = [parameter for parameter in group.params if not parameter.hidden and parameter.name != "help"]
+    yield from _options(
+        [*(parameter for parameter in group.commands["up"].params if parameter.name in SHARED), *alone]
+    )
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
             yield from _command(f"devenv {name}", command, "##")
@@ -64,55 +66,57 @@ def _commands() -> Iterator[str]:
     below = (kind for kind in errors.DevenvError.__subclasses__() if kind.__module__ == errors.__name__)
     kinds: list[type[errors.DevenvError]] = [errors.DevenvError, *below]
     for kind in kinds:
-        said = "Failed." if kind is errors.DevenvError else (inspect.getdoc(kind) or "").partition("\n")[0]
-        yield f"| {kind.exit_code} | {said} |"
+        meaning = "Failed." if kind is errors.DevenvError else (inspect.getdoc(kind) or "").partition("\n")[0]
+        yield f"| {kind.exit_code} | {meaning} |"
     yield from ("| 70 | A bug of devenv. |", "| 130, 143, 129 | Ended by INT, TERM or HUP, and cleaned up. |")
 
 
 def _command(name: str, command: Any, level: str) -> Iterator[str]:
     """A command, or a group with what is below it."""
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     yield from ("", f"{level} `{name}`", "", inspect.cleandoc(command.help or ""), "")
     below = getattr(command, "commands", {})
-    words = ["COMMAND"] if below else [_argument(one) for one in arguments]
+    words = ["COMMAND"] if below else [_argument(argument) for argument in arguments]
     yield f"```text\n{' '.join([name, '[OPTIONS]', *words])}\n```"
-    if told := [one for one in arguments if one.help]:
+    if described := [argument for argument in arguments if argument.help]:
         yield from ("", "| argument | |", "|---|---|")
-        yield from (f"| `{_cell(_argument(one))}` | {_cell(one.help)} |" for one in told)
-    if own := [one for one in command.params if _is_own(one)]:
+        yield from (f"| `{_cell(_argument(argument))}` | {_cell(argument.help)} |" for argument in described)
+    if own := [parameter for parameter in command.params if _is_own(parameter)]:
         yield ""
         yield from _options(own)
-    for key, one in below.items():
-        if not one.hidden:
-            yield from _command(f"{name} {key}", one, f"{level}#")
+    for key, subcommand in below.items():
+        if not subcommand.hidden:
+            yield from _command(f"{name} {key}", subcommand, f"{level}#")
 
 
-def _is_own(one: Any) -> bool:
-    shared = one.name in SHARED and (one.name != "output" or [*one.type.choices] == ["text", "json"])
-    return one.param_type_name == "option" and not one.hidden and not shared and one.name != "help"
+def _is_own(parameter: Any) -> bool:
+    shared = parameter.name in SHARED and (
+        parameter.name != "output" or [*parameter.type.choices] == ["text", "json"]
+    )
+    return parameter.param_type_name == "option" and not parameter.hidden and not shared and parameter.name != "help"
 
 
-def _argument(one: Any) -> str:
-    text = one.metavar or str(one.name).upper().strip("_")
-    text = text if one.nargs == 1 or "..." in text else f"{text}..."
-    return text if one.required or text.startswith("[") else f"[{text}]"
+def _argument(argument: Any) -> str:
+    text = argument.metavar or str(argument.name).upper().strip("_")
+    text = text if argument.nargs == 1 or "..." in text else f"{text}..."
+    return text if argument.required or text.startswith("[") else f"[{text}]"
 
 
 def _options(options: Iterable[Any]) -> Iterator[str]:
     yield from ("| option | |", "|---|---|")
-    for one in options:
-        spellings = ", ".join(f"`{name}`" for name in [*sorted(one.opts, key=len), *one.secondary_opts])
-        more = ["May be repeated." if one.multiple and "may be repeated" not in (one.help or "") else ""]
-        takes_value = not one.is_flag and not one.count
-        if takes_value and one.default and isinstance(one.default, str | int | float):
-            more.append(f"Default: {f'{one.default:g}' if isinstance(one.default, float) else one.default}.")
-        value = f" `{_value(one)}`" if takes_value else ""
-        yield f"| {spellings}{value} | {_cell(' '.join(filter(None, (one.help or '', *more))))} |"
+    for option in options:
+        spellings = ", ".join(f"`{name}`" for name in [*sorted(option.opts, key=len), *option.secondary_opts])
+        more = ["May be repeated." if option.multiple and "may be repeated" not in (option.help or "") else ""]
+        takes_value = not option.is_flag and not option.count
+        if takes_value and option.default and isinstance(option.default, str | int | float):
+            more.append(f"Default: {f'{option.default:g}' if isinstance(option.default, float) else option.default}.")
+        value = f" `{_value(option)}`" if takes_value else ""
+        yield f"| {spellings}{value} | {_cell(' '.join(filter(None, (option.help or '', *more))))} |"
 
 
-def _value(one: Any) -> str:
-    choices = getattr(one.type, "choices", None)
-    text = one.metavar or ("|".join(map(str, choices)) if choices else str(one.name).upper())
+def _value(option: Any) -> str:
+    choices = getattr(option.type, "choices", None)
+    text = option.metavar or ("|".join(map(str, choices)) if choices else str(option.name).upper())
     return str(text).replace("|", "\\|")
 
 
@@ -136,8 +140,8 @@ def _settings() -> Iterator[str]:
     yield from ("`$XDG_CONFIG_HOME/devenv-compose/config.toml`, else `~/.config/devenv-compose/config.toml`.", "")
     yield from ("| key | value | default | |", "|---|---|---|---|")
     for field in fields(UserSettings):
-        value, said = SETTINGS[field.name]
-        yield f"| `{field.name}` | {value} | {_default(field.default)} | {said} |"
+        value, description = SETTINGS[field.name]
+        yield f"| `{field.name}` | {value} | {_default(field.default)} | {description} |"
 
 
 def _default(value: Any) -> str:
@@ -150,9 +154,9 @@ def _default(value: Any) -> str:
 
 def _keys(shape: Mapping[str, Any], above: str) -> Iterator[str]:
     """A row for each key, and for those below it."""
-    for name, one in shape.get("properties", {}).items():
-        yield f"| `{above}{name}` | {_cell(_kind(one))} | {_cell(one.get('description', ''))} |"
-        kinds = (one, *one.get("anyOf", ()))
+    for name, entry in shape.get("properties", {}).items():
+        yield f"| `{above}{name}` | {_cell(_kind(entry))} | {_cell(entry.get('description', ''))} |"
+        kinds = (entry, *entry.get("anyOf", ()))
         below = {key: kind for kind in kinds for key, kind in kind.get("properties", {}).items()}
         yield from _keys({"properties": below}, f"{above}{name}.")
 

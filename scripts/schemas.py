@@ -135,14 +135,14 @@ def events_schema() -> dict[str, Any]:
 def documents_schema() -> dict[str, Any]:
     """What commands answer with; `definitions` by the command."""
     shapes: dict[str, Any] = {}
-    for name, (said, own, value) in DOCUMENTS.items():
+    for name, (description, own, value) in DOCUMENTS.items():
         shape = _shape(value) if value else {}
         properties = {
             "v": {"const": 1},
             **{key: _of(hint) for key, hint in own.items()},
             **shape.get("properties", {}),
         }
-        about = "\n\n".join(filter(None, (said, shape.get("description", ""))))
+        about = "\n\n".join(filter(None, (description, shape.get("description", ""))))
         shapes[name] = {"description": about, "type": "object", "properties": properties, "required": [*properties]}
     finding = shapes["doctor"]["properties"]["findings"]["items"]
     finding["properties"]["anchor"] = {"type": "string", "description": "the topic for `devenv help`"}
@@ -171,18 +171,21 @@ def _shape(kind: type) -> dict[str, Any]:
     assert is_dataclass(kind)  # noqa: S101 - nothing else is in the model
     hints = get_type_hints(kind, include_extras=True)
     properties = {field.name: _of(hints[field.name]) for field in fields(kind)}
-    said = inspect.getdoc(kind) or ""
-    about = {} if said.startswith(f"{kind.__name__}(") else {"description": said}
+    doc = inspect.getdoc(kind) or ""
+    about = {} if doc.startswith(f"{kind.__name__}(") else {"description": doc}
     return {**about, "type": "object", "properties": properties, "required": [*properties]}
 
 
 def _of(hint: Any) -> dict[str, Any]:  # noqa: PLR0911 - one return a kind of type is what this is
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        said = arguments[1]
-        return {**_of(arguments[0]), **({"enum": [*said]} if isinstance(said, tuple) else {"description": said})}
+        description = arguments[1]
+        return {
+            **_of(arguments[0]),
+            **({"enum": [*description]} if isinstance(description, tuple) else {"description": description}),
+        }
     if origin in (Union, types.UnionType):
-        return {"anyOf": [_of(one) for one in arguments]}
+        return {"anyOf": [_of(argument) for argument in arguments]}
     if origin in (list, tuple):
         return {"type": "array", "items": _of(arguments[0])}
     if origin is dict:
@@ -230,25 +233,25 @@ def _page() -> str:
 def _table(shape: Mapping[str, Any]) -> Iterator[str]:
     yield "| field | type | |"
     yield "|---|---|---|"
-    for path, one in _rows(shape, ""):
-        said = one.get("description") or one.get("items", {}).get("description", "")
-        words = ", ".join(f"`{word}`" for word in one["enum"]) if "enum" in one else ""
-        text = re.sub(r"\s+", " ", " ".join(filter(None, (said, words)))).replace("|", "\\|")
-        yield f"| `{path}` | {_type(one)} | {text} |"
+    for path, entry in _rows(shape, ""):
+        description = entry.get("description") or entry.get("items", {}).get("description", "")
+        words = ", ".join(f"`{word}`" for word in entry["enum"]) if "enum" in entry else ""
+        text = re.sub(r"\s+", " ", " ".join(filter(None, (description, words)))).replace("|", "\\|")
+        yield f"| `{path}` | {_type(entry)} | {text} |"
 
 
 def _rows(shape: Mapping[str, Any], above: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each field with what it holds below it."""
-    for name, one in shape.get("properties", {}).items():
+    for name, entry in shape.get("properties", {}).items():
         if above or name not in ("v", "ts", "event"):
-            yield f"{above}{name}", one
-            yield from _rows(one, f"{above}{name}.")
-            yield from _rows(one.get("items", {}), f"{above}{name}[].")
+            yield f"{above}{name}", entry
+            yield from _rows(entry, f"{above}{name}.")
+            yield from _rows(entry.get("items", {}), f"{above}{name}[].")
 
 
 def _type(shape: Mapping[str, Any]) -> str:
     if "anyOf" in shape:
-        return " or ".join(_type(one) for one in shape["anyOf"])
+        return " or ".join(_type(option) for option in shape["anyOf"])
     if shape.get("type") == "array":
         return f"list of {_type(shape['items'])}"
     return str(shape.get("type", "string" if "enum" in shape else "anything"))

@@ -152,17 +152,17 @@ def labs(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labs
 @pytest.fixture
 def lab(labs: Labs) -> Iterator[Lab]:
     """An engine that knows only the fronts of the test, at 127.0.0.1."""
-    one = labs.get(proxied=False)
-    yield one
-    one.clear()
+    lab_ = labs.get(proxied=False)
+    yield lab_
+    lab_.clear()
 
 
 @pytest.fixture
 def proxied_lab(labs: Labs) -> Iterator[Lab]:
     """An engine that reaches the sites of the test by name, through its proxy."""
-    one = labs.get(proxied=True)
-    yield one
-    one.clear()
+    lab_ = labs.get(proxied=True)
+    yield lab_
+    lab_.clear()
 
 
 @pytest.fixture

@@ -346,9 +346,9 @@ def main(numbers: list[str]) -> int:
             shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", tree)
         try:
-            is_red, said = red(tree, *dict.fromkeys(bug.test for bug in bugs))
+            is_red, output = red(tree, *dict.fromkeys(bug.test for bug in bugs))
             if is_red:
-                print(f"the tests are red without any bug: {said}", file=sys.stderr)
+                print(f"the tests are red without any bug: {output}", file=sys.stderr)
                 return 2
             for bug in bugs:
                 was = bug.plant(tree)

@@ -1,4 +1,4 @@
-"""What the tests of whole runs share."""
+"""Fixtures for the tests of whole runs."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def lab_stacks(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Calla
         return made[-1]
 
     yield make
-    for one in made:
-        one.remove()
+    for lab_stack in made:
+        lab_stack.remove()
 
 
 @pytest.fixture
 def lab_stack(lab: Lab, lab_stacks: Callable[..., LabStack]) -> LabStack:
-    """A project on an engine that reaches nobody but the test's fronts at 127.0.0.1."""
+    """A project on an engine that reaches only the test's fronts at 127.0.0.1."""
     return lab_stacks(lab)

@@ -1,4 +1,4 @@
-"""Services that `devenv add` put into somebody's file, brought up, edited, and taken out again."""
+"""Services that `devenv add` put into a user's file: started, edited, and removed again."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def app(stack: Stack) -> str:
 
 
 def test_added_database_is_healthy_reachable_and_removable(up: Up, stack: Stack) -> None:
-    """It becomes healthy, the app's own variable opens it, and after its removal the file is as before."""
+    """The database becomes healthy, the app's own variable opens it, and its removal restores the file."""
     before = app(stack)
     devenv(stack, "add", "postgres", "--name", "db", "--to", "web")
     run = up.ready(stack, "--stand-ins")
     url = docker_cli.docker("exec", stack.container("web"), "sh", "-c", "echo $DATABASE_URL")
-    said = docker_cli.docker("exec", stack.container("db"), "psql", url, "-Atc", "select 40 + 2")
+    output = docker_cli.docker("exec", stack.container("db"), "psql", url, "-Atc", "select 40 + 2")
     assert run.stop() == 130
     devenv(stack, "remove", "db")
 
     assert re.fullmatch(r"postgresql://app:[0-9a-f]{32}@db:5432/app", url)
-    assert said == "42"
+    assert output == "42"
     assert (stack.folder / "compose.yml").read_text(encoding="utf-8") == before
 
 
@@ -87,7 +87,7 @@ def test_add_on_a_terminal_asks_first(stack: Stack) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["mysql", "mariadb", "valkey", "redis", "rabbitmq", "memcached", *TOOLS, *EDITS])
 def test_each_shipped_service_is_healthy_and_gets_edits(kind: str, up: Up, stack: Stack) -> None:
-    """Each service comes up, an edit of its files arrives, and after its removal the file is as before."""
+    """Each service becomes healthy, an edit of its files arrives, and its removal restores the file."""
     before = app(stack)
     to = "web"
     if kind in TOOLS:
@@ -112,18 +112,18 @@ def test_each_shipped_service_is_healthy_and_gets_edits(kind: str, up: Up, stack
 
 
 def port(stack: Stack) -> str:
-    found = re.search(r'"127\.0\.0\.1:(\d+):', (stack.folder / "compose.yml").read_text(encoding="utf-8"))
-    assert found is not None
-    return found[1]
+    match = re.search(r'"127\.0\.0\.1:(\d+):', (stack.folder / "compose.yml").read_text(encoding="utf-8"))
+    assert match is not None
+    return match[1]
 
 
 def answer(port: str, path: str, seconds: float = 30) -> str:
-    """What is served there, once it is."""
+    """The answer of a server, once it answers."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as found:
-                return str(found.read().decode())
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+                return str(response.read().decode())
         except (urllib.error.URLError, OSError):
             assert time.monotonic() < deadline, f"{path} was not served within {seconds} s"
             time.sleep(0.2)

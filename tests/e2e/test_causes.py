@@ -1,4 +1,4 @@
-"""How a service fails, which services it keeps waiting and what follows a restart, on a real engine."""
+"""Failures of services on a real engine: their causes, who waits for them, and what follows a restart."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.engine
 # A program for PA-RISC, as far as its header goes.
 FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x0f\x00\x01" + bytes(4096)
 
-# service -> its keys, and what it dies of
+# service -> its keys, and the cause of its failure
 DEADLY: dict[str, tuple[dict[str, Any], str]] = {
     "memory": (
         {"mem_limit": "16m", "memswap_limit": "16m", "command": ["tail", "/dev/zero"]},
-        "it ran out of memory",  # the engine lost word of that once, and said only 137
+        "it ran out of memory",  # the engine once lost the cause, and reported only 137
     ),
     "killed": ({"command": ["sh", "-c", "kill -9 $$$$"], "init": True}, "exit code 137: it was killed (SIGKILL)"),
     "crlf": ({"command": ["/run/x"], "volumes": ["./crlf.sh:/run/x"]}, "`crlf.sh` has Windows line endings (CRLF)"),
@@ -64,9 +64,9 @@ LATE = "until test -e /ready; do sleep 0.1; done; trap 'exit 0' TERM; while :; d
 
 
 def test_each_failure_is_reported_once_with_its_cause(stack: Stack, up: Up) -> None:
-    """Each is told once, with its cause and last lines; others go on where they need it not (`required: false`).
+    """Each failure is reported once with its cause and last lines; services that do not need it continue.
 
-    Meanwhile it is told who is waited for, since when, by whom and with which last words.
+    Meanwhile each service that waits is reported with its dependency, since when, and the last lines of that.
     """
     (stack.folder / "crlf.sh").write_bytes(b"#!/bin/sh\r\necho\r\n")
     (stack.folder / "env.sh").write_bytes(b"#!/usr/bin/env bash\r\necho\r\n")
@@ -94,7 +94,7 @@ def test_each_failure_is_reported_once_with_its_cause(stack: Stack, up: Up) -> N
     )
     run = up(stack)
     for name, (_, cause) in DEADLY.items():
-        run.wait_for("problem", service=name, message=lambda said, cause=cause: cause in said.splitlines()[0])
+        run.wait_for("problem", service=name, message=lambda message, cause=cause: cause in message.splitlines()[0])
     waiting = run.wait_for("waiting", service="slow")
     assert waiting["detail"] == "waits for its health check"
     assert waiting["seconds"] >= 5
@@ -103,8 +103,8 @@ def test_each_failure_is_reported_once_with_its_cause(stack: Stack, up: Up) -> N
     stack.execute("slow", "touch", "/ready")
     run.wait_for("ready")
     problems = run.all("problem")
-    assert sorted(one["service"] for one in problems) == sorted(DEADLY)
-    assert all(one["hint"] for one in problems)
+    assert sorted(problem["service"] for problem in problems) == sorted(DEADLY)
+    assert all(problem["hint"] for problem in problems)
     assert "compose.yml:" in run.all("problem", service="memory")[0]["message"]
     assert "mkdir: cannot create directory" in run.all("problem", service="denied")[0]["message"]
     assert run.stop() == 130
@@ -112,7 +112,7 @@ def test_each_failure_is_reported_once_with_its_cause(stack: Stack, up: Up) -> N
 
 
 def test_service_that_exits_at_once_fails_the_start(stack: Stack, up: Up) -> None:
-    """The run fails with its exit code, its last lines and a hint, and is never reported as ready."""
+    """The run fails with the service's exit code, its last lines and a hint, and is never reported as ready."""
     stack.compose_file(
         {"web": {"image": docker_cli.BASE_IMAGE, "command": ["sh", "-c", "echo why >&2; sleep 0.05; exit 3"]}}
     )
@@ -148,9 +148,9 @@ def test_failing_health_check_is_explained(stack: Stack, up: Up) -> None:
 def test_restart_is_followed_by_dependents_with_restart_true(
     compose_env: dict[str, str], new_stack: NewStack, up: Up
 ) -> None:
-    """`restart: true` restarts a service after the one that it depends on, restarted or rebuilt, is healthy again.
+    """`restart: true` restarts a service when the one that it depends on is healthy again after a restart or rebuild.
 
-    Others go on. What ends badly by itself is one problem.
+    Other services continue. A service that fails by itself is one problem.
     """
     stack = new_stack(compose_env)
     for name in ("conf", "package"):
@@ -173,10 +173,10 @@ def test_restart_is_followed_by_dependents_with_restart_true(
         }
     )
     run = up.ready(stack)
-    path, told = ("package", "rebuilt") if compose_env else ("conf", "restarted")  # each of both once is enough
+    path, outcome = ("package", "rebuilt") if compose_env else ("conf", "restarted")  # one run for each is enough
     before, web, since = started(stack, "api"), started(stack, "web"), run.mark()
     stack.write(path, "2")
-    run.wait_for(told, since=since, service="db")
+    run.wait_for(outcome, since=since, service="db")
     run.wait_for("restarted", since=since, service="api", cause="db")
     assert before < started(stack, "db") < healthy(stack, "db") < started(stack, "api")
     assert started(stack, "web") == web
@@ -184,21 +184,21 @@ def test_restart_is_followed_by_dependents_with_restart_true(
     assert not run.all("service", service="api", state="completed"), run.report()
     stack.execute("web", "touch", "/die")
     problem = run.wait_for("problem")
-    place, _, said = problem["message"].partition(": ")
+    place, _, message = problem["message"].partition(": ")
     assert re.fullmatch(r"compose\.yml:\d+", place)
-    assert said == "ended with exit code 1: the module `x` is not in the container\n  Cannot find module 'x'"
+    assert message == "ended with exit code 1: the module `x` is not in the container\n  Cannot find module 'x'"
     assert run.stop() == 130
     assert len(run.all("problem")) == 1
     assert stack.leftovers() == {}
 
 
 def started(stack: Stack, service: str) -> dt.datetime:
-    """When the service's container was started."""
+    """The time when the service's container was started."""
     return dt.datetime.fromisoformat(docker_cli.inspect(stack.container(service))["State"]["StartedAt"])
 
 
 def healthy(stack: Stack, service: str) -> dt.datetime:
-    """When a health check succeeded for the first time in this life."""
+    """The time of the first successful health check since the start."""
     log = docker_cli.inspect(stack.container(service))["State"]["Health"]["Log"]
-    good = [dt.datetime.fromisoformat(one["Start"]) for one in log if one["ExitCode"] == 0]
+    good = [dt.datetime.fromisoformat(entry["Start"]) for entry in log if entry["ExitCode"] == 0]
     return min(moment for moment in good if moment > started(stack, service))

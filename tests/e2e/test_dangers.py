@@ -1,4 +1,4 @@
-"""Settings that reach beyond a project's containers are refused before anything is created, or require trust."""
+"""Settings that affect more than a project's containers are refused before anything is created, or require trust."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refusing(state_env: dict[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def relay(path: Path) -> Iterator[None]:
-    """A socket that passes what is said on to the engine's: its name and its listener say nothing of an engine."""
+    """A socket that forwards to the engine's: neither its name nor its listener shows that it is an engine."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
@@ -60,7 +60,7 @@ def volume(**options: str) -> dict[str, Any]:
 def test_dangerous_settings_are_refused_before_anything_is_created(
     stack: Stack, up: Up, refusing: dict[str, str]
 ) -> None:
-    """Exit code 6, a line with its place for each way to the host, and nothing is created; harmless settings pass."""
+    """Each way to the host is refused with exit code 6 and its place, and nothing is created."""
     home = stack.folder.parent / "home"
     (home / ".ssh").mkdir(parents=True)
     (home / ".ssh/id_rsa").write_text("CANARY=1\n")
@@ -111,9 +111,9 @@ def test_dangerous_settings_are_refused_before_anything_is_created(
     (error,) = run.all("error")
     first, *lines = error["message"].splitlines()
     assert first == "refused as dangerous:"
-    told = [re.fullmatch(r"  compose\.yml:\d+: (\w+) .+", line) for line in lines]
-    assert {one[1] for one in told if one} == {*hostile, "build"}
-    assert all(told)
+    matches = [re.fullmatch(r"  compose\.yml:\d+: (\w+) .+", line) for line in lines]
+    assert {match[1] for match in matches if match} == {*hostile, "build"}
+    assert all(matches)
     assert any("engine mounts" in line and "it controls Docker" in line for line in lines)
     assert refusing["XDG_CONFIG_HOME"] in error["hint"]
     assert stack.leftovers() == {}
@@ -136,7 +136,7 @@ def test_run_and_build_refuse_dangerous_settings(stack: Stack, refusing: dict[st
 
 
 def test_privileged_commands_require_trust(stack: Stack, up: Up) -> None:
-    """In hooks and watch rules; a changed command is not used in a run, and needs trust at the next start."""
+    """Hooks and watch rules require trust; a command that changes is not used in the run and requires it again."""
     stack.write("src/a", "1")
 
     def written(command: str) -> None:

@@ -1,4 +1,4 @@
-"""Objects that look like devenv's own but are not: a run, its death and its cleanup do not touch them."""
+"""Objects that look like devenv's own but are not: a run, its failure and its cleanup do not affect them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMOVE = {"volume": ["volume", "rm", "-f"], "network": ["network", "rm"], "conta
 
 
 class Decoys:
-    """Makes them, tells which are missing and, at the end, takes them away."""
+    """Creates the objects, reports which are missing, and removes them at the end."""
 
     def __init__(self, project: str, stack: ExitStack) -> None:
         self.project = project
@@ -33,9 +33,9 @@ class Decoys:
         self._made: set[tuple[str, str]] = set()
 
     def make(self, count: int, owner: str = "") -> None:
-        """So many volumes, containers and networks with forged labels, and others without any of ours.
+        """Create so many volumes, containers and networks with forged labels, and others without any of ours.
 
-        With `owner` they claim all that a container of ours does, but for a service that the project does not have.
+        With `owner` they have all labels of our containers, but the service is not one of the project.
         """
         other = unique_name("decoy")
         forged = {OLD_LABEL: self.project, PROJECT_LABEL: self.project, "com.docker.compose.volume": "data"}
@@ -51,7 +51,7 @@ class Decoys:
         self.one("container", f"{other}-plain", {PROJECT_LABEL: self.project})
 
     def one(self, kind: str, name: str, labels: Mapping[str, str] = MappingProxyType({})) -> None:
-        """One thing with these labels."""
+        """Create one object with these labels."""
         flags = [f"--label={key}={value}" for key, value in labels.items()]
         if kind == "container":
             docker("create", "--name", name, *flags, BASE_IMAGE, "true")
@@ -61,7 +61,7 @@ class Decoys:
         self._stack.callback(docker_cli.succeeds, *REMOVE[kind], name)
 
     def copy(self, container: str) -> None:
-        """A container of an image that `docker commit` made of the container: all labels are copied."""
+        """Create a container from an image that `docker commit` made of the container, with all its labels."""
         name = unique_name("copy")
         docker("commit", container, name)
         self._stack.callback(docker_cli.succeeds, "rmi", "-f", name)
@@ -70,13 +70,13 @@ class Decoys:
         self._stack.callback(docker_cli.succeeds, "rm", "-f", "-v", name)
 
     def missing(self) -> set[tuple[str, str]]:
-        """Kind and name of those that are gone."""
-        return self._made - {(kind, name) for (kind, _), (name, _) in docker_cli.Inventory.now().things.items()}
+        """Kind and name of the objects that are missing."""
+        return self._made - {(kind, name) for (kind, _), (name, _) in docker_cli.Inventory.now().objects.items()}
 
 
 @contextmanager
 def decoys(project: str) -> Iterator[Decoys]:
-    """What makes decoys of this project."""
+    """Creates decoys of this project; they are removed after the block."""
     with ExitStack() as stack:
         yield Decoys(project, stack)
 
@@ -85,7 +85,7 @@ def decoys(project: str) -> Iterator[Decoys]:
 def test_objects_with_forged_labels_survive(
     stack: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str], count: int, rounds: int
 ) -> None:
-    """Forged labels, before and during a run: after a signal, a kill and `down`, all these objects still exist.
+    """Objects with forged labels, from before and during a run, survive a signal, a kill and `down`.
 
     A volume and a network with the names of ours are used as they are, and also survive.
     """
@@ -120,7 +120,7 @@ def test_objects_with_forged_labels_survive(
 
 
 def test_network_used_by_others_is_kept_and_reported(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """It is reported with its user and a command, and by the exit code; once it is free, `down` removes it."""
+    """The network is reported with its user and a command, and by the exit code; once unused, `down` removes it."""
     stack.compose_file({"db": idle_service()})
     network = f"{stack.name}_default"
     guest = unique_name("guest")
@@ -141,7 +141,7 @@ def test_network_used_by_others_is_kept_and_reported(stack: Stack, up: Up, deven
 
 
 def test_foreign_container_with_our_name_is_not_replaced(stack: Stack, up: Up) -> None:
-    """`up` reports it and fails, and removes everything but that container."""
+    """`up` reports the container and fails, and removes everything else."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     with decoys(stack.name) as made:
         made.one("container", f"{stack.name}-db-1")

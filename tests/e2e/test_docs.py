@@ -1,4 +1,4 @@
-"""Getting started: every command line of the page, in its order, prints what the page shows."""
+"""Getting started: every command line of the page, in order, prints what the page shows."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from support.console import INTERRUPT, Typed, typed
 from support.stack import Stack, free_port, unique_name
 
 pytestmark = pytest.mark.engine
-ELSEWHERE = "uv tool install ."  # tests/engine/test_wheel.py installs
-UP_TIMEOUT = 600.0  # seconds; on a new machine the stand-ins are made first
+ELSEWHERE = "uv tool install ."  # tests/engine/test_wheel.py installs the wheel
+UP_TIMEOUT = 600.0  # seconds; on a new machine the stand-ins are built first
 PROJECT, PORT = "notes", "8000"
 
 
 def test_commands_in_getting_started_print_what_the_page_shows(tmp_path: Path, state_env: dict[str, str]) -> None:
-    """Made, up, edited, left, up again with its data, and gone: by nothing but what the page says to type."""
+    """The commands on the page alone create, start, edit, leave, restart and remove a project."""
     walk = Walk(tmp_path, state_env)
     lines = typed("docs/getting-started.md")
-    assert {"devenv up", INTERRUPT, "devenv down"} <= {one.command for one in lines}
+    assert {"devenv up", INTERRUPT, "devenv down"} <= {line.command for line in lines}
     try:
-        for one in lines:
-            if one.command != ELSEWHERE:
-                walk.type(one)
+        for line in lines:
+            if line.command != ELSEWHERE:
+                walk.type(line)
     finally:
         walk.end()
     assert walk.stack.leftovers() == {}
 
 
 class Walk:
-    """Two terminals: `devenv up` stays in the first until Ctrl-C, all else is typed in the second."""
+    """Two terminals: `devenv up` stays in the first until Ctrl-C, all other commands are typed in the second."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.folder = folder
@@ -47,29 +47,29 @@ class Walk:
         self.first: Devenv | None = None
         settings = Path(env["XDG_CONFIG_HOME"]) / "devenv-compose/config.toml"
         settings.parent.mkdir(parents=True)
-        settings.write_text("stand_ins = true\n", encoding="utf-8")  # as the page says where no registry answers
+        settings.write_text("stand_ins = true\n", encoding="utf-8")  # as the page says
 
-    def type(self, one: Typed) -> None:
-        """The command, until it says what the page shows."""
-        command = one.command.replace(PORT, self.port)
+    def type(self, typed: Typed) -> None:
+        """Run the command until it prints what the page shows."""
+        command = typed.command.replace(PORT, self.port)
         if command.startswith("cd "):
             self.folder = self.folder / command.removeprefix("cd ")
         elif command == "devenv up":
             self.first = Devenv("up", cwd=self.folder, env=self.env, json_output=False)
             docker.until(lambda: self._first_has("is up after") or self._first_ended(), timeout=UP_TIMEOUT)
             assert self._first_has("is up after"), self._first_said()
-            assert one.missing(self._first_said()) == []
+            assert typed.missing(self._first_said()) == []
         elif command == INTERRUPT:
             assert self.first is not None
             assert self.first.stop() == 130
-            assert one.missing(self._first_said()) == []
+            assert typed.missing(self._first_said()) == []
         elif command.startswith("curl "):  # an edit takes a moment to arrive
-            docker.until(lambda: one.missing(self._run(command)), lambda missing: not missing, timeout=30)
+            docker.until(lambda: typed.missing(self._run(command)), lambda missing: not missing, timeout=30)
         else:
-            assert one.missing(self._run(command)) == []
+            assert typed.missing(self._run(command)) == []
 
     def end(self) -> None:
-        """Nothing is left, whatever happened."""
+        """Remove everything, whatever happened."""
         if self.first:
             self.first.kill()
         self.stack.remove()
@@ -92,5 +92,5 @@ class Walk:
         assert done.returncode == 0 or command.startswith(("curl", "devenv doctor")), done.stdout + done.stderr
         return self._as_shown(done.stdout + done.stderr)
 
-    def _as_shown(self, said: str) -> str:
-        return said.replace(self.stack.name, PROJECT).replace(self.port, PORT)
+    def _as_shown(self, output: str) -> str:
+        return output.replace(self.stack.name, PROJECT).replace(self.port, PORT)

@@ -1,4 +1,4 @@
-"""`devenv doctor` on machines with real problems: namespaces, engines, registries and proxies of the tests' own."""
+"""`devenv doctor` on machines with real problems, and engines, registries and proxies of the tests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NO_PROXIES = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_pro
 
 
 class Bench:
-    """A folder with settings of its own, in which doctors are called."""
+    """A folder with its own settings, in which the doctor is run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "project"
@@ -48,37 +48,37 @@ class Bench:
         self.within: Sequence[str] = ()
 
     def settings(self, **settings: object) -> Path:
-        """The docker CLI's config.json."""
+        """Write the docker CLI's config.json."""
         path = self.docker / "config.json"
         path.write_text(json.dumps(settings, indent="\t"), encoding="utf-8")
         return path
 
     def compose(self, **services: Mapping[str, object]) -> None:
-        """The project's file, as JSON."""
+        """Write the project's file, as JSON."""
         (self.folder / "compose.yml").write_text(json.dumps({"services": services}), encoding="utf-8")
 
     def call(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """A finished `devenv doctor ARGS`."""
+        """Run `devenv doctor ARGS` to its end."""
         return cli.run("doctor", *args, cwd=self.folder, env=self.env, within=self.within)
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    """A machine as it is, with settings of the test's own."""
+    """A bench on this machine, with the test's own settings."""
     return Bench(tmp_path)
 
 
 def examined(bench: Bench | LabStack, *args: str) -> dict[str, Any]:
-    """What the doctor says as JSON, also by code; its `seconds` do not count the start of Python."""
+    """The doctor's JSON report, with its findings by code; its `seconds` do not include the start of Python."""
     began = time.monotonic()
     argv = ("--output", "json", *args)
     done = bench.call(*argv) if isinstance(bench, Bench) else bench.run("doctor", *argv)
     assert time.monotonic() - began < 20
     assert_plain((done.stdout + done.stderr).replace("failed to fetch oauth token", ""))
-    found = answered("doctor", done.stdout)
-    assert done.returncode == int(found["errors"] > 0)
-    assert found["errors"] == sum(one["severity"] == "error" for one in found["findings"])
-    return {**found, "codes": {one["code"]: one for one in found["findings"]}}
+    report = answered("doctor", done.stdout)
+    assert done.returncode == int(report["errors"] > 0)
+    assert report["errors"] == sum(finding["severity"] == "error" for finding in report["findings"])
+    return {**report, "codes": {finding["code"]: finding for finding in report["findings"]}}
 
 
 # --- registries and proxies ---------------------------------------------------------------------------------------
@@ -87,24 +87,24 @@ def examined(bench: Bench | LabStack, *args: str) -> dict[str, Any]:
 def test_client_without_proxy_is_explained_in_one_finding(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
 ) -> None:
-    """The client cannot reach the token endpoint, the engine can, through its proxy: one finding, within 5 s."""
+    """A token endpoint that only the engine reaches, through its proxy, is one finding within 5 s."""
     hub(proxied_lab)
     lab_stack = lab_stacks(proxied_lab, within=shut_off(*HUB))
     lab_stack.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
     lab_stack.compose_file({"client": {"build": {"context": "."}}})
     lab_stack.login(HUB_KEY, "ann", CANARY)
 
-    found = examined(lab_stack)
-    assert found["seconds"] < 5, found
-    told = found["codes"]["registry-client"]
-    assert "auth.docker.io answers the engine and not this machine (no answer in time)" in told["message"]
-    assert "the docker command fetches that token itself" in told["message"]
-    assert told["hint"].startswith("export HTTPS_PROXY=http://127.0.0.1:3128")
-    assert not {"registry-silent", "registry-engine", "image-refused"} & found["codes"].keys()
+    report = examined(lab_stack)
+    assert report["seconds"] < 5, report
+    finding = report["codes"]["registry-client"]
+    assert "auth.docker.io answers the engine and not this machine (no answer in time)" in finding["message"]
+    assert "the docker command fetches that token itself" in finding["message"]
+    assert finding["hint"].startswith("export HTTPS_PROXY=http://127.0.0.1:3128")
+    assert not {"registry-silent", "registry-engine", "image-refused"} & report["codes"].keys()
 
 
 def hub(lab: Lab, *rules: Callable[[Seen, Forward], Answer | None]) -> Tokens:
-    """Docker Hub with node:20, which wants tokens."""
+    """Docker Hub with node:20, which requires tokens."""
     lab.registry.put("library/node", "20", text="node 20")
     tokens = Tokens({"ann": CANARY}, anonymous=True)
     lab.site(HUB[0], tokens.bearer(f"https://{HUB[1]}/token"), *rules)
@@ -114,7 +114,7 @@ def hub(lab: Lab, *rules: Callable[[Seen, Forward], Answer | None]) -> Tokens:
 
 @contextlib.contextmanager
 def way_of_the_client(lab: Lab, lab_stack: LabStack) -> Iterator[ConnectProxy]:
-    """A proxy for the client alone, which leads where that of the engine does."""
+    """A proxy for the client only, with the same routes as the engine's."""
     proxy = ConnectProxy(listener := listening())
     proxy.routes.update(lab.proxy.routes)
     address = f"http://ann:{CANARY}@127.0.0.1:{listener.getsockname()[1]}"
@@ -129,19 +129,21 @@ def way_of_the_client(lab: Lab, lab_stack: LabStack) -> Iterator[ConnectProxy]:
 def test_healthy_machine_is_reported_within_three_seconds(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
 ) -> None:
-    """Engine and client reach Docker Hub, each through its proxy; a proxy that opens TLS is reported."""
+    """If engine and client reach Docker Hub through proxies, only the proxy that intercepts TLS is reported."""
     hub(proxied_lab)
     lab_stack = one_image(lab_stacks(proxied_lab))
     with way_of_the_client(proxied_lab, lab_stack) as proxy:
-        found = examined(lab_stack)
+        report = examined(lab_stack)
         assert {"registry-1.docker.io:443", "auth.docker.io:443"} <= set(proxy.seen)
-    assert found["seconds"] < 3, found
-    assert "Lab Root" in found["codes"]["tls-intercepted"]["message"]
-    assert not [one for one in found["findings"] if one["area"] == "registries" and one["severity"] != "info"]
+    assert report["seconds"] < 3, report
+    assert "Lab Root" in report["codes"]["tls-intercepted"]["message"]
+    assert not [
+        finding for finding in report["findings"] if finding["area"] == "registries" and finding["severity"] != "info"
+    ]
 
 
 def one_image(lab_stack: LabStack, reference: str = "node:20") -> LabStack:
-    """The lab_stack, with a project that needs one image."""
+    """Let the project need one image."""
     lab_stack.compose_file({"one": {"image": reference}})
     return lab_stack
 
@@ -151,10 +153,10 @@ def test_engine_without_the_proxy_of_the_environment_is_reported(lab: Lab, lab_s
     hub(lab)
     one_image(lab_stack)
     with way_of_the_client(lab, lab_stack):
-        told = examined(lab_stack)["codes"]["registry-engine"]
-    assert told["severity"] == "error"
-    assert "stand-ins can be made for node:20" in told["message"]
-    assert "http://***@127.0.0.1:" in told["hint"]
+        finding = examined(lab_stack)["codes"]["registry-engine"]
+    assert finding["severity"] == "error"
+    assert "stand-ins can be made for node:20" in finding["message"]
+    assert "http://***@127.0.0.1:" in finding["hint"]
 
 
 def test_client_that_does_not_trust_the_registry_is_reported(
@@ -169,7 +171,7 @@ def test_client_that_does_not_trust_the_registry_is_reported(
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "reason"),
     [
         (error(401, "UNAUTHORIZED", "authentication required"), "denied"),
         (error(404, "MANIFEST_UNKNOWN", "x"), "image or tag not found"),
@@ -177,46 +179,46 @@ def test_client_that_does_not_trust_the_registry_is_reported(
     ids=["denied", "unknown"],
 )
 def test_refusing_registry_is_reported_with_its_images(
-    lab: Lab, lab_stack: LabStack, answer: Answer, said: str
+    lab: Lab, lab_stack: LabStack, answer: Answer, reason: str
 ) -> None:
     """The reason is shown with each image and the services that need it."""
     front = lab.front(lambda seen, _: answer if "/manifests/" in seen.path else None)
     one_image(lab_stack, f"{front.address}/team/app:1")
-    told = examined(lab_stack)["codes"]["image-refused"]
-    assert said in told["message"]
-    assert "service one" in told["message"]
+    finding = examined(lab_stack)["codes"]["image-refused"]
+    assert reason in finding["message"]
+    assert "service one" in finding["message"]
 
 
 def test_doctor_ends_within_eight_seconds_if_nothing_answers(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
 ) -> None:
-    """Registry, token endpoint, mirror and the environment's proxy do not answer: each is reported."""
+    """A registry, token endpoint, mirror and proxy that do not answer are each reported."""
     proxied_lab.site(HUB[0], hang(), empty=True)
     mirror = proxied_lab.front(hang(), empty=True)
     lab_stack = one_image(lab_stacks(proxied_lab, within=shut_off(*HUB, "proxy.lab.test")))
     lab_stack.mirrors(mirror.address)
     lab_stack.env["HTTP_PROXY"] = "http://proxy.lab.test:3128"
 
-    found = examined(lab_stack)
-    assert found["seconds"] < 8, found
-    assert found["codes"]["registry-silent"]["severity"] == "error"
-    assert {"mirror-dead", "proxy-dead", "proxy-loopback"} <= found["codes"].keys()
+    report = examined(lab_stack)
+    assert report["seconds"] < 8, report
+    assert report["codes"]["registry-silent"]["severity"] == "error"
+    assert {"mirror-dead", "proxy-dead", "proxy-loopback"} <= report["codes"].keys()
 
 
 def test_unreachable_hub_is_a_warning_if_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
-    """`up` works then."""
+    """`up` works in that case."""
     lab.registry.put("library/node", "20", text="node 20")
     lab_stack = one_image(lab_stack)
     lab_stack.mirrors(front := lab.front(prefix="docker.io").address)
-    found = examined(lab_stack)
-    assert f"the mirror {front} answers instead" in found["codes"]["registry-silent"]["message"]
-    assert found["errors"] == 0
+    report = examined(lab_stack)
+    assert f"the mirror {front} answers instead" in report["codes"]["registry-silent"]["message"]
+    assert report["errors"] == 0
 
 
 def test_registry_name_that_containers_cannot_resolve_is_reported(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack]
 ) -> None:
-    """Only this machine can resolve the registry's name."""
+    """A registry's name that only this machine can resolve is reported."""
     front = proxied_lab.site("registry.lab.test")
     orders = (
         "printf '127.0.0.1 registry.lab.test\n' | cat /etc/hosts - >{0}; mount --bind {0} /etc/hosts; exec \"$@\""
@@ -231,8 +233,8 @@ def test_registry_name_that_containers_cannot_resolve_is_reported(
     lab_stack.compose_file({"one": {"image": BASE_IMAGE, "command": "sleep 60"},
                           "two": {"image": f"registry.lab.test:{port}/x:1", "profiles": ["late"]}})  # fmt: skip
     assert lab_stack.plain("compose", "up", "-d").returncode == 0
-    found = examined(lab_stack, "--profile", "late")
-    message = found["codes"]["dns-inside"]["message"]
+    report = examined(lab_stack, "--profile", "late")
+    message = report["codes"]["dns-inside"]["message"]
     assert message == "containers cannot resolve registry.lab.test, but this machine can"
 
 
@@ -240,38 +242,38 @@ def test_registry_name_that_containers_cannot_resolve_is_reported(
 
 
 def missing(path: Path) -> contextlib.AbstractContextManager[object]:
-    """Nothing is there."""
+    """A socket path that does not exist."""
     return contextlib.nullcontext(path)
 
 
 @contextlib.contextmanager
 def left_behind(path: Path) -> Iterator[None]:
     """A socket whose engine has ended."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
     yield
 
 
 @contextlib.contextmanager
 def silent(path: Path) -> Iterator[None]:
-    """Connections are taken, and nothing is said."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(path))
-        one.listen(50)
+    """A server that accepts connections and never answers."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen(50)
         yield
 
 
 @contextlib.contextmanager
 def another_program(path: Path) -> Iterator[None]:
-    """What answers speaks HTML."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(path))
-        one.listen(50)
+    """A server that answers with HTML."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen(50)
 
         def answer() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    client, _ = one.accept()
+                    client, _ = server.accept()
                     with client:
                         client.recv(4096)
                         client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>")
@@ -279,13 +281,13 @@ def another_program(path: Path) -> Iterator[None]:
         thread = threading.Thread(target=answer)
         thread.start()
         yield
-        one.shutdown(socket.SHUT_RDWR)
+        server.shutdown(socket.SHUT_RDWR)
         thread.join()
 
 
 @contextlib.contextmanager
 def forbidden(path: Path) -> Iterator[None]:
-    """An engine of somebody else's."""
+    """An engine that belongs to another user."""
     with silent(path):
         shutil.chown(path, "nobody")
         path.chmod(stat.S_IRUSR | stat.S_IWUSR)
@@ -305,21 +307,21 @@ def forbidden(path: Path) -> Iterator[None]:
 def test_failing_engine_is_reported_by_doctor_and_up(
     bench: Bench, tmp_path: Path, engine: Callable[[Path], contextlib.AbstractContextManager[object]], code: str
 ) -> None:
-    """The doctor reports it within 8 s, and `up` with the same words."""
+    """The doctor reports the failure within 8 s, and `up` uses the same words."""
     path = tmp_path / "engine.sock"
     bench.env["DOCKER_HOST"] = f"unix://{path}"
     bench.within = ["setpriv", "--bounding-set=-all"] if code == "engine-forbidden" else ()
     bench.compose(one={"image": "x:1"})
     with engine(path):
-        found = examined(bench)
-        assert found["seconds"] < 8
-        assert found["codes"][code]["severity"] == "error"
-        assert "engine-elsewhere" in found["codes"], "the system's own engine answers"
+        report = examined(bench)
+        assert report["seconds"] < 8
+        assert report["codes"][code]["severity"] == "error"
+        assert "engine-elsewhere" in report["codes"], "the system's own engine answers"
         if code in ("engine-silent", "engine-unusable"):
-            return  # `up` waits longer, and has another word for what speaks no HTTP
+            return  # `up` waits longer, and words an answer that is not HTTP differently
         done = cli.run("up", cwd=bench.folder, env=bench.env, within=bench.within)
     assert done.returncode == 4
-    assert found["codes"][code]["message"] in done.stderr
+    assert report["codes"][code]["message"] in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -332,30 +334,30 @@ def test_failing_engine_is_reported_by_doctor_and_up(
     ],
 )
 def test_invalid_engine_address_is_one_finding(bench: Bench, variables: Mapping[str, str], code: str) -> None:
-    """Outside of any project, too; Compose's error about it is not a second finding."""
+    """An invalid address is one finding, also outside of a project; Compose's error about it is none."""
     bench.env |= variables
     assert code in examined(bench)["codes"]
     bench.compose(one={"image": "x:1"})
-    found = examined(bench)
-    assert code in found["codes"]
-    assert "project-wrong" not in found["codes"]
-    assert CANARY not in json.dumps(found)
+    report = examined(bench)
+    assert code in report["codes"]
+    assert "project-wrong" not in report["codes"]
+    assert CANARY not in json.dumps(report)
 
 
 def test_machine_without_docker_is_reported(bench: Bench, tmp_path: Path) -> None:
-    """There is no command and no project; another `devenv` comes first on PATH."""
+    """A missing docker command is reported, without a project too, as is another `devenv` that is first on PATH."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "devenv").write_text("#!/bin/sh\necho nix\n")
     (programs / "devenv").chmod(0o755)
     bench.env["PATH"] = str(programs)
-    found = examined(bench)
-    assert "cli-missing" in found["codes"]
-    assert str(programs / "devenv") in found["codes"]["other-devenv"]["message"]
+    report = examined(bench)
+    assert "cli-missing" in report["codes"]
+    assert str(programs / "devenv") in report["codes"]["other-devenv"]["message"]
 
 
 def test_missing_buildx_is_reported(bench: Bench, tmp_path: Path) -> None:
-    """Buildx is missing for a project with builds."""
+    """A missing Buildx is reported for a project with builds."""
     programs = tmp_path / "bin"
     programs.mkdir()
     older = '[ "$1" = buildx ] && exit 1; [ "$2" = version ] && echo 2.26.1 && exit'
@@ -364,35 +366,35 @@ def test_missing_buildx_is_reported(bench: Bench, tmp_path: Path) -> None:
     bench.env["PATH"] = f"{programs}:{os.environ['PATH']}"
     bench.compose(one={"build": "."})
     (bench.folder / "Dockerfile").write_text("FROM scratch\n")
-    found = examined(bench)
-    assert "one" in found["codes"]["buildx-missing"]["message"]
+    report = examined(bench)
+    assert "one" in report["codes"]["buildx-missing"]["message"]
 
 
 # --- the machine and the project ----------------------------------------------------------------------------------
 
 
 def test_unusable_ports_platforms_and_scripts_are_reported(bench: Bench) -> None:
-    """Ports in use, another processor and scripts with wrong line ends are found before anything starts."""
+    """Ports in use, another processor and scripts with wrong line ends are reported before anything starts."""
     with contextlib.ExitStack() as stack:
         four, six = (stack.enter_context(socket.create_server((ip, 0), family=family))
                      for ip, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)))  # fmt: skip
-        ports = [one.getsockname()[1] for one in (four, six)]
+        ports = [server.getsockname()[1] for server in (four, six)]
         bench.compose(
             one={"build": "."},
             two={"image": "x:1", "platform": "linux/s390x", "ports": [f"{port}:80" for port in ports]},
         )
         (bench.folder / "Dockerfile").write_text("FROM scratch\nCOPY entrypoint.sh /\n")
         (bench.folder / "entrypoint.sh").write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
-        found = examined(bench)
-    taken = [one["message"] for one in found["findings"] if one["code"] == "port-taken"]
-    assert [f"port {port} on {ip} (service two) is taken by pid {os.getpid()} (" in said for port, ip, said in
+        report = examined(bench)
+    taken = [finding["message"] for finding in report["findings"] if finding["code"] == "port-taken"]
+    assert [f"port {port} on {ip} (service two) is taken by pid {os.getpid()} (" in message for port, ip, message in
             zip(ports, ("127.0.0.1", "::1"), taken, strict=True)] == [True, True], taken  # fmt: skip
-    assert "linux/s390x" in found["codes"]["platform-missing"]["message"]
-    assert "entrypoint.sh" in found["codes"]["crlf"]["message"]
+    assert "linux/s390x" in report["codes"]["platform-missing"]["message"]
+    assert "entrypoint.sh" in report["codes"]["crlf"]["message"]
 
 
 def test_small_mtu_is_reported(bench: Bench) -> None:
-    """The uplink takes smaller packets than the containers' network sends."""
+    """A containers' network with larger packets than the uplink takes is reported."""
     orders = (
         "mount -t sysfs sys /sys; ip link add tun0 type veth peer name far; ip link set far up;"
         " ip link set tun0 mtu 1380 up; ip addr add 192.0.2.2/24 dev tun0; ip route add default via 192.0.2.1;"
@@ -405,23 +407,23 @@ def test_small_mtu_is_reported(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly any inodes")])
 def test_full_disk_for_snapshots_is_reported(bench: Bench, tmp_path: Path, options: str, left: str) -> None:
-    """The folder for snapshots is full, of bytes or of inodes; `up` reports that, too."""
+    """A folder for snapshots without free bytes or inodes is reported, by `up` too."""
     (tmp_path / "state").mkdir()
     mounted = (
         f'mount -t tmpfs -o {options} full "{tmp_path}/state"; mkdir "{tmp_path}/state/devenv-compose"; exec "$@"'
     )
     bench.within = ["unshare", "--mount", "--propagation=private", "sh", "-c", mounted, "sh"]
     bench.compose(one={"image": "x:1", "pull_policy": "never"})
-    said = f"has {left} left"
-    assert said in examined(bench)["codes"]["disk-full"]["message"]
+    message = f"has {left} left"
+    assert message in examined(bench)["codes"]["disk-full"]["message"]
     if "inodes" not in options:
         done = cli.run("up", cwd=bench.folder, env=bench.env, within=bench.within)
         assert done.returncode == 4
-        assert said in done.stdout
+        assert message in done.stdout
 
 
 def test_low_inotify_limits_are_reported_and_raised(bench: Bench, tmp_path: Path) -> None:
-    """There are fewer watches than folders, without ignored ones; `--fix` raises the limits permanently."""
+    """Fewer watches than folders (without ignored ones) are reported; `--fix` raises the limits permanently."""
     limits, settings = tmp_path / "inotify", tmp_path / "sysctl.d"
     for folder in (limits, settings):
         folder.mkdir()
@@ -434,8 +436,8 @@ def test_low_inotify_limits_are_reported_and_raised(bench: Bench, tmp_path: Path
     for number in range(30):
         (bench.folder / f"src/{number}").mkdir(parents=True)
         (bench.folder / f"src/old/{number}").mkdir(parents=True)
-    assert "inotify-watches" not in (found := examined(bench))["codes"], found
-    assert "inotify-instances" in found["codes"]
+    assert "inotify-watches" not in (report := examined(bench))["codes"], report
+    assert "inotify-instances" in report["codes"]
     for number in range(30):
         (bench.folder / f"src/more/{number}").mkdir(parents=True)
     assert "62 folders, and inotify allows 40" in examined(bench)["codes"]["inotify-watches"]["message"]
@@ -445,17 +447,17 @@ def test_low_inotify_limits_are_reported_and_raised(bench: Bench, tmp_path: Path
 
 
 def test_project_error_does_not_stop_the_other_checks(bench: Bench) -> None:
-    """An error in the file is a finding with its place, and the machine is checked all the same."""
+    """An error in the file is a finding with its place, and the machine is checked, too."""
     (bench.folder / "compose.yml").write_text("services:\n  web:\n    imagee: x\n")
-    found = examined(bench)
-    assert found["codes"]["project-wrong"]["message"].startswith("compose.yml:3: unknown key `imagee`")
+    report = examined(bench)
+    assert report["codes"]["project-wrong"]["message"].startswith("compose.yml:3: unknown key `imagee`")
 
 
 # --- what is mended, and what is handed on ------------------------------------------------------------------------
 
 
 def test_fixes_are_shown_backed_up_applied_and_checked(bench: Bench) -> None:
-    """Without consent nothing changes."""
+    """Fixes are shown and need consent; then files are backed up, changed and checked."""
     proxies = {"httpProxy": f"http://ann:{CANARY}@proxy.example:3128", "noProxy": "a.example"}
     before = {"auths": {"x.example": {"auth": CANARY}}, "credsStore": "gone", "proxies": {"default": proxies}}
     config = bench.settings(**before)
@@ -484,7 +486,7 @@ def test_fixes_are_shown_backed_up_applied_and_checked(bench: Bench) -> None:
 
 
 def test_doctor_shows_no_secret(bench: Bench) -> None:
-    """Passwords in the addresses that the doctor reads are in none of its output and files."""
+    """No output or file of the doctor contains a password from an address that it reads."""
     proxy = f"http://ann:{CANARY}%40@127.0.0.1:9"
     bench.env |= {"HTTPS_PROXY": proxy, "http_proxy": f"http://{CANARY}:{CANARY}@http.docker.internal:3128"}
     bench.env |= {"NO_PROXY": f"{CANARY}@x/y", "MY_TOKEN": CANARY}
@@ -505,7 +507,7 @@ def test_doctor_shows_no_secret(bench: Bench) -> None:
 
 
 def test_doctor_prints_one_line_per_finding_and_a_count(bench: Bench) -> None:
-    """Each finding has its hint, one line says what is fine; the exit code is 0 without an error."""
+    """Each finding has a hint, one line says what is fine, and the exit code is 0 without an error."""
     done = bench.call()
     assert done.returncode == 0, done.stdout
     *_, well, count = done.stdout.splitlines()
@@ -540,12 +542,12 @@ def test_mirrors_are_tested_and_written_in_order_of_speed(engine: str, bench: Be
         path.write_text("# mine\nstand_ins = true\n")
         asked = f"{silent} {other.address} {some} {slow} {own.address}"
         done = bench.call("--mirror", asked, "--fix", "--yes", "--output", "json")
-        found = answered("doctor --mirror", done.stdout)
+        report = answered("doctor --mirror", done.stdout)
         assert done.returncode == 0, done.stderr
-        names = [one["mirror"] for one in found["mirrors"]]
+        names = [mirror["mirror"] for mirror in report["mirrors"]]
         assert ({*names[:2]}, names[2:]) == ({own.address, slow}, [some, other.address, silent])
-        assert [one["is_good"] for one in found["mirrors"]] == [True, True, True, False, False]
-        ranking = {one["mirror"]: one for one in found["mirrors"]}
+        assert [mirror["is_good"] for mirror in report["mirrors"]] == [True, True, True, False, False]
+        ranking = {mirror["mirror"]: mirror for mirror in report["mirrors"]}
         assert ranking[some]["lacks"] == ["redis:1"]
         assert ranking[other.address]["differs"] == ["redis:1"]
         assert ranking[silent]["fault"] == "connection refused"

@@ -1,4 +1,4 @@
-"""`devenv down` finds the run that it has to end, whatever happened to the files, and at any time."""
+"""`devenv down` finds the run that it has to end, however the files have changed, and at any time."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ pytestmark = pytest.mark.engine
 
 
 def without_web(model: dict[str, dict[str, object]]) -> None:
-    """A service, its volume and its network taken out."""
+    """Remove a service, its volume and its network."""
     del model["services"]["web"], model["volumes"]["more"], model["networks"]["extra"]
 
 
 def called_otherwise(model: dict[str, object]) -> None:
-    """The project has another name."""
+    """Change the name of the project."""
     model["name"] = f"{model['name']}-new"
 
 
 def broken(model: dict[str, object]) -> None:
-    """Nothing that Compose could read."""
+    """Make the file invalid."""
     model["services"] = "none"
 
 
 def gone(_: dict[str, object]) -> None:
-    """No file at all."""
+    """Delete the file."""
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def gone(_: dict[str, object]) -> None:
 def test_down_ends_a_detached_run_whose_files_have_changed(
     stack: Stack, devenv: StartDevenv, edit: Callable[[dict[str, object]], None]
 ) -> None:
-    """Everything is removed and its volumes are saved, even if no file describes it any more."""
+    """Everything is removed and volumes are saved, even if the files do not describe them any more."""
     services = {
         "db": idle_service(**DATA),
         "web": idle_service(volumes=["more:/more"], networks=["default", "extra"]),
@@ -56,12 +56,12 @@ def test_down_ends_a_detached_run_whose_files_have_changed(
     file.unlink() if edit is gone else file.write_text(yaml.safe_dump(model))
     down = devenv("down", cwd=stack.folder, env=env)
     assert down.wait() == 0, down.report()
-    assert {one["volume"] for one in down.all("saved")} == {"data", "more"}
+    assert {saved["volume"] for saved in down.all("saved")} == {"data", "more"}
     assert stack.leftovers() == {}
 
 
 def test_down_can_run_repeatedly_and_concurrently(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """Two at once and one more succeed without errors; so does one while `up` is starting."""
+    """Two `down` at once and a third succeed without errors; so does `down` while `up` is starting."""
     stack.compose_file({"db": idle_service(**DATA), "web": idle_service(depends_on=["db"])}, volumes={"data": {}})
     run = up(stack)
     run.wait_for("step", name="create", state="begin")
@@ -76,7 +76,7 @@ def test_down_can_run_repeatedly_and_concurrently(stack: Stack, up: Up, devenv: 
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_recreated_containers_leave_no_anonymous_volume(stack: Stack, up: Up, rounds: int) -> None:
-    """Anonymous volumes of image and file are removed with their containers, however often these are replaced."""
+    """Anonymous volumes of image and file are removed with their containers, however often these are recreated."""
     stack.write("version", "0")
     web = built_service(
         "VOLUME /of-image\nCOPY version /",
@@ -103,7 +103,7 @@ def mounted(stack: Stack) -> set[str]:
 
 
 def test_gc_finishes_a_down_that_was_killed(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
-    """`gc` removes what is left, although the run had been left running on purpose."""
+    """`gc` removes what is left, even though the run had been detached."""
     deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
     stack.compose_file({"db": idle_service(command=deaf, stop_grace_period="3s", **DATA)}, volumes={"data": {}})
     assert devenv("up", "-d", cwd=stack.folder, env=stack.env).wait() == 0

@@ -1,4 +1,4 @@
-"""Difficult ways to end a run, at many phases: several signals, a closed terminal, a reader that exits."""
+"""Difficult ways to end a run, in many phases: several signals, a closed terminal, a reader that exits."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from support.upper import Up
 pytestmark = pytest.mark.engine
 
 INT, TERM, HUP, QUIT = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
-HURRIED = 8.0  # seconds from a second signal; three are promised, on a machine of its own
-GAP = 0.6  # seconds between two signals: sooner, the second is taken for the first, forwarded once more
+HURRIED = 8.0  # seconds after a second signal; three are promised, on an idle machine
+GAP = 0.6  # seconds between two signals: a sooner one counts as the first, forwarded again
 SYNC = {"develop": {"watch": [{"path": "./src", "action": "sync", "target": "/app"}]}}
 
 Way = tuple[signal.Signals, ...]
@@ -54,7 +54,7 @@ ALWAYS = [
 
 
 def cases() -> Iterator[Any]:
-    """A handful always, all of them in the long run."""
+    """A few cases; all in the long run."""
     for phase, way in itertools.product(PHASES, WAYS):
         name = f"{phase.__name__}-{'-'.join(sign.name for sign in way[:2])}{'-and-more' * (len(way) > 2)}"
         yield pytest.param(phase, way, id=name, marks=() if (phase, way) in ALWAYS else pytest.mark.long)
@@ -64,14 +64,14 @@ def cases() -> Iterator[Any]:
 def test_signals_at_any_phase_leave_nothing_and_lose_nothing(
     stack: Stack, up: Up, devenv: StartDevenv, phase: Callable[[Phases], Devenv], way: Way
 ) -> None:
-    """The first ends the run, the second hurries, the third (or QUIT) leaves the rest to the guardian.
+    """The first signal ends the run, the second hurries, the third (or QUIT) leaves the rest to the guardian.
 
     A volume that could not be saved in time still exists and is reported; `down` saves it.
     """
     phases = Phases(stack, up)
     run = phase(phases)
     if phase is Phases.saving:
-        time.sleep(GAP)  # it has had its first signal
+        time.sleep(GAP)  # the run has had its first signal
     began = 0.0
     for sign in way:
         began = time.monotonic()
@@ -82,13 +82,13 @@ def test_signals_at_any_phase_leave_nothing_and_lose_nothing(
     if len(way) == 2 and HUP not in way:
         assert time.monotonic() - began < HURRIED
     first = INT if phase is Phases.saving and way[0] is not QUIT else way[0]
-    # A signal that comes when all is done already ends what is left of the process.
+    # A signal that comes after the cleanup ends the rest of the process.
     assert (code if code >= 0 else 128 - code) in (128 + first, 128 + way[-1]), run.report()
     docker_cli.until(run.survivors, lambda left: not left)
     docker_cli.until(lambda: processes(phases.word), lambda left: not left, timeout=10)
     assert stack.leftovers().keys() <= {"volumes"}, run.report()
     for name in docker_cli.volumes(stack.name):
-        assert [one for one in run.all("problem") if name in one["message"]], run.report()
+        assert [problem for problem in run.all("problem") if name in problem["message"]], run.report()
         assert run.wait_for("stopped")["survivors"]
     if docker_cli.volumes(stack.name):
         down = devenv("down", cwd=stack.folder, env=stack.env)
@@ -99,7 +99,7 @@ def test_signals_at_any_phase_leave_nothing_and_lose_nothing(
 
 @contextmanager
 def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterator[Terminal]:
-    """The program on a terminal, in the stack's folder; `devenv up` in it finds one service with a watch rule."""
+    """A program on a terminal, in the folder of a stack with one service and a watch rule."""
     stack.write("src/file", "before")
     stack.compose_file({"db": idle_service(**DATA, **SYNC)}, volumes={"data": {}})
     env = {**state_env, **stack.env, "PS1": "$ ", "TERM": "xterm", "CI": None}
@@ -115,9 +115,9 @@ def test_signals_in_quick_succession_count_as_one(stack: Stack, up: Up, way: str
     run = Phases(stack, up).ready()
     for name in way.split():
         os.killpg(run.process.pid, signal.Signals[f"SIG{name}"])
-        time.sleep(0.02)  # two of a kind at one instant are one to the kernel
+        time.sleep(0.02)  # the kernel merges two equal signals at one instant
     assert run.wait() == 128 + signal.Signals[f"SIG{way[:4].rstrip()}"], run.report()
-    assert [one["volume"] for one in run.all("saved")] == ["data"]
+    assert [saved["volume"] for saved in run.all("saved")] == ["data"]
     assert run.survivors() == {}
     assert stack.leftovers() == {}
 
@@ -126,7 +126,7 @@ def test_signals_in_quick_succession_count_as_one(stack: Stack, up: Up, way: str
 def test_closing_the_terminal_of_a_shell_saves_the_volume(
     stack: Stack, state_env: dict[str, str], options: str
 ) -> None:
-    """The kernel sends HUP to the foreground job, and bash sends another: the volume is saved."""
+    """Bash sends a second HUP to the foreground job, after the kernel's: the volume is saved."""
     with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
         shell.type(f"{shlex.quote(sys.executable)} -m devenv up {options}\n")
         shell.until("is up after")
@@ -141,7 +141,7 @@ def test_closing_the_terminal_of_a_shell_saves_the_volume(
 def test_closing_the_terminal_ends_the_run_and_saves_the_volume(
     stack: Stack, state_env: dict[str, str], options: list[str]
 ) -> None:
-    """The run ends with 129, and no write to the closed terminal disturbs it."""
+    """The run ends with 129, and failing writes to the terminal do not disturb it."""
     with on_a_terminal(stack, state_env, sys.executable, "-m", "devenv", "up", *options) as terminal:
         terminal.until("is up after")
         terminal.close()
@@ -149,7 +149,7 @@ def test_closing_the_terminal_ends_the_run_and_saves_the_volume(
 
 
 def test_closed_stdout_does_not_end_the_run(stack: Stack, state_env: dict[str, str], tmp_path: Path) -> None:
-    """As in `devenv up | head -1`: the run continues silently, and ends normally."""
+    """With `devenv up | head -1` the run continues silently, and ends normally."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     environment = {**os.environ, **state_env, **stack.env}
     argv = [sys.executable, "-m", "devenv", "up", "--verbose"]
@@ -165,20 +165,20 @@ def test_closed_stdout_does_not_end_the_run(stack: Stack, state_env: dict[str, s
         docker_cli.until(lambda: stack.containers() and docker_cli.inspect(stack.container("db"))["State"]["Running"])
         process.send_signal(INT)
         assert process.wait(60) == 128 + INT
-    said = (tmp_path / "errors").read_text().splitlines()
-    assert [line for line in said if not re.match(r" *\d+ ms  ", line)] == []
+    lines = (tmp_path / "errors").read_text().splitlines()
+    assert [line for line in lines if not re.match(r" *\d+ ms  ", line)] == []
     assert stack.leftovers() == {}
 
 
 def test_stopped_run_continues_after_fg(stack: Stack, state_env: dict[str, str]) -> None:
-    """A stopped run does not count as dead; in the foreground again, it syncs the files saved meanwhile."""
+    """A stopped run is not treated as dead; in the foreground again, it syncs the files saved meanwhile."""
     with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
         shell.type(f"{shlex.quote(sys.executable)} -m devenv up --no-ui\n")
         shell.until("is up after")
         shell.type("\x1a")
         shell.until("Stopped")
         stack.write("src/file", "after")
-        time.sleep(3)  # a guardian that took it for dead would have begun
+        time.sleep(3)  # by then, a guardian would have begun to clean up
         assert stack.read("db", "/app/file") == "before"
         since = len(shell.said)
         shell.type("fg\n")

@@ -1,4 +1,4 @@
-"""An engine of the test's own that ends, is killed and comes back while devenv uses it."""
+"""An engine of the test's own that stops, is killed and comes back while devenv uses it."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SYNC = {"develop": {"watch": [{"path": "./src", "action": "sync", "target": "/ap
 
 @pytest.fixture(scope="module")
 def own(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
-    """An engine that has the image of the small test containers."""
+    """An engine with the image of the small test containers."""
     if os.getuid() != 0:
         pytest.skip("an engine of its own needs root")
-    with dockerd(tmp_path_factory.mktemp("engine")) as one:
+    with dockerd(tmp_path_factory.mktemp("engine")) as engine:
         with subprocess.Popen(["docker", "save", base_image], stdout=subprocess.PIPE) as saved:
-            subprocess.run(["docker", "-H", one.host, "load", "-q"], stdin=saved.stdout, check=True)
-        yield one
+            subprocess.run(["docker", "-H", engine.host, "load", "-q"], stdin=saved.stdout, check=True)
+        yield engine
 
 
 @pytest.fixture
 def there(own: Dockerd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stack]:
-    """A stack on that engine: all that asks an engine in this test asks that one."""
+    """A stack on that engine, which all clients of this test use."""
     monkeypatch.setenv("DOCKER_HOST", own.host)
     stack = Stack(tmp_path / "project", unique_name("there"))
     yield stack
@@ -52,7 +52,7 @@ def there(own: Dockerd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 def ended_without(
     stack: Stack, devenv: StartDevenv, host: str, go: Callable[[], object], come: Callable[[], object]
 ) -> None:
-    """Ctrl-C with the engine gone ends the run within seconds and says what is left; `down` removes it later."""
+    """Without an engine, Ctrl-C ends the run within seconds and reports what is left; `down` removes it later."""
     env = {**stack.env, "DOCKER_HOST": host}
     stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
     run = devenv("up", cwd=stack.folder, env=env)
@@ -68,7 +68,7 @@ def ended_without(
         f"volume {stack.name}_data",
     }
     assert set(run.wait_for("stopped")["survivors"]) == left
-    (problem,) = [one for one in run.all("problem") if "left as they are" in one["message"]]
+    (problem,) = [event for event in run.all("problem") if "left as they are" in event["message"]]
     assert all(name in problem["message"] for name in left), problem
     assert problem["hint"] == "devenv down"
     come()
@@ -78,7 +78,7 @@ def ended_without(
 
 
 def test_teardown_with_an_unreachable_engine(stack: Stack, devenv: StartDevenv) -> None:
-    """The engine runs, but no connection to it works."""
+    """A run on an engine that it cannot reach any more ends on Ctrl-C, and `down` removes the rest later."""
     with Proxy(engine=engine_socket()) as proxy:
 
         def go() -> None:
@@ -96,21 +96,21 @@ def test_teardown_with_an_unreachable_engine(stack: Stack, devenv: StartDevenv) 
 def test_teardown_with_a_stopped_engine(
     there: Stack, own: Dockerd, devenv: StartDevenv, sign: signal.Signals
 ) -> None:
-    """The engine has ended, or was killed."""
+    """A run whose engine was stopped or killed ends on Ctrl-C, and `down` removes the rest later."""
     ended_without(there, devenv, own.host, lambda: own.end(sign), own.start)
 
 
 def held(run: Devenv, stack: Stack) -> str | None:
-    """What `web` has, as long as the run lives."""
-    found = stack.containers("web")
-    assert found, run.report()
+    """The text of a file in `web`; fails if the run has ended."""
+    ids = stack.containers("web")
+    assert ids, run.report()
     assert run.process.poll() is None, run.report()
-    return docker_cli.read(found[0], "/app/file")
+    return docker_cli.read(ids[0], "/app/file")
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
 def test_run_continues_after_an_engine_restart(there: Stack, own: Dockerd, devenv: StartDevenv, rounds: int) -> None:
-    """Killed or ended amid saves: services run again and have the files saved meanwhile."""
+    """After an engine restart amid saves, services run again with all saved files."""
     there.write("src/file", "0")
     there.compose_file(
         {"db": idle_service(**DATA), "web": idle_service(depends_on=["db"], **SYNC)}, volumes={"data": {}}
@@ -136,7 +136,7 @@ def test_run_continues_after_an_engine_restart(there: Stack, own: Dockerd, deven
 
 
 def test_run_continues_after_a_lost_connection(stack: Stack, devenv: StartDevenv) -> None:
-    """Cut, refused and then silent for a while: nothing is restarted, and saved files are synced."""
+    """After connections are cut, refused and silent, nothing is restarted and saved files are synced."""
     stack.write("src/file", "0")
     stack.compose_file({"web": idle_service(**SYNC)})
     with Proxy(engine=engine_socket()) as proxy:
@@ -146,7 +146,7 @@ def test_run_continues_after_a_lost_connection(stack: Stack, devenv: StartDevenv
         proxy.away = True
         proxy.drop()
         stack.write("src/file", "cut")
-        time.sleep(3.5)  # longer than a run goes on whose services have ended
+        time.sleep(3.5)  # longer than a run continues after its services have ended
         proxy.away = False
         docker_cli.until(lambda: held(run, stack), partial(eq, "cut"))
         proxy.frozen = True
@@ -155,13 +155,13 @@ def test_run_continues_after_a_lost_connection(stack: Stack, devenv: StartDevenv
         proxy.frozen = False
         docker_cli.until(lambda: held(run, stack), partial(eq, "silent"))
         assert docker_cli.inspect(stack.container("web"))["State"]["StartedAt"] == before
-        assert not [one for one in run.all("notice") if "the engine was away" in one["message"]]
+        assert not [notice for notice in run.all("notice") if "the engine was away" in notice["message"]]
         assert run.stop() == 130, run.report()
     assert stack.leftovers() == {}
 
 
 def test_teardown_uses_new_connections_if_open_ones_are_dead(stack: Stack, devenv: StartDevenv) -> None:
-    """All open connections are silent, as after a change of this machine's address."""
+    """The run removes everything though all open connections are silent, as after a change of address."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     with Proxy(engine=engine_socket()) as proxy:
         run = devenv("up", cwd=stack.folder, env={**stack.env, "DOCKER_HOST": proxy.host})
@@ -174,7 +174,7 @@ def test_teardown_uses_new_connections_if_open_ones_are_dead(stack: Stack, deven
 
 
 def test_guardian_waits_for_a_stopped_engine(stack: Stack, devenv: StartDevenv, tmp_path: Path) -> None:
-    """It tries again until the engine is back; meanwhile other commands say what it waits for."""
+    """The guardian tries again until the engine is back; meanwhile other commands say what it waits for."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     with Proxy(engine=engine_socket()) as proxy:
         env = {**stack.env, "DOCKER_HOST": proxy.host}
@@ -186,17 +186,17 @@ def test_guardian_waits_for_a_stopped_engine(stack: Stack, devenv: StartDevenv, 
         os.killpg(run.process.pid, signal.SIGKILL)
 
         def said(*words: str) -> str:
-            told = devenv(*words, cwd=stack.folder, env=env, json_output=False)
-            told.wait()
-            return "\n".join([*told.stray, told.stderr])
+            command = devenv(*words, cwd=stack.folder, env=env, json_output=False)
+            command.wait()
+            return "\n".join([*command.stray, command.stderr])
 
         docker_cli.until(said, lambda text: "tries again" in text or "; next try at " in text, timeout=15)
         assert "cannot reach the Docker engine" in said("gc")
         assert "the guardian (pid " in said("down")
         assert stack.leftovers() != {}
         proxy.away = False
-        docker_cli.until(stack.leftovers, lambda found: not found, timeout=20)
-        docker_cli.until(run.survivors, lambda found: not found, timeout=5)
+        docker_cli.until(stack.leftovers, lambda leftovers: not leftovers, timeout=20)
+        docker_cli.until(run.survivors, lambda survivors: not survivors, timeout=5)
         assert "the guardian" not in said()
         again = devenv("up", cwd=stack.folder, env=env)
         again.wait_for("ready")

@@ -1,4 +1,4 @@
-"""Errors before anything runs say which command to type next."""
+"""Errors before anything runs name the command to type next."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RULE = f"{SERVICE}    develop:\n      watch:\n"
 def test_compose_file_error_has_its_place_and_a_hint(
     stack: Stack, state_env: Mapping[str, str], text: str, where: str, message: str, hint: str | None
 ) -> None:
-    """It has file:line, the problem and what to write; exit code 5, and nothing is created."""
+    """The error has file:line, the problem and the correction, with exit code 5; nothing is created."""
     stack.write("compose.yml", text)
     done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
     assert done.returncode == 5, done.stderr
@@ -58,7 +58,7 @@ def test_compose_file_error_has_its_place_and_a_hint(
 
 
 def test_missing_compose_file_is_reported(stack: Stack, state_env: Mapping[str, str]) -> None:
-    """The error says where it was looked for, exit code 5."""
+    """The error names the folder that was searched, with exit code 5."""
     done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
     assert done.returncode == 5, done.stderr
     assert "compose.y" in done.stderr
@@ -77,14 +77,14 @@ def test_missing_engine_is_reported_with_its_address(stack: Stack, state_env: Ma
 
 @contextmanager
 def listening(port: int) -> Iterator[str]:
-    """The test's own process listens on the loopback port; what devenv calls it."""
+    """Listen on the loopback port in this process; return devenv's name for it."""
     with socket.create_server(("127.0.0.1", port)):
         yield f"pid {os.getpid()} ("
 
 
 @contextmanager
 def listening_on_ipv6(port: int) -> Iterator[str]:
-    """The same, where a browser looks first."""
+    """Listen on the IPv6 loopback port, which a browser tries first; return devenv's name for the process."""
     if len(LOOPBACKS) == 1:
         pytest.skip("the engine has no IPv6 here")
     with socket.create_server(("::1", port), family=socket.AF_INET6):
@@ -93,7 +93,7 @@ def listening_on_ipv6(port: int) -> Iterator[str]:
 
 @contextmanager
 def publishing(port: int) -> Iterator[str]:
-    """A container publishes the loopback port; what devenv calls it."""
+    """Publish the loopback port of a container; return devenv's name for it."""
     name = f"dvt-port-{port}"
     docker("run", "-d", "--rm", "--init", f"--name={name}", f"-p=127.0.0.1:{port}:80", BASE_IMAGE, "sleep", "600")
     try:
@@ -106,7 +106,7 @@ def publishing(port: int) -> Iterator[str]:
 def test_port_in_use_is_reported_with_its_user_and_a_working_hint(
     stack: Stack, up: Up, taken: Callable[[int], AbstractContextManager[str]]
 ) -> None:
-    """The error names the process that uses the port, exit code 4; the `--port` in the hint works.
+    """The error names the process that uses the port, with exit code 4; the `--port` in the hint works.
 
     Ports are published on loopback addresses only, which is reported once; an address in the file is kept.
     """
@@ -122,20 +122,20 @@ def test_port_in_use_is_reported_with_its_user_and_a_working_hint(
         assert stack.leftovers() == {}
         program, verb, *typed = shlex.split(error["hint"])
         assert (program, verb) == ("devenv", "up")
-        if taken is not publishing:  # what follows is the same for all
+        if taken is not publishing:  # the rest is the same in all cases
             return
         run = up.ready(stack, *typed)
         free = typed[typed.index("--port") + 1].split(":")[1].split("=")[0]
         assert published(stack, "web") == [(ip, free) for ip in LOOPBACKS]
-        assert len(run.all("notice", message=lambda said: "--lan" in said)) == 1
+        assert len(run.all("notice", message=lambda message: "--lan" in message)) == 1
         assert published(stack, "open") == [("0.0.0.0", str(named))]
         assert run.stop() == 130
 
 
 def published(stack: Stack, service: str) -> list[tuple[str, str]]:
-    """(host address, host port) of the container port 80, as the engine has it."""
+    """(host address, host port) of the container port 80 on the engine."""
     bindings = docker_cli.inspect(stack.container(service))["NetworkSettings"]["Ports"]["80/tcp"]
-    return sorted((one["HostIp"], one["HostPort"]) for one in bindings)
+    return sorted((binding["HostIp"], binding["HostPort"]) for binding in bindings)
 
 
 @pytest.mark.parametrize("how", ["--lan", "x-devenv"])
@@ -146,7 +146,7 @@ def test_lan_option_publishes_ports_as_written(stack: Stack, up: Up, how: str) -
     stack.compose_file({"web": idle_service(ports=[f"{port}:80"])}, **settings)
     run = up.ready(stack, *(["--lan"] if how == "--lan" else []))
     assert ("0.0.0.0", str(port)) in published(stack, "web")
-    assert not run.all("notice", message=lambda said: "--lan" in said)
+    assert not run.all("notice", message=lambda message: "--lan" in message)
     assert run.stop() == 130
 
 

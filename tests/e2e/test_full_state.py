@@ -1,4 +1,4 @@
-"""A full disk for the state folder: nothing is created that could not be recorded, and everything is cleaned up."""
+"""A full disk for the state folder: nothing is created that cannot be recorded, and everything is removed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SmallState:
         self._filler = path / "filler"
 
     def fill(self) -> None:
-        """Not a byte is free any more."""
+        """Use up all space."""
         with self._filler.open("ab", buffering=0) as file:
             for size in (4096, 1):
                 try:
@@ -36,13 +36,13 @@ class SmallState:
                     pass
 
     def free(self) -> None:
-        """There is space again."""
+        """Free the space."""
         self._filler.unlink()
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[SmallState]:
-    """A small state folder, empty."""
+    """A small, empty state folder."""
     if os.getuid() != 0:
         pytest.skip("a small file system takes root")
     path = tmp_path / "small"
@@ -53,13 +53,13 @@ def small(tmp_path: Path) -> Iterator[SmallState]:
 
 
 def silent(run: Devenv) -> bool:
-    """Whether nobody was shown a traceback or told of a bug."""
-    said = run.report()
-    return "Traceback" not in said and "this is a bug" not in said
+    """Whether the output has neither a traceback nor a report of a bug."""
+    report = run.report()
+    return "Traceback" not in report and "this is a bug" not in report
 
 
 def test_nothing_is_created_if_it_cannot_be_recorded(stack: Stack, devenv: StartDevenv, small: SmallState) -> None:
-    """One error says what is full, and what to type."""
+    """One error says what is full, and the command to type."""
     stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
     small.fill()
     run = devenv("up", cwd=stack.folder, env={**stack.env, **small.env})

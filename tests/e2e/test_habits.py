@@ -35,12 +35,12 @@ TICKER = "trap 'exit 0' TERM; n=0; while :; do n=$$((n+1)); echo tick $$n; sleep
 
 
 def site(port: int) -> dict[str, object]:
-    """A service that answers with HTTP, and says goodbye."""
+    """A service that answers with HTTP, and prints a line when it ends."""
     return idle_service(command=["perl", "-e", SITE], ports=[f"{port}:80"])
 
 
 def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """They work whoever started the services; logs are also available afterwards."""
+    """The commands work for services that anyone started; logs are also available afterwards."""
     port = free_port()
     odd = idle_service(command=["sh", "-c", "echo odd one; sleep 0.2; echo odd two >&2; exec sleep 600"], init=True)
     services = {"web": site(port), "0.odd_-Name": odd, "db": idle_service(), "tool": idle_service(profiles=["x"])}
@@ -53,8 +53,8 @@ def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, sta
     def typed(*args: str) -> subprocess.CompletedProcess[str]:
         return cli.run(*args, cwd=stack.folder / "src", env=env)
 
-    rows = {one["service"]: one for one in answered("ps", typed("ps", "--output", "json").stdout)["services"]}
-    assert {name: (one["state"], one["ours"]) for name, one in rows.items()} == {
+    rows = {row["service"]: row for row in answered("ps", typed("ps", "--output", "json").stdout)["services"]}
+    assert {name: (row["state"], row["ours"]) for name, row in rows.items()} == {
         "web": ("running", True),
         "0.odd_-Name": ("running", True),
         "db": ("running", False),
@@ -65,8 +65,8 @@ def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, sta
     assert "not devenv" in typed("ps", "db").stdout
     assert typed("ps", "-q", "--no-trunc", "web").stdout.split() == stack.containers("web")
 
-    said = typed("logs", "0.odd_-Name", "web", "--grep", "/odd|red|x{40000}$|tick/").stdout.splitlines()
-    assert sorted(line.replace("x" * 40000, "X") for line in said) == [
+    lines = typed("logs", "0.odd_-Name", "web", "--grep", "/odd|red|x{40000}$|tick/").stdout.splitlines()
+    assert sorted(line.replace("x" * 40000, "X") for line in lines) == [
         "0.odd_-Name │ odd one",
         "0.odd_-Name │ odd two",
         "web         │ X",
@@ -96,28 +96,28 @@ def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, sta
     stack.compose_file(services)
     run.wait_for("reloaded", recreated=["0.odd_-Name"])
     docker_cli.until(lambda: "odd three" in typed("logs", "0.odd_-Name").stdout)
-    said = typed("logs", "0.odd_-Name").stdout.splitlines()
-    assert [line.rpartition(" ")[2] for line in said] == [
+    lines = typed("logs", "0.odd_-Name").stdout.splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == [
         "one",
         "two",
         "three",
-    ]  # of a container that is gone, and of this
+    ]  # of the removed container, and of this
 
     assert run.stop() == 130
-    told = typed("logs", "--grep", "/odd|bye/")
-    assert [line.partition("│ ")[2] for line in told.stdout.splitlines()][:3] == ["odd one", "odd two", "odd three"]
-    assert "web         │ bye from web" in told.stdout
-    assert "the last run" in told.stderr
+    logs = typed("logs", "--grep", "/odd|bye/")
+    assert [line.partition("│ ")[2] for line in logs.stdout.splitlines()][:3] == ["odd one", "odd two", "odd three"]
+    assert "web         │ bye from web" in logs.stdout
+    assert "the last run" in logs.stderr
     kept = list(Path(state_env["XDG_STATE_HOME"]).glob("devenv-compose/runs/*/logs/*/*"))
     assert {stat.S_IMODE(os.stat(path).st_mode) for path in kept} == {0o600}
     assert len(kept) == 3
     after = answered("ps", typed("ps", "--output", "json").stdout)["services"]
-    assert {one["service"]: one["state"] for one in after} == {
+    assert {row["service"]: row["state"] for row in after} == {
         "web": "absent",
         "0.odd_-Name": "absent",
         "db": "running",
     }
-    assert typed("shell", "--", "true").returncode == 0  # the only one that runs by now
+    assert typed("shell", "--", "true").returncode == 0  # the only service that still runs
     assert "web is not running" in typed("shell", "web").stderr
     stack.remove()
 
@@ -151,7 +151,7 @@ def test_ps_redraws_on_events_and_shell_passes_its_exit_code(stack: Stack, state
 
 
 def test_logs_are_followed_across_restarts(stack: Stack, devenv: StartDevenv) -> None:
-    """Also for containers created later; every line once and in order."""
+    """Logs are followed for containers created later, too; every line appears once and in order."""
     stack.compose_file({"ticker": idle_service(command=["sh", "-c", TICKER], init=True)})
     logs = devenv("logs", "-f", "ticker", cwd=stack.folder, env=stack.env)
     assert stack.compose("up", "-d").returncode == 0
@@ -184,7 +184,7 @@ def test_logs_are_followed_across_restarts(stack: Stack, devenv: StartDevenv) ->
 
 
 def test_escape_codes_in_a_watch_rule_are_not_executed(stack: Stack, state_env: dict[str, str]) -> None:
-    """The path of a rule contains a clipboard code: `up` prints the path, and the terminal does nothing."""
+    """`up` prints the path of a rule that contains a clipboard code, and the terminal does not execute the code."""
     hostile = "a\x1b]52;c;ZXZpbA==\x07b\x1b[8mc\u202ed"
     rule = {"path": hostile, "action": "sync", "target": "/x"}
     stack.compose_file({"one": idle_service(develop={"watch": [rule]})})

@@ -1,4 +1,4 @@
-"""What a project may do beyond its containers (hooks, dangers); which of its services run, and how many replicas."""
+"""Hooks and dangers of a project, and which of its services run with how many replicas."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ def test_hooks_run_at_their_moments_once_trusted(stack: Stack, up: Up, state_env
     assert not refused.all("notice"), "nobody asked for the service with the danger"
 
     run = up.ready(stack, "--trust")
-    (danger,) = [one["message"] for one in run.all("notice") if "SYS_ADMIN" in one["message"]]
+    (danger,) = [notice["message"] for notice in run.all("notice") if "SYS_ADMIN" in notice["message"]]
     assert danger.startswith("compose.yml:")
-    told = [(one["hook"], one["line"], one["service"]) for one in run.all("hook")]
-    assert told == [
+    printed = [(hook["hook"], hook["line"], hook["service"]) for hook in run.all("hook")]
+    assert printed == [
         ("before_up", str(stack.folder), None),
         ("after_healthy", "me", "db"),
         ("after_healthy", "host", None),
     ]
-    order = [one["name"] for one in run.all("step", state="end")]
+    order = [step["name"] for step in run.all("step", state="end")]
     assert order[:3] == ["load", "check", "before_up"]
     assert order[-2:] == ["healthy", "after_healthy"]
 
     services["web"]["pid"] = "host"
     stack.compose_file({"new": services.pop("web"), **services}, **{"x-devenv": {"hooks": hooks}})
     run.wait_for("reloaded")
-    (new,) = [one["message"] for one in run.all("notice") if "`pid: host`" in one["message"]]
+    (new,) = [notice["message"] for notice in run.all("notice") if "`pid: host`" in notice["message"]]
     assert new.startswith("compose.yml:")
-    assert len([one for one in run.all("notice") if "SYS_ADMIN" in one["message"]]) == 1, "said before"
+    assert len([notice for notice in run.all("notice") if "SYS_ADMIN" in notice["message"]]) == 1, "said before"
     assert run.stop() == 130
     assert (stack.folder / "down").exists()
-    assert [one["message"].split(": ", 2)[2] for one in run.all("problem")] == [
+    assert [problem["message"].split(": ", 2)[2] for problem in run.all("problem")] == [
         "`exit 7` ended with exit code 7",
         "`devenv exec db sh -c 'cat /seen; exit 3'` ended with exit code 3\n  me",
     ]
@@ -95,7 +95,7 @@ def test_failing_hook_ends_the_run(stack: Stack, up: Up) -> None:
 
 
 def test_down_runs_before_down_of_a_detached_run(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """Except for a service whose profile is not active."""
+    """`down` runs `before_down` of a detached run, except for a service whose profile is not active."""
     hooks = {"before_down": [sh("echo no", "off"), sh("echo bye")]}
     services = {"db": idle_service(), "off": idle_service(profiles=["off"])}
     stack.compose_file(services, **{"x-devenv": {"hooks": hooks}})
@@ -104,7 +104,7 @@ def test_down_runs_before_down_of_a_detached_run(stack: Stack, up: Up, devenv: S
     assert not run.all("hook")
     down = devenv("down", cwd=stack.folder, env=stack.env)
     assert down.wait() == 0, down.report()
-    assert [one["line"] for one in down.all("hook")] == ["bye"]
+    assert [hook["line"] for hook in down.all("hook")] == ["bye"]
     assert not down.all("problem")
     assert stack.leftovers() == {}
 

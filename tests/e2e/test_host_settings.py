@@ -32,7 +32,7 @@ SECRETS = {place: f"{STEM} {place}/ü" for place in PLACES}
 
 
 def forms(secret: str) -> tuple[str, ...]:
-    """What may be seen of it."""
+    """The encoded forms of a secret that could be visible."""
     coded = (base64.b64encode(text.encode()).decode().rstrip("=") for text in (secret, f"me:{secret}"))
     return secret, quote(secret, safe=""), *coded
 
@@ -42,13 +42,13 @@ CANARIES = tuple(form for secret in SECRETS.values() for form in forms(secret))
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Nobody but the test has heard of it."""
+    """A certificate authority that only the test knows."""
     return Authority(tmp_path_factory.mktemp("company"))
 
 
 @pytest.fixture
 def site(company: Authority, engine: str) -> Iterator[str]:
-    """The command by which a container asks a server with a certificate of the company's."""
+    """The command by which a container requests a page from a server with a certificate of the company's."""
     listener = socket.create_server(("0.0.0.0", 0))
     front = Front(listener, lambda *_: Answer(200, {}, b"served"), tls=company.speaks_for(SITE))
     port = front.address.rpartition(":")[2]
@@ -59,11 +59,11 @@ def site(company: Authority, engine: str) -> Iterator[str]:
 
 @pytest.fixture
 def project(new_stack: NewStack, base_image: str, site: str, state_env: dict[str, str]) -> Iterator[Stack]:
-    """A service that is built and one that is not, on a name that only this test has for its image."""
+    """A project with a built service and another one, whose image has a unique name."""
     stack = new_stack(state_env)
     name = f"{unique_name('inside')}:1"
     docker.docker("tag", base_image, name)
-    # The first step makes the next one new in each run: what is in the cache asks nobody.
+    # The first step makes the next one run in each test: a cached step sends no request.
     stack.write("Dockerfile", f"FROM {name}\nRUN : {stack.name}\nRUN {site}\n")
     built, stock = {"build": {"context": "."}, "command": IDLE}, {"image": name, "command": IDLE}
     stack.compose_file({"built": built, "stock": stock})
@@ -84,7 +84,7 @@ def host(tmp_path: Path, company: Authority, project: Stack) -> dict[str, str]:
 def test_build_without_the_company_ca_fails_with_a_hint(
     project: Stack, host: dict[str, str], devenv: StartDevenv
 ) -> None:
-    """The build fails as without devenv, with the cause and what to type."""
+    """The build fails as without devenv, with the cause and the command to type."""
     run = devenv("up", "-d", cwd=project.folder, env=host, json_output=False)
     assert run.wait() == 1
     assert f"{SITE} shows a certificate that the image does not trust" in run.stderr
@@ -94,9 +94,9 @@ def test_build_without_the_company_ca_fails_with_a_hint(
 def test_builds_and_containers_trust_the_company_ca(
     project: Stack, host: dict[str, str], site: str, devenv: StartDevenv
 ) -> None:
-    """Its build asks the server, and so do its containers, built or not; a step has the variables it declares.
+    """Build steps and containers, built or not, reach the server; a step has only the variables that it declares.
 
-    What an image sets itself, it keeps.
+    Variables that an image sets itself are kept.
     """
     declared = (
         'ARG CURL_CA_BUNDLE\nRUN test -r "$CURL_CA_BUNDLE" && test -z "$GIT_SSL_CAINFO"\nENV GIT_SSL_CAINFO=/own\n'
@@ -116,7 +116,7 @@ def test_builds_and_containers_trust_the_company_ca(
 def test_no_secret_of_the_host_is_visible(
     project: Stack, host: dict[str, str], site: str, tmp_path: Path, devenv: StartDevenv
 ) -> None:
-    """In no image or container, in none of devenv's output and files, and in no command line of a child process."""
+    """No image, container, output, file or command line of a child process contains a secret."""
     assert len(CANARIES) > 50
     secrets = {place: quote(secret, safe="") for place, secret in SECRETS.items()}
     record = _recording_docker(tmp_path / "bin")
@@ -137,20 +137,20 @@ def test_no_secret_of_the_host_is_visible(
     printed = "".join(map(_printed, runs))
     assert "not given to builds: npm's registry" in printed
     images = {docker.inspect(container)["Image"] for container in project.containers()}
-    assert len(images) == 2  # the derived one that `stock` runs on, and the one that was built on it
+    assert len(images) == 2  # the derived image of `stock`, and the image built on it
     seen = {"printed": printed, "command lines": record.read_text()}
     seen["containers"] = docker.docker("inspect", *project.containers())
     for image in images:
         seen[image] = docker.docker("history", "--no-trunc", image) + docker.docker("inspect", image)
     for file in (tmp_path / "state home").rglob("*"):
         seen[str(file)] = file.read_bytes().decode(errors="replace") if file.is_file() else ""
-    assert {place: one for place, text in seen.items() for one in CANARIES if one in text} == {}
+    assert {place: canary for place, text in seen.items() for canary in CANARIES if canary in text} == {}
     assert _saved_canaries(images, tmp_path) == 0
     assert devenv("down", "-v", cwd=project.folder, env=env).wait() == 0
 
 
 def _planted(home: Path, secret: Mapping[str, str], port: int) -> dict[str, str]:
-    """The variables and files of a user who has all that."""
+    """The variables and files of a user with all those secrets."""
     registry = {"auth": base64.b64encode(f"me:{SECRETS['registry-auth']}".encode()).decode()}
     settings = {"auths": {SITE: {**registry, "identitytoken": SECRETS["registry-token"]}}}
     (home / "docker").mkdir()
@@ -172,7 +172,7 @@ def _planted(home: Path, secret: Mapping[str, str], port: int) -> dict[str, str]
 
 
 def _recording_docker(folder: Path) -> Path:
-    """A `docker` that writes down its arguments before it becomes the real one; where it writes them."""
+    """Put a `docker` on PATH that records its arguments before it execs the real one; return the record."""
     folder.mkdir()
     record = folder / "record"
     (folder / "docker").write_text(
@@ -187,11 +187,11 @@ def _printed(run: Devenv) -> str:
 
 
 def _saved_canaries(images: Iterable[str], folder: Path) -> int:
-    """How many lines of the images' files, whole layers, hold one."""
+    """The number of lines of the images' layers that contain a secret."""
     needles = folder / "needles"
     needles.write_text("\n".join(CANARIES))
     with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as save:
-        found = subprocess.run(
+        output = subprocess.run(
             ["grep", "-aFc", "-f", str(needles)], stdin=save.stdout, capture_output=True, check=False
         )
-    return int(found.stdout)
+    return int(output.stdout)

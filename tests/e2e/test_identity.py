@@ -37,7 +37,7 @@ def db(stack: Stack) -> Stack:
 
 @pytest.fixture
 def command(state_env: dict[str, str]) -> Command:
-    """Runs a devenv command that ends by itself: its exit code, and what it printed."""
+    """Runs a devenv command to its end: its exit code and output."""
 
     def run(stack: Stack, *args: str) -> tuple[int, str]:
         done = cli.run(*args, cwd=stack.folder, env={**stack.env, **state_env})
@@ -51,21 +51,21 @@ def write(stack: Stack, text: str) -> None:
 
 
 def marker(stack: Stack) -> str | None:
-    found = stack.read("db", "/data/marker")
-    return found and found.strip()
+    text = stack.read("db", "/data/marker")
+    return text and text.strip()
 
 
 def session(stack: Stack, up: Up, text: str, *args: str) -> str | None:
-    """What a run found in the volume; it writes the text, and Ctrl-C ends it."""
+    """The content of the volume before a run, which writes the text and ends by Ctrl-C."""
     run = up.ready(stack, *args)
-    found = marker(stack)
+    content = marker(stack)
     write(stack, text)
     assert run.stop() == 130, run.report()
-    return found
+    return content
 
 
 def kill_both(run: Devenv) -> None:
-    """`kill -9` of the guardian, which would act at once, then of the run and what they started."""
+    """Kill the guardian first, which would act at once, then the run and its processes."""
     alive = run.survivors(0)
     for pid in sorted(alive, key=lambda pid: GUARDIAN not in alive[pid]):
         with contextlib.suppress(ProcessLookupError):
@@ -74,7 +74,7 @@ def kill_both(run: Devenv) -> None:
 
 
 def test_data_written_after_an_interrupted_restore_is_kept(db: Stack, up: Up, command: Command) -> None:
-    """Plain Compose writes to the half-restored volume: `up` refuses with both states, and each can be chosen."""
+    """`up` refuses a half-restored volume that plain Compose wrote to, shows both states, and each can be chosen."""
     run = up.ready(db)
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/zero >/data/large; echo saved >/data/marker")
     assert run.stop() == 130
@@ -97,19 +97,19 @@ def test_data_written_after_an_interrupted_restore_is_kept(db: Stack, up: Up, co
 
 
 def test_volume_recreated_by_plain_compose_is_not_removed(db: Stack, up: Up, command: Command) -> None:
-    """`gc`, `down`, `down --volumes` and `up --fresh` keep it, whatever an outdated ledger says about the name."""
+    """`gc`, `down`, `down --volumes` and `up --fresh` keep the volume, even if an outdated ledger has its name."""
     for args in (("gc",), ("down",), ("down", "--volumes")):
         run = up.ready(db)
         write(db, "ours")
         kill_both(run)
         assert db.compose("down", "-v").returncode == 0
         docker_cli.until(lambda: docker("volume", "ls", "-q", "--filter", f"name={db.name}_data") == "")
-        time.sleep(1.1)  # another second: within the same one, it is saved and goes
+        time.sleep(1.1)  # wait for another second: a volume created within the same one is saved and removed
         assert db.compose("up", "-d").returncode == 0
         write(db, "theirs")
         assert db.compose("stop").returncode == 0
-        code, said = command(db, *args)
-        assert code == 0, said
+        code, output = command(db, *args)
+        assert code == 0, output
         assert db.compose("start").returncode == 0
         assert marker(db) == "theirs"
         assert db.compose("down", "-v").returncode == 0
@@ -118,7 +118,7 @@ def test_volume_recreated_by_plain_compose_is_not_removed(db: Stack, up: Up, com
 def test_two_folders_with_one_project_name_have_separate_data(
     db: Stack, new_stack: NewStack, up: Up, command: Command
 ) -> None:
-    """Neither takes over what the other has left running."""
+    """Neither folder takes over what the other has left running."""
     other = new_stack(folder="other")
     other.name, other.env = db.name, dict(db.env)
     other.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
@@ -137,7 +137,7 @@ def test_two_folders_with_one_project_name_have_separate_data(
 
 
 def test_two_paths_and_addresses_share_one_history_and_lock(db: Stack, up: Up, devenv: StartDevenv) -> None:
-    """One folder under two paths, and one engine at two addresses."""
+    """One folder under two paths, and one engine at two addresses, share history and lock."""
     link = db.folder.with_name("link")
     link.symlink_to(db.folder)
     assert session(db, up, "v1") is None
@@ -152,16 +152,16 @@ def test_two_paths_and_addresses_share_one_history_and_lock(db: Stack, up: Up, d
 
 
 def test_volume_with_a_fixed_name_is_shared(new_stack: NewStack, up: Up) -> None:
-    """Two projects share it: it has one history, as with plain Compose."""
+    """Two projects share the volume and its one history, as with plain Compose."""
     name, stacks = unique_name("shared"), [new_stack(folder="a"), new_stack(folder="b")]
     for stack in stacks:
         stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {"name": name}})
-    found = [session(stack, up, f"v{number}") for number, stack in enumerate((*stacks, *stacks))]
-    assert found == [None, "v0", "v1", "v2"]
+    contents = [session(stack, up, f"v{number}") for number, stack in enumerate((*stacks, *stacks))]
+    assert contents == [None, "v0", "v1", "v2"]
 
 
 def test_second_owner_on_one_engine_is_refused(db: Stack, up: Up, devenv: StartDevenv, tmp_path: Path) -> None:
-    """Another state folder on the same engine: the error says who and since when, and nothing is touched."""
+    """`up` with another state folder on the same engine names the owner and since when, and changes nothing."""
     run = up.ready(db)
     write(db, "v1")
     before = docker_cli.containers(db.name)
@@ -188,7 +188,7 @@ def test_down_volumes_is_not_used_up_by_another_service(db: Stack, up: Up, comma
 
 
 def test_run_of_devenv_0_1_is_taken_over(db: Stack, up: Up, command: Command, state_env: dict[str, str]) -> None:
-    """Its containers keep their labels and are not replaced; its volume is saved and continued."""
+    """Containers of 0.1 keep their labels and are not replaced; the volume is saved and continued."""
     mark = {"labels": {OLD_LABEL: db.name}}
     db.compose_file({"db": idle_service(**DATA, **mark)}, volumes={"data": {}}, networks={"default": mark})
     assert db.compose("up", "-d").returncode == 0
@@ -198,8 +198,8 @@ def test_run_of_devenv_0_1_is_taken_over(db: Stack, up: Up, command: Command, st
     key = hashlib.sha256(f"{endpoint}\0{db.name}".encode()).hexdigest()[:12]
     folder = Path(state_env["XDG_STATE_HOME"], "devenv-compose", "runs", f"{db.name}-{key}")
     folder.mkdir(parents=True, mode=0o700)
-    for one in (folder, *list(folder.parents)[:2]):
-        one.chmod(0o700)
+    for path in (folder, *list(folder.parents)[:2]):
+        path.chmod(0o700)
     ledger = {"v": 1, "project": db.name, "directory": str(db.folder), "endpoint": endpoint, "context": None}
     ledger |= {"began": 1.0, "pid": 1, "phase": "detached", "creates": [f"{db.name}_data"]}
     empty = ("before_containers", "before_networks", "before_volumes", "keeps", "restoring", "unsettled", "anonymous")

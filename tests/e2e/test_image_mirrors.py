@@ -1,4 +1,4 @@
-"""Images from mirrors: which mirrors are asked, what stays unchanged, and what is refused."""
+"""Images from mirrors: which mirrors are used, what stays unchanged, and what is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN --mount=from=lab-mount:3,target=/m cat /m/which > /mount
 
 @pytest.mark.parametrize("form", ["host", "prefix"])
 def test_all_images_are_pulled_from_a_mirror(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, form: str) -> None:
-    """For services and all places of a Dockerfile; no name changes its meaning."""
+    """Images of services and in all places of a Dockerfile are pulled; no name changes its meaning."""
     for name, tag in (("base", "1"), ("tool", "2"), ("mount", "3"), ("service", "latest")):
         lab.registry.put(f"library/lab-{name}", tag, text=name)
     front = lab.front(prefix="" if form == "host" else "docker.io")
@@ -31,8 +31,8 @@ def test_all_images_are_pulled_from_a_mirror(lab: Lab, lab_stack: LabStack, deve
     lab_stack.mirrors(front.address)
     run = devenv("up", cwd=lab_stack.folder, env=lab_stack.env)
     run.wait_for("ready")
-    found = [lab_stack.which("app"), lab_stack.read_file("app", "/tool"), lab_stack.read_file("app", "/mount")]
-    assert [*found, lab_stack.which("plain")] == ["base", "tool", "mount", "service"]
+    contents = [lab_stack.which("app"), lab_stack.read_file("app", "/tool"), lab_stack.read_file("app", "/mount")]
+    assert [*contents, lab_stack.which("plain")] == ["base", "tool", "mount", "service"]
     assert run.stop() == 130
     assert_plain(run.report(10**6))
     assert [name for name in lab_stack.images() if name.startswith("lab-")] == []
@@ -40,7 +40,7 @@ def test_all_images_are_pulled_from_a_mirror(lab: Lab, lab_stack: LabStack, deve
 
 
 def test_project_mirror_with_a_path_serves_any_registry(lab: Lab, lab_stack: LabStack) -> None:
-    """`x-devenv.images.mirrors` with a path; below it, each registry has its own folder."""
+    """`x-devenv.images.mirrors` takes a path, below which each registry has its own folder."""
     lab.registry.put("registry.invalid/team/app", "3")
     front = lab.front(prefix="all")
     lab_stack.compose_file(
@@ -52,13 +52,13 @@ def test_project_mirror_with_a_path_serves_any_registry(lab: Lab, lab_stack: Lab
 
 
 def test_next_mirror_is_asked_if_one_is_dead(lab: Lab, lab_stack: LabStack) -> None:
-    """`images` shows which one it would be."""
+    """The next mirror is used, and `images` shows it."""
     wish(lab_stack, lab.registry.put("library/lab-one", "1") and "lab-one:1")
     front = lab.front()
     lab_stack.mirrors(DEAD, front.address)
-    told = lab_stack.run("images")
-    assert told.returncode == 0
-    assert front.address in told.stdout
+    images = lab_stack.run("images")
+    assert images.returncode == 0
+    assert front.address in images.stdout
     assert len(front.asked("/blobs/")) <= 1, "the manifest is asked for, and what says the platform"
     assert pulled(lab_stack) == 0
     assert f"{front.address}/library/lab-one:1" in lab_stack.images()
@@ -72,11 +72,12 @@ def test_broken_mirror_is_asked_once(lab: Lab, lab_stack: LabStack) -> None:
     lab_stack.compose_file({f"s{number}": {"image": f"lab-{number}:1"} for number in range(6)})
     lab_stack.mirrors(broken.address, lab.front().address)
     assert pulled(lab_stack) == 0
-    assert len({one.path for one in broken.asked("/manifests/")}) <= 8  # two names each of those pulled at once
+    # Several images are pulled at once, under two names each.
+    assert len({request.path for request in broken.asked("/manifests/")}) <= 8
 
 
 def test_image_on_no_mirror_is_one_finding(lab: Lab, lab_stack: LabStack) -> None:
-    """It has the missing image, its users, the places tried, and what to type."""
+    """The finding has the image, its users, the places tried, and the command to type."""
     front = lab.front()
     wish(lab_stack, "lab-nowhere:1")
     lab_stack.mirrors(DEAD, front.address)
@@ -90,7 +91,7 @@ def test_image_on_no_mirror_is_one_finding(lab: Lab, lab_stack: LabStack) -> Non
 
 
 def test_pinned_image_is_pulled_by_its_digest(lab: Lab, lab_stack: LabStack) -> None:
-    """Whatever the tag means at the mirror now."""
+    """The digest is pulled, even if the mirror's tag has changed."""
     pinned = lab.registry.put("library/lab-pinned", "1", text="old")
     lab.registry.put("library/lab-pinned", "1", text="new")
     front = lab.front()
@@ -102,7 +103,7 @@ def test_pinned_image_is_pulled_by_its_digest(lab: Lab, lab_stack: LabStack) -> 
 
 @pytest.mark.parametrize("part", ["/manifests/", "/blobs/"])
 def test_image_with_a_wrong_digest_is_refused(lab: Lab, lab_stack: LabStack, part: str) -> None:
-    """The next mirror has a good one."""
+    """The image is refused, and pulled from the next mirror."""
     pinned = lab.registry.put("library/lab-forged", "1")
     bad = lab.front(forged(part))
     wish(lab_stack, f"lab-forged@{pinned}")
@@ -117,7 +118,7 @@ def test_image_with_a_wrong_digest_is_refused(lab: Lab, lab_stack: LabStack, par
 
 
 def test_mirror_with_login(lab: Lab, lab_stack: LabStack) -> None:
-    """Without a login, the hint is how to log in; with it, the image is pulled."""
+    """Without a login, the hint is how to log in; with a login, the image is pulled."""
     lab.registry.put("library/lab-one", "1")
     front = lab.front(basic("ann", "c4n4ry"))
     wish(lab_stack, "lab-one:1")
@@ -130,7 +131,7 @@ def test_mirror_with_login(lab: Lab, lab_stack: LabStack) -> None:
 
 @pytest.mark.parametrize("policy", ["never", "missing", "always"])
 def test_pull_policies_decide_which_images_are_pulled(lab: Lab, lab_stack: LabStack, policy: str) -> None:
-    """A present image is pulled again only with `always`; `never` is never pulled."""
+    """An image that exists is pulled again only with `always`; with `never` no image is pulled."""
     lab.registry.put("team/app", "1", text="old")
     front = lab.front()
     image = f"{front.address}/team/app:1"
@@ -145,7 +146,7 @@ def test_pull_policies_decide_which_images_are_pulled(lab: Lab, lab_stack: LabSt
 
 
 def test_local_image_is_used_if_no_registry_answers(lab: Lab, lab_stack: LabStack) -> None:
-    """With `always`, and a notice."""
+    """The local image is used even with `always`, and a notice says so."""
     lab.registry.put("team/app", "1")
     front = lab.front()
     lab_stack.compose_file({"a": {"image": f"{front.address}/team/app:1", "pull_policy": "always"}})
@@ -184,7 +185,7 @@ def test_missing_frontend_is_replaced_by_the_engines_builder(
     ],
 )
 def test_invalid_mirror_is_refused(lab: Lab, lab_stack: LabStack, mirror: str, shown: str) -> None:
-    """Row 31: exit 5, shown without credentials, and nothing is asked."""
+    """Row 31: exit 5; the mirror is shown without credentials, and no request is sent."""
     wish(lab_stack, "lab-any:1")
     lab_stack.mirrors(mirror)
     done = lab_stack.run("images", "pull")
@@ -194,12 +195,12 @@ def test_invalid_mirror_is_refused(lab: Lab, lab_stack: LabStack, mirror: str, s
 
 
 def wish(lab_stack: LabStack, *images: str) -> None:
-    """A project of these images."""
+    """Write a project of these images."""
     lab_stack.compose_file({f"s{number}": {"image": image} for number, image in enumerate(images)})
 
 
 def pulled(lab_stack: LabStack) -> int:
-    """The exit code of `devenv images pull`, which had nothing of Docker's to say."""
+    """Run `devenv images pull`, check that its output is plain, and return its exit code."""
     done = lab_stack.run("images", "pull")
     assert_plain(done.stdout + done.stderr)
     return done.returncode

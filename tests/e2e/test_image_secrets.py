@@ -28,7 +28,7 @@ BAD = (("images", "-vv"), ("images", "pull", "-vv"), ("up", "-vv"))
 
 @pytest.fixture
 def front(lab: Lab, lab_stack: LabStack, base_image: str) -> Front:
-    """A project of a built service and one whose image lies in a private registry, and secrets in every place."""
+    """A project with a built service, an image in a private registry, and secrets in every place."""
     lab.borrow(base_image)
     lab.registry.put("team/app", "1")
     front = lab.front(basic(USER, SECRET), too_many(1))
@@ -68,7 +68,7 @@ def front(lab: Lab, lab_stack: LabStack, base_image: str) -> Front:
 
 
 def test_successful_run_shows_no_secret(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """Start and end, with this host's settings: no secret in the output or in an image."""
+    """Neither the output nor an image of a run with this host's settings contains a secret."""
     files = [path.read_bytes() for path in lab_stack.folder.parent.rglob("*") if path.is_file()]
     texts = [*files, *(str(value).encode() for value in lab_stack.env.values())]
     assert sum(text.count(BIRD) + text.count(b64(0)) for text in texts) >= 50
@@ -81,7 +81,7 @@ def test_successful_run_shows_no_secret(lab: Lab, lab_stack: LabStack, front: Fr
 
 
 def test_failing_run_shows_no_secret(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """A forged image, a mirror with a password in its address, a wrong password."""
+    """No secret is shown for a forged image, a mirror with a password in its address, or a wrong password."""
     front.rules.append(forged("/blobs/"))
     for argv in BAD:
         done = lab_stack.run(*argv, timeout=120)
@@ -100,7 +100,7 @@ def test_failing_run_shows_no_secret(lab: Lab, lab_stack: LabStack, front: Front
 
 
 def assert_nothing_kept(lab: Lab, lab_stack: LabStack) -> None:
-    """In no file of devenv's, and in no image, whatever made it: history, config and labels."""
+    """Check that no file of devenv's, and no history, config or label of an image contains a secret."""
     files = (lab_stack.folder.parent / "home/state").rglob("*")
     assert [path for path in files if path.is_file() and seen(path.read_bytes())] == []
     for image in set(lab.docker("images", "-aq").split()):
@@ -109,16 +109,16 @@ def assert_nothing_kept(lab: Lab, lab_stack: LabStack) -> None:
 
 
 def encoded(user: str, secret: str) -> Mapping[str, str]:
-    """As `docker login` keeps it."""
+    """The login as `docker login` stores it."""
     return {"auth": base64.b64encode(f"{user}:{secret}".encode()).decode()}
 
 
 def b64(offset: int) -> bytes:
-    """What is sure to be in the base64 of a text that has a bird in it, so many bytes after a multiple of three."""
+    """The base64 of the marker, so many bytes after a multiple of three."""
     return base64.b64encode(b"\0" * offset + BIRD)[(0, 2, 3)[offset] : 8]
 
 
 def seen(text: str | bytes) -> list[bytes]:
-    """The forms of a secret that it holds."""
+    """The forms of a secret that the text contains."""
     data = text if isinstance(text, bytes) else text.encode()
     return [form for form in (BIRD, b64(0), b64(1), b64(2)) if form in data]

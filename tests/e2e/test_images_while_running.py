@@ -1,4 +1,4 @@
-"""Images that a running project needs after an edit, and those that builds use besides `FROM`."""
+"""Images that a running project needs after an edit, and images in builds outside of `FROM`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_rebuild_pulls_a_new_base_from_the_mirror(lab: Lab, lab_stack: LabStack,
 
 
 def test_image_context_is_pulled_from_a_mirror(lab: Lab, lab_stack: LabStack) -> None:
-    """`docker-image://` in additional_contexts is an image like others."""
+    """`docker-image://` in additional_contexts is pulled like other images."""
     for name in ("base", "tool"):
         lab.registry.put(f"library/lab-{name}", "1", text=name)
     lab_stack.write("Dockerfile", "FROM lab-base:1\nCOPY --from=tools /which /which\n")
@@ -48,7 +48,7 @@ def test_image_context_is_pulled_from_a_mirror(lab: Lab, lab_stack: LabStack) ->
 
 
 def test_dockerignore_of_the_dockerfile_counts_without_its_frontend(lab: Lab, lab_stack: LabStack) -> None:
-    """Also if the engine's builder replaces `# syntax=`."""
+    """The file counts even if the engine's builder replaces `# syntax=`."""
     lab.registry.put("library/lab-base", "1")
     lab_stack.write("Dockerfile", "# syntax=docker/dockerfile:1\nFROM lab-base:1\nCOPY . /src\nRUN ls /src >/which\n")
     lab_stack.write("Dockerfile.dockerignore", "secret\n")
@@ -65,7 +65,7 @@ def test_dockerignore_of_the_dockerfile_counts_without_its_frontend(lab: Lab, la
 def test_declared_proxy_is_passed_but_not_in_the_history(
     lab: Lab, lab_stacks: Callable[..., LabStack], compose: str
 ) -> None:
-    """Its steps get it, and the image's history does not, since it may contain a password."""
+    """Build steps get the proxy, and the image's history does not, since it may contain a password."""
     lab_stack = lab_stacks(lab, compose)
     lab.registry.put("library/lab-base", "1")
     step = 'RUN case "$HTTPS_PROXY" in http://ann:*) echo well ;; esac >/which'
@@ -81,7 +81,7 @@ def test_declared_proxy_is_passed_but_not_in_the_history(
 
 
 def test_login_in_a_dockerfile_is_not_shown(lab: Lab, lab_stack: LabStack) -> None:
-    """Neither the failed step nor its output shows it; an address without a login is shown."""
+    """Neither the failed step nor its output shows the login; an address without a login is shown."""
     lab.registry.put("library/lab-base", "1")
     lab_stack.write("Dockerfile", "FROM lab-base:1\nRUN echo from https://ann:c4n4ry@files.test/x && exit 3\n")
     lab_stack.compose_file({"app": {"build": "."}})

@@ -34,23 +34,23 @@ def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterat
 
 
 def shows(terminal: Terminal, *wanted: str) -> str:
-    """The screen, once all these are on it."""
-    found = ""
+    """The screen, once it contains all these texts."""
+    screen = ""
 
     def there() -> bool:
-        nonlocal found
-        found = terminal.screen(*SIZE, max(terminal.said.rfind("\x1b[?1049h"), 0))
-        return all(text in found for text in wanted)
+        nonlocal screen
+        screen = terminal.screen(*SIZE, max(terminal.said.rfind("\x1b[?1049h"), 0))
+        return all(text in screen for text in wanted)
 
     try:
         docker_cli.until(there, timeout=60)
     except AssertionError:
-        raise AssertionError(f"{wanted} not on the screen\n{found}\n{terminal.said[-3000:]}") from None
-    return found
+        raise AssertionError(f"{wanted} not on the screen\n{screen}\n{terminal.said[-3000:]}") from None
+    return screen
 
 
 def test_live_view_shows_saves_and_carries_out_commands(stack: Stack, state_env: dict[str, str]) -> None:
-    """A save is shown; restart, stop and shell work; `d` leaves all running, `q` nothing."""
+    """A save is shown; restart, stop and shell work; `d` leaves all running, `q` removes all."""
     rule = {"path": "./src", "action": "sync", "target": "/app"}
     stack.write("src/file", "before")
     stack.compose_file(
@@ -94,7 +94,7 @@ def test_live_view_shows_saves_and_carries_out_commands(stack: Stack, state_env:
 
 
 def test_failed_run_restores_the_terminal_and_shows_the_error(stack: Stack, state_env: dict[str, str]) -> None:
-    """The log's last lines and the error can be read."""
+    """The log's last lines and the error stay readable."""
     stack.compose_file(
         {
             "db": idle_service(**HEALTHY),
@@ -127,7 +127,7 @@ def test_guardian_restores_the_terminal_of_a_killed_run(stack: Stack, state_env:
 
 
 def test_foreign_containers_are_shown_but_not_controlled(stack: Stack, state_env: dict[str, str]) -> None:
-    """They are in the table, and no key stops or restarts them."""
+    """Foreign containers are in the table, and no key stops or restarts them."""
     stack.compose_file({"db": idle_service(), "web": idle_service()})
     assert stack.compose("up", "-d", "db").returncode == 0
     theirs = docker_cli.inspect(stack.container("db"))["State"]["StartedAt"]
@@ -145,14 +145,14 @@ def test_foreign_containers_are_shown_but_not_controlled(stack: Stack, state_env
 
 
 def test_second_ctrl_c_kills_containers_that_do_not_stop(stack: Stack, state_env: dict[str, str]) -> None:
-    """The first restores the terminal at once and ends the run."""
+    """The first Ctrl-C restores the terminal at once and ends the run."""
     deaf = ["sh", "-c", "trap '' TERM INT; while :; do sleep 1; done"]
     stack.compose_file({"web": idle_service(command=deaf, stop_grace_period="60s")})
     with on_a_terminal(stack, state_env) as terminal:
         shows(terminal, "1 of 1 up", "up after")
         terminal.type("\x03")
         terminal.until("stopping 1 container; Ctrl-C again ends them at once", since=terminal.said.rfind(LEFT))
-        time.sleep(0.5)  # sooner, the second is taken for the first, forwarded once more
+        time.sleep(0.5)  # a sooner one counts as the first, forwarded again
         assert stack.containers(), "the first did not wait for the container"
         terminal.type("\x03")
         assert terminal.process.wait(30) == 130
@@ -162,7 +162,7 @@ def test_second_ctrl_c_kills_containers_that_do_not_stop(stack: Stack, state_env
 def test_stopped_service_is_not_waited_for_and_removed_one_is_recreated(
     stack: Stack, state_env: dict[str, str]
 ) -> None:
-    """During the start."""
+    """During the start, a stopped service is not waited for, and a removed one is created again."""
     never = {**HEALTHY, "healthcheck": {**HEALTHY["healthcheck"], "test": "false", "start_period": "60s"}}
     stack.compose_file({"db": idle_service(**never), "web": idle_service()})
     with on_a_terminal(stack, state_env) as terminal:
@@ -179,13 +179,13 @@ def test_stopped_service_is_not_waited_for_and_removed_one_is_recreated(
 
 
 def phases(stack: Stack, state_env: dict[str, str]) -> set[str]:
-    """What `devenv ps` says of the services."""
-    found = cli.run("ps", "--output", "json", cwd=stack.folder, env={**state_env, **stack.env})
-    return {row["phase"] for row in json.loads(found.stdout)["services"]}
+    """The phases of the services in `devenv ps`."""
+    ps = cli.run("ps", "--output", "json", cwd=stack.folder, env={**state_env, **stack.env})
+    return {row["phase"] for row in json.loads(ps.stdout)["services"]}
 
 
 def test_service_stopped_or_removed_by_others_does_not_end_the_run(stack: Stack, state_env: dict[str, str]) -> None:
-    """A removed service is red, and `r` creates all of it again."""
+    """A removed service is red, and `r` creates all its containers again."""
     ends_well = {
         "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"],
         "stop_grace_period": "5s",
@@ -209,7 +209,7 @@ def test_service_stopped_or_removed_by_others_does_not_end_the_run(stack: Stack,
 
 
 def test_crash_loop_fails_the_start_after_five_crashes(stack: Stack, state_env: dict[str, str]) -> None:
-    """The error has the lines of the last process and the line of the file."""
+    """The error has the lines of the last process and the place in the file."""
     dies = ["sh", "-c", "echo begin; echo boom >&2; exit 3"]
     stack.compose_file({"web": idle_service(command=dies, restart="always")})
     run = cli.run("up", "-d", cwd=stack.folder, env={**state_env, **stack.env})

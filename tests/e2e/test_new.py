@@ -26,7 +26,7 @@ from support.stack import Stack, free_port, unique_name
 
 pytestmark = pytest.mark.engine
 
-UP_TIMEOUT = 600  # seconds; on a new machine the stand-ins are made first
+UP_TIMEOUT = 600  # seconds; on a new machine the stand-ins are built first
 EDIT_TIMEOUT = 60
 SMALL = 20_000_000  # bytes
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -34,9 +34,9 @@ direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Edit:
-    """In `file`, `old` becomes `new`; then the answer to GET `path` has `seen` in it.
+    """In `file`, `old` becomes `new`; then the answer to GET `path` contains `seen`.
 
-    Where there is something to `post`, that is done first, and the answer's `id` asked for below `path`.
+    If there is something to `post`, that is posted first, and the answer's `id` is requested below `path`.
     """
 
     file: str
@@ -100,7 +100,7 @@ EACH_RUN = ("fastapi-postgres", "static-nginx")
 
 
 def test_every_shipped_template_is_tested_here() -> None:
-    """No template ships that is not brought to healthy and hot-edited here."""
+    """Every template that is shipped is tested here."""
     assert sorted(CASES) == sorted(shipped())
 
 
@@ -109,13 +109,13 @@ TEMPLATES = [name if name in EACH_RUN else pytest.param(name, marks=pytest.mark.
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_template_is_healthy_and_hot_reloading(template: str, tmp_path: Path, state_env: dict[str, str]) -> None:
-    """Created with its defaults, it is up, its own tests pass, each kind of edit arrives, and nothing is left."""
+    """With its defaults, the app is healthy, its own tests pass, each kind of edit arrives, and nothing is left."""
     with made(tmp_path, template) as (stack, port):
         for env in ({}, newer_compose_env()) if "newer-compose" in COMPOSES else ({},):
             clean = compose(stack, ["--profile=*", "config", "--quiet"], env)
             assert (clean.returncode, clean.stderr) == (0, "")
         with up(stack, state_env):
-            if template != "todo":  # whose tests are a stage, run where it is built
+            if template != "todo":  # its tests are a stage, which is run when it is built
                 tests = compose(stack, [*on_stand_ins(stack), "run", "--rm", "--no-deps", "--build", "test"])
                 assert tests.returncode == 0, tests.stdout + tests.stderr
             edits_arrive(stack, port, CASES[template])
@@ -126,11 +126,11 @@ def test_template_is_healthy_and_hot_reloading(template: str, tmp_path: Path, st
 )
 @pytest.mark.parametrize(
     "compose_env",
-    [COMPOSES[-1], *(pytest.param(one, marks=pytest.mark.long) for one in COMPOSES[:-1])],
+    [COMPOSES[-1], *(pytest.param(compose, marks=pytest.mark.long) for compose in COMPOSES[:-1])],
     indirect=True,
 )
 def test_template_runs_with_plain_compose(template: str, tmp_path: Path, compose_env: dict[str, str]) -> None:
-    """`docker compose up --watch` without devenv: the first kind of edit arrives."""
+    """With `docker compose up --watch` and without devenv, the first kind of edit arrives."""
     with made(tmp_path, template) as (stack, port):
         edit = CASES[template][0]
         files = on_stand_ins(stack, make=True)
@@ -196,7 +196,7 @@ func main() {
 def test_new_in_a_folder_with_code_is_hot_reloading(
     stack_name: str, tmp_path: Path, state_env: dict[str, str]
 ) -> None:
-    """`devenv new` writes what is missing; then it is up, and an edit arrives."""
+    """`devenv new` adds what is missing; then the app is healthy, and an edit arrives."""
     assert sorted(CODE) == sorted(shipped("stacks"))
     files, edit = CODE[stack_name]
     (tmp_path / "app").mkdir()
@@ -212,7 +212,7 @@ def test_new_in_a_folder_with_code_is_hot_reloading(
 
 
 def a_typo_is_survived(stack: Stack, port: int, edit: Edit) -> None:
-    """What does not compile is said in the log, and the next save is up again, in the same container."""
+    """Check that a compile error is in the log, and that the same container serves the next save."""
     before, file = stack.containers(), stack.folder / edit.file
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace("panic(", "panik("), encoding="utf-8")
@@ -224,7 +224,7 @@ def a_typo_is_survived(stack: Stack, port: int, edit: Edit) -> None:
 
 
 def an_image_is_small_and_tested(stack: Stack) -> None:
-    """The test stage passes; the final one holds the program alone, and runs it as nobody in particular."""
+    """Check that the test stage passes, and that the final stage has only the program, without rights."""
     tests = compose(stack, [*on_stand_ins(stack), "run", "--rm", "--no-deps", "--build", "test"])
     assert (tests.returncode, "ok" in tests.stdout) == (0, True), tests.stderr
     stand_in, name = "stand-in.devenv/golang:1.24", f"{stack.name}-final"
@@ -243,7 +243,7 @@ def an_image_is_small_and_tested(stack: Stack) -> None:
 
 
 def edits_arrive(stack: Stack, port: int, edits: Sequence[Edit], *, rebuilt: bool = False) -> None:
-    """Each edit is seen in what the app answers, in the containers that were there before."""
+    """Check that each edit changes the app's answer, without a new container."""
     before = stack.containers()
     for edit in edits:
         assert edit.seen not in answer(port, edit)
@@ -257,18 +257,18 @@ def edits_arrive(stack: Stack, port: int, edits: Sequence[Edit], *, rebuilt: boo
 
 
 def a_file_is_saved_more_than_once(stack: Stack, port: int, edit: Edit) -> None:
-    """The edit is undone and made again: some reloaders lose a file that was replaced once."""
+    """Undo the edit and make it again: some reloaders lose a file that was replaced once."""
     file = stack.folder / edit.file
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(edit.new, edit.old), encoding="utf-8")
-    docker.until(lambda: get(port, edit.path), lambda said: said and edit.seen not in said, timeout=EDIT_TIMEOUT)
+    docker.until(lambda: get(port, edit.path), lambda text: text and edit.seen not in text, timeout=EDIT_TIMEOUT)
     file.write_text(text, encoding="utf-8")
     arrives(port, edit)
 
 
 @contextmanager
 def up(stack: Stack, env: dict[str, str]) -> Iterator[None]:
-    """`devenv up`, ready; at the end Ctrl-C, after which nothing is left."""
+    """Wait until `devenv up` is ready; at the end send Ctrl-C and check that nothing is left."""
     run = Devenv("up", "--stand-ins", cwd=stack.folder, env={**stack.env, **env})
     try:
         run.wait_for("ready", timeout=UP_TIMEOUT)
@@ -282,12 +282,12 @@ def up(stack: Stack, env: dict[str, str]) -> Iterator[None]:
 def compose(
     stack: Stack, arguments: Sequence[str], env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`docker compose ARGUMENTS`, ended, on the Compose that `env` selects."""
+    """Run `docker compose ARGUMENTS` to its end, with the Compose that `env` selects."""
     return Stack(stack.folder, stack.name, env).compose(*arguments)
 
 
 def on_stand_ins(stack: Stack, *, make: bool = False) -> list[str]:
-    """The options that give plain Compose the stand-ins, where this machine has such: no registry answers then."""
+    """Options that give plain Compose the stand-ins, if this machine uses them because no registry answers."""
     if make:
         done = [sys.executable, "-m", "devenv", "images", "pull", "--stand-ins"]
         subprocess.run(done, cwd=stack.folder, env={**os.environ, **stack.env}, check=True, capture_output=True)
@@ -307,16 +307,16 @@ def on_stand_ins(stack: Stack, *, make: bool = False) -> list[str]:
 
 
 def bases_of(build: dict[str, str]) -> list[str]:
-    """The public images that the service's Dockerfile begins with."""
+    """The public base images in the service's Dockerfile."""
     return re.findall(r"(?m)^FROM (\S+:\S+)", (Path(build["context"]) / "Dockerfile").read_text(encoding="utf-8"))
 
 
 @contextmanager
 def made(folder: Path, template: str | None) -> Iterator[tuple[Stack, int]]:
-    """The template in the folder `app`, or what suits the code in it, and the port that it is to publish."""
+    """Create the template (or what suits existing code) in the folder `app`; return it and its published port."""
     port = free_port()
-    what = [template, "app", "--data", f"port={port}"] if template else []
-    argv = [sys.executable, "-m", "devenv", "new", *what, "--defaults"]
+    arguments = [template, "app", "--data", f"port={port}"] if template else []
+    argv = [sys.executable, "-m", "devenv", "new", *arguments, "--defaults"]
     inside = folder if template else folder / "app"
     subprocess.run(argv, cwd=inside, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     stack = Stack(folder / "app", unique_name(template or "stack"))
@@ -327,26 +327,26 @@ def made(folder: Path, template: str | None) -> Iterator[tuple[Stack, int]]:
 
 
 def arrives(port: int, edit: Edit) -> None:
-    """The edit is seen in what the app answers."""
-    docker.until(lambda: answer(port, edit), lambda said: edit.seen in said, timeout=EDIT_TIMEOUT)
+    """Wait until the app's answer shows the edit."""
+    docker.until(lambda: answer(port, edit), lambda text: edit.seen in text, timeout=EDIT_TIMEOUT)
 
 
 def answer(port: int, edit: Edit) -> str:
-    """What the app answers where the edit is to be seen; a posted job has some time to be done."""
+    """The app's answer for the edit; a posted job gets some time."""
     if edit.post is None:
         return get(port, edit.path)
-    said = get(port, edit.path, json.dumps(edit.post).encode())
-    if not said:
+    text = get(port, edit.path, json.dumps(edit.post).encode())
+    if not text:
         return ""
-    path = f"{edit.path}/{json.loads(said)['id']}"
+    path = f"{edit.path}/{json.loads(text)['id']}"
     return docker.until(lambda: get(port, path), lambda job: job and json.loads(job)["result"] is not None)
 
 
 def get(port: int, path: str, body: bytes | None = None) -> str:
-    """What the app answers; empty while it does not."""
+    """The app's answer; empty if there is none."""
     try:
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
         with direct.open(request, timeout=10) as answer:
             return str(answer.read().decode())
-    except (urllib.error.URLError, OSError, http.client.HTTPException):  # a file replaced meanwhile
+    except (urllib.error.URLError, OSError, http.client.HTTPException):  # the file was replaced meanwhile
         return ""

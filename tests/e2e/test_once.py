@@ -31,20 +31,26 @@ def trio(stack: Stack) -> Stack:
 
 
 def test_one_off_container_does_not_recreate_dependencies(trio: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """Compose would recreate the database, on all addresses and without our label; nor does the seed run twice."""
+    """Unlike with Compose, the database is not recreated, and the seed does not run again."""
     env = {**trio.env, **state_env}
     run = up.ready(trio)
-    before = {one: docker_cli.inspect(one)["State"]["StartedAt"] for one in docker_cli.containers(trio.name)}
-    told = cli.run("run", "--rm", "-e", "WORD=app", "tool", cwd=trio.folder, env=env)
-    assert (told.returncode, told.stdout) == (0, "app\n"), told.stderr
+    before = {
+        container: docker_cli.inspect(container)["State"]["StartedAt"]
+        for container in docker_cli.containers(trio.name)
+    }
+    done = cli.run("run", "--rm", "-e", "WORD=app", "tool", cwd=trio.folder, env=env)
+    assert (done.returncode, done.stdout) == (0, "app\n"), done.stderr
     assert cli.run("run", "--rm", "app", "sh", "-c", "exit 7", cwd=trio.folder, env=env).returncode == 7
-    assert {one: docker_cli.inspect(one)["State"]["StartedAt"] for one in docker_cli.containers(trio.name)} == before
+    assert {
+        container: docker_cli.inspect(container)["State"]["StartedAt"]
+        for container in docker_cli.containers(trio.name)
+    } == before
     assert run.stop() == 130
     assert trio.leftovers() == {}
 
 
 def test_one_off_container_does_not_prevent_a_start(trio: Stack, up: Up) -> None:
-    """It does not count for its service; without a run, `run` starts dependencies on loopback, as the user's."""
+    """A one-off container does not count for its service; without a run, `run` starts dependencies on loopback."""
     alone = cli.run("run", "--name", f"{trio.name}-left", "app", "true", cwd=trio.folder, env=trio.env)
     assert alone.returncode == 0, alone.stderr
     db = docker_cli.inspect(docker_cli.containers(trio.name, "db")[0])
@@ -53,23 +59,25 @@ def test_one_off_container_does_not_prevent_a_start(trio: Stack, up: Up) -> None
     run = up.ready(trio)
     assert [event["service"] for event in run.all("service") if event["state"] == "healthy"].count("app") == 1
     assert run.stop() == 130
-    assert {docker_cli.inspect(one)["Name"] for one in docker_cli.containers(trio.name)} >= {f"/{trio.name}-left"}
+    assert {docker_cli.inspect(container)["Name"] for container in docker_cli.containers(trio.name)} >= {
+        f"/{trio.name}-left"
+    }
     trio.compose("down", "--remove-orphans")
 
 
 def test_scaled_containers_belong_to_the_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """Compose would recreate them without our label; `down` removes all. Without a run, Compose answers."""
+    """Unlike with Compose, containers keep our label, and `down` removes all; without a run, Compose scales."""
     stack.compose_file({"two": idle_service(), "one": idle_service(ports=[f"{free_port()}:80"])})
     env = {**stack.env, **state_env}
     up.ready(stack, "--detach").process.wait()
     first = {*docker_cli.containers(stack.name)}
-    told = cli.run("scale", "two=3", cwd=stack.folder, env=env)
-    assert told.returncode == 0, told.stderr
+    scale = cli.run("scale", "two=3", cwd=stack.folder, env=env)
+    assert scale.returncode == 0, scale.stderr
     assert len(docker_cli.containers(stack.name, "two")) == 3
     assert first <= {*docker_cli.containers(stack.name)}
     assert cli.run("down", cwd=stack.folder, env=env).returncode == 0
     assert stack.leftovers() == {}
     assert cli.run("scale", "two=2", cwd=stack.folder, env=env).returncode == 0
-    labels = [docker_cli.inspect(one)["Config"]["Labels"] for one in docker_cli.containers(stack.name)]
+    labels = [docker_cli.inspect(container)["Config"]["Labels"] for container in docker_cli.containers(stack.name)]
     assert not any("devenv.project" in each for each in labels)
     stack.compose("down")

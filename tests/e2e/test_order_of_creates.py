@@ -1,4 +1,4 @@
-"""Through a proxy before the engine: everything is ours from its creation, and recorded before it is created."""
+"""Through a proxy before the engine: everything is labelled and recorded before it is created."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 @dataclass(frozen=True)
 class Create:
-    """A create as it was asked for, and what was there at that moment."""
+    """A create request, and the state at that moment."""
 
     kind: str
     wish: dict[str, Any]
     name: str
     ledger: dict[str, Any] | None
-    guardians: tuple[int, ...]  # those that stand by
+    guardians: tuple[int, ...]  # guardians that are ready
 
 
 class Watchful(Proxy):
-    """Looks around whenever something is about to be created."""
+    """Records the state before each create request."""
 
     def __init__(self, state: Path) -> None:
         super().__init__(engine=engine_socket())
@@ -48,16 +48,16 @@ class Watchful(Proxy):
         self.chaos(100, ("500",), only=self._look)
 
     def _look(self, call: Call) -> bool:
-        """Never a reason to fail the call."""
-        if found := CREATE.search(call.path):
+        """Record the state; never fail the call."""
+        if match := CREATE.search(call.path):
             wish = json.loads(call.body)
             name = call.query.get("name", [wish.get("Name", "")])[0]
-            self.creates.append(Create(found[1], wish, name, self._ledger(), tuple(self._guardians())))
+            self.creates.append(Create(match[1], wish, name, self._ledger(), tuple(self._guardians())))
         return False
 
     def _ledger(self) -> dict[str, Any] | None:
-        found = [json.loads(path.read_text()) for path in self._state.glob("devenv-compose/runs/*/ledger.json")]
-        return found[0] if found else None
+        ledgers = [json.loads(path.read_text()) for path in self._state.glob("devenv-compose/runs/*/ledger.json")]
+        return ledgers[0] if ledgers else None
 
     def _guardians(self) -> Iterator[int]:
         for pid, command in processes_with(f"{MARKER}={self.marker}").items():
@@ -75,7 +75,7 @@ def test_objects_are_labelled_and_recorded_before_their_creation(
     """Each container and network is created with our label, each volume is in the ledger before.
 
     By then a guardian is ready: it ignores signals, and has its own session and the root as working directory. A
-    second run, which restores what the first one saved, does the same.
+    second run, which restores the first run's volume, does the same.
     """
     stack.compose_file(
         {
@@ -95,10 +95,10 @@ def test_objects_are_labelled_and_recorded_before_their_creation(
                 if Path(f"/proc/{pid}").exists():
                     assert os.getsid(pid) == pid
                     assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
-                    assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == 4  # three standard ones and its lifeline
+                    assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == 4  # with its pipe to the run
             assert run.stop() == 130, run.report()
-    assert len([one for one in proxy.creates if one.kind == "containers"]) >= 8 + 2
-    assert {one.name for one in proxy.creates if one.kind == "networks"} == {
+    assert len([create for create in proxy.creates if create.kind == "containers"]) >= 8 + 2
+    assert {create.name for create in proxy.creates if create.kind == "networks"} == {
         f"{stack.name}_default",
         f"{stack.name}_extra",
     }
@@ -107,7 +107,7 @@ def test_objects_are_labelled_and_recorded_before_their_creation(
         assert create.ledger is not None, create
         assert len(create.guardians) == 1, create
         if create.kind == "volumes":
-            assert create.name in [one["name"] for one in create.ledger["volumes"]]
+            assert create.name in [volume["name"] for volume in create.ledger["volumes"]]
             assert OWNER_LABEL not in (create.wish["Labels"] or {})
         else:
             assert create.wish["Labels"][OWNER_LABEL] == owner, create

@@ -1,4 +1,4 @@
-"""Objects that existed before a run, or belong to somebody else, exist unchanged after it."""
+"""Objects that existed before a run, or belong to others, are unchanged after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.engine
 
 @contextmanager
 def outside_things(name: str) -> Iterator[None]:
-    """A volume with content and a network that no compose project made, both called `name`."""
+    """A volume with content and a network without a Compose project, both called `name`."""
     docker("volume", "create", name)
     docker("network", "create", name)
     docker("run", "--rm", "-v", f"{name}:/v", BASE_IMAGE, "sh", "-c", "echo outside >/v/marker")
@@ -30,7 +30,7 @@ def outside_things(name: str) -> Iterator[None]:
 
 @contextmanager
 def decoy(project: str) -> Iterator[str]:
-    """The id of a container that claims, by its labels, to be devenv's own in that project."""
+    """The id of a container whose labels claim that it is devenv's own in that project."""
     labels = {
         "devenv.project": project,
         docker_cli.PROJECT_LABEL: project,
@@ -47,7 +47,7 @@ def decoy(project: str) -> Iterator[str]:
 
 
 def test_existing_objects_survive_a_run(stack: Stack, up: Up) -> None:
-    """Containers, networks and volumes of plain Compose in this project, external and forged ones."""
+    """Containers, networks and volumes of plain Compose in this project, external and forged ones survive."""
     outside = unique_name("outside")
     mine = idle_service(volumes=["new:/new", "outside:/outside"], networks=["default", "outside", "extra"])
     db = idle_service(volumes=["data:/data"])
@@ -69,7 +69,7 @@ def test_existing_objects_survive_a_run(stack: Stack, up: Up) -> None:
 
 
 def run_beside(stack: Stack, up: Up, forged: str) -> None:
-    """A whole run beside things that are not its own; it uses them and removes what it made, no more."""
+    """Do a whole run beside foreign objects: it uses them and removes only its own."""
     database = stack.container("db")
     started = docker_cli.inspect(database)["State"]["StartedAt"]
     run = up.ready(stack)
@@ -77,7 +77,7 @@ def run_beside(stack: Stack, up: Up, forged: str) -> None:
     assert stack.container("db") == database
     assert run.stop() == 130, run.report()
     assert run.wait_for("stopped")["survivors"] == []
-    removed = {(one["kind"], one["name"]) for one in run.all("removed")}
+    removed = {(event["kind"], event["name"]) for event in run.all("removed")}
     assert removed == {
         ("container", f"{stack.name}-web-1"),
         ("network", f"{stack.name}_extra"),
@@ -89,7 +89,7 @@ def run_beside(stack: Stack, up: Up, forged: str) -> None:
 
 
 def test_ending_one_project_does_not_disturb_another(new_stack: NewStack, up: Up) -> None:
-    """The other one's containers are unchanged, and its files still synced."""
+    """The other project's containers are unchanged, and its files still synced."""
     rule = {"path": "./src", "action": "sync", "target": "/app"}
     stacks = [new_stack(folder=name) for name in ("one", "other")]
     for stack in stacks:
@@ -97,26 +97,26 @@ def test_ending_one_project_does_not_disturb_another(new_stack: NewStack, up: Up
         stack.compose_file(
             {"web": idle_service(develop={"watch": [rule]}, volumes=["data:/data"])}, volumes={"data": {}}
         )
-    one, other = stacks
-    first, second = up(one), up(other)
-    first.wait_for("ready")
-    second.wait_for("ready")
-    ids = other.containers()
-    assert first.stop() == 130
-    assert one.leftovers() == {}
-    other.write("src/a", "after")
-    second.wait_for("synced", service="web")
-    assert other.read("web", "/app/a") == "after"
-    assert other.containers() == ids
-    assert not second.all("problem")
-    assert second.stop() == 130
-    assert other.leftovers() == {}
+    left, right = stacks
+    first_run, second_run = up(left), up(right)
+    first_run.wait_for("ready")
+    second_run.wait_for("ready")
+    ids = right.containers()
+    assert first_run.stop() == 130
+    assert left.leftovers() == {}
+    right.write("src/a", "after")
+    second_run.wait_for("synced", service="web")
+    assert right.read("web", "/app/a") == "after"
+    assert right.containers() == ids
+    assert not second_run.all("problem")
+    assert second_run.stop() == 130
+    assert right.leftovers() == {}
 
 
 def test_second_up_of_a_project_is_refused(stack: Stack, up: Up) -> None:
-    """It ends with 3, names the process of the first one, and disturbs nothing.
+    """The second `up` exits with 3, names the process of the first, and disturbs nothing.
 
-    `devenv logs` shows the logs of that one.
+    `devenv logs` shows the logs of the first.
     """
     stack.compose_file({"web": idle_service(command=["sh", "-c", f"echo here I am; {IDLE[2]}"])})
     first = up.ready(stack)

@@ -23,7 +23,7 @@ def by_password(lab: Lab) -> Front:
 
 
 def by_token(lab: Lab) -> Front:
-    """A registry that sends its callers to a token endpoint first."""
+    """A registry that requires a token from an endpoint."""
     tokens = Tokens({USER: SECRET})
     endpoint = lab.front(tokens, empty=True)
     return lab.front(tokens.bearer(f"http://{endpoint.address}/token"))
@@ -46,7 +46,7 @@ def test_stored_login_is_used(lab: Lab, lab_stack: LabStack, private: Private) -
 def test_missing_or_wrong_login_is_reported(
     lab: Lab, lab_stack: LabStack, private: Private, secret: str | None
 ) -> None:
-    """Access is denied, and the hint is the one command that helps."""
+    """Access is denied, and the hint is the command that helps."""
     front = private(lab)
     wanted(lab, lab_stack, front)
     if secret:
@@ -55,12 +55,12 @@ def test_missing_or_wrong_login_is_reported(
     assert done.returncode == 4, done.stderr
     assert f"docker login {front.address}" in done.stderr
     assert_silent(lab_stack, done.stdout + done.stderr)
-    told = lab_stack.run("images")
-    assert_silent(lab_stack, told.stdout + told.stderr)
+    images = lab_stack.run("images")
+    assert_silent(lab_stack, images.stdout + images.stderr)
 
 
 def test_credential_helper_is_used(lab: Lab, lab_stack: LabStack, tmp_path: Path) -> None:
-    """A program on PATH knows the password."""
+    """A program on PATH provides the password."""
     front = by_password(lab)
     image = wanted(lab, lab_stack, front)
     helper(
@@ -79,7 +79,7 @@ def test_credential_helper_is_used(lab: Lab, lab_stack: LabStack, tmp_path: Path
 def test_failing_credential_helper_is_named(
     lab: Lab, lab_stack: LabStack, tmp_path: Path, script: str | None
 ) -> None:
-    """Missing or broken: it is named, and none of its output is repeated."""
+    """A missing or broken helper is named, and none of its output is repeated."""
     wanted(lab, lab_stack, by_password(lab))
     if script:
         helper(lab_stack, tmp_path, script)
@@ -99,7 +99,7 @@ def test_missing_helper_does_not_prevent_public_pulls(lab: Lab, lab_stack: LabSt
 
 
 def test_credentials_are_sent_to_their_registry_only(lab: Lab, lab_stack: LabStack) -> None:
-    """Another registry of the project, a mirror and the host of a redirect get none, though two of them ask."""
+    """Another registry, a mirror and the host of a redirect get no credentials, though two of them ask for them."""
     tokens = Tokens(anonymous=True)
     endpoint, elsewhere = lab.front(tokens, empty=True), lab.front()
     mirror, other = (lab.front(tokens.bearer(f"http://{endpoint.address}/token")) for _ in range(2))
@@ -108,19 +108,19 @@ def test_credentials_are_sent_to_their_registry_only(lab: Lab, lab_stack: LabSta
     lab.registry.put("library/lab-mirrored", "1")
     lab.registry.put("team/other", "1")
     services = {"a": image, "b": "lab-mirrored:1", "c": f"{other.address}/team/other:1"}
-    lab_stack.compose_file({name: {"image": found} for name, found in services.items()})
+    lab_stack.compose_file({name: {"image": image} for name, image in services.items()})
     lab_stack.mirrors(mirror.address)
     lab_stack.login(front.address, USER, SECRET)
     done = lab_stack.run("images", "pull")
     assert done.returncode == 0, done.stderr
     assert elsewhere.asked("/blobs/")
     assert endpoint.asked("/token")
-    shown = [one.authorization or "" for each in (elsewhere, endpoint, mirror, other) for one in each.seen]
-    assert [one for one in shown if not one.startswith("Bearer ")] == [""] * shown.count("")
+    shown = [request.authorization or "" for each in (elsewhere, endpoint, mirror, other) for request in each.seen]
+    assert [header for header in shown if not header.startswith("Bearer ")] == [""] * shown.count("")
 
 
 def wanted(lab: Lab, lab_stack: LabStack, front: Front) -> str:
-    """A project of an image in that registry: its name."""
+    """Write a project with an image of that registry; return the image's name."""
     lab.registry.put("team/app", "1")
     image = f"{front.address}/team/app:1"
     lab_stack.write("Dockerfile", f"FROM {image}\n")
@@ -129,7 +129,7 @@ def wanted(lab: Lab, lab_stack: LabStack, front: Front) -> str:
 
 
 def helper(lab_stack: LabStack, folder: Path, script: str) -> None:
-    """A credential helper of that name on the PATH of the project's commands."""
+    """Put a credential helper of that name on the PATH of the project's commands."""
     program = folder / "bin/docker-credential-lab"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -138,7 +138,7 @@ def helper(lab_stack: LabStack, folder: Path, script: str) -> None:
 
 
 def assert_silent(lab_stack: LabStack, text: str) -> None:
-    """No password in the text, nor in any file that devenv wrote; and no word of Docker's."""
+    """Check that neither the text nor a file of devenv contains a password, and that the text is plain."""
     assert "c4n4ry" not in text
     written = (lab_stack.folder.parent / "home/state").rglob("*")
     assert [path for path in written if path.is_file() and b"c4n4ry" in path.read_bytes()] == []

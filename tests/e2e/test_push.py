@@ -20,7 +20,7 @@ USER, SECRET = "ann", "c4n4ry-p4ss"
 
 @pytest.fixture
 def front(lab: Lab, lab_stack: LabStack) -> Front:
-    """A registry with a base image, and a project of one service that is built on it in two stages."""
+    """A registry with a base image, and a project with one service, built on it in two stages."""
     front = lab.front()
     lab.registry.put("team/base", "1")
     lab_stack.write("Dockerfile", f"FROM {front.address}/team/base:1 AS dev\nENV A=1\nFROM dev AS final\nENV A=2\n")
@@ -32,7 +32,7 @@ def front(lab: Lab, lab_stack: LabStack) -> Front:
 
 
 def test_built_images_are_tagged(lab_stack: LabStack, front: Front) -> None:
-    """With version, latest and revision, which shows uncommitted changes."""
+    """A built image gets the tags version, latest and revision; the revision shows uncommitted changes."""
     lab_stack.write("more", "")
     done = lab_stack.run("build")
     assert done.returncode == 0, done.stderr
@@ -57,13 +57,13 @@ def test_target_option_does_not_replace_the_image_of_up(lab_stack: LabStack, fro
 
 
 def test_pushed_tags_have_the_reported_digest(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """With a password: every tag is in the registry."""
+    """With a password, every tag is in the registry."""
     private = lab.front(basic(USER, SECRET))
     lab_stack.login(private.address, USER, SECRET)
     done = lab_stack.run("push", "--registry", f"{private.address}/shop", "--output", "json")
     assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    pushed = {event["reference"]: event["detail"] for event in told if event.get("state") == "pushed"}
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    pushed = {event["reference"]: event["detail"] for event in lines if event.get("state") == "pushed"}
     assert len(pushed) == 3
     for reference, digest in pushed.items():
         repository, _, tag = reference.removeprefix(f"{private.address}/").rpartition(":")
@@ -81,7 +81,7 @@ def test_push_without_login_shows_the_login_command(lab: Lab, lab_stack: LabStac
 
 
 def test_push_fails_if_the_registry_has_another_digest(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """Somebody else has pushed the same tag: the check afterwards detects it."""
+    """If the same tag was pushed by another user, the check after the push fails."""
 
     def pushed_over(seen: Seen, forward: Forward) -> Answer | None:
         if seen.method != "PUT" or "/manifests/" not in seen.path:
@@ -99,7 +99,7 @@ def test_push_fails_if_the_registry_has_another_digest(lab: Lab, lab_stack: LabS
 def test_images_only_valid_on_this_machine_are_not_pushed(
     lab: Lab, lab_stack: LabStack, front: Front, dockerfile: str
 ) -> None:
-    """Built on a stand-in, or with a file of one: refused, and nothing reaches the registry."""
+    """An image built on a stand-in, or with a file of one, is refused, and nothing reaches the registry."""
     lab.registry.put("team/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
     lab_stack.write("Dockerfile", dockerfile.format(f"{front.address}/team/made:1"))
     lab_stack.compose_file({"web": {"build": {"context": "."}}})
@@ -111,7 +111,7 @@ def test_images_only_valid_on_this_machine_are_not_pushed(
 
 
 def test_renamed_stand_in_is_not_pushed(lab: Lab, lab_stack: LabStack, front: Front) -> None:
-    """A file of a stand-in from a mirror or a saved file."""
+    """An image with a file of a stand-in is refused, even if that comes from a mirror or a saved file."""
     lab.registry.put("library/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
     lab_stack.mirrors(front.address)
     lab_stack.write("Dockerfile", "FROM scratch\nCOPY --from=made:1 /which /which\n")
@@ -149,7 +149,7 @@ def test_terminated_push_leaves_no_child_and_no_name(lab: Lab, lab_stack: LabSta
     ],
 )
 def test_image_with_a_proxy_is_not_pushed(lab: Lab, lab_stack: LabStack, front: Front, line: str) -> None:
-    """It would be used on other machines; its value is not repeated."""
+    """The image would be used on other machines; the proxy's value is not shown."""
     lab_stack.write("Dockerfile", f"FROM {front.address}/team/base:1\n{line}\n")
     lab_stack.compose_file({"web": {"build": {"context": "."}}})
     done = lab_stack.run("push", "--registry", front.address)
@@ -158,7 +158,7 @@ def test_image_with_a_proxy_is_not_pushed(lab: Lab, lab_stack: LabStack, front: 
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["push"], "says no registry"),
         (["push", "--registry", "https://u:p4ss@h.example"], "is not a registry"),
@@ -167,12 +167,12 @@ def test_image_with_a_proxy_is_not_pushed(lab: Lab, lab_stack: LabStack, front: 
     ],
 )
 def test_invalid_options_are_reported_before_a_build(
-    lab_stack: LabStack, front: Front, args: list[str], said: str
+    lab_stack: LabStack, front: Front, args: list[str], message: str
 ) -> None:
-    """Told before anything is built."""
+    """The error is reported before anything is built."""
     done = lab_stack.run(*args)
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "p4ss" not in done.stderr
 
 

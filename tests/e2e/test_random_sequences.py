@@ -48,12 +48,12 @@ class Sequence:
 
     @property
     def any(self) -> Stack:
-        """One of them: what the engine has is of both."""
+        """Either stack: the engine has the same for both."""
         return self.stacks["a"]
 
     @property
     def created(self) -> str:
-        """When the volume was created; empty if there is none."""
+        """The creation time of the volume; empty if there is none."""
         name = f"{self.any.name}_data"
         return (
             docker("volume", "inspect", "-f", "{{.CreatedAt}}", name)
@@ -63,24 +63,24 @@ class Sequence:
 
     @property
     def content(self) -> str | None:
-        """What the volume holds; None if it is empty, or does not exist."""
+        """The content of the volume; None if it is empty or does not exist."""
         if not self.created:
             return None
         mount = f"{self.any.name}_data:/v:ro"
         return docker("run", "--rm", "-v", mount, BASE_IMAGE, "sh", "-c", "cat /v/x 2>/dev/null || true") or None
 
     def saved(self) -> set[str]:
-        """What the snapshots hold."""
-        found = set[str]()
+        """The contents of the snapshots."""
+        contents = set[str]()
         for path in Path(self.state["XDG_STATE_HOME"]).rglob("*.tar.gz"):
             with path.open("rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as tar:
                 for member in tar:
                     if member.name.endswith("/x") and (content := tar.extractfile(member)):
-                        found.add(content.read().decode().strip())
-        return found
+                        contents.add(content.read().decode().strip())
+        return contents
 
     def write(self, name: str, *, before: str) -> None:
-        """The user of the folder writes something new; `before`: when the volume that was there was created."""
+        """Write something new as the user of the folder; `before` is the creation time of the volume before."""
         if self.created != before:
             self.users, self.is_plain = {name}, False
         elif self.is_plain:
@@ -91,7 +91,7 @@ class Sequence:
         self.seen |= dict.fromkeys(self.users, text)
 
     def check_kept(self, before: str | None, run: Devenv | None = None) -> None:
-        """What was in the volume before is there, saved, or was dropped on purpose."""
+        """Check that the content before still exists, is saved, or was dropped on purpose."""
         kept = before is None or before in self.lost or self.content == before or before in self.saved()
         assert kept, (f"lost: {before}", self.done, run and run.report())
 
@@ -112,11 +112,11 @@ class Sequence:
             self.check_kept(before, run)
             return
         if stack.containers("db"):
-            found, told = stack.read("db", "/data/x"), str([*run.all("notice"), *run.all("problem")])
-            found = found and found.strip()
-            known = found == self.seen.get(name) or self.seen.get(name) in self.lost or "data" in told
+            text, messages = stack.read("db", "/data/x"), str([*run.all("notice"), *run.all("problem")])
+            text = text and text.strip()
+            known = text == self.seen.get(name) or self.seen.get(name) in self.lost or "data" in messages
             fresh = "--fresh" in args
-            assert known or fresh or (created and found), (found, self.seen, self.done, run.report())
+            assert known or fresh or (created and text), (text, self.seen, self.done, run.report())
             self.check_kept(before, run)
             self.write(name, before=created)
             before = self.content
@@ -131,7 +131,7 @@ class Sequence:
         self.run()
 
     def fresh(self) -> None:
-        """Up with an empty volume."""
+        """`up` with an empty volume."""
         self.run("--fresh")
 
     def detached(self) -> None:
@@ -152,7 +152,7 @@ class Sequence:
         self.run(end=end)
 
     def crash(self) -> None:
-        """Killed at any moment of a start."""
+        """Kill a start at any moment."""
         name, stack = self.pick()
         before, created, run = self.content, self.created, self.up(stack)
         step = self.random.choice(("check", "restore", "create", "start", "healthy"))
@@ -164,7 +164,7 @@ class Sequence:
         self.check_kept(before, run)
 
     def command(self, *args: str) -> None:
-        """A command that ends by itself."""
+        """Run a command to its end."""
         _, stack = self.pick()
         before = self.content
         done = cli.run(*args, cwd=stack.folder, env={**stack.env, **self.state})
@@ -180,7 +180,7 @@ class Sequence:
         self.command("gc")
 
     def plain_up(self) -> None:
-        """Plain Compose brings it up and writes."""
+        """Bring it up with plain Compose, and write."""
         name, stack = self.pick()
         before = self.created
         if stack.compose("up", "-d").returncode == 0:
@@ -188,18 +188,18 @@ class Sequence:
             self.is_plain |= self.created != before
 
     def plain_down(self) -> None:
-        """Plain Compose takes it down."""
+        """Take it down with plain Compose."""
         self.any.compose("down")
 
     def plain_down_volumes(self) -> None:
-        """Plain Compose takes it down, with its volumes."""
+        """Take it down with plain Compose, with its volumes."""
         before = self.content
         self.any.compose("down", "-v")
         if before is not None and self.content != before:
             self.lost |= {before, *(str(self.seen.get(name)) for name in self.users)}
 
     def rename(self) -> None:
-        """The folder gets another path."""
+        """Rename the folder."""
         name, stack = self.pick()
         self.count += 1
         stack.folder = stack.folder.rename(stack.folder.with_name(f"{name}-{self.count}"))
@@ -223,7 +223,7 @@ STEPS = (
 
 
 def _killed(run: Devenv) -> None:
-    """`kill -9` of the guardian, which would act at once, then of the run and what they started."""
+    """Kill the guardian first, which would act at once, then the run and its processes."""
     alive = run.survivors(0)
     for pid in sorted(alive, key=lambda pid: GUARDIAN not in alive[pid]):
         with contextlib.suppress(ProcessLookupError):
@@ -233,21 +233,21 @@ def _killed(run: Devenv) -> None:
 
 @pytest.mark.parametrize("number", range(SEQUENCES))
 def test_random_sequences_lose_no_data(new_stack: NewStack, up: Up, state_env: dict[str, str], number: int) -> None:
-    """Random steps, from a seed that a failure prints; a foreign container is unchanged at the end."""
+    """Random steps from a printed seed keep all data, and a foreign container is unchanged at the end."""
     seed = int(os.environ.get("DEVENV_TEST_SEED") or random.SystemRandom().randrange(10**9))
     stacks = {name: new_stack(folder=name) for name in "ab"}
     for stack in stacks.values():
         stack.name, stack.env = stacks["a"].name, dict(stacks["a"].env)
         stack.compose_file(SERVICES, volumes={"data": {}})
-    one = Sequence(stacks, up, state_env, random.Random(seed))
-    stranger = docker("create", "--label", f"{docker_cli.PROJECT_LABEL}={one.any.name}", BASE_IMAGE, "true")
+    sequence = Sequence(stacks, up, state_env, random.Random(seed))
+    stranger = docker("create", "--label", f"{docker_cli.PROJECT_LABEL}={sequence.any.name}", BASE_IMAGE, "true")
     try:
         for _ in range(LENGTH):
-            step = one.random.choice(STEPS)
-            one.done.append(f"{step.__name__} (seed {seed})")
-            step(one)
+            step = sequence.random.choice(STEPS)
+            sequence.done.append(f"{step.__name__} (seed {seed})")
+            step(sequence)
             docker("inspect", stranger)
-        cli.run("down", cwd=one.any.folder, env={**one.any.env, **state_env})
+        cli.run("down", cwd=sequence.any.folder, env={**sequence.any.env, **state_env})
     finally:
         docker("rm", "-f", stranger)
-        one.any.remove()
+        sequence.any.remove()

@@ -1,4 +1,4 @@
-"""Containers that are recreated, by devenv or others, have the files of the tree; no other service waits for them."""
+"""Containers that devenv or others recreate have the files of the tree; no other service waits for them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
-UP_TO_DATE = 2.0  # seconds from the command that made a container anew until it holds what is on the host
+UP_TO_DATE = 2.0  # seconds from the command that recreated a container until it is equal to the host
 
 
 def rule(path: str, action: str = "sync") -> dict[str, Any]:
-    """A watch rule whose target is named like its folder."""
+    """A watch rule with a target named like its folder."""
     return {"path": f"./{path}", "action": action, **({"target": f"/{path}"} if "sync" in action else {})}
 
 
 def test_files_saved_during_a_build_are_in_the_new_container(stack: Stack, up: Up) -> None:
-    """A slow build does not delay other services.
+    """A slow build does not delay other services, and the new container has all files.
 
-    A file that requires a rebuild during a build leads to another one.
+    A file that requires a rebuild during a build causes another one.
     """
-    word = secrets.token_hex(4)  # a build that another run of this test has cached would not be slow
+    word = secrets.token_hex(4)  # a cached build of another run would not be slow
     stack.write("version", "1")
     stack.write("src/a", "before")
     web = built_service(
@@ -52,7 +52,7 @@ def test_files_saved_during_a_build_are_in_the_new_container(stack: Stack, up: U
 
 
 def test_containers_recreated_by_others_are_synced(stack: Stack, up: Up) -> None:
-    """Recreated, scaled and restarted by plain Docker, every container is up to date within two seconds."""
+    """Containers that plain Docker recreates, scales or restarts are up to date within two seconds."""
     for number in range(20):
         stack.write(f"src/{number}", str(number))
     stack.compose_file({"web": built_service("RUN mkdir /src", develop={"watch": [rule("src")]})})
@@ -65,7 +65,7 @@ def test_containers_recreated_by_others_are_synced(stack: Stack, up: Up) -> None
         for container in stack.containers("web"):
             docker_cli.until(
                 partial(docker_cli.execute, container, "ls", "/src"),
-                lambda said: {*said.split()} == wanted,
+                lambda output: {*output.split()} == wanted,
                 timeout=10,
             )
         return time.monotonic() - began
@@ -88,7 +88,7 @@ def test_containers_recreated_by_others_are_synced(stack: Stack, up: Up) -> None
 
 
 def test_restart_waits_only_if_compose_waits_for_the_service(stack: Stack, up: Up) -> None:
-    """Others restart at once while Compose waits for a healthy service."""
+    """Services restart at once while Compose waits for another one to be healthy."""
     healthy = {"test": ["CMD", "test", "-e", "/tmp/ready"], "interval": "0.2s", "retries": 100}
     stack.write("web.conf", "1")
     stack.write("slow.conf", "1")
@@ -114,7 +114,7 @@ def test_restart_waits_only_if_compose_waits_for_the_service(stack: Stack, up: U
 
 
 def test_rebuild_with_the_same_image_replaces_the_container(stack: Stack, up: Up) -> None:
-    """It has the saved files."""
+    """The new container has the saved files."""
     rules = [{"action": "rebuild", "path": "./src/pkg"}, {"action": "sync", "path": "./src", "target": "/src"}]
     stack.write("src/pkg", "one")
     stack.compose_file({"web": built_service("WORKDIR /src", develop={"watch": rules})})

@@ -1,4 +1,4 @@
-"""Failing registries, proxies and networks: a temporary failure is tried again, a lasting one is one finding."""
+"""Failing registries, proxies and networks: temporary failures are retried, lasting failures are one finding."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STAYING: dict[str, tuple[Callable[[], Rule], str]] = {
 
 
 def test_temporary_failures_are_tried_again(lab: Lab, lab_stack: LabStack) -> None:
-    """Rate limits, unavailable registries and broken connections, reported in our words."""
+    """Rate limits, unavailable registries and broken connections are retried, and reported in our words."""
     fronts = {name: lab.front(rule()) for name, rule in PASSING.items()}
     lab_images(lab, lab_stack, fronts)
     began = time.monotonic()
@@ -47,7 +47,7 @@ def test_temporary_failures_are_tried_again(lab: Lab, lab_stack: LabStack) -> No
 
 
 def test_lasting_failures_are_one_finding(lab: Lab, lab_stack: LabStack) -> None:
-    """In time, with the cause for each image."""
+    """The finding comes in time, with the cause for each image."""
     fronts = {name: lab.front(rule()) for name, (rule, _) in STAYING.items()}
     lab_images(lab, lab_stack, fronts)
     began = time.monotonic()
@@ -55,14 +55,14 @@ def test_lasting_failures_are_one_finding(lab: Lab, lab_stack: LabStack) -> None
     assert time.monotonic() - began < 60
     finding(done.returncode, done.stderr, f"{len(fronts)} images")
     lines = done.stderr.splitlines()
-    for name, (_, said) in STAYING.items():
+    for name, (_, cause) in STAYING.items():
         image = f"{fronts[name].address}/team/{name}:1"
-        (told,) = (line for line in lines if f"{image} ({place_of(lab_stack.folder, image)})" in line)
-        assert said in told
+        (row,) = (line for line in lines if f"{image} ({place_of(lab_stack.folder, image)})" in line)
+        assert cause in row
 
 
 def test_web_page_in_place_of_a_registry_is_reported(lab: Lab, lab_stack: LabStack) -> None:
-    """As not being a registry."""
+    """The error says that the server is not a registry."""
     front = lab.front(STAYING["page"][0]())
     one_image(lab, lab_stack, front)
     done = lab_stack.run("images", "pull")
@@ -70,7 +70,7 @@ def test_web_page_in_place_of_a_registry_is_reported(lab: Lab, lab_stack: LabSta
 
 
 def test_hanging_token_endpoint_is_reported_in_time(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """By `images`, too."""
+    """`images` reports the endpoint in time, too."""
     tokens = Tokens(anonymous=True)
     proxied_lab.site("registry-1.docker.io", tokens.bearer("https://auth.docker.io/token"))
     proxied_lab.site("auth.docker.io", hang(40, "/token"), empty=True)
@@ -86,7 +86,7 @@ def test_hanging_token_endpoint_is_reported_in_time(proxied_lab: Lab, lab_stacks
 def test_registry_with_a_company_ca(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path, trusted: bool
 ) -> None:
-    """Trusted by the engine or not."""
+    """The registry can be used only if the engine trusts the CA."""
     authority = None if trusted else Authority(tmp_path / "stranger")
     proxied_lab.site("registry.lab.test", authority=authority)
     lab_stack = lab_stacks(proxied_lab)
@@ -101,7 +101,7 @@ def test_registry_with_a_company_ca(
 
 
 def test_dead_proxy_is_named_as_the_cause(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """A mirror that needs no proxy still works."""
+    """The proxy is named, and a mirror that needs no proxy still works."""
     lab_stack = lab_stacks(proxied_lab)
     one_image(proxied_lab, lab_stack, "lab-far:1")
     with proxied_lab.without_proxy():
@@ -112,7 +112,7 @@ def test_dead_proxy_is_named_as_the_cause(proxied_lab: Lab, lab_stacks: Callable
 
 
 def test_proxy_that_requires_a_login_is_reported(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
-    """Its refusal is not reported as one of the registry."""
+    """The refusal is reported as the proxy's, not as the registry's."""
     lab_stack = lab_stacks(proxied_lab)
     proxied_lab.site("registry-1.docker.io")
     one_image(proxied_lab, lab_stack, "lab-far:1")
@@ -124,7 +124,7 @@ def test_proxy_that_requires_a_login_is_reported(proxied_lab: Lab, lab_stacks: C
 def test_images_are_pulled_through_the_engines_proxy(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack], devenv: StartDevenv
 ) -> None:
-    """From Docker Hub, for a service and for a build."""
+    """Images from Docker Hub are pulled for a service and for a build."""
     lab_stack = lab_stacks(proxied_lab, "newer")
     proxied_lab.site("registry-1.docker.io")
     one_image(proxied_lab, lab_stack, "lab-far:1")
@@ -138,7 +138,7 @@ def test_images_are_pulled_through_the_engines_proxy(
 
 
 def test_stand_ins_require_consent(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, base_image: str) -> None:
-    """Without consent they are offered, with it they are used; none of Docker's output is shown."""
+    """Without consent stand-ins are offered, with consent they are used; none of Docker's output is shown."""
     lab.borrow(base_image)
     lab_stack.write("Dockerfile", "FROM debian:trixie-slim\nRUN true\n")
     lab_stack.compose_file({"a": {"build": {"context": "."}, "command": ["sleep", "60"], "init": True}})
@@ -146,7 +146,7 @@ def test_stand_ins_require_consent(lab: Lab, lab_stack: LabStack, devenv: StartD
     finding(done.returncode, done.stderr, "debian:trixie-slim")
     assert "devenv up --stand-ins" in done.stderr
     run = devenv("up", "--stand-ins", cwd=lab_stack.folder, env=lab_stack.env)
-    run.wait_for("ready", timeout=180)  # where the one that is here is of an older recipe, a new one is made
+    run.wait_for("ready", timeout=180)  # a stand-in of an older recipe is built again
     assert run.stop() == 130
     assert_plain(run.report(10**6))
     assert "debian:trixie-slim" not in lab_stack.images()
@@ -214,23 +214,23 @@ def test_engine_with_invalid_answers_is_reported(lab_stack: LabStack, answer: An
 
 
 def lab_images(lab: Lab, lab_stack: LabStack, fronts: Mapping[str, Front]) -> None:
-    """A project of one new image for each front, under its name."""
+    """A project with one new image for each front, under its name."""
     for name in fronts:
         lab.registry.put(f"team/{name}", "1")
     lab_stack.compose_file({name: {"image": f"{front.address}/team/{name}:1"} for name, front in fronts.items()})
 
 
 def one_image(lab: Lab, lab_stack: LabStack, where: Front | str) -> None:
-    """A project of one new image: in a front's registry, or by its full name."""
+    """A project with one new image: in a front's registry, or by its full name."""
     image = where if isinstance(where, str) else f"{where.address}/team/app:1"
     repository = image.rpartition(":")[0]
     lab.registry.put(f"library/{image[:-2]}" if "/" not in image else repository.partition("/")[2], "1")
     lab_stack.compose_file({"a": {"image": image}})
 
 
-def finding(code: int, text: str, said: str) -> None:
-    """Exit 4, a cause, a hint, and nothing of Docker's own."""
+def finding(code: int, text: str, cause: str) -> None:
+    """Check for exit code 4, the cause, a hint, and no words of Docker's own."""
     assert code == 4, text
-    assert said in text
+    assert cause in text
     assert "hint:" in text, text
     assert_plain(text)

@@ -1,4 +1,4 @@
-"""The project's own files edited while it runs: only what differs is recreated, whatever state is saved."""
+"""Edits of the project's own files during a run: only services that differ are recreated, in any saved state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTHING: dict[str, Any] = {}
 
 @dataclass
 class Site:
-    """A project of several files that is up, as it is written now, and the run that follows it."""
+    """A project of several files that is up, its current services, and the run that watches it."""
 
     stack: Stack
     up: Up
@@ -54,7 +54,7 @@ class Site:
         self.run = self.up.ready(self.stack)
 
     def save(self) -> None:
-        """Write compose.yml as the services are now."""
+        """Write the services to compose.yml."""
         self.stack.compose_file(self.services, include=["part.yml"])
 
     def part(self, file: str, service: str, number: int) -> None:
@@ -63,7 +63,7 @@ class Site:
         self.stack.write(file, text)
 
     def number(self) -> int:
-        """A number that was not there before."""
+        """A number that was not used before."""
         self.count += 1
         return self.count
 
@@ -71,28 +71,28 @@ class Site:
         """Service -> ids of its containers."""
         label = '{{.ID}} {{.Label "com.docker.compose.service"}}'
         project = f"--filter=label={docker_cli.PROJECT_LABEL}={self.stack.name}"
-        found: dict[str, set[str]] = {}
+        ids: dict[str, set[str]] = {}
         for line in docker_cli.docker("ps", "-a", project, f"--format={label}").splitlines():
             identity, service = line.split()
-            found.setdefault(service, set()).add(identity)
-        return found
+            ids.setdefault(service, set()).add(identity)
+        return ids
 
     def after(self, edit: Callable[[Site], dict[str, Any]]) -> None:
-        """Do the edit and see that exactly what it says comes of it, in events and on the engine."""
+        """Do the edit and check that exactly its expected effect happens, in events and on the engine."""
         before, since = self.ids(), self.run.mark()
         expected = edit(self)
         if "problem" in expected:
-            told = self.run.wait_for("problem", since=since, timeout=10)
-            assert expected["problem"] in told["message"], told
+            event = self.run.wait_for("problem", since=since, timeout=10)
+            assert expected["problem"] in event["message"], event
         elif expected:
-            told = self.run.wait_for("reloaded", since=since, timeout=20)
+            event = self.run.wait_for("reloaded", since=since, timeout=20)
             empty: dict[str, Any] = {"recreated": [], "added": [], "scaled": [], "removed": [], "rules": False}
-            assert {key: told[key] for key in empty} == empty | expected, told
-            assert told["files"], told
+            assert {key: event[key] for key in empty} == empty | expected, event
+            assert event["files"], event
         else:
             time.sleep(0.8)
-        # A save that takes its time may be told of as half-written before it is whole.
-        reloads = [one for one in self.run.events[since:] if one["event"] == "reloaded"]
+        # A slow save may be reported as incomplete before it is complete.
+        reloads = [event for event in self.run.events[since:] if event["event"] == "reloaded"]
         assert len(reloads) == (bool(expected) and "problem" not in expected), self.run.events[since:]
         now = self.ids()
         touched = {name for key in ("recreated", "added", "scaled", "removed") for name in expected.get(key, ())}
@@ -146,7 +146,7 @@ def override(site: Site) -> dict[str, Any]:
         path.unlink()
     else:
         path.write_text("services: {db: {labels: {a: b}}}\n", encoding="utf-8")
-    return {"recreated": ["db"], "rules": True}  # no rule copies a compose file, and it is one
+    return {"recreated": ["db"], "rules": True}  # no rule copies a Compose file, which this is
 
 
 def rules(site: Site) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def broken(site: Site) -> dict[str, Any]:
 def mended(site: Site) -> dict[str, Any]:
     since = site.run.mark()
     site.save()
-    site.run.wait_for("notice", since=since, message=lambda said: "valid again" in said)
+    site.run.wait_for("notice", since=since, message=lambda message: "valid again" in message)
     return NOTHING
 
 
@@ -213,7 +213,7 @@ EDITS = (*CHANGES, touch, comment, broken)
 
 
 def test_edits_recreate_only_services_that_differ(stack: Stack, up: Up) -> None:
-    """Valid or not, half-written or by rename, in any of the files.
+    """Valid, invalid or half-written edits, also by rename, in any of the files, recreate only services that differ.
 
     Each kind of edit once; the long run has more, in other orders.
     """
@@ -231,7 +231,7 @@ def test_edits_recreate_only_services_that_differ(stack: Stack, up: Up) -> None:
 
 
 def test_changed_rules_apply_without_new_containers(stack: Stack, up: Up) -> None:
-    """Other rules, targets and .dockerignore lines; no file saved in between is lost."""
+    """Other rules, targets and .dockerignore lines apply; no file saved in between is lost."""
     watch: list[dict[str, Any]] = [{**SYNC, "ignore": ["*.ignored"]}, {"action": "restart", "path": "./conf"}]
     services = {"web": built_service("RUN mkdir /src", develop={"watch": watch}), "db": idle_service()}
     for number in range(40):
@@ -259,7 +259,7 @@ def test_changed_rules_apply_without_new_containers(stack: Stack, up: Up) -> Non
     docker_cli.until(lambda: stack.read("web", "/src/a.secret"), lambda text: text == "x", timeout=10)
     watch[0]["target"] = "/other"
     began = docker_cli.inspect(stack.container("web"))["State"]["StartedAt"]
-    stack.write("conf", "2")  # a restart that is owed when the rules change
+    stack.write("conf", "2")  # a restart that is due when the rules change
     stack.compose_file(services)
     docker_cli.until(lambda: stack.read("web", "/other/2.1"), lambda text: text == "new", timeout=10)
     docker_cli.until(lambda: docker_cli.inspect(stack.container("web"))["State"]["StartedAt"], lambda at: at > began)
@@ -286,7 +286,7 @@ def test_changed_images_volumes_and_networks_are_applied(stack: Stack, up: Up) -
     second = stack.container("web")
     model = {"name": stack.name, "services": services, "networks": {"inner": {}}, "volumes": {"data": {}}}
     stack.write("compose.yml", yaml.safe_dump(model | {"volumes": {"data": {"labels": {"a": "b"}}}}, sort_keys=False))
-    assert "volume" in run.wait_for("problem", message=lambda said: said.startswith("compose.yml:"))["message"]
+    assert "volume" in run.wait_for("problem", message=lambda message: message.startswith("compose.yml:"))["message"]
     assert (stack.container("web"), stack.container("db")) == (second, first["db"])
     assert run.stop() == 130
     assert stack.leftovers() == {}
@@ -305,7 +305,7 @@ def test_no_watch_ignores_edits(stack: Stack, up: Up) -> None:
 
 
 def test_rebuild_interrupted_by_changed_rules_is_done(stack: Stack, up: Up) -> None:
-    """The next rules build it."""
+    """The rebuild is done by the new rules."""
     watch: list[dict[str, Any]] = [dict(SYNC), {"action": "rebuild", "path": "./version"}]
     web = built_service("COPY version /version\nRUN [ $(cat /version) = 1 ] || sleep 3", develop={"watch": watch})
     stack.write("version", "1")
@@ -325,7 +325,7 @@ def test_rebuild_interrupted_by_changed_rules_is_done(stack: Stack, up: Up) -> N
 
 
 def test_service_scaled_by_plain_compose_is_not_changed(stack: Stack, up: Up) -> None:
-    """Its service is neither removed nor recreated when the file changes, and a line says so."""
+    """Containers scaled by plain Compose are neither removed nor recreated on an edit, and a line says so."""
     stack.compose_file({"web": idle_service()})
     run = up.ready(stack)
     assert stack.compose("up", "-d", "--no-recreate", "--scale", "web=2", "web").returncode == 0

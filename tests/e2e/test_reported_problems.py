@@ -20,7 +20,7 @@ COMPOSE_FILE = {"client": {"build": {"context": "."}}}
 
 
 def test_engine_without_hub_uses_a_mirror(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
-    """The engine cannot reach Docker Hub, but a mirror."""
+    """If the engine reaches a mirror but not Docker Hub, images are pulled from the mirror."""
     lab.registry.put("library/node", "20", text="node 20")
     lab_stack.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
     lab_stack.compose_file(COMPOSE_FILE)
@@ -37,26 +37,26 @@ def test_engine_without_hub_uses_a_mirror(lab: Lab, lab_stack: LabStack, devenv:
 def test_build_works_if_only_the_engine_has_a_proxy(
     proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path, devenv: StartDevenv
 ) -> None:
-    """The client has no proxy: `docker pull` works, a build waits half a minute and fails; with devenv it works."""
+    """Without a proxy for the client, `docker pull` works and a build fails after a while; devenv's build works."""
     proxied_lab.registry.put("library/node", "20", text="node 20")
     tokens = Tokens({"ann": "secret"}, anonymous=True)
     proxied_lab.site("registry-1.docker.io", tokens.bearer("https://auth.docker.io/token"))
     proxied_lab.site("auth.docker.io", tokens, empty=True)
     alone = shut_off("registry-1.docker.io", "auth.docker.io")
     both = [lab_stacks(proxied_lab, compose, alone) for compose in ("installed", "newer")]
-    for one in both:
-        one.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
-        one.compose_file(COMPOSE_FILE)
-        one.login(HUB_KEY, "ann", "secret")
+    for lab_stack in both:
+        lab_stack.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
+        lab_stack.compose_file(COMPOSE_FILE)
+        lab_stack.login(HUB_KEY, "ann", "secret")
     with ThreadPoolExecutor() as pool:
-        for failed in pool.map(lambda one: one.plain("compose", "build"), both):
+        for failed in pool.map(lambda lab_stack: lab_stack.plain("compose", "build"), both):
             assert PROBLEM_TWO in failed.stderr.replace("DeadlineExceeded: ", "")
     assert both[0].plain("pull", "node:20").returncode == 0
     proxied_lab.docker("rmi", "node:20")
-    for one in both:
-        run = devenv("up", cwd=one.folder, env=one.env, within=alone)
+    for lab_stack in both:
+        run = devenv("up", cwd=lab_stack.folder, env=lab_stack.env, within=alone)
         run.wait_for("ready")
-        assert one.which("client") == "node 20"
+        assert lab_stack.which("client") == "node 20"
         assert run.stop() == 130
         assert_plain(run.report(lines=10**6))
         proxied_lab.clear_images()

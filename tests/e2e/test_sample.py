@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.browser]
 
-UP_TIMEOUT = 900  # seconds; on a new machine the images are made first
+UP_TIMEOUT = 900  # seconds; on a new machine the images are built first
 EDIT_TIMEOUT = 30
 REBUILD_TIMEOUT = 180
 BASE = "stand-in.devenv/node:22"
@@ -40,7 +40,7 @@ direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Sample:
-    """The sample app, up: its folder, its containers, its site, and the run that holds it."""
+    """The sample app while it is up: its folder, its containers, its site, and the run."""
 
     stack: Stack
     run: Devenv
@@ -48,11 +48,11 @@ class Sample:
 
     @property
     def url(self) -> str:
-        """Where the site is."""
+        """The address of the site."""
         return f"http://localhost:{self.port}/"
 
     def get(self, path: str, host: str = "localhost") -> str:
-        """What the site answers; empty while it does not."""
+        """The site's answer; empty if there is none."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Host": host})
         try:
             with direct.open(request, timeout=10) as answer:
@@ -68,7 +68,7 @@ class Sample:
         file.write_text(text.replace(old, new), encoding="utf-8")
 
     def query(self, statement: str) -> list[str]:
-        """The rows that MySQL itself answers, one line each, columns apart by a tab."""
+        """The rows that MySQL answers, one line each, columns separated by tabs."""
         client = ["mysql", "--user=todo", "--password=todo", "--batch", "--skip-column-names"]
         return self.stack.execute("mysql", *client, f"--execute={statement}", "todo").splitlines()
 
@@ -78,7 +78,7 @@ class Sample:
         return {service: self.stack.container(service) for service in services}
 
     def tree(self, service: str) -> dict[str, str]:
-        """Path -> checksum of what the service's container has of the sources."""
+        """Path -> checksum of the sources in the service's container."""
         find = "find . -path ./node_modules -prune -o -type f -exec sha256sum {} +"
         lines = self.stack.execute(service, "sh", "-c", f"cd /app && {find}").splitlines()
         return {path.removeprefix("./"): digest for digest, _, path in (line.partition("  ") for line in lines)}
@@ -86,7 +86,7 @@ class Sample:
 
 @pytest.fixture(scope="module")
 def sample(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
-    """The sample app, brought up once for this module, phpMyAdmin included."""
+    """The sample app, started once for this module, with phpMyAdmin."""
     scratch = tmp_path_factory.mktemp("sample app")
     port = free_port()
     name = unique_name("sample")
@@ -106,7 +106,7 @@ def sample(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sa
 
 @pytest.fixture
 def app(sample: Sample, browser: Browser) -> Iterator[TodoPage]:
-    """The site in a tab of its own, without an error in its console at the end."""
+    """The site in a new tab, without an error in its console at the end."""
     page = browser.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -215,7 +215,7 @@ def test_package_edit_rebuilds_only_its_service(sample: Sample, app: TodoPage) -
 
 @pytest.mark.parametrize("service", ["client", "backend"])
 def test_new_moved_renamed_and_deleted_sources_arrive(sample: Sample, service: str) -> None:
-    """After each kind of change the container has what the tree has, nothing more and nothing less."""
+    """After each kind of change the container has exactly the files of the tree."""
     source = sample.stack.folder / service / "src"
 
     def arrived() -> None:
@@ -255,7 +255,7 @@ def test_containers_equal_the_tree_after_all_edits(sample: Sample) -> None:
 
 
 def test_ctrl_c_leaves_nothing(sample: Sample) -> None:
-    """Containers, networks, the volume that this run created and all processes are gone; exit code 130."""
+    """Containers, networks, the volume of this run and all processes are removed; exit code 130."""
     assert sample.stack.leftovers().keys() == {"containers", "networks", "volumes"}
 
     assert sample.run.stop(signal.SIGINT) == 130
@@ -268,7 +268,7 @@ def test_ctrl_c_leaves_nothing(sample: Sample) -> None:
 
 
 def test_sample_compose_file_is_valid_for_plain_compose(tmp_path: Path, compose_env: dict[str, str]) -> None:
-    """With and without the profile."""
+    """The file is valid with and without the profile."""
     stack = Stack(copy_sample(tmp_path), unique_name("sample-config"), compose_env)
 
     plain = stack.compose("config", "--format", "json")
@@ -315,7 +315,7 @@ def _services(done: subprocess.CompletedProcess[str]) -> set[str]:
 
 
 def _build(folder: Path, *arguments: str) -> str:
-    """What `docker build` said; the stand-in takes Node's place where it was made, as `devenv up` has it."""
+    """The output of `docker build`; a stand-in replaces Node.js if there is one, as in `devenv up`."""
     made = docker.succeeds("image", "inspect", BASE)
     context = ["--build-context", f"node:22=docker-image://{BASE}"] if made else []
     done = subprocess.run(

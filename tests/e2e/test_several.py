@@ -1,4 +1,4 @@
-"""Several trees of one repository up at the same time: each with its own name, ports and data."""
+"""Several trees of one repository up at the same time, each with its own name, ports and data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
-UP_TIMEOUT = 900  # seconds; on a new machine the images are made first
+UP_TIMEOUT = 900  # seconds; on a new machine the images are built first
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 Trees = Callable[[Path, int], list[Stack]]
@@ -29,7 +29,7 @@ Trees = Callable[[Path, int], list[Stack]]
 
 @pytest.fixture
 def trees(engine: str, base_image: str, tmp_path: Path) -> Iterator[Trees]:
-    """Makes worktrees of the repository that a folder becomes: `trees(folder, number)`; removed whatever happens.
+    """Makes worktrees of a folder, which becomes a repository: `trees(folder, number)`; removed after the test.
 
     Nothing in their environment names the project.
     """
@@ -49,7 +49,7 @@ def trees(engine: str, base_image: str, tmp_path: Path) -> Iterator[Trees]:
 
 
 def address(run: Devenv) -> dict[str, str]:
-    """Service and container port -> the address that was told at `ready`."""
+    """Service and container port -> the address in `ready`."""
     (ready,) = run.all("ready")
     return {f"{port['service']} {port['target']}": port["address"] for port in ready["ports"]}
 
@@ -65,7 +65,7 @@ def bound(port: str) -> set[str]:
 def test_worktrees_have_their_own_ports_and_data(
     trees: Trees, tmp_path: Path, devenv: StartDevenv, count: int
 ) -> None:
-    """All are up at once; each todo is only in the database of its own tree."""
+    """All trees are up at once; each todo is only in the database of its own tree."""
     folder = copy_sample(tmp_path).rename(tmp_path / unique_name("todos"))
     stacks = trees(folder, count)
     runs = [devenv("up", "-d", "--stand-ins", "--port", "auto", cwd=stack.folder) for stack in stacks]
@@ -82,8 +82,8 @@ def test_worktrees_have_their_own_ports_and_data(
     for site, stack in zip(sites, stacks, strict=True):
         with direct.open(f"{site}api/todos", timeout=30) as answer:
             assert [todo["title"] for todo in json.load(answer)] == [stack.name]
-        told = stack.execute("backend", "printenv", "DEVENV_PORT_PROXY_80")
-        assert site == f"http://localhost:{told.strip()}/"
+        port = stack.execute("backend", "printenv", "DEVENV_PORT_PROXY_80")
+        assert site == f"http://localhost:{port.strip()}/"
     ends = [devenv("down", "--volumes", cwd=stack.folder) for stack in stacks]
     assert [end.wait() for end in ends] == [0] * len(stacks)
     assert [stack.leftovers() for stack in stacks] == [{}] * len(stacks)
@@ -92,9 +92,9 @@ def test_worktrees_have_their_own_ports_and_data(
 def test_tree_keeps_its_ports_and_data(
     trees: Trees, tmp_path: Path, devenv: StartDevenv, state_env: Mapping[str, str]
 ) -> None:
-    """Through a second `up`, which replaces nothing, and through `down`; no other tree gets them.
+    """A tree keeps its ports through a second `up`, which replaces nothing, and `down`; no other tree gets them.
 
-    Other commands, ours and those of `docker compose`, work on the tree that they are typed in.
+    Other commands, ours and those of `docker compose`, work on the tree in which they are typed.
     """
     main = tmp_path / unique_name("ports")
     stack = Stack(main, main.name)
@@ -105,7 +105,7 @@ def test_tree_keeps_its_ports_and_data(
         "x-devenv": {"ports": "auto"},
     }
     stack.write("compose.yml", json.dumps(model))
-    one, other = trees(main, 2)
+    left, right = trees(main, 2)
 
     def up(tree: Stack) -> dict[str, str]:
         run = devenv("up", "-d", cwd=tree.folder)
@@ -113,46 +113,46 @@ def test_tree_keeps_its_ports_and_data(
         assert run.wait() == 0, run.report()
         return address(run)
 
-    first, second = up(one), up(other)
-    assert first.keys() == {"web 80", "web 81"}
-    assert not set(first.values()) & set(second.values())
-    ids = one.containers()
-    assert up(one) == first
-    assert one.containers() == ids
+    ports, other_ports = up(left), up(right)
+    assert ports.keys() == {"web 80", "web 81"}
+    assert not set(ports.values()) & set(other_ports.values())
+    ids = left.containers()
+    assert up(left) == ports
+    assert left.containers() == ids
     for service, target in (("my-db", 80), ("web", 81)):
-        told = one.execute(service, "printenv", f"DEVENV_PORT_WEB_{target}").strip()
-        assert first[f"web {target}"] == f"127.0.0.1:{told}"
+        number = left.execute(service, "printenv", f"DEVENV_PORT_WEB_{target}").strip()
+        assert ports[f"web {target}"] == f"127.0.0.1:{number}"
         loopback = {"0100007F", "00000000000000000000000001000000"}
-        assert bound(told) == loopback if len(listeners.loopbacks(os.uname().release)) > 1 else {"0100007F"}
+        assert bound(number) == loopback if len(listeners.loopbacks(os.uname().release)) > 1 else {"0100007F"}
 
-    port = first["web 80"].partition(":")[2]
-    refused = devenv("up", "--port", f"web:{port}=80", cwd=other.folder)
+    port = ports["web 80"].partition(":")[2]
+    refused = devenv("up", "--port", f"web:{port}=80", cwd=right.folder)
     assert refused.wait() == 4, refused.report()
     assert (
-        f"port {port} (service web) is taken by web of the project {one.name}" in refused.all("error")[0]["message"]
+        f"port {port} (service web) is taken by web of the project {left.name}" in refused.all("error")[0]["message"]
     )
 
     def typed(*args: str) -> str:
-        done = cli.run(*args, cwd=one.folder, env=state_env)
+        done = cli.run(*args, cwd=left.folder, env=state_env)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     typed("exec", "-T", "web", "sh", "-c", "echo mine > /data/whose")
-    assert other.read("web", "/data/whose") is None
+    assert right.read("web", "/data/whose") is None
     assert set(typed("ps", "-q", "--no-trunc").split()) == set(ids)
-    assert typed("config").startswith(f"{one.name} in ")
+    assert typed("config").startswith(f"{left.name} in ")
     typed("sync")
     typed("down")
-    assert (one.leftovers(), len(other.containers())) == ({}, 2)
+    assert (left.leftovers(), len(right.containers())) == ({}, 2)
 
-    assert up(one) == first
-    assert one.read("web", "/data/whose") == "mine\n"
-    for tree in (one, other):
+    assert up(left) == ports
+    assert left.read("web", "/data/whose") == "mine\n"
+    for tree in (left, right):
         assert cli.run("down", "-v", cwd=tree.folder, env=state_env).returncode == 0
 
 
 def test_port_added_during_a_run_gets_a_free_number(stack: Stack, up: Up) -> None:
-    """It is reported; the other ports do not change."""
+    """The number is reported; the other ports do not change."""
     services = {"web": idle_service(ports=["80:80"])}
     stack.compose_file(services)
     run = up.ready(stack, "--port", "auto")
@@ -166,7 +166,7 @@ def test_port_added_during_a_run_gets_a_free_number(stack: Stack, up: Up) -> Non
 
 
 def test_two_services_on_one_port_are_refused(stack: Stack, up: Up) -> None:
-    """Before anything is created: exit 5, the line of the second service, and a `--port` that works."""
+    """Nothing is created; exit code 5, the line of the second service, and a `--port` that works are reported."""
     port = free_port()
     stack.compose_file({"a": idle_service(ports=["80", f"{port}:80"]), "b": idle_service(ports=[f"{port}:81"])})
     run = up(stack)
@@ -189,11 +189,11 @@ def test_two_services_on_one_port_are_refused(stack: Stack, up: Up) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a network of its own needs root")
 def test_unreachable_published_ports_are_reported(stack: Stack, state_env: Mapping[str, str]) -> None:
-    """Ports are published elsewhere, as with WSL2: a notice suggests `--lan`, unless it was given."""
+    """If ports are published elsewhere, as with WSL2, a notice suggests `--lan`, unless it was given."""
     test = {"test": ["CMD", "true"], "interval": "1s", "start_interval": "100ms", "start_period": "10s"}
     stack.compose_file({"web": idle_service(ports=[f"{free_port()}:80"], healthcheck=test)})
     elsewhere = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", sys.executable, "-m", "devenv"]
-    for options, told in ([], ["devenv up --lan"]), (["--lan"], []):
+    for options, hints in ([], ["devenv up --lan"]), (["--lan"], []):
         done = subprocess.run(
             [*elsewhere, "up", "-d", "--output", "json", *options],
             cwd=stack.folder,
@@ -203,6 +203,6 @@ def test_unreachable_published_ports_are_reported(stack: Stack, state_env: Mappi
             check=True,
         )
         events = [json.loads(line) for line in done.stdout.splitlines()]
-        refused = [one["hint"] for one in events if one["event"] == "notice" and "refused" in one["message"]]
-        assert refused == told, done.stdout
+        refused = [event["hint"] for event in events if event["event"] == "notice" and "refused" in event["message"]]
+        assert refused == hints, done.stdout
         assert cli.run("down", cwd=stack.folder, env={**stack.env, **state_env}).returncode == 0

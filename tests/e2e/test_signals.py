@@ -1,4 +1,4 @@
-"""However and whenever a run ends: its objects are removed, and no data is lost."""
+"""Whenever a run ends, its objects are removed and no data is lost."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def test_signal_in_any_phase_leaves_nothing(
     run = phase(phases)
     assert run.stop(sign) == 128 + sign, run.report()
     assert stack.leftovers() == {}
-    gone = [one["name"] for one in run.all("removed", kind="volume")]
-    assert [f"{stack.name}_{one['volume']}" for one in run.all("saved")] == gone
+    gone = [event["name"] for event in run.all("removed", kind="volume")]
+    assert [f"{stack.name}_{event['volume']}" for event in run.all("saved")] == gone
     assert gone or phase not in (Phases.ready, Phases.sync, Phases.rebuild)
     assert run.survivors() == {}
-    docker_cli.until(lambda: processes(phases.word), lambda found: not found, timeout=5)
+    docker_cli.until(lambda: processes(phases.word), lambda commands: not commands, timeout=5)
     assert processes(stack.name) == []
     assert not run.all("problem"), run.report()
 
 
 def test_second_signal_kills_containers_that_ignore_term(stack: Stack, up: Up) -> None:
-    """A container that ignores TERM is killed at once when the signal comes a second time."""
+    """A container that ignores TERM is killed at once by the second signal."""
     deaf = ["sh", "-c", "trap '' TERM INT; while :; do sleep 1; done"]
     stack.compose_file({"web": idle_service(command=deaf, stop_grace_period="60s")})
     run = up.ready(stack)
@@ -74,7 +74,7 @@ def test_guardian_cleans_up_after_a_kill(stack: Stack, up: Up) -> None:
     run = up.ready(stack)
     stack.execute("db", "sh", "-c", "echo precious >/data/marker")
     os.killpg(run.process.pid, signal.SIGKILL)
-    docker_cli.until(stack.leftovers, lambda found: not found, timeout=10)
+    docker_cli.until(stack.leftovers, lambda leftovers: not leftovers, timeout=10)
     again = up.ready(stack)
     assert stack.read("db", "/data/marker") == "precious\n"
     assert again.stop() == 130
@@ -82,10 +82,10 @@ def test_guardian_cleans_up_after_a_kill(stack: Stack, up: Up) -> None:
 
 
 def test_guardian_cleans_up_after_a_kill_during_the_create(stack: Stack, up: Up) -> None:
-    """Not even objects that were still being created are left."""
+    """Objects that were still being created are removed, too."""
     run = Phases(stack, up).create()
     os.killpg(run.process.pid, signal.SIGKILL)
-    docker_cli.until(run.survivors, lambda found: not found, timeout=10)
+    docker_cli.until(run.survivors, lambda survivors: not survivors, timeout=10)
     assert stack.leftovers() == {}
     time.sleep(1)
     assert stack.leftovers() == {}

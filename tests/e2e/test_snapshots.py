@@ -19,7 +19,8 @@ from support.upper import Up
 pytestmark = pytest.mark.engine
 
 DATA = {"volumes": ["data:/data"], "healthcheck": None}  # a check would fail while a container is paused
-# What a volume can hold and an archive carries: owners, modes, links, odd names, times, sparse and large files.
+# Content that a volume can have and an archive stores: owners, modes, links, odd names, times, sparse and large
+# files.
 TREE = r"""
 cd /data; umask 022
 mkdir -p deep/er empty; chmod 2770 empty; chown 999:33 empty
@@ -35,7 +36,7 @@ head -c 20000000 /dev/urandom >large
 touch -d '1999-12-31 23:59:59' deep/er/file
 touch -d '2001-01-01' deep
 """
-# Each path with its kind, mode, owner, size, time, links, target, and the content's sum.
+# Each path with its kind, mode, owner, size, time, links, target, and the checksum of its content.
 SHOW = (
     r"cd /data; (find . -exec stat -c '%N %F %a %u:%g %Y %h' {} +; find . -type f -exec sha256sum {} +)"
     r" | LC_ALL=C sort | cat -v"
@@ -43,31 +44,31 @@ SHOW = (
 
 
 def shown(stack: Stack) -> str:
-    """What is in the volume of the only service."""
+    """The content of the volume of the only service."""
     return stack.execute("db", "sh", "-c", SHOW)
 
 
 def write(stack: Stack, text: str) -> None:
-    """The marker of a test in the volume."""
+    """Write the marker of a test into the volume."""
     stack.execute("db", "sh", "-c", f"echo {text} >/data/marker")
 
 
 def marker(stack: Stack) -> str | None:
-    """What the last test step wrote there."""
-    found = stack.read("db", "/data/marker")
-    return found and found.strip()
+    """The marker in the volume."""
+    text = stack.read("db", "/data/marker")
+    return text and text.strip()
 
 
 def of(stack: Stack, state: dict[str, str], *args: str) -> CompletedProcess[str]:
-    """A devenv command that ends by itself, in the stack's folder."""
+    """Run a devenv command to its end, in the stack's folder."""
     return cli.run(*args, cwd=stack.folder, env={**stack.env, **state})
 
 
 def listed(stack: Stack, state: dict[str, str]) -> list[dict[str, object]]:
-    """What `snapshot list` says."""
-    told = answered("snapshot list", of(stack, state, "snapshot", "list", "--output=json").stdout)
-    found: list[dict[str, object]] = told["snapshots"]
-    return found
+    """The snapshots in `snapshot list`."""
+    document = answered("snapshot list", of(stack, state, "snapshot", "list", "--output=json").stdout)
+    snapshots: list[dict[str, object]] = document["snapshots"]
+    return snapshots
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_down_options_for_volumes_apply_to_a_live_run(
     assert db.leftovers() == {}
     empty = up.ready(db)
     assert marker(db) is None
-    assert any("starts empty" in one["message"] for one in empty.all("notice"))
+    assert any("starts empty" in notice["message"] for notice in empty.all("notice"))
     down = devenv("down", "--keep-volumes", cwd=db.folder, env=db.env)
     assert (down.wait(), empty.wait()) == (0, 130)
     assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
@@ -151,20 +152,20 @@ def test_x_devenv_keep_keeps_a_volume(stack: Stack, up: Up) -> None:
 
 
 def test_volume_is_kept_if_saving_is_interrupted(db: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """By a second Ctrl-C: it is reported, and the next `up` uses it."""
+    """A volume whose saving a second Ctrl-C interrupts is reported, and used by the next `up`."""
     run = up.ready(db)
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
     run.send_signal(signal.SIGINT)
     run.wait_for("step", name="save", state="detail")
-    time.sleep(0.5)  # sooner, it is taken for the first, forwarded once more
+    time.sleep(0.5)  # a sooner one counts as the first, forwarded again
     assert run.stop() == 130
     assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
     assert run.wait_for("stopped")["survivors"] == [f"volume {db.name}_data"]
     assert "`devenv up` goes on with it" in run.wait_for("problem")["message"]
     left = f"an earlier run of {db.name} left 1 volume behind"
     assert of(db, state_env).stdout.startswith(f"{left} (devenv down)\n  devenv down ")
-    said = of(db, state_env, "ps").stderr.splitlines()
-    assert said[0] == f"left by an earlier run: 1 volume of {db.name}; devenv down -p {db.name}"
+    lines = of(db, state_env, "ps").stderr.splitlines()
+    assert lines[0] == f"left by an earlier run: 1 volume of {db.name}; devenv down -p {db.name}"
     again = up.ready(db)
     assert again.wait_for("notice", hint="devenv down")["message"] == f"{left}; this run takes it over"
     assert marker(db) == "here"
@@ -174,7 +175,7 @@ def test_volume_is_kept_if_saving_is_interrupted(db: Stack, up: Up, state_env: d
 
 
 def test_volume_above_the_limit_is_kept(db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]) -> None:
-    """`down` reports it with exit code 1 and a command, which works once the limit is raised."""
+    """`down` reports the volume with exit code 1 and a command, which works after the limit is raised."""
     settings = Path(state_env["XDG_CONFIG_HOME"], "devenv-compose/config.toml")
     settings.parent.mkdir(parents=True)
     settings.write_text('snapshot_limit = "1 MB"\n')
@@ -194,7 +195,7 @@ def test_volume_above_the_limit_is_kept(db: Stack, up: Up, devenv: StartDevenv, 
 def test_snapshot_by_name_is_exported_imported_and_restored(
     db: Stack, up: Up, state_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """It is saved during the run."""
+    """A volume saved by name during the run is exported, imported and restored."""
     run = up.ready(db)
     write(db, "seed")
     saved = of(db, state_env, "snapshot", "save", "--name", "good")
@@ -208,9 +209,9 @@ def test_snapshot_by_name_is_exported_imported_and_restored(
     assert of(db, state_env, "snapshot", "export", "good", file).returncode == 0
     assert of(db, state_env, "snapshot", "export", "good", file).returncode == 2, "never over a file that is there"
     assert of(db, state_env, "snapshot", "rm", "good").returncode == 0
-    assert "good" not in [one["title"] for one in listed(db, state_env)]
+    assert "good" not in [snapshot["title"] for snapshot in listed(db, state_env)]
     assert of(db, state_env, "snapshot", "import", file).returncode == 0
-    assert "good" in [one["title"] for one in listed(db, state_env)]
+    assert "good" in [snapshot["title"] for snapshot in listed(db, state_env)]
     assert "called good already" in of(db, state_env, "snapshot", "save", "--name", "good").stderr
     assert of(db, state_env, "snapshot", "list", db.name).stdout.startswith("ID ")
     assert of(db, state_env, "snapshot", "restore", "good").returncode == 0
@@ -220,7 +221,7 @@ def test_snapshot_by_name_is_exported_imported_and_restored(
 
 
 def test_volume_of_plain_compose_is_not_replaced(db: Stack, state_env: dict[str, str]) -> None:
-    """It can be saved, but nothing is restored over it."""
+    """The volume can be saved, but nothing is restored over it."""
     assert db.compose("up", "-d").returncode == 0
     write(db, "mine")
     assert of(db, state_env, "snapshot", "save", "data").returncode == 0
@@ -234,7 +235,7 @@ def test_volume_of_plain_compose_is_not_replaced(db: Stack, state_env: dict[str,
 
 
 def test_volume_on_a_host_folder_is_never_saved_or_restored(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """A volume that is but a way to a folder of the host: neither saved nor restored, whatever is asked."""
+    """A volume that only leads to a host folder is never saved or restored, with any command."""
     folder = stack.folder / "lies here"
     folder.mkdir()
     options = {"type": "none", "o": "bind", "device": str(folder)}
@@ -253,7 +254,7 @@ def test_volume_on_a_host_folder_is_never_saved_or_restored(stack: Stack, up: Up
 
 
 def test_killed_save_does_not_block_the_project(db: Stack, up: Up, devenv: StartDevenv) -> None:
-    """Containers that it had paused continue with the next `up`, which changes nothing."""
+    """The next `up` continues containers that the killed save had paused, and changes nothing."""
     assert up(db, "-d").wait() == 0
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
     save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
@@ -272,13 +273,13 @@ def test_killed_save_does_not_block_the_project(db: Stack, up: Up, devenv: Start
 
 
 def test_gc_ends_and_saves_a_dead_run(db: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """With a dead guardian, too; other commands mention it in one line."""
+    """`gc` works with a dead guardian, too; other commands mention the run in one line."""
     run = up.ready(db)
     write(db, "orphan")
     kill_all(run)
-    said = of(db, state_env, "images")
+    images = of(db, state_env, "images")
     left = f"1 container, 1 network, 1 volume of {db.name}"
-    assert said.stderr == f"left by an earlier run: {left}; devenv down -p {db.name}\n"
+    assert images.stderr == f"left by an earlier run: {left}; devenv down -p {db.name}\n"
     there = db.leftovers()
     dry = of(db, state_env, "gc", "--dry-run")
     assert (dry.returncode, db.leftovers()) == (0, there)
@@ -290,7 +291,7 @@ def test_gc_ends_and_saves_a_dead_run(db: Stack, up: Up, state_env: dict[str, st
 
 
 def kill_all(run: Devenv) -> None:
-    """The run, its children and its guardian dead at once."""
+    """Kill the run, its children and its guardian at once."""
     for pid in {run.process.pid, *run.survivors(timeout=0)}:
         os.kill(pid, signal.SIGKILL)
     run.process.wait(10)

@@ -1,4 +1,4 @@
-"""`devenv sync` brings any containers up to date with the tree, and touches nothing else."""
+"""`devenv sync` brings containers up to date with the tree, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture
 def stack(new_stack: NewStack) -> Stack:
-    """A project that plain compose has brought up, two replicas of a service that syncs."""
+    """A project that plain Compose has started, with two replicas of a service that syncs."""
     stack = new_stack()
     for path in ("a", "deep/b", "deep/c"):
         stack.write(f"src/{path}", f"{path}\n")
@@ -30,14 +30,14 @@ def stack(new_stack: NewStack) -> Stack:
 
 
 def sync(stack: Stack, *args: str, code: int = 0) -> Devenv:
-    """The command, ended with this exit code."""
+    """Run the command to its end, with this exit code."""
     run = Devenv("sync", *args, cwd=stack.folder, env=stack.env)
     assert run.wait(timeout=60) == code, run.report()
     return run
 
 
 def test_sync_makes_containers_of_anybody_equal_to_the_tree(stack: Stack) -> None:
-    """Both replicas; changes between two calls arrive with the second; the containers' own files stay."""
+    """Both replicas get all files, later changes with the second call; the containers' own files stay."""
     run = sync(stack, "--verify")
     compared = run.all("compared")
     assert [(c["files"], c["different"]) for c in compared] == [(3, []), (3, [])]
@@ -54,12 +54,12 @@ def test_sync_makes_containers_of_anybody_equal_to_the_tree(stack: Stack) -> Non
 
 
 def test_dry_run_lists_operations_and_changes_nothing(stack: Stack) -> None:
-    """Copies and deletes, one a line."""
+    """Copies and deletes are listed, one per line."""
     sync(stack)
     stack.write("src/a", "new\n")
     (stack.folder / "src/deep/b").unlink()
-    said = {n["message"] for n in sync(stack, "--dry-run").all("notice")}
-    assert said == {
+    messages = {n["message"] for n in sync(stack, "--dry-run").all("notice")}
+    assert messages == {
         f"web sync /app/src/a <- {stack.folder}/src/a",
         "web delete /app/src/deep/b <- src/deep/b",
     }
@@ -68,7 +68,7 @@ def test_dry_run_lists_operations_and_changes_nothing(stack: Stack) -> None:
 
 
 def test_missing_source_deletes_nothing(stack: Stack) -> None:
-    """Moved away, or emptied as a whole: it is reported."""
+    """A source that was moved away or emptied as a whole is reported, and nothing is deleted."""
     sync(stack)
     shutil.rmtree(stack.folder / "src")
     for _ in range(2):
@@ -79,7 +79,7 @@ def test_missing_source_deletes_nothing(stack: Stack) -> None:
 
 
 def test_files_changed_in_the_container_are_restored(stack: Stack) -> None:
-    """A file that was changed or deleted in the container itself."""
+    """A file that was changed or deleted in the container is restored."""
     sync(stack)
     stack.execute_in_all("web", "sh", "-c", "echo wrong > /app/src/a; rm /app/src/deep/c")
     assert sync(stack, "web").all("synced", files=2)
@@ -88,7 +88,7 @@ def test_files_changed_in_the_container_are_restored(stack: Stack) -> None:
 
 
 def test_unknown_service_is_an_error(stack: Stack) -> None:
-    """A service without rules, or without containers, is not."""
+    """An unknown service is an error; a service without rules, or without containers, is not."""
     assert stack.compose("up", "-d", "db").returncode == 0
     assert sync(stack, "nope", code=2).all("error", message="there is no service `nope`")
     assert sync(stack, "db").all("notice")
@@ -97,7 +97,7 @@ def test_unknown_service_is_an_error(stack: Stack) -> None:
 
 
 def test_stopped_container_with_pending_deletes_is_not_equal(stack: Stack) -> None:
-    """Files are put; deletes cannot be done, which is reported and is no success."""
+    """Files are put; the deletes that cannot be done are reported, and the exit code is not 0."""
     sync(stack)
     assert stack.compose("stop", "-t", "0", "web").returncode == 0
     stack.write("src/a", "new\n")
@@ -112,7 +112,7 @@ def test_stopped_container_with_pending_deletes_is_not_equal(stack: Stack) -> No
 
 
 def test_unsyncable_paths_are_problems_of_their_own(stack: Stack) -> None:
-    """Two loops, a pipe and a socket: each is named, and all else arrives; exit code 0 once they are gone."""
+    """Two loops, a pipe and a socket are each named, and all else arrives; exit code 0 after they are removed."""
     src = stack.folder / "src"
     odd = [src / name for name in ("loop", "deep/loop", "pipe", "socket")]
     odd[0].symlink_to("loop")
@@ -123,11 +123,11 @@ def test_unsyncable_paths_are_problems_of_their_own(stack: Stack) -> None:
     for args in ((), ("--verify",)):
         stack.write("src/a", f"new {args}\n")
         run = sync(stack, *args, code=1)
-        assert {one["message"] for one in run.all("problem")} == {
+        assert {problem["message"] for problem in run.all("problem")} == {
             "src/deep/loop (+1 more): a link that leads to itself: not synced",
             "src/pipe (+1 more): neither a file, a folder nor a link: not synced",
         }
-        assert not any(one["different"] for one in run.all("compared"))
+        assert not any(event["different"] for event in run.all("compared"))
         assert stack.read_all("web", "/app/src/a") == {f"new {args}\n"}
     assert sync(stack, "--dry-run").all("problem")
     for path in odd:
@@ -138,7 +138,7 @@ def test_unsyncable_paths_are_problems_of_their_own(stack: Stack) -> None:
 
 
 def test_files_replaced_by_special_files_are_not_equal(stack: Stack) -> None:
-    """Their old content is deleted by the next call; in a stopped container it is a difference."""
+    """The next call deletes the old content of the files; in a stopped container it is a difference."""
     src = stack.folder / "src"
     stack.write("src/deep/stays", "x\n")
     sync(stack)
@@ -152,15 +152,15 @@ def test_files_replaced_by_special_files_are_not_equal(stack: Stack) -> None:
     assert stack.compose("stop", "-t", "0", "web").returncode == 0
     run = sync(stack, "--verify", code=1)
     different = [f"/app/src/{path.relative_to(src)}" for path in gone]
-    assert [sorted(one["different"]) for one in run.all("compared")] == [different] * 2
+    assert [sorted(event["different"]) for event in run.all("compared")] == [different] * 2
     assert stack.compose("start", "web").returncode == 0
     run = sync(stack, "--verify", code=1)
-    assert [one["different"] for one in run.all("compared")] == [[]] * 2
+    assert [event["different"] for event in run.all("compared")] == [[]] * 2
     assert [stack.read_all("web", target) for target in different] == [{None}] * 3
 
 
 def test_folder_replaced_by_a_pipe_is_deleted_with_its_content(stack: Stack) -> None:
-    """As a file does."""
+    """A folder that a pipe replaces is deleted as a file is."""
     sync(stack)
     shutil.rmtree(stack.folder / "src/deep")
     os.mkfifo(stack.folder / "src/deep")
@@ -170,13 +170,13 @@ def test_folder_replaced_by_a_pipe_is_deleted_with_its_content(stack: Stack) -> 
 
 @pytest.mark.parametrize("count", [0, 60])
 def test_target_behind_a_link_is_compared_and_synced(stack: Stack, count: int) -> None:
-    """A link leads to it: equal is equal, and what differs is found and mended there."""
+    """Behind a link, equal files are equal, and different files are reported and synced."""
     for number in range(count):
         stack.write(f"src/more{number}", "more\n")
     sync(stack)
     stack.execute_in_all("web", "sh", "-c", "mv /app/src /data; ln -s /data /app/src")
     run = sync(stack, "--verify")
-    assert [one["different"] for one in run.all("compared")] == [[]] * 2
+    assert [event["different"] for event in run.all("compared")] == [[]] * 2
     assert not run.all("synced")
     stack.execute_in_all("web", "sh", "-c", "echo other > /data/a")
     assert sync(stack, "--verify").all("synced", files=1)
@@ -192,7 +192,7 @@ def test_only_paths_removed_by_this_call_are_counted(stack: Stack) -> None:
     shutil.rmtree(stack.folder / "src/old")
     shutil.rmtree(stack.folder / "src/kept")
     stack.execute_in_all("web", "sh", "-c", "rm -r /app/src/old; touch /app/src/kept/own")
-    (removed,) = {(one["files"], one["deleted"]) for one in sync(stack).all("synced")}
+    (removed,) = {(event["files"], event["deleted"]) for event in sync(stack).all("synced")}
     assert removed == (0, 1)
     assert not sync(stack, "--verify").all("synced")
 
@@ -201,7 +201,7 @@ def test_only_paths_removed_by_this_call_are_counted(stack: Stack) -> None:
     ("size", "most"), [(150 << 20, 100), pytest.param(6 << 30, 150, marks=pytest.mark.long)], ids=["150 MB", "6 GB"]
 )
 def test_large_sparse_file_is_synced_with_little_memory(stack: Stack, size: int, most: int) -> None:
-    """It is mostly a hole, sent and read back by a process of so many MB."""
+    """A file that is mostly a hole is sent and read back by a process of so many MB."""
     os.truncate(stack.write("src/large", ""), size)
     run = Devenv("sync", "--verify", cwd=stack.folder, env=stack.env)
     peak = 0
@@ -213,5 +213,5 @@ def test_large_sparse_file_is_synced_with_little_memory(stack: Stack, size: int,
     assert run.wait(timeout=5) == 0, run.report()
     assert 0 < peak < most * 1024
     assert run.all("synced", files=4)
-    assert [one["different"] for one in run.all("compared")] == [[]] * 2
+    assert [event["different"] for event in run.all("compared")] == [[]] * 2
     stack.execute_in_all("web", "sh", "-c", f"[ $(stat -c %s /app/src/large) = {size} ]")

@@ -1,4 +1,4 @@
-"""Where the time of a start went, and that pauses, reboots and reused pids do not harm a run."""
+"""Timings of a start, and pauses, reboots and reused pids during a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECK = {"test": ["CMD", "test", "-e", "/ready"], "interval": "1s", "start_perio
 
 
 def test_timings_show_the_critical_path(stack: Stack, up: Up) -> None:
-    """A slow database is on it, and so is its dependent; a service started in parallel is not."""
+    """A slow database and its dependent are on the path; a service started in parallel is not."""
     stack.compose_file(
         {
             "db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK),
@@ -33,24 +33,24 @@ def test_timings_show_the_critical_path(stack: Stack, up: Up) -> None:
         }
     )
     run = up.ready(stack, "--timings")
-    found = run.wait_for("timings")
+    timings = run.wait_for("timings")
     assert run.stop() == 130
-    spans = {span["name"]: span for span in found["spans"]}
+    spans = {span["name"]: span for span in timings["spans"]}
     critical = {name for name, span in spans.items() if span["critical"]}
-    assert critical >= {"load", "build", "create", "start db", "health db", "start web"}, found
+    assert critical >= {"load", "build", "create", "start db", "health db", "start web"}, timings
     assert "start side" in spans.keys() - critical
-    assert any(name.startswith("build ") for name in spans), found
+    assert any(name.startswith("build ") for name in spans), timings
     assert spans["start web"]["after"] == "db"
     assert spans["health db"]["end"] - spans["health db"]["start"] > 0.5
-    assert all(0 <= span["start"] <= span["end"] <= found["seconds"] for span in found["spans"])
+    assert all(0 <= span["start"] <= span["end"] <= timings["seconds"] for span in timings["spans"])
 
 
 def test_layers_and_graph_use_facts_of_the_last_run(
     compose_env: dict[str, str], new_stack: NewStack, up: Up, devenv: StartDevenv
 ) -> None:
-    """`layers` shows build times and cached layers, `graph --timings` what was waited for.
+    """`layers` shows build times and cached layers, `graph --timings` waiting times.
 
-    For an image that somebody else has built since, nothing is shown.
+    For an image that was rebuilt by others since, nothing is shown.
     """
     stack = new_stack(compose_env)
     web = built_service(
@@ -62,7 +62,7 @@ def test_layers_and_graph_use_facts_of_the_last_run(
         asked = devenv("layers", "web", "--no-files", cwd=stack.folder, env=stack.env)
         assert asked.wait() == 0, asked.report()
         image = asked.events[-1]["images"][0]
-        return [(one["cached"], one["took"] > 0) for one in image["layers"][image["inherited"] :]]
+        return [(layer["cached"], layer["took"] > 0) for layer in image["layers"][image["inherited"] :]]
 
     run = up.ready(stack)
     assert layers()[0] == (False, True)
@@ -81,7 +81,7 @@ def test_layers_and_graph_use_facts_of_the_last_run(
 
 
 def test_stopped_process_causes_no_timeout_and_no_teardown(stack: Stack, up: Up) -> None:
-    """A run that is stopped while it waits, or once it is up, continues with all files."""
+    """A run that is stopped while it waits, or while it is up, continues with all files."""
     stack.write("src/file", "before")
     rule = {"path": "./src", "action": "sync", "target": "/app"}
     stack.compose_file({"db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK, develop={"watch": [rule]})})
@@ -108,7 +108,7 @@ def test_stopped_process_causes_no_timeout_and_no_teardown(stack: Stack, up: Up)
 
 
 def pause(pid: int, seconds: float) -> None:
-    """The process stopped for so long."""
+    """Stop the process for so many seconds."""
     os.kill(pid, signal.SIGSTOP)
     time.sleep(seconds)
     os.kill(pid, signal.SIGCONT)
@@ -116,7 +116,7 @@ def pause(pid: int, seconds: float) -> None:
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has nothing to do with devenv."""
+    """A process without any relation to devenv."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
         yield process
         process.kill()
@@ -131,9 +131,9 @@ def test_run_from_before_a_reboot_is_taken_over_or_removed(
     stranger: subprocess.Popen[bytes],
     command: str,
 ) -> None:
-    """Only what the engine restarted exists, and its pids belong to other processes.
+    """After a reboot, the engine has restarted the containers, and pids of the dead run belong to other processes.
 
-    `up` takes all of it over, `down` removes all of it; neither takes the other process for devenv.
+    `up` takes all of it over, `down` removes all of it; neither treats the other process as devenv.
     """
     stack.compose_file(
         {"web": idle_service(restart="always"), "db": idle_service(volumes=["data:/data"])}, volumes={"data": {}}
@@ -159,7 +159,7 @@ def test_run_from_before_a_reboot_is_taken_over_or_removed(
 
 
 def take_pids(state: Path, pid: int) -> None:
-    """Whatever names a process in what the dead run left names this one now."""
+    """Replace all pids in the state of the dead run by this one."""
     (folder,) = (state / "devenv-compose/runs").iterdir()
     ledger = json.loads((folder / "ledger.json").read_text())
     (folder / "ledger.json").write_text(json.dumps({**ledger, "pid": pid}))

@@ -1,4 +1,4 @@
-"""From `devenv up` to healthy: the ways to start a project, leave it and come back to it."""
+"""From `devenv up` to healthy: the ways to start a project, leave it and return to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = {"volumes": ["data:/data"]}
 
 
 def when(stack: Stack, service: str, moment: str) -> str:
-    """`StartedAt` or `FinishedAt` of the service's container: texts of one clock, in order when compared."""
+    """`StartedAt` or `FinishedAt` of the service's container, as texts that sort by time."""
     return str(docker_cli.inspect(stack.container(service))["State"][moment])
 
 
@@ -29,7 +29,7 @@ def leave_marker(stack: Stack, text: str) -> None:
 
 def keys(stack: Stack) -> dict[str, str]:
     """Id -> time of its start, for every container of the project."""
-    return {one: docker_cli.inspect(one)["State"]["StartedAt"] for one in stack.containers()}
+    return {container: docker_cli.inspect(container)["State"]["StartedAt"] for container in stack.containers()}
 
 
 def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None:
@@ -50,10 +50,12 @@ def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None
     run = up.ready(stack, "web")
     assert when(stack, "db", "StartedAt") < when(stack, "migrate", "StartedAt")
     assert when(stack, "migrate", "FinishedAt") <= when(stack, "web", "StartedAt")
-    reached = [(one["service"], one["state"]) for one in run.all("service")]
+    reached = [(event["service"], event["state"]) for event in run.all("service")]
     ends = [("db", "healthy"), ("migrate", "completed"), ("web", "healthy")]
-    assert [one for one in reached if one in ends] == ends
-    assert any(one["service"] == "web" and "migrate" in one["detail"] for one in run.all("service")), run.report()
+    assert [entry for entry in reached if entry in ends] == ends
+    assert any(event["service"] == "web" and "migrate" in event["detail"] for event in run.all("service")), (
+        run.report()
+    )
     assert not stack.containers("extra")
     assert not stack.containers("tool")
     assert run.stop() == 130
@@ -63,7 +65,7 @@ def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None
 def test_detached_run_is_taken_over_unchanged(stack: Stack, up: Up, devenv: StartDevenv) -> None:
     """The next `up` changes nothing, syncs and watches.
 
-    `down` ends that one.
+    `down` ends that run.
     """
     watch = [{"path": "./src", "action": "sync", "target": "/src"}]
     tool = idle_service(profiles=["tools"], develop={"watch": watch})
@@ -97,7 +99,7 @@ def test_down_ends_a_detached_run(stack: Stack, up: Up, devenv: StartDevenv) -> 
 
 
 def test_run_ends_with_its_last_service_and_leaves_nothing(stack: Stack, up: Up) -> None:
-    """Its volume is saved."""
+    """A run that ends with its last service saves the volume and leaves nothing."""
     stack.compose_file({"db": idle_service(command=["sleep", "0.5"], **DATA)}, volumes={"data": {}})
     run = up(stack)
     assert run.wait() == 0, run.report()
@@ -149,9 +151,9 @@ def test_project_moves_to_plain_compose_and_back(new_stack: NewStack, up: Up, co
 
 
 def test_json_output_has_only_events(stack: Stack, up: Up) -> None:
-    """Under `--output json` each line of stdout is an object with v, ts and event: an error's too.
+    """Under `--output json` each line of stdout, even an error, is an object with v, ts and event.
 
-    A project that builds nothing comes up without a word about watch rules.
+    A project that builds nothing starts without a message about watch rules.
     """
     stack.compose_file(
         {
@@ -166,10 +168,10 @@ def test_json_output_has_only_events(stack: Stack, up: Up) -> None:
     assert error["exit_code"] == 1
     assert run.all("notice") == []
     assert "{not json" in error["message"]
-    assert {"log", "service", "step", "removed", "stopped", "error"} <= {one["event"] for one in run.events}
-    for one in run.events:
-        assert one["v"] == 1, one
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one.get("ts", "")), one
+    assert {"log", "service", "step", "removed", "stopped", "error"} <= {event["event"] for event in run.events}
+    for event in run.events:
+        assert event["v"] == 1, event
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.get("ts", "")), event
     assert stack.leftovers() == {}
 
 
@@ -180,8 +182,8 @@ def test_text_without_a_terminal_has_no_escape_codes(stack: Stack, up: Up) -> No
     run = up(stack, json_output=False)
     docker_cli.until(lambda: "".join(run.stray), lambda text: "is up after" in text and "red" in text)
     assert run.stop() == 130
-    said = "".join(run.stray) + run.stderr
-    assert "\x1b" not in said
-    assert "\r" not in said
-    assert re.search(r"^web +│ red$", said, re.MULTILINE)
-    assert "nothing of this run is left" in said
+    output = "".join(run.stray) + run.stderr
+    assert "\x1b" not in output
+    assert "\r" not in output
+    assert re.search(r"^web +│ red$", output, re.MULTILINE)
+    assert "nothing of this run is left" in output

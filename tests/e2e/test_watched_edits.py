@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 
 
 def rule(path: str, action: str = "sync", **more: Any) -> dict[str, Any]:
-    """A watch rule whose target is named like its folder."""
+    """A watch rule with a target named like its folder."""
     target = {"target": f"/{path.removeprefix('./')}"} if "sync" in action else {}
     return {"path": path, "action": action, **target, **more}
 
@@ -50,7 +50,7 @@ SyntaxError: invalid syntax
 
 @dataclass
 class Site:
-    """A stack that is up, and the run that keeps it in sync."""
+    """A stack that is up, and the run that syncs it."""
 
     stack: Stack
     run: Devenv
@@ -64,7 +64,7 @@ class Site:
         self.stack.write(path, text)
 
     def equal(self, service: str, folder: str, *, without: str | None = None) -> None:
-        """Wait until the folder in each container of the service is what it is on the host."""
+        """Wait until the folder in each container of the service is equal to the host's."""
         wanted = {
             path: entry
             for path, entry in trees.on_host(self.host(folder)).items()
@@ -72,14 +72,14 @@ class Site:
         }
         for container in self.stack.containers(service):
             docker_cli.until(
-                lambda one=container: trees.in_container(one, f"/{folder}"),  # type: ignore[misc]
-                lambda found: found == wanted,
+                lambda box=container: trees.in_container(box, f"/{folder}"),  # type: ignore[misc]
+                lambda tree: tree == wanted,
                 timeout=10,
             )
 
     def arrives(self, service: str, path: str, text: str | None) -> None:
-        """Wait until the file in the service's container holds the text, or is gone."""
-        docker_cli.until(lambda: self.stack.read(service, f"/{path}"), lambda found: found == text, timeout=10)
+        """Wait until the file in the service's container has the text, or is deleted."""
+        docker_cli.until(lambda: self.stack.read(service, f"/{path}"), lambda content: content == text, timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def site(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory)
     stack.write("crash/run", GOOD)
     for path in ("app/main.py", "src/hello", "own/sub/file", "twins/a", "conf/a", "touch", "exec/a", "bound/a"):
         stack.write(path, "today\n")
-    said = ["sh", "-c", 'cat /src/hello; exec "$$@"', "sh", *IDLE]
+    command = ["sh", "-c", 'cat /src/hello; exec "$$@"', "sh", *IDLE]
     hook = {"command": ["sh", "-c", "echo ran with $$(cat /exec/a); exit 4"]}
     stack.compose_file(
         {
-            "files": watching(rule("./src"), command=said),
+            "files": watching(rule("./src"), command=command),
             "reloads": watching(rule("./app"), command=["sh", "-c", RELOADER]),
             "crashes": watching(rule("./crash", "sync+restart"), command=["sh", "/crash/run"]),
             "own": watching(rule("./own"), user="1234:2345"),
@@ -122,7 +122,7 @@ def test_first_process_sees_the_files_of_the_tree(site: Site) -> None:
 
 
 def test_changed_new_renamed_and_deleted_files_are_synced(site: Site) -> None:
-    """Modes alone, too; the container's folder equals the host's."""
+    """Changes of modes arrive, too; the container's folder equals the host's."""
     src = site.host("src")
     site.write("src/hello", "tomorrow")
     site.write("src/new", "n")
@@ -136,7 +136,7 @@ def test_changed_new_renamed_and_deleted_files_are_synced(site: Site) -> None:
 
 
 def test_broken_code_is_reported_until_it_is_fixed(site: Site) -> None:
-    """From the log of a program that reloads: at once, though the service keeps running."""
+    """The error is reported at once from the log of a program that reloads, though the service keeps running."""
     since = site.run.mark()
     site.write("app/main.py", BROKEN)
     error = "main.py:63: SyntaxError: invalid syntax"
@@ -148,7 +148,7 @@ def test_broken_code_is_reported_until_it_is_fixed(site: Site) -> None:
 
 
 def test_save_restarts_a_service_that_crashes_at_once(site: Site) -> None:
-    """With `sync+restart`: the container that ended before it could be served gets the file, and is started."""
+    """With `sync+restart`, a container that ended before it could be served gets the file, and is started."""
     since = site.run.mark()
     site.write("crash/run", "echo 'run: 1: Syntax error: no' >&2; exit 2\n")
     error = "run: 1: Syntax error: no"
@@ -173,7 +173,7 @@ def test_save_by_rename_is_one_sync(site: Site) -> None:
 
 
 def test_new_moved_and_removed_folders_are_synced(site: Site) -> None:
-    """Nested, empty and removed trees: equal in the end."""
+    """Nested, empty and removed trees are equal in the end."""
     src = site.host("src")
     for number in range(20):
         site.write(f"src/a/b{number % 3}/c/{number}", str(number))
@@ -191,7 +191,7 @@ def test_new_moved_and_removed_folders_are_synced(site: Site) -> None:
 
 
 def test_path_that_changes_its_kind_is_synced(site: Site) -> None:
-    """File to folder, folder to file, either to a link and back."""
+    """File to folder, folder to file, and either to a link and back are synced."""
     flip = site.host("src/flip")
     site.write("src/flip", "file")
     site.write("src/pointed/inside", "behind the link")
@@ -218,7 +218,7 @@ def test_path_that_changes_its_kind_is_synced(site: Site) -> None:
 
 
 def test_unusual_file_names_are_synced(site: Site) -> None:
-    """Spaces, quotes, dollars, globs, backslashes, line ends, leading dashes and other scripts."""
+    """Spaces, quotes, dollars, globs, backslashes, line ends, leading dashes and other scripts are synced."""
     names = [
         "a b",
         " lead",
@@ -248,7 +248,7 @@ def test_unusual_file_names_are_synced(site: Site) -> None:
 
 
 def test_burst_of_changes_is_synced_completely(site: Site) -> None:
-    """Five hundred files at once, then all of them changed and half of them deleted: equal in the end."""
+    """Five hundred files at once, then all of them changed and half of them deleted, are equal in the end."""
     for number in range(500):
         site.write(f"src/burst/{number % 9}/{number}", str(number))
     site.equal("files", "src")
@@ -271,7 +271,7 @@ def test_short_lived_files_leave_nothing(site: Site) -> None:
 
 
 def test_random_operations_are_synced(site: Site) -> None:
-    """Three hundred operations on few names, so that they interfere: equal in the end."""
+    """Three hundred operations on few names, so that they interfere, are equal in the end."""
     chance = random.Random(20)
     top = site.host("src/random")
     top.mkdir()
@@ -300,7 +300,7 @@ def _one_operation(number: int, path: Path, other: Path, text: str) -> None:
 
 
 def test_synced_files_belong_to_the_services_user(site: Site) -> None:
-    """Files and folders, also those of the first sync."""
+    """Files and folders, also those of the first sync, belong to the service's user."""
     site.write("own/new/deep/file", "x")
     site.equal("own", "own")
     owners = trees.owners(site.stack.container("own"), "/own")
@@ -317,7 +317,7 @@ def test_replicas_get_the_same_changes(site: Site) -> None:
 
 
 def test_restart_and_sync_restart_restart_the_process(site: Site) -> None:
-    """With `sync+restart`, the new file is there before."""
+    """With `sync+restart`, the new file exists before the restart."""
     began = docker_cli.inspect(site.stack.container("starts"))["State"]["StartedAt"]
     since = site.run.mark()
     site.write("touch", "x")
@@ -334,11 +334,11 @@ def test_restart_and_sync_restart_restart_the_process(site: Site) -> None:
 
 
 def test_sync_exec_reports_output_and_exit_code(site: Site) -> None:
-    """The command runs once the file is there."""
+    """The command runs after the file has arrived."""
     since = site.run.mark()
     site.write("exec/a", "news")
-    told = site.run.wait_for("executed", service="execs", since=since)
-    assert (told["output"], told["exit_code"]) == ("ran with news\n", 4)
+    executed = site.run.wait_for("executed", service="execs", since=since)
+    assert (executed["output"], executed["exit_code"]) == ("ran with news\n", 4)
 
 
 def test_bind_mounted_path_is_not_synced(site: Site) -> None:
@@ -354,7 +354,7 @@ def test_bind_mounted_path_is_not_synced(site: Site) -> None:
 
 
 def test_container_recreated_by_plain_compose_is_synced(site: Site) -> None:
-    """It gets the whole tree, and all later saves."""
+    """The new container gets the whole tree, and all later saves."""
     old = site.stack.container("execs")
     site.write("exec/before", "x")
     site.arrives("execs", "exec/before", "x")
@@ -367,15 +367,15 @@ def test_container_recreated_by_plain_compose_is_synced(site: Site) -> None:
 
 
 def test_no_problem_was_reported_in_this_run(site: Site) -> None:
-    """Except for links that led to themselves by chance."""
-    others = [one for one in site.run.all("problem") if one["service"] != "crashes"]
-    problems = [one for one in others if "a link that leads to itself" not in one["message"]]
+    """Only links that led to themselves by chance were reported."""
+    others = [problem for problem in site.run.all("problem") if problem["service"] != "crashes"]
+    problems = [problem for problem in others if "a link that leads to itself" not in problem["message"]]
     assert problems == [], site.run.report()
     assert site.run.process.poll() is None
 
 
 def test_burst_is_synced_after_a_kill_of_the_container(site: Site) -> None:
-    """Its files are deleted by then: equal to the host in the end."""
+    """Files that the kill left to be deleted are deleted, and all is equal in the end."""
     container = site.stack.container("files")
     for number in range(300):
         site.write(f"src/killed/{number % 40}/{number}", str(number))
@@ -388,7 +388,7 @@ def test_burst_is_synced_after_a_kill_of_the_container(site: Site) -> None:
 
 
 def test_ignored_files_are_never_synced_or_deleted(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:
-    """By rule or .dockerignore, also in the first sync, in every Compose version."""
+    """Files ignored by a rule or .dockerignore are not synced, not even at the start, with every Compose version."""
     stack = new_stack(compose_env)
     rules = [
         rule("./src", ignore=["*.log", "cache/", "!keep.log"]),
@@ -410,15 +410,15 @@ def test_ignored_files_are_never_synced_or_deleted(new_stack: NewStack, up: Up, 
         site.arrives("web", path, "22")
     for entry in (*(stack.folder / "src").iterdir(), *(stack.folder / "only").iterdir()):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    docker_cli.until(lambda: files(stack, "/src") | files(stack, "/only"), lambda found: found == {"own.log"})
+    docker_cli.until(lambda: files(stack, "/src") | files(stack, "/only"), lambda paths: paths == {"own.log"})
     assert not site.run.all("problem"), site.run.report()
     assert site.run.stop() == 130
 
 
 def files(stack: Stack, folder: str) -> set[str]:
     """The relative paths of all files below a folder in the service `web`."""
-    found = trees.in_container(stack.container("web"), folder)
-    return {path for path, entry in found.items() if entry.kind == "file"}
+    tree = trees.in_container(stack.container("web"), folder)
+    return {path for path, entry in tree.items() if entry.kind == "file"}
 
 
 def test_rebuild_replaces_only_its_service(stack: Stack, up: Up) -> None:
@@ -447,7 +447,7 @@ def test_rebuild_replaces_only_its_service(stack: Stack, up: Up) -> None:
 
 
 def test_watchfiles_syncs_each_change(stack: Stack, up: Up) -> None:
-    """As on systems without inotify: saves, renames, modes, folders and deletes."""
+    """Saves, renames, modes, folders and deletes are synced as on systems without inotify."""
     stack.write("src/a", "1")
     stack.compose_file({"web": watching(rule("./src"))})
     site = Site(stack, up.ready(stack, "--watcher", "watchfiles"))
@@ -469,15 +469,15 @@ def test_watchfiles_syncs_each_change(stack: Stack, up: Up) -> None:
 
 
 def test_missing_source_folder_deletes_nothing(stack: Stack, up: Up) -> None:
-    """Moved away or replaced: no deletes, new files are synced; when it is back, all is equal."""
+    """Nothing is deleted while the folder is away or replaced; when it is back, all is equal."""
     for number in range(20):
         stack.write(f"src/f{number}", str(number))
     stack.compose_file({"web": watching(rule("./src"))})
     site = Site(stack, up.ready(stack))
     site.equal("web", "src")
     site.host("src").rename(site.host("away"))
-    said = "src is missing or replaced: nothing is deleted in containers until it is back"
-    site.run.wait_for("notice", message=said)
+    message = "src is missing or replaced: nothing is deleted in containers until it is back"
+    site.run.wait_for("notice", message=message)
     site.write("src/other", "1")
     site.arrives("web", "src/other", "1")
     assert files(stack, "/src") == {"other", *(f"f{number}" for number in range(20))}
@@ -506,7 +506,7 @@ def test_changes_while_devenv_was_dead_are_synced(stack: Stack, up: Up) -> None:
     site.write("src/a", "2")
     site.write("src/new", "1")
     again = Site(stack, up.ready(stack))
-    docker_cli.until(lambda: files(stack, "/src"), lambda found: found == {"a", "new", "own", "deep/own"}, timeout=10)
+    docker_cli.until(lambda: files(stack, "/src"), lambda paths: paths == {"a", "new", "own", "deep/own"}, timeout=10)
     again.arrives("web", "src/a", "2")
     assert again.run.stop() == 130
     assert stack.containers("web"), "what plain compose started stays"

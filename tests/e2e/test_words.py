@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engine
 
 
 def said(run: Devenv) -> str:
-    """What a command prints on stdout and stderr, for people."""
+    """The output of a command for people, on stdout and stderr."""
     assert run.wait() == 0, run.report()
     return "".join(run.stray) + run.stderr
 
@@ -26,12 +26,12 @@ def test_status_follows_a_run_from_start_to_end(stack: Stack, devenv: StartDeven
     up = devenv("-vv", "up", "-d", cwd=stack.folder, env=env)
     assert up.wait() == 0, up.report()
     traced = [json.loads(line) for line in up.stderr.splitlines() if '"traced"' in line]
-    told = {(one["kind"], one["outcome"]) for one in traced}
-    assert {("command", "exit 0"), ("command", "goes on"), ("call", "200")} <= told
-    commands = [one["what"] for one in traced if one["kind"] == "command"]
-    assert any(what.startswith("docker compose ") and what.endswith(" config") for what in commands)
-    assert any(" create " in what for what in commands)
-    assert any(one["what"].startswith("GET /") and "/containers/json?" in one["what"] for one in traced)
+    calls = {(call["kind"], call["outcome"]) for call in traced}
+    assert {("command", "exit 0"), ("command", "goes on"), ("call", "200")} <= calls
+    commands = [call["what"] for call in traced if call["kind"] == "command"]
+    assert any(command.startswith("docker compose ") and command.endswith(" config") for command in commands)
+    assert any(" create " in command for command in commands)
+    assert any(call["what"].startswith("GET /") and "/containers/json?" in call["what"] for call in traced)
     here = devenv(cwd=stack.folder, env=env)
     assert here.wait() == 0
     (answer,) = here.events
@@ -62,7 +62,7 @@ def test_status_follows_a_run_from_start_to_end(stack: Stack, devenv: StartDeven
 def test_unknown_service_or_profile_suggests_the_closest(
     stack: Stack, devenv: StartDevenv, line: str, message: str, hint: str
 ) -> None:
-    """Also for services whose profile is not active."""
+    """The hint is given for services whose profile is not active, too."""
     stack.compose_file({"web": idle_service(), "tool": idle_service(profiles=["tools"])})
     run = devenv(*line.split(), cwd=stack.folder, env=stack.env)
     assert run.wait() == 2, run.report()

@@ -30,8 +30,8 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def api(engine: str) -> AsyncIterator[Engine]:
     """The engine through devenv's own room."""
-    async with Engine.connect() as found:
-        yield found
+    async with Engine.connect() as client:
+        yield client
 
 
 @pytest.fixture
@@ -96,5 +96,5 @@ def new_rig(image_of: ImageOf, tmp_path: Path) -> Iterator[NewRig]:
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
     """A proxy before the engine; what it spoils is the same every time."""
-    with Proxy(engine=engine_socket(), seed=13, stall=1) as one:
-        yield one
+    with Proxy(engine=engine_socket(), seed=13, stall=1) as proxy:
+        yield proxy

@@ -104,7 +104,7 @@ def test_linked_file_is_checked_in_the_folder_of_its_link(tmp_path: Path, state_
 def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) -> None:
     """Exit code 2 and what to type; --dry-run shows it; an error of Compose's comes before any file."""
     files = sorted(project.iterdir())
-    for arguments, code, said in (
+    for arguments, code, message in (
         (("add", "redis"), 2, "--dry-run shows the changes, --yes writes them"),
         (("add", "redis", "--dry-run"), 0, "nothing was written"),
         (("add", "rules", "web", "--name", "x"), 2, "`add rules` takes a service"),
@@ -112,7 +112,7 @@ def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) 
         (("remove", "cache"), 2, "`cache` is needed by web"),
     ):
         done = cli.run(*arguments, cwd=project, env=state_env)
-        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        assert (done.returncode, message in done.stderr) == (code, True), done.stderr
     assert (project / "compose.yml").read_text(encoding="utf-8") == MINE
 
     (project / "compose.yml").write_text(MINE.replace("cache]", "cahce]"), encoding="utf-8")

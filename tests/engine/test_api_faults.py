@@ -383,9 +383,9 @@ async def test_server_that_is_not_an_engine_is_reported(versions: object) -> Non
 # --- processes in containers --------------------------------------------------------------------------------------
 
 
-def frames(*said: bytes) -> bytes:
+def frames(*pieces: bytes) -> bytes:
     """What a process says on stdout, as the engine sends it."""
-    return b"".join(b"\1\0\0\0" + len(one).to_bytes(4, "big") + one for one in said)
+    return b"".join(b"\1\0\0\0" + len(piece).to_bytes(4, "big") + piece for piece in pieces)
 
 
 def runs(stream: bytes, shown: object) -> Play:

@@ -120,16 +120,16 @@ async def test_container_removed_during_a_put_is_an_engine_error(api: Engine, bo
     """Never a broken pipe."""
     box = start(boxes)
     removal = asyncio.get_running_loop().run_in_executor(None, docker.docker, "rm", "-f", box)
-    said: list[str] = []
+    errors: list[str] = []
     with anyio.fail_after(60):
-        while not said:
+        while not errors:
             try:
                 await api.archive.put(box, tar(size=30_000_000))
             except EngineError as error:
-                said.append(error.message)
+                errors.append(error.message)
     await removal
-    assert "roken pipe" not in said[0]
-    assert "cannot reach" not in said[0]
+    assert "roken pipe" not in errors[0]
+    assert "cannot reach" not in errors[0]
     with pytest.raises(CallError) as caught_after:
         await api.archive.put(box, tar())
     assert caught_after.value.absent
@@ -239,11 +239,11 @@ async def test_no_event_is_missed_when_the_stream_is_cut(boxes: list[str], monke
                 await anyio.sleep(0.05 * (i % 8))
             await anyio.sleep(1)
             tasks.cancel_scope.cancel()
-    said = docker.docker(
+    output = docker.docker(
         "events", f"--since={began:.3f}", f"--until={time.time():.3f}", f"--filter=container={made}",
         "--format={{json .}}",
     )  # fmt: skip
-    happened = {(event["Action"], event["timeNano"]) for event in map(json.loads, said.splitlines())}
+    happened = {(event["Action"], event["timeNano"]) for event in map(json.loads, output.splitlines())}
     assert {"kill", "die", "start"} <= {action for action, _ in happened}
     assert happened <= seen
     assert beginnings > 5
@@ -320,7 +320,7 @@ async def test_commands_of_a_dead_client_are_ended(api: Engine, boxes: list[str]
     for user, mark, script in commands:
         docker.docker("exec", "-d", "-u", user, "-e", f"DEVENV_COMMAND={mark}", box, "sh", "-c", script)
     docker.docker("exec", "-d", box, "sleep", "775")
-    docker.until(lambda: waiting(box), lambda found: len(found) == 6)
+    docker.until(lambda: waiting(box), lambda numbers: len(numbers) == 6)
     await api.exec.end_leftovers(box, user="0", privileged=False, mark="alive")
     assert waiting(box) == ["772", "773", "774", "775", "776"]
     await api.exec.end_leftovers(box, user="1000", privileged=False, mark="alive")
@@ -339,7 +339,7 @@ def test_killed_client_leaves_nothing_permanently(stack: Stack, devenv: StartDev
     for i in range(kills):
         run = devenv("up", "--no-logs", cwd=stack.folder, env=stack.env)
         run.wait_for("ready")
-        docker.until(lambda: waiting(box), lambda found: not found, timeout=10)
+        docker.until(lambda: waiting(box), lambda numbers: not numbers, timeout=10)
         stack.write("src/a", str(i))
         docker.until(lambda: waiting(box), timeout=10)
         run.send_signal(signal.SIGKILL)
@@ -348,9 +348,9 @@ def test_killed_client_leaves_nothing_permanently(stack: Stack, devenv: StartDev
         assert waiting(box) == ["777"]
     run = devenv("up", "--no-logs", cwd=stack.folder, env=stack.env)
     run.wait_for("ready")
-    docker.until(lambda: waiting(box), lambda found: not found, timeout=10)
+    docker.until(lambda: waiting(box), lambda numbers: not numbers, timeout=10)
     assert run.stop() == 130
-    docker.until(lambda: shells(box), lambda found: found == before, timeout=5)
+    docker.until(lambda: shells(box), lambda count: count == before, timeout=5)
 
 
 async def test_usage_of_a_container_is_measured(api: Engine, boxes: list[str]) -> None:

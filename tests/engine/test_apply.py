@@ -69,10 +69,10 @@ async def test_files_arrive_with_content_mode_time_and_owner(api: Engine, box: s
     outcome = await target.deliver((), [Sync(path, "/srv/app/deep/a b'c.txt")])
     assert (outcome.files, outcome.bytes, outcome.atomic, outcome.failed) == (1, 3, True, {})
     owner = docker.inspect(box)["Config"]["User"].partition(":")[0]
-    found = sh(box, "cd /srv/app; stat -c '%u:%g %a %.9Y' deep/*; stat -c '%u:%g' . deep; find . | sort")
+    listing = sh(box, "cd /srv/app; stat -c '%u:%g %a %.9Y' deep/*; stat -c '%u:%g' . deep; find . | sort")
     whose = f"{owner}:{owner}"
     line = f"{whose} 640 1700000000.123456789"
-    assert found.splitlines() == [line, whose, whose, ".", "./deep", "./deep/a b'c.txt"]
+    assert listing.splitlines() == [line, whose, whose, ".", "./deep", "./deep/a b'c.txt"]
     await target.close()
 
 
@@ -87,9 +87,9 @@ async def test_readers_see_whole_files_only(api: Engine, box: str, tmp_path: Pat
         for i in range(40):
             await target.deliver((), [Sync(source(tmp_path, "f", str(i % 10) * size), "/srv/f")])
         sh(box, "touch /srv/stop")
-        said = reader.communicate(timeout=20)[0].split()
-    assert len(said) == 1, said[:10]
-    assert int(said[0]) > 10
+        sizes = reader.communicate(timeout=20)[0].split()
+    assert len(sizes) == 1, sizes[:10]
+    assert int(sizes[0]) > 10
     await target.close()
 
 
@@ -287,8 +287,8 @@ async def test_pending_commands_of_an_earlier_shell_are_not_run(
     sh(box, f"set -- CONT; {perls}")
     await anyio.sleep(0.3)
     assert sh(box, "cat /srv/f; ls -A /srv") == "newf"
-    for one in (target, newer):
-        await one.close()
+    for target_ in (target, newer):
+        await target_.close()
 
 
 LARGE_WAYS = [("debian", "0"), ("debian", "1000:1000"), ("busybox", "0"), ("busybox", "1000:1000"), ("scratch", "0")]

@@ -85,12 +85,12 @@ async def test_derived_image_differs_only_in_layers_and_a_label(
     before = docker.docker("ps", "-aq", f"--filter=label={ORIGINAL_LABEL}={name}")
     derived = (await derive(api, {name: name}, GIVEN, events.append))[name]
     assert before == docker.docker("ps", "-aq", f"--filter=label={ORIGINAL_LABEL}={name}") == ""
-    base, found = docker.inspect(name), docker.inspect(derived)
-    assert found["RootFS"]["Layers"][:-1] == base["RootFS"]["Layers"]
-    labels = found["Config"].pop("Labels")
+    base, details = docker.inspect(name), docker.inspect(derived)
+    assert details["RootFS"]["Layers"][:-1] == base["RootFS"]["Layers"]
+    labels = details["Config"].pop("Labels")
     assert labels == {**base["Config"].pop("Labels"), "devenv.inside": "ca,npm", "devenv.inside.of": name}
-    assert found["Config"] == base["Config"]
-    assert (found["Os"], found["Architecture"]) == (base["Os"], base["Architecture"])
+    assert details["Config"] == base["Config"]
+    assert (details["Os"], details["Architecture"]) == (base["Os"], base["Architecture"])
     written = docker.docker("history", "--no-trunc", derived) + docker.docker("inspect", derived)
     assert CANARY not in written
     assert "CERTIFICATE" not in written

@@ -173,8 +173,8 @@ class Registry:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
     """An engine that no other test needs: some builders die of some Dockerfiles."""
-    with dockerd(tmp_path_factory.mktemp("own")) as one:
-        yield one
+    with dockerd(tmp_path_factory.mktemp("own")) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ def compare(cases: dict[str, tuple[str, str]], registry: Registry, own: Dockerd,
         text = written.replace("DIGEST", registry.index(f"{prefix}a")[0]).replace("R/", f"{registry.host}/{prefix}")
         contexts = contexts.replace("R/", f"{registry.host}/{prefix}")
         build(own, text, target, args.split(), contexts.split(), folder)
-        found: dict[str, set[str]] = {}
+        images: dict[str, set[str]] = {}
         named = dict(context.split("=") for context in contexts.split())
         for reference in references(
             text,
@@ -278,10 +278,12 @@ def compare(cases: dict[str, tuple[str, str]], registry: Registry, own: Dockerd,
             repository, _, tag = (
                 name.partition("@")[0].rpartition(":") if "@" not in name else (name.split("@")[0], "", "")
             )
-            found.setdefault(repository, set()).update({reference.platform or builder, *([f":{tag}"] if tag else [])})
+            images.setdefault(repository, set()).update(
+                {reference.platform or builder, *([f":{tag}"] if tag else [])}
+            )
         for image in named.values():
-            found[image.removeprefix(f"docker-image://{registry.host}/").rpartition(":")[0]] = {":1", builder}
-        return {name: has for name, has in registry.asked.items() if name.startswith(prefix)}, found
+            images[image.removeprefix(f"docker-image://{registry.host}/").rpartition(":")[0]] = {":1", builder}
+        return {name: has for name, has in registry.asked.items() if name.startswith(prefix)}, images
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = pool.map(one, range(len(cases)), *zip(*cases.values(), strict=True))

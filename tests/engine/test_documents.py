@@ -59,9 +59,9 @@ def test_every_document_matches_its_schema(
     (tmp_path / "compose.yml").write_text(COMPOSE.format(image=base_image, name=unique_name("documents")))
     for line, document in COMMANDS.items():
         main.run([*line.split(), "--output", "json"])
-        said = capfd.readouterr().out
+        output = capfd.readouterr().out
         if document == "events":
-            assert [fault for one in said.splitlines() for fault in unlawful(json.loads(one))] == [], line
+            assert [fault for text in output.splitlines() for fault in unlawful(json.loads(text))] == [], line
         else:
-            answered(document, said)
+            answered(document, output)
     assert sorted(path.name for path in tmp_path.iterdir() if " home" not in path.name) == ["compose.yml"]

@@ -72,18 +72,18 @@ async def test_calls_streams_and_shells_work_through_dial_stdio(
     try:
         box = await anyio.to_thread.run_sync(docker.docker, "run", "-d", f"--name={name}", base_image, *script)
         with anyio.fail_after(30):
-            async with Engine.connect(far) as found:
+            async with Engine.connect(far) as client:
                 # From here on the address alone must lead to the engine, whatever the environment says.
                 monkeypatch.setenv("DOCKER_HOST", "unix:///no/such.sock")
-                assert (await found.containers.inspect(box)) is not None
-                assert await found.exec.run(box, ["cat", "/proc/self/comm"]) == (0, "cat\n")
-                async with found.exec.session(box, ["sh"], user="0", mark="x") as session:
+                assert (await client.containers.inspect(box)) is not None
+                assert await client.exec.run(box, ["cat", "/proc/self/comm"]) == (0, "cat\n")
+                async with client.exec.session(box, ["sh"], user="0", mark="x") as session:
                     await session.send(b"echo $((6 * 7))\n")
                     assert await session.receive() == (1, b"42\n")
                 async with anyio.create_task_group() as tasks:
 
                     async def listen() -> None:
-                        async for _ in found.events("nobody"):
+                        async for _ in client.events("nobody"):
                             pass
 
                     tasks.start_soon(listen)

@@ -56,12 +56,12 @@ def test_every_kind_of_path_replaces_every_other(new_rig: NewRig, kind: str, use
     rig.path("pointed-at").mkdir()
     rig.path("pointed-at/stays").write_text("x")
     with rig.running():
-        for one in range(rounds):
+        for lap in range(rounds):
             for number, (before, _) in enumerate(pairs):
-                become(rig.path(f"flip{number}"), before, f"before {one}")
+                become(rig.path(f"flip{number}"), before, f"before {lap}")
             rig.settle()
             for number, (_, after) in enumerate(pairs):
-                become(rig.path(f"flip{number}"), after, f"after {one}")
+                become(rig.path(f"flip{number}"), after, f"after {lap}")
             rig.settle()
     assert rig.problems == []
 
@@ -77,8 +77,8 @@ def test_paths_that_change_quickly_end_equal(new_rig: NewRig, kind: str, user: i
         for number in range(rounds):
             chance = random.Random(number)
             for step in range(40):
-                what = chance.choice(["nothing", "file", "link", "folder", "full"])
-                become(rig.path(f"t{chance.randrange(6)}"), what, str(step))
+                kind_ = chance.choice(["nothing", "file", "link", "folder", "full"])
+                become(rig.path(f"t{chance.randrange(6)}"), kind_, str(step))
                 time.sleep(chance.choice([0, 0, 0, 0.001, 0.004]))
             rig.settle(2 * SOON)
 
@@ -98,16 +98,16 @@ def test_links_are_copied_and_never_followed(
         for name, text in {**texts, "file": str(outside / "secret"), "folder": str(outside)}.items():
             rig.path(name).symlink_to(text)
         rig.settle()
-        for one in range(10 * rounds):
-            place = rig.path(f"place{one % 5}")
+        for lap in range(10 * rounds):
+            place = rig.path(f"place{lap % 5}")
             become(place, "nothing", "")
             place.mkdir()
-            (place / "secret").write_text(f"harmless {one}")
-            if not one:
+            (place / "secret").write_text(f"harmless {lap}")
+            if not lap:
                 rig.settle()  # that one is sent, however busy the machine is
-            time.sleep(random.Random(one).choice([0, 0.002, 0.005, 0.01]))
+            time.sleep(random.Random(lap).choice([0, 0.002, 0.005, 0.01]))
             become(place, "nothing", "")
-            place.symlink_to(outside if one % 2 else outside / "secret")
+            place.symlink_to(outside if lap % 2 else outside / "secret")
         rig.settle()
     assert len(rig.told(Synced)) > 1  # a busy machine syncs many changes at once
     sent = {call.target: bytes(call.body) + bytes(call.stream) for call in proxy.calls}
@@ -175,9 +175,9 @@ def test_readers_never_miss_a_replaced_file(new_rig: NewRig, kind: str, user: in
             rig.path("new").rename(rig.path("big"))
             docker_cli.until(lambda known=since: len(rig.told(Synced)) > known, timeout=10)  # type: ignore[misc]
         docker_cli.execute(box, "touch", f"{TARGET}/made-here-stop", user="0")
-        said = reader.communicate(timeout=20)[0].split("\n")
-        assert said[0].startswith("looks"), said[:5]
-        assert int(said[0].split()[1]) > 100
+        lines = reader.communicate(timeout=20)[0].split("\n")
+        assert lines[0].startswith("looks"), lines[:5]
+        assert int(lines[0].split()[1]) > 100
         rig.settle()
 
 
@@ -204,11 +204,11 @@ class Whole(list[Call]):
         """The same for files that went by an open shell."""
         for call in self:
             at = 0
-            while found := PUT_BY_HAND.search(call.stream, at):
-                at = found.end() + int(found[2])
+            while match := PUT_BY_HAND.search(call.stream, at):
+                at = match.end() + int(match[2])
                 self.files += 1
-                if len(set(call.stream[found.end() : at])) > 1:
-                    self.torn.append(found[1].decode())
+                if len(set(call.stream[match.end() : at])) > 1:
+                    self.torn.append(match[1].decode())
             letters: set[int] = set()
             for verb, name, first, rest in PUT_BY_SHELL.findall(call.stream):
                 if verb == b"f":
@@ -277,14 +277,14 @@ def test_files_made_by_the_container_are_never_removed(
     with rig.running():
         for number in range(operations):
             names = chance.choices([b"a", b"b", b"c"], k=chance.randint(1, 3))
-            one, other = chance.randrange(99), chance.randrange(99)
+            first, second = chance.randrange(99), chance.randrange(99)
             choices: list[tuple[Callable[..., None], tuple[object, ...]]] = [
                 (edits.burst, (names, 3)),
-                (edits.remove, (one,)),
-                (edits.rename, (one, names)),
-                (edits.move_out, (one,)),
+                (edits.remove, (first,)),
+                (edits.rename, (first, names)),
+                (edits.move_out, (first,)),
                 (edits.move_in, (names,)),
-                (edits.flip, (one, other)),
+                (edits.flip, (first, second)),
             ]
             edit, args = chance.choice(choices)
             edits.do(edit, *args)
@@ -293,9 +293,9 @@ def test_files_made_by_the_container_are_never_removed(
                 planted += plant(rig, number)
         rig.settle()
         (box,) = rig.boxes.ids
-        found = {os.fsdecode(path) for path in in_container(box)[0]}
+        paths = {os.fsdecode(path) for path in in_container(box)[0]}
     assert len(planted) >= 10
-    assert set(planted) <= found
+    assert set(planted) <= paths
 
 
 def plant(rig: Rig, number: int) -> list[str]:
@@ -382,8 +382,8 @@ def test_failing_path_does_not_stop_others(new_rig: NewRig, tmp_path: Path, kind
         rig.path("f1").write_text("later")
         docker_cli.until(lambda: docker_cli.read(box, f"{TARGET}/f1"), lambda text: text == "later", timeout=5)
         time.sleep(1.5)
-        told = sorted(str(problem.path).rpartition("/")[2] for problem in rig.problems)
-        assert told == ["f7", "inside"], rig.problems
+        names = sorted(str(problem.path).rpartition("/")[2] for problem in rig.problems)
+        assert names == ["f7", "inside"], rig.problems
         rig.path("sealed/inside").unlink()
         docker_cli.execute(box, "rm", "-r", f"{TARGET}/f7", user="0")
         rig.settle()
@@ -456,8 +456,8 @@ def test_file_is_in_place_before_its_command_or_restart(new_rig: NewRig, rounds:
         WatchRule(str(source / "gen"), Action.SYNC_EXEC, f"{TARGET}/gen", exec=hook),
         WatchRule(str(source / "conf"), Action.SYNC_RESTART, f"{TARGET}/conf"),
     ]
-    said = f"cat {TARGET}/conf; exec sleep 100000"
-    rig = new_rig(command=("sh", "-c", said), more_rules=rules)
+    script = f"cat {TARGET}/conf; exec sleep 100000"
+    rig = new_rig(command=("sh", "-c", script), more_rules=rules)
     (box,) = rig.boxes.ids
     rig.path("there").write_text("x")  # once it has arrived, the container is known
     with rig.running():

@@ -68,7 +68,7 @@ def test_validate_reports_mistakes_that_compose_finds(project: Path, capfd: pyte
     assert main.run(["config", "--validate", "--output", "json"]) == 5
     answer = answered("config --validate", capfd.readouterr().out)
     assert (answer["v"], answer["errors"]) == (1, 2)
-    assert [(one["line"], one["column"], one["hint"]) for one in answer["mistakes"]] == [
+    assert [(mistake["line"], mistake["column"], mistake["hint"]) for mistake in answer["mistakes"]] == [
         (1, 12, "Did you mean `ports`?"),
         (10, 20, "Did you mean `rebuild`?"),
     ]
@@ -86,12 +86,15 @@ def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, .
     """Line, decision, pattern, target, effects and reason of each verdict of `web`; `api` restarts in any case."""
     answer = answered("explain", said(capfd, "explain", path, "--output", "json"))
     assert answer["v"] == 1
-    (found,) = answer["paths"]
-    assert found["path"] == path
-    assert [v["effects"] for v in found["verdicts"] if v["service"] == "api" and v["matches"]] in ([["restart"]], [])
+    (path_answer,) = answer["paths"]
+    assert path_answer["path"] == path
+    assert [v["effects"] for v in path_answer["verdicts"] if v["service"] == "api" and v["matches"]] in (
+        [["restart"]],
+        [],
+    )
     return [
         (v["place"].rpartition(":")[2], v["decided_by"], v["pattern"], v["target"], *v["effects"], v["reason"])
-        for v in found["verdicts"]
+        for v in path_answer["verdicts"]
         if v["service"] == "web"
     ]
 

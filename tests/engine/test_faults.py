@@ -47,7 +47,7 @@ OFTEN = tuple(
 
 
 @pytest.mark.parametrize(
-    "faults", [OFTEN, *(pytest.param((one,), marks=pytest.mark.long) for one in FAULTS)], ids="-".join
+    "faults", [OFTEN, *(pytest.param((fault,), marks=pytest.mark.long) for fault in FAULTS)], ids="-".join
 )
 @pytest.mark.parametrize(
     ("kind", "user", "edits"),
@@ -87,8 +87,8 @@ def test_kinds_change_while_connections_are_cut(
             chance = random.Random(number)
             end = time.monotonic() + 1
             while time.monotonic() < end:
-                what = chance.choice(["nothing", "file", "full", "full", "folder"])
-                become(rig.path(f"t{chance.randrange(4)}"), what, str(number))
+                entry = chance.choice(["nothing", "file", "full", "full", "folder"])
+                become(rig.path(f"t{chance.randrange(4)}"), entry, str(number))
                 time.sleep(chance.choice([0, 0.002, 0.01, 0.05]))
                 if chance.random() < 0.1:
                     proxy.drop(chance.choice(["/exec/", ""]))
@@ -130,7 +130,7 @@ def test_added_and_removed_replicas_are_equal(new_rig: NewRig, rounds: int) -> N
             docker_cli.docker("rm", "-f", first)
             docker_cli.execute(second, "touch", f"{TARGET}/made-here-eat", user="0")
             edit(rig, 4 * number + 3)
-            docker_cli.until(lambda one=second: docker_cli.inspect(one)["State"]["OOMKilled"], timeout=20)  # type: ignore[misc]
+            docker_cli.until(lambda box=second: docker_cli.inspect(box)["State"]["OOMKilled"], timeout=20)  # type: ignore[misc]
             shutil.rmtree(rig.path("b"), ignore_errors=True)
             docker_cli.docker("start", second)
             rig.settle(SOON)
@@ -248,7 +248,7 @@ def test_container_paused_amid_edits_is_equal(new_rig: NewRig) -> None:
         for number in range(20):
             edit(rig, number)
         rig.settle()
-        paused = next(one for one in rig.boxes.ids if one != other)
+        paused = next(box for box in rig.boxes.ids if box != other)
         docker_cli.docker("pause", paused)
         began = time.monotonic()
         for number in range(20, 40):
@@ -277,9 +277,9 @@ def test_full_disk_is_reported_once_and_repaired(new_rig: NewRig) -> None:
         rig.path("small").write_text("4")
         docker_cli.until(lambda: docker_cli.read(box, f"{TARGET}/small"), lambda text: text == "4", timeout=5)
         time.sleep(6)  # long enough for retries to have become rare
-        told = [problem for problem in rig.problems if problem.path == str(rig.path("too big"))]
-        assert len(told) == 1, rig.problems
-        assert "no space left" in told[0].message.lower()
+        problems = [problem for problem in rig.problems if problem.path == str(rig.path("too big"))]
+        assert len(problems) == 1, rig.problems
+        assert "no space left" in problems[0].message.lower()
         assert in_container(box)[0][b"fits"].content == b"1" * 400_000
         docker_cli.execute(box, "rm", f"{TARGET}/made-here")
         rig.settle(SOON)

@@ -84,20 +84,20 @@ def test_layers_equal_those_of_the_engine(
     images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Instructions, sizes and ids like docker's, the name of the base, and images that share layers."""
-    one = images("one", f"ENV A=b\nRUN echo {unique_name()} > /x\nARG C=d\nRUN echo $C > /y\nCMD true\n")
-    other = images("two", f"FROM {one}\nCOPY Dockerfile /\n")
-    (found,) = asked(capfd, other)["images"]
-    layers = found["layers"]
+    built = images("one", f"ENV A=b\nRUN echo {unique_name()} > /x\nARG C=d\nRUN echo $C > /y\nCMD true\n")
+    other = images("two", f"FROM {built}\nCOPY Dockerfile /\n")
+    (answer,) = asked(capfd, other)["images"]
+    layers = answer["layers"]
     truth = docker_cli.inspect(other)
     assert [layer["id"] for layer in layers] == truth["RootFS"]["Layers"]
-    assert sum(layer["size"] for layer in layers) == truth["Size"] == found["size"]
-    assert (found["base"], found["inherited"]) == (one, len(layers) - 1)
+    assert sum(layer["size"] for layer in layers) == truth["Size"] == answer["size"]
+    assert (answer["base"], answer["inherited"]) == (built, len(layers) - 1)
     assert [layer["instruction"] for layer in layers[-2:]] == ["RUN echo $C > /y", "COPY Dockerfile /"]
     assert layers[-3]["instruction"].startswith("RUN echo dvt")
-    assert [one in layer["shared"] for layer in layers] == [True] * (len(layers) - 1) + [False]
-    both = asked(capfd, one, other)
+    assert [built in layer["shared"] for layer in layers] == [True] * (len(layers) - 1) + [False]
+    both = asked(capfd, built, other)
     assert both["common"] == len(layers) - 1
-    assert [image["reference"] for image in both["images"]] == [one, other]
+    assert [image["reference"] for image in both["images"]] == [built, other]
 
 
 def test_advice_is_measured_in_the_image(
@@ -107,20 +107,20 @@ def test_advice_is_measured_in_the_image(
     stack = new_stack()
     service(stack, WASTEFUL, APP, monkeypatch)
     answer = asked(capfd, "web")
-    found = {one["code"]: one for one in answer["advice"]}
-    assert {code: one["bytes"] for code, one in found.items()} == {
-        "install-after-copy": found["install-after-copy"]["bytes"],
+    advice = {entry["code"]: entry for entry in answer["advice"]}
+    assert {code: entry["bytes"] for code, entry in advice.items()} == {
+        "install-after-copy": advice["install-after-copy"]["bytes"],
         "left-behind": 150_000,
         "hidden": 1_500_000,
     }
     steps = [layer["instruction"].split()[0:2] for layer in answer["images"][0]["layers"]]
-    assert [steps[found[code]["layer"] - 1] for code in ("install-after-copy", "left-behind", "hidden")] == [
+    assert [steps[advice[code]["layer"] - 1] for code in ("install-after-copy", "left-behind", "hidden")] == [
         ["RUN", ":"],
         ["RUN", "mkdir"],
         ["RUN", "head"],
     ]
     assert answer["unread"] == ""
-    assert [one["code"] for one in asked(capfd, "web", "--no-files")["advice"]] == ["install-after-copy"]
+    assert [entry["code"] for entry in asked(capfd, "web", "--no-files")["advice"]] == ["install-after-copy"]
 
 
 def test_tidy_image_gets_no_advice(
@@ -136,12 +136,12 @@ def test_layers_as_text_fit_the_window(
     images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line per layer, without colours and progress if there is no terminal."""
-    one = images("one", f"RUN echo {unique_name()} {'long ' * 50}\n")
+    image = images("one", f"RUN echo {unique_name()} {'long ' * 50}\n")
     monkeypatch.setenv("COLUMNS", "100")
-    assert main.run(["layers", one]) == 0
+    assert main.run(["layers", image]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert out.splitlines()[0].startswith(f"{one}: ")
+    assert out.splitlines()[0].startswith(f"{image}: ")
     (row,) = [line for line in out.splitlines() if " RUN echo" in line]
     assert len(row) == 100
     assert row.endswith("…")
@@ -155,9 +155,9 @@ def test_stand_in_is_marked_as_such(
     stack = new_stack()
     stack.compose_file({"db": idle_service(image=docker_cli.PUBLIC_BASE)})
     monkeypatch.chdir(stack.folder)
-    (found,) = asked(capfd, "db", "--no-files")["images"]
-    assert found["reference"] == docker_cli.BASE_IMAGE
-    assert found["note"] == f"a stand-in: {docker_cli.PUBLIC_BASE}"
+    (image,) = asked(capfd, "db", "--no-files")["images"]
+    assert image["reference"] == docker_cli.BASE_IMAGE
+    assert image["note"] == f"a stand-in: {docker_cli.PUBLIC_BASE}"
 
 
 def test_unknown_names_and_unbuilt_services_are_errors(

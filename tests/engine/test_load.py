@@ -263,7 +263,7 @@ def test_missing_docker_is_reported(project: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "unknown shorthand flag: 'f' in -f",
         "unknown flag: --project-directory",
@@ -271,11 +271,11 @@ def test_missing_docker_is_reported(project: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_missing_compose_plugin_is_reported(
-    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, message: str
 ) -> None:
     """Exit 4 and what to install."""
     write(project, "compose.yml", "services: {web: {image: a}}\n")
-    write(tmp_path, "bin/docker", f'#!/bin/sh\necho "{said}" >&2\nexit 125\n')
+    write(tmp_path, "bin/docker", f'#!/bin/sh\necho "{message}" >&2\nexit 125\n')
     (tmp_path / "bin/docker").chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=os.pathsep)
     with pytest.raises(EngineError, match="`docker compose` is not installed"):
@@ -294,8 +294,8 @@ def test_dangers_have_the_place_of_their_entry(project: Path) -> None:
     write(project, "compose.override.yml", "services:\n  web:\n    cap_add:\n      - ALL\n    devices: [/dev/null]\n")
     write(project, "sub/more.yml", "services:\n  inc:\n    image: a\n    volumes: ['/run/docker.sock:/d.sock:ro']\n")
     write(project, "base.yml", "services: {base: {image: a, privileged: true}}\n")
-    found = {(one.service, one.path[-1], one.where) for one in loaded(project).dangers}
-    assert found == {
+    dangers = {(danger.service, danger.path[-1], danger.where) for danger in loaded(project).dangers}
+    assert dangers == {
         ("web", "volumes", "compose.yml:7"),
         ("web", "cap_add", "compose.override.yml:4"),
         ("web", "devices", "compose.override.yml:5"),

@@ -180,17 +180,17 @@ class Machine(RuleBasedStateMachine):
             return
         self.boxes.wait()
         ids = self.boxes.ids
-        one = ids[number % len(ids)] if ids else ""
-        self.edits.done.append(f"container {kind} {one[:6]} of {len(ids)}")
-        if not one or (kind == "more" and len(ids) < 3):
+        box = ids[number % len(ids)] if ids else ""
+        self.edits.done.append(f"container {kind} {box[:6]} of {len(ids)}")
+        if not box or (kind == "more" and len(ids) < 3):
             self.boxes.begin_start()
         elif kind == "fewer" and len(ids) > 1:
-            self.boxes.begin("rm", "-f", one)
+            self.boxes.begin("rm", "-f", box)
         elif kind == "recreate":
-            docker_cli.docker("rm", "-f", one)
+            docker_cli.docker("rm", "-f", box)
             self.boxes.begin_start()
         elif kind in ("restart", "pause", "kill", "start"):
-            self.boxes.begin("unpause" if docker_cli.inspect(one)["State"]["Paused"] else kind, one)
+            self.boxes.begin("unpause" if docker_cli.inspect(box)["State"]["Paused"] else kind, box)
 
     @rule(percent=st.sampled_from([0, 10, 30]))
     def network(self, percent: int) -> None:
@@ -209,13 +209,13 @@ class Machine(RuleBasedStateMachine):
     def verify_says_what_is(self) -> None:
         """After every step `sync --verify` knows of a difference if, and only if, there is one."""
         ids = self.boxes.ids if self.failure is None and self.rig.ended is None else []
-        for one in ids[:1]:
-            before, verified = naive.different(self.rig.source, one), self.rig.verified(one)
-            if verified is None or before is None or before != naive.different(self.rig.source, one):
+        for box in ids[:1]:
+            before, verified = naive.different(self.rig.source, box), self.rig.verified(box)
+            if verified is None or before is None or before != naive.different(self.rig.source, box):
                 continue  # it changed meanwhile
             type(self).verified.append(len(before))
             if bool(verified) is not bool(before) or not verified <= before:
-                error = AssertionError(f"{one[:6]}: verify says {verified}, and it is {before}")
+                error = AssertionError(f"{box[:6]}: verify says {verified}, and it is {before}")
                 error.add_note("done before:\n" + "\n".join(self.edits.done))
                 type(self).failure = error
 
@@ -296,6 +296,6 @@ def test_twenty_thousand_random_events_end_equal(
             print(f"\nstate machine on {kind} as {user[0]}, DEVENV_TEST_SEED={number}", flush=True)  # noqa: T201
         folder = tmp_path / f"{kind}-{user[0]}"
         folder.mkdir()
-        said = run(image_of(kind), user, folder, shares[kind], number=number)
+        report = run(image_of(kind), user, folder, shares[kind], number=number)
         with capsys.disabled():
-            print(said, flush=True)  # noqa: T201 - the campaign's result
+            print(report, flush=True)  # noqa: T201 - the campaign's result

@@ -49,9 +49,9 @@ class Pair:
         """Compose as others call it."""
         return self.new_plain(self.project, self.directory, model)
 
-    def name(self, what: str) -> str:
+    def name(self, suffix: str) -> str:
         """A name of this test's own."""
-        return f"{self.project}-{what}"
+        return f"{self.project}-{suffix}"
 
     def model(self, **services: Mapping[str, Any]) -> dict[str, Any]:
         """A resolved model with these services, which are idle unless they say otherwise."""
@@ -99,8 +99,8 @@ async def remove_all(engine: Engine, project: str) -> None:
     query = {"all": "1", "filters": json.dumps({"name": [project]})}
     one_offs = {"all": "1", "filters": json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})}
     for asked in (query, one_offs):
-        for one in await engine.ask("containers/json", "listing", list, asked):
-            await engine.containers.remove(one["Id"])
+        for entry in await engine.ask("containers/json", "listing", list, asked):
+            await engine.containers.remove(entry["Id"])
     networks, volumes = await engine.networks.names(), await engine.volumes.times()
     for network in (n for n in networks if n.startswith(project)):
         await engine.networks.remove(network)
@@ -111,15 +111,15 @@ async def remove_all(engine: Engine, project: str) -> None:
 
 async def containers(both: Pair) -> dict[str, Container]:
     """The project's containers by name, without the project before it."""
-    found = (await both.engine.project_state(both.project)).containers
-    return {c.name.removeprefix(f"{both.project}-"): c for c in found}
+    found_containers = (await both.engine.project_state(both.project)).containers
+    return {c.name.removeprefix(f"{both.project}-"): c for c in found_containers}
 
 
 async def inspected(both: Pair, key: str) -> Container:
     """The container, which is there."""
-    found = await both.engine.containers.inspect(key)
-    assert found is not None
-    return found
+    container = await both.engine.containers.inspect(key)
+    assert container is not None
+    return container
 
 
 VOLUMES = [
@@ -135,12 +135,12 @@ async def test_create_starts_nothing(both: Pair) -> None:
     reported: list[tuple[str, str]] = []
     await both.compose(model).create(on_created=lambda kind, name: reported.append((kind, name)))
 
-    found = await containers(both)
-    assert {name: c.state for name, c in found.items()} == dict.fromkeys(("db-1", "db-2", "web-1"), "created")
-    web = found["web-1"]
+    created = await containers(both)
+    assert {name: c.state for name, c in created.items()} == dict.fromkeys(("db-1", "db-2", "web-1"), "created")
+    web = created["web-1"]
     shape = (web.service, web.number, web.project, web.owner, web.depends_on, web.inherits, web.started_at)
     assert shape == ("web", "1", both.project, "me", ("db",), False, "0001-01-01T00:00:00Z")
-    assert found["db-1"].owner == ""
+    assert created["db-1"].owner == ""
     assert set(reported) == {
         ("network", f"{both.project}_default"),
         *(("container", both.name(name)) for name in ("db-1", "db-2", "web-1")),
@@ -156,7 +156,7 @@ async def test_create_starts_nothing(both: Pair) -> None:
     reported.clear()
     await both.compose(model).create(on_created=lambda kind, name: reported.append((kind, name)))
     again = {name: (c.id, c.state) for name, c in (await containers(both)).items()}
-    assert again == {name: (c.id, c.state) for name, c in found.items()}, "a second create changes nothing"
+    assert again == {name: (c.id, c.state) for name, c in created.items()}, "a second create changes nothing"
     assert reported == []
 
 
@@ -165,12 +165,12 @@ async def test_containers_run_after_a_start_in_order(both: Pair) -> None:
     compose = both.compose(both.model(web={"depends_on": needs}, job={"command": ["true"]}))
     await compose.create()
     await compose.start()
-    found = await containers(both)
-    assert {name: (c.state, c.exit_code) for name, c in found.items()} == {
+    started = await containers(both)
+    assert {name: (c.state, c.exit_code) for name, c in started.items()} == {
         "web-1": ("running", 0),
         "job-1": ("exited", 0),
     }
-    assert found["web-1"].started_at > found["job-1"].finished_at
+    assert started["web-1"].started_at > started["job-1"].finished_at
 
 
 async def test_a_dependency_that_fails_ends_the_start(both: Pair) -> None:
@@ -198,7 +198,7 @@ async def test_recreated_containers_keep_names_and_anonymous_volumes(both: Pair)
         web, old = after["web-1"], before["web-1"]
         passing = f"{old.id[:12]}_{both.name('web-1')}"
         wanted = [("create", passing), ("destroy", old.name), ("rename", web.name)]
-        await until_seen(lambda: [one for one in seen if one[0] in ("create", "destroy", "rename")] == wanted)
+        await until_seen(lambda: [event for event in seen if event[0] in ("create", "destroy", "rename")] == wanted)
     assert web.id != old.id
     assert (web.name, web.state, web.number, set(web.volumes)) == (old.name, "created", "1", set(old.volumes))
     assert after["db-1"] == before["db-1"], "what the service needs is not recreated"
@@ -248,8 +248,8 @@ async def test_fixed_name_and_health_check_are_used(both: Pair) -> None:
     await both.compose(model).create()
     assert {name: c.health for name, c in (await containers(both)).items()} == {"web-1": None, "fixed": None}
     await both.compose(model).start()
-    found = await containers(both)
-    assert {name: (c.state, c.health) for name, c in found.items()} == {
+    created = await containers(both)
+    assert {name: (c.state, c.health) for name, c in created.items()} == {
         "web-1": ("running", None),
         "fixed": ("running", "healthy"),
     }
@@ -299,8 +299,8 @@ async def test_container_name_in_use_is_an_error(both: Pair) -> None:
     assert conflict.value.status == 409
     assert not conflict.value.absent
     free = await both.engine.containers.create(wish, both.name("free"))
-    found = await inspected(both, free)
-    assert found.name == both.name("free")
+    container = await inspected(both, free)
+    assert container.name == both.name("free")
     with pytest.raises(CallError) as absent:
         await both.engine.containers.create({**wish, "Image": f"{both.project}:none"})
     assert (absent.value.status, absent.value.absent) == (404, True)
@@ -368,16 +368,16 @@ async def test_created_containers_are_users_of_a_volume(both: Pair) -> None:
 
 
 async def test_anonymous_volumes_are_removed_with_their_container(both: Pair) -> None:
-    one = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=["/a", f"{both.name('v')}:/v"])
-    found = await inspected(both, one)
-    anonymous = set(found.volumes) - {both.name("v")}
+    box = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=["/a", f"{both.name('v')}:/v"])
+    container = await inspected(both, box)
+    anonymous = set(container.volumes) - {both.name("v")}
     assert len(anonymous) == 1
-    await both.engine.containers.remove(one)
-    await both.engine.containers.remove(one)
+    await both.engine.containers.remove(box)
+    await both.engine.containers.remove(box)
     volumes = set(await both.engine.volumes.times())
     assert both.name("v") in volumes
     assert volumes.isdisjoint(anonymous)
-    assert await both.engine.containers.inspect(one) is None
+    assert await both.engine.containers.inspect(box) is None
 
 
 async def test_archives_work_with_a_created_container(both: Pair) -> None:
@@ -425,8 +425,14 @@ async def test_labels_are_inherited_by_a_committed_image(both: Pair) -> None:
     image = both.docker.commit(web.id, f"{both.project}-copy:1")
     assert await both.engine.images.tags(image) == (f"{both.project}-copy:1",)
     copied = both.docker.run(f"{both.project}-copy:1", *IDLE, name=both.name("copied"), labels={"more": "1"})
-    found = await inspected(both, copied)
-    assert (found.owner, found.service, found.number, found.image, found.inherits) == ("me", "web", "1", image, True)
+    container = await inspected(both, copied)
+    assert (container.owner, container.service, container.number, container.image, container.inherits) == (
+        "me",
+        "web",
+        "1",
+        image,
+        True,
+    )
     own = both.docker.create(f"{both.project}-copy:1", *IDLE, name=both.name("own"), labels={OWNER_LABEL: "you"})
     assert (await inspected(both, own)).owner == "you", "what the creation says wins"
 
@@ -444,8 +450,8 @@ async def test_plain_compose_up_and_down(both: Pair) -> None:
     model = both.model(web={"volumes": VOLUMES}, job={"command": ["true"]})
     plain = both.plain(model)
     plain.up("web")
-    found = await containers(both)
-    assert {name: (c.state, c.owner) for name, c in found.items()} == {"web-1": ("running", "")}
+    created = await containers(both)
+    assert {name: (c.state, c.owner) for name, c in created.items()} == {"web-1": ("running", "")}
     once = plain.run("job", "false")
     made = await inspected(both, once)
     assert (made.service, made.project) == ("job", both.project)
@@ -458,7 +464,7 @@ async def test_plain_compose_up_and_down(both: Pair) -> None:
     assert left.networks == ()
     assert [v.name for v in left.volumes] == [f"{both.project}_data"], "it is in use"
     volumes = set(await both.engine.volumes.times())
-    assert volumes.isdisjoint({*found["web-1"].volumes} - {f"{both.project}_data"}), "anonymous ones go"
+    assert volumes.isdisjoint({*created["web-1"].volumes} - {f"{both.project}_data"}), "anonymous ones go"
     await both.engine.containers.remove(holder)
     plain.down(volumes=True)
     assert await both.engine.volumes.inspect(f"{both.project}_data") is None
@@ -483,29 +489,29 @@ async def test_network_with_users_cannot_be_removed(both: Pair) -> None:
 
 async def test_stop_start_restart_and_pause_of_a_container(both: Pair) -> None:
     labels = {PROJECT_LABEL: both.project}
-    one = both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), labels=labels)
+    box = both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), labels=labels)
     with pytest.raises(CallError) as caught:
-        await both.engine.containers.pause(one, on=True)
+        await both.engine.containers.pause(box, on=True)
     assert caught.value.status == 409
-    both.docker.start(one)
-    both.docker.start(one)
-    await both.engine.containers.pause(one, on=True)
-    frozen = await inspected(both, one)
+    both.docker.start(box)
+    both.docker.start(box)
+    await both.engine.containers.pause(box, on=True)
+    frozen = await inspected(both, box)
     assert frozen.state == "paused"
-    await both.engine.containers.pause(one, on=False)
-    found = await inspected(both, one)
-    assert found.key == frozen.key
-    await both.engine.containers.restart(_hasty(found))
-    again = await inspected(both, one)
-    assert (again.state, again.key[0]) == ("running", found.key[0])
-    assert again.started_at > found.started_at
-    both.docker.rename(one, both.name("two"))
+    await both.engine.containers.pause(box, on=False)
+    container = await inspected(both, box)
+    assert container.key == frozen.key
+    await both.engine.containers.restart(_hasty(container))
+    again = await inspected(both, box)
+    assert (again.state, again.key[0]) == ("running", container.key[0])
+    assert again.started_at > container.started_at
+    both.docker.rename(box, both.name("two"))
     await both.engine.containers.stop(again, grace=0)
     await both.engine.containers.stop(again, grace=0)
-    ended = await inspected(both, one)
+    ended = await inspected(both, box)
     assert (ended.state, ended.name) == ("exited", both.name("two"))
     assert ended.exit_code > 128
-    both.docker.remove(one)
+    both.docker.remove(box)
     await both.engine.containers.stop(again, grace=0)
 
 
@@ -561,16 +567,16 @@ async def test_events_of_a_containers_life(both: Pair) -> None:
 
 async def test_logs_have_lines_and_streams(both: Pair) -> None:
     labels = {PROJECT_LABEL: both.project}
-    one = both.docker.create(BASE_IMAGE, "true", name=both.name("one"), labels=labels)
-    both.docker.start(one)
-    found = await inspected(both, one)
-    assert [line async for line in both.engine.containers.logs(found)] == []
+    box = both.docker.create(BASE_IMAGE, "true", name=both.name("one"), labels=labels)
+    both.docker.start(box)
+    container = await inspected(both, box)
+    assert [line async for line in both.engine.containers.logs(container)] == []
 
 
 async def test_engine_has_an_identity(both: Pair) -> None:
-    one, other = await both.engine.identity(), await both.engine.identity()
-    assert one == other
-    assert all(one)
+    first, other = await both.engine.identity(), await both.engine.identity()
+    assert first == other
+    assert all(first)
     clock = await both.engine.clock()
     assert clock.tzinfo is not None
     name = both.name("v")

@@ -64,9 +64,9 @@ class World:
         """What is there, without what differs from engine to engine."""
         listed = await self.engine.ask("containers/json", "listing", list, {"all": "1"})
         ids = [c["Id"] for c in listed if self.project in f"{c['Names']}{c['Labels'].get(PROJECT_LABEL)}"]
-        found = [c for c in [await self.engine.containers.inspect(key) for key in ids] if c is not None]
+        containers = [c for c in [await self.engine.containers.inspect(key) for key in ids] if c is not None]
         networks, volumes = await self.engine.networks.names(), await self.engine.volumes.times()
-        self.anonymous |= {v for c in found for v in c.volumes if not v.startswith(self.project)}
+        self.anonymous |= {v for c in containers for v in c.volumes if not v.startswith(self.project)}
         return {
             "containers": sorted(
                 (
@@ -78,7 +78,7 @@ class World:
                     c.inherits,
                     sorted(v if v.startswith(self.project) else "anonymous" for v in c.volumes),
                 )
-                for c in found
+                for c in containers
             ),
             "networks": sorted(n for n in networks if n.startswith(self.project)),
             "volumes": sorted(v for v in volumes if v.startswith(self.project)),
@@ -125,21 +125,21 @@ class Script:
         new = f"{p}-new{self._count}"
 
         async def remove(world: World) -> None:
-            if (found := await self._id(world, name)) is not None:
-                await world.engine.containers.remove(found)
+            if (container_id := await self._id(world, name)) is not None:
+                await world.engine.containers.remove(container_id)
 
         async def stop(world: World) -> None:
-            for one in (await world.engine.project_state(p)).containers:
-                if one.name == name:
-                    await world.engine.containers.stop(one, grace=0)
+            for container in (await world.engine.project_state(p)).containers:
+                if container.name == name:
+                    await world.engine.containers.stop(container, grace=0)
 
         async def copy(world: World) -> None:
             world.docker.commit(name, f"{p}-copy:1")
             world.docker.run(f"{p}-copy:1", *IDLE, name=f"{p}-copy")
 
         async def network(world: World) -> None:
-            for one in (await world.engine.project_state(p)).networks:
-                await world.engine.networks.remove(one.id)
+            for network in (await world.engine.project_state(p)).networks:
+                await world.engine.networks.remove(network.id)
 
         def at_once(act: Callable[[World], object]) -> Callable[[World], Awaitable[object]]:
             async def done(world: World) -> object:
@@ -165,8 +165,8 @@ class Script:
             (1, "docker run", at_once(lambda w: w.docker.run(BASE_IMAGE, *IDLE, name=new, volumes=[f"{p}_data:/d"]))),
         ]
         weights = [weight for weight, _, _ in verbs]
-        ((_, told, verb),) = pick.choices(verbs, weights)
-        return told, verb
+        ((_, description, verb),) = pick.choices(verbs, weights)
+        return description, verb
 
     async def _id(self, world: World, name: str) -> str | None:
         listed = await world.engine.ask("containers/json", "listing", list, {"all": "1"})
@@ -180,7 +180,7 @@ async def test_random_commands_end_alike_in_memory_and_on_the_engine(base_image:
     project = unique_name(f"random-{seed}")
     host = MemoryHost(seed=seed)
     engine, compose = pair(host)
-    script, told = Script(seed, project), list[str]()
+    script, history = Script(seed, project), list[str]()
     async with Engine.connect() as real:
         worlds = (
             World(engine, compose, Stranger(host), lambda m: PlainCompose(host, project, "/", m), project),
@@ -189,11 +189,11 @@ async def test_random_commands_end_alike_in_memory_and_on_the_engine(base_image:
         try:
             for _ in range(STEPS):
                 text, verb = script.verb()
-                told.append(text)
+                history.append(text)
                 for world in worlds:
                     await world.does(verb)
                 in_memory, on_engine = [(await world.seen(), world.outcomes[-1]) for world in worlds]
-                assert in_memory == on_engine, "\n".join([*told, *(world.words for world in worlds)])
+                assert in_memory == on_engine, "\n".join([*history, *(world.words for world in worlds)])
         finally:
             await removed(real, project, worlds[1].anonymous)
 
@@ -201,9 +201,9 @@ async def test_random_commands_end_alike_in_memory_and_on_the_engine(base_image:
 async def removed(engine: Engine, project: str, anonymous: set[str]) -> None:
     """Nothing left of it."""
     listed = await engine.ask("containers/json", "listing", list, {"all": "1"})
-    for one in listed:
-        if project in f"{one['Names']}{one['Labels'].get(PROJECT_LABEL)}":
-            await engine.containers.remove(one["Id"])
+    for entry in listed:
+        if project in f"{entry['Names']}{entry['Labels'].get(PROJECT_LABEL)}":
+            await engine.containers.remove(entry["Id"])
     networks, volumes = await engine.networks.names(), await engine.volumes.times()
     for name in networks:
         if name.startswith(project):

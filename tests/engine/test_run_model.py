@@ -155,12 +155,12 @@ async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[
     text = (stack.folder / "compose.yml").read_text()
     profiles = ("on",) if ", on]" in text else ()
     loaded = await load(Selection(str(stack.folder), profiles=profiles))
-    found = Existing(
+    existing = Existing(
         foreign,
         networks=frozenset(docker_cli.docker("network", "ls", "--format={{.Name}}").split()),
         volumes=frozenset(docker_cli.docker("volume", "ls", "-q").split()),
     )
-    model = run_model(loaded.model, existing=found, choices=replace(choices or Choices(), owner="me@host-1"))
+    model = run_model(loaded.model, existing=existing, choices=replace(choices or Choices(), owner="me@host-1"))
     return Compose(loaded.project.name, loaded.project.directory, dump(model))
 
 
@@ -291,8 +291,8 @@ def test_model_of_one_service_leaves_others_alone(both: Stack, monkeypatch: pyte
     async def up() -> None:
         loaded = await load(Selection(str(both.folder), files=("compose.yml",)))
         for services in (None, frozenset({"web"})):
-            found = Existing(networks=frozenset({f"{both.name}_default"} if services else ()))
-            model = run_model(loaded.model, existing=found, choices=Choices(), services=services)
+            existing = Existing(networks=frozenset({f"{both.name}_default"} if services else ()))
+            model = run_model(loaded.model, existing=existing, choices=Choices(), services=services)
             await Compose(both.name, str(both.folder), dump(model)).create(force=services is not None)
 
     anyio.run(up)
@@ -363,7 +363,7 @@ def test_refusals_name_service_meaning_and_line(both: Stack) -> None:
     written = both.compose_file(services, **more).read_text().splitlines()
     (both.folder / "empty").mkdir()
     both.compose("create", "base")
-    told: dict[str, DevenvError] = {}
+    errors: dict[str, DevenvError] = {}
 
     async def refuse(api: Engine, loaded: Loaded, name: str) -> None:
         project_state = await api.project_state(both.name)
@@ -373,7 +373,7 @@ def test_refusals_name_service_meaning_and_line(both: Stack) -> None:
             await compose.start([name])
         except VerbError as error:
             reporter = FailureReporter(api, loaded, Selection(str(both.folder)))
-            told[name] = await reporter.refused(error, await api.project_state(both.name))
+            errors[name] = await reporter.refused(error, await api.project_state(both.name))
 
     async def refuse_all() -> None:
         loaded = await load(Selection(str(both.folder)))
@@ -381,10 +381,10 @@ def test_refusals_name_service_meaning_and_line(both: Stack) -> None:
             await each(lambda name: refuse(api, loaded, name), REFUSED)
 
     anyio.run(refuse_all)
-    assert {name: error.message for name, error in told.items()} == {
-        name: said for name, (_, said, _) in REFUSED.items()
+    assert {name: error.message for name, error in errors.items()} == {
+        name: message for name, (_, message, _) in REFUSED.items()
     }
-    for name, error in told.items():
+    for name, error in errors.items():
         assert error.line is not None, name
         assert REFUSED[name][2] in written[error.line - 1], name
         assert error.hint

@@ -29,8 +29,8 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """An engine that holds nothing, with either way to store images: they differ in an image's id."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "config.json").write_text(f'{{"features": {{"containerd-snapshotter": {request.param}}}}}')
-    with dockerd(folder, options=[f"--config-file={folder}/config.json"]) as one:
-        yield one
+    with dockerd(folder, options=[f"--config-file={folder}/config.json"]) as engine:
+        yield engine
 
 
 @pytest.fixture

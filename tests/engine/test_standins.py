@@ -71,11 +71,11 @@ def start(engine: str) -> Iterator[Start]:
 def test_labels_describe_the_content(images: dict[str, str]) -> None:
     """Original, content and version; no public name."""
     for reference, image in images.items():
-        found = inspect(image)
-        labels = found["Config"]["Labels"]
+        details = inspect(image)
+        labels = details["Config"]["Labels"]
         assert labels["devenv.stand-in"] == reference
         assert re.search(r"\d+\.\d+.* Debian", labels["devenv.stand-in.inside"]), labels
-        assert all(tag.startswith("stand-in.devenv/") for tag in found["RepoTags"])
+        assert all(tag.startswith("stand-in.devenv/") for tag in details["RepoTags"])
 
 
 def test_current_stand_in_is_not_built_again(images: dict[str, str]) -> None:
@@ -193,10 +193,10 @@ def test_mysql_accepts_flags_and_random_passwords(images: dict[str, str], start:
         "--innodb-page-size=8k",
         options=("--env=MYSQL_RANDOM_ROOT_PASSWORD=1",),
     )
-    said = until(lambda: re.search(r"GENERATED ROOT PASSWORD: (\S+)", docker("logs", name)))
-    assert said
+    match = until(lambda: re.search(r"GENERATED ROOT PASSWORD: (\S+)", docker("logs", name)))
+    assert match
     asked = "SELECT CONCAT(@@character_set_server, ' ', @@innodb_page_size)"
-    assert until(partial(query, name, "root", said[1], asked), timeout=60) == "latin1 8192"
+    assert until(partial(query, name, "root", match[1], asked), timeout=60) == "latin1 8192"
 
 
 @pytest.mark.parametrize(
@@ -468,9 +468,9 @@ def test_python_has_the_official_layout(tmp_path: Path, reference: str, version:
     """Packages go to /usr/local, pip works, venvs work; a C extension is built if gcc is there."""
     wheel(tmp_path / "dvt_x-1-py3-none-any.whl")
     run = partial(docker, "run", "--rm", "--network=none", f"--volume={tmp_path}:/w:ro", made(reference), "sh", "-ec")
-    told = run('python -c "import platform as p; print(p.python_version())"; echo "$PYTHON_VERSION"').split()
-    assert told[0] == told[1]
-    assert told[0].startswith(version)
+    lines = run('python -c "import platform as p; print(p.python_version())"; echo "$PYTHON_VERSION"').split()
+    assert lines[0] == lines[1]
+    assert lines[0].startswith(version)
     pip = "pip install --quiet --no-index --root-user-action=ignore /w/*.whl"
     site = f"/lib/python{version}/site-packages/dvt_x.py"
     assert run(f"{pip}; python -c 'import dvt_x; print(dvt_x.__file__)'; which pip python3 dvt-x; dvt-x").split() == [
@@ -495,10 +495,10 @@ def test_go_has_the_official_layout(reference: str) -> None:
     """/usr/local/go, and a writable /go as working directory; it builds C, too, and downloads no other Go."""
     run = partial(docker, "run", "--rm", "--network=none")
     image = made(reference)
-    told = run(
+    lines = run(
         image, "sh", "-c", "pwd; which go; go env GOPATH GOTOOLCHAIN; echo $GOLANG_VERSION; go version; git -v"
     )
-    folder, which, home, chain, version, *more = told.split("\n")
+    folder, which, home, chain, version, *more = lines.split("\n")
     assert (folder, which, home) == ("/go", "/usr/local/go/bin/go", "/go")
     assert chain == ("" if reference == "golang:1.19" else "local")
     assert f"go{version} " in more[0]
@@ -547,7 +547,7 @@ def test_mariadb_accepts_its_own_variables(start: Start, tmp_path: Path, referen
     assert user("SELECT n FROM my_db.t") == "1"
     assert query(name, "root", "a'b", "SELECT CURRENT_USER()") == "root@%"
     asked = ("SELECT DISTINCT host FROM mysql.user", "SELECT DISTINCT host FROM mysql.proxies_priv")
-    hosts = " ".join(query(name, "root", "a'b", one) or "" for one in asked)
+    hosts = " ".join(query(name, "root", "a'b", host) or "" for host in asked)
     assert set(hosts.split()) == {"%", "localhost"}
     assert "buildkitsandbox" not in docker("logs", name)
     docker("restart", name)
@@ -597,14 +597,14 @@ def test_tags_give_the_promised_versions(reference: str) -> None:
     """A full Node.js builds packages that need a compiler."""
     image = made(reference)
     run = partial(docker, "run", "--rm", "--entrypoint=sh", image, "-c")
-    told = run(". /etc/os-release; echo $VERSION_CODENAME; node -v; :")
+    lines = run(". /etc/os-release; echo $VERSION_CODENAME; node -v; :")
     expected = {
         "node:18-bookworm-slim": "bookworm v18.",
         "node:24": "trixie v24.",
         "node:lts": "trixie v26.",
         "debian:12": "bookworm",
     }
-    assert " ".join(told.split()).startswith(expected.get(reference, ""))
+    assert " ".join(lines.split()).startswith(expected.get(reference, ""))
     if reference == "node:24":
         assert run("g++ --version && git version && make -v && python3 -V")
 
@@ -691,5 +691,5 @@ def fetched(container: str, path: str, port: str = "80/tcp") -> str:
 
 def certificates(text: str) -> set[str]:
     """The bodies of all certificates in a PEM text, without blanks."""
-    found = re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", text, re.DOTALL)
-    return {re.sub(r"\s", "", body) for body in found}
+    bodies = re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", text, re.DOTALL)
+    return {re.sub(r"\s", "", body) for body in bodies}

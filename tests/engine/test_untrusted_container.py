@@ -265,7 +265,7 @@ async def test_files_have_the_services_owner_and_their_mode(
     target = await reach(api, box)
     _, syncs = edits(tmp_path / "src", "/app/in/deep")
     assert (await target.deliver((), syncs)).failed == {}
-    found = docker.execute(box, "/bin/sh", "-c", "cd /app/in; stat -c '%n %u:%g %a' . deep deep/*", user="0")
+    listing = docker.execute(box, "/bin/sh", "-c", "cd /app/in; stat -c '%n %u:%g %a' . deep deep/*", user="0")
     modes = {
         ".": 755,
         "deep": 755,
@@ -279,7 +279,7 @@ async def test_files_have_the_services_owner_and_their_mode(
         path: f"2{mode}" if "2777" in before and path in (".", "deep", "deep/made") else mode
         for path, mode in modes.items()
     }
-    assert found.splitlines() == [f"{path} {owner} {mode}" for path, mode in sticky.items()]
+    assert listing.splitlines() == [f"{path} {owner} {mode}" for path, mode in sticky.items()]
     await target.close()
 
 

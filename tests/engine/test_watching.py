@@ -40,8 +40,8 @@ class Child:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, "the watcher died"
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def cpu(self) -> float:
         """Seconds of CPU that it has taken."""
@@ -100,9 +100,9 @@ def test_changes_beyond_the_event_queue_are_found(root: Path) -> None:
                 shutil.rmtree(root / f"d{index}") if rng.random() < 0.2 else (root / f"d{index}/old").write_text("xx")
                 (root / f"d{index}").mkdir(exist_ok=True)
             os.kill(site.process.pid, signal.SIGCONT)
-            found = site.ask(30)
-            assert found["wrong"] == []
-            assert [said.count("events lost") for said in found["said"]] == [1] * lap
+            answer = site.ask(30)
+            assert answer["wrong"] == []
+            assert [message.count("events lost") for message in answer["said"]] == [1] * lap
         (root / "d3/one more").write_text("x")
         assert site.ask(5)["wrong"] == []
         assert site.ask(0)["watches"] == 202
@@ -119,14 +119,14 @@ def test_missing_watches_are_reported_and_compensated(root: Path, limit: tuple[s
         assert site.ask()["wrong"] == []
         for index in range(80):
             (root / f"e{index}/f").write_text("x")
-        found = site.ask()
-        assert found["wrong"] == []
-        assert len(found["said"]) == 1
-        assert "sudo sysctl fs.inotify.max_user_watches" in found["said"][0]
+        answer = site.ask()
+        assert answer["wrong"] == []
+        assert len(answer["said"]) == 1
+        assert "sudo sysctl fs.inotify.max_user_watches" in answer["said"][0]
     with child(root, *limited(*limit)) as site:
         (root / "e79/g").write_text("x")
-        found = site.ask()
-        assert (found["wrong"], len(found["said"])) == ([], 1 if limit[1] else len(found["said"]))
+        answer = site.ask()
+        assert (answer["wrong"], len(answer["said"])) == ([], 1 if limit[1] else len(answer["said"]))
 
 
 def test_unreadable_paths_do_not_stop_the_watcher(root: Path) -> None:
@@ -141,13 +141,13 @@ def test_unreadable_paths_do_not_stop_the_watcher(root: Path) -> None:
         os.chown(path, NOBODY, NOBODY)
     with child(root, user=NOBODY) as site:
         (root / "open/deep/f").write_text("xx")
-        found = site.ask(5)
-        assert (found["wrong"], found["said"]) == ([], [])
-        before = found["known"]
+        answer = site.ask(5)
+        assert (answer["wrong"], answer["said"]) == ([], [])
+        before = answer["known"]
         (root / "secret").chmod(0o644)
         (root / "shut").chmod(0o755)
-        found = site.ask(2)
-        assert (found["wrong"], found["known"]) == ([], before + 2)
+        answer = site.ask(2)
+        assert (answer["wrong"], answer["known"]) == ([], before + 2)
         (root / "shut/deep/f").write_text("seen")
         assert site.ask(2)["wrong"] == []
         assert site.ask(0)["watches"] == 5 + 1
@@ -162,8 +162,8 @@ def test_ignored_tree_needs_no_watches(root: Path) -> None:
     with child(root, user=NOBODY) as site:
         for index in range(50):
             (root / f"ignored/{index}/new").mkdir()
-        found = site.ask(5)
-        assert (found["wrong"], found["said"], found["watches"], found["told"]) == ([], [], 3, 0)
+        answer = site.ask(5)
+        assert (answer["wrong"], answer["said"], answer["watches"], answer["told"]) == ([], [], 3, 0)
 
 
 @pytest.fixture

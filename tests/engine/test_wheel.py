@@ -113,9 +113,9 @@ def test_images_lists_needs_in_any_folder(
     assert "node:22" in listed
 
 
-def _build(folder: Path, *what: str) -> Path:
+def _build(folder: Path, *targets: str) -> Path:
     """The folder, with a wheel and an sdist; without `what`, the wheel is made of the sdist."""
-    argv = [sys.executable, "-m", "build", "--no-isolation", *what, "--outdir", str(folder), str(ROOT)]
+    argv = [sys.executable, "-m", "build", "--no-isolation", *targets, "--outdir", str(folder), str(ROOT)]
     _run(*argv, env={"SOURCE_DATE_EPOCH": str(EPOCH)})
     return folder
 

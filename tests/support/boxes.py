@@ -46,9 +46,9 @@ class Image:
 
 def static_busybox() -> str | None:
     """The path of a statically linked busybox; None if there is none."""
-    found = shutil.which("busybox")
-    linked = subprocess.run(["ldd", found], capture_output=True, check=False).returncode == 0 if found else True
-    return None if linked else found
+    path = shutil.which("busybox")
+    linked = subprocess.run(["ldd", path], capture_output=True, check=False).returncode == 0 if path else True
+    return None if linked else path
 
 
 @contextmanager
@@ -120,12 +120,12 @@ class Boxes:
         """Start or unpause everything; return the ids, at least one."""
         self.wait()
         ids = self.ids or [self.start()]
-        for one in ids:
-            state = docker_cli.inspect(one)["State"]
+        for container in ids:
+            state = docker_cli.inspect(container)["State"]
             if state["Paused"]:
-                docker_cli.docker("unpause", one)
+                docker_cli.docker("unpause", container)
             elif not state["Running"]:
-                docker_cli.docker("start", one)
+                docker_cli.docker("start", container)
         return ids
 
     def remove(self) -> None:

@@ -75,18 +75,18 @@ class Campaign:
     @property
     def content(self) -> str | None:
         """What the volume holds; None if it is empty, or does not exist."""
-        found = self.machine.docker.read(VOLUME, "x")
-        return None if found is None else found.decode()
+        content = self.machine.docker.read(VOLUME, "x")
+        return None if content is None else content.decode()
 
     def saved(self) -> set[str]:
         """The contents of the snapshots."""
-        store, found = Store.at_home(), set[str]()
+        store, contents = Store.at_home(), set[str]()
         for snapshot in store.all():
             with open(store.archive(snapshot), "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as tar:
                 for member in tar:
                     if member.name.endswith("/x") and (content := tar.extractfile(member)):
-                        found.add(content.read().decode())
-        return found
+                        contents.add(content.read().decode())
+        return contents
 
     def write(self, folder: str) -> None:
         """Write something new as the user of the folder."""
@@ -129,8 +129,8 @@ class Campaign:
     def require(self, condition: object, why: str, command: Command | None = None) -> None:
         """Check the condition. Raises BrokenError with the sequence."""
         if not condition:
-            told = f"\n{shown(command)}" if command else ""
-            raise BrokenError(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{told}")
+            report = f"\n{shown(command)}" if command else ""
+            raise BrokenError(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{report}")
 
     def check_strangers(self) -> None:
         """Check that nothing that belongs to others has changed."""
@@ -149,14 +149,20 @@ class Campaign:
             return
         self.require(before in self.saved(), f"lost: {before}", command)
 
-    def check_found(self, folder: str, found: str | None, command: Command, *, existed: bool) -> None:
+    def check_found(self, folder: str, content: str | None, command: Command, *, existed: bool) -> None:
         """Check that users see what they saw last, or are told why not."""
         last = self.seen.get(folder)
-        told = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
-        if found == last or last in self.lost or {last, found} & self.unclear or "data" in told or VOLUME in told:
+        messages = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
+        if (
+            content == last
+            or last in self.lost
+            or {last, content} & self.unclear
+            or "data" in messages
+            or VOLUME in messages
+        ):
             return
-        why = f"{folder} saw {found!r} instead of {last!r}, and was not told"
-        self.require(existed and found is not None, why, command)
+        why = f"{folder} saw {content!r} instead of {last!r}, and was not told"
+        self.require(existed and content is not None, why, command)
 
     # --- steps ------------------------------------------------------------------------------------------------
 
@@ -224,8 +230,8 @@ class Campaign:
 
     async def up_from(self) -> None:
         """`up` with a saved state, if there is one."""
-        if found := Store.at_home().all():
-            await self.up(source=self.random.choice(found).id)
+        if snapshots := Store.at_home().all():
+            await self.up(source=self.random.choice(snapshots).id)
 
     async def kill_both(self) -> None:
         """Up, write, kill -9 of devenv and guardian."""
@@ -293,8 +299,8 @@ class Campaign:
         command = await self.machine.down(site, VolumePolicy.DROP)
         self.check_kept(before, command, dropped=bool(run_of))
         if before is not None and self.content is None:
-            for one, last in list(self.seen.items()):
-                if last == before or one == name:
+            for folder, last in list(self.seen.items()):
+                if last == before or folder == name:
                     self.lost.add(str(last))
 
     async def gc(self) -> None:
@@ -382,18 +388,18 @@ class Campaign:
     async def import_(self) -> None:
         """Import a colleague's file, which is newer than everything."""
         store = Store.at_home()
-        if found := store.all():
+        if snapshots := store.all():
             path = self.folder / "import.tar"
             with path.open("wb") as file:
-                exported.pack(store, [self.random.choice(found)], file)
+                exported.pack(store, [self.random.choice(snapshots)], file)
             with path.open("rb") as file:
                 exported.unpack(store, file, limit=10**9, single=10**9)
 
     async def restore(self) -> None:
         """`devenv snapshot restore`, which counts until the volume has been started."""
         name, site = self.pick()
-        if found := Store.at_home().all():
-            chosen, command = self.random.choice(found), Command(self.machine)
+        if snapshots := Store.at_home().all():
+            chosen, command = self.random.choice(snapshots), Command(self.machine)
             await command.serve(
                 lambda: commands.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit)
             )
@@ -402,15 +408,15 @@ class Campaign:
 
     def contents(self, snapshot: str) -> list[str]:
         """The contents of the snapshots of that id."""
-        store, found = Store.at_home(), list[str]()
-        for one in store.all():
-            if one.id != snapshot:
+        store, contents = Store.at_home(), list[str]()
+        for saved in store.all():
+            if saved.id != snapshot:
                 continue
-            with open(store.archive(one), "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as tar:
+            with open(store.archive(saved), "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as tar:
                 for member in tar:
                     if member.name.endswith("/x") and (content := tar.extractfile(member)):
-                        found.append(content.read().decode())
-        return found
+                        contents.append(content.read().decode())
+        return contents
 
     async def restart_engine(self) -> None:
         """Restart the engine; its clock continues."""
@@ -422,8 +428,8 @@ class Campaign:
         self.machine.host.advance(self.random.choice((0.1, 2.0, 4000.0)))
 
 
-def _only(found: list[str]) -> str | None:
-    return found[0] if found else None
+def _only(values: list[str]) -> str | None:
+    return values[0] if values else None
 
 
 Step = Callable[[Campaign], Awaitable[None]]
@@ -465,6 +471,6 @@ async def campaign(folder: Path, seed: int, length: int = 14) -> Campaign:
     """Run the sequence of that seed, in a folder that is emptied. Raises BrokenError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    one = Campaign(folder, seed)
-    await one.run(length)
-    return one
+    run = Campaign(folder, seed)
+    await run.run(length)
+    return run

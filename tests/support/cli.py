@@ -84,7 +84,11 @@ class Devenv:
     def all(self, event: str, **match: object) -> list[Event]:
         """All events of that name so far whose fields are as in `match`."""
         with self._arrived:
-            return [one for one in self.events if one.get("event") == event and _matches(one, match)]
+            return [
+                candidate
+                for candidate in self.events
+                if candidate.get("event") == event and _matches(candidate, match)
+            ]
 
     def mark(self) -> int:
         """The index of the next event, for `since`."""
@@ -114,9 +118,9 @@ class Devenv:
     def survivors(self, timeout: float = 10) -> dict[int, str]:
         """Pid -> command of the process and its descendants that still live after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        while (found := processes_with(f"{MARKER}={self.marker}")) and time.monotonic() < deadline:
+        while (survivors := processes_with(f"{MARKER}={self.marker}")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        return found
+        return survivors
 
     def kill(self) -> None:
         """Kill the process and all its descendants."""
@@ -216,10 +220,12 @@ def processes_with(assignment: str) -> dict[int, str]:
     """Pid -> command of every process that has the assignment in its environment."""
     if not sys.platform.startswith("linux"):
         raise AssertionError("survivors are looked for in /proc, which only Linux has")
-    found = {}
+    processes = {}
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             pid = int(folder.name)
             if assignment.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found[pid] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    return found
+                processes[pid] = (
+                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                )
+    return processes

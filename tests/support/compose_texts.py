@@ -73,7 +73,7 @@ def files(draw: Any) -> tuple[str, bool]:
     """A Compose file in some style, and whether the environment of `web` is a list."""
     step = draw(st.sampled_from([2, 4, 3, 1]))
     environment = draw(st.sampled_from(ENVIRONMENT + LIST))
-    keys = [one for one in (draw(st.sampled_from(DEPENDS)), environment) if one]
+    keys = [key for key in (draw(st.sampled_from(DEPENDS)), environment) if key]
     keys = draw(st.permutations([*keys, draw(st.sampled_from(["image: a", "image: 'a' # trailing", "build: .   "]))]))
     web = "web:\n" + "\n".join(indented(key, 2, 2) for key in keys)
     others = draw(st.permutations([web, 'cache: {image: "redis"}', "web2:\n  image: x\n  # of web2"]))

@@ -20,10 +20,10 @@ class Typed:
     command: str
     shown: tuple[str, ...] = ()
 
-    def missing(self, said: str) -> list[str]:
+    def missing(self, output: str) -> list[str]:
         """The lines shown that are not part of a line of the output; numbers and spaces may differ."""
-        lines = [_plain(line) for line in said.splitlines()]
-        return [line for line in self.shown if not any(_plain(line) in one for one in lines)]
+        lines = [_plain(line) for line in output.splitlines()]
+        return [line for line in self.shown if not any(_plain(line) in line_ for line_ in lines)]
 
 
 def typed(page: str) -> list[Typed]:
@@ -41,7 +41,7 @@ def commands(text: str) -> list[Typed]:
             be pasted into every shell: with a prompt or, since zsh has no comments in a terminal, with a comment.
 
     """
-    found: list[Typed] = []
+    commands_: list[Typed] = []
     blocks = FENCE.findall(text)
     if 2 * len(blocks) != len(re.findall(r"^ *```", text, re.MULTILINE)):
         msg = "a block does not end"
@@ -49,13 +49,13 @@ def commands(text: str) -> list[Typed]:
     for mark, block in blocks:
         lines = [line.rstrip() for line in block.splitlines() if line.strip()]
         if mark == "sh":
-            found += [Typed(_pasted(line.strip())) for line in lines]
+            commands_ += [Typed(_pasted(line.strip())) for line in lines]
         elif mark == "text":
-            _show(found, lines)
+            _show(commands_, lines)
         elif mark not in FILES:
             msg = f"a block marked `{mark}` is never run: mark commands `sh` and their output `text`"
             raise ValueError(msg)
-    return found
+    return commands_
 
 
 def _pasted(line: str) -> str:
@@ -65,12 +65,12 @@ def _pasted(line: str) -> str:
     return line
 
 
-def _show(found: list[Typed], lines: list[str]) -> None:
+def _show(commands: list[Typed], lines: list[str]) -> None:
     for line in lines:
         if line == INTERRUPT:
-            found.append(Typed(INTERRUPT))
-        elif found:
-            found[-1] = Typed(found[-1].command, (*found[-1].shown, line))
+            commands.append(Typed(INTERRUPT))
+        elif commands:
+            commands[-1] = Typed(commands[-1].command, (*commands[-1].shown, line))
         else:
             msg = f"output without a command: {line}"
             raise ValueError(msg)

@@ -39,7 +39,7 @@ def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None =
         text=True,
         check=False,
     )
-    name = next((one.removeprefix("--name=") for one in args if one.startswith("--name=")), None)
+    name = next((arg.removeprefix("--name=") for arg in args if arg.startswith("--name=")), None)
     if done.returncode and STILLBORN in done.stderr + done.stdout and (name or args[0] == "exec"):
         if name:
             docker("rm", "-fv", name, env=env)
@@ -61,27 +61,29 @@ def succeeds(*args: str, env: Mapping[str, str] | None = None) -> bool:
 def containers(project: str, service: str | None = None) -> list[str]:
     """Ids of all containers of a project (or of one service), running or not, the newest first."""
     labels = [f"{PROJECT_LABEL}={project}", *([f"com.docker.compose.service={service}"] if service else [])]
-    return [one["Id"] for one in _listed("containers/json", label=labels)]
+    return [entry["Id"] for entry in _listed("containers/json", label=labels)]
 
 
 def networks(project: str) -> list[str]:
     """Names of the networks that carry the project's label."""
-    return sorted(one["Name"] for one in _listed("networks", label=[f"{PROJECT_LABEL}={project}"]))
+    return sorted(entry["Name"] for entry in _listed("networks", label=[f"{PROJECT_LABEL}={project}"]))
 
 
 def volumes(project: str) -> list[str]:
     """Names of the volumes that carry the project's label."""
-    return sorted(one["Name"] for one in _listed("volumes", label=[f"{PROJECT_LABEL}={project}"])["Volumes"] or ())
+    return sorted(
+        entry["Name"] for entry in _listed("volumes", label=[f"{PROJECT_LABEL}={project}"])["Volumes"] or ()
+    )
 
 
-def _listed(what: str, **filters: list[str]) -> Any:
+def _listed(path: str, **filters: list[str]) -> Any:
     """The engine's list: a request takes a tenth of the time of a command, and tests make thousands."""
     try:
-        answer = request("GET", f"/{what}?all=1&filters={quote(json.dumps(filters))}")
+        answer = request("GET", f"/{path}?all=1&filters={quote(json.dumps(filters))}")
     except (OSError, http.client.HTTPException) as error:
-        raise DockerError(f"{what}: {error!r}") from error
+        raise DockerError(f"{path}: {error!r}") from error
     if answer.status != 200:
-        raise DockerError(f"{what}: {answer.status} {answer.body.decode(errors='replace')}")
+        raise DockerError(f"{path}: {answer.status} {answer.body.decode(errors='replace')}")
     return json.loads(answer.body)
 
 
@@ -115,8 +117,8 @@ def inspect(name: str) -> dict[str, Any]:
     for place in ("containers/{}/json", "networks/{}", "volumes/{}", "images/{}/json"):
         answer = request("GET", f"/{place.format(quote(name))}")
         if answer.status == 200:
-            found: dict[str, Any] = json.loads(answer.body)
-            return found
+            details: dict[str, Any] = json.loads(answer.body)
+            return details
     raise DockerError(f"docker inspect {name}: {answer.status} {answer.body.decode(errors='replace')}")
 
 
@@ -169,7 +171,7 @@ def remove_project(project: str) -> None:
 
 def remove_images(project: str) -> None:
     """Remove the images that Compose built for the project's services."""
-    if built := [one["Id"] for one in _listed("images/json", reference=[f"{project}-*"])]:
+    if built := [entry["Id"] for entry in _listed("images/json", reference=[f"{project}-*"])]:
         succeeds("rmi", "-f", *built)
 
 
@@ -195,7 +197,7 @@ def pause(took: float) -> float:
 class Inventory:
     """Kind and id -> a line that names the object, and the project that it belongs to."""
 
-    things: dict[tuple[str, str], tuple[str, str]]
+    objects: dict[tuple[str, str], tuple[str, str]]
 
     @classmethod
     def now(cls) -> Inventory:
@@ -206,16 +208,16 @@ class Inventory:
             "network": ("network", "ls", "--no-trunc", f"--format={{{{.ID}}}}\t{{{{.Name}}}}\t{project}"),
             "volume": ("volume", "ls", f"--format={{{{.Name}}}}\t{{{{.Name}}}}\t{project}"),
         }
-        things = {}
+        objects = {}
         for kind, listing in listings.items():
             for line in docker(*listing).splitlines():
                 key, name, owner = line.split("\t")
-                things[kind, key] = (name, owner)
-        return cls(things)
+                objects[kind, key] = (name, owner)
+        return cls(objects)
 
     def changes(self, later: Inventory, *, only_project_prefix: str | None = None) -> list[str]:
         """What was added or is missing later, one line each; with a prefix, only in such projects."""
-        signs = (("left behind", later.things, self.things), ("gone", self.things, later.things))
+        signs = (("left behind", later.objects, self.objects), ("gone", self.objects, later.objects))
         return [
             f"{sign}: {kind} {name} {f'of project {owner}' if owner else ''}".rstrip()
             for sign, some, others in signs

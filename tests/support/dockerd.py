@@ -130,22 +130,22 @@ def dockerd(
     options: Sequence[str] = (),
 ) -> Iterator[Dockerd]:
     """A running engine, removed after the block."""
-    one = Dockerd(folder, remapped, env, options)
+    engine = Dockerd(folder, remapped, env, options)
     try:
-        one.start()
-        yield one
+        engine.start()
+        yield engine
     finally:
-        one.remove()
+        engine.remove()
 
 
 def main(folder: str, images: str, *command: str) -> int:
     """Run the command on a new engine, with these images of the one in use; return the exit code."""
-    with dockerd(Path(folder)) as one:
+    with dockerd(Path(folder)) as engine:
         with subprocess.Popen(["docker", "save", *images.split(",")], stdout=subprocess.PIPE) as saved:
             subprocess.run(
-                ["docker", "-H", one.host, "load", "-q"], stdin=saved.stdout, stdout=sys.stderr, check=True
+                ["docker", "-H", engine.host, "load", "-q"], stdin=saved.stdout, stdout=sys.stderr, check=True
             )
-        return subprocess.run(command, env={**os.environ, "DOCKER_HOST": one.host}, check=False).returncode
+        return subprocess.run(command, env={**os.environ, "DOCKER_HOST": engine.host}, check=False).returncode
 
 
 if __name__ == "__main__":

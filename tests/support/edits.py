@@ -46,32 +46,32 @@ class Edits:
 
     def do(self, edit: Callable[..., None], *args: object) -> None:
         """Do the edit as far as possible."""
-        said = f"{edit.__name__}{short(args)}"
+        report = f"{edit.__name__}{short(args)}"
         try:
             edit(*args)
         except (OSError, shutil.Error) as error:
-            said += f" -> {type(error).__name__}"
-        self.done.append(said)
+            report += f" -> {type(error).__name__}"
+        self.done.append(report)
 
     def _at(self, names: Sequence[bytes]) -> bytes:
         return os.path.join(self.root, *names)
 
     def _all(self, *kinds: Callable[[int], bool]) -> list[bytes]:
-        found = []
+        paths = []
         for place, folders, files in os.walk(self.root):
             for name in (*folders, *files):
                 path = os.path.join(place, name)
                 with contextlib.suppress(OSError):
                     mode = os.lstat(path).st_mode
                     if not kinds or any(kind(mode) for kind in kinds):
-                        found.append(path)
-        return sorted(found)
+                        paths.append(path)
+        return sorted(paths)
 
     def _one(self, number: int, *kinds: Callable[[int], bool]) -> bytes:
-        found = self._all(*kinds)
-        if not found:
+        paths = self._all(*kinds)
+        if not paths:
             raise FileNotFoundError
-        return found[number % len(found)]
+        return paths[number % len(paths)]
 
     def _parent(self, path: bytes) -> bytes:
         above = os.path.dirname(path)

@@ -201,23 +201,23 @@ class Campaign:
         """Check that each start of `db` found everything, and that the last content is in a snapshot."""
         known = {before, frozenset[str]() if fresh else before}
         stored = {self._content(snapshot) for snapshot in self._store.all()}
-        for found, added in self._starts():
-            assert found in known | stored, f"a start found {_told(found, self._must, before)}"
-            self._must = found | added
-            known = {self._must, found}  # a recreated container continues with the same volume
-        assert any(self._must <= one for one in (*stored, Content())), f"lost: {_told(self._must, before)}"
+        for before_start, added in self._starts():
+            assert before_start in known | stored, f"a start found {_told(before_start, self._must, before)}"
+            self._must = before_start | added
+            known = {self._must, before_start}  # a recreated container continues with the same volume
+        assert any(self._must <= content for content in (*stored, Content())), f"lost: {_told(self._must, before)}"
 
     def _starts(self) -> Iterator[tuple[Content, Content]]:
         """For each start since the last check: the content of the volume, and what was added."""
         folder = self.stack.folder / "witness"
         new = [path for path in folder.glob("*.begin") if path.name not in self._seen]
-        for path in sorted(new, key=lambda one: one.stat().st_mtime_ns):
+        for path in sorted(new, key=lambda path: path.stat().st_mtime_ns):
             self._seen.add(path.name)
             ended = path.with_suffix(".end")
             yield _witnessed(path.read_text()), frozenset(ended.read_text().split() if ended.exists() else ())
 
     def _newest(self) -> Content:
-        settled = [one for one in self._store.all() if one.settled]
+        settled = [snapshot for snapshot in self._store.all() if snapshot.settled]
         return self._content(settled[-1]) if settled else frozenset()
 
     def _content(self, snapshot: Snapshot) -> Content:
@@ -269,4 +269,4 @@ def _name(digest: str, owner: str) -> str:
 
 
 def _told(*contents: Content) -> str:
-    return " / ".join(f"{len(one)} files {sorted(one)[:3]}" for one in contents)
+    return " / ".join(f"{len(content)} files {sorted(content)[:3]}" for content in contents)

@@ -124,12 +124,12 @@ class ConnectProxy:
                 _pump(client, server)
 
 
-def _pump(one: socket.socket, other: socket.socket) -> None:
+def _pump(from_: socket.socket, target: socket.socket) -> None:
     while True:
-        for source in select.select([one, other], [], [])[0]:
+        for source in select.select([from_, target], [], [])[0]:
             if not (data := source.recv(65536)):
                 return
-            (other if source is one else one).sendall(data)
+            (target if source is from_ else from_).sendall(data)
 
 
 @dataclass
@@ -216,12 +216,12 @@ def lab(folder: Path, *, proxied: bool) -> Iterator[Lab]:
         registry = Registry(folder / "registry")
         stack.callback(registry.close)
         engine = stack.enter_context(dockerd(folder / "engine", env=env))
-        one = Lab(engine, registry, authority, ConnectProxy(listening_in(engine.network, PROXY_PORT)))
+        lab_ = Lab(engine, registry, authority, ConnectProxy(listening_in(engine.network, PROXY_PORT)))
         try:
-            yield one
+            yield lab_
         finally:
-            one.clear()
-            one.proxy.close()
+            lab_.clear()
+            lab_.proxy.close()
 
 
 def shut_off(*hosts: str) -> list[str]:

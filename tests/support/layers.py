@@ -137,8 +137,8 @@ def floor(name: str) -> int | None:
 
 def may_import(name: str, other: str) -> bool:
     """Whether a package (or a module outside of packages) may import the other."""
-    one, two = floor(name), floor(other)
-    return one is None or two is None or name == other or two < one or one == two == 0
+    own, imported = floor(name), floor(other)
+    return own is None or imported is None or name == other or imported < own or own == imported == 0
 
 
 def is_pure(module: str) -> bool:

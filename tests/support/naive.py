@@ -42,14 +42,14 @@ Tree = dict[bytes, Entry]
 def on_host(folder: Path) -> Tree:
     """Everything below the folder that is to be synced, by relative path."""
     top = os.fsencode(folder)
-    found: Tree = {}
+    tree: Tree = {}
     for place, folders, files in os.walk(top):
         for name in (*folders, *files):
             path = os.path.join(place, name)
             entry = _look(path)
             if entry is not None and not name.endswith(IGNORED.encode()):
-                found[os.path.relpath(path, top)] = entry
-    return found
+                tree[os.path.relpath(path, top)] = entry
+    return tree
 
 
 def _look(path: bytes) -> Entry | None:
@@ -114,9 +114,9 @@ def different(source: Path, container: str) -> set[bytes] | None:
     looks = []
     for _ in range(2):
         try:
-            wanted, (found, _) = on_host(source), in_container(container)
+            wanted, (actual, _) = on_host(source), in_container(container)
         except (AssertionError, OSError, http.client.HTTPException):
             return None
-        paths = {path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)}
+        paths = {path for path in wanted.keys() | actual.keys() if wanted.get(path) != actual.get(path)}
         looks.append({path for path in paths if not STAGED.search(path)})
     return looks[0] if looks[0] == looks[1] else None

@@ -20,13 +20,13 @@ DATA = {"volumes": ["data:/data"]}
 
 def processes(word: str) -> list[str]:
     """The command lines, on this machine and in its containers, that contain the word."""
-    found = []
+    commands = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if folder.name.isdigit() and word in command and folder.name != str(os.getpid()):
-                found.append(command)
-    return found
+                commands.append(command)
+    return commands
 
 
 class Phases:

@@ -108,7 +108,7 @@ class Front:
 
     def asked(self, part: str = "", method: str | None = None) -> list[Seen]:
         """Requests so far whose path contains `part`."""
-        return [one for one in self.seen if part in one.path and method in (None, one.method)]
+        return [request for request in self.seen if part in request.path and method in (None, request.method)]
 
     def answer(self, seen: Seen) -> Answer:
         """The answer of the first rule that has one, else that of upstream."""
@@ -132,9 +132,9 @@ class Front:
         }
         with contextlib.closing(connection):
             connection.request(seen.method, path, body=seen.body, headers=passed)
-            found = connection.getresponse()
-            headers = {name: value for name, value in found.getheaders() if name.lower() != "date"}
-            return Answer(found.status, headers, found.read())
+            response = connection.getresponse()
+            headers = {name: value for name, value in response.getheaders() if name.lower() != "date"}
+            return Answer(response.status, headers, response.read())
 
     def close(self) -> None:
         """Stop answering."""
@@ -273,8 +273,8 @@ def first(times: int, answer: Answer, part: str = "/manifests/") -> Rule:
 def too_many(times: int = 10**6, retry_after: int | None = None) -> Rule:
     """Answer as Docker Hub does to too many pulls."""
     more = {} if retry_after is None else {"Retry_After": str(retry_after)}
-    said = "You have reached your pull rate limit. You may increase the limit by authenticating and upgrading."
-    return first(times, error(429, "TOOMANYREQUESTS", said, **more))
+    message = "You have reached your pull rate limit. You may increase the limit by authenticating and upgrading."
+    return first(times, error(429, "TOOMANYREQUESTS", message, **more))
 
 
 def cut(times: int) -> Rule:
@@ -285,8 +285,8 @@ def cut(times: int) -> Rule:
         if seen.method != "GET" or "/blobs/" not in seen.path or not left[0]:
             return None
         left[0] -= 1
-        found = forward()
-        return Answer(found.status, found.headers, found.body, cut=True)
+        response = forward()
+        return Answer(response.status, response.headers, response.body, cut=True)
 
     return rule
 
@@ -297,9 +297,9 @@ def forged(part: str) -> Rule:
     def rule(seen: Seen, forward: Forward) -> Answer | None:
         if seen.method != "GET" or part not in seen.path:
             return None
-        found = forward()
-        body = found.body + b"\n" if part == "/manifests/" else gzip.compress(b"something else")
-        return Answer(found.status, found.headers, body)
+        response = forward()
+        body = response.body + b"\n" if part == "/manifests/" else gzip.compress(b"something else")
+        return Answer(response.status, response.headers, body)
 
     return rule
 
@@ -404,8 +404,11 @@ class Registry:
         request = urllib.request.Request(
             f"http://{self.address}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST}, method="HEAD"
         )
-        with contextlib.suppress(urllib.error.HTTPError), urllib.request.build_opener(_DIRECT).open(request) as found:
-            return cast("str", found.headers["Docker-Content-Digest"])
+        with (
+            contextlib.suppress(urllib.error.HTTPError),
+            urllib.request.build_opener(_DIRECT).open(request) as response,
+        ):
+            return cast("str", response.headers["Docker-Content-Digest"])
         return None
 
     def close(self) -> None:
@@ -429,8 +432,8 @@ class Registry:
         request = urllib.request.Request(
             urllib.parse.urljoin(f"http://{self.address}", path), body, {"Content-Type": kind}, method=method
         )
-        with urllib.request.build_opener(_DIRECT).open(request, timeout=20) as found:
-            return cast("str", found.headers.get("Location", ""))
+        with urllib.request.build_opener(_DIRECT).open(request, timeout=20) as response:
+            return cast("str", response.headers.get("Location", ""))
 
 
 _DIRECT = urllib.request.ProxyHandler({})
@@ -439,11 +442,11 @@ _DIRECT = urllib.request.ProxyHandler({})
 @contextlib.contextmanager
 def registry(folder: Path) -> Iterator[Registry]:
     """A registry, removed after the block."""
-    one = Registry(folder)
+    server = Registry(folder)
     try:
-        yield one
+        yield server
     finally:
-        one.close()
+        server.close()
 
 
 def digest(data: bytes) -> str:

@@ -42,9 +42,9 @@ LIMIT = 35.0  # seconds until all is equal after the faults: an overlooked conta
 E = TypeVar("E", bound=Event)
 
 
-def short(said: object) -> str:
+def short(value: object) -> str:
     """The value as text, with very long names shortened."""
-    return re.sub(r"x{20,}", "xxx...", str(said))
+    return re.sub(r"x{20,}", "xxx...", str(value))
 
 
 async def missing(target: Target, syncs: Sequence[Sync], top: str = "/srv") -> set[str]:
@@ -165,12 +165,12 @@ class Rig:
         ids = self.boxes.ids
         wanted = on_host(self.source)
         looked = began
-        while wrong := [line for one in ids for line in self.differences(one, wanted)]:
+        while wrong := [line for container in ids for line in self.differences(container, wanted)]:
             now = time.monotonic()
             if now - began > limit:
-                told = [problem.message for problem in self.problems[-5:]]
+                messages = [problem.message for problem in self.problems[-5:]]
                 text = "\n".join(wrong[:40])
-                raise AssertionError(f"{len(wrong)} differences after {limit} s:\n{text}\n{told}\n{self.ended!r}")
+                raise AssertionError(f"{len(wrong)} differences after {limit} s:\n{text}\n{messages}\n{self.ended!r}")
             time.sleep(pause(now - looked))
             looked = time.monotonic()
         assert self.ended is None, self.ended
@@ -197,13 +197,13 @@ class Rig:
         Files that the container made (named `made-here...`) remain, with the folders that contain them, and where a
         file should go; an image without a shell may also keep files that are deleted on the host.
         """
-        found, owners = in_container(container)
-        own = {path for path in found if os.path.basename(path).startswith(OWN)}
+        tree, owners = in_container(container)
+        own = {path for path in tree if os.path.basename(path).startswith(OWN)}
         own |= {b"/".join(path.split(b"/")[:depth]) for path in own for depth in range(1, path.count(b"/") + 1)}
         lines = [
-            f"{container[:6]} {short(path)}: {wanted.get(path)} on the host, {found.get(path)} in the container"
-            for path in sorted(wanted.keys() | found.keys())
-            if wanted.get(path) != found.get(path)
+            f"{container[:6]} {short(path)}: {wanted.get(path)} on the host, {tree.get(path)} in the container"
+            for path in sorted(wanted.keys() | tree.keys())
+            if wanted.get(path) != tree.get(path)
             and path not in own
             and (path in wanted or self.boxes.image.has_shell)
         ]

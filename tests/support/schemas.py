@@ -14,10 +14,10 @@ SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
 def _strict(shape: Any) -> Any:
     """The schema without additional keys: the public one allows new keys, a test must not miss them."""
     if isinstance(shape, list):
-        return [_strict(one) for one in shape]
+        return [_strict(part) for part in shape]
     if not isinstance(shape, dict):
         return shape
-    inside = {key: _strict(one) for key, one in shape.items()}
+    inside = {key: _strict(part) for key, part in shape.items()}
     return {**inside, "additionalProperties": False} if "required" in shape else inside
 
 
@@ -29,14 +29,16 @@ def _checks(kind: str) -> dict[str, Draft7Validator]:
 EVENTS, DOCUMENTS = _checks("events"), _checks("documents")
 
 
-def unlawful(said: dict[str, Any]) -> list[str]:
+def unlawful(document: dict[str, Any]) -> list[str]:
     """The violations of the schemas by a line of stdout: an event, or a command's document."""
-    name = said.get("event")
+    name = document.get("event")
     if name is None:
-        return [] if any(shape.is_valid(said) for shape in DOCUMENTS.values()) else [f"no such document: {said}"]
+        return (
+            [] if any(shape.is_valid(document) for shape in DOCUMENTS.values()) else [f"no such document: {document}"]
+        )
     if name not in EVENTS:
-        return [f"no such event: {said}"]
-    return [f"{fault.json_path}: {fault.message} in {said}" for fault in EVENTS[name].iter_errors(said)]
+        return [f"no such event: {document}"]
+    return [f"{fault.json_path}: {fault.message} in {document}" for fault in EVENTS[name].iter_errors(document)]
 
 
 def answered(command: str, text: str) -> dict[str, Any]:

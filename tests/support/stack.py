@@ -125,12 +125,12 @@ class Stack:
 
     def leftovers(self) -> dict[str, list[str]]:
         """Kind -> names of the project's objects that the engine still has, without empty kinds."""
-        found = {
+        leftovers = {
             "containers": self.containers(),
             "networks": docker_cli.networks(self.name),
             "volumes": docker_cli.volumes(self.name),
         }
-        return {kind: names for kind, names in found.items() if names}
+        return {kind: names for kind, names in leftovers.items() if names}
 
     def remove(self) -> None:
         """Remove all objects of this project from the engine, with the images that were built for it."""

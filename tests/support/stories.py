@@ -122,8 +122,8 @@ async def main(name: str) -> int:
 
     async def work() -> int:
         with anyio.open_signal_receiver(*heard) as signals:
-            for told in STORIES[name]():
-                view.emit(told) if isinstance(told, e.Event) else view.learn(told)
+            for event in STORIES[name]():
+                view.emit(event) if isinstance(event, e.Event) else view.learn(event)
             if fault == "crash":
                 await anyio.sleep(0.5)
                 raise SystemExit(1)

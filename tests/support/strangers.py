@@ -195,7 +195,7 @@ class RealDocker:
 
 def _options(name: str, labels: Mapping[str, str] | None, volumes: Sequence[str], network: str) -> list[str]:
     named = [*([f"--name={name}"] if name else []), *([f"--network={network}"] if network else [])]
-    return [*named, *_labels(labels), *(f"--volume={one}" for one in volumes)]
+    return [*named, *_labels(labels), *(f"--volume={volume}" for volume in volumes)]
 
 
 def _labels(labels: Mapping[str, str] | None) -> list[str]:

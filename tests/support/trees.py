@@ -23,7 +23,7 @@ class Entry:
 
 def on_host(folder: Path) -> dict[str, Entry]:
     """Everything below the folder, by relative path, except links to themselves, which are not synced."""
-    found = {}
+    tree = {}
     for path in sorted(folder.rglob("*")):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode) and _is_loop(path):
@@ -34,8 +34,8 @@ def on_host(folder: Path) -> dict[str, Entry]:
             entry = Entry("folder", 0, "")
         else:
             entry = Entry("file", mode & 0o777, path.read_text("utf-8"))
-        found[str(path.relative_to(folder))] = entry
-    return found
+        tree[str(path.relative_to(folder))] = entry
+    return tree
 
 
 def _is_loop(path: Path) -> bool:

@@ -61,17 +61,17 @@ class Watched:
                 self._arrived = anyio.Event()
                 paths, self._raw = self._raw, set()
                 fresh = await anyio.to_thread.run_sync(scan.look, paths, self.known, *args)
-                found = manifest.diff(self.known, fresh)
-                manifest.apply(self.known, found)
-                for path, _ in (*found.present, *found.gone):
+                changes = manifest.diff(self.known, fresh)
+                manifest.apply(self.known, changes)
+                for path, _ in (*changes.present, *changes.gone):
                     self.seen[path] = self.seen.get(path, 0) + 1
                 self.told |= paths
 
     def wrong(self) -> list[str]:
         """The paths whose known state is wrong."""
         known, now = dict(self.known), scan.scan(self.roots, self.prune)
-        found = manifest.diff(known, {**dict.fromkeys(known), **now})
-        return [path for path, _ in (*found.present, *found.gone)]
+        changes = manifest.diff(known, {**dict.fromkeys(known), **now})
+        return [path for path, _ in (*changes.present, *changes.gone)]
 
     async def until(self, met: Callable[[], object], seconds: float = 10.0) -> None:
         """Wait until the condition is met."""

@@ -104,13 +104,13 @@ class MemoryClient(Client):
         self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
     ) -> MemoryAnswer:
         """The answer, after the faults of this request."""
-        status, said, is_cut = await self.answered(method, path, query, body, idle)
+        status, content_, is_cut = await self.answered(method, path, query, body, idle)
         date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
-        content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
-        found = MemoryAnswer(status, date, content, is_cut=is_cut)
+        content: Any = content_ if isinstance(content_, (bytes, AsyncIterator)) else json.dumps(content_).encode()
+        reply = MemoryAnswer(status, date, content, is_cut=is_cut)
         if method == "HEAD" and status == OK:
-            found.stat = _stat(answer(self.host, "GET", unquote(path), query, body)[1])
-        return found
+            reply.stat = _stat(answer(self.host, "GET", unquote(path), query, body)[1])
+        return reply
 
     async def answered(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
@@ -120,17 +120,17 @@ class MemoryClient(Client):
         fault = self.faults.next(request)
         await self.before(request, fault, idle)
         try:
-            status, said = (
+            status, content = (
                 (fault.status, {"message": fault.reason})
                 if isinstance(fault, Fails)
                 else self._streamed(method, path, query, body)
                 or answer(self.host, method, unquote(path), query, body)
             )
         except Refused as error:
-            status, said = error.status, {"message": error.reason}
+            status, content = error.status, {"message": error.reason}
         if fault is Fault.KILLED_AFTER:
             raise self.faults.crash(request)
-        return status, said, fault is Fault.LOST
+        return status, content, fault is Fault.LOST
 
     async def before(self, request: str, fault: Fault | Fails | None, idle: float | None) -> None:
         """Apply the fault that happens before the engine gets the request."""
@@ -165,7 +165,7 @@ class MemoryClient(Client):
     async def _events(self, query: Mapping[str, str]) -> AsyncIterator[bytes]:
         filters = {key: [*value] for key, value in json.loads(query.get("filters") or "{}").items()}
         kinds, labels, actions = filters.get("type"), filters.get("label", ()), filters.get("event")
-        wanted = [one.partition("=") for one in labels]
+        wanted = [label.partition("=") for label in labels]
         at = len(self.host.events)
         if since := query.get("since"):
             after = float(since) * 1e9
@@ -205,9 +205,9 @@ class MemoryClient(Client):
 
     def _executed(self, key: str) -> AsyncIterator[bytes]:
         container, wish, _ = self._executions[key]
-        code, said = self.host.execution(container, wish["Cmd"], wish)
+        code, output = self.host.execution(container, wish["Cmd"], wish)
         self._executions[key] = (container, wish, code)
-        pieces = [(1, said)] if isinstance(said, bytes) else said
+        pieces = [(1, output)] if isinstance(output, bytes) else output
 
         async def frames() -> AsyncIterator[bytes]:
             for stream, piece in pieces:
@@ -237,12 +237,12 @@ class MemoryEngine(Engine):
         """Like `Engine.ask`, without HTTP and JSON, which would take most of the time in memory."""
         idle = options.get("total") or self.idle + options.get("extra", 0.0)
         with self.translate_errors(action):
-            status, said, is_cut = await self.client.answered("GET", path, query or {}, b"", idle)
+            status, content, is_cut = await self.client.answered("GET", path, query or {}, b"", idle)
             if is_cut:
                 raise LostError("the connection ended before the answer")
             if status >= 300:
-                raise CallError(status, said["message"], action)
-            return read(said)
+                raise CallError(status, content["message"], action)
+            return read(content)
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -63,13 +63,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            if found := super().select(STUCK):
-                return found
+            if events := super().select(STUCK):
+                return events
             raise RuntimeError("everybody waits for something that does not come")
-        found = super().select(0)
-        if not found and timeout > 0:
+        events = super().select(0)
+        if not events and timeout > 0:
             self._clock.jump(timeout)
-        return found
+        return events
 
 
 async def in_place(work: Callable[..., T], *args: Any, **_: Any) -> T:

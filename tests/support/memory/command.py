@@ -53,8 +53,8 @@ def model(name: str, **services: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved model with these services, which are idle by default, and their named volumes."""
     idle = {"image": BASE_IMAGE, "command": ["sleep", "inf"], "networks": {"default": None}}
     full = {key: {**idle, **more} for key, more in services.items()}
-    mounts = [one for service in full.values() for one in service.get("volumes") or ()]
-    keys = {one["source"] for one in mounts if one.get("type") == "volume" and one.get("source")}
+    mounts = [mount for service in full.values() for mount in service.get("volumes") or ()]
+    keys = {mount["source"] for mount in mounts if mount.get("type") == "volume" and mount.get("source")}
     return {
         "name": name,
         "services": full,

@@ -56,7 +56,7 @@ class ComposeHome:
     left: list[Child] = field(default_factory=list)
 
     async def run(
-        self, steps: Generator[str | None, None, int], said: list[str], hear: Callable[[str], object]
+        self, steps: Generator[str | None, None, int], lines: list[str], hear: Callable[[str], object]
     ) -> int:
         """The exit code of a verb. A line is received once the request that it reports has been made."""
         child, heard = Child(steps), 0
@@ -64,15 +64,15 @@ class ComposeHome:
         try:
             request = next(steps)
             while True:
-                for line in said[heard:]:
+                for line in lines[heard:]:
                     hear(line)
-                heard = len(said)
+                heard = len(lines)
                 fault = None if request is None else self.faults.next(request)
                 if request is None:
                     await anyio.sleep(PAUSE)
                 else:
                     await checkpoint()
-                if (code := await self._before(request, fault, said)) is not None:
+                if (code := await self._before(request, fault, lines)) is not None:
                     is_over = True
                     return code
                 before, request = request, next(steps)
@@ -80,29 +80,29 @@ class ComposeHome:
                     raise self.faults.crash(str(before))
                 if fault in (Fault.CHILD_KILLED_AFTER, Fault.LOST):
                     is_over = True
-                    return _ended(fault, said)
+                    return _ended(fault, lines)
         except StopIteration as end:
             is_over = True
-            for line in said[heard:]:
+            for line in lines[heard:]:
                 hear(line)
             return int(end.value or 0)
         finally:
             if not is_over:
                 self.left.append(child)
 
-    async def _before(self, request: str | None, fault: Fault | Fails | None, said: list[str]) -> int | None:
+    async def _before(self, request: str | None, fault: Fault | Fails | None, lines: list[str]) -> int | None:
         """The exit code of a verb that ends before this request."""
         if fault is Fault.KILLED_BEFORE:
             raise self.faults.crash(str(request))
         if fault is Fault.HANGS:
             await anyio.sleep_forever()
         if isinstance(fault, Fails):
-            said.append(f"Error response from daemon: {fault.reason}")
+            lines.append(f"Error response from daemon: {fault.reason}")
             return 1
         if fault is Fault.REFUSED or self.host.is_away:
-            return _ended(Fault.REFUSED, said)
+            return _ended(Fault.REFUSED, lines)
         if fault is Fault.CHILD_KILLED_BEFORE:
-            return _ended(fault, said)
+            return _ended(fault, lines)
         return None
 
     def go_on(self) -> None:
@@ -111,12 +111,12 @@ class ComposeHome:
             self.left.pop(0).go_on()
 
 
-def _ended(fault: Fault, said: list[str]) -> int:
+def _ended(fault: Fault, lines: list[str]) -> int:
     if fault is Fault.REFUSED:
-        said.append("Cannot connect to the Docker daemon at unix:///run/memory.sock. Is the docker daemon running?")
+        lines.append("Cannot connect to the Docker daemon at unix:///run/memory.sock. Is the docker daemon running?")
         return 1
     if fault is Fault.LOST:
-        said.append("error during connect: EOF")
+        lines.append("error during connect: EOF")
         return 1
     return -9
 
@@ -135,16 +135,16 @@ class MemoryCompose(Compose):
             on_line(f"#1 [{name} 1/1] FROM memory")
 
     async def _run(self, verb: str, *args: str, on_error_line: OnLine | None = None) -> None:
-        said: list[str] = []
-        program = Program(self.home.host, Model.of(self.project, self.directory, self.model), said.append)
-        services = [one for one in args if not one.startswith("-")]
+        lines: list[str] = []
+        program = Program(self.home.host, Model.of(self.project, self.directory, self.model), lines.append)
+        services = [arg for arg in args if not arg.startswith("-")]
         if verb == "create":
             steps = program.run(partial(program.create, services, force="--force-recreate" in args))
         else:
             steps = program.run(partial(program.start, services))
-        code = await self.home.run(steps, said, lambda line: on_error_line and on_error_line(clean(line)))
+        code = await self.home.run(steps, lines, lambda line: on_error_line and on_error_line(clean(line)))
         if code:
-            raise self.failures().of_verb(verb, "\n".join(said))
+            raise self.failures().of_verb(verb, "\n".join(lines))
 
 
 def build(host: MemoryHost, project: str, name: str, service: Mapping[str, Any]) -> Image:

@@ -71,13 +71,13 @@ class Faults:
         self.asked.append(request)
         if fault := self._at.pop(len(self.asked), None):
             return fault
-        for pattern, one, counts in self._on:
+        for pattern, planned, counts in self._on:
             if pattern.search(request):
                 if counts[0]:
                     counts[0] -= 1
                 elif counts[1]:
                     counts[1] -= 1
-                    return one
+                    return planned
         return None
 
     def crash(self, request: str) -> Crash:

@@ -69,8 +69,8 @@ class Tree:
 
     def remove(self, path: str) -> None:
         """Remove everything at that path and below it."""
-        for one in [p for p in self.nodes if p and (p == path or p.startswith(f"{path}/"))]:
-            del self.nodes[one]
+        for entry in [p for p in self.nodes if p and (p == path or p.startswith(f"{path}/"))]:
+            del self.nodes[entry]
 
     def clear(self) -> None:
         """Remove everything but the root."""
@@ -87,11 +87,11 @@ class Tree:
 
     def below(self, path: str) -> Iterator[tuple[str, Node]]:
         """The entry and everything below it, folders first, by paths relative to it."""
-        for one in sorted(self.nodes):
-            if one == path or not path:
-                yield one[len(path) :], self.nodes[one]
-            elif one.startswith(f"{path}/"):
-                yield one[len(path) + 1 :], self.nodes[one]
+        for entry in sorted(self.nodes):
+            if entry == path or not path:
+                yield entry[len(path) :], self.nodes[entry]
+            elif entry.startswith(f"{path}/"):
+                yield entry[len(path) + 1 :], self.nodes[entry]
 
     def extract(self, entries: Mapping[str, Node], at: str = "") -> None:
         """Put the entries below `at`. Raises Refused if a file is to replace a folder, as the engine does."""
@@ -118,16 +118,16 @@ def pack(entries: Mapping[str, Node]) -> bytes:
 
 def unpack(body: bytes) -> dict[str, Node]:
     """The entries of a tar, compressed or not. Raises Refused if it is not a tar."""
-    found: dict[str, Node] = {}
+    entries: dict[str, Node] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(body), mode="r:*") as tar:
             for info in tar:
                 name = info.name.removeprefix("./").strip("/")
                 if info.islnk():
-                    found[name] = found[info.linkname.removeprefix("./").strip("/")]
+                    entries[name] = entries[info.linkname.removeprefix("./").strip("/")]
                     continue
                 reader = tar.extractfile(info) if info.isreg() else None
-                found[name] = Node(
+                entries[name] = Node(
                     _KINDS[info.type],
                     reader.read() if reader else b"",
                     info.linkname,
@@ -138,7 +138,7 @@ def unpack(body: bytes) -> dict[str, Node]:
                 )
     except (tarfile.TarError, zlib.error, EOFError, OSError, KeyError) as error:
         raise Refused(500, f"Error processing tar file: {error}") from error
-    return found
+    return entries
 
 
 def renamed(entries: Iterator[tuple[str, Node]], name: str) -> dict[str, Node]:

@@ -99,8 +99,8 @@ class Container:
     @property
     def host_config(self) -> Mapping[str, Any]:
         """`HostConfig` of its creation."""
-        found: Mapping[str, Any] = self.wish.get("HostConfig") or {}
-        return found
+        config: Mapping[str, Any] = self.wish.get("HostConfig") or {}
+        return config
 
     @property
     def command(self) -> list[str]:
@@ -178,46 +178,46 @@ class MemoryHost:
 
     def container(self, name: str) -> Container:
         """The container by id, prefix of an id, or name. Raises Refused."""
-        if found := self.containers.get(name):
-            return found
+        if exact := self.containers.get(name):
+            return exact
         bare = name.removeprefix("/")
-        for one in self.containers.values():
-            if one.name == bare:
-                return one
-        found_ones = [one for key, one in self.containers.items() if key.startswith(name)]
+        for container in self.containers.values():
+            if container.name == bare:
+                return container
+        found_ones = [container for key, container in self.containers.items() if key.startswith(name)]
         if len(name) < 4 or len(found_ones) != 1:
             raise Refused(404, f"No such container: {name}")
         return found_ones[0]
 
     def network(self, name: str) -> Network:
         """The network by id or name. Raises Refused."""
-        found = self.networks.get(name) or next((n for n in self.networks.values() if n.name == name), None)
-        if found is None:
+        network = self.networks.get(name) or next((n for n in self.networks.values() if n.name == name), None)
+        if network is None:
             raise Refused(404, f"network {name} not found")
-        return found
+        return network
 
     def volume(self, name: str) -> Volume:
         """The volume by name. Raises Refused."""
-        if found := self.volumes.get(name):
-            return found
+        if volume := self.volumes.get(name):
+            return volume
         raise Refused(404, f"get {name}: no such volume")
 
     def image(self, reference: str) -> Image:
         """The image by id or tag. Raises Refused."""
         tagged = reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
-        for one in self.images.values():
-            digits = one.id.removeprefix("sha256:")
-            if reference in (one.id, digits, digits[:12]) or tagged in one.tags:
-                return one
+        for image in self.images.values():
+            digits = image.id.removeprefix("sha256:")
+            if reference in (image.id, digits, digits[:12]) or tagged in image.tags:
+                return image
         raise Refused(404, f"No such image: {tagged}")
 
-    def labelled(self, things: Iterable[Any], wanted: Sequence[str]) -> Iterator[Any]:
+    def labelled(self, objects: Iterable[Any], wanted: Sequence[str]) -> Iterator[Any]:
         """The objects that have all labels, each `KEY` or `KEY=VALUE`."""
-        pairs = [one.partition("=") for one in wanted]
-        for thing in things:
-            labels = thing.labels or {}
+        pairs = [label.partition("=") for label in wanted]
+        for item in objects:
+            labels = item.labels or {}
             if all(key in labels and (not equals or labels[key] == value) for key, equals, value in pairs):
-                yield thing
+                yield item
 
     def users(self, volume: str) -> list[Container]:
         """The containers that mount the volume, running or not."""
@@ -242,8 +242,8 @@ class MemoryHost:
     def tag(self, image: Image, tag: str) -> None:
         """Give the tag to the image, and remove it from other images."""
         tag = tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
-        for one in self.images.values():
-            one.tags.discard(tag)
+        for other in self.images.values():
+            other.tags.discard(tag)
         image.tags.add(tag)
 
     # --- events ---------------------------------------------------------------------------------------------
@@ -272,8 +272,8 @@ class MemoryHost:
 
     def wake(self) -> None:
         """Wake all who wait for a change."""
-        for one in self._listeners:
-            one.set()
+        for event in self._listeners:
+            event.set()
 
     async def changed(self) -> None:
         """Wait until something has happened."""
@@ -289,9 +289,9 @@ class MemoryHost:
     def stop_engine(self, *, takes_containers: bool = True) -> None:
         """Stop the engine, and its containers unless they run without it (`live-restore`)."""
         self.is_away = True
-        for one in self.containers.values() if takes_containers else ():
-            if one.running:
-                one.state, one.exit_code, one.finished = "exited", 137, self.tick()
+        for container in self.containers.values() if takes_containers else ():
+            if container.running:
+                container.state, container.exit_code, container.finished = "exited", 137, self.tick()
         self.wake()
 
     def start_engine(self) -> None:
@@ -300,18 +300,18 @@ class MemoryHost:
 
         self.is_away = False
         self.lives += 1
-        for one in list(self.containers.values()):
-            policy = (one.host_config.get("RestartPolicy") or {}).get("Name", "")
-            if one.state == "exited" and policy in ("always", "unless-stopped"):
-                verbs.start(self, one)
+        for container in list(self.containers.values()):
+            policy = (container.host_config.get("RestartPolicy") or {}).get("Name", "")
+            if container.state == "exited" and policy in ("always", "unless-stopped"):
+                verbs.start(self, container)
         self.wake()
 
     def move_root(self, root: str) -> None:
         """Copy the data to another folder while the engine is stopped, which renews each volume's CreatedAt."""
         self.stop_engine()
         self.root = root
-        for one in self.volumes.values():
-            one.created = self.now // 10**9
+        for volume in self.volumes.values():
+            volume.created = self.now // 10**9
         self.start_engine()
 
 

@@ -102,8 +102,8 @@ class Machine:
         command = Command(self)
 
         async def done() -> int:
-            found = await work(command)
-            return found if isinstance(found, int) else 0
+            result = await work(command)
+            return result if isinstance(result, int) else 0
 
         await command.serve(done)
         return command

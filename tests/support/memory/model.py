@@ -73,13 +73,13 @@ class Service:
     def depends_on(self) -> dict[str, Mapping[str, Any]]:
         """The services that it depends on, with the condition."""
         written = self.written.get("depends_on") or {}
-        found = (
+        conditions = (
             dict(written) if isinstance(written, Mapping) else {n: {"condition": "service_started"} for n in written}
         )
         mode = str(self.written.get("network_mode") or "")
         if mode.startswith("service:"):
-            found.setdefault(mode.removeprefix("service:"), {"condition": "service_started"})
-        return found
+            conditions.setdefault(mode.removeprefix("service:"), {"condition": "service_started"})
+        return conditions
 
     @cached_property
     def hash(self) -> str:
@@ -109,7 +109,7 @@ class Model:
         written = (
             text if isinstance(text, Mapping) else json.loads(text.replace(b'!!binary "', b'"').replace(b"$$", b"$"))
         )
-        services = {n: Service(project, n, one or {}) for n, one in (written.get("services") or {}).items()}
+        services = {n: Service(project, n, section or {}) for n, section in (written.get("services") or {}).items()}
         return cls(
             project,
             directory,
@@ -136,24 +136,24 @@ class Model:
             self.project,
             self.directory,
             {n: s for n, s in self.services.items() if n in kept or not asked},
-            {key: one for key, one in self.networks.items() if any(key in _network_keys(s) for s in used)},
-            {key: one for key, one in self.volumes.items() if any(key in _volume_keys(s) for s in used)},
+            {key: network for key, network in self.networks.items() if any(key in _network_keys(s) for s in used)},
+            {key: volume for key, volume in self.volumes.items() if any(key in _volume_keys(s) for s in used)},
             asked,
         )
 
     def in_order(self) -> list[Service]:
         """The services, each after its dependencies."""
-        found: dict[str, Service] = {}
+        services: dict[str, Service] = {}
 
         def visit(name: str) -> None:
-            if name in self.services and name not in found:
+            if name in self.services and name not in services:
                 for needed in sorted(self.services[name].depends_on):
                     visit(needed)
-                found[name] = self.services[name]
+                services[name] = self.services[name]
 
         for name in sorted(self.services):
             visit(name)
-        return [*found.values()]
+        return [*services.values()]
 
     def network_names(self, service: Service) -> list[str]:
         """Real names of the networks of a service."""
@@ -161,25 +161,25 @@ class Model:
 
     def mounts(self, service: Service, old: Mapping[str, str]) -> list[dict[str, Any]]:
         """`HostConfig.Mounts` of a service; `old` has the names of anonymous volumes to reuse, by target."""
-        found = []
-        for one in service.written.get("volumes") or ():
-            kind, source, target = one.get("type", "volume"), one.get("source") or "", one["target"]
+        mounts = []
+        for mount in service.written.get("volumes") or ():
+            kind, source, target = mount.get("type", "volume"), mount.get("source") or "", mount["target"]
             if kind == "bind":
-                found.append({"Type": "bind", "Source": source, "Target": target})
+                mounts.append({"Type": "bind", "Source": source, "Target": target})
             elif kind == "volume":
                 name = self.volumes[source].name if source in self.volumes else source or old.get(target, "")
-                options = {"NoCopy": True} if (one.get("volume") or {}).get("nocopy") else {}
-                found.append({"Type": "volume", "Source": name, "Target": target, "VolumeOptions": options})
-        declared = {one["Target"] for one in found}
+                options = {"NoCopy": True} if (mount.get("volume") or {}).get("nocopy") else {}
+                mounts.append({"Type": "volume", "Source": name, "Target": target, "VolumeOptions": options})
+        declared = {mount["Target"] for mount in mounts}
         more = [{"Type": "volume", "Source": name, "Target": at} for at, name in old.items() if at not in declared]
-        return [*found, *more]
+        return [*mounts, *more]
 
 
 def anonymous_targets(service: Service) -> Iterator[str]:
     """Targets of the service's anonymous volumes in the file."""
-    for one in service.written.get("volumes") or ():
-        if one.get("type", "volume") == "volume" and not one.get("source"):
-            yield one["target"]
+    for mount in service.written.get("volumes") or ():
+        if mount.get("type", "volume") == "volume" and not mount.get("source"):
+            yield mount["target"]
 
 
 def seconds(text: str) -> float:
@@ -193,20 +193,23 @@ def _network_keys(service: Service) -> Iterable[str]:
 
 
 def _volume_keys(service: Service) -> Iterable[str]:
-    return [one.get("source") for one in service.written.get("volumes") or () if one.get("type") == "volume"]
+    return [mount.get("source") for mount in service.written.get("volumes") or () if mount.get("type") == "volume"]
 
 
 def _labels(written: Mapping[str, Any]) -> dict[str, str]:
-    found = written.get("labels") or {}
-    if isinstance(found, Mapping):
-        return {key: str(value) for key, value in found.items()}
-    return dict(one.partition("=")[::2] for one in found)
+    labels = written.get("labels") or {}
+    if isinstance(labels, Mapping):
+        return {key: str(value) for key, value in labels.items()}
+    return dict(label.partition("=")[::2] for label in labels)
 
 
 def _resources(project: str, written: Mapping[str, Any]) -> dict[str, Resource]:
     return {
         key: Resource(
-            key, str((one or {}).get("name") or f"{project}_{key}"), bool((one or {}).get("external")), one or {}
+            key,
+            str((section or {}).get("name") or f"{project}_{key}"),
+            bool((section or {}).get("external")),
+            section or {},
         )
-        for key, one in written.items()
+        for key, section in written.items()
     }

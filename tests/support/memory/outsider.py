@@ -64,8 +64,8 @@ class PlainCompose:
         program = self._program().only((service,))
         model = replace(program.model, services={})
         self._run(partial(replace(program, model=model).converge, force=False))
-        one = program.model.services[service]
-        wish = program.wish(one, 1, self.host.image(one.image).id)
+        definition = program.model.services[service]
+        wish = program.wish(definition, 1, self.host.image(definition.image).id)
         wish["Labels"] |= {names.ONE_OFF: "True", names.SLUG: (slug := self.host.new_id())}
         wish |= {"Cmd": [*command]} if command else {}
         made = verbs.create(self.host, wish, f"{self.project}-{service}-run-{slug[:12]}")

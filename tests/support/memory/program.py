@@ -117,21 +117,25 @@ class Program:
         """Create, recreate or remove the service's containers; return if one was recreated."""
         image = self.host.image(service.image).id
 
-        def differs(one: Container) -> bool:
-            return forced or one.labels.get(names.HASH) != service.hash or one.labels.get(names.IMAGE) != image
+        def differs(container: Container) -> bool:
+            return (
+                forced
+                or container.labels.get(names.HASH) != service.hash
+                or container.labels.get(names.IMAGE) != image
+            )
 
         there = _sorted(self.containers(service.name), differs)
         recreated = False
-        for one in there[service.scale :]:
-            yield from self._end(one)
-        for one in there[: service.scale]:
-            if differs(one):
-                yield from self._recreate(service, one, image)
+        for container in there[service.scale :]:
+            yield from self._end(container)
+        for container in there[: service.scale]:
+            if differs(container):
+                yield from self._recreate(service, container, image)
                 recreated = True
-            elif one.state == "running":
-                self.say(f" Container {one.name}  Running")
-            elif one.state not in ("created", "restarting", "exited"):
-                yield from self._begin(one)
+            elif container.state == "running":
+                self.say(f" Container {container.name}  Running")
+            elif container.state not in ("created", "restarting", "exited"):
+                yield from self._begin(container)
         highest = max(map(_number, there), default=0)
         for number in range(highest + 1, highest + 1 + service.scale - len(there)):
             name = service.container_name(number)
@@ -216,69 +220,69 @@ class Program:
                 yield from self._await(name, str(how.get("condition") or "service_started"))
         if not self.containers():
             raise Failed(f'service "{service.name}" has no container to start')
-        for one in sorted(self.containers(service.name), key=_number):
-            if one.state != "running":
-                yield from self._begin(one)
+        for container in sorted(self.containers(service.name), key=_number):
+            if container.state != "running":
+                yield from self._begin(container)
 
-    def _begin(self, one: Container) -> Steps:
-        self.say(f" Container {one.name}  Starting")
-        yield f"compose POST containers/{one.name}/start"
-        if one.state == "paused":
-            verbs.unpause(self.host, one)
+    def _begin(self, container: Container) -> Steps:
+        self.say(f" Container {container.name}  Starting")
+        yield f"compose POST containers/{container.name}/start"
+        if container.state == "paused":
+            verbs.unpause(self.host, container)
         else:
-            verbs.start(self.host, self.host.container(one.id))
-        self.say(f" Container {one.name}  Started")
+            verbs.start(self.host, self.host.container(container.id))
+        self.say(f" Container {container.name}  Started")
 
     def _await(self, name: str, condition: str) -> Steps:
         if condition == "service_started":
             return
-        for one in self.containers(name):
-            self.say(f" Container {one.name}  Waiting")
-            while not self._has(one, condition):
+        for container in self.containers(name):
+            self.say(f" Container {container.name}  Waiting")
+            while not self._has(container, condition):
                 yield None
-            self.say(f" Container {one.name}  {'Healthy' if condition == 'service_healthy' else 'Exited'}")
+            self.say(f" Container {container.name}  {'Healthy' if condition == 'service_healthy' else 'Exited'}")
 
-    def _has(self, one: Container, condition: str) -> bool:
+    def _has(self, container: Container, condition: str) -> bool:
         """Whether the condition is met. Raises Failed if it never will be."""
         if condition == "service_healthy":
-            if one.health == "unhealthy" or (one.state == "exited" and one.started):
-                self.say(f" Container {one.name}  Error")
-                how = "is unhealthy" if one.health == "unhealthy" else f"exited ({one.exit_code})"
-                raise Failed(f"dependency failed to start: container {one.name} {how}")
-            return one.health == "healthy"
-        if one.state == "exited" and one.started and one.exit_code:
-            service = one.labels[names.SERVICE]
-            raise Failed(f'service "{service}" didn\'t complete successfully: exit {one.exit_code}')
-        return one.state == "exited" and bool(one.started)
+            if container.health == "unhealthy" or (container.state == "exited" and container.started):
+                self.say(f" Container {container.name}  Error")
+                how = "is unhealthy" if container.health == "unhealthy" else f"exited ({container.exit_code})"
+                raise Failed(f"dependency failed to start: container {container.name} {how}")
+            return container.health == "healthy"
+        if container.state == "exited" and container.started and container.exit_code:
+            service = container.labels[names.SERVICE]
+            raise Failed(f'service "{service}" didn\'t complete successfully: exit {container.exit_code}')
+        return container.state == "exited" and bool(container.started)
 
     # --- the way down ---------------------------------------------------------------------------------------
 
-    def _end(self, one: Container, *, volumes: bool = False) -> Steps:
-        if one.running:
-            self.say(f" Container {one.name}  Stopping")
-            yield f"compose POST containers/{one.name}/stop"
-            verbs.stop(self.host, one)
-            self.say(f" Container {one.name}  Stopped")
-        self.say(f" Container {one.name}  Removing")
-        yield f"compose DELETE containers/{one.name}"
-        if one.id in self.host.containers:
-            verbs.remove(self.host, one, force=True, volumes=volumes)
-        self.say(f" Container {one.name}  Removed")
+    def _end(self, container: Container, *, volumes: bool = False) -> Steps:
+        if container.running:
+            self.say(f" Container {container.name}  Stopping")
+            yield f"compose POST containers/{container.name}/stop"
+            verbs.stop(self.host, container)
+            self.say(f" Container {container.name}  Stopped")
+        self.say(f" Container {container.name}  Removing")
+        yield f"compose DELETE containers/{container.name}"
+        if container.id in self.host.containers:
+            verbs.remove(self.host, container, force=True, volumes=volumes)
+        self.say(f" Container {container.name}  Removed")
 
     def stop(self, services: Iterable[str] = ()) -> Steps:
         """Stop the containers of these services, or of all; their dependencies keep running."""
         chosen = {*services} or {*self.model.services}
         for service in reversed(self.model.in_order()):
-            for one in self.containers(service.name) if service.name in chosen else ():
-                if one.running:
-                    yield f"compose POST containers/{one.name}/stop"
-                    verbs.stop(self.host, one)
+            for container in self.containers(service.name) if service.name in chosen else ():
+                if container.running:
+                    yield f"compose POST containers/{container.name}/stop"
+                    verbs.stop(self.host, container)
 
     def down(self, *, volumes: bool = False) -> Steps:
         """Remove the project without volumes and one-off containers; with `volumes`, unused volumes, too."""
         for service in reversed(self.model.in_order()):
-            for one in self.containers(service.name):
-                yield from self._end(one, volumes=volumes)
+            for container in self.containers(service.name):
+                yield from self._end(container, volumes=volumes)
         for network in self.model.networks.values():
             there = next((n for n in self.host.networks.values() if n.name == network.name), None)
             if (
@@ -299,35 +303,35 @@ class Program:
                     partial(verbs.remove_volume, self.host, volume.name), f"Volume {volume.name}"
                 )
 
-    def _unless_used(self, removal: Callable[[], None], what: str) -> Steps:
+    def _unless_used(self, removal: Callable[[], None], removed: str) -> Steps:
         try:
             removal()
         except Refused as error:
             if error.status not in (403, 409):
                 raise
-            self.say(f" {what}  Resource is still in use")
+            self.say(f" {removed}  Resource is still in use")
         else:
-            self.say(f" {what}  Removed")
+            self.say(f" {removed}  Removed")
         yield from ()
 
 
-def _sorted(found: Iterable[Container], differs: Callable[[Container], bool]) -> list[Container]:
+def _sorted(containers: Iterable[Container], differs: Callable[[Container], bool]) -> list[Container]:
     """Sort as Compose 2.26 does, which keeps the first ones: those that differ first, which is a bug.
 
     Its comparison is no order, so the steps of its sort count: insertion, from a list that has the newest first.
     """
-    there = sorted(found, key=lambda c: -c.created)
+    there = sorted(containers, key=lambda c: -c.created)
     for end in range(1, len(there)):
         for at in range(end, 0, -1):
-            one, other = there[at], there[at - 1]
-            if not (differs(one) or (not differs(other) and _number(one) < _number(other))):
+            later, earlier = there[at], there[at - 1]
+            if not (differs(later) or (not differs(earlier) and _number(later) < _number(earlier))):
                 break
-            there[at - 1], there[at] = one, other
+            there[at - 1], there[at] = later, earlier
     return there
 
 
-def _number(one: Container) -> int:
-    text = one.labels.get(names.NUMBER, "")
+def _number(container: Container) -> int:
+    text = container.labels.get(names.NUMBER, "")
     return int(text) if text.isdecimal() else 0
 
 
@@ -347,9 +351,9 @@ def _healthcheck(written: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _bindings(ports: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
+    bindings_: dict[str, list[dict[str, str]]] = {}
     for port in ports:
         target = f"{port['target']}/{port.get('protocol') or 'tcp'}"
         binding = {"HostIp": str(port.get("host_ip") or ""), "HostPort": str(port.get("published") or "")}
-        found.setdefault(target, []).append(binding)
-    return found
+        bindings_.setdefault(target, []).append(binding)
+    return bindings_

@@ -18,10 +18,10 @@ def answer(host: MemoryHost, method: str, path: str, query: Query, body: bytes) 
     """The engine's answer. Raises Refused."""
     kind, *rest = path.split("/")
     handler = _HANDLERS.get(kind)
-    found = handler(host, method, rest, query, body) if handler else None
-    if found is None:
+    response = handler(host, method, rest, query, body) if handler else None
+    if response is None:
         raise Refused(404, "page not found")
-    return found
+    return response
 
 
 def _system(host: MemoryHost, method: str, rest: list[str], query: Query, body: bytes) -> Answer | None:
@@ -43,41 +43,43 @@ def _commit(host: MemoryHost, method: str, rest: list[str], query: Query, body: 
 
 
 def _containers(host: MemoryHost, method: str, rest: list[str], query: Query, body: bytes) -> Answer | None:
-    found: Answer | None = None
+    response: Answer | None = None
     match method, rest:
         case "GET", ["json"]:
-            found = 200, _listed(host, query)
+            response = 200, _listed(host, query)
         case "POST", ["create"]:
             made = verbs.create(host, json.loads(body), query.get("name", ""))
-            found = 201, {"Id": made.id, "Warnings": []}
+            response = 201, {"Id": made.id, "Warnings": []}
         case "DELETE", [name]:
             flags = {key: query.get(key) in ("1", "true") for key in ("force", "v")}
             verbs.remove(host, host.container(name), force=flags["force"], volumes=flags["v"])
-            found = 204, b""
+            response = 204, b""
         case "GET", [name, "json"]:
-            found = 200, shown.container(host, host.container(name))
+            response = 200, shown.container(host, host.container(name))
         case "GET", [name, "stats"]:
-            found = 200, _stats(host, name)
+            response = 200, _stats(host, name)
         case (("GET" | "HEAD" | "PUT"), [name, "archive"]):
-            found = _archive(host, method, name, query, body)
+            response = _archive(host, method, name, query, body)
         case "POST", [name, verb]:
-            found = _acted(host, name, verb, query)
-    return found
+            response = _acted(host, name, verb, query)
+    return response
 
 
 def _listed(host: MemoryHost, query: Query) -> list[dict[str, Any]]:
     filters = _filters(query)
     states, names = filters.get("status", ()), [n.strip("^/$") for n in filters.get("name", ())]
-    found = host.labelled(host.containers.values(), filters.get("label", ()))
+    matches = host.labelled(host.containers.values(), filters.get("label", ()))
     return [
-        shown.listed(host, one)
-        for one in reversed([*found])
-        if (query.get("all") in ("1", "true") or one.running or states)
-        and (not states or one.state in states)
-        and (not names or any(name in one.name for name in names))
-        and all(any(v in (m.source, m.target) for m in one.mounts) for v in filters.get("volume", ()))
-        and all(n in one.networks or host.network(n).name in one.networks for n in filters.get("network", ()))
-        and (not filters.get("id") or any(one.id.startswith(key) for key in filters["id"]))
+        shown.listed(host, container)
+        for container in reversed([*matches])
+        if (query.get("all") in ("1", "true") or container.running or states)
+        and (not states or container.state in states)
+        and (not names or any(name in container.name for name in names))
+        and all(any(v in (m.source, m.target) for m in container.mounts) for v in filters.get("volume", ()))
+        and all(
+            n in container.networks or host.network(n).name in container.networks for n in filters.get("network", ())
+        )
+        and (not filters.get("id") or any(container.id.startswith(key) for key in filters["id"]))
     ]
 
 
@@ -125,9 +127,9 @@ def _networks(host: MemoryHost, method: str, rest: list[str], query: Query, body
     match method, rest:
         case "GET", []:
             filters = _filters(query)
-            found = host.labelled(host.networks.values(), filters.get("label", ()))
+            networks = host.labelled(host.networks.values(), filters.get("label", ()))
             names = filters.get("name", ())
-            return 200, [shown.network(host, n) for n in found if not names or any(x in n.name for x in names)]
+            return 200, [shown.network(host, n) for n in networks if not names or any(x in n.name for x in names)]
         case "POST", ["create"]:
             return 201, {"Id": verbs.create_network(host, json.loads(body)).id, "Warning": ""}
         case "GET", [name]:
@@ -147,9 +149,9 @@ def _volumes(host: MemoryHost, method: str, rest: list[str], query: Query, body:
     match method, rest:
         case "GET", []:
             filters = _filters(query)
-            found = host.labelled(host.volumes.values(), filters.get("label", ()))
+            volumes = host.labelled(host.volumes.values(), filters.get("label", ()))
             names = filters.get("name", ())
-            some = [shown.volume(host, v) for v in found if not names or any(x in v.name for x in names)]
+            some = [shown.volume(host, v) for v in volumes if not names or any(x in v.name for x in names)]
             return 200, {"Volumes": some, "Warnings": None}
         case "POST", ["create"]:
             return 201, shown.volume(host, verbs.create_volume(host, json.loads(body)))
@@ -166,8 +168,8 @@ def _images(host: MemoryHost, method: str, rest: list[str], query: Query, body: 
     reference = "/".join(name)
     match method, verb:
         case "GET", "json" if not name:
-            found = host.labelled(host.images.values(), _filters(query).get("label", ()))
-            return 200, [shown.image(one) for one in found]
+            images = host.labelled(host.images.values(), _filters(query).get("label", ()))
+            return 200, [shown.image(image) for image in images]
         case "GET", "json":
             return 200, shown.image(host.image(reference))
         case "GET", "history":
@@ -188,8 +190,8 @@ def _distribution(host: MemoryHost, method: str, rest: list[str], query: Query, 
 
 
 def _filters(query: Query) -> dict[str, list[str]]:
-    found = json.loads(query.get("filters") or "{}")
-    return {key: [*value] for key, value in found.items()}
+    filters = json.loads(query.get("filters") or "{}")
+    return {key: [*value] for key, value in filters.items()}
 
 
 _HANDLERS = {

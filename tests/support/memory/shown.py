@@ -7,23 +7,23 @@ from typing import Any
 from support.memory.host import Container, Image, MemoryHost, Network, Volume, shown
 
 
-def container(host: MemoryHost, one: Container) -> dict[str, Any]:
+def container(host: MemoryHost, item: Container) -> dict[str, Any]:
     """`GET /containers/ID/json`."""
-    wish, image = one.wish, host.images.get(one.image)
+    wish, image = item.wish, host.images.get(item.image)
     state: dict[str, Any] = {
-        "Status": one.state,
-        "Running": one.running,
-        "Paused": one.state == "paused",
-        "Restarting": one.state == "restarting",
+        "Status": item.state,
+        "Running": item.running,
+        "Paused": item.state == "paused",
+        "Restarting": item.state == "restarting",
         "OOMKilled": False,
         "Dead": False,
-        "ExitCode": one.exit_code,
-        "Error": one.error,
-        "StartedAt": shown(one.started),
-        "FinishedAt": shown(one.finished),
+        "ExitCode": item.exit_code,
+        "Error": item.error,
+        "StartedAt": shown(item.started),
+        "FinishedAt": shown(item.finished),
     }
-    if one.health is not None:
-        state["Health"] = {"Status": one.health, "Log": one.health_log}
+    if item.health is not None:
+        state["Health"] = {"Status": item.health, "Log": item.health_log}
     environment = {entry.partition("=")[0]: entry for entry in (image.environment if image else ())}
     environment |= {entry.partition("=")[0]: entry for entry in wish.get("Env") or ()}
     config = {
@@ -34,46 +34,46 @@ def container(host: MemoryHost, one: Container) -> dict[str, Any]:
         "Entrypoint": wish.get("Entrypoint"),
         "Image": wish.get("Image", ""),
         "Volumes": wish.get("Volumes"),
-        "Labels": dict(one.labels),
+        "Labels": dict(item.labels),
     }
     if wish.get("StopTimeout") is not None:
         config["StopTimeout"] = wish["StopTimeout"]
     return {
-        "Id": one.id,
-        "Created": shown(one.created),
+        "Id": item.id,
+        "Created": shown(item.created),
         "State": state,
-        "Image": one.image,
-        "Name": f"/{one.name}",
-        "RestartCount": one.restarts,
-        "Mounts": [_mount(host, m) for m in one.mounts],
+        "Image": item.image,
+        "Name": f"/{item.name}",
+        "RestartCount": item.restarts,
+        "Mounts": [_mount(host, m) for m in item.mounts],
         "Config": config,
-        "HostConfig": dict(one.host_config),
+        "HostConfig": dict(item.host_config),
         "NetworkSettings": {
-            "Ports": (one.host_config.get("PortBindings") or {}) if one.running else {},
-            "Networks": {name: _endpoint(host, name, connected=one.running) for name in one.networks},
+            "Ports": (item.host_config.get("PortBindings") or {}) if item.running else {},
+            "Networks": {name: _endpoint(host, name, connected=item.running) for name in item.networks},
         },
     }
 
 
-def listed(host: MemoryHost, one: Container) -> dict[str, Any]:
+def listed(host: MemoryHost, item: Container) -> dict[str, Any]:
     """An entry of `GET /containers/json`."""
     ports = [
         {"IP": binding.get("HostIp", ""), "PublicPort": int(binding["HostPort"]), "PrivatePort": int(t.split("/")[0])}
-        for t, bindings in ((one.host_config.get("PortBindings") or {}) if one.running else {}).items()
+        for t, bindings in ((item.host_config.get("PortBindings") or {}) if item.running else {}).items()
         for binding in bindings or ()
         if binding.get("HostPort")
     ]
     return {
-        "Id": one.id,
-        "Names": [f"/{one.name}"],
-        "Image": one.wish.get("Image", ""),
-        "ImageID": one.image,
-        "Command": " ".join(one.command),
-        "Created": one.created // 10**9,
+        "Id": item.id,
+        "Names": [f"/{item.name}"],
+        "Image": item.wish.get("Image", ""),
+        "ImageID": item.image,
+        "Command": " ".join(item.command),
+        "Created": item.created // 10**9,
         "Ports": ports,
-        "Labels": dict(one.labels),
-        "State": one.state,
-        "Mounts": [_mount(host, m) for m in one.mounts],
+        "Labels": dict(item.labels),
+        "State": item.state,
+        "Mounts": [_mount(host, m) for m in item.mounts],
     }
 
 
@@ -96,51 +96,51 @@ def _endpoint(host: MemoryHost, name: str, *, connected: bool) -> dict[str, Any]
     return {"NetworkID": known if connected else "", "Aliases": None}
 
 
-def network(host: MemoryHost, one: Network) -> dict[str, Any]:
+def network(host: MemoryHost, item: Network) -> dict[str, Any]:
     """`GET /networks/ID`."""
     return {
-        "Id": one.id,
-        "Name": one.name,
-        "Created": shown(one.created),
+        "Id": item.id,
+        "Name": item.name,
+        "Created": shown(item.created),
         "Scope": "local",
         "Driver": "bridge",
-        "Labels": dict(one.labels),
-        "Containers": {c.id: {"Name": c.name} for c in host.connected(one.name)},
+        "Labels": dict(item.labels),
+        "Containers": {c.id: {"Name": c.name} for c in host.connected(item.name)},
     }
 
 
-def volume(host: MemoryHost, one: Volume) -> dict[str, Any]:
+def volume(host: MemoryHost, item: Volume) -> dict[str, Any]:
     """`GET /volumes/NAME`."""
     return {
-        "CreatedAt": shown(one.created * 10**9),
-        "Driver": one.driver,
-        "Labels": None if one.labels is None else dict(one.labels),
-        "Mountpoint": f"{host.root}/volumes/{one.name}/_data",
-        "Name": one.name,
-        "Options": one.options,
+        "CreatedAt": shown(item.created * 10**9),
+        "Driver": item.driver,
+        "Labels": None if item.labels is None else dict(item.labels),
+        "Mountpoint": f"{host.root}/volumes/{item.name}/_data",
+        "Name": item.name,
+        "Options": item.options,
         "Scope": "local",
     }
 
 
-def image(one: Image) -> dict[str, Any]:
+def image(item: Image) -> dict[str, Any]:
     """`GET /images/NAME/json`, with the fields of `GET /images/json`."""
     return {
-        "Id": one.id,
-        "RepoTags": sorted(one.tags),
+        "Id": item.id,
+        "RepoTags": sorted(item.tags),
         "RepoDigests": [],
-        "Labels": dict(one.labels),
+        "Labels": dict(item.labels),
         "Created": shown(0),
         "Architecture": "amd64",
         "Os": "linux",
         "Size": 0,
-        "RootFS": {"Type": "layers", "Layers": [one.id]},
+        "RootFS": {"Type": "layers", "Layers": [item.id]},
         "Config": {
-            "User": one.user,
-            "Env": one.environment,
-            "Cmd": one.command,
-            "Volumes": {path: {} for path in one.volumes} or None,
-            "Labels": dict(one.labels),
-            "Healthcheck": one.healthcheck,
+            "User": item.user,
+            "Env": item.environment,
+            "Cmd": item.command,
+            "Volumes": {path: {} for path in item.volumes} or None,
+            "Labels": dict(item.labels),
+            "Healthcheck": item.healthcheck,
         },
     }
 

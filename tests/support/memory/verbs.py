@@ -48,34 +48,34 @@ def create(host: MemoryHost, wish: Mapping[str, Any], name: str = "") -> Contain
 
 
 def _require_name(host: MemoryHost, name: str) -> None:
-    for one in host.containers.values():
-        if one.name == name:
+    for other in host.containers.values():
+        if other.name == name:
             way = "You have to remove (or rename) that container to be able to reuse that name."
-            said = f'Conflict. The container name "/{name}" is already in use by container "{one.id}". {way}'
-            raise Refused(409, said)
+            message = f'Conflict. The container name "/{name}" is already in use by container "{other.id}". {way}'
+            raise Refused(409, message)
 
 
 def _mounts(host: MemoryHost, wish: Mapping[str, Any], image: Image) -> Iterable[Mount]:
     config: Mapping[str, Any] = wish.get("HostConfig") or {}
-    found: dict[str, Mount] = {}
-    for one in config.get("Mounts") or ():
-        kind, source = str(one.get("Type", "volume")), str(one.get("Source") or "")
+    mounts: dict[str, Mount] = {}
+    for entry in config.get("Mounts") or ():
+        kind, source = str(entry.get("Type", "volume")), str(entry.get("Source") or "")
         if kind == "volume":
-            options: Mapping[str, Any] = one.get("VolumeOptions") or {}
+            options: Mapping[str, Any] = entry.get("VolumeOptions") or {}
             copies = not options.get("NoCopy")
-            found[one["Target"]] = _volume_mount(
-                host, source, one["Target"], image, options.get("Labels"), copies=copies
+            mounts[entry["Target"]] = _volume_mount(
+                host, source, entry["Target"], image, options.get("Labels"), copies=copies
             )
         elif kind == "bind":
-            found[one["Target"]] = Mount("bind", source, one["Target"])
+            mounts[entry["Target"]] = Mount("bind", source, entry["Target"])
     for text in config.get("Binds") or ():
         source, target, *_ = str(text).split(":")
         is_folder = source.startswith("/")
-        found[target] = Mount("bind", source, target) if is_folder else _volume_mount(host, source, target, image)
+        mounts[target] = Mount("bind", source, target) if is_folder else _volume_mount(host, source, target, image)
     for target in (*(wish.get("Volumes") or ()), *image.volumes):
-        if target not in found:
-            found[target] = _volume_mount(host, "", target, image)
-    return found.values()
+        if target not in mounts:
+            mounts[target] = _volume_mount(host, "", target, image)
+    return mounts.values()
 
 
 def _volume_mount(
@@ -139,13 +139,13 @@ def _check(host: MemoryHost, container: Container) -> bool:
 def _published(container: Container) -> Iterable[tuple[str, str, str]]:
     bindings: Mapping[str, Any] = container.host_config.get("PortBindings") or {}
     for target, wanted in bindings.items():
-        for one in wanted or ():
-            if one.get("HostPort"):
-                yield str(one.get("HostIp") or ""), str(one["HostPort"]), target
+        for binding in wanted or ():
+            if binding.get("HostPort"):
+                yield str(binding.get("HostIp") or ""), str(binding["HostPort"]), target
 
 
 def _taken(host: MemoryHost) -> set[tuple[str, str, str]]:
-    return {port for one in host.containers.values() if one.running for port in _published(one)}
+    return {port for other in host.containers.values() if other.running for port in _published(other)}
 
 
 def end(host: MemoryHost, container: Container, code: int) -> None:
@@ -186,8 +186,8 @@ def write_log(host: MemoryHost, container: Container, line: str, stream: int = 1
 def kill(host: MemoryHost, container: Container, signal: str = "9") -> None:
     """Kill the container's process. Raises Refused if there is none."""
     if not container.running:
-        said = f"cannot kill container: {container.name}: container {container.id} is not running"
-        raise Refused(409, said)
+        message = f"cannot kill container: {container.name}: container {container.id} is not running"
+        raise Refused(409, message)
     host.tell_of(container, "kill", signal=signal)
     _leave(host, container, 137)
     host.tell_of(container, "die", exitCode="137")
@@ -343,7 +343,7 @@ def remove_volume(host: MemoryHost, name: str, *, force: bool = False) -> None:
 def create_network(host: MemoryHost, wish: Mapping[str, Any]) -> Network:
     """Create the network. Raises Refused if the name is taken."""
     name = str(wish["Name"])
-    if any(one.name == name for one in host.networks.values()):
+    if any(other.name == name for other in host.networks.values()):
         raise Refused(409, f"network with name {name} already exists")
     network = Network(host.new_id(), name, host.tick(), dict(wish.get("Labels") or {}))
     host.networks[network.id] = network
@@ -354,8 +354,8 @@ def create_network(host: MemoryHost, wish: Mapping[str, Any]) -> Network:
 def remove_network(host: MemoryHost, network: Network) -> None:
     """Remove the network. Raises Refused if a running container is connected to it."""
     if host.connected(network.name):
-        said = f"error while removing network: network {network.name} id {network.id} has active endpoints"
-        raise Refused(403, said)
+        message = f"error while removing network: network {network.name} id {network.id} has active endpoints"
+        raise Refused(403, message)
     del host.networks[network.id]
     host.tell("network", "destroy", network.id, {"name": network.name, "type": "bridge"})
 
