@@ -52,7 +52,7 @@ def test_endless_search_is_ended(pattern: str, text: str) -> None:
 
 
 def test_many_slow_lines_are_too_much_together() -> None:
-    """Not each alone, but all of them: a filter of the live view holds up the run for a moment at most."""
+    """The sum counts: a filter of the live view delays the run for a moment at most."""
     search, began = BoundedSearch(r"(a+)+$", a_line=0.0), time.process_time()
     with pytest.raises(UsageError, match=r"takes too long: 0\.1 s for \d+ lines"):
         any(search("a" * 17 + "b") for _ in range(100_000))
@@ -78,7 +78,7 @@ def test_matches_equal_those_of_re() -> None:
 
 
 def test_the_timer_stops_when_nobody_searches() -> None:
-    """And starts again with the next search."""
+    """It starts again with the next search."""
     assert BoundedSearch("a")("a")
     assert signal.getitimer(signal.ITIMER_VIRTUAL)[1] == pytest.approx(bounded_search.TICK)
     began = time.process_time()
@@ -125,7 +125,7 @@ def test_grep_ends_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_ctrl_c_ends_a_slow_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while line after line is slow, and none of them too slow."""
+    """Ctrl-C works even if each line is slow, and none is too slow."""
     env = kept(tmp_path, monkeypatch, *["a" * 15 + "b"] * 20_000)
     argv = [sys.executable, "-m", "devenv", "logs", "--grep", "/(a+)+$/"]
     with subprocess.Popen(argv, cwd=tmp_path, env=env, stderr=subprocess.PIPE) as child:

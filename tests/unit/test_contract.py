@@ -25,7 +25,7 @@ def keys(shape: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 
 def promised() -> dict[str, list[str]]:
-    """What the published schemas promise today."""
+    """The keys of the published schemas."""
     return {
         f"{kind} {name}": list(keys(shape))
         for kind in ("events", "documents")

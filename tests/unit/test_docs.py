@@ -26,7 +26,7 @@ PAGES_MADE = schemas.pages() | reference.pages() | completion_table.pages()
 
 
 def section(command: str) -> str:
-    """What the page says of a command, and of the options that all commands share."""
+    """The page's text on a command, and on the options of all commands."""
     shared, *parts = COMMANDS_TEXT.split("\n## ")
     return "\n".join([shared, *(part for part in parts if part.startswith(f"`devenv {command}"))])
 
@@ -97,7 +97,7 @@ def test_every_exit_code_is_described() -> None:
 
 
 def test_the_list_of_modules_is_that_of_the_code() -> None:
-    """What ARCHITECTURE.md says after its part by hand is what `scripts/write-pages` writes."""
+    """The generated part of ARCHITECTURE.md is equal to what `scripts/write-pages` writes."""
     assert module_list.pages(ROOT) == {"ARCHITECTURE.md": (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")}
 
 
@@ -207,7 +207,7 @@ def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
     ],
 )
 def test_figures_are_those_that_were_measured(page: str, rows: tuple[str, ...]) -> None:
-    """What a page says of devenv's and Compose's times is what docs/performance.md says today."""
+    """Times of devenv and Compose on each page are those in docs/performance.md."""
     said = (ROOT / page).read_text(encoding="utf-8").replace("毫秒", "ms")
     table = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     for row in rows:
@@ -240,7 +240,7 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """What of a page a link may name: headings as GitHub (and, in docs/, mkdocs too) calls them, and ids."""
+    """The targets of links to a page: headings as GitHub (and, in docs/, mkdocs too) names them, and ids."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     heads = [re.sub(r"<[^>]*>|\]\([^)]*\)", "", head) for head in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
     bare = [re.sub(r"[^\w\s-]", "", head.lower()).strip() for head in heads]

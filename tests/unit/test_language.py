@@ -82,7 +82,7 @@ def test_no_message_names_a_file_that_only_a_checkout_has() -> None:
 
 
 def test_no_phrase_of_the_dialect_is_left() -> None:
-    """In src; the phrases are at most thirty, since prose is read by people."""
+    """Files in src have none; there are at most thirty phrases, since prose is read by people."""
     assert len(PHRASES) <= 30
     left = [
         f"{path.relative_to(SOURCE)}: {phrase}"

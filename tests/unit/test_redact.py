@@ -53,7 +53,7 @@ ENVIRONMENT = {
     ],
 )
 def test_a_secret_is_hidden(command: str, expected: str) -> None:
-    """By its name, by its place, or since the environment calls the same thing a secret."""
+    """It is hidden by its name, by its place, or because a variable with a secret name has the same value."""
     said = Redactor(ENVIRONMENT).command(shlex.split(command))
     assert BIRD not in said
     assert said == expected

@@ -100,7 +100,7 @@ async def test_cancelled_from_outside_patience_ends() -> None:
 
 
 async def test_a_task_group_raises_the_first_error_itself() -> None:
-    """Not in a group; what the block returns passes."""
+    """The error is not in a group; the value of the block is returned."""
 
     async def fails() -> None:
         raise EngineError("broken")
@@ -140,7 +140,7 @@ async def test_work_ends_unless_an_event_is_set() -> None:
 
 
 def test_a_throttled_report_drops_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also the first texts: what is over soon is not reported."""
+    """Even the first texts are dropped: a short step is not reported."""
     reported: list[str] = []
     now = 100.0
     monkeypatch.setattr("devenv.tasks.time.monotonic", lambda: now)

@@ -55,7 +55,7 @@ def exported(tmp_path: Path) -> Path:
 
 
 def said(*words: str, cwd: Path, env: dict[str, str | None], code: int = 0) -> str:
-    """What the command writes to its terminal, without codes of ours."""
+    """The output of the command on its terminal, without colours of devenv."""
     with Terminal(sys.executable, "-m", "devenv", *words, cwd=cwd, env=env, size=(200, 50)) as terminal:
         assert terminal.process.wait(30) == code, terminal.said
         terminal.close()

@@ -86,7 +86,7 @@ class Answers(Client):
 
 
 async def outcome(ask: Ask, body: bytes, status: int = 200) -> object:
-    """What the call returns, or the error of the engine that it raises; nothing else may come out."""
+    """The result of the call, or the engine error that it raises; other exceptions fail the test."""
     engine = Engine(Answers(body, status), Endpoint("unix:///x"))
     try:
         return await ask(engine)

@@ -11,7 +11,7 @@ from benchmarks.waiting import until, until_all
 
 
 def test_names_are_spread_evenly() -> None:
-    """So many files are in so many folders, and no two have the same name."""
+    """The files are spread over the given number of folders, and no two have the same name."""
     names = trees.names(1_000, 10)
 
     assert len(set(names)) == 1_000

@@ -33,7 +33,7 @@ def test_the_kind_of_the_next_word(line: str, kind: str) -> None:
 
 
 def test_options_of_a_verb_come_in_all_their_spellings() -> None:
-    """With their help; of the verbs of Compose no option is known."""
+    """Each has its help; the verbs of Compose have no known options."""
     options = following(["down", "-"]).words
     assert {"--file", "-f", "--volumes", "-v", "--verbose", "--help", "-h"} <= options.keys()
     assert options["--file"] == SHARED["--file"][1]

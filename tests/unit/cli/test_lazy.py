@@ -40,7 +40,7 @@ def bound(statement: str) -> dict[str, object]:
     [("import some_package", "some_package"), ("from some_package import module as m", "some_package.module")],
 )
 def test_a_module_is_imported_for_its_first_attribute(package: str, statement: str, name: str) -> None:
-    """Not by the statement."""
+    """The import statement itself does not import it."""
     names = bound(statement)
     assert name not in sys.modules
     module = names[statement.rpartition(" ")[2]]
@@ -58,7 +58,7 @@ def test_lazy_attribute_is_the_modules_current_one(package: str, monkeypatch: py
 
 @pytest.mark.parametrize("statement", ["import some_package.module", "from . import module"])
 def test_other_imports_are_refused(statement: str) -> None:
-    """And imports are as before after the block, however it ended."""
+    """After the block, imports work as before, however it ended."""
     real = builtins.__import__
     with pytest.raises(ImportError, match="lazily"):
         bound(statement)

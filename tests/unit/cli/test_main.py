@@ -18,7 +18,7 @@ from support.worktrees import linked
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
-    """What would have become of our process, in a folder with a project."""
+    """The command that would have replaced this process, in a folder with a project."""
     seen: list[list[str]] = []
     (tmp_path / "compose.yml").write_text("services: {web: {image: a}}\n")
     (tmp_path / "a.yml").write_text("services: {web: {image: a}}\n")
@@ -114,7 +114,7 @@ def test_init_without_a_project_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_commands_without_a_project_fail_alike(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], verb: str
 ) -> None:
-    """With the error that `devenv ps` has, also if a file that was named does not exist or cannot be read."""
+    """The error is that of `devenv ps`, also if a given file does not exist or cannot be read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
     assert main.run(verb.split()) == ConfigError.exit_code

@@ -50,7 +50,7 @@ def test_options_with_values_are_understood(line: str, expected: str) -> None:
 
 @pytest.mark.parametrize("line", ["", "-f a.yml -p n --profile x --output json", "--output=text", "-h", "--file=a"])
 def test_options_of_all_commands_are_shared(line: str) -> None:
-    """With nothing but these, `config` is ours."""
+    """With these options alone, `config` is the command of devenv."""
     assert options.are_shared(line.split())
 
 

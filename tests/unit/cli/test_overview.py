@@ -23,7 +23,7 @@ Capture = pytest.CaptureFixture[str]
     ],
 )
 def test_the_overview_is_printed_without_a_parser(line: str, begins: str | None) -> None:
-    """Only if the command line asks for nothing else."""
+    """Any other argument on the command line needs the parser."""
     text = overview.quick(line.split())
     assert (text is None) is (begins is None)
     assert (text or "").startswith(begins or "")

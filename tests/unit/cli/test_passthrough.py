@@ -73,7 +73,7 @@ def test_options_of_compose_make_it_composes_command(
     def console() -> NoReturn:
         raise typer.Exit
 
-    monkeypatch.setattr(options, "console", console)  # with which the command would begin
+    monkeypatch.setattr(options, "console", console)  # the beginning of the command
     with contextlib.suppress(UsageError):
         main._run([*before.split(), verb, *after.split()])
     assert bool(passed) is not ours
@@ -81,7 +81,7 @@ def test_options_of_compose_make_it_composes_command(
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
-    """What would have become of our process, in a project of two services."""
+    """The command that would have replaced this process, in a project of two services."""
     seen: list[Sequence[str]] = []
     monkeypatch.setattr(process, "exec_replace", seen.append)
     monkeypatch.chdir(tmp_path)

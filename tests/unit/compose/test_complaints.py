@@ -306,7 +306,7 @@ def test_an_env_file_that_is_to_be_copied(tmp_path: Path, example: str, said: st
     ],
 )
 def test_a_variable_without_a_value_is_named(tmp_path: Path, line: str, said: str, meant: str) -> None:
-    """With the line that uses it, and the command that gives it a value if there is an example."""
+    """The message has the line that uses it, and a command that sets it if there is an example."""
     warned = r'time="2026-01-01T00:00:00Z" level=warning msg="The \"{}\" variable is not set. Defaulting to a blank string."'
     text = f"services:\n  web:\n    {line}\n  other: {{image: '$C'}}\n"
     path = str(tmp_path / "compose.yml")
@@ -369,7 +369,7 @@ def _emptied(pattern: str, example: str, flags: int) -> list[str]:
 
 @pytest.mark.parametrize("entry", table.load(TABLE), ids=lambda entry: entry.id)
 def test_each_example_becomes_an_error(entry: table.TableEntry) -> None:
-    """Also with any of its groups empty."""
+    """It becomes an error also with any of its groups empty."""
     content = table.read(TABLE)
     examples = content[content[entry.id].get("like", entry.id)]["examples"]
     for pattern, example in zip(entry.patterns, examples, strict=True):

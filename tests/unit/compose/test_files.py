@@ -82,7 +82,7 @@ def test_missing_compose_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
-    """It was moved while the project was up: `devenv new` is no answer."""
+    """It was moved while the project was up: `devenv new` is not suggested."""
     with pytest.raises(ConfigError, match=r"the folder .*/shop does not exist") as caught:
         find(str(tmp_path / "shop"))
     assert "move it back" in str(caught.value.hint)
@@ -165,7 +165,7 @@ def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: p
 
 
 def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only if none of them is active, and not those of its dependencies; COMPOSE_PROFILES still counts."""
+    """They are activated only if none is active, without those of dependencies; COMPOSE_PROFILES still counts."""
     monkeypatch.delenv("COMPOSE_PROFILES", raising=False)
     write(
         tmp_path,

@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_services_and_profiles_are_as_written(folder: Path) -> None:
-    """In the order of the file; services without an active profile are separate."""
+    """The order is that of the file; services without an active profile are separate."""
     found = sketch(str(folder), (), None, ())
     assert found == Outline("myshopapp", ("web", "0.odd_-Name"), ("tool",), ("debug", "tools"), is_whole=True)
 
@@ -58,7 +58,7 @@ def test_services_and_profiles_are_as_written(folder: Path) -> None:
 def test_profiles_turn_services_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], env: str
 ) -> None:
-    """By the command line or the environment; `*` activates all."""
+    """Profiles come from the command line or the environment; `*` activates all."""
     monkeypatch.setenv("COMPOSE_PROFILES", env)
     assert sketch(str(folder), (), None, given).dormant == ()
 
@@ -152,7 +152,7 @@ def test_the_name_carries_the_worktree(project: str, name: str, expected: str) -
 
 @pytest.mark.parametrize("names", [("a", "A"), ("1.2", "12"), ("ü", "ö"), ("w" * 41, "w" * 42), ("x", "-x")])
 def test_two_worktrees_never_share_a_name(names: tuple[str, str]) -> None:
-    """Also if they differ only in characters that a project's name cannot have."""
+    """Their names differ even if only characters differ that a project's name cannot have."""
     assert len({worktree_project("shop", name) for name in names}) == len(names)
 
 

@@ -19,7 +19,7 @@ from devenv.model.project import Action, Condition, Moment
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/**/*.md")]
 FILES = [path for folder in ("templates", "sample-todo-app") for path in (ROOT / folder).rglob("*compose*.y*ml*")]
-# What Compose itself has to say of a file, as far as it matters here.
+# The mistakes that Compose itself reports, as far as they matter here.
 COMPOSE = {"properties": {"services": {}}, "patternProperties": {"^x-": {}}, "additionalProperties": False}
 COMPOSED = json.loads((ROOT / "docs/schemas/compose.json").read_text(encoding="utf-8"))
 EDITOR = Draft7Validator(COMPOSED, registry=Registry().with_resource(COMPOSE_SCHEMA, DRAFT7.create_resource(COMPOSE)))

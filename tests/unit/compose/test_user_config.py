@@ -32,14 +32,14 @@ def test_consent_is_read(file: Path) -> None:
 
 
 def test_dangers_can_be_refused(file: Path) -> None:
-    """By default they are shown."""
+    """By default dangers are reported."""
     assert user_settings().dangerous == "show"
     file.write_text('dangerous = "refuse"\n')
     assert user_settings() == UserSettings(dangerous="refuse")
 
 
 def test_mirrors_are_read(file: Path) -> None:
-    """In their order, from a table."""
+    """The mirrors of a table are read in order."""
     file.write_text('host_settings = true\n[registry]\nmirrors = ["a.example", "b.example/hub"]\n')
     assert user_settings() == UserSettings(host_settings=True, mirrors=("a.example", "b.example/hub"))
 

@@ -1,6 +1,6 @@
 """All mistakes of a file with their places: thirty broken projects, with the output in validate.txt.
 
-Run as a script, it writes validate.txt anew: read the difference before you believe it.
+Run as a script, it writes validate.txt: read the difference before you commit it.
 """
 
 from __future__ import annotations

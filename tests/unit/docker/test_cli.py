@@ -110,7 +110,7 @@ class Verb:
 
 
 async def test_containers_and_networks_are_reported_as_they_are_created(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the verb fails later."""
+    """They are reported also if the verb fails later."""
     lines = (
         " Network p_default  Creating",
         " Container p-web-1  Recreate",

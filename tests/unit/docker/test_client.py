@@ -102,7 +102,7 @@ async def test_events_of_a_project(host: MemoryHost) -> None:
 
 
 async def test_events_of_networks_have_no_project(host: MemoryHost) -> None:
-    """With actions, those of all networks come as well; those of other projects' containers never."""
+    """With actions, those of all networks are included; those of other projects' containers never are."""
     seen: list[dict[str, Any]] = []
 
     async def listen() -> None:
@@ -139,7 +139,7 @@ async def test_events_after_a_gap(monkeypatch: pytest.MonkeyPatch, host: MemoryH
 
 
 async def test_networks_of_a_project() -> None:
-    """What the records of a run say decides whose they are."""
+    """The records of a run decide whose they are."""
     host = MemoryHost()
     engine = MemoryEngine(host)
     verbs.create_network(host, {"Name": "p_default", "Labels": {PROJECT_LABEL: "p"}})

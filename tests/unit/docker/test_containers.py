@@ -28,7 +28,7 @@ def engine(host: MemoryHost) -> MemoryEngine:
 
 
 async def test_containers_of_a_project_are_sorted(host: MemoryHost, engine: MemoryEngine) -> None:
-    """By service and name; what the records of a run say decides whose they are."""
+    """The order is by service and name; the records of a run decide whose they are."""
     for service, number in (("web", 2), ("web", 1), ("db", 1)):
         placed(host, service, number=number)
     placed(host, "web", project="other", id="other")

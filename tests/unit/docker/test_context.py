@@ -63,7 +63,7 @@ def test_the_context_in_force(
 def test_the_socket_of_a_context(
     config: Path, monkeypatch: pytest.MonkeyPatch, host: Any, expected: str | None
 ) -> None:
-    """Only of a context whose engine is at a socket."""
+    """There is a socket only if the context's endpoint is one."""
     monkeypatch.setenv("DOCKER_CONTEXT", "there")
     folder = config / "contexts/meta" / hashlib.sha256(b"there").hexdigest()
     folder.mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_an_unusual_answer_gives_none(serve: Callable[[Answer], list[str]], answ
 
 
 def test_an_engine_that_is_not_at_a_local_socket_gives_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its address, by a context, and if no engine listens."""
+    """The address or the context is not a socket, or no engine listens."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     for host in ("tcp://127.0.0.1:1", "ssh://x", "1.2.3.4", f"unix://{tmp_path}/none.sock"):
         monkeypatch.setenv("DOCKER_HOST", host)

@@ -56,7 +56,7 @@ def current(config: Path, content: str) -> None:
 
 
 async def test_the_default_socket() -> None:
-    """Without settings and variables, as for the CLI."""
+    """It is used without settings and variables, as in the docker CLI."""
     assert await resolve() == Endpoint(DEFAULT_SOCKET)
 
 
@@ -204,7 +204,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("printed", "words", "hint"), ROWS)
 async def test_ssh_errors_are_reported(docker: Path, printed: str, words: str, hint: str) -> None:
-    """In the error of every command, and in what the doctor finds."""
+    """They are in the error of every command, and in the findings of the doctor."""
     docker.write_text(f"{WRAPPED}{printed}\n")
     with anyio.fail_after(20), pytest.raises(EngineError) as caught:
         async with Engine.connect(FAR):

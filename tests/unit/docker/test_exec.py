@@ -95,7 +95,7 @@ async def test_a_session_has_our_own_variables(box: Box) -> None:
 
 
 async def test_a_session_whose_process_has_ended(box: Box) -> None:
-    """What it printed comes first."""
+    """Its output is read first."""
     box.printed = b"last words"
     async with box.engine.exec.session(box.id, ["sh"], user="0", mark="m") as session:
         assert await session.receive() == (1, b"last words")

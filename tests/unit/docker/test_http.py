@@ -153,7 +153,7 @@ async def test_a_call_with_effects_is_made_once(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_the_answer_of_a_slow_engine_on_a_new_connection_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a kept connection counts as lost so soon."""
+    """Only a kept connection counts as lost after a short time."""
     monkeypatch.setattr(http, "KEPT_SILENCE", 0.05)
     line = Line()
     line.cut = 1

@@ -94,7 +94,7 @@ def test_a_push_ends_with_the_digest() -> None:
         {"status": "Pushing", "progressDetail": {"current": 3, "total": 9}, "id": "aa"},
         {"status": "Pushed", "progressDetail": {}, "id": "aa"},
         {"status": f"1: digest: {DIGEST} size: 9"},
-        {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 9}},  # not from all engines
+        {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 9}},  # some engines leave it out
     )
     table, seen = Table(*lines), list[TransferProgress]()
     assert run(table, Images.push, "r.test/x:1", on_progress=seen.append) == DIGEST

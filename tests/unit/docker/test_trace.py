@@ -59,7 +59,7 @@ def client(answer: bytes) -> Client:
 
 
 async def test_a_child_is_reported_at_its_end(events: list[Traced]) -> None:
-    """With its exit code and its duration, without secrets."""
+    """The report has its exit code and its duration, without secrets."""
     await process.run([sys.executable, "-c", "raise SystemExit(3)", "--password", "x", "c4n4ry"])
     (event,) = events
     assert (event.kind, event.outcome) == ("command", "exit 3")

@@ -61,7 +61,7 @@ def hub(
     mirrors: tuple[tuple[str, str, Failure | None], ...] = (),
     **more: Any,
 ) -> DoctorFacts:
-    """What became of node:22."""
+    """A registry with this result for node:22."""
     asked_registry = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipes)
     return DoctorFacts(images=ImageSources((asked_registry,), mirrors, consent=consent), **more)
 
@@ -216,7 +216,7 @@ def told(findings: tuple[Finding, ...]) -> str:
 
 
 def golden() -> str:
-    """What the golden file is to hold."""
+    """The expected content of the golden file."""
     return "".join(f"{name}\n{told(diagnose(facts))}" for name, facts in CASES.items())
 
 

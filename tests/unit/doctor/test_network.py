@@ -16,7 +16,7 @@ from devenv.doctor import network
 
 
 def test_a_call_that_hangs_is_abandoned() -> None:
-    """What hangs is left alone after its seconds, and what fails is nothing."""
+    """A call that hangs is cancelled after its seconds, and a call that fails gives no value."""
 
     async def look() -> tuple[object, ...]:
         began = time.monotonic()
@@ -62,7 +62,7 @@ def test_the_token_server_of_a_challenge(challenge: str, url: str) -> None:
     ],
 )
 def test_reasons_in_plain_words(error: Exception, proxy: bool, said: str) -> None:
-    """In our words, and without a password."""
+    """The reasons are in words of devenv, and without a password."""
     heard = network.reason(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
     assert said in heard
     assert "s3cret" not in heard

@@ -1,4 +1,4 @@
-"""What registries and mirrors answer."""
+"""The answers of registries and mirrors."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_an_invalid_mirror_is_an_error_of_the_project(tmp_path: Path) -> N
 
 
 def test_scripts_with_the_wrong_line_ends(tmp_path: Path) -> None:
-    """Only what a kernel would start, at most three, and nothing below node_modules."""
+    """They are files that a kernel would start, at most three, and none below node_modules."""
     (tmp_path / "node_modules").mkdir()
     for number in range(4):
         (tmp_path / f"{number}.sh").write_bytes(b"#!/bin/sh\r\n")

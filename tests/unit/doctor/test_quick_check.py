@@ -1,4 +1,4 @@
-"""What the engine says of itself."""
+"""The answers of the engine about itself."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ ANY = TableEntry("any", ("lost", "gone"), "something is missing")
 
 
 def written(name: str, entry: str) -> dict[str, Any]:
-    """What the file says of an entry."""
+    """Return an entry as the file has it."""
     content: dict[str, Any] = table.read(name)[entry]
     return content
 
@@ -115,7 +115,7 @@ def test_each_word_of_a_message_is_known(name: str, entry: TableEntry) -> None:
 
 
 def test_each_fragment_is_used() -> None:
-    """In the table that defines it."""
+    """Each is used in the table that defines it."""
     for name in TABLES:
         content = table.read(name)
         patterns = str([entry.get("patterns") for entry in content.values() if isinstance(entry, dict)])
@@ -183,7 +183,7 @@ def test_the_caller_adds_words_and_excludes_entries() -> None:
 
 
 def test_flags_are_those_of_the_entry() -> None:
-    """By default `^` matches at each line, and case counts."""
+    """By default `^` matches at each line, and case matters."""
     assert explain((TableEntry("a", ("^b",), "c"),), "a\nb") is not None
     assert explain((TableEntry("a", ("^b",), "c"),), "a\nB") is None
     assert explain((TableEntry("a", ("^b",), "c", flags=re.MULTILINE | re.IGNORECASE),), "a\nB") is not None

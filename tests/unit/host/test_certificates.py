@@ -55,7 +55,7 @@ class Company(Authority):
         self.heads: list[bytes] = []
 
     def trusting(self) -> ssl.SSLContext:
-        """For clients: it trusts this CA, too."""
+        """A context for clients, which trusts this CA, too."""
         context = ssl.create_default_context(cadata=self.text)
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
@@ -130,7 +130,7 @@ def test_the_anchor_is_the_root_of_what_a_registry_presents(
 def test_a_registry_is_asked_by_the_hosts_proxy(
     company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the login that the proxy's address holds, decoded."""
+    """The request has the login of the proxy's address, decoded."""
     monkeypatch.setenv("https_proxy", f"http://me:p%40ss@127.0.0.1:{listen(company.proxy)}")
     assert anchor("registry.test", company.trusting()) == company.der
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:p@ss") in company.heads[-1]

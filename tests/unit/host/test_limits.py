@@ -88,7 +88,7 @@ def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bo
 def test_first_executable_devenv_on_path_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, is_other: bool
 ) -> None:
-    """Only the first executable file counts, and ours is known by its entry point."""
+    """Only the first executable file counts, and devenv is known by its entry point."""
     program = tmp_path / "devenv"
     program.write_text(text)
     program.chmod(mode)

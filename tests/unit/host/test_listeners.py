@@ -105,7 +105,7 @@ def test_a_closed_port_is_free_at_once() -> None:
 
 @pytest.mark.anyio
 async def test_the_owner_is_named(listening: tuple[str, int]) -> None:
-    """By pid and program, on IPv4 and IPv6; None if no program listens."""
+    """The owner has a pid and a program, on IPv4 and IPv6; it is None if no program listens."""
     _, port = listening
     owner = await listeners.owner(port)
     assert owner is not None

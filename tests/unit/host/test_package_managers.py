@@ -41,7 +41,7 @@ def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None
 
 
 def test_go_reads_its_file_and_the_variables_before_it() -> None:
-    """Only variables about the sources of modules."""
+    """Only variables about the sources of modules are read."""
     options = go("GOPROXY=https://file.test\nGOFLAGS=-v\nGOSUMDB=off\nword\n", {"GOPROXY": "https://env.test,direct"})
     assert options == {"GOPROXY": "https://env.test,direct", "GOSUMDB": "off"}
 

@@ -83,7 +83,7 @@ def test_wanted_ports(names: str, changes: dict[Place, str], addresses: str, exp
     ],
 )
 def test_addresses_that_overlap(first: str, other: str, expected: bool) -> None:
-    """In either order: a wildcard address overlaps its family, an empty address both families."""
+    """The order does not matter: a wildcard address overlaps its family, an empty address both families."""
     assert overlap(first, other) is overlap(other, first) is expected
 
 

@@ -33,7 +33,7 @@ def test_local_images_are_not_pulled(world: World, project: Project) -> None:
 
 
 def test_missing_images_are_pulled(world: World, project: Project) -> None:
-    """Only the missing image is asked for, and its layers are counted."""
+    """Only the missing image is pulled, and its layers are counted."""
     world.here = {"node:22": ""}
     assert run(world, project, stand_ins=True) == AcquiredImages()
     assert world.pulled == ["mysql:9"]
@@ -90,7 +90,7 @@ def test_no_stand_ins_without_consent(world: World, project: Project) -> None:
 
 
 def test_an_image_of_a_service_is_named_with_its_line(world: World, tmp_path: Path) -> None:
-    """What to change is a line of the Compose file, as it is a line of the Dockerfile."""
+    """The place to change is a line of the Compose file, or of the Dockerfile."""
     (tmp_path / "compose.yml").write_text("services:\n  db:\n    image: mariadb:10-focal\n")
     world.refuse = {"mariadb:10-focal": NO_HOST}
     with pytest.raises(EngineError) as raised:

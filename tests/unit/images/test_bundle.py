@@ -58,7 +58,7 @@ class World:
         return AcquiredImages(swaps, missing, tuple(Need(reference, ()) for reference in self.wanted))
 
     async def local_images(self, asked: Iterable[str]) -> tuple[LocalImage, ...]:
-        """By id or by name."""
+        """Images are found by id or by name."""
         wanted = {*asked} | {exact(reference) for reference in asked}
         labels = {STAND_IN_LABEL: "x"}
         return tuple(
@@ -102,7 +102,7 @@ class World:
                 del self.ids[id_]
 
     async def remove(self, id_: str) -> None:
-        """Only what has no name may go."""
+        """Only an image without a name may be removed."""
         assert not self.ids.pop(id_)
 
     def said(self) -> list[str]:
@@ -248,7 +248,7 @@ def test_a_save_that_is_cancelled_leaves_nothing(world: World, tmp_path: Path) -
 
 
 def test_a_truncated_archive_of_the_engine_is_not_saved(world: World, tmp_path: Path) -> None:
-    """What the engine sent must end as a tar does."""
+    """The engine's tar must be complete."""
     world.archive = world.archive[:-600]
     with pytest.raises(EngineError, match="could not be saved: the engine's archive ends too early"):
         save(world, tmp_path / "a.tar")

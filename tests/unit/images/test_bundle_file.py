@@ -55,10 +55,10 @@ def checked(content: bytes, folder: Path) -> Bundle:
         {"images": []},
         {"images": "x"},
         {"images": [{"reference": "a"}]},
-        {"images": [entry("node:22", "ID")]},  # not in full
+        {"images": [entry("node:22", "ID")]},  # an incomplete entry
         {"images": [entry("docker.io/../node:22", "ID")]},
         {"images": [entry(1, "ID")]},
-        {"images": [entry(NODE_NAME, f"sha256:{'0' * 64}")]},  # not in the archive
+        {"images": [entry(NODE_NAME, f"sha256:{'0' * 64}")]},  # missing in the archive
         {"images": [entry(NODE_NAME, ["ID"])]},
         {"images": [entry(NODE_NAME, "ID", platform="a\nb")]},
         {"images": [entry(NODE_NAME, "ID", stand_in="no")]},

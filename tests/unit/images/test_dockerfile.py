@@ -119,7 +119,7 @@ def test_unreached_stages_need_no_images(target: str | None, expected: list[str]
 
 
 def test_named_contexts_are_no_images() -> None:
-    """What an additional context replaces is not needed, be it a base or the source of a copy."""
+    """An image that an additional context replaces is not needed, neither as a base nor as the source of a copy."""
     text = "FROM node:22\nCOPY --from=shared a b\nCOPY --from=caddy:2 a b\n"
     assert [shown(reference) for reference in references(text, contexts=["Shared", "node:22"])] == [
         "3 caddy:2 COPY --from"

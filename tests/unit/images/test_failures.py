@@ -648,7 +648,7 @@ FAILED = f"web/Dockerfile:3: the build of `web` failed: {ENDED}"
 def test_why_a_build_failed(
     reason: str, instruction: str, lines: tuple[str, ...], said: str, hint: str | None, code: int
 ) -> None:
-    """With the line of the Dockerfile: 5 for what a file says wrong, 1 for a build that fails."""
+    """The error has the line of the Dockerfile, with code 5 for a mistake in a file, and 1 for a build that fails."""
     folders = {"": ["package.json", "src"], "src": ["secret.txt"]}
     facts = BuildFacts(
         directory="/p",

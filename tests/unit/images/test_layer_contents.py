@@ -66,7 +66,7 @@ FOUND = [
 
 
 def saved(*layers: str, **files: Entry) -> bytes:
-    """What an engine gives: blobs, and a manifest that names the layers."""
+    """An image as an engine saves it: blobs, and a manifest with the layers."""
     manifest = json.dumps([{"Config": "config.json", "Layers": layers}]).encode()
     return tarred({"blobs": None, "config.json": b'{"x": 1}', **files, "manifest.json": manifest})
 
@@ -139,7 +139,7 @@ async def test_an_unreadable_archive_gives_no_contents(
 
 
 async def test_an_error_of_the_engine_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if a part of the layers was received."""
+    """The error is raised even if a part of the layers was received."""
 
     async def export(_engine: Any, _references: list[str], take: Callable[[bytes], object]) -> None:
         take(saved("a", a=LOWER)[:3000])

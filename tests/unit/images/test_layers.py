@@ -181,7 +181,7 @@ def amounts(*items: Advice) -> list[tuple[str, int, int]]:
     ],
 )
 def test_an_install_after_the_sources(step: str, what: str, needs: str) -> None:
-    """What every change of a source runs again, with its bytes and, if known, seconds."""
+    """The advice has the bytes and, if known, the seconds of the steps that each change of a source repeats."""
     (finding,) = advice(built("COPY --chown=a . .", f"RUN {step}", took=2.5), None)
     assert amounts(finding) == [("install-after-copy", 2, MB)]
     assert finding.seconds == 2.5

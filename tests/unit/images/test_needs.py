@@ -169,7 +169,7 @@ def test_invalid_references(text: str, line: int, name: str, hint: str) -> None:
     ],
 )
 def test_odd_names_of_images(name: str) -> None:
-    """What looks odd and is allowed passes."""
+    """Unusual but valid names are accepted."""
     project = a_project(Service("app", build=Build("/p")))
     assert shown(project, {"app": DockerfileText("Dockerfile", f"FROM {name}\n")}) == [f"base {name} <- Dockerfile:1"]
 

@@ -57,7 +57,7 @@ def test_a_line_has_its_time(timed: str, at: str, text: str) -> None:
     ],
 )
 def test_since_is_a_duration_or_a_time(text: str, moment: str) -> None:
-    """So long before now, or at that time."""
+    """It is a duration before now, or a time."""
     assert str(since(text, NOW)) == f"{moment}+00:00"
 
 
@@ -99,7 +99,7 @@ async def test_streams_are_merged_by_time() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("count", "left"), [(None, "123"), (2, "23"), (0, ""), (9, "123")])
 async def test_tail_limits_lines_of_a_stream(count: int | None, left: str) -> None:
-    """So many of them, or all."""
+    """The limit is a number of lines, or all."""
     assert "".join([line.text async for line in _last(stream("a", "1", "2", "3"), count)]) == left
 
 

@@ -37,7 +37,7 @@ def test_verbs_need_containers(verb: str, service: str, message: str, hint: str)
 
 
 def test_commands_without_services_need_any_container() -> None:
-    """Without services, any container will do."""
+    """Any container of the project is enough."""
     with pytest.raises(DevenvError, match="nothing of shop is running"):
         require_containers("shop", [], "start", ())
 

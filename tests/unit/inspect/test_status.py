@@ -1,4 +1,4 @@
-"""What `devenv` without arguments prints, in every state of a project."""
+"""The output of `devenv` without arguments, in every state of a project."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Machine:
         return IDENTITY
 
     async def project_state(self, project: str) -> ProjectState:
-        """What there is of a project."""
+        """The project state of these containers."""
         assert project in ("shop", "mine", "theirs")
         return self.project_state_of
 
@@ -119,7 +119,7 @@ def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None
 
 
 def test_services_with_a_profile_are_not_missed(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
-    """Nobody expects them to be up; unless every service has one."""
+    """They need not be up; unless every service has a profile."""
     Machine.project_state_of = ProjectState()
     (shop / "compose.yml").write_text("services: {web: {image: x}, test: {image: x, profiles: [test]}}")
     found, lines = said(capfd)
@@ -129,7 +129,7 @@ def test_services_with_a_profile_are_not_missed(capfd: pytest.CaptureFixture[str
 
 
 def test_a_run_of_which_nothing_runs(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
-    """Its process is there, but it is not called up."""
+    """Its process exists, but the project does not count as up."""
     stopped = Container("1", "shop-web-1", "web", "exited", ours=True, exit_code=0)
     Machine.project_state_of = ProjectState((stopped,))
     run = begun(shop)

@@ -223,7 +223,7 @@ def test_sizes_as_text(size: float, words: str) -> None:
     ],
 )
 def test_ages_as_text(seconds: float, words: str) -> None:
-    """In the unit that people would use."""
+    """An age has the unit that people would use."""
     assert ago(seconds) == words
 
 

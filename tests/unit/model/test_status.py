@@ -1,4 +1,4 @@
-"""What a service is doing; the rows of `devenv ps`."""
+"""The state of a service, and the rows of `devenv ps`."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_a_container_in_a_loop_is_known_without_events(
 
 
 def test_failure_as_words_after_the_service() -> None:
-    """In a sentence."""
+    """The text continues a sentence."""
     standings = [
         Standing("web", Phase.EXITED, "exit code 3"),
         Standing("web", Phase.EXITED, "keeps crashing (exit code 3, 5 restarts)"),
@@ -307,7 +307,7 @@ def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
 
 @pytest.mark.parametrize(("state", "expected"), [("running", "stopped"), ("exited", "completed")])
 def test_ended_services_are_judged_by_running_dependents(state: str, expected: str) -> None:
-    """By inspections alone."""
+    """Only inspections are needed."""
     worker = container("exited", "worker", started_at=STARTED, finished_at=ENDED)
     rows = stands("p", (), [worker, container(state, depends_on=("worker",))], lambda _: None).services
     assert (rows[1].service, rows[1].phase) == ("worker", expected)

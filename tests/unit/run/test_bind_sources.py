@@ -170,7 +170,7 @@ async def test_a_dead_run_leaves_no_empty_folder(machine: Machine, end: str) -> 
 
 
 def test_only_created_folders_are_removed(tmp_path: Path) -> None:
-    """What existed, holds something, is another folder by now, or is a link, stays."""
+    """A folder that existed before, has content, was replaced, or is a link, stays."""
     (tmp_path / "old").mkdir()
     names = ["old", "empty", "used", "replaced", "linked", "old/new"]
     created, failed = create_folders([str(tmp_path / name) for name in names])
@@ -198,13 +198,13 @@ def test_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
 def test_as_root_a_folder_belongs_to_the_owner_of_the_folder_above(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, euid: int, owners: list[tuple[int, int]]
 ) -> None:
-    """So it does under sudo."""
+    """The owner is the user under sudo."""
     given: list[tuple[int, int]] = []
     real = os.stat
 
     def stat(path: Any, **more: Any) -> Any:
-        sources = real(path, **more)
-        return os.stat_result((*sources[:4], 4321, 4322, *sources[6:]))
+        status = real(path, **more)
+        return os.stat_result((*status[:4], 4321, 4322, *status[6:]))
 
     monkeypatch.setattr(os, "geteuid", lambda: euid)
     monkeypatch.setattr(os, "stat", stat)

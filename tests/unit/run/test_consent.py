@@ -202,7 +202,7 @@ def test_a_change_during_a_run(tmp_path: Path) -> None:
 
 
 def test_dangers_of_builds_are_reported_alone(config: Path) -> None:
-    """What a service does when it runs does not matter for its build."""
+    """The mounts and privileges of the running service do not matter for its build."""
     config.write_text('dangerous = "refuse"\n')
     events: list[Event] = []
     report_build_dangers(loaded(*DANGERS), {"web", "db"}, events.append)

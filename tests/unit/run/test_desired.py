@@ -230,7 +230,7 @@ WAITS = {
 async def test_awaited_service_needs_a_health_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: dict[str, Any], image: Any, condition: str, *, fine: bool
 ) -> None:
-    """In the file, or in the image if the file does not turn it off; else the error is at the line that waits."""
+    """The file or the image has one, and the file does not turn it off; else the error is at the line that waits."""
     model = copy.deepcopy(WAITS)
     services: dict[str, Any] = model["services"]  # type: ignore[assignment] # of a literal
     services["db"]["healthcheck"] = check

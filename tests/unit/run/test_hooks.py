@@ -68,7 +68,7 @@ class Rig:
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    """With a state folder of the test's own."""
+    """The rig uses a state folder of the test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "p").mkdir()
     return Rig(tmp_path / "p")
@@ -86,7 +86,7 @@ def inside(moment: Moment, service: str = "db") -> ProjectHook:
 
 
 async def test_host_commands_run_in_the_projects_folder(rig: Rig) -> None:
-    """In order, only those of the moment; a list is not run by a shell; each line is reported as it comes."""
+    """Only those of the moment run, in order; a list is not run by a shell; each line is reported at once."""
     listed = ProjectHook(UP, Hook(("printf", "%s\\n", "$HOME; echo x")))
     hooks = rig.hooks(shell(DOWN, "echo no"), shell(UP, "pwd; echo err >&2"), listed)
     await hooks.run(UP)

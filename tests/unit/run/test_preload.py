@@ -20,7 +20,7 @@ LOADED: Any = object()
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What happens, in order; `up` waits for the project."""
+    """The steps in order; `up` waits for the project."""
     seen: list[str] = []
     begun = anyio.Event()
 

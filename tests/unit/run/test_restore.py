@@ -180,7 +180,7 @@ async def test_volume_on_a_host_folder_is_not_restored(shop: Shop) -> None:
 
 
 async def test_requested_snapshot_is_restored(shop: Shop) -> None:
-    """By `snapshot restore`, or by `up --from`, which overrides that and a torn state."""
+    """`snapshot restore` requests it, or `up --from`, which overrides that and an interrupted state."""
     head, older, imported = shop.save("1", 60), shop.save("0", 90), shop.save("2", 30, lineage="", title="seed")
     line = shop.line(head, asked=("0", "data"))
     new = await shop.one()
@@ -635,5 +635,5 @@ def test_a_first_volume_may_have_data_elsewhere(start: Start, stored: tuple[Snap
 
 
 def test_dates_are_local() -> None:
-    """To the second."""
+    """They are exact to the second."""
     assert date(0.0) == time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(0.0))

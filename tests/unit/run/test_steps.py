@@ -31,7 +31,7 @@ EVENTS = ["check", "images", "build", "restore", "create", "sync", "start", "hea
 
 @pytest.fixture
 def shop(machine: Machine) -> Site:
-    """A project of which `web` needs `db`, and `db` has a named volume."""
+    """A project in which `web` needs `db`, and `db` has a named volume."""
     depends = {"depends_on": {"db": {"condition": "service_started", "required": True}}}
     return machine.site("shop", db={"volumes": [mounted("data")]}, web=depends, other={})
 
@@ -81,7 +81,7 @@ def test_steps_are_reported_by_event(moments: tuple[Moment, ...], expected: list
 
 
 async def test_dependencies_are_selected_with_a_service(machine: Machine, shop: Site) -> None:
-    """And nothing else."""
+    """No other service is selected."""
     async with opened(machine, shop, "web") as run:
         assert (await run.after(steps.select_services)).names == {"web", "db"}
 
@@ -292,7 +292,7 @@ async def test_a_service_that_does_not_become_healthy_in_time_is_named(machine: 
 
 
 async def test_hooks_after_healthy_run_last(machine: Machine, shop: Site) -> None:
-    """In the project's folder, once every container runs."""
+    """They run in the project's folder, once every container runs."""
     hooks = (hook(Moment.AFTER_HEALTHY, "touch after"),)
     async with opened(machine, shop, hooks=hooks, trust=True) as run:
         await run.after(steps.wait_until_healthy)

@@ -1,4 +1,4 @@
-"""What a new run does with what earlier runs left, on an engine in memory."""
+"""How a new run continues after earlier runs, on an engine in memory."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earlier:
 
 
 async def test_no_earlier_run(shop: Earlier) -> None:
-    """What plain Compose created is seen, and stays."""
+    """Containers of plain Compose are listed, and stay."""
     plain = shop.container(ours=False, labels={OWNER_LABEL: ""})
     ledger, project_state = await shop.taken(None)
     assert ledger is None

@@ -120,7 +120,7 @@ async def test_a_run_ends_with_its_services(
 
 
 async def test_facts_of_the_start_are_remembered(machine: Machine, shop: Site) -> None:
-    """For the next commands: the images, the times and the beginning."""
+    """Later commands can read images, times and the beginning of the run."""
     await machine.run_up(shop)
     last = run_of(machine).last()
     assert set(last) == {"v", "timings", "steps", "images", "urls", "began"}
@@ -339,7 +339,7 @@ async def test_the_guardian_stays_when_the_engine_is_lost(machine: Machine, shop
 
 
 async def test_all_published_ports_are_reported(machine: Machine) -> None:
-    """Also those that the file chooses."""
+    """Ports from the file are included."""
     number = free_port()
     site = machine.site("shop", web={"ports": [{"target": 80, "published": str(number), "protocol": "tcp"}]})
     command = await machine.run_up(site, detach=True)

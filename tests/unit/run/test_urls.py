@@ -122,7 +122,7 @@ async def test_a_gateway_without_a_backend_is_asked_again(
 @pytest.mark.anyio
 @pytest.mark.parametrize("target", [5432, 3306, 6379, 5672, 27017, 11211, 9229])
 async def test_a_port_of_another_protocol_is_never_asked(target: int) -> None:
-    """Not even connected to."""
+    """There is not even a connection."""
     for port, requests in played([b"HTTP/1.1 200 OK\r\n\r\n"]):
         reached = await addresses([container("db", ("127.0.0.1", port, target))], LOCAL)
         assert (reached.urls, requests) == ((), [])
@@ -149,6 +149,6 @@ async def test_ports_of_a_remote_engine_are_not_probed(nobody: int) -> None:
 
 @pytest.mark.anyio
 async def test_form_of_a_url() -> None:
-    """Without the default port, and with brackets around IPv6."""
+    """The default port is left out, and IPv6 is in brackets."""
     reached = await addresses([container("web", ("", 80, 80))], "tcp://[fe80::1]:2376")
     assert (reached.urls, reached.ports) == (("http://[fe80::1]/",), (Published("web", 80, "[fe80::1]:80"),))

@@ -1,4 +1,4 @@
-"""What the tests of `new`, `add` and `remove` share."""
+"""Fixtures of the tests of `new`, `add` and `remove`."""
 
 from __future__ import annotations
 

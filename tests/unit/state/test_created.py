@@ -116,7 +116,7 @@ def test_a_holder_is_ours_by_the_name_that_was_intended(path: str) -> None:
 
 
 def torn() -> list[tuple[str, bytes]]:
-    """What a power cut can leave of the line that was being appended."""
+    """The possible remains of a line after a power cut."""
     line = json.dumps({"ids": ["lost"]}).encode()
     return [
         ("cut", line[:-4]),
@@ -221,7 +221,7 @@ def test_processes_append_at_once(path: str) -> None:
 
 
 def test_records_count_on_every_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the records of the project's runs, whichever engine it is; those of other projects do not count."""
+    """The records of the project's runs on all engines count; those of other projects do not."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert not recognizer("p")(container("a"))
     for name, thing in (("p-1", "a"), ("p-2", "b"), ("p-q-1", "c")):

@@ -89,7 +89,7 @@ def test_state_folders_have_owners_of_their_own(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize(("user", "shown"), [("a b$c/d", "abcd"), ("ünï", "n"), ("$", str(os.getuid()))])
 def test_a_user_with_an_odd_name(monkeypatch: pytest.MonkeyPatch, user: str, shown: str) -> None:
-    """What could mean something to Compose or a shell is left out."""
+    """Characters with a meaning for Compose or a shell are left out."""
     monkeypatch.setattr(getpass, "getuser", lambda: user)
     assert home.owner().startswith(f"{shown}@")
 

@@ -170,7 +170,7 @@ def test_names_that_look_as_if_something_was_replaced(project: str, service: str
     ids=["new", "existed before", "no owner", "another owner", "not of the model"],
 )
 def test_networks_that_a_call_may_have_created(network: Network, expected: bool) -> None:
-    """By owner and name, and only if Compose reported it."""
+    """They have its owner and name, and Compose has reported them."""
     project_state = ProjectState(networks=(network,))
     assert WINDOW.may_have_created(network) is expected
     assert created(WINDOW, project_state, [("network", network.name)]) == (("new",) if expected else ())
@@ -198,7 +198,7 @@ def test_unreported_objects_were_not_created_by_the_call(reported: list[tuple[st
 
 
 def test_a_call_that_may_create_nothing() -> None:
-    """Without services, and without networks."""
+    """It has neither services nor networks."""
     window = Window("shop", OWNER)
     assert not window.may_have_created(container())
     assert not window.may_have_created(Network("new", "shop_default", ours=False, owner=OWNER))
@@ -217,7 +217,7 @@ def test_a_call_that_may_create_nothing() -> None:
     ],
 )
 def test_what_devenv_0_1_counts_as_its_own(thing: Container | Network, expected: bool) -> None:
-    """By label, but for what existed before and what has its labels from an image."""
+    """Its labels decide, except for objects that existed before or have the labels from an image."""
     assert Old(frozenset({"old"})).may_have_created(thing) is expected
 
 

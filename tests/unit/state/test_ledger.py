@@ -53,7 +53,7 @@ def begun(volumes: Mapping[str, str] | None = None) -> Ledger:
 
 
 def owned(ledger: Ledger, project_state: ProjectState) -> str:
-    """What the ledger calls its own, as text."""
+    """The owned objects of the ledger, as text."""
     names = [c.name for c in ledger.containers(project_state)] + [n.name for n in ledger.networks(project_state)]
     return " ".join(
         [
@@ -68,7 +68,7 @@ def owned(ledger: Ledger, project_state: ProjectState) -> str:
 
 
 def test_only_what_is_recorded_is_owned() -> None:
-    """What no record says is ours, existed before, was created again or belongs to another project is never named."""
+    """Objects without a record, older ones, recreated ones and those of another project are never named."""
     ledger = begun().with_records([record(name) for name in ("v-new", "v-other", "v-gone")])
     assert owned(ledger, AFTER) == "new n-new v-new"
     assert owned(ledger, BEFORE) == ""
@@ -223,6 +223,6 @@ def test_a_ledger_of_devenv_0_1_that_lacks_something(field: str) -> None:
 
 
 def test_ledger_of_a_later_version_is_refused() -> None:
-    """What a later devenv wrote is not understood."""
+    """Its format is unknown."""
     with pytest.raises(ValueError, match="another version"):
         ledgers.decode({**ledgers.encode(begun()), "v": ledgers.VERSION + 1})

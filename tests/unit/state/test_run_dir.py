@@ -79,7 +79,7 @@ def test_addresses_of_one_engine_share_a_run() -> None:
 
 
 def test_the_run_at_an_address_is_known_without_the_engine(tmp_path: Path) -> None:
-    """Also by another name of the socket; of an address that was never used, there is none."""
+    """Another name of the socket works, too; an unused address has no run."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     real, link = (Endpoint(f"unix://{tmp_path}/{name}/docker.sock") for name in ("real", "link"))
@@ -108,7 +108,7 @@ def test_every_run_with_a_ledger_is_found() -> None:
 
 
 def test_what_a_run_brought_up_that_goes_on() -> None:
-    """Or that was left running; nothing of a run that is still starting, or that has died."""
+    """Only a run that continues or was detached counts, not one that is starting or has died."""
     run, ledger = opened("a"), begun("a")
     run.write(ledger)
     run.remember({"began": ledger.began, "images": {"web": "i"}})
@@ -124,7 +124,7 @@ def test_what_a_run_brought_up_that_goes_on() -> None:
 
 
 def test_how_services_ended_is_noted_while_the_run_goes_on() -> None:
-    """What cannot be read is nothing."""
+    """An unreadable note counts as missing."""
     run = opened("a")
     run.note_standings({"web": ("stopped", "by somebody else", "")})
     assert run.standings() == {}
@@ -318,7 +318,7 @@ class Asked:
 
 
 async def key(engine: Asked) -> str:
-    """What identifies the engine."""
+    """The key of the engine."""
     return await key_of(engine)  # type: ignore[arg-type]
 
 

@@ -200,6 +200,6 @@ def test_the_size_of_a_large_file_is_in_its_pax_header() -> None:
     "content", [b"x", b"5 a=b", b"99 a=b\n", b"0 a=b\n", b"6 ab\n", b" 5 a=b\n", b"12345678 a=b\n"]
 )
 def test_a_malformed_header_is_refused(content: bytes) -> None:
-    """By a ValueError, and at once."""
+    """It raises ValueError at once."""
     with pytest.raises(ValueError, match="malformed"):
         records(content)

@@ -1,4 +1,4 @@
-"""What the unit tests of the sync share."""
+"""Fixtures of the tests of the sync."""
 
 from __future__ import annotations
 

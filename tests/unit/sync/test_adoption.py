@@ -105,7 +105,7 @@ async def test_the_target_of_an_earlier_start_is_closed(faked: OneService) -> No
 
 
 async def test_files_deleted_while_not_watched_are_deleted(faked: OneService) -> None:
-    """What the journal says was put, and what the container still has; the rest of the journal is history."""
+    """They are in the journal and in the container; the rest of the journal does not matter."""
     faked.begin()
     faked.journal("one").note(placed=["/src/a", "/src/b"])
     fake = FakeTarget("one", "running")
@@ -186,7 +186,7 @@ async def test_a_rule_without_initial_sync_puts_nothing_into_a_new_container(tmp
 
 
 async def test_commands_that_an_earlier_run_left_behind_are_ended(tmp_path: Path) -> None:
-    """In a running container, as each user that a command of a rule has."""
+    """They are ended in a running container, for each user of a command in a rule."""
     service = OneService(tmp_path, action=Action.SYNC_EXEC, exec=Hook(("migrate",), user="app"))
     users: list[str] = []
 

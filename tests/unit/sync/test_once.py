@@ -76,7 +76,7 @@ async def test_it_says_whether_the_code_is_broken(service: OneService, monkeypat
 
 @pytest.mark.parametrize("state", ["restarting", "exited"])
 async def test_it_says_what_a_service_does_after_the_sync(service: OneService, state: str) -> None:
-    """In the words of `ps`: what the engine starts again and again has not ended."""
+    """The words are those of `ps`: a container that the engine restarts has not ended."""
     service.write("main.py")
     await service.place("running")
     (web,) = service.host.containers.values()

@@ -233,7 +233,7 @@ def test_causes_are_relative_to_the_project() -> None:
 
 
 def test_a_rule_without_its_command_runs_nothing() -> None:
-    """What the config room reports as a fault does not end the watch."""
+    """The mistake is reported elsewhere and does not end the watch."""
     service = Service("web", watch=(WatchRule("/p/a", Action.SYNC_EXEC, "/app"),))
     rules = bind(Project("demo", "/p", (), (service,)), {})
     assert str(plan(changes("+a/x"), rules, directory="/p")) == "web sync /app/x <- /p/a/x"
@@ -300,7 +300,7 @@ MEETINGS: list[tuple[Sequence[str], str, str, str]] = [
     (A_B, "b/x", "-a/x", ""),
     (A_B, "a/x", "+b/x", "web sync /app/x <- /p/b/x"),
     (A_B, "b/x", "+a/x +a/y", "web sync /app/y <- /p/a/y"),
-    # what the later rule loses comes back from the other
+    # the other rule provides the file that the later rule lost
     (A_B, "a/x", "-b/x", "web sync /app/x <- /p/a/x"),
     (A_B, "a/x@", "-b/x", "web sync /app/x <- /p/a/x"),
     (A_B, "a/x|", "-b/x", "web delete /app/x <- b/x"),
@@ -308,7 +308,7 @@ MEETINGS: list[tuple[Sequence[str], str, str, str]] = [
     (A_B, "a/x", "+a/x -b/x", "web sync /app/x <- /p/a/x"),
     (("sync a:/app", "sync b:/app", "sync c:/app"), "a/x b/x", "-c/x", "web sync /app/x <- /p/b/x"),
     (("sync a:/app", "sync b:/app", "sync c:/app"), "a/x c/x", "-b/x", ""),
-    # what a rule ignores is not its own
+    # a path that a rule ignores is not its own
     (("sync a:/app", "sync b:/app !x"), "b/x", "+a/x", "web sync /app/x <- /p/a/x"),
     (("sync a:/app !x", "sync b:/app"), "a/x", "-b/x", "web delete /app/x <- b/x"),
     # a rule inside another, a file onto a file
@@ -434,7 +434,7 @@ def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, he
     """The container may have no file, a file, a link or an empty folder there."""
     path, state = "/p/src/a", STATES[now] if now is not None else None
     if STATES[old].kind is FileKind.DIR and held in (FileKind.FILE, FileKind.LINK):
-        return  # what may be a file is never taken for a folder
+        return  # a path that may be a file is never taken for a folder
     changed = diff({path: STATES[old].doubtful()}, {path: state})
     for service in plan(changed, bound("sync src:/app"), directory="/p").services:
         for delete in service.deletes:

@@ -1,4 +1,4 @@
-"""In a flood, a single edit does not wait for the flood, and no path is lost or taken twice."""
+"""In a flood, a single edit does not wait, and no path is lost or taken twice."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
 
 
 def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
-    """What the container was given under such a name is stale: the old content must not stay."""
+    """A file of the container with such a name is stale: the old content must not stay."""
     bound_rules = bound(WatchRule("/p/src", Action.SYNC, "/app"))
     now = {"/p/src/a": OTHER, "/p/src/d": OTHER, "/p/src/loop": replace(OTHER, link="loop"), "/p/src/f": FILE}
     placed = {"/app/a", "/app/d/", "/app/d/x", "/app/loop", "/app/f"}

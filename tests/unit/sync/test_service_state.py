@@ -30,7 +30,7 @@ def service(tmp_path: Path) -> OneService:
 
 @pytest.fixture
 def state(service: OneService) -> SyncState:
-    """Its state."""
+    """The sync state of the service."""
     return service.state
 
 

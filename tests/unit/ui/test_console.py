@@ -102,7 +102,7 @@ def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.M
 
 
 def test_errors_and_warnings_of_services_have_a_colour(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the service prints none: red and yellow, and of hooks too."""
+    """The colour is added if the service prints none: red and yellow, for hooks too."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     window = Console()
     for event in (
@@ -130,7 +130,7 @@ def test_errors_go_to_stderr(capfd: Capture) -> None:
 
 
 def test_an_error_cannot_drive_the_terminal(capfd: Capture) -> None:
-    """What a container printed may be in it: no escape code gets through, its lines stay lines."""
+    """The output of a container may be in it: no escape code gets through, its lines stay lines."""
     Console().error(EngineError("web failed:\n  \x1b]52;c;aGk=\x07\x1b[2Jlast\x08 words"))
     assert capfd.readouterr().err == "error: web failed:\n  last words\n"
 

@@ -76,7 +76,7 @@ TIMES = {
 
 
 def test_graph_as_a_tree() -> None:
-    """What needs others above what it needs, conditions and all; a service that several need once."""
+    """A service is above its dependencies, with conditions; a service with several dependents is shown once."""
     assert tree(graph(SHOP, MODEL)) == [
         "shop: 6 services",
         "├─ proxy  ports 8080:80, 127.0.0.1:8443:443, 53/udp; volumes ./caddy:/etc/caddy:ro, /b:/a",

@@ -80,13 +80,13 @@ def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
     ],
 )
 def test_each_state_has_a_shape_and_a_word(state: str, health: str | None, code: int, said: str) -> None:
-    """Without colours; an old health is not shown."""
+    """They are visible without colours; an old health is not shown."""
     row = replace(WEB, state=state, health=health, exit_code=code, started_at="", ours=False)
     assert shown(row, services=())[1:] == [f"web {said} not devenv"]
 
 
 def test_containers_of_a_service_are_numbered() -> None:
-    """By their names, without what would move the cursor."""
+    """The numbers are in their names, without characters that move the cursor."""
     other = replace(WEB, name="p-web-2\x1b[2J", started_at="59")
     assert [line.split()[0] for line in shown(WEB, other, services=())[1:]] == ["p-web-1", "p-web-2"]
     assert "just now" in shown(other, services=())[1]
@@ -139,7 +139,7 @@ def test_a_screen_is_never_left() -> None:
 
 
 def verdict(**more: object) -> Verdict:
-    """What rule 1 of `web` says, with these fields."""
+    """The verdict of rule 1 of `web`, with these fields."""
     fields = {"service": "web", "index": 0, "action": "sync", "place": "compose.yml:9", "matches": False, **more}
     return Verdict(**fields)  # type: ignore[arg-type] # the fields are keyword arguments
 

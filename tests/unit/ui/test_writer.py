@@ -53,7 +53,7 @@ def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.Monk
 
 
 def test_a_gone_reader_is_noticed_without_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By asking the pipe."""
+    """The pipe is polled."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)

@@ -102,7 +102,7 @@ def test_exported_snapshot_is_imported(store: Store, tmp_path_factory: pytest.Te
 
 
 def test_valid_export_is_accepted(store: Store) -> None:
-    """So that the refusals below are not of the frame that they have in common."""
+    """The tests of refusals below change one part of this export."""
     (imported,) = unpack(store, made(*pair()))
     store.check(imported)
     assert store.all() == (imported,)
@@ -217,7 +217,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("content", "why"), BAD.values(), ids=list(BAD))
 def test_a_hostile_export_is_refused(store: Store, content: bytes, why: str) -> None:
-    """With the reason, and with nothing left in the store."""
+    """The error has the reason, and the store is unchanged."""
     kept = put(store, volume="mine")
     before = files(store)
     with pytest.raises(StateError, match=f"{REFUSED}: .*({why})") as told:

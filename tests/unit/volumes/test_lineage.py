@@ -251,7 +251,7 @@ def note(**raw: str) -> str:
 
 
 def test_a_note_is_read_as_it_was_written() -> None:
-    """What newer versions add is passed over; what has a default may be missing; a whole number is a time."""
+    """Fields of newer versions are ignored; a field with a default may be missing; an integer is a time."""
     odd = replace(GOOD, title="käse", directory="/not-utf8-\udcff", settled=False, automatic=False)
     for one in (GOOD, odd):
         assert decode(json.dumps(asdict(one))) == one
@@ -263,7 +263,7 @@ def test_a_note_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
 def test_a_field_that_nobody_wrote_is_refused(name: str, value: str) -> None:
-    """With its name, or the word that is not a number; never by another exception than ValueError."""
+    """The error has its name, or the word that is not a number, and is always a ValueError."""
     with pytest.raises(ValueError, match=f"`{name}`|{re.escape(value[:9])} is not a number"):
         decode(note(**{name: value}))
 

@@ -70,7 +70,7 @@ def changed(**fields: Any) -> str:
 
 
 def test_undamaged_file_is_read(lineages: Lineages) -> None:
-    """What the table of damage changes is right without the change."""
+    """Without the damage, each file of the table is valid."""
     Path(lineages.path, "1.json").write_text(changed())
     assert lineages.all() == (PLAIN,)
 
@@ -213,7 +213,7 @@ def test_what_devenv_0_1_saved_is_adopted(lineages: Lineages) -> None:
 
 
 def test_what_devenv_0_1_saved_through_links(lineages: Lineages, tmp_path: Path) -> None:
-    """By a link to the folder and another name of the socket: it knew no real paths."""
+    """A link to the folder and another name of the socket were used: 0.1 knew no real paths."""
     shop, run = tmp_path / "shop", tmp_path / "run"
     for folder in (shop, run):
         folder.mkdir()

@@ -224,7 +224,7 @@ def test_damaged_snapshot_is_not_restored(damaged: tuple[Store, Snapshot]) -> No
     ids=["empty", "no field", "list", "kind", "bytes", "null"],
 )
 def test_a_note_that_cannot_be_read_does_not_count(store: Store, note: bytes) -> None:
-    """And hinders no other."""
+    """It does not hinder other snapshots."""
     good = put(store)
     folder = Path(store.path, "2")
     folder.mkdir()

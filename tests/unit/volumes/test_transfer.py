@@ -359,7 +359,7 @@ async def test_the_volume_of_a_lineage_begins_and_ends(played: Played) -> None:
 
 
 async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None:
-    """With Compose's labels, which a newer Compose asks for; the user's own stay."""
+    """It has Compose's labels, which a newer Compose requires; the user's own labels stay."""
     wish = {"driver": "nfs", "driver_opts": {"o": "x"}, "labels": {"mine": "1"}}
     created = await played.volume_transfer.create("data", "p_data", wish)
     assert created == DATA

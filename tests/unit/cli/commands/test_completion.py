@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_script_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    """And nothing else; an unknown shell is an error."""
+    """Only the script is printed; an unknown shell is an error."""
     assert main.run(["completion", "fish"]) == 0
     assert capfd.readouterr() == (f"{script('fish')}\n", "")
     assert main.run(["completion", "ksh"]) == 2
@@ -170,12 +170,12 @@ def test_commands_come_with_their_help() -> None:
 )
 @pytest.mark.usefixtures("shop")
 def test_bash_completes_only_the_value(words: list[str], expected: list[str]) -> None:
-    """What it puts in is the value alone."""
+    """The candidates are values without the option."""
     assert [candidate.partition("\t")[0] for candidate in completion.candidates(["bash", *words])] == expected
 
 
 def test_without_a_project_nothing_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no error is printed."""
+    """There are no candidates, and no error is printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

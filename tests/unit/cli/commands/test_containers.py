@@ -119,7 +119,7 @@ async def test_one_of_several_services_has_to_be_chosen(go: Any) -> None:
     ],
 )
 async def test_a_service_that_does_not_run_is_an_error(go: Any, service: str, said: str, hint: str) -> None:
-    """With what to do about it."""
+    """The error says what to do."""
     with pytest.raises(DevenvError) as raised:
         await go(engine_with(WEB, ("db", "exited", 1)), service)
     assert (raised.value.message, raised.value.hint) == (said, hint)

@@ -1,4 +1,4 @@
-"""What `devenv images` says of images that cannot be pulled or made."""
+"""`devenv images` with images that cannot be pulled or built."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_proposal_is_written_only_after_a_yes(
 
 
 def test_ctrl_c_writes_nothing(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
-    """And is exit code 130."""
+    """The exit code is 130, and nothing is written."""
     answers(monkeypatch, typer.Abort())
     with pytest.raises(typer.Exit) as raised:
         scaffold._settle(proposal, dry_run=False, yes=False)
@@ -104,6 +104,6 @@ def test_proposal_as_json(proposal: Proposal, monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_no_question_if_nothing_changes(tmp_path: Path, capfd: Capture) -> None:
-    """Only notes are shown."""
+    """Notes are shown, but no question."""
     scaffold._settle(Proposal(str(tmp_path), (), ("all there",)), dry_run=False, yes=False)
     assert capfd.readouterr() == ("", "all there\n")

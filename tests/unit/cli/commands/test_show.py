@@ -141,7 +141,7 @@ async def test_ps_watch_ends_with_the_engine(shown: Any, monkeypatch: pytest.Mon
 
 
 async def test_ps_asks_a_local_engine_without_an_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an event loop; if that or the name needs more, nothing is shown yet."""
+    """If the arguments need more than the quick way has, nothing is printed yet."""
     (tmp_path / "compose.yml").write_text("services: {web: {}}\n")
     found: list[Stands] = []
     asked: list[str] = []
@@ -171,7 +171,7 @@ async def test_ps_asks_a_local_engine_without_an_event_loop(tmp_path: Path, monk
     ],
 )
 def test_age_of_a_container(at: str, seconds: float | None) -> None:
-    """What never was has none, and nothing comes from the future."""
+    """A container that never started has no age, and a start in the future has age 0."""
     assert command._age(at, NOW) == seconds
 
 

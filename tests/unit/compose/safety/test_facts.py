@@ -228,7 +228,7 @@ def test_home_and_project_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_home_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the owner's entry; folders of the user, of system users and of the project do not count."""
+    """The owner is looked up; folders of the user, of system users and of the project do not count."""
     import pwd  # noqa: PLC0415 - not on every system
 
     (tmp_path / "eve").mkdir()

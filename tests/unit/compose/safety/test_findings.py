@@ -43,7 +43,7 @@ def seen(read_: tuple[ComposeFile, ...]) -> list[tuple[str, str, str]]:
 
 
 def test_env_files(project: Path, home: Path) -> None:
-    """In each form that Compose accepts; each has its line."""
+    """Each form that Compose accepts is read, with its line."""
     text = """\
 services:
   a: {env_file: ../x.env}

@@ -172,7 +172,7 @@ def test_socket_is_judged_by_its_listener() -> None:
 
 
 def test_a_folder_with_the_socket_of_an_engine() -> None:
-    """Also if it is in /tmp; an agent counts by its own folder, since /tmp is mounted for many reasons."""
+    """It counts also below /tmp; an agent counts by its own folder, since /tmp is mounted for many reasons."""
     host = replace(HOST, sockets={"/tmp/e/d.sock": "Docker", "/tmp/ssh-1/agent.2": AGENT})
     assert why("/tmp/e", host) == why("/tmp", host) == DOCKER
     host = replace(HOST, sockets={"/tmp/ssh-1/agent.2": AGENT})
@@ -190,7 +190,7 @@ def test_keys_named_by_the_environment_are_dangerous() -> None:
 
 
 def test_the_home_folder_of_somebody_else() -> None:
-    """By the owner of the folder, wherever it is; paths in the project are harmless."""
+    """The owner of the folder decides; paths in the project are harmless."""
     facts = HostPath("/data/home/eve/x", is_socket=False, user="eve")
     assert why("/data/home/eve/x", at("/data/home/eve/x", facts)) == "it is in the home folder of eve"
     mine = at("/opt/app/x", HostPath("/opt/app/x", is_socket=False, user="eve"))

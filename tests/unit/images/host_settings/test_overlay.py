@@ -120,7 +120,7 @@ def test_go_env_is_changed_if_go_is_installed() -> None:
     ],
 )
 def test_a_mirror_replaces_its_own_archive(release: bytes, old: bytes, new: bytes | None) -> None:
-    """Only in images of the host's distribution, and only for its own archives, known by their suites."""
+    """It is used only in images of the host's distribution, for its own archives, known by their suites."""
     given = PackageSettings(
         apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}
     )

@@ -44,7 +44,7 @@ class Workbench:
     contexts: dict[str, set[str]] = field(default_factory=dict)
     suites: list[str] = field(default_factory=list)
     stocked: list[str] = field(default_factory=list)
-    wheels: list[str] = field(default_factory=list)  # and npm's packages
+    wheels: list[str] = field(default_factory=list)  # the packages of npm
     dropped: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -255,7 +255,7 @@ def test_an_older_stand_in_is_kept_if_the_build_fails(bench: Workbench) -> None:
 
 
 def test_the_second_root_is_taken_when_the_first_fails(bench: Workbench) -> None:
-    """Without unstable's MySQL, the image is stable's MariaDB and is labelled so."""
+    """Without unstable's MySQL, the image has stable's MariaDB, with a label."""
     bench.broken = {"sid": "mysql-server-core : Depends: libx but it is not installable"}
     bench.make("mysql:9")
     inside = bench.built["stand-in.devenv/mysql:9"][standins.CONTENT_LABEL]

@@ -1,4 +1,4 @@
-"""The package sources of stand-in roots, and the content of these."""
+"""The package sources of stand-in roots, and the content of the roots."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_only_a_suites_slim_debian_is_a_bare_root() -> None:
 
 
 def test_the_description_is_known_before_the_build() -> None:
-    """Without the versions, which only the packages tell."""
+    """Versions are missing, since only the packages have them."""
     told = {name: recipe.inside for name in ("node:22", "mysql", "debian:12") if (recipe := find(name))}
     expected = {"node:22": "Node.js and npm on Debian trixie", "mysql": "MySQL of Debian sid"}
     assert told == {**expected, "debian:12": "Debian (bookworm)"}
@@ -212,5 +212,5 @@ def test_recipes_ask_no_registry() -> None:
 
 
 def test_the_page_on_stand_ins_has_todays_table() -> None:
-    """What the documentation promises is what the recipes say: `python tests/support/stand_in_table.py` writes it."""
+    """The table in the documentation is that of the recipes: `python tests/support/stand_in_table.py` writes it."""
     assert PAGE.read_text(encoding="utf-8").endswith(table())

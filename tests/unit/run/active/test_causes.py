@@ -326,7 +326,7 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         ended(127, "env: 'python': No such file or directory"),
         "its image has no program `python`",
     ),
-    # what it runs out of
+    # out of a resource
     ("out of memory", ended(137, out_of_memory=True), "it ran out of memory, and was killed"),
     (
         "killed within a limit",
@@ -591,7 +591,7 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         ended(2, "Can't locate Nope.pm in @INC (you may need to install the Nope module)"),
         "the module `Nope.pm` is not in the container",
     ),
-    # what it may not do
+    # missing permissions
     (
         "volume",
         ended(1, "mkdir: cannot create directory '/data/x': Permission denied"),
@@ -665,7 +665,7 @@ CASES: tuple[tuple[str, FailureFacts, str], ...] = (
         ended(1, "ERROR 2003 (HY000): Can't connect to MySQL server on 'db:3306' (111)"),
         "db refuses its connection: nothing listens there yet",
     ),
-    # only the code
+    # only the exit code
     ("killed", ended(137), "it was killed (SIGKILL)"),
     (
         "killed after an error that was fixed",
@@ -781,7 +781,7 @@ def test_only_some_services_are_named() -> None:
     ],
 )
 def test_variables_that_name_localhost(name: str, value: str | None, *, expected: bool) -> None:
-    """Not those that are for browsers, which are on the machine itself."""
+    """Variables for browsers do not count, since a browser runs on the host itself."""
     assert local_variables({"services": {"web": {"environment": {name: value}}}}, "web") == (
         (name,) if expected else ()
     )

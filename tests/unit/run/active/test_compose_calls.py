@@ -47,7 +47,7 @@ async def test_objects_of_a_failed_create_are_ours(machine: Machine) -> None:
 
 
 async def test_interrupted_command_is_remembered(machine: Machine) -> None:
-    """What the engine was asked for last may still come."""
+    """Its last request to the engine may still take effect."""
     site = machine.site("shop", web={})
     async with active(machine, site) as run:
         await run.project.volumes.begin(fresh=False)

@@ -100,7 +100,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_commands_are_carried_out() -> None:
-    """By the actions of the project; a command that fails is a problem, and the service is settled all the same."""
+    """The actions of the project do it; a command that fails is a problem, and the service is settled in any case."""
     controlled = Controlled(FakeProject())
     for verb in ("restart", "rebuild", "stop"):
         controlled.controller.ask(ViewCommand(verb, "web"))

@@ -248,7 +248,7 @@ def lost_after(*looks: tuple[float, tuple[Container, ...]]) -> EngineOutage:
 
 
 def test_each_container_that_ran_and_has_ended_is_returned_once() -> None:
-    """What ran until the end, and what the engine ended just before its own."""
+    """These are containers that ran until the end, and those that the engine ended just before its own end."""
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)), (99.0, (WEB_ENDED, DB_RUNS)))
     losses.lost((), 101.0)  # still away
     assert losses.seen((WEB_ENDED, DB_ENDED), 130.0) == (WEB_ENDED, DB_ENDED)
@@ -272,13 +272,13 @@ def test_a_lost_connection_starts_nothing() -> None:
 
 @pytest.mark.parametrize(("state", "start"), [("running", "2"), ("restarting", "1"), ("dead", "1")])
 def test_containers_with_a_restart_policy_are_not_restarted(state: str, start: str) -> None:
-    """By a restart policy, say."""
+    """The engine itself restarts them."""
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
     assert losses.seen((WEB_ENDED, container("db", state, started_at=start)), 110.0) == (WEB_ENDED,)
 
 
 def test_later_ends_are_not_part_of_the_outage() -> None:
-    """What ends long after the engine came back has ended by itself."""
+    """A container that ends long after the engine came back has ended by itself."""
     losses = lost_after((0.0, (WEB_RUNS, DB_RUNS)))
     assert losses.seen((WEB_RUNS, DB_RUNS), 110.0) == ()
     assert losses.seen((WEB_ENDED, DB_ENDED), 110.1 + WINDOW) == ()
@@ -295,7 +295,7 @@ def test_later_ends_are_not_part_of_the_outage() -> None:
     ],
 )
 def test_failed_or_crashing_dependency_is_blamed(phases: dict[str, Phase], expected: str) -> None:
-    """What a service that failed needs may have failed first, or be crashing again and again."""
+    """A dependency of a failed service may have failed first, or be in a crash loop."""
     rows = [Standing(name, phase) for name, phase in phases.items()]
     assert culprit(project(DB, SEED, API, WEB), rows[0], rows).service == expected
 

@@ -30,7 +30,7 @@ async def test_a_project_comes_up(machine: Machine) -> None:
 
 
 async def test_only_the_chosen_services_are_created(machine: Machine) -> None:
-    """With what they need."""
+    """Their dependencies are created, too."""
     site = machine.site("shop", db={}, web={"depends_on": {"db": {"condition": "service_started"}}}, docs={})
     async with active(machine, site, "web") as run:
         await run.up()

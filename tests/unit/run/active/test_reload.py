@@ -273,7 +273,7 @@ async def test_a_create_that_failed_is_tried_again_at_the_next_reload(machine: M
 
 
 async def test_files_that_are_changed_back_after_a_failure_are_put_in_force(machine: Machine) -> None:
-    """What Compose did before the failure is not known, so the service is created again."""
+    """The result of Compose before the failure is unknown, so the service is created again."""
     site = machine.site("shop", web={}, db={})
     async with active(machine, site) as run:
         await run.up()

@@ -49,7 +49,7 @@ async def until(is_met: Callable[[], object]) -> None:
 async def test_rebuild_replaces_the_container_and_removes_the_untagged_image(
     machine: Machine,
 ) -> None:
-    """Only the service itself; the container of the new image runs."""
+    """Only the service itself is replaced; the container of the new image runs."""
     site = machine.site("shop", web=BUILT, db={})
     async with active(machine, site, build=True) as run:
         await run.project.desired.making.build()
@@ -81,7 +81,7 @@ async def test_a_rebuild_keeps_an_image_that_has_another_name(machine: Machine) 
 async def test_files_that_are_put_in_force_during_a_rebuild_stay_in_force(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the rebuild has prepared is added to what the update has prepared for other services."""
+    """The changes of the rebuild are added to those of the update for other services."""
     site = machine.site("shop", web=BUILT, db={})
     async with active(machine, site) as run:
         await run.project.desired.making.build()
@@ -340,7 +340,7 @@ async def test_a_dependency_that_does_not_come_back_restarts_nobody(
 
 
 async def test_a_restart_that_fails_is_a_problem_and_ends_the_chain(machine: Machine) -> None:
-    """What depends on that service would be restarted for nothing."""
+    """Services that depend on that service are not restarted."""
     site = machine.site(
         "shop", db=CHECKED, api={**CHECKED, "depends_on": {"db": FOLLOWS}}, web={"depends_on": {"api": FOLLOWS}}
     )

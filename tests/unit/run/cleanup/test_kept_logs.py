@@ -81,7 +81,7 @@ async def test_kept_logs_are_read_back(tmp_path: Path) -> None:
 
 
 async def test_a_run_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
-    """With its first log, and not before; a run is identified by its begin."""
+    """Old logs are removed with the first new log, not before; a run is identified by its begin."""
     logs = await kept(tmp_path, "old", "web", began=5.0)
     assert texts(logs, 6.0) == {}
     assert set(texts(logs, 5.0)) == set(texts(logs)) == {"old", "web"}

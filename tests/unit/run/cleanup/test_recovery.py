@@ -77,7 +77,7 @@ def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> No
 
 
 def test_guardian_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
-    """With a line, and without a note."""
+    """It prints a line, and leaves no note."""
     said: list[Any] = []
     memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
     assert tried(post(run, away, recovery.LIMIT), memory, said.append) == ""
@@ -118,7 +118,7 @@ def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
 
 
 def test_every_error_is_one_line(run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also a bug."""
+    """A bug is one line, too."""
     said: list[Any] = []
 
     async def broken(*_: object, **__: object) -> bool:

@@ -56,7 +56,7 @@ class Machine:
         self.volumes = SimpleNamespace(times=self.volume_times)
 
     async def project_state(self, project: str) -> ProjectState:
-        """What exists of a project."""
+        """The project state with these objects."""
         return ProjectState((), (), (replace(DATA, project=project),) if project in "pq" else ())
 
     async def volume_times(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the parts of a teardown share."""
+"""The common part of a teardown's steps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_kept_objects_may_have_a_command(
 
 
 async def test_hurry_cancels_the_work(progress: TeardownProgress) -> None:
-    """Also work that begins later; without a hurry it is done."""
+    """Work that begins later is cancelled, too; without a hurry it is done."""
     done = list[str]()
 
     async def work() -> None:
@@ -80,7 +80,7 @@ async def _set_soon(event: anyio.Event) -> None:
 
 
 async def test_the_error_of_the_work_is_raised_as_it_is(progress: TeardownProgress) -> None:
-    """Not in a group."""
+    """The error is not in a group."""
 
     async def fail() -> None:
         raise DevenvError("no")

@@ -1,4 +1,4 @@
-"""What the stages of a Dockerfile copy, and to which path."""
+"""The files that the stages of a Dockerfile copy, and their paths."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ COPY d .
 
 
 def test_variables_of_a_dockerfile_are_replaced() -> None:
-    """By ARG, ENV and the build's arguments; an unknown variable makes no copy, whose target would be wrong."""
+    """They come from ARG, ENV and the build's arguments; a copy with an unknown variable is left out."""
     (base, last), _ = copying_stages(VARIABLES)
     assert base.copies == [Copy(("lib",), "/opt/app/lib", 7)]
     assert last.copies == [Copy(("a",), "/opt/my data/", 9), Copy(("d",), "/srv/", 14)]

@@ -61,7 +61,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_an_edited_text_is_not_taken_back() -> None:
-    """Only the very text that was written is known."""
+    """Only the exact text that was written is removed."""
     record = Added(digest("ab"), digest("aXb"), (TextChange(1, "", "X"),), ())
     assert record.taken_back("aXb") == "ab"
     assert record.taken_back("aXbc") is None

@@ -111,7 +111,7 @@ def test_mentions_are_reported_and_kept(tmp_path: Path) -> None:
     ],
 )
 def test_needed_service_cannot_be_removed(tmp_path: Path, reference: str, part: str) -> None:
-    """Without the service, Compose would refuse the rest; the place is named, and nothing is written."""
+    """Compose would refuse the rest; the place is named, and nothing is written."""
     text = f"services:\n  db: {{image: 'postgres:17'}}\n  web:\n    image: w\n    {reference}\n"
     with pytest.raises(UsageError) as caught:
         remove(project(tmp_path, text), "db")
@@ -126,7 +126,7 @@ def test_the_only_service_stays(tmp_path: Path) -> None:
 
 
 def test_a_dependency_of_ours_in_another_service_is_refused(tmp_path: Path) -> None:
-    """What a person wired like `add` does is theirs: in another service, and in another file."""
+    """Lines of a user in another service or file stay, even if `add` would write the same."""
     selection = project(tmp_path, "services:\n  web: {image: w}\n  api: {image: a, depends_on: [web]}\n")
     write(add(selection, "redis", to="web"))
     path = tmp_path / "compose.yml"
@@ -155,7 +155,7 @@ def test_a_variable_of_ours_that_a_person_changed(tmp_path: Path, old: str, new:
 @pytest.mark.parametrize("edit", ["", "# edited\n"])
 @pytest.mark.parametrize("environment", ["{A: b}", "[A=b]"])
 def test_each_variable_that_another_service_loses_is_named(tmp_path: Path, edit: str, environment: str) -> None:
-    """With the line on which it was, and what stays in files beside the Compose file is named with them."""
+    """The line is that before the change, and values that stay in other files are named with it."""
     text = f"services:\n  web:\n    image: web\n    environment: {environment}\n"
     selection = project(tmp_path, text)
     write(add(selection, "postgres", name="db", to="web"))
@@ -169,7 +169,7 @@ def test_each_variable_that_another_service_loses_is_named(tmp_path: Path, edit:
 
 
 def test_a_record_counts_once(tmp_path: Path) -> None:
-    """What a person writes after a removal is theirs again, and a record of another file does not count."""
+    """Lines that a user writes after a removal stay, and a record of another file does not count."""
     selection = project(tmp_path, STYLES["plain"])
     write(add(selection, "redis", to="web"))
     text = (tmp_path / "compose.yml").read_text()
@@ -227,7 +227,7 @@ def test_without_a_record_no_other_service_is_touched(file: tuple[str, bool], ki
 def test_remove_restores_the_file_exactly(
     file: tuple[str, bool], kind: str, to: str | None, mark: str, *, edit: bool
 ) -> None:
-    """In every file that `add` takes; also if it was edited somewhere else since then."""
+    """Every file that `add` supports is restored, also if other parts were edited since then."""
     text = mark + file[0]
     assume(readable(file[0]))
     with tempfile.TemporaryDirectory() as folder:
@@ -340,7 +340,7 @@ def test_texts_that_are_mentions(text: str, part: str) -> None:
 
 
 def test_mentions_in_other_parts_of_a_file() -> None:
-    """What the service says itself does not count; merged parts, texts of configs and hooks do, each line once."""
+    """The service's own part does not count; merged parts, texts of configs and hooks do, each line once."""
     text = (
         "x-env: &env\n  URL: redis://redis\n"
         "x-devenv:\n  hooks:\n    after_healthy:\n      - {service: redis, run: x}\n"
@@ -359,7 +359,7 @@ def test_mentions_in_other_parts_of_a_file() -> None:
 
 
 def test_references_that_compose_requires() -> None:
-    """Without it Compose refuses the rest."""
+    """Without the service, Compose refuses the rest."""
     node = yaml12.check(b"services:\n  web: {depends_on: [redis], command: 'x://redis'}\n", file="c")
     assert list(find_mentions(node, "redis")) == [
         Mention(2, "web", "command", needed=False),

@@ -92,7 +92,7 @@ def test_comments_stay_with_what_they_are_about() -> None:
 @settings(max_examples=50, deadline=None)
 @given(files())
 def test_what_is_cut_is_gone_and_nothing_else(file: tuple[str, bool]) -> None:
-    """In every style, also without a record; only between empty lines that count, the cut may be refused."""
+    """In every style and without a record the rest is unchanged; between empty lines that count it may be refused."""
     text, listed = file
     if not readable(text) or "|+" in text:
         return

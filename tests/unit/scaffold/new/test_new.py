@@ -141,7 +141,7 @@ def test_answers_are_taken_from_the_command_line(new: New) -> None:
     ],
 )  # fmt: skip
 def test_errors_of_new_are_one_line(new: New, arguments: list[str], code: int, said: str) -> None:
-    """And nothing was written."""
+    """Nothing is written."""
     done = new(*arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr.splitlines()[0]
@@ -179,7 +179,7 @@ def test_a_folder_without_files_of_these_names_is_filled(new: New) -> None:
 
 
 def test_what_is_overwritten_is_asked_for_on_a_terminal(new: New) -> None:
-    """With the names of the files; a no leaves all as it was."""
+    """The question names the files; after a no all files are unchanged."""
     Path("site").mkdir()
     Path("site/Dockerfile").write_text("mine")
     asked: list[str] = []

@@ -58,7 +58,7 @@ async def test_each_folder_is_checked_once_the_outer_ones_first() -> None:
 
 
 async def test_links_above_the_target_are_accepted_in_a_service_of_root() -> None:
-    """In a service of another user they are not, since that user may have made them."""
+    """In a service of another user they are not, since that user may have created them."""
     engine = FakeEngine("/srv", "/srv/app/in", links=("/srv/app",))
     path = "/srv/app/in/f"
     assert await access(engine, 0, "/srv/app").find_links("c", [path], ()) == {"/srv/app/in": False}
@@ -80,5 +80,5 @@ async def test_the_user_of_the_shell(user: str, *, is_root: bool) -> None:
 
 
 async def test_without_an_open_shell_root_is_not_used() -> None:
-    """Only if the shell of the user was denied something."""
+    """The shell of the user must have been denied something first."""
     assert not await access(FakeEngine(), 1000).become_root(["mkdir: Permission denied"])

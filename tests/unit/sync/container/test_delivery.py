@@ -67,7 +67,7 @@ class Box:
 
 @pytest.fixture(params=["helper", "shell"])
 async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Box]:
-    """With the helper, and with a shell alone."""
+    """A box with the helper, and one with a shell alone."""
     made = Box(tmp_path, has_helper=request.param == "helper")
     yield made
     await made.access.close()
@@ -84,7 +84,7 @@ async def test_a_folder_that_others_can_change_gets_no_archive_request(box: Box)
 
 
 async def test_large_entries_are_sent_by_archive(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder of root alone; elsewhere the helper takes it in pieces."""
+    """Only a folder of root alone gets an archive; elsewhere the helper gets the file in pieces."""
     monkeypatch.setattr(perl_helper, "MOST_BYTES", 1000)
     delivery = await box.delivery()
     heavy = os.urandom(3000)
@@ -96,7 +96,7 @@ async def test_large_entries_are_sent_by_archive(box: Box, monkeypatch: pytest.M
 
 
 async def test_large_files_by_folder(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the archive request in a folder of root alone, else by the shell; each is counted once."""
+    """Archive requests are for folders of root alone, the shell for others; each file is counted once."""
     monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
     delivery = await box.delivery()
     content = os.urandom(5000)
@@ -121,7 +121,7 @@ async def test_folders_are_made_once(box: Box) -> None:
 
 
 async def test_nothing_staged_is_left(box: Box) -> None:
-    """Only what failed is remembered: it may be there."""
+    """Only staged files that may still exist are remembered."""
     (box.app / "roots/folder").mkdir()
     delivery = await box.delivery()
     await delivery.put([box.write("roots/folder"), box.write("roots/a"), box.write("others/b")])

@@ -57,7 +57,7 @@ async def test_large_file_is_packed_as_an_archive(tmp_path: Path, monkeypatch: p
 async def test_change_of_a_large_file_during_the_transfer_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """Even if size and times stay the same."""
+    """It is detected even if size and times are equal."""
     monkeypatch.setattr(host_files, "PIECE", 1000)
     path = tmp_path / "f"
     path.write_bytes(b"x" * 5000)

@@ -226,7 +226,7 @@ def test_each_file_is_staged_by_itself_if_a_rename_is_cheap() -> None:
 
 
 def test_reasons_name_the_target() -> None:
-    """Not the staged file, whose number changes with each attempt."""
+    """The staged file is not named, since its number changes with each attempt."""
     single, inside = ".devenv-a1b2c3-7~", ".devenv-a1b2c3-8~/f"
     assert shell_commands.plain(f"write /app/{single}: no space left", "/app/f") == "write /app/f: no space left"
     assert shell_commands.plain(f"write /app/{inside}: no space left", "/app/f") == "write /app/f: no space left"

@@ -128,7 +128,7 @@ def test_a_cut_archive_has_no_end() -> None:
 
 
 def test_data_that_is_no_archive_is_refused() -> None:
-    """With ValueError."""
+    """It raises ValueError."""
     with pytest.raises(ValueError, match="no tar header"):
         read(b"x" * 2000, [])
 

@@ -1,4 +1,4 @@
-"""What each transport does, and what it returns for failures."""
+"""The effect of each transport, and its result for failures."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_failed_puts_are_returned(place: Place) -> None:
 
 
 async def test_put_large(place: Place) -> None:
-    """In pieces; the file is complete."""
+    """Put a file in pieces, until it is complete."""
     content = os.urandom(100_000)
     item, _ = place.entry("large", content)
     async with open_large(item, OWNER) as file:

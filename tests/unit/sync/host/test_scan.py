@@ -87,7 +87,7 @@ def test_state_of_a_path() -> None:
 
 
 def after(tree: Path, *touched: str, known: dict[str, manifest.FileState]) -> str:
-    """What a look at the touched paths finds, as text."""
+    """The changes after a look at the touched paths, as text."""
     fresh = scan.look([str(tree / t) if t else str(tree) for t in touched], known, modules)
     changed = manifest.diff(known, fresh)
     plus = [f"+{os.path.relpath(p, tree)}" for p, _ in changed.present]

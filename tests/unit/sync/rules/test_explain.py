@@ -59,7 +59,7 @@ async def explained(folder: Path, path: str) -> Explained:
 
 
 async def verdict(folder: Path, path: str) -> Verdict:
-    """What the only rule that concerns the path says."""
+    """The verdict of the only rule for the path."""
     (only,) = (await explained(folder, path)).verdicts
     return only
 
@@ -127,7 +127,7 @@ async def test_bind_mounts_and_rules_below_a_folder(project: Path) -> None:
 
 
 async def test_a_volume_hides_a_part_of_a_mount(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the host has there is not what the container sees."""
+    """The container does not see the host's files there."""
     volumes = (Mount("bind", "/code", str(project)), Mount("volume", "/code/node_modules"))
     loaded = Loaded(Project("shop", str(project), (), (Service("web", volumes=volumes),)), {})
 

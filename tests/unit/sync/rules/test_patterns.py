@@ -134,7 +134,7 @@ ROWS = [
     ("[α-ω]", "π", True),
     ("a[^b]c", "a/c", False),
     ("a]", "a]", True),
-    # what means itself
+    # characters without a special meaning
     (r"\*", "*", True),
     (r"\*", "a", False),
     (r"a\[b", "a[b", True),
@@ -212,7 +212,7 @@ def test_an_earlier_list_decides_if_no_pattern_matches() -> None:
 
 
 def test_sparing_leaves_out_patterns_that_match_the_path() -> None:
-    """And those that match a folder above it; the others stay in order."""
+    """Patterns for a folder above the path are left out, too; the others stay in order."""
     patterns = Patterns.parse(["*", "!dist/a", "dist/b", "di*", "**/dist"])
     assert patterns.sparing("dist") == Patterns(("!dist/a", "dist/b"))
 

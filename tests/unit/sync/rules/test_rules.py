@@ -77,7 +77,7 @@ def bound(
         ({"dockerignore": "!**/a.md", "ignore": "*.md"}, "/p/src/a.md", False),
         ({"dockerignore": "* !src", "path": "/p"}, "/p/src/a", True),
         ({"dockerignore": "* !src", "path": "/p"}, "/p/lib/a", False),
-        # what the rule names is named on purpose
+        # a path in the rule is deliberate
         ({"dockerignore": "src"}, "/p/src/a", True),
         ({"dockerignore": "*"}, "/p/src/a", True),
         ({"dockerignore": "src src/*.md"}, "/p/src/a.md", False),
@@ -300,7 +300,7 @@ def test_bind_mounts_do_not_concern_rules_that_copy_nothing(action: Action) -> N
 
 
 def test_a_bind_mount_below_the_target() -> None:
-    """Only container paths in it are mounted; a volume does not count."""
+    """Only container paths in the mount count as mounted; a volume does not count."""
     volumes = (Mount("bind", "/app/conf/", "/x"), Mount("volume", "/app/data", "d"), Mount("bind", "/b", "/y"))
     rule = bound(volumes=volumes)
     assert rule.is_mounted("/app/conf/a")

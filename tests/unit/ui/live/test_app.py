@@ -238,7 +238,7 @@ def test_view_needs_a_capable_terminal(
 
 
 def test_no_colour() -> None:
-    """With NO_COLOR no colour is written; with it unset there is some."""
+    """With NO_COLOR no colour is written, otherwise colours are."""
     colour = r"\x1b\[3\dm"
     with telling("two", NO_COLOR="1") as terminal:
         terminal.until("up after 4.2 s")

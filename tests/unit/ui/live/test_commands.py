@@ -71,7 +71,7 @@ def test_restart_rebuild_stop() -> None:
 
 
 def test_a_shell() -> None:
-    """In a container that runs; else it says that none does."""
+    """It opens in a running container; otherwise a message says that none runs."""
     state = state_of(*two())
     assert press(state, "x") == press(state, "enter") == ViewCommand("shell", "c1")
     state.learn(ServiceStats("db"))

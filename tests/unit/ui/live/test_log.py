@@ -162,7 +162,7 @@ def test_last_matching_line_is_found() -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_filter_that_never_ends_is_given_up(*, first: bool) -> None:
-    """For lines from before and after: the fault is shown, and nothing is hidden."""
+    """The filter applies to lines before and after: its mistake is shown, and no line is hidden."""
     lines = (("web", "GET /a"), ("web", "a" * 40 + "b"))
     log = book(*lines) if first else Logbook()
     log.narrow(parse("/(a+)+$/", BoundedSearch))
@@ -200,7 +200,7 @@ NGINX = '127.0.0.1 - - [01/Dec/2026:06:00:00 +0000] "GET / HTTP/1.1" 200 615 "-"
     ],
 )  # fmt: skip
 def test_access_lines_of_health_checks(path: str, line: str, expected: bool) -> None:
-    """Only those that the check itself makes from its container, as long as the answer is good."""
+    """Only lines of the check's own requests count, as long as the answer is good."""
     assert logbook.requests(path)(line) == expected
 
 

@@ -221,7 +221,7 @@ def test_how_long_it_is_up() -> None:
 
 
 def test_a_problem_that_is_over() -> None:
-    """What comes next is shown."""
+    """The next text is shown."""
     broken = e.Problem("compose.yml:8: the indentation is off", path="/p/compose.yml")
     assert lines(*two(), broken, now=600.0)[-2] == "✗ compose.yml:8: the indentation is off"
     assert lines(*two(), broken, e.Solved("/p/compose.yml"))[-2] == "● up after 4.2 s"

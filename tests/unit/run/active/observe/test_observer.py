@@ -1,4 +1,4 @@
-"""What an observer reports of services, on an engine in memory."""
+"""The events of an observer, on an engine in memory."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class PlayedEngine(MemoryEngine):
 
     @property
     def said(self) -> dict[str, list[str]]:
-        """What each container has printed since its start."""
+        """The lines that each container has printed since its start."""
         return self._said
 
     @said.setter
@@ -85,7 +85,7 @@ class PlayedEngine(MemoryEngine):
 
     @property
     def health(self) -> str:
-        """What the health check printed that failed last."""
+        """The output of the last failed health check."""
         return self._health
 
     @health.setter
@@ -644,7 +644,7 @@ async def test_a_failed_service_has_its_last_error(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a new look decides that a process has lasted: on a busy machine, events are late."""
+    """Only a new look decides that a process has lasted, since events are late on a busy machine."""
     monkeypatch.setattr(view, "STEADY", 0.1)
     engine = PlayedEngine(container("web"))
     seen = Observed(engine, WEB)

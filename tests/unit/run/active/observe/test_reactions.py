@@ -117,7 +117,7 @@ async def test_a_start_that_cannot_be_served_is_tried_again(monkeypatch: pytest.
 
 
 async def test_a_container_that_was_removed_is_dropped_once() -> None:
-    """By its id."""
+    """It is known by its id."""
     calls = Calls()
     calls.served.mark(web())
     assert not await calls.served.drop_missing(ProjectState((web(),)))
@@ -212,7 +212,7 @@ async def test_an_ended_container_is_drained() -> None:
 
 
 async def test_no_line_is_passed_on_without_logs() -> None:
-    """And nothing is waited for."""
+    """The logs are not read, and nothing waits for them."""
     output = Output(is_on=False, state="exited")
     async with anyio.create_task_group() as tasks:
         output.streams.meet(await output.seen(), tasks)
@@ -415,7 +415,7 @@ async def test_busy_processes_by_cpu_usage(
 
 
 def test_load_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what waits for its processors; a system that does not say has room."""
+    """The load is the number of waiting processes; a system without that number counts as not busy."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(os, "getloadavg", lambda: (16.0, 0.0, 0.0), raising=False)
     assert reactions.crowd() == 8.0

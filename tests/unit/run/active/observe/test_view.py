@@ -1,4 +1,4 @@
-"""What follows from looks at a project: phases, own ends, and how long a process has lasted."""
+"""The view of a project after several looks: phases, ends, and how long a process has lasted."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ async def test_no_service_waits_for_those_that_depend_on_it() -> None:
 
 
 async def test_a_network_that_a_container_was_disconnected_from() -> None:
-    """Only those of the project count."""
+    """Only networks of the project count."""
     network = Resource("default", "p_default")
     seen = ProjectView(Project("p", "/p", (), (Service("web"),), networks=(network,)), frozenset({"web"}))
     look(seen, container("web", networks=("p_default", "other")), now=100.0)
@@ -299,7 +299,7 @@ async def test_earlier_ends_count_as_created_until_all_is_started() -> None:
 
 
 async def test_each_standing_is_reported_once() -> None:
-    """And again after the service has not been in the project."""
+    """It is reported again if the service was not in the project meanwhile."""
     seen = view(container("web"))
     web, _ = seen.standings()
     assert [seen.is_news(web), seen.is_news(web)] == [True, False]
