@@ -110,7 +110,7 @@ def explained(paths: Sequence[Explained]) -> list[str]:
         ]
         lines += [f"  {line}" for line in columns(below)]
         if path.is_input:
-            lines.append("  a file of the project: while it is up, a valid change is put in force")
+            lines.append("  a file of the project: valid changes are applied while the project is up")
         elif not (path.verdicts or path.mounts or path.below):
             lines.append("  no rule covers it")
     return [clean(line) for line in lines]

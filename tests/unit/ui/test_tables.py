@@ -186,7 +186,7 @@ def test_paths_are_blocks_with_one_set_of_columns() -> None:
         "n (does not exist)",
         "  no rule covers it",
         ".env",
-        "  a file of the project: while it is up, a valid change is put in force",
+        "  a file of the project: valid changes are applied while the project is up",
     ]
 
 

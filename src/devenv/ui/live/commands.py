@@ -73,7 +73,7 @@ def _answer(state: State, asked: str, key: str) -> ViewCommand | None:
 
 def _detach(state: State) -> ViewCommand:
     state.view.is_detaching = True
-    state.view.note = "" if state.ready else "detaches once all is up"
+    state.view.note = "" if state.ready else "detaches when all services are up"
     return ViewCommand("detach")
 
 
@@ -137,7 +137,7 @@ def _find_error(state: State) -> None:
     error = state.log.last(begins, view.marked)
     error = state.log.last(begins) if error is None else error
     if error is None:
-        view.note = "no error in the log" + (" that the filter lets through" if state.log.filter.typed else "")
+        view.note = "no error in the log" + (" matches the filter" if state.log.filter.typed else "")
     else:
         view.marked, view.page = error, ""
         state.log.errors.clear()

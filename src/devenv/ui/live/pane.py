@@ -185,7 +185,7 @@ def _bad(state: State, now: float) -> Status:
     failed = [s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems]
     bad += [(s.changed, _failure(s)) for s in failed]
     texts = [text for _, text in sorted(bad, key=lambda dated: -dated[0])]
-    texts += ["r creates again what was removed, q ends"] if "removed" in {s.word for s in failed} else []
+    texts += ["r recreates what was removed, q ends"] if "removed" in {s.word for s in failed} else []
     return (f"{MARKS['exited']} {'; '.join(filter(None, (*texts, _late(state))))}", "bad") if bad else None
 
 

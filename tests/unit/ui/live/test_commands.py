@@ -126,7 +126,7 @@ def test_keys_to_detach() -> None:
     assert (state.view.note, state.view.is_detaching) == ("", True)
     fresh = State()
     press(fresh, "d")
-    assert fresh.view.note == "detaches once all is up"
+    assert fresh.view.note == "detaches when all services are up"
 
 
 def test_a_filter_is_typed() -> None:
@@ -166,7 +166,7 @@ def test_errors_are_found() -> None:
     assert (state.view.anchor, state.view.marked) == (None, None)
     state.log.narrow(logbook.parse("b"))
     press(state, "e")
-    assert state.view.note == "no error in the log that the filter lets through"
+    assert state.view.note == "no error in the log matches the filter"
     fresh = state_of(e.Log("web", "fine"))
     press(fresh, "e")
     assert fresh.view.note == "no error in the log"

@@ -232,7 +232,7 @@ def test_a_problem_that_is_over() -> None:
     [
         ("stopped", "by somebody else; r ...", "■ db stopped by somebody else; r ...", "warn"),
         ("restarting", "exit code 3, waits for a", "◐ db restarting (exit code 3, waits for a)", "warn"),
-        ("removed", "removed by others", "✗ db removed by others; r creates again what was removed, q ends", "bad"),
+        ("removed", "removed by others", "✗ db removed by others; r recreates what was removed, q ends", "bad"),
     ],
 )
 def test_stops_and_removals_by_others_are_shown(phase: str, detail: str, text: str, style: str) -> None:
