@@ -119,7 +119,7 @@ def written_name(sources: Sequence[ComposeFile]) -> str:
     """The project's name in its files, which may contain variables; else by its worktree or its folder."""
     folder = sources[0].folder
     nodes = [node for source in sources if (node := yaml12.at(source.node, ["name"]))]
-    written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")
+    written = setting(folder, _NAME) or (str(nodes[-1].value) if nodes else "")
     return written or project_name(sources) or folder_project(os.path.abspath(folder))
 
 

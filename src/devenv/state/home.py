@@ -36,11 +36,8 @@ def owner() -> str:
     StateError.
     """
     path = os.path.join(state_folder(), "owner")
-    try:
+    with private_files.written(path):
         return _read(path) or _created(path)
-    except OSError as error:
-        hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
-        raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error
 
 
 def _created(path: str) -> str:

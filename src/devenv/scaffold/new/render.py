@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -86,12 +87,11 @@ def main(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment(texts: Mapping[str, str]) -> Any:
-    from jinja2 import DictLoader, StrictUndefined  # noqa: PLC0415 - only the child needs it
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - as above
+    import jinja2.sandbox  # noqa: PLC0415 - only the child needs it
 
-    environment = ImmutableSandboxedEnvironment(
-        loader=DictLoader(texts),
-        undefined=StrictUndefined,
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        loader=jinja2.DictLoader(texts),
+        undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -137,8 +137,6 @@ FILTERS = {"json": as_json, "compose": compose, "dotenv": dotenv, "markdown": ma
 
 
 def _limit() -> None:
-    import resource  # noqa: PLC0415 - only the child needs it
-
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     if sys.platform == "linux":  # macOS takes this limit and does not keep it
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
