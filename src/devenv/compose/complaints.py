@@ -56,7 +56,7 @@ def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
 def with_unset(error: ConfigError, warned: Sequence[str], sources: Sequence[ComposeFile]) -> ConfigError:
     """Add the variables of the error's line that are not set, by the warnings, and how to set them."""
     texts = [source.text for source in everything(sources) if source.shown == error.file]
-    line = texts[0].split("\n")[error.line - 1] if texts and error.line else ""
+    line = "".join(texts[0].splitlines()[error.line - 1 : error.line]) if texts and error.line else ""
     unset = [match[1] for text in warned if (match := _UNSET.match(text))]
     names = [name for name in unset if _use(name).search(line)]
     if not names:
@@ -194,7 +194,7 @@ SPECIAL: Mapping[str, Callable[[Model, Words], tuple[Words, Place | None]]] = {
 def _warning(message: str, sources: Sequence[ComposeFile]) -> str:
     if unset := re.match(r'The "(\w+)" variable is not set', message):
         use = _use(unset[1])
-        lines = ((source, line) for source in everything(sources) for line in enumerate(source.text.split("\n"), 1))
+        lines = ((source, line) for source in everything(sources) for line in enumerate(source.text.splitlines(), 1))
         first = next((f" ({source.shown}:{number})" for source, (number, line) in lines if use.search(line)), "")
         return f"the variable {unset[1]} is not set, so its value is empty{first}"
     if "attribute `version` is obsolete" in message:

@@ -320,6 +320,15 @@ def test_a_variable_without_a_value_is_named(tmp_path: Path, line: str, said: st
     assert (explain(output, files).hint == copy) == ("not set" in meant)
 
 
+def test_unicode_line_separators_count_as_lines() -> None:
+    """As in YAML: U+2028 ends a line, so the line of an error may be beyond the number of line feeds."""
+    files = sources("# a\u2028# b\u2028services:\n  web: {image: 'a:$TAG', networks: [inner]}\n")
+    error = explain('service "web" refers to undefined network inner: invalid compose project', files)
+    assert error.line == 4
+    (warning,) = warnings('time="x" level=warning msg="The \\"TAG\\" variable is not set"', files)
+    assert warning.endswith("(compose.yml:4)")
+
+
 def test_warnings_are_told_once_with_their_place() -> None:
     """A variable that is not set, an obsolete key; other warnings stay as they are."""
     unset = r'time="2026-01-01T00:00:00Z" level=warning msg="The \"TAG\" variable is not set. Defaulting to a blank string."'
