@@ -44,9 +44,9 @@ def timer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_endless_search_is_ended(pattern: str, text: str) -> None:
     """Soon after the time is up, with the pattern and what to do."""
     search, began = BoundedSearch(pattern), time.process_time()
-    with pytest.raises(UsageError, match=re.escape(f"/{pattern}/ takes too long: 0.1 s for 1 line")) as told:
+    with pytest.raises(UsageError, match=re.escape(f"/{pattern}/ takes too long: 0.1 s for 1 line")) as raised:
         search(text)
-    assert "a+ finds the same" in (told.value.hint or "")
+    assert "a+ finds the same" in (raised.value.hint or "")
     assert time.process_time() - began < 0.6
     assert BoundedSearch("b")("abc"), "and the next one is as any other"
 

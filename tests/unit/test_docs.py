@@ -208,11 +208,11 @@ def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
 )
 def test_figures_are_those_that_were_measured(page: str, rows: tuple[str, ...]) -> None:
     """Times of devenv and Compose on each page are those in docs/performance.md."""
-    said = (ROOT / page).read_text(encoding="utf-8").replace("毫秒", "ms")
+    content = (ROOT / page).read_text(encoding="utf-8").replace("毫秒", "ms")
     table = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     for row in rows:
         ours, theirs = re.findall(rf"^\| {re.escape(row)} \| ([^|]+) \| ([^|]+) \|", table, re.MULTILINE)[0]
-        assert (theirs in said, ours in said or ours == "0") == (True, True)
+        assert (theirs in content, ours in content or ours == "0") == (True, True)
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/getting-started.md"])

@@ -57,9 +57,9 @@ def test_a_link_in_the_place_of_a_file_is_never_followed(name: str, use: Use, fo
         assert not path.is_symlink()
         assert path.read_text() == "ours"
     else:
-        with pytest.raises(StateError, match="symbolic link") as told:
+        with pytest.raises(StateError, match="symbolic link") as raised:
             use(str(path))
-        assert told.value.hint == f"rm {path}   (removes the link alone)"
+        assert raised.value.hint == f"rm {path}   (removes the link alone)"
     assert victim.read_text() == "precious"
 
 
@@ -123,9 +123,9 @@ def test_a_folder_that_others_can_write_is_refused(name: str, use: Use, mode: in
     """Others could put anything there between two calls: nothing in it is used."""
     (folder / "file").write_text("theirs")
     folder.chmod(mode)
-    with pytest.raises(StateError, match=rf"written by other users \(mode {mode:04o}\)") as told:
+    with pytest.raises(StateError, match=rf"written by other users \(mode {mode:04o}\)") as raised:
         use(str(folder / "file"))
-    assert f"chmod 700 {folder}" in str(told.value.hint)
+    assert f"chmod 700 {folder}" in str(raised.value.hint)
     assert (folder / "file").read_text() == "theirs"
 
 

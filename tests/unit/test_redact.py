@@ -54,9 +54,9 @@ ENVIRONMENT = {
 )
 def test_a_secret_is_hidden(command: str, expected: str) -> None:
     """It is hidden by its name, by its place, or because a variable with a secret name has the same value."""
-    said = Redactor(ENVIRONMENT).command(shlex.split(command))
-    assert BIRD not in said
-    assert said == expected
+    shown = Redactor(ENVIRONMENT).command(shlex.split(command))
+    assert BIRD not in shown
+    assert shown == expected
 
 
 def test_a_secret_in_base64() -> None:

@@ -114,8 +114,8 @@ def test_usage_errors_have_one_form(capfd: Capture, compose: list[str], line: st
 def test_usage_error_is_an_event_in_json(capfd: Capture, line: str) -> None:
     """With `--output json`, a usage error is one line on stdout."""
     assert main.run(line.split()) == 2
-    (said,) = capfd.readouterr().out.splitlines()
-    event = json.loads(said)
+    (output,) = capfd.readouterr().out.splitlines()
+    event = json.loads(output)
     assert (event["event"], event["exit_code"]) == ("error", 2)
     assert event["hint"].startswith("Did you mean")
 

@@ -52,7 +52,7 @@ def sources(text: str = FILE) -> list[ComposeFile]:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("output", "meant"),
     [
         (
             "validating -: services.web.build Additional property contxt is not allowed",
@@ -233,15 +233,15 @@ def sources(text: str = FILE) -> list[ComposeFile]:
     ],
     ids=lambda value: value[:40],
 )
-def test_compose_error_gets_place_cause_and_hint(said: str, meant: str) -> None:
+def test_compose_error_gets_place_cause_and_hint(output: str, meant: str) -> None:
     """The message has file and line, the cause, a hint if there is a useful one, and never a value."""
-    error = explain(said, sources())
+    error = explain(output, sources())
     assert f"{error.where}: {error} | {error.hint}" == meant
     assert "hunter2" not in f"{error} {error.hint}"
 
 
 @pytest.mark.parametrize(
-    ("example", "said", "meant"),
+    ("example", "output", "meant"),
     [
         (
             ".env.example",
@@ -265,21 +265,21 @@ def test_compose_error_gets_place_cause_and_hint(said: str, meant: str) -> None:
         ),
     ],
 )
-def test_an_env_file_that_is_to_be_copied(tmp_path: Path, example: str, said: str, meant: str) -> None:
+def test_an_env_file_that_is_to_be_copied(tmp_path: Path, example: str, output: str, meant: str) -> None:
     """The hint is the command that copies it, unless the env file exists."""
     text = "services:\n  web: {image: 'a:${TAG}', env_file: [.env, a.env]}\n"
     path = str(tmp_path / "compose.yml")
     files = [ComposeFile(path, "compose.yml", str(tmp_path), text, yaml12.check(text.encode(), file="compose.yml"))]
     (tmp_path / example).write_text("")
-    error = explain(said.format(tmp_path), files)
+    error = explain(output.format(tmp_path), files)
     assert (f"{error} | {error.hint}", error.line) == (meant, 2)
     for name in (".env", "a.env"):
         (tmp_path / name).write_text("")
-    assert "cp " not in (explain(said.format(tmp_path), files).hint or "")
+    assert "cp " not in (explain(output.format(tmp_path), files).hint or "")
 
 
 @pytest.mark.parametrize(
-    ("line", "said", "meant"),
+    ("line", "warning", "meant"),
     [
         (
             "volumes: ['${A}:/media/']",
@@ -305,13 +305,13 @@ def test_an_env_file_that_is_to_be_copied(tmp_path: Path, example: str, said: st
         ("volumes: [x::/y]", "invalid spec: x::/y: empty section between colons", "`x::/y` is not a mount"),
     ],
 )
-def test_a_variable_without_a_value_is_named(tmp_path: Path, line: str, said: str, meant: str) -> None:
+def test_a_variable_without_a_value_is_named(tmp_path: Path, line: str, warning: str, meant: str) -> None:
     """The message has the line that uses it, and a command that sets it if there is an example."""
     warned = r'time="2026-01-01T00:00:00Z" level=warning msg="The \"{}\" variable is not set. Defaulting to a blank string."'
     text = f"services:\n  web:\n    {line}\n  other: {{image: '$C'}}\n"
     path = str(tmp_path / "compose.yml")
     files = [ComposeFile(path, "compose.yml", str(tmp_path), text, yaml12.check(text.encode(), file="compose.yml"))]
-    output = "\n".join([*(warned.format(name) for name in "ABC"), said])
+    output = "\n".join([*(warned.format(name) for name in "ABC"), warning])
     error = explain(output, files)
     assert (error.message, error.line) == (meant, 3)
     assert ("in your shell or in the file .env" in str(error.hint)) == ("not set" in meant)

@@ -72,7 +72,7 @@ services:
 
 
 @pytest.mark.parametrize(
-    ("remote", "wish", "said"),
+    ("remote", "wish", "message"),
     [
         ("", {"services": ("wbe",)}, "there is no service `wbe` | Did you mean `web`?"),
         ("", {"services": ("web", "more", "xyz")}, "there is no service `xyz` | Known here: base, more, web."),
@@ -85,7 +85,11 @@ services:
     ],
 )
 async def test_a_name_that_no_file_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, wish: dict[str, tuple[str, ...]], said: str | None
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remote: str,
+    wish: dict[str, tuple[str, ...]],
+    message: str | None,
 ) -> None:
     """The error suggests the most similar name before Compose is asked, unless only Compose can read a file."""
     (tmp_path / "compose.yml").write_text(NAMED.format(remote=remote))
@@ -96,10 +100,10 @@ async def test_a_name_that_no_file_has(
         raise EngineError("Compose was asked")
 
     monkeypatch.setattr(process, "run", run)
-    with pytest.raises(UsageError if said else EngineError) as caught:
+    with pytest.raises(UsageError if message else EngineError) as caught:
         await resolve.load(Selection(str(tmp_path), **wish))  # type: ignore[arg-type] # the keys above
-    if said:
-        assert f"{caught.value.message} | {caught.value.hint}" == said
+    if message:
+        assert f"{caught.value.message} | {caught.value.hint}" == message
 
 
 @pytest.mark.parametrize(

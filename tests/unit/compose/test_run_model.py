@@ -255,14 +255,16 @@ def test_a_port_without_a_number_can_be_given_one() -> None:
 
 def test_services_get_the_ports_as_variables() -> None:
     """Variables of a service stay; services of others are not changed."""
-    told = {"DEVENV_PORT_WEB_80": "20123", "PRICE": "1"}
-    assert difference(choices=Choices(environment={"web": told, "db": told})) == text("""
+    variables = {"DEVENV_PORT_WEB_80": "20123", "PRICE": "1"}
+    assert difference(choices=Choices(environment={"web": variables, "db": variables})) == text("""
         +       DEVENV_PORT_WEB_80: '20123'
         +       PRICE: '1'
         +       DEVENV_PORT_WEB_80: '20123'
     """)
     foreign = Existing(foreign_services=frozenset({"db", "web"}))
-    assert "DEVENV_PORT" not in shown(existing=foreign, choices=Choices(environment={"web": told, "db": told}))
+    assert "DEVENV_PORT" not in shown(
+        existing=foreign, choices=Choices(environment={"web": variables, "db": variables})
+    )
 
 
 def test_stand_ins_take_the_place_of_images() -> None:

@@ -136,10 +136,10 @@ def test_every_mistake_is_told_at_its_place(name: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("HOME", "/home/nobody")
     folder = tmp_path / "p"
     folder.mkdir()
-    told = section(name, folder)
-    assert f"{told}\n" in GOLDEN.read_text(encoding="utf-8")
-    assert "hunter2" not in told
-    assert "p4ss" not in told
+    output = section(name, folder)
+    assert f"{output}\n" in GOLDEN.read_text(encoding="utf-8")
+    assert "hunter2" not in output
+    assert "p4ss" not in output
 
 
 def test_a_folder_without_a_project_is_one_error(tmp_path: Path) -> None:

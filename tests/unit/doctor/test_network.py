@@ -51,7 +51,7 @@ def test_the_token_server_of_a_challenge(challenge: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "proxy", "said"),
+    ("error", "proxy", "text"),
     [
         (OSError("Tunnel connection failed: 407 Proxy Authentication Required"), True, "(407)"),
         (TimeoutError(), True, "the proxy http://***@p.example:3128 does not answer"),
@@ -61,8 +61,8 @@ def test_the_token_server_of_a_challenge(challenge: str, url: str) -> None:
         (ValueError("x"), False, "it cannot be reached"),
     ],
 )
-def test_reasons_in_plain_words(error: Exception, proxy: bool, said: str) -> None:
+def test_reasons_in_plain_words(error: Exception, proxy: bool, text: str) -> None:
     """The reasons are in words of devenv, and without a password."""
     heard = network.reason(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
-    assert said in heard
+    assert text in heard
     assert "s3cret" not in heard

@@ -85,8 +85,8 @@ async def test_a_machine_without_a_project(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("NO_PROXY", "localhost")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text('{"credsStore": "gone"}')
-    said: list[str] = []
-    facts = await probes.gather(Selection(str(tmp_path)), said.append)
+    lines: list[str] = []
+    facts = await probes.gather(Selection(str(tmp_path)), lines.append)
     assert (facts.tools.docker, facts.tools.compose, facts.tools.buildx) == (True, "2.40.3", None)
     assert (facts.address.host, facts.address.state) == (HOST.host, "")
     assert (facts.engine.version, facts.engine.platform) == ("26.1.5", "linux/amd64")
@@ -104,4 +104,4 @@ async def test_a_machine_without_a_project(tmp_path: Path, monkeypatch: pytest.M
     )
     assert facts.errors == ()
     assert {"tools", "engine", "proxies", "machine", "registries"} <= {*facts.checked}
-    assert said[0].startswith("checking ")
+    assert lines[0].startswith("checking ")

@@ -420,7 +420,7 @@ fine""",
 @pytest.mark.parametrize("name", BLOCKS)
 def test_an_error_of_many_lines(name: str) -> None:
     """All lines of a traceback have the level of an error; they are one error, with message and place."""
-    text, span, said = BLOCKS[name]
+    text, span, message = BLOCKS[name]
     error: LoggedError | None = None
     errors, marked = [], []
     for number, line in enumerate(text.removeprefix("\n").split("\n")):
@@ -431,7 +431,7 @@ def test_an_error_of_many_lines(name: str) -> None:
             marked += [number] if len(errors) == 1 else []
     expected = list(range(span[0], span[1] + 1)) if span else []
     assert marked == expected
-    assert (errors[0].text if errors else "") == said
+    assert (errors[0].text if errors else "") == message
 
 
 def test_a_traceback_in_colour() -> None:

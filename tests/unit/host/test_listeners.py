@@ -142,9 +142,9 @@ async def test_every_taken_port_has_an_owner_and_a_way_out() -> None:
         with pytest.raises(PortError) as caught:
             await require_free(wanted, engine)
     mine = f"taken by pid {os.getpid()} ("
-    said = caught.value.message.split("; ")
-    assert said[0].startswith(f"port {first} (service web) is {mine}")
-    assert said[2] == f"port {second} (service db) is taken by shop of the project x"
+    parts = caught.value.message.split("; ")
+    assert parts[0].startswith(f"port {first} (service web) is {mine}")
+    assert parts[2] == f"port {second} (service db) is taken by shop of the project x"
     flags = (caught.value.hint or "").removeprefix("devenv up --port ").split(" --port ")
     free = [int(flag.split(":")[1].split("=")[0]) for flag in flags]
     assert len(set(free)) == len(free) == 3

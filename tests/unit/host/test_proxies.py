@@ -60,7 +60,7 @@ def test_environment_wins_over_system_proxies(
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "reason"),
     [
         (
             {"HTTP_PROXY": "http://user:p%40ss@h:99999"},
@@ -76,11 +76,11 @@ def test_environment_wins_over_system_proxies(
         ({"HTTP_PROXY": "http://[::1:1"}, "not the address of a proxy"),
     ],
 )
-def test_invalid_proxy_is_an_error(environment: dict[str, str], said: str) -> None:
+def test_invalid_proxy_is_an_error(environment: dict[str, str], reason: str) -> None:
     """The error (5) names the variable, and shows no user and no password."""
     with pytest.raises(ConfigError) as raised:
         chosen(environment, {})
-    assert said in raised.value.message
+    assert reason in raised.value.message
     assert "p%40ss" not in raised.value.message
     assert raised.value.exit_code == 5
 

@@ -550,7 +550,7 @@ FAILED = f"web/Dockerfile:3: the build of `web` failed: {ENDED}"
 
 
 @pytest.mark.parametrize(
-    ("reason", "instruction", "lines", "said", "hint", "code"),
+    ("reason", "instruction", "lines", "message", "hint", "code"),
     [
         (
             NOT_FOUND.format("pakage.json"),
@@ -646,7 +646,7 @@ FAILED = f"web/Dockerfile:3: the build of `web` failed: {ENDED}"
     ],
 )
 def test_why_a_build_failed(
-    reason: str, instruction: str, lines: tuple[str, ...], said: str, hint: str | None, code: int
+    reason: str, instruction: str, lines: tuple[str, ...], message: str, hint: str | None, code: int
 ) -> None:
     """The error has the line of the Dockerfile, with code 5 for a mistake in a file, and 1 for a build that fails."""
     folders = {"": ["package.json", "src"], "src": ["secret.txt"]}
@@ -659,7 +659,7 @@ def test_why_a_build_failed(
         ignore_file=("web/.dockerignore", "# secrets\nnode_modules\n**/secret.*\n"),
     )
     error = explain_build(BuildError("web", reason, lines, in_step=reason == ENDED, instruction=instruction), facts)
-    assert (error.said, error.hint, error.exit_code) == (said, hint, code)
+    assert (error.said, error.hint, error.exit_code) == (message, hint, code)
 
 
 def test_a_build_without_a_dockerfile_of_its_own() -> None:

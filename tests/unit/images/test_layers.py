@@ -25,13 +25,13 @@ from devenv.model.images import Advice, Anatomy, Layer
 MB = 1_000_000
 
 
-def row(said: str, size: int = 0, **more: Any) -> dict[str, Any]:
+def row(text: str, size: int = 0, **more: Any) -> dict[str, Any]:
     """A row of a history."""
-    return {"CreatedBy": said, "Size": size, "Created": 7, "Comment": "", **more}
+    return {"CreatedBy": text, "Size": size, "Created": 7, "Comment": "", **more}
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "expected"),
     [
         ("RUN /bin/sh -c npm ci --no-audit # buildkit", "RUN npm ci --no-audit"),
         ("RUN |2 TOKEN=se cret A=b /bin/sh -c echo $A # buildkit", "RUN echo $A"),
@@ -46,17 +46,17 @@ def row(said: str, size: int = 0, **more: Any) -> dict[str, Any]:
         ("bash", "bash"),
     ],
 )
-def test_an_instruction_reads_as_it_was_written(written: str, said: str) -> None:
+def test_an_instruction_reads_as_it_was_written(written: str, expected: str) -> None:
     """No shell around it, no build arguments, no user in a URL."""
-    assert readable(row(written)).endswith(said)
+    assert readable(row(written)).endswith(expected)
     assert "secret" not in readable(row(written))
     assert not readable(row(written)).endswith(" ")
 
 
-@pytest.mark.parametrize(("comment", "said"), [("Imported from -", "imported"), ("x", "x"), (None, "")])
-def test_a_row_without_an_instruction_shows_its_comment(comment: str | None, said: str) -> None:
+@pytest.mark.parametrize(("comment", "expected"), [("Imported from -", "imported"), ("x", "x"), (None, "")])
+def test_a_row_without_an_instruction_shows_its_comment(comment: str | None, expected: str) -> None:
     """Imports and commits have no instruction."""
-    assert readable(row("", Comment=comment)) == said
+    assert readable(row("", Comment=comment)) == expected
 
 
 def test_rows_that_make_no_layer_are_left_out() -> None:
@@ -148,7 +148,7 @@ def test_flags_of_a_copy_are_ignored() -> None:
 
 def built(*instructions: str, inherited: int = 0, took: float = 0.0) -> Anatomy:
     """An image of these instructions, each with a megabyte."""
-    layers = tuple(Layer(said, MB, 0, str(n), took=took) for n, said in enumerate(instructions))
+    layers = tuple(Layer(instruction, MB, 0, str(n), took=took) for n, instruction in enumerate(instructions))
     return Anatomy("it", "", len(layers) * MB, layers, inherited=inherited)
 
 

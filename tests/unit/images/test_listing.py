@@ -194,5 +194,5 @@ def test_a_port_error_names_missing_images_too(
     async def both() -> PortError:
         return await listing.with_missing_images(error, engine, project, stand_ins=stand_ins)
 
-    told = anyio.run(both)
-    assert (told.message, told.hint, told.exit_code) == (message, hint, 4)
+    error = anyio.run(both)
+    assert (error.message, error.hint, error.exit_code) == (message, hint, 4)

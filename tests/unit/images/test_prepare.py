@@ -232,6 +232,6 @@ def test_which_builder_is_selected(
     if current is not None:
         (folder / "current").write_text(json.dumps(current))
     monkeypatch.setenv("BUILDX_BUILDER", variable)
-    told = foreign_builder(HERE)
-    assert (told.message.split()[2:4] if told else None) == ([name, "(docker-container)"] if name else None)
-    assert told is None or told.hint == "BUILDX_BUILDER=default devenv up"
+    error = foreign_builder(HERE)
+    assert (error.message.split()[2:4] if error else None) == ([name, "(docker-container)"] if name else None)
+    assert error is None or error.hint == "BUILDX_BUILDER=default devenv up"

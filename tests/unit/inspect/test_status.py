@@ -75,20 +75,20 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Machine.project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=True),))
 
 
-def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list[str]]:
+def printed(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list[str]]:
     """The JSON and the lines for people; both name the same commands."""
     assert app.run([*arguments, "--output", "json"]) == 0
-    found = answered("devenv", capfd.readouterr().out)
+    answer = answered("devenv", capfd.readouterr().out)
     assert app.run([*arguments]) == 0
     lines = capfd.readouterr().out.splitlines()
-    commands = [command["command"] for command in found.pop("commands")]
+    commands = [command["command"] for command in answer.pop("commands")]
     assert [line for line in lines if line.startswith("  devenv")] == [
         line for line in lines if line.strip().startswith(tuple(commands))
     ]
     assert len(commands) == sum(line.startswith("  devenv") for line in lines)
-    found.pop("v")
-    found = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
-    return Here(**found), lines
+    answer.pop("v")
+    answer = {key: tuple(value) if isinstance(value, list) else value for key, value in answer.items()}
+    return Here(**answer), lines
 
 
 def begun(folder: Path, phase: str = "up", *, ready: bool = True, name: str = "shop") -> Run:
@@ -104,16 +104,16 @@ def test_no_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
     """The hint is the command that creates a project; the engine is not asked."""
     (shop / "compose.yml").unlink()
     Machine.trouble = EngineError("nobody may ask")
-    found, lines = said(capfd)
-    assert (found.state, lines[0]) == ("none", f"no compose file in {shop}")
+    answer, lines = printed(capfd)
+    assert (answer.state, lines[0]) == ("none", f"no compose file in {shop}")
     assert lines[1].startswith("  devenv new ")
 
 
 def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
     """The message has the place of the error."""
     (shop / "compose.yml").write_text("services: [")
-    found, lines = said(capfd)
-    assert found.state == "broken"
+    answer, lines = printed(capfd)
+    assert answer.state == "broken"
     assert lines[0].startswith("compose.yml:")
     assert lines[1].startswith("  devenv config --validate")
 
@@ -122,10 +122,10 @@ def test_services_with_a_profile_are_not_missed(capfd: pytest.CaptureFixture[str
     """They need not be up; unless every service has a profile."""
     Machine.project_state_of = ProjectState()
     (shop / "compose.yml").write_text("services: {web: {image: x}, test: {image: x, profiles: [test]}}")
-    found, lines = said(capfd)
-    assert (found.services, lines[0]) == (("test", "web"), "shop is not up: web")
+    answer, lines = printed(capfd)
+    assert (answer.services, lines[0]) == (("test", "web"), "shop is not up: web")
     (shop / "compose.yml").write_text("services: {test: {image: x, profiles: [test]}}")
-    assert said(capfd)[1][0] == "shop is not up: test"
+    assert printed(capfd)[1][0] == "shop is not up: test"
 
 
 def test_a_run_of_which_nothing_runs(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_run_of_which_nothing_runs(capfd: pytest.CaptureFixture[str], shop: Pa
     Machine.project_state_of = ProjectState((stopped,))
     run = begun(shop)
     with run.lock.hold():
-        assert "but none of its containers is running" in said(capfd)[1][0]
+        assert "but none of its containers is running" in printed(capfd)[1][0]
 
 
 @pytest.mark.parametrize("phase", [None, "left", "up"])
@@ -143,8 +143,8 @@ def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path,
     if phase:
         begun(shop, phase)
         Machine.project_state_of = ProjectState()
-    found, lines = said(capfd)
-    assert (found.state, found.services, lines[0]) == ("down", ("db", "web"), "shop is not up: db, web")
+    answer, lines = printed(capfd)
+    assert (answer.state, answer.services, lines[0]) == ("down", ("db", "web"), "shop is not up: db, web")
     assert lines[-1].startswith("  devenv --help")
     assert "devenv up" in lines[-4]
 
@@ -158,13 +158,13 @@ def test_status_of_a_live_run(
     """The project is up, with its URLs once it was ready; URLs of an earlier run do not count."""
     run = begun(shop, ready=ready)
     with run.lock.hold():
-        found, lines = said(capfd)
-    assert (found.state, found.running) == (state, 1)
-    assert found.urls == (("http://localhost:8080/",) if ready else ())
+        answer, lines = printed(capfd)
+    assert (answer.state, answer.running) == (state, 1)
+    assert answer.urls == (("http://localhost:8080/",) if ready else ())
     assert ("  http://localhost:8080/" in lines) is ready
     assert first in lines[2 if ready else 1]
     with run.lock.hold(cleaning=True):
-        assert said(capfd)[0].state == "ending"
+        assert printed(capfd)[0].state == "ending"
 
 
 def test_why_a_project_has_no_containers(shop: Path) -> None:
@@ -185,13 +185,13 @@ def test_why_a_project_has_no_containers(shop: Path) -> None:
 def test_status_of_a_detached_run(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
     """It is up without a process of ours, until its containers stop."""
     begun(shop, "detached")
-    assert said(capfd)[0].state == "up"
+    assert printed(capfd)[0].state == "up"
     begun(shop, "kept")
     Machine.project_state_of = ProjectState(
         tuple(replace(container, state="exited") for container in Machine.project_state_of.containers)
     )
-    found, lines = said(capfd)
-    assert (found.state, found.running) == ("stopped", 0)
+    answer, lines = printed(capfd)
+    assert (answer.state, answer.running) == ("stopped", 0)
     assert "devenv up" in lines[1]
 
 
@@ -201,27 +201,27 @@ def test_a_service_that_is_not_well_is_named(capfd: pytest.CaptureFixture[str], 
     run.remember({"urls": ["http://localhost:8080/"], "began": 1000.0, "images": {"web": "i", "db": "i"}})
     (web,) = Machine.project_state_of.containers
     with run.lock.hold():
-        found, _ = said(capfd)
-        assert found.said.endswith(", with 1 container; db removed")
+        answer, _ = printed(capfd)
+        assert answer.said.endswith(", with 1 container; db removed")
         Machine.project_state_of = ProjectState((replace(web, state="exited", publishes=True),))
-        found, _ = said(capfd)
-    assert found.said.endswith(", but none of its containers is running; db removed, web stopped (0)")
-    assert (found.state, found.urls) == ("up", ())
+        answer, _ = printed(capfd)
+    assert answer.said.endswith(", but none of its containers is running; db removed, web stopped (0)")
+    assert (answer.state, answer.urls) == ("up", ())
 
 
 def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
     """One line counts the remains, and `down` is first; for another project, `gc` is added."""
     begun(shop)
-    found, lines = said(capfd)
-    assert (found.state, found.others) == ("dead", ())
+    answer, lines = printed(capfd)
+    assert (answer.state, answer.others) == ("dead", ())
     began = time.strftime("%H:%M:%S", time.localtime(1000.0))
     assert lines[0] == f"the run of shop that began at {began} has died and left 1 container behind (devenv down)"
     assert lines[2].startswith("  devenv down ")
     assert not any("devenv gc" in line for line in lines)
     Run.open(KEY, Endpoint(ENGINE), "shop").clear()
     begun(tmp_path, name="other")
-    found, lines = said(capfd)
-    assert (found.state, found.others) == ("down", ("other",))
+    answer, lines = printed(capfd)
+    assert (answer.state, answer.others) == ("down", ("other",))
     assert any("devenv gc" in line and "other" in line for line in lines)
 
 
@@ -235,8 +235,8 @@ def test_status_of_a_volume_that_could_not_be_saved(
     assert ledger is not None
     run.write(replace(ledger, volumes=(VolumeRecord("shop_data"),)))
     begun(tmp_path, "left", name="other")
-    found, lines = said(capfd)
-    assert (found.state, found.running, found.others) == ("left", 0, ("other",))
+    answer, lines = printed(capfd)
+    assert (answer.state, answer.running, answer.others) == ("left", 0, ("other",))
     assert lines[0] == "an earlier run of shop left 1 volume behind (devenv down)"
     assert lines[1].startswith("  devenv down ")
     assert any("devenv gc" in line and "other" in line for line in lines)
@@ -245,12 +245,12 @@ def test_status_of_a_volume_that_could_not_be_saved(
 def test_an_engine_that_does_not_answer(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The hint is the doctor, after a short wait."""
     Machine.trouble = EngineError("no engine answers at x")
-    found, lines = said(capfd)
-    assert (found.state, lines[0]) == ("unreachable", "no engine answers at x")
+    answer, lines = printed(capfd)
+    assert (answer.state, lines[0]) == ("unreachable", "no engine answers at x")
     assert lines[1].startswith("  devenv doctor")
     monkeypatch.setattr(status, "LIMIT", 0.05)
     Machine.trouble, Machine.pause = None, 60.0
-    assert said(capfd)[0].state == "unreachable"
+    assert printed(capfd)[0].state == "unreachable"
 
 
 @pytest.mark.parametrize(
@@ -266,8 +266,8 @@ def test_project_name_of_the_status(
 ) -> None:
     """The command line's, the file's, the folder's."""
     (shop / "compose.yml").write_text(text)
-    found, _ = said(capfd, *arguments)
-    assert found.project == expected
+    answer, _ = printed(capfd, *arguments)
+    assert answer.project == expected
 
 
 @pytest.mark.parametrize(("address", "state"), [(ENGINE, "up"), ("unix:///elsewhere", "down")])
@@ -277,15 +277,15 @@ def test_a_run_of_devenv_0_1(capfd: pytest.CaptureFixture[str], shop: Path, addr
     old = {"v": 1, "project": "shop", "directory": str(shop), "endpoint": address, "context": None, "began": 1000.0,
            "pid": 1, "phase": "detached", **dict.fromkeys((*lists, "anonymous"), ())}  # fmt: skip
     Path(Run.open("another engine", Endpoint(address), "shop").path, "ledger.json").write_text(json.dumps(old))
-    found, _ = said(capfd)
-    assert (found.state, found.running) == (state, 1 if state == "up" else 0)
+    answer, _ = printed(capfd)
+    assert (answer.state, answer.running) == (state, 1 if state == "up" else 0)
 
 
 def test_containers_of_plain_compose_are_reported(capfd: pytest.CaptureFixture[str]) -> None:
     """Containers that run are reported, though no run of devenv made them."""
     Machine.project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=False),))
-    found, lines = said(capfd)
-    assert (found.state, found.running) == ("down", 0)
+    answer, lines = printed(capfd)
+    assert (answer.state, answer.running) == ("down", 0)
     assert lines[0] == "shop is not up; 1 container of it, not devenv's, runs (devenv ps)"
 
 
@@ -299,7 +299,7 @@ def test_the_run_of_a_renamed_folder(
     monkeypatch.setenv("PWD", str(new))
     monkeypatch.chdir(new)
     with run.lock.hold():
-        assert said(capfd)[1][0].startswith("shop is up since")
+        assert printed(capfd)[1][0].startswith("shop is up since")
         hint = "store is not up; shop is, from this folder (devenv ps -p shop)"
         assert status.without_containers("store", str(new)) == hint
 
@@ -310,7 +310,7 @@ def test_a_long_name_is_whole(capfd: pytest.CaptureFixture[str], shop: Path) -> 
     folder = shop / ("x" * 60)
     folder.mkdir()
     (folder / "compose.yml").write_text(SERVICES)
-    assert said(capfd, "--file", str(folder / "compose.yml"))[0].project == "x" * 60
+    assert printed(capfd, "--file", str(folder / "compose.yml"))[0].project == "x" * 60
 
 
 def test_quiet_status_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

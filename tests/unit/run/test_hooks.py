@@ -157,8 +157,8 @@ async def test_a_command_in_a_service_that_fails(rig: Rig) -> None:
     rig.engine.code = 2
     with pytest.raises(DevenvError) as caught:
         await rig.hooks(inside(HEALTHY)).run(HEALTHY)
-    said = "compose.yml:9: after_healthy: `devenv exec db seed it` ended with exit code 2\n  inside"
-    assert (str(caught.value), caught.value.hint) == (said, FIX.replace("before_up", "after_healthy"))
+    message = "compose.yml:9: after_healthy: `devenv exec db seed it` ended with exit code 2\n  inside"
+    assert (str(caught.value), caught.value.hint) == (message, FIX.replace("before_up", "after_healthy"))
     with pytest.raises(DevenvError, match="failed: web is not running"):
         await rig.hooks(inside(HEALTHY, "web")).run(HEALTHY)
 

@@ -19,7 +19,7 @@ LOADED: Any = object()
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The steps in order; `up` waits for the project."""
     seen: list[str] = []
     begun = anyio.Event()
@@ -46,13 +46,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-async def test_project_is_read_while_modules_are_imported(told: list[str]) -> None:
+async def test_project_is_read_while_modules_are_imported(steps: list[str]) -> None:
     """Reading begins before `up` is imported, and is waited for only when the project is needed."""
-    assert await up(UpOptions(Selection("/")), told.append, "controller") == 1  # type: ignore[arg-type] # text as events
-    assert told == ["reads", "rises", "has read", "has it"]
+    assert await up(UpOptions(Selection("/")), steps.append, "controller") == 1  # type: ignore[arg-type] # text as events
+    assert steps == ["reads", "rises", "has read", "has it"]
 
 
-async def test_error_is_raised_when_the_project_is_awaited(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_is_raised_when_the_project_is_awaited(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """As reading raised it, and not in a group."""
 
     async def read(_: Selection, **__: Any) -> Any:
@@ -60,16 +60,16 @@ async def test_error_is_raised_when_the_project_is_awaited(told: list[str], monk
 
     monkeypatch.setattr(resolve, "load", read)
     with pytest.raises(ConfigError, match="broken"):
-        await up(UpOptions(Selection("/")), told.append)  # type: ignore[arg-type] # as above
-    assert told == ["rises"]
+        await up(UpOptions(Selection("/")), steps.append)  # type: ignore[arg-type] # as above
+    assert steps == ["rises"]
 
 
-async def test_the_end_of_the_run_ends_the_reading(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_end_of_the_run_ends_the_reading(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was asked to end before it had its project leaves nothing going on."""
 
     async def rise(*_: Any) -> int:
         return 130
 
     monkeypatch.setattr(sys.modules["devenv.run.up"], "up", rise)
-    assert await up(UpOptions(Selection("/")), told.append) == 130  # type: ignore[arg-type] # as above
-    assert told == ["reads"]
+    assert await up(UpOptions(Selection("/")), steps.append) == 130  # type: ignore[arg-type] # as above
+    assert steps == ["reads"]

@@ -315,8 +315,8 @@ async def test_state_of_an_unhealthy_run_is_not_restored(shop: Shop) -> None:
     shop.save("2", 180, settled=False)
     shop.line(shop.save("1", 600))
     assert (await shop.one()).parent == ("1", "data")
-    said = "data was last saved 3 min ago, before db was up for the first time: an older one is restored"
-    assert f"{said} | devenv up --from 2" in shop.notices()
+    message = "data was last saved 3 min ago, before db was up for the first time: an older one is restored"
+    assert f"{message} | devenv up --from 2" in shop.notices()
 
 
 # --- whose data -------------------------------------------------------------------------------------------------
@@ -384,8 +384,8 @@ async def test_a_volume_that_devenv_knows_nothing_of(shop: Shop) -> None:
     assert shop.told == []
     shop.line(shop.save("1"))
     assert await shop.plan() == ()
-    said = "data exists, and devenv did not create it: the saved state 1 is not restored"
-    assert f"{said} | docker volume rm shop_data" in shop.notices()
+    message = "data exists, and devenv did not create it: the saved state 1 is not restored"
+    assert f"{message} | docker volume rm shop_data" in shop.notices()
 
 
 async def test_a_volume_with_our_own_data(shop: Shop) -> None:

@@ -140,17 +140,17 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("phase", "told"), [("up", "left 1 container, 1 volume behind; this run takes it over"), ("detached", "")]
+    ("phase", "notice"), [("up", "left 1 container, 1 volume behind; this run takes it over"), ("detached", "")]
 )
-async def test_earlier_run_of_this_folder_is_continued(shop: Earlier, phase: str, told: str) -> None:
+async def test_earlier_run_of_this_folder_is_continued(shop: Earlier, phase: str, notice: str) -> None:
     """It continues with its containers and volumes; if it died, a notice says so."""
     earlier = shop.ledger(shop.volume(content="x"), phase=phase)
     mine = shop.container(volumes=("shop_data:/data",), starts=False)
     ledger, project_state = await shop.taken(earlier)
     assert ledger == earlier
     assert [c.id for c in project_state.containers if c.ours] == [mine]
-    assert len(shop.told) == (1 if told else 0)
-    assert told in shop.notices()
+    assert len(shop.told) == (1 if notice else 0)
+    assert notice in shop.notices()
 
 
 async def test_helper_containers_of_dead_processes_are_removed(shop: Earlier) -> None:

@@ -46,8 +46,13 @@ def rows(measured: Timings) -> list[tuple[str, float, float, bool]]:
 
 def test_steps_follow_each_other() -> None:
     """Each step is a span, and all are critical; `start` and `healthy` are shown by service."""
-    told = [*step("load", 0.0, 0.3), *step("create", 0.4, 1.0), *step("start", 1.0, 1.0), *step("healthy", 1.0, 1.5)]
-    measured = timings([*told, (1.6, Ready("p", (), 1.6))], project())
+    events = [
+        *step("load", 0.0, 0.3),
+        *step("create", 0.4, 1.0),
+        *step("start", 1.0, 1.0),
+        *step("healthy", 1.0, 1.5),
+    ]
+    measured = timings([*events, (1.6, Ready("p", (), 1.6))], project())
     assert rows(measured) == [("load", 0.0, 0.3, True), ("create", 0.4, 1.0, True)]
     assert measured.seconds == 1.6
 
@@ -113,7 +118,7 @@ def test_images_and_volumes() -> None:
 
 def test_critical_services_of_a_start() -> None:
     """They are the last service, the healthy service it waited for, and the one-shot before that."""
-    told = [
+    events = [
         *step("start", 1.0, 1.0),
         (1.0, Step("healthy", "begin")),
         state(1.05, "web", "created"),
@@ -130,7 +135,7 @@ def test_critical_services_of_a_start() -> None:
         "db": {"job": COMPLETED},
         "web": {"db": HEALTHY, "side": STARTED, "gone": STARTED},
     }
-    measured = timings(told, project(**needs))
+    measured = timings(events, project(**needs))
     assert measured.spans == (
         Span("start side", 1.0, 1.2),
         Span("start job", 1.0, 1.1, critical=True),
@@ -165,8 +170,8 @@ def test_a_look_that_saw_both_at_once() -> None:
 
 def test_services_already_up_take_no_time() -> None:
     """Services that were up already, and a run without events."""
-    told = [state(0.5, "db", "started"), *step("start", 1.0, 1.0)]
-    assert timings(told, project(db={})).spans == ()
+    events = [state(0.5, "db", "started"), *step("start", 1.0, 1.0)]
+    assert timings(events, project(db={})).spans == ()
     assert timings([], project()) == Timings(0.0, ())
 
 
@@ -186,9 +191,9 @@ NEEDS = st.dictionaries(NAMES, st.dictionaries(NAMES, st.sampled_from(Condition)
 
 
 @given(st.lists(st.tuples(MOMENTS, EVENTS), max_size=30), NEEDS)
-def test_spans_are_valid_for_any_events(told: list[Timed], needs: dict[str, dict[str, Condition]]) -> None:
+def test_spans_are_valid_for_any_events(events: list[Timed], needs: dict[str, dict[str, Condition]]) -> None:
     """No span ends before it begins or is outside the run; some services, images and stages are critical."""
-    in_order = sorted(told, key=lambda pair: pair[0])
+    in_order = sorted(events, key=lambda pair: pair[0])
     measured = timings(in_order, project(**needs))
     assert all(0 <= span.start <= span.end <= measured.seconds for span in measured.spans)
     assert [s.start for s in measured.spans] == sorted(s.start for s in measured.spans)
@@ -238,7 +243,7 @@ def test_the_record_keeps_one_line_of_much_output() -> None:
 
 def test_build_steps_and_their_times() -> None:
     """Each instruction has seconds, or None if it was cached; others are missing."""
-    told = step(
+    events = step(
         "build",
         0.0,
         9.0,
@@ -253,7 +258,7 @@ def test_build_steps_and_their_times() -> None:
         said(1.6, "#4 ERROR: failed"),
         said(1.7, "#9 CACHED"),
     )
-    assert steps([*told, (9.5, ServiceState("web", "started"))]) == (
+    assert steps([*events, (9.5, ServiceState("web", "started"))]) == (
         (mark("COPY . ."), None),
         (mark("RUN npm ci"), 3.2),
     )

@@ -135,8 +135,8 @@ def test_two_that_create_it_at_once_agree() -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = {process.communicate(timeout=30)[0].strip() for process in processes}
-    assert said == {home.owner()}
+    owners = {process.communicate(timeout=30)[0].strip() for process in processes}
+    assert owners == {home.owner()}
 
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,9 +160,9 @@ def test_verbose_shows_what_a_build_prints(
 
 def test_without_a_terminal_a_transfer_is_not_counted(capfd: Capture) -> None:
     """A log shows its begin, its retries and its end, but not several counts a second."""
-    told = [("pulling", ""), ("pulling", "0 of 8 layers"), ("pulling", "3 of 8 layers, 12 of 40 MB")]
-    told += [("pulling", "no answer in time: again in 3 s"), ("pulled", "m.example/node:22")]
-    for state, detail in told:
+    events = [("pulling", ""), ("pulling", "0 of 8 layers"), ("pulling", "3 of 8 layers, 12 of 40 MB")]
+    events += [("pulling", "no answer in time: again in 3 s"), ("pulled", "m.example/node:22")]
+    for state, detail in events:
         Console().emit(e.ImageState("node:22", state, detail))
     assert capfd.readouterr().out.splitlines() == [
         "image node:22: pulling",
@@ -212,9 +212,9 @@ def test_traces_go_to_stderr(capfd: Capture) -> None:
     Console().emit(event)
     assert capfd.readouterr() == ("", "      12 ms  exit 0    docker ps\n")
     Console(as_json=True).emit(event)
-    said = capfd.readouterr()
-    assert said.out == ""
-    told = json.loads(said.err)
+    output = capfd.readouterr()
+    assert output.out == ""
+    told = json.loads(output.err)
     assert (told["event"], told["what"], told["ms"]) == ("traced", "docker \x1b[31mps", 12.34)
 
 

@@ -232,11 +232,11 @@ def test_an_image_without_layers() -> None:
     ]
 
 
-@pytest.mark.parametrize(("count", "said"), [(5, "a0, a1, a2, a3, a4"), (7, "a0, a1, a2, a3, a4 and 2 more")])
-def test_many_others_are_counted(count: int, said: str) -> None:
+@pytest.mark.parametrize(("count", "text"), [(5, "a0, a1, a2, a3, a4"), (7, "a0, a1, a2, a3, a4 and 2 more")])
+def test_many_others_are_counted(count: int, text: str) -> None:
     """Some are named."""
     image = Anatomy("it", "", 1, (Layer("RUN x", 1, 0, "a", tuple(f"a{n}" for n in range(count))),))
-    assert layers(Report((image,)), 80, NOW)[-1] == f"░ layer 1 is also in {said}"
+    assert layers(Report((image,)), 80, NOW)[-1] == f"░ layer 1 is also in {text}"
 
 
 @given(

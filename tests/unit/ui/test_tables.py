@@ -65,7 +65,7 @@ def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "health", "code", "said"),
+    ("state", "health", "code", "text"),
     [
         ("running", None, 0, "● running"),
         ("running", "starting", 0, "◐ running starting"),
@@ -79,10 +79,10 @@ def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
         ("some-new-one", None, 0, "○ some-new-one"),
     ],
 )
-def test_each_state_has_a_shape_and_a_word(state: str, health: str | None, code: int, said: str) -> None:
+def test_each_state_has_a_shape_and_a_word(state: str, health: str | None, code: int, text: str) -> None:
     """They are visible without colours; an old health is not shown."""
     row = replace(WEB, state=state, health=health, exit_code=code, started_at="", ours=False)
-    assert shown(row, services=())[1:] == [f"web {said} not devenv"]
+    assert shown(row, services=())[1:] == [f"web {text} not devenv"]
 
 
 def test_containers_of_a_service_are_numbered() -> None:
@@ -145,7 +145,7 @@ def verdict(**more: object) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "text"),
     [
         ({"matches": True, "effects": ("sync",), "target": "/app/x"}, "sync to /app/x"),
         (
@@ -166,11 +166,11 @@ def verdict(**more: object) -> Verdict:
         ({"decided_by": "include", "pattern": "!a"}, "nothing: ignored (`!a` in `include`)"),
     ],
 )
-def test_verdict_of_a_rule(fields: dict[str, object], said: str) -> None:
+def test_verdict_of_a_rule(fields: dict[str, object], text: str) -> None:
     """It says what happens, or why nothing does, and names the place of the rule."""
     assert tables.explained([Explained("src/x", "file", (verdict(**fields),))]) == [
         "src/x",
-        f"  web  {said}  compose.yml:9",
+        f"  web  {text}  compose.yml:9",
     ]
 
 

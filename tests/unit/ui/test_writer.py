@@ -100,9 +100,9 @@ def test_a_reader_that_leaves_stops_nothing() -> None:
         child.stdout.close()
         child.stdin.write(b"\n")
         child.stdin.close()
-        said = child.stderr.read()
+        errors = child.stderr.read()
         code = child.wait(20)
-    assert (said, code) == (b"alive", 0)
+    assert (errors, code) == (b"alive", 0)
 
 
 def test_the_status_line_stays_below_what_is_written(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,9 +220,9 @@ def test_a_hostile_export_is_refused(store: Store, content: bytes, why: str) -> 
     """The error has the reason, and the store is unchanged."""
     kept = put(store, volume="mine")
     before = files(store)
-    with pytest.raises(StateError, match=f"{REFUSED}: .*({why})") as told:
+    with pytest.raises(StateError, match=f"{REFUSED}: .*({why})") as raised:
         unpack(store, content)
-    assert told.value.hint == "Export it again: devenv snapshot export NAME FILE"
+    assert raised.value.hint == "Export it again: devenv snapshot export NAME FILE"
     assert files(store) == before
     assert sorted(os.listdir(store.path)) == [kept.id]
 
@@ -262,9 +262,9 @@ def test_a_full_disk_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     for place in ("os.fsync", "private_files.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(f"devenv.volumes.exported.{place}", full)
-            with pytest.raises(StateError, match="could not be stored: No space left") as told:
+            with pytest.raises(StateError, match="could not be stored: No space left") as raised:
                 unpack(store, made(*pair()))
-        assert told.value.hint == f"df -h {store.path}"
+        assert raised.value.hint == f"df -h {store.path}"
         assert os.listdir(store.path) == []
 
 
@@ -348,9 +348,9 @@ def test_a_bomb_costs_nothing(tmp_path: Path) -> None:
     with importing(
         tmp_path, str(bomb), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))
     ) as child:
-        said, _ = child.communicate(timeout=30)
-    assert child.returncode == 3, said
-    assert b"not an exported snapshot, or it is damaged" in said
+        output, _ = child.communicate(timeout=30)
+    assert child.returncode == 3, output
+    assert b"not an exported snapshot, or it is damaged" in output
     assert time.monotonic() - began < 20
     assert os.listdir(tmp_path / "state/devenv-compose/snapshots") == []
 

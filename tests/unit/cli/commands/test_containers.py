@@ -111,23 +111,23 @@ async def test_one_of_several_services_has_to_be_chosen(go: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "said", "hint"),
+    ("service", "error", "hint"),
     [
         ("wbe", "there is no service `wbe`", "Did you mean `web`?"),
         ("tool", "tool is not running", "devenv up"),
         ("db", "db is not running (exited)", "devenv logs db"),
     ],
 )
-async def test_a_service_that_does_not_run_is_an_error(go: Any, service: str, said: str, hint: str) -> None:
+async def test_a_service_that_does_not_run_is_an_error(go: Any, service: str, error: str, hint: str) -> None:
     """The error says what to do."""
     with pytest.raises(DevenvError) as raised:
         await go(engine_with(WEB, ("db", "exited", 1)), service)
-    assert (raised.value.message, raised.value.hint) == (said, hint)
+    assert (raised.value.message, raised.value.hint) == (error, hint)
 
 
 def test_chosen_service_is_a_name_or_a_number() -> None:
     """A name that is a number is the name."""
-    assert [_answer(said, ["db", "3", "web"]) for said in ("web", "1", "3")] == ["web", "db", "3"]
-    for said in ("0", "4", "x", "", "²"):
+    assert [_answer(answer, ["db", "3", "web"]) for answer in ("web", "1", "3")] == ["web", "db", "3"]
+    for answer in ("0", "4", "x", "", "²"):
         with pytest.raises(UsageError):
-            _answer(said, ["db", "3", "web"])
+            _answer(answer, ["db", "3", "web"])

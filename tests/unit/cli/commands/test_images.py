@@ -22,6 +22,6 @@ def test_images_ends_with_the_command_for_missing_images(
 
     monkeypatch.setattr(listing, "list_images", rows)
     assert main.run(["images"]) == 0
-    told = capsys.readouterr()
-    assert told.out.startswith("foo:1\n")
-    assert (failures.MIRROR in told.err) is is_shown
+    output = capsys.readouterr()
+    assert output.out.startswith("foo:1\n")
+    assert (failures.MIRROR in output.err) is is_shown

@@ -13,8 +13,8 @@ HOST = Host(homes=("/home/me", "/data/home/me"), projects=("/var/lib/projects/ap
 
 def why(path: str, host: Host = HOST, *, writes: bool = True) -> str | None:
     """Why a service should not get the path."""
-    said = reach(path, host, writes=writes)
-    return said.partition(": ")[2] if said else None
+    danger = reach(path, host, writes=writes)
+    return danger.partition(": ")[2] if danger else None
 
 
 DOCKER = "it controls Docker, which can do on this machine whatever root can"
@@ -29,7 +29,7 @@ OTHERS = "it contains another user's files"
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "expected"),
     [
         ("/", FILES),
         ("//", FILES),
@@ -79,9 +79,9 @@ OTHERS = "it contains another user's files"
         ("/Users/meg", OTHERS),
     ],
 )
-def test_dangerous_paths(path: str, said: str) -> None:
+def test_dangerous_paths(path: str, expected: str) -> None:
     """Control of the machine, keys and the folders that contain them, folders of the system and of other users."""
-    assert why(path) == said
+    assert why(path) == expected
 
 
 @pytest.mark.parametrize("name", TABLES["secrets"])
@@ -146,10 +146,11 @@ def at(path: str, facts: HostPath, host: Host = HOST) -> Host:
 
 def test_link_counts_as_its_target() -> None:
     """A link counts as its target, whatever its name is, also if it points out of the project."""
-    for real, said in (("/", FILES), ("/home/me/.ssh", KEYS), ("/etc", CONFIGURATION), ("/home/meg", OTHERS)):
+    for real, expected in (("/", FILES), ("/home/me/.ssh", KEYS), ("/etc", CONFIGURATION), ("/home/meg", OTHERS)):
         path = "/opt/app/link"
         assert (
-            reach(path, at(path, HostPath(real, is_socket=False)), writes=True) == f"{path}, a link to {real}: {said}"
+            reach(path, at(path, HostPath(real, is_socket=False)), writes=True)
+            == f"{path}, a link to {real}: {expected}"
         )
     assert why("/opt/app/link", at("/opt/app/link", HostPath("/srv/data", is_socket=False))) is None
     zone = HostPath("/usr/share/zoneinfo/UTC", is_socket=False)

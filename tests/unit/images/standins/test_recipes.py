@@ -149,9 +149,9 @@ def test_only_a_suites_slim_debian_is_a_bare_root() -> None:
 
 def test_the_description_is_known_before_the_build() -> None:
     """Versions are missing, since only the packages have them."""
-    told = {name: recipe.inside for name in ("node:22", "mysql", "debian:12") if (recipe := find(name))}
+    descriptions = {name: recipe.inside for name in ("node:22", "mysql", "debian:12") if (recipe := find(name))}
     expected = {"node:22": "Node.js and npm on Debian trixie", "mysql": "MySQL of Debian sid"}
-    assert told == {**expected, "debian:12": "Debian (bookworm)"}
+    assert descriptions == {**expected, "debian:12": "Debian (bookworm)"}
 
 
 def test_slim_leaves_out_the_compilers() -> None:

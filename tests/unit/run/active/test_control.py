@@ -139,14 +139,14 @@ async def test_facts_are_sent_when_they_change() -> None:
     controlled = Controlled(run)
     began = anyio.current_time()
     await controlled.until(lambda: len(controlled.facts) >= 6 and anyio.current_time() > began + 0.2)
-    told = len(controlled.facts)
+    length = len(controlled.facts)
     assert [type(fact) for fact in controlled.facts].count(ServiceGraph) == 1
     assert controlled.service_stats("web") == ServiceStats("web", "web1", ("http://localhost:8080/",), checked="/up")
     run.waiting = {"web": 2}
     controlled = Controlled(run)
     await controlled.until(lambda: len(controlled.facts) >= 6)
     assert (controlled.service_stats("web").pending, controlled.service_stats("db").pending) == (2, 0)
-    assert told == 6
+    assert length == 6
 
 
 async def test_restarts_are_those_that_the_engine_counts() -> None:

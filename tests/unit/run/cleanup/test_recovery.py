@@ -57,12 +57,12 @@ def test_pauses_between_tries_grow(passed: float, seconds: float) -> None:
 
 def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> None:
     """Between two tries the project is not locked; the note has the reason and the time of the next try."""
-    said: list[Any] = []
-    answer = tried(post(run, away, 100), "", said.append)
+    messages: list[Any] = []
+    answer = tried(post(run, away, 100), "", messages.append)
     seconds, memory = answer.split(" ", 1)
     assert float(seconds) == pytest.approx(10, abs=1)
     assert json.loads(memory) == {"pid": NOBODY, "began": 1000.0, "left": 0}
-    (line,) = said
+    (line,) = messages
     assert "cannot reach the Docker engine" in line
     assert "Traceback" not in line
     assert not run.lock.is_held()
@@ -78,10 +78,10 @@ def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> No
 
 def test_guardian_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
     """It prints a line, and leaves no note."""
-    said: list[Any] = []
-    memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
-    assert tried(post(run, away, recovery.LIMIT), memory, said.append) == ""
-    assert "given up after 86400 s: `devenv gc`" in said[-1]
+    messages: list[Any] = []
+    memory = tried(post(run, away), "", messages.append).split(" ", 1)[1]
+    assert tried(post(run, away, recovery.LIMIT), memory, messages.append) == ""
+    assert "given up after 86400 s: `devenv gc`" in messages[-1]
     assert list(at_work()) == []
     assert not os.path.exists(os.path.join(run.path, NOTE))
 
@@ -89,8 +89,8 @@ def test_guardian_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
 @pytest.mark.parametrize("taken", ["pid", "began", "gone"])
 def test_guardian_leaves_a_project_that_was_taken_over(run: Run, away: Endpoint, taken: str) -> None:
     """The ledger is of another run, or does not exist: the engine is not asked."""
-    said: list[Any] = []
-    memory = tried(post(run, away), "", said.append).split(" ", 1)[1]
+    messages: list[Any] = []
+    memory = tried(post(run, away), "", messages.append).split(" ", 1)[1]
     ledger = run.read()
     assert ledger is not None
     if taken == "gone":
@@ -98,8 +98,8 @@ def test_guardian_leaves_a_project_that_was_taken_over(run: Run, away: Endpoint,
     else:
         run.write(replace(ledger, pid=5) if taken == "pid" else replace(ledger, began=5.0))
     assert list(at_work()) == [] or taken == "pid"
-    assert tried(post(run, away), memory, said.append) == ""
-    assert len(said) == 1
+    assert tried(post(run, away), memory, messages.append) == ""
+    assert len(messages) == 1
     assert list(at_work()) == []
 
 
@@ -108,25 +108,25 @@ def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
 ) -> None:
     """`down` and `gc` may fail, too."""
     monkeypatch.setattr(recovery, "LOCK_WAIT", 0.1)
-    said: list[Any] = []
+    messages: list[Any] = []
     with run.lock.hold(cleaning=True):
-        answer = tried(post(run, away), "", said.append)
-    assert "another command, or a new run that ends, has the project" in said[-1]
+        answer = tried(post(run, away), "", messages.append)
+    assert "another command, or a new run that ends, has the project" in messages[-1]
     with run.lock.hold():
-        assert tried(post(run, away), "", said.append) == ""
+        assert tried(post(run, away), "", messages.append) == ""
     assert answer
 
 
 def test_every_error_is_one_line(run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is one line, too."""
-    said: list[Any] = []
+    messages: list[Any] = []
 
     async def broken(*_: object, **__: object) -> bool:
         raise ExceptionGroup("several", [RuntimeError("one\ntwo")])
 
     monkeypatch.setattr(recovery, "attempt", broken)
-    assert tried(post(run, away), "", said.append)
-    (line,) = said
+    assert tried(post(run, away), "", messages.append)
+    (line,) = messages
     assert "RuntimeError: one two; next try in 1 s" in line
 
 
@@ -212,8 +212,8 @@ async def _dead_with_guardian(machine: Machine, shop: Site, reason: str) -> Run:
 
 def notices(command: Command) -> list[str]:
     """Its notices about guardians."""
-    told = [event.message for event in command.events if isinstance(event, Notice)]
-    return [message for message in told if "the guardian (pid" in message]
+    texts = [event.message for event in command.events if isinstance(event, Notice)]
+    return [message for message in texts if "the guardian (pid" in message]
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "gc"])

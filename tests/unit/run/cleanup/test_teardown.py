@@ -378,14 +378,14 @@ async def test_a_network_that_others_use(down: Down, run: Run, user: Container) 
     run.made.add(NET.id)
     engine.fails["remove", "id-net"] = [refused("network has active endpoints", 403)]
     stopped, events = await down(engine)
-    told = [e for e in events if isinstance(e, (Kept, Problem))]
+    reports = [e for e in events if isinstance(e, (Kept, Problem))]
     if user.name == "a":
         assert stopped.survivors == ()
-        assert told == [Kept("network", "net", "something that is not ours uses it", "docker network rm net")]
+        assert reports == [Kept("network", "net", "something that is not ours uses it", "docker network rm net")]
     else:
         assert stopped.survivors == ("network net",)
         command = "docker network disconnect -f net a; docker network disconnect -f net b; docker network rm net"
-        assert told == [Problem("network net is left: a, b use it", command)]
+        assert reports == [Problem("network net is left: a, b use it", command)]
 
 
 @pytest.mark.parametrize(
@@ -513,8 +513,8 @@ async def test_a_data_folder_that_was_moved(down: Down) -> None:
     stopped, events = await down(engine, creates=created, times={"other": AT}, policy=VolumePolicy.DROP)
     assert sorted(engine.calls) == ["remove p_data", "remove p_more", "save p_data", "save p_more"]
     assert stopped.survivors == ()
-    (told,) = [e for e in events if isinstance(e, Notice)]
-    assert "its data folder was moved" in told.message
+    (notice,) = [e for e in events if isinstance(e, Notice)]
+    assert "its data folder was moved" in notice.message
 
 
 async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: Run) -> None:

@@ -90,9 +90,9 @@ def test_result_is_checked_by_compose(
             raise error(f"no x in {name}", file=name, line=1)
 
     monkeypatch.setattr(proposals, "load", load)
-    said = None
+    message = None
     try:
         anyio.run(check, selection, FileEdit(str(tmp_path / "compose.yml"), b"", b"services: {}\n"), ())
     except ConfigError as raised:
-        said = raised.said
-    assert said == refused
+        message = raised.said
+    assert message == refused

@@ -188,7 +188,7 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "asked", "options", "said"),
+    ("text", "asked", "options", "note"),
     [
         (
             "services: {web: {image: a}}",
@@ -264,7 +264,7 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
     ],
 )
 def test_errors_of_add_are_one_line(
-    text: str, asked: str, options: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, asked: str, options: dict[str, str], note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wrong and taken names, broken files, and places that cannot be edited by themselves; nothing is written."""
     monkeypatch.chdir(tmp_path)
@@ -273,8 +273,8 @@ def test_errors_of_add_are_one_line(
         add(selection, asked, **options)
 
     assert (
-        f"{caught.value.said} | {caught.value.hint}".startswith(said)
-        or said in f"{caught.value.said} | {caught.value.hint}"
+        f"{caught.value.said} | {caught.value.hint}".startswith(note)
+        or note in f"{caught.value.said} | {caught.value.hint}"
     )
     assert sorted(os.listdir(tmp_path)) == ["compose.yml"]
     assert (tmp_path / "compose.yml").read_text(encoding="utf-8") == text

@@ -101,8 +101,8 @@ def test_the_rules_cover_every_file_of_the_app(template: str, new: New) -> None:
 def test_the_list_names_every_template(new: New) -> None:
     """The list is a table, or one JSON value per line."""
     assert [line.split()[0] for line in new("--list").stdout.splitlines()[1:]] == sorted(shipped())
-    told = json.loads(new("--list", "--output=json").stdout)
-    assert [row["template"] for row in told["templates"]] == sorted(shipped())
+    templates = json.loads(new("--list", "--output=json").stdout)
+    assert [row["template"] for row in templates["templates"]] == sorted(shipped())
 
 
 def test_a_dry_run_shows_the_tree_and_writes_nothing(new: New) -> None:
@@ -110,9 +110,9 @@ def test_a_dry_run_shows_the_tree_and_writes_nothing(new: New) -> None:
     done = new("static-nginx", "--dry-run")
     assert done.returncode == 0
     assert "  nginx/\n    nginx.conf\n" in done.stdout
-    told = json.loads(new("static-nginx", "site", "--dry-run", "--output=json").stdout)
-    assert set(told["files"]) == TREES["static-nginx"] | COMMON
-    assert (told["dry_run"], told["folder"], told["replaced"]) == (True, os.path.abspath("site"), [])
+    answer = json.loads(new("static-nginx", "site", "--dry-run", "--output=json").stdout)
+    assert set(answer["files"]) == TREES["static-nginx"] | COMMON
+    assert (answer["dry_run"], answer["folder"], answer["replaced"]) == (True, os.path.abspath("site"), [])
     assert os.listdir() == []
 
 
@@ -125,7 +125,7 @@ def test_answers_are_taken_from_the_command_line(new: New) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["nope"], 2, "there is no template `nope`"),
         (["static-nginx", "a/b/c"], 2, "not found"),
@@ -140,11 +140,11 @@ def test_answers_are_taken_from_the_command_line(new: New) -> None:
         ([], 2, "name a template: no framework was recognised in this folder"),
     ],
 )  # fmt: skip
-def test_errors_of_new_are_one_line(new: New, arguments: list[str], code: int, said: str) -> None:
+def test_errors_of_new_are_one_line(new: New, arguments: list[str], code: int, message: str) -> None:
     """Nothing is written."""
     done = new(*arguments)
     assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr.splitlines()[0]
+    assert message in done.stderr.splitlines()[0]
     assert os.listdir() == []
 
 
@@ -217,20 +217,20 @@ def test_a_folder_with_code_gets_what_it_lacks(new: New) -> None:
 def test_a_question_is_asked_until_it_has_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """An invalid answer is reported; choices are shown."""
     replies = iter(["x", " b "])
-    said: list[str] = []
+    questions: list[str] = []
 
     def prompt(words: str, **_: object) -> str:
-        said.append(words)
+        questions.append(words)
         return next(replies)
 
     monkeypatch.setattr(typer, "prompt", prompt)
 
     class Window:
-        aside = said.append
+        aside = questions.append
 
     question = Question("key", "Which", "a", choices=("a", "b"))
     assert command._ask(question, Window) == "b"  # type: ignore[arg-type]
-    assert said == ["Which (a, b) [a]", "key is to be one of a, b, not 'x'", "Which (a, b) [a]"]
+    assert questions == ["Which (a, b) [a]", "key is to be one of a, b, not 'x'", "Which (a, b) [a]"]
 
 
 def test_passwords_differ_and_git_does_not_see_them(new: New) -> None:

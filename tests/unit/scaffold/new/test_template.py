@@ -170,7 +170,7 @@ def test_an_honest_template_is_taken(template: Path, new: Callable[..., Done]) -
 
 
 @pytest.mark.parametrize(
-    ("plant", "said"),
+    ("plant", "message"),
     [
         (write("x.jinja", "{{ nobody }}"), "x.jinja: 'nobody' is undefined"),
         (write("x.jinja", "a\n{% if %}"), "x.jinja, line 2"),
@@ -192,13 +192,13 @@ def test_an_honest_template_is_taken(template: Path, new: Callable[..., Done]) -
     ],
 )
 def test_a_broken_template_is_one_clear_line(
-    template: Path, new: Callable[..., Done], plant: Plant, said: str
+    template: Path, new: Callable[..., Done], plant: Plant, message: str
 ) -> None:
     """Exit 5, and the file that is wrong."""
     plant(template)
     done = new("--from", str(template), "target", "--defaults")
     assert (done.returncode, left(template)) == (5, ["canary"])
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -146,13 +146,13 @@ async def test_folders_that_only_root_can_change(shell: Shell, tmp_path: Path) -
         os.chown(top / "in", 0, 0)
         (top / "link").symlink_to("in")
         assert list(await shell.run([check, call(shell_commands.IS_ROOT_ONLY, f"{top}/link")])) == [1]
-        said = await shell.run(
+        output = await shell.run(
             [call(shell_commands.RESOLVE, f"{top}/{name}") for name in ("in/x", "link/x/y", "in", "none/x")]
         )
-        assert {index: shell_commands.resolved(text) for index, text in said.items()} == {1: f"{top}/in/x/y"}
+        assert {index: shell_commands.resolved(text) for index, text in output.items()} == {1: f"{top}/in/x/y"}
         top.chmod(0o777)
-        said = await shell.run([call(shell_commands.RESOLVE, f"{top}/link/x")])
-        assert {index: shell_commands.resolved(text) for index, text in said.items()} == {0: None}
+        output = await shell.run([call(shell_commands.RESOLVE, f"{top}/link/x")])
+        assert {index: shell_commands.resolved(text) for index, text in output.items()} == {0: None}
     finally:
         shutil.rmtree(top)
 

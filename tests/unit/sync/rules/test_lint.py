@@ -192,5 +192,5 @@ def test_a_project_without_watch_rules(volumes: tuple[Mount, ...], ways: str) ->
     with_site = replace(project, services=(*project.services, site))
     assert "site" not in str(without_rules(with_site, {"web", "db"}))
     assert without_rules(with_site, {"site"}) is None
-    said = str(without_rules(with_site, {"web", "db", "site"}))
-    assert ("site has ./html:/srv" in said, "db has" in said) == (True, False)
+    message = str(without_rules(with_site, {"web", "db", "site"}))
+    assert ("site has ./html:/srv" in message, "db has" in message) == (True, False)

@@ -89,9 +89,9 @@ def test_a_still_view_writes_nothing() -> None:
     with telling("two") as terminal:
         until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8"))
         time.sleep(0.3)
-        said = len(terminal.said)
+        length = len(terminal.said)
         time.sleep(2)
-        new = terminal.said[said:]
+        new = terminal.said[length:]
         assert new == "" or ("s ago" in new and "healthy" in new and "ready to accept" not in new)  # an age, perhaps
 
 
@@ -164,11 +164,11 @@ def test_ctrl_z_and_the_background() -> None:
 
 def test_a_terminal_that_is_stuck(tmp_path: Path) -> None:
     """While the terminal takes no output the run continues; then the current screen is drawn."""
-    told = tmp_path / "told"
-    with telling("two", (300, 60), STORY_FAULT="flood", STORY_TOLD=str(told)) as terminal:
+    marker = tmp_path / "told"
+    with telling("two", (300, 60), STORY_FAULT="flood", STORY_TOLD=str(marker)) as terminal:
         terminal.until("line 9 of a flood")
         with terminal.stuck():
-            docker_cli.until(told.exists)
+            docker_cli.until(marker.exists)
         docker_cli.until(lambda: "line 399 of a flood" in terminal.screen(300, 60))
         terminal.type("qq")
         assert terminal.process.wait(20) == 130

@@ -15,9 +15,9 @@ from devenv.ui.live.state import State
 from support.stories import Told, fifty, two
 
 
-def state_of(*told: Told) -> State:
+def state_of(*events: Told) -> State:
     state = State()
-    for event in told:
+    for event in events:
         if isinstance(event, e.Event):
             state.tell(event, 1.0)
         else:

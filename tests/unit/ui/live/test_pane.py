@@ -26,11 +26,11 @@ def test_a_long_line() -> None:
 
 def test_the_graph_has_the_states() -> None:
     """Each service with its state beside its name; without a project there is nothing to draw."""
-    told = [*two(), e.ServiceState("db", "exited", "exit code 1")]
-    rows = lines(*told, keys="g")
+    events = [*two(), e.ServiceState("db", "exited", "exit code 1")]
+    rows = lines(*events, keys="g")
     assert any("└─ web healthy  ports 8080:80" in line for line in rows)
     assert any("└─ db exited (needed: healthy)  ports 5432" in line for line in rows)
-    assert any("└─ db starting" in line for line in lines(*told, e.ServiceState("db", "starting"), keys="g"))
+    assert any("└─ db starting" in line for line in lines(*events, e.ServiceState("db", "starting"), keys="g"))
     assert "the project is not read yet" in lines(keys="g")
 
 
@@ -55,7 +55,7 @@ def test_a_page_that_is_too_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "age"),
     [
         (0, "just now"),
         (9.9, "just now"),
@@ -65,9 +65,9 @@ def test_a_page_that_is_too_long() -> None:
         (90000, "25 h ago"),
     ],
 )
-def test_ages_change_in_steps(seconds: float, said: str) -> None:
+def test_ages_change_in_steps(seconds: float, age: str) -> None:
     """An age changes in steps."""
-    assert ago(seconds) == said
+    assert ago(seconds) == age
 
 
 def test_matches_are_marked() -> None:
@@ -116,26 +116,26 @@ def test_health_checks_are_folded() -> None:
     graph, stats = ServiceGraph(Graph("shop", (Node("web"),))), ServiceStats("web", "web1", checked="/health")
     probe = 'INFO: 127.0.0.1:40000 - "GET /health HTTP/1.1" 200 OK'
     probes = (e.Log("web", probe) for _ in range(3))
-    told = (graph, *probes, stats, ServiceStats("web"), e.Log("web", "GET /items 200"))
-    rows = lines(*told)
+    events = (graph, *probes, stats, ServiceStats("web"), e.Log("web", "GET /items 200"))
+    rows = lines(*events)
     assert any(line.endswith(" 3 health checks hidden: h ──") for line in rows)
     assert not any("/health" in line for line in rows)
-    assert sum("/health" in line for line in lines(*told, keys="h")) == 3
-    assert sum("/health" in line for line in lines(*told, keys="hh")) == 0
-    assert sum("GET /health" in line for line in lines(*told, keys="/health")) == 3
+    assert sum("/health" in line for line in lines(*events, keys="h")) == 3
+    assert sum("/health" in line for line in lines(*events, keys="hh")) == 0
+    assert sum("GET /health" in line for line in lines(*events, keys="/health")) == 3
 
 
 def test_pulls_and_stand_ins() -> None:
     """Each image is shown with what is known, and since when."""
-    told = [
+    events = [
         e.ImageState("postgres:16", "pulling", "3 of 8 layers, 12 of 40 MB"),
         e.ImageState("node:22", "making", "building, step 2 of 5"),
     ]
-    rows = lines(*told, now=46.0)
+    rows = lines(*events, now=46.0)
     assert "◐ pulling postgres:16 ■■■□□□□□ 3 of 8 layers, 12 of 40 MB, 30%, 45 s" in rows
     assert "◐ making node:22 building, step 2 of 5, 45 s" in rows
     again = [
-        *told,
+        *events,
         e.ImageState("node:22", "making", "building, step 3 of 5"),
         e.ImageState("postgres:16", "failed", "no answer"),
     ]

@@ -21,8 +21,8 @@ from unit.ui.live.test_commands import press, state_of
 KEYS = ["g", "y", "?", "e", " ", "/", "x", "up", "down", "pgup", "home", "end", "escape", "l", "enter", "r", "d"]
 
 
-def lines(*told: object, columns: int = 100, rows: int = 30, keys: str = "", now: float = 1.0) -> list[str]:
-    state = state_of(*told)  # type: ignore[arg-type]
+def lines(*events: object, columns: int = 100, rows: int = 30, keys: str = "", now: float = 1.0) -> list[str]:
+    state = state_of(*events)  # type: ignore[arg-type]
     press(state, *keys)
     return ["".join(span.text for span in row).rstrip() for row in screen(state, columns, rows, now)]
 
@@ -75,7 +75,7 @@ def payloads() -> list[str]:
 @pytest.mark.parametrize("payload", payloads())
 def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a text comes from (log, build, health check, path, name), only our own sequences are written."""
-    told = (
+    events = (
         ServiceGraph(Graph(payload, (Node(f"a{payload}"), Node("web")))),
         e.Log("web", f"x{payload}y"),
         e.Log(f"a{payload}", payload),
@@ -96,7 +96,7 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
         e.Ready("p", (f"http://x{payload}/",), 1.0),
         ServiceStats("web", "c", (f"http://x{payload}/",)),
     )
-    state = state_of(*told)
+    state = state_of(*events)
     written: list[str] = []
     terminal = Terminal(colour=True)
     monkeypatch.setattr(terminal, "_write", written.append)
@@ -120,8 +120,8 @@ def colours_of(written: str) -> list[str]:
 def test_colours_of_a_container(colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are kept in the log and nowhere else, and end with each row; without colours none is written."""
     red = "\x1b[31m"
-    told = (e.Log("web", f"{red}one {'long ' * 30}"), e.Log("web", "two"), e.ServiceState(f"{red}x", "exited", red))
-    state = state_of(*told)
+    events = (e.Log("web", f"{red}one {'long ' * 30}"), e.Log("web", "two"), e.ServiceState(f"{red}x", "exited", red))
+    state = state_of(*events)
     written: list[str] = []
     terminal = Terminal(colour=colour)
     monkeypatch.setattr(terminal, "_write", written.append)
@@ -148,14 +148,14 @@ def test_a_detach_that_waits() -> None:
 
 def test_status_line_shows_the_current_step() -> None:
     """It has the step, the service that is waited for, the reason, the duration, and the services that wait."""
-    told = list(waiting())
-    assert lines(*told)[-2] == "◐ building: 2 steps done, 1 of them cached"
-    assert lines(*told)[-4:-2] == ["  ◐ [web 3/3] RUN npm ci", "      added 12 packages"]
-    assert lines(*told, now=61.5)[-4] == "  ◐ [web 3/3] RUN npm ci 60 s"
-    told += [e.Step("build", "end", seconds=1.0), e.Step("healthy", "begin")]
-    assert lines(*told)[-2] == "◐ waiting for db (its health check, 15 s, connection refused); then web"
-    told += [e.Step("healthy", "end", seconds=1.0)]
-    assert lines(*told)[-2].startswith("◐ waiting for db")
+    events = list(waiting())
+    assert lines(*events)[-2] == "◐ building: 2 steps done, 1 of them cached"
+    assert lines(*events)[-4:-2] == ["  ◐ [web 3/3] RUN npm ci", "      added 12 packages"]
+    assert lines(*events, now=61.5)[-4] == "  ◐ [web 3/3] RUN npm ci 60 s"
+    events += [e.Step("build", "end", seconds=1.0), e.Step("healthy", "begin")]
+    assert lines(*events)[-2] == "◐ waiting for db (its health check, 15 s, connection refused); then web"
+    events += [e.Step("healthy", "end", seconds=1.0)]
+    assert lines(*events)[-2].startswith("◐ waiting for db")
     assert lines(e.Step("check", "begin"))[-2] == "◐ checking the machine"
     assert (
         lines(e.Step("images", "begin"), e.ImageState("a", "pulling"))[-2]
@@ -169,9 +169,9 @@ def test_status_line_shows_the_current_step() -> None:
 
 def test_status_line_shows_problems_first() -> None:
     """First problems, then failed services are shown; a rebuild and its cause have priority while they last."""
-    told = [*two(), e.ServiceState("db", "exited", "exit code 3")]
-    assert lines(*told)[-2] == "✗ db exited (exit code 3)"
-    assert lines(*told)[0].startswith("shop  1 of 2 up  ✗ db")
+    events = [*two(), e.ServiceState("db", "exited", "exit code 3")]
+    assert lines(*events)[-2] == "✗ db exited (exit code 3)"
+    assert lines(*events)[0].startswith("shop  1 of 2 up  ✗ db")
     assert lines(*two(), e.ServiceState("db", "unhealthy"))[-2] == "✗ db unhealthy"
     state = state_of(*two())
     press(state, "s", "s")
@@ -180,14 +180,14 @@ def test_status_line_shows_problems_first() -> None:
     assert "■ db stopped: r starts it again" in "".join(
         span.text for row in screen(state, 80, 24, 1.0) for span in row
     )
-    told.append(e.Problem("disk is full\nmore"))
-    assert lines(*told)[-2] == "✗ disk is full; db exited (exit code 3)"
-    assert lines(*told, now=62.0)[-2] == "✗ db exited (exit code 3)"
-    told.append(e.Problem("no such module", None, "db"))
-    assert lines(*told)[-2] == "✗ disk is full; db: no such module"
-    told.append(e.Step("rebuild", "begin", "web: Dockerfile changed"))
-    assert lines(*told)[-2] == "◐ web rebuilding: Dockerfile changed"
-    assert lines(*told, keys="b")[-2] == "db is not built by this run: r restarts it"
+    events.append(e.Problem("disk is full\nmore"))
+    assert lines(*events)[-2] == "✗ disk is full; db exited (exit code 3)"
+    assert lines(*events, now=62.0)[-2] == "✗ db exited (exit code 3)"
+    events.append(e.Problem("no such module", None, "db"))
+    assert lines(*events)[-2] == "✗ disk is full; db: no such module"
+    events.append(e.Step("rebuild", "begin", "web: Dockerfile changed"))
+    assert lines(*events)[-2] == "◐ web rebuilding: Dockerfile changed"
+    assert lines(*events, keys="b")[-2] == "db is not built by this run: r restarts it"
 
 
 def test_an_error_in_the_log() -> None:

@@ -13,9 +13,9 @@ from devenv.ui.live.state import State
 from support.stories import Told, failed, two, waiting
 
 
-def state_of(*told: Told) -> State:
+def state_of(*events: Told) -> State:
     state = State()
-    for event in told:
+    for event in events:
         if isinstance(event, e.Event):
             state.tell(event, 1.0)
         else:

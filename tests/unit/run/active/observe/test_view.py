@@ -217,16 +217,16 @@ def happened(action: str, at: float, **attributes: str) -> dict[str, Any]:
 
 async def test_the_process_after_a_crash_at_the_start_has_to_go_on_for_longer() -> None:
     """In a loop of 12 s, none of whose pauses is seen, the service is never up, and keeps crashing."""
-    seen, now, told = view(container("web", "created"), container("db", health="healthy")), 100.0, list[Phase]()
+    seen, now, reported = view(container("web", "created"), container("db", health="healthy")), 100.0, list[Phase]()
     for number in range(6):
         seen.note(happened("start", now))
         for second in (0.5, 3, 11.5):
             life = crash(number, state="running", start=f"t{number}")
             look(seen, life, container("db", health="healthy"), now=now + second)
-            told.append(phases(seen)["web"])
+            reported.append(phases(seen)["web"])
         now += 12.0
         seen.note(happened("die", now, exitCode="1"))
-    assert told == [Phase.STARTED] * 3 + [Phase.RESTARTING] * 12 + [Phase.EXITED] * 3
+    assert reported == [Phase.STARTED] * 3 + [Phase.RESTARTING] * 12 + [Phase.EXITED] * 3
     (web, _) = seen.standings()
     assert web.detail == "keeps crashing (exit code 1, 5 restarts)"
     seen.note(happened("start", now))
