@@ -183,17 +183,20 @@ def _bad(state: State, now: float) -> Status:
     """Problems and failed services, the newest first, and the services that the run waits for."""
     bad = [(p.at, p.message) for p in state.problems.values() if p.ends or now - p.at < LONE_PROBLEM]
     failed = [s for s in state.services.values() if (s.error or s.word in BAD) and s.name not in state.problems]
-    bad += [(s.changed, _failure(s)) for s in failed]
+    alike: dict[str, list[ServiceRow]] = {}
+    for service in failed:
+        alike.setdefault(_failure(service), []).append(service)
+    bad += [(max(s.changed for s in rows), f"{', '.join(s.name for s in rows)}{how}") for how, rows in alike.items()]
     texts = [text for _, text in sorted(bad, key=lambda dated: -dated[0])]
     texts += ["r recreates what was removed, q ends"] if "removed" in {s.word for s in failed} else []
     return (f"{MARKS['exited']} {'; '.join(filter(None, (*texts, _late(state))))}", "bad") if bad else None
 
 
 def _failure(service: ServiceRow) -> str:
-    """The name of a failed service, the error in its log, and its failing health check."""
+    """What is said after the name of a failed service: its state, the error in its log, its failing health check."""
     failed = f" {_how(service)}" if service.word in BAD else ""
     check = f"; last check: {service.check}" if service.check and service.state == "unhealthy" else ""
-    return f"{service.name}{failed}{f': {service.error}' if service.error else ''}{check}"
+    return f"{failed}{f': {service.error}' if service.error else ''}{check}"
 
 
 def _how(service: ServiceRow) -> str:

@@ -52,7 +52,7 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     spans = [Styled(name, "bold"), Styled(f"  {count}", "good" if is_well else "dim")]
     spans += [Styled(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
     spans += [errors] if errors else []
-    for url in state.ready.event.urls if state.ready else ():
+    for url in state.ready.event.urls if state.ready and up else ():
         spans += [Styled("  "), Styled(_shortened(url), "link", url if SAFE_URL.match(url) else "")]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
     return beside(spans, [Styled(f"{more}? help", "dim")], columns)

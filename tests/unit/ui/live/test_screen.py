@@ -243,6 +243,14 @@ def test_stops_and_removals_by_others_are_shown(phase: str, detail: str, text: s
     assert [span.style for span in drawn[2] if phase in span.text] == [style]
 
 
+def test_services_that_failed_alike_are_one_text() -> None:
+    """What to do stays visible, and no address is shown if nothing is up."""
+    gone = [e.ServiceState(name, "removed", "by somebody else") for name in ("db", "web")]
+    drawn = lines(*two(), *gone)
+    assert drawn[-2] == "✗ db, web removed (by somebody else); r creates again what was removed, q ends"
+    assert ("localhost" in lines(*two())[0], "localhost" in drawn[0]) == (True, False)
+
+
 def test_questions_before_an_end() -> None:
     """Before the run or a service ends, with all ways on."""
     assert lines(*two(), keys="q")[-2] == "end the run? q again ends it, d leaves it running, Esc goes back"
