@@ -17,7 +17,7 @@ def shared(
 
 
 def command_tree() -> Any:
-    """The group of all commands; `commands` of it and of each group below it maps names to what they are."""
+    """The group of all commands; `commands` of this group and of each group below maps names to commands."""
     app = parser.new_app()
     app.callback(help=overview.HELP)(shared)
     for name in registry.names():

@@ -10,7 +10,7 @@ from scripts.command_tree import command_tree
 
 from devenv.cli import registry
 
-# What a parameter of this name takes; any other takes text.
+# The values of parameters by name; other parameters take text.
 ARGUMENTS = {
     "archive": "file", "directory": "file", "file": "file", "image": "service", "name": "snapshot",
     "names": "snapshot", "other": "service", "paths": "file", "service": "service", "services": "service",
@@ -33,7 +33,7 @@ Options = dict[str, tuple[str, str]]  # spellings -> what the option takes, its 
 
 
 def pages() -> dict[str, str]:
-    """Path from the root -> text of the file that is made here."""
+    """Path from the root -> text of the generated file."""
     return {"src/devenv/cli/completion_table.py": HEAD + "\n".join(_lines()) + "\n# fmt: on\n"}
 
 

@@ -1,6 +1,6 @@
 """The demo's whole loop, unattended: up, an edit of each side seen on the served site, down, nothing left.
 
-It works on a copy of the sample app; arguments go to `devenv up`. Exit code 0, or 1 and what was wrong.
+It works on a copy of the sample app; arguments go to `devenv up`. Exit code 0, or 1 and the error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAMPLE = Path(__file__).parents[1] / "sample-todo-app"
 PROJECT = "todo-demo-check"
 HEADER = "client/src/components/Header.jsx"
 GREETING = "backend/src/greeting.js"
-UP_TIMEOUT = 1800.0  # seconds; the first run makes or pulls the images
+UP_TIMEOUT = 1800.0  # seconds; the first run builds or pulls the images
 EDIT_TIMEOUT = 30.0
 DOWN_TIMEOUT = 120.0
 
@@ -33,7 +33,7 @@ direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class CheckError(Exception):
-    """What was wrong."""
+    """The check failed."""
 
 
 class Up:
@@ -52,7 +52,7 @@ class Up:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # Ctrl-C is ours alone; devenv gets its signal from us
+            start_new_session=True,  # Ctrl-C goes to this process only, which sends devenv its signal
         )
         self._readers = [
             threading.Thread(target=self._read, args=(stream,), daemon=True)
@@ -62,7 +62,7 @@ class Up:
             reader.start()
 
     def wait_for(self, event: str, timeout: float) -> dict[str, Any]:
-        """The first event of that name. Raises CheckError when time is up or devenv has ended."""
+        """The first event of that name. Raises CheckError if time is up or devenv has ended."""
         deadline = time.monotonic() + timeout
         with self._more:
             while True:
@@ -76,7 +76,7 @@ class Up:
                 self._more.wait(0.2)
 
     def interrupt(self) -> int:
-        """The exit code after Ctrl-C. Raises CheckError where devenv does not end."""
+        """The exit code after Ctrl-C. Raises CheckError if devenv does not end."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
@@ -101,7 +101,7 @@ class Up:
 
 
 def check(folder: Path, arguments: list[str]) -> list[tuple[str, float]]:
-    """What was done and the seconds that it took. Raises CheckError."""
+    """The steps and their seconds. Raises CheckError."""
     times = []
     up = Up(folder, arguments)
     try:
@@ -150,7 +150,7 @@ def _edit(file: Path, pattern: str, text: str, address: str) -> float:
     match = re.search(pattern, source)
     if match is None:
         raise CheckError(f"{file.name} has nothing like {pattern}")
-    _get(address)  # what was never asked for would be timed with the first compilation
+    _get(address)  # a first request would include the first compilation in the time
     file.write_text(source[: match.start(1)] + text + source[match.end(1) :], encoding="utf-8")
     saved = time.monotonic()
     while text not in _get(address):
@@ -165,7 +165,7 @@ def _get(address: str) -> str:
         with direct.open(address, timeout=10) as answer:
             return str(answer.read().decode(errors="replace"))
     except (urllib.error.URLError, OSError):
-        return ""  # the backend is being restarted
+        return ""  # the backend is restarting
 
 
 def _leftovers() -> list[str]:
@@ -191,7 +191,7 @@ def _tell(event: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code."""
+    """Run the check; return the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     ignored = shutil.ignore_patterns("node_modules", "dist", "data", "*.sqlite")
     with tempfile.TemporaryDirectory(prefix="devenv demo ") as scratch:

@@ -1,4 +1,4 @@
-"""Prints the first free TCP port: the one asked for, else the first at or after the fallback.
+"""Prints the first free TCP port: the requested one, else the first at or after the fallback.
 
 Usage: free_port.py PORT FALLBACK
 """

@@ -47,7 +47,7 @@ class Module:
 
     @property
     def lines(self) -> int:
-        """All its lines."""
+        """The number of lines."""
         return len(self.text.splitlines())
 
     @property
@@ -120,7 +120,7 @@ def modules() -> list[Module]:
 
 
 def above() -> list[str]:
-    """What is too large: a module, a class (a frozen value may have more fields), or a function."""
+    """The modules, classes (a frozen value may have more fields) and functions that are too large."""
     large = []
     for module in modules():
         if module.lines > MOST_LINES and module.name not in MADE:
@@ -149,7 +149,7 @@ def untested(them: list[Module]) -> list[str]:
 
 
 def table() -> list[tuple[str, str]]:
-    """What is measured, and the figure."""
+    """Each measure and its figure."""
     measured = [module for module in modules() if module.name not in MADE]
     lengths = sorted(module.lines for module in measured)
     classes = [cls for module in measured for cls in module.classes]
@@ -191,7 +191,7 @@ def _set_by(method: ast.AST) -> Iterator[str]:
 
 
 def _own(function: ast.AST) -> Iterator[ast.AST]:
-    """Everything in the function but functions inside it, which are counted on their own."""
+    """All nodes of the function, without nested functions, which are counted on their own."""
     for child in ast.iter_child_nodes(function):
         if not isinstance(child, _FUNCTIONS):
             yield child

@@ -14,7 +14,7 @@ HEADING = "## Modules\n"
 
 
 def pages(root: Path) -> dict[str, str]:
-    """Path from the root -> text of the page: its part by hand, then the list."""
+    """Path from the root -> text of the page: its manual part, then the list."""
     by_hand = (root / PAGE).read_text(encoding="utf-8").partition(HEADING)[0]
     return {PAGE: f"{by_hand}{HEADING}\n{''.join(lines())}"}
 

@@ -1,7 +1,7 @@
 """Makes docs/images from real runs of `devenv up` of the sample app: the lines, the page, and the live view.
 
-The terminal is a pty of 100 x 32, which rich turns into SVG: its bytes, or, of the view, what stands on the screen.
-The page is a screenshot by Chromium. Arguments: which of `lines` (with the page) and `view`; without any, both.
+The terminal is a pty of 100 x 32, which rich turns into SVG: from its bytes, or, for the view, from the screen. The
+page is a screenshot by Chromium. Arguments: `lines` (with the page) or `view`; by default both.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs/images"
 COLUMNS, ROWS = 100, 32
-UP_TIMEOUT = 1800.0  # seconds; the first run makes or pulls the images
+UP_TIMEOUT = 1800.0  # seconds; the first run builds or pulls the images
 STEP_TIMEOUT = 120.0
 ARGUMENTS = ["up", "--stand-ins", "--no-logs"]
 VIEW = ["up", "--stand-ins"]
-WIDE = {"brown": "yellow", "brightblack": "#8b979c"}  # pyte's names of colours, where rich has others
+WIDE = {"brown": "yellow", "brightblack": "#8b979c"}  # pyte's names of colours that rich names differently
 TODOS = ("Water the plants", "Answer Ada's letter", "Fix the garden gate", "Try the new bakery", "Book the ferry")
 DONE = ("Water the plants", "Fix the garden gate")
 CTRL_C = b"\x03"
@@ -79,7 +79,7 @@ FORMAT = """\
 
 
 class Terminal:
-    """A command on a terminal of its own, and every byte that it wrote there."""
+    """A command on a terminal of its own, and all its output."""
 
     def __init__(self, argv: list[str], folder: Path, env: dict[str, str]) -> None:
         self.seen = b""
@@ -99,7 +99,7 @@ class Terminal:
         self._reader.start()
 
     def until(self, text: str, *, since: int = 0, timeout: float = STEP_TIMEOUT) -> None:
-        """Returns when the text was written at or after byte `since`. Exits where it is not in time."""
+        """Wait until the text was written at or after byte `since`. Exits if time is up."""
         deadline = time.monotonic() + timeout
         while text.encode() not in self.seen[since:]:
             if not self._reader.is_alive() or time.monotonic() > deadline:
@@ -118,7 +118,7 @@ class Terminal:
         while True:
             try:
                 chunk = os.read(self._master, 65536)
-            except OSError:  # what Linux says when the last writer has gone
+            except OSError:  # Linux reports the end of the last writer so
                 return
             if not chunk:
                 return
@@ -131,7 +131,7 @@ def _take_terminal() -> None:
 
 
 def picture(written: bytes) -> str:
-    """The bytes as SVG, below the command that was typed. A line that was overwritten shows what it was last."""
+    """The bytes as SVG, below the command that was typed. An overwritten line shows its last content."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(f"[bold green]$[/] devenv {' '.join(ARGUMENTS)}", highlight=False)
     lines = written.decode(errors="replace").replace("\r\n", "\n").rstrip("\n").split("\n")
@@ -142,9 +142,9 @@ def picture(written: bytes) -> str:
 
 
 def view(written: bytes) -> str:
-    """What stands on the screen, as SVG."""
+    """The content of the screen, as SVG."""
     display = pyte.Screen(COLUMNS, ROWS)
-    # pyte knows no faint text: the colour of what is faint stands for it.
+    # pyte knows no faint text: the colour of faint text marks it.
     pyte.ByteStream(display).feed(written.replace(b"\x1b[2m", b"\x1b[90m"))
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for row in range(ROWS):
@@ -178,7 +178,7 @@ def screenshot(page: Page, url: str) -> None:
 
 
 def edits(folder: Path) -> tuple[tuple[str, Callable[[], object]], ...]:
-    """What a developer does meanwhile, each with what the terminal says of it in the end."""
+    """Edits that a developer makes meanwhile, each with the output at its end."""
 
     def replaced(path: str, old: str, new: str) -> Callable[[], object]:
         file = folder / path
@@ -196,7 +196,7 @@ def edits(folder: Path) -> tuple[tuple[str, Callable[[], object]], ...]:
 
 
 def started(scratch: str, *arguments: str) -> tuple[Path, Terminal]:
-    """A fresh copy of the sample app, and devenv in it on a terminal."""
+    """Start devenv in a fresh copy of the sample app, on a terminal."""
     ignored = shutil.ignore_patterns("node_modules", "dist", "data")
     folder = Path(shutil.copytree(ROOT / "sample-todo-app", Path(scratch) / "sample-todo-app", ignore=ignored))
     environment = {"XDG_STATE_HOME": str(Path(scratch) / "state"), "COMPOSE_PROJECT_NAME": "todo"}
@@ -204,12 +204,12 @@ def started(scratch: str, *arguments: str) -> tuple[Path, Terminal]:
 
 
 def make_view() -> int:
-    """The exit code; live.svg is written on the way."""
+    """Write live.svg; return the exit code."""
     with tempfile.TemporaryDirectory() as scratch:
         folder, terminal = started(scratch, *VIEW)
         try:
             terminal.until("up after", timeout=UP_TIMEOUT)
-            time.sleep(8)  # two looks at what the containers use
+            time.sleep(8)  # two samples of the containers' usage
             for output, edit in edits(folder)[:3]:
                 mark = len(terminal.seen)
                 edit()
@@ -222,7 +222,7 @@ def make_view() -> int:
 
 
 def make_lines() -> int:
-    """The exit code; terminal.svg and app.png are written on the way."""
+    """Write terminal.svg and app.png; return the exit code."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -247,7 +247,7 @@ def make_lines() -> int:
 
 
 def main(wanted: list[str]) -> int:
-    """The exit code; docs/images is written on the way."""
+    """Write docs/images; return the exit code."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     ways = {"lines": make_lines, "view": make_view}
     codes = [ways[name]() for name in wanted or ways]

@@ -22,7 +22,7 @@ from devenv.model import answers
 from devenv.run.active import causes
 
 MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
-# What each setting of a person's config.toml is; a field without a row fails.
+# The settings in a user's config.toml; a field without a row is an error.
 SETTINGS = {
     "stand_ins": ("`true` or `false`", "Where no registry answers, [stand-ins](../stand-ins.md) may be made."),
     "host_settings": (
@@ -175,7 +175,7 @@ def _kind(shape: Mapping[str, Any]) -> str:
 
 
 def _findings() -> Iterator[str]:
-    """What the doctor finds; without the message if that is another error's."""
+    """The findings of the doctor; without the message if that is another error's."""
     yield from ("# What `devenv doctor` finds", "", MADE.format("src/devenv/doctor/findings.toml"), "")
     yield "Other errors, by their text: [causes](reference/causes.md)."
     for area in answers.AREAS:
@@ -220,8 +220,8 @@ def _named(text: str) -> str:
 
 
 def readable(pattern: str) -> list[str]:
-    """What a pattern is made for, a text for each alternative: `‹name›` is a group, `…` any text or line end."""
-    parser: Any = importlib.import_module("re._parser")  # what reads patterns for `re` itself
+    """The text that a pattern matches, one for each alternative: `‹name›` is a group, `…` any text."""
+    parser: Any = importlib.import_module("re._parser")  # the module that `re` parses patterns with
     parsed = parser.parse(pattern)
     names = {number: name for name, number in parsed.state.groupdict.items()}
     texts = _texts(list(parsed), names)
@@ -249,7 +249,7 @@ def _one(kind: str, value: Any, names: Mapping[int, str]) -> list[str]:  # noqa:
         return [chr(value[0][1])]
     if kind in ("MAX_REPEAT", "MIN_REPEAT"):
         least, most, inner = value
-        if (least, most) == (0, 1):  # what may be left out is, but for a single letter
+        if (least, most) == (0, 1):  # optional parts are left out, except for a single letter
             return [chr(inner[0][1])] if len(inner) == 1 and str(inner[0][0]) == "LITERAL" else [""]
         return ["…"]
     return [""] if kind in ("AT", "ASSERT", "ASSERT_NOT") else ["…"]

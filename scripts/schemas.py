@@ -38,7 +38,7 @@ class Listed:
     description: str
 
 
-# What each command answers with: fields of its own, then those of a value of the model.
+# The documents that commands print: fields of their own, then those of a value of the model.
 DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
     "add": (
         "What `devenv add` and `devenv remove` write, or would with `--dry-run`.",
@@ -115,7 +115,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
 
 
 def pages() -> dict[str, str]:
-    """Path from the root -> text of every file that is made here."""
+    """Path from the root -> text of every generated file."""
     return {
         "docs/schemas/compose.json": _json(compose_schema()),
         "docs/schemas/events.json": _json(events_schema()),
@@ -126,14 +126,14 @@ def pages() -> dict[str, str]:
 
 
 def events_schema() -> dict[str, Any]:
-    """One line of the stream; `definitions` by the event's name."""
+    """The schema of a line of the stream; `definitions` by the event's name."""
     shapes = {kind.event: _event(kind) for kind in EVENTS}
     refs = [{"$ref": f"#/definitions/{name}"} for name in shapes]
     return {"$schema": DRAFT, "title": "One event of devenv", "oneOf": refs, "definitions": shapes}
 
 
 def documents_schema() -> dict[str, Any]:
-    """What commands answer with; `definitions` by the command."""
+    """The schemas of the documents that commands print; `definitions` by the command."""
     shapes: dict[str, Any] = {}
     for name, (description, own, value) in DOCUMENTS.items():
         shape = _shape(value) if value else {}
@@ -167,7 +167,7 @@ def _event(kind: type[events.Event]) -> dict[str, Any]:
 
 
 def _shape(kind: type) -> dict[str, Any]:
-    """A dataclass; every field is always there."""
+    """The schema of a dataclass; all fields are required."""
     assert is_dataclass(kind)  # noqa: S101 - nothing else is in the model
     hints = get_type_hints(kind, include_extras=True)
     properties = {field.name: _of(hints[field.name]) for field in fields(kind)}
@@ -241,7 +241,7 @@ def _table(shape: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rows(shape: Mapping[str, Any], above: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each field with what it holds below it."""
+    """Each field, with the fields below it."""
     for name, entry in shape.get("properties", {}).items():
         if above or name not in ("v", "ts", "event"):
             yield f"{above}{name}", entry
@@ -258,7 +258,7 @@ def _type(shape: Mapping[str, Any]) -> str:
 
 
 def _with_settings(page: str) -> str:
-    """docs/commands.md with today's table of `x-devenv`."""
+    """docs/commands.md with the current table of `x-devenv`."""
     rows = [
         f"| `{key}` | {_values(shape)} | {shape['description']} |" for key, shape in X_DEVENV["properties"].items()
     ]

@@ -1,4 +1,4 @@
-"""For mkdocs: what it reads otherwise than GitHub does."""
+"""Hooks for mkdocs, for syntax that it reads differently than GitHub."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def times(reports: Mapping[str, str]) -> list[str]:
 
 
 def closing_line(*reports: str) -> str:
-    """How many tests passed, failed (with errors) and, if there are any, were skipped."""
+    """The number of tests that passed, failed (with errors) and, if there are any, were skipped."""
     suites = [suite for report in reports for suite in _parsed(report).iter("testsuite")]
 
     def total(attribute: str) -> int:
@@ -55,7 +55,7 @@ def _cases(*reports: str) -> list[ET.Element]:
 
 
 def _parsed(report: str) -> ET.Element:
-    return ET.fromstring(report)  # noqa: S314 - written by our own pytest a moment ago
+    return ET.fromstring(report)  # noqa: S314 - written by our own pytest
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests on a real engine share."""
+"""Fixtures for the tests on a real engine."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ImageOf = Callable[[str], Image]
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """As devenv runs."""
+    """The backend that devenv runs on."""
     return "asyncio"
 
 
 @pytest.fixture
 async def api(engine: str) -> AsyncIterator[Engine]:
-    """The engine through devenv's own room."""
+    """A client of the engine."""
     async with Engine.connect() as client:
         yield client
 
@@ -45,7 +45,7 @@ def boxes(base_image: str) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def image_of(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageOf]:
-    """An image by its kind: `debian`, `busybox`, or `scratch`; made once, gone at the end."""
+    """Builds images by kind: `debian`, `busybox`, or `scratch`; each once, removed at the end."""
     made: dict[str, Image] = {}
     with ExitStack() as stack:
 
@@ -60,7 +60,7 @@ def image_of(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 class NewRig:
-    """Makes rigs whose containers are gone at the end, each with a container that runs already."""
+    """Makes rigs with a running container each; the containers are removed at the end."""
 
     def __init__(self, image_of: ImageOf, folder: Path, stack: ExitStack) -> None:
         self._image_of = image_of
@@ -95,6 +95,6 @@ def new_rig(image_of: ImageOf, tmp_path: Path) -> Iterator[NewRig]:
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    """A proxy before the engine; what it spoils is the same every time."""
+    """A proxy before the engine, whose faults are the same in each run."""
     with Proxy(engine=engine_socket(), seed=13, stall=1) as proxy:
         yield proxy

@@ -41,7 +41,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def compose_config(folder: Path, env: dict[str, str]) -> str:
-    """What Compose itself makes of the project, without a word of warning."""
+    """The project as Compose resolves it, without a warning."""
     command = ["docker", "compose", "--profile", "*", "config"]
     done = subprocess.run(command, cwd=folder, env=cli._environment(env), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -51,7 +51,7 @@ def compose_config(folder: Path, env: dict[str, str]) -> str:
 def test_every_added_service_is_valid_and_removable(
     project: Path, compose_env: dict[str, str], state_env: dict[str, str]
 ) -> None:
-    """All in one file: Compose and devenv accept each step, and after all removals the file is as before."""
+    """Compose and devenv accept each step in one file, and after all removals the file is as before."""
     env = compose_env | state_env
     added = []
     for kind, template in templates().items():
@@ -90,7 +90,7 @@ def test_proposed_rules_are_explained_and_loaded(
 
 
 def test_linked_file_is_checked_in_the_folder_of_its_link(tmp_path: Path, state_env: dict[str, str]) -> None:
-    """Relative paths begin there, in Compose, too."""
+    """Relative paths are resolved from that folder, in Compose too."""
     (tmp_path / "shared.yml").write_text("services:\n  web:\n    image: w\n    env_file: web.env\n", encoding="utf-8")
     (tmp_path / "app").mkdir()
     (tmp_path / "app/web.env").touch()
@@ -102,7 +102,7 @@ def test_linked_file_is_checked_in_the_folder_of_its_link(tmp_path: Path, state_
 
 
 def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) -> None:
-    """Exit code 2 and what to type; --dry-run shows it; an error of Compose's comes before any file."""
+    """The error has exit code 2 and the options; --dry-run shows the change; Compose's errors come first."""
     files = sorted(project.iterdir())
     for arguments, code, message in (
         (("add", "redis"), 2, "--dry-run shows the changes, --yes writes them"),
@@ -124,7 +124,7 @@ def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) 
 def test_remove_keeps_what_a_person_wrote(
     tmp_path: Path, compose_env: dict[str, str], state_env: dict[str, str]
 ) -> None:
-    """A variable from before the service, or one with another value: with and without an `add`."""
+    """A variable from before the service, or with another value, is kept, with and without an `add`."""
     env, file = compose_env | state_env, tmp_path / "compose.yml"
     mine = "services:\n  web:\n    image: nginx\n    environment:\n"
     cache = f"{mine}      REDIS_URL: redis://prod-cache.example:6379/0\n"

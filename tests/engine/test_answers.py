@@ -1,4 +1,4 @@
-"""Answers are data for Compose, too: it reads back the same text, whatever they contain."""
+"""Answers to questions of templates are data for Compose: it reads the same text, with any content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRICKS = (
 
 
 def test_thousand_answers_are_read_back_by_compose(tmp_path: Path, compose_env: dict[str, str]) -> None:
-    """As scalars of a Compose file, and as lines of a file of variables."""
+    """Scalars of a Compose file and lines of a file of variables keep any text."""
     chance = random.Random(7)
     answers = {f"V{index}": "".join(chance.choices(TRICKS, k=chance.randrange(9))) for index in range(COUNT)}
     one_line = {key: answer.replace("\r", "") for key, answer in answers.items()}

@@ -1,4 +1,4 @@
-"""The engine's client when something fails: engines that are silent, slow, old, full, cut off, or answer nonsense."""
+"""The engine's client on failures: engines that are silent, slow, old, full, cut off, or answer nonsense."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOX = Container(id="box", name="box", service="web", state="running", ours=True)
 
 @contextlib.asynccontextmanager
 async def engine_of(play: Play, **options: Any) -> AsyncIterator[tuple[Engine, FakeEngine]]:
-    """A client, and the fake that it talks to; impatient, so that the tests are not slow."""
+    """A client and its fake engine; deadlines are short, so that the tests are fast."""
     with FakeEngine(play, **options) as fake:
         async with Engine.connect(Endpoint(fake.host)) as engine:
             engine.idle = 0.4
@@ -38,7 +38,7 @@ async def engine_of(play: Play, **options: Any) -> AsyncIterator[tuple[Engine, F
 
 
 def says(status: int, body: object = b"", *, close: bool = False) -> Play:
-    """Always the same answer."""
+    """Always give the same answer."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     async def play(_: Call, writer: asyncio.StreamWriter) -> None:
@@ -105,21 +105,21 @@ async def garbage(call: Call, writer: asyncio.StreamWriter) -> None:
 async def test_every_call_ends_by_its_deadline_with_our_error(
     play: Play, wish: Wish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Never with an endless wait, and never with an exception of a library."""
+    """A call never waits without end, and never raises an exception of a library."""
     monkeypatch.setattr(transport, "REMOVAL", 0.1)
     monkeypatch.setitem(globals(), "BOX", replace(BOX, stop_timeout=0.1))
     async with engine_of(play) as (engine, _):
         with (
             anyio.fail_after(20),
             pytest.raises(EngineError) as caught,
-        ):  # else it would be thirty
+        ):  # else thirty seconds
             await wish(engine)
         assert caught.value.hint
         assert engine.endpoint.host in caught.value.message
 
 
 async def test_connecting_has_a_shorter_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing has begun yet, so nobody should wait half a minute."""
+    """Connecting fails sooner than a call, since nothing has begun yet."""
     monkeypatch.setattr(transport, "CONNECT_TIMEOUT", 0.2)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,7 +159,7 @@ async def test_archive_may_take_long_but_not_pause(monkeypatch: pytest.MonkeyPat
 
 
 async def test_slow_stop_gets_its_grace_period() -> None:
-    """A requested delay is not silence."""
+    """The grace period is added to the deadline."""
 
     async def slow(call: Call, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.8)
@@ -171,7 +171,7 @@ async def test_slow_stop_gets_its_grace_period() -> None:
 
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
 async def test_cancelled_call_ends_at_once(wish: Wish) -> None:
-    """However deep it waits, so that Ctrl-C does not wait."""
+    """A cancelled call ends at any point of its wait, so that Ctrl-C does not wait."""
     async with engine_of(silent) as (engine, _):
         engine.idle = 30
         began = time.monotonic()
@@ -182,7 +182,7 @@ async def test_cancelled_call_ends_at_once(wish: Wish) -> None:
 
 
 async def test_missing_engine_is_reported_with_its_address() -> None:
-    """The hint says how to start an engine."""
+    """The error has the address, and the hint says how to start an engine."""
     with pytest.raises(EngineError, match=r"cannot reach the Docker engine at unix:///no/such\.sock") as caught:
         async with Engine.connect(Endpoint("unix:///no/such.sock")):
             pass
@@ -194,7 +194,7 @@ async def test_missing_engine_is_reported_with_its_address() -> None:
 
 @pytest.mark.parametrize("size", [10, 30_000_000])
 async def test_early_refusal_is_reported_with_its_text(size: int) -> None:
-    """The engine refuses and hangs up while we still send: its message is reported, not a broken pipe."""
+    """An engine that refuses and hangs up during the request is reported with its message, not as a broken pipe."""
     reason = "write /data/x: no space left on device"
     with FakeEngine(says(200)) as fake:
 
@@ -217,14 +217,14 @@ async def test_early_refusal_is_reported_with_its_text(size: int) -> None:
 @pytest.mark.parametrize("body", [b"<html>", b"{", b"[]", b"null", b"3", b'{"Id": 4}', b"\xff\xfe"])
 @pytest.mark.parametrize("wish", ["inspect", "scene", "names", "execute"])
 async def test_invalid_answer_with_status_200_is_an_error(wish: str, body: bytes) -> None:
-    """HTML, truncated or wrong JSON: an error that says so (or no result), no traceback."""
+    """HTML, truncated or wrong JSON is an error that says so (or no result), without a traceback."""
     async with engine_of(says(200, body)) as (engine, _):
         with contextlib.suppress(EngineError):
             assert await WISHES[wish](engine) is not None
 
 
 async def test_redirect_is_an_error() -> None:
-    """No engine answers a good request with one."""
+    """No engine redirects a valid request."""
     async with engine_of(says(301)) as (engine, _):
         with pytest.raises(CallError):
             await engine.archive.put("box", tar())
@@ -238,7 +238,7 @@ async def test_redirect_is_an_error() -> None:
     (500, "No such container: box"),
 ])  # fmt: skip
 async def test_missing_objects_are_recognized_by_code_or_text(status: int, reason: str) -> None:
-    """Engines and versions differ in the code."""
+    """A missing object is recognized, though engines and versions differ in the code."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         assert await engine.containers.inspect("box") is None
         assert await engine.archive.get("box", "/x") is None
@@ -248,7 +248,7 @@ async def test_missing_objects_are_recognized_by_code_or_text(status: int, reaso
 
 
 async def test_stop_of_an_ended_container_succeeds() -> None:
-    """The engine answers 304."""
+    """An answer with code 304 is a success."""
     async with engine_of(says(304)) as (engine, _):
         await engine.containers.stop(BOX)
 
@@ -261,7 +261,7 @@ async def test_stop_of_an_ended_container_succeeds() -> None:
 ])  # fmt: skip
 @pytest.mark.parametrize("status", [400, 403, 500])
 async def test_refused_put_keeps_the_engines_message(status: int, reason: str) -> None:
-    """Whatever the code: the reason is for the user, and the engine is not lost."""
+    """With any code, the reason is shown to the user, and the engine does not count as lost."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         with pytest.raises(CallError) as caught:
             await engine.archive.put("box", tar())
@@ -271,7 +271,7 @@ async def test_refused_put_keeps_the_engines_message(status: int, reason: str) -
 @pytest.mark.parametrize("status", [409, 500])
 @pytest.mark.parametrize("reason", ["Container box is paused, unpause it first", "container box is not running"])
 async def test_refused_exec_keeps_the_engines_message(status: int, reason: str) -> None:
-    """Paused or stopped: an error to try again after, not an image without a shell."""
+    """A refusal for a paused or stopped container is an error to retry, not an image without a shell."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         for wish in (session, WISHES["execute"]):
             with pytest.raises(CallError, match="is") as caught:
@@ -283,7 +283,7 @@ async def test_refused_exec_keeps_the_engines_message(status: int, reason: str) 
 
 
 async def test_call_on_a_closed_connection_is_repeated_if_safe() -> None:
-    """A call that must not be repeated gets a new connection."""
+    """A safe call is repeated on a new connection, and an unsafe call uses a new connection at once."""
 
     async def once(call: Call, writer: asyncio.StreamWriter) -> None:
         writer.write(answer(200, b"{}"))
@@ -300,7 +300,7 @@ async def test_call_on_a_closed_connection_is_repeated_if_safe() -> None:
 
 
 async def test_unsafe_calls_are_not_repeated() -> None:
-    """If the engine carries out a call and then hangs up."""
+    """A call whose connection ends after it was carried out is not repeated."""
 
     async def hangs_up(call: Call, writer: asyncio.StreamWriter) -> None:
         if call.method == "POST":
@@ -316,7 +316,7 @@ async def test_unsafe_calls_are_not_repeated() -> None:
 
 
 async def test_late_answer_never_goes_to_another_call() -> None:
-    """A cancelled call closes its connection."""
+    """The connection of a cancelled call is closed."""
 
     async def late(call: Call, writer: asyncio.StreamWriter) -> None:
         path = call.query["path"][0]
@@ -332,7 +332,7 @@ async def test_late_answer_never_goes_to_another_call() -> None:
 
 
 async def test_sequential_calls_share_one_connection() -> None:
-    """A hundred calls one after the other need one connection."""
+    """A hundred sequential calls need one connection."""
     connections = set()
 
     async def note(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -357,7 +357,7 @@ async def test_sequential_calls_share_one_connection() -> None:
     ("1.41", None, "1.41"),
 ])  # fmt: skip
 async def test_newest_common_api_version_is_used(newest: str, oldest: str | None, spoken: str) -> None:
-    """An engine that has dropped our version is used with its oldest."""
+    """With an engine that has dropped our version, its oldest version is used."""
     versions = {"ApiVersion": newest, **({"MinAPIVersion": oldest} if oldest else {})}
     async with engine_of(says(200), versions=versions) as (engine, fake):
         await engine.archive.put("box", tar())
@@ -365,7 +365,7 @@ async def test_newest_common_api_version_is_used(newest: str, oldest: str | None
 
 
 async def test_too_old_engine_is_reported() -> None:
-    """One line with its version and what to do."""
+    """The error has the engine's version and what to do, in one line."""
     with pytest.raises(EngineError, match=r"too old: its API version is 1\.40, devenv needs 1\.41$") as caught:
         async with engine_of(says(200), versions={"ApiVersion": "1.40", "MinAPIVersion": "1.12"}):
             pass
@@ -374,7 +374,7 @@ async def test_too_old_engine_is_reported() -> None:
 
 @pytest.mark.parametrize("versions", [{"ApiVersion": ""}, {"ApiVersion": 3}, {"ApiVersion": "a.b"}, []])
 async def test_server_that_is_not_an_engine_is_reported(versions: object) -> None:
-    """What answers there is no engine, and that is what is said."""
+    """The error says that the server is no engine."""
     with pytest.raises(EngineError, match=r"unexpected answer|too old"):
         async with engine_of(says(200), versions=versions or "no engine"):
             pass
@@ -384,12 +384,12 @@ async def test_server_that_is_not_an_engine_is_reported(versions: object) -> Non
 
 
 def frames(*pieces: bytes) -> bytes:
-    """What a process says on stdout, as the engine sends it."""
+    """The engine's frames of a process's output on stdout."""
     return b"".join(b"\1\0\0\0" + len(piece).to_bytes(4, "big") + piece for piece in pieces)
 
 
 def runs(stream: bytes, shown: object) -> Play:
-    """An engine that runs one exec: what comes on its stream, then what inspect says of it."""
+    """An engine that runs one exec: with this stream, then these answers of inspect."""
 
     async def play(call: Call, writer: asyncio.StreamWriter) -> None:
         if call.path.endswith("/start"):
@@ -405,13 +405,13 @@ def runs(stream: bytes, shown: object) -> Play:
 
 
 async def test_output_and_exit_code_of_a_command_are_complete() -> None:
-    """However the stream is cut into pieces."""
+    """Output is complete, however the stream is cut into pieces."""
     async with engine_of(runs(frames(b"one\n", b"", b"two\xff"), {"Running": False, "ExitCode": 3})) as (engine, _):
         assert await engine.exec.run("box", ["x"]) == (3, "one\ntwo\\xff")
 
 
 async def test_exit_code_that_arrives_late_is_awaited() -> None:
-    """The stream may end a moment before the engine knows the exit code."""
+    """The exit code is awaited if the stream ends before the engine knows it."""
     shown: dict[str, object] = {"Running": True}
     play = runs(frames(b"one\n"), shown)
 
@@ -425,14 +425,14 @@ async def test_exit_code_that_arrives_late_is_awaited() -> None:
 
 
 async def test_command_with_a_cut_connection_is_an_error() -> None:
-    """It keeps running, with an unknown exit code."""
+    """The error says that the command keeps running, with an unknown exit code."""
     async with engine_of(runs(frames(b"one\n")[:-2], {"Running": True, "ExitCode": None})) as (engine, _):
         with pytest.raises(EngineError, match="running `x`: the connection was lost"):
             await engine.exec.run("box", ["x"])
 
 
 async def test_command_has_a_deadline() -> None:
-    """The error says that it may keep running."""
+    """The error says that the command may keep running."""
 
     async def play(call: Call, writer: asyncio.StreamWriter) -> None:
         if call.path.endswith("/exec"):
@@ -449,7 +449,7 @@ async def test_command_has_a_deadline() -> None:
 
 @pytest.mark.parametrize("code", [126, 127])
 async def test_missing_shell_differs_from_a_lost_connection(code: int) -> None:
-    """By the exit code at the end of the stream."""
+    """A missing shell is recognized by the exit code at the end of the stream."""
     words = b'OCI runtime exec failed: exec: "sh": executable file not found in $PATH\r\n'
     async with (
         engine_of(runs(frames(words), {"Running": False, "ExitCode": code})) as (engine, _),
@@ -463,7 +463,7 @@ async def test_missing_shell_differs_from_a_lost_connection(code: int) -> None:
     "shown", [{"Running": True}, {"Running": False, "ExitCode": 0}, {"Running": False, "ExitCode": 137}]
 )
 async def test_cut_connection_of_a_shell_is_not_a_missing_shell(shown: object) -> None:
-    """Otherwise every later save would lose its atomic rename."""
+    """A cut connection does not count as a missing shell: every later save would lose its atomic rename."""
     async with (
         engine_of(runs(b"", shown)) as (engine, _),
         engine.exec.session("box", ["sh"], user="0", mark="m") as opened,
@@ -477,7 +477,7 @@ async def test_cut_connection_of_a_shell_is_not_a_missing_shell(shown: object) -
 
 @pytest.mark.parametrize("skew", [-3600, 0, 3600])
 async def test_events_continue_after_a_cut(skew: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next stream begins at the last event, by the engine's own clock, however wrong that is."""
+    """The next stream begins at the last event, by the engine's own clock, even if that is wrong."""
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.01)
     nano = int((time.time() + skew) * 1e9)
 
@@ -503,7 +503,7 @@ async def test_events_continue_after_a_cut(skew: int, monkeypatch: pytest.Monkey
 
 
 async def test_dead_network_ends_waiting_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A remote engine is checked during silence: without an answer calls end, and the event stream restarts."""
+    """A remote engine is checked during silence: without an answer, calls end and the event stream restarts."""
     monkeypatch.setattr(transport, "QUIET", 0.2)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.3)
     monkeypatch.setattr(Endpoint, "local", False)
@@ -522,7 +522,7 @@ async def test_dead_network_ends_waiting_calls(monkeypatch: pytest.MonkeyPatch) 
 
             async def listen() -> None:
                 async for _ in engine.events("p"):
-                    beginnings.append(time.monotonic())  # noqa: PERF401 - looked at meanwhile
+                    beginnings.append(time.monotonic())  # noqa: PERF401 - read during the loop
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(listen)
@@ -532,6 +532,6 @@ async def test_dead_network_ends_waiting_calls(monkeypatch: pytest.MonkeyPatch) 
                     await engine.archive.put("box", tar())
                 proxy.frozen = False
                 with anyio.fail_after(3):
-                    while len(beginnings) == 1:  # noqa: ASYNC110 - the world tells no event
+                    while len(beginnings) == 1:  # noqa: ASYNC110 - there is no such event
                         await anyio.sleep(0.05)
                 tasks.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""The engine's client on a real engine: what it sends, how it reports refusals, and that it leaves nothing."""
+"""The engine's client on a real engine: its requests, how it reports refusals, and that it leaves nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def start(boxes: list[str], *options: str) -> str:
 
 
 def test_every_put_is_an_uncompressed_tar_at_the_root(stack: Stack, devenv: StartDevenv) -> None:
-    """For a whole run: never a folder in place of a file, and never the host's owner ids."""
+    """In a whole run, no archive puts a folder in place of a file or has the host's owner ids."""
     stack.compose_file({
         "web": idle_service(user="1000", develop={"watch": [{"path": "src", "target": "/app", "action": "sync"}]})
     })  # fmt: skip
@@ -62,7 +62,7 @@ def test_every_put_is_an_uncompressed_tar_at_the_root(stack: Stack, devenv: Star
         docker.until(lambda: docker.succeeds("exec", stack.container("web"), "test", "-h", "/app/link"))
         assert run.stop() == 130
         puts = [call for call in proxy.calls if call.method == "PUT"]
-    assert len(puts) >= 2  # into the created container; a running one gets files through its shell
+    assert len(puts) >= 2  # archives go to the created container; a running one gets files through its shell
     for put in puts:
         assert put.status == 200
         assert put.query == {"path": ["/"], "noOverwriteDirNonDir": ["1"]}
@@ -89,7 +89,7 @@ def full(engine: str) -> Iterator[str]:
 async def test_full_disk_is_reported_in_the_engines_words(
     api: Engine, full: str, boxes: list[str], size: int
 ) -> None:
-    """Though it hangs up while we send; the next put that fits works."""
+    """The message is complete though the engine hangs up during the request; the next put that fits works."""
     box = start(boxes, f"--volume={full}:/data")
     with pytest.raises(CallError, match="no space left on device"):
         await api.archive.put(box, tar("data/big", size))
@@ -101,7 +101,7 @@ async def test_full_disk_is_reported_in_the_engines_words(
 async def test_read_only_container_is_reported_in_the_engines_words(
     api: Engine, boxes: list[str], content: bytes
 ) -> None:
-    """As the engine says it."""
+    """The message is the engine's."""
     with pytest.raises(CallError, match="read-only") as caught:
         await api.archive.put(start(boxes, "--read-only"), content)
     assert not caught.value.absent
@@ -111,13 +111,13 @@ async def test_read_only_container_is_reported_in_the_engines_words(
 async def test_invalid_archive_is_reported_in_the_engines_words(
     api: Engine, boxes: list[str], content: bytes
 ) -> None:
-    """As the engine says it."""
+    """The message is the engine's."""
     with pytest.raises(CallError, match="invalid tar header"):
         await api.archive.put(start(boxes), content)
 
 
 async def test_container_removed_during_a_put_is_an_engine_error(api: Engine, boxes: list[str]) -> None:
-    """Never a broken pipe."""
+    """The error is never a broken pipe."""
     box = start(boxes)
     removal = asyncio.get_running_loop().run_in_executor(None, docker.docker, "rm", "-f", box)
     errors: list[str] = []
@@ -136,7 +136,7 @@ async def test_container_removed_during_a_put_is_an_engine_error(api: Engine, bo
 
 
 async def test_missing_paths_and_containers_give_no_archive(api: Engine, boxes: list[str]) -> None:
-    """No path, a path below a file, no container: None, not an error."""
+    """A missing path, a path below a file, and a missing container give None, not an error."""
     box = start(boxes)
     for path in ("/no/such", "/etc/passwd/below"):
         assert await api.archive.get(box, path) is None
@@ -146,7 +146,7 @@ async def test_missing_paths_and_containers_give_no_archive(api: Engine, boxes: 
 
 
 async def test_exec_in_a_paused_or_stopped_container_is_an_error(api: Engine, boxes: list[str]) -> None:
-    """With the engine's message; a put still works."""
+    """The error has the engine's message; a put still works."""
     box = start(boxes)
     docker.docker("pause", box)
     with pytest.raises(CallError, match="is paused"):
@@ -185,7 +185,7 @@ async def test_large_sync_does_not_block_other_calls(api: Engine, boxes: list[st
 def test_files_get_the_containers_owner_with_remapped_users(
     stack: Stack, devenv: StartDevenv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also for host ids that the containers do not have."""
+    """Files get the owner even if their host ids do not exist in containers."""
     if os.getuid() != 0:
         pytest.skip("an engine of its own needs root")
     develop = {"watch": [{"path": "src", "target": "/app", "action": "sync"}]}
@@ -197,7 +197,7 @@ def test_files_get_the_containers_owner_with_remapped_users(
         os.chown(path, 1_516_583_083, 1_516_583_083)
     image = subprocess.run(["docker", "save", docker.BASE_IMAGE], capture_output=True, check=True).stdout
     folder = Path(tempfile.mkdtemp(prefix="devenv-test-"))
-    folder.chmod(0o711)  # the remapped root has to get there
+    folder.chmod(0o711)  # the remapped root must be able to enter
     with dockerd(folder, remapped=300_000) as own:
         monkeypatch.setenv("DOCKER_HOST", own.host)
         subprocess.run(["docker", "load", "-q"], input=image, capture_output=True, check=True)
@@ -216,7 +216,7 @@ def test_files_get_the_containers_owner_with_remapped_users(
 
 
 async def test_no_event_is_missed_when_the_stream_is_cut(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is cut twenty times while containers start and die: every event arrives at least once."""
+    """If the stream is cut twenty times while containers start and die, every event arrives at least once."""
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.2)
     project, rounds = unique_name("events"), 20
     made = await anyio.to_thread.run_sync(start, boxes, f"--label={docker.PROJECT_LABEL}={project}")
@@ -250,7 +250,7 @@ async def test_no_event_is_missed_when_the_stream_is_cut(boxes: list[str], monke
 
 
 async def test_calls_end_on_a_dead_tcp_network(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Soon after the network went dead; they work again when it is back."""
+    """Calls end soon after the network fails, and work again when it is back."""
     monkeypatch.setattr(transport, "QUIET", 0.5)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 1.0)
     box = await anyio.to_thread.run_sync(start, boxes)
@@ -298,17 +298,17 @@ async def test_calls_end_on_a_dead_tcp_network(boxes: list[str], monkeypatch: py
 
 
 def waiting(box: str) -> list[str]:
-    """The numbers of the `sleep 77x` that run in the container."""
+    """The numbers of the `sleep 77x` processes in the container."""
     return sorted(re.findall(r"^\d+ +sleep (77\d)", docker.docker("top", box, "-o", "pid,args"), re.MULTILINE))
 
 
 def shells(box: str) -> int:
-    """How many run in the container."""
+    """The number of shells in the container."""
     return len(re.findall(r" sh$", docker.docker("top", box, "-o", "pid,comm"), re.MULTILINE))
 
 
 async def test_commands_of_a_dead_client_are_ended(api: Engine, boxes: list[str]) -> None:
-    """Those of this run, of others, and those left on purpose continue."""
+    """Commands of this run, of others, and those left on purpose continue."""
     box = start(boxes)
     commands = [
         ("0", "dead", "sleep 771; sleep 1"),
@@ -329,7 +329,7 @@ async def test_commands_of_a_dead_client_are_ended(api: Engine, boxes: list[str]
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_client_leaves_nothing_permanently(stack: Stack, devenv: StartDevenv, kills: int) -> None:
-    """A long command continues until the next run ends it; shells end themselves."""
+    """A long command continues until the next run ends it; shells end by themselves."""
     watch = {"path": "src", "target": "/app", "action": "sync+exec", "exec": {"command": "sleep 777", "user": "1000"}}
     stack.compose_file({"web": idle_service(develop={"watch": [watch]})})
     stack.write("src/a", "0")
@@ -354,7 +354,7 @@ def test_killed_client_leaves_nothing_permanently(stack: Stack, devenv: StartDev
 
 
 async def test_usage_of_a_container_is_measured(api: Engine, boxes: list[str]) -> None:
-    """Memory and CPU time in one call without a wait; a missing container is an error."""
+    """Memory and CPU time come from one call without a wait; a missing container is an error."""
     busy = start(boxes)
     docker.docker("exec", "-d", busy, "sh", "-c", "while :; do :; done")
     before = await api.containers.usage(busy)

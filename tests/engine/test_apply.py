@@ -62,7 +62,7 @@ def source(folder: Path, name: str, content: str = "new", mode: int = 0o640) -> 
 
 
 async def test_files_arrive_with_content_mode_time_and_owner(api: Engine, box: str, tmp_path: Path) -> None:
-    """Missing parents are created; the owner is the container's user; nothing else is left."""
+    """Missing parents are created, the owner is the container's user, and nothing else is left."""
     target = await reach(api, box)
     path = source(tmp_path, "a b'c.txt")
     os.utime(path, ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789))
@@ -77,7 +77,7 @@ async def test_files_arrive_with_content_mode_time_and_owner(api: Engine, box: s
 
 
 async def test_readers_see_whole_files_only(api: Engine, box: str, tmp_path: Path) -> None:
-    """While a file is replaced again and again, every read in the container finds it complete."""
+    """While a file is replaced repeatedly, every read in the container finds it complete."""
     target = await reach(api, box)
     size = 300_000
     await target.deliver((), [Sync(source(tmp_path, "f", "0" * size), "/srv/f")])
@@ -94,7 +94,7 @@ async def test_readers_see_whole_files_only(api: Engine, box: str, tmp_path: Pat
 
 
 async def test_many_files_of_one_folder_replace_old_ones(api: Engine, box: str, tmp_path: Path) -> None:
-    """300 at once over old files, some with odd names; only the one that cannot arrive is reported."""
+    """300 files, some with odd names, replace old files at once; only the one that cannot arrive is reported."""
     target = await reach(api, box)
     names = [f"f{i}" for i in range(297)] + ["two words", "-dash", "quo'te\nline"]
     syncs = [Sync(source(tmp_path, name, name), f"/srv/many/{name}") for name in names]
@@ -126,7 +126,7 @@ async def test_files_and_empty_folders_are_deleted(api: Engine, box: str, tmp_pa
 
 
 async def test_links_files_and_folders_replace_each_other(api: Engine, box: str, tmp_path: Path) -> None:
-    """A link stays a link, also one to a folder."""
+    """A link stays a link, also to a folder."""
     target = await reach(api, box)
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -167,7 +167,7 @@ async def test_compare_finds_exactly_the_differences(api: Engine, box: str, tmp_
 
 
 async def test_missing_source_does_not_stop_the_others(api: Engine, box: str, tmp_path: Path) -> None:
-    """It has failed, and the others arrive."""
+    """The missing source fails, and the others arrive."""
     target = await reach(api, box)
     syncs = [Sync(str(tmp_path / "gone"), "/srv/gone"), Sync(source(tmp_path, "there"), "/srv/there")]
     outcome = await target.deliver((), syncs)
@@ -192,7 +192,7 @@ async def test_closing_a_target_ends_its_shell(api: Engine, box: str, tmp_path: 
 
 
 async def test_stopped_container_gets_files(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """A delete is done at its next start, from the journal."""
+    """The file arrives; a delete is done at the next start, from the journal."""
     box = start(boxes)
     docker.docker("stop", "-t", "1", box)
     target = await reach(api, box)
@@ -218,7 +218,7 @@ async def test_paused_container_has_no_shell(api: Engine, boxes: list[str], tmp_
 
 
 async def test_removed_container_is_an_error(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """Whether the shell was open or not."""
+    """The error is the same whether the shell was open or not."""
     box = start(boxes)
     opened, fresh = await reach(api, box), await reach(api, box)
     sync = Sync(source(tmp_path, "f"), "/srv/f")
@@ -233,7 +233,7 @@ async def test_removed_container_is_an_error(api: Engine, boxes: list[str], tmp_
 async def test_image_without_a_shell_gets_files_not_atomically(
     api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path
 ) -> None:
-    """A delete fails with the reason."""
+    """Files arrive, and a delete fails with the reason."""
     image = image_of("scratch")
     box = start(boxes, image=image.name, argv=[*image.command])
     target = await reach(api, box)
@@ -242,7 +242,7 @@ async def test_image_without_a_shell_gets_files_not_atomically(
     assert outcome.failed == {"/srv/x": "cannot be deleted: its image has no shell"}
     assert await missing(target, [Sync(source(tmp_path, "f"), "/srv/deep/f")]) == set()
     newer = Sync(source(tmp_path, "f", "newer"), "/srv/deep/f")
-    outcome = await target.deliver([Delete("/srv/deep/f", "f", directory=True)], [newer])  # nobody knew what it was
+    outcome = await target.deliver([Delete("/srv/deep/f", "f", directory=True)], [newer])  # the image is unknown yet
     assert (outcome.failed, await missing(target, [newer])) == ({}, set())
     outcome = await target.deliver([Delete("/srv/deep", "f", directory=True)], [Sync(newer.source, "/srv/deep")])
     assert outcome.failed == {"/srv/deep": "cannot be deleted: its image has no shell"}
@@ -250,7 +250,7 @@ async def test_image_without_a_shell_gets_files_not_atomically(
 
 
 async def test_many_files_arrive_in_new_folders(api: Engine, box: str, tmp_path: Path) -> None:
-    """With their owner and content, and nothing else; existing folders are filled."""
+    """Files have their owner and content, nothing else is created, and existing folders are filled."""
     target = await reach(api, box)
     names = [f"f{i}" for i in range(20)] + [f"deep/er/g{i}" for i in range(20)]
     syncs = [Sync(source(tmp_path, name, name), f"/srv/new/{name}") for name in names]
@@ -298,7 +298,7 @@ LARGE_WAYS = [("debian", "0"), ("debian", "1000:1000"), ("busybox", "0"), ("busy
 async def test_large_file_is_sent_in_pieces(
     api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path, kind: str, user: str
 ) -> None:
-    """With each transport, content, mode and owner, next to small files; nothing is left if reading it fails."""
+    """Each transport keeps content, mode and owner; a file that cannot be read leaves nothing."""
     image = image_of(kind)
     box = start(boxes, "--user", user, image=image.name, argv=[*image.command])
     if kind != "scratch":
@@ -335,7 +335,7 @@ async def test_large_file_is_sent_in_pieces(
 async def test_file_too_large_for_a_shell_is_one_problem(
     api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path
 ) -> None:
-    """Six gigabytes through a shell's printf would take minutes: all other files arrive."""
+    """The file (6 GB would take minutes through printf) is reported, and all other files arrive."""
     image = image_of("busybox")
     box = start(boxes, "--user", "1000:1000", image=image.name, argv=[*image.command])
     sh(box, "mkdir -p /srv; chown 1000:1000 /srv")

@@ -42,7 +42,7 @@ Make = Callable[..., str]
 
 @pytest.fixture
 def image(engine: str, tmp_path: Path) -> Iterator[Make]:
-    """An image of these files, links and Dockerfile instructions; it goes at the end, with all that is on it."""
+    """Builds an image of these files, links and instructions; it is removed at the end, with derived images."""
     made: list[str] = []
 
     def make(
@@ -73,7 +73,7 @@ def image(engine: str, tmp_path: Path) -> Iterator[Make]:
 
 @pytest.fixture
 def events() -> list[Event]:
-    """What was told."""
+    """The events."""
     return []
 
 
@@ -98,7 +98,7 @@ async def test_derived_image_differs_only_in_layers_and_a_label(
 
 
 async def test_lines_are_added_to_files_of_the_image(api: Engine, image: Make, events: list[Event]) -> None:
-    """Root owns them and all may read them; folders do not change."""
+    """Root owns the changed files and all may read them; folders do not change."""
     name = image({**DEBIANS, "etc/npmrc": "fund=false\n"})
     derived = (await derive(api, {name: name}, GIVEN, events.append))[name]
     members = await _files(api, derived)
@@ -116,7 +116,7 @@ async def test_lines_are_added_to_files_of_the_image(api: Engine, image: Make, e
 
 
 async def test_links_in_the_image_are_kept(api: Engine, image: Make, events: list[Event]) -> None:
-    """Red Hat's layout: the folder of Debian's bundle is a link there."""
+    """With Red Hat's layout, the folder of Debian's bundle is a link, and stays one."""
     bundle = "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
     links = {"etc/ssl/certs": "../pki/tls/certs", "etc/pki/tls/certs/ca-bundle.crt": f"/{bundle}"}
     name = image({bundle: PUBLIC}, links)
@@ -130,7 +130,7 @@ async def test_links_in_the_image_are_kept(api: Engine, image: Make, events: lis
 async def test_containers_of_dead_derivations_are_removed(
     api: Engine, image: Make, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old ones of ours only."""
+    """Only old containers of ours are removed."""
     name = image(DEBIANS)
     mine = f"label={ORIGINAL_LABEL}={name}"
     for mark in ("", "ca"):
@@ -177,7 +177,7 @@ async def test_derived_image_is_reused_for_the_same_settings(api: Engine, image:
 
 
 async def test_images_with_onbuild_are_not_derived(api: Engine, image: Make, events: list[Event]) -> None:
-    """Without settings there is nothing to do."""
+    """Without settings such an image is used unchanged."""
     name = image(DEBIANS, changes=("ONBUILD RUN true",))
     assert await derive(api, {name: name}, GIVEN, events.append) == {}
     assert [event for event in events if isinstance(event, Notice) and "ONBUILD" in event.message] == events != []

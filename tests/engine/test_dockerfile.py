@@ -1,4 +1,4 @@
-"""The images that devenv finds in a Dockerfile are those that the builder asks a registry for."""
+"""The images that devenv finds in a Dockerfile are those that the builder requests from a registry."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ DOCKERFILES = {
 
 @dataclass
 class Registry:
-    """Has every image, without files, for some platforms; notes which were asked for."""
+    """A registry that has every image, without files, for some platforms, and records the requests."""
 
     asked: dict[str, set[str]] = field(default_factory=dict)
     known: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -137,12 +137,12 @@ class Registry:
 
     @property
     def host(self) -> str:
-        """Its name in references."""
+        """The registry's name in references."""
         assert self.server is not None
         return f"127.0.0.1:{self.server.server_port}"
 
     def index(self, name: str) -> tuple[str, bytes]:
-        """What its tags name: a manifest for each platform; `name` keeps those of two images apart."""
+        """The index of a tag: a manifest for each platform; `name` makes two images differ."""
         manifests = []
         layer = self.put(LAYER, bytes(10240))
         for platform in PLATFORMS:
@@ -163,7 +163,7 @@ class Registry:
         return str(at["digest"]), self.known[str(at["digest"])][1]
 
     def put(self, kind: str, content: object) -> dict[str, object]:
-        """The descriptor of the content, kept under its digest."""
+        """Store the content under its digest; return the descriptor."""
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self.known[digest] = (kind, data)
@@ -172,7 +172,7 @@ class Registry:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
-    """An engine that no other test needs: some builders die of some Dockerfiles."""
+    """An engine for this module only: some builders crash on some Dockerfiles."""
     with dockerd(tmp_path_factory.mktemp("own")) as engine:
         yield engine
 
@@ -184,7 +184,7 @@ def registry(own: Dockerd) -> Iterator[Registry]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        default_request_version = "HTTP/1.1"  # a TLS greeting gets an answer too, after which HTTP is tried
+        default_request_version = "HTTP/1.1"  # a client that tries TLS gets an answer, and then tries HTTP
 
         def do_GET(self) -> None:
             path = self.path.removeprefix("/v2/").replace("/blobs/", "/manifests/")
@@ -207,10 +207,10 @@ def registry(own: Dockerd) -> Iterator[Registry]:
             self.do_GET()
 
         def log_message(self, *_: object) -> None:
-            """Nothing is printed."""
+            """Print nothing."""
 
     def serve() -> None:
-        with open(own.network) as namespace:  # this thread's sockets are there from now on
+        with open(own.network) as namespace:  # sockets of this thread are created there from now on
             ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0)
         has.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         ready.set()
@@ -227,14 +227,14 @@ def registry(own: Dockerd) -> Iterator[Registry]:
 
 @pytest.fixture(scope="module")
 def builder(own: Dockerd) -> str:
-    """The platform that the engine builds for by itself."""
+    """The default platform of the engine's builds."""
     return docker_cli.docker("-H", own.host, "version", "--format={{.Server.Os}}/{{.Server.Arch}}")
 
 
 def test_builder_asks_for_the_images_found_in_a_dockerfile(
     registry: Registry, own: Dockerd, builder: str, tmp_path: Path
 ) -> None:
-    """For each Dockerfile of the table, the same images for the same platforms."""
+    """The builder requests the same images for the same platforms for each Dockerfile of the table."""
     compare(
         {name: written.partition("\n|")[::2] for name, written in DOCKERFILES.items()},
         registry,
@@ -248,7 +248,7 @@ def test_builder_asks_for_the_images_found_in_a_dockerfile(
 def test_builder_asks_for_the_images_found_in_random_dockerfiles(
     registry: Registry, own: Dockerd, builder: str, tmp_path: Path, count: int
 ) -> None:
-    """A failure prints the seed."""
+    """The requests are the same for random Dockerfiles, with a printed seed."""
     seed = int(os.environ.get("DEVENV_TEST_SEED") or 5)
     chance = random.Random(seed)
     cases = {f"seed {seed}, number {n}": (at_random(chance), "") for n in range(count)}
@@ -256,7 +256,7 @@ def test_builder_asks_for_the_images_found_in_random_dockerfiles(
 
 
 def compare(cases: dict[str, tuple[str, str]], registry: Registry, own: Dockerd, builder: str, folder: Path) -> None:
-    """Every case is built, and what was asked for is compared with what we find."""
+    """Build every case, and compare the requests with the images that devenv finds."""
     run = unique_name().replace("_", "-")
 
     def one(number: int, written: str, options: str) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
@@ -292,7 +292,7 @@ def compare(cases: dict[str, tuple[str, str]], registry: Registry, own: Dockerd,
 
 
 def build(own: Dockerd, text: str, target: str, args: list[str], contexts: list[str], folder: Path) -> None:
-    """A build as far as it gets; all images have been asked for before its first step."""
+    """Build as far as possible; all images are requested before the first step."""
     argv = ["docker", "-H", own.host, "build", "--output=type=tar,dest=/dev/null", "--file=-", str(folder)]
     argv += [*([f"--target={target}"] if target else []), *(f"--build-arg={arg}" for arg in args)]
     argv += [f"--build-context={context}" for context in contexts]
@@ -302,7 +302,7 @@ def build(own: Dockerd, text: str, target: str, args: list[str], contexts: list[
 
 
 def at_random(chance: random.Random) -> str:
-    """A Dockerfile of some stages that take from each other, from images and from variables."""
+    """A Dockerfile of some stages that use each other, images and variables."""
     lines = ["ARG V=2 W=x.y", *chance.sample(["ARG U=${V}${W:+w}", "ARG V=3", "# comment", ""], 2)]
     names: list[str] = []
     for number in range(chance.randint(1, 6)):

@@ -27,7 +27,7 @@ services:
     volumes: ["data:/data"]
 volumes: {{data: {{}}}}
 """
-# What is typed, and the document that it prints, or `events`. Other documents are checked by the tests of their own.
+# The commands, and the document that each prints, or `events`. Other documents have tests of their own.
 COMMANDS = {
     "images": "images",
     "images --list": "images --list",
@@ -52,7 +52,7 @@ def test_every_document_matches_its_schema(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """For all commands that print a document, and for some that print events, including an error."""
+    """All commands that print a document match, and some that print events, including an error."""
     for key, value in {**state_env, "PWD": str(tmp_path)}.items():
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(tmp_path)

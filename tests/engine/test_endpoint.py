@@ -35,7 +35,7 @@ async def far(engine: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[End
     """The same engine at a tcp:// address, which DOCKER_HOST names."""
     socket = (await resolve()).socket or DEFAULT_SOCKET.removeprefix("unix://")
 
-    relays = set[asyncio.Task[None] | None]()  # asyncio itself holds its tasks only weakly
+    relays = set[asyncio.Task[None] | None]()  # asyncio holds its tasks only weakly
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         relays.add(asyncio.current_task())
@@ -54,7 +54,7 @@ async def far(engine: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[End
 
 
 def bridges() -> list[str]:
-    """The children of this process that dial."""
+    """The child processes that connect to the engine."""
     shown = subprocess.run(
         ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
     )
@@ -64,7 +64,7 @@ def bridges() -> list[str]:
 async def test_calls_streams_and_shells_work_through_dial_stdio(
     far: Endpoint, base_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything that the sync needs works, and no child process is left."""
+    """All that the sync needs works, and no child process is left."""
     assert far.host.startswith("tcp://")
     assert not far.local
     name = unique_name("far")
@@ -73,7 +73,7 @@ async def test_calls_streams_and_shells_work_through_dial_stdio(
         box = await anyio.to_thread.run_sync(docker.docker, "run", "-d", f"--name={name}", base_image, *script)
         with anyio.fail_after(30):
             async with Engine.connect(far) as client:
-                # From here on the address alone must lead to the engine, whatever the environment says.
+                # From here on the address alone must lead to the engine, with any environment.
                 monkeypatch.setenv("DOCKER_HOST", "unix:///no/such.sock")
                 assert (await client.containers.inspect(box)) is not None
                 assert await client.exec.run(box, ["cat", "/proc/self/comm"]) == (0, "cat\n")
@@ -91,7 +91,7 @@ async def test_calls_streams_and_shells_work_through_dial_stdio(
                     assert bridges()
                     tasks.cancel_scope.cancel()
         with anyio.fail_after(5):
-            while bridges():  # noqa: ASYNC110 - the world tells no event
+            while bridges():  # noqa: ASYNC110 - there is no such event
                 await anyio.sleep(0.05)
     finally:
         monkeypatch.undo()
@@ -99,7 +99,7 @@ async def test_calls_streams_and_shells_work_through_dial_stdio(
 
 
 async def test_address_without_an_engine_is_an_error(engine: str) -> None:
-    """It names the address, soon."""
+    """The error names the address, soon."""
     host = f"tcp://127.0.0.1:{free_port()}"
     with anyio.fail_after(20), pytest.raises(EngineError) as caught:
         async with Engine.connect(Endpoint(host)):

@@ -40,7 +40,7 @@ ROUNDS = pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mar
 
 
 def save(path: Path, text: str) -> None:
-    """A file replaced as editors do it: one change, whole."""
+    """Replace a file as editors do: whole, in one step."""
     beside = path.with_name("saved~")
     beside.write_text(text)
     beside.rename(path)
@@ -49,7 +49,7 @@ def save(path: Path, text: str) -> None:
 @EVERY_IMAGE
 @ROUNDS
 def test_every_kind_of_path_replaces_every_other(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
-    """Nothing, file, link, empty and full folder, each after each other, all at once: equal."""
+    """Nothing, a file, a link, an empty and a full folder each replace each other, all at once."""
     kinds = ("nothing", "file", "link", "folder", "full")
     pairs = [*permutations(kinds, 2), ("full", "full")]
     rig = new_rig(kind, user)
@@ -71,7 +71,7 @@ def test_every_kind_of_path_replaces_every_other(new_rig: NewRig, kind: str, use
     [("busybox", 1000, 30), *(pytest.param(kind, 0, 500, marks=pytest.mark.long) for kind in ("debian", "busybox"))],
 )
 def test_paths_that_change_quickly_end_equal(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
-    """A few names change their kind within milliseconds: once they rest, they equal their last state."""
+    """A few names change their kind within milliseconds, and equal their last state in the end."""
     rig = new_rig(kind, user)
     with rig.running():
         for number in range(rounds):
@@ -88,7 +88,7 @@ def test_paths_that_change_quickly_end_equal(new_rig: NewRig, kind: str, user: i
 def test_links_are_copied_and_never_followed(
     new_rig: NewRig, proxy: Proxy, tmp_path: Path, kind: str, user: int, rounds: int
 ) -> None:
-    """Absolute, dangling, upwards, in a circle, to a file or folder outside: their destinations are never sent."""
+    """Absolute, dangling, upward, circular and outside links are copied; their destinations are never sent."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_bytes(CANARY)
@@ -104,7 +104,7 @@ def test_links_are_copied_and_never_followed(
             place.mkdir()
             (place / "secret").write_text(f"harmless {lap}")
             if not lap:
-                rig.settle()  # that one is sent, however busy the machine is
+                rig.settle()  # this one is sent, even on a busy machine
             time.sleep(random.Random(lap).choice([0, 0.002, 0.005, 0.01]))
             become(place, "nothing", "")
             place.symlink_to(outside if lap % 2 else outside / "secret")
@@ -118,7 +118,7 @@ def test_links_are_copied_and_never_followed(
 
 @EVERY_IMAGE
 def test_link_to_itself_in_the_container_is_replaced(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
-    """The next save replaces it."""
+    """The next save replaces the link."""
     rig = new_rig(kind, user)
     (box,) = rig.boxes.ids
     rig.path("f").write_text("1")
@@ -132,7 +132,7 @@ def test_link_to_itself_in_the_container_is_replaced(new_rig: NewRig, tmp_path: 
 
 
 def test_folder_that_another_rule_names_is_deleted(new_rig: NewRig) -> None:
-    """Inside the path of the first rule."""
+    """A folder of a second rule inside the path of the first rule is deleted."""
     rig = new_rig(more_rules=lambda source: [WatchRule(str(source / "conf"), Action.RESTART)])
     rig.path("conf").mkdir()
     rig.path("conf/k").write_text("k")
@@ -144,7 +144,7 @@ def test_folder_that_another_rule_names_is_deleted(new_rig: NewRig) -> None:
 
 
 def test_every_archive_is_valid_for_the_engine(new_rig: NewRig, proxy: Proxy) -> None:
-    """Uncompressed, below `/`, folders never over anything else, owners only in the tar."""
+    """Archives are uncompressed, below `/`, without a folder over anything else, and with owners only in the tar."""
     rig = new_rig("busybox", 0, through=proxy)
     with rig.running():
         for number in range(40):
@@ -159,7 +159,7 @@ def test_every_archive_is_valid_for_the_engine(new_rig: NewRig, proxy: Proxy) ->
 
 @pytest.mark.parametrize(("kind", "user"), [("debian", 0), pytest.param("busybox", 1000, marks=pytest.mark.long)])
 def test_readers_never_miss_a_replaced_file(new_rig: NewRig, kind: str, user: int) -> None:
-    """4 MiB saved a hundred times while the container reads them: never absent, never short."""
+    """A file of 4 MiB, saved a hundred times while the container reads it, is never absent or short."""
     rig = new_rig(kind, user)
     size = 4 << 20
     rig.path("big").write_bytes(bytes(size))
@@ -182,7 +182,7 @@ def test_readers_never_miss_a_replaced_file(new_rig: NewRig, kind: str, user: in
 
 
 class Whole(list[Call]):
-    """Calls as they come: how many files their archives held, and which of these hold more than one letter."""
+    """Records calls: how many files their archives had, and which of them had more than one letter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class Whole(list[Call]):
         self.torn: list[str] = []
 
     def append(self, call: Call) -> None:
-        """The call without its body."""
+        """Record the call without its body."""
         if call.method == "PUT":
             with tarfile.open(fileobj=io.BytesIO(call.body)) as archive:
                 for member in archive:
@@ -201,7 +201,7 @@ class Whole(list[Call]):
         super().append(replace(call, body=b""))
 
     def look_into_streams(self) -> None:
-        """The same for files that went by an open shell."""
+        """Record the files in the streams of open shells."""
         for call in self:
             at = 0
             while match := PUT_BY_HAND.search(call.stream, at):
@@ -224,7 +224,7 @@ class Whole(list[Call]):
     [("busybox", 3), ("debian", 3), *(pytest.param(k, 60, marks=pytest.mark.long) for k in ("busybox", "debian"))],
 )
 def test_constantly_written_files_are_never_sent_torn(new_rig: NewRig, proxy: Proxy, kind: str, seconds: int) -> None:
-    """Each file has one letter, another one with every write, 200 times a second: no mixture is sent."""
+    """Files with one letter, which changes 200 times a second, are never sent with two letters."""
     sizes = (1, 4096, 100_000, 400_000 if kind == "busybox" else 4_000_000)  # the shell takes longer than perl
     rig = new_rig(kind, through=proxy)
     for size in sizes:
@@ -249,7 +249,7 @@ def test_constantly_written_files_are_never_sent_torn(new_rig: NewRig, proxy: Pr
 
 
 def test_edit_with_the_same_size_and_time_is_synced(new_rig: NewRig) -> None:
-    """The old time is put back, in place and by a rename from elsewhere."""
+    """A file whose old time is restored, in place or by a rename, is synced."""
     rig = new_rig()
     rig.path("one").write_text("before")
     rig.path("two").write_text("before")
@@ -269,7 +269,7 @@ def test_edit_with_the_same_size_and_time_is_synced(new_rig: NewRig) -> None:
 def test_files_made_by_the_container_are_never_removed(
     new_rig: NewRig, tmp_path: Path, kind: str, user: int, operations: int
 ) -> None:
-    """In synced folders, whatever the host does to the folders; the rest is equal."""
+    """Files of the container in synced folders survive all that the host does; the rest is equal."""
     rig = new_rig(kind, user)
     edits = Edits(rig.source, tmp_path / "outside", CANARY)
     chance = random.Random(18)
@@ -299,7 +299,7 @@ def test_files_made_by_the_container_are_never_removed(
 
 
 def plant(rig: Rig, number: int) -> list[str]:
-    """A file of the container's own in up to two of its folders, if these are still there."""
+    """Create a file in up to two of the container's folders, if these still exist."""
     (box,) = rig.boxes.ids
     folders = sorted(os.fsdecode(path) for path, entry in in_container(box)[0].items() if entry.kind == "folder")
     chosen = random.Random(number).sample(folders, min(2, len(folders)))
@@ -309,7 +309,7 @@ def plant(rig: Rig, number: int) -> list[str]:
 
 @pytest.mark.parametrize("files", [400, pytest.param(10_000, marks=pytest.mark.long)])
 def test_many_checkouts_end_equal(new_rig: NewRig, tmp_path: Path, files: int) -> None:
-    """Branches that differ in every file, back and forth, some interrupted: with one restart at most."""
+    """Branches that differ in every file, switched repeatedly, are equal with at most one restart."""
     restarts = WatchRule("", Action.RESTART)
     rig = new_rig(more_rules=lambda source: [WatchRule(str(source), restarts.action)])
 
@@ -358,7 +358,7 @@ def test_many_checkouts_end_equal(new_rig: NewRig, tmp_path: Path, files: int) -
 
 @EVERY_IMAGE
 def test_failing_path_does_not_stop_others(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
-    """A folder of the container in the way, and a read-only place: the rest arrives, each is reported once."""
+    """With a container's folder in the way, and a read-only place, the rest arrives; each is reported once."""
     sealed = tmp_path / "sealed"
     sealed.mkdir()
     os.chown(sealed, user, user)
@@ -391,7 +391,7 @@ def test_failing_path_does_not_stop_others(new_rig: NewRig, tmp_path: Path, kind
 
 @EVERY_IMAGE
 def test_modes_and_sizes_of_files_are_synced(new_rig: NewRig, kind: str, user: int) -> None:
-    """Permissions without setuid bits; empty files and folders; a sparse file."""
+    """Permissions without setuid bits, empty files and folders, and a sparse file are synced."""
     rig = new_rig(kind, user)
     with rig.running():
         for mode in (0o755, 0o600, 0o444, 0o000, 0o4755, 0o2755, 0o1777):
@@ -409,7 +409,7 @@ def test_modes_and_sizes_of_files_are_synced(new_rig: NewRig, kind: str, user: i
 
 
 def test_both_names_of_a_hard_link_are_synced(new_rig: NewRig) -> None:
-    """A write or chmod through one name changes the other, too; a delete does not."""
+    """A write or chmod by one name changes the other, too; a delete does not."""
     rig = new_rig()
     with rig.running():
         rig.path("first").write_text("one file")
@@ -426,7 +426,7 @@ def test_both_names_of_a_hard_link_are_synced(new_rig: NewRig) -> None:
 
 
 def test_special_files_are_reported_and_never_opened(new_rig: NewRig) -> None:
-    """Pipes, sockets and devices, once each; a file that replaces one is synced."""
+    """Pipes, sockets and devices are reported once each; a file that replaces one is synced."""
     rig = new_rig()
     with rig.running():
         os.mkfifo(rig.path("pipe"))
@@ -450,7 +450,7 @@ def test_special_files_are_reported_and_never_opened(new_rig: NewRig) -> None:
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.long)])
 def test_file_is_in_place_before_its_command_or_restart(new_rig: NewRig, rounds: int) -> None:
-    """Each follow-up is done once per save."""
+    """Each command or restart happens once per save, after the file has arrived."""
     hook = Hook(("cat", f"{TARGET}/gen"))
     rules: Callable[[Path], Sequence[WatchRule]] = lambda source: [  # noqa: E731 - one value
         WatchRule(str(source / "gen"), Action.SYNC_EXEC, f"{TARGET}/gen", exec=hook),
@@ -459,7 +459,7 @@ def test_file_is_in_place_before_its_command_or_restart(new_rig: NewRig, rounds:
     script = f"cat {TARGET}/conf; exec sleep 100000"
     rig = new_rig(command=("sh", "-c", script), more_rules=rules)
     (box,) = rig.boxes.ids
-    rig.path("there").write_text("x")  # once it has arrived, the container is known
+    rig.path("there").write_text("x")  # after the file has arrived, the container is known
     with rig.running():
         rig.settle()
         for number in range(rounds):

@@ -12,7 +12,7 @@ import pytest
 from devenv.cli import main
 from support.schemas import answered
 
-pytestmark = pytest.mark.engine  # the Compose plugin is enough
+pytestmark = pytest.mark.engine  # only the Compose plugin is needed
 
 COMPOSE = """\
 x-devenv: {ports: as-written}
@@ -39,7 +39,7 @@ services:
 
 @pytest.fixture
 def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project above, this process in it, and no engine."""
+    """The project above, with this process in its folder, and no engine."""
     for key, value in {**compose_env, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PWD": str(tmp_path)}.items():
         monkeypatch.setenv(key, value)
     for file in ("web/a.js", "web/lib/y.js", "web/package.json", "lib/x.js", "lib/y.js", "conf/c"):
@@ -52,7 +52,7 @@ def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_validate_reports_mistakes_that_compose_finds(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a mistake the exit code is 0; with one, also in the resolved model, 5."""
+    """Without a mistake the exit code is 0; with a mistake, also in the resolved model, it is 5."""
     assert said(capfd, "config", "--validate") == "no mistakes\n"
     assert json.loads(said(capfd, "config", "--schema"))["allOf"][0]["$ref"].endswith("compose-spec.json")
     written = (project / "compose.yml").read_text()
@@ -75,7 +75,7 @@ def test_validate_reports_mistakes_that_compose_finds(project: Path, capfd: pyte
 
 
 def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
-    """What the command printed, having ended well."""
+    """The output of the command, which must have succeeded."""
     assert main.run(list(line)) == 0
     out, err = capfd.readouterr()
     assert err == ""
@@ -83,7 +83,7 @@ def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
 
 
 def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, ...]]:
-    """Line, decision, pattern, target, effects and reason of each verdict of `web`; `api` restarts in any case."""
+    """Line, decision, pattern, target, effects and reason of each verdict of `web`; `api` always restarts."""
     answer = answered("explain", said(capfd, "explain", path, "--output", "json"))
     assert answer["v"] == 1
     (path_answer,) = answer["paths"]
@@ -100,7 +100,7 @@ def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, .
 
 
 def test_explain_shows_target_effects_or_pattern(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The target, the effects, or the pattern and file that exclude the path."""
+    """A path has its target and effects, or the pattern and file that exclude it."""
     assert explained(capfd, "web/a.js") == [("8", "", "", "/app/a.js", "sync", "")]
     assert explained(capfd, "web/new/not-there") == [("8", "", "", "/app/new/not-there", "sync", "")]
     assert explained(capfd, "web/a.md") == [("8", "ignore", "*.md", None, "")]
@@ -124,7 +124,7 @@ def test_explain_with_overlapping_rules(project: Path, capfd: pytest.CaptureFixt
 
 
 def test_paths_are_relative_to_the_working_directory(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """From a subfolder, upward, absolute, and through a link to the project; one block each."""
+    """Paths from a subfolder, upward, absolute, and through a link to the project have one block each."""
     (project / "link").symlink_to("web")
     os.chdir(project / "web")
     os.environ["PWD"] = str(project / "web")
@@ -152,7 +152,7 @@ def test_project_behind_a_link_keeps_the_shells_path(
 
 
 def test_config_shows_rules_of_all_enabled_services(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """As Compose understood them, with their places."""
+    """Rules are shown as Compose resolved them, with their places."""
     answer = answered("config", said(capfd, "config", "--output", "json"))
     assert answer["v"] == 1
     assert answer["settings"] == {"ports": "as-written"}

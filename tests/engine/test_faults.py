@@ -1,4 +1,4 @@
-"""Failures of containers, calls, disks, the engine, or devenv itself: all is equal soon after they are over."""
+"""Failures of containers, calls, disks, the engine, or devenv itself: all is equal soon after they end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EATER = f"until [ -e {TARGET}/made-here-eat ]; do sleep 0.1; done; rm {TARGET}/m
 
 
 def edit(rig: Rig, number: int) -> None:
-    """One of a few files saved, another one gone, one moved."""
+    """Save one of a few files, delete one, and move one."""
     names = [f"{folder}/{name}" for folder in "abc" for name in "xyz"]
     rig.path(names[number % 9]).parent.mkdir(exist_ok=True)
     rig.path(names[number % 9]).write_text(f"edit {number}")
@@ -43,7 +43,7 @@ def edit(rig: Rig, number: int) -> None:
 
 OFTEN = tuple(
     fault for fault in FAULTS if fault != "404"
-)  # a container that is not found is looked for half a minute later
+)  # a missing container is looked up again half a minute later
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ OFTEN = tuple(
 def test_failing_calls_lose_no_change(
     new_rig: NewRig, proxy: Proxy, kind: str, user: int, edits: int, faults: tuple[str, ...]
 ) -> None:
-    """A fifth of all calls fails, is cut, torn or held; the shell is cut now and then: all arrives."""
+    """All changes arrive though a fifth of the calls fails, is cut, torn or delayed, and shells are cut."""
     rig = new_rig(kind, user, through=proxy)
     chance = random.Random(20)
     with rig.running():
         proxy.chaos(20, faults)
         for number in range(edits):
             edit(rig, number)
-            rig.path(f"once{number}").write_text("x")  # no later edit makes good for it
+            rig.path(f"once{number}").write_text("x")  # no later edit repairs this
             time.sleep(chance.choice([0.01, 0.1]))
             if number % 40 == 20:
                 proxy.drop("/exec/")
@@ -79,7 +79,7 @@ def test_failing_calls_lose_no_change(
 def test_kinds_change_while_connections_are_cut(
     new_rig: NewRig, proxy: Proxy, kind: str, user: int, rounds: int
 ) -> None:
-    """Files and folders replace each other while shells and calls are cut, in two replicas."""
+    """Files and folders replace each other in two replicas while shells and calls are cut."""
     rig = new_rig(kind, user, through=proxy)
     rig.boxes.start()
     with rig.running():
@@ -96,7 +96,7 @@ def test_kinds_change_while_connections_are_cut(
 
 
 def test_saves_during_an_engine_outage_are_synced(new_rig: NewRig, proxy: Proxy) -> None:
-    """Every connection is refused, then frozen: files saved meanwhile arrive soon after."""
+    """Files saved while connections are refused, then frozen, arrive soon after."""
     rig = new_rig(through=proxy)
     with rig.running():
         edit(rig, 0)
@@ -113,7 +113,7 @@ def test_saves_during_an_engine_outage_are_synced(new_rig: NewRig, proxy: Proxy)
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.long)])
 def test_added_and_removed_replicas_are_equal(new_rig: NewRig, rounds: int) -> None:
-    """One to three and back, recreated, killed for lack of memory: equal within seconds of their start."""
+    """Replicas that are added, removed, recreated or killed for lack of memory are equal within seconds."""
     rig = new_rig("busybox", 1000, "--memory=16m", command=("sh", "-c", EATER))
     boxes = rig.boxes
     with rig.running():
@@ -138,7 +138,7 @@ def test_added_and_removed_replicas_are_equal(new_rig: NewRig, rounds: int) -> N
 
 
 def test_container_restarted_amid_edits_is_equal(new_rig: NewRig) -> None:
-    """The process killed, started, restarted, its container recreated, with files saved and deleted all along."""
+    """The container is killed, started, restarted and recreated, while files are saved and deleted."""
     rig = new_rig("debian", 0)
     with rig.running():
         for number, verbs in enumerate(
@@ -161,7 +161,7 @@ def test_container_restarted_amid_edits_is_equal(new_rig: NewRig) -> None:
 
 @pytest.mark.parametrize("kind", ["debian", "busybox"])
 def test_loop_and_pipe_do_not_stop_the_sync(new_rig: NewRig, kind: str) -> None:
-    """Each is one problem, also after a restart of the container; they are solved once removed."""
+    """Each is one problem, also after a restart of the container, and solved once removed."""
     rig = new_rig(kind)
     rig.path("loop").symlink_to("loop")
     os.mkfifo(rig.path("pipe"))
@@ -196,7 +196,7 @@ def test_loop_and_pipe_do_not_stop_the_sync(new_rig: NewRig, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["busybox", "debian"])
 @pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
 def test_no_staged_file_is_left_after_a_kill(new_rig: NewRig, kind: str, rounds: int) -> None:
-    """Of a container, a few milliseconds after many files were saved."""
+    """The container is killed a few milliseconds after many files were saved."""
     rig = new_rig(kind, 1000)
     (box,) = rig.boxes.ids
     rig.path("many").mkdir()
@@ -276,7 +276,7 @@ def test_full_disk_is_reported_once_and_repaired(new_rig: NewRig) -> None:
         docker_cli.until(lambda: rig.problems, timeout=5)
         rig.path("small").write_text("4")
         docker_cli.until(lambda: docker_cli.read(box, f"{TARGET}/small"), lambda text: text == "4", timeout=5)
-        time.sleep(6)  # long enough for retries to have become rare
+        time.sleep(6)  # long enough for retries to become rare
         problems = [problem for problem in rig.problems if problem.path == str(rig.path("too big"))]
         assert len(problems) == 1, rig.problems
         assert "no space left" in problems[0].message.lower()
@@ -289,7 +289,7 @@ def test_full_disk_is_reported_once_and_repaired(new_rig: NewRig) -> None:
 def test_engine_restarted_amid_edits_ends_equal(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, rounds: int
 ) -> None:
-    """Killed or ended: equal soon after it answers and the container runs."""
+    """After a kill or stop, all is equal soon after the engine answers and the container runs."""
     if os.getuid() != 0:
         pytest.skip("an engine of its own needs root")
     with dockerd(tmp_path_factory.mktemp("engine")) as own:
@@ -314,7 +314,7 @@ def test_engine_restarted_amid_edits_ends_equal(
 
 @pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])
 def test_edits_between_two_runs_are_synced(new_rig: NewRig, kind: str, user: int) -> None:
-    """After a kill: edits, deletes and changes of kind in the time between, and nothing else."""
+    """Edits, deletes and changes of kind after a kill are synced, and nothing else."""
     rig = new_rig(kind, user)
     (box,) = rig.boxes.ids
     with rig.running():

@@ -11,7 +11,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.state.run_dir import Run
 from support.schemas import answered
 
-pytestmark = pytest.mark.engine  # the Compose plugin is enough
+pytestmark = pytest.mark.engine  # only the Compose plugin is needed
 
 COMPOSE = """\
 name: shop
@@ -43,7 +43,7 @@ networks: {front: {}, back: {}}
 
 @pytest.fixture
 def host(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The project above, this process in it, and the address at which no engine is."""
+    """The project above, with this process in its folder, and the address of a missing engine."""
     address = f"unix://{tmp_path}/none.sock"
     env = {**compose_env, "DOCKER_HOST": address, "PWD": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
     for key, value in env.items():
@@ -54,7 +54,7 @@ def host(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
-    """What the command printed, having ended well."""
+    """The output of the command, which must have succeeded."""
     assert main.run(["graph", *line]) == 0
     out, err = capfd.readouterr()
     assert err == ""
@@ -78,7 +78,7 @@ def test_graph_as_tree_mermaid_and_json(host: str, capfd: pytest.CaptureFixture[
 
 
 def test_services_of_an_active_profile_are_drawn(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """With their dependents."""
+    """Such services are drawn with their dependents."""
     lines = said(capfd, "--profile", "tools").splitlines()
     assert lines[0] == "shop: 4 services"
     assert "   └─ tools (started, if it exists)  networks none (network_mode)" in lines
@@ -86,7 +86,7 @@ def test_services_of_an_active_profile_are_drawn(host: str, capfd: pytest.Captur
 
 
 def test_graph_shows_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """In the tree and in the chart; an error if no run is known."""
+    """Times are in the tree and in the chart; without a known run there is an error."""
     assert main.run(["graph", "--timings"]) == 2
     assert "no timings of shop found" in capfd.readouterr().err
     spans = [

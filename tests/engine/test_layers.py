@@ -1,4 +1,4 @@
-"""`devenv layers` on images that a real engine has built: layers, advice, and what is not reported."""
+"""`devenv layers` on images that a real engine has built: layers, advice, and errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ APP = {
     "node_modules/express/index.js": "e" * 300_000,
     ".git/pack": "g" * 150_000,
 }
-# What may not be had here at all (npm, apt) need not be there: what counts is what the image holds and says.
+# npm and apt may have nothing to download here: only the content of the image and its instructions count.
 WASTEFUL = """
 ENV NODE_ENV=production
 WORKDIR /{name}
@@ -46,7 +46,7 @@ RUN head -c 150000 /dev/zero > /var/lib/apt/lists/packages && rm -r /var/lib/apt
 
 @pytest.fixture
 def images(base_image: str, tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
-    """Builds images: `images(name, dockerfile) -> reference`; all gone at the end."""
+    """Builds images: `images(name, dockerfile) -> reference`; removed at the end."""
     made: list[str] = []
 
     def make(name: str, dockerfile: str) -> str:
@@ -62,7 +62,7 @@ def images(base_image: str, tmp_path: Path) -> Iterator[Callable[[str, str], str
 
 
 def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
-    """What the command answers in JSON, having ended well."""
+    """The JSON output of the command, which must have succeeded."""
     assert main.run(["layers", *names, "--output", "json"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
@@ -70,7 +70,7 @@ def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
 
 
 def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The service `web` built by plain Compose, this process in its folder; the name of its image."""
+    """Build the service `web` with plain Compose, with this process in its folder; return the image's name."""
     for path, text in files.items():
         stack.write(path, text)
     stack.write("Dockerfile", f"FROM {docker_cli.BASE_IMAGE}\n{dockerfile.format(name=stack.name)}")
@@ -83,7 +83,7 @@ def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch
 def test_layers_equal_those_of_the_engine(
     images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Instructions, sizes and ids like docker's, the name of the base, and images that share layers."""
+    """Instructions, sizes and ids are Docker's; the base's name and images that share layers are shown."""
     built = images("one", f"ENV A=b\nRUN echo {unique_name()} > /x\nARG C=d\nRUN echo $C > /y\nCMD true\n")
     other = images("two", f"FROM {built}\nCOPY Dockerfile /\n")
     (answer,) = asked(capfd, other)["images"]
@@ -103,7 +103,7 @@ def test_layers_equal_those_of_the_engine(
 def test_advice_is_measured_in_the_image(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cost of a careless Dockerfile, to the byte; without files only what its instructions show."""
+    """The cost of a careless Dockerfile is exact; without files only that of its instructions is shown."""
     stack = new_stack()
     service(stack, WASTEFUL, APP, monkeypatch)
     answer = asked(capfd, "web")
@@ -126,7 +126,7 @@ def test_advice_is_measured_in_the_image(
 def test_tidy_image_gets_no_advice(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same app with its install first, and each RUN tidy."""
+    """The same app gets no advice with its install first, and each RUN tidy."""
     stack = new_stack()
     image = service(stack, CAREFUL, APP, monkeypatch)
     assert asked(capfd, "web")["advice"] == asked(capfd, image)["advice"] == []
@@ -135,7 +135,7 @@ def test_tidy_image_gets_no_advice(
 def test_layers_as_text_fit_the_window(
     images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line per layer, without colours and progress if there is no terminal."""
+    """There is one line per layer, without colours and progress if there is no terminal."""
     image = images("one", f"RUN echo {unique_name()} {'long ' * 50}\n")
     monkeypatch.setenv("COLUMNS", "100")
     assert main.run(["layers", image]) == 0
@@ -163,7 +163,7 @@ def test_stand_in_is_marked_as_such(
 def test_unknown_names_and_unbuilt_services_are_errors(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Outside of a project, too; and a broken file."""
+    """Both are errors outside of a project, too, as is a broken file."""
     monkeypatch.chdir(tmp_path)
     assert main.run(["layers", "nothing-like-this"]) == 2
     assert "no such image or service: nothing-like-this" in capfd.readouterr().err

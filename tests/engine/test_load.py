@@ -28,7 +28,7 @@ NEWER = (
 
 @pytest.fixture
 def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project folder, and one version of Compose for devenv's code in this process."""
+    """An empty project folder, and one version of Compose for devenv in this process."""
     for key, value in compose_env.items():
         monkeypatch.setenv(key, value)
     for key in ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PWD"):
@@ -41,7 +41,7 @@ def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def write(folder: Path, name: str, text: str) -> None:
-    """A file of the project, its folder made."""
+    """Write a file of the project; missing folders are created."""
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text, encoding="utf-8")
 
@@ -53,7 +53,7 @@ def loaded(folder: Path, *files: str, profiles: tuple[str, ...] = (), name: str 
 
 
 def error(folder: Path) -> str:
-    """Where and what is wrong with the project in `folder`."""
+    """The place and message of the error of the project in `folder`."""
     with pytest.raises(DevenvError) as caught:
         loaded(folder)
     assert isinstance(caught.value, ConfigError)
@@ -61,13 +61,13 @@ def error(folder: Path) -> str:
 
 
 def rule(folder: Path, path: str) -> WatchRule:
-    """What NEWER means for a file in `path` below `folder`."""
+    """The rule that NEWER has for a file in `path` below `folder`."""
     source = os.path.normpath(folder / path / "src")
     return WatchRule(source, Action.SYNC, "/src", ("x",), ("*.js",), initial_sync=True)
 
 
 def test_plain_project_is_loaded(project: Path) -> None:
-    """Name, folder, files and rules; newer watch keys on every Compose."""
+    """Name, folder, files and rules are read; newer watch keys on every Compose, too."""
     write(project, "compose.yml", f"services:\n  web:\n    image: a:${{TAG:-1}}\n    build: .\n    {NEWER}\n")
     result = loaded(project)
     assert result.project.name == "myproject"
@@ -83,7 +83,7 @@ def test_plain_project_is_loaded(project: Path) -> None:
 
 
 def test_newer_watch_keys_are_read_from_all_files(project: Path) -> None:
-    """Overrides and included files, too, with the right base folders; no copy is left behind."""
+    """Overrides and included files have the right base folders; no copy is left behind."""
     service = "image: a\n    build: .\n"
     write(project, "compose.yml", f"include: [sub/inc.yml]\nservices:\n  web:\n    {service}    {NEWER}\n")
     write(project, "compose.override.yml", f"services:\n  web:\n    {NEWER}\n    env_file: web.env\n")
@@ -122,7 +122,7 @@ def test_rules_outside_the_project_are_reported(project: Path, monkeypatch: pyte
 
 
 def test_rule_paths_are_relative_to_their_file(project: Path) -> None:
-    """Also in an extended file; all rules are kept in order, with their places."""
+    """Paths in an extended file, too; all rules are kept in order, with their places."""
     head = "services:\n  web:\n    image: a\n    develop:\n      watch:\n        - {action: restart, path: "
     write(project, "sub/base.yml", f"{head}./src/}}\n")
     write(
@@ -158,7 +158,7 @@ def test_unwritable_targets_are_errors(project: Path) -> None:
 
 
 def test_newer_key_in_an_extended_file_is_an_error_of_old_compose(project: Path) -> None:
-    """The error names the file, the line and the version that is needed."""
+    """The error names the file, the line and the required version."""
     write(project, "compose.yml", "services:\n  web:\n    extends: {file: base.yml, service: base}\n")
     write(project, "base.yml", f"services:\n  base:\n    image: a\n    build: .\n    {NEWER}\n")
     if "2.26" in compose_version():
@@ -170,13 +170,13 @@ def test_newer_key_in_an_extended_file_is_an_error_of_old_compose(project: Path)
 
 
 def compose_version() -> str:
-    """Which Compose is in use."""
+    """The version of Compose in use."""
     shown = subprocess.run(["docker", "compose", "version", "--short"], capture_output=True, text=True, check=True)
     return shown.stdout
 
 
 def test_project_name_and_profiles_have_their_precedence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """-p, then COMPOSE_PROJECT_NAME, then `name:`; profiles from the command line and from the shell."""
+    """-p precedes COMPOSE_PROJECT_NAME, and that `name:`; profiles come from the command line and the shell."""
     write(
         project,
         "compose.yml",
@@ -248,13 +248,13 @@ def test_load_errors_have_file_and_line(project: Path, text: str, complaint: str
 
 
 def test_warnings_of_compose_have_a_line(project: Path) -> None:
-    """The line where the variable is used."""
+    """A warning has the line where the variable is used."""
     write(project, "compose.yml", "services:\n  web:\n    image: a\n    command: x $UNSET_HERE\n")
     assert loaded(project).warnings == ("the variable UNSET_HERE is not set, so its value is empty (compose.yml:4)",)
 
 
 def test_missing_docker_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 4 and what to install."""
+    """The error has exit code 4 and says what to install."""
     write(project, "compose.yml", "services: {web: {image: a}}\n")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineError, match="`docker` is not installed") as caught:
@@ -283,7 +283,7 @@ def test_missing_compose_plugin_is_reported(
 
 
 def test_dangers_have_the_place_of_their_entry(project: Path) -> None:
-    """In merged files, extended services and included files."""
+    """Dangers in merged files, extended services and included files have their places."""
     write(
         project,
         "compose.yml",
@@ -328,7 +328,7 @@ def test_hooks_have_the_place_of_their_entry(project: Path) -> None:
 
 
 def test_named_services_are_in_the_model_with_their_scale(project: Path) -> None:
-    """Whatever their profile, in addition to COMPOSE_PROFILES."""
+    """Named services are in the model with any profile, in addition to COMPOSE_PROFILES."""
     write(
         project,
         "compose.yml",

@@ -35,7 +35,7 @@ STEPS = 50
 
 
 class Machine(RuleBasedStateMachine):
-    """One source tree and one service of one to three containers; the class says on which image, and as whom."""
+    """A source tree and a service of one to three containers; subclasses set image and user."""
 
     image: ClassVar[Image]
     user: ClassVar[tuple[int, int]]
@@ -43,8 +43,8 @@ class Machine(RuleBasedStateMachine):
     number: ClassVar[int] = 0
     operations: ClassVar[int] = 0
     settled: ClassVar[list[float]]
-    verified: ClassVar[list[int]]  # differences that both comparisons saw, after a step
-    failure: ClassVar[AssertionError | None] = None  # nothing is done any more once there is one
+    verified: ClassVar[list[int]]  # steps after which both comparisons reported a difference
+    failure: ClassVar[AssertionError | None] = None  # after an error, nothing is done any more
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
         self.stack.enter_context(self.rig.running())
 
     def teardown(self) -> None:
-        """Equal once more; nothing that a link leads to ever went to the engine."""
+        """Check that all is equal, and that no destination of a link was sent to the engine."""
         with self.stack:
             self.settle()
             if self.failure is None:
@@ -73,7 +73,7 @@ class Machine(RuleBasedStateMachine):
                 type(self).settled += self.rig.rounds
 
     def _counts(self) -> bool:
-        """Whether one more operation is to be done."""
+        """Count an operation; return if it is to be done."""
         type(self).operations += self.failure is None
         return self.failure is None
 
@@ -89,7 +89,7 @@ class Machine(RuleBasedStateMachine):
     # --- files -----------------------------------------------------------------------------------------------------
 
     @rule(names=PATHS, size=SIZES)
-    def create(self, names: list[bytes], size: int) -> None:  # noqa: D102 - Deeds tells of each
+    def create(self, names: list[bytes], size: int) -> None:  # noqa: D102 - Edits describes each edit
         self._do("create", names, size)
 
     @rule(names=PATHS, count=st.sampled_from([5, 40]))
@@ -169,13 +169,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.003, 0.02, 0.1]))
     def breathe(self, seconds: float) -> None:
-        """Time for what was done last to be on its way."""
+        """Wait until the last edits are being synced."""
         if self._counts():
             time.sleep(seconds)
 
     @rule(kind=FAULTS, number=NUMBERS)
     def container(self, kind: str, number: int) -> None:
-        """Something done to a container, beside what is done to files next."""
+        """Change a container while files are edited."""
         if not self._counts():
             return
         self.boxes.wait()
@@ -194,25 +194,25 @@ class Machine(RuleBasedStateMachine):
 
     @rule(percent=st.sampled_from([0, 10, 30]))
     def network(self, percent: int) -> None:
-        """From now on so many of all calls fail, in one way or another."""
+        """Let so many of all calls fail from now on, in one way or another."""
         if self._counts():
             self.edits.done.append(f"{percent} % of the calls fail")
             self.proxy.chaos(percent)
 
     @rule(part=st.sampled_from(["/exec/", "/events", ""]))
     def cut(self, part: str) -> None:
-        """What is open to the engine now ends: the shells, the stream of events, or all."""
+        """Cut open connections to the engine: the shells, the stream of events, or all."""
         if self._counts():
             self.edits.done.append(f"{self.proxy.drop(part)} connections cut: {part or 'all'}")
 
     @invariant()
     def verify_says_what_is(self) -> None:
-        """After every step `sync --verify` knows of a difference if, and only if, there is one."""
+        """Check after every step that `sync --verify` reports a difference if, and only if, there is one."""
         ids = self.boxes.ids if self.failure is None and self.rig.ended is None else []
         for box in ids[:1]:
             before, verified = naive.different(self.rig.source, box), self.rig.verified(box)
             if verified is None or before is None or before != naive.different(self.rig.source, box):
-                continue  # it changed meanwhile
+                continue  # changed meanwhile
             type(self).verified.append(len(before))
             if bool(verified) is not bool(before) or not verified <= before:
                 error = AssertionError(f"{box[:6]}: verify says {verified}, and it is {before}")
@@ -221,7 +221,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """The faults over: every container is what the host is, before long."""
+        """Remove the faults; every container is soon equal to the host."""
         if not self._counts():
             return
         self.proxy.calm()
@@ -231,14 +231,14 @@ class Machine(RuleBasedStateMachine):
             self.rig.settle()
         except AssertionError as error:
             error.add_note("done before:\n" + "\n".join(self.edits.done))
-            type(self).failure = error  # raised when hypothesis has ended: it would only try to make it smaller
+            type(self).failure = error  # raised after hypothesis has ended, which would only try to shorten it
 
 
 def run(image: Image, user: tuple[int, int], folder: Path, examples: int, *, number: int | None = None) -> str:
-    """What was run, in one line; AssertionError where anything differs. Without a number always the same."""
+    """Run the machine; return a summary. Raises AssertionError. Without a number always the same."""
 
     class Here(Machine):
-        """On that image, as that user."""
+        """The machine on that image, as that user."""
 
     machine: type[Machine] = Here
     machine.image, machine.user, machine.folder, machine.settled = image, user, folder, []
@@ -279,7 +279,7 @@ def test_random_events_end_equal(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Files edited in every way while containers start, stop and are recreated, and calls fail."""
+    """Files are edited in all ways while containers start, stop and are recreated, and calls fail."""
     record_property("machine", run(image_of(kind), user, tmp_path, examples))
 
 
@@ -298,4 +298,4 @@ def test_twenty_thousand_random_events_end_equal(
         folder.mkdir()
         report = run(image_of(kind), user, folder, shares[kind], number=number)
         with capsys.disabled():
-            print(report, flush=True)  # noqa: T201 - the campaign's result
+            print(report, flush=True)  # noqa: T201 - the result of the campaign

@@ -32,7 +32,7 @@ IDLE = ["sleep", "1000"]
 
 @dataclass
 class Pair:
-    """An engine and Compose, and others beside; `project` is a name that nobody else has."""
+    """An engine and Compose, with plain Docker and Compose; `project` is a unique name."""
 
     engine: Engine
     new_compose: Callable[..., Compose]
@@ -42,11 +42,11 @@ class Pair:
     directory: str
 
     def compose(self, model: Mapping[str, Any]) -> Compose:
-        """Compose as devenv calls it."""
+        """Compose as devenv runs it."""
         return self.new_compose(self.project, self.directory, json.dumps(model).encode())
 
     def plain(self, model: Mapping[str, Any]) -> PlainVerbs:
-        """Compose as others call it."""
+        """Compose as others run it."""
         return self.new_plain(self.project, self.directory, model)
 
     def name(self, suffix: str) -> str:
@@ -54,7 +54,7 @@ class Pair:
         return f"{self.project}-{suffix}"
 
     def model(self, **services: Mapping[str, Any]) -> dict[str, Any]:
-        """A resolved model with these services, which are idle unless they say otherwise."""
+        """A resolved model with these services, which are idle by default."""
         idle = {"image": BASE_IMAGE, "command": IDLE, "stop_grace_period": "0s", "networks": {"default": None}}
         return {
             "name": self.project,
@@ -64,7 +64,7 @@ class Pair:
         }
 
     async def holder(self, volume: str, *, copies: bool = False, **more: Any) -> str:
-        """A container that mounts the volume and never runs, as snapshots make it."""
+        """A container that mounts the volume and never runs, as for snapshots."""
         options = {} if copies else {"NoCopy": True}
         mount = {"Type": "volume", "Source": volume, "Target": "/.held", "VolumeOptions": options}
         labels = {PROJECT_LABEL: self.project, HOLDS_LABEL: volume, ONE_OFF_LABEL: "True", OWNER_LABEL: "me"}
@@ -75,7 +75,7 @@ class Pair:
 
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.engine)])
 async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
-    """The pair in memory, and the real one."""
+    """The pair in memory, and the real pair."""
     name, folder = unique_name(request.node.originalname), str(tmp_path)
     if request.param == "memory":
         host = MemoryHost()
@@ -95,7 +95,7 @@ async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 async def remove_all(engine: Engine, project: str) -> None:
-    """Nothing left of what carries the project's label or a name that begins with its name."""
+    """Remove everything with the project's label or a name that begins with the project's."""
     query = {"all": "1", "filters": json.dumps({"name": [project]})}
     one_offs = {"all": "1", "filters": json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})}
     for asked in (query, one_offs):
@@ -110,13 +110,13 @@ async def remove_all(engine: Engine, project: str) -> None:
 
 
 async def containers(both: Pair) -> dict[str, Container]:
-    """The project's containers by name, without the project before it."""
+    """The project's containers by name, without the project's prefix."""
     found_containers = (await both.engine.project_state(both.project)).containers
     return {c.name.removeprefix(f"{both.project}-"): c for c in found_containers}
 
 
 async def inspected(both: Pair, key: str) -> Container:
-    """The container, which is there."""
+    """The container, which must exist."""
     container = await both.engine.containers.inspect(key)
     assert container is not None
     return container
@@ -222,7 +222,7 @@ async def test_changed_service_is_recreated_with_its_dependents(both: Pair) -> N
 
 
 async def test_keys_that_recreate_a_container(both: Pair) -> None:
-    """As in Compose 2.26; newer versions leave out `depends_on`, `profiles` and `develop`."""
+    """The keys are those of Compose 2.26; newer versions ignore `depends_on`, `profiles` and `develop`."""
     changes: dict[str, dict[str, Any]] = {
         "needs": {"depends_on": {"other": {"condition": "service_started", "required": True}}},
         "many": {"scale": 2},
@@ -524,7 +524,7 @@ def _hasty(container: Container) -> Container:
 
 @contextlib.asynccontextmanager
 async def listening(both: Pair, seen: list[tuple[str, str]]) -> AsyncIterator[None]:
-    """While it lasts, (action, name) of the project's container events are gathered."""
+    """Collect (action, name) of the project's container events, for the block."""
     begun = anyio.Event()
 
     async def listen() -> None:
@@ -542,7 +542,7 @@ async def listening(both: Pair, seen: list[tuple[str, str]]) -> AsyncIterator[No
 
 async def until_seen(probe: Callable[[], bool]) -> None:
     with anyio.fail_after(5):
-        while not probe():  # noqa: ASYNC110 - what is seen comes from another task
+        while not probe():  # noqa: ASYNC110 - another task changes it
             await anyio.sleep(0.01)
 
 

@@ -45,7 +45,7 @@ class World:
     words: str = ""
 
     async def does(self, verb: Callable[[World], Awaitable[object]]) -> None:
-        """The verb, and how it ended."""
+        """Run the verb; return its result."""
         try:
             await verb(self)
         except (DevenvError, DockerError, ComposeError, Refused) as error:
@@ -57,11 +57,11 @@ class World:
             self.outcomes.append("done")
 
     def compose(self, model: dict[str, Any]) -> Compose:
-        """Compose as devenv calls it."""
+        """Compose as devenv runs it."""
         return self.new_compose(self.project, "/", json.dumps(model).encode())
 
     async def seen(self) -> dict[str, Any]:
-        """What is there, without what differs from engine to engine."""
+        """The state, without what differs between engines."""
         listed = await self.engine.ask("containers/json", "listing", list, {"all": "1"})
         ids = [c["Id"] for c in listed if self.project in f"{c['Names']}{c['Labels'].get(PROJECT_LABEL)}"]
         containers = [c for c in [await self.engine.containers.inspect(key) for key in ids] if c is not None]
@@ -86,7 +86,7 @@ class World:
 
 
 class Script:
-    """Verbs by chance, the same ones for the same seed."""
+    """Random verbs, the same for the same seed."""
 
     def __init__(self, seed: int, project: str) -> None:
         self._random = random.Random(seed)
@@ -94,7 +94,7 @@ class Script:
         self._count = 0
 
     def model(self, owner: str = "") -> dict[str, Any]:
-        """A model by chance."""
+        """A random model."""
         pick = self._random
         idle = {"image": BASE_IMAGE, "command": IDLE, "stop_grace_period": "0s", "networks": {"default": None}}
         labels = {"labels": {OWNER_LABEL: owner}} if owner else {}
@@ -106,7 +106,7 @@ class Script:
             **(needs if pick.random() < 0.7 else {}),
             "volumes": VOLUMES,
         }
-        db = {**idle, **labels, **change, "scale": 2}  # who goes first of several is chance, for Compose
+        db = {**idle, **labels, **change, "scale": 2}  # the order of equal services is random in Compose
         return {
             "name": self._project,
             "services": {"web": web, "db": db},
@@ -115,7 +115,7 @@ class Script:
         }
 
     def verb(self) -> tuple[str, Callable[[World], Awaitable[object]]]:
-        """What is done next, and how it reads."""
+        """The next verb and its description."""
         pick, p = self._random, self._project
         model, own = self.model(), self.model("me")
         some = pick.choice([(), ("web",), ("db",)])
@@ -199,7 +199,7 @@ async def test_random_commands_end_alike_in_memory_and_on_the_engine(base_image:
 
 
 async def removed(engine: Engine, project: str, anonymous: set[str]) -> None:
-    """Nothing left of it."""
+    """Remove everything of the pair."""
     listed = await engine.ask("containers/json", "listing", list, {"all": "1"})
     for entry in listed:
         if project in f"{entry['Names']}{entry['Labels'].get(PROJECT_LABEL)}":

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.engine
 
 
 def torture(stack: Stack) -> None:
-    """A project with one of nearly everything that a compose file may say."""
+    """A project with nearly every key that a Compose file may have."""
     stack.write(".env", "TAG=trixie-slim\n")
     stack.write("app.env", "A=$5\nB='lit$eral'\nexport D=x y\nE='multi\nline'\n")
     (stack.folder / "latin.env").write_bytes(b"LATIN=\xe9t\xe9\n")
@@ -143,7 +143,7 @@ configs:
 
 @pytest.fixture
 def both(compose_env: dict[str, str], new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A project of the test's own, for devenv's code in this process and plain Compose, of one version."""
+    """A project with a unique name, for devenv in this process and plain Compose, of one version."""
     for key, value in compose_env.items():
         monkeypatch.setenv(key, value)
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
@@ -151,7 +151,7 @@ def both(compose_env: dict[str, str], new_stack: NewStack, monkeypatch: pytest.M
 
 
 async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[str] = frozenset()) -> Compose:
-    """The stack's verbs on its run model; what the engine holds by name counts as found."""
+    """The verbs on the stack's run model; existing objects by name count as found."""
     text = (stack.folder / "compose.yml").read_text()
     profiles = ("on",) if ", on]" in text else ()
     loaded = await load(Selection(str(stack.folder), profiles=profiles))
@@ -165,7 +165,7 @@ async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[
 
 
 async def create(stack: Stack, foreign: frozenset[str] = frozenset()) -> None:
-    """What `up` does before anything runs."""
+    """Create as `up` does, before anything runs."""
     compose = await ours(stack, foreign=foreign)
     await compose.build(["web"])
     await compose.create()
@@ -177,7 +177,7 @@ def states(stack: Stack) -> dict[str, str]:
 
 
 def test_containers_of_plain_compose_are_not_recreated(both: Stack) -> None:
-    """Compose sees no difference for a foreign service, of any kind."""
+    """Compose sees no difference for a foreign service of any kind."""
     torture(both)
     assert both.compose("--profile=on", "create", "--build").returncode == 0
     before = states(both)
@@ -221,7 +221,7 @@ def test_second_run_recreates_nothing(both: Stack) -> None:
 
 
 def data(stack: Stack) -> str:
-    """What the volume of the stack's only service holds."""
+    """The content of the volume of the stack's only service."""
     return stack.execute("web", "cat", "/data/kept")
 
 
@@ -251,7 +251,7 @@ def test_project_moves_to_plain_compose_and_back(both: Stack) -> None:
 
 
 def test_foreign_service_is_not_touched(both: Stack) -> None:
-    """Its container is the same afterwards."""
+    """The service's container is the same afterwards."""
     plain_stack(both)
     assert both.compose("up", "-d").returncode == 0
     before = states(both)
@@ -282,7 +282,7 @@ def test_build_uses_a_stand_in_as_its_base(both: Stack) -> None:
 
 
 def test_model_of_one_service_leaves_others_alone(both: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever COMPOSE_REMOVE_ORPHANS says."""
+    """Other services keep running with any COMPOSE_REMOVE_ORPHANS."""
     monkeypatch.setenv("COMPOSE_REMOVE_ORPHANS", "1")
     monkeypatch.setenv("COMPOSE_FILE", "/nowhere/compose.yml")
     monkeypatch.setenv("COMPOSE_PROFILES", "nothing")
@@ -317,7 +317,7 @@ def test_port_in_use_error_names_service_and_option(both: Stack) -> None:
     assert str(caught.value.hint).endswith("=80")
 
 
-# service -> its keys, what it is told, and the key in whose line it is to be corrected
+# service -> its keys, the message, and the key in the line of the place
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "program": ({"command": ["nope"]}, "could not start `program`: its image has no program `nope`", "command:"),
     "file": ({"command": ["/etc/passwd"]}, "could not start `file`: `/etc/passwd` is not executable", "command:"),
@@ -356,7 +356,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 def test_refusals_name_service_meaning_and_line(both: Stack) -> None:
-    """Without containers, ids and layers."""
+    """The error has no containers, ids and layers."""
     services = {name: idle_service() | keys for name, (keys, _, _) in REFUSED.items()}
     services["base"] = idle_service(healthcheck=None)
     more = {"networks": {"front": {"external": True, "name": "dvt-nowhere"}}, "secrets": {"key": {"file": "key.txt"}}}
@@ -425,7 +425,7 @@ def test_refusals_name_service_meaning_and_line(both: Stack) -> None:
 def test_failed_build_names_service_step_and_line(
     both: Stack, dockerfile: str, build: dict[str, str], complaint: str
 ) -> None:
-    """With the step's last lines, and what to do."""
+    """The error has the step's last lines, and what to do."""
     both.write("Dockerfile", dockerfile)
     both.compose_file({"web": {"build": {"context": ".", **build}}})
 

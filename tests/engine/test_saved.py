@@ -26,7 +26,7 @@ services:
 
 @pytest.fixture(scope="module", params=["false", "true"], ids=["overlay2", "containerd"])
 def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
-    """An engine that holds nothing, with either way to store images: they differ in an image's id."""
+    """An empty engine, with each way to store images: they differ in an image's id."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "config.json").write_text(f'{{"features": {{"containerd-snapshotter": {request.param}}}}}')
     with dockerd(folder, options=[f"--config-file={folder}/config.json"]) as engine:
@@ -35,7 +35,7 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def project(own: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose images are on the engine, and nothing else is."""
+    """A project whose images are the only ones on the engine."""
     monkeypatch.setenv("DOCKER_HOST", own.host)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -52,7 +52,7 @@ def project(own: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def imported(name: str, folder: Path) -> None:
-    """An image of one file, which says its name."""
+    """Import an image with one file, which contains its name."""
     content = name.encode() * 5000
     with tarfile.open(folder / "root.tar", "w") as tar:
         info = tarfile.TarInfo("x")
@@ -62,13 +62,13 @@ def imported(name: str, folder: Path) -> None:
 
 
 def listed() -> dict[str, str]:
-    """Every name on the engine, and the id of its image; what has none goes by its id."""
+    """Every name on the engine, with the id of its image; an image without a name has its id."""
     lines = docker("images", "--no-trunc", "--format={{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
     return {(name if "<none>" not in name else id_): id_ for name, id_ in (line.split() for line in lines)}
 
 
 def test_saved_images_are_loaded_with_the_same_ids(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Under our own names only; a project is built with them, and says so."""
+    """Images have only our own names; a project is built with them, and the output says so."""
     before = listed()
     assert main.run(["images", "save", "../shop.tar"]) == 0
     assert "holds shop.test/db:1, node:latest\n" in capfd.readouterr().out
@@ -92,7 +92,7 @@ def test_saved_images_are_loaded_with_the_same_ids(project: Path, capfd: pytest.
 
 @pytest.mark.parametrize(("place", "code"), [(0, 5), (100, 5), (600, 5), (-600, 5), (-1, 5), (None, 5)], ids=str)
 def test_damaged_file_is_refused_before_loading(project: Path, place: int | None, code: int) -> None:
-    """With a flipped bit, or truncated."""
+    """A file with a flipped bit, or a truncated one, is refused."""
     assert main.run(["images", "save", "../shop.tar"]) == 0
     path = project.parent / "shop.tar"
     content = bytearray(path.read_bytes())
@@ -107,7 +107,7 @@ def test_damaged_file_is_refused_before_loading(project: Path, place: int | None
 
 
 def test_missing_image_ends_the_save(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It is named, and there is no file."""
+    """The image is named, and no file is written."""
     docker("rmi", "shop.test/db:1")
     assert main.run(["images", "save", "../shop.tar"]) == 4
     assert f"shop.test/db:1 ({place_of(project, 'shop.test/db:1')})" in capfd.readouterr().err

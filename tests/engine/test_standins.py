@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def images(engine: str) -> dict[str, str]:
-    """The stand-ins, made where they are missing."""
+    """The stand-ins, built if they are missing."""
     return make(WANTED)
 
 
@@ -69,7 +69,7 @@ def start(engine: str) -> Iterator[Start]:
 
 
 def test_labels_describe_the_content(images: dict[str, str]) -> None:
-    """Original, content and version; no public name."""
+    """Labels have original, content and version; there is no public name."""
     for reference, image in images.items():
         details = inspect(image)
         labels = details["Config"]["Labels"]
@@ -79,7 +79,7 @@ def test_labels_describe_the_content(images: dict[str, str]) -> None:
 
 
 def test_current_stand_in_is_not_built_again(images: dict[str, str]) -> None:
-    """What is there and of today's recipe is left as it is, at once."""
+    """A stand-in of the current recipe is not changed, and the command ends at once."""
     events: list[Event] = []
     before = {image: inspect(image)["Id"] for image in images.values()}
     assert make(WANTED, events.append) == images
@@ -88,7 +88,7 @@ def test_current_stand_in_is_not_built_again(images: dict[str, str]) -> None:
 
 
 def test_node_runs_flags_scripts_and_commands(images: dict[str, str]) -> None:
-    """Unknown words go to node, and npm is there."""
+    """Unknown words go to node, and npm exists."""
     run = partial(docker, "run", "--rm", "--network=none")
     node = images["node:22"]
     assert run(node, "--version").startswith("v22.")
@@ -112,7 +112,7 @@ def test_hosts_cas_are_trusted_in_stand_ins(images: dict[str, str]) -> None:
 
 
 def test_caddy_serves_files_with_its_caddyfile(images: dict[str, str], start: Start) -> None:
-    """Its own Caddyfile by default, a given one in its place, and files below /srv."""
+    """A default Caddyfile, a given one in its place, and files below /srv are used."""
     command = "caddy run --config /etc/caddy/Caddyfile --adapter caddyfile"
     name = start(
         images["caddy:2"],
@@ -128,7 +128,7 @@ def test_caddy_serves_files_with_its_caddyfile(images: dict[str, str], start: St
 
 
 def test_mysql_first_start_runs_init_scripts(images: dict[str, str], start: Start, tmp_path: Path) -> None:
-    """Users, a database and every kind of init script are there on the first TCP connection."""
+    """Users, a database and every kind of init script are done before the first TCP connection."""
     scripts = tmp_path / "init scripts"
     scripts.mkdir()
     tmp_path.chmod(0o755)
@@ -164,7 +164,7 @@ def test_mysql_first_start_runs_init_scripts(images: dict[str, str], start: Star
 
 
 def test_mysql_is_silent_until_its_first_start_is_done(images: dict[str, str], start: Start, tmp_path: Path) -> None:
-    """No port and no public socket before all scripts ran; a killed first start is begun again, then completes."""
+    """No port or public socket exists before all scripts ran; a killed first start is repeated, then completes."""
     tmp_path.chmod(0o755)
     (tmp_path / "wait.sh").write_text("until [ -e /run/go-on ]; do sleep 0.1; done\n")
     (tmp_path / "z.sql").write_text("CREATE DATABASE late;\n")
@@ -186,7 +186,7 @@ def test_mysql_is_silent_until_its_first_start_is_done(images: dict[str, str], s
 
 
 def test_mysql_accepts_flags_and_random_passwords(images: dict[str, str], start: Start) -> None:
-    """Also flags that change the files on disk; a random password is printed."""
+    """Flags that change the files on disk work, too; a random password is printed."""
     name = start(
         images["mysql:9"],
         "--character-set-server=latin1",
@@ -209,13 +209,13 @@ def test_mysql_accepts_flags_and_random_passwords(images: dict[str, str], start:
     ],
 )
 def test_mysql_requires_a_password(images: dict[str, str], variables: tuple[str, ...], complaint: str) -> None:
-    """Otherwise there is no server, and the log says what to set."""
+    """Without a password there is no server, and the log says what to set."""
     with pytest.raises(DockerError, match=complaint):
         docker("run", "--rm", *(f"--env={variable}" for variable in variables), images["mysql:9"])
 
 
 def test_phpmyadmin_shows_a_database(images: dict[str, str], start: Start) -> None:
-    """With PMA_HOST, a user and a password, its first page is the server's, logged in."""
+    """With PMA_HOST, a user and a password, the first page is the server's, logged in."""
     database = start(
         images["mysql:9"], options=("--env=MYSQL_ROOT_PASSWORD=secret", "--env=MYSQL_DATABASE=seen_here")
     )
@@ -231,7 +231,7 @@ def test_phpmyadmin_shows_a_database(images: dict[str, str], start: Start) -> No
 
 
 def test_interrupted_build_leaves_nothing(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelled during the installation of packages: no image, no files, no process."""
+    """A build cancelled during the installation of packages leaves no image, no files, no process."""
     tmp_path.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -255,7 +255,7 @@ def test_interrupted_build_leaves_nothing(engine: str, tmp_path: Path, monkeypat
 
 
 def test_stand_in_replaces_a_base_image(images: dict[str, str], tmp_path: Path) -> None:
-    """A Dockerfile whose public base is out of reach is built."""
+    """A Dockerfile with an unreachable public base is built."""
     (tmp_path / "Dockerfile").write_text("FROM unreachable.invalid/node:22\nRUN node --version >/version\n")
     name = f"dvt-built-{secrets.token_hex(4)}"
     context = f"--build-context=unreachable.invalid/node:22=docker-image://{images['node:22']}"
@@ -267,7 +267,7 @@ def test_stand_in_replaces_a_base_image(images: dict[str, str], tmp_path: Path) 
 
 
 def test_engines_error_for_a_silent_registry_is_recognized(engine: str) -> None:
-    """A registry that is not there makes a pull impossible, in what this engine really says."""
+    """An unreachable registry is recognized in the text of this engine."""
     for reference, cause in {
         "127.0.0.1:9/no/where:1": "connection refused",
         "registry.invalid/no/where:1": "its name is not found (DNS)",
@@ -279,7 +279,7 @@ def test_engines_error_for_a_silent_registry_is_recognized(engine: str) -> None:
 
 
 def test_images_on_the_engine_need_no_registry(images: dict[str, str], tmp_path: Path) -> None:
-    """By tag or in full."""
+    """Images are found by tag or full name."""
     (tmp_path / "Dockerfile").write_text(f"FROM {images['node:22']}\n")
     services = (Service("a", build=Build(str(tmp_path))), Service("b", image=images["caddy:2"]))
     project = Project("p", str(tmp_path), (), services)
@@ -291,7 +291,7 @@ def test_images_on_the_engine_need_no_registry(images: dict[str, str], tmp_path:
 
 @pytest.mark.long
 def test_mariadb_replaces_mysql(engine: str, start: Start) -> None:
-    """If MySQL is not available, MariaDB behaves the same and says what it is."""
+    """If MySQL is not available, MariaDB behaves the same and names itself."""
     recipe = find("mysql:lts")
     assert recipe is not None
     fallback = replace(recipe, roots=recipe.roots[1:])
@@ -320,7 +320,7 @@ def test_mariadb_replaces_mysql(engine: str, start: Start) -> None:
 def test_redis_and_valkey_accept_connections_and_keep_data(
     start: Start, tmp_path: Path, reference: str, client: str
 ) -> None:
-    """Without a password unless one is set; flags or a file configure them."""
+    """No password is required unless one is set; flags or a file configure the servers."""
     image = made(reference)
     name = start(image)
     assert until(partial(tried, name, client, "ping")) == "PONG"
@@ -348,7 +348,7 @@ def test_memcached_accepts_flags(start: Start) -> None:
 
 
 def test_nginx_keeps_the_official_layout(start: Start, tmp_path: Path) -> None:
-    """Templates are filled in, scripts run before the server, the log is the container's, SIGQUIT ends it well."""
+    """Templates are filled in, scripts run before the server, the log is the container's, SIGQUIT ends it cleanly."""
     image = made("nginx:1")
     tmp_path.chmod(0o755)
     for folder in ("templates/deep", "scripts", "html"):
@@ -380,7 +380,7 @@ def test_nginx_keeps_the_official_layout(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reference", ["postgres:17", *(pytest.param(f"postgres:{n}", marks=LONG) for n in (15, 18))])
 def test_postgres_first_start_runs_init_scripts(start: Start, tmp_path: Path, reference: str) -> None:
-    """Role, database and every kind of init script are there on the first TCP connection."""
+    """Role, database and every kind of init script are done before the first TCP connection."""
     scripts = tmp_path / "init scripts"
     scripts.mkdir()
     tmp_path.chmod(0o755)
@@ -420,7 +420,7 @@ def test_postgres_first_start_runs_init_scripts(start: Start, tmp_path: Path, re
 
 
 def test_postgres_is_silent_until_its_first_start_is_done(start: Start, tmp_path: Path) -> None:
-    """No port and no public socket before all scripts ran; a killed first start is begun again, then completes."""
+    """No port or public socket exists before all scripts ran; a killed first start is repeated, then completes."""
     tmp_path.chmod(0o755)
     (tmp_path / "wait.sh").write_text("until [ -e /tmp/go-on ]; do sleep 0.1; done\n")
     (tmp_path / "z.sql").write_text("CREATE DATABASE late;\n")
@@ -447,7 +447,7 @@ def test_postgres_is_silent_until_its_first_start_is_done(start: Start, tmp_path
     ],
 )
 def test_postgres_requires_a_password(variables: tuple[str, ...], complaint: str) -> None:
-    """Otherwise there is no server, and the log says what to set."""
+    """Without a password there is no server, and the log says what to set."""
     image = made("postgres:17")
     with pytest.raises(DockerError, match=complaint):
         docker("run", "--rm", *(f"--env={variable}" for variable in variables), image)
@@ -465,7 +465,7 @@ def test_postgres_requires_a_password(variables: tuple[str, ...], complaint: str
     ],
 )
 def test_python_has_the_official_layout(tmp_path: Path, reference: str, version: str) -> None:
-    """Packages go to /usr/local, pip works, venvs work; a C extension is built if gcc is there."""
+    """Packages go to /usr/local, pip and venvs work; a C extension is built if gcc exists."""
     wheel(tmp_path / "dvt_x-1-py3-none-any.whl")
     run = partial(docker, "run", "--rm", "--network=none", f"--volume={tmp_path}:/w:ro", made(reference), "sh", "-ec")
     lines = run('python -c "import platform as p; print(p.python_version())"; echo "$PYTHON_VERSION"').split()
@@ -492,7 +492,7 @@ def test_python_has_the_official_layout(tmp_path: Path, reference: str, version:
 @pytest.mark.long
 @pytest.mark.parametrize("reference", ["golang:1.24", "golang:1.19", "golang:1.26", "golang:1"])
 def test_go_has_the_official_layout(reference: str) -> None:
-    """/usr/local/go, and a writable /go as working directory; it builds C, too, and downloads no other Go."""
+    """Go is in /usr/local/go, with a writable /go; it builds C, too, and downloads no other Go."""
     run = partial(docker, "run", "--rm", "--network=none")
     image = made(reference)
     lines = run(
@@ -513,7 +513,7 @@ def test_go_has_the_official_layout(reference: str) -> None:
     "reference", ["rabbitmq:4-management", "rabbitmq:3-management", "rabbitmq:4", "rabbitmq:4.3"]
 )
 def test_rabbitmq_uses_its_variables_and_keeps_messages(start: Start, reference: str) -> None:
-    """User, password and virtual host; the log is the container's."""
+    """User, password and virtual host are set; the log is the container's."""
     image = made(reference)
     variables = ("USER=u", "PASS=p'w", "VHOST=v")
     name = start(image, options=tuple(f"--env=RABBITMQ_DEFAULT_{variable}" for variable in variables))
@@ -535,7 +535,7 @@ def test_rabbitmq_uses_its_variables_and_keeps_messages(start: Start, reference:
 @pytest.mark.long
 @pytest.mark.parametrize("reference", ["mariadb:11", "mariadb:10"])
 def test_mariadb_accepts_its_own_variables(start: Start, tmp_path: Path, reference: str) -> None:
-    """MARIADB_ variables, an init script and its health check; without a password it refuses."""
+    """MARIADB_ variables, an init script and the health check work; without a password there is no server."""
     image = made(reference)
     tmp_path.chmod(0o755)
     (tmp_path / "1.sql").write_text("CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1);\n")
@@ -559,7 +559,7 @@ def test_mariadb_accepts_its_own_variables(start: Start, tmp_path: Path, referen
 @pytest.mark.long
 @pytest.mark.parametrize("reference", ["adminer:5", "adminer:4"])
 def test_adminer_shows_the_default_server(start: Start, reference: str) -> None:
-    """On port 8080; the container ends at once when stopped."""
+    """The server is shown on port 8080; the container ends at once when stopped."""
     options = ("--publish=127.0.0.1::8080", "--env=ADMINER_DEFAULT_SERVER=my<db", "--env=ADMINER_DESIGN=dracula")
     name = start(made(reference), options=options)
     page = until(partial(fetched, name, "/", "8080/tcp"))
@@ -572,7 +572,7 @@ def test_adminer_shows_the_default_server(start: Start, reference: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(("reference", "port"), [("axllent/mailpit", 8025), ("schickling/mailcatcher", 1080)])
 def test_mailpit_shows_received_mails(start: Start, reference: str, port: int) -> None:
-    """Sent to port 1025."""
+    """A mail sent to port 1025 is shown."""
     name = start(made(reference), options=(f"--publish=127.0.0.1::{port}",))
     until(partial(fetched, name, "/", f"{port}/tcp"))
     talk = "HELO a|MAIL FROM:<a@a.test>|RCPT TO:<b@b.test>|DATA|Subject: dvt-hello||.|QUIT|".replace("|", "\\r\\n")
@@ -615,29 +615,29 @@ async def pull(engine: Engine, reference: str) -> None:
 
 
 async def with_engine(work: Callable[[Engine], Awaitable[T]]) -> T:
-    """What the work makes of a connected engine."""
+    """The result of the work with a connected engine."""
     async with Engine.connect() as engine:
         return await work(engine)
 
 
 def ignore(_: Event) -> None:
-    """What nobody wants to hear."""
+    """Ignore the event."""
 
 
 def make(references: Iterable[str], emit: Emit = ignore) -> dict[str, str]:
-    """Reference -> the name of its stand-in, each of them made if it is missing."""
+    """Reference -> the name of its stand-in, which is built if it is missing."""
     recipes = {reference: recipe for reference in references if (recipe := find(reference))}
     anyio.run(with_engine, partial(standins.make, recipes=recipes.values(), emit=emit))
     return {reference: recipe.image for reference, recipe in recipes.items()}
 
 
 def made(reference: str) -> str:
-    """The stand-in's name, the image being there."""
+    """The name of the stand-in, which exists."""
     return make([reference])[reference]
 
 
 def tried(container: str, *argv: str) -> str:
-    """What a command prints in the container, empty where it fails."""
+    """The output of a command in the container; empty if it fails."""
     try:
         return execute(container, *argv)
     except DockerError:
@@ -645,7 +645,7 @@ def tried(container: str, *argv: str) -> str:
 
 
 def psql(container: str, user: str, password: str, database: str, sql: str) -> str | None:
-    """The answer over TCP, as text, asked from elsewhere than localhost, which is trusted; None without one."""
+    """The answer over TCP from elsewhere than localhost, which is trusted; None if there is none."""
     host = inspect(container)["NetworkSettings"]["IPAddress"]
     login = (f"--host={host}", f"--username={user}", f"--dbname={database}", "--no-password")
     try:
@@ -671,7 +671,7 @@ def wheel(path: Path) -> None:
 
 
 def query(container: str, user: str, password: str, sql: str) -> str | None:
-    """The answer over TCP, as text; None where the server does not give one."""
+    """The answer over TCP, as text; None if there is none."""
     login = ("--host=127.0.0.1", f"--user={user}", "--batch", "--skip-column-names", f"--execute={sql}")
     try:
         return docker("exec", f"--env=MYSQL_PWD={password}", container, "mysql", *login)
@@ -680,7 +680,7 @@ def query(container: str, user: str, password: str, sql: str) -> str | None:
 
 
 def fetched(container: str, path: str, port: str = "80/tcp") -> str:
-    """The page that the container serves on that port, empty while it does not."""
+    """The page that the container serves on that port; empty if there is none."""
     try:
         address = docker("port", container, port).splitlines()[0]
         with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:

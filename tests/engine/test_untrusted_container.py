@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 USER = "1000:1000"
 LARGE = 1_500_000
 EVERY_SHELL = pytest.mark.parametrize("kind", ["debian", "busybox"])
-# The service as its user, with a folder of its own; as its user in root's folder; as root that another user's
-# processes run beside, as with gosu.
+# Services by user and folder: as the user in an own folder; as the user in root's folder; as root beside another
+# user's processes, as with gosu.
 SERVICES = pytest.mark.parametrize("service", ["user", "user in root's folder", "root"])
 FLIP = "i=0; while [ $i -lt $1 ]; do mv sub old; ln -s $2 sub; rm sub; mv old sub; i=$((i+1)); done"
 
@@ -75,7 +75,7 @@ class Box:
         self.user("if [ -h sub ]; then rm sub; mv old sub; else cd sub; rm deeper; mv old deeper; fi")
 
     def untouched(self) -> bool:
-        """Whether the host's folder has not changed."""
+        """Whether the host's folder is unchanged."""
         kept = {path.name: path.read_text() for path in self.keep.iterdir()}
         stats = [os.stat(path) for path in (self.keep, *self.keep.iterdir())]
         return kept == dict.fromkeys(("x.txt", "del.txt"), "host") and {(s.st_uid, s.st_gid) for s in stats} == {
@@ -122,7 +122,7 @@ def place_of(service: str) -> str:
 async def test_link_instead_of_a_folder_is_not_followed(
     api: Engine, box: Box, service: str, link: str, tmp_path: Path
 ) -> None:
-    """Nothing is written, deleted or changed behind it; each path fails; later all arrive."""
+    """Nothing behind the link is written, deleted or changed; each path fails; later all arrive."""
     target, place = await reach(api, box.id), place_of(service)
     deletes, syncs = edits(tmp_path / "src", place)
     assert (await target.deliver((), syncs)).failed == {}
@@ -151,7 +151,7 @@ async def test_link_instead_of_a_folder_is_not_followed(
 async def test_programs_of_the_service_are_never_run(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, service: str, tmp_path: Path
 ) -> None:
-    """A folder of the service is first in the image's PATH, with programs named like those that the sync uses."""
+    """A folder first in the image's PATH has programs named like those of the sync, which never run."""
     variables = ("--env=PATH=/app/fakes:/usr/bin:/bin", "--env=LD_PRELOAD=/app/fakes/own.so")
     box = Box(image_of(kind), service, tmp_path / "keep", boxes, *variables)
     names = "sh perl grep mv rm rmdir mkdir chown chmod ls uname cat touch ln readlink kill"
@@ -183,13 +183,13 @@ async def test_programs_of_the_service_are_never_run(
 async def test_folder_constantly_replaced_by_a_link_is_not_followed(
     api: Engine, box: Box, service: str, flips: int, tmp_path: Path
 ) -> None:
-    """Thousands of times during saves and deletes: nothing changes behind the link."""
+    """Thousands of replacements during saves and deletes change nothing behind the link."""
     target = await reach(api, box.id)
     deletes, syncs = edits(tmp_path / "src", "/app/sub", large=60_000)
     argv = ["docker", "exec", "-u", USER, "-w", "/app", box.id, "/bin/sh", "-c", FLIP, "sh", str(flips), "/keep"]
     delivered = 0
-    while delivered <= 5:  # on a busy machine, one series of flips is over too soon
-        with subprocess.Popen(argv) as flipping:  # noqa: ASYNC220 - what the test itself does
+    while delivered <= 5:  # on a busy machine, one series of flips ends too soon
+        with subprocess.Popen(argv) as flipping:  # noqa: ASYNC220 - the test starts it
             while flipping.poll() is None:
                 await target.deliver(deletes, syncs)
                 delivered += 1
@@ -203,7 +203,7 @@ async def test_folder_constantly_replaced_by_a_link_is_not_followed(
 async def test_parents_are_checked_in_an_image_without_a_shell(
     api: Engine, image_of: ImageOf, boxes: list[str], tmp_path: Path
 ) -> None:
-    """Before the engine writes a file, running or not: a link is a problem."""
+    """A link is a problem before the engine writes a file, running or not."""
     box = Box(image_of("scratch"), "user", tmp_path / "keep", boxes)
     target = await reach(api, box.id)
     _, syncs = edits(tmp_path / "src", "/app/sub/deep")
@@ -224,7 +224,7 @@ async def test_parents_are_checked_in_an_image_without_a_shell(
 
 
 def exchange_from_outside(box: str) -> None:
-    """Replace the folder /app/sub by a link, as the service might do it."""
+    """Replace the folder /app/sub by a link, as the service may do."""
     app = Path(f"/proc/{docker.inspect(box)['State']['Pid']}/root/app")
     (app / "sub").rename(app / "old")
     (app / "sub").symlink_to("/keep")
@@ -256,7 +256,7 @@ async def test_files_have_the_services_owner_and_their_mode(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, options: Sequence[str], before: str, owner: str,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    """User by number or name, with or without a group, in its own folder or in root's."""
+    """Users by number or name, with or without a group, own files in their folder or in root's."""
     image = image_of(kind)
     name = unique_name("owner")
     boxes.append(name)
@@ -287,7 +287,7 @@ async def test_files_have_the_services_owner_and_their_mode(
 async def test_shell_runs_as_the_service_or_as_root(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path
 ) -> None:
-    """As root from the first file on that the user cannot write."""
+    """The shell runs as root from the first file on that the user cannot write."""
     box = Box(image_of(kind), "user", tmp_path / "keep", boxes)
 
     def users() -> set[str]:
@@ -312,7 +312,7 @@ async def test_shell_runs_as_the_service_or_as_root(
 async def test_target_behind_a_link_of_root_is_followed(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path
 ) -> None:
-    """Only if root alone can have created it."""
+    """A link is followed only if root alone can have created it."""
     image = image_of(kind)
     for number, (script, is_ours) in enumerate([("mkdir -p /srv/real; ln -s srv/real /app", True),
         ("mkdir -p /home/u /srv/real; ln -s /srv/real /home/u/app; chown 1000 /home/u; ln -s home/u/app /app", False),

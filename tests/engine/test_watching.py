@@ -44,12 +44,12 @@ class Child:
         return answer
 
     def cpu(self) -> float:
-        """Seconds of CPU that it has taken."""
+        """Seconds of CPU used so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def ask(self, seconds: float = 20.0) -> dict[str, Any]:
-        """What it has to say once it knows all, at the latest after so many seconds."""
+        """The answer once all is known, at the latest after so many seconds."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
@@ -58,9 +58,9 @@ class Child:
 
 @contextlib.contextmanager
 def child(root: Path, *before: str, watcher: str = "auto", user: int = 0) -> Iterator[Child]:
-    """A watcher on the root; `before` is what its command begins with."""
+    """A watcher on the root; `before` is a command prefix."""
     argv = [*before, sys.executable, watched.__file__, str(root), watcher, "ignored", str(user)]
-    # Its own session: only so `unshare` ends with what it started.
+    # In a session of its own, `unshare` ends with its child.
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -72,7 +72,7 @@ def child(root: Path, *before: str, watcher: str = "auto", user: int = 0) -> Ite
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A folder that everybody may enter."""
+    """A folder that every user may enter."""
     with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         folder = Path(name) / "root"
@@ -81,12 +81,12 @@ def root() -> Iterator[Path]:
 
 
 def limited(name: str, value: int) -> tuple[str, ...]:
-    """The beginning of a command that runs under another limit of inotify."""
+    """A command prefix that sets another limit of inotify."""
     return ("unshare", "-Ur", "sh", "-c", f'echo {value} >/proc/sys/user/{name} && exec "$@"', "sh")
 
 
 def test_changes_beyond_the_event_queue_are_found(root: Path) -> None:
-    """The process is stopped while 20,000 files change: all are found, with one notice."""
+    """20,000 files that change while the process is stopped are all found, with one notice."""
     rng = random.Random(1)
     for index in range(200):
         (root / f"d{index}").mkdir()
@@ -110,7 +110,7 @@ def test_changes_beyond_the_event_queue_are_found(root: Path) -> None:
 
 @pytest.mark.parametrize("limit", [("max_inotify_watches", 60), ("max_inotify_instances", 0)])
 def test_missing_watches_are_reported_and_compensated(root: Path, limit: tuple[str, int]) -> None:
-    """40 folders can be watched, 120 cannot: one notice with the command to type, and nothing is missed."""
+    """With watches for 40 of 120 folders, one notice has the command to type, and nothing is missed."""
     for index in range(40):
         (root / f"d{index}").mkdir()
     with child(root, *limited(*limit)) as site:
@@ -130,7 +130,7 @@ def test_missing_watches_are_reported_and_compensated(root: Path, limit: tuple[s
 
 
 def test_unreadable_paths_do_not_stop_the_watcher(root: Path) -> None:
-    """They are seen once they can be read."""
+    """Unreadable paths are seen once they can be read."""
     for name in ("open", "shut", "ignored"):
         (root / name / "deep").mkdir(parents=True)
         (root / name / "deep/f").write_text("x")
@@ -154,7 +154,7 @@ def test_unreadable_paths_do_not_stop_the_watcher(root: Path) -> None:
 
 
 def test_ignored_tree_needs_no_watches(root: Path) -> None:
-    """5,000 ignored folders, one of them unreadable: no watch, no error, no event."""
+    """5,000 ignored folders, one of them unreadable, cause no watch, error or event."""
     (root / "src").mkdir()
     for index in range(5000):
         (root / f"ignored/{index // 100}/{index}").mkdir(parents=True)
@@ -168,7 +168,7 @@ def test_ignored_tree_needs_no_watches(root: Path) -> None:
 
 @pytest.fixture
 def overlay(root: Path) -> Iterator[tuple[Path, Path]]:
-    """A tree, and where it can be changed without an event, as on the disk of another machine."""
+    """A tree, and a path to change it without an event, as on the disk of another machine."""
     upper = root / "upper"
     for name in ("lower", "upper", "work", "merged"):
         (root / name).mkdir()
@@ -181,7 +181,7 @@ def overlay(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def test_changes_without_events_are_found(overlay: tuple[Path, Path]) -> None:
-    """Within the interval; events would have found none of them."""
+    """All changes are found within the interval, without an event."""
     merged, upper = overlay
     (merged / "d/f").write_text("copied up")
     (merged / "e").mkdir()
@@ -197,13 +197,13 @@ def test_changes_without_events_are_found(overlay: tuple[Path, Path]) -> None:
 
 
 def test_looking_at_everything_uses_little_cpu(root: Path) -> None:
-    """5,000 files every second: some hundredths of a core."""
+    """5,000 files every second use some hundredths of a core."""
     for index in range(5000):
         folder = root / f"d{index // 10}"
         folder.mkdir(exist_ok=True)
         (folder / f"f{index}").write_text("x")
     with child(root, watcher="poll") as site:
-        time.sleep(2)  # at first all folders are listed
+        time.sleep(2)  # the first scan lists all folders
         before = site.cpu()
         time.sleep(4)
-        assert (site.cpu() - before) / 4 < 0.08  # 0.04 are aimed at; machines differ
+        assert (site.cpu() - before) / 4 < 0.08  # the target is 0.04; machines differ

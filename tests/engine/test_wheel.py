@@ -16,7 +16,7 @@ import pytest
 import devenv
 from support.stack import unique_name
 
-# Most of it needs no engine, but packages are fetched: too slow for the fast run.
+# Most tests need no engine, but they fetch packages: too slow for the fast run.
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ EPOCH = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an sdist and a wheel, both made of the checkout."""
+    """A folder with an sdist and a wheel, both built from the checkout."""
     return _build(tmp_path_factory.mktemp("built"), "--sdist", "--wheel")
 
 
@@ -39,7 +39,7 @@ def wheel(built: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a clean venv that holds the wheel and the locked versions of what it needs."""
+    """The bin folder of a clean venv with the wheel and the locked versions of its dependencies."""
     folder = tmp_path_factory.mktemp("installed wheel")
     venv.create(folder, with_pip=True)
     constraints = folder / "constraints.txt"
@@ -50,7 +50,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_contains_code_and_templates_only(wheel: Path) -> None:
-    """Package, templates, pages, type marker and licence; no tests, scripts and pictures."""
+    """The wheel has package, templates, pages, type marker and licence; no tests, scripts and pictures."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {path.removeprefix("src/") for path in _tracked("src")} <= set(names)
     pages = [path for path in _tracked("docs") if path.endswith(".md")]
@@ -63,7 +63,7 @@ def test_wheel_contains_code_and_templates_only(wheel: Path) -> None:
 
 
 def test_sdist_contains_what_the_wheel_needs_only(built: Path) -> None:
-    """Sources, templates, pages, the sample app and what pyproject.toml names, as in version control."""
+    """The sdist has sources, templates, pages, the sample app and the files in pyproject.toml, as in git."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -73,7 +73,7 @@ def test_sdist_contains_what_the_wheel_needs_only(built: Path) -> None:
 
 
 def test_wheel_and_sdist_are_reproducible(built: Path, tmp_path: Path) -> None:
-    """Built again, and from the unpacked sdist; their times are SOURCE_DATE_EPOCH."""
+    """A second build, and one from the unpacked sdist, have the same bytes; their times are SOURCE_DATE_EPOCH."""
     again = _build(tmp_path)
     files = {path.name: path.read_bytes() for path in built.iterdir()}
     assert {path.name: path.read_bytes() for path in again.iterdir()} == files
@@ -83,7 +83,7 @@ def test_wheel_and_sdist_are_reproducible(built: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["devenv", "devenv-compose"])
 def test_both_entry_points_print_the_version(installed: Path, tmp_path: Path, command: str) -> None:
-    """And have the documentation."""
+    """Both have the documentation, too."""
     assert devenv.__version__ in _run(str(installed / command), "--version", cwd=tmp_path)
     assert "port-taken" in _run(str(installed / command), "help", "troubleshooting", cwd=tmp_path)
 
@@ -95,7 +95,7 @@ def test_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path) -> 
 
 
 def test_new_uses_the_templates_in_the_wheel(installed: Path, tmp_path: Path, state_env: dict[str, str]) -> None:
-    """Hidden files, too."""
+    """Hidden files are written, too."""
     _run(str(installed / "devenv"), "new", "express-postgres", "app", "--defaults", cwd=tmp_path, env=state_env)
     assert (tmp_path / "app/compose.yml").read_text(encoding="utf-8").startswith("# yaml-language-server")
     assert (tmp_path / "app/.dockerignore").exists()
@@ -105,7 +105,7 @@ def test_new_uses_the_templates_in_the_wheel(installed: Path, tmp_path: Path, st
 def test_images_lists_needs_in_any_folder(
     installed: Path, tmp_path: Path, state_env: dict[str, str], base_image: str
 ) -> None:
-    """With the templates inside the wheel."""
+    """The templates inside the wheel are used."""
     services = f"services:\n  idle:\n    image: {base_image}\n  web:\n    image: node:22\n"
     (tmp_path / "compose.yml").write_text(f"name: {unique_name('wheel')}\n{services}", encoding="utf-8")
     listed = _run(str(installed / "devenv"), "images", cwd=tmp_path, env=state_env)
@@ -114,14 +114,14 @@ def test_images_lists_needs_in_any_folder(
 
 
 def _build(folder: Path, *targets: str) -> Path:
-    """The folder, with a wheel and an sdist; without `what`, the wheel is made of the sdist."""
+    """Build a wheel and an sdist in the folder; without `targets`, the wheel is built from the sdist."""
     argv = [sys.executable, "-m", "build", "--no-isolation", *targets, "--outdir", str(folder), str(ROOT)]
     _run(*argv, env={"SOURCE_DATE_EPOCH": str(EPOCH)})
     return folder
 
 
 def _tracked(folder: str) -> list[str]:
-    """Files of the folder as git knows them; all files where this is no git checkout."""
+    """Files of the folder in git; all files if this is no git checkout."""
     listed = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
         return listed.stdout.splitlines()
