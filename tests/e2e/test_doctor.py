@@ -22,7 +22,7 @@ from support.docker_cli import BASE_IMAGE
 from support.lab import Authority, ConnectProxy, Lab, shut_off
 from support.lab_stack import HUB_KEY, LabStack, assert_plain
 from support.registries import Answer, Forward, Front, Rule, Seen, Tokens, error, hang, listening, registry
-from support.schemas import answered
+from support.schemas import checked_document
 
 pytestmark = pytest.mark.engine
 CANARY = "c4n4ry"
@@ -75,7 +75,7 @@ def examined(bench: Bench | LabStack, *args: str) -> dict[str, Any]:
     done = bench.call(*argv) if isinstance(bench, Bench) else bench.run("doctor", *argv)
     assert time.monotonic() - began < 20
     assert_plain((done.stdout + done.stderr).replace("failed to fetch oauth token", ""))
-    report = answered("doctor", done.stdout)
+    report = checked_document("doctor", done.stdout)
     assert done.returncode == int(report["errors"] > 0)
     assert report["errors"] == sum(finding["severity"] == "error" for finding in report["findings"])
     return {**report, "codes": {finding["code"]: finding for finding in report["findings"]}}
@@ -542,7 +542,7 @@ def test_mirrors_are_tested_and_written_in_order_of_speed(engine: str, bench: Be
         path.write_text("# mine\nstand_ins = true\n")
         asked = f"{silent} {other.address} {some} {slow} {own.address}"
         done = bench.call("--mirror", asked, "--fix", "--yes", "--output", "json")
-        report = answered("doctor --mirror", done.stdout)
+        report = checked_document("doctor --mirror", done.stdout)
         assert done.returncode == 0, done.stderr
         names = [mirror["mirror"] for mirror in report["mirrors"]]
         assert ({*names[:2]}, names[2:]) == ({own.address, slow}, [some, other.address, silent])

@@ -180,7 +180,7 @@ def test_stopped_run_continues_after_fg(stack: Stack, state_env: dict[str, str])
         stack.write("src/file", "after")
         time.sleep(3)  # by then, a guardian would have begun to clean up
         assert stack.read("db", "/app/file") == "before"
-        since = len(shell.said)
+        since = len(shell.output)
         shell.type("fg\n")
         shell.until("file.* → db", since=since)
         assert stack.read("db", "/app/file") == "after"

@@ -18,7 +18,7 @@ import pytest
 
 from support import cli, docker_cli
 from support.cli import StartDevenv
-from support.schemas import answered, unlawful
+from support.schemas import checked_document, violations
 from support.stack import Stack, free_port, idle_service
 from support.terminal import Terminal
 from support.upper import Up
@@ -53,7 +53,7 @@ def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, sta
     def typed(*args: str) -> subprocess.CompletedProcess[str]:
         return cli.run(*args, cwd=stack.folder / "src", env=env)
 
-    rows = {row["service"]: row for row in answered("ps", typed("ps", "--output", "json").stdout)["services"]}
+    rows = {row["service"]: row for row in checked_document("ps", typed("ps", "--output", "json").stdout)["services"]}
     assert {name: (row["state"], row["ours"]) for name, row in rows.items()} == {
         "web": ("running", True),
         "0.odd_-Name": ("running", True),
@@ -76,7 +76,7 @@ def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, sta
         json.loads(line)
         for line in typed("-p", stack.name, "logs", "-n", "1", "--output", "json").stdout.splitlines()
     ]
-    assert [fault for event in events for fault in unlawful(event)] == []
+    assert [fault for event in events for fault in violations(event)] == []
     assert {(event["service"], event["line"], event["stream"]) for event in events} == {
         ("web", "listening", "stdout"),
         ("0.odd_-Name", "odd two", "stderr"),
@@ -85,7 +85,7 @@ def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, sta
     wrong = typed("logs", "wbe")
     assert (wrong.returncode, "there is no service `wbe`" in wrong.stderr, "`web`" in wrong.stderr) == (2, True, True)
 
-    opened = answered("open", typed("open", "web", "--output", "json").stdout)
+    opened = checked_document("open", typed("open", "web", "--output", "json").stdout)
     assert typed("open", "--print").stdout == f"{opened['urls'][0]}\n" == f"http://localhost:{port}/\n"
     assert "no port is published" in typed("open", "db").stderr
     assert typed("shell", "db", "--", "sh", "-c", "exit 7").returncode == 7
@@ -111,7 +111,7 @@ def test_ps_logs_shell_and_open_during_and_after_a_run(stack: Stack, up: Up, sta
     kept = list(Path(state_env["XDG_STATE_HOME"]).glob("devenv-compose/runs/*/logs/*/*"))
     assert {stat.S_IMODE(os.stat(path).st_mode) for path in kept} == {0o600}
     assert len(kept) == 3
-    after = answered("ps", typed("ps", "--output", "json").stdout)["services"]
+    after = checked_document("ps", typed("ps", "--output", "json").stdout)["services"]
     assert {row["service"]: row["state"] for row in after} == {
         "web": "absent",
         "0.odd_-Name": "absent",
@@ -131,9 +131,9 @@ def test_ps_redraws_on_events_and_shell_passes_its_exit_code(stack: Stack, state
     with Terminal(*devenv, "ps", "--watch", cwd=stack.folder, env=env) as terminal:
         terminal.until(r"two +● running")
         time.sleep(1)
-        before = len(terminal.said)
+        before = len(terminal.output)
         time.sleep(1.5)
-        assert terminal.said[before:] == ""
+        assert terminal.output[before:] == ""
         assert stack.compose("kill", "two").returncode == 0
         terminal.until(r"\x1b\[H\x1b\[J(?s:.)*two +✗ exited \(137\)", since=before)
         terminal.process.send_signal(signal.SIGINT)
@@ -195,5 +195,5 @@ def test_escape_codes_in_a_watch_rule_are_not_executed(stack: Stack, state_env: 
         terminal.type("\x03")
         assert terminal.process.wait(60) == 130
         terminal.close()
-        ours = re.sub(r"\x1b\[(?:[0-24]|3\d|9\d)m|\r\x1b\[2K", "", terminal.said).replace("\r\n", "\n")
+        ours = re.sub(r"\x1b\[(?:[0-24]|3\d|9\d)m|\r\x1b\[2K", "", terminal.output).replace("\r\n", "\n")
         assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", ours.replace("^C", "")) == []

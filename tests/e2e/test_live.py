@@ -39,13 +39,13 @@ def shows(terminal: Terminal, *wanted: str) -> str:
 
     def there() -> bool:
         nonlocal screen
-        screen = terminal.screen(*SIZE, max(terminal.said.rfind("\x1b[?1049h"), 0))
+        screen = terminal.screen(*SIZE, max(terminal.output.rfind("\x1b[?1049h"), 0))
         return all(text in screen for text in wanted)
 
     try:
         docker_cli.until(there, timeout=60)
     except AssertionError:
-        raise AssertionError(f"{wanted} not on the screen\n{screen}\n{terminal.said[-3000:]}") from None
+        raise AssertionError(f"{wanted} not on the screen\n{screen}\n{terminal.output[-3000:]}") from None
     return screen
 
 
@@ -72,7 +72,7 @@ def test_live_view_shows_saves_and_carries_out_commands(stack: Stack, state_env:
         terminal.type("r")
         shows(terminal, "2 of 2 up", "db restarted in")
         terminal.type("jx")
-        terminal.until("[#$] ", since=terminal.said.rfind(LEFT))
+        terminal.until("[#$] ", since=terminal.output.rfind(LEFT))
         terminal.type("cat /app/file; echo $((20 + 22)).\n")
         terminal.until(r"after42\.")
         terminal.type("exit\n")
@@ -80,13 +80,13 @@ def test_live_view_shows_saves_and_carries_out_commands(stack: Stack, state_env:
         terminal.type("d")
         assert terminal.process.wait(60) == 0
         assert terminal.mode() == before
-        terminal.until("left running", since=terminal.said.rfind(LEFT))
+        terminal.until("left running", since=terminal.output.rfind(LEFT))
     assert len(stack.containers()) == 2
     with on_a_terminal(stack, state_env) as terminal:
         before = terminal.mode()
         shows(terminal, "2 of 2 up", "up after")
         terminal.type("qq")
-        terminal.until("nothing of this run is left", since=terminal.said.rfind(LEFT))
+        terminal.until("nothing of this run is left", since=terminal.output.rfind(LEFT))
         assert terminal.process.wait(60) == 130
         assert terminal.mode() == before
         docker_cli.until(terminal.survivors, lambda left: not left)
@@ -107,7 +107,7 @@ def test_failed_run_restores_the_terminal_and_shows_the_error(stack: Stack, stat
         assert terminal.process.wait(60) == 1
         assert terminal.mode() == before
         terminal.close()
-        after = terminal.said.rpartition(LEFT)[2]
+        after = terminal.output.rpartition(LEFT)[2]
         assert "the last words" in after
         assert "error:" in after
     assert stack.leftovers() == {}
@@ -134,7 +134,7 @@ def test_foreign_containers_are_shown_but_not_controlled(stack: Stack, state_env
     with on_a_terminal(stack, state_env) as terminal:
         shows(terminal, "2 of 2 up", "up after")
         for key in ("ss", "r"):
-            mark = len(terminal.said)
+            mark = len(terminal.output)
             terminal.type(key)
             terminal.until("db is left alone", since=mark)
             shows(terminal, "2 of 2 up", "›● db")
@@ -151,7 +151,7 @@ def test_second_ctrl_c_kills_containers_that_do_not_stop(stack: Stack, state_env
     with on_a_terminal(stack, state_env) as terminal:
         shows(terminal, "1 of 1 up", "up after")
         terminal.type("\x03")
-        terminal.until("stopping 1 container; Ctrl-C again ends them at once", since=terminal.said.rfind(LEFT))
+        terminal.until("stopping 1 container; Ctrl-C again ends them at once", since=terminal.output.rfind(LEFT))
         time.sleep(0.5)  # a sooner one counts as the first, forwarded again
         assert stack.containers(), "the first did not wait for the container"
         terminal.type("\x03")

@@ -12,7 +12,7 @@ import pytest
 
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
-from support.schemas import answered
+from support.schemas import checked_document
 from support.stack import Stack, idle_service
 from support.upper import Up
 
@@ -66,7 +66,7 @@ def of(stack: Stack, state: dict[str, str], *args: str) -> CompletedProcess[str]
 
 def listed(stack: Stack, state: dict[str, str]) -> list[dict[str, object]]:
     """The snapshots in `snapshot list`."""
-    document = answered("snapshot list", of(stack, state, "snapshot", "list", "--output=json").stdout)
+    document = checked_document("snapshot list", of(stack, state, "snapshot", "list", "--output=json").stdout)
     snapshots: list[dict[str, object]] = document["snapshots"]
     return snapshots
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devenv.cli import main
-from support.schemas import answered, unlawful
+from support.schemas import checked_document, violations
 from support.stack import unique_name
 
 pytestmark = pytest.mark.engine
@@ -61,7 +61,7 @@ def test_every_document_matches_its_schema(
         main.run([*line.split(), "--output", "json"])
         output = capfd.readouterr().out
         if document == "events":
-            assert [fault for text in output.splitlines() for fault in unlawful(json.loads(text))] == [], line
+            assert [fault for text in output.splitlines() for fault in violations(json.loads(text))] == [], line
         else:
-            answered(document, output)
+            checked_document(document, output)
     assert sorted(path.name for path in tmp_path.iterdir() if " home" not in path.name) == ["compose.yml"]

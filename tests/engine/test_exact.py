@@ -109,7 +109,7 @@ def test_links_are_copied_and_never_followed(
             become(place, "nothing", "")
             place.symlink_to(outside if lap % 2 else outside / "secret")
         rig.settle()
-    assert len(rig.told(Synced)) > 1  # a busy machine syncs many changes at once
+    assert len(rig.events_of(Synced)) > 1  # a busy machine syncs many changes at once
     sent = {call.target: bytes(call.body) + bytes(call.stream) for call in proxy.calls}
     harmless, canary = b"harmless"[1:], CANARY[1:]  # the shell gets the first byte of a file in another form
     assert any(harmless in content for content in sent.values())
@@ -170,10 +170,10 @@ def test_readers_never_miss_a_replaced_file(new_rig: NewRig, kind: str, user: in
         rig.settle()
         reader = subprocess.Popen(["docker", "exec", box, "sh", "-c", loop], stdout=subprocess.PIPE, text=True)
         for number in range(100):
-            since = len(rig.told(Synced))
+            since = len(rig.events_of(Synced))
             rig.path("new").write_bytes(bytes([number]) * size)
             rig.path("new").rename(rig.path("big"))
-            docker_cli.until(lambda known=since: len(rig.told(Synced)) > known, timeout=10)  # type: ignore[misc]
+            docker_cli.until(lambda known=since: len(rig.events_of(Synced)) > known, timeout=10)  # type: ignore[misc]
         docker_cli.execute(box, "touch", f"{TARGET}/made-here-stop", user="0")
         lines = reader.communicate(timeout=20)[0].split("\n")
         assert lines[0].startswith("looks"), lines[:5]
@@ -345,14 +345,14 @@ def test_many_checkouts_end_equal(new_rig: NewRig, tmp_path: Path, files: int) -
             (rig.source.parent / ".git/index.lock").unlink(missing_ok=True)
             time.sleep(chance.choice([0, 0.3]))
         assert rig.settle() < 10
-        docker_cli.until(lambda: bool(rig.told(Restarted)), timeout=20)  # a busy machine restarts late
+        docker_cli.until(lambda: bool(rig.events_of(Restarted)), timeout=20)  # a busy machine restarts late
         time.sleep(2)
-        since = len(rig.told(Restarted))
+        since = len(rig.events_of(Restarted))
         run("checkout", "-f", "one")
         rig.settle()
-        docker_cli.until(lambda: len(rig.told(Restarted)) > since, timeout=10)
+        docker_cli.until(lambda: len(rig.events_of(Restarted)) > since, timeout=10)
         time.sleep(1.5)
-        assert len(rig.told(Restarted)) == since + 1
+        assert len(rig.events_of(Restarted)) == since + 1
         rig.settle()
 
 
@@ -464,14 +464,14 @@ def test_file_is_in_place_before_its_command_or_restart(new_rig: NewRig, rounds:
         rig.settle()
         for number in range(rounds):
             save(rig.path("gen"), f"gen {number}")
-            docker_cli.until(lambda want=number: len(rig.told(Executed)) == want + 1, timeout=10)  # type: ignore[misc]
-            assert rig.told(Executed)[-1].output == f"gen {number}"
+            docker_cli.until(lambda want=number: len(rig.events_of(Executed)) == want + 1, timeout=10)  # type: ignore[misc]
+            assert rig.events_of(Executed)[-1].output == f"gen {number}"
             save(rig.path("conf"), f"conf {number}\n")
-            docker_cli.until(lambda want=number: len(rig.told(Restarted)) == want + 1, timeout=20)  # type: ignore[misc]
+            docker_cli.until(lambda want=number: len(rig.events_of(Restarted)) == want + 1, timeout=20)  # type: ignore[misc]
             docker_cli.until(
                 lambda: docker_cli.docker("logs", "--tail=1", box),
                 lambda last, want=number: last == f"conf {want}",  # type: ignore[misc]
                 timeout=5,
             )
         time.sleep(0.5)
-        assert (len(rig.told(Executed)), len(rig.told(Restarted))) == (rounds, rounds)
+        assert (len(rig.events_of(Executed)), len(rig.events_of(Restarted))) == (rounds, rounds)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devenv.cli import main
-from support.schemas import answered
+from support.schemas import checked_document
 
 pytestmark = pytest.mark.engine  # only the Compose plugin is needed
 
@@ -66,7 +66,7 @@ def test_validate_reports_mistakes_that_compose_finds(project: Path, capfd: pyte
         written.replace("ports: as-written", "port: x").replace("rebuild", "rebuidl")
     )
     assert main.run(["config", "--validate", "--output", "json"]) == 5
-    answer = answered("config --validate", capfd.readouterr().out)
+    answer = checked_document("config --validate", capfd.readouterr().out)
     assert (answer["v"], answer["errors"]) == (1, 2)
     assert [(mistake["line"], mistake["column"], mistake["hint"]) for mistake in answer["mistakes"]] == [
         (1, 12, "Did you mean `ports`?"),
@@ -84,7 +84,7 @@ def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
 
 def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, ...]]:
     """Line, decision, pattern, target, effects and reason of each verdict of `web`; `api` always restarts."""
-    answer = answered("explain", said(capfd, "explain", path, "--output", "json"))
+    answer = checked_document("explain", said(capfd, "explain", path, "--output", "json"))
     assert answer["v"] == 1
     (path_answer,) = answer["paths"]
     assert path_answer["path"] == path
@@ -146,14 +146,14 @@ def test_project_behind_a_link_keeps_the_shells_path(
     assert explained(capfd, "web/node_modules/x") == [("8", ".dockerignore", "node_modules/", None, "")]
     assert explained(capfd, "web/a.js") == [("8", "", "", "/app/a.js", "sync", "")]
     assert explained(capfd, "conf/c") == [("11", "", "", "/app/conf/c", "exec", "")]
-    answer = answered("config", said(capfd, "config", "--output", "json"))
+    answer = checked_document("config", said(capfd, "config", "--output", "json"))
     assert "outside the project" not in str(answer["warnings"])
     assert answer["services"][-1]["rules"][0]["path"] == "web"
 
 
 def test_config_shows_rules_of_all_enabled_services(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Rules are shown as Compose resolved them, with their places."""
-    answer = answered("config", said(capfd, "config", "--output", "json"))
+    answer = checked_document("config", said(capfd, "config", "--output", "json"))
     assert answer["v"] == 1
     assert answer["settings"] == {"ports": "as-written"}
     assert answer["files"] == ["compose.yml"]

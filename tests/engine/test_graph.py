@@ -9,7 +9,7 @@ import pytest
 from devenv.cli import main
 from devenv.docker.endpoint import Endpoint
 from devenv.state.run_dir import Run
-from support.schemas import answered
+from support.schemas import checked_document
 
 pytestmark = pytest.mark.engine  # only the Compose plugin is needed
 
@@ -72,7 +72,7 @@ def test_graph_as_tree_mermaid_and_json(host: str, capfd: pytest.CaptureFixture[
         "volumes: data",
     ]
     assert "  s_api -->|started| s_db" in said(capfd, "--output", "mermaid").splitlines()
-    answer = answered("graph", said(capfd, "--output", "json"))
+    answer = checked_document("graph", said(capfd, "--output", "json"))
     assert answer["v"] == 1
     assert [node["name"] for node in answer["nodes"]] == ["api", "db", "web"]
 
@@ -102,4 +102,4 @@ def test_graph_shows_times_of_the_last_run(host: str, capfd: pytest.CaptureFixtu
         "* db",
     ]
     assert "class s_api,s_db critical" in said(capfd, "--timings", "--output", "mermaid")
-    assert answered("graph", said(capfd, "--timings", "--output", "json"))["seconds"] == 3.0
+    assert checked_document("graph", said(capfd, "--timings", "--output", "json"))["seconds"] == 3.0

@@ -10,7 +10,7 @@ import pytest
 
 from devenv.cli import main
 from support import docker_cli
-from support.schemas import answered
+from support.schemas import checked_document
 from support.stack import NewStack, Stack, idle_service, unique_name
 
 pytestmark = pytest.mark.engine
@@ -66,7 +66,7 @@ def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
     assert main.run(["layers", *names, "--output", "json"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    return answered("layers", out)
+    return checked_document("layers", out)
 
 
 def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> str:

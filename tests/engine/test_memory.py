@@ -21,9 +21,9 @@ from devenv.docker.compose_failures import VerbError
 from devenv.docker.transport import CallError
 from devenv.errors import PortError
 from devenv.model.containers import HOLDS_LABEL, ONE_OFF_LABEL, OWNER_LABEL, PROJECT_LABEL, Container
-from support.engine import BASE_IMAGE, MemoryHost, Node, PlainCompose, Stranger, pack, pair, unpack
+from support.engine import BASE_IMAGE, MemoryHost, Node, PlainCompose, PlainDocker, pack, pair, unpack
+from support.plain_docker import DockerVerbs, PlainVerbs, RealCompose, RealDocker
 from support.stack import free_port, unique_name
-from support.strangers import DockerVerbs, PlainVerbs, RealCompose, RealDocker
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +84,7 @@ async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         def plain(project: str, directory: str, model: Mapping[str, Any]) -> PlainVerbs:
             return PlainCompose(host, project, directory, model)
 
-        yield Pair(engine, compose, Stranger(host), plain, name, folder)
+        yield Pair(engine, compose, PlainDocker(host), plain, name, folder)
         return
     request.getfixturevalue("base_image")
     async with Engine.connect() as real:

@@ -19,9 +19,9 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.model.containers import OWNER_LABEL, PROJECT_LABEL
 from support.docker_cli import DockerError
-from support.engine import BASE_IMAGE, ComposeError, MemoryHost, PlainCompose, Refused, Stranger, pair
+from support.engine import BASE_IMAGE, ComposeError, MemoryHost, PlainCompose, PlainDocker, Refused, pair
+from support.plain_docker import DockerVerbs, PlainVerbs, RealCompose, RealDocker
 from support.stack import unique_name
-from support.strangers import DockerVerbs, PlainVerbs, RealCompose, RealDocker
 
 pytestmark = pytest.mark.anyio
 
@@ -183,7 +183,7 @@ async def test_random_commands_end_alike_in_memory_and_on_the_engine(base_image:
     script, history = Script(seed, project), list[str]()
     async with Engine.connect() as real:
         worlds = (
-            World(engine, compose, Stranger(host), lambda m: PlainCompose(host, project, "/", m), project),
+            World(engine, compose, PlainDocker(host), lambda m: PlainCompose(host, project, "/", m), project),
             World(real, Compose, RealDocker(), lambda m: RealCompose(project, "/", m), project),
         )
         try:

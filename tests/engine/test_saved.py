@@ -12,7 +12,7 @@ import pytest
 from devenv.cli import main
 from support.docker_cli import docker
 from support.dockerd import Dockerd, dockerd
-from support.schemas import answered
+from support.schemas import checked_document
 from support.stack import place_of
 
 pytestmark = pytest.mark.engine
@@ -80,7 +80,7 @@ def test_saved_images_are_loaded_with_the_same_ids(project: Path, capfd: pytest.
         "loaded.devenv/shop.test/db:1": before["shop.test/db:1"],
     }
     assert main.run(["images", "--output", "json"]) == 0
-    rows = answered("images", capfd.readouterr().out.splitlines()[-1])["images"]
+    rows = checked_document("images", capfd.readouterr().out.splitlines()[-1])["images"]
     assert {(row["image"], row["source"], row["id"]) for row in rows} == {
         ("node", "loaded", before["node:latest"]),
         ("shop.test/db:1", "loaded", before["shop.test/db:1"]),

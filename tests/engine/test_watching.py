@@ -102,7 +102,7 @@ def test_changes_beyond_the_event_queue_are_found(root: Path) -> None:
             os.kill(site.process.pid, signal.SIGCONT)
             answer = site.ask(30)
             assert answer["wrong"] == []
-            assert [message.count("events lost") for message in answer["said"]] == [1] * lap
+            assert [message.count("events lost") for message in answer["messages"]] == [1] * lap
         (root / "d3/one more").write_text("x")
         assert site.ask(5)["wrong"] == []
         assert site.ask(0)["watches"] == 202
@@ -121,12 +121,12 @@ def test_missing_watches_are_reported_and_compensated(root: Path, limit: tuple[s
             (root / f"e{index}/f").write_text("x")
         answer = site.ask()
         assert answer["wrong"] == []
-        assert len(answer["said"]) == 1
-        assert "sudo sysctl fs.inotify.max_user_watches" in answer["said"][0]
+        assert len(answer["messages"]) == 1
+        assert "sudo sysctl fs.inotify.max_user_watches" in answer["messages"][0]
     with child(root, *limited(*limit)) as site:
         (root / "e79/g").write_text("x")
         answer = site.ask()
-        assert (answer["wrong"], len(answer["said"])) == ([], 1 if limit[1] else len(answer["said"]))
+        assert (answer["wrong"], len(answer["messages"])) == ([], 1 if limit[1] else len(answer["messages"]))
 
 
 def test_unreadable_paths_do_not_stop_the_watcher(root: Path) -> None:
@@ -142,7 +142,7 @@ def test_unreadable_paths_do_not_stop_the_watcher(root: Path) -> None:
     with child(root, user=NOBODY) as site:
         (root / "open/deep/f").write_text("xx")
         answer = site.ask(5)
-        assert (answer["wrong"], answer["said"]) == ([], [])
+        assert (answer["wrong"], answer["messages"]) == ([], [])
         before = answer["known"]
         (root / "secret").chmod(0o644)
         (root / "shut").chmod(0o755)
@@ -163,7 +163,7 @@ def test_ignored_tree_needs_no_watches(root: Path) -> None:
         for index in range(50):
             (root / f"ignored/{index}/new").mkdir()
         answer = site.ask(5)
-        assert (answer["wrong"], answer["said"], answer["watches"], answer["told"]) == ([], [], 3, 0)
+        assert (answer["wrong"], answer["messages"], answer["watches"], answer["reported"]) == ([], [], 3, 0)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from devenv.volumes import commands, exported
 from devenv.volumes.store import Store
 from support.engine import Crash, Fault, Faults
 from support.memory.machine import Command, Machine, Site, mounted, shown
-from support.memory.outsider import ComposeError
+from support.memory.plain_docker import ComposeError
 
 VOLUME = "shop_data"
 OTHER_ADDRESS = "unix:///run/other.sock"
@@ -68,7 +68,7 @@ class Campaign:
         self.second = Machine(second, engines=self.machine.engines, address=self.machine.address)
         self.sites = {name: self.machine.site("shop", name, **SERVICES) for name in ("a", "b")}
         self.theirs = self.second.site("shop", "c", **SERVICES)
-        self.strangers: dict[str, bytes] = {}
+        self.foreign_containers: dict[str, bytes] = {}
 
     # --- what is there ----------------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class Campaign:
     async def run(self, length: int) -> None:
         """Run that many steps. Raises BrokenError."""
         with self.machine.installed():
-            await self.strange()
+            await self.create_foreign_objects()
             for _ in range(length):
                 step = self.random.choice(STEPS)
                 self.done.append(step.__name__)
@@ -124,7 +124,7 @@ class Campaign:
                     and plain.created not in self.seconds
                 ):
                     self.require(self.machine.host.volumes.get(VOLUME) is plain, "plain Compose's volume is gone")
-                self.check_strangers()
+                self.check_foreign_objects()
 
     def require(self, condition: object, why: str, command: Command | None = None) -> None:
         """Check the condition. Raises BrokenError with the sequence."""
@@ -132,12 +132,14 @@ class Campaign:
             report = f"\n{shown(command)}" if command else ""
             raise BrokenError(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{report}")
 
-    def check_strangers(self) -> None:
+    def check_foreign_objects(self) -> None:
         """Check that nothing that belongs to others has changed."""
         names = {c.name for c in self.machine.host.containers.values()}
-        self.require("my-debug" in names or "my-debug" not in self.strangers, "the stranger's container is gone")
-        self.require("plain" in names, "the stranger's container without labels is gone")
-        self.require(self.machine.docker.read("shop_theirs", "x") == b"theirs", "the stranger's volume is gone")
+        self.require(
+            "my-debug" in names or "my-debug" not in self.foreign_containers, "the foreign container is gone"
+        )
+        self.require("plain" in names, "the foreign container is gone")
+        self.require(self.machine.docker.read("shop_theirs", "x") == b"theirs", "the foreign volume is gone")
         self.require(any(n.name == "shop_net" for n in self.machine.host.networks.values()), "their network is gone")
 
     def check_kept(self, before: str | None, command: Command, *, dropped: bool = False) -> None:
@@ -178,7 +180,7 @@ class Campaign:
             return name, Site(link, site.name, site.model)
         return name, site
 
-    async def strange(self) -> None:
+    async def create_foreign_objects(self) -> None:
         """Create foreign objects that look like ours."""
         docker = self.machine.docker
         docker.create_volume("shop_theirs", {"com.docker.compose.project": "shop"})
@@ -311,7 +313,7 @@ class Campaign:
     def take_note(self) -> None:
         """Let plain Compose take the container of a copied image for the service's: it is nothing lost."""
         if "my-debug" not in {c.name for c in self.machine.host.containers.values()}:
-            self.strangers.pop("my-debug", None)
+            self.foreign_containers.pop("my-debug", None)
 
     async def plain_up(self) -> None:
         """Bring it up with plain Compose, and write."""
@@ -341,9 +343,9 @@ class Campaign:
         if before is not None and self.content != before:
             self.lost |= {before, *(str(self.seen.get(name)) for name in self.users)}
         if "shop_theirs" not in self.machine.host.volumes or not self.machine.docker.read("shop_theirs", "x"):
-            await self.strange_again()
+            await self.restore_foreign_objects()
 
-    async def strange_again(self) -> None:
+    async def restore_foreign_objects(self) -> None:
         """Create again what the user's own Compose removed of the foreign objects."""
         docker, host = self.machine.docker, self.machine.host
         if "shop_theirs" not in host.volumes:
@@ -380,10 +382,10 @@ class Campaign:
         """Copy a container of ours into an image as a foreigner does, and run that."""
         docker, host = self.machine.docker, self.machine.host
         ours = [c for c in host.containers.values() if c.name.startswith("shop-db-")]
-        if ours and "my-debug" not in self.strangers:
+        if ours and "my-debug" not in self.foreign_containers:
             docker.commit(ours[0].id, "dbg")
             docker.run("dbg", name="my-debug")
-            self.strangers["my-debug"] = b""
+            self.foreign_containers["my-debug"] = b""
 
     async def import_(self) -> None:
         """Import a colleague's file, which is newer than everything."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from support.schemas import unlawful
+from support.schemas import violations
 
 MARKER = "DEVENV_TEST_PROCESS"
 Event = dict[str, Any]
@@ -155,7 +155,7 @@ class Devenv:
         if isinstance(event, dict):
             self.events.append(event)
             self._seen[event.get("event", "")] += 1
-            self.stray += unlawful(event) if self._seen[event.get("event", "")] <= CHECKED else []
+            self.stray += violations(event) if self._seen[event.get("event", "")] <= CHECKED else []
         else:
             self.stray.append(line)
 

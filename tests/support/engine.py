@@ -2,8 +2,8 @@
 
 `MemoryHost` is an engine's state. `MemoryEngine` is the product's own client of it, which speaks the Engine API to
 `support.memory.routes`; `MemoryCompose` is the product's own Compose, whose child is `support.memory.program`. Both
-have one `Faults`. `PlainCompose` and `Stranger` are everybody else. `tests/engine/test_memory.py` holds the real pair
-to the same tests.
+have one `Faults`. `PlainCompose` and `PlainDocker` do not use devenv. `tests/engine/test_memory.py` runs
+the same tests on the real pair.
 
     host = MemoryHost()
     engine, compose = pair(host)                   # compose(project, directory, model) -> MemoryCompose
@@ -27,7 +27,7 @@ from support.memory.host import (
     default_execution,
     default_program,
 )
-from support.memory.outsider import ComposeError, PlainCompose, Stranger
+from support.memory.plain_docker import ComposeError, PlainCompose, PlainDocker
 from support.memory.refusal import Refused
 
 __all__ = [
@@ -51,8 +51,8 @@ __all__ = [
     "Network",
     "Node",
     "PlainCompose",
+    "PlainDocker",
     "Refused",
-    "Stranger",
     "Tree",
     "Volume",
     "build",

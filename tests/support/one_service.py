@@ -192,14 +192,14 @@ class OneService:
 
     # --- what came of it ---------------------------------------------------------------------------------------
 
-    def told(self, kind: type[E]) -> list[E]:
+    def events_of(self, kind: type[E]) -> list[E]:
         """The events of that kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def problems(self) -> list[str]:
         """The messages of all problems."""
-        return [problem.message for problem in self.told(Problem)]
+        return [problem.message for problem in self.events_of(Problem)]
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[TaskGroup]:

@@ -129,6 +129,6 @@ def run(world: World, project: Project, *, stand_ins: bool = False, mirrors: Ite
 
 
 @contextlib.asynccontextmanager
-async def nobody() -> AsyncIterator[Engine]:
+async def table_engine() -> AsyncIterator[Engine]:
     """An engine, represented by tables only."""
     yield NO_ENGINE

@@ -83,14 +83,14 @@ class Rig:
         """A path below the source folder."""
         return self.source / name
 
-    def told(self, kind: type[E]) -> list[E]:
+    def events_of(self, kind: type[E]) -> list[E]:
         """Every event of that kind so far."""
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def problems(self) -> list[Problem]:
         """The problems that devenv reported."""
-        return self.told(Problem)
+        return self.events_of(Problem)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Rig]:

@@ -29,7 +29,7 @@ def _checks(kind: str) -> dict[str, Draft7Validator]:
 EVENTS, DOCUMENTS = _checks("events"), _checks("documents")
 
 
-def unlawful(document: dict[str, Any]) -> list[str]:
+def violations(document: dict[str, Any]) -> list[str]:
     """The violations of the schemas by a line of stdout: an event, or a command's document."""
     name = document.get("event")
     if name is None:
@@ -41,7 +41,7 @@ def unlawful(document: dict[str, Any]) -> list[str]:
     return [f"{fault.json_path}: {fault.message} in {document}" for fault in EVENTS[name].iter_errors(document)]
 
 
-def answered(command: str, text: str) -> dict[str, Any]:
+def checked_document(command: str, text: str) -> dict[str, Any]:
     """The document that the command printed. Raises AssertionError if it violates the schema."""
     answer: dict[str, Any] = json.loads(text)
     faults = [f"{fault.json_path}: {fault.message}" for fault in DOCUMENTS[command].iter_errors(answer)]

@@ -96,7 +96,7 @@ def _out_of_paint(*_: object) -> list[Row]:
     raise ValueError("out of paint")
 
 
-class Nobody:
+class SilentController:
     """Ignores every command."""
 
     def __init__(self, view: LiveView | None = None) -> None:
@@ -117,7 +117,7 @@ class Nobody:
 async def main(name: str) -> int:
     """Show the story, then wait for the end."""
     view, fault = LiveView(Console()), os.environ.get("STORY_FAULT")
-    view.controller = Nobody(view)
+    view.controller = SilentController(view)
     heard = (signal.SIGINT,) if fault == "deaf" else (signal.SIGINT, signal.SIGTERM)
 
     async def work() -> int:

@@ -32,7 +32,7 @@ class Terminal:
         self, *argv: str, cwd: Path, env: Mapping[str, str | None], size: tuple[int, int] | None = None
     ) -> None:
         self.marker = secrets.token_hex(8)
-        self.said = ""
+        self.output = ""
         self._is_closed = False
         self._reads = threading.Event()
         self._reads.set()
@@ -88,16 +88,16 @@ class Terminal:
     def screen(self, columns: int, rows: int, since: int = 0) -> str:
         """The content of a screen of that size, from that character of the output on."""
         display = pyte.Screen(columns, rows)
-        pyte.Stream(display).feed(self.said[since:])
+        pyte.Stream(display).feed(self.output[since:])
         return "".join(f"{line.rstrip()}\n" for line in display.display)
 
     def until(self, pattern: str, *, timeout: float = 60, since: int = 0) -> None:
         """Wait until the program has printed the pattern, from that character on. Raises AssertionError."""
         wanted = re.compile(pattern, re.MULTILINE)
         try:
-            docker_cli.until(lambda: wanted.search(self.said, since), timeout=timeout)
+            docker_cli.until(lambda: wanted.search(self.output, since), timeout=timeout)
         except AssertionError:
-            raise AssertionError(f"not said within {timeout} s: {pattern}\n{self.said[-4000:]}") from None
+            raise AssertionError(f"not said within {timeout} s: {pattern}\n{self.output[-4000:]}") from None
 
     def close(self) -> None:
         """Close the terminal, as when its window is closed."""
@@ -116,4 +116,4 @@ class Terminal:
             while not self._is_closed:
                 self._reads.wait()
                 if select.select([self._master], [], [], 0.05)[0]:
-                    self.said += decoder.decode(os.read(self._master, 65536))
+                    self.output += decoder.decode(os.read(self._master, 65536))

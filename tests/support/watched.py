@@ -33,15 +33,15 @@ class Watched:
         self.roots = [str(root) for root in roots]
         self.prune = prune
         self.known: dict[str, FileState] = {}
-        self.told: set[str] = set()
-        self.said: list[str] = []
+        self.reported: set[str] = set()
+        self.messages: list[str] = []
         self.seen: dict[str, int] = {}  # how often each path was reported as changed
         self.source = TreeWatcher(self.roots, prune, self._say, self.known, watcher)
         self._raw: set[str] = set()
         self._arrived = anyio.Event()
 
     def _say(self, message: str, hint: str) -> None:
-        self.said.append(f"{message} | {hint}")
+        self.messages.append(f"{message} | {hint}")
 
     def _tell(self, paths: Collection[str]) -> None:
         self._raw.update(paths)
@@ -65,7 +65,7 @@ class Watched:
                 manifest.apply(self.known, changes)
                 for path, _ in (*changes.present, *changes.gone):
                     self.seen[path] = self.seen.get(path, 0) + 1
-                self.told |= paths
+                self.reported |= paths
 
     def wrong(self) -> list[str]:
         """The paths whose known state is wrong."""
@@ -126,10 +126,10 @@ async def _answer(root: str, watcher: str, ignored: str, uid: str) -> None:
                     await anyio.sleep(0.05)
             answer = {
                 "wrong": [os.fsencode(path).decode("ascii", "backslashreplace") for path in site.wrong()],
-                "said": site.said,
+                "messages": site.messages,
                 "watches": kernel_watches(),
                 "known": len(site.known),
-                "told": len(site.told),
+                "reported": len(site.reported),
             }
             print(json.dumps(answer), flush=True)  # noqa: T201 - for the test
 

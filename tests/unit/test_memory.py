@@ -22,7 +22,7 @@ from support.engine import (
     MemoryEngine,
     MemoryHost,
     PlainCompose,
-    Stranger,
+    PlainDocker,
     pair,
 )
 from support.memory.machine import Machine, model, mounted, shown
@@ -188,7 +188,7 @@ async def test_volumes_have_the_second_of_their_creation_or_of_their_move(
 def test_ids_are_the_same_for_the_same_seed() -> None:
     def ids(seed: int) -> list[str]:
         host = MemoryHost(seed=seed)
-        return [Stranger(host).create(BASE_IMAGE, "true") for _ in range(3)]
+        return [PlainDocker(host).create(BASE_IMAGE, "true") for _ in range(3)]
 
     assert ids(1) == ids(1)
     assert len({*ids(1), *ids(2)}) == 6
@@ -204,10 +204,10 @@ def test_a_verb_that_waits_for_ever_is_an_error(host: MemoryHost) -> None:
 
 
 async def test_commands_in_containers_are_the_tests_own(host: MemoryHost, api: MemoryEngine) -> None:
-    key = Stranger(host).run(BASE_IMAGE, "sleep", "inf", labels={PROJECT_LABEL: "shop"})
+    key = PlainDocker(host).run(BASE_IMAGE, "sleep", "inf", labels={PROJECT_LABEL: "shop"})
     host.execution = lambda _, argv, options: (3, f"{argv} {options['User']}\n".encode())
     assert await api.exec.run(key, ["ls"], user="me") == (3, "['ls'] me\n")
-    Stranger(host).stop(key)
+    PlainDocker(host).stop(key)
     with pytest.raises(CallError, match="is not running"):
         await api.exec.run(key, ["ls"])
 

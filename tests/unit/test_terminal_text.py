@@ -57,9 +57,9 @@ def exported(tmp_path: Path) -> Path:
 def said(*words: str, cwd: Path, env: dict[str, str | None], code: int = 0) -> str:
     """The output of the command on its terminal, without colours of devenv."""
     with Terminal(sys.executable, "-m", "devenv", *words, cwd=cwd, env=env, size=(200, 50)) as terminal:
-        assert terminal.process.wait(30) == code, terminal.said
+        assert terminal.process.wait(30) == code, terminal.output
         terminal.close()
-        return OURS.sub("", terminal.said).replace("\r\n", "\n")
+        return OURS.sub("", terminal.output).replace("\r\n", "\n")
 
 
 # Each command runs in a process of its own, forked from a process that has imported the common modules.
@@ -79,9 +79,9 @@ def said_by_each(commands: Sequence[Sequence[str]], cwd: Path, env: dict[str, st
     """The exit code of each command, and what it writes to the terminal, without codes of ours."""
     argv = (sys.executable, "-c", FORKS, json.dumps(commands))
     with Terminal(*argv, cwd=cwd, env=env, size=(200, 50)) as terminal:
-        assert terminal.process.wait(120) == 0, terminal.said
+        assert terminal.process.wait(120) == 0, terminal.output
         terminal.close()
-        *parts, _ = re.split(r"=== (-?\d+)\r\n", terminal.said)
+        *parts, _ = re.split(r"=== (-?\d+)\r\n", terminal.output)
     texts = [OURS.sub("", text).replace("\r\n", "\n") for text in parts[::2]]
     return list(zip(map(int, parts[1::2]), texts, strict=True))
 

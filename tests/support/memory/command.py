@@ -114,7 +114,7 @@ class Command:
             if isinstance(event, Ready):
                 self.ready.set()
 
-    def told(self) -> str:
+    def event_lines(self) -> str:
         """All events, a line each."""
         return "\n".join(map(str, self.events))
 
@@ -162,4 +162,4 @@ class Command:
 
 def shown(command: Command) -> str:
     """How a command ended, for the message of an assertion."""
-    return json.dumps({"code": command.code, "error": repr(command.error), "told": command.told()}, indent=1)
+    return json.dumps({"code": command.code, "error": repr(command.error), "events": command.event_lines()}, indent=1)

@@ -248,7 +248,7 @@ class MemoryHost:
 
     # --- events ---------------------------------------------------------------------------------------------
 
-    def tell(self, kind: str, action: str, key: str, attributes: Mapping[str, str]) -> None:
+    def emit_event(self, kind: str, action: str, key: str, attributes: Mapping[str, str]) -> None:
         """Emit an event in the engine's format."""
         at = self.tick()
         event: dict[str, Any] = {
@@ -264,11 +264,11 @@ class MemoryHost:
         self.events.append(event)
         self.wake()
 
-    def tell_of(self, container: Container, action: str, **more: str) -> None:
+    def emit_container_event(self, container: Container, action: str, **more: str) -> None:
         """Emit an event of a container."""
         image = str(container.wish.get("Image", ""))
         attributes = {**container.labels, "image": image, "name": container.name, **more}
-        self.tell("container", action, container.id, attributes)
+        self.emit_event("container", action, container.id, attributes)
 
     def wake(self) -> None:
         """Wake all who wait for a change."""

@@ -29,7 +29,7 @@ from support.memory.clock import Clock
 from support.memory.command import Command, Guard, Site, model, mounted, shown
 from support.memory.host import MemoryHost
 from support.memory.installed import installed
-from support.memory.outsider import PlainCompose, Stranger
+from support.memory.plain_docker import PlainCompose, PlainDocker
 
 __all__ = ["Command", "Guard", "Machine", "Site", "model", "mounted", "shown"]
 
@@ -78,9 +78,9 @@ class Machine:
         return PlainCompose(self.host, site.name, str(site.folder), site.model)
 
     @property
-    def docker(self) -> Stranger:
+    def docker(self) -> PlainDocker:
         """`docker` on this machine, as others use it."""
-        return Stranger(self.host)
+        return PlainDocker(self.host)
 
     # --- commands -------------------------------------------------------------------------------------------
 

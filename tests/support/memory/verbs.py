@@ -43,7 +43,7 @@ def create(host: MemoryHost, wish: Mapping[str, Any], name: str = "") -> Contain
     )
     container.mounts = tuple(_mounts(host, wish, image))
     host.containers[key] = container
-    host.tell_of(container, "create")
+    host.emit_container_event(container, "create")
     return container
 
 
@@ -107,7 +107,7 @@ def start(host: MemoryHost, container: Container) -> bool:
         return False
     for name in container.networks:
         network = host.network(name)
-        host.tell("network", "connect", network.id, {"container": container.id, "name": name, "type": "bridge"})
+        host.emit_event("network", "connect", network.id, {"container": container.id, "name": name, "type": "bridge"})
     if taken := next((port for port in _published(container) if port in _taken(host)), None):
         ip, number, _ = taken
         end = f"Bind for {ip or '0.0.0.0'}:{number} failed: port is already allocated"
@@ -119,11 +119,11 @@ def start(host: MemoryHost, container: Container) -> bool:
     for mount in container.mounts:
         if mount.kind == "volume":
             attributes = {"container": container.id, "destination": mount.target, "driver": "local"}
-            host.tell("volume", "mount", mount.source, attributes)
+            host.emit_event("volume", "mount", mount.source, attributes)
     container.state, container.error, container.exit_code = "running", "", 0
     container.started = host.tick()
     container.health = "starting" if _check(host, container) else None
-    host.tell_of(container, "start")
+    host.emit_container_event(container, "start")
     host.program(host, container)
     return True
 
@@ -151,7 +151,7 @@ def _taken(host: MemoryHost) -> set[tuple[str, str, str]]:
 def end(host: MemoryHost, container: Container, code: int) -> None:
     """End the container's process by itself."""
     _leave(host, container, code)
-    host.tell_of(container, "die", exitCode=str(code))
+    host.emit_container_event(container, "die", exitCode=str(code))
     policy = (container.host_config.get("RestartPolicy") or {}).get("Name", "")
     if policy == "always" or (policy == "on-failure" and code):
         container.state = "restarting"
@@ -160,12 +160,12 @@ def end(host: MemoryHost, container: Container, code: int) -> None:
 def _leave(host: MemoryHost, container: Container, code: int) -> None:
     for name in container.networks:
         if network := next((n for n in host.networks.values() if n.name == name), None):
-            host.tell(
+            host.emit_event(
                 "network", "disconnect", network.id, {"container": container.id, "name": name, "type": "bridge"}
             )
     for mount in container.mounts:
         if mount.kind == "volume":
-            host.tell("volume", "unmount", mount.source, {"container": container.id, "driver": "local"})
+            host.emit_event("volume", "unmount", mount.source, {"container": container.id, "driver": "local"})
     container.state, container.exit_code, container.health = "exited", code, None
     container.finished = host.tick()
 
@@ -174,7 +174,7 @@ def set_health(host: MemoryHost, container: Container, health: str, output: str 
     """Set the result of the container's health check."""
     container.health = health
     container.health_log.append({"ExitCode": int(health != "healthy"), "Output": output})
-    host.tell_of(container, f"health_status: {health}")
+    host.emit_container_event(container, f"health_status: {health}")
 
 
 def write_log(host: MemoryHost, container: Container, line: str, stream: int = 1) -> None:
@@ -188,19 +188,19 @@ def kill(host: MemoryHost, container: Container, signal: str = "9") -> None:
     if not container.running:
         message = f"cannot kill container: {container.name}: container {container.id} is not running"
         raise Refused(409, message)
-    host.tell_of(container, "kill", signal=signal)
+    host.emit_container_event(container, "kill", signal=signal)
     _leave(host, container, 137)
-    host.tell_of(container, "die", exitCode="137")
+    host.emit_container_event(container, "die", exitCode="137")
 
 
 def stop(host: MemoryHost, container: Container) -> bool:
     """Stop the container; return False if it does not run."""
     if not container.running:
         return False
-    host.tell_of(container, "kill", signal="15")
+    host.emit_container_event(container, "kill", signal="15")
     _leave(host, container, 143)
-    host.tell_of(container, "stop")
-    host.tell_of(container, "die", exitCode="143")
+    host.emit_container_event(container, "stop")
+    host.emit_container_event(container, "die", exitCode="143")
     return True
 
 
@@ -208,7 +208,7 @@ def restart(host: MemoryHost, container: Container) -> None:
     """Restart the container's process, or start it."""
     stop(host, container)
     start(host, container)
-    host.tell_of(container, "restart")
+    host.emit_container_event(container, "restart")
 
 
 def pause(host: MemoryHost, container: Container) -> None:
@@ -218,7 +218,7 @@ def pause(host: MemoryHost, container: Container) -> None:
     if container.state == "paused":
         raise Refused(409, f"Container {container.id} is already paused")
     container.state = "paused"
-    host.tell_of(container, "pause")
+    host.emit_container_event(container, "pause")
 
 
 def unpause(host: MemoryHost, container: Container) -> None:
@@ -226,14 +226,14 @@ def unpause(host: MemoryHost, container: Container) -> None:
     if container.state != "paused":
         raise Refused(500, f"Container {container.id} is not paused")
     container.state = "running"
-    host.tell_of(container, "unpause")
+    host.emit_container_event(container, "unpause")
 
 
 def rename(host: MemoryHost, container: Container, name: str) -> None:
     """Rename the container. Raises Refused if the name is taken."""
     _require_name(host, name)
     before, container.name = container.name, name
-    host.tell_of(container, "rename", oldName=f"/{before}")
+    host.emit_container_event(container, "rename", oldName=f"/{before}")
 
 
 def remove(host: MemoryHost, container: Container, *, force: bool = False, volumes: bool = False) -> None:
@@ -245,7 +245,7 @@ def remove(host: MemoryHost, container: Container, *, force: bool = False, volum
     if container.running:
         kill(host, container)
     del host.containers[container.id]
-    host.tell_of(container, "destroy")
+    host.emit_container_event(container, "destroy")
     for mount in container.mounts if volumes else ():
         if mount.kind == "volume" and not mount.is_named and not host.users(mount.source):
             remove_volume(host, mount.source)
@@ -265,7 +265,7 @@ def commit(host: MemoryHost, container: Container, tag: str, changes: Mapping[st
         volumes=tuple(dict.fromkeys((*(base.volumes if base else ()), *(wish.get("Volumes") or ())))),
         files=container.files.copy(),
     )
-    host.tell_of(container, "commit", comment="", imageID=image.id)
+    host.emit_container_event(container, "commit", comment="", imageID=image.id)
     return image
 
 
@@ -325,7 +325,7 @@ def create_volume(host: MemoryHost, wish: Mapping[str, Any]) -> Volume:
     volume = Volume(name, host.tick() // 10**9, labels, str(wish.get("Driver") or "local"))
     volume.options = dict(wish["DriverOpts"]) if wish.get("DriverOpts") else None
     host.volumes[name] = volume
-    host.tell("volume", "create", name, {"driver": volume.driver})
+    host.emit_event("volume", "create", name, {"driver": volume.driver})
     return volume
 
 
@@ -337,7 +337,7 @@ def remove_volume(host: MemoryHost, name: str, *, force: bool = False) -> None:
     if users := host.users(name):
         raise Refused(409, f"remove {name}: volume is in use - [{', '.join(c.id for c in users)}]")
     del host.volumes[name]
-    host.tell("volume", "destroy", name, {"driver": volume.driver})
+    host.emit_event("volume", "destroy", name, {"driver": volume.driver})
 
 
 def create_network(host: MemoryHost, wish: Mapping[str, Any]) -> Network:
@@ -347,7 +347,7 @@ def create_network(host: MemoryHost, wish: Mapping[str, Any]) -> Network:
         raise Refused(409, f"network with name {name} already exists")
     network = Network(host.new_id(), name, host.tick(), dict(wish.get("Labels") or {}))
     host.networks[network.id] = network
-    host.tell("network", "create", network.id, {"name": name, "type": "bridge"})
+    host.emit_event("network", "create", network.id, {"name": name, "type": "bridge"})
     return network
 
 
@@ -357,20 +357,20 @@ def remove_network(host: MemoryHost, network: Network) -> None:
         message = f"error while removing network: network {network.name} id {network.id} has active endpoints"
         raise Refused(403, message)
     del host.networks[network.id]
-    host.tell("network", "destroy", network.id, {"name": network.name, "type": "bridge"})
+    host.emit_event("network", "destroy", network.id, {"name": network.name, "type": "bridge"})
 
 
 def connect(host: MemoryHost, network: Network, container: Container) -> None:
     """Connect the container to one more network."""
     container.networks = (*container.networks, network.name)
     if container.running:
-        host.tell("network", "connect", network.id, {"container": container.id, "name": network.name})
+        host.emit_event("network", "connect", network.id, {"container": container.id, "name": network.name})
 
 
 def disconnect(host: MemoryHost, network: Network, container: Container) -> None:
     """Disconnect the container from the network."""
     container.networks = tuple(n for n in container.networks if n != network.name)
-    host.tell("network", "disconnect", network.id, {"container": container.id, "name": network.name})
+    host.emit_event("network", "disconnect", network.id, {"container": container.id, "name": network.name})
 
 
 def remove_image(host: MemoryHost, reference: str, *, force: bool = False) -> None:

@@ -94,8 +94,8 @@ async def listening(engine: MemoryEngine) -> AsyncIterator[list[dict[str, Any]]]
 async def test_events_of_a_project(host: MemoryHost) -> None:
     """An empty event says that the stream has begun."""
     async with listening(MemoryEngine(host)) as events:
-        host.tell("container", "start", "other", {PROJECT_LABEL: "q"})
-        host.tell("container", "die", "mine", {PROJECT_LABEL: "p"})
+        host.emit_event("container", "start", "other", {PROJECT_LABEL: "q"})
+        host.emit_event("container", "die", "mine", {PROJECT_LABEL: "p"})
         await anyio.wait_all_tasks_blocked()
     begin, event = events
     assert (begin, event["Action"], event["Actor"]["ID"]) == ({}, "die", "mine")
@@ -112,10 +112,10 @@ async def test_events_of_networks_have_no_project(host: MemoryHost) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
         await anyio.wait_all_tasks_blocked()
-        host.tell("container", "die", "other", {PROJECT_LABEL: "q"})
-        host.tell("container", "start", "mine", {PROJECT_LABEL: "p"})
-        host.tell("container", "health_status: healthy", "mine", {PROJECT_LABEL: "p"})
-        host.tell("network", "disconnect", "net", {"name": "p_default"})
+        host.emit_event("container", "die", "other", {PROJECT_LABEL: "q"})
+        host.emit_event("container", "start", "mine", {PROJECT_LABEL: "p"})
+        host.emit_event("container", "health_status: healthy", "mine", {PROJECT_LABEL: "p"})
+        host.emit_event("network", "disconnect", "net", {"name": "p_default"})
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert [event.get("Action") for event in seen] == [None, "health_status: healthy", "disconnect"]
@@ -127,12 +127,12 @@ async def test_events_after_a_gap(monkeypatch: pytest.MonkeyPatch, host: MemoryH
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.0)
     engine = MemoryEngine(host)
     async with listening(engine) as events:
-        host.tell("container", "start", "a", {PROJECT_LABEL: "p"})
+        host.emit_event("container", "start", "a", {PROJECT_LABEL: "p"})
         await anyio.wait_all_tasks_blocked()
         engine.faults.on("GET events", fault)
         host.lives += 1
         host.wake()
-        host.tell("container", "die", "a", {PROJECT_LABEL: "p"})
+        host.emit_event("container", "die", "a", {PROJECT_LABEL: "p"})
         await anyio.wait_all_tasks_blocked()
     assert [event.get("Action") for event in events] == [None, "start", None, "start", "die"]
     assert len([request for request in engine.faults.asked if request.endswith("GET events")]) == 3

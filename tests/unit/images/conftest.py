@@ -11,7 +11,7 @@ from devenv.docker.images import Images
 from devenv.images import pull as pulls
 from devenv.images.standins import build
 from devenv.model.project import Build, Project, Service
-from support.registry_world import World, a_project, nobody
+from support.registry_world import World, a_project, table_engine
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(pulls, "EVERY", 0.01)
     monkeypatch.setattr(pulls, "PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setattr(pulls, "SHORT_TIMEOUT", 0.1)
-    monkeypatch.setattr(Engine, "connect", nobody)
+    monkeypatch.setattr(Engine, "connect", table_engine)
     monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
     return made
 

@@ -22,7 +22,7 @@ from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state.identity import Place, VolumeRecord, engine_key
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, place_of
-from support.schemas import answered
+from support.schemas import checked_document
 
 ENGINE = "unix:///here"
 IDENTITY = ("id", "/var/lib/docker")
@@ -78,7 +78,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def printed(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list[str]]:
     """The JSON and the lines for people; both name the same commands."""
     assert app.run([*arguments, "--output", "json"]) == 0
-    answer = answered("devenv", capfd.readouterr().out)
+    answer = checked_document("devenv", capfd.readouterr().out)
     assert app.run([*arguments]) == 0
     lines = capfd.readouterr().out.splitlines()
     commands = [command["command"] for command in answer.pop("commands")]

@@ -149,7 +149,7 @@ async def test_a_missing_folder_lasts_as_long_as_the_run(machine: Machine, *, is
             (shop.folder / "data/db/x").touch()
 
     command = await machine.run_up(shop, then=then)
-    assert "./data/db did not exist: created, and removed at the end if still empty" in command.told()
+    assert "./data/db did not exist: created, and removed at the end if still empty" in command.event_lines()
     assert (shop.folder / "data/db/x").exists() == (shop.folder / "data").exists() == is_used
 
 

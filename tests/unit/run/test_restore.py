@@ -26,7 +26,7 @@ from devenv.volumes.lineage import NOTHING, Beginning, Lineage, LiveVolume, Star
 from devenv.volumes.lineages import Lineages, ProjectVolumes
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import VolumeTransfer
-from support.engine import MEMORY, MemoryEngine, MemoryHost, Stranger
+from support.engine import MEMORY, MemoryEngine, MemoryHost, PlainDocker
 from support.memory.files import Tree
 from support.memory.machine import model, mounted
 
@@ -45,7 +45,7 @@ class Shop:
         self.project = project
         self.model = model(project, db={"image": "mysql:9", "volumes": [mounted("data")]})
         self.host = host or MemoryHost()
-        self.docker = Stranger(self.host)
+        self.docker = PlainDocker(self.host)
         self.engine = MemoryEngine(self.host)
         run = Run.open(KEY, MEMORY, project)
         self.told: list[Event] = []

@@ -32,7 +32,7 @@ from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import VolumeTransfer
-from support.engine import BASE_IMAGE, MEMORY, MemoryEngine, MemoryHost, Stranger
+from support.engine import BASE_IMAGE, MEMORY, MemoryEngine, MemoryHost, PlainDocker
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ class Earlier:
         self.folder = folder
         folder.mkdir()
         self.host = MemoryHost()
-        self.docker = Stranger(self.host)
+        self.docker = PlainDocker(self.host)
         self.engine = MemoryEngine(self.host)
         self.run = Run.open(KEY, MEMORY, "shop")
         self.engine.is_ours = self.run.made.holds

@@ -129,7 +129,7 @@ async def test_engine_error_is_a_problem(service: OneService, followups: FollowU
     await act(followups)
     assert [message for message in service.problems if "out of pids" in message]
     assert len(service.problems) == 1
-    assert service.told(Restarted)
+    assert service.events_of(Restarted)
 
 
 async def test_the_containers_are_recreated_before_commands_are_run(
@@ -165,7 +165,7 @@ async def test_nothing_is_done_while_the_host_is_not_at_rest(service: OneService
     await act(followups)
     assert followups.are_owed
     assert followups.due() == pytest.approx(anyio.current_time() + QUIET, abs=QUIET)
-    assert not service.told(Restarted)
+    assert not service.events_of(Restarted)
 
 
 async def test_follow_up_during_another_one_is_done_afterwards(service: OneService, followups: FollowUps) -> None:
@@ -182,11 +182,11 @@ async def test_follow_up_during_another_one_is_done_afterwards(service: OneServi
         tasks.start_soon(service.sync.serve, tasks)
         await checkpoint()
         service.state.turn.release()
-        await until(lambda: len(service.told(Restarted)) == 2)
+        await until(lambda: len(service.events_of(Restarted)) == 2)
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await service.state.turn.acquire()
-    assert [event.cause for event in service.told(Restarted)] == ["first", "second"]
+    assert [event.cause for event in service.events_of(Restarted)] == ["first", "second"]
 
 
 async def test_until_quiet_includes_later_changes(service: OneService, followups: FollowUps) -> None:

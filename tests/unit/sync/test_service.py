@@ -198,7 +198,7 @@ async def test_a_sync_is_reported_with_its_counts(service: OneService) -> None:
     fake.failed = {"/src/b": "no space left on device"}
     assert await service.step() == {path}
     assert await service.step() == {path}
-    synced = [(event.files, event.deleted, event.paths) for event in service.told(Synced)]
+    synced = [(event.files, event.deleted, event.paths) for event in service.events_of(Synced)]
     assert synced == [(1, 0, ("src/a", "src/b"))]
 
 
@@ -290,8 +290,8 @@ async def test_a_restart_follows_the_sync(tmp_path: Path) -> None:
                 service.write(name)
                 service.look()
                 await until(lambda name=name: f"/src/{name}" in fake.put)  # type: ignore[misc]
-            await until(lambda: bool(service.told(Restarted)))
-    assert [event.cause for event in service.told(Restarted)] == ["src/a"]
+            await until(lambda: bool(service.events_of(Restarted)))
+    assert [event.cause for event in service.events_of(Restarted)] == ["src/a"]
 
 
 async def test_a_file_that_gets_its_place_back_is_tried_again_if_that_fails(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_real_shell_completes(shell: str, project: Path) -> None:
             ("devenv graph --output=mer", "--output=mermaid"),
             ("devenv -f oth", r"er\.yml"),
         ):
-            begun = len(terminal.said)
+            begun = len(terminal.output)
             terminal.type(f"{typed}\t")
             terminal.until(whole, since=begun, timeout=60)
             terminal.type("\x15\n")

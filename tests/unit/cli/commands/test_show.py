@@ -33,7 +33,7 @@ from devenv.tasks import first
 from support.engine import Fault, MemoryEngine, MemoryHost
 from support.memory.client import MEMORY
 from support.memory.played import placed
-from support.schemas import answered
+from support.schemas import checked_document
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +74,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> 
                 tasks.start_soon(lambda: command._show(selection, services, found.append, watch=watch))
                 for action in actions:
                     await anyio.sleep(seconds)
-                    host.tell_of(host.container("id-web-1"), action)
+                    host.emit_container_event(host.container("id-web-1"), action)
                 await anyio.sleep(seconds)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -218,7 +218,7 @@ def test_version_includes_that_of_compose(monkeypatch: pytest.MonkeyPatch, capfd
     assert capfd.readouterr().out.splitlines() == [f"devenv {__version__}", "Docker Compose version v2.40.3"]
     monkeypatch.setattr(process, "run", fail)
     assert main.run(["version", "--output", "json"]) == 0
-    assert answered("version", capfd.readouterr().out)["compose"] is None
+    assert checked_document("version", capfd.readouterr().out)["compose"] is None
 
 
 @pytest.mark.parametrize(

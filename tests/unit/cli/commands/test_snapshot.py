@@ -9,7 +9,7 @@ import pytest
 from devenv.__main__ import main
 from devenv.model.snapshot import Snapshot
 from devenv.volumes import commands as workflow
-from support.schemas import answered
+from support.schemas import checked_document
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
@@ -35,5 +35,5 @@ def test_the_time_of_a_snapshot_is_a_number_and_a_text(
     monkeypatch.setattr(workflow, "listed", lambda _: saved)
     monkeypatch.setattr(workflow, "damaged", lambda: ())
     assert main(["snapshot", "list", "--output=json"]) == 0
-    (entry,) = answered("snapshot list", capfd.readouterr().out)["snapshots"]
+    (entry,) = checked_document("snapshot list", capfd.readouterr().out)["snapshots"]
     assert (entry["created"], entry["created_at"]) == (1.5, "1970-01-01T00:00:01.500Z")

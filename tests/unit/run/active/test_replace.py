@@ -179,7 +179,7 @@ async def test_a_service_that_lost_its_network_is_replaced_by_a_restart(machine:
         web, old = machine.host.container("shop-web-1"), ids(run, "web")
         await anyio.sleep(1.2)  # all is well: from now on it looks every half minute, if nothing happens
         network = machine.host.network("shop_default")
-        machine.host.tell("network", "disconnect", "other", {"name": "other_default", "container": "other"})
+        machine.host.emit_event("network", "disconnect", "other", {"name": "other_default", "container": "other"})
         verbs.disconnect(machine.host, network, web)
         with anyio.fail_after(1):
             while not run.project.observer.view.has_lost_network("web"):  # noqa: ASYNC110 - another task looks

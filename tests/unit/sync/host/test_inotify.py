@@ -100,8 +100,8 @@ async def test_lost_events_mean_look_at_everything(tmp_path: Path) -> None:
         (tmp_path / "d7/gone").unlink()
         await site.until(lambda: len(site.known) == 251, 60)
         await site.until_right(30)
-        assert [said for said in site.said if "events lost" in said] == site.said
-        assert len(site.said) == 1
+        assert [said for said in site.messages if "events lost" in said] == site.messages
+        assert len(site.messages) == 1
         (tmp_path / "d3/one more").write_text("x")
         await site.until(lambda: f"{tmp_path}/d3/one more" in site.known, 1)
         assert kernel_watches() == 52
@@ -134,7 +134,7 @@ async def test_a_file_cut_to_nothing_is_no_news_yet(tmp_path: Path, is_new: bool
     async with watching(tmp_path) as site:
         with path.open("w") as file:
             await anyio.sleep(0.01)
-            assert not site.told
+            assert not site.reported
             file.write("new")
         await site.until_right(1)
         assert site.seen == {str(path): 1}
@@ -174,7 +174,7 @@ async def test_reading_causes_no_events(tmp_path: Path) -> None:
         begun = time.thread_time()
         await anyio.to_thread.run_sync(read_much)
         assert time.thread_time() - begun < 0.1
-        assert not site.told
+        assert not site.reported
 
 
 async def test_a_mapped_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,8 +213,8 @@ async def test_without_watches_all_is_looked_at(tmp_path: Path, monkeypatch: pyt
         for index in range(60):
             (tmp_path / f"d{index}/f").write_text("x")
         await site.until_right(5)
-        assert len(site.said) == 1
-        assert "fs.inotify.max_user_watches" in site.said[0]
+        assert len(site.messages) == 1
+        assert "fs.inotify.max_user_watches" in site.messages[0]
 
 
 async def test_without_an_instance_all_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ async def test_without_an_instance_all_is_looked_at(tmp_path: Path, monkeypatch:
     async with watching(tmp_path) as site:
         (tmp_path / "f").write_text("x")
         await site.until_right(3)
-        assert len(site.said) == 1
+        assert len(site.messages) == 1
 
 
 async def test_a_file_system_without_events_is_looked_at_often(
@@ -238,5 +238,5 @@ async def test_a_file_system_without_events_is_looked_at_often(
         for index in range(3):
             (tmp_path / f"f{index}").write_text("x")
             await site.until_right(3)
-        assert len(site.said) == 1
-        assert "9p" in site.said[0]
+        assert len(site.messages) == 1
+        assert "9p" in site.messages[0]

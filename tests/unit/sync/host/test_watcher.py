@@ -78,7 +78,7 @@ async def test_a_single_file(tmp_path: Path, watching: Watching) -> None:
         await site.until_right()
         (tmp_path / "f").write_text("again")
         await site.until_right()
-        assert site.told <= {f"{tmp_path}/f"}
+        assert site.reported <= {f"{tmp_path}/f"}
 
 
 async def test_a_root_that_comes_later(tmp_path: Path, watching: Watching) -> None:

@@ -56,7 +56,7 @@ def test_screens_at_several_sizes(story: str) -> None:
     with telling(story, sizes[0]) as terminal:
         until_screen(terminal, sizes[0], (GOLDEN / f"{story}-80x24.txt").read_text(encoding="utf-8"))
         for columns, rows in sizes[1:]:
-            since = len(terminal.said)
+            since = len(terminal.output)
             terminal.resize(columns, rows)
             golden = (GOLDEN / f"{story}-{columns}x{rows}.txt").read_text(encoding="utf-8")
             until_screen(terminal, (columns, rows), golden, since)
@@ -79,7 +79,7 @@ def test_another_width() -> None:
     """All rows are written again: the terminal may have moved them."""
     with telling("two") as terminal:
         until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8"))
-        since = len(terminal.said)
+        since = len(terminal.output)
         terminal.resize(81, 24)
         terminal.until("ready to accept connections", since=since)
 
@@ -89,9 +89,9 @@ def test_a_still_view_writes_nothing() -> None:
     with telling("two") as terminal:
         until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8"))
         time.sleep(0.3)
-        length = len(terminal.said)
+        length = len(terminal.output)
         time.sleep(2)
-        new = terminal.said[length:]
+        new = terminal.output[length:]
         assert new == "" or ("s ago" in new and "healthy" in new and "ready to accept" not in new)  # an age, perhaps
 
 
@@ -115,9 +115,9 @@ def test_the_terminal_is_given_back(way: str | signal.Signals) -> None:
         assert code == {signal.SIGTERM: 143, "crash": 1, "deaf": -15}.get(way, 130)
         assert terminal.mode() == before
         terminal.close()
-        assert terminal.said.count(ENTERED) == terminal.said.count(LEFT) == 1
-        after = terminal.said.partition(LEFT)[2]
-        assert "\x1b[?25h" in terminal.said.partition(LEFT)[0].rpartition("\x1b[K")[2]
+        assert terminal.output.count(ENTERED) == terminal.output.count(LEFT) == 1
+        after = terminal.output.partition(LEFT)[2]
+        assert "\x1b[?25h" in terminal.output.partition(LEFT)[0].rpartition("\x1b[K")[2]
         assert "\x1b[?25l" not in after
         if way == "crash":
             assert "web │ Error: connect ECONNREFUSED" in re.sub(r"\x1b\[\d*m", "", after)
@@ -133,7 +133,7 @@ def test_ctrl_z_and_back() -> None:
         for _ in itertools.takewhile(lambda _: _state(terminal.process.pid) != "T", range(200)):
             time.sleep(0.05)
         assert _state(terminal.process.pid) == "T"
-        since = len(terminal.said)
+        since = len(terminal.output)
         os.kill(terminal.process.pid, signal.SIGCONT)
         until_screen(terminal, (80, 24), before, since)
         terminal.type("qq")
@@ -153,11 +153,11 @@ def test_ctrl_z_and_the_background() -> None:
         shell.until("Running")
         shell.type("echo typed to the $((40 + 2))\n")
         shell.until("typed to the 42")
-        assert shell.said.count(ENTERED) == 1
+        assert shell.output.count(ENTERED) == 1
         shell.type("fg\n")
-        docker_cli.until(lambda: shell.said.count(ENTERED) == 2)
+        docker_cli.until(lambda: shell.output.count(ENTERED) == 2)
         shell.type("qq")
-        shell.until(re.escape(LEFT), since=shell.said.rfind(ENTERED))
+        shell.until(re.escape(LEFT), since=shell.output.rfind(ENTERED))
         shell.type("exit\n")
         docker_cli.until(shell.survivors, lambda left: not left)
 
@@ -189,7 +189,7 @@ def test_a_detach_that_was_overtaken() -> None:
         terminal.type("dqq")
         assert terminal.process.wait(20) == 130
         terminal.close()
-        assert "left running" not in terminal.said
+        assert "left running" not in terminal.output
 
 
 @pytest.mark.parametrize("lack", [{"PYTHONIOENCODING": "ascii"}, {"TERM": "linux"}])
@@ -210,10 +210,10 @@ def test_a_shell_has_the_terminal() -> None:
         terminal.until("up after 4.2 s")
         terminal.type("x")
         terminal.until("no shell in that container")
-        assert terminal.said.count(ENTERED) == 2
-        between = terminal.said.partition(LEFT)[2].rpartition(ENTERED)[0]
+        assert terminal.output.count(ENTERED) == 2
+        between = terminal.output.partition(LEFT)[2].rpartition(ENTERED)[0]
         assert between.strip() == "this is the shell"
-        assert "while somebody is in the shell" in terminal.said
+        assert "while somebody is in the shell" in terminal.output
 
 
 @pytest.mark.parametrize(
@@ -242,10 +242,10 @@ def test_no_colour() -> None:
     colour = r"\x1b\[3\dm"
     with telling("two", NO_COLOR="1") as terminal:
         terminal.until("up after 4.2 s")
-        assert not re.search(colour, terminal.said)
+        assert not re.search(colour, terminal.output)
     with telling("two") as terminal:
         terminal.until("up after 4.2 s")
-        assert re.search(colour, terminal.said)
+        assert re.search(colour, terminal.output)
 
 
 def test_a_filter_that_never_ends_holds_nothing_up() -> None:
@@ -255,7 +255,7 @@ def test_a_filter_that_never_ends_holds_nothing_up() -> None:
         terminal.type("//([a-z ]+)+#$/")
         terminal.until("takes too long", timeout=20)
         terminal.type("\r")
-        since = len(terminal.said)
+        since = len(terminal.output)
         terminal.type("?")
         terminal.until("Esc: back to the log", since=since, timeout=20)
         terminal.type("qq")

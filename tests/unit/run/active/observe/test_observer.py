@@ -97,7 +97,7 @@ class PlayedEngine(MemoryEngine):
     async def change(self, *containers: Container) -> None:
         """Replace the containers, with an event."""
         self.show(*containers)
-        self.host.tell("container", "start", "id", {PROJECT_LABEL: "p"})
+        self.host.emit_event("container", "start", "id", {PROJECT_LABEL: "p"})
 
     async def restart_events(self, *containers: Container) -> None:
         """Replace the containers, and begin the stream of events again."""

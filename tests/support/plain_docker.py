@@ -1,4 +1,4 @@
-"""What others do besides devenv on the real engine: as `PlainCompose` and `Stranger` do in memory."""
+"""What others do besides devenv on the real engine: as `PlainCompose` and `PlainDocker` do in memory."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class PlainCompose:
     project: str
     directory: str
     written: Mapping[str, Any]
-    said: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     def up(self, *services: str, force: bool = False) -> None:
         """`up -d`. Raises ComposeError."""
@@ -73,7 +73,7 @@ class PlainCompose:
         return made.id
 
     def _program(self) -> Program:
-        return Program(self.host, Model.of(self.project, self.directory, self.written), self.said.append)
+        return Program(self.host, Model.of(self.project, self.directory, self.written), self.lines.append)
 
     def _run(self, verb: Callable[[], Steps]) -> None:
         steps, codes = self._program().run(verb), list[int]()
@@ -82,9 +82,9 @@ class PlainCompose:
             codes.append((yield from steps))
 
         if not Child(kept()).go_on():
-            raise ComposeError("\n".join([*self.said, "it waits for what does not happen"]))
+            raise ComposeError("\n".join([*self.lines, "it waits for what does not happen"]))
         if codes[0]:
-            raise ComposeError("\n".join(self.said))
+            raise ComposeError("\n".join(self.lines))
 
 
 @contextlib.contextmanager
@@ -97,7 +97,7 @@ def _gone_is_fine() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class PlainDocker:
     """`docker` without devenv. Raises Refused as the engine does."""
 
     host: MemoryHost
