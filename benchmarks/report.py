@@ -41,7 +41,7 @@ def machine(run: str) -> dict[str, str]:
 
 
 def number(figure: Figure, key: str) -> str:
-    """A value with its unit, `>` before it where the contender had not come that far, a dash where there is none."""
+    """A value with its unit, `>` before it where the contender had not come that far, a dash if there is none."""
     if (value := figure.values.get(key)) is None:
         return "–"
     more = "> " if key in figure.beyond else ""

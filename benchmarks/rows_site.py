@@ -111,5 +111,5 @@ class Site:
             connection.request("GET", f"/{COMPONENT.removeprefix('client/')}")
             return word.encode() in connection.getresponse().read()
         except (OSError, http.client.HTTPException):
-            connection.close()  # not up yet; the next request connects anew
+            connection.close()  # not up yet; the next request connects again
             return False

@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/planted.py [NUMBER...]
 
-Prints a table; exit code 1 where a bug stays unnoticed, 2 where a line to break is not there any more or the tests
+Prints a table; exit code 1 if a bug stays unnoticed, 2 if a line to break no longer exists or the tests
 are red without any bug.
 """
 

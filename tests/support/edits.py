@@ -222,7 +222,7 @@ class Edits:
                 file.write(self._text(50))
         os.rename(os.path.join(self.outside, moved[-1]), self._parent(self._at(names)))
 
-    # --- what is nobody's business -------------------------------------------------------------------------------
+    # --- files that no rule concerns -------------------------------------------------------------------------------
 
     def ignored(self, names: Sequence[bytes], size: int) -> None:
         """Write a file that every rule ignores; every other time, rename a synced file so."""

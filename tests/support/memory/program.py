@@ -107,7 +107,7 @@ class Program:
         self.say(f' Volume "{wanted.name}"  Created')
 
     def containers(self, service: str | None = None, *, one_off: bool | None = False) -> list[Container]:
-        """The project's containers by Compose's labels, whoever created them."""
+        """The project's containers by the labels of Compose, of this and any other creator."""
         wanted = [f"{names.PROJECT}={self.model.project}", names.HASH]
         wanted += [] if service is None else [f"{names.SERVICE}={service}"]
         wanted += [] if one_off is None else [f"{names.ONE_OFF}={one_off}"]

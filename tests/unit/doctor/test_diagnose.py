@@ -137,7 +137,7 @@ CASES: dict[str, DoctorFacts] = {
     "dead mirror": DoctorFacts(images=ImageSources(mirrors=(("mirror.example", "the engine's", GONE),))),
     "no helper": DoctorFacts(client=ClientConfig(path=CONFIG, missing_helpers=("docker-credential-desktop",))),
     "a failed helper": error("helper-failed", "`docker-credential-x` failed for docker.io", "docker login"),
-    "broken settings": error("docker-config", "is not JSON", "docker login writes it anew", CONFIG),
+    "broken settings": error("docker-config", "is not JSON", "docker login writes it again", CONFIG),
     "no proxy's address": error("proxy-invalid", "HTTP_PROXY is no proxy's address: x", "HTTP_PROXY=http://x:3128"),
     "a dead proxy": DoctorFacts(proxies=Proxies(environment={"HTTPS_PROXY": PROXY}, exceptions="*", dead=(PROXY,))),
     "loopback by proxy": DoctorFacts(

@@ -59,7 +59,7 @@ def test_a_folder_that_others_can_write_is_refused(state_home: Path, mode: int) 
 
 
 def test_a_link_in_its_place_is_refused(state_home: Path, tmp_path: Path) -> None:
-    """The target was chosen by whoever created the link; folders above may be links."""
+    """The target was chosen by the creator of the link; folders above may be links."""
     (tmp_path / "elsewhere").mkdir()
     state_home.parent.symlink_to(tmp_path / "elsewhere")
     assert home.state_folder() == str(state_home)

@@ -64,7 +64,7 @@ OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
     ],
     ids=[
         "own", "own, though it looks gone", "another address", "another engine", "another volume", "another project",
-        "cloned anew at its path", "renamed", "linked or mounted twice", "copied", "renamed on another engine",
+        "cloned again at its path", "renamed", "linked or mounted twice", "copied", "renamed on another engine",
         "another volume of a renamed folder", "renamed, named by the folder", "renamed and named",
         "fixed", "fixed, of another project", "fixed, on another engine", "a fixed name like ours",
         "a name like the fixed one",

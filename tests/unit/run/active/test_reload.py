@@ -80,7 +80,7 @@ class Follower:
     async def until(self, loads: int) -> None:
         """Returns after so many loads and a pause without another."""
         with anyio.fail_after(10):
-            while self.loads < loads:  # noqa: ASYNC110 - whoever loads must not know of tests
+            while self.loads < loads:  # noqa: ASYNC110 - the load must not know of tests
                 await anyio.sleep(0.02)
         await anyio.sleep(0.3)
         assert self.loads == loads

@@ -27,8 +27,8 @@ SOME = (("web", "GET /a"), ("db", "FATAL: no such role"), ("web", "warning: old"
 def test_a_progress_bar() -> None:
     """Of overwritten text, only the last is shown, as in a terminal."""
     bar = "\r".join(f"{percent} % " + "#" * percent for percent in range(101))
-    assert texts(book(("web", f"{bar}\r"), ("web", "plain\r"), ("web", "\rbegun anew"))) == [
-        f"100 % {'#' * 100}", "plain", "begun anew",
+    assert texts(book(("web", f"{bar}\r"), ("web", "plain\r"), ("web", "\rbegun again"))) == [
+        f"100 % {'#' * 100}", "plain", "begun again",
     ]  # fmt: skip
 
 
