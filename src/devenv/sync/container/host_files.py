@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import anyio
 
@@ -58,7 +57,7 @@ class Item:
         return status.st_mode & PERMISSIONS | (EXECUTABLE if self.executable else 0)
 
 
-class DirFds:
+class DirFds(contextlib.AbstractContextManager["DirFds"]):
     """Open descriptors of folders below roots; a context manager that closes them."""
 
     def __init__(self) -> None:
@@ -91,9 +90,6 @@ class DirFds:
         for descriptor in self._folders.values():
             os.close(descriptor)
         self._folders.clear()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
