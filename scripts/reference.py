@@ -32,7 +32,7 @@ SETTINGS = {
     "mirrors": ("in the table `[registry]`: list of HOST or HOST/PATH", "Asked for [images](../images.md#mirrors)."),
     "dangerous": (
         '`"show"` or `"refuse"`',
-        "What to do where a project [reaches beyond its containers](../commands.md#devenv-up-service).",
+        "What to do if a project [reaches beyond its containers](../commands.md#devenv-up-service).",
     ),
     "snapshot_limit": (
         'a size, such as `"4 GB"`',

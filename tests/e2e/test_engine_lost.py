@@ -185,19 +185,19 @@ def test_guardian_waits_for_a_stopped_engine(stack: Stack, devenv: StartDevenv, 
         proxy.drop()
         os.killpg(run.process.pid, signal.SIGKILL)
 
-        def said(*words: str) -> str:
+        def output(*words: str) -> str:
             command = devenv(*words, cwd=stack.folder, env=env, json_output=False)
             command.wait()
             return "\n".join([*command.stray, command.stderr])
 
-        docker_cli.until(said, lambda text: "tries again" in text or "; next try at " in text, timeout=15)
-        assert "cannot reach the Docker engine" in said("gc")
-        assert "the guardian (pid " in said("down")
+        docker_cli.until(output, lambda text: "tries again" in text or "; next try at " in text, timeout=15)
+        assert "cannot reach the Docker engine" in output("gc")
+        assert "the guardian (pid " in output("down")
         assert stack.leftovers() != {}
         proxy.away = False
         docker_cli.until(stack.leftovers, lambda leftovers: not leftovers, timeout=20)
         docker_cli.until(run.survivors, lambda survivors: not survivors, timeout=5)
-        assert "the guardian" not in said()
+        assert "the guardian" not in output()
         again = devenv("up", cwd=stack.folder, env=env)
         again.wait_for("ready")
         assert stack.read("db", "/data/marker") == "precious\n"

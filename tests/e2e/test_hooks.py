@@ -39,7 +39,7 @@ def test_hooks_run_at_their_moments_once_trusted(stack: Stack, up: Up, state_env
     assert error["hint"].endswith("devenv up web --output json --trust")
     assert stack.leftovers() == {}
     assert not (stack.folder / "host").exists()
-    assert not refused.all("notice"), "nobody asked for the service with the danger"
+    assert not refused.all("notice"), "the service with the danger was not requested"
 
     run = up.ready(stack, "--trust")
     (danger,) = [notice["message"] for notice in run.all("notice") if "SYS_ADMIN" in notice["message"]]
@@ -59,7 +59,9 @@ def test_hooks_run_at_their_moments_once_trusted(stack: Stack, up: Up, state_env
     run.wait_for("reloaded")
     (new,) = [notice["message"] for notice in run.all("notice") if "`pid: host`" in notice["message"]]
     assert new.startswith("compose.yml:")
-    assert len([notice for notice in run.all("notice") if "SYS_ADMIN" in notice["message"]]) == 1, "said before"
+    assert len([notice for notice in run.all("notice") if "SYS_ADMIN" in notice["message"]]) == 1, (
+        "it was reported before"
+    )
     assert run.stop() == 130
     assert (stack.folder / "down").exists()
     assert [problem["message"].split(": ", 2)[2] for problem in run.all("problem")] == [

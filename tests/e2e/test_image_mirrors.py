@@ -53,7 +53,7 @@ def test_project_mirror_with_a_path_serves_any_registry(lab: Lab, lab_stack: Lab
 
 def test_next_mirror_is_asked_if_one_is_dead(lab: Lab, lab_stack: LabStack) -> None:
     """The next mirror is used, and `images` shows it."""
-    wish(lab_stack, lab.registry.put("library/lab-one", "1") and "lab-one:1")
+    write_project(lab_stack, lab.registry.put("library/lab-one", "1") and "lab-one:1")
     front = lab.front()
     lab_stack.mirrors(DEAD, front.address)
     images = lab_stack.run("images")
@@ -79,7 +79,7 @@ def test_broken_mirror_is_asked_once(lab: Lab, lab_stack: LabStack) -> None:
 def test_image_on_no_mirror_is_one_finding(lab: Lab, lab_stack: LabStack) -> None:
     """The finding has the image, its users, the places tried, and the command to type."""
     front = lab.front()
-    wish(lab_stack, "lab-nowhere:1")
+    write_project(lab_stack, "lab-nowhere:1")
     lab_stack.mirrors(DEAD, front.address)
     done = lab_stack.run("images", "pull")
     assert done.returncode == 4
@@ -95,7 +95,7 @@ def test_pinned_image_is_pulled_by_its_digest(lab: Lab, lab_stack: LabStack) -> 
     pinned = lab.registry.put("library/lab-pinned", "1", text="old")
     lab.registry.put("library/lab-pinned", "1", text="new")
     front = lab.front()
-    wish(lab_stack, f"lab-pinned:1@{pinned}")
+    write_project(lab_stack, f"lab-pinned:1@{pinned}")
     lab_stack.mirrors(front.address)
     assert pulled(lab_stack) == 0
     assert lab.docker("run", "--rm", f"{front.address}/library/lab-pinned@{pinned}", "cat", "/which") == "old"
@@ -106,7 +106,7 @@ def test_image_with_a_wrong_digest_is_refused(lab: Lab, lab_stack: LabStack, par
     """The image is refused, and pulled from the next mirror."""
     pinned = lab.registry.put("library/lab-forged", "1")
     bad = lab.front(forged(part))
-    wish(lab_stack, f"lab-forged@{pinned}")
+    write_project(lab_stack, f"lab-forged@{pinned}")
     lab_stack.mirrors(bad.address)
     done = lab_stack.run("images", "pull")
     assert done.returncode == 4
@@ -121,7 +121,7 @@ def test_mirror_with_login(lab: Lab, lab_stack: LabStack) -> None:
     """Without a login, the hint is how to log in; with a login, the image is pulled."""
     lab.registry.put("library/lab-one", "1")
     front = lab.front(basic("ann", "c4n4ry"))
-    wish(lab_stack, "lab-one:1")
+    write_project(lab_stack, "lab-one:1")
     lab_stack.mirrors(front.address)
     done = lab_stack.run("images", "pull")
     assert (done.returncode, f"docker login {front.address}" in done.stderr) == (4, True), done.stderr
@@ -186,7 +186,7 @@ def test_missing_frontend_is_replaced_by_the_engines_builder(
 )
 def test_invalid_mirror_is_refused(lab: Lab, lab_stack: LabStack, mirror: str, shown: str) -> None:
     """Row 31: exit 5; the mirror is shown without credentials, and no request is sent."""
-    wish(lab_stack, "lab-any:1")
+    write_project(lab_stack, "lab-any:1")
     lab_stack.mirrors(mirror)
     done = lab_stack.run("images", "pull")
     assert done.returncode == 5, done.stderr
@@ -194,7 +194,7 @@ def test_invalid_mirror_is_refused(lab: Lab, lab_stack: LabStack, mirror: str, s
     assert "c4n4ry" not in done.stdout + done.stderr
 
 
-def wish(lab_stack: LabStack, *images: str) -> None:
+def write_project(lab_stack: LabStack, *images: str) -> None:
     """Write a project of these images."""
     lab_stack.compose_file({f"s{number}": {"image": image} for number, image in enumerate(images)})
 

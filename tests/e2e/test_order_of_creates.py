@@ -31,7 +31,7 @@ class Create:
     """A create request, and the state at that moment."""
 
     kind: str
-    wish: dict[str, Any]
+    body: dict[str, Any]
     name: str
     ledger: dict[str, Any] | None
     guardians: tuple[int, ...]  # guardians that are ready
@@ -50,9 +50,9 @@ class Watchful(Proxy):
     def _look(self, call: Call) -> bool:
         """Record the state; never fail the call."""
         if match := CREATE.search(call.path):
-            wish = json.loads(call.body)
-            name = call.query.get("name", [wish.get("Name", "")])[0]
-            self.creates.append(Create(match[1], wish, name, self._ledger(), tuple(self._guardians())))
+            body = json.loads(call.body)
+            name = call.query.get("name", [body.get("Name", "")])[0]
+            self.creates.append(Create(match[1], body, name, self._ledger(), tuple(self._guardians())))
         return False
 
     def _ledger(self) -> dict[str, Any] | None:
@@ -108,8 +108,8 @@ def test_objects_are_labelled_and_recorded_before_their_creation(
         assert len(create.guardians) == 1, create
         if create.kind == "volumes":
             assert create.name in [volume["name"] for volume in create.ledger["volumes"]]
-            assert OWNER_LABEL not in (create.wish["Labels"] or {})
+            assert OWNER_LABEL not in (create.body["Labels"] or {})
         else:
-            assert create.wish["Labels"][OWNER_LABEL] == owner, create
-            assert create.wish["Labels"][PROJECT_LABEL] == stack.name, create
+            assert create.body["Labels"][OWNER_LABEL] == owner, create
+            assert create.body["Labels"][PROJECT_LABEL] == stack.name, create
     assert stack.leftovers() == {}

@@ -12,7 +12,7 @@ from support.stack import Stack, idle_service
 pytestmark = pytest.mark.engine
 
 
-def said(run: Devenv) -> str:
+def output(run: Devenv) -> str:
     """The output of a command for people, on stdout and stderr."""
     assert run.wait() == 0, run.report()
     return "".join(run.stray) + run.stderr
@@ -36,7 +36,7 @@ def test_status_follows_a_run_from_start_to_end(stack: Stack, devenv: StartDeven
     assert here.wait() == 0
     (answer,) = here.events
     assert (answer["state"], answer["running"], answer["services"]) == ("up", 1, ["tool", "web"])
-    entered = said(
+    entered = output(
         devenv("-v", "exec", "-e", "PASSWORD=c4n4ry-3", "web", "true", cwd=stack.folder, env=env, json_output=False)
     )
     assert "takes over" in entered
@@ -44,7 +44,7 @@ def test_status_follows_a_run_from_start_to_end(stack: Stack, devenv: StartDeven
     down = devenv("down", "--verbose", cwd=stack.folder, env=env)
     assert down.wait() == 0
     assert '"traced"' in down.stderr
-    lines = said(devenv(cwd=stack.folder, env=env, json_output=False)).splitlines()
+    lines = output(devenv(cwd=stack.folder, env=env, json_output=False)).splitlines()
     assert lines[0].endswith(" is not up: web")
     assert stack.leftovers() == {}
 

@@ -24,7 +24,7 @@ from support.trees import tar
 
 pytestmark = pytest.mark.anyio
 Play = Callable[[Call, asyncio.StreamWriter], Awaitable[None]]
-Wish = Callable[[Engine], Awaitable[object]]
+ApiCall = Callable[[Engine], Awaitable[object]]
 BOX = Container(id="box", name="box", service="web", state="running", ours=True)
 
 
@@ -52,7 +52,7 @@ async def session(engine: Engine) -> None:
         await opened.receive()
 
 
-WISHES: dict[str, Wish] = {
+CALLS: dict[str, ApiCall] = {
     "inspect": lambda e: e.containers.inspect("box"),
     "scene": lambda e: e.project_state("p"),
     "names": lambda e: e.networks.names(),
@@ -101,9 +101,9 @@ async def garbage(call: Call, writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.parametrize("play", [silent, trickle, half_a_head, nothing, garbage], ids=lambda play: play.__name__)
-@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_every_call_ends_by_its_deadline_with_our_error(
-    play: Play, wish: Wish, monkeypatch: pytest.MonkeyPatch
+    play: Play, call: ApiCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call never waits without end, and never raises an exception of a library."""
     monkeypatch.setattr(transport, "REMOVAL", 0.1)
@@ -113,7 +113,7 @@ async def test_every_call_ends_by_its_deadline_with_our_error(
             anyio.fail_after(20),
             pytest.raises(EngineError) as caught,
         ):  # else thirty seconds
-            await wish(engine)
+            await call(engine)
         assert caught.value.hint
         assert engine.endpoint.host in caught.value.message
 
@@ -169,14 +169,14 @@ async def test_slow_stop_gets_its_grace_period() -> None:
         await engine.containers.stop(BOX, 1)
 
 
-@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
-async def test_cancelled_call_ends_at_once(wish: Wish) -> None:
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_cancelled_call_ends_at_once(call: ApiCall) -> None:
     """A cancelled call ends at any point of its wait, so that Ctrl-C does not wait."""
     async with engine_of(silent) as (engine, _):
         engine.idle = 30
         began = time.monotonic()
         with anyio.move_on_after(0.2) as scope:
-            await wish(engine)
+            await call(engine)
         assert scope.cancelled_caught
         assert time.monotonic() - began < 15
 
@@ -215,12 +215,12 @@ async def test_early_refusal_is_reported_with_its_text(size: int) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{", b"[]", b"null", b"3", b'{"Id": 4}', b"\xff\xfe"])
-@pytest.mark.parametrize("wish", ["inspect", "scene", "names", "execute"])
-async def test_invalid_answer_with_status_200_is_an_error(wish: str, body: bytes) -> None:
+@pytest.mark.parametrize("call", ["inspect", "scene", "names", "execute"])
+async def test_invalid_answer_with_status_200_is_an_error(call: str, body: bytes) -> None:
     """HTML, truncated or wrong JSON is an error that says so (or no result), without a traceback."""
     async with engine_of(says(200, body)) as (engine, _):
         with contextlib.suppress(EngineError):
-            assert await WISHES[wish](engine) is not None
+            assert await CALLS[call](engine) is not None
 
 
 async def test_redirect_is_an_error() -> None:
@@ -273,9 +273,9 @@ async def test_refused_put_keeps_the_engines_message(status: int, reason: str) -
 async def test_refused_exec_keeps_the_engines_message(status: int, reason: str) -> None:
     """A refusal for a paused or stopped container is an error to retry, not an image without a shell."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
-        for wish in (session, WISHES["execute"]):
+        for call in (session, CALLS["execute"]):
             with pytest.raises(CallError, match="is") as caught:
-                await wish(engine)
+                await call(engine)
             assert caught.value.reason == reason
 
 

@@ -53,8 +53,8 @@ def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_validate_reports_mistakes_that_compose_finds(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Without a mistake the exit code is 0; with a mistake, also in the resolved model, it is 5."""
-    assert said(capfd, "config", "--validate") == "no mistakes\n"
-    assert json.loads(said(capfd, "config", "--schema"))["allOf"][0]["$ref"].endswith("compose-spec.json")
+    assert output(capfd, "config", "--validate") == "no mistakes\n"
+    assert json.loads(output(capfd, "config", "--schema"))["allOf"][0]["$ref"].endswith("compose-spec.json")
     written = (project / "compose.yml").read_text()
     (project / "compose.yml").write_text(written.replace("build: {context: web}", "build: web\n    tmpfs: [/app]"))
     assert main.run(["config", "--validate"]) == 5
@@ -74,7 +74,7 @@ def test_validate_reports_mistakes_that_compose_finds(project: Path, capfd: pyte
     ]
 
 
-def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
+def output(capfd: pytest.CaptureFixture[str], *line: str) -> str:
     """The output of the command, which must have succeeded."""
     assert main.run(list(line)) == 0
     out, err = capfd.readouterr()
@@ -84,7 +84,7 @@ def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
 
 def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, ...]]:
     """Line, decision, pattern, target, effects and reason of each verdict of `web`; `api` always restarts."""
-    answer = checked_document("explain", said(capfd, "explain", path, "--output", "json"))
+    answer = checked_document("explain", output(capfd, "explain", path, "--output", "json"))
     assert answer["v"] == 1
     (path_answer,) = answer["paths"]
     assert path_answer["path"] == path
@@ -128,7 +128,7 @@ def test_paths_are_relative_to_the_working_directory(project: Path, capfd: pytes
     (project / "link").symlink_to("web")
     os.chdir(project / "web")
     os.environ["PWD"] = str(project / "web")
-    lines = said(capfd, "explain", "a.js", "../lib/x.js", f"{project}/link/a.js", "lib").splitlines()
+    lines = output(capfd, "explain", "a.js", "../lib/x.js", f"{project}/link/a.js", "lib").splitlines()
     blocks = [line for line in lines if not line.startswith(" ")]
     assert blocks == ["a.js", "../lib/x.js", f"{project}/link/a.js", "lib (a folder: what is saved in it)"]
     landed = [line.split("sync to ")[1].split()[0].strip(",") for line in lines if "sync to" in line]
@@ -146,14 +146,14 @@ def test_project_behind_a_link_keeps_the_shells_path(
     assert explained(capfd, "web/node_modules/x") == [("8", ".dockerignore", "node_modules/", None, "")]
     assert explained(capfd, "web/a.js") == [("8", "", "", "/app/a.js", "sync", "")]
     assert explained(capfd, "conf/c") == [("11", "", "", "/app/conf/c", "exec", "")]
-    answer = checked_document("config", said(capfd, "config", "--output", "json"))
+    answer = checked_document("config", output(capfd, "config", "--output", "json"))
     assert "outside the project" not in str(answer["warnings"])
     assert answer["services"][-1]["rules"][0]["path"] == "web"
 
 
 def test_config_shows_rules_of_all_enabled_services(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Rules are shown as Compose resolved them, with their places."""
-    answer = checked_document("config", said(capfd, "config", "--output", "json"))
+    answer = checked_document("config", output(capfd, "config", "--output", "json"))
     assert answer["v"] == 1
     assert answer["settings"] == {"ports": "as-written"}
     assert answer["files"] == ["compose.yml"]
@@ -166,5 +166,5 @@ def test_config_shows_rules_of_all_enabled_services(project: Path, capfd: pytest
     }  # fmt: skip
     assert services["web"]["rules"][3]["note"] == "a bind mount has the files already"
     assert services["api"]["rules"][0]["path"] == "."
-    assert "off" in said(capfd, "--profile", "off", "config")
-    assert "no rules: db" in said(capfd, "config", "-f", "compose.yml")
+    assert "off" in output(capfd, "--profile", "off", "config")
+    assert "no rules: db" in output(capfd, "config", "-f", "compose.yml")

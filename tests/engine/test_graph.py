@@ -53,7 +53,7 @@ def host(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
     return address
 
 
-def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
+def output(capfd: pytest.CaptureFixture[str], *line: str) -> str:
     """The output of the command, which must have succeeded."""
     assert main.run(["graph", *line]) == 0
     out, err = capfd.readouterr()
@@ -63,7 +63,7 @@ def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
 
 def test_graph_as_tree_mermaid_and_json(host: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Services of other profiles are left out."""
-    assert said(capfd).splitlines() == [
+    assert output(capfd).splitlines() == [
         "shop: 3 services",
         "└─ web  ports 8080:80; networks front",
         "   └─ api (healthy)  networks back, front",
@@ -71,15 +71,15 @@ def test_graph_as_tree_mermaid_and_json(host: str, capfd: pytest.CaptureFixture[
         "networks: back, front",
         "volumes: data",
     ]
-    assert "  s_api -->|started| s_db" in said(capfd, "--output", "mermaid").splitlines()
-    answer = checked_document("graph", said(capfd, "--output", "json"))
+    assert "  s_api -->|started| s_db" in output(capfd, "--output", "mermaid").splitlines()
+    answer = checked_document("graph", output(capfd, "--output", "json"))
     assert answer["v"] == 1
     assert [node["name"] for node in answer["nodes"]] == ["api", "db", "web"]
 
 
 def test_services_of_an_active_profile_are_drawn(host: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Such services are drawn with their dependents."""
-    lines = said(capfd, "--profile", "tools").splitlines()
+    lines = output(capfd, "--profile", "tools").splitlines()
     assert lines[0] == "shop: 4 services"
     assert "   └─ tools (started, if it exists)  networks none (network_mode)" in lines
     assert "      └─ db (started) ↑" in lines
@@ -94,12 +94,12 @@ def test_graph_shows_times_of_the_last_run(host: str, capfd: pytest.CaptureFixtu
         {"name": "start api", "start": 2, "end": 3, "critical": True, "after": "db"},
     ]
     Run.open("an engine", Endpoint(host), "shop").remember({"timings": {"seconds": 3.0, "spans": spans}})
-    lines = said(capfd, "--timings").splitlines()
+    lines = output(capfd, "--timings").splitlines()
     assert lines[0] == "shop: 3 services, 3.00 s until ready; * is what the rest waited for"
     assert [line.split("─ ")[1].split(" (")[0] for line in lines[1:4]] == [
         "web  ports 8080:80; networks front",
         "* api",
         "* db",
     ]
-    assert "class s_api,s_db critical" in said(capfd, "--timings", "--output", "mermaid")
-    assert checked_document("graph", said(capfd, "--timings", "--output", "json"))["seconds"] == 3.0
+    assert "class s_api,s_db critical" in output(capfd, "--timings", "--output", "mermaid")
+    assert checked_document("graph", output(capfd, "--timings", "--output", "json"))["seconds"] == 3.0

@@ -1,4 +1,4 @@
-"""The sync of one service between a folder and containers in memory, without a watcher: it scans only when told to.
+"""The sync of one service between a folder and containers in memory, without a watcher: it scans on request.
 
 Containers are those of `MemoryHost`, which have no shell, or `FakeTarget`, which records its calls.
 """

@@ -97,7 +97,7 @@ class Terminal:
         try:
             docker_cli.until(lambda: wanted.search(self.output, since), timeout=timeout)
         except AssertionError:
-            raise AssertionError(f"not said within {timeout} s: {pattern}\n{self.output[-4000:]}") from None
+            raise AssertionError(f"not printed within {timeout} s: {pattern}\n{self.output[-4000:]}") from None
 
     def close(self) -> None:
         """Close the terminal, as when its window is closed."""
