@@ -443,7 +443,7 @@ async def test_command_has_a_deadline() -> None:
             await asyncio.sleep(60)
 
     async with engine_of(play) as (engine, _):
-        with pytest.raises(EngineError, match="not ended after 1 s; it may still run"):
+        with pytest.raises(EngineError, match="not finished after 1 s; the command may still run"):
             await engine.exec.run("box", ["x"], timeout=0.6)
 
 
