@@ -93,8 +93,7 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 def read(paths: Sequence[str], *, base: str) -> tuple[ComposeFile, ...]:
     """Read and check the files; messages name them relative to `base` if they are below it."""
-    folder = os.path.dirname(paths[0])
-    return tuple(_read(path, folder, logical(base), ()) for path in paths)
+    return tuple(_read(path, os.path.dirname(paths[0]), logical(base), ()) for path in paths)
 
 
 def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[ComposeFile, ...], dict[str, ConfigError]]:

@@ -63,7 +63,7 @@ def without_containers(name: str, folder: str) -> str:
     if run.lock.is_ending():
         return f"{name} is being cleaned up"
     if run.last().get("began") == ledger.began:
-        return f"the containers of {name} were removed by somebody else: r in its live view creates them again"
+        return f"the containers of {name} were removed by somebody else: r in its live view recreates them"
     return f"{name} is starting: no containers yet"
 
 

@@ -52,10 +52,16 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     spans = [Styled(name, "bold"), Styled(f"  {count}", "good" if is_well else "dim")]
     spans += [Styled(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
     spans += [errors] if errors else []
-    for url in state.ready.event.urls if state.ready and up else ():
+    for url in _addresses(state) if up else ():
         spans += [Styled("  "), Styled(_shortened(url), "link", url if SAFE_URL.match(url) else "")]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
     return beside(spans, [Styled(f"{more}? help", "dim")], columns)
+
+
+def _addresses(state: State) -> list[str]:
+    """The site's addresses, without those of services that are not up."""
+    down = {url for row in state.services.values() if row.word not in GOOD for url in row.service_stats.urls}
+    return [url for url in state.ready.event.urls if url not in down] if state.ready else []
 
 
 def _errors(state: State) -> Styled | None:

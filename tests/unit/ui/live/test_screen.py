@@ -247,8 +247,15 @@ def test_services_that_failed_alike_are_one_text() -> None:
     """What to do stays visible, and no address is shown if nothing is up."""
     gone = [e.ServiceState(name, "removed", "by somebody else") for name in ("db", "web")]
     drawn = lines(*two(), *gone)
-    assert drawn[-2] == "✗ db, web removed (by somebody else); r creates again what was removed, q ends"
+    assert drawn[-2] == "✗ db, web removed (by somebody else); r recreates what was removed, q ends"
     assert ("localhost" in lines(*two())[0], "localhost" in drawn[0]) == (True, False)
+
+
+@pytest.mark.parametrize(("service", "is_shown"), [("web", False), ("db", True)])
+def test_the_address_of_a_service_that_is_not_up(service: str, *, is_shown: bool) -> None:
+    """The header does not show it, although other services are up."""
+    drawn = lines(*two(), ServiceStats("web", "c1", ("http://localhost:8080/",)), e.ServiceState(service, "stopped"))
+    assert ("localhost:8080" in drawn[0]) is is_shown
 
 
 def test_questions_before_an_end() -> None:
