@@ -24,21 +24,21 @@ from devenv.run.active import causes
 MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
 # The settings in a user's config.toml; a field without a row is an error.
 SETTINGS = {
-    "stand_ins": ("`true` or `false`", "Where no registry answers, [stand-ins](../stand-ins.md) may be made."),
+    "stand_ins": ("`true` or `false`", "If no registry answers, build [stand-ins](../stand-ins.md)."),
     "host_settings": (
         "`true` or `false`",
         "Builds and containers get this machine's [package registries, proxies and CA](../company-network.md).",
     ),
-    "mirrors": ("in the table `[registry]`: list of HOST or HOST/PATH", "Asked for [images](../images.md#mirrors)."),
+    "mirrors": ("in the table `[registry]`: list of HOST or HOST/PATH", "Mirrors for [images](../images.md#mirrors) that the engine cannot pull by itself."),
     "dangerous": (
         '`"show"` or `"refuse"`',
         "What to do if a project [reaches beyond its containers](../commands.md#devenv-up-service).",
     ),
     "snapshot_limit": (
         'a size, such as `"4 GB"`',
-        "What one volume may hold to be saved at the end of a run; [more](../snapshots.md#how-much-is-kept).",
+        "The largest volume that is saved at the end of a run; [more](../snapshots.md#how-much-is-kept).",
     ),
-    "snapshots_total": ('a size, such as `"20 GB"`', "What all snapshots may take."),
+    "snapshots_total": ('a size, such as `"20 GB"`', "The size of all snapshots together."),
 }
 SHARED = ("file", "project_name", "profile", "output", "quiet", "verbose")
 
@@ -192,10 +192,9 @@ def _findings() -> Iterator[str]:
 
 def _causes() -> Iterator[str]:
     yield from ("# Errors by their text", "", MADE.format("the tables of causes"), "")
-    yield "What engines, registries, shells, languages and databases say, what it means, and what helps. `devenv up`"
-    yield "looks it up by itself, and names the line of your file; this is the whole table. `…` stands for any text,"
-    yield "`‹word›` for a word that is named."
-    yield "What `devenv doctor` finds by itself: [troubleshooting.md](../troubleshooting.md)."
+    yield "Messages of engines, registries, shells, languages and databases, their cause, and a solution. `devenv up`"
+    yield "uses this table for its errors, which also have the line of your file. `…` is any text, `‹word›` is a"
+    yield "placeholder. The findings of `devenv doctor` are in [troubleshooting.md](../troubleshooting.md)."
     for title, name in {
         "A service does not start, or ends": causes.TABLE,
         "An image cannot be pulled": failures.PULL_TABLE,
@@ -203,7 +202,7 @@ def _causes() -> Iterator[str]:
         "A step of a build fails for another reason": failures.STEP_TABLE,
         "A Dockerfile or a build context is wrong": failures.DOCKERFILE_TABLE,
     }.items():
-        yield from ("", f"## {title}", "", "| it says | it means | what helps |", "|---|---|---|")
+        yield from ("", f"## {title}", "", "| message | cause | solution |", "|---|---|---|")
         for entry in table.load(name):
             texts = dict.fromkeys(text for pattern in entry.patterns for text in readable(pattern))
             shown = "<br>".join(f"`` {text} ``" for text in texts)

@@ -32,7 +32,7 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Listed:
-    """One template."""
+    """A template."""
 
     template: str
     description: str
@@ -45,30 +45,30 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         {
             "written": bool,
             "diff": Annotated[list[str], "a unified diff, line by line"],
-            "notes": Annotated[list[str], "what else there is to know"],
+            "notes": Annotated[list[str], "further notes"],
         },
         None,
     ),
     "config": ("`devenv config`: the project as devenv understands it.", {}, Shown),
     "config --validate": (
-        "`devenv config --validate`: every mistake, by file and line.",
-        {"errors": Annotated[int, "how many are of that level"], "mistakes": list[Mistake]},
+        "`devenv config --validate`: all mistakes, by file and line.",
+        {"errors": Annotated[int, "number of mistakes with the level `error`"], "mistakes": list[Mistake]},
         None,
     ),
     "doctor": (
-        "`devenv doctor`: what is wrong.",
+        "`devenv doctor`: findings and fixes.",
         {
             "findings": list[Finding],
-            "errors": Annotated[int, "how many of them are errors"],
+            "errors": Annotated[int, "number of findings that are errors"],
             "seconds": float,
-            "fixed": Annotated[list[str], "codes of what `--fix` mended"],
-            "backups": Annotated[list[str], "what was there before"],
-            "failed": Annotated[list[str], "why something was not mended"],
+            "fixed": Annotated[list[str], "codes of the findings that `--fix` fixed"],
+            "backups": Annotated[list[str], "backups of changed files"],
+            "failed": Annotated[list[str], "why a fix failed"],
         },
         None,
     ),
     "doctor --mirror": (
-        "`devenv doctor --mirror`: how mirrors do with the project's images.",
+        "`devenv doctor --mirror`: the mirrors, tested with the project's images.",
         {
             "mirrors": Annotated[list[Mirror], "the best first"],
             "written": Annotated[str | None, "the file that `--fix` changed"],
@@ -76,41 +76,41 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         None,
     ),
     "devenv": (
-        "`devenv` alone: what stands here, and what may be typed about it.",
-        {"commands": Annotated[list[Suggestion], "the likeliest first"]},
+        "`devenv` without a command: the state of the project in this folder, and commands to type next.",
+        {"commands": Annotated[list[Suggestion], "the most useful first"]},
         Here,
     ),
     "explain": ("`devenv explain`: what a save of each path would do.", {"paths": list[Explained]}, None),
-    "graph": ("`devenv graph`: who waits for whom.", {}, Graph),
+    "graph": ("`devenv graph`: the services and their dependencies.", {}, Graph),
     "images": ("`devenv images`: the images that the project needs.", {"images": list[Row]}, None),
-    "images --list": ("`devenv images --list`: the stand-ins that can be made.", {"stand_ins": list[Offer]}, None),
-    "layers": ("`devenv layers`: one image, or two.", {}, Report),
+    "images --list": ("`devenv images --list`: the available stand-ins.", {"stand_ins": list[Offer]}, None),
+    "layers": ("`devenv layers`: the layers of one image, or of two.", {}, Report),
     "new": (
-        "`devenv new`: what was made, or would be.",
+        "`devenv new`: the files that were created, or would be with `--dry-run`.",
         {"dry_run": bool},
         Made,
     ),
     "new --list": (
-        "The templates that devenv brings along.",
+        "The templates that devenv includes.",
         {"templates": list[Listed]},
         None,
     ),
     "open": (
-        "`devenv open`: where the site is.",
+        "`devenv open`: the addresses of the site.",
         {
             "project": str,
-            "urls": Annotated[list[str], "addresses that answer with HTTP, as `up` prints them"],
-            "opened": Annotated[bool, "whether a browser was asked to show the first"],
+            "urls": Annotated[list[str], "addresses that answer HTTP, as `up` prints them"],
+            "opened": Annotated[bool, "whether a browser was asked to open the first"],
         },
         None,
     ),
-    "ps": ("`devenv ps`: where the services stand; with `--watch`, one a change.", {}, Stands),
+    "ps": ("`devenv ps`: the states of the services; with `--watch`, a document for each change.", {}, Stands),
     "version": (
-        "`devenv version`.",
+        "`devenv version`: the versions of devenv and Compose.",
         {"devenv": str, "compose": Annotated[str | None, "null if it is missing"]},
         None,
     ),
-    "snapshot list": ("What is saved, the newest first.", {"snapshots": list[Snapshot]}, None),
+    "snapshot list": ("The snapshots, the newest first.", {"snapshots": list[Snapshot]}, None),
 }
 
 
@@ -208,19 +208,19 @@ def _page() -> str:
         "",
         "<!-- Made by scripts/write-pages from src/devenv/model: edit there. -->",
         "",
-        "With `--output json`, stdout holds JSON and nothing else. Commands that do something (`up`, `down`, `gc`,",
+        "With `--output json`, stdout contains only JSON. Commands that change something (`up`, `down`, `gc`,",
         "`sync`, `build`, `push`, `images pull|save|load`, `snapshot save|restore|rm|export|import`) and `logs`",
-        "print [events](#events), one a line; those that answer a question print one [document](#documents). A",
-        "command that fails ends with the event `error`. Each event and document has `v`, the version of what is",
-        "written here: 1. Within a version, new fields, events and values may come; those that are here stay.",
+        "print [events](#events), one per line; all others print one [document](#documents). A command that",
+        "fails ends with the event `error`. Each event and document has `v`, the version of this format: 1.",
+        "Within a version, fields, events and values may be added, but not changed or removed.",
         "",
-        "As schemas: [events.json](schemas/events.json), [documents.json](schemas/documents.json) (both under",
+        "The schemas are [events.json](schemas/events.json), [documents.json](schemas/documents.json) (both under",
         "`definitions`, by the name of the event or the command), and [compose.json](schemas/compose.json) for",
         "[editors](commands.md#x-devenv-in-the-compose-file).",
         "",
         "## Events",
         "",
-        "Each has, too, `v`, `ts` (UTC, ISO 8601) and `event`, which is its name.",
+        "Each event also has `v`, `ts` (UTC, ISO 8601) and its name in `event`.",
     ]
     for name, shape in events_schema()["definitions"].items():
         lines += ["", f"### `{name}`", "", shape["description"], "", *_table(shape)]

@@ -61,7 +61,7 @@ class ImageState(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServiceState(Event):
-    """The state of a service has changed, or the error in its log, which goes with the next good sync."""
+    """The state of a service has changed, or the error in its log, which the next good sync clears."""
 
     event: ClassVar[str] = "service"
     service: str
@@ -77,7 +77,7 @@ class Waiting(Event):
 
     service: str
     detail: Annotated[str, "why"]
-    seconds: Annotated[float, "so far"]
+    seconds: Annotated[float, "since the wait began"]
     holds_up: Annotated[tuple[str, ...], "services that wait for it"] = ()
     line: Annotated[str, "the last line of its log"] = ""
     check: Annotated[str, "the last output of its failing health check"] = ""
@@ -118,7 +118,7 @@ class Span:
     name: Annotated[str, "a part of a step begins with the step's name: `build web dev`"]
     start: Annotated[float, "in seconds from the beginning"]
     end: Annotated[float, "as `start`"]
-    critical: Annotated[bool, "whether all else waited for it"] = False
+    critical: Annotated[bool, "whether the whole start waited for it"] = False
     after: Annotated[str, "the service that it waited for"] = ""
 
 
@@ -173,7 +173,7 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Reloaded(Event):
-    """Edits of the project's own files are in force."""
+    """Edits of the project's own files were applied."""
 
     files: tuple[str, ...]
     recreated: Annotated[tuple[str, ...], "services, as in the next three"] = ()

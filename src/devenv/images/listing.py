@@ -34,7 +34,7 @@ Answer = tuple[str, Failure | None]  # an image's name at a registry, and why it
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image, who needs it, and its source.
+    """An image, the lines that need it, and its source.
 
     `source` is present, loaded, mirror, registry, stand-in or nowhere; `name` is the image's name there, `detail`
     more about it. `id`, `digest`, `size` (bytes) and `created` are those of the image on the engine.

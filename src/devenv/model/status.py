@@ -215,15 +215,15 @@ class Stand:
     state: Annotated[str, CONTAINER_STATES] = "absent"
     health: Annotated[str | None, "starting, healthy or unhealthy; null without a health check"] = None
     exit_code: Annotated[int | None, "once it has ended"] = None
-    ports: Annotated[tuple[Address, ...], "where ports are published"] = ()
+    ports: Annotated[tuple[Address, ...], "published ports"] = ()
     age: Annotated[float | None, "seconds since its start, or its end"] = None
     restarts: Annotated[int, "by the engine, since it was created"] = 0
     ours: Annotated[bool | None, "whether devenv created it; null without a container"] = None
     id: Annotated[str | None, "the id of the container"] = None
     image: Annotated[str | None, "the image that the container was created from, as written"] = None
     started_at: Annotated[str | None, "RFC 3339; null if it was never started"] = None
-    phase: Annotated[str, "what it is doing, as in the events of `devenv up`"] = Phase.ABSENT.value
-    detail: Annotated[str, "why it does that"] = ""
+    phase: Annotated[str, "its phase, as `state` in the event `service`"] = Phase.ABSENT.value
+    detail: Annotated[str, "the reason for the phase"] = ""
     check: Annotated[str, "the last line of its last health check if that failed"] = ""
     error: Annotated[str, "an error in its log since the last save, if a run of devenv has seen it"] = ""
 
