@@ -12,7 +12,7 @@ HEAD = "| images | inside | not inside |\n|---|---|---|\n"
 
 
 class _Nothing(dict[str, str]):
-    """Values that are only known after an image is made."""
+    """Values that are only known after an image is built."""
 
     def __missing__(self, key: str) -> str:
         return ""
@@ -33,8 +33,8 @@ def _row(entry: dict[str, Any]) -> str:
     inside = [
         root["inside"].format_map(_Nothing(suite=root["suite"])) for root in (entry, *entry.get("otherwise", ()))
     ]
-    text = " ".join("; on a day without it: ".join(inside).split())
-    full = f", with {', '.join(entry['full'])} where the tag is not slim" if "full" in entry else ""
+    text = " ".join("; if that is not available: ".join(inside).split())
+    full = f", with {', '.join(entry['full'])} if the tag is not slim" if "full" in entry else ""
     return f"| {images}: {tags}{more} | {text}{full} | {entry['lacks']} |\n"
 
 
