@@ -29,7 +29,10 @@ SETTINGS = {
         "`true` or `false`",
         "Builds and containers get this machine's [package registries, proxies and CA](../company-network.md).",
     ),
-    "mirrors": ("in the table `[registry]`: list of HOST or HOST/PATH", "Mirrors for [images](../images.md#mirrors) that the engine cannot pull by itself."),
+    "mirrors": (
+        "in the table `[registry]`: list of HOST or HOST/PATH",
+        "Mirrors for [images](../images.md#mirrors) that the engine cannot pull by itself.",
+    ),
     "dangerous": (
         '`"show"` or `"refuse"`',
         "What to do if a project [reaches beyond its containers](../commands.md#devenv-up-service).",
