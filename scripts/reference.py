@@ -214,7 +214,7 @@ def _causes() -> Iterator[str]:
 
 
 def _given(hint: str) -> str:
-    return f"`{failures.GIVE}`. Where that is given: {hint}"
+    return f"`{failures.GIVE}`. If it is already set: {hint}"
 
 
 def _named(text: str) -> str:

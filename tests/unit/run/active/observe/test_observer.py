@@ -796,4 +796,4 @@ async def test_the_error_when_time_is_up() -> None:
         "  health check: sh: 1: curl: not found",
         "  initializing",
     ]
-    assert error.hint == "Install it in the image, or let `healthcheck.test` use what is there."
+    assert error.hint == "Install it in the image, or use a program that it has in `healthcheck.test`."
