@@ -125,16 +125,17 @@ class Access:
         return {folder for index, folder in enumerate(wanted) if index not in failed}
 
     async def find_links(
-        self, container_id: str, targets: Iterable[str], known: Collection[str]
+        self, container_id: str, targets: Iterable[str], known: Collection[str], new: Collection[str] = ()
     ) -> dict[str, bool | None]:
         """For each parent folder of the targets, without a shell: whether it is a link, None if it is missing.
 
-        `known` are folders that need no check. If the service runs as root, links at and above the targets of the
-        rules are accepted, since only root can have created them: such folders are left out if they exist.
+        `known` are folders that need no check; `new` are those among them that have no folders but known ones. If
+        the service runs as root, links at and above the targets of the rules are accepted, since only root can have
+        created them: such folders are left out if they exist.
         """
         seen: dict[str, bool | None] = {}
         for folder in sorted({above for target in targets for above in ancestors(target)}.difference(known)):
-            outer = seen.get(posixpath.dirname(folder), False)
+            outer = None if posixpath.dirname(folder) in new else seen.get(posixpath.dirname(folder), False)
             if outer is None or outer:
                 seen[folder] = outer
             else:

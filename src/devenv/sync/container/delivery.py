@@ -49,7 +49,11 @@ class SyncOutcome:
 
 
 class Delivery:
-    """Removes and puts paths, with a shell if there is one; `known_folders` is kept up to date."""
+    """Removes and puts paths, with a shell if there is one; `known_folders` and `new_folders` are kept up to date.
+
+    `new_folders` are folders that did not exist in a container that has not run: they contain what was put there, and
+    no links. Each question about a folder costs the engine some milliseconds in such a container.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class Delivery:
         access: Access,
         shell: Shell | None,
         known_folders: set[str],
+        new_folders: set[str],
         staged: StagedPaths,
     ) -> None:
         self.outcome = SyncOutcome()
         self._container = container
         self._access = access
         self._known_folders = known_folders
+        self._new_folders = new_folders
         self._staged = staged
         owner = access.owner
         self._archive = ArchiveTransport(files, container.id, owner)
@@ -89,7 +95,9 @@ class Delivery:
     async def put(self, syncs: Sequence[Sync]) -> None:
         """Put files, links and empty folders at their targets."""
         if self._shell is None:
-            await self._put_all([_item(sync, sync.target) for sync in await self._without_links(syncs)])
+            allowed, created = await self._without_links(syncs)
+            await self._put_all([_item(sync, sync.target) for sync in allowed])
+            self._known_folders |= created
             self.outcome.atomic = not self._container.running
             return
         files = {s.target: s for s in syncs if not s.folder}
@@ -107,17 +115,22 @@ class Delivery:
         failed_at = [place for target, place in places.items() if target in self.outcome.failed]
         self._staged.keep({path for place in failed_at for path in (place, posixpath.dirname(place))})
 
-    async def _without_links(self, syncs: Iterable[Sync]) -> list[Sync]:
-        """The syncs whose folders are not links. Creates missing folders: the engine would create them as root."""
+    async def _without_links(self, syncs: Iterable[Sync]) -> tuple[list[Sync], set[str]]:
+        """The syncs whose folders are not links, and the missing folders, which the put of the syncs creates.
+
+        For a user other than root they are created here: the engine would create them as root.
+        """
         files = {s.target: s for s in syncs}
-        known = () if self._container.running else self._known_folders
-        seen = await self._access.find_links(self._container.id, files, known)
+        known, new = ((), ()) if self._container.running else (self._known_folders, self._new_folders)
+        seen = await self._access.find_links(self._container.id, files, known, new)
         links = {folder for folder, is_link in seen.items() if is_link}
         blocked = {target for target in files if links.intersection(ancestors(target))}
         self.outcome.failed.update(dict.fromkeys(blocked, shell_commands.LINK))
         self._known_folders.update(folder for folder, is_link in seen.items() if is_link is False)
-        await self._archive.make_folders([folder for folder, is_link in seen.items() if is_link is None])
-        return [sync for target, sync in files.items() if target not in blocked]
+        missing = {folder for folder, is_link in seen.items() if is_link is None}
+        await self._archive.make_folders(sorted(missing))
+        self._new_folders |= missing
+        return [sync for target, sync in files.items() if target not in blocked], missing
 
     async def _make_folders(self, folders: Iterable[str]) -> dict[str, str]:
         wanted = sorted(set(folders) - self._known_folders)
@@ -177,10 +190,12 @@ class Delivery:
         return [(item, entry) for item, entry in entries if item in in_roots]
 
     async def _put_by_archive(self, entries: Entries) -> None:
+        links = {item for item, entry in entries if entry.kind == tar.LINK}
+        self._new_folders.difference_update(posixpath.dirname(item.target) for item in links)
         failed = await self._archive.put(entries)
         if not failed:
             self._count(entries, (), failed)
-            await self._rename([item for item, _ in entries], {i for i, e in entries if e.kind == tar.LINK})
+            await self._rename([item for item, _ in entries], links)
             return
         if self._shell is not None:
             await self._shell.unstage(item.path for item in failed)

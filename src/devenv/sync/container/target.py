@@ -40,6 +40,7 @@ class Target:
         self._access = access
         self._journal = journal
         self._known_folders = {"/"}
+        self._new_folders: set[str] = set()
         self._unremovable: set[str] = set()
         self._turn = anyio.Lock()
 
@@ -85,7 +86,8 @@ class Target:
         else:
             deletes = []
         files = self._engine.archive
-        delivery = Delivery(files, self.container, self._access, shell, self._known_folders, self.staged)
+        folders = self._known_folders, self._new_folders
+        delivery = Delivery(files, self.container, self._access, shell, *folders, self.staged)
         outcome = delivery.outcome
         if deletes:
             await delivery.remove(deletes)
@@ -101,7 +103,9 @@ class Target:
     def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:
         """Use the rules' names for failed paths. The folders above them are no longer known."""
         reasons = outcome.failed | {target: NO_SHELL for target in in_the_way if target in outcome.failed}
-        self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
+        doubtful = {above for target in reasons for above in ancestors(target)}
+        self._known_folders -= doubtful
+        self._new_folders -= doubtful
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
 
     def _note_deleted(self, deletes: Sequence[Delete], outcome: SyncOutcome, syncs: Sequence[Sync]) -> None:

@@ -55,6 +55,10 @@ async def test_each_folder_is_checked_once_the_outer_ones_first() -> None:
     assert await access(engine, 1000, "/app").find_links("c", ["/app/a/b/f"], {"/app/a/b", "/app"}) == {
         "/app/a": False
     }
+    engine.asked.clear()
+    known, path = {"/", "/app", "/app/new"}, "/app/new/more/f"
+    assert await access(engine, 1000, "/app").find_links("c", [path], known, {"/app/new"}) == {"/app/new/more": None}
+    assert not engine.asked, "a new folder has no folders but known ones"
 
 
 async def test_links_above_the_target_are_accepted_in_a_service_of_root() -> None:

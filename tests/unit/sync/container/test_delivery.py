@@ -44,13 +44,14 @@ class Box:
         engine: Any = self.engine
         self.access = PartlyRoots(engine, self.container, owner, MARK, ())
         self.known = {"/"}
+        self.new: set[str] = set()
         self.staged = StagedPaths(SyncJournal())
 
     async def delivery(self) -> Delivery:
         """A delivery by the open shell."""
         engine: Any = self.engine
         shell = await self.access.open(self.container)
-        return Delivery(engine, self.container, self.access, shell, self.known, self.staged)
+        return Delivery(engine, self.container, self.access, shell, self.known, self.new, self.staged)
 
     def write(self, name: str, content: bytes = b"new") -> Sync:
         """A file on the host, to be put below `app`."""

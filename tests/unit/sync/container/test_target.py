@@ -520,6 +520,35 @@ async def test_known_folders_are_not_asked_about_again(tmp_path: Path, monkeypat
     assert asked == ["/app/sub/more"]
 
 
+async def test_new_folders_are_not_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was created before the first start has only our files, unless a link was put into it, or a put failed."""
+    box = Shellless(tmp_path, user="7", is_running=False)
+    target = await box.reach()
+    asked: list[str] = []
+    is_link = box.engine.archive.is_link
+
+    async def ask(container_id: str, path: str) -> bool | None:
+        asked.append(path)
+        return await is_link(container_id, path)
+
+    monkeypatch.setattr(box.engine.archive, "is_link", ask)
+    await target.deliver((), [box.write("a/x")])
+    outcome = await target.deliver((), [box.write("a/x"), box.write("a/b/x"), box.write("a/b/c/x"), box.write("d/x")])
+    assert (asked, outcome.failed) == (["/app"], {})
+    os.symlink("/etc", tmp_path / "src/a/link")
+    link = Sync(str(tmp_path / "src/a/link"), "/app/a/link", root=str(tmp_path / "src"))
+    await target.deliver((), [link])
+    (tmp_path / "src/a/link").unlink()
+    behind = box.write("a/link/x")
+    outcome = await target.deliver((), [behind, box.write("d/e/x")])
+    assert outcome.failed == {behind.target: shell_commands.LINK}
+    assert asked == ["/app", "/app/a/link"]
+    del asked[:]
+    await target.deliver((), [replace(box.write("d/f/x"), source=str(tmp_path / "src/missing")), box.write("d/e/y")])
+    await target.deliver((), [box.write("d/g/x")])
+    assert "/app/d/g" in asked
+
+
 async def test_a_large_file_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is put by one archive request, in pieces."""
     monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
