@@ -55,6 +55,10 @@ class FakeTarget:
     async def open_shell(self) -> None:
         """Do nothing: there is no shell."""
 
+    def has_changed(self, container: Container) -> None:
+        """Deliver to the container as it is now."""
+        self.container = container
+
     async def close(self) -> None:
         """Note the end."""
         self.is_closed = True

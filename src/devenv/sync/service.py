@@ -152,7 +152,7 @@ class ServiceSync:
             current = target.container
         if current is None or current.key != target.container.key:
             return False
-        target.container = current
+        target.has_changed(current)
         return anyio.current_time() - self.lost.get(target.container.id, math.inf) >= LOST_FOR
 
     def _failed(self, step: ServicePlan, outcome: SyncOutcome, changes: Changes) -> set[str]:

@@ -51,8 +51,8 @@ class SyncOutcome:
 class Delivery:
     """Removes and puts paths, with a shell if there is one; `known_folders` and `new_folders` are kept up to date.
 
-    `new_folders` are folders that did not exist in a container that has not run: they contain what was put there, and
-    no links. Each question about a folder costs the engine some milliseconds in such a container.
+    `new_folders` were created here in a container that does not run: they contain what was put there, and no links.
+    Each question about a folder costs the engine some milliseconds in such a container.
     """
 
     def __init__(

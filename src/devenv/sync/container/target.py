@@ -52,6 +52,11 @@ class Target:
         owner = await access.owner(engine, container)
         return cls(engine, container, Access(engine, container, owner, mark, rule_targets), journal)
 
+    def has_changed(self, container: Container) -> None:
+        """Deliver to the container as it is now: while it ran, its processes may have put links into its folders."""
+        self.container = container
+        self._known_folders, self._new_folders = {"/"}, set()
+
     async def close(self) -> None:
         """Close the shell for good; the container is not touched."""
         await self._access.close()

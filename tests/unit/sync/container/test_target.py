@@ -549,6 +549,20 @@ async def test_new_folders_are_not_asked_about(tmp_path: Path, monkeypatch: pyte
     assert "/app/d/g" in asked
 
 
+async def test_folders_of_a_container_that_has_run_are_asked_about(tmp_path: Path) -> None:
+    """Its processes may have put a link into a folder that was known."""
+    box = Shellless(tmp_path, user="7", is_running=True)
+    target = await box.reach()
+    await target.deliver((), [box.write("a/x")])
+    box.files.files.put("app/a/link", Node("link", target="/etc"))
+    box.files.state = "exited"
+    target.has_changed(replace(box.container, state="exited"))
+    behind = box.write("a/link/x")
+    outcome = await target.deliver((), [behind, box.write("a/b/x")])
+    assert outcome.failed == {behind.target: shell_commands.LINK}
+    assert box.files.files.read("app/a/b/x") == b"new"
+
+
 async def test_a_large_file_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is put by one archive request, in pieces."""
     monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
