@@ -1,9 +1,11 @@
-"""Which path is below which: absolute, clean paths as text, of the host or of a container."""
+"""Which path is below which: absolute, clean paths as text, of host or container; the project name of a folder."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator
 
+PROJECT_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"  # characters (Compose Specification, `name`)
 FEW = 8  # folders that are compared with each path at once
 
 
@@ -60,3 +62,9 @@ def below(folders: Collection[str]) -> Callable[[str], bool]:
         return verdict
 
     return is_below_one
+
+
+def folder_project(folder: str) -> str:
+    """The name that Compose gives to a project in the folder; empty if the folder's name has no usable character."""
+    usable = (char for char in os.path.basename(folder).lower() if char in PROJECT_NAME)
+    return "".join(usable).lstrip("_-")

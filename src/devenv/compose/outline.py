@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, find, read, service_profiles, setting, upward
 from devenv.errors import ConfigError, unknown
-from devenv.model.project import folder_project
+from devenv.paths import folder_project
 
 if TYPE_CHECKING:
     from devenv.compose.run_model import Scale

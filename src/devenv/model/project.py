@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -215,8 +214,3 @@ class Project:
     def written(self, mount: Mount) -> str:
         """A bind mount as people write it."""
         return f"{written(mount.source or '', self.directory)}:{mount.target}"
-
-
-def folder_project(folder: str) -> str:
-    """The name that Compose gives to a project in the folder; empty if the folder's name has no usable character."""
-    return re.sub(r"[^a-z0-9_-]", "", os.path.basename(folder).lower()).lstrip("_-")

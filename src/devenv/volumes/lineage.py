@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from devenv.model.containers import Volume
-from devenv.model.project import folder_project
 from devenv.model.snapshot import Snapshot
+from devenv.paths import folder_project
 from devenv.state.identity import Place, moment
 
 Reference = tuple[str, str]  # (id, volume) of a snapshot

@@ -59,7 +59,7 @@ class Shell:
         self._silence = silence
         self._stack = stack
         self._mark = secrets.token_hex(8)
-        self._turn = anyio.Lock()
+        self._turn = anyio.Lock(fast_acquire=True)
         self._buffer = b""
         self.has_helper = False
         self.broken = False

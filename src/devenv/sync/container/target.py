@@ -42,7 +42,7 @@ class Target:
         self._known_folders = {"/"}
         self._new_folders: set[str] = set()
         self._unremovable: set[str] = set()
-        self._turn = anyio.Lock()
+        self._turn = anyio.Lock(fast_acquire=True)
 
     @classmethod
     async def reach(
