@@ -1,4 +1,4 @@
-"""The engine in the docker CLI's settings, and its containers, without a child process or an event loop."""
+"""The engine in the docker CLI's settings, its containers, and its plugin Compose, without a child process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import datetime as dt
 import json
 import os
 import re
+import shutil
 import socket
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +18,9 @@ from devenv.model.containers import Container
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 TIMEOUT = 2.0
+PLUGIN_FOLDERS = tuple(
+    f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")
+)
 
 
 def config_folder() -> str:
@@ -49,14 +54,48 @@ def _host(context: str) -> str | None:
 
 
 def _setting(path: str, *keys: str) -> str | None:
-    """The text below these keys in a JSON file of the CLI's settings; None if it cannot be read."""
+    value = _value(path, *keys)
+    return value if isinstance(value, str) else None
+
+
+def _value(path: str, *keys: str) -> Any:
+    """The value below these keys in a JSON file of the CLI's settings; None if it cannot be read."""
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         with open(os.path.join(config_folder(), path), "rb") as file:
             value = json.load(file)
         for key in keys:
             value = value[key]
-        return value if isinstance(value, str) else None
+        return value
     return None
+
+
+def without_cli(argv: Sequence[str]) -> tuple[list[str], Mapping[str, str]]:
+    """`docker compose ...` as the docker CLI runs it: the command of the plugin, and its additional environment.
+
+    The CLI and its question for the plugin's metadata take two thirds of the processor time of a short verb. Other
+    commands are returned as they are, and so is this one if `docker` is a script or another program under this name,
+    or if the plugin is missing. Source: "Docker CLI Plugin Spec" and the plugin manager of docker/cli.
+    """
+    if [*argv[:2]] == ["docker", "compose"] and (program := shutil.which("docker")) and _is_cli(program):
+        more = _value("config.json", "cliPluginsExtraDirs")
+        folders = [
+            os.path.join(config_folder(), "cli-plugins"),
+            *(more if isinstance(more, list) else ()),
+            *PLUGIN_FOLDERS,
+        ]
+        paths = (os.path.join(str(folder), "docker-compose") for folder in folders)
+        plugin = next(filter(os.path.lexists, paths), "")
+        if shutil.which(plugin):
+            return [plugin, *argv[1:]], {"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND": program}
+    return list(argv), {}
+
+
+def _is_cli(program: str) -> bool:
+    try:
+        with open(program, "rb") as file:
+            return os.path.basename(os.path.realpath(program)) == "docker" and file.read(2) != b"#!"
+    except OSError:  # a program need not be readable
+        return False
 
 
 def local_containers(project: str) -> tuple[tuple[Container, ...], dt.datetime] | None:

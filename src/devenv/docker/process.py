@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 
 from devenv import private_files
-from devenv.docker import trace
+from devenv.docker import context, trace
 from devenv.errors import EngineError, StateError
 
 INTERRUPT_GRACE = 3.0
@@ -78,12 +78,13 @@ async def started(
     argv: Sequence[str], *, stdin: bool = False, env: Mapping[str, str] | None = None, cwd: str | None = None
 ) -> AsyncIterator[Process]:
     """Run a child in a session of its own while the block lasts; the child has always ended afterwards."""
+    command, given = context.without_cli(argv)
     try:
         with anyio.CancelScope(shield=True):  # a cancel during the start would leave a running child
             process = await anyio.open_process(
-                list(argv),
+                command,
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, **given, **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
             )

@@ -185,3 +185,67 @@ def test_every_month_is_known() -> None:
     for date in ("", "Sun, 03 Foo 2026 00:00:00 GMT", "2026-11-29"):
         with pytest.raises(ValueError):
             inspect.time(date)
+
+
+def program(path: Path, content: bytes = b"\x7fELF", mode: int = 0o755) -> Path:
+    """An executable file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "found"),
+    [
+        ({}, None, None),
+        ({"cli-plugins/docker-compose": 0o755}, None, "cli-plugins"),
+        ({"cli-plugins/docker-compose": 0o755, "more/docker-compose": 0o755}, ["more"], "cli-plugins"),
+        ({"more/docker-compose": 0o755}, ["nowhere", "more"], "more"),
+        ({"more/docker-compose": 0o755}, None, None),
+        ({"system/docker-compose": 0o755}, None, "system"),
+        ({"cli-plugins/docker-compose": 0o644, "system/docker-compose": 0o755}, None, None),
+    ],
+)
+def test_compose_is_the_plugin_that_the_docker_cli_finds(
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, int],
+    settings: list[str] | None,
+    found: str | None,
+) -> None:
+    """The first in the folders of the CLI counts; if it is missing or cannot be run, the CLI says so itself."""
+    docker = program(config / "bin/docker")
+    monkeypatch.setenv("PATH", str(docker.parent))
+    monkeypatch.setattr(context, "PLUGIN_FOLDERS", (str(config / "system"),))
+    for name, mode in files.items():
+        program(config / name, mode=mode)
+    if settings is not None:
+        more = [str(config / name) for name in settings]
+        (config / "config.json").write_text(json.dumps({"cliPluginsExtraDirs": more}))
+    argv = ["docker", "compose", "-f", "-", "config"]
+    direct = [f"{config}/{found}/docker-compose", *argv[1:]], {"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND": str(docker)}
+    assert context.without_cli(argv) == (direct if found else (argv, {}))
+
+
+@pytest.mark.parametrize("argv", [["docker", "build", "."], ["docker"], ["git", "compose"]])
+def test_other_commands_are_run_as_they_are(config: Path, argv: list[str]) -> None:
+    """Only Compose is started without the CLI."""
+    program(config / "cli-plugins/docker-compose")
+    assert context.without_cli(argv) == (argv, {})
+
+
+def test_a_docker_command_that_is_not_the_cli_itself_is_run(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script or a program with another name may choose another engine; so may none at all."""
+    program(config / "cli-plugins/docker-compose")
+    monkeypatch.setenv("PATH", str(config / "bin"))
+    argv = ["docker", "compose", "version"]
+    assert context.without_cli(argv) == (argv, {})
+    docker = program(config / "bin/docker", b"#!/bin/sh\nexec podman $*")
+    assert context.without_cli(argv) == (argv, {})
+    docker.unlink()
+    docker.symlink_to(program(config / "bin/snap"))
+    assert context.without_cli(argv) == (argv, {})
+    docker.unlink()
+    docker.symlink_to(program(config / "app/docker"))
+    assert context.without_cli(argv)[0] == [f"{config}/cli-plugins/docker-compose", "compose", "version"]
