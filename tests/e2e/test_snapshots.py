@@ -195,15 +195,18 @@ def test_volume_above_the_limit_is_kept(db: Stack, up: Up, devenv: StartDevenv, 
 def test_snapshot_by_name_is_exported_imported_and_restored(
     db: Stack, up: Up, state_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """A volume saved by name during the run is exported, imported and restored."""
+    """A volume saved by name during the run is restored into the run, exported, imported and restored by `up`."""
     run = up.ready(db)
     write(db, "seed")
     saved = of(db, state_env, "snapshot", "save", "--name", "good")
     assert (saved.returncode, saved.stdout[:18]) == (0, "saved data as good"), saved.stderr
     assert docker_cli.inspect(db.container("db"))["State"]["Status"] == "running"
     write(db, "later")
-    busy = of(db, state_env, "snapshot", "restore", "good")
-    assert (busy.returncode, "devenv down" in busy.stderr) == (3, True), busy.stderr
+    before = db.containers("db")
+    live = of(db, state_env, "snapshot", "restore", "good")
+    assert (live.returncode, "its services are up again" in live.stdout) == (0, True), live.stderr
+    assert (marker(db), db.containers("db") == before) == ("seed", False), run.report()
+    assert not [event for event in run.all("service") if event["state"] in ("stopped", "exited", "removed")]
     assert run.stop() == 130
     file = str(tmp_path / "good.tar")
     assert of(db, state_env, "snapshot", "export", "good", file).returncode == 0

@@ -20,12 +20,12 @@ import anyio
 from devenv.compose.outline import Selection
 from devenv.errors import DevenvError
 from devenv.events import Kept, Notice, Problem
-from devenv.run import up
+from devenv.run import live_restore, up
 from devenv.run.preload import UpOptions
 from devenv.state import run_dir
 from devenv.state.ledger import VolumePolicy
 from devenv.state.verified_archive import Unpacked
-from devenv.volumes import commands, exported
+from devenv.volumes import exported
 from devenv.volumes.store import Store
 from support.engine import Crash, Fault, Faults
 from support.memory.machine import Command, Machine, Site, mounted, shown
@@ -398,15 +398,18 @@ class Campaign:
                 exported.unpack(store, file, limit=10**9, single=10**9)
 
     async def restore(self) -> None:
-        """`devenv snapshot restore`, which counts until the volume has been started."""
+        """`devenv snapshot restore`: at once in a project that is up, otherwise when the volume is started."""
         name, site = self.pick()
         if snapshots := Store.at_home().all():
             chosen, command = self.random.choice(snapshots), Command(self.machine)
+            before, there = self.content, self.machine.host.volumes.get(VOLUME)
             await command.serve(
-                lambda: commands.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit)
+                lambda: live_restore.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit)
             )
             if command.code == 0:
+                self.created(name, there)
                 self.seen[name] = _only(self.contents(chosen.id))
+            self.check_kept(before, command)
 
     def contents(self, snapshot: str) -> list[str]:
         """The contents of the snapshots of that id."""

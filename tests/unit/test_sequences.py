@@ -13,7 +13,7 @@ import pytest
 from devenv.compose.outline import Selection
 from devenv.errors import RefusedError, StateError
 from devenv.events import Kept, Notice, Problem
-from devenv.run import up
+from devenv.run import live_restore, up
 from devenv.run.preload import UpOptions
 from devenv.state.ledger import VolumePolicy
 from devenv.volumes import commands, exported
@@ -279,7 +279,7 @@ async def test_a_renamed_folder_keeps_its_data_and_a_clone_begins_its_own(machin
     assert contents == [None]
     assert str(moved.folder) in notices(command)
     (hint,) = [str(e.hint) for e in command.events if isinstance(e, Notice) and "starts empty" in e.message]
-    name = hint.partition("devenv down && devenv snapshot restore ")[2]
+    name = hint.partition("devenv snapshot restore ")[2]
     assert await restored(machine, clone, name) == 0
     assert await session(machine, clone, "w1", "shop-old_data") == "v2"
     assert await session(machine, moved, "v3", "shop-old_data") == "v2"
@@ -288,7 +288,7 @@ async def test_a_renamed_folder_keeps_its_data_and_a_clone_begins_its_own(machin
 async def restored(machine: Machine, site: Site, name: str, source: str = "") -> int | None:
     """The exit code of `snapshot restore NAME`, or of `snapshot restore --from SOURCE`."""
     command = Command(machine)
-    await command.serve(lambda: commands.restore(Selection(str(site.folder)), name, (), source, command.emit))
+    await command.serve(lambda: live_restore.restore(Selection(str(site.folder)), name, (), source, command.emit))
     return command.code
 
 
@@ -429,10 +429,24 @@ async def test_requested_snapshot_waits_for_its_volume(machine: Machine) -> None
     good = Store.at_home().all()[0]
     assert await session(machine, site, "bad") == "v2"
     asked = Command(machine)
-    await asked.serve(lambda: commands.restore(Selection(str(site.folder)), good.id, (), "", asked.emit))
+    await asked.serve(lambda: live_restore.restore(Selection(str(site.folder)), good.id, (), "", asked.emit))
     assert asked.code == 0, shown(asked)
     await machine.run_up(site, "web")
     assert await session(machine, site, "end") == "v1"
+
+
+async def test_a_requested_snapshot_is_restored_once_after_a_crash(machine: Machine) -> None:
+    """The next run takes over the volume that the crashed run had restored; a later state continues it."""
+    site = machine.site("shop", db=VOLUME)
+    for text in ("v1", "v2"):
+        await session(machine, site, text)
+    assert await restored(machine, site, Store.at_home().all()[0].id) == 0
+    crashed = Command(machine)
+    crashed.faults.on("compose POST containers/create", Fault.KILLED_BEFORE)
+    await crashed.serve(lambda: _up(machine, site, crashed))
+    assert isinstance(crashed.error, Crash)
+    assert await session(machine, site, "v3") == "v1"
+    assert await session(machine, site, "end") == "v3"
 
 
 async def test_a_renamed_volume_does_not_stick(machine: Machine, shop: Site) -> None:
@@ -521,7 +535,7 @@ async def test_other_data_outlast_a_wish_for_the_state_that_was_being_restored(m
     (saved,) = Store.at_home().all()
     asked = Command(machine)
     wish = Selection(str(shop.folder)), saved.id, (), ""
-    await asked.serve(lambda: commands.restore(*wish, asked.emit))
+    await asked.serve(lambda: live_restore.restore(*wish, asked.emit))
     crashed = Command(machine)
     crashed.faults.on("PUT containers/.*/archive", Fault.KILLED_BEFORE)
     await crashed.serve(lambda: _up(machine, shop, crashed))
@@ -532,5 +546,5 @@ async def test_other_data_outlast_a_wish_for_the_state_that_was_being_restored(m
     refused = await machine.run_up(shop)
     assert isinstance(refused.error, StateError), shown(refused)
     assert saved.id in str(refused.error.hint)
-    await asked.serve(lambda: commands.restore(*wish, asked.emit))
+    await asked.serve(lambda: live_restore.restore(*wish, asked.emit))
     assert await session(machine, shop, "end") == "saved"

@@ -47,7 +47,7 @@ COMMANDS = {
     "remove": Command("scaffold:remove", "Remove a service from the Compose file."),
     "snapshot list": Command("snapshot:list_", "List snapshots, the newest first.", OUTPUT),
     "snapshot save": Command("snapshot:save", "Save the project's volumes now.", RUN),
-    "snapshot restore": Command("snapshot:restore", "Let the next `devenv up` start with a snapshot.", RUN),
+    "snapshot restore": Command("snapshot:restore", "Restore a snapshot, also while the project runs.", RUN),
     "snapshot rm": Command("snapshot:rm", "Remove snapshots.", OUTPUT),
     "snapshot export": Command("snapshot:export", "Write a snapshot to a file, for another machine.", OUTPUT),
     "snapshot import": Command("snapshot:import_", "Import a snapshot from a file written by `export`.", OUTPUT),

@@ -239,7 +239,7 @@ class InitialVolumes:
             whose, at, name = last.directory, last.created, last.id
         gone = "" if not whose.startswith("/") or os.path.isdir(whose) else ", which no longer exists"
         message = f"{wanted.key} starts empty; its data was saved {age(at)} for {whose}{gone}"
-        self.volumes.volume_transfer.emit(Notice(message, f"devenv down && devenv snapshot restore {name}"))
+        self.volumes.volume_transfer.emit(Notice(message, f"devenv snapshot restore {name}"))
 
     async def _reader(self, users: tuple[str, ...], *, with_system: bool) -> Reader:
         """The first database of the services; to know the system of its image takes a container."""

@@ -17,6 +17,7 @@ from devenv.doctor import quick_check
 from devenv.errors import EngineError
 from devenv.events import Emit, Fault, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.status import BAD
+from devenv.run import live_restore
 from devenv.run.active.control import RunController
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
@@ -220,6 +221,7 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
 
 async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
     """Sync and observe the services until they have ended, or are to keep running without this process."""
+    context.tasks.start_soon(live_restore.serve, project)
     if context.options.detach:
         await project.observer.until_known()
         return RunOutcome.DETACHED

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 import anyio
 
@@ -22,7 +22,7 @@ from devenv.model.containers import Container, ProjectState, Volume
 from devenv.model.project import Project, Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 from devenv.signals import endable
-from devenv.state.run_dir import Run, address, key_of, open_run, place_of
+from devenv.state.run_dir import address, key_of, open_run, place_of
 from devenv.volumes import exported
 from devenv.volumes import lineage as lineages
 from devenv.volumes.lineage import Lineage, Start
@@ -107,27 +107,38 @@ async def _paused(engine: Engine, containers: Iterable[Container]) -> AsyncItera
                     await engine.containers.pause(container_id, on=False)
 
 
-async def restore(selection: Selection, name: str, wanted: Sequence[str], other: str, emit: Emit) -> int:
-    """Let the next `up` begin with that set (without a name, the newest), of this project or of another one.
+async def choose(
+    engine: Engine, project: Project, name: str, wanted: Sequence[str], other: str, emit: Emit
+) -> tuple[ProjectVolumes, Mapping[str, Snapshot]]:
+    """The volumes of the project, and the snapshots to restore, by key: of that set (without a name, the newest).
 
-    Raises UsageError if the set does not exist, StateError and RefusedError if a volume exists already.
+    `other`: another project whose sets are meant. Raises UsageError if the set does not exist, StateError if it is
+    damaged, and RefusedError if a volume exists that devenv did not create.
     """
-    project, store = (await resolve.load(selection)).project, Store.at_home()
+    store = Store.at_home()
     stored = _chosen(store.all(), name, other or project.name, by_name=bool(other))
     resources = {v.key: v for v in project.volumes if not v.external and not v.elsewhere}
     usable = _usable(stored, wanted, resources)
-    async with Engine.connect() as engine:
-        volumes = await _project_volumes(engine, project, emit)
-        run = volumes.volume_transfer.run
-        _require_absent([resources[key] for key in usable], await engine.project_state(project.name), run)
-        for snapshot in usable.values():
-            await anyio.to_thread.run_sync(store.check, snapshot)
-        for key, snapshot in usable.items():
-            volumes.ask(resources[key], snapshot)
-    for key, snapshot in usable.items():
+    volumes = await _project_volumes(engine, project, emit)
+    _require_own([resources[key] for key in usable], await engine.project_state(project.name), volumes)
+    for snapshot in usable.values():
+        await anyio.to_thread.run_sync(store.check, snapshot)
+    return volumes, usable
+
+
+def ask(volumes: ProjectVolumes, chosen: Mapping[str, Snapshot]) -> None:
+    """Let the next `up` begin with these snapshots, by keys of volumes."""
+    resources = {v.key: v for v in volumes.project.volumes}
+    for key, snapshot in chosen.items():
+        volumes.ask(resources[key], snapshot)
+
+
+def announce(volumes: ProjectVolumes, chosen: Mapping[str, Snapshot]) -> None:
+    """Report that the next `up` begins with these snapshots, by keys of volumes."""
+    for key, snapshot in chosen.items():
         age = ago(time.time() - snapshot.created)
-        emit(Notice(f"the next `devenv up` begins with {key} as it was {age} ({snapshot.id})"))
-    return 0
+        message = f"the next `devenv up` begins with {key} as it was {age} ({snapshot.id})"
+        volumes.volume_transfer.emit(Notice(message))
 
 
 def _usable(stored: Sequence[Snapshot], wanted: Sequence[str], resources: Collection[str]) -> dict[str, Snapshot]:
@@ -140,13 +151,11 @@ def _usable(stored: Sequence[Snapshot], wanted: Sequence[str], resources: Collec
     return usable
 
 
-def _require_absent(volumes: Iterable[Resource], project_state: ProjectState, run: Run) -> None:
-    ledger = run.read()
+def _require_own(wanted: Iterable[Resource], project_state: ProjectState, volumes: ProjectVolumes) -> None:
+    ledger = volumes.volume_transfer.run.read()
     existing = {v.name for v in project_state.volumes}
-    for volume in volumes:
-        if volume.name in existing and ledger is not None and volume.name in ledger.creates:
-            raise StateError(f"{volume.key} is in use", hint="devenv down   (saves it), then once more")
-        if volume.name in existing:
+    for volume in wanted:
+        if volume.name in existing and (ledger is None or volume.name not in ledger.creates):
             keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
             raise RefusedError(f"{volume.key} exists already, and devenv did not create it", hint=keep)
 

@@ -34,7 +34,7 @@ from devenv.model.containers import (
 )
 from devenv.model.snapshot import Reader, Snapshot, database, shown, system
 from devenv.state import verified_archive
-from devenv.state.identity import VolumeRecord
+from devenv.state.identity import Content, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.tasks import throttled
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, advanced, by_reference
@@ -177,6 +177,16 @@ class VolumeTransfer:
             ) from error
         seconds = round(time.monotonic() - began, 2)
         self.emit(Restored(key, snapshot.id, round(time.time() - snapshot.created, 1), snapshot.size, seconds))
+
+    async def secure(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
+        """Save what the volume's snapshots lack, before it is removed; None if they lack nothing.
+
+        Raises DevenvError or OSError, with nothing stored.
+        """
+        if record.content is Content.RESTORING:
+            return await self.rescue(volume, users, record)
+        settled = record.content is Content.SETTLED
+        return await self.save(volume, users, settled=settled, lineage=record.lineage)
 
     async def rescue(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
         """Save a volume whose restore was cut off; None if all its content is part of what was being restored.

@@ -330,7 +330,7 @@ async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
     assert (new.snapshot, new.lineage.place) == (None, clone.place)
     assert new.lineage.id != "l1"
     message = f"data starts empty; its data was saved 1 min ago for {shop.place.path}"
-    assert f"{message} | devenv down && devenv snapshot restore 1" in clone.notices()
+    assert f"{message} | devenv snapshot restore 1" in clone.notices()
 
 
 async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
@@ -338,7 +338,7 @@ async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
     shop.save("1", lineage="", directory="/gone/shop")
     shop.save("2", 1, lineage="", directory="/else", automatic=False)
     assert (await shop.one()).snapshot is None
-    assert "for /gone/shop, which no longer exists | devenv down && devenv snapshot restore 1" in shop.notices()
+    assert "for /gone/shop, which no longer exists | devenv snapshot restore 1" in shop.notices()
 
 
 async def test_renamed_folder_keeps_its_data(shop: Shop, tmp_path: Path) -> None:

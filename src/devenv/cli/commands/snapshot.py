@@ -16,6 +16,7 @@ with LazyImports():
     import anyio
 
     from devenv.model import snapshot as model
+    from devenv.run import live_restore
     from devenv.ui import cells, text
     from devenv.ui import console as consoles
     from devenv.volumes import commands as workflow
@@ -71,10 +72,13 @@ def restore(
     volumes: Volumes = None,
     other: Other = "",
 ) -> None:
-    """Let the next `devenv up` start with a snapshot."""
+    """Restore a snapshot, also while the project runs.
+
+    The services that use the volumes are stopped meanwhile; the previous content is saved first.
+    """
     selection = options.selection()
     console = options.console()
-    raise typer.Exit(anyio.run(workflow.restore, selection, name, volumes or (), other, console.emit))
+    raise typer.Exit(anyio.run(live_restore.restore, selection, name, volumes or (), other, console.emit))
 
 
 def rm(names: Annotated[list[str], Argument(metavar="NAME...")]) -> None:

@@ -218,19 +218,44 @@ class ServiceReplacement:
         self.dependents.after((service,))
         await self.drop_images(old, project_state)
 
+    async def refill(self, old: Sequence[Container], empty: Callable[[], Awaitable[None]]) -> None:
+        """Stop and remove these containers, call `empty`, which may remove volumes, and create all of that again.
+
+        The error of `empty` is raised once the services have been started again.
+        """
+        services, failure = sorted({c.service for c in old}), None
+        async with self._turns(services), self.ending(old):
+            await each(self.engine.containers.stop, old)
+            await each(lambda container: self.engine.containers.remove(container.id), old)
+            try:
+                await empty()
+            except DevenvError as error:
+                failure = error
+            self.observer.view.look_at(await self._create_missing(services))
+        self.dependents.after(services)
+        if failure is not None:
+            raise failure
+
     async def _create_gone(self, services: Sequence[str]) -> None:
         """Create the removed containers of these services again, and removed networks and volumes, too."""
         began = time.monotonic()
+        async with self._turns(services), self.compose.turn:
+            await self._create_missing(services)
+        for service in services:
+            self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
+
+    @contextlib.asynccontextmanager
+    async def _turns(self, services: Iterable[str]) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as turns:
             for service in services:
                 await turns.enter_async_context(self.current.turns[service])
-            async with self.compose.turn:
-                existing = await observe(self.engine, await self.compose.project_state())
-                self.current.desired = replace(self.current.desired, existing=existing)
-                await self.volumes.begin(fresh=False)
-                await self.create_again(services)
-        for service in services:
-            self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
+            yield
+
+    async def _create_missing(self, services: Sequence[str]) -> ProjectState:
+        existing = await observe(self.engine, await self.compose.project_state())
+        self.current.desired = replace(self.current.desired, existing=existing)
+        await self.volumes.begin(fresh=False)
+        return await self.create_again(services) if services else await self.compose.project_state()
 
     def _is_gone(self, service: str) -> bool:
         """Whether Compose has created containers of the service and all of them have been removed."""

@@ -78,7 +78,7 @@ class RunVolumes:
         keeps = volumes.keeps
         self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
         self._create_folders(desired.folders)
-        self._begun |= {volume.lineage.id for volume in new}
+        self._begun |= {record.lineage for record in self.ledger.volumes}  # also if an earlier run has restored them
         existing = desired.existing.volumes | {volume.resource.name for volume in new}
         self.current.desired = replace(desired, existing=replace(desired.existing, volumes=existing))
         if self.unsettled and not self._is_settling:

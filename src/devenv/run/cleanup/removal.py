@@ -139,12 +139,9 @@ class VolumeRemoval:
     async def _save(self, judged: Judged) -> None:
         volume, record = judged.volume, judged.record
         users = [container for container in self.users if volume.name in container.volumes]
-        if record.content is Content.RESTORING:
-            await self.volume_transfer.rescue(volume, users, record)
-            return
-        settled = record.content is Content.SETTLED
-        snapshot = await self.volume_transfer.save(volume, users, settled=settled, lineage=record.lineage)
-        self.progress.saved[snapshot.volume] = snapshot.stored
+        snapshot = await self.volume_transfer.secure(volume, users, record)
+        if snapshot is not None and record.content is not Content.RESTORING:
+            self.progress.saved[snapshot.volume] = snapshot.stored
 
     def _keep(self, name: str, reason: str) -> None:
         self.progress.kept("volume", name, reason, hint=reason not in (ANOTHER, IN_USE))

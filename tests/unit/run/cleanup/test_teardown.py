@@ -29,6 +29,7 @@ from devenv.state.identity import Content, Place, VolumeRecord
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.state.verified_archive import TooLargeError
+from devenv.volumes.transfer import VolumeTransfer
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,8 @@ class FakeTransfer:
             raise self.fails[volume.name]
         self.saved.append((volume.name, tuple(c.name for c in users), settled))
         return Snapshot("1", volume.key, volume.name, "p", "/p", "unix:///x", 1.0, 10, 2, "")
+
+    secure = VolumeTransfer.secure
 
     async def rescue(self, volume: Volume, _users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
         await self.engine._call("rescue", volume.name)

@@ -120,8 +120,8 @@ class Observer:
                 with anyio.move_on_after(min(rest, max(due, 0.0))):
                     await look_again.wait()
 
-    async def until_ready(self) -> None:
-        """Return when every service is up. Raises DevenvError when a service has failed for good.
+    async def until_ready(self, services: frozenset[str] = frozenset()) -> None:
+        """Return when every service, or each of these, is up. Raises DevenvError when one has failed for good.
 
         A service that others need only with `required: false` may fail; a stopped service is not waited for. A
         process without a health check counts as up once it has lasted for a while and is no longer busy.
@@ -129,6 +129,7 @@ class Observer:
         dispensable = optional(self.view.project)
         while True:
             moved, now = self._moved.next(), self.standings()
+            now = tuple(s for s in now if not services or s.service in services)
             failed = (s for s in now if s.phase in BAD and s.service not in dispensable)
             if (standing := next(failed, None)) is not None:
                 raise await self.failure(culprit(self.view.project, standing, now))

@@ -1,0 +1,280 @@
+"""`devenv snapshot restore`, also into a running project: its run is asked, or else the command does it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import anyio
+
+from devenv import private_files
+from devenv.compose import resolve
+from devenv.compose.outline import Selection
+from devenv.docker import process
+from devenv.docker.client import Engine
+from devenv.errors import DevenvError, EngineError, RefusedError, StateError
+from devenv.events import Emit, Notice, Problem
+from devenv.model.containers import Container, ProjectState
+from devenv.model.snapshot import Snapshot, ago
+from devenv.private_files import written
+from devenv.run import preload
+from devenv.run.active.project import ActiveProject
+from devenv.run.active.volumes import project_volumes
+from devenv.run.cleanup.kept_logs import KeptLogs
+from devenv.run.cleanup.remains import judged_volumes
+from devenv.run.restore import VolumeChoice
+from devenv.signals import endable
+from devenv.state.identity import VolumeVerdict
+from devenv.state.ledger import Judged, Ledger
+from devenv.state.run_dir import Run
+from devenv.state.run_lock import LOOKED_AT
+from devenv.tasks import each, patiently
+from devenv.volumes import commands
+from devenv.volumes.lineage import Beginning, Start, by_reference
+from devenv.volumes.lineages import ProjectVolumes, fresh
+
+REQUEST, ANSWER = "restore.json", "restored.json"  # in the folder of the run
+LOOK_EVERY = 0.3  # seconds
+TAKEN_WITHIN = 3.0  # seconds until a run that is up has taken a request
+ERRORS = {error.exit_code: error for error in (StateError, EngineError, RefusedError)}
+
+
+async def restore(selection: Selection, name: str, wanted: Sequence[str], other: str, emit: Emit) -> int:
+    """Restore that set (without a name, the newest), of this project or of another one; return the exit code.
+
+    A volume of a running project gets the content at once: the services that use it are stopped meanwhile. For other
+    volumes, the next `up` begins with it. Raises DevenvError.
+    """
+    project = (await resolve.load(selection)).project
+    again = list[str]()  # services to start again
+
+    async def work() -> None:
+        async with Engine.connect() as engine:
+            volumes, snapshots = await commands.choose(engine, project, name, wanted, other, emit)
+            exchange, run = Exchange(volumes, snapshots), volumes.volume_transfer.run
+            project_state = await engine.project_state(project.name)
+            if not exchange.names & {v.name for v in project_state.volumes}:
+                exchange.ask()
+                commands.announce(volumes, snapshots)
+            elif run.lock.is_held():
+                await exchange.users(project_state)
+                await _ask_run(run, snapshots, emit)
+            else:
+                with run.lock.hold(wait=LOOKED_AT, cleaning=True):
+                    again.extend(await _without_run(exchange))
+
+    if code := await endable(work):
+        return code
+    options = preload.UpOptions(replace(selection, services=tuple(again)), detach=True)
+    return await preload.up(options, emit) if again else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Saved content for volumes of a project, by their keys, in place of the content that they have."""
+
+    volumes: ProjectVolumes
+    snapshots: Mapping[str, Snapshot]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The real names of the volumes."""
+        return frozenset(v.name for v in self.volumes.project.volumes if v.key in self.snapshots)
+
+    def ask(self) -> None:
+        """Let the volumes begin with the saved content when they are created."""
+        commands.ask(self.volumes, self.snapshots)
+
+    async def users(self, project_state: ProjectState) -> tuple[Container, ...]:
+        """The containers that use the volumes.
+
+        Raises StateError if something uses them that is not a service of the run, RefusedError if a database cannot
+        read the saved content.
+        """
+        transfer, names = self.volumes.volume_transfer, self.names
+        users = tuple(c for c in project_state.containers if c.ours and c.number and not names.isdisjoint(c.volumes))
+        for volume in names:
+            others = {*await transfer.engine.volumes.users(volume)} - {c.name for c in users}
+            if others:
+                apart = " ".join(sorted(others))
+                raise StateError(f"the volume {volume} is also used by {apart}", hint=f"docker rm -f {apart}")
+        for resource in self.volumes.project.volumes:
+            if snapshot := self.snapshots.get(resource.key):
+                await self._require_reader(resource.name, snapshot, users)
+        return users
+
+    async def _require_reader(self, volume: str, snapshot: Snapshot, users: Sequence[Container]) -> None:
+        resource = next(v for v in self.volumes.project.volumes if v.name == volume)
+        wanted = self.volumes.wanted(resource)
+        begin = Beginning(Start.ASKED, snapshot, (snapshot.id, snapshot.volume))
+        for user in users:
+            if volume in user.volumes:
+                image = user.reference or user.image
+                needed = await self.volumes.volume_transfer.reader(image, with_system=bool(snapshot.libc))
+                if error := VolumeChoice(begin, wanted, fresh(wanted), (), user.service, needed).error():
+                    raise error
+
+    async def empty(self, ledger: Ledger, users: Sequence[Container]) -> None:
+        """Save the content of the volumes, which no container uses any more, and remove the volumes.
+
+        Raises DevenvError; then each volume that could not be saved is as before.
+        """
+        transfer = self.volumes.volume_transfer
+        transfer = replace(transfer, limit=transfer.total)  # the user waits for it
+        project_state = await transfer.engine.project_state(ledger.project)
+        judged = await judged_volumes(transfer.engine, ledger, project_state, self.names)
+
+        async def end(volume: Judged) -> None:
+            key = volume.volume.key or volume.record.name
+            if volume.verdict is VolumeVerdict.OTHER:
+                raise StateError(f"the volume {volume.record.name} is not the one that devenv created")
+            try:
+                saved = await transfer.secure(volume.volume, users, volume.record)
+            except OSError as error:
+                raise DevenvError(f"{key} could not be saved: {error.strerror}", hint="df -h") from error
+            await transfer.engine.volumes.remove(volume.record.name)
+            transfer.ended(volume.record.lineage)
+            if saved is not None:
+                transfer.emit(Notice(f"{key}: its previous content is saved as {saved.id}"))
+
+        await each(end, [volume for volume in judged if volume.record.name in self.names])
+        self.ask()
+
+    def announcement(self, services: Sequence[str]) -> Notice:
+        """What is about to happen."""
+        stopped = f"{', '.join(services)} {'is' if len(services) == 1 else 'are'} stopped for a restore of "
+        return Notice(f"{stopped if services else 'restoring '}{', '.join(sorted(self.snapshots))}")
+
+
+async def _without_run(exchange: Exchange) -> Sequence[str]:
+    """Save and remove the volumes of a project that no process holds, and return the services that were running.
+
+    The next `up` restores the volumes. Raises DevenvError.
+    """
+    transfer = exchange.volumes.volume_transfer
+    engine, run = transfer.engine, transfer.run
+    ledger, project_state = run.read(), await engine.project_state(transfer.project)
+    if ledger is None or ledger.phase != "detached":
+        keys = ", ".join(sorted(exchange.snapshots))
+        raise StateError(f"{keys}: left by an earlier run", hint="devenv down   (saves it), then once more")
+    users = await exchange.users(project_state)
+    running = sorted({c.service for c in ledger.containers(project_state) if c.running})
+    transfer.emit(exchange.announcement(sorted({c.service for c in users})))
+    run.write(ledger := ledger.noting(users))
+
+    async def end(container: Container) -> None:
+        await engine.containers.stop(container)
+        await KeptLogs(run.path).keep(engine, container, ledger.began)
+        await engine.containers.remove(container.id)
+
+    await each(end, users)
+    await exchange.empty(ledger, users)
+    if not running:
+        commands.announce(exchange.volumes, exchange.snapshots)
+    return running
+
+
+# --- between the command and the run -----------------------------------------------------------------------------
+
+
+async def _ask_run(run: Run, snapshots: Mapping[str, Snapshot], emit: Emit) -> None:
+    """Let the run that holds the project restore these snapshots, and wait until it has. Raises DevenvError."""
+    path, pid, token = os.path.join(run.path, REQUEST), os.getpid(), secrets.token_hex(8)
+    chosen = {key: [snapshot.id, snapshot.volume] for key, snapshot in snapshots.items()}
+    if run.lock.is_ending():
+        raise StateError("the project is ending", hint="devenv snapshot restore, once more")
+    if _is_waited_for(_read(path)):
+        raise StateError("another restore waits for the run", hint="devenv ps")
+    with written(path):
+        request = {"token": token, "pid": pid, "start": process.start_time(pid), "volumes": chosen}
+        private_files.replace(path, json.dumps(request), durable=False)
+    try:
+        with anyio.move_on_after(TAKEN_WITHIN):
+            while os.path.exists(path):  # noqa: ASYNC110 - another process cannot set our event
+                await anyio.sleep(LOOK_EVERY / 3)
+    finally:
+        is_taken = not _unlinked(path)
+    if not is_taken:
+        raise StateError("the project is still starting", hint="devenv ps   (once it is up, try again)")
+    while (answer := _read(os.path.join(run.path, ANSWER))).get("token") != token:
+        if not run.lock.is_held():
+            raise StateError("the run ended before the data was restored", hint="devenv snapshot list")
+        await anyio.sleep(LOOK_EVERY / 3)
+    if answer["message"]:
+        raise ERRORS.get(answer["exit_code"], DevenvError)(answer["message"], hint=answer["hint"])
+    for key, snapshot in snapshots.items():
+        emit(Notice(f"{key} is as it was {_age(snapshot)} ({snapshot.id}), and its services are up again"))
+
+
+async def serve(project: ActiveProject) -> None:
+    """Carry out requests of other processes to restore volumes of the running project, until cancelled."""
+    run = project.volumes.volume_transfer.run
+    while True:
+        await anyio.sleep(LOOK_EVERY)
+        path = os.path.join(run.path, REQUEST)
+        if os.path.exists(path) and _is_waited_for(request := _read(path)) and _unlinked(path):
+            error = await _carried_out(project, request["volumes"])
+            told = {"message": error.said, "hint": error.hint, "exit_code": error.exit_code} if error else {}
+            answer = {"token": request["token"], "message": "", **told}
+            with contextlib.suppress(OSError, StateError):
+                private_files.replace(os.path.join(run.path, ANSWER), json.dumps(answer), durable=False)
+
+
+async def _carried_out(project: ActiveProject, chosen: Mapping[str, Sequence[str]]) -> DevenvError | None:
+    """Restore the chosen snapshots, as (id, volume) by the keys of volumes; return the error, which is reported."""
+    transfer, actions = project.volumes.volume_transfer, project.actions
+    try:
+        stored = transfer.store.all()
+        snapshots = {key: by_reference(stored, (set_id, volume)) for key, (set_id, volume) in chosen.items()}
+        found = {key: snapshot for key, snapshot in snapshots.items() if snapshot is not None}
+        exchange = Exchange(project_volumes(project.desired, transfer, project.ledger), found)
+        users = await exchange.users(await project.compose.project_state())
+        services = sorted({c.service for c in users})
+        if outside := sorted({*services} - project.desired.own):
+            raise StateError(f"not part of the run, but uses the data: {', '.join(outside)}", hint="devenv ps")
+        transfer.emit(exchange.announcement(services))
+        project.volumes.settle()
+        await actions.refill(users, lambda: exchange.empty(project.ledger, users))
+        project.volumes.note_started()
+        patience = actions.dependents.patience
+        if not await patiently(patience, partial(project.observer.until_ready, frozenset(services))):
+            raise await project.observer.late(patience)
+    except DevenvError as error:
+        transfer.emit(Problem(error.said, error.hint))
+        return error
+    for key, snapshot in found.items():
+        transfer.emit(Notice(f"{key} is as it was {_age(snapshot)} ({snapshot.id})"))
+    return None
+
+
+def _is_waited_for(request: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote the request still runs."""
+    start = request.get("start")
+    return start is not None and process.start_time(int(request["pid"])) == start
+
+
+def _unlinked(path: str) -> bool:
+    """Remove the file; return whether this process did it."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _read(path: str) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError, StateError):
+        facts = json.loads(private_files.read(path) or "{}")
+        return facts if isinstance(facts, dict) else {}
+    return {}
+
+
+def _age(snapshot: Snapshot) -> str:
+    return ago(time.time() - snapshot.created)

@@ -1,0 +1,198 @@
+"""`devenv snapshot restore` into a running project, on an engine in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+import pytest
+
+from devenv.compose.outline import Selection
+from devenv.errors import RefusedError, StateError
+from devenv.events import Notice, Problem, Ready, Restored, ServiceState
+from devenv.model.status import ENDED
+from devenv.run import live_restore
+from devenv.state.run_dir import Run
+from devenv.volumes.lineages import Lineages
+from devenv.volumes.store import Store
+from support.memory.faults import Fails
+from support.memory.host import BASE_IMAGE
+from support.memory.machine import Command, Machine, Site, mounted, shown
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def shop(machine: Machine) -> Site:
+    """A project with a database with one named volume, and a service without one."""
+    return machine.site("shop", db={"volumes": [mounted("data")]}, web={})
+
+
+def write(machine: Machine, text: str) -> None:
+    """Write a file into the volume."""
+    machine.docker.write("shop_data", "x", text.encode())
+
+
+def content(machine: Machine) -> bytes | None:
+    """The file in the volume."""
+    return machine.docker.read("shop_data", "x")
+
+
+def ids(machine: Machine, service: str) -> list[str]:
+    """The running containers of a service."""
+    running = (c for c in machine.host.containers.values() if c.state == "running")
+    return [c.id for c in running if c.name.startswith(f"shop-{service}-")]
+
+
+async def saved(machine: Machine, site: Site, text: str) -> str:
+    """The id of a snapshot with that content."""
+    await machine.run_up(site, then=lambda: write(machine, text))
+    return Store.at_home().all()[-1].id
+
+
+async def restored(machine: Machine, site: Site, name: str) -> Command:
+    """`devenv snapshot restore NAME`."""
+    return await machine.call(
+        lambda command: live_restore.restore(Selection(str(site.folder)), name, (), "", command.emit)
+    )
+
+
+@dataclass
+class Live:
+    """A run, the command that restored into it, and what existed after that."""
+
+    run: Command
+    command: Command
+    content: bytes | None
+    web: list[str]
+
+
+async def live(machine: Machine, site: Site, name: str, first: Callable[[], object] = lambda: None) -> Live:
+    """`up`, then `first`, then the restore, then the end of the run."""
+    async with anyio.create_task_group() as tasks:
+        run = await machine.up(site, tasks=tasks)
+        write(machine, "bad")
+        first()
+        command = await restored(machine, site, name)
+        result = Live(run, command, content(machine), ids(machine, "web"))
+        run.interrupt()
+        await run.over.wait()
+    return result
+
+
+def notices(command: Command) -> list[str]:
+    """The messages of a command."""
+    return [event.message for event in command.events if isinstance(event, Notice)]
+
+
+async def test_a_run_restores_while_it_is_up(machine: Machine, shop: Site) -> None:
+    """The old content is saved first, other services keep running, and nothing counts as an end of a service."""
+    good, web = await saved(machine, shop, "good"), list[str]()
+    result = await live(machine, shop, good, lambda: web.extend(ids(machine, "web")))
+    assert result.command.code == 0, shown(result.command)
+    assert (result.content, result.web, result.run.code) == (b"good", web, 130), shown(result.run)
+    _, bad, last = Store.at_home().all()
+    told = notices(result.run)
+    assert "db is stopped for a restore of data" in told
+    assert f"data: its previous content is saved as {bad.id}" in told
+    assert [e.snapshot for e in result.run.events if isinstance(e, Restored)] == [good, good]
+    assert not [e for e in result.run.events if isinstance(e, ServiceState) and e.state in ENDED]
+    assert not [e for e in result.run.events if isinstance(e, Problem)]
+    (line,) = Lineages.at_home().all()
+    assert (line.asked, line.head[0], last.parent) == (None, last.id, good)
+    await machine.run_up(shop, then=lambda: web.append(str(content(machine))))
+    assert web[-1] == "b'good'"
+
+
+async def test_a_detached_project_goes_on_with_the_restored_data(machine: Machine, shop: Site) -> None:
+    """No process holds it: the command does it, and starts what was running."""
+    good = await saved(machine, shop, "good")
+    await machine.run_up(shop, detach=True)
+    write(machine, "bad")
+    web = ids(machine, "web")
+    command = await restored(machine, shop, good)
+    assert command.code == 0, shown(command)
+    assert (content(machine), ids(machine, "web"), len(ids(machine, "db"))) == (b"good", web, 1)
+    assert [e.project for e in command.events if isinstance(e, Ready)] == ["shop"]
+    bad = Store.at_home().all()[-1]
+    assert (await restored(machine, shop, bad.id)).code == 0
+    assert content(machine) == b"bad"
+    assert (await machine.down(shop)).code == 0
+
+
+async def test_other_users_of_the_volume_are_not_stopped(machine: Machine, shop: Site) -> None:
+    """The restore is refused, with their names, and nothing has changed."""
+    good = await saved(machine, shop, "good")
+    sleep = [BASE_IMAGE, "sleep", "inf"]
+    result = await live(
+        machine, shop, good, lambda: machine.docker.run(*sleep, name="mine", volumes=["shop_data:/data"])
+    )
+    assert isinstance(result.command.error, StateError), shown(result.command)
+    assert result.command.error.message == "the volume shop_data is also used by mine"
+    assert result.content == b"bad"
+
+
+async def test_data_of_another_version_are_refused_before_anything_stops(machine: Machine) -> None:
+    """As at a start."""
+    for version in ("8", "9"):
+        machine.host.add_image(f"sql:{version}", environment=[f"MYSQL_VERSION={version}"])
+    old, new = (machine.site("shop", db={"image": f"sql:{v}", "volumes": [mounted("data")]}) for v in ("8", "9"))
+    machine.place(old)
+    good = await saved(machine, old, "good")
+    machine.place(new)
+    result = await live(machine, new, good)
+    assert isinstance(result.command.error, RefusedError), shown(result.command)
+    assert result.content == b"bad"
+    assert not any("stopped for a restore" in message for message in notices(result.run))
+
+
+async def test_content_that_cannot_be_saved_stays(machine: Machine, shop: Site) -> None:
+    """The services are started again, and the command fails with the reason."""
+    good = await saved(machine, shop, "good")
+    async with anyio.create_task_group() as tasks:
+        run = await machine.up(shop, tasks=tasks)
+        write(machine, "bad")
+        run.faults.on("GET containers/.*/archive", Fails())
+        command = await restored(machine, shop, good)
+        assert command.error is not None, shown(command)
+        assert (content(machine), len(ids(machine, "db"))) == (b"bad", 1), shown(run)
+        run.interrupt()
+        await run.over.wait()
+    assert run.code == 130
+    (line,) = Lineages.at_home().all()
+    assert line.asked is None
+
+
+async def test_a_run_that_is_still_starting_is_left_alone(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request is withdrawn."""
+    good = await saved(machine, shop, "good")
+    monkeypatch.setattr(live_restore, "_is_waited_for", lambda _: False)  # the run takes no request
+    result = await live(machine, shop, good)
+    assert isinstance(result.command.error, StateError), shown(result.command)
+    assert result.command.error.message == "the project is still starting"
+    (run,) = Run.folders("shop")
+    assert not os.path.exists(os.path.join(run.path, live_restore.REQUEST))
+
+
+async def test_a_request_of_a_dead_command_is_ignored(machine: Machine, shop: Site) -> None:
+    """The command was killed before the run took it."""
+    good = await saved(machine, shop, "good")
+
+    def leave() -> None:
+        (run,) = Run.folders("shop")
+        request = {"token": "t", "pid": os.getpid(), "start": "long ago", "volumes": {"data": [good, "data"]}}
+        with open(os.path.join(run.path, live_restore.REQUEST), "w", encoding="utf-8") as file:
+            json.dump(request, file)
+
+    async with anyio.create_task_group() as tasks:
+        run = await machine.up(shop, tasks=tasks)
+        write(machine, "new")
+        leave()
+        await anyio.sleep(2)
+        assert content(machine) == b"new"
+        run.interrupt()
