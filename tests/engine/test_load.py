@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from devenv.compose.config import version_tuple
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded, load
 from devenv.compose.run_model import Scale
@@ -167,6 +168,27 @@ def test_newer_key_in_an_extended_file_is_an_error_of_old_compose(project: Path)
         )
     else:
         assert loaded(project).project.service("web").watch == (rule(project, "."),)
+
+
+@pytest.mark.parametrize(
+    ("key", "needed"),
+    [
+        ("pre_start: [{image: b}]", (5, 3, 0)),
+        ("build: {context: ., no_cache_filter: [a]}", (5, 0, 0)),
+        ("networks: {default: {interface_name: e0}}", (2, 36, 0)),
+        ("use_api_socket: true", (2, 37, 2)),
+    ],
+)
+def test_a_key_of_a_newer_compose_is_refused_with_the_version(
+    project: Path, key: str, needed: tuple[int, ...]
+) -> None:
+    """By its line; a Compose that knows the key accepts it."""
+    write(project, "compose.yml", f"services:\n  web:\n    image: a\n    {key}\n")
+    if version_tuple(compose_version()) < needed:
+        assert f" needs Docker Compose {'.'.join(map(str, needed))} | Compose " in error(project)
+        assert error(project).startswith("compose.yml:4: ")
+    else:
+        assert loaded(project).project.service("web").image == "a"
 
 
 def compose_version() -> str:

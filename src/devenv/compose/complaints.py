@@ -27,15 +27,13 @@ _FILE_PREFIX = re.compile(r"\A(?:failed to parse|validating) (?P<file>\S.*?): ")
 _PATH = re.compile(r"(?:services|networks|volumes|secrets|configs|include)(?:[.\[][^\s:'\"]+)+")
 _UNSET = re.compile(r"the variable (\w+) is not set")
 _BLANK = re.compile(r"(?<!\$)\$(?:\w+|\{\w+\})")
-# The indexes in a path of a service's name and of a watch rule's number.
-_ANY = (1, 4)
 _NEEDS = ("depends_on", "links", "volumes_from", "network_mode", "pid", "ipc")
 
 Words = Mapping[str, str]
 
 
-def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
-    """The error that Compose reports in `output`, its standard error."""
+def explain(output: str, sources: Sequence[ComposeFile], version: str = "") -> ConfigError:
+    """The error that Compose reports in `output`, its standard error; `version` is that of Compose, if known."""
     # only the first line: after an interpolation error, the next lines quote the value
     lines = [line.strip() for line in clean(output).splitlines()]
     reasons = (line for line in lines if line and not _LOGGED.match(line) and not line.startswith("decoding failed"))
@@ -44,7 +42,7 @@ def explain(output: str, sources: Sequence[ComposeFile]) -> ConfigError:
     if prefix := _FILE_PREFIX.match(reason):
         reason = reason[prefix.end() :]
         model = model.only(prefix["file"])
-    explanation = table.explain(table.load(TABLE), reason, functools.partial(_words, model))
+    explanation = table.explain(table.load(TABLE), reason, functools.partial(_words, model, version))
     if explanation is None:
         error = _unknown(model, reason)
     else:
@@ -75,9 +73,9 @@ def warnings(output: str, sources: Sequence[ComposeFile]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_warning(_unquoted(match["message"]), sources) for match in logged))
 
 
-def _words(model: Model, entry: TableEntry, groups: Words, _line: int) -> Words:
+def _words(model: Model, version: str, entry: TableEntry, groups: Words, _line: int) -> Words:
     """The words for the messages of an entry; `raw_path` and `raw_file` are as Compose wrote them."""
-    raw = {"path": "", "file": "", "text": "", **groups}
+    raw = {"path": "", "file": "", "text": "", "version": version, **groups}
     shown = {"path": dotted(model.path(raw["path"])), "file": model.shown(raw["file"])}
     more, _ = _special(model, entry, raw)
     return {**raw, "raw_path": raw["path"], "raw_file": raw["file"], **shown, **more}
@@ -114,15 +112,33 @@ def _unknown(model: Model, reason: str) -> ConfigError:
 
 def _unknown_key(model: Model, raw: Words) -> tuple[Words, Place]:
     path, key = model.path(raw["path"]), raw["key"]
-    shape = ".".join("*" if n in _ANY else str(part) for n, part in enumerate(path))
-    known = table.read(TABLE)["keys"].get(shape, "").split()
+    known, versions = _keys(path)
     words = {
         "where": f"in {dotted(path)}" if path else "at the top level",
         "is_service": key if path == ("services",) else "",
         "is_known": key if key in known else "",
-        "guess": _guess(key, known),
+        "needed": versions.get(key, ""),
+        "guess": _guess(key, [*known, *versions]),
+        "installed": f"Compose {raw['version']} is installed. " if raw["version"] else "",
     }
+    files = [source for source in model.files if yaml12.line_of(source.node, (*path, key))]
+    if not files and path[:1] == ("services",):  # in a file that `extends` names, the service may have another name
+        below = [str(part) for part in path[2:]]
+        path = next((("services", name, *below) for _, name, _ in model.services(*below, key)), path)
     return words, model.place((*path, key))
+
+
+def _keys(path: Sequence[str | int]) -> tuple[list[str], dict[str, str]]:
+    """The keys of Compose at the path; and those of newer versions, with the first version of each."""
+    content = table.read(TABLE)
+    known = [key for shape, keys in content["keys"].items() if _has_shape(path, shape) for key in keys.split()]
+    split = ((*name.rpartition("."), version) for name, version in content["versions"].items())
+    return known, {key: version for shape, _, key, version in split if _has_shape(path, shape)}
+
+
+def _has_shape(path: Sequence[str | int], shape: str) -> bool:
+    parts = shape.split(".") if shape else []
+    return len(parts) == len(path) and all(part in ("*", str(own)) for part, own in zip(parts, path, strict=True))
 
 
 def _wrong_choice(model: Model, raw: Words) -> tuple[Words, None]:

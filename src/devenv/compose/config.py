@@ -59,7 +59,8 @@ class ComposeConfig:
 
         if done.returncode:
             sources = (*(base for _, base in bases(self.selection, self.sources)), *self.sources)
-            raise self._known_failure(done.error_text) or complaints.explain(done.error_text, sources)
+            failure = self._known_failure(done.error_text)
+            raise failure or complaints.explain(done.error_text, sources, self.version)
         return done.text, complaints.warnings(done.error_text, self.sources)
 
     def knows(self, needed: str) -> bool:

@@ -159,6 +159,7 @@ def _service(name: str, service: Model) -> Service:
         has_healthcheck=_has_healthcheck(service.get("healthcheck") or {}),
         restart=service.get("restart"),
         scale=int(service.get("scale", deploy.get("replicas", 1))),
+        pre_start=tuple(step["image"] for step in service.get("pre_start") or () if step.get("image")),
     )
 
 

@@ -193,6 +193,9 @@ def _placed(port: dict[str, Any], addresses: tuple[str, ...]) -> list[dict[str, 
 
 
 def _swap_images(service: dict[str, Any], images: Mapping[str, str], change: BuildChange) -> None:
+    for step in service.get("pre_start") or ():
+        if step.get("image") in images:
+            step["image"] = images[step["image"]]
     build = service.get("build")
     if build is None:
         if service.get("image") in images:

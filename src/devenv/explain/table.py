@@ -9,7 +9,7 @@ A header `[id]` starts an entry. Its keys:
 - `cause`, `hint`: the message. `{name}` is a group of the pattern, or a word that the code adds.
 - `text`: the name of the text to search, if the code has several. `exit_code`: the entry counts for this code only.
 - `needs`: words that must not be empty.
-- other keys are options for the code that reads the table, and so is a table `[keys]`.
+- other keys are options for the code that reads the table, and so are the tables `[keys]` and `[versions]`.
 
 `ignore_case = true` before the first header applies to all patterns of the file.
 """
@@ -25,7 +25,7 @@ from typing import Any
 from devenv import package_text
 
 OUTPUT = "output"
-DATA = ("fragments", "keys")  # tables of a file that are not entries
+DATA = ("fragments", "keys", "versions")  # tables of a file that are not entries
 RESERVED = frozenset({"patterns", "examples", "like", "cause", "hint", "text", "exit_code", "needs"})
 
 

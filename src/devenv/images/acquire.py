@@ -226,7 +226,8 @@ def _line(project: Project, user: str) -> str:
     """A user of an image as FILE:LINE; a service whose line is not found as it is."""
     if not user.startswith("service "):
         return user
-    file, line = _place_of(project, user.removeprefix("service "), "image")
+    service, _, key = user.removeprefix("service ").partition(" ")
+    file, line = _place_of(project, service, key or "image")
     return f"{file}:{line}" if line else user
 
 

@@ -40,7 +40,7 @@ class DockerfileText:
 class Need:
     """One image that the project needs, as written, and who needs it.
 
-    `users` are like `service backend`, `client/Dockerfile:3` or `client/Dockerfile:7 COPY --from`. `kind` is
+    `users` are like `service backend`, `service backend pre_start`, `client/Dockerfile:3` or `client/Dockerfile:7 COPY --from`. `kind` is
     "service" (the `image` of a service without a build section), "base" (FROM, COPY --from, RUN --mount from=), or a
     kind without stand-ins: "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform` is
     None for the engine's own; `policy` is the pull_policy.
@@ -88,7 +88,7 @@ def others(project: Project, dockerfiles: Mapping[str, DockerfileText], lacking:
     """The services to name to start all that do without these images; empty if nothing of that is built."""
     users = [user for need in lacking for user in need.users]
     without = {name for name, text in dockerfiles.items() if any(user.startswith(f"{text.name}:") for user in users)}
-    without |= {service.name for service in project.services if f"service {service.name}" in users}
+    without |= {service.name for service in project.services if {*_users(service)} & {*users}}
     rest = _startable(project.services, without)
     needed = {name for service in rest for name in _required(service)}
     return tuple(s.name for s in rest if s.name not in needed) if any(s.build for s in rest) else ()
@@ -107,8 +107,15 @@ def _required(service: Service) -> set[str]:
     return {dependency.service for dependency in service.depends_on if dependency.required}
 
 
+def _users(service: Service) -> tuple[str, str]:
+    """The service as the user of its own image, and of the images of its `pre_start` containers."""
+    return f"service {service.name}", f"service {service.name} pre_start"
+
+
 def _of_service(service: Service, dockerfile: DockerfileText | None, builder: str) -> Iterator[Need]:
-    user = f"service {service.name}"
+    user, before = _users(service)
+    for image in service.pre_start:
+        yield Need(image, (before,), service.platform, "service", service.pull_policy)
     if service.build is None:
         if service.image:
             yield Need(service.image, (user,), service.platform, "service", service.pull_policy)

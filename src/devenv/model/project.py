@@ -166,6 +166,7 @@ class Service:
     has_healthcheck: bool = False
     restart: str | None = None
     scale: int = 1
+    pre_start: tuple[str, ...] = ()  # images of the containers that run before the service starts
 
 
 @dataclass(frozen=True, slots=True)

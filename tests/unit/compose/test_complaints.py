@@ -60,11 +60,11 @@ def sources(text: str = FILE) -> list[ComposeFile]:
         ),
         (
             "validating -: services.web Additional property provider is not allowed",
-            "compose.yml:3: the installed Docker Compose does not know the key `provider` in services.web | docker compose version   (a newer one knows it)",
+            "compose.yml:3: `provider` in services.web needs Docker Compose 2.36.0 | Update Docker Desktop, or docker-compose-plugin: https://docs.docker.com/compose/install/linux/",
         ),
         (
             "validating -: services.web additional properties 'use_api_socket' not allowed",
-            "compose.yml:3: the installed Docker Compose does not know the key `use_api_socket` in services.web | docker compose version   (a newer one knows it)",
+            "compose.yml:3: `use_api_socket` in services.web needs Docker Compose 2.37.2 | Update Docker Desktop, or docker-compose-plugin: https://docs.docker.com/compose/install/linux/",
         ),
         (
             "validating -: services.web.build additional properties 'contxt' not allowed",
@@ -348,6 +348,53 @@ def test_each_function_that_an_entry_names_exists_and_is_named() -> None:
     """The table and the code know the same functions."""
     options = [entry.options for entry in table.load(TABLE)]
     assert {option["special"] for option in options if "special" in option} == set(SPECIAL)
+
+
+@pytest.mark.parametrize(
+    ("refused", "meant"),
+    [
+        ("services.web Additional property pre_start", "`pre_start` in services.web needs Docker Compose 5.3.0"),
+        ("services.my.db additional properties 'pre_start'", "`pre_start` in services.my.db needs Docker Compose 5.3.0"),
+        (
+            "services.web.build additional properties 'no_cache_filter'",
+            "`no_cache_filter` in services.web.build needs Docker Compose 5.0.0",
+        ),
+        (
+            "services.web.networks.default Additional property interface_name",
+            "`interface_name` in services.web.networks.default needs Docker Compose 2.36.0",
+        ),
+        (
+            "services.web.volumes.0 Additional property image",
+            "`image` in services.web.volumes[0] needs Docker Compose 2.35.0",
+        ),
+        (
+            "services.web.volumes.0.volume Additional property labels",
+            "`labels` in services.web.volumes[0].volume needs a newer Docker Compose",
+        ),
+        ("(root) Additional property models", "`models` at the top level needs Docker Compose 2.38.0"),
+        (" additional properties 'jobs'", "`jobs` at the top level needs a newer Docker Compose"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_a_key_of_a_newer_compose_is_an_error_with_the_version(refused: str, meant: str) -> None:
+    """In the words of both versions of Compose; the hint names the installed version and how to get a newer one."""
+    negated = "is not allowed" if "property" in refused else "not allowed"
+    error = explain(f"validating -: {refused} {negated}", sources(), "2.26.1-4")
+    assert error.message == meant
+    assert error.hint is not None
+    assert error.hint.startswith("Compose 2.26.1-4 is installed. Update Docker Desktop, or docker-compose-plugin: http")
+    assert error.file == "compose.yml"
+
+
+def test_the_versions_of_keys_follow_the_schema() -> None:
+    """Each is a dotted path and a version of three numbers; no key is known twice."""
+    content = table.read(TABLE)
+    for name, version in content["versions"].items():
+        shape, _, key = name.rpartition(".")
+        assert re.fullmatch(r"(?:(?:\w+|\*)\.)*\w+", name), name
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+        assert key not in content["keys"].get(shape, "").split(), name
+    assert list(content["versions"]) == sorted(content["versions"])
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,15 @@ def test_foreign_service_is_not_changed() -> None:
     assert model["services"] == yaml12.construct(MODEL, file="m")["services"]
 
 
+def test_images_of_containers_before_a_service_are_replaced() -> None:
+    """As those of services; a step without an image uses that of its service."""
+    steps = [{"image": "mysql:9"}, {"command": ["x"]}]
+    model = {"name": "m", "services": {"web": {"build": {"context": "."}, "pre_start": steps}}}
+    choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
+    changed = run_model(model, existing=Existing(), choices=choices)["services"]["web"]["pre_start"]
+    assert changed == [{"image": "stand-in.devenv/mysql:9"}, {"command": ["x"]}]
+
+
 def ports(choices: Choices) -> list[str]:
     """How web's ports are published: address, host port, container port."""
     model = run_model(yaml12.construct(MODEL, file="m"), existing=Existing(), choices=choices)

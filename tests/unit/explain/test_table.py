@@ -31,7 +31,7 @@ GROUPS = {
 WORDS: dict[str, set[str]] = {
     "build_network": {"host", "proxy", "named"},
     "compose": {
-        "path", "file", "text", "where", "is_service", "is_known", "guess", "value", "choices", "profile",
+        "path", "file", "text", "where", "is_service", "is_known", "needed", "installed", "guess", "value", "choices", "profile",
         "message", "env_file", "example",
     },
     "build_step": {"stand_in"},

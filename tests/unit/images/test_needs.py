@@ -43,6 +43,21 @@ def test_needs_of_a_project() -> None:
     ]
 
 
+def test_containers_before_a_service_need_their_images() -> None:
+    """The images of `pre_start`, of a service with its own image and of a built service; they count as required."""
+    project = a_project(
+        Service("web", image="redis:7", pre_start=("redis:7", "mysql:9")),
+        Service("app", build=Build("/p"), pre_start=("mysql:9",)),
+        Service("tool", build=Build("/p")),
+    )
+    wanted = needs(project, {}, "linux/amd64")
+    assert [(need.reference, need.users) for need in wanted] == [
+        ("redis:7", ("service web pre_start", "service web")),
+        ("mysql:9", ("service web pre_start", "service app pre_start")),
+    ]
+    assert others(project, {}, wanted[1:]) == ("tool",)
+
+
 def test_images_that_the_project_builds_are_not_needed() -> None:
     """An image that one service builds may be used by others, by its given or its default name."""
     project = a_project(
