@@ -13,7 +13,8 @@ from devenv.cli import registry
 # The values of parameters by name; other parameters take text.
 ARGUMENTS = {
     "archive": "file", "directory": "file", "file": "file", "image": "service", "name": "snapshot",
-    "names": "snapshot", "other": "service", "paths": "file", "service": "service", "services": "service",
+    "names": "snapshot", "other": "service", "paths": "file", "project": "project",
+    "projects": "project", "service": "service", "services": "service",
     "template": "template", "what": "addition", "words": "service",
 }  # fmt: skip
 OPTIONS = {"file": "file", "profile": "profile", "report": "file", "source": "file", "to": "service"}

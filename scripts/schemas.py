@@ -17,7 +17,7 @@ from devenv.compose.schema import X_DEVENV, compose_schema
 from devenv.doctor.mirrors import Mirror
 from devenv.images.listing import Row
 from devenv.images.standins.recipes import Offer
-from devenv.model.answers import Explained, Finding, Here, Mistake, Shown, Suggestion
+from devenv.model.answers import Explained, Finding, Here, MachineRun, Mistake, Shown, Suggestion
 from devenv.model.graph import Graph
 from devenv.model.images import Report
 from devenv.model.snapshot import Snapshot
@@ -85,6 +85,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
     "images": ("`devenv images`: the images that the project needs.", {"images": list[Row]}, None),
     "images --list": ("`devenv images --list`: the available stand-ins.", {"stand_ins": list[Offer]}, None),
     "layers": ("`devenv layers`: the layers of one image, or of two.", {}, Report),
+    "ls": ("`devenv ls`: the runs of this machine.", {"runs": list[MachineRun]}, None),
     "new": (
         "`devenv new`: the files that were created, or would be with `--dry-run`.",
         {"dry_run": bool},
@@ -156,6 +157,12 @@ def documents_schema() -> dict[str, Any]:
     snapshot = shapes["snapshot list"]["properties"]["snapshots"]["items"]
     snapshot["properties"]["created_at"] = {"type": "string", "description": "`created` as RFC 3339"}
     snapshot["required"].append("created_at")
+    run = shapes["ls"]["properties"]["runs"]["items"]
+    run["properties"]["began_at"] = {
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+        "description": "`began` as RFC 3339",
+    }
+    run["required"].append("began_at")
     refs = [{"$ref": f"#/definitions/{name}"} for name in shapes]
     return {"$schema": DRAFT, "title": "An answer of devenv", "anyOf": refs, "definitions": shapes}
 

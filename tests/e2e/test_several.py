@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from devenv.host import listeners
-from support import cli, worktrees
+from support import cli, docker_cli, worktrees
 from support.cli import Devenv, StartDevenv
-from support.stack import Stack, copy_sample, free_port, idle_service, unique_name
+from support.stack import Stack, built_service, copy_sample, free_port, idle_service, unique_name
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
@@ -87,6 +87,42 @@ def test_worktrees_have_their_own_ports_and_data(
     ends = [devenv("down", "--volumes", cwd=stack.folder) for stack in stacks]
     assert [end.wait() for end in ends] == [0] * len(stacks)
     assert [stack.leftovers() for stack in stacks] == [{}] * len(stacks)
+
+
+def test_removed_worktrees_leave_nothing_after_gc(
+    trees: Trees, tmp_path: Path, devenv: StartDevenv, state_env: Mapping[str, str]
+) -> None:
+    """Six trees are listed from any folder: one is ended by name, then all are removed, while five still run."""
+    main = tmp_path / unique_name("gone")
+    stack = Stack(main, main.name)
+    stack.write(
+        "compose.yml",
+        json.dumps(
+            {"services": {"web": built_service("RUN touch /x", volumes=["data:/d"])}, "volumes": {"data": {}}}
+        ),
+    )
+    stacks = trees(main, 6)
+    runs = [devenv("up", "-d", cwd=stack.folder) for stack in stacks]
+    assert [run.wait() for run in runs] == [0] * 6, runs[0].report()
+
+    def listed() -> dict[str, tuple[str, str | None]]:
+        done = cli.run("ls", "--output", "json", cwd=tmp_path, env=state_env)
+        return {run["project"]: (run["state"], run["branch"]) for run in json.loads(done.stdout)["runs"]}
+
+    assert listed() == {stack.name: ("detached", f"branch/{stack.folder.name}") for stack in stacks}
+    assert cli.run("down", stacks[0].name, cwd=tmp_path, env=state_env).returncode == 0
+    assert listed().keys() == {stack.name for stack in stacks[1:]}
+    for stack in stacks:
+        worktrees.git(main, "worktree", "remove", "--force", str(stack.folder))
+    assert listed() == {stack.name: ("ended" if stack is stacks[0] else "detached", None) for stack in stacks}
+    assert cli.run("gc", cwd=tmp_path, env=state_env).returncode == 0
+    assert listed() == {}
+    assert [stack.leftovers() for stack in stacks] == [{}] * 6
+    assert [docker_cli.images_of(stack.name) for stack in stacks] == [[]] * 6
+    state = Path(state_env["XDG_STATE_HOME"], "devenv-compose")
+    assert (len([*(state / "runs").iterdir()]), len([*(state / "snapshots").iterdir()])) == (0, 6)
+    assert cli.run("gc", "--snapshots", cwd=tmp_path, env=state_env).returncode == 0
+    assert [*(state / "snapshots").iterdir(), *(state / "lineages").glob("*.json")] == []
 
 
 def test_tree_keeps_its_ports_and_data(

@@ -171,8 +171,13 @@ def remove_project(project: str) -> None:
 
 def remove_images(project: str) -> None:
     """Remove the images that Compose built for the project's services."""
-    if built := [entry["Id"] for entry in _listed("images/json", reference=[f"{project}-*"])]:
+    if built := images_of(project):
         succeeds("rmi", "-f", *built)
+
+
+def images_of(project: str) -> list[str]:
+    """The ids of the images that Compose built for the project's services."""
+    return [entry["Id"] for entry in _listed("images/json", reference=[f"{project}-*"])]
 
 
 def until(probe: Callable[[], T], accept: Callable[[T], object] = bool, *, timeout: float = 30) -> T:

@@ -46,17 +46,20 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--keep-volumes": ("", "Keep the named volumes."),
         "--volumes -v": ("", "Remove the volumes without saving them."),
         "--verbose": ("", "Show the commands that are run; twice: the engine's API calls too."),
-    }, "--file -f --project-name -p --profile --output --quiet -q", ()),
+    }, "--file -f --project-name -p --profile --output --quiet -q", ("project",)),
     "sync": ({
         "--verify": ("", "Compare the containers with the source tree and print differences."),
         "--dry-run": ("", "Print what would be done and do nothing."),
     }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
     "gc": ({
         "--dry-run": ("", "Print what would be removed and remove nothing."),
+        "--snapshots": ("", "Remove the automatic snapshots of removed folders, too."),
     }, "--output --quiet -q --verbose -v", ()),
     "ps": ({
         "--watch -w": ("", "Show the list again at each change."),
     }, "--file -f --project-name -p --profile --output --verbose -v", ("service*",)),
+    "ls": ({
+    }, "--output --verbose -v", ("project*",)),
     "logs": ({
         "--follow -f": ("", "Follow the logs until Ctrl-C."),
         "--since": ("text", "Only lines since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
@@ -102,7 +105,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--yes -y": ("", "Write the files without asking."),
     }, "--file -f --project-name -p --profile --output --verbose -v", ("service",)),
     "snapshot list": ({
-    }, "--output --verbose -v", ("text*",)),
+    }, "--output --verbose -v", ("project*",)),
     "snapshot save": ({
         "--name -n": ("text", "Name of the snapshot."),
     }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("text*",)),

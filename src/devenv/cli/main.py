@@ -29,7 +29,7 @@ with LazyImports():
 
 BUG = 70
 INTERRUPTED = 130
-CLEANERS = frozenset({"up", "down", "gc", None})  # these report the remains of earlier runs themselves
+CLEANERS = frozenset({"up", "down", "gc", "ls", None})  # these report the remains of earlier runs themselves
 
 
 def run(arguments: list[str]) -> int:

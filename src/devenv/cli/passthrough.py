@@ -56,8 +56,8 @@ def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[lis
 
 
 def is_of_compose(verb: str | None, error: parser.UnknownOptionError) -> bool:
-    """Whether the option is for Compose's command: `ps`, `logs` and `version` exist in devenv and in Compose."""
-    return verb in ("ps", "logs", "version") and (error.option in COMPOSE or error.close is None)
+    """Whether the option is for Compose's command: `ps`, `ls`, `logs` and `version` exist in both programs."""
+    return verb in ("ps", "ls", "logs", "version") and (error.option in COMPOSE or error.close is None)
 
 
 def _long(option: str) -> str:
@@ -69,13 +69,9 @@ def _long(option: str) -> str:
 def require_project(verb: str, before: list[str], after: Sequence[str]) -> None:
     """Check that there is a project and that its services are known, unless only Compose can tell.
 
-    Raises ConfigError if a project is not found or its file cannot be read, UsageError for an unknown service, and
-    EngineError if `ls`, which needs no project, does not reach the engine.
+    Raises ConfigError if a project is not found or its file cannot be read, UsageError for an unknown service.
     """
     if verb not in registry.COMPOSE or not _is_plain(before, after):
-        return
-    if verb == "ls":
-        anyio.run(one_off.require_engine)
         return
     services = [*_services(verb, after)]
     if verb in SERVICE_REQUIRED and not services:

@@ -34,8 +34,9 @@ COMMANDS = {
     "up": Command("up:up", "Start the project, sync files, clean up on Ctrl-C.", RUN),
     "down": Command("up:down", "Remove what `up` created; volumes are saved first.", RUN),
     "sync": Command("up:sync", "Sync the source tree to the running containers once.", RUN),
-    "gc": Command("up:gc", "Clean up what dead runs left, in every project.", (*OUTPUT, "quiet")),
+    "gc": Command("up:gc", "Clean up what dead runs and removed folders left.", (*OUTPUT, "quiet")),
     "ps": Command("show:ps", "List services: state, health, addresses, restarts."),
+    "ls": Command("up:ls", "List all runs of this machine, with folder and state.", OUTPUT),
     "logs": Command("containers:logs", "Show the services' logs, merged by time."),
     "shell": Command("containers:shell", "Open a shell or run a command in a container.", PROJECT),
     "open": Command("show:open_", "Open the website in the browser and print its URLs."),
@@ -78,7 +79,6 @@ COMPOSE = {
     **dict.fromkeys(("exec", "run"), ("service", "file*")),
     **dict.fromkeys(("attach", "port"), ("service",)),
     **dict.fromkeys(("cp",), ("text*",)),
-    **dict.fromkeys(("ls",), ()),
     **dict.fromkeys(
         ("create", "events", "kill", "pause", "pull", "restart", "rm", "scale", "start", "stats", "stop", "top",
          "unpause", "wait"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST = 40  # characters of a name that is derived from a folder
 SIZE_LIMIT = 8192
+SHORT = 7  # characters of a commit's id
 _NAME = "COMPOSE_PROJECT_NAME"
 
 
@@ -146,6 +147,17 @@ def worktree(folder: str) -> tuple[str, str] | None:
         if git and common:
             name = repository(common) if above == folder else os.path.basename(folder)
             return name, os.path.basename(git)
+    return None
+
+
+def branch(folder: str) -> str | None:
+    """The git branch of the folder, or the short id of the commit; None if it is in no repository."""
+    for above in upward(folder):
+        path = os.path.join(above, ".git")
+        git = path if os.path.isdir(path) else _named(path, above, "gitdir: ")
+        if git is not None:
+            head = os.path.join(git, "HEAD")
+            return _named(head, "", "ref: refs/heads/") or (_named(head, "") or "")[:SHORT] or None
     return None
 
 

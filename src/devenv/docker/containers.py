@@ -56,6 +56,11 @@ class Containers(EngineGroup):
         containers = await each(self.inspect, filter(None, ids))
         return tuple(sorted((c for c in containers if c is not None), key=lambda c: (c.service, c.name)))
 
+    async def listed(self) -> tuple[Container, ...]:
+        """The containers of all projects, with what a listing says of them."""
+        query = {"all": "1", "filters": json.dumps({"label": [PROJECT_LABEL]})}
+        return tuple(await self._api.ask_all("containers/json", "listing containers", answers.listed, query))
+
     async def inspect(self, container_id: str) -> Container | None:
         """The current state of the container; None if the container is gone."""
         with IgnoreAbsent():

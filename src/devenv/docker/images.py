@@ -15,6 +15,7 @@ import anyio
 from devenv.docker import inspect as answers
 from devenv.docker.transport import CallError, EngineGroup, IgnoreAbsent
 from devenv.errors import EngineError
+from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL
 from devenv.tasks import each
 
 ANONYMOUS = "e30="  # `{}` in base64: some engines refuse a push without the header
@@ -95,7 +96,7 @@ class Images(EngineGroup):
         return ()
 
     async def remove(self, image_id: str) -> None:
-        """Remove an untagged image; does nothing if the image is in use."""
+        """Remove an image by its name, or an untagged image by its id; does nothing if the image is in use."""
         with contextlib.suppress(CallError):
             await self._api.call("DELETE", f"images/{image_id}", "removing an image")
 
@@ -119,6 +120,21 @@ class Images(EngineGroup):
             return {answers.text(name): labels for name, labels in tags}
 
         return await self._api.ask("images/json", "listing images", labels, query)
+
+    async def built_by(self, project: str) -> tuple[LocalImage, ...]:
+        """The images that Compose built for the project and that have no other name than its default, or no name."""
+        label = f"{PROJECT_LABEL}={project}"
+
+        def own(image: Mapping[str, Any]) -> LocalImage | None:
+            names = tuple(name for name in image.get("RepoTags") or () if name != "<none>:<none>")
+            service = (image.get("Labels") or {}).get(SERVICE_LABEL)
+            default = {f"{project}{sign}{service}:latest" for sign in "-_"}
+            found = LocalImage(answers.object_id(image), names, int(image["Size"]), "")
+            return found if service and default.issuperset(names) else None
+
+        query = {"filters": json.dumps({"label": [label]})}
+        images = await self._api.ask_all("images/json", "listing images", own, query)
+        return tuple(image for image in images if image is not None)
 
     async def recorded_texts(self, image: str) -> tuple[str, ...]:
         """Texts that all users of the image can read: its environment, and the instructions that built it."""

@@ -52,6 +52,26 @@ def listed_name(entry: Mapping[str, Any]) -> str:
     return text(next(iter(entry.get("Names") or ()), "")).lstrip("/")
 
 
+def listed(entry: Mapping[str, Any]) -> model.Container:
+    """The container in a listing, with the fields by which a run recognizes it, and its state."""
+    labels, image = _value(entry, "Labels", {}), _value(entry, "ImageID", "")
+    project, code = labels.get(model.PROJECT_LABEL, ""), re.match(r"Exited \((\d+)\)", _value(entry, "Status", ""))
+    return model.Container(
+        id=object_id(entry),
+        name=listed_name(entry),
+        service=labels.get(model.SERVICE_LABEL, ""),
+        state=entry["State"],
+        ours=False,
+        exit_code=int(code[1]) if code else 0,
+        holds=labels.get(model.HOLDS_LABEL, ""),
+        project=project,
+        number=labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
+        owner=labels.get(model.OWNER_LABEL, ""),
+        is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
+        inherits=labels.get(model.IMAGE_LABEL, image) != image,
+    )
+
+
 def container(answer: Mapping[str, Any]) -> model.Container:
     """The container in the answer of an inspection. `ours` is False: labels are no proof that it is ours."""
     config, state = answer["Config"], answer["State"]

@@ -40,10 +40,10 @@ class DockerfileText:
 class Need:
     """One image that the project needs, as written, and who needs it.
 
-    `users` are like `service backend`, `service backend pre_start`, `client/Dockerfile:3` or `client/Dockerfile:7 COPY --from`. `kind` is
-    "service" (the `image` of a service without a build section), "base" (FROM, COPY --from, RUN --mount from=), or a
-    kind without stand-ins: "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform` is
-    None for the engine's own; `policy` is the pull_policy.
+    `users` are like `service backend`, `service backend pre_start`, `client/Dockerfile:3` or
+    `client/Dockerfile:7 COPY --from`. `kind` is "service" (the `image` of a service without a build section), "base"
+    (FROM, COPY --from, RUN --mount from=), or a kind without stand-ins: "context" (a docker-image:// context),
+    "frontend" (the `# syntax=` line). `platform` is None for the engine's own; `policy` is the pull_policy.
     """
 
     reference: str

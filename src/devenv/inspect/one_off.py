@@ -86,12 +86,6 @@ def require_containers(project: str, services: Collection[str], verb: str, conta
             raise DevenvError(f"{service} is not running", hint=hint)
 
 
-async def require_engine() -> None:
-    """Require that the engine answers. Raises EngineError with the doctor's finding."""
-    async with contextlib.AsyncExitStack() as stack:
-        await quick_check.connected(stack)
-
-
 async def _recorded(engine: Engine, run: Run, desired: DesiredState) -> Compose:
     """Compose for the desired state; records before the call how to recognize what the call creates.
 

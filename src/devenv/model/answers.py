@@ -10,6 +10,10 @@ ERROR, WARNING, INFO = SEVERITIES = "error", "warning", "info"
 AREAS = ("tools", "engine", "registries", "proxies", "builder", "machine", "project")
 TOOLS, ENGINE, REGISTRIES, PROXIES, BUILDER, MACHINE, PROJECT = AREAS
 STATES = ("none", "broken", "down", "starting", "up", "stopped", "ending", "dead", "left", "unreachable")
+RUN_STATES = (
+    "starting", "running", "detached", "kept", "ending", "left", "lost", "volumes kept", "ended",
+    "unreachable", "other engine",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,30 @@ class Mistake:
     column: Annotated[int | None, "counted from 1, in characters"]
     text: Annotated[str, "the line; possible secrets are replaced by stars"] = ""
     width: Annotated[int, "how many characters of the line are wrong"] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRun:
+    """A run of this machine. The engine is asked about the runs of the current context only.
+
+    `running`: a process holds the run, and its services are up; `detached`, `kept`: left running by `up -d` or
+    `--keep`; `left`: the run has ended, and something that could not be removed still exists; `lost`: the process of
+    the run, or all running containers of a run that was left, have gone; `volumes kept`: the run has ended, and its
+    volumes exist; `ended`: nothing of the run is left, but its folder was removed (`devenv gc`).
+    """
+
+    project: str
+    directory: Annotated[str, "empty if a volume with a fixed name belongs to no folder"]
+    state: Annotated[str, RUN_STATES]
+    is_removed: Annotated[bool, "whether the folder was removed"] = False
+    branch: Annotated[str | None, "the git branch, or the short id of the commit"] = None
+    running: Annotated[int, "running containers"] = 0
+    containers: Annotated[int, "containers, without those that ended with exit code 0"] = 0
+    urls: tuple[str, ...] = ()
+    began: Annotated[float | None, "seconds since 1970"] = None
+    memory: Annotated[int | None, "bytes of all running containers, by the engine"] = None
+    pid: Annotated[int | None, "the process that holds the run"] = None
+    volumes: Annotated[tuple[str, ...], "volumes that an ended run has kept"] = ()
 
 
 @dataclass(frozen=True, slots=True)

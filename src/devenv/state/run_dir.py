@@ -23,6 +23,7 @@ from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
 from devenv.state.run_lock import RunLock
 
 STANDINGS = "standings.json"
+ENDED = "ended.json"  # the ledger of the last run, once nothing of it is left
 LAST = 1
 
 
@@ -127,13 +128,7 @@ class Run:
 
     def read(self) -> Ledger | None:
         """The ledger, or None if there is none. Raises StateError if it cannot be read."""
-        try:
-            content = private_files.read(self.ledger)
-            return None if content is None else decode(json.loads(content))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StateError(
-                f"{self.ledger} cannot be read", hint="docker compose down   (then remove that file)"
-            ) from error
+        return _ledger(self.ledger)
 
     def write(self, ledger: Ledger) -> None:
         """Write the ledger durably to disk. Raises StateError if that fails."""
@@ -142,8 +137,10 @@ class Run:
             private_files.replace(self.ledger, json.dumps(encode(ledger)))
 
     def clear(self) -> None:
-        """Remove the ledger: nothing of this run is left."""
-        for path in (self.ledger, self.children, self._policy):
+        """Put the ledger aside: nothing of this run is left."""
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self.ledger, os.path.join(self.path, ENDED))
+        for path in (self.children, self._policy):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self.made.clear()
@@ -165,6 +162,27 @@ class Run:
     def ledger(self) -> str:
         """The path of the ledger."""
         return os.path.join(self.path, "ledger.json")
+
+
+def _ledger(path: str) -> Ledger | None:
+    try:
+        content = private_files.read(path)
+        return None if content is None else decode(json.loads(content))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        hint = "docker compose down   (then remove that file)"
+        raise StateError(f"{path} cannot be read", hint=hint) from error
+
+
+def ended(run: Run) -> Ledger | None:
+    """The ledger of the last run that has ended; None if there is none, or if it cannot be read."""
+    with contextlib.suppress(StateError):
+        return _ledger(os.path.join(run.path, ENDED))
+    return None
+
+
+def is_at(run: Run, host: str) -> bool:
+    """Whether the project was last run at that address of an engine."""
+    return _facts(run.about).get("address") == address(Endpoint(host))
 
 
 def address(endpoint: Endpoint) -> str:
@@ -243,6 +261,35 @@ def place_of(directory: str) -> Place:
     except OSError:
         return Place(path)
     return Place(path, state.st_dev, state.st_ino)
+
+
+def removed_folders() -> Iterator[tuple[Run, Ledger]]:
+    """Runs of which nothing is left but records, and whose folder was removed; each with its last ledger."""
+    for run in Run.folders():
+        if not os.path.exists(run.ledger) and (ledger := ended(run)) is not None and is_removed(ledger.place):
+            yield run, ledger
+
+
+def is_removed(place: Place) -> bool:
+    """Whether the folder was removed; not if its file system is not mounted, or if it was renamed in its parent."""
+    if os.path.lexists(place.path):
+        return False
+    parent = above = os.path.dirname(place.path)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if place.device not in (0, os.lstat(above).st_dev):
+        return False
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        # a new folder may have got the number of the removed folder: then it is no renamed folder once it has runs
+        renamed = [entry.path for entry in entries if place.inode and entry.inode() == place.inode]
+        return set(renamed) <= {ledger.directory for ledger in _all_ledgers()}
+    return True
+
+
+def _all_ledgers() -> Iterator[Ledger]:
+    for run in Run.folders():
+        with contextlib.suppress(StateError):
+            yield from filter(None, (run.read(), ended(run)))
 
 
 def began_in(ledger: Ledger, place: Place) -> bool:

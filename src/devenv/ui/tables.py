@@ -5,8 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from devenv.model.answers import PAGE, Explained, Finding, Here, Mistake, Shown, ShownRule, ShownService, Verdict
+from devenv.model.answers import (
+    PAGE,
+    Explained,
+    Finding,
+    Here,
+    MachineRun,
+    Mistake,
+    Shown,
+    ShownRule,
+    ShownService,
+    Verdict,
+)
 from devenv.model.snapshot import ago
+from devenv.model.snapshot import shown as size
 from devenv.model.status import Stand, Stands
 from devenv.ui import cells
 from devenv.ui.cells import clean, clean_lines
@@ -67,6 +79,29 @@ def services(states: Stands) -> Iterator[str]:
         ]
     )
     yield from dict.fromkeys(f"✗ {stand.service}: {clean(stand.error)}" for stand in states.services if stand.error)
+
+
+def machine_runs(runs: Sequence[MachineRun], home: str, now: float, width: int | None) -> list[str]:
+    """A heading and a line for each run; cut to the width of a terminal, if there is one."""
+    rows = [
+        {
+            "project": clean(run.project),
+            "folder": _folder(run, home),
+            "branch": clean(run.branch or ""),
+            "state": f"{run.state} {run.running}/{run.containers}" if run.containers else run.state,
+            "address": ", ".join(run.urls[:1]),
+            "since": "" if run.began is None else ago(now - run.began).removesuffix(" ago"),
+            "memory": "" if run.memory is None else size(run.memory),
+        }
+        for run in runs
+    ]
+    return [line if width is None else cells.cut(line, width - 1) for line in columns(rows)]
+
+
+def _folder(run: MachineRun, home: str) -> str:
+    is_below = run.directory.startswith(f"{home}/")
+    folder = f"~{run.directory[len(home) :]}" if is_below else run.directory
+    return clean(f"{folder} (folder removed)" if run.is_removed else folder)
 
 
 def screen(lines: Iterable[str], width: int, height: int) -> list[str]:

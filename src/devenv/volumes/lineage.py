@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NoReturn
@@ -56,6 +56,10 @@ class LiveVolume:
     def is_volume(self, volume: Volume) -> bool:
         """Whether this is that volume."""
         return volume.name == self.name and moment(volume.created) == moment(self.created)
+
+    def is_in(self, volumes: Mapping[str, str]) -> bool:
+        """Whether the volume exists: `volumes` has the `CreatedAt` of all volumes of the engine."""
+        return self.name in volumes and moment(volumes[self.name]) == moment(self.created)
 
 
 @dataclass(frozen=True, slots=True)

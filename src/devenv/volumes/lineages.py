@@ -74,6 +74,11 @@ class Lineages:
         """Write the lineage to disk. Raises StateError, OSError."""
         private_files.replace(self._path(lineage.id), json.dumps({"v": VERSION, **asdict(lineage)}))
 
+    def remove(self, lineage_id: str) -> None:
+        """Remove a lineage that has no saved state any more."""
+        with self.lock(), contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(lineage_id))
+
     def change(self, lineage_id: str, change: Callable[[Lineage], Lineage]) -> None:
         """Change the lineage, if it exists; one change at a time. Raises StateError, OSError."""
         with self.lock():

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from devenv.compose.outline import Selection
 from devenv.run import up
 from devenv.run.cleanup import down as down_verb
+from devenv.run.cleanup import gc as gc_verb
 from devenv.run.cleanup import recovery
 from devenv.run.preload import UpOptions
 from devenv.state.ledger import VolumePolicy
@@ -127,7 +128,7 @@ class Machine:
 
     async def gc(self) -> Command:
         """`devenv gc`."""
-        return await self.call(lambda command: down_verb.gc(command.emit, dry_run=False))
+        return await self.call(lambda command: gc_verb.gc(command.emit, dry_run=False))
 
     async def guard(self, of: Command) -> Command:
         """Let the guardian of a dead run clean up, unless it was killed, too."""

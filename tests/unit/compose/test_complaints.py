@@ -354,7 +354,10 @@ def test_each_function_that_an_entry_names_exists_and_is_named() -> None:
     ("refused", "meant"),
     [
         ("services.web Additional property pre_start", "`pre_start` in services.web needs Docker Compose 5.3.0"),
-        ("services.my.db additional properties 'pre_start'", "`pre_start` in services.my.db needs Docker Compose 5.3.0"),
+        (
+            "services.my.db additional properties 'pre_start'",
+            "`pre_start` in services.my.db needs Docker Compose 5.3.0",
+        ),
         (
             "services.web.build additional properties 'no_cache_filter'",
             "`no_cache_filter` in services.web.build needs Docker Compose 5.0.0",
@@ -382,7 +385,9 @@ def test_a_key_of_a_newer_compose_is_an_error_with_the_version(refused: str, mea
     error = explain(f"validating -: {refused} {negated}", sources(), "2.26.1-4")
     assert error.message == meant
     assert error.hint is not None
-    assert error.hint.startswith("Compose 2.26.1-4 is installed. Update Docker Desktop, or docker-compose-plugin: http")
+    assert error.hint.startswith(
+        "Compose 2.26.1-4 is installed. Update Docker Desktop, or docker-compose-plugin: http"
+    )
     assert error.file == "compose.yml"
 
 

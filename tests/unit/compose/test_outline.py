@@ -12,6 +12,7 @@ from devenv.compose.files import read
 from devenv.compose.outline import (
     Outline,
     Selection,
+    branch,
     outline,
     project_name,
     repository,
@@ -251,3 +252,20 @@ def test_explicit_project_name_wins_over_the_worktree(tmp_path: Path, monkeypatc
     monkeypatch.delenv("COMPOSE_ENV_FILES")
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "mine")
     assert name(PLAIN) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [("ref: refs/heads/feature/x\n", "feature/x"), (f"{'ab12' * 10}\n", "ab12ab1"), ("", None)],
+)
+def test_the_branch_of_a_folder(tmp_path: Path, head: str, expected: str | None) -> None:
+    """Of a repository and of a worktree, from a folder below; the id of a commit is shortened."""
+    main = tmp_path / "main"
+    (main / ".git").mkdir(parents=True)
+    (main / ".git/HEAD").write_text(head)
+    tree = linked(tmp_path / "tree", main, "tree")
+    (main / ".git/worktrees/tree/HEAD").write_text("ref: refs/heads/other\n")
+    (main / "below").mkdir()
+    assert branch(str(main / "below")) == expected
+    assert branch(str(tree)) == "other"
+    assert branch(str(tmp_path)) is None

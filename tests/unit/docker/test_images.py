@@ -182,3 +182,30 @@ def run(table: Table, verb: Callable[..., Any], *args: Any, **options: Any) -> A
         return await verb(Images(cast("Transport", table)), *args, **options)
 
     return anyio.run(main)
+
+
+def test_images_that_were_built_for_a_project() -> None:
+    """Those with the default name of their service or without a name; an image with another name is the user's."""
+
+    def entry(name: str, *tags: str, service: str = "web") -> dict[str, Any]:
+        labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": service}
+        return {"Id": name, "RepoTags": list(tags), "Labels": labels, "Size": 5}
+
+    class Listing:
+        async def ask_all(self, _: str, __: str, read: Callable[[Any], Any], ___: object) -> list[Any]:
+            entries = [
+                entry("a", "shop-web:latest"),
+                entry("b", "<none>:<none>"),
+                entry("c"),
+                entry("d", "example/web:1"),
+                entry("e", "shop-web:latest", "example/web:1"),
+                entry("f", "shop-web:1"),
+                entry("g", "shop-db:latest"),
+                entry("h", service=""),
+            ]
+            return [read(one) for one in entries]
+
+    found = anyio.run(Images(cast("Transport", Listing())).built_by, "shop")
+    assert [(image.id, image.names, image.size) for image in found] == [
+        ("a", ("shop-web:latest",), 5), ("b", (), 5), ("c", (), 5),
+    ]  # fmt: skip

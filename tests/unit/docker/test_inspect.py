@@ -66,3 +66,31 @@ def test_the_path_that_a_health_check_requests(test: list[str], path: str) -> No
     """It is the path of an HTTP request to the container itself, from the Compose file or the image."""
     shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "Config": {"Healthcheck": {"Test": test}}}
     assert inspect.container(shown).checked == path
+
+
+def test_a_container_in_a_listing_is_recognized_as_in_an_inspection() -> None:
+    """By the same fields; a listing says only in words how it ended."""
+    labels = {
+        "com.docker.compose.project": "shop", "com.docker.compose.service": "web", "devenv.owner": "me",
+        "com.docker.compose.container-number": "1", "com.docker.compose.config-hash": "x",
+    }  # fmt: skip
+    entry = {"Id": "1", "Names": ["/shop-web-1"], "State": "exited", "Labels": labels, "ImageID": "i", "Image": "a"}
+    listed = inspect.listed({**entry, "Status": "Exited (137) 3 minutes ago"})
+    config = {"Labels": labels, "Image": "a"}
+    state = {"Status": "exited", "ExitCode": 137}
+    inspected = inspect.container({"Id": "1", "Name": "/shop-web-1", "Image": "i", "State": state, "Config": config})
+    for name in (
+        "id",
+        "name",
+        "service",
+        "state",
+        "exit_code",
+        "holds",
+        "project",
+        "number",
+        "owner",
+        "is_old",
+        "inherits",
+    ):
+        assert getattr(listed, name) == getattr(inspected, name), name
+    assert inspect.listed({**entry, "Status": "Exited (0) 1 second ago"}).exit_code == 0

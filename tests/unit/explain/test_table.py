@@ -31,8 +31,8 @@ GROUPS = {
 WORDS: dict[str, set[str]] = {
     "build_network": {"host", "proxy", "named"},
     "compose": {
-        "path", "file", "text", "where", "is_service", "is_known", "needed", "installed", "guess", "value", "choices", "profile",
-        "message", "env_file", "example",
+        "path", "file", "text", "where", "is_service", "is_known", "needed", "installed", "guess", "value",
+        "choices", "profile", "message", "env_file", "example",
     },
     "build_step": {"stand_in"},
     "dockerfile": {"service", "stage", "ignored", "close"},

@@ -393,3 +393,33 @@ async def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devenv.private_files.replace", full)
     with pytest.raises(StateError, match=r"cannot write .*engines\.json: No space"):
         await key(Asked(("a", "/d")))
+
+
+def test_a_run_that_has_ended_is_known_by_its_last_ledger(tmp_path: Path) -> None:
+    """As long as no other run of the project has begun; it is listed if its folder was removed."""
+    (folder := tmp_path / "tree").mkdir()
+    run = opened()
+    run.write(ledger := begun(place=run_dir.place_of(str(folder))))
+    run.clear()
+    assert (run.read(), run_dir.ended(run)) == (None, ledger)
+    assert list(run_dir.removed_folders()) == []
+    folder.rmdir()
+    assert [found for _, found in run_dir.removed_folders()] == [ledger]
+    run.write(ledger)
+    assert list(run_dir.removed_folders()) == []
+
+
+def test_which_folders_were_removed(tmp_path: Path) -> None:
+    """Not those that exist, were renamed, or are on a file system that is not mounted."""
+    (folder := tmp_path / "above/tree").mkdir(parents=True)
+    place = run_dir.place_of(str(folder))
+    assert not run_dir.is_removed(place)
+    renamed = folder.rename(tmp_path / "above/renamed")
+    assert not run_dir.is_removed(place)
+    opened().write(begun(place=replace(place, path=str(renamed))))  # a new folder with the number of the removed one
+    assert run_dir.is_removed(place)
+    renamed.rmdir()
+    (tmp_path / "above").rmdir()
+    assert run_dir.is_removed(place)
+    assert run_dir.is_removed(Place(place.path))
+    assert not run_dir.is_removed(replace(place, device=place.device + 1))

@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from devenv.model.answers import AREAS, Explained, Finding, Here, Mounted, Shown, ShownRule, ShownService, Verdict
+from devenv.model.answers import (
+    AREAS,
+    Explained,
+    Finding,
+    Here,
+    MachineRun,
+    Mounted,
+    Shown,
+    ShownRule,
+    ShownService,
+    Verdict,
+)
 from devenv.model.containers import Container
 from devenv.model.status import Address, Stand, stands
 from devenv.ui import tables
@@ -235,3 +246,18 @@ def test_overview_of_a_project() -> None:
         "no rules: db",
         "warning: c.yml:7: far",
     ]
+
+
+def test_runs_of_the_machine_are_cut_to_the_terminal() -> None:
+    """A line per run; the home folder is `~`, control characters are removed, and an ellipsis ends a wide line."""
+    runs = [
+        MachineRun("shop", "/home/me/sh\nop", "running", running=1, containers=2, urls=("http://localhost:1/", "x")),
+        MachineRun("old", "/home/men/old", "ended", is_removed=True, began=1000.0, memory=2_300_000),
+    ]
+    lines = tables.machine_runs(runs, "/home/me", 1120.0, None)
+    assert lines == [
+        "PROJECT  FOLDER                          BRANCH  STATE        ADDRESS              SINCE  MEMORY",
+        "shop     ~/shop                                  running 1/2  http://localhost:1/",
+        "old      /home/men/old (folder removed)          ended                             2 min  2.3 MB",
+    ]
+    assert tables.machine_runs(runs, "/home/me", 1120.0, 20)[2] == "old      /home/men…"

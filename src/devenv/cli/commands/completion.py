@@ -19,6 +19,7 @@ with LazyImports():
 
     from devenv.cli import options
     from devenv.compose import outline as outlines
+    from devenv.state import run_dir
     from devenv.volumes import store
 
 FILES = ":file"  # tells the shell to complete files itself
@@ -66,10 +67,15 @@ def _snapshots(_wanted: Next) -> Iterable[str]:
     return dict.fromkeys(name for snapshot in saved for name in (snapshot.title, snapshot.id) if name)
 
 
+def _projects(_wanted: Next) -> Iterable[str]:
+    return sorted({ledger.project for _, ledger in run_dir.every_runs()})
+
+
 KINDS: dict[str, Callable[[Next], Iterable[str]]] = {
     "service": lambda wanted: (*(outline := _outline(wanted)).services, *outline.dormant),
     "profile": lambda wanted: _outline(wanted).profiles,
     "template": lambda _: _shipped("projects"),
     "addition": lambda _: (*_shipped("services"), "rules"),
     "snapshot": _snapshots,
+    "project": _projects,
 }

@@ -1,9 +1,12 @@
-"""`devenv up`, `devenv down`, `devenv sync` and `devenv gc`."""
+"""`devenv up`, `devenv down`, `devenv sync`, `devenv gc` and `devenv ls`."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import os
+import shutil
+import time
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 import typer
@@ -18,13 +21,16 @@ with LazyImports():
     import anyio
 
     from devenv.compose import run_model
+    from devenv.inspect import runs
     from devenv.model import images as image_model
     from devenv.run import preload
     from devenv.run.active import control
     from devenv.run.cleanup import down as down_workflow
+    from devenv.run.cleanup import gc as gc_workflow
     from devenv.state import ledger
     from devenv.sync import once
     from devenv.ui import console as consoles
+    from devenv.ui import tables
     from devenv.ui.live import app as live
 
 AUTO = "auto"
@@ -121,6 +127,7 @@ async def _in_live_view(request: preload.UpOptions, console: consoles.Console) -
 
 
 def down(
+    project: Annotated[str, Argument(help="The project, in any folder; by default that of this folder.")] = "",
     keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes.")] = False,
     volumes: Annotated[bool, Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
 ) -> None:
@@ -131,7 +138,9 @@ def down(
     policy = policies.KEEP if keep_volumes else policies.DROP if volumes else policies.SAVE
     console = options.console()
     selection = options.selection()
-    raise typer.Exit(anyio.run(lambda: down_workflow.down(selection, console.emit, policy)))
+    if project and selection.project_name not in (None, project):
+        raise UsageError(f"-p {selection.project_name} and {project} are two projects", hint=f"devenv down {project}")
+    raise typer.Exit(anyio.run(lambda: down_workflow.down(selection, console.emit, policy, project)))
 
 
 def sync(
@@ -148,10 +157,30 @@ def sync(
 
 def gc(
     dry_run: Annotated[bool, Option("--dry-run", help="Print what would be removed and remove nothing.")] = False,
+    snapshots: Annotated[
+        bool, Option("--snapshots", help="Remove the automatic snapshots of removed folders, too.")
+    ] = False,
 ) -> None:
-    """Clean up what dead runs left, in every project.
+    """Clean up what dead runs and removed folders left.
 
-    Their volumes are saved first.
+    Their volumes are saved first. Of removed folders, such as worktrees, runs that were left running are ended, and
+    the images that the projects built are removed.
     """
     console = options.console()
-    raise typer.Exit(anyio.run(lambda: down_workflow.gc(console.emit, dry_run=dry_run)))
+    raise typer.Exit(anyio.run(lambda: gc_workflow.gc(console.emit, dry_run=dry_run, with_snapshots=snapshots)))
+
+
+def ls(projects: Annotated[list[str] | None, Argument(help="Only these projects.")] = None) -> None:
+    """List all runs of this machine, with folder and state.
+
+    With an option that is not listed here, it runs `docker compose ls`.
+    """
+    found, failure = anyio.run(runs.runs, projects or ())
+    console = options.console()
+    rows = [{**asdict(run), "began_at": consoles.iso(run.began) if run.began else None} for run in found]
+    width = shutil.get_terminal_size().columns if console.is_live else None
+    console.answer({"runs": rows}, tables.machine_runs(found, os.path.expanduser("~"), time.time(), width))
+    if failure:
+        console.aside(f"{failure}: containers are not shown")
+    elif not (console.is_json or found):
+        console.aside("no project is up" if not projects else f"no run of {', '.join(projects)} found")

@@ -1,11 +1,12 @@
-"""`devenv down` ends a run of this project, whether its process is alive or dead; `devenv gc` ends all dead runs."""
+"""`devenv down` ends a run of this project, whether its process is alive or dead."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 
 import anyio
 
@@ -13,30 +14,33 @@ from devenv.compose import files, resolve
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
-from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
-from devenv.events import Emit, Notice, Problem
+from devenv.docker.endpoint import resolve as current
+from devenv.errors import ConfigError, DevenvError, RefusedError, StateError, UsageError
+from devenv.events import Emit, Notice
 from devenv.model.project import Project
 from devenv.paths import is_within
-from devenv.run.cleanup import kept_logs
-from devenv.run.cleanup.remains import PHASES, at_work, remains
+from devenv.run.cleanup.remains import at_work
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
 from devenv.state import run_dir
 from devenv.state.ledger import Ledger, VolumePolicy
-from devenv.state.run_dir import Run, key_of, open_run
+from devenv.state.run_dir import Run, address, key_of, open_run
 from devenv.state.run_lock import LOOKED_AT
-from devenv.volumes.store import Store
 
 PATIENCE = 60.0
 
 
-async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePolicy.SAVE) -> int:
+async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePolicy.SAVE, project: str = "") -> int:
     """Return 0 if nothing of the run is left, or if there is no run; 1 if something is left.
 
-    A run in the foreground of another terminal is asked to end itself. Raises StateError (exit 3) if that takes more
-    than a minute.
+    `project` names a run in any folder. A run in the foreground of another terminal is asked to end itself. Raises
+    StateError (exit 3) if that takes more than a minute, UsageError for a project without a run.
     """
-    loaded, failure = None, None
+    loaded, failure, place = None, None, None
+    if project:
+        begun = await _run_named(project, selection)
+        place = Endpoint(begun.endpoint, begun.context)
+        selection = replace(selection, project_name=project, directory=begun.directory)  # its hooks are there
     try:
         loaded = await resolve.load(selection)
     except (ConfigError, RefusedError) as error:
@@ -44,11 +48,11 @@ async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePo
     known = loaded.project.name if loaded else ""
     for _, line in at_work(selection.project_name or known):
         emit(Notice(line))
-    async with Engine.connect() as engine:
+    async with Engine.connect(place) as engine:
         key = await key_of(engine)
         name = selection.project_name or await _named(selection, engine, key, known, failure)
         run = await open_run(engine, name, key)
-        async with _held(run, policy) as asked:
+        async with held(run, policy) as asked:
             ledger = run.read()
             if ledger is None:
                 emit(Notice(f"the run of pid {asked} has ended" if asked else f"nothing of devenv's is up in {name}"))
@@ -56,6 +60,33 @@ async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePo
             if loaded and ledger.phase != "up":  # a dead run is removed without hooks, as by the guardian
                 await _before_down(loaded.project, engine, ledger, emit)
             return int(bool((await finish(engine, run, emit, policy, "down")).survivors))
+
+
+async def _run_named(project: str, selection: Selection) -> Ledger:
+    """The run of the project, on the current engine or else on another.
+
+    Raises UsageError if there is no run, or if the name is also that of a service in this folder; StateError if runs
+    are on several other engines.
+    """
+    ledgers = {run.path: ledger for run, ledger in run_dir.every_runs() if ledger.project == project}
+    services: Collection[str] = ()
+    with contextlib.suppress(ConfigError):
+        paths = files.find(selection.directory, selection.files)
+        services = files.service_names(files.read(paths, base=selection.directory))
+    stop = f"devenv stop {project}   (the service of this folder)" if project in services else ""
+    if not ledgers:
+        message = f"no run of {project} found"
+        raise UsageError(f"{message}; it is a service of this project" if stop else message, hint=stop or "devenv ls")
+    if stop and selection.project_name != project:
+        hint = f"devenv down -p {project}, or {stop}"
+        raise UsageError(f"{project} is a project, and a service of this folder", hint=hint)
+    here, places = address(await current()), {address(Endpoint(each.endpoint)): each for each in ledgers.values()}
+    if here in places:
+        return places[here]
+    if len(places) > 1:
+        message = f"{project} runs on several engines: {', '.join(sorted(places))}"
+        raise StateError(message, hint=f"DOCKER_HOST={min(places)} devenv down {project}")
+    return next(iter(places.values()))
 
 
 async def _named(selection: Selection, engine: Engine, key: str, name: str, failure: DevenvError | None) -> str:
@@ -97,7 +128,7 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
 
 
 @contextlib.asynccontextmanager
-async def _held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
+async def held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
     """Hold the project's lock. If a run holds it, ask that run to end, and yield its pid."""
     asked = None
     with contextlib.ExitStack() as stack:
@@ -128,34 +159,3 @@ async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
             return
         await anyio.sleep(0.1)
     stack.enter_context(run.lock.hold(cleaning=True))
-
-
-async def gc(emit: Emit, *, dry_run: bool) -> int:
-    """Return 0 if nothing of any dead run is left, 1 if something could not be removed. Live runs are not touched."""
-    left, guardians, dead = False, list(at_work()), list(run_dir.dead_runs(PHASES))
-    for _, line in guardians:
-        emit(Notice(line))
-    for run, ledger in dead:
-        try:
-            left |= await _end_dead(run, ledger, emit, dry_run=dry_run)
-        except DevenvError as error:
-            emit(Problem(f"{ledger.project}: {error.message}", error.hint))
-            left = True
-    if not dry_run:
-        Store.at_home().tidy()
-        kept_logs.forget_old()
-    if not guardians and not dead:
-        emit(Notice("no dead run left anything"))
-    return int(left)
-
-
-async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
-    async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
-        if dry_run:
-            engine.is_ours = run.made.holds
-            counts = await remains(engine, ledger, await engine.project_state(ledger.project))
-            emit(Notice(f"{ledger.project}: {counts or 'nothing'} of a dead run"))
-            return False
-        emit(Notice(f"ending what a dead run left of {ledger.project}"))
-        with run.lock.hold(cleaning=True):
-            return bool((await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors)

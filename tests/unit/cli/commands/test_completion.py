@@ -12,7 +12,11 @@ import pytest
 from devenv.cli import main
 from devenv.cli.commands import completion
 from devenv.cli.commands.completion import script
+from devenv.docker.endpoint import Endpoint
 from devenv.model.snapshot import Snapshot
+from devenv.state.identity import Place
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
 from devenv.volumes.store import Store
 from support.terminal import Terminal
 
@@ -91,6 +95,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
+    for name in ("shop", "lane"):
+        run = Run.open("key", Endpoint("unix:///x"), name)
+        run.write(Ledger(name, Place("/p"), "key", "unix:///x", None, 1.0, 1, "detached"))
     return tmp_path
 
 
@@ -107,6 +114,9 @@ def offered(line: str, shell: str = "zsh") -> list[str]:
         ("scal", "scale"),
         ("logs ", "web worker db"),
         ("logs w", "web worker"),
+        ("down ", "lane shop"),
+        ("ls s", "shop"),
+        ("ls shop ", "lane"),
         ("logs web ", "worker db"),
         ("--profile x logs web w", "worker"),
         ("exec w", "web worker"),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
 
 from devenv.compose.outline import Selection
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import DevenvError
 from devenv.events import Notice
-from devenv.run.cleanup import down
-from devenv.state.ledger import VolumePolicy
+from devenv.run.cleanup import down, gc
+from devenv.state.identity import Place
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
+from devenv.volumes.lineages import Lineages
+from devenv.volumes.store import Store
 from support.memory.client import MemoryEngine
 from support.memory.machine import Command, Machine, Site, mounted, shown
 
@@ -110,9 +117,77 @@ async def test_gc_ends_a_dead_run(machine: Machine, shop: Site) -> None:
     ledger = run.read()
     assert ledger is not None
     run.write(replace(ledger, phase="up"))
-    command = await machine.call(lambda command: down.gc(command.emit, dry_run=True))
+    command = await machine.call(lambda command: gc.gc(command.emit, dry_run=True))
     assert (command.code, "shop: 1 container, 1 network, 1 volume of a dead run" in shown(command)) == (0, True)
     assert run.read() is not None
     command = await machine.gc()
     assert (command.code, run.read(), machine.host.containers) == (0, None, {}), shown(command)
     assert "ending what a dead run left of shop" in shown(command)
+
+
+async def test_down_by_name_ends_a_run_of_another_folder(machine: Machine, shop: Site, tmp_path: Path) -> None:
+    """From a folder without a project, and on the engine of the run."""
+    await machine.run_up(shop, detach=True)
+    (other := tmp_path / "other").mkdir()
+    selection = Selection(str(other))
+    command = await machine.call(lambda command: down.down(selection, command.emit, project="shop"))
+    assert (command.code, machine.host.containers) == (0, {}), shown(command)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("none", "no run of none found", "devenv ls"),
+        (
+            "db",
+            "no run of db found; it is a service of this project",
+            "devenv stop db   (the service of this folder)",
+        ),
+        (
+            "web",
+            "web is a project, and a service of this folder",
+            "devenv down -p web, or devenv stop web   (the service of this folder)",
+        ),
+        ("far", "far runs on several engines: ssh://a, ssh://b", "DOCKER_HOST=ssh://a devenv down far"),
+    ],
+)
+async def test_names_that_down_refuses(machine: Machine, tmp_path: Path, name: str, message: str, hint: str) -> None:
+    """A service is not a project, and nothing is ended by guess."""
+    (folder := tmp_path / "here").mkdir()
+    (folder / "compose.yml").write_text("services: {db: {image: a}, web: {image: a}}")
+    for project, host in (("web", "unix:///x"), ("far", "ssh://a"), ("far", "ssh://b")):
+        run = Run.open(host, Endpoint(host), project)
+        run.write(Ledger(project, Place("/p"), host, host, None, 1.0, 1, "detached"))
+    selection = Selection(str(folder))
+    with pytest.raises(DevenvError) as caught:
+        await down.down(selection, lambda _: None, project=name)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+async def test_gc_ends_what_was_left_running_in_a_removed_folder(machine: Machine, shop: Site) -> None:
+    """Its volume is saved, and the snapshot stays until it is asked for; the records go at once."""
+    await machine.run_up(shop, detach=True)
+    command = await machine.gc()
+    assert [e.message for e in command.events if isinstance(e, Notice)] == ["no dead run left anything"]
+    shutil.rmtree(shop.folder)
+    command = await machine.call(lambda command: gc.gc(command.emit, dry_run=True))
+    assert "shop: 1 container, 1 network, 1 volume of a run in a removed folder" in shown(command)
+    command = await machine.gc()
+    assert (command.code, machine.host.containers) == (0, {}), shown(command)
+    assert list(Run.folders()) == []
+    (saved,) = Store.at_home().all()
+    (line,) = Lineages.at_home().all()
+    await machine.call(lambda command: gc.gc(command.emit, dry_run=True, with_snapshots=True))
+    assert Store.at_home().all() == (saved,)
+    store = Store.at_home()
+    named = replace(saved, id="named", automatic=False, title="mine")
+    os.makedirs(os.path.join(store.path, "named"))
+    shutil.copy(store.archive(saved), draft := os.path.join(store.path, "named", "draft"))
+    store.commit(named, draft)
+    command = await machine.call(lambda command: gc.gc(command.emit, dry_run=False, with_snapshots=True))
+    assert "removed 1 snapshot (" in shown(command)
+    assert store.all() == (named,)
+    assert Lineages.at_home().all() == (line,)
+    store.remove(named)
+    await machine.gc()
+    assert Lineages.at_home().all() == ()

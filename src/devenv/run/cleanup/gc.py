@@ -1,0 +1,139 @@
+"""`devenv gc`: ends dead runs, and removes images and records of runs whose folder was removed, such as worktrees."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
+
+from devenv import private_files
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.docker.images import LocalImage
+from devenv.errors import DevenvError, StateError
+from devenv.events import Emit, Notice, Problem
+from devenv.model import snapshot as model
+from devenv.model.snapshot import Snapshot
+from devenv.run.cleanup import kept_logs
+from devenv.run.cleanup.down import held
+from devenv.run.cleanup.remains import PHASES, at_work, remains
+from devenv.run.cleanup.teardown import finish
+from devenv.state import run_dir
+from devenv.state.identity import Place
+from devenv.state.ledger import Ledger, VolumePolicy
+from devenv.state.run_dir import Run
+from devenv.volumes.lineages import Lineages
+from devenv.volumes.store import Store
+
+LEFT_RUNNING = ("detached", "kept")
+
+
+async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
+    """Return 0 if nothing of any dead run is left, 1 if something could not be removed.
+
+    Runs that are alive are not touched, except those that were left running in a folder that was removed.
+    """
+    left, guardians, dead = False, list(at_work()), [*run_dir.dead_runs(PHASES), *_abandoned()]
+    for _, line in guardians:
+        emit(Notice(line))
+    for run, ledger in dead:
+        try:
+            left |= await _end_dead(run, ledger, emit, dry_run=dry_run)
+        except DevenvError as error:
+            emit(Problem(f"{ledger.project}: {error.message}", error.hint))
+            left = True
+    removed = list(run_dir.removed_folders())
+    for run, ledger in removed:
+        await _forget(run, ledger, emit, dry_run=dry_run)
+    snapshots = _snapshots(emit, remove=with_snapshots and not dry_run)
+    if not dry_run:
+        Store.at_home().tidy()
+        kept_logs.forget_old()
+    if not (guardians or dead or removed or snapshots):
+        emit(Notice("no dead run left anything"))
+    return int(left)
+
+
+def _abandoned() -> Iterator[tuple[Run, Ledger]]:
+    """Runs that were left running, and whose folder was removed."""
+    for run, ledger in run_dir.every_runs():
+        if ledger.phase in LEFT_RUNNING and run_dir.is_removed(ledger.place):
+            yield run, ledger
+
+
+async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
+    why = "a run in a removed folder" if ledger.phase in LEFT_RUNNING else "a dead run"
+    async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+        if dry_run:
+            engine.is_ours = run.made.holds
+            counts = await remains(engine, ledger, await engine.project_state(ledger.project))
+            emit(Notice(f"{ledger.project}: {counts or 'nothing'} of {why}"))
+            return False
+        emit(Notice(f"ending what {why} left of {ledger.project}"))
+        async with held(run, VolumePolicy.SAVE):
+            return bool((await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors)
+
+
+async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> None:
+    """Remove the images that the project of a removed folder built, then its records.
+
+    The records stay if the engine does not answer, for a later try.
+    """
+    try:
+        async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+            images = await engine.images.built_by(ledger.project)
+            for image in images if not dry_run else ():
+                for name in image.names or (image.id,):
+                    await engine.images.remove(name)
+    except DevenvError as error:
+        emit(Notice(f"{ledger.project}: its images are not removed: {error.message}"))
+        return
+    if not dry_run:
+        with contextlib.suppress(StateError), run.lock.hold(cleaning=True):  # another folder may have begun a run
+            if run.read() is None:
+                private_files.remove_tree(run.path)
+    emit(Notice(f"{ledger.project}: {_counted(images)} of the removed folder {ledger.directory}"))
+
+
+def _counted(images: Sequence[LocalImage]) -> str:
+    if not images:
+        return "records"
+    size = model.shown(sum(image.size for image in images))
+    return f"records and {len(images)} image{'' if len(images) == 1 else 's'} ({size})"
+
+
+def _snapshots(emit: Emit, *, remove: bool) -> bool:
+    """Report the automatic snapshots of removed folders, or remove them; return whether there are any.
+
+    Lineages of removed folders are removed with their last state.
+    """
+    store, lineages = Store.at_home(), Lineages.at_home()
+    try:
+        lines, needed = lineages.all(), lineages.needed()
+    except StateError as error:
+        emit(Problem(error.message, error.hint))
+        return True
+    removed = {line.id for line in lines if line.place.path and run_dir.is_removed(line.place)}
+    known = {line.id for line in lines}
+    gone = [s for s in store.all() if s.automatic and (s.id, s.volume) not in needed and _is_of(s, removed, known)]
+    for snapshot in gone if remove else ():
+        store.remove(snapshot)
+    used = {snapshot.lineage for snapshot in store.all()} | {line.id for line in lines if line.live is not None}
+    for lineage_id in removed - used:
+        lineages.remove(lineage_id)
+    if gone:
+        emit(_counted_snapshots(gone, removed=remove))
+    return bool(gone)
+
+
+def _counted_snapshots(gone: Sequence[Snapshot], *, removed: bool) -> Notice:
+    named = ", ".join(sorted({snapshot.project for snapshot in gone}))
+    size = model.shown(sum(snapshot.stored for snapshot in gone))
+    what = f"{len(gone)} snapshot{'' if len(gone) == 1 else 's'} ({size}) of removed folders: {named}"
+    return Notice(f"removed {what}") if removed else Notice(what, "devenv gc --snapshots")
+
+
+def _is_of(snapshot: Snapshot, removed: Collection[str], known: Collection[str]) -> bool:
+    """Whether the snapshot is of one of the `removed` lineages, or of none and of a removed folder."""
+    if snapshot.lineage in known:
+        return snapshot.lineage in removed
+    return bool(snapshot.directory) and run_dir.is_removed(Place(snapshot.directory))
