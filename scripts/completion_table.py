@@ -68,7 +68,8 @@ def _options(command: Any) -> Options:
     options = {}
     for parameter in command.params:
         if parameter.param_type_name == "option":
-            takes = "" if parameter.is_flag or parameter.count else _kind(parameter, OPTIONS)
+            is_optional = (parameter.metavar or "").startswith("[=")  # then the next word is no value
+            takes = "" if parameter.is_flag or parameter.count or is_optional else _kind(parameter, OPTIONS)
             options[" ".join((*parameter.opts, *parameter.secondary_opts))] = (
                 takes,
                 (parameter.help or "").strip().partition("\n")[0],

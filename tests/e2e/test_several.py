@@ -16,7 +16,7 @@ import pytest
 from devenv.host import listeners
 from support import cli, docker_cli, worktrees
 from support.cli import Devenv, StartDevenv
-from support.stack import Stack, built_service, copy_sample, free_port, idle_service, unique_name
+from support.stack import Stack, built_service, copy_sample, free_port, idle_service, place_of, unique_name
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
@@ -29,14 +29,15 @@ Trees = Callable[[Path, int], list[Stack]]
 
 @pytest.fixture
 def trees(engine: str, base_image: str, tmp_path: Path) -> Iterator[Trees]:
-    """Makes worktrees of a folder, which becomes a repository: `trees(folder, number)`; removed after the test.
+    """Makes worktrees of a folder, which becomes a repository: `trees(folder, number)`.
 
-    Nothing in their environment names the project.
+    All are removed after the test. Nothing in their environment names the project.
     """
     made: list[Stack] = []
 
     def make(folder: Path, number: int) -> list[Stack]:
         main = worktrees.repository(folder)
+        made.append(Stack(main, main.name))
         for index in range(number):
             tree = worktrees.add(main, tmp_path / f"tree-{index}")
             made.append(Stack(tree, f"{main.name}-{tree.name}"))
@@ -185,6 +186,62 @@ def test_tree_keeps_its_ports_and_data(
     assert left.read("web", "/data/whose") == "mine\n"
     for tree in (left, right):
         assert cli.run("down", "-v", cwd=tree.folder, env=state_env).returncode == 0
+
+
+def test_file_with_fixed_names_is_up_in_three_trees(
+    trees: Trees, tmp_path: Path, devenv: StartDevenv, state_env: Mapping[str, str]
+) -> None:
+    """`name`, `container_name`, named network and volume, `container:`, a fixed port and `.env` do not collide."""
+    main = Stack(tmp_path / unique_name("fixed"), "")
+    main.name, db = main.folder.name, f"{main.folder.name}_db"
+    side = idle_service(
+        container_name=f"{main.name}_side",
+        network_mode=f"container:{db}",
+        volumes_from=[f"container:{db}:ro"],
+        depends_on=["db"],
+    )
+    port = free_port()
+    ports, url = [f"{port}:80"], f"http://localhost:{port}/"
+    own = {"container_name": db, "networks": ["back"], "volumes": ["data:/data"], "env_file": [".env"]}
+    services = {"db": idle_service(**own, ports=ports, environment={"URL": url}), "side": side}
+    names = {"volumes": {"data": {"name": f"{db}_data"}}, "networks": {"back": {"name": f"{db}_net"}}}
+    main.compose_file(services, **names)
+    main.write(".gitignore", ".env\n")
+    stacks = [main, *trees(main.folder, 2)]
+    main.write(".env", "KIND=mine\n")
+
+    refused = devenv("up", "-d", cwd=stacks[1].folder)
+    assert refused.wait() == 5, refused.report()
+    assert refused.all("error")[0]["hint"] == f"cp {main.folder}/.env .env"
+    for stack in stacks[1:]:
+        stack.write(".env", "KIND=copy\n")
+    runs = [devenv("up", "-d", cwd=stack.folder) for stack in stacks]
+    for run, stack in zip(runs, stacks, strict=True):
+        assert run.wait_for("ready", timeout=UP_TIMEOUT)["project"] == stack.name
+        assert run.wait() == 0, run.report()
+    taken = [address(run)["db 80"] for run in runs]
+    assert (len(set(taken)), taken[0]) == (3, f"127.0.0.1:{port}")
+    line = place_of(main.folder, "URL")
+    runs[1].wait_for(
+        "notice", message=f"{line}: URL names localhost:{port}, which is localhost:{taken[1][10:]} in this run"
+    )
+
+    def typed(stack: Stack, *args: str) -> str:
+        done = cli.run(*args, cwd=stack.folder, env=state_env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for stack in stacks:
+        typed(stack, "exec", "-T", "db", "sh", "-c", f"echo {stack.name} > /data/whose")
+    for stack in stacks:
+        assert stack.read("side", "/data/whose") == f"{stack.name}\n"
+        found = stack.execute("db", "sh", "-c", f"getent hosts {db}; hostname -i").split()
+        assert found[0] == found[-1]
+        assert set(typed(stack, "ps", "-q", "--no-trunc").split()) == set(stack.containers())
+    assert typed(stacks[1], "run", "--rm", "-T", "db", "cat", "/data/whose") == f"{stacks[1].name}\n"
+    ends = [devenv("down", "--volumes", cwd=stack.folder) for stack in stacks]
+    assert [end.wait() for end in ends] == [0] * len(stacks)
+    assert [stack.leftovers() for stack in stacks] == [{}] * len(stacks)
 
 
 def test_port_added_during_a_run_gets_a_free_number(stack: Stack, up: Up) -> None:

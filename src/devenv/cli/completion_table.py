@@ -12,6 +12,7 @@ Options = dict[str, tuple[str, str]]  # spellings -> what the option takes, its 
 SHARED: Options = {
     "--file -f": ("file", "Compose file; may be repeated."),
     "--project-name -p": ("text", "Project name."),
+    "--isolated": ("", "Project, resources and ports of its own; the name gets =NAME. Default in git worktrees."),
     "--profile": ("profile", "Profile to enable; may be repeated."),
     "--output": ("text|json", "Print text, or one JSON object per line."),
     "--quiet -q": ("", "Print results and problems only."),
@@ -41,23 +42,23 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--scale": ("text", "Number of containers of a service."),
         "--trust": ("", "Allow the project's hooks on this machine and its privileged commands."),
         "--no-ui": ("", "Print plain lines instead of the live view."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
     "down": ({
         "--keep-volumes": ("", "Keep the named volumes."),
         "--volumes -v": ("", "Remove the volumes without saving them."),
         "--verbose": ("", "Show the commands that are run; twice: the engine's API calls too."),
-    }, "--file -f --project-name -p --profile --output --quiet -q", ("project",)),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q", ("project",)),
     "sync": ({
         "--verify": ("", "Compare the containers with the source tree and print differences."),
         "--dry-run": ("", "Print what would be done and do nothing."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
     "gc": ({
         "--dry-run": ("", "Print what would be removed and remove nothing."),
         "--snapshots": ("", "Remove the automatic snapshots of removed folders, too."),
     }, "--output --quiet -q --verbose -v", ()),
     "ps": ({
         "--watch -w": ("", "Show the list again at each change."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service*",)),
     "ls": ({
     }, "--output --verbose -v", ("project*",)),
     "logs": ({
@@ -68,22 +69,22 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--level": ("text", "Only errors (with their tracebacks), or warnings too."),
         "--timestamps -t": ("", "Show the time of each line."),
         "--file": ("file", "Compose file; may be repeated."),
-    }, "--project-name -p --profile --output --verbose -v", ("service*",)),
+    }, "--project-name -p --isolated --profile --output --verbose -v", ("service*",)),
     "shell": ({
-    }, "--file -f --project-name -p --profile --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --verbose -v", ("service*",)),
     "open": ({
         "--print": ("", "Print the URLs only."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("service",)),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service",)),
     "graph": ({
         "--output": ("text|mermaid|json", "Print a tree, a Mermaid flow chart, or JSON."),
         "--timings": ("", "Mark what the last start waited for, with times."),
-    }, "--file -f --project-name -p --profile --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --verbose -v", ()),
     "explain": ({
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("file*",)),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("file*",)),
     "config": ({
         "--validate": ("", "Report all mistakes in `x-devenv` and `develop`."),
         "--schema": ("", "Print a JSON schema of the Compose file, for editors."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
     "new": ({
         "--list": ("", "List the templates."),
         "--from": ("file", "A template elsewhere; the only argument is DIRECTORY then."),
@@ -99,19 +100,19 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--from-mounts": ("", "With `rules`: turn bind mounts of folders into rules."),
         "--dry-run": ("", "Show the diff and write nothing."),
         "--yes -y": ("", "Write the files without asking."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("addition", "service")),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("addition", "service")),
     "remove": ({
         "--dry-run": ("", "Show the diff and write nothing."),
         "--yes -y": ("", "Write the files without asking."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("service",)),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service",)),
     "snapshot list": ({
     }, "--output --verbose -v", ("project*",)),
     "snapshot save": ({
         "--name -n": ("text", "Name of the snapshot."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("text*",)),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("text*",)),
     "snapshot restore": ({
         "--from": ("text", "A snapshot of another project or worktree."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("snapshot", "text*")),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("snapshot", "text*")),
     "snapshot rm": ({
     }, "--output --verbose -v", ("snapshot*",)),
     "snapshot export": ({
@@ -120,13 +121,13 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     }, "--output --verbose -v", ("file",)),
     "images list": ({
         "--list": ("", "List the stand-ins that can be made, for any project."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
     "images pull": ({
         "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ()),
     "images save": ({
         "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("file",)),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("file",)),
     "images load": ({
     }, "--output --quiet -q --verbose -v", ("file",)),
     "build": ({
@@ -136,22 +137,22 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--no-cache": ("", "Do not use the build cache."),
         "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
         "--host-settings": ("", "Pass this machine's package registries, proxies and CA to builds and containers."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
     "push": ({
         "--registry": ("text", "Registry, the prefix of the image names."),
         "--tag -t": ("text", "Tag to use instead of version, `latest` and git revision; may be repeated."),
         "--target": ("text", "Stage to build instead of build.target."),
         "--no-cache": ("", "Do not use the build cache."),
-    }, "--file -f --project-name -p --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
     "layers": ({
         "--files --no-files": ("", "Read the files in the layers; by default for images up to 2 GB."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ("service", "service")),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service", "service")),
     "doctor": ({
         "--fix": ("", "Fix what is safe to fix; shows the changes and asks first."),
         "--yes": ("", "With --fix: do not ask."),
         "--report": ("file", "Write a report for an issue, without secrets."),
         "--mirror": ("text", "Test and rank mirrors of registries; may be repeated. --fix: use them."),
-    }, "--file -f --project-name -p --profile --output --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
     "completion": ({
     }, "--verbose -v", ("bash|zsh|fish",)),
     "version": ({

@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    before, verb, after = options.split(arguments)
+    before, verb, after = options.split(passthrough.with_value(arguments))
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
     verb, after = _without_alias(verb, before, after)
@@ -155,7 +155,7 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
         value = [next(rest, "")] if argument in options.WITH_VALUE else []
         if argument.partition("=")[0] not in options.DEVENV_ONLY:
             compose_options += [argument, *value]
-    if name := options.worktree_name(before):
+    if name := options.own_name(before):
         compose_options += ["-p", name]
     passthrough.run_with_model(verb, before, after)
     process.exec_replace(["docker", "compose", *compose_options, verb, *after])

@@ -21,7 +21,7 @@ from devenv.errors import DevenvError
 with LazyImports():
     from devenv import events
     from devenv.compose import files as compose_files
-    from devenv.compose import outline
+    from devenv.compose import outline, worktrees
     from devenv.docker import trace as tracing
     from devenv.ui import cells
     from devenv.ui import console as consoles
@@ -38,6 +38,12 @@ class Output(StrEnum):
 SHARED: dict[str, tuple[Any, Any, tuple[str, ...], str]] = {
     "file": (list[str] | None, None, ("--file", "-f"), "Compose file; may be repeated."),
     "project_name": (str | None, None, ("--project-name", "-p"), "Project name."),
+    "isolated": (
+        str | None,
+        None,
+        ("--isolated",),
+        "Project, resources and ports of its own; the name gets =NAME. Default in git worktrees.",
+    ),
     "profile": (list[str] | None, None, ("--profile",), "Profile to enable; may be repeated."),
     "output": (Output, Output.TEXT, ("--output",), "Print text, or one JSON object per line."),
     "quiet": (bool, False, ("--quiet", "-q"), "Print results and problems only."),
@@ -51,8 +57,9 @@ HostSettings = Annotated[
     ),
 ]
 
+ISOLATED = "--isolated"  # its value is optional, and only after `=`
 WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
-DEVENV_ONLY = frozenset({"--output", "-q", "--quiet"})
+DEVENV_ONLY = frozenset({ISOLATED, "--output", "-q", "--quiet"})
 # Options of `docker compose` before a verb.
 COMPOSE = frozenset({"--all-resources", "--compatibility", "--dry-run", "--no-ansi"})
 COMPOSE_WITH_VALUE = frozenset(
@@ -70,6 +77,7 @@ class SharedOptions:
     files: tuple[str, ...] = ()
     project_name: str | None = None
     profiles: tuple[str, ...] = ()
+    isolated: bool = False
 
 
 shared = SharedOptions()
@@ -88,7 +96,9 @@ def with_shared(command: Callable[..., None], names: Iterable[str]) -> Callable[
     for name in names:
         kind, default, spellings, text_ = SHARED[name]
         free = (spelling for spelling in spellings if spelling not in taken)
-        option = Option(default, *free, count=name == "verbose", show_default=name == "output", help=text_)
+        metavar = "[=NAME]" if name == "isolated" else None
+        is_count, shows = name == "verbose", name == "output"
+        option = Option(default, *free, count=is_count, show_default=shows, help=text_, metavar=metavar)
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind))
 
     def run(**arguments: Any) -> None:
@@ -107,9 +117,13 @@ def set_shared(
     output: Output | None = None,
     quiet: bool = False,
     verbose: int = 0,
+    isolated: str | None = None,
 ) -> None:
-    """Set the shared options of this command line."""
-    shared.files, shared.profiles, shared.project_name = tuple(file or ()), tuple(profile or ()), project_name
+    """Set the shared options of this command line. Raises ConfigError as `isolated_name`."""
+    shared.files, shared.profiles = tuple(file or ()), tuple(profile or ())
+    shared.project_name, shared.isolated = project_name, isolated is not None
+    if isolated is not None and project_name is None:
+        shared.project_name = isolated_name(shared.files, isolated)
     shared.output, shared.quiet = output or shared.output, quiet
     trace(verbose)
 
@@ -147,7 +161,7 @@ def are_shared(arguments: list[str]) -> bool:
         name, sign, value = argument.partition("=")
         if name in WITH_VALUE:
             value = value if sign else next(rest, "")
-        elif name not in ("-h", "--help", "--validate", "--schema"):
+        elif name not in ("-h", "--help", "--validate", "--schema", ISOLATED):
             return False
         if name == "--output" and value not in tuple(Output):
             return False  # Compose's own --output names a file
@@ -160,23 +174,39 @@ def wanted_output(arguments: list[str]) -> Output:
     return Output.JSON if is_json else Output.TEXT
 
 
-def worktree_name(before: list[str]) -> str | None:
-    """The name that a project gets from its git worktree; None if the options name a project.
+def isolated_name(files: tuple[str, ...], given: str) -> str:
+    """The project's name with `--isolated=GIVEN`. Raises ConfigError if there is no project, or its file is wrong."""
+    here = os.getcwd()
+    return outline.isolated_name(compose_files.read(compose_files.find(here, files), base=here), given)
+
+
+def own_name(before: list[str]) -> str | None:
+    """The name for `-p` if the project is isolated, by `--isolated` or its worktree; None if options name a project.
 
     Also None if a Compose file is wrong: Compose reports the error.
     """
     if values(before, "-p", "--project-name", "--project-directory"):
         return None
+    files = tuple(values(before, "-f", "--file"))
     with contextlib.suppress(DevenvError):
-        paths = compose_files.find(os.getcwd(), tuple(values(before, "-f", "--file")))
-        if outline.worktree(os.path.dirname(paths[0])):
+        if isolated := values(before, ISOLATED):
+            return isolated_name(files, isolated[-1])
+        paths = compose_files.find(os.getcwd(), files)
+        if worktrees.git_worktree(os.path.dirname(paths[0])):
             return outline.project_name(compose_files.read(paths, base=os.getcwd()))
     return None
 
 
 def selection(services: Iterable[str] | None = None) -> outline.Selection:
     """The project that the command line selects, with these services."""
-    return outline.Selection(os.getcwd(), shared.files, shared.project_name, shared.profiles, tuple(services or ()))
+    return outline.Selection(
+        os.getcwd(),
+        shared.files,
+        shared.project_name,
+        shared.profiles,
+        tuple(services or ()),
+        isolated=shared.isolated,
+    )
 
 
 def begin(arguments: list[str]) -> None:

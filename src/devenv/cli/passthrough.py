@@ -40,6 +40,18 @@ SERVICE_REQUIRED = {  # verb -> what it does or takes, and the hint
     ),
 }
 EXISTING = frozenset({"start", "restart", *SERVICE_REQUIRED})  # verbs that need existing containers
+DEFINING = frozenset({"config", "create"})  # verbs whose result has the names in the files
+
+
+def with_value(arguments: list[str]) -> list[str]:
+    """The arguments with `--isolated` written as an option with an empty value; the words for a container stay.
+
+    Options may follow the commands of devenv, but only precede a verb of Compose.
+    """
+    before, verb, after = options.split(arguments)
+    is_ours = verb in (*registry.names(), *registry.OTHER_NAMES)
+    own = [*before, *([verb] if verb else []), *(itertools.takewhile("--".__ne__, after) if is_ours else ())]
+    return [f"{word}=" if word == options.ISOLATED else word for word in own] + arguments[len(own) :]
 
 
 def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
@@ -118,18 +130,23 @@ def run_with_model(verb: str, before: list[str], after: list[str]) -> None:
 
     Raises DevenvError if the project cannot be read, an image cannot be acquired, or a service has no container.
     """
-    if verb not in ONE_OFF | EXISTING or not _is_plain(before, after):
+    is_isolated = verb in DEFINING and options.own_name(before)
+    if not (verb in ONE_OFF | EXISTING or is_isolated) or not _is_plain(before, after):
         return
     options.set_shared(
         options.values(before, "-f", "--file"),
         next(reversed(options.values(before, "-p", "--project-name")), None),
         options.values(before, "--profile"),
         quiet=True,
+        isolated=next(reversed(options.values(before, options.ISOLATED)), None),
     )
     console = options.console()
+    compose: Compose | None
     try:
-        if verb in EXISTING:
-            compose: Compose | None = anyio.run(one_off.existing, options.selection(_services(verb, after)), verb)
+        if is_isolated:
+            compose = anyio.run(one_off.isolated, options.selection())
+        elif verb in EXISTING:
+            compose = anyio.run(one_off.existing, options.selection(_services(verb, after)), verb)
         else:
             workflow = one_off.one_off if verb == "run" else one_off.scaled
             compose = anyio.run(workflow, options.selection(), after, console.emit)

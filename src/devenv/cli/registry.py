@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PROJECT = ("file", "project_name", "profile")
+PROJECT = ("file", "project_name", "isolated", "profile")
 OUTPUT = ("output",)
 DATA = (*PROJECT, *OUTPUT)  # shared options of commands that print data
 RUN = (*PROJECT, *OUTPUT, "quiet")  # shared options of commands that print their progress

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import yaml
 
 from devenv.compose import yaml12
+from devenv.compose.worktrees import git_worktree, upward
 from devenv.errors import ConfigError, DevenvError, UsageError
-from devenv.paths import ancestors, is_below
+from devenv.paths import is_below
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
@@ -189,16 +190,13 @@ def setting(folder: str, key: str) -> str | None:
 
 
 def example_of(path: str) -> str | None:
-    """The example to copy to a missing file, such as `.env.example`; None without one, or if the file exists."""
+    """The file to copy to a missing file: that of the main tree in a git worktree, else `.env.example` or similar."""
     folder, name = os.path.split(path)
+    if (tree := git_worktree(folder)) and os.path.isfile(main := tree.in_main(path)):
+        return None if os.path.lexists(path) else main
     stem, extension = os.path.splitext(name)
     names = [*(f"{name}{ending}" for ending in EXAMPLES), f"{stem}.example{extension}"]
     return None if os.path.lexists(path) else _first(folder, [*names, f"{name.removeprefix('.')}.example"])
-
-
-def upward(folder: str) -> tuple[str, ...]:
-    """The folder, then its parents."""
-    return (folder, *ancestors(folder), "/")
 
 
 def _dotenv(path: str, key: str) -> str | None:

@@ -10,16 +10,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from devenv.compose import yaml12
-from devenv.compose.files import ComposeFile, everything, find, read, service_profiles, setting, upward
+from devenv.compose.files import ComposeFile, everything, find, read, service_profiles, setting
+from devenv.compose.worktrees import git_worktree, worktree_project
 from devenv.errors import ConfigError, unknown
 from devenv.paths import folder_project
 
 if TYPE_CHECKING:
     from devenv.compose.run_model import Scale
 
-LONGEST = 40  # characters of a name that is derived from a folder
-SIZE_LIMIT = 8192
-SHORT = 7  # characters of a commit's id
 _NAME = "COMPOSE_PROJECT_NAME"
 
 
@@ -27,7 +25,8 @@ _NAME = "COMPOSE_PROJECT_NAME"
 class Selection:
     """The selected project: the folder where the search for its files starts, and options of the command line.
 
-    Naming `services` activates their profiles; `scale` changes their numbers of containers.
+    Naming `services` activates their profiles; `scale` changes their numbers of containers. `isolated`: nothing of
+    the project may have a name or a port that another checkout has; in a git worktree, this is the default.
     """
 
     directory: str
@@ -36,6 +35,7 @@ class Selection:
     profiles: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     scale: tuple[Scale, ...] = ()
+    isolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,81 +117,48 @@ def _name(sources: Sequence[ComposeFile]) -> str | None:
 
 
 def written_name(sources: Sequence[ComposeFile]) -> str:
-    """The project's name in its files, which may contain variables; else by its worktree or its folder."""
+    """The project's name by its worktree, else in its files, which may contain variables; else by its folder."""
     folder = sources[0].folder
+    named = project_name(sources) or setting(folder, _NAME) or name_in_files(sources)
+    return named or folder_project(os.path.abspath(folder))
+
+
+def name_in_files(sources: Sequence[ComposeFile]) -> str:
+    """The value of `name` in the last file that has this key; empty if there is none."""
     nodes = [node for source in sources if (node := yaml12.at(source.node, ["name"]))]
-    written = setting(folder, _NAME) or (str(nodes[-1].value) if nodes else "")
-    return written or project_name(sources) or folder_project(os.path.abspath(folder))
+    return str(nodes[-1].value) if nodes else ""
 
 
 def project_name(sources: Sequence[ComposeFile]) -> str | None:
-    """The name for `-p`; None outside worktrees, or if a file or the environment names the project."""
+    """The name for `-p`: that of the worktree; None outside worktrees, or if COMPOSE_PROJECT_NAME has another name.
+
+    In `.env`, the variable does not count if the main tree has the same value: that names the tree of which the file
+    is a copy.
+    """
     folder = sources[0].folder
-    place = worktree(folder)
-    if place is None or setting(folder, _NAME) or any(yaml12.at(source.node, ["name"]) for source in sources):
+    tree = git_worktree(folder)
+    if tree is None:
         return None
-    return worktree_project(*place)
+    own = worktree_project(_base(sources) or tree.project, tree.name)
+    given = setting(folder, _NAME)
+    main = tree.in_main(folder)
+    is_copied = main and not os.environ.get(_NAME) and given == setting(main, _NAME)
+    return None if given and given != own and not is_copied else own
 
 
-def worktree(folder: str) -> tuple[str, str] | None:
-    """The name of the folder in the main tree, and the name of its git worktree; None if it is in no worktree.
+def isolated_name(sources: Sequence[ComposeFile], given: str) -> str:
+    """The project's name with `--isolated` (`given` is empty: as in a worktree) or `--isolated=NAME`.
 
-    A submodule has a `.git` file too, but no common folder: the search goes on in the tree that contains it.
+    Outside worktrees, the name has a hash of the folder.
     """
-    for above in upward(folder):
-        path = os.path.join(above, ".git")
-        if os.path.isdir(path):
-            return None
-        git = _named(path, above, "gitdir: ")
-        common = git and _named(os.path.join(git, "commondir"), git)
-        if git and common:
-            name = repository(common) if above == folder else os.path.basename(folder)
-            return name, os.path.basename(git)
-    return None
+    folder = os.path.realpath(sources[0].folder)
+    if not given and (name := os.environ.get(_NAME) or project_name(sources)):
+        return name
+    base = project_name(sources) or setting(folder, _NAME) or _base(sources) or os.path.basename(folder)
+    return worktree_project(base, given or hashlib.sha256(os.fsencode(folder)).hexdigest()[:6])
 
 
-def branch(folder: str) -> str | None:
-    """The git branch of the folder, or the short id of the commit; None if it is in no repository."""
-    for above in upward(folder):
-        path = os.path.join(above, ".git")
-        git = path if os.path.isdir(path) else _named(path, above, "gitdir: ")
-        if git is not None:
-            head = os.path.join(git, "HEAD")
-            return _named(head, "", "ref: refs/heads/") or (_named(head, "") or "")[:SHORT] or None
-    return None
-
-
-def worktree_project(project: str, worktree: str) -> str:
-    """A name that Compose accepts: the project's and the worktree's, or only the latter if it starts with the former.
-
-    If the name of the worktree is not valid (capitals, dots, too long), a short hash is appended. So two worktrees of
-    a repository never have the same name, and never share data.
-    """
-    base, own = plain(project), plain(worktree)
-    if own != worktree:
-        own = f"{own}-{hashlib.sha256(os.fsencode(worktree)).hexdigest()[:4]}".lstrip("-")
-    return own if not base or own.startswith((f"{base}-", f"{base}_")) else f"{base}-{own}"
-
-
-def repository(common: str) -> str:
-    """The name of the repository with this git folder: `shop` for /home/me/shop/.git and for /srv/shop.git."""
-    name = os.path.basename(common)
-    return (os.path.basename(os.path.dirname(common)) if name.startswith(".") else name).removesuffix(".git")
-
-
-def plain(name: str) -> str:
-    """The name that Compose derives from a folder's, with a limit on its length."""
-    return folder_project(name)[:LONGEST]
-
-
-def _named(path: str, folder: str, prefix: str = "") -> str | None:
-    """The path, relative to `folder`, after `prefix` in a file of one line; None if there is none."""
-    if not os.path.isfile(path):  # opening a pipe could block
-        return None
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            line = file.read(SIZE_LIMIT)
-    except OSError:
-        return None
-    named = line.removeprefix(prefix).rstrip("\n")
-    return os.path.normpath(os.path.join(folder, named)) if line.startswith(prefix) and named else None
+def _base(sources: Sequence[ComposeFile]) -> str:
+    """The name in the files; empty if there is none, or if it has variables, which only Compose knows."""
+    written = name_in_files(sources)
+    return "" if "$" in written else written

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import yaml
 
 from devenv.compose import yaml12
-from devenv.compose.files import ComposeFile, Path, Place, everything
+from devenv.compose.files import ComposeFile, Path, Place, everything, file_names, text_of
 from devenv.paths import is_below
 
 
@@ -73,6 +73,24 @@ def _entry(sources: Sequence[ComposeFile], path: Path, text: str) -> tuple[Compo
 
 def _texts(entry: yaml.Node | None) -> list[yaml.Node]:
     return [*yaml12.strings(entry), *(value for _, value in yaml12.items(entry))]
+
+
+def variable_place(sources: Sequence[ComposeFile], path: Path, name: str) -> Place:
+    """The place of a variable in the mapping or the list at `path` of a service, else in an env file of the service.
+
+    The place of the service if the variable is in none of them.
+    """
+    for source in everything(sources)[::-1]:
+        node = yaml12.at(source.node, path)
+        keys = [key for key, _ in yaml12.items(node)] + yaml12.strings(node)
+        if named := [key for key in keys if str(key.value).partition("=")[0] == name]:
+            return source.place(named[0])
+        for file in file_names(yaml12.at(source.node, (*path[:2], "env_file"))):
+            written = os.path.normpath(os.path.join(source.folder, file.value))
+            for number, text in enumerate(text_of(written, source.folder), 1):
+                if re.match(rf"\s*(?:export\s+)?{re.escape(name)}\s*=", text):
+                    return Model(sources).shown(written), number
+    return place(sources, path[:2])
 
 
 def port_place(sources: Sequence[ComposeFile], service: str, published: int, target: int) -> Place:

@@ -23,6 +23,7 @@ from devenv.compose.files import (
     read,
     service_names,
 )
+from devenv.compose.isolation import Isolation, isolate
 from devenv.compose.outline import Selection, project_name
 from devenv.compose.positions import entries, place, rule_place, shown
 from devenv.docker import endpoint
@@ -50,6 +51,8 @@ class Loaded:
 
     `dangers`: the parts of the project that reach beyond its own containers.
 
+    `isolation`: what was changed because several checkouts may be up at once; None without isolation.
+
     `places` maps a service and the index of a watch rule to the file and line of the rule.
 
     The model holds the values of env_files: it must not be in any file, log or error.
@@ -60,6 +63,7 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     places: Mapping[tuple[str, int], Place] = field(default_factory=dict)
     dangers: tuple[Danger, ...] = ()
+    isolation: Isolation | None = None
 
 
 async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Loaded:
@@ -73,14 +77,18 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     endpoint.require_address()
     sources = selected_files(selection)
     _require_named(selection, sources)
+    own = project_name(sources)
     if selection.project_name is None:
-        selection = replace(selection, project_name=project_name(sources))
+        selection = replace(selection, project_name=own)
     compose = ComposeConfig(selection, sources)
     text, warnings = await compose.run()
     model = yaml12.construct(text, file="docker compose config")
     if not isinstance(model, dict):
         raise EngineError("`docker compose config` did not print a project")
     restore(model, compose.knows)
+    isolation = None
+    if selection.isolated or (own is not None and model.get("name") == own):
+        model, isolation = isolate(model)
     run_model.rescale(model.get("services") or {}, selection.scale)
     project = _with_links(_project(model, sources, warnings))
     places = {
@@ -92,7 +100,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     from devenv.compose.safety.findings import find_dangers  # noqa: PLC0415 - loaded while Compose is at work
 
     dangers = await anyio.to_thread.run_sync(find_dangers, model, project, sources, abandon_on_cancel=True)
-    return Loaded(project, model, warnings, places, dangers)
+    return Loaded(project, model, warnings, places, dangers, isolation)
 
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:

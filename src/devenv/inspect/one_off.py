@@ -74,6 +74,12 @@ async def existing(selection: Selection, verb: str) -> Compose:
     return Compose(name, loaded.project.directory, run_model.dump(loaded.model))
 
 
+async def isolated(selection: Selection) -> Compose:
+    """Compose with the names and ports of an isolated project."""
+    loaded = await resolve.load(selection)
+    return Compose(loaded.project.name, loaded.project.directory, run_model.dump(loaded.model))
+
+
 def require_containers(project: str, services: Collection[str], verb: str, containers: Collection[Container]) -> None:
     """Require that each service (or any, if none is given) has a suitable container. Raises DevenvError."""
     existing_ = {c.service for c in containers}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from devenv.compose.outline import branch
+from devenv.compose.worktrees import branch
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.model.answers import MachineRun

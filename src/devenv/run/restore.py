@@ -232,11 +232,12 @@ class InitialVolumes:
         if newest := max(known, key=lambda line: line.saved, default=None):
             whose, at, name = newest.place.path or f"the volume {newest.name}", newest.saved, newest.head[0]
         else:
-            old = [s for s in stored if not s.lineage and (s.project, s.volume) == (wanted.project, wanted.key)]
-            last = max((s for s in old if s.automatic), key=lambda s: s.created, default=None)
+            last = _last_of(wanted, stored)
             if last is None:
                 return
             whose, at, name = last.directory, last.created, last.id
+            if last.project != wanted.project and whose == wanted.place.path:
+                whose = f"the project {last.project} in this folder"
         gone = "" if not whose.startswith("/") or os.path.isdir(whose) else ", which no longer exists"
         message = f"{wanted.key} starts empty; its data was saved {age(at)} for {whose}{gone}"
         self.volumes.volume_transfer.emit(Notice(message, f"devenv snapshot restore {name}"))
@@ -248,6 +249,15 @@ class InitialVolumes:
             if reader.database:
                 return reader
         return Reader()
+
+
+def _last_of(wanted: WantedVolume, stored: Sequence[Snapshot]) -> Snapshot | None:
+    """The newest automatic snapshot of the folder under another project name, or of the project by devenv 0.1."""
+    for_volume = [s for s in stored if s.volume == wanted.key and s.automatic]
+    old = [
+        s for s in for_volume if s.directory == wanted.place.path or (s.project == wanted.project and not s.lineage)
+    ]
+    return max(old, key=lambda s: s.created, default=None)
 
 
 def _not_ours(volume: Resource, other: Lineage, line: Lineage, project: str) -> StateError:

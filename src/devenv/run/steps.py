@@ -20,6 +20,7 @@ from devenv.host.listeners import require_free
 from devenv.images.listing import with_missing_images
 from devenv.model.containers import ProjectState
 from devenv.model.project import Moment, Project
+from devenv.run import isolated
 from devenv.run.active.control import RunController, service_graph
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.volumes import project_volumes
@@ -150,6 +151,8 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
     if desired.is_narrowed:
         addresses = " and ".join(desired.addresses)
         context.emit(Notice(f"ports are published on {addresses} only; --lan opens them to the network"))
+    is_first = not context.run.last()
+    await isolated.report(desired, context.options.selection, context.emit, is_first=is_first)
     return replace(taken, desired=desired)
 
 

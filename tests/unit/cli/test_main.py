@@ -63,8 +63,11 @@ def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected:
         ("-p mine top", "docker compose -p mine top"),
         ("-pmine top", "docker compose -pmine top"),
         ("--project-name=mine top", "docker compose --project-name=mine top"),
-        ("-f named.yml top", "docker compose -f named.yml top"),
+        ("-f named.yml top", "docker compose -f named.yml -p mine-feature top"),
         ("-f ../main.yml top", "docker compose -f ../main.yml top"),
+        ("--isolated top", "docker compose -p shop-feature top"),
+        ("--isolated=two exec web x --isolated", "docker compose -p shop-feature-two exec web x --isolated"),
+        ("--isolated=two -p mine top", "docker compose -p mine top"),
     ],
 )
 def test_other_verbs_know_the_worktree(

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
 import typer
 
 from devenv.cli import main, options, passthrough
+from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.errors import UsageError
+from devenv.inspect import one_off
+from support import worktrees
 
 Capture = pytest.CaptureFixture[str]
 FILE = "services: {web: {image: x}, worker: {image: x, profiles: [off]}}\n"
@@ -148,3 +152,49 @@ def test_a_verb_without_the_service_that_it_needs(passed: list[Sequence[str]], c
     assert main.run([verb]) == UsageError.exit_code
     assert f"devenv {verb} SERVICE" in capfd.readouterr().err
     assert passed == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("up --isolated web", "up --isolated= web"),
+        ("--isolated up --isolated=x", "--isolated= up --isolated=x"),
+        ("--isolated", "--isolated="),
+        ("shell web -- sh --isolated", "shell web -- sh --isolated"),
+        ("--isolated exec web --isolated", "--isolated= exec web --isolated"),
+    ],
+)
+def test_the_value_of_isolated_is_optional(line: str, expected: str) -> None:
+    """The next word is never its value; words for a container stay as they are."""
+    assert passthrough.with_value(line.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("config --services", ["config", "--services"]),
+        ("create web", ["create", "web"]),
+        ("--isolated=x create", ["create"]),
+    ],
+)
+def test_verbs_that_use_the_names_in_the_files_get_the_isolated_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: list[str]
+) -> None:
+    """In a worktree; the files have the names of the main tree."""
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    tree = worktrees.linked(tmp_path / "there", tmp_path / "shop", "feature")
+    (tree / "compose.yml").write_text(FILE)
+    monkeypatch.chdir(tree)
+    seen: list[tuple[str | None, bool, list[str]]] = []
+
+    async def isolated(selection: Selection) -> SimpleNamespace:
+        def exec_replace(*words: str) -> NoReturn:
+            seen.append((selection.project_name, selection.isolated, [*words]))
+            raise SystemExit
+
+        return SimpleNamespace(exec_replace=exec_replace)
+
+    monkeypatch.setattr(one_off, "isolated", isolated)
+    main.run(line.split())
+    name = "shop-feature-x" if "=x" in line else None
+    assert seen == [(name, name is not None, expected)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -12,18 +11,14 @@ from devenv.compose.files import read
 from devenv.compose.outline import (
     Outline,
     Selection,
-    branch,
+    isolated_name,
     outline,
     project_name,
-    repository,
     sketch,
     sketched,
-    worktree,
-    worktree_project,
 )
 from devenv.errors import ConfigError, UsageError
-from support import worktrees
-from support.worktrees import add, git, linked
+from support.worktrees import linked
 
 PLAIN = "services:\n  web: {image: a}\n"
 FILE = """\
@@ -125,147 +120,69 @@ def test_a_profile_that_no_file_has_is_named(folder: Path) -> None:
     assert not sketched(Selection(str(folder), profiles=("tolls",))).is_whole
 
 
-@pytest.mark.parametrize(
-    ("project", "name", "expected"),
-    [
-        ("shop", "feature", "shop-feature"),
-        ("shop", "shop-feature", "shop-feature"),
-        ("shop", "shop_2", "shop_2"),
-        ("shop", "shop", "shop-shop"),
-        ("shop", "shopping", "shop-shopping"),
-        ("My Shop.app", "x", "myshopapp-x"),
-        ("日本", "x", "x"),
-        ("日本", "日本", "[0-9a-f]{4}"),
-        ("shop", "JIRA-12", "shop-jira-12-[0-9a-f]{4}"),
-        ("shop", "1.2", "shop-12-[0-9a-f]{4}"),
-        ("shop", "-_", "shop-[0-9a-f]{4}"),
-        ("shop", "\udcff", "shop-[0-9a-f]{4}"),
-        ("s" * 300, "w" * 300, "s{40}-w{40}-[0-9a-f]{4}"),
-    ],
-)
-def test_the_name_carries_the_worktree(project: str, name: str, expected: str) -> None:
-    """Compose accepts the name, and it is the same each time."""
-    result = worktree_project(project, name)
-    assert re.fullmatch(expected, result)
-    assert re.fullmatch("[a-z0-9][a-z0-9_-]*", result)
-    assert worktree_project(project, name) == result
+def named(tree: Path, *texts: str) -> str | None:
+    """The name for `-p` of a project with these files in the folder."""
+    files = [tree / f"{number}.yml" for number, _ in enumerate(texts)]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    return project_name(read([str(file) for file in files], base=str(tree)))
 
 
-@pytest.mark.parametrize("names", [("a", "A"), ("1.2", "12"), ("ü", "ö"), ("w" * 41, "w" * 42), ("x", "-x")])
-def test_two_worktrees_never_share_a_name(names: tuple[str, str]) -> None:
-    """Their names differ even if only characters differ that a project's name cannot have."""
-    assert len({worktree_project("shop", name) for name in names}) == len(names)
-
-
-@pytest.mark.parametrize(
-    ("common", "name"),
-    [("/me/shop/.git", "shop"), ("/srv/shop.git", "shop"), ("/me/shop/.bare", "shop"), ("/srv/shop", "shop")],
-)
-def test_a_repository_has_a_name(common: str, name: str) -> None:
-    """It is that of the parent folder, or its own for a bare repository."""
-    assert repository(common) == name
-
-
-def submodule(folder: Path, git: Path) -> Path:
-    """Make `folder` a submodule whose repository is `git`."""
-    folder.mkdir(parents=True)
-    git.mkdir(parents=True)
-    (folder / ".git").write_text(f"gitdir: {git}\n")
-    return folder
-
-
-@pytest.mark.parametrize("relative", [False, True])
-def test_a_worktree_is_known_by_its_files(tmp_path: Path, relative: bool) -> None:
-    """At its root the project has the name of the repository, below that of the folder; links may be relative."""
-    tree = linked(tmp_path / "there", tmp_path / "shop", "feature", relative=relative)
-    (tree / "app/deep").mkdir(parents=True)
-    assert worktree(str(tree)) == ("shop", "feature")
-    assert worktree(str(tree / "app/deep")) == ("deep", "feature")
-
-
-def test_what_git_writes_is_understood(tmp_path: Path) -> None:
-    """Git's own worktrees and submodules, and a submodule in a worktree."""
-    lib = worktrees.repository(tmp_path / "lib")
-    shop = worktrees.repository(tmp_path / "shop")
-    git(shop, "submodule", "--quiet", "add", str(lib), "lib")
-    git(shop, "commit", "-qm", "lib")
-    there = add(shop, tmp_path / "there")
-    git(there, "submodule", "--quiet", "update", "--init")
-    repositories = [worktree(str(folder)) for folder in (shop, shop / "lib", there, there / "lib")]
-    assert repositories == [None, None, ("shop", "there"), ("lib", "there")]
-
-
-def test_folders_that_are_not_worktrees(tmp_path: Path) -> None:
-    """A main tree, a submodule, no repository, a `.git` without a path, or a pipe."""
-    main, odd = tmp_path / "shop", tmp_path / "odd"
-    linked(tmp_path / "there", main, "feature")
-    assert worktree(str(main)) is None
-    assert worktree(str(submodule(main / "lib", main / ".git/modules/worktrees/lib"))) is None
-    odd.mkdir()
-    assert worktree(str(odd)) is None
-    for text in ("", "gitdir: \n", "nothing", "gitdir: /nowhere"):
-        (odd / ".git").write_text(text)
-        assert worktree(str(odd)) is None
-    (odd / ".git").unlink()
-    os.mkfifo(odd / ".git")
-    assert worktree(str(odd)) is None
-
-
-def test_a_submodule_in_a_worktree(tmp_path: Path) -> None:
-    """Each worktree has its own copy of the submodule, so the name contains the worktree."""
-    main = tmp_path / "shop"
-    tree = linked(tmp_path / "there", main, "feature")
-    lib = submodule(tree / "lib", main / ".git/worktrees/feature/modules/lib")
-    assert worktree(str(lib)) == ("lib", "feature")
-
-
-def test_an_unreadable_link_is_no_worktree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that cannot be read is ignored, since git reports it."""
+def test_a_worktree_keeps_its_name_whatever_the_files_say(tmp_path: Path) -> None:
+    """A `name:` is that of the project in all trees: it becomes the first part, unless only Compose knows it."""
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
-
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr("builtins.open", refuse)
-    assert worktree(str(tree)) is None
+    assert named(tree, PLAIN) == "shop-feature"
+    assert named(tree, PLAIN, f"name: acme\n{PLAIN}") == "acme-feature"
+    assert named(tree, f"name: acme-${{USER}}\n{PLAIN}") == "shop-feature"
+    assert sketch(str(tree), ("0.yml",), None, ()).name == "shop-feature"
 
 
 def test_explicit_project_name_wins_over_the_worktree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`name:` in any of the files, COMPOSE_PROJECT_NAME in the environment or in env files."""
-    tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
-
-    def name(*texts: str) -> str | None:
-        files = [tree / f"{number}.yml" for number, _ in enumerate(texts)]
-        for file, text in zip(files, texts, strict=True):
-            file.write_text(text)
-        return project_name(read([str(file) for file in files], base=str(tree)))
-
-    assert name(PLAIN) == "shop-feature"
-    assert name(PLAIN, f"name: mine\n{PLAIN}") is None
+    """COMPOSE_PROJECT_NAME in the environment or in env files, but not in a copy of the main tree's `.env`."""
+    main = tmp_path / "shop"
+    tree = linked(tmp_path / "there", main, "feature")
     (tree / ".env").write_text("COMPOSE_PROJECT_NAME=mine\n")
-    assert name(PLAIN) is None
+    assert named(tree, PLAIN) is None
+    (main / ".env").write_text("COMPOSE_PROJECT_NAME=mine\n")
+    assert named(tree, PLAIN) == "shop-feature"
+    (main / ".env").unlink()
     (tree / ".env").rename(tree / "mine.env")
     (tree / "other.env").write_text("A=b\n")
-    assert name(PLAIN) == "shop-feature"
+    assert named(tree, PLAIN) == "shop-feature"
     monkeypatch.setenv("COMPOSE_ENV_FILES", f"{tree}/mine.env,{tree}/other.env,none.env")
-    assert name(PLAIN) is None
+    assert named(tree, PLAIN) == "shop-feature"  # the same file for both trees
     monkeypatch.delenv("COMPOSE_ENV_FILES")
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "mine")
-    assert name(PLAIN) is None
+    assert named(tree, PLAIN) is None
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "shop-feature")
+    assert named(tree, PLAIN) == "shop-feature"
 
 
 @pytest.mark.parametrize(
-    ("head", "expected"),
-    [("ref: refs/heads/feature/x\n", "feature/x"), (f"{'ab12' * 10}\n", "ab12ab1"), ("", None)],
+    ("text", "given", "env", "expected"),
+    [
+        (PLAIN, "review", "", "myshopapp-review"),
+        (PLAIN, "", "", "myshopapp-[0-9a-f]{6}"),
+        (f"name: acme\n{PLAIN}", "", "", "acme-[0-9a-f]{6}"),
+        (f"name: acme\n{PLAIN}", "Re View", "", "acme-review-[0-9a-f]{4}"),
+        (f"name: acme\n{PLAIN}", "acme-2", "", "acme-2"),
+        (PLAIN, "", "mine", "mine"),
+        (PLAIN, "review", "mine", "mine-review"),
+    ],
 )
-def test_the_branch_of_a_folder(tmp_path: Path, head: str, expected: str | None) -> None:
-    """Of a repository and of a worktree, from a folder below; the id of a commit is shortened."""
-    main = tmp_path / "main"
-    (main / ".git").mkdir(parents=True)
-    (main / ".git/HEAD").write_text(head)
-    tree = linked(tmp_path / "tree", main, "tree")
-    (main / ".git/worktrees/tree/HEAD").write_text("ref: refs/heads/other\n")
-    (main / "below").mkdir()
-    assert branch(str(main / "below")) == expected
-    assert branch(str(tree)) == "other"
-    assert branch(str(tmp_path)) is None
+def test_an_isolated_project_has_a_name_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, given: str, env: str, expected: str
+) -> None:
+    """The name with NAME added, or a hash of the folder; COMPOSE_PROJECT_NAME wins if no NAME is given."""
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", env)
+    (folder / "compose.yml").write_text(text)
+    sources = read([str(folder / "compose.yml")], base=str(folder))
+    assert re.fullmatch(expected, isolated_name(sources, given))
+
+
+def test_an_isolated_worktree_keeps_its_name(tmp_path: Path) -> None:
+    """The option adds only the name that is given."""
+    tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
+    (tree / "compose.yml").write_text(f"name: acme\n{PLAIN}")
+    sources = read([str(tree / "compose.yml")], base=str(tree))
+    assert [isolated_name(sources, given) for given in ("", "two")] == ["acme-feature", "acme-feature-two"]

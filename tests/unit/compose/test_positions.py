@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devenv.compose.files import find, read
-from devenv.compose.positions import Model, entry_place, place, port_place, rule_place, shown
+from devenv.compose.positions import Model, entry_place, place, port_place, rule_place, shown, variable_place
 
 PLAIN = "services:\n  web: {image: a}\n"
 
@@ -90,6 +90,31 @@ def test_the_place_of_a_port(tmp_path: Path, service: str, published: int, targe
     write(tmp_path, compose_yml=PORTS)
     sources = read(find(str(tmp_path)), base=str(tmp_path))
     assert port_place(sources, service, published, target) == ("compose.yml", line)
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "place"),
+    [
+        ("a", "MAP", ("compose.yml", 5)),
+        ("a", "IN_FILE", ("env/local.env", 2)),
+        ("a", "NOWHERE", ("compose.yml", 2)),
+        ("b", "LIST", ("compose.yml", 10)),
+        ("b", "OVER", ("compose.override.yml", 2)),
+    ],
+)
+def test_the_place_of_a_variable(tmp_path: Path, service: str, name: str, place: tuple[str, int]) -> None:
+    """In a mapping or a list, in an overriding file, or in an env file of the service."""
+    write(
+        tmp_path,
+        compose_yml=(
+            "services:\n  a:\n    env_file: [env/local.env, none.env]\n    environment:\n      MAP: x\n      N: 1\n"
+            "  b:\n    environment:\n      - OVER=x\n      - LIST=MAP\n"
+        ),
+        compose_override_yml="services:\n  b: {environment: {OVER: y}}\n",
+        env__local_env="# IN_FILE=\n  export IN_FILE = x\n",
+    )
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert variable_place(sources, ("services", service, "environment"), name) == place
 
 
 def test_the_place_of_a_port_that_is_written_twice(tmp_path: Path) -> None:

@@ -341,6 +341,14 @@ async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
     assert "for /gone/shop, which no longer exists | devenv snapshot restore 1" in shop.notices()
 
 
+async def test_what_the_folder_saved_under_another_name(shop: Shop) -> None:
+    """As in a worktree before it had a name of its own, even if the file named the volume."""
+    shop.save("1", project="acme")
+    assert (await shop.one()).snapshot is None
+    message = "data starts empty; its data was saved 1 min ago for the project acme in this folder"
+    assert f"{message} | devenv snapshot restore 1" in shop.notices()
+
+
 async def test_renamed_folder_keeps_its_data(shop: Shop, tmp_path: Path) -> None:
     """It continues with its data under its new path, with a notice."""
     head = shop.save("1")

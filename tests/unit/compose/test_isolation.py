@@ -1,0 +1,160 @@
+"""An isolated project has no name that another checkout has, and says what it changed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from devenv.compose.isolation import commands_on, isolate, moved_addresses
+
+STARTED = {"condition": "service_started", "required": True, "restart": True}
+
+
+def isolated(services: dict[str, Any], **top_level: Any) -> dict[str, Any]:
+    """The services of an isolated project with these services."""
+    model, _ = isolate({"name": "shop-x", "services": services, **top_level})
+    result: dict[str, Any] = model["services"]
+    return result
+
+
+def words(services: dict[str, Any], **top_level: Any) -> str:
+    """What isolation says."""
+    return isolate({"name": "shop-x", "services": services, **top_level})[1].words
+
+
+DB = {"container_name": "shop_db", "networks": {"back": None}}
+OWN = {"networks": {"back": {"aliases": ["shop_db"]}}}
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (DB, OWN),
+        ({"container_name": "shop_db"}, {"networks": {"default": {"aliases": ["shop_db"]}}}),
+        (
+            {**DB, "networks": {"back": {"aliases": ["a"], "priority": 1}, "front": None}},
+            {"networks": {"back": {"aliases": ["a", "shop_db"], "priority": 1}, "front": {"aliases": ["shop_db"]}}},
+        ),
+        ({**DB, "networks": {"proxy": None, "back": None}}, {"networks": {"proxy": None, **OWN["networks"]}}),
+        ({"container_name": "shop_db", "network_mode": "host"}, {"network_mode": "host"}),
+        ({"container_name": "db"}, {"networks": {"default": {"aliases": ["db"]}}}),
+        ({"container_name": "shop-x-db", "networks": {"back": None}}, "same"),
+        ({"image": "a", "networks": {"back": None}}, "same"),
+    ],
+)
+def test_a_container_name_becomes_an_alias(service: dict[str, Any], expected: Any) -> None:
+    """In each network of the project; a name that begins with the project's stays."""
+    networks = {"proxy": {"name": "proxy", "external": True}}
+    result = isolated({"db": copy.deepcopy(service)}, networks=networks)["db"]
+    assert result == (service if expected == "same" else expected)
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ({"network_mode": "container:shop_db"}, {"network_mode": "service:db", "depends_on": {"db": STARTED}}),
+        ({"pid": "container:shop_db"}, {"pid": "service:db", "depends_on": {"db": STARTED}}),
+        ({"ipc": "container:shop_db"}, {"ipc": "service:db", "depends_on": {"db": STARTED}}),
+        (
+            {"volumes_from": ["x", "container:shop_db:ro", "container:shop_db"]},
+            {"volumes_from": ["x", "db:ro", "db"], "depends_on": {"db": STARTED}},
+        ),
+        (
+            {"pid": "container:shop_db", "depends_on": {"db": {"condition": "service_healthy"}}},
+            {"pid": "service:db", "depends_on": {"db": {"condition": "service_healthy"}}},
+        ),
+        ({"external_links": ["shop_db", "shop_db:old", "far:x"]}, {"external_links": ["far:x"]}),
+        ({"external_links": ["shop_db:old"]}, {}),
+        ({"network_mode": "container:far", "ipc": "host"}, "same"),
+        ({"volumes_from": ["container:far:ro"]}, "same"),
+    ],
+)
+def test_references_to_a_container_name_its_service(service: dict[str, Any], expected: Any) -> None:
+    """As the Compose specification writes each; containers of others stay."""
+    result = isolated({"db": copy.deepcopy(DB), "side": copy.deepcopy(service)})["side"]
+    assert result == (service if expected == "same" else expected)
+
+
+def test_the_alias_of_an_external_link_is_one_of_the_service() -> None:
+    """The link itself needs the container's name."""
+    services = isolated({"db": copy.deepcopy(DB), "web": {"external_links": ["shop_db:old"]}})
+    assert services["db"]["networks"] == {"back": {"aliases": ["shop_db", "old"]}}
+
+
+@pytest.mark.parametrize("kind", ["networks", "volumes", "configs", "secrets"])
+@pytest.mark.parametrize(
+    ("resource", "name"),
+    [
+        ({"name": "shop_data", "driver": "x"}, "shop-x_key"),
+        ({"name": "shop-x_key"}, "shop-x_key"),
+        ({"name": "shop-x-mine"}, "shop-x-mine"),
+        ({"name": "far", "external": True}, "far"),
+        (None, None),
+    ],
+)
+def test_resources_have_names_of_the_project(kind: str, resource: dict[str, Any] | None, name: str | None) -> None:
+    """External ones are shared."""
+    model, _ = isolate({"name": "shop-x", "services": {}, kind: {"key": resource}})
+    assert model[kind]["key"] == (resource and {**resource, "name": name})
+
+
+def test_ports_are_automatic_and_the_given_model_stays() -> None:
+    """Whatever the file says about ports; a block of another type is left to the checks of the file."""
+    given = {"name": "shop-x", "services": {"db": DB}, "x-devenv": {"ports": "as-written", "keep": "a"}}
+    before = copy.deepcopy(given)
+    assert isolate(given)[0]["x-devenv"] == {"ports": "auto", "keep": "a"}
+    assert given == before
+    assert isolate({"name": "shop-x", "services": {}, "x-devenv": []})[0]["x-devenv"] == {"ports": "auto"}
+    assert isolate({"name": "shop-x", "services": {}, "x-devenv": ["a"]})[0]["x-devenv"] == ["a"]
+
+
+def test_one_line_says_what_was_changed() -> None:
+    """And what is shared; a project without such names has none."""
+    assert words({"web": {"image": "a"}}, networks={"default": {"name": "shop-x_default"}}) == ""
+    services = {
+        "db": {**DB, "ports": [{"target": 80}]},
+        "web": {"container_name": "shop_web", "network_mode": "container:far", "build": {}, "image": "me/web"},
+    }
+    resources = {"volumes": {"data": {"name": "a"}}, "networks": {"proxy": {"name": "traefik", "external": True}}}
+    assert words(copy.deepcopy(services), **resources) == (
+        "shop-x is isolated: container names are aliases: shop_db, shop_web; own volumes: data; ports are automatic; "
+        "shared with other projects: networks traefik, images me/web, containers far"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("http://localhost:8000/x", [("localhost:8000", "localhost:21000")]),
+        ("http://127.0.0.1:8000,http://[::1]:8000", ["127.0.0.1:21000", "[::1]:21000"]),
+        ("postgres://u:p@host.docker.internal:8000/db", ["host.docker.internal:21000"]),
+        ("localhost:80001 localhost:800 mylocalhost:8000 web:8000 8000", []),
+    ],
+)
+def test_addresses_whose_port_moved(value: str, expected: list[Any]) -> None:
+    """Those of this machine, with the address that each has now."""
+    found = list(moved_addresses(value, {8000: 21000}))
+    assert [
+        pair if isinstance(want, tuple) else pair[1] for pair, want in zip(found, expected, strict=True)
+    ] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("docker exec -it shop_db psql", "shop_db"),
+        ("\t@docker container exec shop_db sh", "shop_db"),
+        ("x | docker cp - shop_db:/x", "shop_db"),
+        ('"seed": "docker exec shop_db seed"', "shop_db"),
+        ("docker exec shop_db_2 sh", None),
+        ("docker exec my/shop_db sh", None),
+        ("docker compose exec db psql", None),
+        ("docker run --name shop_db x", None),
+        ("echo shop_db", None),
+    ],
+)
+def test_commands_that_name_a_container(line: str, name: str | None) -> None:
+    """Commands of docker on a container; Compose takes services."""
+    assert list(commands_on(f"#!/bin/sh\n{line}", ["shop_db", "shop_web"])) == ([(2, name)] if name else [])
