@@ -238,7 +238,7 @@ def test_file_with_fixed_names_is_up_in_three_trees(
         found = stack.execute("db", "sh", "-c", f"getent hosts {db}; hostname -i").split()
         assert found[0] == found[-1]
         assert set(typed(stack, "ps", "-q", "--no-trunc").split()) == set(stack.containers())
-    assert typed(stacks[1], "run", "--rm", "-T", "db", "cat", "/data/whose") == f"{stacks[1].name}\n"
+    assert typed(stacks[1], "run", "--rm", "-T", "side", "cat", "/data/whose") == f"{stacks[1].name}\n"
     ends = [devenv("down", "--volumes", cwd=stack.folder) for stack in stacks]
     assert [end.wait() for end in ends] == [0] * len(stacks)
     assert [stack.leftovers() for stack in stacks] == [{}] * len(stacks)

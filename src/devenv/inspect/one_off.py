@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from devenv.compose import resolve, run_model
 from devenv.compose.outline import Selection
@@ -19,6 +20,7 @@ from devenv.model.containers import Container, ProjectState
 from devenv.model.images import ImageOptions
 from devenv.model.project import Condition, Project
 from devenv.private_files import written
+from devenv.run.active.model_diff import SHARING
 from devenv.run.active.phases import closure
 from devenv.run.consent import report_dangers
 from devenv.run.desired import DesiredState, observe, supplied, with_ports
@@ -42,6 +44,8 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
         engine = await quick_check.connected(stack)
         run = await open_run(engine, loaded.project.name)
         desired = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
+        others = [c for c in await engine.containers.list(loaded.project.name) if c.service not in desired.names]
+        desired = replace(desired, loaded=replace(loaded, model=_joined(loaded.model, target, others)))
         unmarked = frozenset({target}) if run.read() is not None else names
         return await _recorded(engine, run, replace(desired, unmarked=unmarked))
 
@@ -123,6 +127,30 @@ def _lacking(project: Project, targets: frozenset[str], project_state: ProjectSt
     present = ({c.service for c in project_state.containers if c.running} | completed) - targets
     services = (replace(s, depends_on=()) if s.name in present else s for s in project.services)
     return closure(replace(project, services=tuple(services)), targets) - present
+
+
+def _joined(model: Mapping[str, Any], target: str, others: Iterable[Container]) -> dict[str, Any]:
+    """The model in which the target refers to running containers of services that are left out, by their ids.
+
+    Compose refuses references to a service that is not in the model.
+    """
+    ids, service = {c.service: c.id for c in others if c.running}, dict(model["services"][target])
+    for key in SHARING:
+        kind, _, name = str(service.get(key) or "").partition(":")
+        if kind == "service" and name in ids:
+            service[key] = f"container:{ids[name]}"
+    volumes = [str(entry).partition(":") for entry in service.get("volumes_from") or ()]
+    if volumes:
+        service["volumes_from"] = [
+            "".join((f"container:{ids[name]}" if name in ids else name, *mode)) for name, *mode in volumes
+        ]
+    links = [str(entry).partition(":") for entry in service.pop("links", None) or ()]
+    if kept := ["".join(link) for link in links if link[0] not in ids]:
+        service["links"] = kept
+    external = [f"{ids[name]}:{alias or name}" for name, _, alias in links if name in ids]
+    if external:
+        service["external_links"] = [*(service.get("external_links") or ()), *external]
+    return {**model, "services": {**model["services"], target: service}}
 
 
 def _stood_in(project_state: ProjectState) -> bool:

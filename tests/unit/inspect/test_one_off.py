@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 
 from devenv.errors import DevenvError
-from devenv.inspect.one_off import _stood_in, require_containers
+from devenv.inspect.one_off import _joined, _stood_in, require_containers
 from devenv.model.containers import Container, ProjectState
 
 CONTAINERS = (
@@ -40,6 +41,24 @@ def test_commands_without_services_need_any_container() -> None:
     """Any container of the project is enough."""
     with pytest.raises(DevenvError, match="nothing of shop is running"):
         require_containers("shop", [], "start", ())
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"network_mode": "service:web"}, {"network_mode": "container:1"}),
+        ({"pid": "service:web", "ipc": "host"}, {"pid": "container:1", "ipc": "host"}),
+        ({"network_mode": "service:db"}, {"network_mode": "service:db"}),
+        ({"volumes_from": ["web:ro", "web", "db"]}, {"volumes_from": ["container:1:ro", "container:1", "db"]}),
+        ({"links": ["web:old", "db"]}, {"links": ["db"], "external_links": ["1:old"]}),
+        ({"links": ["web"]}, {"external_links": ["1:web"]}),
+        ({"image": "a"}, {"image": "a"}),
+    ],
+)
+def test_a_one_off_container_joins_running_ones(written: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Compose would refuse the name of a service that is left out; only running containers can be joined."""
+    model = {"name": "shop", "services": {"side": written, "web": {}}}
+    assert _joined(model, "side", CONTAINERS)["services"] == {"side": expected, "web": {}}
 
 
 @pytest.mark.parametrize(("reference", "expected"), [("stand-in.devenv/nginx:1", True), ("nginx:1", False)])

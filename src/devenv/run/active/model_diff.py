@@ -9,7 +9,7 @@ from typing import Any
 # Compose's hash of a container leaves these out: a change of them replaces no container.
 _ELSEWHERE = frozenset({"depends_on"})
 _IMAGE = ("image", "build", "platform")
-_SHARING = ("network_mode", "pid", "ipc")
+SHARING = ("network_mode", "pid", "ipc")
 
 Model = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
 
 def shares(service: Model) -> Iterator[str]:
     """The services to whose containers this service's container refers by id: it is replaced together with them."""
-    for key in _SHARING:
+    for key in SHARING:
         kind, _, name = str(service.get(key) or "").partition(":")
         if kind == "service":
             yield name
