@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import urllib.request
@@ -200,11 +201,14 @@ def test_file_with_fixed_names_is_up_in_three_trees(
         volumes_from=[f"container:{db}:ro"],
         depends_on=["db"],
     )
+    subnet = f"10.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}"
     port = free_port()
     ports, url = [f"{port}:80"], f"http://localhost:{port}/"
-    own = {"container_name": db, "networks": ["back"], "volumes": ["data:/data"], "env_file": [".env"]}
-    services = {"db": idle_service(**own, ports=ports, environment={"URL": url}), "side": side}
-    names = {"volumes": {"data": {"name": f"{db}_data"}}, "networks": {"back": {"name": f"{db}_net"}}}
+    own = {"container_name": db, "volumes": ["data:/data"], "env_file": [".env"]}
+    networks = {"back": {"ipv4_address": f"{subnet}.5"}}
+    services = {"db": idle_service(**own, networks=networks, ports=ports, environment={"URL": url}), "side": side}
+    back = {"name": f"{db}_net", "ipam": {"config": [{"subnet": f"{subnet}.0/24"}]}}
+    names = {"volumes": {"data": {"name": f"{db}_data"}}, "networks": {"back": back}}
     main.compose_file(services, **names)
     main.write(".gitignore", ".env\n")
     stacks = [main, *trees(main.folder, 2)]

@@ -7,6 +7,7 @@ the name in the file; networks, volumes, configs and secrets get the names that 
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ class Isolation:
     """What was changed. `containers`: a dropped container name -> its service; `renamed`: a kind -> the keys.
 
     `shared`: a kind -> names of external resources, of images that all checkouts build under one name, and of
-    containers of other projects.
+    containers of other projects. `unplaced`: the keys of networks that lost their subnets; `addresses`: those that
+    services had there.
     """
 
     project: str
@@ -33,6 +35,8 @@ class Isolation:
     renamed: Mapping[str, Iterable[str]]
     shared: Mapping[str, Iterable[str]]
     has_ports: bool = False
+    unplaced: Iterable[str] = ()
+    addresses: frozenset[str] = frozenset()
 
     @property
     def words(self) -> str:
@@ -41,6 +45,7 @@ class Isolation:
         changes = [
             f"container names are aliases: {', '.join(self.containers)}" if self.containers else "",
             *(f"own {kind}: {', '.join(keys)}" for kind, keys in self.renamed.items() if keys),
+            f"networks without fixed subnets: {', '.join(self.unplaced)}" if self.unplaced else "",
             "ports are automatic" if self.has_ports else "",
             f"shared with other projects: {shared}" if shared else "",
         ]
@@ -59,11 +64,13 @@ def isolate(model: Mapping[str, Any]) -> tuple[dict[str, Any], Isolation]:
     foreign = {name for service in services.values() for name in _redirect(service, containers)}
     if isinstance(block := result.get("x-devenv") or {}, dict):
         result["x-devenv"] = {**block, "ports": "auto"}
+    unplaced = [*_without_subnets(resources.get("networks", {}))]
+    addresses = frozenset(_without_addresses(services, unplaced))
     renamed = {kind: [*_rename(written, project)] for kind, written in resources.items()}
     shared = {kind: [*names.values()] for kind, names in external.items()}
     shared |= {"images": _built(services, project), "containers": sorted(foreign)}
     has_ports = any(service.get("ports") for service in services.values())
-    return result, Isolation(project, containers, renamed, shared, has_ports)
+    return result, Isolation(project, containers, renamed, shared, has_ports, unplaced, addresses)
 
 
 def moved_addresses(value: str, moved: Mapping[int, int]) -> Iterator[tuple[str, str]]:
@@ -71,6 +78,11 @@ def moved_addresses(value: str, moved: Mapping[int, int]) -> Iterator[tuple[str,
     for match in _ADDRESS.finditer(value):
         if now := moved.get(int(match["port"])):
             yield match[0], f"{match['host']}:{now}"
+
+
+def fixed_addresses(value: str, addresses: Iterable[str]) -> list[str]:
+    """The addresses that are in the value."""
+    return [ip for ip in sorted(addresses) if re.search(rf"(?<![\w.:]){re.escape(ip)}(?![\w.])", value)]
 
 
 def commands_on(text: str, containers: Iterable[str]) -> Iterator[tuple[int, str]]:
@@ -128,6 +140,28 @@ def _redirect(service: dict[str, Any], containers: Mapping[str, str]) -> Iterato
         started = {"condition": "service_started", "required": True, "restart": True}
         service["depends_on"] = {needed: started, **(service.get("depends_on") or {})}
     yield from (link.partition(":")[0] for link in service.get("external_links") or ())
+
+
+def _without_subnets(written: dict[str, dict[str, Any] | None]) -> Iterator[str]:
+    """Let the engine choose the subnets, which no two networks can share; yield the keys of the changed networks."""
+    external = _external(written)
+    for key, network in written.items():
+        ipam = (network or {}).get("ipam") or {}
+        if network and key not in external and any(pool.get("subnet") for pool in ipam.get("config") or ()):
+            written[key] = {**network, "ipam": {name: value for name, value in ipam.items() if name != "config"}}
+            if any(":" in str(pool.get("subnet")) for pool in ipam["config"]):
+                written[key] = {
+                    **(written[key] or {}),
+                    "enable_ipv6": False,
+                }  # without a subnet, older engines refuse it
+            yield key
+
+
+def _without_addresses(services: Mapping[str, dict[str, Any]], networks: Iterable[str]) -> Iterator[str]:
+    """Drop and yield the fixed addresses of services in the networks."""
+    for service, network in itertools.product(services.values(), networks):
+        options = (service.get("networks") or {}).get(network) or {}
+        yield from (options.pop(key) for key in ("ipv4_address", "ipv6_address") if key in options)
 
 
 def _external(written: Mapping[str, dict[str, Any] | None]) -> dict[str, str]:

@@ -139,18 +139,23 @@ def _joined(model: Mapping[str, Any], target: str, others: Iterable[Container]) 
         kind, _, name = str(service.get(key) or "").partition(":")
         if kind == "service" and name in ids:
             service[key] = f"container:{ids[name]}"
-    volumes = [str(entry).partition(":") for entry in service.get("volumes_from") or ()]
-    if volumes:
+    if "volumes_from" in service:
+        entries = (str(entry).partition(":") for entry in service["volumes_from"])
         service["volumes_from"] = [
-            "".join((f"container:{ids[name]}" if name in ids else name, *mode)) for name, *mode in volumes
+            "".join((f"container:{ids[name]}" if name in ids else name, *mode)) for name, *mode in entries
         ]
-    links = [str(entry).partition(":") for entry in service.pop("links", None) or ()]
-    if kept := ["".join(link) for link in links if link[0] not in ids]:
+    _link(service, ids)
+    return {**model, "services": {**model["services"], target: service}}
+
+
+def _link(service: dict[str, Any], ids: Mapping[str, str]) -> None:
+    """Replace links of the service to these services by links to their containers."""
+    links = {link: str(link).partition(":") for link in service.pop("links", None) or ()}
+    external = [f"{ids[name]}:{alias or name}" for name, _, alias in links.values() if name in ids]
+    if kept := [link for link, (name, *_) in links.items() if name not in ids]:
         service["links"] = kept
-    external = [f"{ids[name]}:{alias or name}" for name, _, alias in links if name in ids]
     if external:
         service["external_links"] = [*(service.get("external_links") or ()), *external]
-    return {**model, "services": {**model["services"], target: service}}
 
 
 def _stood_in(project_state: ProjectState) -> bool:

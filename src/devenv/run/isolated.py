@@ -14,7 +14,7 @@ import anyio
 
 from devenv.compose import resolve
 from devenv.compose.files import ComposeFile, text_of
-from devenv.compose.isolation import Isolation, commands_on, moved_addresses
+from devenv.compose.isolation import Isolation, commands_on, fixed_addresses, moved_addresses
 from devenv.compose.outline import Selection, name_in_files
 from devenv.compose.positions import shown, variable_place
 from devenv.compose.worktrees import Worktree, git_worktree
@@ -63,17 +63,19 @@ async def report(desired: DesiredState, selection: Selection, emit: Emit, *, is_
 
 
 def stale_addresses(desired: DesiredState, sources: Sequence[ComposeFile]) -> Iterator[str]:
-    """A line for each variable of a container or a build whose value names a port that was moved."""
+    """A line for each variable of a container or a build whose value names a moved port, or a dropped address."""
     changes = {(change.service, change.target): int(change.published) for change in desired.ports}
-    moved = dict(_moved(desired.project, changes))
+    moved, isolation = dict(_moved(desired.project, changes)), desired.loaded.isolation
+    dropped = isolation.addresses if isolation else frozenset()
     services: Mapping[str, Any] = desired.loaded.model["services"]
-    for name in sorted(desired.own) if moved else ():
+    for name in sorted(desired.own) if moved or dropped else ():
         for path in ("environment",), ("build", "args"):
             variables = functools.reduce(lambda value, key: value.get(key) or {}, path, services[name])
             for key, value in variables.items():
-                for old, new in moved_addresses(str(value), moved):
-                    where = shown(variable_place(sources, ("services", name, *path), key))
-                    yield f"{where}: {key} names {old}, which is {new} in this run"
+                found = [f"{old}, which is {new} in this run" for old, new in moved_addresses(str(value), moved)]
+                found += [f"{ip}, which no container has in this run" for ip in fixed_addresses(str(value), dropped)]
+                where = shown(variable_place(sources, ("services", name, *path), key)) if found else ""
+                yield from (f"{where}: {key} names {what}" for what in found)
 
 
 def _moved(project: Project, changes: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:

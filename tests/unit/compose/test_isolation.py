@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devenv.compose.isolation import commands_on, isolate, moved_addresses
+from devenv.compose.isolation import commands_on, fixed_addresses, isolate, moved_addresses
 
 STARTED = {"condition": "service_started", "required": True, "restart": True}
 
@@ -98,6 +98,38 @@ def test_resources_have_names_of_the_project(kind: str, resource: dict[str, Any]
     """External ones are shared."""
     model, _ = isolate({"name": "shop-x", "services": {}, kind: {"key": resource}})
     assert model[kind]["key"] == (resource and {**resource, "name": name})
+
+
+def test_the_engine_chooses_subnets() -> None:
+    """No two networks can have the same; the addresses of services in them are dropped, too."""
+    pools = {"config": [{"subnet": "10.9.0.0/24", "gateway": "10.9.0.1"}], "driver": "default"}
+    networks = {
+        "back": {"name": "b", "ipam": pools},
+        "six": {"ipam": {"config": [{"subnet": "fd00::/64"}]}, "enable_ipv6": True},
+        "far": {"external": True, "ipam": pools},
+        "plain": {"ipam": {}},
+    }
+    web = {"networks": {"back": {"ipv4_address": "10.9.0.5", "priority": 1}, "far": {"ipv4_address": "10.9.0.6"}}}
+    model, isolation = isolate({"name": "shop-x", "services": {"web": web}, "networks": networks})
+    assert model["networks"]["back"] == {"name": "shop-x_back", "ipam": {"driver": "default"}}
+    assert model["networks"]["six"] == {"ipam": {}, "enable_ipv6": False}
+    assert (model["networks"]["far"], model["networks"]["plain"]) == (networks["far"], networks["plain"])
+    assert model["services"]["web"]["networks"] == {"back": {"priority": 1}, "far": {"ipv4_address": "10.9.0.6"}}
+    assert isolation.addresses == {"10.9.0.5"}
+    assert "networks without fixed subnets: back, six;" in isolation.words
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("redis://10.9.0.5:6379/0", ["10.9.0.5"]),
+        ("http://[fd00::5]:80,10.9.0.5", ["10.9.0.5", "fd00::5"]),
+        ("10.9.0.50 110.9.0.5 10.9.0.5.1 fd00::51 afd00::5", []),
+    ],
+)
+def test_dropped_addresses_in_values(value: str, expected: list[str]) -> None:
+    """Whole addresses only."""
+    assert fixed_addresses(value, {"10.9.0.5", "fd00::5"}) == expected
 
 
 def test_ports_are_automatic_and_the_given_model_stays() -> None:
