@@ -152,6 +152,8 @@ def _default(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if value == 0:
+        return "what takes 10 s"
     return f'`"{value // 10**9} GB"`' if isinstance(value, int) else f'`"{value}"`'
 
 

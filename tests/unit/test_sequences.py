@@ -6,17 +6,19 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import anyio
 import pytest
 
 from devenv.compose.outline import Selection
+from devenv.docker.client import Volumes
 from devenv.errors import RefusedError, StateError
-from devenv.events import Kept, Notice, Problem
+from devenv.events import Kept, Notice, Problem, Saved
 from devenv.run import live_restore, up
 from devenv.run.preload import UpOptions
 from devenv.state.ledger import VolumePolicy
-from devenv.volumes import commands, exported
+from devenv.volumes import commands, exported, store
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 from support.engine import Crash, Fault, MemoryHost
@@ -447,6 +449,35 @@ async def test_a_requested_snapshot_is_restored_once_after_a_crash(machine: Mach
     assert isinstance(crashed.error, Crash)
     assert await session(machine, site, "v3") == "v1"
     assert await session(machine, site, "end") == "v3"
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["measured", "while-saving"])
+async def test_a_volume_that_takes_long_to_save_waits_for_the_next_run(
+    machine: Machine, shop: Site, is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line names it, and it is no failure; `down --snapshot` saves it, as does `up --fresh`."""
+    if not is_known:
+        monkeypatch.setattr(Volumes, "sizes", AsyncMock(return_value={}))
+    monkeypatch.setattr(store, "ASSUMED_RATE", 1000.0)
+    monkeypatch.setattr(store, "SLOWEST_RATE", 1000.0)
+    large = "x" * 20_000
+    first = await machine.run_up(shop, then=lambda: write(machine, large))
+    (kept,) = [event for event in first.events if isinstance(event, Kept)]
+    size = "20 KB" if is_known else "larger than 10 KB"
+    assert kept.reason == f"too large to be saved at each end ({size}); the next `devenv up` goes on with it"
+    assert kept.command == "devenv down --snapshot   (saves and removes it)"
+    assert first.code == 130
+    assert not [event for event in first.events if isinstance(event, Problem | Saved)]
+    assert (await machine.gc()).code == 0
+    assert (await machine.down(shop)).code == 0
+    assert Store.at_home().all() == ()
+    assert await session(machine, shop, large + "2") == large
+    down = await machine.down(shop, VolumePolicy.SNAPSHOT)
+    assert (down.code, "shop_data" in machine.host.volumes) == (0, False), shown(down)
+    assert await session(machine, shop, large + "3") == large + "2"
+    fresh = await machine.run_up(shop, fresh=True)
+    before, after = [event.size for event in fresh.events if isinstance(event, Saved)]
+    assert before > len(large) > after
 
 
 async def test_a_renamed_volume_does_not_stick(machine: Machine, shop: Site) -> None:

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "down": ({
         "--keep-volumes": ("", "Keep the named volumes."),
         "--volumes -v": ("", "Remove the volumes without saving them."),
+        "--snapshot": ("", "Save also volumes that take long to save, and remove them."),
         "--verbose": ("", "Show the commands that are run; twice: the engine's API calls too."),
     }, "--file -f --project-name -p --isolated --profile --output --quiet -q", ("project",)),
     "sync": ({

@@ -23,14 +23,15 @@ class UserSettings:
     `mirrors`: registries to pull images from if the engine cannot pull them by itself, in order.
     `dangerous`: settings that reach beyond a project's containers are shown ("show") or refused ("refuse").
 
-    In bytes: `snapshot_limit`, the largest volume to save; `snapshots_total`, the limit of all snapshots.
+    In bytes: `snapshot_limit`, the largest volume to save at the end of a run (0: those that take at most 10 s);
+    `snapshots_total`, the limit of all snapshots.
     """
 
     stand_ins: bool = False
     host_settings: bool = False
     mirrors: tuple[str, ...] = ()
     dangerous: str = "show"
-    snapshot_limit: int = 2 * 10**9
+    snapshot_limit: int = 0
     snapshots_total: int = 10 * 10**9
 
 

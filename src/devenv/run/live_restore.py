@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import time
@@ -126,8 +127,7 @@ class Exchange:
 
         Raises DevenvError; then each volume that could not be saved is as before.
         """
-        transfer = self.volumes.volume_transfer
-        transfer = replace(transfer, limit=transfer.total)  # the user waits for it
+        transfer = replace(self.volumes.volume_transfer, limit=math.inf)  # the user waits for it
         project_state = await transfer.engine.project_state(ledger.project)
         judged = await judged_volumes(transfer.engine, ledger, project_state, self.names)
 
@@ -161,7 +161,7 @@ async def _without_run(exchange: Exchange) -> Sequence[str]:
     transfer = exchange.volumes.volume_transfer
     engine, run = transfer.engine, transfer.run
     ledger, project_state = run.read(), await engine.project_state(transfer.project)
-    if ledger is None or ledger.phase != "detached":
+    if ledger is None or ledger.phase not in ("detached", "volumes"):
         keys = ", ".join(sorted(exchange.snapshots))
         raise StateError(f"{keys}: left by an earlier run", hint="devenv down   (saves it), then once more")
     users = await exchange.users(project_state)

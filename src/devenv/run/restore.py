@@ -191,7 +191,7 @@ class InitialVolumes:
         """Require that the existing volume has our data, or data that devenv does not know."""
         if asked and volume.key in asked:
             message = f"the volume {volume.name} exists: it cannot begin with {asked[volume.key].id}"
-            raise StateError(message, hint="devenv down   (saves it), then try again")
+            raise StateError(message, hint="devenv down --snapshot   (saves it), then try again")
         if volume.name in ledger.creates:
             return
         existing = await self.volumes.volume_transfer.engine.volumes.inspect(volume.name)

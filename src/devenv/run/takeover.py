@@ -42,7 +42,7 @@ class Takeover:
             await self._end(earlier, project_state)
             return None, await self._look()
         if fresh:
-            stopped = await of_earlier(earlier, transfer, VolumePolicy.SAVE).run_down("--fresh")
+            stopped = await of_earlier(earlier, transfer, VolumePolicy.SNAPSHOT).run_down("--fresh")
             if stopped.survivors:
                 raise StateError(f"left of the run before: {', '.join(stopped.survivors)}", hint="devenv down")
             return None, await self._look()
@@ -62,7 +62,7 @@ class Takeover:
             raise StateError(message, hint=f"{other_name}   (beside it), or: devenv down -p {earlier.project}")
         transfer = replace(self.volume_transfer, directory=earlier.directory)
         transfer.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
-        stopped = await of_earlier(earlier, transfer, VolumePolicy.SAVE).run_down("another folder")
+        stopped = await of_earlier(earlier, transfer, VolumePolicy.SNAPSHOT).run_down("another folder")
         if stopped.survivors:
             message = f"left of the run of {earlier.directory}: {', '.join(stopped.survivors)}"
             raise StateError(message, hint=f"devenv down -p {earlier.project}, or: {other_name}")

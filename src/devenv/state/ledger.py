@@ -17,9 +17,14 @@ WITNESSES = 32  # volumes of others whose times are recorded, to recognize a cop
 
 
 class VolumePolicy(StrEnum):
-    """What happens to the named volumes that a run created: saved and removed, left in place, or just removed."""
+    """What happens to the named volumes that a run created.
+
+    They are saved and removed (SNAPSHOT; with SAVE, those that take long to save stay, and the next run uses them),
+    left in place, or just removed.
+    """
 
     SAVE = "save"
+    SNAPSHOT = "snapshot"
     KEEP = "keep"
     DROP = "drop"
 
@@ -38,8 +43,8 @@ class Ledger:
     """One project on one engine, from the first create until everything is removed.
 
     `before` has volumes that existed when the ledger began, with their `CreatedAt`; `volumes` those that the run
-    creates. `phase` is up (a devenv process holds it), detached, kept, or left (all has ended, and volumes that could
-    not be saved still exist).
+    creates. `phase` is up (a devenv process holds it), detached, kept, left (all has ended, and volumes that could
+    not be saved still exist), or volumes (all has ended, and volumes wait for the next run).
 
     `anonymous` names the anonymous volumes of our containers: Compose may have carried a volume over into a new
     container, whose removal then does not remove it.

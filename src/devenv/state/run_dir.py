@@ -136,10 +136,13 @@ class Run:
             self.made.keep_old()
             private_files.replace(self.ledger, json.dumps(encode(ledger)))
 
-    def clear(self) -> None:
-        """Put the ledger aside: nothing of this run is left."""
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(self.ledger, os.path.join(self.path, ENDED))
+    def clear(self, rest: Ledger | None = None) -> None:
+        """Put the ledger aside: nothing of this run is left but what `rest` lists. Raises StateError."""
+        if rest is not None:
+            self.write(rest)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self.ledger, os.path.join(self.path, ENDED))
         for path in (self.children, self._policy):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

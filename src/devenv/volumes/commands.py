@@ -50,7 +50,6 @@ async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Em
     async def work() -> None:
         async with Engine.connect() as engine:
             volumes = await _project_volumes(engine, project, emit)
-            volumes.volume_transfer.limit = volumes.volume_transfer.total  # the user knows how large the volumes are
             project_state = await engine.project_state(project.name)
             chosen = _existing(project.name, project_state, wanted)
             users = {v.name: [c for c in project_state.containers if v.name in c.volumes] for v in chosen}
@@ -250,7 +249,7 @@ def take_in(path: str, emit: Emit) -> int:
     Raises UsageError, StateError, ConfigError.
     """
     store, chosen = Store.at_home(), user_settings()
-    limits = {"limit": chosen.snapshots_total, "single": chosen.snapshot_limit}
+    limits = {"limit": chosen.snapshots_total, "single": chosen.snapshot_limit or chosen.snapshots_total}
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb") as file:
             taken = exported.unpack(store, file, **limits)

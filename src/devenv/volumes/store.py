@@ -22,6 +22,8 @@ from devenv.volumes import exported
 from devenv.volumes.lineage import LARGEST_NOTE, decode
 
 PART = ".part"
+ASSUMED_RATE, SLOWEST_RATE = 100e6, 5e6  # bytes per second
+MEASURABLE = 32 * 10**6  # bytes
 LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not compensated
 
 
@@ -94,8 +96,25 @@ class Store:
                 return name
         raise AssertionError("numbers do not end")
 
+    @property
+    def rate(self) -> float:
+        """Bytes of volumes per second that this machine saves, as measured; an assumption before the first save."""
+        with contextlib.suppress(OSError, ValueError, StateError):
+            return max(float(private_files.read(self._rate) or ASSUMED_RATE), SLOWEST_RATE)
+        return ASSUMED_RATE
+
+    def note_rate(self, size: int, seconds: float) -> None:
+        """Remember how long a save took. Small volumes prove nothing; a full disk is no error."""
+        if size >= MEASURABLE and seconds > 0:
+            with contextlib.suppress(OSError, StateError):
+                private_files.replace(self._rate, f"{(self.rate + size / seconds) / 2:.0f}", durable=False)
+
+    @property
+    def _rate(self) -> str:
+        return f"{self.path}.rate"
+
     @contextlib.contextmanager
-    def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
+    def draft(self, set_id: str, volume: str, *, limit: float) -> Iterator[tuple[Draft, str]]:
         """An archive to write, and its path; removed afterwards, unless `commit` has taken it."""
         private_files.private_folder(self.path, set_id)
         path = self._beside(set_id, volume, PART)

@@ -7,6 +7,7 @@ than file capabilities, holes in sparse files (they come back as zeros), times b
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import secrets
 import time
@@ -44,14 +45,16 @@ from devenv.volumes.store import Store
 TARGET = "/.devenv-volume"
 OS_RELEASE = ("/usr/lib/os-release", "/etc/os-release")  # the second may be a link to the first
 REPORT_EVERY = 0.2  # seconds
+LONGEST = 10.0  # seconds that saving a volume may take at the end of a run, at the measured rate
+MEASURED_WITHIN = 2.0  # seconds for the sizes of volumes
 
 
 @dataclass
 class VolumeTransfer:
     """Saves and restores the volumes of one project on one engine. Volumes saved together share one id.
 
-    `directory` is the project's folder. `limit` is the maximum size of a single volume, `total` that of the store
-    (bytes).
+    `directory` is the project's folder. `limit` is the maximum size of a volume that is saved unasked, `total` that
+    of the store (bytes).
     """
 
     engine: Engine
@@ -61,7 +64,7 @@ class VolumeTransfer:
     directory: str
     store: Store
     lineages: Lineages
-    limit: int
+    limit: float
     total: int
     _id: str = field(default="", init=False)
     _keys: set[str] = field(default_factory=set, init=False)
@@ -89,7 +92,7 @@ class VolumeTransfer:
             self._id, self._keys = self.store.new_id(), set()
         self._keys.add(key)
         set_id = self._id
-        with self.store.draft(set_id, key, limit=self.limit) as (draft, path):
+        with self.store.draft(set_id, key, limit=self.limit if automatic else math.inf) as (draft, path):
             report = throttled(lambda detail: self.emit(Step("save", "detail", detail)), REPORT_EVERY)
 
             def take(chunk: bytes) -> None:
@@ -123,7 +126,9 @@ class VolumeTransfer:
             self.store.commit(snapshot, path)
         if line and settled:
             self.lineages.change(line.id, lambda now: advanced(now, snapshot))
-        self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, round(time.monotonic() - began, 2)))
+        seconds = time.monotonic() - began
+        self.store.note_rate(snapshot.size, seconds)
+        self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, round(seconds, 2)))
         self._make_room()
         return snapshot
 
@@ -187,6 +192,15 @@ class VolumeTransfer:
             return await self.rescue(volume, users, record)
         settled = record.content is Content.SETTLED
         return await self.save(volume, users, settled=settled, lineage=record.lineage)
+
+    async def sizes(self, records: Iterable[VolumeRecord]) -> Mapping[str, int]:
+        """The sizes of volumes by name, if one of these may be above the limit and the engine answers soon."""
+        known = {(s.id, s.volume): s.size for s in self.store.all()}
+        with contextlib.suppress(EngineError, StateError), anyio.move_on_after(MEASURED_WITHIN):
+            lines = [self.lineages.get(record.lineage) for record in records]
+            if any(line is None or known.get(line.head, math.inf) > self.limit / 2 for line in lines):
+                return await self.engine.volumes.sizes()
+        return {}
 
     async def rescue(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
         """Save a volume whose restore was cut off; None if all its content is part of what was being restored.
@@ -318,5 +332,6 @@ def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, director
         chosen = user_settings()
     except ConfigError as error:
         emit(Problem(f"{error.where}: {error.message}: the default limits of snapshots hold", error.hint))
-    limits = chosen.snapshot_limit, chosen.snapshots_total
-    return VolumeTransfer(engine, emit, run, project, directory, Store.at_home(), Lineages.at_home(), *limits)
+    store = Store.at_home()
+    limits = chosen.snapshot_limit or store.rate * LONGEST, chosen.snapshots_total
+    return VolumeTransfer(engine, emit, run, project, directory, store, Lineages.at_home(), *limits)

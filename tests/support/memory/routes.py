@@ -28,6 +28,12 @@ def _system(host: MemoryHost, method: str, rest: list[str], query: Query, body: 
     return 200, shown.info(host)
 
 
+def _disk_usage(host: MemoryHost, method: str, rest: list[str], query: Query, body: bytes) -> Answer | None:
+    sizes = {v.name: sum(len(node.content) for node in v.files.nodes.values()) for v in host.volumes.values()}
+    volumes = [shown.volume(host, v) | {"UsageData": {"Size": sizes[v.name]}} for v in host.volumes.values()]
+    return 200, {"Volumes": volumes}
+
+
 def _version(host: MemoryHost, method: str, rest: list[str], query: Query, body: bytes) -> Answer | None:
     return 200, shown.VERSION
 
@@ -196,6 +202,7 @@ def _filters(query: Query) -> dict[str, list[str]]:
 
 _HANDLERS = {
     "info": _system,
+    "system": _disk_usage,
     "version": _version,
     "_ping": _ping,
     "commit": _commit,

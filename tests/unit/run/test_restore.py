@@ -429,7 +429,7 @@ async def test_existing_volume_is_not_overwritten_by_a_request(shop: Shop) -> No
     await shop.volume()
     with pytest.raises(StateError, match="the volume shop_data exists: it cannot begin with 1") as caught:
         await shop.plan(VolumeRecord("shop_data"), asked=await shop.asked("1"))
-    assert caught.value.hint == "devenv down   (saves it), then try again"
+    assert caught.value.hint == "devenv down --snapshot   (saves it), then try again"
 
 
 # --- lineages of what exists ------------------------------------------------------------------------------------

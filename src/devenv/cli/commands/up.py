@@ -130,12 +130,17 @@ def down(
     project: Annotated[str, Argument(help="The project, in any folder; by default that of this folder.")] = "",
     keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes.")] = False,
     volumes: Annotated[bool, Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
+    snapshot: Annotated[
+        bool, Option("--snapshot", help="Save also volumes that take long to save, and remove them.")
+    ] = False,
 ) -> None:
     """Remove what `up` created; volumes are saved first."""
-    if keep_volumes and volumes:
-        raise UsageError("--volumes removes what --keep-volumes keeps", hint="Use one of them.")
+    if keep_volumes + volumes + snapshot > 1:
+        message = "--keep-volumes, --volumes and --snapshot are different ends of the volumes"
+        raise UsageError(message, hint="Use one of them.")
     policies = ledger.VolumePolicy
-    policy = policies.KEEP if keep_volumes else policies.DROP if volumes else policies.SAVE
+    chosen = {policies.KEEP: keep_volumes, policies.DROP: volumes, policies.SNAPSHOT: snapshot}
+    policy = next((policy for policy, is_chosen in chosen.items() if is_chosen), policies.SAVE)
     console = options.console()
     selection = options.selection()
     if project and selection.project_name not in (None, project):

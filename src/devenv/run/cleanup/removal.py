@@ -14,13 +14,16 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Kept, Problem, Removed
 from devenv.model.containers import Container
-from devenv.state.identity import Content, Place, VolumeVerdict
+from devenv.model.snapshot import shown
+from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict
 from devenv.state.ledger import Judged, VolumePolicy
+from devenv.state.verified_archive import TooLargeError
 from devenv.tasks import each, unless
 from devenv.volumes.transfer import VolumeTransfer
 
 REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
 DOWN = "devenv down   (saves and removes it)"  # a volume that is left may be the only copy of its data
+SNAPSHOT = "devenv down --snapshot   (saves and removes it)"
 IN_USE = "something that is not ours uses it"
 ANOTHER = "devenv created an earlier volume of that name, not this one"
 
@@ -95,10 +98,17 @@ class VolumeRemoval:
     users: Collection[Container]  # containers of the run that mounted the volumes
     in_use: Collection[str]  # names of volumes that foreign containers mount
     forget: Callable[[str], object]  # removes a kept volume from the ledger: it belongs to the user from then on
+    leave: Callable[[VolumeRecord], object]  # leaves a volume to the next run
 
-    async def remove(self, volumes: Iterable[Judged], anonymous: Iterable[str]) -> None:
+    async def remove(self, volumes: Sequence[Judged], anonymous: Iterable[str]) -> None:
         """Remove the recorded volumes, and the anonymous volumes of the run's containers."""
-        await each(self._remove, volumes)
+        to_save = [volume for volume in volumes if self._is_limited(volume)]
+        sizes = await self.volume_transfer.sizes(volume.record for volume in to_save) if to_save else {}
+        limit = self.volume_transfer.limit
+        left = {v.record.name: v for v in to_save if sizes.get(v.record.name, 0) > limit}
+        for name, volume in left.items():
+            self._leave(volume, shown(sizes[name]))
+        await each(self._remove, [volume for volume in volumes if volume.record.name not in left])
         for name in anonymous:
             with contextlib.suppress(CallError):  # still in use by something else
                 await self.volume_transfer.engine.volumes.remove(name)
@@ -121,9 +131,22 @@ class VolumeRemoval:
             if "in use" in reason and name in self.in_use:  # plain Compose has taken over the project
                 self._keep(name, IN_USE)
             self.progress.failed("volume", name, IN_USE if "in use" in reason else reason)
+        except TooLargeError as error:
+            self._leave(judged, error.message)
         except (DevenvError, OSError) as error:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)
             self.progress.failed("volume", name, f"no snapshot could be made of it: {why}")
+
+    def _is_limited(self, judged: Judged) -> bool:
+        """Whether the volume stays if it takes long to save."""
+        is_saved = not self._reason_to_keep(judged) and not self._is_safe(judged)
+        return is_saved and self.policy is VolumePolicy.SAVE and judged.record.content is not Content.RESTORING
+
+    def _leave(self, judged: Judged, size: str) -> None:
+        """Leave a volume that takes long to save to the next run."""
+        why = f"too large to be saved at each end ({size}); the next `devenv up` goes on with it"
+        self.progress.emit(Kept("volume", judged.record.name, why, SNAPSHOT))
+        self.leave(judged.record)
 
     def _reason_to_keep(self, judged: Judged) -> str:
         if judged.verdict is VolumeVerdict.OTHER:

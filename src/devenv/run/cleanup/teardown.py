@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from devenv.run.cleanup.removal import (
     reason_of,
     remove_empty_folders,
 )
-from devenv.state.identity import VolumeVerdict
+from devenv.state.identity import VolumeRecord, VolumeVerdict
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.tasks import each
@@ -68,6 +69,9 @@ class Teardown:
     def __post_init__(self) -> None:
         transfer = self.volume_transfer
         self.engine, self.run, self.emit = transfer.engine, transfer.run, transfer.emit
+        if self.policy is VolumePolicy.SNAPSHOT:
+            transfer.limit = math.inf
+        self._waiting: list[VolumeRecord] = []  # of volumes that stay for the next run
         self._logs = KeptLogs(self.run.path)
         self._progress = TeardownProgress(self.emit, self.hurry)
 
@@ -88,7 +92,8 @@ class Teardown:
             self._write(replace(self.ledger, phase="left"))
         else:
             remove_empty_folders(self.ledger.folders)
-            self.run.clear()
+            rest = replace(self.ledger, phase="volumes", volumes=tuple(self._waiting), anonymous=(), folders=())
+            self.run.clear(rest if self._waiting else None)
         seconds = time.monotonic() - began
         self.emit(stopped := Stopped(tuple(survivors), seconds, self._progress.counts, self._progress.saved))
         return stopped
@@ -186,7 +191,8 @@ class Teardown:
 
     async def _remove_volumes(self, project_state: ProjectState) -> None:
         users, in_use = tuple(self._users.values()), {name for c in self._others for name in c.volumes}
-        removal = VolumeRemoval(self.volume_transfer, self.policy, self._progress, users, in_use, self._forget)
+        actions = self._forget, self._leave
+        removal = VolumeRemoval(self.volume_transfer, self.policy, self._progress, users, in_use, *actions)
         held = {name for user in users for name in user.volumes}
         judged = await judged_volumes(self.engine, self.ledger, project_state, held)
         if any(volume.verdict is VolumeVerdict.MOVED for volume in judged):
@@ -197,9 +203,14 @@ class Teardown:
         self.ledger = self.ledger.without(volume)
         self._write(self.ledger)
 
+    def _leave(self, record: VolumeRecord) -> None:
+        """Leave the volume to the next run."""
+        self.ledger = self.ledger.without(record.name)
+        self._waiting.append(record)
+
     def _write(self, ledger: Ledger) -> None:
         with contextlib.suppress(StateError):  # a full disk: the ledger on disk lists more than is left
-            self.run.write(ledger)
+            self.run.write(ledger.with_records(self._waiting))
 
 
 def of_earlier(ledger: Ledger, transfer: VolumeTransfer, policy: VolumePolicy) -> Teardown:

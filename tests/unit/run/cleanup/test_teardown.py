@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # ruff: noqa: D102 - the fakes have the methods of what they replace
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -101,6 +102,7 @@ class FakeTransfer:
 
     run: Run
     emit: Emit = print
+    limit: float = math.inf
 
     def __init__(self, engine: FakeEngine) -> None:
         self.engine = engine
@@ -123,6 +125,9 @@ class FakeTransfer:
         return Snapshot("1", volume.key, volume.name, "p", "/p", "unix:///x", 1.0, 10, 2, "")
 
     secure = VolumeTransfer.secure
+
+    async def sizes(self, _records: Iterable[VolumeRecord]) -> Mapping[str, int]:
+        return {}
 
     async def rescue(self, volume: Volume, _users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
         await self.engine._call("rescue", volume.name)
@@ -535,7 +540,6 @@ async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: 
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (TooLargeError("larger than 2.0 GB"), "no snapshot could be made of it: larger than 2.0 GB"),
         (OSError(28, "No space left on device"), "no snapshot could be made of it: No space left on device"),
         (refused("input/output error"), "input/output error"),
     ],
@@ -557,6 +561,19 @@ async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: 
     left = run.read()
     assert left is not None
     assert (left.phase, left.creates) == ("left", ("p_data", "p_more"))
+
+
+async def test_a_volume_that_is_too_large_waits_for_the_next_run(down: Down, run: Run) -> None:
+    """It is no survivor, and it alone stays in the ledger."""
+    engine = FakeEngine(DATA, MORE)
+    volume_transfer = FakeTransfer(engine)
+    volume_transfer.fails["p_data"] = TooLargeError("larger than 2.0 GB")
+    stopped, events = await down(engine, volume_transfer=volume_transfer, creates=("p_data", "p_more"))
+    assert [e.name for e in events if isinstance(e, Kept)] == ["p_data"]
+    assert (stopped.survivors, engine.things) == ((), [DATA])
+    rest = run.read()
+    assert rest is not None
+    assert (rest.phase, rest.creates) == ("volumes", ("p_data",))
 
 
 async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
