@@ -20,6 +20,7 @@ from devenv.images.standins.recipes import Offer
 from devenv.model.answers import Explained, Finding, Here, MachineRun, Mistake, Shown, Suggestion
 from devenv.model.graph import Graph
 from devenv.model.images import Report
+from devenv.model.settled import Settled
 from devenv.model.snapshot import Snapshot
 from devenv.model.status import Stands
 from devenv.scaffold.new.new import Made
@@ -111,6 +112,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         {"devenv": str, "compose": Annotated[str | None, "null if it is missing"]},
         None,
     ),
+    "settle": ("`devenv settle`: whether every save is in effect.", {}, Settled),
     "snapshot list": ("The snapshots, the newest first.", {"snapshots": list[Snapshot]}, None),
 }
 

@@ -15,6 +15,14 @@ def docs_folder() -> str:
     return _folder("docs")
 
 
+def state_path() -> str:
+    """The path of `$XDG_STATE_HOME/devenv-compose`, which may not exist; see `state.home.state_folder`."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):  # the specification says to ignore a relative path
+        base = os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(base, "devenv-compose")
+
+
 def package_text(path: str) -> str:
     """The text of a file beside the modules, by its path in the package, without the lines that begin with `#`."""
     with open(os.path.join(os.path.dirname(__file__), path), encoding="utf-8") as file:

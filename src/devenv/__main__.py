@@ -21,6 +21,7 @@ with LazyImports():  # `--version` needs none of these
     from devenv.cli import main as app
     from devenv.cli import overview
     from devenv.cli.commands import completion, show
+    from devenv.run import client
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,24 +36,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _prepared(arguments: list[str]) -> Callable[[], int]:
-    """The function for a command line, with most of the modules that it needs; `int` returns 0."""
+    """The function for a command line, with most of the modules that it needs."""
     if arguments == ["--version"]:
         return _answer(f"devenv {__version__}")
     _open_standard_streams()
     if arguments[:1] == ["__complete"]:
         return _answer("\n".join(completion.candidates(arguments[1:])))
+    if arguments[:1] == ["settle"] and (settled := client.quick(arguments[1:])) is not None:
+        return _answer(settled[1], settled[0])
     if arguments and (text := overview.quick(arguments)) is not None:
         return _answer(text)
     atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`
     return functools.partial(app.run, arguments) if arguments else show.bare
 
 
-def _answer(text: str) -> Callable[[], int]:
+def _answer(text: str, code: int = 0) -> Callable[[], int]:
     try:
         print(text, flush=True)  # noqa: T201 - the console takes longer than the answer
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the flush at exit fails, too
-    return int
+    return lambda: code
 
 
 def _open_standard_streams() -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devenv.run import client
 from support import docker_cli, trees
 from support.cli import Devenv, end_all
-from support.stack import IDLE, NewStack, Stack, built_service, idle_service, unique_name
+from support.cli import run as devenv
+from support.stack import HEALTHY, IDLE, NewStack, Stack, built_service, idle_service, unique_name
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
@@ -54,6 +57,14 @@ class Site:
 
     stack: Stack
     run: Devenv
+    home: dict[str, str] = field(default_factory=dict)
+
+    def settle(self, *arguments: str) -> tuple[int, dict[str, str], dict[str, Any]]:
+        """The exit code of `devenv settle`, the state of each service or why it failed, and the whole answer."""
+        done = devenv("settle", *arguments, "--output", "json", cwd=self.stack.folder, env=self.stack.env | self.home)
+        answer = json.loads(done.stdout)
+        services = answer.get("services", [])
+        return done.returncode, {s["service"]: s["failure"] or s["state"] for s in services}, answer
 
     def host(self, path: str) -> Path:
         """A path below the project's folder."""
@@ -88,6 +99,7 @@ def site(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("edits")
     stack = Stack(folder / "project", unique_name("edits"))
     stack.write("crash/run", GOOD)
+    stack.write("state/now", "good\n")
     for path in ("app/main.py", "src/hello", "own/sub/file", "twins/a", "conf/a", "touch", "exec/a", "bound/a"):
         stack.write(path, "today\n")
     command = ["sh", "-c", 'cat /src/hello; exec "$$@"', "sh", *IDLE]
@@ -102,13 +114,14 @@ def site(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory)
             "starts": watching(rule("./conf", "sync+restart"), rule("./touch", "restart")),
             "execs": watching(rule("./exec", "sync+exec", exec=hook)),
             "bound": watching(rule("./bound"), volumes=["./bound:/bound"]),
+            "checked": watching(rule("./state"), healthcheck={**HEALTHY, "test": "grep good /state/now"}),
         }
     )
     home = {"XDG_STATE_HOME": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config")}
     run = Devenv("up", cwd=stack.folder, env={**stack.env, **home})
     try:
         run.wait_for("ready")
-        yield Site(stack, run)
+        yield Site(stack, run, home)
     finally:
         try:
             end_all([run])
@@ -145,6 +158,53 @@ def test_broken_code_is_reported_until_it_is_fixed(site: Site) -> None:
     since = site.run.mark()
     site.write("app/main.py", "Application startup complete.\n")
     assert site.run.wait_for("service", service="reloads", error="", since=since)["state"] == "started"
+
+
+def test_settle_is_never_before_a_save(site: Site) -> None:
+    """With `--synced`: whatever was saved just before the command is in the container after it."""
+    (folder,) = Path(site.home["XDG_STATE_HOME"]).glob("devenv-compose/runs/*")
+    for number in range(30):
+        site.write(f"src/round{number % 3}/a", "x" * number)
+        answer = client.ask(str(folder), ["settle", "synced=yes", "service=files", "timeout=20"], 30)
+        assert answer is not None
+        assert (answer[0], answer[2]) == (0, "files  synced")
+        assert site.stack.read("files", f"/src/round{number % 3}/a") == "x" * number
+    assert site.settle("files", "--synced")[:2] == (0, {"files": "synced"})
+
+
+def test_settle_tells_broken_from_good_code(site: Site) -> None:
+    """An error in the log after the save fails with its place; a program that has loaded again is no failure."""
+    for _ in range(2):
+        site.write("app/main.py", BROKEN)
+        code, states, answer = site.settle("reloads")
+        assert (code, states) == (1, {"reloads": "main.py:63: SyntaxError: invalid syntax"})
+        assert "SyntaxError: invalid syntax" in answer["services"][0]["log"]
+        site.write("app/main.py", "Application startup complete.\n")
+        assert site.settle("reloads")[:2] == (0, {"reloads": "restarted"})
+
+
+def test_settle_runs_the_health_check_itself(site: Site) -> None:
+    """The engine would run it an hour later; a check that goes on failing is a failure in time."""
+    site.write("state/now", "bad\n")
+    assert site.settle("checked", "--timeout", "2")[:2] == (1, {"checked": "not settled after 2 s: exit code 1"})
+    site.write("state/now", "good\n")
+    assert site.settle("checked")[:2] == (0, {"checked": "healthy"})
+
+
+def test_settle_waits_for_restarts_and_the_project_s_files(site: Site) -> None:
+    """A restart follows the save; an invalid Compose file is a failure with its line; an unknown service, too."""
+    before = docker_cli.inspect(site.stack.container("starts"))["State"]["StartedAt"]
+    site.write("conf/a", "settled")
+    assert site.settle("starts")[:2] == (0, {"starts": "healthy"})
+    assert docker_cli.inspect(site.stack.container("starts"))["State"]["StartedAt"] > before
+    good = site.host("compose.yml").read_text()
+    site.write("compose.yml", f"{good}volumes: []\n")
+    code, states, _ = site.settle("starts", "bound")
+    assert (code, states["starts"]) == (1, states["bound"])
+    assert states["starts"].startswith("compose.yml:")
+    site.write("compose.yml", good)
+    assert site.settle("bound")[0] == 0
+    assert site.settle("bond")[0] == 2
 
 
 def test_save_restarts_a_service_that_crashes_at_once(site: Site) -> None:
@@ -339,6 +399,8 @@ def test_sync_exec_reports_output_and_exit_code(site: Site) -> None:
     site.write("exec/a", "news")
     executed = site.run.wait_for("executed", service="execs", since=since)
     assert (executed["output"], executed["exit_code"]) == ("ran with news\n", 4)
+    code, states, _ = site.settle("execs")
+    assert (code, states["execs"].endswith("exec/a); exit 4` ended with exit code 4")) == (1, True)
 
 
 def test_bind_mounted_path_is_not_synced(site: Site) -> None:
@@ -367,8 +429,9 @@ def test_container_recreated_by_plain_compose_is_synced(site: Site) -> None:
 
 
 def test_no_problem_was_reported_in_this_run(site: Site) -> None:
-    """Only links that led to themselves by chance were reported."""
+    """Only links that led to themselves by chance were reported, and what tests have broken."""
     others = [problem for problem in site.run.all("problem") if problem["service"] != "crashes"]
+    others = [problem for problem in others if not problem["message"].startswith("compose.yml:")]
     problems = [problem for problem in others if "a link that leads to itself" not in problem["message"]]
     assert problems == [], site.run.report()
     assert site.run.process.poll() is None

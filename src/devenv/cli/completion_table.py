@@ -53,6 +53,10 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--verify": ("", "Compare the containers with the source tree and print differences."),
         "--dry-run": ("", "Print what would be done and do nothing."),
     }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
+    "settle": ({
+        "--timeout": ("text", "Wait at most this long."),
+        "--synced": ("", "Only until the saves are in the containers."),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service*",)),
     "gc": ({
         "--dry-run": ("", "Print what would be removed and remove nothing."),
         "--snapshots": ("", "Remove the automatic snapshots of removed folders, too."),

@@ -34,6 +34,7 @@ COMMANDS = {
     "up": Command("up:up", "Start the project, sync files, clean up on Ctrl-C.", RUN),
     "down": Command("up:down", "Remove what `up` created; volumes are saved first.", RUN),
     "sync": Command("up:sync", "Sync the source tree to the running containers once.", RUN),
+    "settle": Command("settle:settle", "Wait until every save is in effect and services work."),
     "gc": Command("up:gc", "Clean up what dead runs and removed folders left.", (*OUTPUT, "quiet")),
     "ps": Command("show:ps", "List services: state, health, addresses, restarts."),
     "ls": Command("up:ls", "List all runs of this machine, with folder and state.", OUTPUT),

@@ -87,6 +87,23 @@ class Containers(EngineGroup):
         query = {"stream": "0", "one-shot": "1"}
         return await self._api.ask(f"containers/{container_id}/stats", "measuring a container", _usage, query)
 
+    async def health_test(self, container_id: str) -> tuple[tuple[str, ...], float] | None:
+        """The command of the container's health check and its limit in seconds; None without a check.
+
+        As the engine runs it: `CMD-SHELL` by the image's shell.
+        """
+
+        def test(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], float] | None:
+            config = answer["Config"]
+            check = config.get("Healthcheck") or {}
+            kind, *words = check.get("Test") or ["NONE"]
+            if kind == "CMD-SHELL":
+                words = [*(config.get("Shell") or ("/bin/sh", "-c")), *words]
+            limit = (check.get("Timeout") or 30e9) / 1e9  # 30 s is the engine's default
+            return None if kind == "NONE" or not words else (tuple(map(str, words)), limit)
+
+        return await self._api.ask(f"containers/{container_id}/json", "reading a health check", test)
+
     async def health_output(self, container_id: str) -> str:
         """The output of the last health check if it failed, otherwise an empty text."""
 

@@ -18,9 +18,11 @@ from devenv.errors import EngineError
 from devenv.events import Emit, Fault, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.status import BAD
 from devenv.run import live_restore
+from devenv.run.active import listener
 from devenv.run.active.control import RunController
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
+from devenv.run.active.settle import Effects, Requests
 from devenv.run.cleanup.recovery import identity
 from devenv.run.cleanup.remains import at_work
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
@@ -103,8 +105,9 @@ async def _up(options: UpOptions, emit: Emit, ending: ShutdownSignals, controlle
         up_run = None
         with ending.scope():
             loaded = await _load(options, record)
-            context = await open_context(stack, options, record.emit, loaded, controller)
-            up_run = UpRun(context, ending, record, loaded)
+            effects = Effects(record.emit)
+            context = await open_context(stack, options, effects.emit, loaded, controller)
+            up_run = UpRun(context, ending, record, effects, loaded)
         code = ending.exit_code if up_run is None else await up_run.go()
         if ending.signal and (up_run is None or up_run.active_project() is None):
             record.emit(Notice("interrupted before any container was created"))
@@ -155,6 +158,7 @@ class UpRun:
     context: Context
     ending: ShutdownSignals
     record: StartRecord
+    effects: Effects
     reached: Value
     outcome: RunOutcome = RunOutcome.ENDED
 
@@ -167,8 +171,11 @@ class UpRun:
                     if self.context.controller is not None:
                         tasks.start_soon(self.context.controller.serve, self.active_project, self.context.emit)
                     active = await self._start()
+                    run, about = self.context.run, active.project.desired.project
+                    requests = Requests(run, active.project, self.effects)
+                    await tasks.start(listener.serve, run.path, about.directory, about.name, requests.answer)
                     await report_ready(self.context, active.project, self.record)
-                    self.outcome = await supervise(self.context, active.project)
+                    self.outcome = await supervise(self.context, active.project, requests)
                     tasks.cancel_scope.cancel()
             failed = False
         finally:
@@ -219,15 +226,16 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
         await anyio.to_thread.run_sync(webbrowser.open, published.urls[0])
 
 
-async def supervise(context: Context, project: ActiveProject) -> RunOutcome:
-    """Sync and observe the services until they have ended, or are to keep running without this process."""
+async def supervise(context: Context, project: ActiveProject, requests: Requests) -> RunOutcome:
+    """Sync, observe and answer until the services have ended, or are to keep running without this process."""
     context.tasks.start_soon(live_restore.serve, project)
     if context.options.detach:
         await project.observer.until_known()
         return RunOutcome.DETACHED
     if context.options.watch:
         selection, loaded = context.options.selection, project.desired.loaded
-        context.tasks.start_soon(Reload(selection, loaded, context.emit, project.update.apply).run)
+        requests.reload = Reload(selection, loaded, context.emit, project.update.apply)
+        context.tasks.start_soon(requests.reload.run)
     if context.controller is None:
         await project.observer.until_over()
     elif not await unless(context.controller.detached, project.observer.until_over):

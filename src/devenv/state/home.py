@@ -9,7 +9,7 @@ import re
 import secrets
 import socket
 
-from devenv import private_files
+from devenv import private_files, state_path
 from devenv.errors import StateError
 
 
@@ -18,10 +18,7 @@ def state_folder() -> str:
 
     Raises StateError if it cannot be created, belongs to another user or can be written by others.
     """
-    base = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):  # the specification says to ignore a relative path
-        base = os.path.join(os.path.expanduser("~"), ".local", "state")
-    path = os.path.join(base, "devenv-compose")
+    path = state_path()
     try:
         return private_files.private_folder(path)
     except OSError as error:

@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from devenv.errors import EngineError
 from devenv.model.project import Action
 from devenv.model.sync_plan import ServicePlan
+from devenv.sync import planner
 from devenv.sync.adoption import Adoption
 from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import LARGE_BYTES
@@ -36,6 +37,7 @@ class ServiceSync:
     service: str
     rules: tuple[BoundRule, ...]
     is_open: bool = False
+    is_advancing: bool = False
     lost: dict[str, float] = field(default_factory=dict)  # id of a container -> since when it cannot be reached
     state: SyncState = field(init=False)
     followups: FollowUps = field(init=False)
@@ -70,14 +72,25 @@ class ServiceSync:
             for path in state.retries.take(anyio.current_time()):
                 state.wait(path)
             while self.is_open and state.waiting:
-                began = anyio.current_time()
+                began, self.is_advancing = anyio.current_time(), True
                 if failed := await self.advance():  # files saved in the meantime do not wait with these
                     took, now = anyio.current_time() - began, self.context.now
                     is_large = any(path in now and now[path].size > LARGE_BYTES for path in failed)
                     state.retries.add(failed, began + took, at_least=PATIENCE * took if is_large else 0.0)
                 else:
                     state.retries.relax()
+                self.is_advancing = False
             followups.start_if_quiet(tasks)
+
+    @property
+    def progress(self) -> tuple[str, bool]:
+        """Why a path cannot be synced, and whether changes, or what follows from them, are under way."""
+        state, followups = self.state, self.followups
+        failed = [path for path in state.retries.paths if path in state.report.reported]
+        shown = [planner.shown(path, self.context.project.directory) for path in failed[:1]]
+        problem = f"{shown[0]}: {state.report.reported[failed[0]]}" if failed else ""
+        is_busy = state.waiting or self.is_advancing or not self.is_open or (state.retries.paths and not failed)
+        return problem, bool(is_busy or followups.is_acting or followups.are_owed)
 
     async def advance(self) -> set[str]:
         """Make one plan and carry it out. Return the host paths to try again."""

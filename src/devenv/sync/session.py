@@ -30,6 +30,7 @@ class SyncSession:
         self._actions = actions
         self._journals = journals
         self._watcher = watcher
+        self._tree: HostTree | None = None
         self._work: tuple[anyio.CancelScope, anyio.Event] | None = None  # cancels it, and is set at its end
 
     async def follow(self, tasks: TaskGroup, project: Project, bound: Sequence[BoundRule]) -> None:
@@ -59,7 +60,7 @@ class SyncSession:
             for service_sync in service_syncs.values():
                 service_sync.state.notice(paths)
 
-        tree = HostTree(
+        self._tree = tree = HostTree(
             project.directory,
             bound,
             changed=changed,
@@ -87,7 +88,7 @@ class SyncSession:
 
     async def end(self) -> None:
         """Remove all rules, and close every shell in every container."""
-        service_syncs, self.service_syncs = self.service_syncs, {}
+        service_syncs, self.service_syncs, self._tree = self.service_syncs, {}, None
         if self._work is not None:
             scope, ended = self._work
             scope.cancel()
@@ -116,6 +117,23 @@ class SyncSession:
         """Carry out changes from now on; until then they are only collected."""
         for service_sync in self.service_syncs.values():
             service_sync.open()
+
+    async def catch_up(self) -> None:
+        """Return once every change of the tree that was made before the call is known to each service."""
+        if self._tree is not None:
+            await self._tree.catch_up()
+
+    def progress(self, service: str, running: Collection[Container]) -> tuple[str, bool]:
+        """Why a path cannot be synced to the service, and whether changes are under way.
+
+        They are, too, while one of its running containers is not served.
+        """
+        service_sync = self.service_syncs.get(service)
+        if service_sync is None:
+            return "", False
+        served = {target.container.key for target in service_sync.state.targets.values()}
+        problem, is_busy = service_sync.progress
+        return problem, is_busy or not served.issuperset(container.key for container in running)
 
     def pending(self) -> dict[str, int]:
         """Service -> number of saved paths that are not yet in its containers; without services that have none."""

@@ -164,7 +164,7 @@ class Machine:
         frozen = self.folder / "state at crash"
         shutil.rmtree(frozen, ignore_errors=True)
         if self.state.parent.exists():
-            shutil.copytree(self.state.parent, frozen, symlinks=True)
+            shutil.copytree(self.state.parent, frozen, symlinks=True, ignore=shutil.ignore_patterns("socket"))
 
     def thaw(self) -> None:
         """Restore the state folder as it was at the moment of the crash."""

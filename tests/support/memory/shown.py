@@ -35,6 +35,7 @@ def container(host: MemoryHost, item: Container) -> dict[str, Any]:
         "Image": wish.get("Image", ""),
         "Volumes": wish.get("Volumes"),
         "Labels": dict(item.labels),
+        "Healthcheck": wish.get("Healthcheck") or (image.healthcheck if image else None),
     }
     if wish.get("StopTimeout") is not None:
         config["StopTimeout"] = wish["StopTimeout"]

@@ -273,6 +273,7 @@ async def test_failed_paths_are_tried_again(service: OneService) -> None:
         service.write("a")
         service.look()
         await until(lambda: bool(service.state.retries.paths))
+        assert service.sync.progress == ("src/a: no space left on device", False)
         fake.failed = {}
         await until(lambda: not service.pending)
     assert fake.put == ["/src/a", "/src/a"]

@@ -122,6 +122,25 @@ async def test_a_change_reaches_the_container_once_the_session_is_open(run: Run)
         tasks.cancel_scope.cancel()
 
 
+async def test_progress_of_what_was_saved(run: Run) -> None:
+    """A save counts once the session has caught up, and a container that is not served yet is under way."""
+    async with anyio.create_task_group() as tasks:
+        assert run.session.progress("web", [WEB]) == ("", False)
+        await run.session.follow(tasks, *run.rules("/app"))
+        assert run.session.progress("web", []) == ("", True)
+        run.session.open()
+        assert run.session.progress("web", [WEB]) == ("", True)
+        await run.session.adopt(WEB)
+        assert run.session.progress("web", [WEB]) == ("", False)
+        for number in range(20):
+            run.source.joinpath("a").write_text(f"{number}")
+            await run.session.catch_up()
+            while run.session.progress("web", [WEB])[1]:  # noqa: ASYNC110 - the session reports no event
+                await anyio.sleep(0.001)
+            assert run.reached[0].put == ["/app/a"] * (number + 1)
+        tasks.cancel_scope.cancel()
+
+
 async def test_without_rules_nothing_is_served(run: Run) -> None:
     """There are none at the beginning, or the last rule was removed."""
     project, bound = run.rules("/app")

@@ -36,6 +36,7 @@ from devenv.sync.rules import lint, rules
 from devenv.sync.session import SyncSession
 from devenv.tasks import each
 
+LOOK_EVERY = 0.02  # seconds between two looks at whether the files are in force
 QUIET = 0.1  # seconds without an event: editors replace files, and save several of them
 
 # Takes the edited project and the changed files; returns whether anything had to be done.
@@ -53,6 +54,7 @@ class Reload:
     _files: frozenset[str] = frozenset()
     _seen: Mapping[str, bytes | None] = field(default_factory=dict)
     _reported: set[str] = field(default_factory=set)  # errors of the current, invalid state
+    _rejected: Mapping[str, bytes | None] = field(default_factory=dict)
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
@@ -67,6 +69,16 @@ class Reload:
                     await self._look()
                     await self._find_files()
                 tasks.cancel_scope.cancel()
+
+    async def in_force(self) -> str:
+        """Wait until the files as they are now are in force, or are rejected; return the error then, else ""."""
+        while True:
+            now = await anyio.to_thread.run_sync(_contents, self._files)
+            if now and now == self._rejected:
+                return next(iter(self._reported), "")
+            if now and now == self._seen:
+                return ""
+            await anyio.sleep(LOOK_EVERY)
 
     async def _find_files(self) -> None:
         """Add the files that the project now consists of; removed files stay, because they may come back."""
@@ -97,11 +109,14 @@ class Reload:
             is_applied = await self.act(loaded, self._shown(changed))
         except DevenvError as error:
             # The next event tries again: by then a port may be free, or an image present.
-            if not await self._have_changed(now) and error.said not in self._reported:
+            if await self._have_changed(now):
+                return
+            self._rejected = now
+            if error.said not in self._reported:
                 self._reported.add(error.said)
                 self.emit(Problem(error.said, error.hint, path=self._main_file))
         else:
-            self._seen = now
+            self._seen, self._rejected = now, {}
             self._accept(loaded, is_applied=is_applied)
 
     async def _have_changed(self, before: Mapping[str, bytes | None]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,15 +36,18 @@ class DependentRestarts:
     emit: Emit
     patience: float
     tasks: TaskGroup
+    pending: set[str] = field(default_factory=set)
 
     def after(self, services: Collection[str]) -> None:
         """Begin to restart the running dependents of these services, which have been restarted or replaced."""
         names = followers(self.observer.view.project, services)
         if any(c.running and c.ours for name in names for c in self.observer.project_state.of(name)):
+            self.pending.update(names)
             self.tasks.start_soon(self._restart, services, names)
 
     async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
-        with anyio.move_on_after(self.patience):
+        with contextlib.ExitStack() as stack, anyio.move_on_after(self.patience):
+            stack.callback(self.pending.difference_update, names)
             for name in names:
                 running = await self._when_met(name)
                 began = time.monotonic()
@@ -54,6 +57,7 @@ class DependentRestarts:
                 except EngineError as error:
                     self.emit(Problem(error.message, error.hint, name))
                     return
+                self.pending.discard(name)
                 if running:
                     self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
 
@@ -87,6 +91,11 @@ class ServiceReplacement:
     logs: KeptLogs
     dependents: DependentRestarts
     first_sync: Callable[[Container], Awaitable[None]]
+
+    def is_at_work(self, service: str) -> bool:
+        """Whether containers of the service are being replaced or restarted, or are about to be."""
+        turn = self.current.turns.get(service)
+        return service in self.dependents.pending or (turn is not None and turn.locked())
 
     async def rebuild(self, service: str, cause: str) -> None:
         """Build the service's image again and replace its containers; `cause`: the file that changed, if any."""

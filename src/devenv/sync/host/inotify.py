@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 import struct
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -62,6 +64,10 @@ class Inotify:
             elif ctypes.get_errno() == errno.ENOSPC:
                 raise _error()
         return bool(watch >= 0)
+
+    def has_unread(self) -> bool:
+        """Whether the kernel has events for the next `read`; it has them before a call that changes a file ends."""
+        return fcntl.ioctl(self.descriptor, termios.FIONREAD, bytes(4)) != bytes(4)
 
     def __len__(self) -> int:
         return len(self._paths)

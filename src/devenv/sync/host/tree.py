@@ -20,6 +20,7 @@ from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
 
 MISSING_ROOT_CHECK = 1.0  # seconds between two looks at a missing root
+CATCH_UP = 0.002  # seconds between two looks at whether all events have arrived
 GIT_PATIENCE = 30.0  # seconds; an older lock was left by a git process that died
 
 
@@ -79,6 +80,14 @@ class HostTree:
                 paths, self._unread = self._unread, set()
                 args = (paths, self.now, self._prunes, self._source.enter)
                 self._take(await anyio.to_thread.run_sync(scan.look, *args))
+
+    async def catch_up(self) -> None:
+        """Return once every change that was made before the call is in `now`, and was passed to `changed`."""
+        if self._source.is_behind() is None:
+            self._unread.update(rules.roots(self._rules))
+            self._arrived.set()
+        while self._source.is_behind() or not self._is_calm():  # noqa: ASYNC110 - the kernel sets no event of ours
+            await anyio.sleep(CATCH_UP)
 
     def _tell(self, paths: Collection[str]) -> None:
         if self._is_calm() and _is_quick(paths, self.now):

@@ -72,6 +72,7 @@ class TreeWatcher:
         self._known = known
         self._kind = watcher
         self._watches: Inotify | None = None
+        self._rest = Debouncer()
         self._lack: OSError | None = None
         self._pace = FAST if watcher == Watcher.POLL else SLOW
         if watcher == Watcher.INOTIFY and sys.platform != "linux":
@@ -96,6 +97,12 @@ class TreeWatcher:
                 tell(self._roots)
             tasks.start_soon(self._look_at_all, tell)
             task_status.started()
+
+    def is_behind(self) -> bool | None:
+        """Whether reports of past changes are still to come; None if only a look at all paths can tell."""
+        if self._watches is None or self._lack is not None:
+            return None
+        return self._watches.has_unread() or self._rest.seconds() is not None
 
     def enter(self, folder: str, mask: int = inotify.INSIDE) -> None:
         """Watch the folder from now on; called from any thread before the folder is listed."""
@@ -124,7 +131,7 @@ class TreeWatcher:
         task_status.started()
 
     async def _until_lost(self, watches: Inotify, tell: Tell) -> None:
-        rest = Debouncer()
+        self._rest = rest = Debouncer()
         while True:
             with anyio.move_on_after(rest.seconds()):
                 await anyio.wait_readable(watches.descriptor)

@@ -128,6 +128,18 @@ async def test_saves_in_quick_succession_are_one_reload(follower: Follower) -> N
     assert follower.acted == [("compose.yml", "web.env")]
 
 
+async def test_until_the_files_are_in_force(follower: Follower) -> None:
+    """A save just before counts; an invalid state is answered with its error until the files are valid again."""
+    for number in range(3):
+        follower.write("web.env", f"A={number}\n")
+        with anyio.fail_after(10):
+            assert await follower.reload.in_force() == ""
+        assert f"A={number}" in follower.current.model["text"]
+        follower.write("web.env", f"bad{number}")
+        with anyio.fail_after(10):
+            assert [await follower.reload.in_force() for _ in range(2)] == [f"compose.yml:3: bad{number}"] * 2
+
+
 async def test_an_invalid_state_is_reported_once(follower: Follower) -> None:
     """Each reason is reported once with file and line, as is its end; nothing is passed on."""
     for number, text in enumerate(["bad1", "bad1 still", "bad2", "bad1"], 2):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 class Reports:
     """A tree below `src`, and its reports."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, watcher: str = "auto") -> None:
         self.source = folder / "src"
         self.source.mkdir()
         self.known = 0
@@ -27,7 +27,13 @@ class Reports:
         self.messages: list[str] = []
         rule = WatchRule(str(self.source), Action.SYNC, "/src", ignore=("*.log",))
         bound = rules.bind(Project("p", str(folder), (), (Service("web", watch=(rule,)),)), {})
-        self.tree = HostTree(str(folder), bound, changed=self._change, say=lambda text, _: self.messages.append(text))
+        self.tree = HostTree(
+            str(folder),
+            bound,
+            changed=self._change,
+            say=lambda text, _: self.messages.append(text),
+            watcher=watcher,
+        )
 
     def know(self) -> None:
         """Scan the whole tree, so that nothing has changed since."""
@@ -44,6 +50,26 @@ async def until(is_met: Callable[[], object]) -> None:
     with anyio.fail_after(20):
         while not is_met():  # noqa: ASYNC110 - the tree reports no event
             await anyio.sleep(0.005)
+
+
+@pytest.mark.parametrize("watcher", ["auto", "poll"])
+async def test_what_was_saved_before_is_known_after_catching_up(tmp_path: Path, watcher: str) -> None:
+    """At once, whatever was done to the files, and in a folder that did not exist before."""
+    reports = Reports(tmp_path, watcher)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(reports.tree.run, reports.know)
+        for number in range(60):
+            folder = reports.source / f"{number % 7}" / f"{number}"
+            folder.mkdir(parents=True)
+            (folder / "a").write_text("x" * number)
+            (folder / "b").touch()
+            (folder / "a").rename(folder / "c")
+            with anyio.fail_after(20):
+                await reports.tree.catch_up()
+            assert {str(folder / "b"), str(folder / "c")} <= reports.tree.now.keys()
+            assert str(folder / "a") not in reports.tree.now
+            assert reports.tree.now[str(folder / "c")].size == number
+        tasks.cancel_scope.cancel()
 
 
 async def test_existing_files_are_known_and_changes_reported(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class Observer:
         self._engine = engine
         self._emit = emit
         self._on_return = on_return
-        self._logs = LogStreams(engine, emit, logs, self.view.look_again)
+        self.logs = LogStreams(engine, emit, logs, self.view.look_again)
         self._waits = WaitReports(engine, emit, self.view)
         self._crashes = CrashReports(emit, self.view, self.failure)
         self._busy = BusyProcesses(engine, self.view.watch)
@@ -83,20 +83,20 @@ class Observer:
         `files`: number of files that a sync has just delivered to the container.
         """
         if files:
-            self._logs.code.synced(Synced(container.service, files, 0, 0, 0.0), anyio.current_time())
+            self.logs.code.synced(Synced(container.service, files, 0, 0, 0.0), anyio.current_time())
         self.served.mark(container)
         self.view.watch.mark_lasting(container)
 
     def standings(self) -> tuple[Standing, ...]:
         """Every chosen service as last seen; services that this run is ending keep their previous standing."""
-        now, code = self.view.looked_at, self._logs.code
+        now, code = self.view.looked_at, self.logs.code
         return tuple(
             replace(s, error=code.of(s.service).shown(now, is_bad=s.phase in BAD)) for s in self.view.standings()
         )
 
     def emit(self, event: Event) -> None:
         """Pass on an event of a sync; errors in the log after it are errors of the code."""
-        if isinstance(event, Synced) and self._logs.code.synced(event, anyio.current_time()):
+        if isinstance(event, Synced) and self.logs.code.synced(event, anyio.current_time()):
             self.view.look_again.send()
         self._emit(event)
 
@@ -116,7 +116,7 @@ class Observer:
                     self._moved.send()
                 rest = 30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY
                 # The result does not contain what was due during the look.
-                due = self._logs.code.due(self.view.names, self.view.looked_at) - anyio.current_time()
+                due = self.logs.code.due(self.view.names, self.view.looked_at) - anyio.current_time()
                 with anyio.move_on_after(min(rest, max(due, 0.0))):
                     await look_again.wait()
 
@@ -148,7 +148,7 @@ class Observer:
 
     async def until_known(self) -> None:
         """Return once the logs have shown for each service that was just synced whether its code is broken."""
-        while (rest := self._logs.code.undecided(self.view.names, now := anyio.current_time()) - now) > 0:
+        while (rest := self.logs.code.undecided(self.view.names, now := anyio.current_time()) - now) > 0:
             moved = self._moved.next()
             with anyio.move_on_after(rest):
                 await moved.wait()
@@ -174,16 +174,16 @@ class Observer:
         containers = self.project_state.of(standing.service)
         failed = [c for c in containers if c.health == "unhealthy" or c.exit_code]
         has_ended = standing.phase in (Phase.EXITED, Phase.RESTARTING)
-        reporter = replace(self.reporter(), since=partial(self._logs.since, has_ended=has_ended))
+        reporter = replace(self.reporter(), since=partial(self.logs.since, has_ended=has_ended))
         error = await reporter.failed(standing, failed or containers)
         with anyio.move_on_after(LAST_WORDS):
-            await self._logs.drain(containers)
+            await self.logs.drain(containers)
         return error
 
     async def late(self, timeout: float) -> DevenvError:
         """The error for services that are not up after `timeout` seconds."""
         late = [standing for standing in self.standings() if standing.phase not in GOOD]
-        return await replace(self.reporter(), since=self._logs.since).late(late, self.project_state, timeout)
+        return await replace(self.reporter(), since=self.logs.since).late(late, self.project_state, timeout)
 
     def _is_over(self) -> bool:
         return not self._outage.is_lost and self.view.is_over()
@@ -212,12 +212,12 @@ class Observer:
             tasks.start_soon(self._on_return, fallen)
         for container in self.view.chosen:
             if container.state != "created":
-                self._logs.meet(container, tasks, is_old=now - self.view.watch.since(container, now) >= LONG)
+                self.logs.meet(container, tasks, is_old=now - self.view.watch.since(container, now) >= LONG)
                 self.served.meet(container, tasks)
         has_missing = await self.served.drop_missing(self.project_state)
         moved = {s.service: s.phase for s in self.view.standings() if self.view.has_moved(s)}
         for service in (name for name, phase in moved.items() if phase not in TROUBLED):
-            self._logs.code.recovered(service)
+            self.logs.code.recovered(service)
         for standing in self.standings():
             if self.view.is_news(standing):
                 text = (standing.detail, standing.check, standing.error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from devenv.docker.client import Engine
 from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, Waiting
-from devenv.explain.log_lines import LevelReader
+from devenv.explain.log_lines import PATTERNS, LevelReader
 from devenv.model.containers import Container, Line, ProjectState, line, seconds, unix_time
 from devenv.model.status import BUSY_FOR, LONG, Phase, Standing
 from devenv.run.active.observe.view import ContainerWatch, Life, ProjectView, Signal
@@ -27,6 +28,7 @@ BEFORE = dt.timedelta(seconds=1)
 QUIET = 0.3  # seconds between two measurements of a process
 BUSY = 20.0  # percent of a core, on a machine that does nothing else
 CALM = 1.0  # seconds without use of a processor after which a process is not busy any more
+RECENT = 200  # lines of a service's log that are kept, and that are searched for what the program says at its start
 LONGEST = 60.0  # seconds that a busy process may take on a crowded machine
 
 OnStart = Callable[[Container], Awaitable[object]]
@@ -81,15 +83,25 @@ class ServedContainers:
             self.look_again.send()
 
 
+def _recent() -> deque[tuple[float, str]]:
+    return deque(maxlen=RECENT)
+
+
 @dataclass
 class LogStreams:
-    """Follows the log of each start of each container, and passes on its lines if `is_on`."""
+    """Follows the log of each start of each container, and passes on its lines if `is_on`.
+
+    `recent`: the last new lines of each service, and when they came. `reloaders`: services that say at their start
+    that they watch their files.
+    """
 
     engine: Engine
     emit: Emit
     is_on: bool
     look_again: Signal = field(default_factory=Signal)
     code: CodeWatch = field(default_factory=CodeWatch)
+    recent: dict[str, deque[tuple[float, str]]] = field(default_factory=lambda: defaultdict(_recent))
+    reloaders: set[str] = field(default_factory=set)
     _complete: dict[Life, anyio.Event] = field(default_factory=dict)  # set once the whole log is passed on
     _since: dict[Life, str] = field(default_factory=dict)  # when the previous process ended; in order of the starts
     _ended: dict[str, str] = field(default_factory=dict)  # id of a container -> when its last process ended
@@ -119,7 +131,7 @@ class LogStreams:
                 await self._complete[container.key].wait()
 
     async def _follow(self, container: Container, since: str, is_old: bool) -> None:
-        levels, service, news = LevelReader(), container.service, ""
+        levels, service, news, count = LevelReader(), container.service, "", 0
         with contextlib.suppress(EngineError):
             began = await self.engine.clock() - BEFORE if is_old else None  # the last sync was a moment ago
             news = f"{began:%Y-%m-%dT%H:%M:%S}" if began else ""
@@ -129,10 +141,14 @@ class LogStreams:
             level = levels.level(stream, entry.text)
             if self.is_on:
                 self.emit(Log(service, entry.text, stream, level=level))
-            if entry.at >= news and self.code.logged(
-                service, entry.text, levels.errors[stream], anyio.current_time()
-            ):
-                self.look_again.send()
+            count += 1
+            if count <= RECENT and PATTERNS["reloader"].search(entry.text):
+                self.reloaders.add(service)
+            if entry.at >= news:
+                now = anyio.current_time()
+                self.recent[service].append((now, entry.text))
+                if self.code.logged(service, entry.text, levels.errors[stream], now):
+                    self.look_again.send()
         self._complete[container.key].set()
 
     def since(self, container: Container, *, has_ended: bool = False) -> str:

@@ -1,0 +1,99 @@
+"""The socket of a run: other commands of devenv ask it, one request for each connection.
+
+A request is a line: a verb, and `name=value` for each of its options, separated by NUL. The answer is the exit code
+on a line, the answer as JSON on a line, then the lines for people. Only the user can connect: the folder is private.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from anyio.abc import SocketStream, TaskStatus
+
+from devenv import private_files
+from devenv.errors import DevenvError
+from devenv.run import client
+from devenv.tasks import unless
+
+LONGEST = 1 << 16  # bytes of a request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The exit code of the command that asked, its document, and its lines for people."""
+
+    exit_code: int
+    document: Mapping[str, Any]
+    lines: tuple[str, ...] = ()
+
+
+Options = Sequence[tuple[str, str]]
+Handle = Callable[[str, Options], Awaitable[Answer]]
+
+
+async def serve(
+    folder: str,
+    directory: str,
+    project: str,
+    handle: Handle,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer requests until cancelled; `folder` is the run's, `directory` the project's."""
+    with client.socket_path(folder) as path:
+        if path is None:  # the folder's path is too long for a socket, on a system without /proc
+            task_status.started()
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        async with await anyio.create_unix_listener(path, mode=private_files.PRIVATE_FILE) as listener:
+            private_files.replace(os.path.join(folder, client.PLACE), f"{project}\n{directory}", durable=False)
+            task_status.started()
+            try:
+                await listener.serve(lambda stream: _answer(stream, handle))
+            finally:
+                for name in (client.PLACE, client.SOCKET):
+                    with contextlib.suppress(OSError):
+                        os.unlink(os.path.join(folder, name))
+
+
+async def _answer(stream: SocketStream, handle: Handle) -> None:
+    """Answer one request; it is cancelled if the other end closes the connection."""
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream, ValueError):
+        async with stream:
+            request = b""
+            while b"\n" not in request and len(request) < LONGEST:
+                request += await stream.receive()
+            closed = anyio.Event()
+
+            async def work() -> None:
+                verb, *words = request.decode(errors="surrogateescape").rstrip("\n").split("\0")
+                text = await _text(verb, [word.partition("=")[::2] for word in words], handle)
+                await stream.send(text.encode(errors="surrogateescape"))
+
+            async def watch() -> None:
+                with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    while True:
+                        await stream.receive()
+                closed.set()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(watch)
+                await unless(closed, work)
+                tasks.cancel_scope.cancel()
+
+
+async def _text(verb: str, options: Options, handle: Handle) -> str:
+    try:
+        answer = await handle(verb, options)
+    except DevenvError as error:
+        hint = (f"hint: {error.hint}",) if error.hint else ()
+        document = {"error": error.said, "hint": error.hint, "exit_code": error.exit_code}
+        answer = Answer(error.exit_code, document, (f"error: {error.said}", *hint))
+    return "\n".join([str(answer.exit_code), json.dumps(answer.document), *answer.lines])

@@ -1,0 +1,107 @@
+"""The client of a run's socket: which run it asks, and what it prints."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from devenv.run import client
+
+
+@contextmanager
+def answering(folder: Path, answer: str, project: str = "shop", place: str = "/src/shop") -> Iterator[list[bytes]]:
+    """A run in the folder that gives one answer; the list has its request."""
+    folder.mkdir(parents=True)
+    (folder / client.PLACE).write_text(f"{project}\n{place}")
+    requests: list[bytes] = []
+    with client.socket_path(str(folder)) as path, closing(socket.socket(socket.AF_UNIX)) as server:
+        assert path is not None
+        server.bind(path)
+        server.listen()
+
+        def serve() -> None:
+            stream, _ = server.accept()
+            with stream:
+                requests.append(stream.recv(1000))
+                stream.sendall(answer.encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield requests
+        thread.join()
+
+
+def place(runs: Path, name: str, project: str, folder: str) -> str:
+    """Leave a run's file with its project and folder; the path of the run."""
+    (runs / name).mkdir(parents=True)
+    (runs / name / client.PLACE).write_text(f"{project}\n{folder}")
+    return str(runs / name)
+
+
+def test_the_nearest_folder_counts(tmp_path: Path) -> None:
+    """Or the project that is named; a folder whose name only begins alike is another one."""
+    shop, api = place(tmp_path, "1", "shop", "/src/shop"), place(tmp_path, "2", "api", "/src/shop/api")
+    beside = place(tmp_path, "3", "api-2", "/src/shop/api")
+    (tmp_path / "4").mkdir()
+    for folder, runs in {"/src/shop": [shop], "/src/shop2": [], "/src": []}.items():
+        assert list(client.folders(str(tmp_path), folder, "")) == runs
+    assert sorted(client.folders(str(tmp_path), "/src/shop/api/src", "")) == [api, beside]
+    assert list(client.folders(str(tmp_path), "/elsewhere", "shop")) == [shop]
+    assert list(client.folders(str(tmp_path / "none"), "/", "")) == []
+
+
+@pytest.mark.parametrize("depth", ["run", "x" * 120])
+def test_an_answer_is_printed(tmp_path: Path, depth: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from a folder whose path is longer than the address of a socket can be."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "devenv-compose/runs" / depth
+    with answering(folder, '1\n{"settled": false}\nweb  boom', place=str(tmp_path)) as requests:
+        assert client.quick(["web", "--synced", "--timeout=9"]) == (1, "web  boom")
+    assert requests == [b"settle\0service=web\0synced=yes\0timeout=9\n"]
+
+
+def test_a_document_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--output json`; the project may be named."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with answering(tmp_path / "devenv-compose/runs/1", '0\n{"settled": true}\nweb  healthy') as requests:
+        assert client.quick(["--output", "json", "-p", "shop"]) == (0, '{"settled": true}')
+    assert requests == [b"settle\0timeout=60\n"]
+
+
+def test_the_client_loads_next_to_nothing(tmp_path: Path) -> None:
+    """Neither typer nor json: the command is typed after each save."""
+    code = "import sys; from devenv.__main__ import main; print(main(['settle']), *sorted(sys.modules))"
+    with answering(tmp_path / "devenv-compose/runs/1", "0\n{}\nweb  healthy", place=str(tmp_path)):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    answer, modules = done.stdout.splitlines()
+    assert (answer, modules.split()[0]) == ("web  healthy", "0")
+    heavy = {"typer", "anyio", "asyncio", "json", "re", "socket", "typing", "subprocess", "devenv.errors"}
+    assert heavy & {*modules.split()} == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["-f", "x.yml"], ["--timeout", "soon"], ["--output", "xml"], []], ids=" ".join
+)
+def test_other_command_lines_are_not_quick(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another way explains them; so it does if no run answers."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    place(tmp_path / "devenv-compose/runs", "dead", "shop", "/")
+    assert client.quick(arguments) is None
