@@ -45,6 +45,11 @@ class Module:
     text: str
     tree: ast.Module
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree: each figure walks them."""
+        return list(ast.walk(self.tree))
+
     @property
     def lines(self) -> int:
         """The number of lines."""
@@ -53,7 +58,7 @@ class Module:
     @property
     def code_lines(self) -> int:
         """Lines that are neither blank, nor a comment, nor part of a docstring."""
-        documented = {number for node in ast.walk(self.tree) for number in _docstring(node)}
+        documented = {number for node in self.nodes for number in _docstring(node)}
         lines = enumerate(self.text.splitlines(), start=1)
         return sum(
             bool(line.strip()) and not line.lstrip().startswith("#") and n not in documented for n, line in lines
@@ -69,12 +74,12 @@ class Module:
         """Each function and method; comprehensions and boolean terms count as branches."""
         return [
             Measured(self.name, node.name, complexity=1 + sum(_branches(child) for child in _own(node)))
-            for node in ast.walk(self.tree)
+            for node in self.nodes
             if isinstance(node, _FUNCTIONS)
         ]
 
     def _classes(self) -> Iterator[Measured]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.ClassDef):
                 methods = [method for method in node.body if isinstance(method, _FUNCTIONS)]
                 fields = {
@@ -88,7 +93,7 @@ class Module:
 
     def inner_imports(self) -> int:
         """Imports inside functions."""
-        functions = [node for node in ast.walk(self.tree) if isinstance(node, _FUNCTIONS)]
+        functions = [node for node in self.nodes if isinstance(node, _FUNCTIONS)]
         return len(
             {
                 statement
@@ -100,7 +105,7 @@ class Module:
 
     def broad_handlers(self) -> int:
         """`except Exception`, `except BaseException` and bare ones."""
-        handlers = [node for node in ast.walk(self.tree) if isinstance(node, ast.ExceptHandler)]
+        handlers = [node for node in self.nodes if isinstance(node, ast.ExceptHandler)]
         return sum(
             handler.type is None or ast.unparse(handler.type) in {"Exception", "BaseException"}
             for handler in handlers

@@ -76,7 +76,7 @@ def kill_both(run: Devenv) -> None:
 def test_data_written_after_an_interrupted_restore_is_kept(db: Stack, up: Up, command: Command) -> None:
     """`up` refuses a half-restored volume that plain Compose wrote to, shows both states, and each can be chosen."""
     run = up.ready(db)
-    db.execute("db", "sh", "-c", "head -c 250000000 /dev/zero >/data/large; echo saved >/data/marker")
+    db.execute("db", "sh", "-c", "head -c 150000000 /dev/zero >/data/large; echo saved >/data/marker")
     assert run.stop() == 130
     crashed = up(db)
     crashed.wait_for("step", name="restore", state="detail")

@@ -154,7 +154,7 @@ def test_x_devenv_keep_keeps_a_volume(stack: Stack, up: Up) -> None:
 def test_volume_is_kept_if_saving_is_interrupted(db: Stack, up: Up, state_env: dict[str, str]) -> None:
     """A volume whose saving a second Ctrl-C interrupts is reported, and used by the next `up`."""
     run = up.ready(db)
-    db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
+    db.execute("db", "sh", "-c", "head -c 150000000 /dev/urandom >/data/large; echo here >/data/marker")
     run.send_signal(signal.SIGINT)
     run.wait_for("step", name="save", state="detail")
     time.sleep(0.5)  # a sooner one counts as the first, forwarded again
@@ -258,7 +258,7 @@ def test_volume_on_a_host_folder_is_never_saved_or_restored(stack: Stack, up: Up
 def test_killed_save_does_not_block_the_project(db: Stack, up: Up, devenv: StartDevenv) -> None:
     """The next `up` continues containers that the killed save had paused, and changes nothing."""
     assert up(db, "-d").wait() == 0
-    db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
+    db.execute("db", "sh", "-c", "head -c 100000000 /dev/urandom >/data/large; echo here >/data/marker")
     save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
     save.wait_for("step", name="save", state="detail")
     save.kill()

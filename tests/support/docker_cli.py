@@ -160,19 +160,18 @@ def _executed(container: str, argv: Sequence[str], user: str | None = None) -> t
 
 def remove_project(project: str) -> None:
     """Remove all containers, networks and volumes that carry the project's label."""
-    for command, names in (
-        (["rm", "-fv"], containers(project)),
-        (["network", "rm"], networks(project)),
-        (["volume", "rm", "-f"], volumes(project)),
-    ):
-        if names:
-            succeeds(*command, *names)
+    for container in containers(project):
+        request("DELETE", f"/containers/{container}?force=1&v=1", timeout=None)
+    for network in networks(project):
+        request("DELETE", f"/networks/{quote(network)}")
+    for volume in volumes(project):
+        request("DELETE", f"/volumes/{quote(volume)}?force=1", timeout=None)
 
 
 def remove_images(project: str) -> None:
     """Remove the images that Compose built for the project's services."""
-    if built := images_of(project):
-        succeeds("rmi", "-f", *built)
+    for image in images_of(project):
+        request("DELETE", f"/images/{image}?force=1")
 
 
 def images_of(project: str) -> list[str]:

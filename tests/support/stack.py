@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import secrets
@@ -64,6 +65,17 @@ def free_port() -> int:
     return port
 
 
+@functools.cache
+def compose_plugin(config: str | None) -> tuple[str, dict[str, str]]:
+    """The Compose that `docker compose` starts with this DOCKER_CONFIG, and what it adds to the environment.
+
+    Without the CLI before it, which takes twice its processor time.
+    """
+    shown = '--format={{range .ClientInfo.Plugins}}{{if eq .Name "compose"}}{{.Path}}{{end}}{{end}}'
+    program = docker_cli.docker("info", shown, env={"DOCKER_CONFIG": config} if config else None)
+    return program, {"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND": shutil.which("docker") or ""}
+
+
 class Stack:
     """A Compose project in `folder`; `env` is the environment of its compose and devenv commands."""
 
@@ -87,10 +99,11 @@ class Stack:
 
     def compose(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run plain `docker compose ARGS` in the project's folder to its end, with its output as text."""
+        program, given = compose_plugin(self.env.get("DOCKER_CONFIG"))
         return subprocess.run(
-            ["docker", "compose", *args],
+            [program, "compose", *args],
             cwd=self.folder,
-            env={**os.environ, **self.env},
+            env={**os.environ, **given, **self.env},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
