@@ -80,7 +80,9 @@ def test_live_view_shows_saves_and_carries_out_commands(stack: Stack, state_env:
         terminal.type("d")
         assert terminal.process.wait(60) == 0
         assert terminal.mode() == before
-        terminal.until("left running", since=terminal.output.rfind(LEFT))
+        terminal.until("running in the background", since=terminal.output.rfind(LEFT))
+        stack.write("src/file", "detached")
+        docker_cli.until(lambda: stack.read("web", "/app/file") == "detached", timeout=30)
     assert len(stack.containers()) == 2
     with on_a_terminal(stack, state_env) as terminal:
         before = terminal.mode()

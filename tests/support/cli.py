@@ -19,6 +19,8 @@ from typing import IO, Any
 from support.schemas import violations
 
 MARKER = "DEVENV_TEST_PROCESS"
+KEEPER = "-m devenv.keeper"
+GUARDIAN = "-m devenv.run.cleanup.guardian"
 Event = dict[str, Any]
 CHECKED = 200  # events of a name that are checked against the schema in a run
 
@@ -122,6 +124,24 @@ class Devenv:
             time.sleep(0.1)
         return survivors
 
+    def keepers(self) -> list[int]:
+        """The pids of the processes that hold the run in the background."""
+        return [
+            p
+            for p, command in processes_with(f"{MARKER}={self.marker}").items()
+            if KEEPER in command and GUARDIAN not in command
+        ]
+
+    def guardians(self) -> list[int]:
+        """The pids of the guardians of these processes, and of the run itself."""
+        return [p for p, command in processes_with(f"{MARKER}={self.marker}").items() if GUARDIAN in command]
+
+    def end_keepers(self) -> None:
+        """Let the processes that hold the run in the background end; they leave its containers as they are."""
+        for pid in self.keepers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """Kill the process and all its descendants."""
         for pid in {self.process.pid, *processes_with(f"{MARKER}={self.marker}")}:
@@ -167,7 +187,7 @@ StartDevenv = Callable[..., Devenv]
 
 
 def end_all(runs: Iterable[Devenv]) -> None:
-    """Interrupt every run that still runs.
+    """Interrupt every run that still runs, and end the processes that hold runs in the background.
 
     Raises AssertionError if processes are left, or if output under --output json is not an event.
     """
@@ -177,6 +197,7 @@ def end_all(runs: Iterable[Devenv]) -> None:
             run.stop()
         except AssertionError as error:
             complaints.append(str(error))
+        run.end_keepers()
         if left := run.survivors():
             complaints.append(f"processes are left: {left}")
         if run.json_output and run.stray:

@@ -124,6 +124,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"images", "sync", "volumes"}),
     frozenset({"doctor", "scaffold"}),
     frozenset({"run"}),
+    frozenset({"keeper"}),
     frozenset({"inspect", "ui"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),

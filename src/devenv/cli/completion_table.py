@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--version": ("", "Print the version and exit."),
     }, "", ()),
     "up": ({
-        "--detach -d": ("", "Leave the project running; `devenv down` stops it."),
+        "--detach -d": ("", "Keep it running in the background, in sync; `devenv down` ends it."),
         "--watcher": ("auto|inotify|watchfiles|poll", "How changes are noticed; poll if the file system reports none."),
         "--no-watch": ("", "Do not sync saved files."),
         "--no-logs": ("", "Do not show the services' logs."),

@@ -20,11 +20,11 @@ with LazyImports():
 
     import anyio
 
-    from devenv import private_files
+    from devenv import paths, private_files
     from devenv.compose import files
     from devenv.docker import process
     from devenv.run.cleanup import remains
-    from devenv.state import home, run_dir
+    from devenv.state import home, kept, run_dir
     from devenv.ui import cells
 
 BUG = 70
@@ -65,7 +65,7 @@ def _run(arguments: list[str]) -> int:
         return _run_member(verb, before, after, wants_help=wants_help)
     before, after = passthrough.prepared(verb, before, after)
     if verb is None or _is_ours(verb, before, after):
-        _report_earlier_runs(is_wanted=verb not in CLEANERS and not wants_help)
+        _report_earlier_runs(verb, is_wanted=verb not in CLEANERS and not wants_help)
         try:
             return parser.invoke(verb or "", [*before, *after])
         except parser.UnknownOptionError as error:
@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> int:
         parser.require_options(before)
         parser.require_verb(verb)
         passthrough.require_project(verb, before, after)
-        _report_earlier_runs(is_wanted=not wants_help)
+        _report_earlier_runs(verb, is_wanted=not wants_help)
     return _pass_through(before, verb, after)
 
 
@@ -106,7 +106,7 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
     member = member or default
     if member not in registry.members(group):
         raise parser.unknown_member(group, member)
-    _report_earlier_runs(is_wanted=not wants_help)
+    _report_earlier_runs(group, is_wanted=not wants_help)
     return parser.invoke(f"{group} {member}", [*own, *before, *rest])
 
 
@@ -115,11 +115,17 @@ def _is_ours(verb: str, before: list[str], after: list[str]) -> bool:
     return verb in registry.COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
 
 
-def _report_earlier_runs(*, is_wanted: bool) -> None:
+def _report_earlier_runs(verb: str | None, *, is_wanted: bool) -> None:
+    """Report what dead runs left, and that files in this folder are no longer synced; `ps` says that itself."""
     with contextlib.suppress(DevenvError):  # commands that need the state folder report that it cannot be used
         if is_wanted and any(run_dir.dead_runs(("up", "left"))):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)
+        for run, ledger in run_dir.every_runs() if is_wanted and verb != "ps" else ():
+            if ledger.phase == "detached" and paths.is_within(os.path.realpath(os.curdir), ledger.directory):
+                line, is_ended = kept.background(run)
+                if is_ended:
+                    options.console().aside(line)
 
 
 def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ class Loaded:
     places: Mapping[tuple[str, int], Place] = field(default_factory=dict)
     dangers: tuple[Danger, ...] = ()
     isolation: Isolation | None = None
+    at: float = 0.0  # when the files were about to be read, in seconds since 1970
 
 
 async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Loaded:
@@ -75,6 +77,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     RefusedError for a rule that would watch far too much, EngineError if Compose is missing or as `require_address`.
     """
     endpoint.require_address()
+    began = time.time()
     sources = selected_files(selection)
     _require_named(selection, sources)
     own = project_name(sources)
@@ -100,7 +103,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     from devenv.compose.safety.findings import find_dangers  # noqa: PLC0415 - loaded while Compose is at work
 
     dangers = await anyio.to_thread.run_sync(find_dangers, model, project, sources, abandon_on_cancel=True)
-    return Loaded(project, model, warnings, places, dangers, isolation)
+    return Loaded(project, model, warnings, places, dangers, isolation, began)
 
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:

@@ -15,6 +15,7 @@ from devenv.model.answers import Here
 from devenv.model.status import stands, troubles
 from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains
 from devenv.state import run_dir
+from devenv.state.kept import background
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, key_of
 
@@ -33,21 +34,20 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         read = compose_files.read(paths, base=directory)
     except ConfigError as error:
         return Here("broken", error.said, others=others, guardians=guardians)
-    name = project_name or written_name(read)
+    name, keeper = project_name or written_name(read), ""
     services = tuple(sorted(compose_files.service_names(read)))
     try:
         with anyio.fail_after(LIMIT):
             async with Engine.connect() as engine:
-                state, message, running, urls = await _standing(engine, name, os.path.dirname(paths[0]))
+                state, message, running, urls, keeper = await _standing(engine, name, os.path.dirname(paths[0]))
     except TimeoutError:
         state, message, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
     except DevenvError as error:
         state, message, running, urls = "unreachable", error.message, 0, ()
     wanted = sorted(service for service, profiles in compose_files.service_profiles(read).items() if not profiles)
     message = message or f"{name} is not up: {', '.join(wanted or services)}"
-    return Here(
-        state, message, name, services, running, urls, tuple(other for other in others if other != name), guardians
-    )
+    others = tuple(other for other in others if other != name)
+    return Here(state, message, name, services, running, urls, others, guardians, keeper)
 
 
 def without_containers(name: str, folder: str) -> str:
@@ -62,17 +62,19 @@ def without_containers(name: str, folder: str) -> str:
         return f"{name} is not up; {ledger.project} is, from this folder (devenv ps -p {ledger.project})"
     if run.lock.is_ending():
         return f"{name} is being cleaned up"
+    if run.lock.is_kept():
+        return f"the containers of {name} were removed by somebody else (devenv up -d)"
     if run.last().get("began") == ledger.began:
         return f"the containers of {name} were removed by somebody else: r in its live view recreates them"
     return f"{name} is starting: no containers yet"
 
 
-async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
-    """The state, a message (empty if the project is not up), the number of running containers, and the URLs."""
+async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...], str]:
+    """State, message (empty if not up), number of running containers, URLs, and a line about the keeper."""
     run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine.endpoint.host)
     if run_and_ledger is None:
         others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
-        return "down", _beside(name, others) if others else "", 0, ()
+        return "down", _beside(name, others) if others else "", 0, (), ""
     run, ledger = run_and_ledger
     engine.is_ours = run.made.holds
     project_state = await engine.project_state(ledger.project)
@@ -85,7 +87,8 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     state = _state(run, ledger, running, left, is_ready=urls is not None)
     bad = troubles(rows) if state == "up" else ""
     message = f"{_message(state, ledger, running, left)}{f'; {bad}' if bad else ''}"
-    return state, message, running, (urls or ()) if running and state != "left" else ()
+    kept = background(run)[0] if running else ""
+    return state, message, running, (urls or ()) if running and state != "left" else (), kept
 
 
 def _run_of(name: str, folder: str, key: str, endpoint: str) -> tuple[Run, Ledger] | None:

@@ -197,6 +197,7 @@ class Here:
     urls: tuple[str, ...] = ()
     others: Annotated[tuple[str, ...], "projects in other folders whose runs have died or left something"] = ()
     guardians: Annotated[tuple[str, ...], "what guardians of dead runs do or wait for, a line for each"] = ()
+    background: Annotated[str, "what the process in the background does, or since when it has ended"] = ""
 
     @property
     def commands(self) -> tuple[Suggestion, ...]:

@@ -234,6 +234,7 @@ class Stands:
 
     project: str
     services: tuple[Stand, ...]
+    background: Annotated[str, "what the process in the background does, or since when it has ended"] = ""
 
 
 def stands(

@@ -33,6 +33,7 @@ from devenv.run.cleanup.remains import judged_volumes
 from devenv.run.restore import VolumeChoice
 from devenv.signals import endable
 from devenv.state.identity import VolumeVerdict
+from devenv.state.kept import unsynced_since
 from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
 from devenv.state.run_lock import LOOKED_AT
@@ -55,8 +56,10 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
     """
     project = (await resolve.load(selection)).project
     again = list[str]()  # services to start again
+    is_synced = False  # or was, by a keeper that has died
 
     async def work() -> None:
+        nonlocal is_synced
         async with Engine.connect() as engine:
             volumes, snapshots = await commands.choose(engine, project, name, wanted, other, emit)
             exchange, run = Exchange(volumes, snapshots), volumes.volume_transfer.run
@@ -69,11 +72,12 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
                 await _ask_run(run, snapshots, emit)
             else:
                 with run.lock.hold(wait=LOOKED_AT, cleaning=True):
+                    is_synced = unsynced_since(run) is not None
                     again.extend(await _without_run(exchange))
 
     if code := await endable(work):
         return code
-    options = preload.UpOptions(replace(selection, services=tuple(again)), detach=True)
+    options = preload.UpOptions(replace(selection, services=tuple(again)), detach=True, watch=is_synced)
     return await preload.up(options, emit) if again else 0
 
 

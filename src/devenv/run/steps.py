@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -33,6 +33,7 @@ from devenv.run.preload import UpOptions
 from devenv.run.takeover import Takeover
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place
+from devenv.state.kept import Held
 from devenv.state.run_dir import Run
 from devenv.sync.rules.lint import without_rules
 from devenv.tasks import patiently
@@ -52,6 +53,7 @@ class Context:
     volume_transfer: VolumeTransfer
     tasks: TaskGroup
     controller: RunController | None = None
+    held: Held = field(default_factory=Held)
 
     def hooks(self, desired: DesiredState) -> Hooks:
         """The project's hooks."""
@@ -126,8 +128,7 @@ async def start_guardian(context: Context, desired: DesiredState) -> Guarded:
     Otherwise those could create something after this run has observed the engine.
     """
     run, endpoint = context.run, context.engine.endpoint
-    earlier = run.read()
-    if earlier is not None and earlier.phase == "up":
+    if (earlier := run.read()) is not None:
         await process.end_recorded(run.children)
     process.record_children(run.children)
     drawn = os.ttyname(1) if context.controller is not None else ""
@@ -151,8 +152,7 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
     if desired.is_narrowed:
         addresses = " and ".join(desired.addresses)
         context.emit(Notice(f"ports are published on {addresses} only; --lan opens them to the network"))
-    is_first = not context.run.last()
-    await isolated.report(desired, context.options.selection, context.emit, is_first=is_first)
+    await isolated.report(desired, context.options.selection, context.emit, is_first=not context.run.last())
     return replace(taken, desired=desired)
 
 
@@ -237,16 +237,16 @@ async def restore_volumes(context: Context, active: Active) -> Active:
 
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
-    has_rules = await active.project.create()
-    desired = active.project.desired
+    has_rules, desired = await active.project.create(), active.project.desired
     if context.options.watch and not has_rules and (message := without_rules(desired.project, desired.names)):
         context.emit(Notice(message, "`devenv add rules` proposes rules and says why."))
     return active
 
 
-async def sync_containers(_: Context, active: Active) -> Active:
+async def sync_containers(context: Context, active: Active) -> Active:
     """Bring every container up to date with the project's files, before its first process runs."""
     await active.project.sync()
+    active.project.sync_session.saved_since(context.held.unsynced, rebuilds=False)  # images are built by now
     return active
 
 

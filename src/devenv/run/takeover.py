@@ -57,9 +57,7 @@ class Takeover:
         """End the run of another folder, as `down` there would. Raises StateError if it has to stay, or is left."""
         other_name = f"devenv up -p {earlier.project}-2"
         if earlier.phase in ("detached", "kept") and any(c.running for c in earlier.containers(project_state)):
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
-            message = f"the project {earlier.project} is up from {earlier.directory} since {since}"
-            raise StateError(message, hint=f"{other_name}   (beside it), or: devenv down -p {earlier.project}")
+            raise up_elsewhere(earlier)
         transfer = replace(self.volume_transfer, directory=earlier.directory)
         transfer.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
         stopped = await of_earlier(earlier, transfer, VolumePolicy.SNAPSHOT).run_down("another folder")
@@ -108,6 +106,14 @@ class Takeover:
 
     async def _look(self) -> ProjectState:
         return await self.volume_transfer.engine.project_state(self.volume_transfer.project)
+
+
+def up_elsewhere(earlier: Ledger) -> StateError:
+    """The error for a project that is up from another folder."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
+    message = f"the project {earlier.project} is up from {earlier.directory} since {since}"
+    hint = f"devenv up -p {earlier.project}-2   (beside it), or: devenv down -p {earlier.project}"
+    return StateError(message, hint=hint)
 
 
 def _taken(container: Container, project: str) -> StateError:

@@ -15,9 +15,9 @@ from devenv.compose import resolve
 from devenv.compose.resolve import Loaded
 from devenv.doctor import quick_check
 from devenv.errors import EngineError
-from devenv.events import Emit, Fault, Kept, Notice, Problem, Ready, Step, Stopped
+from devenv.events import Emit, Fault, Notice, Problem, Ready, Step, Stopped
 from devenv.model.status import BAD
-from devenv.run import live_restore
+from devenv.run import hand_over, live_restore
 from devenv.run.active import listener
 from devenv.run.active.control import RunController
 from devenv.run.active.project import ActiveProject
@@ -33,15 +33,13 @@ from devenv.run.timings import StartRecord
 from devenv.run.urls import addresses
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
-from devenv.state.ledger import Ledger, VolumePolicy
+from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run, key_of, open_run, place_of
-from devenv.state.run_lock import LOOKED_AT
 from devenv.sync.rules import lint
 from devenv.tasks import task_group, unless
 from devenv.volumes.transfer import volume_transfer
 
 PATIENCE = 60.0
-HANDED_OVER = "the run was left running; it is yours now"
 
 
 class RunOutcome(Enum):
@@ -68,11 +66,16 @@ class End:
     outcome: RunOutcome
     failed: bool
 
+    @property
+    def is_detached(self) -> bool:
+        """Whether the services keep running, held by a keeper."""
+        return not self.failed and self.ending.signal is None and self.outcome is RunOutcome.DETACHED
+
     def fate(self, *, keep: bool) -> Fate:
         """What happens to the project; `keep`: the option `--keep` is given."""
         if self.failed:
             return Fate.REMOVE
-        if self.ending.signal is None and self.outcome is RunOutcome.DETACHED:
+        if self.is_detached:
             return Fate.DETACH
         return Fate.KEEP if keep else Fate.REMOVE
 
@@ -137,10 +140,11 @@ async def open_context(
     key = await key_of(engine)
     run = await open_run(engine, loaded.project.name, key)
     await _wait_until_cleaned(run, emit)
-    stack.enter_context(run.lock.hold(wait=LOOKED_AT))
     place = place_of(loaded.project.directory)
+    held = await hand_over.hold(stack, run, place)
     transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
-    return Context(options, emit, engine, key, run, place, transfer, anyio.create_task_group(), controller)
+    tasks = anyio.create_task_group()
+    return Context(options, emit, engine, key, run, place, transfer, tasks, controller, held)
 
 
 async def _wait_until_cleaned(run: Run, emit: Emit) -> None:
@@ -180,8 +184,10 @@ class UpRun:
             failed = False
         finally:
             end = End(self.ending, self.outcome, failed)
+            synced = hand_over.synced_until(self.reached) if end.is_detached else None
             with anyio.CancelScope(shield=True):
                 stopped = await stop(self.context, self.reached, end)
+                hand_over.keep(self.context, self.reached, synced)
         return end.exit_code(stopped)
 
     def active_project(self) -> ActiveProject | None:
@@ -267,7 +273,7 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
                 settled = [replace(record, content=Content.SETTLED) for record in project.ledger.volumes]
                 context.run.write(replace(project.ledger.with_records(settled), phase="detached"))
             case Fate.KEEP:
-                _hand_over(context, project.ledger)
+                hand_over.leave(context, project.ledger)
             case Fate.REMOVE:
                 try:
                     stopped = await _remove(context, project, end)
@@ -278,14 +284,6 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
     else:
         reached.guardian.dismiss()
     return stopped
-
-
-def _hand_over(context: Context, ledger: Ledger) -> None:
-    """Leave everything running. `down` may still remove the containers; the volumes now belong to the user."""
-    for name in ledger.creates:
-        context.emit(Kept("volume", name, HANDED_OVER, f"docker volume rm {name}"))
-    context.run.write(replace(ledger, phase="kept", volumes=()))
-    context.emit(Notice("left running", "devenv down"))
 
 
 async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped:

@@ -24,6 +24,7 @@ from devenv.state.run_lock import RunLock
 
 STANDINGS = "standings.json"
 ENDED = "ended.json"  # the ledger of the last run, once nothing of it is left
+KEEPER = "keeper.json"
 LAST = 1
 
 
@@ -143,7 +144,7 @@ class Run:
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(self.ledger, os.path.join(self.path, ENDED))
-        for path in (self.children, self._policy):
+        for path in (self.children, self._policy, os.path.join(self.path, KEEPER)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self.made.clear()

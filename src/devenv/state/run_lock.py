@@ -15,6 +15,7 @@ from devenv.private_files import written
 
 CLEANING = " cleaning"  # the holder removes what an earlier run left
 ENDING = " ending"  # the holder is a run that is ending
+KEEPING = " keeping"  # the holder is a keeper, which ends when another command asks it to
 LOOKED_AT = 0.2  # maximum seconds for which a process that only reads holds the lock
 
 
@@ -31,6 +32,10 @@ class RunLock:
     def is_ending(self) -> bool:
         """Whether the holder only ends a run, its own or an earlier one, and will release the lock soon."""
         return (self._holds_text() or "").endswith((CLEANING, ENDING))
+
+    def is_kept(self) -> bool:
+        """Whether the holder is a keeper."""
+        return (self._holds_text() or "").endswith(KEEPING)
 
     def is_of_run(self) -> bool:
         """Whether the holder is a run, including one that is ending."""
@@ -53,11 +58,12 @@ class RunLock:
         return None
 
     @contextlib.contextmanager
-    def hold(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[None]:
+    def hold(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[int]:
         """Hold the project for this process; the kernel releases the lock when the process ends.
 
-        `cleaning` tells other processes that the lock is held only to end an earlier run, so that they wait. Raises
-        StateError (exit 3) with the pid of the holder after `wait` seconds.
+        `cleaning` tells other processes that the lock is held only to end an earlier run, so that they wait. The
+        value is the descriptor of the lock, for `pass_on`. Raises StateError (exit 3) with the pid of the holder
+        after `wait` seconds.
         """
         descriptor = private_files.open_lock(self.path)
         deadline = time.monotonic() + wait
@@ -73,9 +79,15 @@ class RunLock:
             with written(self.path) if not cleaning else contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"{os.getpid()}{CLEANING if cleaning else ''}".encode())
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
+
+    def pass_on(self, descriptor: int, pid: int) -> None:
+        """Write that a keeper holds the lock, which has its descriptor; a full disk is no error."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{pid}{KEEPING}".encode(), 0)
 
     def mark_ending(self) -> None:
         """Mark in the lock that this run is ending; the caller holds the lock.

@@ -16,7 +16,7 @@ import anyio
 from devenv.docker.client import Engine
 from devenv.events import Emit, Notice, Problem, Solved, Synced
 from devenv.model.containers import Container
-from devenv.model.project import Project
+from devenv.model.project import Action, Project
 from devenv.model.sync_plan import ServicePlan, Sync
 from devenv.paths import ancestors, is_below
 from devenv.sync import planner, reconcile
@@ -201,6 +201,21 @@ class SyncState:
                 self.wait(path)
         if self.waiting:
             self.wake()
+
+    def saved_since(self, time: float, *, rebuilds: bool) -> None:
+        """Let files that were saved since then (Unix seconds) count as changed, for the restarts that they cause.
+
+        Without `rebuilds`, files that rebuild an image do not.
+        """
+        new = {
+            path: state
+            for path, state in self.delivered.items()
+            if state.kind is not FileKind.DIR and state.ctime_ns >= time * 1e9
+        }
+        building = [] if rebuilds else [bound for bound in self.rules if bound.rule.action is Action.REBUILD]
+        new = {path: state for path, state in new.items() if not any(rule.matches(path) for rule in building)}
+        self.mark_unknown(new)
+        self.notice(new)
 
     def wake(self) -> None:
         """Wake the task that serves this service."""

@@ -135,6 +135,15 @@ class SyncSession:
         problem, is_busy = service_sync.progress
         return problem, is_busy or not served.issuperset(container.key for container in running)
 
+    def saved_since(self, time: float | None, *, rebuilds: bool) -> None:
+        """Let files that were saved since then, if then is known, count as changed.
+
+        They may have been synced without the restarts, commands and (with `rebuilds`) builds that follow.
+        """
+        if time is not None:
+            for service_sync in self.service_syncs.values():
+                service_sync.state.saved_since(time, rebuilds=rebuilds)
+
     def pending(self) -> dict[str, int]:
         """Service -> number of saved paths that are not yet in its containers; without services that have none."""
         states = {name: service_sync.state for name, service_sync in self.service_syncs.items()}

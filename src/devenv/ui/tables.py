@@ -36,6 +36,7 @@ def status(here: Here) -> Iterator[str]:
     """The status of a project, its URLs, and the commands to type next, in two columns."""
     yield clean(here.said)
     yield from (f"  {url}" for url in here.urls)
+    yield from filter(None, [clean(here.background)])
     yield from map(clean, here.guardians)
     width = max(len(suggestion.command) for suggestion in here.commands)
     yield from (f"  {suggestion.command:<{width}}  {clean(suggestion.does)}" for suggestion in here.commands)
@@ -78,6 +79,7 @@ def services(states: Stands) -> Iterator[str]:
             for stand in states.services
         ]
     )
+    yield from filter(None, [clean(states.background)])
     yield from dict.fromkeys(f"✗ {stand.service}: {clean(stand.error)}" for stand in states.services if stand.error)
 
 

@@ -19,7 +19,7 @@ from devenv.docker.client import Engine
 from devenv.docker.context import DEFAULT_SOCKET
 from devenv.docker.endpoint import Endpoint, unreachable
 from devenv.host import limits as host_facts
-from devenv.run import desired, steps
+from devenv.run import background, desired, steps
 from devenv.run.active.observe import view
 from devenv.run.cleanup import teardown
 from devenv.state.run_dir import Run
@@ -44,6 +44,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.setattr(Engine, "connect", ways.connect)
         patch.setattr(desired, "Compose", ways.compose)
         patch.setattr(steps, "Guardian", ways.guardian)
+        patch.setattr(background, "start", lambda *_: None)
         patch.setattr(resolve, "load", ways.load)
         patch.setattr(process, "record_children", lambda _: None)
         patch.setattr(process, "end_recorded", ways.end_recorded)

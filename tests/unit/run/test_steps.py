@@ -109,11 +109,11 @@ async def test_host_commands_need_trust(machine: Machine, shop: Site) -> None:
             assert await run.after(steps.review)
 
 
-@pytest.mark.parametrize(("phase", "expected"), [("up", ["end", "record"]), ("detached", ["record"])])
+@pytest.mark.parametrize(("phase", "expected"), [("up", ["end", "record"]), ("detached", ["end", "record"])])
 async def test_the_children_of_a_dead_run_end_first(
     machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch, phase: str, expected: list[str]
 ) -> None:
-    """Their record is replaced only after that, and the guardian starts last."""
+    """So do those of a dead keeper. Their record is replaced after that, and the guardian starts last."""
     calls = list[str]()
 
     async def end(_: str) -> None:

@@ -15,13 +15,14 @@ from devenv.compose.outline import Selection
 from devenv.errors import EngineError, UsageError
 from devenv.events import HookLine, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.project import SHELL, Hook, Moment, ProjectHook
-from devenv.run import steps, up
+from devenv.run import background, hand_over, steps, up
 from devenv.run.active.control import RunController
 from devenv.run.active.observe import observer
 from devenv.run.preload import UpOptions
 from devenv.run.steps import Context, Value
 from devenv.run.up import End, Fate, RunOutcome, stop
 from devenv.signals import ShutdownSignals
+from devenv.state.kept import KeeperNote
 from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.volumes.store import Store
@@ -345,3 +346,39 @@ async def test_all_published_ports_are_reported(machine: Machine) -> None:
     command = await machine.run_up(site, detach=True)
     (ready,) = [event for event in command.events if isinstance(event, Ready)]
     assert [(port.service, port.target, port.address) for port in ready.ports] == [("web", 80, f"127.0.0.1:{number}")]
+
+
+async def test_a_keeper_holds_a_detached_run(machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the options and the ledger's time, and a run that fails before its takeover lets it go on."""
+    notes = list[KeeperNote]()
+
+    async def ended(_: Run) -> KeeperNote | None:
+        return notes[-1] if notes else None
+
+    def started(run: Run, descriptor: int, note: KeeperNote) -> None:
+        assert run.lock.is_held()
+        os.fstat(descriptor)
+        notes.append(note)
+
+    monkeypatch.setattr(background, "start", started)
+    monkeypatch.setattr(background, "end", ended)
+    await machine.run_up(shop, detach=True)
+    assert notes == []  # without watching
+    command = await machine.run_up(shop, detach=True, watch=True, lan=True)
+    ledger = run_of(machine).read()
+    assert ledger is not None
+    (note,) = notes
+    assert (note.began, note.options["lan"]) == (ledger.began, True)
+    assert command.events[-1] == Notice(hand_over.KEPT, "devenv down")
+
+    failed = await machine.run_up(shop, "nothing", watch=True)
+    assert isinstance(failed.error, UsageError)
+    assert notes == [note, note]
+    assert not any(isinstance(event, Notice) and event.message == hand_over.KEPT for event in failed.events)
+
+    await machine.run_up(shop, "db", detach=True, watch=True)
+    assert notes.pop().options["selection"]["services"] == ("db",)  # no keeper was here
+
+    await machine.run_up(shop)  # takes it over, and ends it
+    assert notes == [note, note]
+    assert run_of(machine).read() is None

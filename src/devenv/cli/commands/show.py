@@ -36,7 +36,7 @@ with LazyImports():
     from devenv.model import graph as graphs
     from devenv.model import status as statuses
     from devenv.run import urls
-    from devenv.state import created, run_dir
+    from devenv.state import created, kept, run_dir
     from devenv.sync.rules import explain as rules
     from devenv.sync.rules import lint
     from devenv.ui import console as consoles
@@ -165,7 +165,8 @@ def _states(
     names = [*outline.services, *(service for service in outline.dormant if service in services)]
     seen = (lambda: run_dir.brought_up(run())), (lambda: run().standings())
     states = statuses.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
-    return replace(states, services=tuple(s for s in states.services if not services or s.service in services))
+    shown = tuple(s for s in states.services if not services or s.service in services)
+    return replace(states, services=shown, background=kept.background(run())[0] if containers else "")
 
 
 def _age(at: str, now: dt.datetime) -> float | None:

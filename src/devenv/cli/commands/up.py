@@ -48,7 +48,8 @@ Ports = Annotated[
 def up(
     services: Services = None,
     detach: Annotated[
-        bool, Option("--detach", "-d", help="Leave the project running; `devenv down` stops it.")
+        bool,
+        Option("--detach", "-d", help="Keep it running in the background, in sync; `devenv down` ends it."),
     ] = False,
     watcher: Annotated[
         Literal["auto", "inotify", "watchfiles", "poll"],

@@ -111,6 +111,20 @@ class ActiveProject:
         current.created = dict(current.desired.services)
         return bool(rules_now[1])
 
+    async def adopt(self, since: float, *, is_current: bool) -> None:
+        """Sync and observe what runs already, which nothing is created or started for.
+
+        Nobody has synced `since` then (Unix seconds).
+
+        Unless `is_current`, the files may have changed since the containers were created: the first look at the files
+        then lets Compose compare them.
+        """
+        await self.update.follow(await bound_rules(self.desired, watch=self._options.watch))
+        self._current.created = dict(self.desired.services) if is_current else {}
+        await self.sync()
+        self.sync_session.saved_since(since, rebuilds=True)
+        self.observer.mark_up()
+
     async def sync(self) -> None:
         """Bring every container up to date with the source tree; from now on containers are synced and observed."""
         project_state = await self.compose.project_state()

@@ -19,6 +19,7 @@ from devenv.errors import ConfigError, DevenvError, RefusedError, StateError, Us
 from devenv.events import Emit, Notice
 from devenv.model.project import Project
 from devenv.paths import is_within
+from devenv.run import background
 from devenv.run.cleanup.remains import at_work
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
@@ -131,6 +132,7 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
 async def held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
     """Hold the project's lock. If a run holds it, ask that run to end, and yield its pid."""
     asked = None
+    await background.end(run)
     with contextlib.ExitStack() as stack:
         try:
             # The wait is long enough for the holder to have written its pid.

@@ -1,7 +1,7 @@
 """A detached process that outlives the run: it waits on a pipe, and removes what a dead run left.
 
 While it waits, only the standard library is in memory. A byte on the pipe before it closes means that the run ended
-by itself and nothing is left to do.
+by itself and nothing is left to do. The guardian of a keeper removes nothing: it starts the keeper again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from devenv.state.run_dir import Run
 
@@ -22,12 +22,18 @@ READY = b"ready"
 BROKEN = 10.0  # minimum seconds until the next try if a try was killed
 LIMIT = 25 * 3600.0  # longer than the limit of the tries, in case each of them is killed
 LOOK_EVERY = 1.0  # seconds between checks whether another command has taken over the project
-TERMINAL = 6  # index of the argument with the name of the terminal
+TERMINAL = 6  # index of the argument with the name of the terminal; the command of a keeper follows
+STEADY = 60.0  # seconds for which a keeper has to live: one that dies earlier twice in turn is not started again
 RESTORE_TERMINAL = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 def main(argv: list[str]) -> int:
-    """Wait until a run ends. `argv`: lifeline and ready descriptors, endpoint, context, folder, drawn terminal."""
+    """Wait until a run ends. `argv`: lifeline and ready descriptors, endpoint, context, folder, drawn terminal.
+
+    The words after these are the command of a keeper, if one holds the run: its last word is the number of keepers
+    before it that did not live for long.
+    """
+    began = time.monotonic()
     lifeline, ready = int(argv[1]), int(argv[2])
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sign, signal.SIG_IGN)
@@ -35,7 +41,10 @@ def main(argv: list[str]) -> int:
     os.close(ready)
     if os.read(lifeline, 1):
         return 0
-    if len(argv) > TERMINAL:
+    if words := argv[TERMINAL + 1 :]:
+        _start_again(words, argv[5], time.monotonic() - began)
+        return 0
+    if argv[TERMINAL:]:
         _restore_terminal(argv[TERMINAL])
     return _take_over(endpoint=argv[3], context=argv[4] or None, folder=argv[5])
 
@@ -46,6 +55,27 @@ def _restore_terminal(terminal: str) -> None:
         descriptor = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
         os.write(descriptor, RESTORE_TERMINAL)
         os.close(descriptor)
+
+
+def again(words: list[str], lived: float) -> list[str] | None:
+    """The command of the keeper that follows one that lived for so many seconds; None if it died early again."""
+    early = 0 if lived >= STEADY else int(words[-1]) + 1
+    return [*words[:-1], str(early)] if early <= 1 else None
+
+
+def _start_again(words: list[str], folder: str, lived: float) -> None:
+    """Start a keeper again that has died, once the child processes that it left have ended."""
+    if (following := again(words, lived)) is None:
+        _say("the keeper has died again: the containers stay, and files are not synced until `devenv up -d`")
+    else:
+        _tried(lambda _: _started(following, folder), "")
+
+
+def _started(words: list[str], folder: str) -> str:
+    from devenv.run.background import start_again  # noqa: PLC0415 - a guardian that waits must stay small
+
+    start_again(words, folder)
+    return ""
 
 
 def _take_over(*, endpoint: str, context: str | None, folder: str) -> int:
@@ -114,7 +144,9 @@ def _seen(path: str) -> tuple[int, int] | None:
 class Guardian:
     """The run's end of the pipe to its guardian. It closes at `dismiss`, `release` or the end of the process."""
 
-    def __init__(self, endpoint: str, context: str | None, run: Run, terminal: str = "") -> None:
+    def __init__(
+        self, endpoint: str, context: str | None, run: Run, terminal: str = "", keeper: Sequence[str] = ()
+    ) -> None:
         from devenv import private_files  # noqa: PLC0415 - the guardian itself must not load it early
         from devenv.docker import process  # noqa: PLC0415 - as above
 
@@ -124,7 +156,7 @@ class Guardian:
         try:
             module = [sys.executable, "-m", "devenv.run.cleanup.guardian"]
             words = [str(lifeline_read), str(ready_write), endpoint, context or "", run.path]
-            words += [terminal] if terminal else []
+            words += [terminal, *keeper] if terminal or keeper else []
             process.detach([*module, *words], pass_fds=(lifeline_read, ready_write), log=log_descriptor)
         finally:
             for descriptor in (lifeline_read, ready_write, log_descriptor):

@@ -30,6 +30,7 @@ TICK = 10.0  # seconds after which the ages on the screen may be out of date
 BUSY_TICK = 1.0
 ASLEEP = 0.3  # seconds between checks whether the view is in the foreground again
 REPLAYED = 20  # lines of the log that are printed after a failed run
+KEEPER_HINT = "devenv down"  # of the notice that a process in the background holds the run
 DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
 
 
@@ -54,6 +55,7 @@ class LiveView:
         self._terminal = Terminal(colour=console.colour)
         self._changed = anyio.Event()
         self._is_over = False
+        self._last_words = e.Notice("left running; saves are not synced until `devenv up`", "devenv down")
 
     async def run(self, work: Callable[[], Awaitable[int]]) -> int:
         """Show the view while the work runs, and return its result. Always restores the terminal."""
@@ -84,6 +86,8 @@ class LiveView:
         """Show an event."""
         if isinstance(event, DOWN) or (isinstance(event, e.Step) and event.name == "before_down"):
             self.leave(failed=isinstance(event, e.Stopping) and event.reason in ("error", "done"))
+        if isinstance(event, e.Notice) and self.state.view.is_detaching and event.hint == KEEPER_HINT:
+            self._last_words = event
         if self._is_over:
             self._console.emit(event)
         else:
@@ -124,7 +128,7 @@ class LiveView:
         if self.state.view.is_detaching and self.state.ready and not self._is_over:
             self.leave()
             self._console.emit(self.state.ready.event)
-            self._console.emit(e.Notice("left running; saves are not synced until `devenv up`", "devenv down"))
+            self._console.emit(self._last_words)
 
     async def _draw(self) -> None:
         while not self._is_over:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devenv.docker.endpoint import Endpoint
+from devenv.run.cleanup.guardian import again
 from devenv.run.cleanup.remains import NOTE, at_work
 from devenv.state.run_dir import Run
 
@@ -81,3 +82,12 @@ def test_guardian_waits_with_little_memory_and_ends_on_a_takeover(
     assert not os.path.exists(os.path.join(run.path, NOTE))
     assert "Traceback" not in log.read_text()
     assert all("cannot reach the Docker engine" in row for row in log.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("early", "lived", "after"), [("0", 3.0, "1"), ("1", 3.0, None), ("1", 60.0, "0"), ("0", 3600.0, "0")]
+)
+def test_a_keeper_that_dies_early_twice_is_not_started_again(early: str, lived: float, after: str | None) -> None:
+    """A keeper that has lived for a minute counts as the first."""
+    expected = None if after is None else ["keeper", "folder", after]
+    assert again(["keeper", "folder", early], lived) == expected

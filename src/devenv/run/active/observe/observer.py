@@ -146,6 +146,11 @@ class Observer:
             if lasted.cancelled_caught and rest:
                 self.view.look_again.send()  # look again: on a busy machine, the event of an end may be late
 
+    def mark_up(self) -> None:
+        """Note that the project was up before it was observed: an end of a service is reported from now on."""
+        self._crashes.is_up = True
+        self.view.all_started()
+
     async def until_known(self) -> None:
         """Return once the logs have shown for each service that was just synced whether its code is broken."""
         while (rest := self.logs.code.undecided(self.view.names, now := anyio.current_time()) - now) > 0:

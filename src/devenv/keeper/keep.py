@@ -1,0 +1,209 @@
+"""Keep a run: take over what runs, and go on as the foreground does, until another command ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from devenv.compose import resolve
+from devenv.compose.files import inputs
+from devenv.compose.resolve import Loaded
+from devenv.docker import process
+from devenv.doctor import quick_check
+from devenv.errors import DevenvError, StateError
+from devenv.events import Emit, Event, Problem
+from devenv.keeper.log import EventLog, Unsolved
+from devenv.run import background, live_restore, steps
+from devenv.run.active import listener
+from devenv.run.active.project import ActiveProject
+from devenv.run.active.reload import Reload
+from devenv.run.active.settle import Effects, Requests
+from devenv.run.cleanup.guardian import Guardian
+from devenv.run.cleanup.remains import remains
+from devenv.run.preload import UpOptions
+from devenv.run.steps import Context, Entered, Guarded
+from devenv.run.takeover import up_elsewhere
+from devenv.signals import ShutdownSignals
+from devenv.state.kept import MARGIN, STARTING, SYNCING, KeeperNote, forget, note_of, touch, unsynced_since
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run, began_in, key_of, open_run, place_of
+from devenv.sync.rules import lint
+from devenv.tasks import first, task_group
+from devenv.volumes.transfer import volume_transfer
+
+LOCK_WAIT = 5.0  # seconds, after a keeper that died
+ALIVE_EVERY = 5.0  # seconds between two signs of life, and two looks whether containers exist
+SHORTEST, LONGEST = 1.0, 60.0  # seconds until the next try after an error
+
+
+@dataclass
+class Keeper:
+    """The keeper of a run. `early`: number of keepers before it that died early; `is_locked`: it has the lock."""
+
+    run_: Run
+    early: int
+    is_locked: bool
+    _note: KeeperNote = field(init=False)
+    _guardian: Guardian = field(init=False)
+    _log: EventLog = field(init=False)
+    _unsolved: Unsolved = field(default_factory=Unsolved)
+
+    async def run(self) -> int:
+        """Keep the run until a signal, or until all its containers are removed. Return 0."""
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = -1 if self.is_locked else stack.enter_context(self.run_.lock.hold(wait=LOCK_WAIT))
+            except StateError:  # another command has the project
+                return 0
+            note, ledger, since = note_of(self.run_), self.run_.read(), unsynced_since(self.run_)
+            if note is None or ledger is None or since is None:
+                return 0
+            if lock >= 0:
+                self.run_.lock.pass_on(lock, os.getpid())
+            start, now = process.start_time(os.getpid()) or "", time.time()
+            self._note = replace(
+                note, pid=os.getpid(), start=start, since=now, synced=since, state=STARTING, problem=""
+            )
+            self._note.write(self.run_)
+            self._log = EventLog(self.run_.path, os.environ)
+            process.record_children(self.run_.children)
+            ending = ShutdownSignals()
+            async with task_group() as tasks:
+                await tasks.start(ending.listen)
+                words = background.command(self.run_.path, str(self.early))
+                self._guardian = Guardian(ledger.endpoint, ledger.context, self.run_, keeper=words)
+                options = background.decode(note.options)
+                with contextlib.suppress(OSError):  # Compose reads links in paths as the shell of the command did
+                    os.chdir(options.selection.directory)
+                with ending.scope():
+                    await self._go_on(options)
+                self._guardian.dismiss()  # after a crash, it starts a keeper again
+                tasks.cancel_scope.cancel()
+        return 0
+
+    async def _go_on(self, options: UpOptions) -> None:
+        """Keep the run; after an error, try again: the engine may come back, and a file may be corrected."""
+        pause = SHORTEST
+        began = anyio.current_time()
+        while (error := await self._failure(options)) is not None:
+            self._emit(Problem(error.said, error.hint))
+            pause = SHORTEST if anyio.current_time() - began > LONGEST else min(2 * pause, LONGEST)
+            await self._until_edited(options, pause)
+            began = anyio.current_time()
+
+    async def _failure(self, options: UpOptions) -> DevenvError | None:
+        """Keep the run to its end; return the error that prevented it, if any."""
+        try:
+            await self._keep(options)
+        except (DevenvError, BaseExceptionGroup) as caught:
+            if not isinstance(error := first(caught), DevenvError):
+                raise
+            return error
+        return None
+
+    async def _until_edited(self, options: UpOptions, seconds: float) -> None:
+        """Return after so many seconds, or when a file of the project has changed."""
+        since, selection = time.time(), options.selection
+        with anyio.move_on_after(seconds):
+            while await anyio.to_thread.run_sync(_changed, selection.directory, selection.files) < since:
+                await anyio.sleep(SHORTEST)
+                touch(self.run_)
+
+    async def _keep(self, options: UpOptions) -> None:
+        """Take the run over, and sync until all its containers are removed. Raises DevenvError."""
+        loaded = await resolve.load(options.selection, faults=lint.faults)
+        ledger = self.run_.read()
+        if ledger is None:
+            return
+        async with contextlib.AsyncExitStack() as stack:
+            effects = Effects(self._emit)
+            context = await self._context(stack, options, effects.emit, loaded, ledger)
+            async with context.tasks as tasks:
+                project = await self._adopted(context, loaded, ledger)
+                try:
+                    self._unsolved.recovered()
+                    self._write(state=SYNCING, loaded=loaded.at, problem=self._unsolved.newest)
+                    reload = Reload(options.selection, loaded, context.emit, project.update.apply)
+                    requests, about = Requests(context.run, project, effects, reload), loaded.project
+                    await tasks.start(listener.serve, context.run.path, about.directory, about.name, requests.answer)
+                    tasks.start_soon(reload.run)
+                    tasks.start_soon(live_restore.serve, project)
+                    await self._until_gone(project)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        self._write(synced=time.time() - MARGIN)
+                        await project.sync_session.end()
+                        project.volumes.settle()
+                tasks.cancel_scope.cancel()
+            project_state = await context.engine.project_state(ledger.project)
+            if await remains(context.engine, project.ledger, project_state):
+                forget(self.run_)
+            else:
+                self.run_.clear()
+
+    async def _context(
+        self, stack: contextlib.AsyncExitStack, options: UpOptions, emit: Emit, loaded: Loaded, ledger: Ledger
+    ) -> Context:
+        engine = await quick_check.connected(stack)
+        key = await key_of(engine)
+        run = await open_run(engine, loaded.project.name, key)
+        place = place_of(loaded.project.directory)
+        if run.path != self.run_.path:
+            message = f"the files, or the settings of docker, now name another project than {ledger.project}"
+            raise StateError(message, hint="devenv up -d")
+        if not began_in(ledger, place):
+            raise up_elsewhere(ledger)
+        transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
+        return Context(options, emit, engine, key, run, place, transfer, anyio.create_task_group())
+
+    async def _adopted(self, context: Context, loaded: Loaded, ledger: Ledger) -> ActiveProject:
+        """The active project, synced: as the steps of `up`, without those that create, start or ask."""
+        desired = await steps.select_services(context, loaded)
+        taken = await steps.take_over(context, Guarded(self._guardian, desired, ledger))
+        taken = await steps.plan(context, taken)
+        entered = Entered(self._guardian, taken.desired, taken.earlier or ledger)
+        try:
+            entered = await steps.acquire_images(context, entered)
+        except DevenvError as error:
+            self._emit(Problem(error.said, error.hint))
+        project = ActiveProject(
+            context.tasks, context.options, context.volume_transfer, entered.ledger, entered.desired
+        )
+        edited = await anyio.to_thread.run_sync(
+            _changed, context.options.selection.directory, context.options.selection.files
+        )
+        await project.adopt(self._note.synced, is_current=edited < self._note.loaded)
+        return project
+
+    async def _until_gone(self, project: ActiveProject) -> None:
+        """Return once the project has no ledger, or had no container in two looks; record that we live."""
+        missed = 0
+        while missed <= 1 and os.path.exists(self.run_.ledger):
+            await anyio.sleep(ALIVE_EVERY)
+            touch(self.run_)
+            is_gone = not project.observer.project_state.containers
+            missed = missed + 1 if is_gone else 0
+            if (loaded := project.desired.loaded.at) != self._note.loaded:
+                self._write(loaded=loaded)
+
+    def _emit(self, event: Event) -> None:
+        self._log.write(event)
+        if self._unsolved.note(event):
+            self._write(problem=self._unsolved.newest)
+
+    def _write(self, **changes: object) -> None:
+        self._note = replace(self._note, **changes)  # type: ignore[arg-type] # fields of the note
+        self._note.write(self.run_)
+
+
+def _changed(directory: str, files: tuple[str, ...]) -> float:
+    """When a file of the project changed last, in seconds since 1970. Blocking."""
+    times = [0.0]
+    for path in inputs(directory, files):
+        with contextlib.suppress(OSError):
+            times.append(os.stat(path).st_ctime)
+    return max(times)

@@ -1,0 +1,101 @@
+"""The keeper of a run, seen from other commands: start it at the hand-over, and ask it to end.
+
+The keeper itself is the package `keeper`, which this module starts as a program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import anyio
+
+from devenv import private_files
+from devenv.compose.outline import Selection
+from devenv.compose.run_model import PortChange, Scale
+from devenv.docker import process
+from devenv.errors import StateError
+from devenv.model.images import ImageOptions
+from devenv.run.preload import UpOptions
+from devenv.state.kept import STARTING, KeeperNote, note_of
+from devenv.state.run_dir import Run
+
+MODULE = "devenv.keeper"
+PATIENCE = 10.0  # seconds for the keeper's last work, before it is killed
+GRACE = 2.0  # seconds after that
+LOOK_EVERY = 0.02
+_PLAIN = ("watcher", "build", "keep_volumes", "auto_ports", "lan", "timeout", "trust")
+
+
+def encode(options: UpOptions) -> dict[str, Any]:
+    """The options that a keeper needs, as a JSON object."""
+    selection = asdict(options.selection)
+    plain = {name: getattr(options, name) for name in _PLAIN}
+    ports = [asdict(change) for change in options.ports]
+    return {**plain, "selection": selection, "ports": ports, "images": asdict(options.images)}
+
+
+def decode(data: Mapping[str, Any]) -> UpOptions:
+    """The options of a keeper: it asks nothing and shows no logs. Raises TypeError, KeyError, AttributeError."""
+    written: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data["selection"].items()
+    }
+    written["scale"] = tuple(Scale(**change) for change in written["scale"])
+    selection = Selection(**written)
+    plain = {name: data[name] for name in _PLAIN if name in data}
+    ports = tuple(PortChange(**change) for change in data["ports"])
+    return UpOptions(selection, logs=False, ports=ports, images=ImageOptions(**data["images"]), **plain)
+
+
+def command(folder: str, *words: str) -> list[str]:
+    """The command line of a keeper for the run in that folder."""
+    return [sys.executable, "-m", MODULE, folder, *words]
+
+
+def start(run: Run, descriptor: int, note: KeeperNote) -> None:
+    """Start a keeper, which gets the lock that this process holds with `descriptor`: no command can be in between.
+
+    Raises StateError if the state folder cannot be written.
+    """
+    with private_files.written(run.path):
+        log = private_files.create(os.path.join(run.path, "keeper.log"), os.O_WRONLY | os.O_APPEND)
+    try:
+        pid = process.detach(command(run.path, "0", str(descriptor)), pass_fds=(descriptor,), log=log)
+    finally:
+        os.close(log)
+    start_time = process.start_time(pid) or ""
+    replace(note, pid=pid, start=start_time, since=time.time(), state=STARTING, problem="").write(run)
+    run.lock.pass_on(descriptor, pid)
+
+
+def start_again(words: Sequence[str], folder: str) -> None:
+    """Start a keeper by this command after one that died, whose child processes end first. Its log is our output."""
+    anyio.run(process.end_recorded, Run(folder).children)
+    process.detach(words, pass_fds=(), log=1)
+
+
+async def end(run: Run) -> KeeperNote | None:
+    """Ask the run's keeper to end, and return its note once it holds the project no longer; None without a keeper.
+
+    It ends without touching a container. Raises StateError if it does not end.
+    """
+    note, asked, began = None, set[tuple[int, int]](), time.monotonic()
+    while run.lock.is_kept():
+        note, holder, passed = note_of(run), run.lock.holder(), time.monotonic() - began
+        if passed > PATIENCE + GRACE:
+            message = f"the background process (pid {holder}) does not end"
+            raise StateError(message, hint=f"kill -9 {holder}   (if it is a process of devenv)")
+        sign = signal.SIGTERM if passed < PATIENCE else signal.SIGKILL
+        # Never a process that got the pid later, and each signal once.
+        if note is not None and note.pid == holder and note.is_alive and (holder, sign) not in asked:
+            asked.add((holder, sign))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(holder, sign)
+        await anyio.sleep(LOOK_EVERY)
+    return note

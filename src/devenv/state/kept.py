@@ -1,0 +1,126 @@
+"""The note of a keeper: the process that holds a run in the background, and what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from devenv import private_files
+from devenv.docker import process
+from devenv.errors import StateError
+from devenv.state.run_dir import KEEPER, Run
+
+RESUME = "devenv up -d"
+MARGIN = 0.5  # seconds that a save, and a restart that it causes, may take at most if nothing waits
+STARTING, SYNCING = "starting", "syncing"
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperNote:
+    """The keeper's process, what it does, and the options of the command line that started the run.
+
+    The time at which the file was last written or touched is the last at which the keeper was alive. `loaded` is the
+    time at which the project's files were read that are in force. Times are seconds since 1970.
+    """
+
+    pid: int
+    start: str  # when the process started: pids are reused
+    began: float  # of the run, as in its ledger
+    since: float  # when this keeper began
+    loaded: float
+    synced: float  # before this time, the process that had the run before has synced all saves
+    options: Mapping[str, Any] = field(default_factory=dict)
+    state: str = STARTING
+    problem: str = ""  # the last problem that is not solved
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return bool(self.start) and process.start_time(self.pid) == self.start
+
+    def write(self, run: Run) -> None:
+        """Write the note to the run's folder, if the disk allows."""
+        with contextlib.suppress(OSError, StateError):
+            private_files.replace(_path(run), json.dumps(asdict(self)), durable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The project as a new run has got it: the descriptor of its lock, and what a keeper left.
+
+    `keeper` is the note of a keeper that was asked to end; nobody has synced since `unsynced` (Unix seconds) a run
+    that was left running, with these `services` (none: all).
+    """
+
+    lock: int = -1
+    keeper: KeeperNote | None = None
+    unsynced: float | None = None
+    services: tuple[str, ...] = ()
+
+
+def note_of(run: Run) -> KeeperNote | None:
+    """The last keeper's note; None if there is none."""
+    try:
+        return KeeperNote(**json.loads(private_files.read(_path(run)) or ""))
+    except (OSError, ValueError, TypeError, StateError):
+        return None
+
+
+def touch(run: Run) -> None:
+    """Record that the keeper is alive."""
+    with contextlib.suppress(OSError):
+        os.utime(_path(run), follow_symlinks=False)
+
+
+def unsynced_since(run: Run) -> float | None:
+    """The time (Unix seconds) since which saves may not be synced; None if no keeper has the run, or had it last."""
+    note, ledger = note_of(run), run.read()
+    if note is None or ledger is None or ledger.phase != "detached" or note.began != ledger.began:
+        return None
+    with contextlib.suppress(OSError):
+        return note.synced if note.state == STARTING else os.stat(_path(run)).st_mtime - MARGIN
+    return None
+
+
+def forget(run: Run) -> None:
+    """Remove the note."""
+    with contextlib.suppress(OSError, StateError):
+        private_files.remove(_path(run))
+
+
+def background(run: Run) -> tuple[str, bool]:
+    """One line about the run's keeper, and whether saved files are not synced; empty if the run has no keeper."""
+    note, ledger = note_of(run), None
+    with contextlib.suppress(StateError):
+        ledger = run.read() if note is not None else None
+    if note is None or ledger is None or ledger.phase != "detached" or note.began != ledger.began:
+        return "", False
+    if note.is_alive:
+        return _alive(note), False
+    with contextlib.suppress(OSError):
+        at = _clock(os.stat(_path(run)).st_mtime)
+        message = f"{ledger.project}: saved files have not been synced since {at}: the background process has ended"
+        return f"{message} ({RESUME})", True
+    return "", False
+
+
+def _alive(note: KeeperNote) -> str:
+    if note.problem:
+        return f"running in the background since {_clock(note.since)}: {note.problem}"
+    if note.state == STARTING:
+        return "running in the background, starting to sync saved files"
+    return f"running in the background, syncing saved files (since {_clock(note.since)})"
+
+
+def _clock(at: float) -> str:
+    day = "%Y-%m-%d " if time.localtime(at)[:3] != time.localtime()[:3] else ""
+    return time.strftime(f"{day}%H:%M:%S", time.localtime(at))
+
+
+def _path(run: Run) -> str:
+    return os.path.join(run.path, KEEPER)

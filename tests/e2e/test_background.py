@@ -1,0 +1,133 @@
+"""A run in the background: saves, edits, kills of its keeper, and every way to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import cli, docker_cli
+from support.cli import Devenv, StartDevenv
+from support.stack import Stack, idle_service
+from support.upper import Up
+
+RULES = [
+    {"path": "./src", "action": "sync", "target": "/app"},
+    {"path": "./conf", "action": "sync+restart", "target": "/conf"},
+]
+
+
+@pytest.fixture
+def site(stack: Stack) -> Stack:
+    """A project with one service, which restarts for files in `conf`."""
+    stack.write("src/a", "one")
+    stack.write("conf/c", "one")
+    stack.compose_file({"web": idle_service(develop={"watch": RULES})})
+    return stack
+
+
+def arrives(site: Stack, path: str, text: str | None) -> None:
+    """Wait until the container has the text."""
+    docker_cli.until(lambda: site.read("web", f"/app/{path}") == text, timeout=30)
+
+
+def keepers(run: Devenv) -> list[int]:
+    """The keeper and its guardian, of which both are ready."""
+    docker_cli.until(lambda: len(run.keepers()) == 1 and run.guardians(), timeout=30)
+    return [*run.keepers(), *run.guardians()]
+
+
+def started(site: Stack) -> str:
+    """When the container was started."""
+    return str(docker_cli.inspect(site.container("web"))["State"]["StartedAt"])
+
+
+def kill(*pids: int) -> None:
+    """Kill these processes at once."""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def ps(site: Stack, env: dict[str, str]) -> str:
+    """What `ps` says about the background."""
+    done = cli.run("ps", "--output", "json", cwd=site.folder, env={**env, **site.env})
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return str(answer["background"])
+
+
+def test_a_run_in_the_background(site: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]) -> None:
+    """It syncs and reloads, comes back after a `kill -9`, says when it does not, and `down` ends it."""
+    run = up(site, "-d")
+    assert run.wait() == 0
+    assert "background" in run.all("notice")[-1]["message"]
+    site.write("src/a", "two")
+    settled = cli.run("settle", "--synced", cwd=site.folder, env={**state_env, **site.env})
+    assert (settled.returncode, site.read("web", "/app/a")) == (0, "two"), settled.stdout + settled.stderr
+    docker_cli.until(lambda: ps(site, state_env).startswith("running in the background, syncing"))
+
+    # The guardian starts another keeper, which finds what was saved in between, and reloads the files.
+    (keeper, _), before, began = keepers(run), site.container("web"), started(site)
+    kill(keeper)
+    site.write("src/b", "three")
+    site.write("conf/c", "two")
+    arrives(site, "b", "three")
+    assert docker_cli.until(lambda: started(site), lambda now: now != began)
+    assert (site.container("web"), site.read("web", "/conf/c")) == (before, "two")
+    site.compose_file({"web": idle_service(develop={"watch": RULES}, environment={"EDITED": "yes"})})
+    docker_cli.until(lambda: site.containers("web") not in ([before], []), timeout=30)
+
+    # Without both, nothing is removed, every command says so, and `up -d` starts it again.
+    docker_cli.until(lambda: ps(site, state_env).startswith("running in the background, syncing"))
+    kill(*keepers(run))
+    began = started(site)
+    site.write("src/a", "four")
+    site.write("conf/c", "three")
+    (site.folder / "src/b").unlink()
+    assert "have not been synced since" in ps(site, state_env)
+    logs = cli.run("logs", cwd=site.folder, env={**state_env, **site.env})
+    assert "have not been synced since" in logs.stderr
+    again = up(site, "-d")
+    assert again.wait() == 0
+    arrives(site, "a", "four")
+    assert site.read("web", "/app/b") is None
+    assert docker_cli.until(lambda: started(site), lambda now: now != began)
+    assert site.containers("web") != [before]
+
+    # `up` that fails before it takes the run over lets it go on.
+    assert cli.run("up", "nothing", cwd=site.folder, env={**state_env, **site.env}).returncode != 0
+    site.write("src/a", "five")
+    arrives(site, "a", "five")
+
+    assert devenv("down", cwd=site.folder, env=site.env).wait() == 0
+    assert (run.survivors(), again.survivors(), site.leftovers()) == ({}, {}, {})
+
+
+def test_foreground_takes_over_and_a_removed_project_ends(site: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """`up` goes on in the foreground; a run whose containers were removed by others ends, and nothing is left."""
+    detached = up(site, "-d")
+    assert detached.wait() == 0
+    before = site.container("web")
+    run = up.ready(site)
+    assert site.container("web") == before
+    assert detached.survivors() == {}
+    site.write("src/a", "two")
+    arrives(site, "a", "two")
+    assert run.stop() == 130
+    assert site.leftovers() == {}
+
+    detached = up(site, "-d")
+    assert detached.wait() == 0
+    assert site.compose("down", "-t", "0").returncode == 0
+    assert detached.survivors(20) == {}
+    assert list(Path(state_env["XDG_STATE_HOME"]).glob("*/runs/*/ledger.json")) == []
+
+
+def test_without_watching_nothing_stays_in_the_background(site: Stack, up: Up) -> None:
+    """`--no-watch` starts no keeper."""
+    run = up(site, "-d", "--no-watch")
+    assert run.wait() == 0
+    assert run.survivors() == {}

@@ -1,0 +1,56 @@
+"""A keeper that has nothing to keep ends at once and changes nothing; the rest is in tests/e2e/test_background.py."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.keeper import keep
+from devenv.keeper.keep import Keeper
+from devenv.state.identity import Place
+from devenv.state.kept import KeeperNote, note_of
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+
+LEDGER = Ledger("shop", Place("/shop"), "engine", "unix:///e", None, began=5.0, pid=1, phase="detached")
+NOTE = KeeperNote(1, "a start", 5.0, 6.0, 7.0, 8.0)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A detached run with the note of a keeper that has died."""
+    run = Run(str(tmp_path))
+    run.write(LEDGER)
+    NOTE.write(run)
+    return run
+
+
+@pytest.mark.parametrize("ledger", [replace(LEDGER, phase="up"), replace(LEDGER, began=6.0), None])
+def test_a_run_that_was_ended_or_taken_over_is_left_alone(run: Run, ledger: Ledger | None) -> None:
+    """Between the death of a keeper and the start of the next, another command may have come."""
+    run.clear() if ledger is None else run.write(ledger)
+    before = run.read(), note_of(run)
+    assert anyio.run(Keeper(run, 0, is_locked=False).run) == 0
+    assert (run.read(), note_of(run)) == before
+    assert not run.lock.is_held()
+
+
+def test_a_project_that_another_command_holds_is_left_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a `down` that has killed the keeper."""
+    monkeypatch.setattr(keep, "LOCK_WAIT", 0.0)
+    with run.lock.hold():
+        assert anyio.run(Keeper(run, 0, is_locked=False).run) == 0
+    assert (run.read(), note_of(run)) == (LEDGER, NOTE)
+
+
+def test_the_last_change_of_the_files_is_seen(tmp_path: Path) -> None:
+    """A file that is replaced by one with an older time counts as changed."""
+    file = tmp_path / "compose.yml"
+    file.write_text("services: {}\n", encoding="utf-8")
+    assert keep._changed(str(tmp_path), ()) == file.stat().st_ctime
+    os.utime(file, (0, 0))
+    assert keep._changed(str(tmp_path), ()) == file.stat().st_ctime > 1
