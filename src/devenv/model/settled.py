@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from devenv.explain.log_lines import PATTERNS
+from devenv.model.containers import bare
 from devenv.model.status import BAD, GOOD, Phase, Standing
 
 NOTICED = 1.0  # seconds after a sync in which a program that watches its files has to show that it noticed it
@@ -159,7 +160,12 @@ def excerpt(lines: Iterable[tuple[float, str]], since: float, error: str) -> tup
     message = error.partition(": ")[2] or error
     first = next((index for index, line in enumerate(new) if message and message in line), len(new))
     begin = max(0, min(first - BEFORE, len(new) - LINES))
-    return tuple(new[begin : begin + LINES])
+    return tuple(map(plain, new[begin : begin + LINES]))
+
+
+def plain(line: str) -> str:
+    """The line without colours and characters that could change a terminal."""
+    return "".join(char if char.isprintable() else " " for char in bare(line).replace("\t", "    "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ def test_the_excerpt_of_a_log_is_around_the_message() -> None:
     assert (shown[0], shown[settled.BEFORE], len(shown)) == ("line 3", "SyntaxError: bad", settled.LINES)
     assert settled.excerpt(lines, AT, "ended with exit code 1") == tuple(f"line {n}" for n in range(10, 20))
     assert settled.excerpt(lines[:2], AT, "x") == ("line 0",)
+    assert settled.excerpt([(AT, "\x1b[32mgreen\x1b[0m\r\tbell\a")], AT, "x") == ("green     bell ",)
 
 
 def test_lines_for_people() -> None:

@@ -19,6 +19,7 @@ from devenv.model.settled import (
     SettledService,
     Verdict,
     excerpt,
+    plain,
     reload_shown,
     synced,
     verdict,
@@ -197,7 +198,7 @@ class Settling:
             lines = self.project.observer.logs.recent[name]
             log = excerpt(lines, self.effects.of(name).at, failure) if failure else ()
             state = found.state or ("failed" if failure else "waiting")
-            services.append(SettledService(name, state, failure, log))
+            services.append(SettledService(name, state, plain(failure), log))
         seconds = round(anyio.current_time() - self.began, 3)
         return Settled(is_settled, seconds, tuple(services))
 
