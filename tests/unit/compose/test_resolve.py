@@ -13,6 +13,7 @@ from devenv.compose.validate import validate
 from devenv.docker import process
 from devenv.docker.process import Completed
 from devenv.errors import ConfigError, EngineError, UsageError
+from support.worktrees import linked
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +143,43 @@ async def test_a_project_without_active_services(
     assert (raised.value.message, raised.value.hint, raised.value.line) == (message, hint, 1)
     (mistake,) = await validate(Selection(str(tmp_path)), lambda *_: ())
     assert (mistake.level, mistake.message) == ("warning", message)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "env", "asked", "isolated"),
+    [
+        ("shop", None, "", False, None),
+        ("shop", "x", "", True, "x"),
+        ("there", None, "", False, "shop-there"),
+        ("there", "shop-there", "", False, "shop-there"),
+        ("there", None, "shop-there", False, "shop-there"),
+        ("there", "shop", "", False, None),
+        ("there", None, "shop", False, None),
+        ("there", "mine", "", True, "mine"),
+    ],
+)
+async def test_worktrees_are_isolated_unless_they_are_given_a_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    name: str | None,
+    env: str,
+    asked: bool,
+    isolated: str | None,
+) -> None:
+    """By `-p` or COMPOSE_PROJECT_NAME; `--isolated` isolates any project, whatever its name is."""
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", env)
+    linked(tmp_path / "there", tmp_path / "shop", "there")
+    (tmp_path / place / "compose.yml").write_text("name: shop\nservices: {web: {image: x}}\n", encoding="utf-8")
+
+    async def run(argv: list[str], **_: Any) -> Completed:
+        taken = argv[argv.index("-p") + 1] if "-p" in argv else env or "shop"
+        return Completed(
+            0, f"name: {taken}\nservices: {{web: {{image: x, container_name: shop_web}}}}\n".encode(), b""
+        )
+
+    monkeypatch.setattr(process, "run", run)
+    loaded = await resolve.load(Selection(str(tmp_path / place), project_name=name, isolated=asked))
+    assert (loaded.isolation and loaded.isolation.project) == isolated
+    assert ("container_name" in loaded.model["services"]["web"]) is (isolated is None)
+    assert loaded.project.settings.ports == ("auto" if isolated else "")
