@@ -13,7 +13,7 @@ import pytest
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.schemas import checked_document
-from support.stack import Stack, idle_service
+from support.stack import NewStack, Stack, idle_service
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
@@ -220,6 +220,24 @@ def test_snapshot_by_name_is_exported_imported_and_restored(
     again = up.ready(db)
     assert marker(db) == "seed"
     assert again.stop() == 130
+
+
+def test_up_begins_with_the_data_of_a_running_project(
+    db: Stack, up: Up, new_stack: NewStack, state_env: dict[str, str]
+) -> None:
+    """`--from PROJECT`: the other project goes on."""
+    assert up(db, "-d").wait() == 0
+    write(db, "theirs")
+    other = new_stack(state_env, "other")
+    other.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    run = up.ready(other, "--from", db.name)
+    assert marker(other) == "theirs"
+    copied = [notice["message"] for notice in run.all("notice") if "copied" in notice["message"]]
+    assert copied[0].startswith(f"data copied from {db.name}; db paused for ")
+    assert docker_cli.inspect(db.container("db"))["State"]["Status"] == "running"
+    assert run.stop() == 130
+    assert of(db, state_env, "down").returncode == 0
+    assert (db.leftovers(), other.leftovers()) == ({}, {})
 
 
 def test_volume_of_plain_compose_is_not_replaced(db: Stack, state_env: dict[str, str]) -> None:

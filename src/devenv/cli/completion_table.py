@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--keep": ("", "Leave everything running on exit."),
         "--keep-volumes": ("", "Keep the named volumes on exit."),
         "--fresh": ("", "Start with empty volumes; snapshots are kept."),
-        "--from": ("text", "Start with the volumes of this snapshot."),
+        "--from": ("text", "Start with this snapshot, or with a copy of the data of another project, or of the main worktree."),
         "--port": ("text", "Publish a port elsewhere, e.g. web:8080=80; auto: all on free ports."),
         "--lan": ("", "Publish ports to the network, not only to this machine."),
         "--timeout": ("text", "Seconds to wait until all services are healthy."),

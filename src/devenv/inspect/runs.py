@@ -134,6 +134,8 @@ def state_of(phase: str, running: int, *, is_held: bool, is_ending: bool, is_rea
         return phase if running or is_held else LOST
     if is_held:
         return "running" if is_ready else "starting"
+    if phase == "volumes":
+        return VOLUMES
     return LOST if phase == "up" else phase
 
 

@@ -34,7 +34,7 @@ class UpOptions:
     keep: bool = False
     keep_volumes: bool = False
     fresh: bool = False
-    source: str = ""  # the id or name of the snapshots to restore
+    source: str = ""  # a snapshot by id or name, a project, or `main`
     ports: tuple[PortChange, ...] = ()
     auto_ports: bool = False
     lan: bool = False

@@ -53,7 +53,7 @@ async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Em
             project_state = await engine.project_state(project.name)
             chosen = _existing(project.name, project_state, wanted)
             users = {v.name: [c for c in project_state.containers if v.name in c.volumes] for v in chosen}
-            async with _paused(engine, {c.id: c for used in users.values() for c in used}.values()):
+            async with paused(engine, {c.id: c for used in users.values() for c in used}.values()):
                 for volume in chosen:
                     await _save(volumes, volume, users[volume.name], title)
 
@@ -91,17 +91,18 @@ async def _save(volumes: ProjectVolumes, volume: Volume, users: Iterable[Contain
 
 
 @contextlib.asynccontextmanager
-async def _paused(engine: Engine, containers: Iterable[Container]) -> AsyncIterator[None]:
-    paused = []
+async def paused(engine: Engine, containers: Iterable[Container]) -> AsyncIterator[None]:
+    """Pause those of the containers that run, for the block."""
+    pausing = []
     try:
         for container in containers:
             if container.state == "running":
-                paused.append(container.id)
+                pausing.append(container.id)
                 await engine.containers.pause(container.id, on=True)
         yield
     finally:
         with anyio.CancelScope(shield=True):
-            for container_id in paused:
+            for container_id in pausing:
                 with contextlib.suppress(EngineError):  # the container has ended in the meantime
                     await engine.containers.pause(container_id, on=False)
 

@@ -61,7 +61,14 @@ def up(
     keep: Annotated[bool, Option("--keep", help="Leave everything running on exit.")] = False,
     keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes on exit.")] = False,
     fresh: Annotated[bool, Option("--fresh", help="Start with empty volumes; snapshots are kept.")] = False,
-    from_: Annotated[str, Option("--from", metavar="SNAPSHOT", help="Start with the volumes of this snapshot.")] = "",
+    from_: Annotated[
+        str,
+        Option(
+            "--from",
+            metavar="SNAPSHOT|PROJECT|main",
+            help="Start with this snapshot, or with a copy of the data of another project, or of the main worktree.",
+        ),
+    ] = "",
     port: Ports = None,
     lan: Annotated[bool, Option("--lan", help="Publish ports to the network, not only to this machine.")] = False,
     timeout: Annotated[

@@ -27,6 +27,7 @@ from devenv.state.identity import Content, VolumeRecord
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import address
 from devenv.tasks import each
+from devenv.volumes.copies import snapshots_of
 from devenv.volumes.lineage import NOTHING, LiveVolume
 from devenv.volumes.lineages import ProjectVolumes
 from devenv.volumes.transfer import VolumeTransfer
@@ -66,13 +67,14 @@ class RunVolumes:
     async def begin(self, *, fresh: bool, source: str = "") -> None:
         """Create the new volumes of the desired state with their saved content, and missing folders.
 
-        The ledger is written first. `source`: the id or name of the snapshots to restore instead. Raises DevenvError
+        The ledger is written first. `source`: the snapshots, or the project, to begin with. Raises DevenvError
         if a volume cannot be created or restored; the teardown removes its parts.
         """
         desired = self.current.desired
         volumes = project_volumes(desired, self.volume_transfer, self.ledger)
         initial = InitialVolumes(desired, volumes)
-        new = await initial.plan(self.ledger, fresh=fresh, asked=volumes.asked(source) if source else {})
+        asked = await snapshots_of(volumes, source, desired.existing.volumes) if source else {}
+        new = await initial.plan(self.ledger, fresh=fresh, asked=asked)
         if new:
             await self._create(new)
         keeps = volumes.keeps

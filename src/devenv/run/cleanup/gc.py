@@ -24,7 +24,7 @@ from devenv.state.run_dir import Run
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 
-LEFT_RUNNING = ("detached", "kept")
+LEFT = ("detached", "kept", "volumes")  # phases of runs that need no process
 
 
 async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
@@ -56,12 +56,13 @@ async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
 def _abandoned() -> Iterator[tuple[Run, Ledger]]:
     """Runs that were left running, and whose folder was removed."""
     for run, ledger in run_dir.every_runs():
-        if ledger.phase in LEFT_RUNNING and run_dir.is_removed(ledger.place):
+        if ledger.phase in LEFT and run_dir.is_removed(ledger.place):
             yield run, ledger
 
 
 async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
-    why = "a run in a removed folder" if ledger.phase in LEFT_RUNNING else "a dead run"
+    is_removed = ledger.phase in LEFT
+    why = "a run in a removed folder" if is_removed else "a dead run"
     async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
         if dry_run:
             engine.is_ours = run.made.holds
@@ -69,8 +70,9 @@ async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
             emit(Notice(f"{ledger.project}: {counts or 'nothing'} of {why}"))
             return False
         emit(Notice(f"ending what {why} left of {ledger.project}"))
-        async with held(run, VolumePolicy.SAVE):
-            return bool((await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors)
+        policy = VolumePolicy.SNAPSHOT if is_removed else VolumePolicy.SAVE  # no next run would use a volume
+        async with held(run, policy):
+            return bool((await finish(engine, run, emit, policy, "gc")).survivors)
 
 
 async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> None:
