@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -97,8 +98,12 @@ def newer_compose_env() -> dict[str, str]:
     config = NEWER_COMPOSE / "config"
     if not (config / "cli-plugins/docker-compose").exists():
         pytest.fail("the newer Compose is not there; scripts/newer-compose fetches it")
-    endpoint = docker_cli.docker("context", "inspect", "--format={{.Endpoints.docker.Host}}")
-    return {"DOCKER_CONFIG": str(config), "DOCKER_HOST": endpoint}
+    return {"DOCKER_CONFIG": str(config), "DOCKER_HOST": _endpoint()}
+
+
+@functools.cache
+def _endpoint() -> str:
+    return docker_cli.docker("context", "inspect", "--format={{.Endpoints.docker.Host}}")
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_recreated_containers_leave_no_anonymous_volume(stack: Stack, up: Up, ro
     anonymous |= mounted(stack)
     assert len(anonymous) >= 2
     assert run.stop() == 130, run.report()
-    assert anonymous.isdisjoint(docker_cli.docker("volume", "ls", "-q").split())
+    assert anonymous.isdisjoint(docker_cli.volumes())
 
 
 def mounted(stack: Stack) -> set[str]:

@@ -157,8 +157,8 @@ async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[
     loaded = await load(Selection(str(stack.folder), profiles=profiles))
     existing = Existing(
         foreign,
-        networks=frozenset(docker_cli.docker("network", "ls", "--format={{.Name}}").split()),
-        volumes=frozenset(docker_cli.docker("volume", "ls", "-q").split()),
+        networks=frozenset(docker_cli.networks()),
+        volumes=frozenset(docker_cli.volumes()),
     )
     model = run_model(loaded.model, existing=existing, choices=replace(choices or Choices(), owner="me@host-1"))
     return Compose(loaded.project.name, loaded.project.directory, dump(model))

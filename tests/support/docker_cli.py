@@ -64,16 +64,18 @@ def containers(project: str, service: str | None = None) -> list[str]:
     return [entry["Id"] for entry in _listed("containers/json", label=labels)]
 
 
-def networks(project: str) -> list[str]:
-    """Names of the networks that carry the project's label."""
-    return sorted(entry["Name"] for entry in _listed("networks", label=[f"{PROJECT_LABEL}={project}"]))
+def networks(project: str | None = None) -> list[str]:
+    """Names of the networks that carry the project's label, or of all networks."""
+    return sorted(entry["Name"] for entry in _listed("networks", label=_label(project)))
 
 
-def volumes(project: str) -> list[str]:
-    """Names of the volumes that carry the project's label."""
-    return sorted(
-        entry["Name"] for entry in _listed("volumes", label=[f"{PROJECT_LABEL}={project}"])["Volumes"] or ()
-    )
+def volumes(project: str | None = None) -> list[str]:
+    """Names of the volumes that carry the project's label, or of all volumes."""
+    return sorted(entry["Name"] for entry in _listed("volumes", label=_label(project))["Volumes"] or ())
+
+
+def _label(project: str | None) -> list[str]:
+    return [] if project is None else [f"{PROJECT_LABEL}={project}"]
 
 
 def _listed(path: str, **filters: list[str]) -> Any:
