@@ -193,7 +193,7 @@ async def _ask_run(run: Run, snapshots: Mapping[str, Snapshot], emit: Emit) -> N
     path, pid, token = os.path.join(run.path, REQUEST), os.getpid(), secrets.token_hex(8)
     chosen = {key: [snapshot.id, snapshot.volume] for key, snapshot in snapshots.items()}
     if run.lock.is_ending():
-        raise StateError("the project is ending", hint="devenv snapshot restore, once more")
+        raise StateError("the project is ending", hint="devenv ps   (once it has ended, try again)")
     if _is_waited_for(_read(path)):
         raise StateError("another restore waits for the run", hint="devenv ps")
     with written(path):
@@ -250,7 +250,9 @@ async def _carried_out(project: ActiveProject, chosen: Mapping[str, Sequence[str
         patience = actions.dependents.patience
         if not await patiently(patience, partial(project.observer.until_ready, frozenset(services))):
             raise await project.observer.late(patience)
-    except DevenvError as error:
+    except (DevenvError, OSError) as caught:
+        full = f"the state folder cannot be written: {caught}"
+        error = caught if isinstance(caught, DevenvError) else DevenvError(full, hint=f"df -h {transfer.store.path}")
         transfer.emit(Problem(error.said, error.hint))
         return error
     for key, snapshot in found.items():

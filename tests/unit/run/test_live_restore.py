@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from unittest.mock import Mock
 
 import anyio
 import pytest
@@ -164,6 +165,18 @@ async def test_content_that_cannot_be_saved_stays(machine: Machine, shop: Site) 
     assert run.code == 130
     (line,) = Lineages.at_home().all()
     assert line.asked is None
+
+
+async def test_a_full_disk_does_not_end_the_run(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The services are started again with their own data, which was saved."""
+    good = await saved(machine, shop, "good")
+    monkeypatch.setattr(live_restore.Exchange, "ask", Mock(side_effect=OSError(28, "No space left on device")))
+    result = await live(machine, shop, good)
+    assert result.command.error is not None, shown(result.command)
+    assert "No space left on device" in str(result.command.error)
+    assert (result.content, len(result.web), result.run.code) == (b"bad", 1, 130), shown(result.run)
 
 
 async def test_a_run_that_is_still_starting_is_left_alone(

@@ -238,7 +238,7 @@ class ServiceReplacement:
             await each(lambda container: self.engine.containers.remove(container.id), old)
             try:
                 await empty()
-            except DevenvError as error:
+            except (DevenvError, OSError) as error:
                 failure = error
             self.observer.view.look_at(await self._create_missing(services))
         self.dependents.after(services)
