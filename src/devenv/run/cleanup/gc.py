@@ -10,7 +10,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.images import LocalImage
 from devenv.errors import DevenvError, StateError
-from devenv.events import Emit, Notice, Problem
+from devenv.events import Emit, Kept, Notice, Problem
 from devenv.model import snapshot as model
 from devenv.model.snapshot import Snapshot
 from devenv.run.cleanup import kept_logs
@@ -25,6 +25,7 @@ from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 
 LEFT = ("detached", "kept", "volumes")  # phases of runs that need no process
+KEPT = "a run in a removed folder was to keep it"
 
 
 async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
@@ -82,7 +83,15 @@ async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> Non
     """
     try:
         async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
-            images = await engine.images.built_by(ledger.project)
+            images, volumes = await engine.images.built_by(ledger.project), await engine.volumes.times()
+            for line in Lineages.at_home().all():
+                if (
+                    line.live
+                    and line.engine == ledger.engine
+                    and line.place == ledger.place
+                    and line.live.is_in(volumes)
+                ):
+                    emit(Kept("volume", line.name, KEPT, f"docker volume rm {line.name}"))
             for image in images if not dry_run else ():
                 for name in image.names or (image.id,):
                     await engine.images.remove(name)

@@ -15,7 +15,7 @@ import pytest
 from devenv.compose.outline import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError
-from devenv.events import Notice
+from devenv.events import Kept, Notice
 from devenv.run.cleanup import down, gc
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger, VolumePolicy
@@ -191,3 +191,15 @@ async def test_gc_ends_what_was_left_running_in_a_removed_folder(machine: Machin
     store.remove(named)
     await machine.gc()
     assert Lineages.at_home().all() == ()
+
+
+async def test_gc_names_volumes_that_a_removed_folder_has_kept(machine: Machine, shop: Site) -> None:
+    """With the command that removes them: they were kept on request."""
+    await machine.run_up(shop, keep_volumes=True)
+    shutil.rmtree(shop.folder)
+    command = await machine.gc()
+    assert [(e.name, e.command) for e in command.events if isinstance(e, Kept)] == [
+        ("shop_data", "docker volume rm shop_data")
+    ]
+    assert list(Run.folders()) == []
+    assert len(Lineages.at_home().all()) == 1
