@@ -25,7 +25,7 @@ from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 
 LEFT = ("detached", "kept", "volumes")  # phases of runs that need no process
-KEPT = "a run in a removed folder was to keep it"
+KEPT = "it has the data of a removed folder"
 
 
 async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
