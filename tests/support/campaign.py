@@ -295,14 +295,14 @@ class Campaign:
 
     async def drop(self) -> None:
         """`devenv down --volumes`."""
-        before = self.content
+        before, existed = self.content, VOLUME in self.machine.host.volumes
         name, site = self.pick()
         run_of = [ledger.directory for _, ledger in run_dir.every_runs()]
         command = await self.machine.down(site, VolumePolicy.DROP)
         self.check_kept(before, command, dropped=bool(run_of))
-        if before is not None and self.content is None:
+        if existed and VOLUME not in self.machine.host.volumes:  # also if a restore was cut off before it had content
             for folder, last in list(self.seen.items()):
-                if last == before or folder == name:
+                if last == before or folder in (name, *self.users):
                     self.lost.add(str(last))
 
     async def gc(self) -> None:
