@@ -50,6 +50,11 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         },
         None,
     ),
+    "agent init": (
+        "`devenv agent init`: the skill files.",
+        {"written": Annotated[list[str], "paths in the folder"]},
+        None,
+    ),
     "config": ("`devenv config`: the project as devenv understands it.", {}, Shown),
     "config --validate": (
         "`devenv config --validate`: all mistakes, by file and line.",

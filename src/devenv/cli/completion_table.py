@@ -110,6 +110,9 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--dry-run": ("", "Show the diff and write nothing."),
         "--yes -y": ("", "Write the files without asking."),
     }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service",)),
+    "agent init": ({
+        "--overwrite": ("", "Replace a file with another text."),
+    }, "--output --verbose -v", ()),
     "snapshot list": ({
     }, "--output --verbose -v", ("project*",)),
     "snapshot save": ({

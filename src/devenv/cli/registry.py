@@ -47,6 +47,7 @@ COMMANDS = {
     "new": Command("scaffold:new", "Create a project from a template or from existing code.", OUTPUT),
     "add": Command("scaffold:add", "Add a service or watch rules to the Compose file."),
     "remove": Command("scaffold:remove", "Remove a service from the Compose file."),
+    "agent init": Command("scaffold:agent_init", "Write a skill file for coding agents.", OUTPUT),
     "snapshot list": Command("snapshot:list_", "List snapshots, the newest first.", OUTPUT),
     "snapshot save": Command("snapshot:save", "Save the project's volumes now.", RUN),
     "snapshot restore": Command("snapshot:restore", "Restore a snapshot, also while the project runs.", RUN),
@@ -66,6 +67,7 @@ COMMANDS = {
 }
 GROUPS = {
     "snapshot": Group("Save, list and restore the contents of volumes."),
+    "agent": Group("Help coding agents to work with the project."),
     "images": Group("List, pull, save and load the project's images.", default="list"),
 }
 # The first command of each section of `devenv --help`; the sections follow the order of the commands.

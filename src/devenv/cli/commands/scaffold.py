@@ -20,6 +20,7 @@ with LazyImports():
     import anyio
 
     from devenv import private_files
+    from devenv.scaffold import agent
     from devenv.scaffold.add import proposal as proposals
     from devenv.scaffold.add import remove as removal
     from devenv.scaffold.add import rules as watch_rules
@@ -129,6 +130,17 @@ def add(
         records = _records()
         proposal = anyio.run(lambda: services.add(selection, what, records, name=name, to=to, template=template))
     _settle(proposal, dry_run=dry_run, yes=yes)
+
+
+def agent_init(
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace a file with another text.")] = False,
+) -> None:
+    """Write a skill file for coding agents.
+
+    In .agents/skills, and for each tool that has a folder here (.claude, .cursor, ...).
+    """
+    written = agent.init(os.getcwd(), overwrite=overwrite)
+    options.console().answer({"written": written}, written or ["nothing to write: the skill file is current"])
 
 
 def remove(

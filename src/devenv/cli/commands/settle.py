@@ -46,7 +46,7 @@ def settle(
         if (answer := client.ask(run.path, [*words, f"timeout={left:g}"], left + client.GRACE)) is not None:
             break
         if not run.lock.is_of_run():
-            raise StateError(f"no process of devenv syncs {name}", hint="devenv up")
+            raise StateError(f"no process of devenv syncs {name}", hint="devenv up -d")
         if not left:
             raise DevenvError(f"{name} is not up after {timeout} s", hint="devenv ps")
         time.sleep(PAUSE)
