@@ -182,7 +182,7 @@ def test_restart_is_followed_by_dependents_with_restart_true(
     assert started(stack, "web") == web
     assert not run.all("service", service="api", state="exited"), run.report()
     assert not run.all("service", service="api", state="completed"), run.report()
-    stack.execute("web", "touch", "/die")
+    stack.execute("web", "sh", "-c", "(sleep 0.3; touch /die) >/dev/null 2>&1 &")  # else the end may kill the command
     problem = run.wait_for("problem")
     place, _, message = problem["message"].partition(": ")
     assert re.fullmatch(r"compose\.yml:\d+", place)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MARKER = "devenvTestMarker"
 LOAD_TIMEOUT = 30.0  # seconds
+UNDER_WAY = 2.0  # seconds that a request may take in the backend
 # Chromium drops all connections when a network of the host comes or goes, as every compose project's does.
 CUT_OFF = "net::ERR_NETWORK_CHANGED"
 
@@ -40,8 +41,13 @@ class TodoPage:
 
         def again() -> None:
             self.reload()
-            if not done():
-                act()
+            end = time.monotonic() + UNDER_WAY
+            while not done():  # the dropped request may have reached the backend, which is still at work on it
+                if time.monotonic() >= end:
+                    act()
+                    return
+                self.page.wait_for_timeout(50)
+                self._load(self.page.reload)
 
         self._repeat(act, done, again)
 
