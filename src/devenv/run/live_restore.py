@@ -31,11 +31,12 @@ from devenv.run.active.volumes import project_volumes
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.cleanup.remains import judged_volumes
 from devenv.run.restore import VolumeChoice
+from devenv.run.takeover import up_elsewhere
 from devenv.signals import endable
 from devenv.state.identity import VolumeVerdict
 from devenv.state.kept import unsynced_since
 from devenv.state.ledger import Judged, Ledger
-from devenv.state.run_dir import Run
+from devenv.state.run_dir import Run, began_in
 from devenv.state.run_lock import LOOKED_AT
 from devenv.tasks import each, patiently
 from devenv.volumes import commands
@@ -64,9 +65,12 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
             volumes, snapshots = await commands.choose(engine, project, name, wanted, other, emit)
             exchange, run = Exchange(volumes, snapshots), volumes.volume_transfer.run
             project_state = await engine.project_state(project.name)
+            ledger = run.read()
             if not exchange.names & {v.name for v in project_state.volumes}:
                 exchange.ask()
                 commands.announce(volumes, snapshots)
+            elif ledger is not None and not began_in(ledger, volumes.place):
+                raise up_elsewhere(ledger)
             elif run.lock.is_held():
                 await exchange.users(project_state)
                 await _ask_run(run, snapshots, emit)

@@ -124,6 +124,20 @@ async def test_a_detached_project_goes_on_with_the_restored_data(machine: Machin
     assert (await machine.down(shop)).code == 0
 
 
+async def test_the_run_of_another_folder_is_left_alone(machine: Machine, shop: Site) -> None:
+    """It has the same project name: nothing is stopped, and nothing is asked for."""
+    good = await saved(machine, shop, "good")
+    other = machine.site("shop", "other", db={"volumes": [mounted("data")]}, web={})
+    await machine.run_up(other, detach=True)
+    write(machine, "theirs")
+    db = ids(machine, "db")
+    command = await restored(machine, shop, good)
+    assert isinstance(command.error, StateError), shown(command)
+    assert command.error.message.startswith(f"the project shop is up from {other.folder}")
+    assert (content(machine), ids(machine, "db")) == (b"theirs", db)
+    assert {line.asked for line in Lineages.at_home().all()} == {None}
+
+
 async def test_other_users_of_the_volume_are_not_stopped(machine: Machine, shop: Site) -> None:
     """The restore is refused, with their names, and nothing has changed."""
     good = await saved(machine, shop, "good")
