@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from devenv.explain.log_lines import PATTERNS
@@ -27,11 +27,20 @@ Kind = Literal["", "synced", "restarted"]
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The last effect on a service: its files were synced, or its process was started; `failure`: what went wrong."""
+    """The last effect on a service: its files were synced, or its process was started.
+
+    `failure`: what went wrong at `failed_at`; a process that was started later has nothing to do with it.
+    """
 
     kind: Kind = ""
     at: float = -math.inf
     failure: str = ""
+    failed_at: float = -math.inf
+
+    def started(self, at: float) -> Effect:
+        """The effect, given that the newest process of the service was started then."""
+        last = Effect("restarted", at) if at > self.at else self
+        return replace(last, failure="" if at > self.failed_at else self.failure, failed_at=self.failed_at)
 
 
 @dataclass(frozen=True, slots=True)

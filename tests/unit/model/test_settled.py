@@ -68,6 +68,14 @@ def test_verdict(known: Facts, after: float, expected: Verdict) -> None:
     assert settled.verdict(known, AT + after) == expected
 
 
+def test_a_process_that_was_started_after_a_failure_has_nothing_to_do_with_it() -> None:
+    """Neither before nor after the next sync; a failure after the start counts."""
+    crashed = Effect("synced", AT, "ended with exit code 1", AT + 1)
+    assert crashed.started(AT - 5) == crashed
+    assert crashed.started(AT + 2) == Effect("restarted", AT + 2, "", AT + 1)
+    assert replace(crashed, at=AT + 9).started(AT + 2) == Effect("synced", AT + 9, "", AT + 1)
+
+
 @pytest.mark.parametrize(
     ("known", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -55,11 +56,11 @@ class Effects:
                 self._effects[service] = replace(self.of(service), kind="synced", at=now)
             case Executed(service=service, command=command, exit_code=code):
                 failure = f"`{command}` ended with exit code {code}" if code else ""
-                self._effects[service] = Effect("restarted", now, failure)
+                self._effects[service] = Effect("restarted", now, failure, now)
             case Rebuilt(service=service) | Restarted(service=service):
                 self._effects[service] = Effect("restarted", now)
             case Problem(service=str(service), message=message, path=None):
-                self._effects[service] = replace(self.of(service), failure=message)
+                self._effects[service] = replace(self.of(service), failure=message, failed_at=now)
         self._emit(event)
 
 
@@ -134,10 +135,8 @@ class Settling:
         project, observer = self.project, self.project.observer
         standing = next((s for s in observer.standings() if s.service == name), None)
         running = [c for c in observer.project_state.of(name) if c.running]
-        effect = self.effects.of(name)
-        since = max((observer.view.watch.since(c, self.began) for c in running), default=effect.at)
-        if since > effect.at:
-            effect = Effect("restarted", since)
+        starts = (observer.view.watch.since(c, self.began) for c in running)
+        effect = self.effects.of(name).started(max(starts, default=-math.inf))
         code = observer.logs.code.of(name).at(anyio.current_time())
         error = code.error
         reload, is_reloader = reload_shown(observer.logs.recent[name], effect.at), name in observer.logs.reloaders
