@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar
 
 from devenv.model.status import Phase
 
+JSON_VERSION = 1  # `v` in each event and document
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

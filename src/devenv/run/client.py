@@ -58,8 +58,9 @@ def quick(arguments: list[str]) -> tuple[int, str] | None:
             return None
         else:
             words.append(f"service={word}")
-    project, timeout = wanted["-p"] or wanted["--project-name"], wanted["--timeout"]
-    if not timeout.isdecimal() or wanted["--output"] not in ("text", "json"):
+    project = wanted["-p"] or wanted["--project-name"] or os.environ.get("COMPOSE_PROJECT_NAME", "")
+    timeout = wanted["--timeout"]
+    if "COMPOSE_FILE" in os.environ or not timeout.isdecimal() or wanted["--output"] not in ("text", "json"):
         return None
     found = list(folders(os.path.join(state_path(), "runs"), os.path.realpath(os.curdir), project))
     answer = ask(found[0], [*words, f"timeout={timeout}"], int(timeout) + GRACE) if len(found) == 1 else None
@@ -70,7 +71,13 @@ def quick(arguments: list[str]) -> tuple[int, str] | None:
 
 
 def folders(runs: str, directory: str, project: str) -> Iterator[str]:
-    """The folders of runs that answer: of the project if it is named, else of the directory or the nearest above."""
+    """The folders of runs that answer: of the project if it is named, else of the directory or the nearest above.
+
+    A folder with a Compose file is a project of its own, whether it runs or not.
+    """
+    places = [directory]
+    while places[-1] != os.path.dirname(places[-1]) and not _has_compose_file(places[-1]):
+        places.append(os.path.dirname(places[-1]))
     found: dict[str, list[str]] = {}
     for name in os.listdir(runs) if os.path.isdir(runs) else ():
         try:
@@ -78,27 +85,32 @@ def folders(runs: str, directory: str, project: str) -> Iterator[str]:
                 of_project, _, place = file.read().partition("\n")
         except OSError:
             continue
-        if project in ("", of_project) and (project or f"{directory}/".startswith(f"{place.rstrip('/')}/")):
+        if project in ("", of_project) and (project or place in places):
             found.setdefault("" if project else place, []).append(os.path.join(runs, name))
     yield from found[max(found, key=len)] if found else ()
 
 
+def _has_compose_file(folder: str) -> bool:
+    try:
+        return any(name.startswith(("compose.y", "docker-compose.y")) for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
 def ask(folder: str, words: list[str], timeout: float) -> tuple[int, str, str] | None:
-    """The run's answer: exit code, document, lines for people; None if no process answers. Raises TimeoutError."""
+    """The run's answer: exit code, document, lines for people; None if no process answers in time."""
     with socket_path(folder) as path:
         if path is None:
             return None
-        stream = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        stream, answer = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM), b""
         try:
             stream.settimeout(timeout)
-            try:
-                stream.connect(path)
-                stream.sendall("\0".join(words).encode(errors="surrogateescape") + b"\n")
-            except (FileNotFoundError, ConnectionError):
-                return None
-            answer = b""
+            stream.connect(path)
+            stream.sendall("\0".join(words).encode(errors="surrogateescape") + b"\n")
             while piece := stream.recv(1 << 16):
                 answer += piece
+        except (FileNotFoundError, ConnectionError, TimeoutError):
+            return None
         finally:
             stream.close()
     code, _, rest = answer.decode(errors="surrogateescape").partition("\n")

@@ -28,7 +28,6 @@ CHATTY = ("build", "save", "load", "layers", "doctor")  # steps with too many de
 PRINTED = ("line", "error", "output", "message")  # fields with output of programs
 LEVEL_COLOURS = {"error": 31, "warn": 33}
 WIDEST_PREFIX = 20
-JSON_VERSION = 1
 REMIND = 30.0  # seconds between two lines about work that takes long, if there is no status line
 
 
@@ -138,7 +137,7 @@ class Console(Writer):
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write the answer of a command: as one JSON object, or as lines."""
         if self.is_json:
-            self.json({"v": JSON_VERSION, **value})
+            self.json({"v": e.JSON_VERSION, **value})
         else:
             for line in lines:
                 self.line(line)
@@ -265,7 +264,7 @@ def iso(seconds: float) -> str:
 
 
 def _fields(event: e.Event) -> dict[str, Any]:
-    fields = {"v": JSON_VERSION, "ts": iso(time.time()), "event": event.event, **event.fields()}
+    fields = {"v": e.JSON_VERSION, "ts": iso(time.time()), "event": event.event, **event.fields()}
     return fields | {key: _bare(fields[key]) for key in PRINTED if key in fields}
 
 

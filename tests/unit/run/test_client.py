@@ -55,6 +55,22 @@ def test_the_nearest_folder_counts(tmp_path: Path) -> None:
         assert list(client.folders(str(tmp_path), folder, "")) == runs
     assert sorted(client.folders(str(tmp_path), "/src/shop/api/src", "")) == [api, beside]
     assert list(client.folders(str(tmp_path), "/elsewhere", "shop")) == [shop]
+
+
+def test_a_project_below_another_one_is_not_answered_by_that(tmp_path: Path) -> None:
+    """Its own run may not be up."""
+    inner = tmp_path / "shop/tools/api"
+    (inner / "src").mkdir(parents=True)
+    run = place(tmp_path / "runs", "1", "shop", str(tmp_path / "shop"))
+    (tmp_path / "shop/compose.yml").touch()
+    assert list(client.folders(str(tmp_path / "runs"), str(inner / "src"), "")) == [run]
+    (inner / "docker-compose.yaml").touch()
+    assert list(client.folders(str(tmp_path / "runs"), str(inner / "src"), "")) == []
+    assert list(client.folders(str(tmp_path / "runs"), str(inner), "")) == []
+
+
+def test_a_missing_state_folder_has_no_runs(tmp_path: Path) -> None:
+    """The first command of a user."""
     assert list(client.folders(str(tmp_path / "none"), "/", "")) == []
 
 
@@ -70,10 +86,11 @@ def test_an_answer_is_printed(tmp_path: Path, depth: str, monkeypatch: pytest.Mo
 
 
 def test_a_document_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `--output json`; the project may be named."""
+    """With `--output json`; the environment may name the project."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "shop")
     with answering(tmp_path / "devenv-compose/runs/1", '0\n{"settled": true}\nweb  healthy') as requests:
-        assert client.quick(["--output", "json", "-p", "shop"]) == (0, '{"settled": true}')
+        assert client.quick(["--output", "json"]) == (0, '{"settled": true}')
     assert requests == [b"settle\0timeout=60\n"]
 
 

@@ -18,6 +18,7 @@ from anyio.abc import SocketStream, TaskStatus
 
 from devenv import private_files
 from devenv.errors import DevenvError
+from devenv.events import JSON_VERSION
 from devenv.run import client
 from devenv.tasks import unless
 
@@ -53,7 +54,9 @@ async def serve(
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         async with await anyio.create_unix_listener(path, mode=private_files.PRIVATE_FILE) as listener:
-            private_files.replace(os.path.join(folder, client.PLACE), f"{project}\n{directory}", durable=False)
+            private_files.replace(
+                os.path.join(folder, client.PLACE), f"{project}\n{os.path.realpath(directory)}", durable=False
+            )
             task_status.started()
             try:
                 await listener.serve(lambda stream: _answer(stream, handle))
@@ -96,4 +99,4 @@ async def _text(verb: str, options: Options, handle: Handle) -> str:
         hint = (f"hint: {error.hint}",) if error.hint else ()
         document = {"error": error.said, "hint": error.hint, "exit_code": error.exit_code}
         answer = Answer(error.exit_code, document, (f"error: {error.said}", *hint))
-    return "\n".join([str(answer.exit_code), json.dumps(answer.document), *answer.lines])
+    return "\n".join([str(answer.exit_code), json.dumps({"v": JSON_VERSION, **answer.document}), *answer.lines])

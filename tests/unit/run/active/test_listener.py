@@ -58,10 +58,10 @@ async def test_answers_and_errors(tmp_path: Path) -> None:
         assert (tmp_path / client.PLACE).read_text() == "shop\n/src"
         assert (tmp_path / client.SOCKET).stat().st_mode & 0o777 == 0o600
         assert await ask(tmp_path, "do", "service=a", "x=") == (
-            7, '{"verb": "do", "options": [["service", "a"], ["x", ""]]}', "one\ntwo",
+            7, '{"v": 1, "verb": "do", "options": [["service", "a"], ["x", ""]]}', "one\ntwo",
         )  # fmt: skip
         assert await ask(tmp_path, "fail") == (
-            2, '{"error": "there is no service `wbe`", "hint": "web", "exit_code": 2}',
+            2, '{"v": 1, "error": "there is no service `wbe`", "hint": "web", "exit_code": 2}',
             "error: there is no service `wbe`\nhint: web",
         )  # fmt: skip
     assert await ask(tmp_path, "do") is None
