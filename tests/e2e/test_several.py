@@ -114,13 +114,20 @@ def test_removed_worktrees_leave_nothing_after_gc(
     assert listed() == {stack.name: ("detached", f"branch/{stack.folder.name}") for stack in stacks}
     assert cli.run("down", stacks[0].name, cwd=tmp_path, env=state_env).returncode == 0
     assert listed().keys() == {stack.name for stack in stacks[1:]}
+    first = stacks[0].name  # built by somebody else, in another folder with the same project name
+    labels = [f"--label=com.docker.compose.{key}" for key in (f"project={first}", "service=other")]
+    (tmp_path / "Dockerfile").write_text(f"FROM {docker_cli.BASE_IMAGE}\n")
+    docker_cli.docker("build", "-q", *labels, "-t", f"{first}-other:latest", str(tmp_path))
     for stack in stacks:
         worktrees.git(main, "worktree", "remove", "--force", str(stack.folder))
     assert listed() == {stack.name: ("ended" if stack is stacks[0] else "detached", None) for stack in stacks}
     assert cli.run("gc", cwd=tmp_path, env=state_env).returncode == 0
     assert listed() == {}
     assert [stack.leftovers() for stack in stacks] == [{}] * 6
-    assert [docker_cli.images_of(stack.name) for stack in stacks] == [[]] * 6
+    assert docker_cli.docker("image", "inspect", "-f", "{{.RepoTags}}", f"{first}-other") == f"[{first}-other:latest]"
+    assert len(docker_cli.images_of(first)) == 1
+    docker_cli.remove_images(first)
+    assert [docker_cli.images_of(stack.name) for stack in stacks[1:]] == [[]] * 5
     state = Path(state_env["XDG_STATE_HOME"], "devenv-compose")
     assert (len([*(state / "runs").iterdir()]), len([*(state / "snapshots").iterdir()])) == (0, 6)
     assert cli.run("gc", "--snapshots", cwd=tmp_path, env=state_env).returncode == 0

@@ -77,7 +77,7 @@ async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
 
 
 async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> None:
-    """Remove the images that the project of a removed folder built, then its records.
+    """Remove the images that the project of a removed folder built and last ran with, then its records.
 
     The records stay if the engine does not answer, for a later try.
     """
@@ -92,6 +92,10 @@ async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> Non
                     and line.live.is_in(volumes)
                 ):
                     emit(Kept("volume", line.name, KEPT, f"docker volume rm {line.name}"))
+            ran = {
+                *run.last().get("images", {}).values()
+            }  # a name and a label are no proof: others may have built it
+            images = tuple(image for image in images if image.id in ran)
             for image in images if not dry_run else ():
                 for name in image.names or (image.id,):
                     await engine.images.remove(name)
