@@ -276,7 +276,7 @@ async def test_pending_commands_of_an_earlier_shell_are_not_run(
 ) -> None:
     """A shell that is cut off during a save does not complete it later, over a newer save."""
     box = start(boxes)
-    perls = "for c in /proc/[0-9]*/comm; do [ $(cat $c) != perl ] || { p=${c%/comm}; kill -$1 ${p#/proc/}; }; done"
+    perls = 'cd /proc; for p in [0-9]*; do [ "$(cat $p/comm 2>&1)" != perl ] || kill -$1 $p; done'
     target = await reach(api, box)
     await target.deliver((), [Sync(source(tmp_path, "f", "old"), "/srv/f")])
     sh(box, f"set -- STOP; {perls}")

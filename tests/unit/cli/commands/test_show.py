@@ -72,9 +72,11 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> 
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: command._show(selection, services, found.append, watch=watch))
+                while actions and len(found) < 2:  # noqa: ASYNC110 - at first, and when the stream of events begins
+                    await anyio.sleep(0.01)
                 for action in actions:
-                    await anyio.sleep(seconds)
                     host.emit_container_event(host.container("id-web-1"), action)
+                    await anyio.wait_all_tasks_blocked()
                 await anyio.sleep(seconds)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
