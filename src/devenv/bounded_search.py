@@ -12,10 +12,11 @@ import re
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FrameType
 
 from devenv.errors import UsageError
+from devenv.lazy_dataclass import dataclass
 
 TICK = 0.1  # seconds of processor time
 AT_ONCE = 0.7  # seconds that searches may take together

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Annotated, Any, ClassVar
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.status import Phase
 
 JSON_VERSION = 1  # `v` in each event and document

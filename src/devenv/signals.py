@@ -6,13 +6,14 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from signal import SIGHUP, SIGINT, SIGTERM, Signals
 
 import anyio
 from anyio.abc import TaskStatus
 
+from devenv.lazy_dataclass import dataclass
 from devenv.tasks import task_group
 
 LISTENED = (SIGINT, SIGTERM, SIGHUP)

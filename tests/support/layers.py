@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "devenv"
 PURE = (
     "errors.py",
     "events.py",
+    "lazy_dataclass.py",
     "paths.py",
     "redact.py",
     "model/*.py",
@@ -73,6 +74,9 @@ PURE_STDLIB = frozenset({
 # The tables of causes are files of the package: constants that one pure module may read.
 PACKAGE_DATA = {"explain/table.py": frozenset({"tomllib"})}
 
+# Writes methods as text: `exec` of this text defines them and does nothing else.
+MAY_COMPILE = ("lazy_dataclass.py",)
+
 # Third-party (and process) modules and the only files that may import them; a folder means all its files.
 OWNERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("docker/process.py", "docker/endpoint.py"),
@@ -114,8 +118,8 @@ MAY_WRITE = ("ui/writer.py", "cli/options.py", "scaffold/new/render.py")
 # import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({
-        "bounded_search", "errors", "events", "explain", "model", "paths", "private_files", "redact", "signals",
-        "tasks",
+        "bounded_search", "errors", "events", "explain", "lazy_dataclass", "model", "paths", "private_files",
+        "redact", "signals", "tasks",
     }),
     frozenset({"docker"}),
     frozenset({"state"}),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from devenv.cli import completion_table, registry
+from devenv.lazy_dataclass import dataclass
 
 HELP = ("", "Show this message and exit.")
 Options = Mapping[str, tuple[str, str]]  # spelling -> what the option takes ("" for a flag), its help

@@ -8,7 +8,6 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from typer import Option
 
 from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
+from devenv.lazy_dataclass import dataclass
 
 with LazyImports():
     from devenv import events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from devenv.lazy_dataclass import dataclass
 
 PROJECT = ("file", "project_name", "isolated", "profile")
 OUTPUT = ("output",)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import anyio
@@ -23,6 +23,7 @@ from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.docker.compose_failures import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.lazy_dataclass import dataclass
 from devenv.tasks import each
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}

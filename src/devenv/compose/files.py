@@ -7,7 +7,6 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import yaml
 from devenv.compose import yaml12
 from devenv.compose.worktrees import git_worktree, upward
 from devenv.errors import ConfigError, DevenvError, UsageError
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import is_below
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")

@@ -10,8 +10,9 @@ import copy
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from devenv.lazy_dataclass import dataclass
 
 KINDS = ("networks", "volumes", "configs", "secrets")
 _NAMESPACES = ("network_mode", "pid", "ipc")  # what a service can share with a container

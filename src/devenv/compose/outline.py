@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, find, read, service_profiles, setting
 from devenv.compose.worktrees import git_worktree, worktree_project
 from devenv.errors import ConfigError, unknown
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import folder_project
 
 if TYPE_CHECKING:

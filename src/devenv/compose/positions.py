@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import yaml
 
 from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, Path, Place, everything, file_names, text_of
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import is_below
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -29,6 +29,7 @@ from devenv.compose.outline import Selection, project_name
 from devenv.compose.positions import entries, place, rule_place, shown
 from devenv.docker import endpoint
 from devenv.errors import ConfigError, EngineError, RefusedError, closest, unknown
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 from devenv.paths import is_within
 

@@ -12,10 +12,11 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv.errors import UsageError, did_you_mean
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import OLD_LABEL, OWNER_LABEL
 
 LOOPBACK = "127.0.0.1"

@@ -7,10 +7,11 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from devenv.errors import ConfigError, did_you_mean
+from devenv.lazy_dataclass import dataclass
 
 _MIRRORS = re.compile(r"""(?m)^[ \t]*mirrors[ \t]*=[ \t]*\[(?:[\s,]|#.*\n|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')*\]""")
 

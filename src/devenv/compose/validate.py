@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -17,6 +16,7 @@ from devenv.compose.parse import undoubled
 from devenv.compose.resolve import Faults, NoServicesError, load
 from devenv.compose.schema import DEVELOP, LATER, RULE, X_DEVENV, Names, Path, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import Mistake
 from devenv.model.project import Action, Build, Hook, Project, RuleFault, Service, WatchRule
 

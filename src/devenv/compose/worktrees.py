@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import ancestors, folder_project
 
 LONGEST = 40  # characters of a name that is derived from a folder

@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
 import yaml
 
 from devenv.errors import ConfigError, excerpt
 from devenv.explain import table
+from devenv.lazy_dataclass import dataclass
 
 SIZE_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 100

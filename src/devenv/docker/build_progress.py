@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, NamedTuple
+
+from devenv.lazy_dataclass import dataclass
 
 LAST_LINES = 15
 MOST_STEPS = 500

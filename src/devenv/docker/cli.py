@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NoReturn
 
 import anyio
@@ -20,6 +20,7 @@ from devenv.docker.build_progress import StepBegin, parse
 from devenv.docker.compose_failures import BuildLog, Failures
 from devenv.docker.process import OnLine
 from devenv.errors import EngineError
+from devenv.lazy_dataclass import dataclass
 
 OnCreated = Callable[[str, str], object]  # kind and name, as Compose reports them
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.errors import DevenvError, EngineError, PortError
+from devenv.lazy_dataclass import dataclass
 
 FAILED_STEP_LINES = 15
 LONGEST_COMMAND = 120

@@ -12,7 +12,6 @@ import re
 import shlex
 import signal
 import socket
-from dataclasses import dataclass
 from typing import IO, Protocol
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 from devenv.docker import context, process, trace
 from devenv.errors import EngineError, RefusedError
 from devenv.explain import table
+from devenv.lazy_dataclass import dataclass
 
 CONNECT_TIMEOUT = 5.0
 EXIT_GRACE = 1.0  # seconds from the end of a child's output to its exit

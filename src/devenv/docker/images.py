@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ import anyio
 from devenv.docker import inspect as answers
 from devenv.docker.transport import CallError, EngineGroup, IgnoreAbsent
 from devenv.errors import EngineError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL
 from devenv.tasks import each
 

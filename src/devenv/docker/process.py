@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio
@@ -17,6 +16,7 @@ from anyio.abc import ByteReceiveStream, Process
 from devenv import private_files
 from devenv.docker import context, trace
 from devenv.errors import EngineError, StateError
+from devenv.lazy_dataclass import dataclass
 
 INTERRUPT_GRACE = 3.0
 TERMINATE_GRACE = 2.0

@@ -9,7 +9,6 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -21,6 +20,7 @@ from devenv.doctor import probes
 from devenv.doctor.diagnose import diagnose, with_loopback
 from devenv.doctor.facts import DoctorFacts, report
 from devenv.errors import DevenvError, StateError, UsageError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import ERROR, Finding
 
 SYSCTL_FILE = "/etc/sysctl.d/60-devenv-inotify.conf"

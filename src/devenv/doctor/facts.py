@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from devenv.errors import DevenvError
 from devenv.host.ports import Taken
 from devenv.images.failures import Failure
+from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import Disk, Finding
 from devenv.redact import masked
 

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -25,6 +25,7 @@ from devenv.host.registry_auth import credentials
 from devenv.images.acquire import wanted_by
 from devenv.images.needs import Need, candidates, prefixes
 from devenv.images.pull import digest
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import canonical, registry, split
 from devenv.tasks import each
 

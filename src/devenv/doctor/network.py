@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
@@ -27,6 +27,7 @@ from devenv.doctor.facts import Route
 from devenv.errors import ConfigError
 from devenv.host import certificates, proxies
 from devenv.host.certificates import Certificates
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import HUB, LOOPBACK, canonical, split
 from devenv.redact import masked
 from devenv.tasks import each

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from devenv.images.failures import Failure
 from devenv.images.needs import Need, candidates, prefix, prefixes
 from devenv.images.pull import unavailable
 from devenv.images.standins.recipes import instead, versions
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import HUB, registry
 from devenv.model.project import Project
 from devenv.sync.host import scan

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from devenv.explain import table
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import bare
 
 LONGEST = 2000  # characters of a line that are read

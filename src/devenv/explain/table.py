@@ -19,10 +19,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv import package_text
+from devenv.lazy_dataclass import dataclass
 
 OUTPUT = "output"
 DATA = ("fragments", "keys", "versions")  # tables of a file that are not entries

@@ -16,7 +16,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -24,6 +24,7 @@ import anyio
 
 from devenv.docker import process
 from devenv.errors import EngineError
+from devenv.lazy_dataclass import dataclass
 from devenv.tasks import each
 
 BUNDLES = (

@@ -7,10 +7,10 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from devenv.compose.run_model import PortChange
 from devenv.errors import ConfigError, PortError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Project
 
 # Below the range of outgoing connections, and above the well-known ports of most programs.

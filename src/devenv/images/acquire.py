@@ -7,7 +7,7 @@ import errno
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 import anyio
@@ -24,6 +24,7 @@ from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded,
 from devenv.images.pull import pull_all
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import ALPINE_NOTE, Recipe, find, instead
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import canonical, familiar
 from devenv.model.project import Build, Project
 from devenv.paths import is_within

@@ -16,13 +16,14 @@ import re
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from devenv import private_files
 from devenv.compose.parse import is_image
 from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
 from devenv.images.needs import LOADED_REGISTRY, exact
+from devenv.lazy_dataclass import dataclass
 from devenv.state.verified_archive import CHUNK, TAR_END, Draft, Unpacked, UnverifiedError
 
 IMAGES, NOTE = "images.tar.gz", "images.json"

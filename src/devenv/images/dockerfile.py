@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from devenv.lazy_dataclass import dataclass
 
 FROM, COPY, MOUNT, SYNTAX = "FROM", "COPY --from", "RUN --mount", "# syntax="  # ways to use an image
 PIECE = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])"""

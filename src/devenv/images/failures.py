@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
 
@@ -18,6 +17,7 @@ from devenv.events import Notice
 from devenv.explain import table
 from devenv.explain.table import Explanation, TableEntry
 from devenv.images.dockerfile import instruction_line
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import HUB, canonical, registry, split
 
 PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network", "build_step", "dockerfile"

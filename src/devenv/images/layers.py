@@ -7,10 +7,11 @@ import itertools
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from devenv.explain import table
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import Advice, Anatomy, Layer
 from devenv.model.snapshot import shown
 

@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from devenv.compose import resolve
@@ -22,6 +22,7 @@ from devenv.images.needs import LOADED_REGISTRY, Need, candidates, prefixes
 from devenv.images.pull import unavailable
 from devenv.images.standins.build import CONTENT_LABEL, STAND_IN_LABEL
 from devenv.images.standins.recipes import Offer, Recipe, instead, offers
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import registry
 from devenv.model.project import Project
 from devenv.model.snapshot import ago, shown

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from devenv.compose.parse import is_image
 from devenv.compose.run_model import CONTEXT
 from devenv.errors import ConfigError
 from devenv.images.dockerfile import FROM, SYNTAX, Reference, references
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import HUB, LOOPBACK, canonical, split
 from devenv.model.project import Build, Project, Service
 from devenv.redact import masked

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 
@@ -29,6 +29,7 @@ from devenv.host.registry_auth import credentials
 from devenv.images.failures import read_failure
 from devenv.images.needs import bases
 from devenv.images.prepare import MARKS, PreparedImages, build, prepare_images
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import ImageOptions, canonical, split
 from devenv.model.images import registry as registry_of
 from devenv.model.project import Project, Service

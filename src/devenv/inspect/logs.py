@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 import anyio.lowlevel
@@ -21,6 +21,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError
 from devenv.explain.log_lines import LevelReader
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Line, line
 from devenv.model.snapshot import ago
 from devenv.run.cleanup.kept_logs import KeptLogs, Piece

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 
 from devenv.compose.worktrees import branch
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import MachineRun
 from devenv.model.containers import Container
 from devenv.run.cleanup.remains import at_work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 
@@ -17,6 +17,7 @@ from devenv.doctor import quick_check
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem
 from devenv.keeper.log import EventLog, Unsolved
+from devenv.lazy_dataclass import dataclass
 from devenv.run import background, live_restore, steps
 from devenv.run.active import listener
 from devenv.run.active.project import ActiveProject

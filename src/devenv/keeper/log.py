@@ -7,12 +7,13 @@ import datetime as dt
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv import private_files
 from devenv.errors import StateError
 from devenv.events import Event, Log, Problem, ServiceState, Solved, Step, Traced
+from devenv.lazy_dataclass import dataclass
 from devenv.model.status import GOOD, Phase
 from devenv.redact import Redactor
 

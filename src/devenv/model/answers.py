@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any
+
+from devenv.lazy_dataclass import dataclass
 
 PAGE = "troubleshooting"  # topic of `devenv help`
 ERROR, WARNING, INFO = SEVERITIES = "error", "warning", "info"

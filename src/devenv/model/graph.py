@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Dependency, Mount, Port, Project, Resource, Service
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import is_within, written
 
 

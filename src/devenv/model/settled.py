@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from devenv.explain.log_lines import PATTERNS
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import bare
 from devenv.model.status import BAD, GOOD, Phase, Standing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import is_within
 
 KEPT_EACH = 5  # automatic snapshots of a volume

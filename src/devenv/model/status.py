@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from itertools import chain
 from typing import Annotated, Literal
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 
 CONTAINER_STATES = ("absent", "created", "running", "paused", "restarting", "removing", "exited", "dead")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Hook
 
 

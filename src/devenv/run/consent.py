@@ -7,13 +7,14 @@ import json
 import os
 import shlex
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from devenv import private_files
 from devenv.compose.resolve import Loaded
 from devenv.compose.user_config import user_file, user_settings
 from devenv.errors import RefusedError, StateError
 from devenv.events import Emit, Notice
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Hook, Project
 from devenv.state.home import state_folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ from devenv.host.listeners import automatic
 from devenv.host.ports import WantedPort
 from devenv.images import prepare
 from devenv.images.prepare import PreparedImages
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
 from devenv.model.images import ImageOptions
 from devenv.model.project import Condition, Project

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -15,6 +14,7 @@ from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, HookLine, Notice, Problem, Step
 from devenv.explain.log_lines import LevelReader
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Moment, Project, ProjectHook
 from devenv.run.consent import require_trust
 from devenv.tasks import unless

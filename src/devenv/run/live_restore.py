@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError
 from devenv.events import Emit, Notice, Problem
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.model.snapshot import Snapshot, ago
 from devenv.private_files import written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +16,7 @@ from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import PortChange
 from devenv.errors import DevenvError
 from devenv.events import Emit
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import ImageOptions
 from devenv.model.project import Project, RuleFault
 from devenv.tasks import task_group

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from devenv.compose.parse import undoubled
 from devenv.errors import DevenvError, RefusedError, StateError
 from devenv.events import Notice
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Resource
 from devenv.model.snapshot import Reader, Snapshot, ago
 from devenv.run.desired import DesiredState

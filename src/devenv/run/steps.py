@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import anyio
@@ -18,6 +18,7 @@ from devenv.errors import PortError, UsageError
 from devenv.events import Emit, Notice
 from devenv.host.listeners import require_free
 from devenv.images.listing import with_missing_images
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
 from devenv.model.project import Moment, Project
 from devenv.run import isolated

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from devenv.errors import StateError
 from devenv.events import Notice
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.run.cleanup.remains import COMMAND, counted, judged_volumes, left_behind
 from devenv.run.cleanup.teardown import MOVED, of_earlier

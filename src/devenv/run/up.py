@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from devenv.compose.resolve import Loaded
 from devenv.doctor import quick_check
 from devenv.errors import EngineError
 from devenv.events import Emit, Fault, Notice, Problem, Ready, Step, Stopped
+from devenv.lazy_dataclass import dataclass
 from devenv.model.status import BAD
 from devenv.run import hand_over, live_restore
 from devenv.run.active import listener

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import urlsplit
 
@@ -11,6 +10,7 @@ import anyio
 
 from devenv.events import Published
 from devenv.host.listeners import reached
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.tasks import each
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Network, ProjectState, Volume
 
 INTENDED_WITHIN = 60.0  # maximum seconds from the record of an intended volume to its creation

@@ -7,12 +7,13 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from devenv import private_files
 from devenv.docker import process
 from devenv.errors import StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.state.run_dir import KEEPER, Run
 
 RESUME = "devenv up -d"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import Any
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Network, ProjectState, Volume, is_anonymous
 from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict, is_moved, verdict
 

@@ -7,10 +7,10 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from devenv import private_files
 from devenv.errors import StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.private_files import written
 
 CLEANING = " cleaning"  # the holder removes what an earlier run left

@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Sync
 from devenv.sync import planner, reconcile

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from devenv.events import Synced
 from devenv.explain.log_lines import PATTERNS, TABLE, LoggedError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import bare
 
 WINDOW = 10.0  # seconds after a sync or a start in which an error belongs to it

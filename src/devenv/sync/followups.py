@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 from anyio.abc import TaskGroup
 
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Executed, Problem, Restarted
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Hook
 from devenv.model.sync_plan import Exec, Restart, ServicePlan
 from devenv.sync.container.target import Target

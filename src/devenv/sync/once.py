@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 
@@ -15,6 +15,7 @@ from devenv.docker.client import Engine
 from devenv.errors import unknown
 from devenv.events import Compared, Emit, Event, Notice, Problem, ServiceState, Synced
 from devenv.explain.log_lines import LevelReader
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.status import stands

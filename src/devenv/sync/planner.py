@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Action
 from devenv.model.sync_plan import Delete, Exec, Plan, Rebuild, Restart, ServicePlan, Sync
 from devenv.paths import ancestors, is_below, relative_to

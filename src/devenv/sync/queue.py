@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from devenv.lazy_dataclass import dataclass
 
 SLICE = 400  # paths at once, until their duration is known
 SMALLEST, LARGEST = 40, 2000

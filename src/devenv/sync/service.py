@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 from anyio.abc import TaskGroup
 
 from devenv.errors import EngineError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Action
 from devenv.model.sync_plan import ServicePlan
 from devenv.sync import planner

@@ -8,13 +8,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 import anyio
 
 from devenv.docker.client import Engine
 from devenv.events import Emit, Notice, Problem, Solved, Synced
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project
 from devenv.model.sync_plan import ServicePlan, Sync

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from devenv.events import Span, Timings
+from devenv.lazy_dataclass import dataclass
 from devenv.model.graph import Graph, Node
 from devenv.model.images import Anatomy, Report
 from devenv.model.project import Dependency

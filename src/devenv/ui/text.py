@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
+from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import ago, shown
 from devenv.ui.cells import clean, clean_lines
 

@@ -19,12 +19,13 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
 from devenv import private_files
 from devenv.errors import StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import Snapshot, shown
 from devenv.state.verified_archive import BLOCK, CHUNK, FILES, GZIP, TAR_END, TarWalk, header, records
 from devenv.volumes.lineage import LARGEST_NOTE, decode, stem

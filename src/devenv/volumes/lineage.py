@@ -11,11 +11,12 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Volume
 from devenv.model.snapshot import Snapshot
 from devenv.paths import folder_project

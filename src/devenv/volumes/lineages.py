@@ -10,12 +10,13 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from devenv import private_files
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError, UsageError
+from devenv.lazy_dataclass import dataclass
 from devenv.model import snapshot as snapshots
 from devenv.model.containers import ProjectState, Volume
 from devenv.model.project import Project, Resource

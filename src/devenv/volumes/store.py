@@ -10,11 +10,12 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from urllib.parse import quote, unquote
 
 from devenv import private_files
 from devenv.errors import StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import Snapshot, expendable
 from devenv.state.home import state_folder
 from devenv.state.verified_archive import CHUNK, Draft

@@ -12,7 +12,7 @@ import mmap
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import anyio
@@ -23,6 +23,7 @@ from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
 from devenv.events import Emit, Notice, Problem, Restored, Saved, Step
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import (
     HOLDS_LABEL,
     ONE_OFF_LABEL,

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
+from devenv import lazy_dataclass
 from devenv.docker.cli import Compose
 from devenv.docker.compose_failures import clean
 from devenv.docker.process import OnLine
@@ -121,11 +122,11 @@ def _ended(fault: Fault, lines: list[str]) -> int:
     return -9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@lazy_dataclass.dataclass(frozen=True, slots=True)
 class MemoryCompose(Compose):
     """The verbs of one project in memory: as `docker.compose.Compose`."""
 
-    home: ComposeHome = field(repr=False)
+    home: ComposeHome = field(repr=False, kw_only=True)
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
         """Build the images of the services with a build section: the same image for the same section and stamp."""

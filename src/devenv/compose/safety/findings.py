@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import yaml
@@ -18,6 +18,7 @@ from devenv.compose.positions import entry_place, rule_place, shown
 from devenv.compose.safety.facts import gather
 from devenv.compose.safety.table import Danger, Use, dangers, uses
 from devenv.errors import ConfigError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Project
 
 _DEPTH = 100  # of `extends` and `include`

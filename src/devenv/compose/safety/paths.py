@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from devenv.explain import table
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import is_within
 
 AGENT = "the SSH agent"

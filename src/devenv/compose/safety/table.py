@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from devenv.compose.safety.paths import TABLES, Host, reach
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Hook, Project
 
 Model = Mapping[str, Any]

@@ -8,13 +8,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from itertools import product
 from typing import Any
 
 from devenv import templates_folder
 from devenv.errors import EngineError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.images import canonical, familiar, split
 from devenv.model.snapshot import FAMILIES
 

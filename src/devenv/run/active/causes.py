@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv.explain import table
 from devenv.explain.table import Explanation, TableEntry
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import bare
 from devenv.model.project import Mount
 

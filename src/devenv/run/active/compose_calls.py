@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import anyio
@@ -13,6 +13,7 @@ from devenv.docker.cli import Compose, OnCreated
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
 from devenv.model.project import Settings
 from devenv.model.status import BAD

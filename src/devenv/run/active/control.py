@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import anyio
 from devenv.docker import process
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Problem
+from devenv.lazy_dataclass import dataclass
 from devenv.model import graph
 from devenv.model.graph import Fact, ServiceGraph, ServiceStats, ViewCommand
 

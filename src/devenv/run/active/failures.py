@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState, unix_time
 from devenv.model.project import Mount, Service
 from devenv.model.status import BAD, Phase, Standing

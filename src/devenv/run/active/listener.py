@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -19,6 +18,7 @@ from anyio.abc import SocketStream, TaskStatus
 from devenv import private_files
 from devenv.errors import DevenvError
 from devenv.events import JSON_VERSION
+from devenv.lazy_dataclass import dataclass
 from devenv.run import client
 from devenv.tasks import unless
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from devenv.lazy_dataclass import dataclass
 
 # Compose's hash of a container leaves these out: a change of them replaces no container.
 _ELSEWHERE = frozenset({"depends_on"})

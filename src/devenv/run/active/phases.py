@@ -6,9 +6,10 @@ This module only explains: Compose orders the start, and the teardown orders the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.model.status import (

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,6 +20,7 @@ from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError
 from devenv.events import Emit, Notice, Problem, Reloaded, Removed, Solved
 from devenv.host.listeners import require_free
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active import model_diff
 from devenv.run.active.compose_calls import CurrentState, Rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,6 +14,7 @@ from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Emit, Notice, Problem, Rebuilt, Restarted, Step
 from devenv.images.prepare import prepare_images
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.model.images import ImageOptions
 from devenv.run.active.compose_calls import ComposeCalls, CurrentState

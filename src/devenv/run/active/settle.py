@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 
 import anyio
 
 from devenv.docker.client import Engine
 from devenv.errors import EngineError, UsageError, unknown
 from devenv.events import Emit, Event, Executed, Problem, Rebuilt, Restarted, Synced
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.settled import (
     Effect,

@@ -7,13 +7,14 @@ import re
 import shlex
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from devenv.errors import StateError
 from devenv.events import Emit, Notice, Step
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.snapshot import unsaved
 from devenv.model.status import GOOD, Phase

@@ -7,7 +7,6 @@ import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 import anyio
@@ -15,6 +14,7 @@ import anyio
 from devenv import private_files
 from devenv.docker.client import Engine
 from devenv.errors import EngineError, StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Line, line
 from devenv.state.home import state_folder
 

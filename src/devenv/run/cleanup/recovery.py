@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import anyio
@@ -16,6 +16,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit
+from devenv.lazy_dataclass import dataclass
 from devenv.run.cleanup import remains
 from devenv.run.cleanup.teardown import finish
 from devenv.state.ledger import Ledger, VolumePolicy

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import anyio
 
@@ -19,6 +19,7 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
 from devenv.state import run_dir
 from devenv.state.identity import VolumeVerdict

@@ -6,13 +6,14 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Kept, Problem, Removed
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.snapshot import shown
 from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict

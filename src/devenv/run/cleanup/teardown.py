@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 
@@ -14,6 +14,7 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.errors import EngineError, StateError
 from devenv.events import Emit, Kept, Notice, Stopped, Stopping
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Network, ProjectState
 from devenv.run.active.phases import stop_after
 from devenv.run.cleanup.kept_logs import KeptLogs

@@ -7,11 +7,12 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv.images import dockerfile
 from devenv.images.dockerfile import WORD, Instruction, Stage, expand, flags, json_words, source_stage, stage_index
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Build, Mount, Service
 from devenv.paths import is_within, relative_to
 from devenv.scaffold.add import proposal as proposals

@@ -6,11 +6,11 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from devenv.explain import table
+from devenv.lazy_dataclass import dataclass
 
 Read = Callable[[str], str | None]  # the text of a file, by its path in the container
 

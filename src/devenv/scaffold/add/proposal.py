@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from devenv.compose import yaml12
@@ -17,6 +17,7 @@ from devenv.compose.outline import Selection
 from devenv.compose.positions import place
 from devenv.compose.resolve import NoServicesError, load, selected_files
 from devenv.errors import ConfigError, DevenvError, StateError, UsageError, unknown
+from devenv.lazy_dataclass import dataclass
 from devenv.scaffold.add.yaml_edit import ComposeDraft
 from devenv.sync.rules.lint import faults
 

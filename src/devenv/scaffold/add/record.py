@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from devenv import private_files
 from devenv.errors import ConfigError, StateError
+from devenv.lazy_dataclass import dataclass
 from devenv.scaffold.add.proposal import FileEdit
 from devenv.scaffold.add.yaml_edit import STARTED, ComposeDraft, EditStep, TextChange, undone
 

@@ -7,12 +7,13 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from devenv.compose.outline import Selection
 from devenv.compose.positions import entry_place, shown
 from devenv.compose.resolve import Loaded, load
 from devenv.errors import ConfigError, UsageError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Action, Condition, Project, Service
 from devenv.paths import is_below, is_within, relative_to, written
 from devenv.scaffold.add import proposal as proposals

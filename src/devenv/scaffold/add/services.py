@@ -7,7 +7,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv import templates_folder
@@ -17,6 +17,7 @@ from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.errors import EngineError, RefusedError, UsageError, did_you_mean
 from devenv.host.listeners import LOOPBACK, free_port
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import is_within
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import record as added

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devenv.compose import yaml12
 from devenv.errors import ConfigError
+from devenv.lazy_dataclass import dataclass
 from devenv.scaffold.add.yaml_places import (
     Part,
     after_bracket,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from devenv.lazy_dataclass import dataclass
 
 READ = frozenset({"package.json", "pyproject.toml", "requirements.txt", "go.mod", "Dockerfile"})
 SOURCES = ("*.go", "cmd/*/*.go")  # read too

@@ -8,11 +8,12 @@ import re
 import secrets
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 
 from devenv.errors import RefusedError, UsageError, unknown
+from devenv.lazy_dataclass import dataclass
 from devenv.scaffold.new import detect, place
 from devenv.scaffold.new.render import rendered
 from devenv.scaffold.new.template import Question, Template, fetched, read, shipped, shown, tree

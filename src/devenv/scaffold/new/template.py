@@ -12,7 +12,6 @@ import tempfile
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ import anyio
 from devenv import templates_folder
 from devenv.docker import process
 from devenv.errors import ConfigError, RefusedError, UsageError
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import ancestors
 from devenv.sync.rules.patterns import Patterns
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import anyio
 
 from devenv.docker.containers import Archive
 from devenv.docker.transport import CallError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
 from devenv.paths import ancestors

@@ -9,10 +9,10 @@ import os
 import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import anyio
 
+from devenv.lazy_dataclass import dataclass
 from devenv.sync.container import tar
 from devenv.sync.container.tar import TarEntry
 from devenv.sync.planner import NO_FILE

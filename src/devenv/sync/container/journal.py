@@ -7,10 +7,11 @@ import itertools
 import os
 import secrets
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from devenv import private_files
 from devenv.errors import StateError
+from devenv.lazy_dataclass import dataclass
 
 # Not part of a normalised path: a torn record is recognized.
 PLACED, GONE, STAGED, MADE = b"//+", b"//-", b"//~", b"//x"

@@ -7,13 +7,14 @@ import posixpath
 import re
 import stat
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import sha256
 
 import anyio
 
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.sync_plan import Sync
 from devenv.paths import ancestors, is_below, is_within, relative_to
 from devenv.sync.container import host_files, tar

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from devenv.lazy_dataclass import dataclass
 
 BLOCK = 512
 NAME_BYTES = 100

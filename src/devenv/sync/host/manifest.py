@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
+from devenv.lazy_dataclass import dataclass
 from devenv.paths import below, is_below, is_within
 
 MOST_LINKS = 40  # links that the kernel follows for one path (path_resolution(7))

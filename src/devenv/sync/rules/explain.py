@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from devenv.compose.files import ComposeFile, inputs, logical
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, shown
 from devenv.compose.resolve import Loaded, load, selected_files
+from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import Explained, Mounted, Shown, ShownRule, ShownService, Verdict
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan

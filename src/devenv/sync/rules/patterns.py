@@ -17,9 +17,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
+
+from devenv.lazy_dataclass import dataclass
 
 BACKSLASH = "To match a special character literally, put a backslash before it: `\\[`."
 _STAR, _DEEP, _ALL, _SLASH = "*", "**", ".*", "/"

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from devenv import package_text
 from devenv.errors import ConfigError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Action, Mount, Project, Service, WatchRule
 from devenv.paths import is_below, is_within, relative_to
 from devenv.sync.rules.patterns import BACKSLASH, Patterns

@@ -7,10 +7,10 @@ import heapq
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from devenv.errors import UsageError
+from devenv.lazy_dataclass import dataclass
 from devenv.ui.cells import clean
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from devenv import events as e
 from devenv.docker.build_progress import ImageProgress
+from devenv.lazy_dataclass import dataclass
 from devenv.model.graph import Fact, Graph, ServiceGraph, ServiceStats
 from devenv.model.status import BAD, GOOD
 from devenv.ui import cells, drawing, text

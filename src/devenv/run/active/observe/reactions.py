@@ -7,7 +7,7 @@ import datetime as dt
 import os
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,6 +17,7 @@ from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, Waiting
 from devenv.explain.log_lines import PATTERNS, LevelReader
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Line, ProjectState, line, seconds, unix_time
 from devenv.model.status import BUSY_FOR, LONG, Phase, Standing
 from devenv.run.active.observe.view import ContainerWatch, Life, ProjectView, Signal

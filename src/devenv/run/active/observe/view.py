@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 import anyio
 
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project
 from devenv.model.status import BUSY_FOR, CRASHES, EARLY, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
