@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.stack import Stack, idle_service
+from support.terminal import Terminal
 from support.upper import Up
 
 RULES = [
@@ -69,12 +71,21 @@ def test_a_run_in_the_background(site: Stack, up: Up, devenv: StartDevenv, state
     assert (settled.returncode, site.read("web", "/app/a")) == (0, "two"), settled.stdout + settled.stderr
     docker_cli.until(lambda: ps(site, state_env).startswith("running in the background, syncing"))
 
+    # Two views show it; the death of one of them ends nothing.
+    environment = {**state_env, **site.env, "CI": None, "TERM": "xterm"}
+    with Terminal(sys.executable, "-m", "devenv", "attach", cwd=site.folder, env=environment, size=(80, 24)) as view:
+        docker_cli.until(lambda: "1 of 1 up" in view.screen(80, 24), timeout=30)
+        view.close()
+    lines = devenv("attach", cwd=site.folder, env=site.env)
+    assert lines.wait_for("synced")["paths"] == ["src/a"]
+
     # The guardian starts another keeper, which finds what was saved in between, and reloads the files.
     (keeper, _), before, began = keepers(run), site.container("web"), started(site)
     kill(keeper)
     site.write("src/b", "three")
     site.write("conf/c", "two")
     arrives(site, "b", "three")
+    lines.wait_for("restarted", cause="conf/c")
     assert docker_cli.until(lambda: started(site), lambda now: now != began)
     assert (site.container("web"), site.read("web", "/conf/c")) == (before, "two")
     site.compose_file({"web": idle_service(develop={"watch": RULES}, environment={"EDITED": "yes"})})
@@ -103,6 +114,7 @@ def test_a_run_in_the_background(site: Stack, up: Up, devenv: StartDevenv, state
     arrives(site, "a", "five")
 
     assert devenv("down", cwd=site.folder, env=site.env).wait() == 0
+    assert (lines.wait(), lines.all("notice")[-1]["message"]) == (0, f"{site.name} has ended")
     assert (run.survivors(), again.survivors(), site.leftovers()) == ({}, {}, {})
 
 

@@ -49,6 +49,9 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--snapshot": ("", "Save also volumes that take long to save, and remove them."),
         "--verbose": ("", "Show the commands that are run; twice: the engine's API calls too."),
     }, "--file -f --project-name -p --isolated --profile --output --quiet -q", ("project",)),
+    "attach": ({
+        "--no-ui": ("", "Print plain lines instead of the live view."),
+    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ()),
     "sync": ({
         "--verify": ("", "Compare the containers with the source tree and print differences."),
         "--dry-run": ("", "Print what would be done and do nothing."),

@@ -64,7 +64,7 @@ def _run(arguments: list[str]) -> int:
     if verb in registry.GROUPS:
         return _run_member(verb, before, after, wants_help=wants_help)
     before, after = passthrough.prepared(verb, before, after)
-    if verb is None or _is_ours(verb, before, after):
+    if verb is None or passthrough.is_ours(verb, before, after):
         _report_earlier_runs(verb, is_wanted=verb not in CLEANERS and not wants_help)
         try:
             return parser.invoke(verb or "", [*before, *after])
@@ -108,11 +108,6 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
         raise parser.unknown_member(group, member)
     _report_earlier_runs(group, is_wanted=not wants_help)
     return parser.invoke(f"{group} {member}", [*own, *before, *rest])
-
-
-def _is_ours(verb: str, before: list[str], after: list[str]) -> bool:
-    """Whether devenv runs the verb; `config` with options of Compose is passed to Compose."""
-    return verb in registry.COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
 
 
 def _report_earlier_runs(verb: str | None, *, is_wanted: bool) -> None:

@@ -32,14 +32,7 @@ SINGLE_SERVICE_FLAGS = frozenset({
 })  # fmt: skip
 SEVERAL_SERVICES_FLAGS = frozenset({"-f", "--force", "--down-project", "--no-deps", "--wait"})
 ONE_OFF = frozenset({"run", "scale"})  # verbs that create containers next to the containers of a run
-SERVICE_REQUIRED = {  # verb -> what it does or takes, and the hint
-    "attach": ("takes a service", "devenv attach SERVICE"),
-    "wait": (
-        "waits until the containers of services have stopped, and takes their names",
-        "devenv wait SERVICE   (until all services are healthy: devenv up --detach)",
-    ),
-}
-EXISTING = frozenset({"start", "restart", *SERVICE_REQUIRED})  # verbs that need existing containers
+EXISTING = frozenset({"start", "restart", "attach", "wait"})  # verbs that need existing containers
 DEFINING = frozenset({"config", "create"})  # verbs whose result has the names in the files
 
 
@@ -72,6 +65,13 @@ def is_of_compose(verb: str | None, error: parser.UnknownOptionError) -> bool:
     return verb in ("ps", "ls", "logs", "version") and (error.option in COMPOSE or error.close is None)
 
 
+def is_ours(verb: str, before: list[str], after: list[str]) -> bool:
+    """Whether devenv runs the verb. Compose runs `config` with its own options, and `attach` with a service."""
+    if verb == "attach":
+        return not any(_services(verb, after))
+    return verb in registry.COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
+
+
 def _long(option: str) -> str:
     if option == "-f":
         return "--file"
@@ -86,9 +86,9 @@ def require_project(verb: str, before: list[str], after: Sequence[str]) -> None:
     if verb not in registry.COMPOSE or not _is_plain(before, after):
         return
     services = [*_services(verb, after)]
-    if verb in SERVICE_REQUIRED and not services:
-        message, hint = SERVICE_REQUIRED[verb]
-        raise UsageError(f"`devenv {verb}` {message}", hint=hint)
+    if verb == "wait" and not services:
+        message = "`devenv wait` waits until the containers of services have stopped, and takes their names"
+        raise UsageError(message, hint="devenv wait SERVICE   (until all services are healthy: devenv up --detach)")
     folder = os.getcwd()
     try:
         paths = files.find(folder, tuple(options.values(before, "-f", "--file")))
@@ -116,8 +116,8 @@ def _services(verb: str, after: Sequence[str]) -> Iterator[str]:
         is_flag = previous in (SINGLE_SERVICE_FLAGS if takes_one else SEVERAL_SERVICES_FLAGS)
         if is_flag or not previous.startswith("-") or "=" in previous:
             yield word.partition("=")[0] if verb == "scale" else word
-        if takes_one:
-            return
+            if takes_one:
+                return
 
 
 def _is_plain(before: list[str], after: Sequence[str]) -> bool:

@@ -33,6 +33,7 @@ class Group:
 COMMANDS = {
     "up": Command("up:up", "Start the project, sync files, clean up on Ctrl-C.", RUN),
     "down": Command("up:down", "Remove what `up` created; volumes are saved first.", RUN),
+    "attach": Command("attach:attach", "Show the project that runs in the background.", RUN),
     "sync": Command("up:sync", "Sync the source tree to the running containers once.", RUN),
     "settle": Command("settle:settle", "Wait until every save is in effect and services work."),
     "gc": Command("up:gc", "Clean up what dead runs and removed folders left.", (*OUTPUT, "quiet")),

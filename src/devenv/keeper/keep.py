@@ -15,19 +15,21 @@ from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.doctor import quick_check
 from devenv.errors import DevenvError, StateError
-from devenv.events import Emit, Event, Problem
-from devenv.keeper.log import EventLog, Unsolved
+from devenv.events import Emit, Event, Problem, Ready
+from devenv.keeper.log import EventLog
 from devenv.lazy_dataclass import dataclass
 from devenv.run import background, live_restore, steps
-from devenv.run.active import listener
+from devenv.run.active.feed import Feed
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
-from devenv.run.active.settle import Effects, Requests
+from devenv.run.active.requests import Requests
+from devenv.run.active.settle import Effects
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.cleanup.remains import remains
 from devenv.run.preload import UpOptions
 from devenv.run.steps import Context, Entered, Guarded
 from devenv.run.takeover import up_elsewhere
+from devenv.run.view_messages import TimedEvent
 from devenv.signals import ShutdownSignals
 from devenv.state.kept import MARGIN, STARTING, SYNCING, KeeperNote, forget, note_of, touch, unsynced_since
 from devenv.state.ledger import Ledger
@@ -51,7 +53,7 @@ class Keeper:
     _note: KeeperNote = field(init=False)
     _guardian: Guardian = field(init=False)
     _log: EventLog = field(init=False)
-    _unsolved: Unsolved = field(default_factory=Unsolved)
+    _feed: Feed = field(init=False)
 
     async def run(self) -> int:
         """Keep the run until a signal, or until all its containers are removed. Return 0."""
@@ -71,6 +73,7 @@ class Keeper:
             )
             self._note.write(self.run_)
             self._log = EventLog(self.run_.path, os.environ)
+            self._feed = Feed(self._record)
             process.record_children(self.run_.children)
             ending = ShutdownSignals()
             async with task_group() as tasks:
@@ -91,7 +94,7 @@ class Keeper:
         pause = SHORTEST
         began = anyio.current_time()
         while (error := await self._failure(options)) is not None:
-            self._emit(Problem(error.said, error.hint))
+            self._feed.emit(Problem(error.said, error.hint))
             pause = SHORTEST if anyio.current_time() - began > LONGEST else min(2 * pause, LONGEST)
             await self._until_edited(options, pause)
             began = anyio.current_time()
@@ -121,16 +124,16 @@ class Keeper:
         if ledger is None:
             return
         async with contextlib.AsyncExitStack() as stack:
-            effects = Effects(self._emit)
+            effects = Effects(self._feed.emit)
             context = await self._context(stack, options, effects.emit, loaded, ledger)
             async with context.tasks as tasks:
                 project = await self._adopted(context, loaded, ledger)
                 try:
-                    self._unsolved.recovered()
-                    self._write(state=SYNCING, loaded=loaded.at, problem=self._unsolved.newest)
+                    self._feed.recovered()
+                    self._write(state=SYNCING, loaded=loaded.at, problem=self._feed.problem)
+                    self._feed.keep(_ready(context.run, ledger))
                     reload = Reload(options.selection, loaded, context.emit, project.update.apply)
-                    requests, about = Requests(context.run, project, effects, reload), loaded.project
-                    await tasks.start(listener.serve, context.run.path, about.directory, about.name, requests.answer)
+                    await tasks.start(Requests(context.run, project, effects, self._feed, reload).listen)
                     tasks.start_soon(reload.run)
                     tasks.start_soon(live_restore.serve, project)
                     await self._until_gone(project)
@@ -170,7 +173,7 @@ class Keeper:
         try:
             entered = await steps.acquire_images(context, entered)
         except DevenvError as error:
-            self._emit(Problem(error.said, error.hint))
+            self._feed.emit(Problem(error.said, error.hint))
         project = ActiveProject(
             context.tasks, context.options, context.volume_transfer, entered.ledger, entered.desired
         )
@@ -191,14 +194,21 @@ class Keeper:
             if (loaded := project.desired.loaded.at) != self._note.loaded:
                 self._write(loaded=loaded)
 
-    def _emit(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         self._log.write(event)
-        if self._unsolved.note(event):
-            self._write(problem=self._unsolved.newest)
+        if self._note.problem != self._feed.problem:
+            self._write(problem=self._feed.problem)
 
     def _write(self, **changes: object) -> None:
         self._note = replace(self._note, **changes)  # type: ignore[arg-type] # fields of the note
         self._note.write(self.run_)
+
+
+def _ready(run: Run, ledger: Ledger) -> TimedEvent:
+    """The event of the end of the start, as the process before this one reported it."""
+    last = run.last()
+    seconds = float((last.get("timings") or {}).get("seconds", 0.0))
+    return TimedEvent(ledger.began + seconds, Ready(ledger.project, tuple(last.get("urls", ())), seconds))
 
 
 def _changed(directory: str, files: tuple[str, ...]) -> float:

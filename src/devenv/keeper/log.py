@@ -1,4 +1,4 @@
-"""The log of a keeper: its events as JSON lines, of limited size and without secrets; and its unsolved problems."""
+"""The log of a keeper: its events as JSON lines, of limited size and without secrets."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Any
 
 from devenv import private_files
 from devenv.errors import StateError
-from devenv.events import Event, Log, Problem, ServiceState, Solved, Step, Traced
+from devenv.events import Event, Log, Step, Traced
 from devenv.lazy_dataclass import dataclass
-from devenv.model.status import GOOD, Phase
 from devenv.redact import Redactor
 
 NAME = "events.jsonl"
@@ -58,34 +57,3 @@ class EventLog:
         if isinstance(value, list | tuple):
             return [self._bare(part) for part in value]
         return self._redactor.text(value)[:LONGEST] if isinstance(value, str) else value
-
-
-@dataclass
-class Unsolved:
-    """The problems that are not solved yet, the newest last."""
-
-    _problems: dict[tuple[str | None, str | None], str] = field(default_factory=dict)  # by path and service
-
-    def note(self, event: Event) -> bool:
-        """Take an event into account; return whether the newest problem is another one now."""
-        before = self.newest
-        match event:
-            case Problem(message, _, service, path):
-                self._problems.pop((path, service), None)
-                self._problems[path, service] = message
-            case Solved(path):
-                self._problems = {key: text for key, text in self._problems.items() if key[0] != path}
-            case ServiceState(service, state) if Phase(state) in GOOD and not event.error:
-                self._problems.pop((None, service), None)
-            case _:
-                pass
-        return self.newest != before
-
-    def recovered(self) -> None:
-        """Forget the problem of the run as a whole."""
-        self._problems.pop((None, None), None)
-
-    @property
-    def newest(self) -> str:
-        """The newest problem that is not solved; empty if there is none."""
-        return next(reversed(self._problems.values()), "")

@@ -17,11 +17,10 @@ from typing import Any
 import anyio
 
 from devenv import private_files
-from devenv.compose.outline import Selection
-from devenv.compose.run_model import PortChange, Scale
+from devenv.compose.run_model import Scale
+from devenv.decoded import decoded
 from devenv.docker import process
 from devenv.errors import StateError
-from devenv.model.images import ImageOptions
 from devenv.run.preload import UpOptions
 from devenv.state.kept import STARTING, KeeperNote, note_of
 from devenv.state.run_dir import Run
@@ -30,27 +29,20 @@ MODULE = "devenv.keeper"
 PATIENCE = 10.0  # seconds for the keeper's last work, before it is killed
 GRACE = 2.0  # seconds after that
 LOOK_EVERY = 0.02
-_PLAIN = ("watcher", "build", "keep_volumes", "auto_ports", "lan", "timeout", "trust")
+_NEEDED = (
+    "watcher", "build", "keep_volumes", "auto_ports", "lan", "timeout", "trust", "selection", "ports", "images",
+)  # fmt: skip
 
 
 def encode(options: UpOptions) -> dict[str, Any]:
-    """The options that a keeper needs, as a JSON object."""
-    selection = asdict(options.selection)
-    plain = {name: getattr(options, name) for name in _PLAIN}
-    ports = [asdict(change) for change in options.ports]
-    return {**plain, "selection": selection, "ports": ports, "images": asdict(options.images)}
+    """The options that a keeper needs, as a JSON object: it asks nothing, and follows logs for its views."""
+    values = asdict(replace(options, ahead=None))
+    return {name: values[name] for name in _NEEDED}
 
 
 def decode(data: Mapping[str, Any]) -> UpOptions:
-    """The options of a keeper: it asks nothing and shows no logs. Raises TypeError, KeyError, AttributeError."""
-    written: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in data["selection"].items()
-    }
-    written["scale"] = tuple(Scale(**change) for change in written["scale"])
-    selection = Selection(**written)
-    plain = {name: data[name] for name in _PLAIN if name in data}
-    ports = tuple(PortChange(**change) for change in data["ports"])
-    return UpOptions(selection, logs=False, ports=ports, images=ImageOptions(**data["images"]), **plain)
+    """The options of a keeper. Raises TypeError, ValueError, KeyError, AttributeError."""
+    return decoded(UpOptions, data, Scale)
 
 
 def command(folder: str, *words: str) -> list[str]:

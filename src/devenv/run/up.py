@@ -19,11 +19,12 @@ from devenv.events import Emit, Fault, Notice, Problem, Ready, Step, Stopped
 from devenv.lazy_dataclass import dataclass
 from devenv.model.status import BAD
 from devenv.run import hand_over, live_restore
-from devenv.run.active import listener
 from devenv.run.active.control import RunController
+from devenv.run.active.feed import Feed
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
-from devenv.run.active.settle import Effects, Requests
+from devenv.run.active.requests import Requests
+from devenv.run.active.settle import Effects
 from devenv.run.cleanup.recovery import identity
 from devenv.run.cleanup.remains import at_work
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
@@ -109,9 +110,10 @@ async def _up(options: UpOptions, emit: Emit, ending: ShutdownSignals, controlle
         up_run = None
         with ending.scope():
             loaded = await _load(options, record)
-            effects = Effects(record.emit)
+            feed = Feed(record.emit)
+            effects = Effects(feed.emit)
             context = await open_context(stack, options, effects.emit, loaded, controller)
-            up_run = UpRun(context, ending, record, effects, loaded)
+            up_run = UpRun(context, ending, record, effects, feed, loaded)
         code = ending.exit_code if up_run is None else await up_run.go()
         if ending.signal and (up_run is None or up_run.active_project() is None):
             record.emit(Notice("interrupted before any container was created"))
@@ -164,6 +166,7 @@ class UpRun:
     ending: ShutdownSignals
     record: StartRecord
     effects: Effects
+    feed: Feed
     reached: Value
     outcome: RunOutcome = RunOutcome.ENDED
 
@@ -176,9 +179,8 @@ class UpRun:
                     if self.context.controller is not None:
                         tasks.start_soon(self.context.controller.serve, self.active_project, self.context.emit)
                     active = await self._start()
-                    run, about = self.context.run, active.project.desired.project
-                    requests = Requests(run, active.project, self.effects)
-                    await tasks.start(listener.serve, run.path, about.directory, about.name, requests.answer)
+                    requests = Requests(self.context.run, active.project, self.effects, self.feed)
+                    await tasks.start(requests.listen)
                     await report_ready(self.context, active.project, self.record)
                     self.outcome = await supervise(self.context, active.project, requests)
                     tasks.cancel_scope.cancel()

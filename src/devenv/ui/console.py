@@ -113,12 +113,12 @@ class Console(Writer):
         """Leave room for the names of these services, whose lines may follow."""
         self._prefixes.widen(*services)
 
-    def emit(self, event: e.Event) -> None:
-        """Show an event."""
+    def emit(self, event: e.Event, at: float | None = None) -> None:
+        """Show an event that came at this time, in seconds since 1970; by default now."""
         if isinstance(event, e.Traced):
-            self.json(_fields(event), sys.stderr) if self.is_json else self.aside(text.traced(event))
+            self.json(_fields(event, at), sys.stderr) if self.is_json else self.aside(text.traced(event))
         elif self.is_json:
-            self.json(_fields(event))
+            self.json(_fields(event, at))
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
 
@@ -263,8 +263,13 @@ def iso(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _fields(event: e.Event) -> dict[str, Any]:
-    fields = {"v": e.JSON_VERSION, "ts": iso(time.time()), "event": event.event, **event.fields()}
+def _fields(event: e.Event, at: float | None = None) -> dict[str, Any]:
+    fields = {
+        "v": e.JSON_VERSION,
+        "ts": iso(time.time() if at is None else at),
+        "event": event.event,
+        **event.fields(),
+    }
     return fields | {key: _bare(fields[key]) for key in PRINTED if key in fields}
 
 

@@ -14,7 +14,7 @@ import typer
 from devenv.cli import main, options, passthrough
 from devenv.compose.outline import Selection
 from devenv.docker import process
-from devenv.errors import UsageError
+from devenv.errors import StateError, UsageError
 from devenv.inspect import one_off
 from support import worktrees
 
@@ -146,12 +146,24 @@ def test_a_service_may_come_from_a_file_that_compose_fetches(passed: list[Sequen
     assert passed
 
 
-@pytest.mark.parametrize("verb", ["attach", "wait"])
-def test_a_verb_without_the_service_that_it_needs(passed: list[Sequence[str]], capfd: Capture, verb: str) -> None:
-    """The error says what to type; Compose would print its usage."""
-    assert main.run([verb]) == UsageError.exit_code
-    assert f"devenv {verb} SERVICE" in capfd.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["attach"], StateError.exit_code), (["wait"], UsageError.exit_code)]
+)
+def test_a_verb_without_the_service_that_it_needs(
+    passed: list[Sequence[str]], capfd: Capture, arguments: list[str], code: int
+) -> None:
+    """The error says what to type; Compose would print its usage. `attach` is the view of a run."""
+    assert main.run(arguments) == code
+    assert f"devenv {arguments[0]} SERVICE" in capfd.readouterr().err
     assert passed == []
+
+
+def test_attach_with_a_service_is_that_of_compose(passed: list[Sequence[str]]) -> None:
+    """Whatever options are before it."""
+    for words in (["web"], ["--no-stdin", "web"], ["--index", "1", "web"]):
+        assert passthrough.is_ours("attach", [], words) is False
+    for words in ([], ["--no-ui"], ["--output", "json"]):
+        assert passthrough.is_ours("attach", [], words) is True
 
 
 @pytest.mark.parametrize(

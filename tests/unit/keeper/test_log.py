@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-from devenv.events import Event, Executed, Log, Notice, Problem, ServiceState, Solved, Step, Synced, Traced
-from devenv.keeper.log import EventLog, Unsolved
+from devenv.events import Executed, Log, Notice, Step, Synced, Traced
+from devenv.keeper.log import EventLog
 
 SYNCED = Synced("web", 1, 0, 3, 2.0, ("a.py",))
 
@@ -40,34 +38,3 @@ def test_the_log_is_bounded(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     """The keeper goes on without its log."""
     EventLog(str(tmp_path / "missing"), {}).write(SYNCED)
-
-
-@pytest.mark.parametrize(
-    ("events", "newest"),
-    [
-        ([Problem("no", path="/a")], "no"),
-        ([Problem("no", path="/a"), Problem("bad", service="web")], "bad"),
-        ([Problem("no", path="/a"), Problem("bad", path="/b"), Problem("no", path="/a")], "no"),
-        ([Problem("no", path="/a"), Solved("/a")], ""),
-        ([Problem("no", path="/a"), Problem("bad", path="/b"), Solved("/b")], "no"),
-        ([Problem("crash", service="web"), ServiceState("web", "healthy")], ""),
-        ([Problem("crash", service="web"), ServiceState("web", "started", error="main.py:3")], "crash"),
-        ([Problem("crash", service="web"), ServiceState("db", "healthy"), ServiceState("web", "exited")], "crash"),
-        ([Problem("crash", service="web"), SYNCED], "crash"),
-    ],
-)
-def test_the_newest_problem_that_is_not_solved(events: list[Event], newest: str) -> None:
-    """A problem of a path ends when it is solved, that of a service when the service is up."""
-    unsolved = Unsolved()
-    changes = [unsolved.note(event) for event in events]
-    assert unsolved.newest == newest
-    assert changes[0]
-
-
-def test_a_problem_of_the_whole_run_ends_when_the_run_goes_on() -> None:
-    """Such as an engine that could not be reached."""
-    unsolved = Unsolved()
-    unsolved.note(Problem("no engine"))
-    unsolved.note(Problem("no", path="/a"))
-    unsolved.recovered()
-    assert unsolved.newest == "no"

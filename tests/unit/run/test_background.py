@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_options_survive_the_hand_over() -> None:
-    """Through JSON; what only a start needs is left out, and logs are not shown."""
+    """Through JSON; what only a start needs is left out, and logs are followed, for views."""
     selection = Selection("/shop", ("a.yml",), "mine", ("dev",), ("web",), (Scale("web", 2),))
     options = UpOptions(
         selection,
@@ -61,7 +61,6 @@ def test_options_survive_the_hand_over() -> None:
     assert after == UpOptions(
         selection,
         watcher="poll",
-        logs=False,
         build=False,
         ports=(PortChange("web", "8080", 80),),
         auto_ports=True,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from devenv.run.active.project import ActiveProject
     from devenv.run.desired import DesiredState
 
+ActiveProjects = Callable[[], "ActiveProject | None"]
 Verbs = Mapping[str, Callable[[str], Awaitable[None]]]
 LOOK_EVERY = 1.0
 MEASURE_EVERY = 5.0  # minimum seconds between two measurements of all containers
@@ -47,7 +48,7 @@ class RunController:
         self.learn = learn
         self.ended = ended
         self.detached = anyio.Event()
-        self._active_project: Callable[[], ActiveProject | None] = lambda: None
+        self._active_project: ActiveProjects = lambda: None
         self._settled = settled
         self._commands: deque[ViewCommand] = deque()
         self._arrived = anyio.Event()
@@ -66,12 +67,9 @@ class RunController:
         container = None if project is None else await project.engine.containers.inspect(container_id)
         if project is None or container is None:
             raise DevenvError("the container no longer exists")
-        best_shell = await project.engine.exec.best_shell(container.id)
-        if best_shell is None:
-            raise DevenvError(f"the image of `{container.service}` has no shell")
-        await process.foreground(project.engine.endpoint.docker_command("exec", "-it", container.id, best_shell))
+        await open_shell(project.engine, container)
 
-    async def serve(self, active_project: Callable[[], ActiveProject | None], emit: Emit) -> None:
+    async def serve(self, active_project: ActiveProjects, emit: Emit) -> None:
         """Carry out commands and send facts, until cancelled."""
         async with anyio.create_task_group() as tasks:
             self._active_project = active_project
@@ -90,11 +88,22 @@ class RunController:
             return
         actions, rebuild = project.actions, partial(project.actions.rebuild, cause="")
         verbs: Verbs = {"restart": actions.restart, "stop": actions.stop, "rebuild": rebuild}
+        if command.verb not in verbs or command.service not in project.desired.names:
+            self._settled(command.service, f"{command.service} is no longer a service of this run")
+            return
         try:
             await verbs[command.verb](command.service)
         except DevenvError as error:
             emit(Problem(error.said, error.hint, command.service))
         self._settled(command.service, "")
+
+
+async def open_shell(engine: Engine, container: Container) -> None:
+    """Run the best shell of a container in the terminal. Raises DevenvError if the container has none."""
+    best_shell = await engine.exec.best_shell(container.id)
+    if best_shell is None:
+        raise DevenvError(f"the image of `{container.service}` has no shell")
+    await process.foreground(engine.endpoint.docker_command("exec", "-it", container.id, best_shell))
 
 
 def service_graph(desired: DesiredState) -> ServiceGraph:
@@ -147,7 +156,7 @@ class StatsReader:
     """Sends the graph of services and the stats of each service to `learn` as they change."""
 
     learn: Callable[[Fact], object]
-    active_project: Callable[[], ActiveProject | None]
+    active_project: ActiveProjects
     _desired: DesiredState | None = None
     _sent: dict[str, ServiceStats] = field(default_factory=dict)  # by service
     _meter: UsageMeter = field(default_factory=UsageMeter)

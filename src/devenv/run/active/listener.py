@@ -1,7 +1,8 @@
 """The socket of a run: other commands of devenv ask it, one request for each connection.
 
 A request is a line: a verb, and `name=value` for each of its options, separated by NUL. The answer is the exit code
-on a line, the answer as JSON on a line, then the lines for people. Only the user can connect: the folder is private.
+on a line, the answer as JSON on a line, then the lines for people; some verbs have the rest of the connection to
+themselves. Only the user can connect: the folder is private.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any
 
 import anyio
 from anyio.abc import SocketStream, TaskStatus
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from devenv import private_files
 from devenv.errors import DevenvError
 from devenv.events import JSON_VERSION
 from devenv.lazy_dataclass import dataclass
 from devenv.run import client
-from devenv.tasks import unless
+from devenv.tasks import task_group, unless
 
 LONGEST = 1 << 16  # bytes of a request
 
@@ -34,8 +36,17 @@ class Answer:
     lines: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection to another command: what it sends, and what is sent to it."""
+
+    received: BufferedByteReceiveStream
+    stream: SocketStream
+
+
 Options = Sequence[tuple[str, str]]
 Handle = Callable[[str, Options], Awaitable[Answer]]
+Streams = Mapping[str, Callable[[Connection, Options], Awaitable[None]]]
 
 
 async def serve(
@@ -43,10 +54,14 @@ async def serve(
     directory: str,
     project: str,
     handle: Handle,
+    streams: Streams,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer requests until cancelled; `folder` is the run's, `directory` the project's."""
+    """Answer requests until cancelled; `folder` is the run's, `directory` the project's.
+
+    `handle` answers, except for the verbs in `streams`, which have the connection to themselves.
+    """
     with client.socket_path(folder) as path:
         if path is None:  # the folder's path is too long for a socket, on a system without /proc
             task_status.started()
@@ -59,37 +74,45 @@ async def serve(
             )
             task_status.started()
             try:
-                await listener.serve(lambda stream: _answer(stream, handle))
+                await listener.serve(lambda stream: _connected(stream, handle, streams))
             finally:
                 for name in (client.PLACE, client.SOCKET):
                     with contextlib.suppress(OSError):
                         os.unlink(os.path.join(folder, name))
 
 
-async def _answer(stream: SocketStream, handle: Handle) -> None:
-    """Answer one request; it is cancelled if the other end closes the connection."""
-    with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream, ValueError):
+async def _connected(stream: SocketStream, handle: Handle, streams: Streams) -> None:
+    """Serve one connection."""
+    gone = (anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound)
+    with contextlib.suppress(*gone, ValueError):
         async with stream:
-            request = b""
-            while b"\n" not in request and len(request) < LONGEST:
-                request += await stream.receive()
-            closed = anyio.Event()
+            connection = Connection(BufferedByteReceiveStream(stream), stream)
+            request = await connection.received.receive_until(b"\n", LONGEST)
+            verb, *words = request.decode(errors="surrogateescape").split("\0")
+            options = [word.partition("=")[::2] for word in words]
+            if verb in streams:
+                await streams[verb](connection, options)
+            else:
+                await _answer(stream, lambda: _text(verb, options, handle))
 
-            async def work() -> None:
-                verb, *words = request.decode(errors="surrogateescape").rstrip("\n").split("\0")
-                text = await _text(verb, [word.partition("=")[::2] for word in words], handle)
-                await stream.send(text.encode(errors="surrogateescape"))
 
-            async def watch() -> None:
-                with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
-                    while True:
-                        await stream.receive()
-                closed.set()
+async def _answer(stream: SocketStream, work: Callable[[], Awaitable[str]]) -> None:
+    """Send the answer; the work is cancelled if the other end closes the connection."""
+    closed = anyio.Event()
 
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(watch)
-                await unless(closed, work)
-                tasks.cancel_scope.cancel()
+    async def answer() -> None:
+        await stream.send((await work()).encode(errors="surrogateescape"))
+
+    async def watch() -> None:
+        with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                await stream.receive()
+        closed.set()
+
+    async with task_group() as tasks:
+        tasks.start_soon(watch)
+        await unless(closed, answer)
+        tasks.cancel_scope.cancel()
 
 
 async def _text(verb: str, options: Options, handle: Handle) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import field, replace
 
 import anyio
 
 from devenv.docker.client import Engine
-from devenv.errors import EngineError, UsageError, unknown
+from devenv.errors import EngineError, unknown
 from devenv.events import Emit, Event, Executed, Problem, Rebuilt, Restarted, Synced
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
@@ -27,11 +27,9 @@ from devenv.model.settled import (
     verdict,
 )
 from devenv.model.status import Phase, Standing
-from devenv.run.active.listener import Answer, Options
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
 from devenv.run.urls import addresses
-from devenv.state.run_dir import Run
 from devenv.tasks import task_group
 
 PAUSES = (0.002, 0.02)  # the shortest and the longest between two looks; a long wait has long ones
@@ -63,26 +61,6 @@ class Effects:
             case Problem(service=str(service), message=message, path=None):
                 self._effects[service] = replace(self.of(service), failure=message, failed_at=now)
         self._emit(event)
-
-
-@dataclass
-class Requests:
-    """What other commands ask of a run. `reload` is None as long as the project's files are not watched."""
-
-    run: Run
-    project: ActiveProject
-    effects: Effects
-    reload: Reload | None = None
-
-    async def answer(self, verb: str, options: Options) -> Answer:
-        """The answer to a request of `devenv settle`. Raises UsageError."""
-        if verb != "settle":
-            raise UsageError(f"this run does not know `{verb}`", hint="devenv version   (and the version of the run)")
-        values = dict(options)
-        services = [value for name, value in options if name == "service"]
-        settling = Settling(self.project, self.effects, self.reload, frozenset(self.run.last().get("urls", ())))
-        settled = await settling.settle(services, float(values["timeout"]), only_synced="synced" in values)
-        return Answer(int(not settled.settled), asdict(settled), tuple(settled.lines))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Run the live view of `up`: connect the terminal to the pure state and screen."""
+"""Run the live view of `up` and `attach`: connect the terminal to the pure state and screen."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from devenv import events as e
 from devenv.bounded_search import BoundedSearch
 from devenv.errors import DevenvError
 from devenv.model.graph import Fact, ViewCommand
+from devenv.run.view_messages import CommandEnd, Message, TimedEvent
 from devenv.tasks import task_group
 from devenv.ui.console import Console
 from devenv.ui.live import commands
@@ -47,9 +48,9 @@ class Controller(Protocol):
 class LiveView:
     """Shows a run on the terminal until it stops; later events go to the console."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, is_attached: bool = False) -> None:
         search = functools.partial(BoundedSearch, a_line=A_LINE)
-        self.state = State(verbose=console.verbose, tools=ViewTools(search, _time_of_day))
+        self.state = State(verbose=console.verbose, tools=ViewTools(search, _time_of_day), is_attached=is_attached)
         self.controller: Controller | None = None
         self._console = console
         self._terminal = Terminal(colour=console.colour)
@@ -88,10 +89,24 @@ class LiveView:
             self.leave(failed=isinstance(event, e.Stopping) and event.reason in ("error", "done"))
         if isinstance(event, e.Notice) and self.state.view.is_detaching and event.hint == KEEPER_HINT:
             self._last_words = event
+        self._tell(event, time.time())
+
+    def put(self, message: Message) -> None:
+        """Show a message of a run in another process."""
+        match message:
+            case TimedEvent(at, event):
+                self._tell(event, at)
+            case CommandEnd(service, why):
+                self.settled(service, why)
+            case _:
+                self.learn(message)
+
+    def _tell(self, event: e.Event, at: float) -> None:
+        """Show an event that came at this time, in seconds since 1970."""
         if self._is_over:
             self._console.emit(event)
         else:
-            self._safely(lambda: self.state.tell(event, time.monotonic()))
+            self._safely(lambda: self.state.tell(event, time.monotonic() - (time.time() - at)))
 
     def learn(self, fact: Fact) -> None:
         """Show a fact."""

@@ -18,20 +18,28 @@ HINTS = (
     "g graph", "y syncs", "t times", "w wrap", "h checks", "d detach", "? help", "q end",
 )  # fmt: skip
 RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t", "h")  # by importance
+LEAVING = ("q", "d")  # keys that leave the view of a run in another process
 HELP = package_text("ui/live/help.txt").splitlines()
+ATTACHED = "q          leave this view: the project goes on, and `devenv down` ends it. Ctrl-Z suspends the view"
 BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 
 @functools.cache
-def hints(columns: int) -> str:
+def hints(columns: int, *, is_attached: bool = False) -> str:
     """The hints that fit into `columns`, chosen by importance."""
     chosen: list[str] = []
+    known = (*(hint for hint in HINTS if hint[0] not in LEAVING), "q leave") if is_attached else HINTS
     for rank in RANKS:
-        more = [hint for hint in HINTS if hint in chosen or hint.split()[0] == rank]
+        more = [hint for hint in known if hint in chosen or hint.split()[0] == rank]
         if chosen and width("  ".join(more)) > columns:
             break
         chosen = more
     return "  ".join(chosen)
+
+
+def help_lines(*, is_attached: bool) -> list[str]:
+    """The lines of the page about keys."""
+    return [*(line for line in HELP if line[0] not in LEAVING), ATTACHED] if is_attached else HELP
 
 
 def press(state: State, key: str) -> ViewCommand | None:
@@ -46,11 +54,9 @@ def press(state: State, key: str) -> ViewCommand | None:
     if key.startswith(PASTED):
         view.note = "paste ignored; press / first to filter"
         return None
-    if key == "q":
-        view.asked = key
-    elif key == "d":
-        return _detach(state)
-    elif key in ("up", "k", "down", "j"):
+    if key in LEAVING:
+        return _leave(state, key)
+    if key in ("up", "k", "down", "j"):
         step = -1 if key in ("up", "k") else 1
         view.selected = max(0, min(view.selected + step, len(state.services) - 1))
     elif key in PAGES:
@@ -59,6 +65,15 @@ def press(state: State, key: str) -> ViewCommand | None:
         _scroll(state, key)
     elif not _log_key(state, key):
         return _service_key(state, key)
+    return None
+
+
+def _leave(state: State, key: str) -> ViewCommand | None:
+    if state.is_attached:
+        return ViewCommand("detach")
+    if key == "d":
+        return _detach(state)
+    state.view.asked = key
     return None
 
 

@@ -205,7 +205,7 @@ def _hints(state: State, columns: int) -> Row:
         count = fault or f"{len(state.log.shown)} lines"
         left = [Styled("/", "bold"), Styled(state.view.typing.text), Styled("▏")]
         return beside(left, [Styled(count, "bad" if fault else "dim")], columns)
-    return (Styled(commands.hints(columns), "dim"),)
+    return (Styled(commands.hints(columns, is_attached=state.is_attached), "dim"),)
 
 
 def _page_pane(state: State, columns: int, rows: int, now: float) -> Iterator[Row]:
@@ -230,7 +230,7 @@ def _page(state: State, columns: int, now: float) -> Iterator[Row]:
             if not state.syncs:
                 yield (Styled("nothing was synced yet", "dim"),)
         case "help":
-            yield from ((Styled(line),) for line in commands.HELP)
+            yield from ((Styled(line),) for line in commands.help_lines(is_attached=state.is_attached))
         case _:
             yield (Styled("the project is not read yet", "dim"),)
 

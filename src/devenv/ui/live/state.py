@@ -112,8 +112,9 @@ class View:
 class State:
     """Everything that the screen shows."""
 
-    def __init__(self, *, verbose: bool = False, tools: ViewTools | None = None) -> None:
+    def __init__(self, *, verbose: bool = False, tools: ViewTools | None = None, is_attached: bool = False) -> None:
         self.verbose = verbose  # show the output of builds in the log
+        self.is_attached = is_attached  # another process has the run, which goes on without this view
         self.project = ServiceGraph(Graph("", ()))
         self.services: dict[str, ServiceRow] = {}
         self.log = Logbook()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from devenv.errors import UsageError
 from devenv.run import client
 from devenv.run.active import listener
-from devenv.run.active.listener import Answer, Options
+from devenv.run.active.listener import Answer, Connection, Options
 
 pytestmark = pytest.mark.anyio
 
@@ -35,12 +36,19 @@ class Handler:
         return Answer(7, {"verb": verb, "options": options}, ("one", "two"))
 
 
+async def echo(connection: Connection, options: Options) -> None:
+    """Send the options and each line back."""
+    await connection.stream.send(repr(options).encode())
+    while True:
+        await connection.stream.send(await connection.received.receive_until(b"\n", 100))
+
+
 @asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Handler]:
     """A socket in the folder; both files are gone afterwards."""
     handler = Handler()
     async with anyio.create_task_group() as tasks:
-        await tasks.start(listener.serve, str(folder), "/src", "shop", handler)
+        await tasks.start(listener.serve, str(folder), "/src", "shop", handler, {"echo": echo})
         yield handler
         tasks.cancel_scope.cancel()
     assert list(folder.iterdir()) == []
@@ -78,3 +86,16 @@ async def test_a_client_that_leaves_ends_its_request(tmp_path: Path) -> None:
         async with await anyio.connect_unix(str(tmp_path / client.SOCKET)) as stream:
             await stream.send(b"\xff" * 10)
         assert (await ask(tmp_path, "do") or (0,))[0] == 7
+
+
+async def test_a_verb_can_have_the_connection_to_itself(tmp_path: Path) -> None:
+    """What was sent together with the request is not lost; a line without an end is no error."""
+    async with serving(tmp_path):
+        async with await anyio.connect_unix(str(tmp_path / client.SOCKET)) as stream:
+            await stream.send(b"echo\0a=b\none\n")
+            received = BufferedByteReceiveStream(stream)
+            with anyio.fail_after(10):
+                assert await received.receive_exactly(len("[('a', 'b')]one")) == b"[('a', 'b')]one"
+                await stream.send(b"two\nthree")
+                assert await received.receive_exactly(3) == b"two"
+        await anyio.wait_all_tasks_blocked()

@@ -12,7 +12,9 @@ import pytest
 from devenv.errors import UsageError
 from devenv.events import Event, Executed, Problem, Rebuilt, Restarted, Synced
 from devenv.model.settled import Effect
-from devenv.run.active.settle import Effects, Requests
+from devenv.run.active.feed import Feed
+from devenv.run.active.requests import Requests
+from devenv.run.active.settle import Effects
 from support.active import Active, active
 from support.memory.machine import Machine
 
@@ -50,7 +52,8 @@ def running(machine: Machine) -> AbstractAsyncContextManager[Active]:
 
 async def asked(run: Active, *options: tuple[str, str]) -> tuple[int, Any, tuple[str, ...]]:
     """The answer of a run, as its client gets it."""
-    requests = Requests(run.project.volumes.volume_transfer.run, run.project, Effects(lambda _: None))
+    effects = Effects(lambda _: None)
+    requests = Requests(run.project.volumes.volume_transfer.run, run.project, effects, Feed(effects.emit))
     answer = await requests.answer("settle", [("timeout", "5"), *options])
     return answer.exit_code, json.loads(json.dumps(answer.document))["services"], answer.lines
 
