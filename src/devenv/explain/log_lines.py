@@ -128,6 +128,8 @@ def _single(text: str) -> LoggedError:
 
 def _longer(text: str, before: LoggedError) -> LoggedError | None:
     """The error `before` with this line added; None if the line does not belong to it."""
+    if PATTERNS["notice"].match(text):
+        return None
     error = replace(before, lines=before.lines + 1)
     if error.awaits == "last":
         return _longer_python(PATTERNS["box"].sub("", text), error)

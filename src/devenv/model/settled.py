@@ -16,9 +16,11 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import bare
 from devenv.model.status import BAD, GOOD, Phase, Standing
 
-NOTICED = 1.0  # seconds after a sync in which a program that watches its files has to show that it noticed it
+NOTICED = 1.0  # seconds after a sync in which a program that watches its files has to show that it noticed it; and
+# after that, in which it may show that it has loaded again: many do not, and their check has to show it
 NOTICED_LATE = 3.0  # the same for a program whose log says that it watches: some poll, or wait for quiet
 COMPLETE = 0.2  # seconds after the last line of an error until the error is complete
+STILL_OLD = 0.2  # seconds after a sync in which an error may be of a request that the old code answers
 LINES, BEFORE = 10, 5  # lines of the log that explain an error, and how many of them are before its message
 LOGGED = 0.03  # seconds that a line may need from the program to us
 
@@ -89,6 +91,11 @@ class Verdict:
     failure: str = ""
     waits: str = ""
     needs: Literal["", "look", "proof"] = ""  # a look or a check that has to begin now
+    is_logged: bool = True  # the lines of its log may explain the failure; else only those of the failure itself
+
+
+_RELOAD = Verdict(waits="a reload")
+_RELOADING = Verdict(waits="the end of its reload")
 
 
 def verdict(facts: Facts, now: float) -> Verdict:
@@ -106,7 +113,7 @@ def _is_synced(facts: Facts, _: float) -> Verdict | None:
     if facts.is_busy:
         return Verdict(waits=facts.problem or "changes that are under way")
     failure = facts.problem or facts.effect.failure
-    return Verdict(failure=failure) if failure else None
+    return Verdict(failure=failure, is_logged=False) if failure else None
 
 
 def _begin(facts: Facts) -> float:
@@ -121,11 +128,19 @@ def _is_looked_at(facts: Facts, _: float) -> Verdict | None:
 
 
 def _has_error(facts: Facts, now: float) -> Verdict | None:
-    if facts.error_at >= facts.effect.at - LOGGED:
+    if facts.error_at >= max(facts.effect.at - LOGGED, facts.reload.noticed):
+        if _may_be_old(facts) and now < facts.effect.at + NOTICED_LATE:
+            return _RELOAD
         is_complete = now >= facts.error_at + COMPLETE and facts.error
         return Verdict(failure=facts.error) if is_complete else Verdict(waits="the rest of an error in its log")
     is_bad = facts.standing.phase in BAD - {Phase.UNHEALTHY}  # the check of the engine may be older than the save
     return Verdict(failure=facts.standing.how) if is_bad else None
+
+
+def _may_be_old(facts: Facts) -> bool:
+    """Whether the program that was there before the sync may have printed the error: it was not reloaded since."""
+    is_unnoticed = facts.effect.kind == "synced" and facts.reload.noticed < facts.effect.at - LOGGED
+    return facts.is_reloader and is_unnoticed and facts.error_at < facts.effect.at + STILL_OLD
 
 
 def _has_reloaded(facts: Facts, now: float) -> Verdict | None:
@@ -133,10 +148,10 @@ def _has_reloaded(facts: Facts, now: float) -> Verdict | None:
     if effect.kind != "synced":
         return None
     if reload.noticed > reload.loaded:
-        return Verdict(waits="the end of its reload")
+        return None if now >= reload.noticed + NOTICED else _RELOADING
     patience = NOTICED_LATE if facts.is_reloader else NOTICED
     is_over = reload.loaded >= effect.at or now >= effect.at + patience
-    return None if is_over else Verdict(waits="a reload")
+    return None if is_over else _RELOAD
 
 
 def _is_proven(facts: Facts, now: float) -> Verdict:
@@ -147,7 +162,10 @@ def _is_proven(facts: Facts, now: float) -> Verdict:
         return Verdict("healthy")
     if facts.standing.phase not in GOOD:
         return Verdict(waits=facts.standing.how, needs="look")
-    was_loaded = facts.effect.kind == "restarted" or facts.reload.loaded >= facts.effect.at
+    is_loading = facts.effect.kind == "synced" and facts.reload.noticed > facts.reload.loaded
+    if is_loading and now < facts.reload.noticed + NOTICED_LATE:  # only an error in its log could show something
+        return _RELOADING
+    was_loaded = facts.effect.kind == "restarted" or (facts.reload.loaded >= facts.effect.at and not is_loading)
     return Verdict("restarted" if was_loaded else "unverified")
 
 
@@ -162,6 +180,13 @@ def reload_shown(lines: Iterable[tuple[float, str]], since: float) -> Reload:
         elif PATTERNS["reloaded"].search(line):
             loaded = at
     return Reload(noticed, loaded)
+
+
+def failed(name: str, found: Verdict, lines: Iterable[tuple[float, str]], since: float) -> SettledService:
+    """A service with a failure, and with the lines of its log since then, or of the failure, that explain it."""
+    first, *rest = found.failure.splitlines()
+    log = excerpt(lines, since, first) if found.is_logged else tuple(plain(line) for line in rest[-LINES:])
+    return SettledService(name, "failed", plain(first), log)
 
 
 def excerpt(lines: Iterable[tuple[float, str]], since: float, error: str) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ name: devenv
 description: Run this Docker Compose project with devenv - start it, prove that an edit is live, read failures, use
   snapshots of data, work in parallel git worktrees. Use it for any task that starts, tests or debugs services.
 ---
-
 """
 
 

@@ -112,7 +112,7 @@ def background(run: Run) -> tuple[str, bool]:
 
 def _alive(note: KeeperNote) -> str:
     if note.problem:
-        return f"running in the background since {_clock(note.since)}: {note.problem}"
+        return f"running in the background since {_clock(note.since)}: {note.problem.splitlines()[0]}"
     if note.state == STARTING:
         return "running in the background, starting to sync saved files"
     return f"running in the background, syncing saved files (since {_clock(note.since)})"

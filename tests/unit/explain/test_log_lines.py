@@ -406,12 +406,27 @@ Unhandled exception. System.InvalidOperationException: boom
 fine""",
         (0, 1), "Program.cs:5: Unhandled exception. System.InvalidOperationException: boom",
     ),
+    "perl": (
+        """
+syntax error at /app/site.pl line 2, near "= ;"
+Execution of /app/site.pl aborted due to compilation errors.""",
+        (0, 0), 'site.pl:2: syntax error at /app/site.pl line 2, near "= ;"',
+    ),
     "json": (
         r"""
 {"level":50,"err":{"type":"Error","message":"boom","stack":"Error: boom\n    at f (/app/x.js:5:3)"},"msg":"failed"}
 {"level":30,"msg":"fine"}""",
         (0, 0), "x.js:5: failed",
     ),
+    **{
+        f"before `{line}`": (
+            f'\nTraceback (most recent call last):\n  File "/srv/a.py", line 8\n    x\nNameError: x\n{line}\nfine',
+            (0, 3), "a.py:8: NameError: x",
+        )
+        for line in (
+            " * Detected change in '/srv/app.py', reloading", " * Restarting with stat", " * Debugger is active!",
+        )
+    },
     "a line": ("\n2024-01-01 00:00:00,123 ERROR app: no\n    an indented line", (0, 0), "ERROR app: no"),
     "none": ("\nINFO:     ok\n    indented", None, ""),
 }  # fmt: skip

@@ -28,10 +28,10 @@ def facts(base: Facts = RESTARTED, **changes: Any) -> Facts:
     [
         (RESTARTED, 6, Verdict("healthy")),
         (facts(is_busy=True), 6, Verdict(waits="changes that are under way")),
-        (facts(problem="a.py: disk full"), 6, Verdict(failure="a.py: disk full")),
+        (facts(problem="a.py: disk full"), 6, Verdict(failure="a.py: disk full", is_logged=False)),
         (facts(is_busy=True, problem="a.py: disk full"), 6, Verdict(waits="a.py: disk full")),
         (facts(effect=Effect("restarted", AT, "`make` ended with exit code 2")), 6,
-         Verdict(failure="`make` ended with exit code 2")),
+         Verdict(failure="`make` ended with exit code 2", is_logged=False)),
         (facts(seen=AT - 1), 6, Verdict(waits="a look at its containers", needs="look")),
         (facts(standing=Standing("web", Phase.COMPLETED)), 6, Verdict("synced")),
         (facts(standing=Standing("web", Phase.STOPPED)), 6, Verdict("synced")),
@@ -41,6 +41,17 @@ def facts(base: Facts = RESTARTED, **changes: Any) -> Facts:
         (facts(error="a.py:1: NameError", error_at=AT + 6), 6.1, Verdict(waits="the rest of an error in its log")),
         (facts(error="", error_at=AT + 1), 6, Verdict(waits="the rest of an error in its log")),
         (facts(error="a.py:1: NameError", error_at=AT - 1), 6, Verdict("healthy")),
+        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.1), 2, Verdict(failure="a.py:1: NameError")),
+        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.1, is_reloader=True), 2.9,
+         Verdict(waits="a reload")),
+        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.1, is_reloader=True), 3.0,
+         Verdict(failure="a.py:1: NameError")),
+        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.2, is_reloader=True), 2,
+         Verdict(failure="a.py:1: NameError")),
+        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.1, is_reloader=True, reload=Reload(AT + 0.5)), 2,
+         Verdict("healthy")),
+        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.6, reload=Reload(AT + 0.5)), 2,
+         Verdict(failure="a.py:1: NameError")),
         (facts(proof=Proof()), 6, Verdict(waits="its check", needs="proof")),
         (facts(proof=Proof()), 0.01, Verdict(waits="its check")),
         (facts(proof=Proof(AT - 0.1)), 6, Verdict(waits="its check", needs="proof")),
@@ -55,7 +66,16 @@ def facts(base: Facts = RESTARTED, **changes: Any) -> Facts:
         (SYNCED, 1.0, Verdict("healthy")),
         (facts(SYNCED, is_reloader=True), 2.9, Verdict(waits="a reload")),
         (facts(SYNCED, is_reloader=True), 3.0, Verdict("healthy")),
-        (facts(SYNCED, reload=Reload(AT + 0.1)), 60, Verdict(waits="the end of its reload")),
+        (facts(SYNCED, reload=Reload(AT + 0.1)), 1.0, Verdict(waits="the end of its reload")),
+        (facts(SYNCED, reload=Reload(AT + 0.1)), 1.1, Verdict("healthy")),
+        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3), proof=Proof(AT + 3)), 6,
+         Verdict(waits="its check", needs="proof")),
+        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3), proof=Proof(AT + 4, is_possible=False)), 5.9,
+         Verdict(waits="the end of its reload")),
+        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3), proof=Proof(AT + 4, is_possible=False)), 6,
+         Verdict("unverified")),
+        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3, AT + 2), proof=Proof(AT + 4, is_possible=False)), 6,
+         Verdict("unverified")),
         (facts(SYNCED, reload=Reload(AT + 0.1, AT + 0.2)), 0.3, Verdict("healthy")),
         (facts(SYNCED, reload=Reload(AT + 0.1, AT + 0.2), proof=Proof(AT + 0.15)), 0.3,
          Verdict(waits="its check", needs="proof")),
@@ -81,7 +101,7 @@ def test_a_process_that_was_started_after_a_failure_has_nothing_to_do_with_it() 
     [
         (facts(SYNCED, proof=Proof(), seen=0.0), Verdict("synced")),
         (facts(is_busy=True), Verdict(waits="changes that are under way")),
-        (facts(problem="a.py: disk full"), Verdict(failure="a.py: disk full")),
+        (facts(problem="a.py: disk full"), Verdict(failure="a.py: disk full", is_logged=False)),
     ],
 )
 def test_only_files_count(known: Facts, expected: Verdict) -> None:
@@ -111,6 +131,19 @@ def test_the_excerpt_of_a_log_is_around_the_message() -> None:
     assert settled.excerpt(lines, AT, "ended with exit code 1") == tuple(f"line {n}" for n in range(10, 20))
     assert settled.excerpt(lines[:2], AT, "x") == ("line 0",)
     assert settled.excerpt([(AT, "\x1b[32mgreen\x1b[0m\r\tbell\a")], AT, "x") == ("green     bell ",)
+
+
+def test_a_failure_is_explained_by_its_own_lines_or_by_those_of_the_log() -> None:
+    """The failure is one line; what a build printed belongs to it, the log of the old container does not."""
+    lines = [(AT, "GET /")]
+    built = settled.failed(
+        "web",
+        Verdict(failure="Dockerfile:6: exit code 1\n  no \x1b[1msuch\x1b[0m\tpackage", is_logged=False),
+        lines,
+        AT,
+    )
+    assert built == SettledService("web", "failed", "Dockerfile:6: exit code 1", ("  no such    package",))
+    assert settled.failed("web", Verdict(failure="exit code 1"), lines, AT).log == ("GET /",)
 
 
 def test_lines_for_people() -> None:

@@ -41,7 +41,10 @@ def mine(run: Run, **changes: object) -> None:
     [
         ({}, f"running in the background, syncing saved files (since {DAY}14:02:00)"),
         ({"state": "starting"}, "running in the background, starting to sync saved files"),
-        ({"problem": "compose.yml:3: no"}, f"running in the background since {DAY}14:02:00: compose.yml:3: no"),
+        (
+            {"problem": "compose.yml:3: no\n  what the build printed"},
+            f"running in the background since {DAY}14:02:00: compose.yml:3: no",
+        ),
     ],
 )
 def test_a_keeper_that_lives(run: Run, changes: dict[str, object], said: str) -> None:

@@ -20,8 +20,7 @@ from devenv.model.settled import (
     Settled,
     SettledService,
     Verdict,
-    excerpt,
-    plain,
+    failed,
     reload_shown,
     synced,
     verdict,
@@ -88,7 +87,7 @@ class Settling:
         verdicts: dict[str, Verdict] = dict.fromkeys(names, Verdict(waits="changes of the project's files"))
         with anyio.move_on_after(timeout):
             if self.reload is not None and (error := await self.reload.in_force()):
-                verdicts = dict.fromkeys(names, Verdict(failure=error))
+                verdicts = dict.fromkeys(names, Verdict(failure=error, is_logged=False))
             else:
                 await self.project.sync_session.catch_up()
                 await self._until_settled(verdicts, only_synced=only_synced)
@@ -170,13 +169,14 @@ class Settling:
         is_settled = all(v.state for v in verdicts.values())
         has_failed = any(v.failure for v in verdicts.values())
         for name, found in verdicts.items():
-            failure = found.failure
-            if not (found.state or has_failed):
-                failure = f"not settled after {timeout:g} s: {found.waits}"
-            lines = self.project.observer.logs.recent[name]
-            log = excerpt(lines, self.effects.of(name).at, failure) if failure else ()
-            state = found.state or ("failed" if failure else "waiting")
-            services.append(SettledService(name, state, plain(failure), log))
+            lines, since = self.project.observer.logs.recent[name], self.effects.of(name).at
+            if found.failure:
+                services.append(failed(name, found, lines, since))
+            elif found.state or has_failed:
+                services.append(SettledService(name, found.state or "waiting"))
+            else:
+                late = Verdict(failure=f"not settled after {timeout:g} s: {found.waits}")
+                services.append(failed(name, late, lines, since))
         seconds = round(anyio.current_time() - self.began, 3)
         return Settled(is_settled, seconds, tuple(services))
 
