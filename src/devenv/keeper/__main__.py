@@ -17,10 +17,11 @@ def main(argv: list[str]) -> int:
     `EARLY` is the number of keepers before this one that did not live for long, `LOCK` the descriptor of the
     project's lock if this process has it already.
     """
-    folder, early, *lock = argv[1:]
-    for descriptor in map(int, lock):
-        os.set_inheritable(descriptor, False)
-    return anyio.run(Keeper(Run(folder), int(early), is_locked=bool(lock)).run)
+    folder, early, *locks = argv[1:]
+    lock = int(locks[0]) if locks else None
+    if lock is not None:
+        os.set_inheritable(lock, False)
+    return anyio.run(Keeper(Run(folder), int(early), lock).run)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from dataclasses import field, replace
+from functools import partial
 
 import anyio
 
@@ -31,7 +32,7 @@ from devenv.run.steps import Context, Entered, Guarded
 from devenv.run.takeover import up_elsewhere
 from devenv.run.view_messages import TimedEvent
 from devenv.signals import ShutdownSignals
-from devenv.state.kept import MARGIN, STARTING, SYNCING, KeeperNote, forget, note_of, touch, unsynced_since
+from devenv.state.kept import STARTING, SYNCING, KeeperNote, forget, note_of, unsynced_since
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, began_in, key_of, open_run, place_of
 from devenv.sync.rules import lint
@@ -39,17 +40,20 @@ from devenv.tasks import first, task_group
 from devenv.volumes.transfer import volume_transfer
 
 LOCK_WAIT = 5.0  # seconds, after a keeper that died
-ALIVE_EVERY = 5.0  # seconds between two signs of life, and two looks whether containers exist
+ALIVE_EVERY = 5.0  # seconds between two notes, and two looks whether containers exist
 SHORTEST, LONGEST = 1.0, 60.0  # seconds until the next try after an error
 
 
 @dataclass
 class Keeper:
-    """The keeper of a run. `early`: number of keepers before it that died early; `is_locked`: it has the lock."""
+    """The keeper of a run.
+
+    `early`: number of keepers before it that died early; `lock`: the descriptor of the lock, if it has the lock.
+    """
 
     run_: Run
     early: int
-    is_locked: bool
+    lock: int | None = None
     _note: KeeperNote = field(init=False)
     _guardian: Guardian = field(init=False)
     _log: EventLog = field(init=False)
@@ -59,14 +63,13 @@ class Keeper:
         """Keep the run until a signal, or until all its containers are removed. Return 0."""
         with contextlib.ExitStack() as stack:
             try:
-                lock = -1 if self.is_locked else stack.enter_context(self.run_.lock.hold(wait=LOCK_WAIT))
+                lock = stack.enter_context(self.run_.lock.hold(wait=LOCK_WAIT)) if self.lock is None else self.lock
             except StateError:  # another command has the project
                 return 0
             note, ledger, since = note_of(self.run_), self.run_.read(), unsynced_since(self.run_)
             if note is None or ledger is None or since is None:
                 return 0
-            if lock >= 0:
-                self.run_.lock.pass_on(lock, os.getpid())
+            self.run_.lock.pass_on(lock, os.getpid())
             start, now = process.start_time(os.getpid()) or "", time.time()
             self._note = replace(
                 note, pid=os.getpid(), start=start, since=now, synced=since, state=STARTING, problem=""
@@ -111,11 +114,11 @@ class Keeper:
 
     async def _until_edited(self, options: UpOptions, seconds: float) -> None:
         """Return after so many seconds, or when a file of the project has changed."""
-        since, selection = time.time(), options.selection
+        since = time.time()
+        look = partial(_changed, options.selection.directory, options.selection.files)
         with anyio.move_on_after(seconds):
-            while await anyio.to_thread.run_sync(_changed, selection.directory, selection.files) < since:
+            while await anyio.to_thread.run_sync(look) < since:  # noqa: ASYNC110 - no event of ours reports edits
                 await anyio.sleep(SHORTEST)
-                touch(self.run_)
 
     async def _keep(self, options: UpOptions) -> None:
         """Take the run over, and sync until all its containers are removed. Raises DevenvError."""
@@ -130,16 +133,16 @@ class Keeper:
                 project = await self._adopted(context, loaded, ledger)
                 try:
                     self._feed.recovered()
-                    self._write(state=SYNCING, loaded=loaded.at, problem=self._feed.problem)
+                    self._write(state=SYNCING, problem=self._feed.problem)
                     self._feed.keep(_ready(context.run, ledger))
                     reload = Reload(options.selection, loaded, context.emit, project.update.apply)
                     await tasks.start(Requests(context.run, project, effects, self._feed, reload).listen)
                     tasks.start_soon(reload.run)
                     tasks.start_soon(live_restore.serve, project)
-                    await self._until_gone(project)
+                    await self._until_gone(project, reload)
                 finally:
                     with anyio.CancelScope(shield=True):
-                        self._write(synced=time.time() - MARGIN)
+                        self._write(synced=project.sync_session.synced_until())
                         await project.sync_session.end()
                         project.volumes.settle()
                 tasks.cancel_scope.cancel()
@@ -183,16 +186,16 @@ class Keeper:
         await project.adopt(self._note.synced, is_current=edited < self._note.loaded)
         return project
 
-    async def _until_gone(self, project: ActiveProject) -> None:
-        """Return once the project has no ledger, or had no container in two looks; record that we live."""
-        missed = 0
+    async def _until_gone(self, project: ActiveProject, reload: Reload) -> None:
+        """Return once the project has no ledger, or had no container in two looks; record what is in effect."""
+        missed, first = 0, reload.loaded
         while missed <= 1 and os.path.exists(self.run_.ledger):
             await anyio.sleep(ALIVE_EVERY)
-            touch(self.run_)
             is_gone = not project.observer.project_state.containers
             missed = missed + 1 if is_gone else 0
-            if (loaded := project.desired.loaded.at) != self._note.loaded:
-                self._write(loaded=loaded)
+            # Until the first comparison has ended, an edit that was cut off may not be in force.
+            loaded = self._note.loaded if reload.loaded is first else reload.loaded.at
+            self._write(synced=project.sync_session.synced_until(), loaded=loaded)
 
     def _record(self, event: Event) -> None:
         self._log.write(event)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import replace
 
 from devenv.errors import StateError
@@ -13,14 +12,13 @@ from devenv.run.preload import UpOptions
 from devenv.run.steps import Active, Context, Value
 from devenv.run.takeover import up_elsewhere
 from devenv.state.identity import Place
-from devenv.state.kept import MARGIN, Held, KeeperNote, note_of, unsynced_since
+from devenv.state.kept import Held, KeeperNote, note_of, unsynced_since
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, began_in
 from devenv.state.run_lock import LOOKED_AT
 
 HANDED_OVER = "the run was left running; it is yours now"
 KEPT = "running in the background: saved files are still synced"
-LAST_SAVES = 5.0  # seconds in which saves that still wait were made
 
 
 async def hold(stack: contextlib.AsyncExitStack, run: Run, place: Place) -> Held:
@@ -34,28 +32,31 @@ async def hold(stack: contextlib.AsyncExitStack, run: Run, place: Place) -> Held
     return Held(lock, keeper, unsynced, tuple(services))
 
 
-def synced_until(reached: Value) -> float:
-    """The time (Unix seconds) before which all saves have been synced, and have had their effects."""
-    has_waiting = isinstance(reached, Active) and reached.project.sync_session.pending()
-    return time.time() - (LAST_SAVES if has_waiting else MARGIN)
+def note(context: Context, reached: Value, *, is_detached: bool) -> KeeperNote | None:
+    """Return the note of the next keeper, if the run is to have one.
 
-
-def keep(context: Context, reached: Value, synced: float | None) -> None:
-    """Start a keeper for a run that stays: one that was just detached, or one that this run did not take over.
-
-    The first is synced until the time `synced`. The second had a keeper, which this run has asked to end before it
-    failed. The lock is still held.
+    A run that is about to be detached has its note on disk before its ledger says so: if this process dies between
+    the two, or before the keeper runs, other commands report that files are not synced. A run that was not taken over
+    had a keeper, which this run has asked to end before it failed.
     """
-    note = context.held.keeper
-    if synced is not None and isinstance(reached, Active):
-        ledger, loaded = reached.project.ledger, reached.desired.loaded
-        options = background.encode(widened(context.options, context.held))
-        note = KeeperNote(0, "", ledger.began, 0.0, loaded.at, synced, options) if context.options.watch else None
+    if not (is_detached and isinstance(reached, Active)):
+        return context.held.keeper
+    if not context.options.watch:
+        return None
+    project, options = reached.project, background.encode(widened(context.options, context.held))
+    synced = project.sync_session.synced_until()
+    new = KeeperNote(0, "", project.ledger.began, 0.0, reached.desired.loaded.at, synced, options)
+    new.write(context.run)
+    return new
+
+
+def keep(context: Context, new: KeeperNote | None) -> None:
+    """Start a keeper with this note for a run that stays. The lock is still held."""
     with contextlib.suppress(StateError):  # a full disk: the next command reports that files are not synced
-        earlier = context.run.read()
-        if note is not None and earlier is not None and (earlier.phase, earlier.began) == ("detached", note.began):
-            background.start(context.run, context.held.lock, note)
-            if synced is not None:
+        ledger = context.run.read()
+        if new is not None and ledger is not None and (ledger.phase, ledger.began) == ("detached", new.began):
+            background.start(context.run, context.held.lock, new)
+            if new is not context.held.keeper:
                 context.emit(Notice(KEPT, "devenv down"))
 
 

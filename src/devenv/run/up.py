@@ -187,10 +187,10 @@ class UpRun:
             failed = False
         finally:
             end = End(self.ending, self.outcome, failed)
-            synced = hand_over.synced_until(self.reached) if end.is_detached else None
+            note = hand_over.note(self.context, self.reached, is_detached=end.is_detached)
             with anyio.CancelScope(shield=True):
                 stopped = await stop(self.context, self.reached, end)
-                hand_over.keep(self.context, self.reached, synced)
+                hand_over.keep(self.context, note)
         return end.exit_code(stopped)
 
     def active_project(self) -> ActiveProject | None:

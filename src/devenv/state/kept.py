@@ -25,8 +25,7 @@ STARTING, SYNCING = "starting", "syncing"
 class KeeperNote:
     """The keeper's process, what it does, and the options of the command line that started the run.
 
-    The time at which the file was last written or touched is the last at which the keeper was alive. `loaded` is the
-    time at which the project's files were read that are in force. Times are seconds since 1970.
+    `loaded` is the time at which the project's files were read that are in force. Times are seconds since 1970.
     """
 
     pid: int
@@ -34,7 +33,7 @@ class KeeperNote:
     began: float  # of the run, as in its ledger
     since: float  # when this keeper began
     loaded: float
-    synced: float  # before this time, the process that had the run before has synced all saves
+    synced: float  # all saves before this time are synced, and have had their effects
     options: Mapping[str, Any] = field(default_factory=dict)
     state: str = STARTING
     problem: str = ""  # the last problem that is not solved
@@ -72,20 +71,12 @@ def note_of(run: Run) -> KeeperNote | None:
         return None
 
 
-def touch(run: Run) -> None:
-    """Record that the keeper is alive."""
-    with contextlib.suppress(OSError):
-        os.utime(_path(run), follow_symlinks=False)
-
-
 def unsynced_since(run: Run) -> float | None:
     """The time (Unix seconds) since which saves may not be synced; None if no keeper has the run, or had it last."""
     note, ledger = note_of(run), run.read()
     if note is None or ledger is None or ledger.phase != "detached" or note.began != ledger.began:
         return None
-    with contextlib.suppress(OSError):
-        return note.synced if note.state == STARTING else os.stat(_path(run)).st_mtime - MARGIN
-    return None
+    return note.synced
 
 
 def forget(run: Run) -> None:
@@ -103,11 +94,8 @@ def background(run: Run) -> tuple[str, bool]:
         return "", False
     if note.is_alive:
         return _alive(note), False
-    with contextlib.suppress(OSError):
-        at = _clock(os.stat(_path(run)).st_mtime)
-        message = f"{ledger.project}: saved files have not been synced since {at}: the background process has ended"
-        return f"{message} ({RESUME})", True
-    return "", False
+    since = f"saved files have not been synced since {_clock(note.synced)}"
+    return f"{ledger.project}: {since}: the background process has ended ({RESUME})", True
 
 
 def _alive(note: KeeperNote) -> str:

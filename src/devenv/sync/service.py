@@ -82,6 +82,8 @@ class ServiceSync:
                     state.retries.relax()
                 self.is_advancing = False
             followups.start_if_quiet(tasks)
+            if not self.progress[1]:
+                state.busy_since = None
 
     @property
     def progress(self) -> tuple[str, bool]:

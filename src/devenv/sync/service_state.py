@@ -151,7 +151,8 @@ class SyncState:
     """What the containers of one service contain, and what still differs; shared by all that change the containers.
 
     `delivered` is the manifest of the containers' content. The paths in `waiting` and `retries` differ from it, or
-    may. `targets` are the served containers, by id; only the holder of `turn` changes files in them.
+    may. `targets` are the served containers, by id; only the holder of `turn` changes files in them. `busy_since` is
+    the time (Unix seconds) of the first save that is not yet in effect; None if there is none.
     """
 
     context: SyncContext
@@ -162,6 +163,7 @@ class SyncState:
     retries: Retries = field(default_factory=Retries)
     targets: dict[str, Target] = field(default_factory=dict)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
+    busy_since: float | None = None
     report: SyncReport = field(init=False)
     _woken: anyio.Event = field(default_factory=anyio.Event)
 
@@ -175,6 +177,7 @@ class SyncState:
         """
         self.delivered = {path: state for path, state in self.context.now.items() if self.wants(path)}
         if before is not None:
+            self.busy_since = before.busy_since
             for path in {*self.delivered, *before.delivered}:
                 old, now = before.delivered.get(path), self.delivered.get(path)
                 if old != now and self.wants(path) and before.wants(path):
@@ -193,6 +196,7 @@ class SyncState:
 
     def wait(self, path: str) -> None:
         """Queue the host path, which differs, or may."""
+        self.busy_since = self.busy_since or time.time()
         self.waiting.add(path, gone=path not in self.context.now)
 
     def notice(self, paths: Iterable[str]) -> None:
@@ -203,7 +207,7 @@ class SyncState:
         if self.waiting:
             self.wake()
 
-    def saved_since(self, time: float, *, rebuilds: bool) -> None:
+    def saved_since(self, since: float, *, rebuilds: bool) -> None:
         """Let files that were saved since then (Unix seconds) count as changed, for the restarts that they cause.
 
         Without `rebuilds`, files that rebuild an image do not.
@@ -211,12 +215,14 @@ class SyncState:
         new = {
             path: state
             for path, state in self.delivered.items()
-            if state.kind is not FileKind.DIR and state.ctime_ns >= time * 1e9
+            if state.kind is not FileKind.DIR and state.ctime_ns >= since * 1e9
         }
         building = [] if rebuilds else [bound for bound in self.rules if bound.rule.action is Action.REBUILD]
         new = {path: state for path, state in new.items() if not any(rule.matches(path) for rule in building)}
         self.mark_unknown(new)
         self.notice(new)
+        if new:
+            self.busy_since = min(since, self.busy_since or since)
 
     def wake(self) -> None:
         """Wake the task that serves this service."""

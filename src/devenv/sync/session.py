@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 
 import anyio
@@ -11,6 +12,7 @@ from devenv.docker.client import Engine
 from devenv.events import Emit, Notice
 from devenv.model.containers import Container
 from devenv.model.project import Project
+from devenv.state.kept import MARGIN
 from devenv.sync.host.tree import HostTree
 from devenv.sync.host.watcher import Watcher
 from devenv.sync.rules.rules import BoundRule
@@ -135,14 +137,19 @@ class SyncSession:
         problem, is_busy = service_sync.progress
         return problem, is_busy or not served.issuperset(container.key for container in running)
 
-    def saved_since(self, time: float | None, *, rebuilds: bool) -> None:
+    def saved_since(self, since: float | None, *, rebuilds: bool) -> None:
         """Let files that were saved since then, if then is known, count as changed.
 
         They may have been synced without the restarts, commands and (with `rebuilds`) builds that follow.
         """
-        if time is not None:
+        if since is not None:
             for service_sync in self.service_syncs.values():
-                service_sync.state.saved_since(time, rebuilds=rebuilds)
+                service_sync.state.saved_since(since, rebuilds=rebuilds)
+
+    def synced_until(self) -> float:
+        """The time (Unix seconds) before which all saves have been synced, and have had their effects."""
+        busy = [service_sync.state.busy_since for service_sync in self.service_syncs.values()]
+        return min((since for since in busy if since is not None), default=time.time()) - MARGIN
 
     def pending(self) -> dict[str, int]:
         """Service -> number of saved paths that are not yet in its containers; without services that have none."""

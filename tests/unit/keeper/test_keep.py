@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
 
+from devenv.docker import process
 from devenv.keeper import keep
 from devenv.keeper.keep import Keeper
 from devenv.state.identity import Place
@@ -34,7 +38,7 @@ def test_a_run_that_was_ended_or_taken_over_is_left_alone(run: Run, ledger: Ledg
     """Between the death of a keeper and the start of the next, another command may have come."""
     run.clear() if ledger is None else run.write(ledger)
     before = run.read(), note_of(run)
-    assert anyio.run(Keeper(run, 0, is_locked=False).run) == 0
+    assert anyio.run(Keeper(run, 0).run) == 0
     assert (run.read(), note_of(run)) == before
     assert not run.lock.is_held()
 
@@ -43,8 +47,40 @@ def test_a_project_that_another_command_holds_is_left_alone(run: Run, monkeypatc
     """Such as a `down` that has killed the keeper."""
     monkeypatch.setattr(keep, "LOCK_WAIT", 0.0)
     with run.lock.hold():
-        assert anyio.run(Keeper(run, 0, is_locked=False).run) == 0
+        assert anyio.run(Keeper(run, 0).run) == 0
     assert (run.read(), note_of(run)) == (LEDGER, NOTE)
+
+
+def test_the_note_says_what_is_in_effect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit counts as in force once it has been applied, not before the first comparison has ended."""
+    monkeypatch.setattr(keep, "ALIVE_EVERY", 0.0)
+    keeper = Keeper(run, 0)
+    keeper._note = NOTE
+    reload: Any = SimpleNamespace(loaded=SimpleNamespace(at=90.0))
+    notes = list[KeeperNote | None]()
+
+    def synced_until() -> float:
+        notes.append(note_of(run))
+        if len(notes) == 1:
+            reload.loaded = SimpleNamespace(at=91.0)
+        return 10.0 * len(notes)
+
+    state = SimpleNamespace(containers=())
+    project: Any = SimpleNamespace(
+        sync_session=SimpleNamespace(synced_until=synced_until), observer=SimpleNamespace(project_state=state)
+    )
+    anyio.run(keeper._until_gone, project, reload)
+    notes.append(note_of(run))
+    assert [note and (note.synced, note.loaded) for note in notes] == [(8.0, 7.0), (10.0, 7.0), (20.0, 91.0)]
+
+
+def test_a_keeper_that_got_the_lock_names_itself_in_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that passed it on may have died before it could."""
+    monkeypatch.setattr(process, "record_children", lambda _: sys.exit())
+    with run.lock.hold() as descriptor:
+        with pytest.raises(SystemExit):
+            anyio.run(Keeper(run, 0, descriptor).run)
+        assert (run.lock.is_kept(), run.lock.holder()) == (True, os.getpid())
 
 
 def test_the_last_change_of_the_files_is_seen(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from devenv.docker import process
 from devenv.state import kept
 from devenv.state.identity import Place
-from devenv.state.kept import SYNCING, KeeperNote, background, note_of
+from devenv.state.kept import STARTING, SYNCING, KeeperNote, background, note_of
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import KEEPER, Run
 
@@ -53,14 +53,12 @@ def test_a_keeper_that_lives(run: Run, changes: dict[str, object], said: str) ->
     assert background(run) == (said, False)
 
 
-def test_a_keeper_that_has_died(run: Run) -> None:
-    """Since its last sign of life, saved files are not synced; the command starts one again."""
-    mine(run, start="another")
-    os.utime(Path(run.path, KEEPER), (AT, AT))
+@pytest.mark.parametrize("state", [SYNCING, STARTING])
+def test_a_keeper_that_has_died(run: Run, state: str) -> None:
+    """Saved files are not synced since the time in its note, also if it had not begun."""
+    mine(run, start="another", state=state)
     message = f"shop: saved files have not been synced since {DAY}14:02:00: the background process has ended"
     assert background(run) == (f"{message} (devenv up -d)", True)
-    kept.touch(run)
-    assert time.strftime("%H:%M") in background(run)[0]
 
 
 @pytest.mark.parametrize("ledger", [replace(LEDGER, phase="up"), replace(LEDGER, began=6.0), None])
@@ -80,11 +78,9 @@ def test_a_note_is_removed_with_its_run(run: Run) -> None:
     assert note_of(run) is None
 
 
-def test_saves_since_the_last_sign_of_life_may_be_missing(run: Run) -> None:
-    """A keeper that has not begun to sync knows from the process before it; without one, nothing is known."""
-    os.utime(Path(run.path, KEEPER), (AT, AT))
-    assert kept.unsynced_since(run) == AT - kept.MARGIN
-    mine(run, state="starting", synced=5.0)
+def test_saves_since_the_time_in_the_note_may_be_missing(run: Run) -> None:
+    """A later note, such as one with a problem, changes nothing; without a keeper, nothing is known."""
+    mine(run, synced=5.0, problem="a file")
     assert kept.unsynced_since(run) == 5.0
     run.write(replace(LEDGER, began=6.0))
     assert kept.unsynced_since(run) is None

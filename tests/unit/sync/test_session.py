@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
@@ -14,6 +15,7 @@ from devenv.docker.client import Engine
 from devenv.events import Event
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
+from devenv.state.kept import MARGIN
 from devenv.sync import adoption
 from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
@@ -63,13 +65,24 @@ class Run:
         self.events: list[Event] = []
         self.reached: list[FakeTarget] = []
         self.on_reach: Callable[[], Any] | None = None
+        self.restarts, self.may_restart = 0, anyio.Event()
         self.session = SyncSession(
             cast("Engine", self), emit=self.events.append, actions=self, journals=str(folder / "journals")
         )
 
-    def rules(self, target: str) -> tuple[Project, tuple[BoundRule, ...]]:
+    @property
+    def containers(self) -> Run:
+        """The part of the engine that restarts containers."""
+        return self
+
+    async def restart(self, _: Container) -> None:
+        """Wait until that is allowed."""
+        self.restarts += 1
+        await self.may_restart.wait()
+
+    def rules(self, target: str, action: Action = Action.SYNC) -> tuple[Project, tuple[BoundRule, ...]]:
         """The project with a rule from `src` to a folder of the container."""
-        rule = WatchRule(str(self.source), Action.SYNC, target)
+        rule = WatchRule(str(self.source), action, target)
         project = Project("p", self.directory, (), (Service("web", watch=(rule,)),))
         return project, rules.bind(project, {})
 
@@ -138,6 +151,24 @@ async def test_progress_of_what_was_saved(run: Run) -> None:
             while run.session.progress("web", [WEB])[1]:  # noqa: ASYNC110 - the session reports no event
                 await anyio.sleep(0.001)
             assert run.reached[0].put == ["/app/a"] * (number + 1)
+        tasks.cancel_scope.cancel()
+
+
+async def test_saves_are_synced_until_the_first_that_has_had_no_effect(run: Run) -> None:
+    """A restart that has not ended counts, and saves since a time that is given; without any, the time goes on."""
+    async with anyio.create_task_group() as tasks:
+        run.source.joinpath("a").write_text("1")
+        await run.session.follow(tasks, *run.rules("/app", Action.SYNC_RESTART))
+        await run.session.adopt(WEB)
+        run.session.saved_since(5.0, rebuilds=True)
+        assert run.session.synced_until() == 5.0 - MARGIN
+        run.session.open()
+        await until(lambda: run.restarts)
+        assert (run.session.pending(), run.session.synced_until()) == ({}, 5.0 - MARGIN)
+        run.may_restart.set()
+        await until(lambda: run.session.synced_until() > 5.0)
+        before = time.time()
+        assert run.session.synced_until() >= before - MARGIN
         tasks.cancel_scope.cancel()
 
 
