@@ -225,7 +225,8 @@ class KeeperCampaign:
         at = datetime.strptime(f"{day} {told[2]}", "%Y-%m-%d %H:%M:%S").timestamp()  # noqa: DTZ007 - local time
         assert acted - STALE <= at <= killed, (text, acted, killed)
         (row,) = self._ls()
-        assert (row["state"], row["pid"]) == ("detached" if row["running"] else "lost", None), row
+        state = "detached" if row["running"] else "lost"
+        assert (row["state"], row["pid"], row["background"]) == (state, None, text), row
 
     def _check(self) -> None:
         """Check that every save and what follows from it is in effect, that no data is lost and nothing is left."""

@@ -16,6 +16,7 @@ from devenv.model.answers import MachineRun
 from devenv.model.containers import Container
 from devenv.run.cleanup.remains import at_work
 from devenv.state import run_dir
+from devenv.state.kept import background
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
 from devenv.tasks import each
@@ -117,6 +118,7 @@ def _row(run: Run, ledger: Ledger, view: EngineView, *, is_ending: bool) -> Mach
         began=ledger.began,
         memory=sum(memory) if memory else None,
         pid=run.lock.holder() if is_held else None,
+        background=background(run)[0],
     )
 
 

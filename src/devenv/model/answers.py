@@ -171,6 +171,7 @@ class MachineRun:
     memory: Annotated[int | None, "bytes of all running containers, by the engine"] = None
     pid: Annotated[int | None, "the process that holds the run"] = None
     volumes: Annotated[tuple[str, ...], "volumes that an ended run has kept"] = ()
+    background: Annotated[str, "what the process in the background does, or since when it has ended"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from devenv.inspect import runs
 from devenv.inspect.runs import state_of
 from devenv.model.containers import Container
 from devenv.state.identity import Place, engine_key
+from devenv.state.kept import KeeperNote
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, place_of
 from devenv.volumes.lineage import Lineage, LiveVolume
@@ -158,6 +160,20 @@ def test_all_runs_are_listed_with_one_request_each(
     assert lines[1].endswith("  50 MB")
     assert [*listed(capfd, "shop")[0]] == ["shop"]
     assert "no run of none found" in listed(capfd, "none")[1]
+
+
+def test_a_run_whose_saves_are_not_synced(
+    capfd: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path
+) -> None:
+    """A line says since when, if no process holds the run that did."""
+    run = begun("shop", tmp_path)
+    KeeperNote(1, "another", 1000.0, 1000.0, 1000.0, time.mktime((2026, 1, 31, 14, 2, 0, 0, 0, -1))).write(run)
+    machine.found = (container(1, "shop"),)
+    rows, lines = listed(capfd)
+    assert (rows["shop"]["state"], rows["shop"]["background"]) == ("detached", lines[-1])
+    assert lines[-1].startswith("shop: saved files have not been synced since 2026-01-31 14:02:00")
+    with run.lock.hold():
+        assert len(listed(capfd)[1]) == len(lines) - 1
 
 
 def test_runs_of_other_engines_and_removed_folders(

@@ -193,6 +193,9 @@ def ls(projects: Annotated[list[str] | None, Argument(help="Only these projects.
     rows = [{**asdict(run), "began_at": consoles.iso(run.began) if run.began else None} for run in found]
     width = shutil.get_terminal_size().columns if console.is_live else None
     console.answer({"runs": rows}, tables.machine_runs(found, os.path.expanduser("~"), time.time(), width))
+    for run in found:
+        if run.background and run.pid is None:
+            console.aside(run.background)
     if failure:
         console.aside(f"{failure}: containers are not shown")
     elif not (console.is_json or found):
