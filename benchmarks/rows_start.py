@@ -63,7 +63,7 @@ def _add_database(bench: Bench) -> None:
     """Devenv begins empty and saves, then restores; the others begin empty each time."""
     empty: dict[str, list[float]] = defaultdict(list)
     again: list[float] = []
-    with _runners(bench.contenders, _database()) as found:
+    with _runners(bench.contenders, database()) as found:
         for number in range(1 + bench.scale.databases):
             for runner in bench.order.sample(found, len(found)):
                 is_ours = runner.contender.is_devenv
@@ -109,7 +109,8 @@ def _stack() -> dict[str, Any]:
     return {"services": services}
 
 
-def _database() -> dict[str, Any]:
+def database() -> dict[str, Any]:
+    """A project of a MySQL database with a named volume and a health check."""
     user = {"MYSQL_DATABASE": "d", "MYSQL_USER": "u", "MYSQL_PASSWORD": "p", "MYSQL_RANDOM_ROOT_PASSWORD": "yes"}
     ping = ["CMD-SHELL", "mysql -h 127.0.0.1 -uu -pp -e 'select 1' d"]
     database = {"image": engine.image(MYSQL), "environment": user, "volumes": ["data:/var/lib/mysql"]}
