@@ -19,7 +19,7 @@ from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem, Ready
 from devenv.keeper.log import EventLog
 from devenv.lazy_dataclass import dataclass
-from devenv.run import background, live_restore, steps
+from devenv.run import background, steps
 from devenv.run.active.feed import Feed
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
@@ -138,7 +138,6 @@ class Keeper:
                     reload = Reload(options.selection, loaded, context.emit, project.update.apply)
                     await tasks.start(Requests(context.run, project, effects, self._feed, reload).listen)
                     tasks.start_soon(reload.run)
-                    tasks.start_soon(live_restore.serve, project)
                     await self._until_gone(project, reload)
                 finally:
                     with anyio.CancelScope(shield=True):

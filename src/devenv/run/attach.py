@@ -16,6 +16,7 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.graph import ViewCommand
 from devenv.run import client
 from devenv.run.active.control import open_shell
+from devenv.run.connection import GONE, connected
 from devenv.run.view_messages import VERB, Message, command_line, message_of
 from devenv.state.kept import RESUME
 from devenv.state.run_dir import Run
@@ -24,7 +25,6 @@ from devenv.tasks import task_group, unless
 PAUSE = 0.1  # seconds between two tries to connect
 NEXT_KEEPER = 15.0  # seconds until a process that died is replaced at the latest
 LONGEST = 1 << 24  # bytes of a message
-GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Attached:
         while (stream := await self._connected(patience)) is not None:
             with contextlib.suppress(*GONE):
                 async with stream:
-                    await stream.send("\0".join(words).encode() + b"\n")
+                    await stream.send(client.request(words))
                     await self._pass_on(stream)
             words, patience = [VERB, "lines=no"], NEXT_KEEPER  # a new process repeats what the view has
 
@@ -78,9 +78,8 @@ class Attached:
         """
         since = anyio.current_time()
         while True:
-            with client.socket_path(self.run.path) as path, contextlib.suppress(OSError):
-                if path is not None:
-                    return await anyio.connect_unix(path)
+            if (stream := await connected(self.run.path)) is not None:
+                return stream
             if patience and self.run.read() is None:
                 return None
             if self.run.lock.is_of_run():

@@ -9,7 +9,9 @@ from devenv import state_path
 
 TYPE_CHECKING = False  # `typing` takes longer than the rest
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    Answer = tuple[int, str, str]
 
 SOCKET, PLACE = (
     "socket",
@@ -97,8 +99,8 @@ def _has_compose_file(folder: str) -> bool:
         return False
 
 
-def ask(folder: str, words: list[str], timeout: float) -> tuple[int, str, str] | None:
-    """The run's answer: exit code, document, lines for people; None if no process answers in time."""
+def ask(folder: str, words: list[str], timeout: float) -> Answer | None:
+    """The run's answer; None if no process answers in time."""
     with socket_path(folder) as path:
         if path is None:
             return None
@@ -106,13 +108,23 @@ def ask(folder: str, words: list[str], timeout: float) -> tuple[int, str, str] |
         try:
             stream.settimeout(timeout)
             stream.connect(path)
-            stream.sendall("\0".join(words).encode(errors="surrogateescape") + b"\n")
+            stream.sendall(request(words))
             while piece := stream.recv(1 << 16):
                 answer += piece
         except (FileNotFoundError, ConnectionError, TimeoutError):
             return None
         finally:
             stream.close()
+    return parsed(answer)
+
+
+def request(words: Iterable[str]) -> bytes:
+    """A request as it is sent: a verb, and `name=value` for each of its options."""
+    return "\0".join(words).encode(errors="surrogateescape") + b"\n"
+
+
+def parsed(answer: bytes) -> Answer | None:
+    """The exit code, the document and the lines for people of an answer; None if it is empty."""
     code, _, rest = answer.decode(errors="surrogateescape").partition("\n")
     document, _, lines = rest.partition("\n")
     return (int(code), document, lines) if code else None

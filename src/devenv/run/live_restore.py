@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import anyio
-
-from devenv import private_files
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
-from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError
 from devenv.events import Emit, Notice, Problem
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.model.snapshot import Snapshot, ago
-from devenv.private_files import written
 from devenv.run import preload
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.volumes import project_volumes
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.cleanup.remains import judged_volumes
+from devenv.run.connection import ask, connected
 from devenv.run.restore import VolumeChoice
 from devenv.run.takeover import up_elsewhere
 from devenv.signals import endable
@@ -44,9 +36,7 @@ from devenv.volumes import commands
 from devenv.volumes.lineage import Beginning, Start, by_reference
 from devenv.volumes.lineages import ProjectVolumes, fresh
 
-REQUEST, ANSWER = "restore.json", "restored.json"  # in the folder of the run
-LOOK_EVERY = 0.3  # seconds
-TAKEN_WITHIN = 3.0  # seconds until a run that is up has taken a request
+VERB = "restore"
 ERRORS = {error.exit_code: error for error in (StateError, EngineError, RefusedError)}
 
 
@@ -195,49 +185,27 @@ async def _without_run(exchange: Exchange) -> Sequence[str]:
 
 async def _ask_run(run: Run, snapshots: Mapping[str, Snapshot], emit: Emit) -> None:
     """Let the run that holds the project restore these snapshots, and wait until it has. Raises DevenvError."""
-    path, pid, token = os.path.join(run.path, REQUEST), os.getpid(), secrets.token_hex(8)
-    chosen = {key: [snapshot.id, snapshot.volume] for key, snapshot in snapshots.items()}
     if run.lock.is_ending():
         raise StateError("the project is ending", hint="devenv ps   (once it has ended, try again)")
-    if _is_waited_for(_read(path)):
-        raise StateError("another restore waits for the run", hint="devenv ps")
-    with written(path):
-        request = {"token": token, "pid": pid, "start": process.start_time(pid), "volumes": chosen}
-        private_files.replace(path, json.dumps(request), durable=False)
-    try:
-        with anyio.move_on_after(TAKEN_WITHIN):
-            while os.path.exists(path):  # noqa: ASYNC110 - another process cannot set our event
-                await anyio.sleep(LOOK_EVERY / 3)
-    finally:
-        is_taken = not _unlinked(path)
-    if not is_taken:
+    if (stream := await connected(run.path)) is None:
         raise StateError("the project is still starting", hint="devenv ps   (once it is up, try again)")
-    while (answer := _read(os.path.join(run.path, ANSWER))).get("token") != token:
-        if not run.lock.is_held():
-            raise StateError("the run ended before the data was restored", hint="devenv snapshot list")
-        await anyio.sleep(LOOK_EVERY / 3)
-    if answer["message"]:
-        raise ERRORS.get(answer["exit_code"], DevenvError)(answer["message"], hint=answer["hint"])
+    chosen = {key: (snapshot.id, snapshot.volume) for key, snapshot in snapshots.items()}
+    answer = await ask(stream, VERB, f"volumes={json.dumps(chosen)}")
+    if answer is None:
+        raise StateError("the run ended before the data was restored", hint="devenv snapshot list")
+    code, document, _ = answer
+    if code:
+        values = json.loads(document)
+        raise ERRORS.get(code, DevenvError)(values["error"], hint=values["hint"])
     for key, snapshot in snapshots.items():
         emit(Notice(f"{key} is as it was {_age(snapshot)} ({snapshot.id}), and its services are up again"))
 
 
-async def serve(project: ActiveProject) -> None:
-    """Carry out requests of other processes to restore volumes of the running project, until cancelled."""
-    run = project.volumes.volume_transfer.run
-    while True:
-        await anyio.sleep(LOOK_EVERY)
-        path = os.path.join(run.path, REQUEST)
-        if os.path.exists(path) and _is_waited_for(request := _read(path)) and _unlinked(path):
-            error = await _carried_out(project, request["volumes"])
-            told = {"message": error.said, "hint": error.hint, "exit_code": error.exit_code} if error else {}
-            answer = {"token": request["token"], "message": "", **told}
-            with contextlib.suppress(OSError, StateError):
-                private_files.replace(os.path.join(run.path, ANSWER), json.dumps(answer), durable=False)
+async def carry_out(project: ActiveProject, chosen: Mapping[str, tuple[str, str]]) -> None:
+    """Restore the chosen snapshots, as (id, volume) by the keys of volumes, into the running project.
 
-
-async def _carried_out(project: ActiveProject, chosen: Mapping[str, Sequence[str]]) -> DevenvError | None:
-    """Restore the chosen snapshots, as (id, volume) by the keys of volumes; return the error, which is reported."""
+    Raises DevenvError, which is reported to the run too.
+    """
     transfer, actions = project.volumes.volume_transfer, project.actions
     try:
         stored = transfer.store.all()
@@ -259,32 +227,9 @@ async def _carried_out(project: ActiveProject, chosen: Mapping[str, Sequence[str
         full = f"the state folder cannot be written: {caught}"
         error = caught if isinstance(caught, DevenvError) else DevenvError(full, hint=f"df -h {transfer.store.path}")
         transfer.emit(Problem(error.said, error.hint))
-        return error
+        raise error from None
     for key, snapshot in found.items():
         transfer.emit(Notice(f"{key} is as it was {_age(snapshot)} ({snapshot.id})"))
-    return None
-
-
-def _is_waited_for(request: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote the request still runs."""
-    start = request.get("start")
-    return start is not None and process.start_time(int(request["pid"])) == start
-
-
-def _unlinked(path: str) -> bool:
-    """Remove the file; return whether this process did it."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _read(path: str) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, StateError):
-        facts = json.loads(private_files.read(path) or "{}")
-        return facts if isinstance(facts, dict) else {}
-    return {}
 
 
 def _age(snapshot: Snapshot) -> str:

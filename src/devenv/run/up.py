@@ -18,7 +18,7 @@ from devenv.errors import EngineError
 from devenv.events import Emit, Fault, Notice, Problem, Ready, Step, Stopped
 from devenv.lazy_dataclass import dataclass
 from devenv.model.status import BAD
-from devenv.run import hand_over, live_restore
+from devenv.run import hand_over
 from devenv.run.active.control import RunController
 from devenv.run.active.feed import Feed
 from devenv.run.active.project import ActiveProject
@@ -237,7 +237,6 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
 
 async def supervise(context: Context, project: ActiveProject, requests: Requests) -> RunOutcome:
     """Sync, observe and answer until the services have ended, or are to keep running without this process."""
-    context.tasks.start_soon(live_restore.serve, project)
     if context.options.detach:
         await project.observer.until_known()
         return RunOutcome.DETACHED

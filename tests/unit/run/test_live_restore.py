@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +14,15 @@ from devenv.compose.outline import Selection
 from devenv.errors import RefusedError, StateError
 from devenv.events import Notice, Problem, Ready, Restored, ServiceState
 from devenv.model.status import ENDED
-from devenv.run import live_restore
+from devenv.run import client, live_restore
+from devenv.run.connection import ask, connected
 from devenv.state.run_dir import Run
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 from support.memory.faults import Fails
 from support.memory.host import BASE_IMAGE
 from support.memory.machine import Command, Machine, Site, mounted, shown
+from support.one_service import until
 
 pytestmark = pytest.mark.anyio
 
@@ -193,33 +194,37 @@ async def test_a_full_disk_does_not_end_the_run(
     assert (result.content, len(result.web), result.run.code) == (b"bad", 1, 130), shown(result.run)
 
 
-async def test_a_run_that_is_still_starting_is_left_alone(
-    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its request is withdrawn."""
+async def test_a_run_that_is_still_starting_is_left_alone(machine: Machine, shop: Site) -> None:
+    """It answers no requests yet."""
     good = await saved(machine, shop, "good")
-    monkeypatch.setattr(live_restore, "_is_waited_for", lambda _: False)  # the run takes no request
-    result = await live(machine, shop, good)
+
+    def hide() -> None:
+        (run,) = Run.folders("shop")
+        os.unlink(os.path.join(run.path, client.SOCKET))
+
+    result = await live(machine, shop, good, hide)
     assert isinstance(result.command.error, StateError), shown(result.command)
     assert result.command.error.message == "the project is still starting"
-    (run,) = Run.folders("shop")
-    assert not os.path.exists(os.path.join(run.path, live_restore.REQUEST))
+    assert result.content == b"bad"
 
 
-async def test_a_request_of_a_dead_command_is_ignored(machine: Machine, shop: Site) -> None:
-    """The command was killed before the run took it."""
+async def test_the_end_of_the_command_does_not_end_the_restore(machine: Machine, shop: Site) -> None:
+    """Meanwhile, no other restore begins."""
     good = await saved(machine, shop, "good")
-
-    def leave() -> None:
-        (run,) = Run.folders("shop")
-        request = {"token": "t", "pid": os.getpid(), "start": "long ago", "volumes": {"data": [good, "data"]}}
-        with open(os.path.join(run.path, live_restore.REQUEST), "w", encoding="utf-8") as file:
-            json.dump(request, file)
-
+    words = (live_restore.VERB, f'volumes={{"data": ["{good}", "data"]}}')
     async with anyio.create_task_group() as tasks:
         run = await machine.up(shop, tasks=tasks)
-        write(machine, "new")
-        leave()
-        await anyio.sleep(2)
-        assert content(machine) == b"new"
+        write(machine, "bad")
+        (folder,) = Run.folders("shop")
+        first, second = await connected(folder.path), await connected(folder.path)
+        assert first is not None
+        assert second is not None
+        await first.send(client.request(words))
+        await first.aclose()
+        answer = await ask(second, *words)
+        assert answer is not None
+        assert (answer[0], "another restore is under way" in answer[1]) == (StateError.exit_code, True), answer
+        await until(lambda: content(machine) == b"good")
         run.interrupt()
+        await run.over.wait()
+    assert run.code == 130

@@ -1,22 +1,25 @@
-"""What other commands ask of a run by its socket: `devenv settle` and `devenv attach`."""
+"""What other commands ask of a run by its socket: `devenv settle`, `attach` and `snapshot restore`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, field
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
-from devenv.errors import UsageError
+from devenv.errors import DevenvError, StateError, UsageError
 from devenv.lazy_dataclass import dataclass
+from devenv.run import live_restore, view_messages
 from devenv.run.active import feed, listener
 from devenv.run.active.feed import Feed
 from devenv.run.active.listener import Answer, Connection, Options
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
 from devenv.run.active.settle import Effects, Settling
-from devenv.run.view_messages import VERB
 from devenv.state.run_dir import Run
+from devenv.tasks import task_group
 
 
 @dataclass
@@ -28,24 +31,58 @@ class Requests:
     effects: Effects
     feed: Feed
     reload: Reload | None = None
+    _tasks: TaskGroup = field(init=False)
+
+    _restores: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Answer requests until cancelled."""
         about = self.project.desired.project
-        streams = {VERB: self.show}
-        await listener.serve(
-            self.run.path, about.directory, about.name, self.answer, streams, task_status=task_status
-        )
+        async with task_group() as self._tasks:
+            await listener.serve(
+                self.run.path,
+                about.directory,
+                about.name,
+                self.answer,
+                {view_messages.VERB: self.show},
+                task_status=task_status,
+            )
 
     async def answer(self, verb: str, options: Options) -> Answer:
-        """The answer to a request of `devenv settle`. Raises UsageError."""
-        if verb != "settle":
-            raise UsageError(f"this run does not know `{verb}`", hint="devenv version   (and the version of the run)")
+        """The answer to a request of `devenv settle` or `devenv snapshot restore`. Raises DevenvError."""
         values = dict(options)
-        services = [value for name, value in options if name == "service"]
+        match verb:
+            case "settle":
+                services = [value for name, value in options if name == "service"]
+                return await self._settled(services, float(values["timeout"]), only_synced="synced" in values)
+            case live_restore.VERB:
+                return await self._restored(json.loads(values["volumes"]))
+        raise UsageError(f"this run does not know `{verb}`", hint="devenv version   (and the version of the run)")
+
+    async def _settled(self, services: Sequence[str], timeout: float, *, only_synced: bool) -> Answer:
         settling = Settling(self.project, self.effects, self.reload, frozenset(self.run.last().get("urls", ())))
-        settled = await settling.settle(services, float(values["timeout"]), only_synced="synced" in values)
+        settled = await settling.settle(services, timeout, only_synced=only_synced)
         return Answer(int(not settled.settled), asdict(settled), tuple(settled.lines))
+
+    async def _restored(self, chosen: Mapping[str, tuple[str, str]]) -> Answer:
+        """Restore the volumes; the end of the command that asked does not end the restore."""
+        if self._restores.locked():
+            raise StateError("another restore is under way", hint="devenv ps   (once it has ended, try again)")
+        errors, is_over = list[DevenvError](), anyio.Event()
+
+        async def restore() -> None:
+            async with self._restores:
+                try:
+                    await live_restore.carry_out(self.project, chosen)
+                except DevenvError as error:
+                    errors.append(error)
+            is_over.set()
+
+        self._tasks.start_soon(restore)
+        await is_over.wait()
+        if errors:
+            raise errors[0]
+        return Answer(0, {})
 
     async def show(self, connection: Connection, options: Options) -> None:
         """Show the run to a view of `devenv attach`, until the view leaves."""
