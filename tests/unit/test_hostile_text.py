@@ -106,7 +106,7 @@ class Screen(io.StringIO):
         return self._terminal
 
 
-def said(monkeypatch: pytest.MonkeyPatch, say: Callable[[Console], object], *, terminal: bool, **how: bool) -> str:
+def said(monkeypatch: pytest.MonkeyPatch, say: Callable[[Console], object], *, terminal: bool, **how: Any) -> str:
     """All that a console writes meanwhile: to a terminal in colours, or to a pipe without."""
     out, err = Screen(terminal=terminal), Screen(terminal=terminal)
     with monkeypatch.context() as patch:

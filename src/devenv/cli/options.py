@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+from devenv.cli import registry
 from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
 from devenv.lazy_dataclass import dataclass
@@ -23,7 +24,7 @@ with LazyImports():
     from devenv.compose import files as compose_files
     from devenv.compose import outline, worktrees
     from devenv.docker import trace as tracing
-    from devenv.ui import cells
+    from devenv.ui import cells, hints
     from devenv.ui import console as consoles
 
 
@@ -78,6 +79,18 @@ class SharedOptions:
     project_name: str | None = None
     profiles: tuple[str, ...] = ()
     isolated: bool = False
+    typed_name: str | None = None  # as typed: `project_name` may be derived from `--isolated`
+    typed_isolated: str | None = None
+
+    @property
+    def selected(self) -> hints.ProjectOptions:
+        """The options that select the project, for hints."""
+        verbs = {
+            name.partition(" ")[0] for name, command in registry.COMMANDS.items() if ISOLATED[2:] in command.shared
+        }
+        return hints.ProjectOptions(
+            self.files, self.typed_name, self.typed_isolated, self.profiles, verbs | registry.COMPOSE.keys()
+        )
 
 
 shared = SharedOptions()
@@ -122,6 +135,7 @@ def set_shared(
     """Set the shared options of this command line. Raises ConfigError as `isolated_name`."""
     shared.files, shared.profiles = tuple(file or ()), tuple(profile or ())
     shared.project_name, shared.isolated = project_name, isolated is not None
+    shared.typed_name, shared.typed_isolated = project_name, isolated
     if isolated is not None and project_name is None:
         shared.project_name = isolated_name(shared.files, isolated)
     shared.output, shared.quiet = output or shared.output, quiet
@@ -226,7 +240,8 @@ def trace(levels: int) -> None:
 
 def console() -> consoles.Console:
     """The console of this command; with `-v`, it also shows commands and API calls."""
-    new = consoles.Console(as_json=shared.output is Output.JSON, quiet=shared.quiet, verbose=shared.verbosity > 0)
+    is_json, is_verbose = shared.output is Output.JSON, shared.verbosity > 0
+    new = consoles.Console(as_json=is_json, quiet=shared.quiet, verbose=is_verbose, selected=shared.selected)
     trace_to(new.emit)
     return new
 

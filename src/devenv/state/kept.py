@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, field
@@ -95,7 +96,16 @@ def background(run: Run) -> tuple[str, bool]:
     if note.is_alive:
         return _alive(note), False
     since = f"saved files have not been synced since {_clock(note.synced)}"
-    return f"{ledger.project}: {since}: the background process has ended ({RESUME})", True
+    return f"{ledger.project}: {since}: the background process has ended ({_resume(note)})", True
+
+
+def _resume(note: KeeperNote) -> str:
+    """The command that starts a keeper of this run again, from its folder."""
+    selection = note.options.get("selection", {})
+    words = [RESUME, *(f"-f {shlex.quote(path)}" for path in selection.get("files", ()))]
+    if name := selection.get("project_name"):
+        words += [f"-p {shlex.quote(name)}", *(["--isolated"] if selection.get("isolated") else [])]
+    return " ".join([*words, *(f"--profile {shlex.quote(profile)}" for profile in selection.get("profiles", ()))])
 
 
 def _alive(note: KeeperNote) -> str:

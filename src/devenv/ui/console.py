@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from devenv import events as e
@@ -17,6 +18,7 @@ from devenv.errors import DevenvError
 from devenv.model.containers import bare
 from devenv.model.status import BAD, GOOD
 from devenv.ui import cells, drawing, text
+from devenv.ui.hints import ProjectOptions
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 
 if TYPE_CHECKING:
@@ -92,8 +94,16 @@ class Reminder:
 class Console(Writer):
     """Shows events, answers and errors. Data goes to stdout, all else to stderr; as JSON, stdout is NDJSON."""
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        selected: ProjectOptions = ProjectOptions(),  # noqa: B008 - frozen
+    ) -> None:
         super().__init__()
+        self._selected = selected
         self.verbose = verbose  # show the output of builds too
         self.is_json = as_json
         self._quiet = quiet
@@ -115,6 +125,9 @@ class Console(Writer):
 
     def emit(self, event: e.Event, at: float | None = None) -> None:
         """Show an event that came at this time, in seconds since 1970; by default now."""
+        if isinstance(event, (e.Notice, e.Problem)):
+            hint, message = self._selected.in_hint(event.hint), self._selected.in_message(event.message)
+            event = replace(event, hint=hint, message=message)
         if isinstance(event, e.Traced):
             self.json(_fields(event, at), sys.stderr) if self.is_json else self.aside(text.traced(event))
         elif self.is_json:
@@ -137,10 +150,10 @@ class Console(Writer):
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write the answer of a command: as one JSON object, or as lines."""
         if self.is_json:
-            self.json({"v": e.JSON_VERSION, **value})
+            self.json({"v": e.JSON_VERSION, **self._selected.in_answer(value)})
         else:
             for line in lines:
-                self.line(line)
+                self.line(self._selected.in_message(line))
 
     def diff(self, lines: Iterable[str]) -> None:
         """Write the lines of a unified diff, coloured if there are colours."""
@@ -151,21 +164,21 @@ class Console(Writer):
 
     def aside(self, line: str) -> None:
         """Write a line for people, which is not data, to stderr."""
-        self.line(line, stream=sys.stderr)
+        self.line(self._selected.in_message(line), stream=sys.stderr)
 
     def error(self, error: DevenvError) -> None:
         """Show what failed, its place, and what to type; as JSON, write an event too."""
-        where = error.where
+        where, hint = error.where, self._selected.in_hint(error.hint)
         if self.is_json:
-            self.json(_fields(e.Failed(error.message, where, error.hint, error.exit_code)))
+            self.json(_fields(e.Failed(error.message, where, hint, error.exit_code)))
         self.close()
         column = f":{error.column}" if error.column else ""
         message = f"{_shortened(where)}{column}: {error.message}" if where else error.message
         self.line(Painted("error:", 31), f" {message}", stream=sys.stderr)
         for line in error.excerpt:
             self.line(f"  {line}", stream=sys.stderr)
-        if error.hint:
-            self.line("  ", Painted("hint:", 36), f" {error.hint}", stream=sys.stderr)
+        if hint:
+            self.line("  ", Painted("hint:", 36), f" {hint}", stream=sys.stderr)
 
     def _show(self, event: e.Event) -> None:
         if isinstance(event, e.ServiceState):

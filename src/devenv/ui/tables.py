@@ -15,6 +15,7 @@ from devenv.model.answers import (
     Shown,
     ShownRule,
     ShownService,
+    Suggestion,
     Verdict,
 )
 from devenv.model.snapshot import ago
@@ -32,14 +33,14 @@ GIT = "**/.git"
 MADE_BY = {True: "devenv", False: "not devenv", None: ""}
 
 
-def status(here: Here) -> Iterator[str]:
+def status(here: Here, suggestions: Sequence[Suggestion]) -> Iterator[str]:
     """The status of a project, its URLs, and the commands to type next, in two columns."""
     yield clean(here.said)
     yield from (f"  {url}" for url in here.urls)
     yield from filter(None, [clean(here.background)])
     yield from map(clean, here.guardians)
-    width = max(len(suggestion.command) for suggestion in here.commands)
-    yield from (f"  {suggestion.command:<{width}}  {clean(suggestion.does)}" for suggestion in here.commands)
+    width = max(len(suggestion.command) for suggestion in suggestions)
+    yield from (f"  {suggestion.command:<{width}}  {clean(suggestion.does)}" for suggestion in suggestions)
 
 
 def findings(shown: Sequence[Finding], areas: Collection[str], seconds: float) -> Iterator[str]:

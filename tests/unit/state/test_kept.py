@@ -59,6 +59,9 @@ def test_a_keeper_that_has_died(run: Run, state: str) -> None:
     mine(run, start="another", state=state)
     message = f"shop: saved files have not been synced since {DAY}14:02:00: the background process has ended"
     assert background(run) == (f"{message} (devenv up -d)", True)
+    selection = {"files": ["a.yml"], "project_name": "shop-x", "isolated": True, "profiles": ["debug"]}
+    mine(run, start="another", state=state, options={"selection": selection})
+    assert background(run)[0].endswith(" (devenv up -d -f a.yml -p shop-x --isolated --profile debug)")
 
 
 @pytest.mark.parametrize("ledger", [replace(LEDGER, phase="up"), replace(LEDGER, began=6.0), None])

@@ -26,7 +26,7 @@ from devenv.ui import tables
 def test_the_state_comes_first_and_commands_in_columns() -> None:
     """Cleaned: names in Compose files are chosen by their authors."""
     here = Here("up", "sh\x1b[2Jop is up", "shop", urls=("http://localhost:1/",), guardians=("one waits",))
-    state, url, guardian, *commands = tables.status(here)
+    state, url, guardian, *commands = tables.status(here, here.commands)
     assert (state, url, guardian) == ("shop is up", "  http://localhost:1/", "one waits")
     texts = [suggestion.does for suggestion in here.commands]
     assert len(commands) == len(texts) > 1

@@ -40,7 +40,7 @@ with LazyImports():
     from devenv.sync.rules import explain as rules
     from devenv.sync.rules import lint
     from devenv.ui import console as consoles
-    from devenv.ui import drawing, tables
+    from devenv.ui import drawing, hints, tables
 
 LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
 TOGETHER = 0.05  # seconds; events within it count as one change
@@ -51,7 +51,7 @@ Show = Callable[["statuses.Stands"], object]
 def bare() -> int:
     """Print the status of the project in this folder without typer, and return the exit code."""
     try:
-        _print_status((), None, as_json=False, quiet=False)
+        _print_status(hints.ProjectOptions(), None)
     except KeyboardInterrupt:
         return 130
     except Exception:  # noqa: BLE001 - main runs the command again, and explains the error
@@ -63,14 +63,18 @@ def status() -> None:
     """Show the status of the project in this folder."""
     shared = options.shared
     as_json = shared.output is options.Output.JSON
-    _print_status(shared.files, shared.project_name, as_json=as_json, quiet=shared.quiet)
+    _print_status(shared.selected, shared.project_name, as_json=as_json, quiet=shared.quiet)
 
 
-def _print_status(files: tuple[str, ...], project_name: str | None, *, as_json: bool, quiet: bool) -> None:
-    """Print the status of the project in this folder, or of these files; with `quiet`, only the first line."""
-    here = anyio.run(inspection.here, os.getcwd(), files, project_name)
-    answer = {**asdict(here), "commands": [asdict(command) for command in here.commands]}
-    consoles.Console(as_json=as_json).answer(answer, list(tables.status(here))[: 1 if quiet else None])
+def _print_status(
+    selected: hints.ProjectOptions, project_name: str | None, *, as_json: bool = False, quiet: bool = False
+) -> None:
+    """Print the status of the selected project; with `quiet`, only the first line."""
+    here = anyio.run(inspection.here, os.getcwd(), tuple(selected.files), project_name)
+    commands = [replace(each, command=selected.in_hint(each.command) or "") for each in here.commands]
+    answer = {**asdict(here), "commands": [asdict(command) for command in commands]}
+    lines = list(tables.status(here, commands))[: 1 if quiet else None]
+    consoles.Console(as_json=as_json, selected=selected).answer(answer, lines)
 
 
 def ps(

@@ -30,6 +30,7 @@ from devenv.state.identity import Place
 from devenv.state.ledger import begin
 from devenv.state.run_dir import Run
 from devenv.tasks import first
+from devenv.ui.hints import ProjectOptions
 from support.engine import Fault, MemoryEngine, MemoryHost
 from support.memory.client import MEMORY
 from support.memory.played import placed
@@ -187,8 +188,28 @@ def test_the_status_is_printed(
     out, err = capfd.readouterr()
     assert "devenv new" in out
     assert err == ""
-    command._print_status((), None, as_json=False, quiet=True)
+    command._print_status(ProjectOptions(), None, quiet=True)
     assert capfd.readouterr().out == out.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize("typed", ["-p shop", "--isolated=demo", "--isolated", "-f c.yml --profile debug"])
+def test_commands_to_type_select_the_project_that_was_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], typed: str
+) -> None:
+    """In the status, in lines for people, in errors and in JSON."""
+    for name in ("compose.yml", "c.yml"):
+        (tmp_path / name).write_text("name: p\nservices: {web: {}, sh: {profiles: [debug]}}\n")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+    monkeypatch.chdir(tmp_path)
+    assert main.run([*typed.split(), "--output", "json"]) == 0
+    answer = checked_document("devenv", capfd.readouterr().out)
+    assert [each["command"] for each in answer["commands"]] == [f"devenv {typed} doctor", "devenv --help"]
+    monkeypatch.setattr(context, "local_containers", lambda _: ((), NOW))
+    assert main.run(["ps", *typed.split()]) == 0
+    assert f"(devenv {typed} up)" in capfd.readouterr().err
+    assert main.run([*typed.split(), "logs", "--tail", "x"]) == 2
+    assert f"hint: devenv {typed} logs --tail 100\n" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
