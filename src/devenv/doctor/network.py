@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A site's answer, or the `fault` if there is none; `issuer` of its certificate, if it is not a public CA."""
 
     status: int = 0
@@ -87,9 +87,9 @@ async def route(host: str, reference: str, public: Certificates, seconds: float)
     scheme = "http" if LOOPBACK.fullmatch(site.partition(":")[0]) else "https"
     repository = split(canonical(reference))[0].partition("/")[2]
 
-    async def ask(url: str) -> Answer:
+    async def ask(url: str) -> HttpAnswer:
         left = max(end - anyio.current_time(), 0.1)
-        return await within(left, partial(fetch, url, left, public)) or Answer(fault=TOO_LATE)
+        return await within(left, partial(fetch, url, left, public)) or HttpAnswer(fault=TOO_LATE)
 
     # Docker Hub's token server is known; another registry names its own in the first answer.
     known = realm(HUB_CHALLENGE, repository) if host == HUB else ""
@@ -100,7 +100,7 @@ async def route(host: str, reference: str, public: Certificates, seconds: float)
     return Route(_fault(first, 200, 401), token_fault, urlsplit(token_url).netloc.rpartition("@")[2], first.issuer)
 
 
-def _fault(answer: Answer, *valid: int) -> str:
+def _fault(answer: HttpAnswer, *valid: int) -> str:
     """Why the answer is not valid. Without `valid` statuses, each answer except a server error is valid."""
     if answer.fault or answer.status in valid:
         return answer.fault
@@ -186,7 +186,7 @@ def _get(url: str, headers: Mapping[str, str], seconds: float) -> Iterator[http.
     raise ValueError("too many redirects")
 
 
-def fetch(url: str, seconds: float, public: Certificates) -> Answer:
+def fetch(url: str, seconds: float, public: Certificates) -> HttpAnswer:
     """The answer to a GET of the URL. Blocking."""
     address, issuer = urlsplit(url), ""
     proxy = _proxy(address)
@@ -198,9 +198,9 @@ def fetch(url: str, seconds: float, public: Certificates) -> Answer:
         path = f"{address.path}?{address.query}".rstrip("?")
         connection.request("GET", path, headers={"User-Agent": "devenv"})
         answer = connection.getresponse()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, issuer)
+        return HttpAnswer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, issuer)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Answer(fault=reason(error, proxy if connection.sock is None else None), issuer=issuer)
+        return HttpAnswer(fault=reason(error, proxy if connection.sock is None else None), issuer=issuer)
     finally:
         connection.close()
 

@@ -50,7 +50,7 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleVerdict:
     """What a rule does with a path; `index` counts from 0, `place` and `file` are `file:line`.
 
     `decided_by` is include, ignore, .dockerignore, built-in or own file, and `pattern` is the pattern as written;
@@ -117,7 +117,7 @@ class Explained:
 
     path: str
     kind: str
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[RuleVerdict, ...] = ()
     mounts: tuple[Mounted, ...] = ()
     below: tuple[ShownService, ...] = ()
     is_input: bool = False

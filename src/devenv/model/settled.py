@@ -56,7 +56,7 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Reload:
+class ReloadSigns:
     """What the log shows since the last effect: when the program noticed the change, and when it had loaded."""
 
     noticed: float = -math.inf
@@ -78,7 +78,7 @@ class Facts:
     problem: str = ""
     error: str = ""
     error_at: float = -math.inf
-    reload: Reload = Reload()
+    reload: ReloadSigns = ReloadSigns()
     is_reloader: bool = False
     proof: Proof = Proof()
 
@@ -169,7 +169,7 @@ def _is_proven(facts: Facts, now: float) -> Verdict:
     return Verdict("restarted" if was_loaded else "unverified")
 
 
-def reload_shown(lines: Iterable[tuple[float, str]], since: float) -> Reload:
+def reload_shown(lines: Iterable[tuple[float, str]], since: float) -> ReloadSigns:
     """What the lines, each with its time, show of a reload since then."""
     noticed = loaded = -math.inf
     for at, line in lines:
@@ -179,7 +179,7 @@ def reload_shown(lines: Iterable[tuple[float, str]], since: float) -> Reload:
             noticed = at
         elif PATTERNS["reloaded"].search(line):
             loaded = at
-    return Reload(noticed, loaded)
+    return ReloadSigns(noticed, loaded)
 
 
 def failed(name: str, found: Verdict, lines: Iterable[tuple[float, str]], since: float) -> SettledService:

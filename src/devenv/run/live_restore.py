@@ -54,7 +54,7 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
         nonlocal is_synced
         async with Engine.connect() as engine:
             volumes, snapshots = await commands.choose(engine, project, name, wanted, other, emit)
-            exchange, run = Exchange(volumes, snapshots), volumes.volume_transfer.run
+            exchange, run = VolumeExchange(volumes, snapshots), volumes.volume_transfer.run
             project_state = await engine.project_state(project.name)
             ledger = run.read()
             if not exchange.names & {v.name for v in project_state.volumes}:
@@ -77,7 +77,7 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class VolumeExchange:
     """Saved content for volumes of a project, by their keys, in place of the content that they have."""
 
     volumes: ProjectVolumes
@@ -152,7 +152,7 @@ class Exchange:
         return Notice(f"{stopped if services else 'restoring '}{', '.join(sorted(self.snapshots))}")
 
 
-async def _without_run(exchange: Exchange) -> Sequence[str]:
+async def _without_run(exchange: VolumeExchange) -> Sequence[str]:
     """Save and remove the volumes of a project that no process holds, and return the services that were running.
 
     The next `up` restores the volumes. Raises DevenvError.
@@ -211,7 +211,7 @@ async def carry_out(project: ActiveProject, chosen: Mapping[str, tuple[str, str]
         stored = transfer.store.all()
         snapshots = {key: by_reference(stored, (set_id, volume)) for key, (set_id, volume) in chosen.items()}
         found = {key: snapshot for key, snapshot in snapshots.items() if snapshot is not None}
-        exchange = Exchange(project_volumes(project.desired, transfer, project.ledger), found)
+        exchange = VolumeExchange(project_volumes(project.desired, transfer, project.ledger), found)
         users = await exchange.users(await project.compose.project_state())
         services = sorted({c.service for c in users})
         if outside := sorted({*services} - project.desired.own):

@@ -12,11 +12,11 @@ from devenv.model.answers import (
     Here,
     MachineRun,
     Mistake,
+    RuleVerdict,
     Shown,
     ShownRule,
     ShownService,
     Suggestion,
-    Verdict,
 )
 from devenv.model.snapshot import ago
 from devenv.model.snapshot import shown as size
@@ -220,7 +220,7 @@ def _paths(rule: ShownRule) -> str:
     return f"{rule.path} -> {rule.target}" if rule.target else rule.path
 
 
-def _outcome(verdict: Verdict) -> str:
+def _outcome(verdict: RuleVerdict) -> str:
     if not verdict.matches:
         return f"nothing: {_ignored(verdict)}"
     if not verdict.effects:
@@ -230,7 +230,7 @@ def _outcome(verdict: Verdict) -> str:
     return f"{effects} ({_pattern(verdict)})" if verdict.pattern else effects
 
 
-def _ignored(verdict: Verdict) -> str:
+def _ignored(verdict: RuleVerdict) -> str:
     """Why the rule does not match the path."""
     if verdict.decided_by == "built-in":
         reason = "git's own" if verdict.pattern == GIT else "a temporary file"
@@ -240,6 +240,6 @@ def _ignored(verdict: Verdict) -> str:
     return f"ignored ({_pattern(verdict)})" if verdict.pattern else "`include` does not name it"
 
 
-def _pattern(verdict: Verdict) -> str:
+def _pattern(verdict: RuleVerdict) -> str:
     source = verdict.file if verdict.decided_by == ".dockerignore" else f"`{verdict.decided_by}`"
     return f"`{verdict.pattern}` in {source}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devenv.model import settled
-from devenv.model.settled import Effect, Facts, Proof, Reload, Settled, SettledService, Verdict
+from devenv.model.settled import Effect, Facts, Proof, ReloadSigns, Settled, SettledService, Verdict
 from devenv.model.status import Phase, Standing
 
 AT = 100.0  # the time of the last effect
@@ -48,9 +48,9 @@ def facts(base: Facts = RESTARTED, **changes: Any) -> Facts:
          Verdict(failure="a.py:1: NameError")),
         (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.2, is_reloader=True), 2,
          Verdict(failure="a.py:1: NameError")),
-        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.1, is_reloader=True, reload=Reload(AT + 0.5)), 2,
+        (facts(SYNCED, error="a.py:1: Error", error_at=AT + 0.1, is_reloader=True, reload=ReloadSigns(AT + 0.5)), 2,
          Verdict("healthy")),
-        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.6, reload=Reload(AT + 0.5)), 2,
+        (facts(SYNCED, error="a.py:1: NameError", error_at=AT + 0.6, reload=ReloadSigns(AT + 0.5)), 2,
          Verdict(failure="a.py:1: NameError")),
         (facts(proof=Proof()), 6, Verdict(waits="its check", needs="proof")),
         (facts(proof=Proof()), 0.01, Verdict(waits="its check")),
@@ -60,26 +60,26 @@ def facts(base: Facts = RESTARTED, **changes: Any) -> Facts:
         (facts(proof=Proof(AT + 5, is_possible=False), standing=Standing("web", Phase.STARTING)), 6,
          Verdict(waits="starting", needs="look")),
         (facts(SYNCED, proof=Proof(AT + 5, is_possible=False)), 6, Verdict("unverified")),
-        (facts(SYNCED, proof=Proof(AT + 5, is_possible=False), reload=Reload(AT + 0.1, AT + 0.2)), 6,
+        (facts(SYNCED, proof=Proof(AT + 5, is_possible=False), reload=ReloadSigns(AT + 0.1, AT + 0.2)), 6,
          Verdict("restarted")),
         (SYNCED, 0.9, Verdict(waits="a reload")),
         (SYNCED, 1.0, Verdict("healthy")),
         (facts(SYNCED, is_reloader=True), 2.9, Verdict(waits="a reload")),
         (facts(SYNCED, is_reloader=True), 3.0, Verdict("healthy")),
-        (facts(SYNCED, reload=Reload(AT + 0.1)), 1.0, Verdict(waits="the end of its reload")),
-        (facts(SYNCED, reload=Reload(AT + 0.1)), 1.1, Verdict("healthy")),
-        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3), proof=Proof(AT + 3)), 6,
+        (facts(SYNCED, reload=ReloadSigns(AT + 0.1)), 1.0, Verdict(waits="the end of its reload")),
+        (facts(SYNCED, reload=ReloadSigns(AT + 0.1)), 1.1, Verdict("healthy")),
+        (facts(SYNCED, seen=AT + 3, reload=ReloadSigns(AT + 3), proof=Proof(AT + 3)), 6,
          Verdict(waits="its check", needs="proof")),
-        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3), proof=Proof(AT + 4, is_possible=False)), 5.9,
+        (facts(SYNCED, seen=AT + 3, reload=ReloadSigns(AT + 3), proof=Proof(AT + 4, is_possible=False)), 5.9,
          Verdict(waits="the end of its reload")),
-        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3), proof=Proof(AT + 4, is_possible=False)), 6,
+        (facts(SYNCED, seen=AT + 3, reload=ReloadSigns(AT + 3), proof=Proof(AT + 4, is_possible=False)), 6,
          Verdict("unverified")),
-        (facts(SYNCED, seen=AT + 3, reload=Reload(AT + 3, AT + 2), proof=Proof(AT + 4, is_possible=False)), 6,
+        (facts(SYNCED, seen=AT + 3, reload=ReloadSigns(AT + 3, AT + 2), proof=Proof(AT + 4, is_possible=False)), 6,
          Verdict("unverified")),
-        (facts(SYNCED, reload=Reload(AT + 0.1, AT + 0.2)), 0.3, Verdict("healthy")),
-        (facts(SYNCED, reload=Reload(AT + 0.1, AT + 0.2), proof=Proof(AT + 0.15)), 0.3,
+        (facts(SYNCED, reload=ReloadSigns(AT + 0.1, AT + 0.2)), 0.3, Verdict("healthy")),
+        (facts(SYNCED, reload=ReloadSigns(AT + 0.1, AT + 0.2), proof=Proof(AT + 0.15)), 0.3,
          Verdict(waits="its check", needs="proof")),
-        (facts(SYNCED, reload=Reload(AT + 2, AT + 2), seen=AT + 1), 6,
+        (facts(SYNCED, reload=ReloadSigns(AT + 2, AT + 2), seen=AT + 1), 6,
          Verdict(waits="a look at its containers", needs="look")),
     ],
 )  # fmt: skip
@@ -118,8 +118,8 @@ def test_what_the_log_shows_of_a_reload() -> None:
         (AT + 3, "[nodemon] restarting due to changes..."),
         (AT + 4, "GET /"),
     ]
-    assert settled.reload_shown(lines, AT) == Reload(AT + 3, AT + 2)
-    assert settled.reload_shown(lines[:1], AT) == Reload()
+    assert settled.reload_shown(lines, AT) == ReloadSigns(AT + 3, AT + 2)
+    assert settled.reload_shown(lines[:1], AT) == ReloadSigns()
 
 
 def test_the_excerpt_of_a_log_is_around_the_message() -> None:

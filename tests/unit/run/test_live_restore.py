@@ -187,7 +187,7 @@ async def test_a_full_disk_does_not_end_the_run(
 ) -> None:
     """The services are started again with their own data, which was saved."""
     good = await saved(machine, shop, "good")
-    monkeypatch.setattr(live_restore.Exchange, "ask", Mock(side_effect=OSError(28, "No space left on device")))
+    monkeypatch.setattr(live_restore.VolumeExchange, "ask", Mock(side_effect=OSError(28, "No space left on device")))
     result = await live(machine, shop, good)
     assert result.command.error is not None, shown(result.command)
     assert "No space left on device" in str(result.command.error)

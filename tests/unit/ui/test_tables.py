@@ -13,10 +13,10 @@ from devenv.model.answers import (
     Here,
     MachineRun,
     Mounted,
+    RuleVerdict,
     Shown,
     ShownRule,
     ShownService,
-    Verdict,
 )
 from devenv.model.containers import Container
 from devenv.model.status import Address, Stand, stands
@@ -149,10 +149,10 @@ def test_a_screen_is_never_left() -> None:
     assert tables.screen(["a", "b", "c", "d"], 6, 4) == ["a", "b", "... 2 more"]
 
 
-def verdict(**more: object) -> Verdict:
+def verdict(**more: object) -> RuleVerdict:
     """The verdict of rule 1 of `web`, with these fields."""
     fields = {"service": "web", "index": 0, "action": "sync", "place": "compose.yml:9", "matches": False, **more}
-    return Verdict(**fields)  # type: ignore[arg-type] # the fields are keyword arguments
+    return RuleVerdict(**fields)  # type: ignore[arg-type] # the fields are keyword arguments
 
 
 @pytest.mark.parametrize(

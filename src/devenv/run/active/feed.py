@@ -32,7 +32,7 @@ from devenv.events import (
 )
 from devenv.model.status import GOOD, Phase
 from devenv.run.active.control import ActiveProjects, RunController
-from devenv.run.active.listener import Connection
+from devenv.run.active.listener import ClientConnection
 from devenv.run.view_messages import CommandEnd, Message, TimedEvent, command_of, encoded
 from devenv.tasks import task_group
 
@@ -126,7 +126,7 @@ def _time(timed: TimedEvent) -> float:
 
 
 async def serve_view(
-    connection: Connection, feed: Feed, active_project: ActiveProjects, emit: Emit, *, with_lines: bool
+    connection: ClientConnection, feed: Feed, active_project: ActiveProjects, emit: Emit, *, with_lines: bool
 ) -> None:
     """Send a view what has happened and what happens, and carry out its commands, until either side ends.
 

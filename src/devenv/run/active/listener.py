@@ -37,7 +37,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ClientConnection:
     """A connection to another command: what it sends, and what is sent to it."""
 
     received: BufferedByteReceiveStream
@@ -46,7 +46,7 @@ class Connection:
 
 Options = Sequence[tuple[str, str]]
 Handle = Callable[[str, Options], Awaitable[Answer]]
-Streams = Mapping[str, Callable[[Connection, Options], Awaitable[None]]]
+Streams = Mapping[str, Callable[[ClientConnection, Options], Awaitable[None]]]
 
 
 async def serve(
@@ -86,7 +86,7 @@ async def _connected(stream: SocketStream, handle: Handle, streams: Streams) -> 
     gone = (anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound)
     with contextlib.suppress(*gone, ValueError):
         async with stream:
-            connection = Connection(BufferedByteReceiveStream(stream), stream)
+            connection = ClientConnection(BufferedByteReceiveStream(stream), stream)
             request = await connection.received.receive_until(b"\n", LONGEST)
             verb, *words = request.decode(errors="surrogateescape").split("\0")
             options = [word.partition("=")[::2] for word in words]

@@ -14,7 +14,7 @@ from devenv.lazy_dataclass import dataclass
 from devenv.run import live_restore, view_messages
 from devenv.run.active import feed, listener
 from devenv.run.active.feed import Feed
-from devenv.run.active.listener import Answer, Connection, Options
+from devenv.run.active.listener import Answer, ClientConnection, Options
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
 from devenv.run.active.settle import Effects, Settling
@@ -84,7 +84,7 @@ class Requests:
             raise errors[0]
         return Answer(0, {})
 
-    async def show(self, connection: Connection, options: Options) -> None:
+    async def show(self, connection: ClientConnection, options: Options) -> None:
         """Show the run to a view of `devenv attach`, until the view leaves."""
         with_lines = dict(options).get("lines") != "no"
         await feed.serve_view(connection, self.feed, lambda: self.project, self.effects.emit, with_lines=with_lines)

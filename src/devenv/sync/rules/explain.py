@@ -11,7 +11,7 @@ from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, shown
 from devenv.compose.resolve import Loaded, load, selected_files
 from devenv.lazy_dataclass import dataclass
-from devenv.model.answers import Explained, Mounted, Shown, ShownRule, ShownService, Verdict
+from devenv.model.answers import Explained, Mounted, RuleVerdict, Shown, ShownRule, ShownService
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan
 from devenv.paths import is_below, is_within, relative_to
@@ -131,12 +131,12 @@ class _Explaining:
         plan = planner.plan(change, self.rules, directory="/", states=rivals | present)
         return {step.service: step for step in plan.services}
 
-    def _verdict(self, rule: BoundRule, path: str, state: FileState | None, step: ServicePlan | None) -> Verdict:
+    def _verdict(self, rule: BoundRule, path: str, state: FileState | None, step: ServicePlan | None) -> RuleVerdict:
         named, pattern = rule.decision(path)
         written, file = self._written(rule, named, pattern)
         matches = rule.matches(path)
         effects = tuple(_effects(rule, path, step)) if matches and step else ()
-        return Verdict(
+        return RuleVerdict(
             service=rule.service,
             index=rule.index,
             action=str(rule.rule.action),

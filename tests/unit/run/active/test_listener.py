@@ -13,7 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from devenv.errors import UsageError
 from devenv.run import client
 from devenv.run.active import listener
-from devenv.run.active.listener import Answer, Connection, Options
+from devenv.run.active.listener import Answer, ClientConnection, Options
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ class Handler:
         return Answer(7, {"verb": verb, "options": options}, ("one", "two"))
 
 
-async def echo(connection: Connection, options: Options) -> None:
+async def echo(connection: ClientConnection, options: Options) -> None:
     """Send the options and each line back."""
     await connection.stream.send(repr(options).encode())
     while True:

@@ -9,7 +9,7 @@ import pytest
 
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
-from devenv.model.answers import Explained, Mounted, Verdict
+from devenv.model.answers import Explained, Mounted, RuleVerdict
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
 from devenv.sync import planner
 from devenv.sync.rules import explain
@@ -58,7 +58,7 @@ async def explained(folder: Path, path: str) -> Explained:
     return answer
 
 
-async def verdict(folder: Path, path: str) -> Verdict:
+async def verdict(folder: Path, path: str) -> RuleVerdict:
     """The verdict of the only rule for the path."""
     (only,) = (await explained(folder, path)).verdicts
     return only
