@@ -64,6 +64,7 @@ class Plan:
     victim: str
     between: float  # seconds between the two kills, if there are two
     meanwhile: tuple[str, ...]  # what is saved while nobody syncs
+    is_ended: bool  # `down` comes before the next `up -d`
 
 
 def planned(seed: int, number: int) -> Plan:
@@ -77,6 +78,7 @@ def planned(seed: int, number: int) -> Plan:
         chance.choice(VICTIMS),
         chance.uniform(0, 1.0),
         tuple(chance.sample(("save", "delete", "restart", "command"), k=chance.randrange(4))),
+        is_ended=chance.random() < 0.25,
     )
 
 
@@ -108,7 +110,10 @@ class KeeperCampaign:
         killed = self._kill(plan, command)
         for what in plan.meanwhile:
             self._save(what)
-        if plan.victim != "keeper" or command is not None or not self._is_back():
+        if plan.is_ended:
+            self._down()
+            self._up()
+        elif plan.victim != "keeper" or command is not None or not self._is_back():
             self._until_dead()
             if not self._alive(KEEPER) and self.stack.containers("web"):
                 self._check_told(acted, killed)
@@ -117,8 +122,7 @@ class KeeperCampaign:
 
     def end(self) -> None:
         """End the run: nothing is left, no process and nothing on the engine."""
-        done = self._run("down")
-        assert done.returncode == 0, done.stderr
+        self._down()
         docker_cli.until(lambda: cli.processes_with(self._assignment), lambda left: not left, timeout=10)
         assert self.stack.leftovers() == {}
 
@@ -209,6 +213,13 @@ class KeeperCampaign:
             return bool(self._alive(KEEPER)) or not cli.processes_with(self._assignment)
 
         docker_cli.until(is_over, timeout=60)
+
+    def _down(self) -> None:
+        done = self._run("down")
+        assert done.returncode == 0, (done.stdout[-3000:], done.stderr)
+        left = self.stack.leftovers()
+        time.sleep(2.0)  # for what Compose may still create
+        assert (left, self.stack.leftovers()) == ({}, {}), done.stderr
 
     def _up(self) -> None:
         done = self._run("up", "-d")

@@ -57,6 +57,12 @@ class CreationRecord:
         calls = (self._of_ledger, self._old, *self._windows.values())
         return any(call.may_have_created(thing) for call in calls if call is not None)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the result of a call was not recorded: it is under way, or its process has died."""
+        self._refresh()
+        return bool(self._windows)
+
     def find_old(self) -> None:
         """Recognize what a ledger of devenv 0.1 next to the record lists as created."""
         try:

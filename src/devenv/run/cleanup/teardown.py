@@ -215,11 +215,11 @@ class Teardown:
 
 
 def of_earlier(ledger: Ledger, transfer: VolumeTransfer, policy: VolumePolicy) -> Teardown:
-    """The teardown of a run whose process has ended; if it died, the engine may still be creating objects.
+    """The teardown of a run whose process has ended; if it, or its keeper, died, objects may still be created.
 
     The ledger is marked so that, if this teardown is cut off, any later command may finish it.
     """
-    quiet_sweeps = CUT_OFF_SWEEPS if ledger.phase == "up" else 1
+    quiet_sweeps = CUT_OFF_SWEEPS if ledger.phase == "up" or transfer.run.made.is_open else 1
     ledger = replace(ledger, phase="up")
     with contextlib.suppress(StateError):  # a full disk
         transfer.run.write(ledger)
@@ -232,7 +232,6 @@ async def finish(engine: Engine, run: Run, emit: Emit, policy: VolumePolicy, rea
     ledger = run.read()
     if ledger is None:  # another command was faster
         return Stopped()
-    if ledger.phase == "up":  # its child processes may still create objects after our look
-        await process.end_recorded(run.children)
+    await process.end_recorded(run.children)  # those of a process that died may create objects after our look
     transfer = volume_transfer(engine, emit, run, ledger.project, ledger.directory)
     return await of_earlier(ledger, transfer, policy).run_down(reason)

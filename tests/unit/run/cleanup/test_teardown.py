@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # ruff: noqa: D102 - the fakes have the methods of what they replace
 import math
+import signal
+import subprocess
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,6 +18,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from devenv.docker import process
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
@@ -26,7 +29,7 @@ from devenv.run.cleanup import teardown
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, STUCK_SWEEPS, Sweeps, Teardown, of_earlier
 from devenv.state import ledger as ledgers
-from devenv.state.identity import Content, Place, VolumeRecord
+from devenv.state.identity import Content, Place, VolumeRecord, Window
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.state.verified_archive import TooLargeError
@@ -655,16 +658,31 @@ async def test_late_create_is_found_and_removed(down: Down) -> None:
     assert stopped.survivors == ()
 
 
-@pytest.mark.parametrize(("phase", "is_found"), [("up", True), ("detached", False)])
-async def test_late_creates_are_looked_for_only_after_a_death(run: Run, phase: str, is_found: bool) -> None:
-    """A run that died may have requested an object that appears later; a detached run has not."""
+@pytest.mark.parametrize(
+    ("phase", "is_cut_off", "is_found"), [("up", False, True), ("detached", True, True), ("detached", False, False)]
+)
+async def test_late_creates_are_looked_for_only_after_a_death(
+    run: Run, phase: str, *, is_cut_off: bool, is_found: bool
+) -> None:
+    """A run or a keeper that died may have requested an object that appears later; a detached run has not."""
     run.write(replace(begun(), phase=phase))
     run.made.add(DB.id, "id-late")
+    if is_cut_off:
+        run.made.open(Window("p", run.made.owner, frozenset(), {}, frozenset()))
     engine = FakeEngine(DB)
     engine.later = [(4, container("late"))]
     with anyio.fail_after(20):
         await teardown.finish(engine, run, lambda _: None, VolumePolicy.SAVE, "down")  # type: ignore[arg-type]
     assert ("remove id-late" in engine.calls) is is_found
+
+
+async def test_children_of_a_keeper_that_died_end_first(run: Run) -> None:
+    """Compose would go on creating containers that nothing removes."""
+    run.write(replace(begun(), phase="detached"))
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:  # noqa: ASYNC220 - what the test itself does
+        Path(run.children).write_text(f"{child.pid} {process.start_time(child.pid)}\n", encoding="ascii")
+        await teardown.finish(FakeEngine(), run, lambda _: None, VolumePolicy.SAVE, "down")  # type: ignore[arg-type]
+        assert child.wait(5) == -signal.SIGINT
 
 
 def test_sweeps_count_what_comes_in_a_row() -> None:
