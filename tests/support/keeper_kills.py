@@ -51,7 +51,9 @@ MOMENTS = {
     "up -d": 3.0,
     "up -d killed": 3.0,
     "foreground": 2.0,
+    "restore": 5.0,
 }
+COMMANDS = ("up -d", "up -d killed", "foreground")
 VICTIMS = ("keeper", "keeper", "both", "both", "guardian first", "keeper first")
 
 
@@ -113,7 +115,7 @@ class KeeperCampaign:
         if plan.is_ended:
             self._down()
             self._up()
-        elif plan.victim != "keeper" or command is not None or not self._is_back():
+        elif plan.victim != "keeper" or plan.moment in COMMANDS or not self._is_back():
             self._until_dead()
             if not self._alive(KEEPER) and self.stack.containers("web"):
                 self._check_told(acted, killed)
@@ -149,6 +151,10 @@ class KeeperCampaign:
                 self._save("restart")
             case "keeper starts":
                 _kill(*self._alive(KEEPER))
+            case "restore":
+                done = self._run("snapshot", "save")
+                assert done.returncode == 0, done.stderr
+                return self._start("snapshot", "restore")
             case "up -d" | "up -d killed":
                 return self._start("up", "-d")
             case "foreground":

@@ -19,6 +19,7 @@ from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem, Ready
 from devenv.keeper.log import EventLog
 from devenv.lazy_dataclass import dataclass
+from devenv.model.containers import ProjectState
 from devenv.run import background, steps
 from devenv.run.active.feed import Feed
 from devenv.run.active.project import ActiveProject
@@ -27,6 +28,7 @@ from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.cleanup.remains import remains
+from devenv.run.desired import DesiredState
 from devenv.run.preload import UpOptions
 from devenv.run.steps import Context, Entered, Guarded
 from devenv.run.takeover import up_elsewhere
@@ -182,7 +184,8 @@ class Keeper:
         edited = await anyio.to_thread.run_sync(
             _changed, context.options.selection.directory, context.options.selection.files
         )
-        await project.adopt(self._note.synced, is_current=edited < self._note.loaded)
+        is_current = edited < self._note.loaded and is_whole(entered.desired, taken.project_state)
+        await project.adopt(self._note.synced, is_current=is_current)
         return project
 
     async def _until_gone(self, project: ActiveProject, reload: Reload) -> None:
@@ -190,7 +193,8 @@ class Keeper:
         missed, first = 0, reload.loaded
         while missed <= 1 and os.path.exists(self.run_.ledger):
             await anyio.sleep(ALIVE_EVERY)
-            is_gone = not project.observer.project_state.containers
+            # A restore may take minutes between the removal of all containers and the creation of others.
+            is_gone = not project.observer.project_state.containers and not project.compose.turn.locked()
             missed = missed + 1 if is_gone else 0
             # Until the first comparison has ended, an edit that was cut off may not be in force.
             loaded = self._note.loaded if reload.loaded is first else reload.loaded.at
@@ -211,6 +215,16 @@ def _ready(run: Run, ledger: Ledger) -> TimedEvent:
     last = run.last()
     seconds = float((last.get("timings") or {}).get("seconds", 0.0))
     return TimedEvent(ledger.began + seconds, Ready(ledger.project, tuple(last.get("urls", ())), seconds))
+
+
+def is_whole(desired: DesiredState, project_state: ProjectState) -> bool:
+    """Whether each service of the run has containers, and each container has been started.
+
+    If not, the process before this one may have died while it replaced containers.
+    """
+    services = [service for service in desired.project.services if service.name in desired.own and service.scale]
+    containers = [project_state.of(service.name) for service in services]
+    return all(containers) and all(c.state != "created" for of_service in containers for c in of_service)
 
 
 def _changed(directory: str, files: tuple[str, ...]) -> float:

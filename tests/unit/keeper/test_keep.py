@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 
+from devenv.compose.parse import parse
+from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.keeper import keep
 from devenv.keeper.keep import Keeper
+from devenv.model.containers import Container, ProjectState
+from devenv.run.active.reload import Reload
+from devenv.run.desired import DesiredState
 from devenv.state.identity import Place
 from devenv.state.kept import KeeperNote, note_of
 from devenv.state.ledger import Ledger
@@ -51,6 +57,53 @@ def test_a_project_that_another_command_holds_is_left_alone(run: Run, monkeypatc
     assert (run.read(), note_of(run)) == (LEDGER, NOTE)
 
 
+def without_containers(synced_until: Callable[[], float]) -> Any:
+    """A project all of whose containers have been removed."""
+    return SimpleNamespace(
+        sync_session=SimpleNamespace(synced_until=synced_until),
+        observer=SimpleNamespace(project_state=ProjectState()),
+        compose=SimpleNamespace(turn=anyio.Lock()),
+    )
+
+
+def test_a_run_whose_containers_are_being_replaced_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore of a large volume takes long, and meanwhile there may be no container at all."""
+    monkeypatch.setattr(keep, "ALIVE_EVERY", 0.0)
+    keeper, looks = Keeper(run, 0), 0
+    keeper._note = NOTE
+
+    def synced_until() -> float:
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            project.compose.turn.release()
+        return 8.0
+
+    project: Any = without_containers(synced_until)
+
+    async def work() -> None:
+        await project.compose.turn.acquire()
+        await keeper._until_gone(project, cast("Reload", SimpleNamespace(loaded=None)))
+
+    anyio.run(work)
+    assert looks == 7
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [("running exited", True), ("running", False), ("running created", False), ("running exited created", False)],
+)
+def test_a_project_is_whole_if_all_its_containers_have_been_started(states: str, *, expected: bool) -> None:
+    """A service without a container may be in the middle of a restore, one that was not started of an edit."""
+    services = {"db": {"image": "db"}, "web": {"image": "web"}, "off": {"image": "off", "scale": 0}}
+    model = {"name": "p", "services": services}
+    loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
+    names = ("db", "web", "web")
+    containers = [Container(f"{n}", f"p-{n}", names[n], s, ours=True) for n, s in enumerate(states.split())]
+    desired = DesiredState(loaded, frozenset(services))
+    assert keep.is_whole(desired, ProjectState(tuple(containers))) is expected
+
+
 def test_the_note_says_what_is_in_effect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An edit counts as in force once it has been applied, not before the first comparison has ended."""
     monkeypatch.setattr(keep, "ALIVE_EVERY", 0.0)
@@ -65,10 +118,7 @@ def test_the_note_says_what_is_in_effect(run: Run, monkeypatch: pytest.MonkeyPat
             reload.loaded = SimpleNamespace(at=91.0)
         return 10.0 * len(notes)
 
-    state = SimpleNamespace(containers=())
-    project: Any = SimpleNamespace(
-        sync_session=SimpleNamespace(synced_until=synced_until), observer=SimpleNamespace(project_state=state)
-    )
+    project = without_containers(synced_until)
     anyio.run(keeper._until_gone, project, reload)
     notes.append(note_of(run))
     assert [note and (note.synced, note.loaded) for note in notes] == [(8.0, 7.0), (10.0, 7.0), (20.0, 91.0)]
