@@ -23,12 +23,15 @@ with LazyImports():  # `--version` needs none of these
     from devenv.cli.commands import completion, show
     from devenv.run import client
 
+LOADED = 100_000  # objects: more than all imports create, which stay, so that to look for garbage is a waste of time
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (without the program's name) and return its exit code."""
     if python_handler := _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # an interrupted import would print a traceback
         atexit.register(_signal.signal, _signal.SIGINT, _signal.SIG_DFL)
+    gc.set_threshold(LOADED)
     run = _prepared(sys.argv[1:] if argv is None else argv)
     if python_handler:
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)

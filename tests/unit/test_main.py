@@ -33,6 +33,14 @@ def test_exit_is_quick() -> None:
     assert ended.stdout.splitlines()[-1] == "True"
 
 
+def test_no_collection_while_modules_are_imported() -> None:
+    """What a command imports is never looked through for garbage."""
+    code = "import gc; from devenv.__main__ import main; seen = lambda: [s['collections'] for s in gc.get_stats()]; "
+    code += "gc.collect(); was = seen(); main(['images', '--file', 'missing.yml']); print(seen() == was)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines()[-1] == "True"
+
+
 INTERRUPT = """
 import builtins, os, signal, sys
 from devenv.__main__ import main

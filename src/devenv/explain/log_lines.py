@@ -31,9 +31,17 @@ TABLE = table.data("explain/log_lines.toml")
 _SUSPECT = tuple(TABLE["suspect"])
 _KEYS = TABLE["keys"]
 _LEVELS: dict[str, str] = {name: level for level, names in TABLE["levels"].items() for name in names.split()}
-PATTERNS = {
-    name: re.compile(table.filled(pattern, TABLE["fragments"])) for name, pattern in TABLE["patterns"].items()
-}
+
+
+class _Patterns(dict[str, re.Pattern[str]]):
+    """The patterns by name, each compiled when it is first used: few lines need more than one of them."""
+
+    def __missing__(self, name: str) -> re.Pattern[str]:
+        self[name] = re.compile(table.filled(TABLE["patterns"][name], TABLE["fragments"]))
+        return self[name]
+
+
+PATTERNS = _Patterns()
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,9 +136,11 @@ class Adoption:
 def _trim_heap() -> None:
     """Collect garbage, give freed memory back, and exempt living objects from later collections.
 
-    The exemption is for speed: to scan the states of a large tree delays a save by tens of milliseconds.
+    The exemption is for speed: to scan the states of a large tree delays a save by tens of milliseconds. From now on,
+    garbage is collected as often as in other programs; see `__main__`.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(700)  # as in CPython 3.11
     with contextlib.suppress(AttributeError, OSError):  # only the GNU C library has and needs this function
         ctypes.CDLL(None).malloc_trim(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.explain.log_lines import LoggedError, level, read
+from devenv.explain.log_lines import PATTERNS, TABLE, LoggedError, level, read
 
 ERRORS = (
     "ERROR payment failed",
@@ -464,3 +464,9 @@ def test_a_traceback_without_end() -> None:
     for line in ("Traceback (most recent call last):", *["  x"] * 1000):
         found, error = read(line, error)
     assert (found, error) == ("", None)
+
+
+@pytest.mark.parametrize("name", TABLE["patterns"])
+def test_each_pattern_is_a_regular_expression(name: str) -> None:
+    """Patterns are compiled when they are first used, which may be long after the start."""
+    assert PATTERNS[name].pattern
