@@ -19,7 +19,7 @@ from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.docker_cli import docker
 from support.kills import GUARDIAN
-from support.stack import NewStack, Stack, idle_service, unique_name
+from support.stack import Stack, idle_service
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
@@ -97,43 +97,20 @@ def test_data_written_after_an_interrupted_restore_is_kept(db: Stack, up: Up, co
 
 
 def test_volume_recreated_by_plain_compose_is_not_removed(db: Stack, up: Up, command: Command) -> None:
-    """`gc`, `down`, `down --volumes` and `up --fresh` keep the volume, even if an outdated ledger has its name."""
-    for args in (("gc",), ("down",), ("down", "--volumes")):
-        run = up.ready(db)
-        write(db, "ours")
-        kill_both(run)
-        assert db.compose("down", "-v").returncode == 0
-        docker_cli.until(lambda: f"{db.name}_data" not in docker_cli.volumes())
-        time.sleep(1.1)  # wait for another second: a volume created within the same one is saved and removed
-        assert db.compose("up", "-d").returncode == 0
-        write(db, "theirs")
-        assert db.compose("stop").returncode == 0
-        code, output = command(db, *args)
-        assert code == 0, output
-        assert db.compose("start").returncode == 0
-        assert marker(db) == "theirs"
-        assert db.compose("down", "-v").returncode == 0
-
-
-def test_two_folders_with_one_project_name_have_separate_data(
-    db: Stack, new_stack: NewStack, up: Up, command: Command
-) -> None:
-    """Neither folder takes over what the other has left running."""
-    other = new_stack(folder="other")
-    other.name, other.env = db.name, dict(db.env)
-    other.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    """`down --volumes` keeps the volume, even if an outdated ledger has its name."""
     run = up.ready(db)
-    write(db, "v1")
+    write(db, "ours")
     kill_both(run)
-    assert session(other, up, "b1") is None
-    assert session(db, up, "v2") == "v1"
-    assert up(other, "-d").wait() == 0
-    assert marker(other) == "b1"
-    refused = up(db)
-    assert refused.wait() == 3, refused.report()
-    assert str(other.folder) in refused.all("error")[0]["message"]
-    assert command(other, "down")[0] == 0
-    assert session(db, up, "end") == "v2"
+    assert db.compose("down", "-v").returncode == 0
+    docker_cli.until(lambda: f"{db.name}_data" not in docker_cli.volumes())
+    time.sleep(1.1)  # wait for another second: a volume created within the same one is saved and removed
+    assert db.compose("up", "-d").returncode == 0
+    write(db, "theirs")
+    assert db.compose("stop").returncode == 0
+    code, output = command(db, "down", "--volumes")
+    assert code == 0, output
+    assert db.compose("start").returncode == 0
+    assert marker(db) == "theirs"
 
 
 def test_two_paths_and_addresses_share_one_history_and_lock(db: Stack, up: Up, devenv: StartDevenv) -> None:
@@ -148,42 +125,6 @@ def test_two_paths_and_addresses_share_one_history_and_lock(db: Stack, up: Up, d
     refused = up(db)
     assert refused.wait() == 3, refused.report()
     assert run.stop() == 130, run.report()
-    assert session(db, up, "v3") == "v2"
-
-
-def test_volume_with_a_fixed_name_is_shared(new_stack: NewStack, up: Up) -> None:
-    """Two projects share the volume and its one history, as with plain Compose."""
-    name, stacks = unique_name("shared"), [new_stack(folder="a"), new_stack(folder="b")]
-    for stack in stacks:
-        stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {"name": name}})
-    contents = [session(stack, up, f"v{number}") for number, stack in enumerate((*stacks, *stacks))]
-    assert contents == [None, "v0", "v1", "v2"]
-
-
-def test_second_owner_on_one_engine_is_refused(db: Stack, up: Up, devenv: StartDevenv, tmp_path: Path) -> None:
-    """`up` with another state folder on the same engine names the owner and since when, and changes nothing."""
-    run = up.ready(db)
-    write(db, "v1")
-    before = docker_cli.containers(db.name)
-    state = {"XDG_STATE_HOME": str(tmp_path / "second")}
-    refused = devenv("up", cwd=db.folder, env={**db.env, **state})
-    assert refused.wait() == 3, refused.report()
-    assert "-p " in refused.all("error")[0]["hint"]
-    assert devenv("down", cwd=db.folder, env={**db.env, **state}).wait() == 0
-    assert docker_cli.containers(db.name) == before
-    assert run.stop() == 130, run.report()
-    assert session(db, up, "v2") == "v1"
-
-
-def test_down_volumes_is_not_used_up_by_another_service(db: Stack, up: Up, command: Command) -> None:
-    """After `up` of another service, the volume still begins empty."""
-    db.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
-    assert session(db, up, "v1") is None
-    assert up(db, "-d").wait() == 0
-    assert command(db, "down", "--volumes")[0] == 0
-    run = up.ready(db, "web")
-    assert run.stop() == 130
-    assert session(db, up, "v2") is None
     assert session(db, up, "v3") == "v2"
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from devenv.compose.outline import Selection
+from devenv.scaffold.add.proposal import write
 from devenv.scaffold.add.services import templates
-from support import cli
+from support import cli, scaffold
 
 MINE = """\
 # mine
@@ -49,23 +51,24 @@ def compose_config(folder: Path, env: dict[str, str]) -> str:
 
 
 def test_every_added_service_is_valid_and_removable(
-    project: Path, compose_env: dict[str, str], state_env: dict[str, str]
+    project: Path, compose_env: dict[str, str], state_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compose and devenv accept each step in one file, and after all removals the file is as before."""
-    env = compose_env | state_env
+    for name, value in (compose_env | state_env).items():
+        monkeypatch.setenv(name, value)
+    selection = Selection(str(project))
     added = []
     for kind, template in templates().items():
-        arguments = [f"my-{kind}", "--template", kind] if template.code else [kind, "--name", f"my-{kind}"]
-        done = cli.run("add", *arguments, "--to", "web", "--yes", cwd=project, env=env)
-        assert done.returncode == 0, done.stderr
-        added.append(f"my-{kind}")
-    resolved = compose_config(project, env)
+        name = f"my-{kind}"
+        own = {"template": kind} if template.code else {"name": name}
+        write(scaffold.add(selection, name if template.code else kind, to="web", **own))
+        added.append(name)
+    resolved = compose_config(project, compose_env)
     assert all(f"\n  {name}:\n" in resolved for name in added)
     assert list(project.glob(".devenv-*")) == []
 
     for name in reversed(added):
-        done = cli.run("remove", name, "--yes", cwd=project, env=env)
-        assert done.returncode == 0, done.stderr
+        write(scaffold.remove(selection, name))
     assert (project / "compose.yml").read_text(encoding="utf-8") == MINE
 
 
@@ -119,25 +122,3 @@ def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) 
     done = cli.run("add", "redis", "--yes", cwd=project, env=state_env)
     assert (done.returncode, "compose.yml:5" in done.stderr) == (5, True), done.stderr
     assert sorted(project.iterdir()) == files
-
-
-def test_remove_keeps_what_a_person_wrote(
-    tmp_path: Path, compose_env: dict[str, str], state_env: dict[str, str]
-) -> None:
-    """A variable from before the service, or with another value, is kept, with and without an `add`."""
-    env, file = compose_env | state_env, tmp_path / "compose.yml"
-    mine = "services:\n  web:\n    image: nginx\n    environment:\n"
-    cache = f"{mine}      REDIS_URL: redis://prod-cache.example:6379/0\n"
-    file.write_text(f"{cache}  redis:\n    image: redis:7\n", encoding="utf-8")
-    done = cli.run("remove", "redis", "--yes", cwd=tmp_path, env=env)
-    assert (done.returncode, file.read_text(encoding="utf-8")) == (0, cache), done.stderr
-    for kind, url in (
-        ("postgres", "postgresql://postgres:${DB_PASSWORD:-x}@db:5432/app"),
-        ("mariadb", "mysql://root:pw@external.example:3306/mariadb"),
-        ("rabbitmq", "amqp://rabbitmq:pw@broker:5672/"),
-    ):
-        file.write_text(before := f"{mine}      DATABASE_URL: {url}\n      AMQP_URL: {url}\n", encoding="utf-8")
-        for verb in ("add", "remove"):
-            done = cli.run(verb, kind, "--yes", cwd=tmp_path, env=env)
-            assert done.returncode == 0, done.stderr
-        assert file.read_text(encoding="utf-8") == before

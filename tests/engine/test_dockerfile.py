@@ -21,7 +21,7 @@ from devenv.images.dockerfile import references
 from devenv.model.images import canonical
 from support import docker_cli
 from support.dockerd import Dockerd, dockerd
-from support.stack import unique_name
+from support.stack import plugin, unique_name
 
 pytestmark = pytest.mark.engine
 
@@ -293,10 +293,11 @@ def compare(cases: dict[str, tuple[str, str]], registry: Registry, own: Dockerd,
 
 def build(own: Dockerd, text: str, target: str, args: list[str], contexts: list[str], folder: Path) -> None:
     """Build as far as possible; all images are requested before the first step."""
-    argv = ["docker", "-H", own.host, "build", "--output=type=tar,dest=/dev/null", "--file=-", str(folder)]
+    program, given = plugin("buildx")
+    argv = [program, "buildx", "build", "--output=type=tar,dest=/dev/null", "--file=-", str(folder)]
     argv += [*([f"--target={target}"] if target else []), *(f"--build-arg={arg}" for arg in args)]
     argv += [f"--build-context={context}" for context in contexts]
-    environment = {**os.environ, "DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    environment = {**os.environ, **given, "DOCKER_HOST": own.host, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
     done = subprocess.run(argv, env=environment, input=text.encode(), capture_output=True, check=False)
     assert b"parse error" not in done.stderr, (text, done.stderr.decode())
 

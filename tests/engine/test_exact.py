@@ -68,7 +68,7 @@ def test_every_kind_of_path_replaces_every_other(new_rig: NewRig, kind: str, use
 
 @pytest.mark.parametrize(
     ("kind", "user", "rounds"),
-    [("busybox", 1000, 30), *(pytest.param(kind, 0, 500, marks=pytest.mark.long) for kind in ("debian", "busybox"))],
+    [("busybox", 1000, 12), *(pytest.param(kind, 0, 500, marks=pytest.mark.long) for kind in ("debian", "busybox"))],
 )
 def test_paths_that_change_quickly_end_equal(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
     """A few names change their kind within milliseconds, and equal their last state in the end."""
@@ -159,7 +159,7 @@ def test_every_archive_is_valid_for_the_engine(new_rig: NewRig, proxy: Proxy) ->
 
 @pytest.mark.parametrize(("kind", "user"), [("debian", 0), pytest.param("busybox", 1000, marks=pytest.mark.long)])
 def test_readers_never_miss_a_replaced_file(new_rig: NewRig, kind: str, user: int) -> None:
-    """A file of 4 MiB, saved a hundred times while the container reads it, is never absent or short."""
+    """A file of 4 MiB, saved fifty times while the container reads it, is never absent or short."""
     rig = new_rig(kind, user)
     size = 4 << 20
     rig.path("big").write_bytes(bytes(size))
@@ -169,7 +169,7 @@ def test_readers_never_miss_a_replaced_file(new_rig: NewRig, kind: str, user: in
     with rig.running():
         rig.settle()
         reader = subprocess.Popen(["docker", "exec", box, "sh", "-c", loop], stdout=subprocess.PIPE, text=True)
-        for number in range(100):
+        for number in range(50):
             since = len(rig.events_of(Synced))
             rig.path("new").write_bytes(bytes([number]) * size)
             rig.path("new").rename(rig.path("big"))
@@ -221,7 +221,7 @@ class Whole(list[Call]):
 
 @pytest.mark.parametrize(
     ("kind", "seconds"),
-    [("busybox", 3), ("debian", 3), *(pytest.param(k, 60, marks=pytest.mark.long) for k in ("busybox", "debian"))],
+    [("busybox", 2), ("debian", 2), *(pytest.param(k, 60, marks=pytest.mark.long) for k in ("busybox", "debian"))],
 )
 def test_constantly_written_files_are_never_sent_torn(new_rig: NewRig, proxy: Proxy, kind: str, seconds: int) -> None:
     """Files with one letter, which changes 200 times a second, are never sent with two letters."""
@@ -244,7 +244,7 @@ def test_constantly_written_files_are_never_sent_torn(new_rig: NewRig, proxy: Pr
         subprocess.run(argv, cwd=rig.source, check=True)
         rig.settle()
     calls.look_into_streams()
-    assert calls.files > 10 * seconds
+    assert calls.files > 5 * seconds
     assert calls.torn == []
 
 
@@ -265,7 +265,7 @@ def test_edit_with_the_same_size_and_time_is_synced(new_rig: NewRig) -> None:
 
 
 @EVERY_IMAGE
-@pytest.mark.parametrize("operations", [150, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("operations", [90, pytest.param(1000, marks=pytest.mark.long)])
 def test_files_made_by_the_container_are_never_removed(
     new_rig: NewRig, tmp_path: Path, kind: str, user: int, operations: int
 ) -> None:
@@ -307,7 +307,7 @@ def plant(rig: Rig, number: int) -> list[str]:
     return [p for p in made if docker_cli.succeeds("exec", "--user", "0", box, "touch", f"{TARGET}/{p}")]
 
 
-@pytest.mark.parametrize("files", [400, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("files", [200, pytest.param(10_000, marks=pytest.mark.long)])
 def test_many_checkouts_end_equal(new_rig: NewRig, tmp_path: Path, files: int) -> None:
     """Branches that differ in every file, switched repeatedly, are equal with at most one restart."""
     restarts = WatchRule("", Action.RESTART)
@@ -400,7 +400,7 @@ def test_modes_and_sizes_of_files_are_synced(new_rig: NewRig, kind: str, user: i
         rig.path("empty file").touch()
         rig.path("empty/folder").mkdir(parents=True)
         with rig.path("sparse").open("wb") as file:
-            file.seek(16 << 20)
+            file.seek(2 << 20)
             file.write(b"end")
         rig.settle()
         (box,) = rig.boxes.ids
@@ -448,7 +448,7 @@ def test_special_files_are_reported_and_never_opened(new_rig: NewRig) -> None:
         rig.settle(5)
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.long)])
 def test_file_is_in_place_before_its_command_or_restart(new_rig: NewRig, rounds: int) -> None:
     """Each command or restart happens once per save, after the file has arrived."""
     hook = Hook(("cat", f"{TARGET}/gen"))

@@ -10,6 +10,7 @@ import pytest
 
 from devenv.cli import main
 from support import docker_cli
+from support.boxes import Image
 from support.schemas import checked_document
 from support.stack import NewStack, Stack, idle_service, unique_name
 
@@ -40,19 +41,25 @@ COPY package.json ./
 RUN : {name}; npm ci || true
 COPY . .
 RUN head -c 1500000 /dev/zero > /big && rm /big
-RUN head -c 150000 /dev/zero > /var/lib/apt/lists/packages && rm -r /var/lib/apt/lists/*
+RUN mkdir -p /var/lib/apt/lists && head -c 150000 /dev/zero > /var/lib/apt/lists/packages && rm -r /var/lib/apt/*
 """
 
 
 @pytest.fixture
-def images(base_image: str, tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
+def small(image_of: Callable[[str], Image]) -> str:
+    """The image below all others: `layers` reads each file, and this one has few."""
+    return image_of("busybox").name
+
+
+@pytest.fixture
+def images(small: str, tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
     """Builds images: `images(name, dockerfile) -> reference`; removed at the end."""
     made: list[str] = []
 
     def make(name: str, dockerfile: str) -> str:
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "Dockerfile").write_text(f"FROM {base_image}\n{dockerfile}")
+        (folder / "Dockerfile").write_text(f"FROM {small}\n{dockerfile}")
         made.append(f"{unique_name(name)}:1")
         docker_cli.docker("build", "-q", "-t", made[-1], str(folder), env={"DOCKER_BUILDKIT": "1"})
         return made[-1]
@@ -69,11 +76,13 @@ def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
     return checked_document("layers", out)
 
 
-def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+def service(
+    stack: Stack, base: str, dockerfile: str, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> str:
     """Build the service `web` with plain Compose, with this process in its folder; return the image's name."""
     for path, text in files.items():
         stack.write(path, text)
-    stack.write("Dockerfile", f"FROM {docker_cli.BASE_IMAGE}\n{dockerfile.format(name=stack.name)}")
+    stack.write("Dockerfile", f"FROM {base}\n{dockerfile.format(name=stack.name)}")
     stack.compose_file({"web": idle_service(build=".", image=f"{stack.name}-web")})
     assert stack.compose("build").returncode == 0
     monkeypatch.chdir(stack.folder)
@@ -101,11 +110,11 @@ def test_layers_equal_those_of_the_engine(
 
 
 def test_advice_is_measured_in_the_image(
-    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    new_stack: NewStack, small: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cost of a careless Dockerfile is exact; without files only that of its instructions is shown."""
     stack = new_stack()
-    service(stack, WASTEFUL, APP, monkeypatch)
+    service(stack, small, WASTEFUL, APP, monkeypatch)
     answer = asked(capfd, "web")
     advice = {entry["code"]: entry for entry in answer["advice"]}
     assert {code: entry["bytes"] for code, entry in advice.items()} == {
@@ -124,11 +133,11 @@ def test_advice_is_measured_in_the_image(
 
 
 def test_tidy_image_gets_no_advice(
-    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    new_stack: NewStack, small: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same app gets no advice with its install first, and each RUN tidy."""
     stack = new_stack()
-    image = service(stack, CAREFUL, APP, monkeypatch)
+    image = service(stack, small, CAREFUL, APP, monkeypatch)
     assert asked(capfd, "web")["advice"] == asked(capfd, image)["advice"] == []
 
 

@@ -267,7 +267,7 @@ def run(image: Image, user: tuple[int, int], folder: Path, examples: int, *, num
     )
 
 
-KINDS = [("debian", (0, 0), 4), ("busybox", (1000, 1000), 4), ("scratch", (1000, 1000), 2)]
+KINDS = [("debian", (0, 0), 3), ("busybox", (1000, 1000), 3), ("scratch", (1000, 1000), 1)]
 
 
 @pytest.mark.parametrize(("kind", "user", "examples"), KINDS, ids=[kind for kind, _, _ in KINDS])

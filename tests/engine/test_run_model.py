@@ -220,34 +220,9 @@ def test_second_run_recreates_nothing(both: Stack) -> None:
     assert "devenv.owner" not in docker_cli.inspect(f"{both.name}_data")["Labels"]
 
 
-def data(stack: Stack) -> str:
-    """The content of the volume of the stack's only service."""
-    return stack.execute("web", "cat", "/data/kept")
-
-
 def plain_stack(stack: Stack) -> None:
     """One service with a named volume, a network and a port."""
     stack.compose_file({"web": idle_service(volumes=["data:/data"], ports=["80"], init=True)}, volumes={"data": {}})
-
-
-def test_project_moves_to_plain_compose_and_back(both: Stack) -> None:
-    """Each step exits with 0 with closed stdin, and the data stays."""
-    plain_stack(both)
-
-    async def up() -> None:
-        compose = await ours(both)
-        await compose.create()
-        await compose.start()
-
-    anyio.run(up)
-    both.execute("web", "sh", "-c", "echo mine > /data/kept")
-    native = both.compose("up", "-d", "-t", "0")
-    assert native.returncode == 0, native.stderr
-    assert "data will be lost" not in native.stdout + native.stderr
-    assert data(both) == "mine"
-    anyio.run(up)
-    assert data(both) == "mine"
-    assert docker_cli.volumes(both.name) == [f"{both.name}_data"]
 
 
 def test_foreign_service_is_not_touched(both: Stack) -> None:

@@ -19,6 +19,7 @@ APPLETS = (
     "chmod",
     "chown",
     "grep",
+    "head",
     "kill",
     "ln",
     "ls",
