@@ -100,12 +100,18 @@ def test_removed_worktrees_leave_nothing_after_gc(
     stack.write(
         "compose.yml",
         json.dumps(
-            {"services": {"web": built_service("RUN touch /x", volumes=["data:/d"])}, "volumes": {"data": {}}}
+            {
+                "services": {
+                    "web": {**built_service("RUN touch /x", volumes=["data:/d"]), "image": f"{main.name}/web:dev"}
+                },
+                "volumes": {"data": {}},
+            }
         ),
     )
     stacks = trees(main, 6)
     runs = [devenv("up", "-d", cwd=stack.folder) for stack in stacks]
     assert [run.wait() for run in runs] == [0] * 6, runs[0].report()
+    assert docker_cli.docker("image", "ls", "-q", f"{main.name}/web") == ""
 
     def listed() -> dict[str, tuple[str, str | None]]:
         done = cli.run("ls", "--output", "json", cwd=tmp_path, env=state_env)

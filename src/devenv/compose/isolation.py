@@ -1,7 +1,8 @@
 """Give a project names and ports of its own, so that several checkouts of it can be up at once: changes of the model.
 
 A name in a file is the same in each checkout. Containers get the names that Compose gives them, and stay reachable by
-the name in the file; networks, volumes, configs and secrets get the names that they would have without `name`.
+the name in the file; networks, volumes, configs and secrets get the names that they would have without `name`, and
+images that are built those that they would have without `image`.
 """
 
 from __future__ import annotations
@@ -13,22 +14,26 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from devenv.lazy_dataclass import dataclass
+from devenv.model.images import canonical, split
 
 KINDS = ("networks", "volumes", "configs", "secrets")
 _NAMESPACES = ("network_mode", "pid", "ipc")  # what a service can share with a container
 _CONTAINER = re.compile(r"container:(?P<name>[^:]+)(?P<mode>(?::.*)?)")
 _LOCAL = r"(?P<host>localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|host\.docker\.internal)"
 _ADDRESS = re.compile(rf"(?<![\w.-]){_LOCAL}:(?P<port>[0-9]{{1,5}})(?![0-9])")
+_IMAGE = r"""["']?(?P<name>[^\s:@,"']+(?::\d+/[^\s:@,"']+)?)"""
+_BASE = re.compile(rf"(?im)(?:^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*|\bfrom=|^[ \t]*ARG[ \t]+\w+=){_IMAGE}")
+_NEVER_PULLED = (None, "", "build", "never", "missing", "if_not_present")  # if it was built
 _VERBS = r"(?:exec|cp|logs|restart|start|stop|kill|rm|inspect|attach|wait|top|stats|port)"
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What was changed. `containers`: a dropped container name -> its service; `renamed`: a kind -> the keys.
+    """What was changed. `containers`: a dropped container name -> its service.
 
-    `shared`: a kind -> names of external resources, of images that all checkouts build under one name, and of
-    containers of other projects. `unplaced`: the keys of networks that lost their subnets; `addresses`: those that
-    services had there.
+    `renamed`: a kind -> the keys of resources, or the names of images in the file. `shared`: a kind -> names of
+    external resources, of images that all checkouts build under one name, and of containers of other projects.
+    `unplaced`: the keys of networks that lost their subnets; `addresses`: those that services had there.
     """
 
     project: str
@@ -53,8 +58,11 @@ class Isolation:
         return f"{self.project} is isolated: {'; '.join(filter(None, changes))}" if any(changes) else ""
 
 
-def isolate(model: Mapping[str, Any]) -> tuple[dict[str, Any], Isolation]:
-    """The resolved model with names and ports of its own, and what was changed in it."""
+def isolate(model: Mapping[str, Any], dockerfiles: Iterable[str] | None = ()) -> tuple[dict[str, Any], Isolation]:
+    """The resolved model with names and ports of its own, and what was changed in it.
+
+    An image that is built keeps its name if one of the `dockerfiles` (their texts) names it; all do if that is None.
+    """
     result = copy.deepcopy(dict(model))
     project, services = result["name"], result.get("services") or {}
     resources = {kind: result[kind] for kind in KINDS if result.get(kind)}
@@ -69,7 +77,10 @@ def isolate(model: Mapping[str, Any]) -> tuple[dict[str, Any], Isolation]:
     addresses = frozenset(_without_addresses(services, unplaced))
     renamed = {kind: [*_rename(written, project)] for kind, written in resources.items()}
     shared = {kind: [*names.values()] for kind, names in external.items()}
-    shared |= {"images": _built(services, project), "containers": sorted(foreign)}
+    built = _built(services, project)
+    own = [] if dockerfiles is None else [*_without_images(services, built, project, "\n".join(dockerfiles))]
+    renamed["images"] = own
+    shared |= {"images": [image for image in built if image not in own], "containers": sorted(foreign)}
     has_ports = any(service.get("ports") for service in services.values())
     return result, Isolation(project, containers, renamed, shared, has_ports, unplaced, addresses)
 
@@ -183,6 +194,39 @@ def _built(services: Mapping[str, Mapping[str, Any]], project: str) -> list[str]
     """The images that services build under a name in the file."""
     images = (service["image"] for service in services.values() if {"build", "image"} <= service.keys())
     return [image for image in dict.fromkeys(images) if not _is_own(image, project)]
+
+
+def _without_images(
+    services: Mapping[str, dict[str, Any]], built: Iterable[str], project: str, dockerfiles: str
+) -> Iterator[str]:
+    """Give these images the names that Compose gives them, in all services, and yield their names in the file.
+
+    A name that a build refers to, or under which an image may be pulled, stays.
+    """
+    for image in built:
+        users = [service for service in services.values() if canonical(service.get("image", "")) == canonical(image)]
+        builder = next(key for key, service in services.items() if "build" in service and service in users)
+        is_pulled = any(user.get("pull_policy") not in _NEVER_PULLED for user in users)
+        if is_pulled or _is_base(image, services, dockerfiles):
+            continue
+        for user in users:
+            user["image"] = f"{project}-{builder}"
+        yield image
+
+
+def _is_base(image: str, services: Mapping[str, Mapping[str, Any]], dockerfiles: str) -> bool:
+    """Whether a build names the image: as its base, or as the source of files."""
+    name = split(image)[0]
+    builds = [build for service in services.values() if isinstance(build := service.get("build"), dict)]
+    values = [value for build in builds for key in ("args", "additional_contexts") for value in _values(build, key)]
+    if any(split(value.removeprefix("docker-image://"))[0] == name for value in values):
+        return True
+    return any(match["name"] == name for match in _BASE.finditer(dockerfiles))
+
+
+def _values(build: Mapping[str, Any], key: str) -> list[str]:
+    entries = build.get(key) or {}
+    return [*map(str, entries.values())] if isinstance(entries, dict) else [*map(str, entries)]
 
 
 def _is_own(name: str, project: str) -> bool:

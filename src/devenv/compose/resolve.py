@@ -41,6 +41,7 @@ class NoServicesError(ConfigError):
     """The files define no service, or only services whose profiles are not active."""
 
 
+DOCKERFILE_LIMIT = 1_000_000  # characters
 _LOCK_FILE = re.compile(r".*[.-]lock(\.json|\.yaml|b)?|go\.sum")  # a tool may create it later
 
 # The sync packages know what a watch rule can do; this package knows the line on which it is written.
@@ -69,10 +70,11 @@ class Loaded:
     at: float = 0.0  # when the files were about to be read, in seconds since 1970
 
 
-async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Loaded:
+async def load(selection: Selection, *, faults: Faults = lambda _, __: (), has_own_images: bool = True) -> Loaded:
     """Load the selected project. Needs the Compose plugin, but no engine.
 
-    `faults` returns the faults of a project's watch rules, given the user's home folder.
+    `faults` returns the faults of a project's watch rules, given the user's home folder. `has_own_images`: in an
+    isolated project, images that are built get names of its own.
 
     Raises ConfigError with file and line for an error in the files, UsageError for an unknown service or profile,
     RefusedError for a rule that would watch far too much, EngineError if Compose is missing or as `require_address`.
@@ -92,7 +94,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     restore(model, compose.knows)
     isolation = None
     if selection.isolated or (own is not None and model.get("name") == own):
-        model, isolation = isolate(model)
+        model, isolation = isolate(model, _dockerfiles(model) if has_own_images else None)
     run_model.rescale(model.get("services") or {}, selection.scale)
     project = _with_links(_project(model, sources, warnings))
     places = {
@@ -105,6 +107,17 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
 
     dangers = await anyio.to_thread.run_sync(find_dangers, model, project, sources, abandon_on_cancel=True)
     return Loaded(project, model, warnings, places, dangers, isolation, began)
+
+
+def _dockerfiles(model: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of all Dockerfiles that can be read."""
+    for service in (model.get("services") or {}).values():
+        build = service.get("build") or {}
+        yield str(build.get("dockerfile_inline", ""))
+        path = os.path.join(str(build.get("context", "")), str(build.get("dockerfile", "Dockerfile")))
+        if "build" in service and os.path.isfile(path):  # opening a pipe could block
+            with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+                yield file.read(DOCKERFILE_LIMIT)
 
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:

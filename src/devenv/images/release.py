@@ -60,7 +60,7 @@ async def release(options: Options, emit: Emit, weigh: Callable[[Loaded, Collect
     `weigh` shows or refuses dangers of these builds. Raises UsageError if there is nothing to build or no registry to
     push to, RefusedError for an image that is only valid on this machine, EngineError if a build or push failed.
     """
-    loaded = await resolve.load(options.selection)
+    loaded = await resolve.load(options.selection, has_own_images=False)
     project = _chosen(loaded.project, options)
     weigh(loaded, {service.name for service in project.services}, emit)
     for service in project.services:

@@ -142,17 +142,65 @@ def test_ports_are_automatic_and_the_given_model_stays() -> None:
     assert isolate({"name": "shop-x", "services": {}, "x-devenv": ["a"]})[0]["x-devenv"] == ["a"]
 
 
+BUILT: dict[str, Any] = {"build": {"context": "/x"}, "image": "me/web:dev"}
+
+
+@pytest.mark.parametrize(
+    ("services", "images"),
+    [
+        ({"web": BUILT}, ["shop-x-web"]),
+        ({"worker": {"image": "docker.io/me/web:dev"}, "web": BUILT}, ["shop-x-web", "shop-x-web"]),
+        ({"web": BUILT, "worker": BUILT}, ["shop-x-web", "shop-x-web"]),
+        ({"web": {**BUILT, "pull_policy": "build"}}, ["shop-x-web"]),
+        ({"web": BUILT, "db": {"image": "me/web:prod"}}, ["shop-x-web", "me/web:prod"]),
+        ({"web": {**BUILT, "pull_policy": "always"}}, "same"),
+        ({"web": {**BUILT, "image": "shop-x-mine"}}, "same"),
+        ({"web": BUILT, "top": {"build": {"args": {"BASE": "me/web:dev"}}, "image": "shop-x-top"}}, "same"),
+        ({"web": BUILT, "top": {"build": {"additional_contexts": {"a": "docker-image://me/web"}}, "image": "b"}},
+         ["me/web:dev", "shop-x-top"]),
+        ({"web": {"image": "me/web:dev"}}, "same"),
+    ],
+)  # fmt: skip
+def test_an_image_that_is_built_has_a_name_of_the_project(services: dict[str, Any], images: Any) -> None:
+    """In each service that uses it; unless it may be pulled, or a build names it."""
+    written = [service["image"] for service in services.values()]
+    result = isolated(copy.deepcopy(services))
+    assert [service["image"] for service in result.values()] == (written if images == "same" else images)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "is_named"),
+    [
+        ("FROM me/web:dev AS base", True),
+        ("# x\n  from --platform=linux/amd64 me/web", True),
+        ("FROM debian\nCOPY --from=me/web:dev /a /b", True),
+        ("FROM debian\nRUN --mount=type=bind,from=me/web,target=/x true", True),
+        ('ARG BASE="me/web:dev"\nFROM $BASE', True),
+        ("FROM me/web-base\nCOPY me/web me/web", False),
+        ("FROM registry:5000/me/web", False),
+    ],
+)
+def test_an_image_that_a_dockerfile_names_is_shared(dockerfile: str, *, is_named: bool) -> None:
+    """Its name cannot be changed there. Without knowledge of the Dockerfiles, all are."""
+    model, isolation = isolate({"name": "shop-x", "services": {"web": copy.deepcopy(BUILT)}}, ["FROM a", dockerfile])
+    assert model["services"]["web"]["image"] == ("me/web:dev" if is_named else "shop-x-web")
+    assert (isolation.shared["images"] == ["me/web:dev"]) == is_named
+    model, isolation = isolate({"name": "shop-x", "services": {"web": copy.deepcopy(BUILT)}}, None)
+    assert (model["services"]["web"], isolation.shared["images"]) == (BUILT, ["me/web:dev"])
+
+
 def test_one_line_says_what_was_changed() -> None:
     """And what is shared; a project without such names has none."""
     assert words({"web": {"image": "a"}}, networks={"default": {"name": "shop-x_default"}}) == ""
     services = {
         "db": {**DB, "ports": [{"target": 80}]},
         "web": {"container_name": "shop_web", "network_mode": "container:far", "build": {}, "image": "me/web"},
+        "base": {"build": {}, "image": "me/base", "pull_policy": "always"},
     }
     resources = {"volumes": {"data": {"name": "a"}}, "networks": {"proxy": {"name": "traefik", "external": True}}}
     assert words(copy.deepcopy(services), **resources) == (
-        "shop-x is isolated: container names are aliases: shop_db, shop_web; own volumes: data; ports are automatic; "
-        "shared with other projects: networks traefik, images me/web, containers far"
+        "shop-x is isolated: container names are aliases: shop_db, shop_web; own volumes: data; own images: me/web; "
+        "ports are automatic; shared with other projects: networks traefik, images me/base, containers far"
     )
 
 
