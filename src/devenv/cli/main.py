@@ -27,6 +27,7 @@ with LazyImports():
     from devenv.state import home, kept, run_dir
     from devenv.ui import cells
 
+_ONE_OPTION = r"(?<!\S)(--port|--from|--timeout|--watcher|--project-name|-p) "
 BUG = 70
 INTERRUPTED = 130
 CLEANERS = frozenset({"up", "down", "gc", "ls", None})  # these report the remains of earlier runs themselves
@@ -131,9 +132,11 @@ def with_typed_options(hint: str | None, arguments: list[str]) -> str | None:
         return hint
     new = set(re.findall(r" (--[a-z-]+)", hint[command.end() :]))
     new |= {"--from", "--fresh"} if new & {"--from", "--fresh"} else set()
-    typed = re.sub(r"(?<!\S)(--port|--from|--timeout|--watcher) ", r"\1=", shlex.join([*before, *after]))
-    typed_options = [word for word in re.findall(r"(?:[^\s']|'[^']*')+", typed) if word.partition("=")[0] not in new]
-    return " ".join([hint[: command.end()], *typed_options]) + hint[command.end() :]
+    new |= {"-p", "--project-name"} if " -p " in hint[command.end() :] else set()
+    typed = re.sub(_ONE_OPTION, r"\1=", shlex.join([*before, *after]))
+    words = [word for word in re.findall(r"(?:[^\s']|'[^']*')+", typed) if word.partition("=")[0] not in new]
+    words = [re.sub(r"^-p=", "-p ", word) for word in words]
+    return " ".join([hint[: command.end()], *words]) + hint[command.end() :]
 
 
 def _crash(error: Exception) -> DevenvError:
