@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 
+import anyio
+
 from devenv import private_files
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
@@ -14,13 +16,14 @@ from devenv.events import Emit, Kept, Notice, Problem
 from devenv.model import snapshot as model
 from devenv.model.snapshot import Snapshot
 from devenv.run.cleanup import kept_logs
-from devenv.run.cleanup.down import held
+from devenv.run.cleanup.down import PATIENCE, held
 from devenv.run.cleanup.remains import PHASES, at_work, remains
 from devenv.run.cleanup.teardown import finish
 from devenv.state import run_dir
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
+from devenv.state.run_lock import LOOKED_AT
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 
@@ -62,6 +65,7 @@ def _abandoned() -> Iterator[tuple[Run, Ledger]]:
 
 
 async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
+    """End the run; return whether something is left. A run that began in the meantime is not touched."""
     is_removed = ledger.phase in LEFT
     why = "a run in a removed folder" if is_removed else "a dead run"
     async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
@@ -70,10 +74,36 @@ async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
             counts = await remains(engine, ledger, await engine.project_state(ledger.project))
             emit(Notice(f"{ledger.project}: {counts or 'nothing'} of {why}"))
             return False
-        emit(Notice(f"ending what {why} left of {ledger.project}"))
         policy = VolumePolicy.SNAPSHOT if is_removed else VolumePolicy.SAVE  # no next run would use a volume
-        async with held(run, policy):
+        async with contextlib.AsyncExitStack() as stack:
+            if is_removed and _is_same(run, ledger) and run_dir.is_removed(ledger.place):
+                await stack.enter_async_context(held(run, policy))
+            elif is_removed or not await _has_locked(run, stack):
+                return False
+            if not _is_same(run, ledger):
+                return False
+            emit(Notice(f"ending what {why} left of {ledger.project}"))
             return bool((await finish(engine, run, emit, policy, "gc")).survivors)
+
+
+def _is_same(run: Run, ledger: Ledger) -> bool:
+    """Whether the ledger is still that of the same run, and in the same phase."""
+    now = run.read()
+    return now is not None and (now.pid, now.began, now.phase) == (ledger.pid, ledger.began, ledger.phase)
+
+
+async def _has_locked(run: Run, stack: contextlib.AsyncExitStack) -> bool:
+    """Lock the project of a dead run, once a process that only ends it has ended; return False if a run has it."""
+    deadline = anyio.current_time() + PATIENCE
+    while True:
+        try:
+            stack.enter_context(run.lock.hold(wait=LOOKED_AT, cleaning=True))
+        except StateError:
+            if not run.lock.is_ending() or anyio.current_time() > deadline:
+                return False
+            await anyio.sleep(LOOKED_AT)
+        else:
+            return True
 
 
 async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -123,6 +124,33 @@ async def test_gc_ends_a_dead_run(machine: Machine, shop: Site) -> None:
     command = await machine.gc()
     assert (command.code, run.read(), machine.host.containers) == (0, None, {}), shown(command)
     assert "ending what a dead run left of shop" in shown(command)
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_gc_leaves_alone_what_has_begun_since_it_looked(
+    machine: Machine, shop: Site, signals: list[tuple[int, int]], *, is_held: bool
+) -> None:
+    """A new run has taken the dead one over, in the foreground or in the background."""
+    await machine.run_up(shop, detach=True)
+    (run,) = Run.folders("shop")
+    ledger = run.read()
+    assert ledger is not None
+    dead = replace(ledger, phase="up", began=ledger.began - 60.0)
+    with run.lock.hold() if is_held else contextlib.nullcontext():
+        command = await machine.call(lambda command: gc._end_dead(run, dead, command.emit, dry_run=False))
+    assert (signals, command.events, run.read()) == ([], [], ledger)
+    assert len(machine.host.containers) == 1
+
+
+async def test_gc_leaves_alone_a_folder_that_has_come_back(machine: Machine, shop: Site) -> None:
+    """Such as a worktree that was added again."""
+    await machine.run_up(shop, detach=True)
+    (run,) = Run.folders("shop")
+    ledger = run.read()
+    assert ledger is not None
+    await machine.call(lambda command: gc._end_dead(run, ledger, command.emit, dry_run=False))
+    assert run.read() == ledger
+    assert len(machine.host.containers) == 1
 
 
 async def test_down_by_name_ends_a_run_of_another_folder(machine: Machine, shop: Site, tmp_path: Path) -> None:
