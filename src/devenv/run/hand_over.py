@@ -25,8 +25,14 @@ async def hold(stack: contextlib.AsyncExitStack, run: Run, place: Place) -> Held
     """Hold the project until the stack closes; a keeper ends first. Raises StateError if the project is not free."""
     if run.lock.is_kept() and (ledger := run.read()) is not None and not began_in(ledger, place):
         raise up_elsewhere(ledger)
-    keeper = await background.end(run)
-    lock = stack.enter_context(run.lock.hold(wait=LOOKED_AT))
+    keeper, lock = await background.end(run), None
+    while lock is None:
+        try:
+            lock = stack.enter_context(run.lock.hold(wait=LOOKED_AT))
+        except StateError:
+            if not run.lock.is_kept():
+                raise
+            keeper = await background.end(run)  # a guardian has just started this one
     unsynced, before = unsynced_since(run), note_of(run)
     services = () if before is None else before.options.get("selection", {}).get("services", ())
     return Held(lock, keeper, unsynced, tuple(services))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from devenv.errors import StateError
 from devenv.model.images import ImageOptions
 from devenv.run import background, hand_over
 from devenv.run.preload import UpOptions
+from devenv.state.identity import Place
 from devenv.state.kept import Held, KeeperNote, note_of
 from devenv.state.run_dir import Run
 
@@ -69,6 +71,27 @@ def test_options_survive_the_hand_over() -> None:
         images=ImageOptions(stand_ins=True),
         trust=True,
     )
+
+
+def test_a_keeper_that_starts_in_the_meantime_ends_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its guardian may have started it after the one before was found dead."""
+    started = contextlib.ExitStack()
+    note = KeeperNote(1, "", 1.0, 2.0, 3.0, 4.0)
+    notes = [note, None]
+
+    async def end(run: Run) -> KeeperNote | None:
+        if len(notes) == 1:
+            started.close()
+        else:
+            run.lock.pass_on(started.enter_context(run.lock.hold()), 1)
+        return notes.pop()
+
+    async def hold() -> Held:
+        async with contextlib.AsyncExitStack() as stack:
+            return await hand_over.hold(stack, run, Place("/shop"))
+
+    monkeypatch.setattr(background, "end", end)
+    assert anyio.run(hold).keeper == note
 
 
 @pytest.mark.parametrize("is_known", [True, False])
