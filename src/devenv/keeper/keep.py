@@ -143,7 +143,7 @@ class Keeper:
                     await self._until_gone(project, reload)
                 finally:
                     with anyio.CancelScope(shield=True):
-                        self._write(synced=project.sync_session.synced_until())
+                        self._write(synced=self._synced(project))
                         await project.sync_session.end()
                         project.volumes.settle()
                 tasks.cancel_scope.cancel()
@@ -198,7 +198,11 @@ class Keeper:
             missed = missed + 1 if is_gone else 0
             # Until the first comparison has ended, an edit that was cut off may not be in force.
             loaded = self._note.loaded if reload.loaded is first else reload.loaded.at
-            self._write(synced=project.sync_session.synced_until(), loaded=loaded)
+            self._write(synced=self._synced(project), loaded=loaded)
+
+    def _synced(self, project: ActiveProject) -> float:
+        """The time before which all saves are in effect; while containers are replaced, it does not go on."""
+        return self._note.synced if project.compose.turn.locked() else project.sync_session.synced_until()
 
     def _record(self, event: Event) -> None:
         self._log.write(event)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from devenv.compose.parse import parse
@@ -67,26 +68,29 @@ def without_containers(synced_until: Callable[[], float]) -> Any:
 
 
 def test_a_run_whose_containers_are_being_replaced_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A restore of a large volume takes long, and meanwhile there may be no container at all."""
+    """A restore of a large volume takes long; meanwhile there may be no container at all, and nothing is synced."""
     monkeypatch.setattr(keep, "ALIVE_EVERY", 0.0)
-    keeper, looks = Keeper(run, 0), 0
+    keeper = Keeper(run, 0)
     keeper._note = NOTE
-
-    def synced_until() -> float:
-        nonlocal looks
-        looks += 1
-        if looks == 5:
-            project.compose.turn.release()
-        return 8.0
-
-    project: Any = without_containers(synced_until)
+    project = without_containers(lambda: 20.0)
 
     async def work() -> None:
         await project.compose.turn.acquire()
-        await keeper._until_gone(project, cast("Reload", SimpleNamespace(loaded=None)))
+        async with anyio.create_task_group() as tasks:
+            ended = anyio.Event()
+
+            async def wait() -> None:
+                await keeper._until_gone(project, cast("Reload", SimpleNamespace(loaded=None)))
+                ended.set()
+
+            tasks.start_soon(wait)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            assert (ended.is_set(), note_of(run)) == (False, NOTE)
+            project.compose.turn.release()
+        assert note_of(run) == replace(NOTE, synced=20.0)
 
     anyio.run(work)
-    assert looks == 7
 
 
 @pytest.mark.parametrize(
