@@ -48,9 +48,9 @@ MOMENTS = {
     "command": 8.0,
     "edit": 3.0,
     "keeper starts": 1.5,
-    "up -d": 3.0,
-    "up -d killed": 3.0,
-    "foreground": 2.0,
+    "up -d": 6.0,
+    "up -d killed": 8.0,
+    "foreground": 4.0,
     "restore": 5.0,
 }
 COMMANDS = ("up -d", "up -d killed", "foreground")

@@ -66,6 +66,7 @@ class Site:
         self._random = random.Random(seed)
         self._markers: set[str] = set()
         self._is_up = False  # in the background, by the last command
+        self._is_kept = False  # a process holds it there
         self._is_known = True  # no run of it has died since the last command that cleans up
 
     def work(self) -> None:
@@ -86,7 +87,7 @@ class Site:
         run = self._start("up", "-d")
         self._ready(run)
         assert run.wait(SLOW) == 0, run.report()
-        self._is_up = self._is_known = True
+        self._is_up = self._is_kept = self._is_known = True
 
     def up_interrupted(self) -> None:
         """`up` in the foreground, look, write, and a signal: nothing is left."""
@@ -95,7 +96,7 @@ class Site:
         sign = self._random.choice((signal.SIGINT, signal.SIGTERM))
         self._shared.release(self.stack.name)
         code = run.stop(sign, SLOW)
-        self._is_up, self._is_known = False, True
+        self._is_up, self._is_kept, self._is_known = False, False, True
         assert code == 128 + sign, run.report()
         self._check_nothing_left(run.report())
 
@@ -120,9 +121,16 @@ class Site:
         if self._is_up:
             self._ended("down", self.stack.name, cwd=self._shared.folder)
 
+    def kill_keeper(self) -> None:
+        """Kill the process that holds it in the background; its guardian starts another, if it has lived for long."""
+        if self._is_kept:
+            (row,) = self._rows()
+            self._is_kept = False
+            _kill(row["pid"])
+
     def settle(self) -> None:
-        """`settle` after an edit, if it is up: the edit is in the container."""
-        if self._is_up:
+        """`settle` after an edit, if it is held in the background: the edit is in the container."""
+        if self._is_kept:
             text = secrets.token_hex(8)
             self.stack.write("src/value", text)
             done = self._run("settle", "--timeout", "120", cwd=self.stack.folder)
@@ -131,14 +139,12 @@ class Site:
 
     def ls(self) -> None:
         """`ls`, from elsewhere: it knows the state of the project."""
-        done = self._run("ls", "--output", "json", cwd=self._shared.folder)
-        assert done.returncode == 0, done.stderr
-        rows = [row for row in json.loads(done.stdout)["runs"] if row["project"] == self.stack.name]
+        rows = self._rows()
         if self._is_up:
             assert [(row["state"], row["running"], row["directory"]) for row in rows] == [
                 ("detached", 2, str(self.stack.folder))
             ], rows
-            assert rows[0]["pid"], rows
+            assert rows[0]["pid"] or not self._is_kept, rows
         elif self._is_known:
             assert rows == [], rows
 
@@ -146,7 +152,7 @@ class Site:
         """`ps` in the folder: both services run if it is up."""
         done = self._run("ps", "--output", "json", cwd=self.stack.folder)
         assert done.returncode == 0, done.stderr
-        if self._is_up:
+        if self._is_kept:
             answer = json.loads(done.stdout)
             assert "syncing" in answer["background"] or "starting" in answer["background"], answer
 
@@ -161,6 +167,12 @@ class Site:
         self.down()
 
     # --- parts of them --------------------------------------------------------------------------------------------
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """The rows of `ls` that name the project, from another folder."""
+        done = self._run("ls", "--output", "json", cwd=self._shared.folder)
+        assert done.returncode == 0, done.stderr
+        return [row for row in json.loads(done.stdout)["runs"] if row["project"] == self.stack.name]
 
     def _start(self, *args: str) -> Devenv:
         return Devenv(*args, cwd=self.stack.folder, env={**self._shared.env, **self.stack.env})
@@ -186,7 +198,7 @@ class Site:
         self._shared.release(self.stack.name)
         with_guardian = self._random.random() < 0.5
         alive = run.survivors(0) if with_guardian else {}
-        self._is_up = self._is_known = False
+        self._is_up = self._is_kept = self._is_known = False
         for pid in [*(pid for pid, command in alive.items() if GUARDIAN in command), run.process.pid]:
             if pid != run.process.pid or run.process.poll() is None:
                 _kill(pid)
@@ -195,7 +207,7 @@ class Site:
     def _ended(self, *args: str, cwd: Path) -> None:
         self._shared.release(self.stack.name)
         done = self._run(*args, cwd=cwd)
-        self._is_up, self._is_known = False, True
+        self._is_up, self._is_kept, self._is_known = False, False, True
         assert done.returncode == 0, done.stdout + done.stderr
         self._check_nothing_left(done.stdout + done.stderr)
 
@@ -213,6 +225,7 @@ ACTIONS: tuple[Action, ...] = (
     Site.up_killed_early,
     Site.down,
     Site.down_by_name,
+    Site.kill_keeper,
     Site.settle,
     Site.ls,
     Site.ps,
