@@ -83,6 +83,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "multiprocessing": (),
     "python_on_whales": ("docker/cli.py",),
     "h11": ("docker/http.py",),
+    "isal": ("state/gzip_members.py",),
     "watchfiles": ("sync/host/watcher.py",),
     "ctypes": ("sync/host/inotify.py", "sync/adoption.py"),
     "yaml": ("compose/", "scaffold/"),

@@ -15,6 +15,7 @@ from devenv.docker import trace
 from devenv.docker.endpoint import Connection
 
 CHUNK = 65536
+LARGE_CHUNK = 4 * CHUNK  # of a body that may have gigabytes
 PIECE = 1 << 20
 KEPT = 8
 KEPT_SILENCE = 8.0  # seconds without an answer after which a kept connection counts as lost
@@ -51,10 +52,11 @@ class Exchange:
         self._is_over = False
         self._ready = deque[bytes]()
 
-    async def ask(self, head: h11.Request, body: Body, idle: float | None) -> Self:
+    async def ask(self, head: h11.Request, body: Body, idle: float | None, *, by_chunks: bool = False) -> Self:
         """Send a request and read the head of the answer, which must be complete within the idle time.
 
         An engine may refuse the request and close the connection before it has the whole body: its answer is read.
+        `by_chunks`: if the body of the answer is chunked, it is read without h11, and its connection is not kept.
         """
         self._idle = idle
         try:
@@ -70,9 +72,12 @@ class Exchange:
         fields = dict(answer.headers)
         self.date = fields.get(b"date", b"").decode("ascii", "replace")
         self.stat = fields.get(b"x-docker-container-path-stat", b"")
-        self._is_raw = self._idle is None and fields.get(b"transfer-encoding", b"").lower() == b"chunked"
+        is_chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
+        self._is_raw = is_chunked and (by_chunks or self._idle is None)
         if self.status == SWITCHING or self._is_raw:
-            self._left, self._idle = self._http.trailing_data[0], None
+            self._left = self._http.trailing_data[0]
+        if self.status == SWITCHING:
+            self._idle = None
         return self
 
     async def _whole(self, head: h11.Request, body: bytes | mmap.mmap) -> None:
@@ -96,15 +101,16 @@ class Exchange:
                         whole = isinstance(part, bytes) and len(part) <= PIECE
                         await self._connection.send(bytes(part) if whole else part[start : start + PIECE])
 
-    async def receive(self) -> bytes:
+    async def receive(self, size: int = CHUNK) -> bytes:
         """The next bytes on the connection; none at its end. Raises LostError if the connection failed."""
         with _lost(), anyio.fail_after(self._idle):
-            return await self._connection.receive(CHUNK)
+            return await self._connection.receive(size)
 
     async def chunk(self) -> bytes:
         """The next bytes of the body or of the upgraded connection; none at the end.
 
-        For a chunked body that may be silent (a log, events), one chunk. Raises LostError if the body is cut off.
+        For a chunked body that may be silent (a log, events) or is read `by_chunks`, one chunk. Raises LostError if
+        the body is cut off.
         """
         if self.status == SWITCHING:
             left, self._left = self._left, b""
@@ -115,12 +121,12 @@ class Exchange:
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
     async def _chunks(self) -> bytes:
-        """The next chunk, without h11, which is slow for one chunk per line of a log."""
+        """The next chunk, without h11, which is slow for one chunk per line of a log, and for gigabytes."""
         while not self._ready and not self._is_over:
             chunks, self._left, self._is_over = _unchunked(self._left)
             self._ready.extend(chunks)
             if not chunks and not self._is_over:
-                if not (data := await self.receive()):
+                if not (data := await self.receive(LARGE_CHUNK)):
                     raise LostError("the connection ended before the answer")
                 self._left += data
         return self._ready.popleft() if self._ready else b""
@@ -173,14 +179,17 @@ class Client:
         body: Body = b"",
         idle: float | None,
         upgrade: bool = False,
+        by_chunks: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Exchange]:
         """The answer to a call, whose body is not read yet. `idle` in seconds; None for streams that may be silent.
 
-        An iterable body is sent in its own pieces. Raises LostError, TimeoutError or GarbledError.
+        An iterable body is sent in its own pieces. `by_chunks`: as for `Exchange.ask`. Raises LostError, TimeoutError
+        or GarbledError.
         """
         with trace.call(method, target) as span:
-            async with self._asked(method, target, body, idle, upgrade=upgrade, headers=headers or {}) as answer:
+            head = _head(method, target, body, upgrade=upgrade, headers=headers or {})
+            async with self._asked(method, head, body, idle, by_chunks=by_chunks) as answer:
                 span.outcome = str(answer.status)
                 if idle is None or upgrade:
                     span.end(span.outcome)  # reported now: the body may have no end
@@ -188,9 +197,8 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _asked(
-        self, method: str, target: str, body: Body, idle: float | None, *, upgrade: bool, headers: Mapping[str, str]
+        self, method: str, head: h11.Request, body: Body, idle: float | None, *, by_chunks: bool
     ) -> AsyncIterator[Exchange]:
-        head = _head(method, target, body, upgrade=upgrade, headers=headers)
         # The engine may close a kept connection at any time, which only the next call notices: that call must be
         # repeatable.
         is_once = method == "POST" or isinstance(body, AsyncIterable)
@@ -200,7 +208,7 @@ class Client:
             self._open.add(exchange)
             try:
                 with anyio.fail_after(None if kept_exchange is None else _patience(method, idle)):
-                    await exchange.ask(head, body, idle)
+                    await exchange.ask(head, body, idle, by_chunks=by_chunks)
             except (LostError, TimeoutError) as error:
                 if kept_exchange is None or exchange not in self._open:
                     raise
@@ -211,7 +219,7 @@ class Client:
                         raise
                 exchange = await self._connect()
                 self._open.add(exchange)
-                await exchange.ask(head, body, idle)
+                await exchange.ask(head, body, idle, by_chunks=by_chunks)
             yield exchange
             if exchange.renewed() and len(self._kept) < KEPT:
                 self._open.discard(exchange)

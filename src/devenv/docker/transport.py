@@ -104,7 +104,7 @@ class Transport:
         idle = idle or self.idle
         with self.translate_errors(action):
             async with self.request(
-                method, path, action, query=query, body=body, idle=idle, headers=headers
+                method, path, action, query=query, body=body, idle=idle, by_chunks=True, headers=headers
             ) as answer:
                 while chunk := await answer.chunk():
                     result = take(chunk)

@@ -55,8 +55,8 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
         bundled = [BundledImage(n, i.id, i.platform, STAND_IN_LABEL in i.labels) for n, i in images.items()]
         if not bundled:
             raise UsageError(f"{project.name} needs no image")
-        with bundle_file.created(path) as (file, part):
-            draft, report = bundle_file.begin(file), throttled(partial(_detail, "save", emit), EVERY)
+        with bundle_file.created(path) as (file, part), bundle_file.begin(file) as draft:
+            report = throttled(partial(_detail, "save", emit), EVERY)
 
             def take(chunk: bytes) -> None:
                 draft.write(chunk)

@@ -8,15 +8,15 @@ import math
 import os
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from devenv.errors import DevenvError
 from devenv.model.snapshot import shown
+from devenv.state.gzip_members import BLOCK as MEMBER
+from devenv.state.gzip_members import Gunzip, InOrder, member
 
 CHUNK = 1 << 20
-FASTEST = 1
-GZIP = 31  # zlib's window bits for a gzip header around the best window
 TAR_END = bytes(1024)
 UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error)
 BLOCK = 512
@@ -36,96 +36,125 @@ class UnverifiedError(DevenvError):
 
 
 class Draft(io.RawIOBase):
-    """An archive that is being written: takes a tar and stores it compressed."""
+    """An archive that is being written: takes a tar and stores it compressed.
+
+    Each member of the gzip file is decompressed and compared before it is written.
+    """
 
     def __init__(self, file: BinaryIO, limit: float) -> None:
         super().__init__()
         self._file = file
         self._begin = file.tell()
         self._limit = limit
-        self._zip = zlib.compressobj(FASTEST, wbits=GZIP)
-        self._raw = hashlib.sha256()
+        self._gathered = list[bytes]()
+        self._members = InOrder(member)
+        self._walk = TarWalk()
         self._stored = hashlib.sha256()
         self._tail = b""
         self.size = 0
         self.stored = 0
         self.is_given_up = False
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `write` would wait for a thread."""
+        return self._members.is_full
+
     def write(self, chunk: bytes) -> int:  # type: ignore[override]
-        """Raises TooLargeError beyond the limit, OSError if the disk is full."""
+        """Raises TooLargeError beyond the limit, UnverifiedError if it is no tar, OSError if the disk is full."""
         self.size += len(chunk)
         if self.size > self._limit:
             raise TooLargeError(f"larger than {shown(self._limit)}")
-        self._raw.update(chunk)
-        self._tail = (self._tail + chunk)[-len(TAR_END) :]
-        self._out(self._zip.compress(chunk))
+        for start in range(0, len(chunk), MEMBER):
+            self._gathered.append(chunk[start : start + MEMBER])
+            if sum(map(len, self._gathered)) >= MEMBER:
+                self._add()
         return len(chunk)
+
+    def drain(self) -> None:
+        """Write what is compressed, until `write` would not wait. Raises UnverifiedError, OSError."""
+        while self.is_full:
+            self._out()
 
     def finish(self, path: str) -> str:
         """Flush the archive to disk and read it back; return the digest of the stored data.
 
         Raises UnverifiedError, OSError.
         """
-        self._out(self._zip.flush())
+        if self._gathered:
+            self._add()
+        while self._members.is_busy:
+            self._out()
         self._file.flush()
         os.fsync(self._file.fileno())
-        if self._tail != TAR_END:
+        if self._tail != TAR_END or not self._walk.is_over:
             raise UnverifiedError("the engine's archive ends too early")
+        digest = hashlib.sha256()
         with open(path, "rb") as file:
             file.seek(self._begin)
-            reader = Unpacked(file, is_given_up=lambda: self.is_given_up)
-            try:
-                with tarfile.open(fileobj=reader, mode="r|") as archive:
-                    for _ in archive:
-                        pass
-                while reader.read(CHUNK):
-                    pass
-            except UNREADABLE as error:
-                raise UnverifiedError(f"what was stored cannot be read back: {error}") from error
-            if (reader.raw.digest(), reader.stored.digest()) != (self._raw.digest(), self._stored.digest()):
-                raise UnverifiedError("what was stored reads back different")
-        return self._stored.hexdigest()
+            while chunk := file.read(CHUNK):
+                if self.is_given_up:
+                    raise UnverifiedError("what was stored is not read back: nobody waits for it")
+                digest.update(chunk)
+        if digest.digest() != self._stored.digest():
+            raise UnverifiedError("what was stored reads back different")
+        return digest.hexdigest()
 
-    def _out(self, packed: bytes) -> None:
+    def close(self) -> None:
+        """End the threads; the file stays open."""
+        self.is_given_up = True
+        self._members.close()
+        super().close()
+
+    def _add(self) -> None:
+        block = b"".join(self._gathered)
+        self._gathered.clear()
+        try:
+            self._walk.take(block)
+        except ValueError as error:
+            raise UnverifiedError(f"the engine's archive cannot be read: {error}") from error
+        self._tail = (self._tail + block)[-len(TAR_END) :]
+        self.drain()
+        self._members.add(block)
+
+    def _out(self) -> None:
+        try:
+            packed = self._members.next()
+        except zlib.error as error:
+            raise UnverifiedError(f"an archive cannot be compressed: {error}") from error
         self._file.write(packed)
         self._stored.update(packed)
         self.stored += len(packed)
 
 
 class Unpacked(io.RawIOBase):
-    """The unpacked content of a file from its position on, with the digests of both forms so far.
+    """The unpacked content of a file from its position on, with the digest of what was read so far.
 
-    Raises EOFError once it is given up, zlib.error for invalid data.
+    Raises zlib.error for invalid data.
     """
 
-    def __init__(
-        self, file: BinaryIO, length: float = math.inf, *, is_given_up: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, file: BinaryIO, length: float = math.inf) -> None:
         super().__init__()
         self._file = file
         self._length = length
-        self._is_given_up = is_given_up
-        self._zip = zlib.decompressobj(GZIP)
+        self._pieces = self._unpack()
         self._left = b""
-        self.raw = hashlib.sha256()
         self.stored = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty at the end."""
-        while not self._left and (packed := self._zip.unconsumed_tail or self._packed()):
-            self._left = self._zip.decompress(packed, CHUNK)
-            self.raw.update(self._left)
+        if not self._left:
+            self._left = next(self._pieces, b"")
         chunk = self._left[:size] if size >= 0 else self._left
         self._left = self._left[len(chunk) :]
         return chunk
 
-    def _packed(self) -> bytes:
-        if self._is_given_up():
-            raise EOFError("nobody waits for it")
-        packed = self._file.read(int(min(CHUNK, self._length)))
-        self._length -= len(packed)
-        self.stored.update(packed)
-        return packed
+    def _unpack(self) -> Iterator[bytes]:
+        reader = Gunzip()
+        while packed := self._file.read(int(min(CHUNK, self._length))):
+            self._length -= len(packed)
+            self.stored.update(packed)
+            yield from reader.pieces(packed)
 
 
 def is_part(part: str, whole: str) -> bool:

@@ -27,7 +27,8 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import Snapshot, shown
-from devenv.state.verified_archive import BLOCK, CHUNK, FILES, GZIP, TAR_END, TarWalk, header, records
+from devenv.state.gzip_members import Gunzip
+from devenv.state.verified_archive import BLOCK, CHUNK, FILES, TAR_END, TarWalk, header, records
 from devenv.volumes.lineage import LARGEST_NOTE, decode, stem
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class _Check:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._digest = hashlib.sha256()
-        self._zip = zlib.decompressobj(GZIP)
+        self._zip = Gunzip()
         self._walk = TarWalk()
         self._size = 0
         self._tail = b""
@@ -269,19 +270,15 @@ class _Check:
     def take(self, piece: bytes) -> None:
         """Take the next piece. Raises ValueError or zlib.error if it is not a tar in gzip, or larger than noted."""
         self._digest.update(piece)
-        while piece:
-            if self._zip.eof:
-                raise ValueError(f"the archive of {self._snapshot.volume!r} goes on after its end")
-            plain = self._zip.decompress(piece, CHUNK)
+        for plain in self._zip.pieces(piece):
             self._size += len(plain)
             if self._size > self._snapshot.size:
                 raise ValueError(f"the archive of {self._snapshot.volume!r} holds more than its note says")
             self._walk.take(plain)
             self._tail = (self._tail + plain)[-len(TAR_END) :]
-            piece = self._zip.unconsumed_tail or self._zip.unused_data
 
     def finish(self) -> None:
         """Raise ValueError if the archive differs from its note."""
-        whole = self._zip.eof and self._size == self._snapshot.size and self._tail == TAR_END
+        whole = self._zip.is_complete and self._size == self._snapshot.size and self._tail == TAR_END
         if not (whole and self._walk.is_over) or self._digest.hexdigest() != self._snapshot.digest:
             raise ValueError(f"the archive of {self._snapshot.volume!r} is not what its note says")

@@ -112,7 +112,7 @@ class Store:
 
     @property
     def _rate(self) -> str:
-        return f"{self.path}.rate"
+        return f"{self.path}.save-rate"  # `.rate` is that of earlier versions, which compressed more slowly
 
     @contextlib.contextmanager
     def draft(self, set_id: str, volume: str, *, limit: float) -> Iterator[tuple[Draft, str]]:
@@ -122,11 +122,8 @@ class Store:
         try:
             with open(private_files.create(path), "wb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `tidy` that the file is being written
-                draft = Draft(file, limit)
-                try:
+                with Draft(file, limit) as draft:
                     yield draft, path
-                finally:
-                    draft.is_given_up = True
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -11,9 +11,9 @@ import math
 import mmap
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import field, replace
-from typing import Any
+from typing import IO, Any
 
 import anyio
 
@@ -35,7 +35,7 @@ from devenv.model.containers import (
     Volume,
 )
 from devenv.model.snapshot import Reader, Snapshot, database, shown, system
-from devenv.state import verified_archive
+from devenv.state import gzip_members, verified_archive
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.tasks import throttled
@@ -96,14 +96,18 @@ class VolumeTransfer:
         with self.store.draft(set_id, key, limit=self.limit if automatic else math.inf) as (draft, path):
             report = throttled(lambda detail: self.emit(Step("save", "detail", detail)), REPORT_EVERY)
 
-            def take(chunk: bytes) -> None:
+            async def take(chunk: bytes) -> None:
+                if draft.is_full:
+                    await anyio.to_thread.run_sync(draft.drain)
                 draft.write(chunk)
                 report(f"saving {key} ({shown(draft.size)})")
 
             async with self._holder(volume.name, [c.image for c in users]) as (holder, image):
                 reader = await self._reader(holder, next((c.database for c in users if c.image == image), ""))
+                streamed = time.monotonic()
                 await self.engine.archive.save(holder, TARGET, take, total=None)
-            digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
+                digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
+                self.store.note_rate(draft.size, time.monotonic() - streamed)
             snapshot = Snapshot(
                 id=set_id,
                 volume=key,
@@ -127,9 +131,8 @@ class VolumeTransfer:
             self.store.commit(snapshot, path)
         if line and settled:
             self.lineages.change(line.id, lambda now: advanced(now, snapshot))
-        seconds = time.monotonic() - began
-        self.store.note_rate(snapshot.size, seconds)
-        self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, round(seconds, 2)))
+        seconds = round(time.monotonic() - began, 2)
+        self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
         self._make_room()
         return snapshot
 
@@ -171,11 +174,10 @@ class VolumeTransfer:
         self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
         try:
             async with self._holder(name, images) as (holder, _):
-                with (
-                    private_files.open_read(self.store.archive(snapshot)) as file,
-                    mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive,
-                ):
-                    await self.engine.archive.put(holder, archive)
+                with private_files.open_read(self.store.archive(snapshot)) as file:
+                    await self._put(holder, file, snapshot.size)
+        except verified_archive.UNREADABLE as error:
+            raise StateError(f"the snapshot {snapshot.id} of {snapshot.volume} cannot be read: {error}") from error
         except CallError as error:
             raise EngineError(
                 f"the snapshot {snapshot.id} of {snapshot.volume} could not be restored: {error.reason}",
@@ -183,6 +185,18 @@ class VolumeTransfer:
             ) from error
         seconds = round(time.monotonic() - began, 2)
         self.emit(Restored(key, snapshot.id, round(time.time() - snapshot.created, 1), snapshot.size, seconds))
+
+    async def _put(self, holder: str, file: IO[bytes], size: int) -> None:
+        """Put the content of an archive into the volume of the holder.
+
+        An engine on this machine gets it decompressed: its own decompression is several times slower.
+        """
+        if self.engine.endpoint.local:
+            async with contextlib.aclosing(_pieces(file)) as pieces:
+                await self.engine.archive.put(holder, pieces, size=size)
+        else:
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive:
+                await self.engine.archive.put(holder, archive)
 
     async def secure(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
         """Save what the volume's snapshots lack, before it is removed; None if they lack nothing.
@@ -324,6 +338,13 @@ class VolumeTransfer:
                 self.run.made.add(holder)
                 return holder, image
         raise why
+
+
+async def _pieces(file: IO[bytes]) -> AsyncGenerator[bytes]:
+    """The content of a compressed file, decompressed in threads."""
+    with contextlib.closing(gzip_members.blocks(file)) as blocks:
+        while piece := await anyio.to_thread.run_sync(next, blocks, b""):
+            yield piece
 
 
 def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> VolumeTransfer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 # ruff: noqa: D102 - the fake has the methods of what it replaces
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,15 +101,19 @@ class PlayedEngine:
         volume = self.there[holder][1]["HostConfig"]["Mounts"][0]["Source"]
         content = self.archives[volume]
         for start in range(0, len(content), 700):
-            take(content[start : start + 700])
+            await take(content[start : start + 700])
             if self.trouble is not None:
                 raise self.trouble
 
-    async def put(self, holder: str, archive: bytes) -> None:
+    async def put(self, holder: str, archive: bytes | AsyncIterable[bytes], *, size: int = 0) -> None:
         if self.trouble is not None:
             raise self.trouble
         assert holder in self.there
-        self.put_in.append(bytes(archive))
+        if isinstance(archive, AsyncIterable):
+            self.put_in.append(b"".join([piece async for piece in archive]))
+        else:
+            self.put_in.append(bytes(archive))
+        assert size in (0, len(self.put_in[-1]))
 
     async def remove_container(self, container_id: str) -> None:
         del self.there[container_id]
@@ -251,8 +255,11 @@ async def test_holder_uses_any_image(played: Played) -> None:
 
 
 async def test_restored_content_equals_the_saved_content(played: Played) -> None:
-    """The archive is put as it is stored; if the engine refuses it, the error has a command to type."""
+    """An engine on this machine gets the tar, another the archive; if it refuses that, the error has a command."""
     saved = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    await played.volume_transfer.restore(saved, "data", "p_data", ())
+    assert played.engine.put_in.pop() == WHOLE
+    played.engine.endpoint = Endpoint("ssh://elsewhere")
     await played.volume_transfer.restore(saved, "data", "p_data", ())
     assert played.engine.put_in == [Path(played.volume_transfer.store.archive(saved)).read_bytes()]
     played.engine.trouble = CallError(500, "no space left", "putting")

@@ -1,0 +1,166 @@
+"""Gzip files of many small members, which threads compress and decompress in parallel; any gzip program reads them.
+
+The length of each member is in an extra field of its header (RFC 1952, 2.3.1.1), so that a reader finds the next one
+without decompressing this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
+from typing import IO
+
+fast: ModuleType = zlib
+with contextlib.suppress(ImportError):  # on a platform without a wheel, zlib writes the same format, but takes longer
+    from isal import isal_zlib
+
+    fast = isal_zlib
+
+BLOCK = 1 << 20  # bytes; the content of a member is less than twice that
+THREADS = min(os.cpu_count() or 1, 4)
+AHEAD = THREADS + 2  # blocks that are in memory
+HELD = 2 * AHEAD * BLOCK  # bytes
+LEVEL = 1
+RAW, GZIP = -15, 31  # zlib's window bits for the largest window: without a header, and as gzip
+SAMPLES, SAMPLE = 4, 4096  # pieces of a block, and bytes of each, that show whether compression is worth its time
+WORTH = 0.95  # ratio of compression
+LARGEST = 3 * BLOCK  # bytes of a member
+MAGIC = b"\x1f\x8b\x08\x04"  # gzip, deflate, with an extra field
+HEADER = struct.Struct("<4sIBBH2sHI")  # magic, time, flags, system, length of the fields, id, length, content
+UNKNOWN_SYSTEM = 255
+EXTRA, EXTRA_ID = 8, b"dv"  # bytes of the extra field, and its id
+TRAILER = struct.Struct("<II")  # CRC-32 and length of the content
+
+
+def member(block: bytes) -> bytes:
+    """The block as a gzip member, which was decompressed again and compared. Raises zlib.error if it differs."""
+    packed = _deflated(block)
+    if _inflated(packed, len(block)) != block:
+        raise zlib.error("the compressed data differs")
+    size = HEADER.size + len(packed) + TRAILER.size
+    head = HEADER.pack(MAGIC, 0, 0, UNKNOWN_SYSTEM, EXTRA, EXTRA_ID, EXTRA - 4, size)
+    return b"".join((head, packed, TRAILER.pack(fast.crc32(block), len(block))))
+
+
+def content(packed: bytes) -> bytes:
+    """The content of a member that `member` returned. Raises zlib.error if it is damaged."""
+    crc, size = TRAILER.unpack_from(packed, len(packed) - TRAILER.size)
+    block = _inflated(memoryview(packed)[HEADER.size : -TRAILER.size], size)
+    if (fast.crc32(block), len(block)) != (crc, size):
+        raise zlib.error("the content of a member differs from its checksum")
+    return block
+
+
+def blocks(file: IO[bytes]) -> Generator[bytes]:
+    """The content of a gzip file from its position on, in pieces; ahead and in parallel if `member` wrote the file.
+
+    Raises zlib.error or EOFError if the data is damaged.
+    """
+    start = file.tell()
+    is_ours = file.read(len(MAGIC)) == MAGIC
+    file.seek(start)
+    if is_ours:
+        with contextlib.closing(InOrder(content)) as work:
+            for packed in _members(file):
+                if work.is_full:
+                    yield work.next()
+                work.add(packed)
+            while work.is_busy:
+                yield work.next()
+        return
+    reader = Gunzip()
+    while packed := file.read(BLOCK):
+        yield from reader.pieces(packed)
+    if not reader.is_complete:
+        raise EOFError("the data ends too early")
+
+
+def _members(file: IO[bytes]) -> Iterator[bytes]:
+    while head := file.read(HEADER.size):
+        if len(head) < HEADER.size:
+            raise EOFError("the data ends too early")
+        magic, _, _, _, _, extra_id, _, size = HEADER.unpack(head)
+        if (magic, extra_id) != (MAGIC, EXTRA_ID) or not HEADER.size + TRAILER.size <= size <= LARGEST:
+            raise zlib.error("the header of a member is damaged")
+        rest = file.read(size - HEADER.size)
+        if len(rest) < size - HEADER.size:
+            raise EOFError("the data ends too early")
+        yield head + rest
+
+
+def _deflated(block: bytes) -> bytes:
+    step = max(len(block) // SAMPLES, 1)
+    sample = b"".join(block[at : at + SAMPLE] for at in range(0, len(block), step))
+    is_worth = len(fast.compress(sample, LEVEL, RAW)) < WORTH * len(sample)
+    return bytes(fast.compress(block, LEVEL, RAW)) if is_worth else zlib.compress(block, 0, RAW)
+
+
+def _inflated(packed: bytes | memoryview, size: int) -> bytes:
+    try:
+        return bytes(fast.decompress(packed, RAW, size or 1))
+    except fast.error as error:
+        raise zlib.error(str(error)) from error
+
+
+class InOrder:
+    """Work on items in a few threads, with the results in the order of the items."""
+
+    def __init__(self, work: Callable[[bytes], bytes]) -> None:
+        bytes(HELD)  # glibc: large blocks go back to the system, which is slow, until a larger one was freed
+        self._work = work
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gzip")
+        self._results = deque[Future[bytes]]()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there are results to take."""
+        return bool(self._results)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a result has to be taken before the next item, to bound the memory."""
+        return len(self._results) >= AHEAD
+
+    def add(self, item: bytes) -> None:
+        """Begin to work on the item."""
+        self._results.append(self._threads.submit(self._work, item))
+
+    def next(self) -> bytes:
+        """Wait for the next result. Raises what the work raised."""
+        return self._results.popleft().result()
+
+    def close(self) -> None:
+        """Drop all work; what a thread has begun, it ends."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._results.clear()
+
+
+class Gunzip:
+    """Decompresses gzip data of one or more members that arrives in pieces."""
+
+    def __init__(self) -> None:
+        self._zip = zlib.decompressobj(GZIP)
+        self._is_empty = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the data so far ends with a member."""
+        return self._zip.eof
+
+    def pieces(self, packed: bytes) -> Iterator[bytes]:
+        """The content of the next piece, in pieces of limited size. Raises zlib.error for other or damaged data."""
+        while packed:
+            if self._zip.eof:
+                self._zip, self._is_empty = zlib.decompressobj(GZIP), True
+            if plain := self._zip.decompress(packed, BLOCK):
+                self._is_empty = False
+                yield plain
+            if self._zip.eof and self._is_empty:  # many of them would take long, and hold nothing
+                raise zlib.error("a member is empty")
+            packed = self._zip.unconsumed_tail or self._zip.unused_data
