@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import asdict, field
 from typing import Annotated, Any, ClassVar
@@ -13,6 +14,11 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.status import Phase
 
 JSON_VERSION = 1  # `v` in each event and document
+
+
+def iso(seconds: float) -> str:
+    """A time in seconds since 1970 as RFC 3339."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,10 @@ class Event:
     def fields(self) -> dict[str, Any]:
         """The event's own fields, ready for JSON."""
         return asdict(self)
+
+    def document(self, at: float) -> dict[str, Any]:
+        """The event as a line of JSON has it, with its time (seconds since 1970)."""
+        return {"v": JSON_VERSION, "ts": iso(at), "event": self.event, **self.fields()}
 
 
 STEPS = (

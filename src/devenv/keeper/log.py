@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
@@ -18,7 +18,6 @@ from devenv.redact import Redactor
 
 NAME = "events.jsonl"
 LIMIT = 512 * 1024  # bytes of a file; there are two
-VERSION = 1
 LONGEST = 2000  # characters of a text
 
 
@@ -43,8 +42,7 @@ class EventLog:
         """Append the event, if the disk allows. The engine keeps the lines of containers."""
         if isinstance(event, Log | Traced) or (isinstance(event, Step) and event.state == "detail"):
             return
-        at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fields = {"v": VERSION, "ts": at, "event": event.event, **self._bare(event.fields())}
+        fields = self._bare(event.document(time.time()))
         with contextlib.suppress(OSError, StateError):
             private_files.append(self.path, f"{json.dumps(fields)}\n")
             if os.stat(self.path).st_size >= self.limit:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from devenv import events as e
 from devenv.errors import DevenvError
@@ -19,76 +18,14 @@ from devenv.model.containers import bare
 from devenv.model.status import BAD, GOOD
 from devenv.ui import cells, drawing, text
 from devenv.ui.hints import ProjectOptions
+from devenv.ui.prefixes import Prefixes
+from devenv.ui.reminder import Reminder
 from devenv.ui.writer import Painted, Piece, Writer, is_terminal
 
-if TYPE_CHECKING:
-    import asyncio
-
-PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps with too many details for lines of their own
 PRINTED = ("line", "error", "output", "message")  # fields with output of programs
 LEVEL_COLOURS = {"error": 31, "warn": 33}
-WIDEST_PREFIX = 20
-REMIND = 30.0  # seconds between two lines about work that takes long, if there is no status line
-
-
-class Prefixes:
-    """The names of services before the lines of their logs: of equal width, in different colours."""
-
-    def __init__(self) -> None:
-        self.width = 0
-        self._colours: dict[str, int] = {}
-        self._known: dict[str, Painted] = {}  # of this width
-
-    def __getitem__(self, service: str) -> Painted:
-        return self._known.get(service) or self._new(service)
-
-    def widen(self, *services: str) -> None:
-        """Make all prefixes wide enough for these names."""
-        width = max(self.width, *(min(len(name), WIDEST_PREFIX) for name in services), 0)
-        if width > self.width:
-            self.width = width
-            self._known.clear()
-
-    def _new(self, service: str) -> Painted:
-        self.widen(service)
-        colour = self._colours.setdefault(service, PALETTE[len(self._colours) % len(PALETTE)])
-        prefix = self._known[service] = Painted(f"{cells.clean(service):<{self.width}} │ ", colour)
-        return prefix
-
-
-class Reminder:
-    """Writes a line every `REMIND` seconds while a step runs, which seems to hang otherwise."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._work = ""
-        self._began = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def note(self, work: str) -> None:
-        """Set the current work; its time counts from the first note since the last `end`."""
-        self._work = work
-        if self._timer is None:
-            self._began = time.monotonic()
-            self._wait()
-
-    def end(self) -> None:
-        """Write no more lines about the work."""
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-
-    def _wait(self) -> None:
-        import asyncio  # noqa: PLC0415 - other commands need no event loop
-
-        with contextlib.suppress(RuntimeError):  # without an event loop, nothing takes long
-            self._timer = asyncio.get_running_loop().call_later(REMIND, self._remind)
-
-    def _remind(self) -> None:
-        self._write(f"{self._work} ({time.monotonic() - self._began:.0f} s so far)")
-        self._wait()
 
 
 class Console(Writer):
@@ -271,18 +208,8 @@ class Console(Writer):
             self.status(f"waiting for {', '.join(starting or later)}{then}")
 
 
-def iso(seconds: float) -> str:
-    """A time in seconds since 1970 as RFC 3339."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _fields(event: e.Event, at: float | None = None) -> dict[str, Any]:
-    fields = {
-        "v": e.JSON_VERSION,
-        "ts": iso(time.time() if at is None else at),
-        "event": event.event,
-        **event.fields(),
-    }
+    fields = event.document(time.time() if at is None else at)
     return fields | {key: _bare(fields[key]) for key in PRINTED if key in fields}
 
 

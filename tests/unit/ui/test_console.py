@@ -12,7 +12,7 @@ import pytest
 
 from devenv import events as e
 from devenv.errors import ConfigError, EngineError
-from devenv.ui import console, text
+from devenv.ui import reminder, text
 from devenv.ui.console import Console
 
 Capture = pytest.CaptureFixture[str]
@@ -189,7 +189,7 @@ def test_without_a_terminal_a_line_now_and_then_says_what_takes_long(
     capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lines end with the work; with `--quiet` and on a terminal, which has a status line, there are none."""
-    monkeypatch.setattr(console, "REMIND", 0.03)
+    monkeypatch.setattr(reminder, "REMIND", 0.03)
     anyio.run(_long_build, Console())
     lines = capfd.readouterr().out.splitlines()
     reminders = [line.partition(" (")[0] for line in lines if line.endswith(" s so far)")]

@@ -19,7 +19,7 @@ from devenv.cli.options import HostSettings, StandIns
 with LazyImports():
     import anyio
 
-    from devenv import signals
+    from devenv import events, signals
     from devenv.images import bundle, failures, listing, release
     from devenv.images.standins import recipes
     from devenv.inspect import layers as inspection
@@ -159,7 +159,7 @@ def layers(
     console.close()
     answer = asdict(report)
     for layer in (layer for image in answer["images"] for layer in image["layers"]):
-        layer["created_at"] = consoles.iso(layer["created"]) if layer["created"] else None
+        layer["created_at"] = events.iso(layer["created"]) if layer["created"] else None
     console.answer(answer, drawing.layers(report, shutil.get_terminal_size().columns, time.time()))
 
 

@@ -15,10 +15,10 @@ from devenv.cli.lazy import LazyImports
 with LazyImports():
     import anyio
 
+    from devenv import events
     from devenv.model import snapshot as model
     from devenv.run import live_restore
     from devenv.ui import cells, text
-    from devenv.ui import console as consoles
     from devenv.volumes import commands as workflow
 
 Volumes = Annotated[list[str] | None, Argument(help="Only these volumes, by their keys in the Compose file.")]
@@ -31,7 +31,7 @@ def list_(projects: Annotated[list[str] | None, Argument(metavar="[PROJECT]...")
     """List snapshots, the newest first."""
     console, snapshots = options.console(), workflow.listed(projects or ())
     console.answer(
-        {"snapshots": [{**asdict(saved), "created_at": consoles.iso(saved.created)} for saved in snapshots]},
+        {"snapshots": [{**asdict(saved), "created_at": events.iso(saved.created)} for saved in snapshots]},
         text.columns([_row(snapshot) for snapshot in snapshots]),
     )
     if not console.is_json and not snapshots:

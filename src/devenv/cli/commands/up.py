@@ -20,6 +20,7 @@ from devenv.errors import UsageError
 with LazyImports():
     import anyio
 
+    from devenv import events
     from devenv.compose import run_model
     from devenv.inspect import runs
     from devenv.model import images as image_model
@@ -190,7 +191,7 @@ def ls(projects: Annotated[list[str] | None, Argument(help="Only these projects.
     """
     found, failure = anyio.run(runs.runs, projects or ())
     console = options.console()
-    rows = [{**asdict(run), "began_at": consoles.iso(run.began) if run.began else None} for run in found]
+    rows = [{**asdict(run), "began_at": events.iso(run.began) if run.began else None} for run in found]
     width = shutil.get_terminal_size().columns if console.is_live else None
     console.answer({"runs": rows}, tables.machine_runs(found, os.path.expanduser("~"), time.time(), width))
     for run in found:
