@@ -99,7 +99,7 @@ def _heading(
     if pieces and ended is not None:
         return f"the last run, which ended {ago(time.time() - ended)}, left this:"
     if not (pieces or containers or follow):
-        return f"{name} has no container, and no log of an earlier run; devenv up"
+        return f"{name} has no container, and no log of an earlier run (devenv up)"
     return ""
 
 

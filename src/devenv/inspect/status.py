@@ -15,7 +15,7 @@ from devenv.model.answers import Here
 from devenv.model.status import stands, troubles
 from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains
 from devenv.state import run_dir
-from devenv.state.kept import background
+from devenv.state.kept import background, note_of
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, key_of
 
@@ -47,7 +47,20 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
     wanted = sorted(service for service, profiles in compose_files.service_profiles(read).items() if not profiles)
     message = message or f"{name} is not up: {', '.join(wanted or services)}"
     others = tuple(other for other in others if other != name)
-    return Here(state, message, name, services, running, urls, others, guardians, keeper)
+    run_options = options_of_run(name, os.path.dirname(paths[0]))
+    return Here(state, message, name, services, running, urls, others, guardians, keeper, run_options)
+
+
+def options_of_run(name: str, folder: str) -> tuple[str, ...]:
+    """The options that select the run of the folder if it is of another project; else none."""
+    place, runs = run_dir.place_of(os.path.realpath(folder)), [*run_dir.every_runs()]
+    begun = [(run, ledger) for run, ledger in runs if run_dir.began_in(ledger, place)]
+    if not begun or any(ledger.project == name for _, ledger in runs):
+        return ()
+    run, ledger = begun[0]
+    note = note_of(run)
+    is_isolated = note is not None and note.options.get("selection", {}).get("isolated")
+    return ("-p", ledger.project, *(["--isolated"] if is_isolated else []))
 
 
 def without_containers(name: str, folder: str) -> str:

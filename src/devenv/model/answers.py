@@ -201,6 +201,7 @@ class Here:
     others: Annotated[tuple[str, ...], "projects in other folders whose runs have died or left something"] = ()
     guardians: Annotated[tuple[str, ...], "what guardians of dead runs do or wait for, a line for each"] = ()
     background: Annotated[str, "what the process in the background does, or since when it has ended"] = ""
+    run_options: Annotated[tuple[str, ...], "what selects the run, if its project is not the one of the files"] = ()
 
     @property
     def commands(self) -> tuple[Suggestion, ...]:

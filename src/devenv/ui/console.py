@@ -62,15 +62,20 @@ class Console(Writer):
 
     def emit(self, event: e.Event, at: float | None = None) -> None:
         """Show an event that came at this time, in seconds since 1970; by default now."""
-        if isinstance(event, (e.Notice, e.Problem)):
-            hint, message = self._selected.in_hint(event.hint), self._selected.in_message(event.message)
-            event = replace(event, hint=hint, message=message)
+        event = self.with_options(event)
         if isinstance(event, e.Traced):
             self.json(_fields(event, at), sys.stderr) if self.is_json else self.aside(text.traced(event))
         elif self.is_json:
             self.json(_fields(event, at))
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
+
+    def with_options(self, event: e.Event) -> e.Event:
+        """The event, whose commands to type select the same project as the command line."""
+        if not isinstance(event, (e.Notice, e.Problem)):
+            return event
+        hint, message = self._selected.in_hint(event.hint), self._selected.in_message(event.message)
+        return replace(event, hint=hint, message=message)
 
     def log(self, service: str, line: str, level: str = "") -> None:
         """Show a line that a service printed, with its own colours; errors are red, warnings yellow."""

@@ -299,7 +299,12 @@ def test_the_run_of_a_renamed_folder(
     monkeypatch.setenv("PWD", str(new))
     monkeypatch.chdir(new)
     with run.lock.hold():
-        assert printed(capfd)[1][0].startswith("shop is up since")
+        answer, lines = printed(capfd)
+        assert lines[0].startswith("shop is up since")
+        assert [line.split("  ")[1] for line in lines[-4:]] == [
+            "devenv -p shop logs -f", "devenv -p shop ps", "devenv -p shop down", "devenv --help",
+        ]  # fmt: skip
+        assert answer.run_options == ("-p", "shop")
         hint = "store is not up; shop is, from this folder (devenv ps -p shop)"
         assert status.without_containers("store", str(new)) == hint
 

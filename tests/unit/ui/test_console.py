@@ -14,6 +14,7 @@ from devenv import events as e
 from devenv.errors import ConfigError, EngineError
 from devenv.ui import reminder, text
 from devenv.ui.console import Console
+from devenv.ui.hints import ProjectOptions
 
 Capture = pytest.CaptureFixture[str]
 
@@ -133,6 +134,20 @@ def test_an_error_cannot_drive_the_terminal(capfd: Capture) -> None:
     """The output of a container may be in it: no escape code gets through, its lines stay lines."""
     Console().error(EngineError("web failed:\n  \x1b]52;c;aGk=\x07\x1b[2Jlast\x08 words"))
     assert capfd.readouterr().err == "error: web failed:\n  last words\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_commands_to_type_select_the_same_project(capfd: Capture, *, as_json: bool) -> None:
+    """In notices, problems, errors, and lines for people."""
+    window = Console(as_json=as_json, selected=ProjectOptions(isolated="demo", verbs=("up", "down")))
+    window.emit(e.Notice("left running", "devenv down"))
+    window.emit(e.Problem("x ended (devenv up)"))
+    window.error(EngineError("no", hint="devenv down"))
+    window.aside("x is not up (devenv up)")
+    out, err = capfd.readouterr()
+    counts = [text.count(f"devenv --isolated=demo {verb}") for text in (out, err) for verb in ("down", "up")]
+    assert counts == ([2, 1, 1, 1] if as_json else [1, 1, 1, 1])
+    assert (out + err).count("devenv") == sum(counts)
 
 
 def test_errors_as_json(capfd: Capture) -> None:

@@ -19,6 +19,7 @@ with LazyImports():
 
     from devenv.compose import outline
     from devenv.docker import endpoint
+    from devenv.inspect import status
     from devenv.run import client
     from devenv.state import run_dir
 
@@ -46,7 +47,9 @@ def settle(
         if (answer := client.ask(run.path, [*words, f"timeout={left:g}"], left + client.GRACE)) is not None:
             break
         if not run.lock.is_of_run():
-            raise StateError(f"no process of devenv syncs {name}", hint="devenv up -d")
+            other = status.options_of_run(name, selection.directory)
+            hint = " ".join(["devenv settle", *other]) if other else "devenv up -d"
+            raise StateError(f"no process of devenv syncs {name}", hint=hint)
         if not left:
             raise DevenvError(f"{name} is not up after {timeout} s", hint="devenv ps")
         time.sleep(PAUSE)

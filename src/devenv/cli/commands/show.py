@@ -71,6 +71,10 @@ def _print_status(
 ) -> None:
     """Print the status of the selected project; with `quiet`, only the first line."""
     here = anyio.run(inspection.here, os.getcwd(), tuple(selected.files), project_name)
+    if here.run_options:
+        isolated = "" if options.ISOLATED in here.run_options else None
+        verbs = ("up", "down", "ps", "logs")
+        selected = replace(selected, project_name=here.run_options[1], isolated=isolated, verbs=verbs)
     commands = [replace(each, command=selected.in_hint(each.command) or "") for each in here.commands]
     answer = {**asdict(here), "commands": [asdict(command) for command in commands]}
     lines = list(tables.status(here, commands))[: 1 if quiet else None]

@@ -106,7 +106,8 @@ class LiveView:
         if self._is_over:
             self._console.emit(event)
         else:
-            self._safely(lambda: self.state.tell(event, time.monotonic() - (time.time() - at)))
+            shown = self._console.with_options(event)
+            self._safely(lambda: self.state.tell(shown, time.monotonic() - (time.time() - at)))
 
     def learn(self, fact: Fact) -> None:
         """Show a fact."""
