@@ -135,7 +135,7 @@ class Keeper:
                 project = await self._adopted(context, loaded, ledger)
                 try:
                     self._feed.recovered()
-                    self._write(state=SYNCING, problem=self._feed.problem)
+                    self._write(state=SYNCING, synced=self._synced(project), problem=self._feed.problem)
                     self._feed.keep(_ready(context.run, ledger))
                     reload = Reload(options.selection, loaded, context.emit, project.update.apply)
                     await tasks.start(Requests(context.run, project, effects, self._feed, reload).listen)
