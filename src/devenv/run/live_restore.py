@@ -127,13 +127,9 @@ class VolumeExchange:
         Raises DevenvError; then each volume that could not be saved is as before.
         """
         transfer = replace(self.volumes.volume_transfer, limit=math.inf)  # the user waits for it
-        project_state = await transfer.engine.project_state(ledger.project)
-        judged = await judged_volumes(transfer.engine, ledger, project_state, self.names)
 
         async def end(volume: Judged) -> None:
             key = volume.volume.key or volume.record.name
-            if volume.verdict is VolumeVerdict.OTHER:
-                raise StateError(f"the volume {volume.record.name} is not the one that devenv created")
             try:
                 saved = await transfer.secure(volume.volume, users, volume.record)
             except OSError as error:
@@ -143,8 +139,21 @@ class VolumeExchange:
             if saved is not None:
                 transfer.emit(Notice(f"{key}: its previous content is saved as {saved.id}"))
 
-        await each(end, [volume for volume in judged if volume.record.name in self.names])
+        await each(end, await self.judged(ledger, users))
         self.ask()
+
+    async def judged(self, ledger: Ledger, users: Sequence[Container]) -> list[Judged]:
+        """The volumes to restore that exist. Raises StateError for a volume that others have created again.
+
+        `users` mount volumes, or mounted them just now.
+        """
+        engine, mounted = self.volumes.volume_transfer.engine, {name for user in users for name in user.volumes}
+        judged = await judged_volumes(engine, ledger, await engine.project_state(ledger.project), mounted)
+        judged = [volume for volume in judged if volume.record.name in self.names]
+        if others := [volume.record.name for volume in judged if volume.verdict is VolumeVerdict.OTHER]:
+            message = f"the volume {others[0]} is not the one that devenv created: somebody created it again"
+            raise StateError(message, hint=f"docker volume rm {others[0]}   (if nobody needs it), then once more")
+        return judged
 
     def announcement(self, services: Sequence[str]) -> Notice:
         """What is about to happen."""
@@ -165,6 +174,7 @@ async def _without_run(exchange: VolumeExchange) -> Sequence[str]:
         raise StateError(f"{keys}: left by an earlier run", hint="devenv down   (saves it), then once more")
     users = await exchange.users(project_state)
     running = sorted({c.service for c in ledger.containers(project_state) if c.running})
+    await exchange.judged(ledger, users)
     transfer.emit(exchange.announcement(sorted({c.service for c in users})))
     run.write(ledger := ledger.noting(users))
 

@@ -151,6 +151,22 @@ async def test_other_users_of_the_volume_are_not_stopped(machine: Machine, shop:
     assert result.content == b"bad"
 
 
+async def test_a_volume_that_plain_compose_created_stays(machine: Machine, shop: Site) -> None:
+    """A detached run is on record, but its volume was removed by others, and created again."""
+    good = await saved(machine, shop, "good")
+    await machine.run_up(shop, detach=True)
+    plain = machine.plain(shop)
+    plain.down(volumes=True)
+    machine.host.advance(2)
+    plain.up()
+    plain.down()
+    write(machine, "theirs")
+    command = await restored(machine, shop, good)
+    assert isinstance(command.error, StateError), shown(command)
+    assert "shop_data is not the one that devenv created" in command.error.message
+    assert (content(machine), len(Store.at_home().all())) == (b"theirs", 1)
+
+
 async def test_data_of_another_version_are_refused_before_anything_stops(machine: Machine) -> None:
     """As at a start."""
     for version in ("8", "9"):
