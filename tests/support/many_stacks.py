@@ -140,6 +140,8 @@ class Site:
     def ls(self) -> None:
         """`ls`, from elsewhere: it knows the state of the project."""
         rows = self._rows()
+        if any(row["state"] == "unreachable" for row in rows):  # the engine had not answered within two seconds
+            return
         if self._is_up:
             assert [(row["state"], row["running"], row["directory"]) for row in rows] == [
                 ("detached", 2, str(self.stack.folder))
