@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import socket
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +135,17 @@ def execute(container: str, *argv: str, user: str | None = None) -> str:
 
 
 def read(container: str, path: str) -> str | None:
-    """The text of a file in a running container, byte for byte; None if there is none."""
+    """The text of a file in a container, byte for byte; None if there is none.
+
+    A command in the container, which follows links and sees file systems in memory, takes twenty times the processor
+    time of an archive.
+    """
+    answer = request("GET", f"/containers/{quote(container)}/archive?path={quote(path)}")
+    if answer.status == 200:
+        with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=io.BytesIO(answer.body)) as archive:
+            member = archive.next()
+            if member is not None and member.isreg() and (file := archive.extractfile(member)):
+                return file.read().decode()
     code, output, _ = _executed(container, ["cat", path])
     return None if code else output.decode()
 

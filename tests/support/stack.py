@@ -21,7 +21,7 @@ PREFIX = f"dvt{secrets.token_hex(3)}"
 SAMPLE = Path(__file__).parents[2] / "sample-todo-app"
 
 # A main process that does nothing and ends at once on TERM, as it should ($$ is Compose's way to write $).
-IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
+IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1000 & wait $$!; done"]
 
 
 # With a health check, `devenv up` need not wait two seconds for a crash.

@@ -6,10 +6,12 @@ import errno
 import io
 import os
 import stat
-import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
+
+from support import docker_cli
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,10 @@ def owners(container: str, folder: str) -> dict[str, tuple[int, int]]:
 
 
 def _members(container: str, folder: str, *, top: bool = False) -> list[tuple[tarfile.TarFile, str, tarfile.TarInfo]]:
-    done = subprocess.run(["docker", "cp", f"{container}:{folder}", "-"], capture_output=True, check=False)
-    if done.returncode:
+    answer = docker_cli.request("GET", f"/containers/{container}/archive?path={quote(folder)}")
+    if answer.status != 200:
         return []
-    archive = tarfile.open(fileobj=io.BytesIO(done.stdout))  # noqa: SIM115 - it holds memory, no file
+    archive = tarfile.open(fileobj=io.BytesIO(answer.body))  # noqa: SIM115 - it holds memory, no file
     try:
         members = archive.getmembers()
     except tarfile.ReadError:
