@@ -284,4 +284,5 @@ def _with_settings(page: str) -> str:
 def _values(shape: Mapping[str, Any]) -> str:
     if shape.get("type") == "array":
         return f"list of {shape['items']['x-names']}s"
-    return ", ".join(f"`{word}`" for word in shape.get("enum") or shape["properties"])
+    words = shape.get("enum") or shape.get("properties")
+    return ", ".join(f"`{word}`" for word in words) if words else "text"

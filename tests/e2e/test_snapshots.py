@@ -240,6 +240,32 @@ def test_up_begins_with_the_data_of_a_running_project(
     assert (db.leftovers(), other.leftovers()) == ({}, {})
 
 
+def test_first_start_begins_with_the_seed(db: Stack, up: Up, new_stack: NewStack, state_env: dict[str, str]) -> None:
+    """A missing seed is an error before anything is created; a file beside the Compose file is used once."""
+    run = up.ready(db)
+    write(db, "theirs")
+    db.execute("db", "sh", "-c", "cd /data; head -c 3500000 /dev/urandom > noise; seq 700000 > text")
+    content = db.execute("db", "sh", "-c", "cd /data; sha256sum noise text")
+    assert run.stop() == 130
+    other = new_stack(state_env, "other")
+    other.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}}, **{"x-devenv": {"seed": "./seed.tar"}})
+    refused = up(other)
+    assert refused.wait() == 5
+    assert refused.wait_for("error")["message"] == "x-devenv.seed: there is no file ./seed.tar"
+    assert other.leftovers() == {}
+    saved = str(listed(db, state_env)[0]["id"])
+    assert of(db, state_env, "snapshot", "export", saved, str(other.folder / "seed.tar")).returncode == 0
+    run = up.ready(other)
+    assert marker(other) == "theirs"
+    assert other.execute("db", "sh", "-c", "cd /data; sha256sum noise text") == content
+    write(other, "ours")
+    assert run.stop() == 130
+    run = up.ready(other)
+    assert marker(other) == "ours"
+    assert run.stop() == 130
+    assert (db.leftovers(), other.leftovers()) == ({}, {})
+
+
 def test_volume_of_plain_compose_is_not_replaced(db: Stack, state_env: dict[str, str]) -> None:
     """The volume can be saved, but nothing is restored over it."""
     assert db.compose("up", "-d").returncode == 0

@@ -64,6 +64,7 @@ def parse(model: Model, *, directory: str, files: tuple[str, ...], others: Itera
             initial_sync_spec=block.get("initial_sync") is not None,
             deletes_recreate=block.get("deletes") is not None,
             keep=_texts(block.get("keep")),
+            seed=block.get("seed") or "",
             mirrors=_texts((block.get("images") or {}).get("mirrors")),
         ),
         hooks=tuple(_hooks(block.get("hooks") or {})),

@@ -186,6 +186,7 @@ class Settings:
 
     ports: str = ""  # as-written, auto, or the default
     keep: tuple[str, ...] = ()  # keys of volumes
+    seed: str = ""  # name or file of a snapshot
     initial_sync_spec: bool = False
     deletes_recreate: bool = False
     mirrors: tuple[str, ...] = ()  # registries to ask for images, as written

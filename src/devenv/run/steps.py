@@ -10,11 +10,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from devenv.compose.resolve import Loaded
+from devenv.compose.resolve import Loaded, where
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.doctor import quick_check
-from devenv.errors import PortError, UsageError
+from devenv.errors import ConfigError, PortError, UsageError
 from devenv.events import Emit, Notice
 from devenv.host.listeners import require_free
 from devenv.images.listing import with_missing_images
@@ -38,6 +38,7 @@ from devenv.state.kept import Held
 from devenv.state.run_dir import Run
 from devenv.sync.rules.lint import without_rules
 from devenv.tasks import patiently
+from devenv.volumes import seeds
 from devenv.volumes.transfer import VolumeTransfer
 
 
@@ -196,6 +197,18 @@ async def begin_ledger(context: Context, taken: TakenOver) -> Checked:
     return Checked(taken.guardian, taken.desired, ledger)
 
 
+async def require_seed(context: Context, checked: Checked) -> Checked:
+    """Require that the snapshot exists with which the volumes of a first start begin."""
+    desired, options = checked.desired, context.options
+    if not options.fresh and not options.source:
+        try:
+            seeds.require(project_volumes(desired, context.volume_transfer, checked.ledger), desired.existing.volumes)
+        except UsageError as error:
+            file, line = where(options.selection, ("x-devenv", "seed"))
+            raise ConfigError(error.message, hint=error.hint, file=file, line=line) from error
+    return checked
+
+
 async def before_up(context: Context, checked: Checked) -> Entered:
     """Run the `before_up` hooks."""
     await context.hooks(checked.desired).run(Moment.BEFORE_UP)
@@ -277,7 +290,7 @@ UpStep = Callable[[Context, Any], Awaitable[Value]]
 STEPS: dict[str, tuple[UpStep, ...]] = {  # by the event that reports them
     "check": (
         select_services, review, start_guardian, take_over, plan, require_free_ports, require_mounted_files,
-        begin_ledger,
+        begin_ledger, require_seed,
     ),
     Moment.BEFORE_UP.value: (before_up,),
     "images": (acquire_images,),

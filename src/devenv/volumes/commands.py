@@ -245,7 +245,15 @@ def export(name: str, path: str, emit: Emit) -> int:
 
 
 def take_in(path: str, emit: Emit) -> int:
-    """Store the snapshots of an exported file, or of standard input for `-`.
+    """Store the snapshots of an exported file, or of standard input for `-`. Raises as `imported`."""
+    for snapshot in imported(path):
+        message = f"imported {snapshot.id}: {snapshot.project}/{snapshot.volume}"
+        emit(Notice(message, f"devenv snapshot restore {snapshot.id}"))
+    return 0
+
+
+def imported(path: str) -> tuple[Snapshot, ...]:
+    """The stored snapshots of an exported file, or of standard input for `-`. Blocking.
 
     Raises UsageError, StateError, ConfigError.
     """
@@ -253,15 +261,11 @@ def take_in(path: str, emit: Emit) -> int:
     limits = {"limit": chosen.snapshots_total, "single": chosen.snapshot_limit or chosen.snapshots_total}
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb") as file:
-            taken = exported.unpack(store, file, **limits)
+            return exported.unpack(store, file, **limits)
     except StateError as error:
         raise StateError(f"{path}: {error.message}", hint=error.hint) from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    for snapshot in taken:
-        message = f"imported {snapshot.id}: {snapshot.project}/{snapshot.volume}"
-        emit(Notice(message, f"devenv snapshot restore {snapshot.id}"))
-    return 0
 
 
 def _known(names: Iterable[str]) -> str:

@@ -67,16 +67,22 @@ def _heads(
     return {key: head for key, head in heads.items() if head is not None}
 
 
-def _main(volumes: ProjectVolumes) -> str:
-    """The name of the project in the main git worktree."""
+def main_project(volumes: ProjectVolumes) -> tuple[str, str] | None:
+    """The folder and the name of the project in the main git worktree; None if this is no linked worktree."""
     tree = git_worktree(volumes.project.directory)
     if tree is None or not tree.main:
-        message = f"{volumes.project.directory} is in no linked git worktree, so there is no other `main`"
-        raise UsageError(message, hint="devenv up --from PROJECT")
+        return None
     folder = os.path.realpath(tree.in_main(volumes.project.directory))
     known = [line for line in volumes.volume_transfer.lineages.all() if line.place.path == folder]
     newest = max(known, key=lambda line: line.live.since if line.live else line.saved, default=None)
-    return newest.project if newest else folder_project(folder)
+    return folder, newest.project if newest else folder_project(folder)
+
+
+def _main(volumes: ProjectVolumes) -> str:
+    if (main := main_project(volumes)) is None:
+        message = f"{volumes.project.directory} is in no linked git worktree, so there is no other `main`"
+        raise UsageError(message, hint="devenv up --from PROJECT")
+    return main[1]
 
 
 async def _copied(

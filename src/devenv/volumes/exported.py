@@ -85,6 +85,13 @@ def unpack(store: Store, source: IO[bytes], *, limit: int, single: int) -> tuple
         raise StateError(message, hint=f"df -h {store.path}") from error
 
 
+def described(path: str) -> tuple[Snapshot, ...]:
+    """The snapshots that the notes of a packed tar describe. Raises OSError, ValueError or tarfile.TarError."""
+    with tarfile.open(path, "r:") as tar:
+        notes = [e for e in tar if e.name.endswith(NOTE) and e.isreg() and e.size <= LARGEST_NOTE]
+        return tuple(decode(content.read()) for note in notes if (content := tar.extractfile(note)))
+
+
 def tidy(folder: str) -> None:
     """Remove the folders of ended imports from the store's folder: all that no process has locked."""
     for name in private_files.entries(folder):

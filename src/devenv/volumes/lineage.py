@@ -90,6 +90,11 @@ class Lineage:
         return self.head if self.asked is None or self.asked == NOTHING else self.asked
 
     @property
+    def has_state(self) -> bool:
+        """Whether it says what the next volume begins with: a saved state, or nothing after `down --volumes`."""
+        return self.asked is not None or not self.head == self.torn == NOTHING
+
+    @property
     def is_fixed(self) -> bool:
         """Whether only the volume's name identifies the lineage."""
         return not self.place.path

@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 import anyio
@@ -16,7 +16,7 @@ from devenv.errors import StateError
 from devenv.events import Emit, Notice, Step
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
-from devenv.model.snapshot import unsaved
+from devenv.model.snapshot import Snapshot, unsaved
 from devenv.model.status import GOOD, Phase
 from devenv.paths import written
 from devenv.run.active.compose_calls import CurrentState
@@ -31,6 +31,7 @@ from devenv.tasks import each
 from devenv.volumes.copies import snapshots_of
 from devenv.volumes.lineage import NOTHING, LiveVolume
 from devenv.volumes.lineages import ProjectVolumes
+from devenv.volumes.seeds import seeded
 from devenv.volumes.transfer import VolumeTransfer
 
 SETTLE_EVERY = 0.5  # seconds between two checks of volumes whose content may be incomplete
@@ -68,13 +69,18 @@ class RunVolumes:
     async def begin(self, *, fresh: bool, source: str = "") -> None:
         """Create the new volumes of the desired state with their saved content, and missing folders.
 
-        The ledger is written first. `source`: the snapshots, or the project, to begin with. Raises DevenvError
-        if a volume cannot be created or restored; the teardown removes its parts.
+        The ledger is written first. `source`: the snapshots, or the project, to begin with; without it, the first
+        start begins with the seed, if there is one. Raises DevenvError if a volume cannot be created or restored;
+        the teardown removes its parts.
         """
         desired = self.current.desired
         volumes = project_volumes(desired, self.volume_transfer, self.ledger)
         initial = InitialVolumes(desired, volumes)
-        asked = await snapshots_of(volumes, source, desired.existing.volumes) if source else {}
+        asked: Mapping[str, Snapshot] = {}
+        if source:
+            asked = await snapshots_of(volumes, source, desired.existing.volumes)
+        elif not fresh:
+            asked = await seeded(volumes, desired.existing.volumes)
         new = await initial.plan(self.ledger, fresh=fresh, asked=asked)
         if new:
             await self._create(new)
