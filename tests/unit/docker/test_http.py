@@ -34,14 +34,14 @@ class Wire:
         """Nothing is open."""
 
 
-async def streamed(*pieces: bytes) -> list[bytes]:
-    """The chunks of a body that is received in these pieces."""
+async def streamed(*pieces: bytes, idle: float | None = None) -> list[bytes]:
+    """The chunks of a body that is received in these pieces; with an idle time, read by chunks on request."""
 
     async def dial() -> Wire:
         return Wire(*pieces)
 
     chunks = []
-    async with Client(dial).request("GET", "/logs", idle=None) as answer:
+    async with Client(dial).request("GET", "/logs", idle=idle, by_chunks=idle is not None) as answer:
         while chunk := await answer.chunk():
             chunks.append(chunk)
         assert await answer.chunk() == b""
@@ -49,10 +49,11 @@ async def streamed(*pieces: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-async def test_the_chunks_of_a_stream_come_as_they_were_sent(size: int) -> None:
+@pytest.mark.parametrize("idle", [None, 60.0])
+async def test_the_chunks_of_a_stream_come_as_they_were_sent(size: int, idle: float | None) -> None:
     """Independent of the pieces in which the connection delivers them."""
     whole = HEAD + BODY
-    assert await streamed(*(whole[at : at + size] for at in range(0, len(whole), size))) == CHUNKS
+    assert await streamed(*(whole[at : at + size] for at in range(0, len(whole), size)), idle=idle) == CHUNKS
 
 
 async def test_a_stream_that_is_cut_off_is_lost_and_one_without_sizes_is_garbled() -> None:
