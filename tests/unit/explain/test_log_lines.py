@@ -406,6 +406,17 @@ Unhandled exception. System.InvalidOperationException: boom
 fine""",
         (0, 1), "Program.cs:5: Unhandled exception. System.InvalidOperationException: boom",
     ),
+    "uvicorn": (
+        """
+ERROR:    Traceback (most recent call last):
+  File "/usr/local/lib/python3.13/site-packages/starlette/routing.py", line 661, in lifespan
+    async with self.lifespan_context(app) as maybe_state:
+  File "/srv/app/main.py", line 26, in lifespan
+    async with db.openedd():
+AttributeError: module 'app.db' has no attribute 'openedd'
+fine""",
+        (0, 5), "main.py:26: AttributeError: module 'app.db' has no attribute 'openedd'",
+    ),
     "perl": (
         """
 syntax error at /app/site.pl line 2, near "= ;"

@@ -38,6 +38,10 @@ STORIES: dict[str, tuple[tuple[Happened, ...], dict[float, str]]] = {
     "a broken file": (
         ((0, synced("main.py")), (0.4, TRACEBACK)), {0.3: "", 0.7: BROKEN, 100: BROKEN},
     ),
+    "uvicorn exits after the cause": (
+        ((0, synced("main.py")), (0.4, f"ERROR:    {TRACEBACK}"), (0.5, "ERROR:    startup failed. Exiting.")),
+        {0.7: BROKEN, 100: BROKEN},
+    ),
     "a program that fails again and again": (
         ((0, synced("main.py")), (1, HEADLESS), (3, HEADLESS), (14, HEADLESS)), {3.1: BROKEN, 14.1: BROKEN},
     ),
