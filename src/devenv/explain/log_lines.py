@@ -136,7 +136,8 @@ def _single(text: str) -> LoggedError:
 
 def _longer(text: str, before: LoggedError) -> LoggedError | None:
     """The error `before` with this line added; None if the line does not belong to it."""
-    if PATTERNS["notice"].match(text):
+    begins_again = before.awaits == "named" and PATTERNS["source"].match(text)  # after the lines of Node.js itself
+    if begins_again or PATTERNS["notice"].match(text):
         return None
     error = replace(before, lines=before.lines + 1)
     if error.awaits == "last":

@@ -468,6 +468,23 @@ def test_a_traceback_in_colour() -> None:
     assert (found, error and error.text) == ("error", "main.py:63: SyntaxError: invalid syntax")
 
 
+def test_the_place_of_an_error_after_the_lines_of_node_itself() -> None:
+    """The second source is the one of the project."""
+    error: LoggedError | None = None
+    own = [
+        "file:///srv/src/app.ts:44",
+        "}",
+        "const x = ;",
+        "          ^",
+        "",
+        "SyntaxError [CODE]: Expression expected",
+    ]
+    for line in ("node:internal/modules/run_main:123", "    triggerUncaughtException(", "    ^", "", *own):
+        _, error = read(line, error)
+    assert error is not None
+    assert error.text == "app.ts:44: SyntaxError [CODE]: Expression expected"
+
+
 def test_a_traceback_without_end() -> None:
     """An endless traceback is an error for a bounded number of lines."""
     error: LoggedError | None = None
