@@ -35,7 +35,7 @@ RULES = [
     {"path": "./cmd", "action": "sync+exec", "target": "/cmd", "exec": {"command": ["sh", "-c", HOOK]}},
 ]
 BACK = 25.0  # seconds until a keeper has to be back, however slow the machine
-STALE = 30.0  # maximum seconds between the time in "not synced since" and the kill
+STALE = 90.0  # maximum seconds between the time in "not synced since" and the kill
 UNSYNCED = re.compile(r"have not been synced since (?:(\d{4}-\d\d-\d\d) )?(\d\d:\d\d:\d\d)")
 
 # What happens before a kill, and the longest time between the two.

@@ -19,7 +19,6 @@ from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem, Ready
 from devenv.keeper.log import EventLog
 from devenv.lazy_dataclass import dataclass
-from devenv.model.containers import ProjectState
 from devenv.run import background, steps
 from devenv.run.active.feed import Feed
 from devenv.run.active.project import ActiveProject
@@ -28,13 +27,12 @@ from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.cleanup.remains import remains
-from devenv.run.desired import DesiredState
 from devenv.run.preload import UpOptions
 from devenv.run.steps import Context, Entered, Guarded
 from devenv.run.takeover import up_elsewhere
 from devenv.run.view_messages import TimedEvent
 from devenv.signals import ShutdownSignals
-from devenv.state.kept import STARTING, SYNCING, KeeperNote, forget, note_of, unsynced_since
+from devenv.state.kept import STARTING, SYNCING, KeeperNote, forget, is_cut_off, note_of, unsynced_since
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, began_in, key_of, open_run, place_of
 from devenv.sync.rules import lint
@@ -184,7 +182,7 @@ class Keeper:
         edited = await anyio.to_thread.run_sync(
             _changed, context.options.selection.directory, context.options.selection.files
         )
-        is_current = edited < self._note.loaded and is_whole(entered.desired, taken.project_state)
+        is_current = edited < self._note.loaded and not is_cut_off(self.run_)
         await project.adopt(self._note.synced, is_current=is_current)
         return project
 
@@ -219,16 +217,6 @@ def _ready(run: Run, ledger: Ledger) -> TimedEvent:
     last = run.last()
     seconds = float((last.get("timings") or {}).get("seconds", 0.0))
     return TimedEvent(ledger.began + seconds, Ready(ledger.project, tuple(last.get("urls", ())), seconds))
-
-
-def is_whole(desired: DesiredState, project_state: ProjectState) -> bool:
-    """Whether each service of the run has containers, and each container has been started.
-
-    If not, the process before this one may have died while it replaced containers.
-    """
-    services = [service for service in desired.project.services if service.name in desired.own and service.scale]
-    containers = [project_state.of(service.name) for service in services]
-    return all(containers) and all(c.state != "created" for of_service in containers for c in of_service)
 
 
 def _changed(directory: str, files: tuple[str, ...]) -> float:

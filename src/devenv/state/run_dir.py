@@ -25,6 +25,7 @@ from devenv.state.run_lock import RunLock
 STANDINGS = "standings.json"
 ENDED = "ended.json"  # the ledger of the last run, once nothing of it is left
 KEEPER = "keeper.json"
+REPLACING = "replacing"  # exists while containers are replaced
 LAST = 1
 
 
@@ -144,7 +145,8 @@ class Run:
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(self.ledger, os.path.join(self.path, ENDED))
-        for path in (self.children, self._policy, os.path.join(self.path, KEEPER)):
+        own = (os.path.join(self.path, name) for name in (KEEPER, REPLACING))
+        for path in (self.children, self._policy, *own):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self.made.clear()

@@ -14,14 +14,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from devenv.compose.parse import parse
-from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.keeper import keep
 from devenv.keeper.keep import Keeper
-from devenv.model.containers import Container, ProjectState
+from devenv.model.containers import ProjectState
 from devenv.run.active.reload import Reload
-from devenv.run.desired import DesiredState
 from devenv.state.identity import Place
 from devenv.state.kept import KeeperNote, note_of
 from devenv.state.ledger import Ledger
@@ -91,21 +88,6 @@ def test_a_run_whose_containers_are_being_replaced_goes_on(run: Run, monkeypatch
         assert note_of(run) == replace(NOTE, synced=20.0)
 
     anyio.run(work)
-
-
-@pytest.mark.parametrize(
-    ("states", "expected"),
-    [("running exited", True), ("running", False), ("running created", False), ("running exited created", False)],
-)
-def test_a_project_is_whole_if_all_its_containers_have_been_started(states: str, *, expected: bool) -> None:
-    """A service without a container may be in the middle of a restore, one that was not started of an edit."""
-    services = {"db": {"image": "db"}, "web": {"image": "web"}, "off": {"image": "off", "scale": 0}}
-    model = {"name": "p", "services": services}
-    loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
-    names = ("db", "web", "web")
-    containers = [Container(f"{n}", f"p-{n}", names[n], s, ours=True) for n, s in enumerate(states.split())]
-    desired = DesiredState(loaded, frozenset(services))
-    assert keep.is_whole(desired, ProjectState(tuple(containers))) is expected
 
 
 def test_the_note_says_what_is_in_effect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from devenv.run.active.phases import awaited, followers, standings, unmet
 from devenv.run.active.volumes import RunVolumes
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.desired import build, observe
+from devenv.state import kept
 from devenv.tasks import each
 
 LOOK_EVERY = 0.2
@@ -204,7 +205,7 @@ class ServiceReplacement:
         async with self.compose.turn:
             self.volumes.note_anonymous(containers)
             await each(lambda c: self.logs.keep(self.engine, c, self.volumes.ledger.began), containers)
-            with self.observer.view.ending(containers):
+            with self.observer.view.ending(containers), kept.replacing(self.compose.run):
                 yield
 
     @contextlib.asynccontextmanager

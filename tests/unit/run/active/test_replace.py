@@ -15,6 +15,7 @@ from devenv.events import Notice, Problem, Rebuilt, Restarted
 from devenv.images.prepare import PreparedImages
 from devenv.model.status import Phase
 from devenv.run.active import replace as replacement
+from devenv.state.kept import is_cut_off
 from support.active import Active, active
 from support.engine import Fails
 from support.memory import verbs
@@ -104,7 +105,7 @@ async def test_files_that_are_put_in_force_during_a_rebuild_stay_in_force(
 
 
 async def test_a_recreation_whose_create_fails_leaves_the_rest_running(machine: Machine) -> None:
-    """The error is raised, and the next recreation works."""
+    """The error is raised, and the next recreation works; until then, the run's record says that it was cut off."""
     site = machine.site("shop", web={}, db={})
     async with active(machine, site) as run:
         await run.up()
@@ -112,8 +113,10 @@ async def test_a_recreation_whose_create_fails_leaves_the_rest_running(machine: 
         with pytest.raises(EngineError, match="no such device"):
             await run.project.actions.recreate("web", "")
         assert machine.host.container("shop-db-1").state == "running"
+        assert is_cut_off(run.project.compose.run)
         old = ids(run, "web")
         await run.project.actions.recreate("web", "Dockerfile")
+        assert not is_cut_off(run.project.compose.run)
         assert ids(run, "web") != old
         assert machine.host.container("shop-web-1").state == "running"
         assert [(e.service, e.cause) for e in run.events(Restarted)] == [("web", "Dockerfile")]
