@@ -186,7 +186,7 @@ def test_settle_tells_broken_from_good_code(site: Site) -> None:
 def test_settle_runs_the_health_check_itself(site: Site) -> None:
     """The engine would run it an hour later; a check that goes on failing is a failure in time."""
     site.write("state/now", "bad\n")
-    assert site.settle("checked", "--timeout", "2")[:2] == (1, {"checked": "not settled after 2 s: exit code 1"})
+    assert site.settle("checked", "--timeout", "5")[:2] == (1, {"checked": "not settled after 5 s: exit code 1"})
     site.write("state/now", "good\n")
     assert site.settle("checked")[:2] == (0, {"checked": "healthy"})
 
