@@ -113,6 +113,8 @@ def _is_synced(facts: Facts, _: float) -> Verdict | None:
     if facts.is_busy:
         return Verdict(waits=facts.problem or "changes that are under way")
     failure = facts.problem or facts.effect.failure
+    if (cause := facts.error.partition(": ")[2]) and cause in failure:  # a process that ended, and its last lines
+        return Verdict(failure=facts.error)
     return Verdict(failure=failure, is_logged=False) if failure else None
 
 
