@@ -113,7 +113,7 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
 
 def _report_earlier_runs(verb: str | None, *, is_wanted: bool) -> None:
     """Report what dead runs left, and that files in this folder are no longer synced; `ps` says that itself."""
-    with contextlib.suppress(DevenvError):  # commands that need the state folder report that it cannot be used
+    with contextlib.suppress(DevenvError, FileNotFoundError):  # commands that need either folder report it
         if is_wanted and any(run_dir.dead_runs(("up", "left"))):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)

@@ -13,6 +13,9 @@ import pytest
 from devenv.cli import main, options, parser
 from devenv.docker import process
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
+from devenv.state.identity import Place
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
 from support.worktrees import linked
 
 
@@ -273,3 +276,18 @@ def test_commands_report_dead_runs(
 def test_a_hint_keeps_the_options_that_were_typed(hint: str | None, typed: str, expected: str | None) -> None:
     """The command in the hint can be copied: it has the options of the first command."""
     assert main.with_typed_options(hint, shlex.split(typed)) == expected
+
+
+def test_a_command_in_a_folder_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It reports that itself, also if runs in the background may have to be reported first."""
+    ledger = Ledger("shop", Place("/shop"), "engine", "unix:///e", None, began=5.0, pid=1, phase="detached")
+    monkeypatch.setattr("devenv.state.run_dir.dead_runs", lambda _: iter([]))
+    monkeypatch.setattr("devenv.state.run_dir.every_runs", lambda: iter([(Run(str(tmp_path)), ledger)]))
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert main.run(["new", "static-nginx"]) == UsageError.exit_code
+    assert "the current folder does not exist any more" in capfd.readouterr().err

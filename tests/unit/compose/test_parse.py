@@ -170,7 +170,7 @@ def test_all_fields_of_a_project_are_parsed() -> None:
         ("x-devenv: {port: as-written}", "x-devenv.port: unknown key | Did you mean `ports`?"),
         (
             "x-devenv: {zzz: 1}",
-            "x-devenv.zzz: unknown key | Known here: ports, initial_sync, keep, hooks, images, deletes.",
+            "x-devenv.zzz: unknown key | Known here: ports, initial_sync, keep, seed, hooks, images, deletes.",
         ),
         (
             "x-devenv: {ports: lan}",
