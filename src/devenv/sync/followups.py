@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -129,12 +130,20 @@ class FollowUps:
                     mark=process_mark(context.project),
                 )
             except EngineError as error:
-                context.emit(Problem(error.message, error.hint, service))
+                await self._report(target, error)
                 return
             ms = round((time.monotonic() - began) * 1000, 1)
             context.emit(Executed(service, " ".join(hook.command), code, output, ms))
 
         await each(run, (target for target in self.state.targets.values() if target.container.running))
+
+    async def _report(self, target: Target, error: EngineError) -> None:
+        """Report the failure, unless the container was removed: one in its place begins with all files."""
+        context = self.state.context
+        with contextlib.suppress(EngineError):
+            if await context.engine.containers.inspect(target.container.id) is None:
+                return
+        context.emit(Problem(error.message, error.hint, self.state.service))
 
     async def _restart(self, restart: Restart) -> None:
         context, service, targets = self.state.context, self.state.service, self.state.targets
@@ -144,7 +153,7 @@ class FollowUps:
             try:
                 await context.engine.containers.restart(target.container)
             except EngineError as error:
-                context.emit(Problem(error.message, error.hint, service))
+                await self._report(target, error)
 
         async with context.actions.restarting([target.container for target in targets.values()]), self.state.turn:
             await each(run, targets.values())

@@ -132,6 +132,18 @@ async def test_engine_error_is_a_problem(service: OneService, followups: FollowU
     assert service.events_of(Restarted)
 
 
+async def test_a_container_that_was_removed_meanwhile_is_no_problem(
+    service: OneService, followups: FollowUps
+) -> None:
+    """As by `docker compose up --force-recreate`: the new container begins with all files."""
+    await service.sync.adoption.adopt(await service.place("running"))
+    del service.host.containers["id-web-1"]
+    followups.owe(STEP)
+    await act(followups)
+    assert service.problems == []
+    assert service.events_of(Executed) == []
+
+
 async def test_the_containers_are_recreated_before_commands_are_run(
     service: OneService, followups: FollowUps
 ) -> None:
