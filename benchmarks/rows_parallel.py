@@ -49,7 +49,7 @@ def _second_worktree(bench: Bench) -> None:
     values = {key: statistics.median(seconds) for key, seconds in taken.items()}
     ratios = {key: paired(seconds, taken["devenv"]) for key, seconds in taken.items() if key != "devenv"}
     what = "a second worktree with 200 MB of MySQL (Compose: copied by hand)"
-    bench.add(Figure(15, what, "s", values, wish=Wish(5, times=1.1), ratios=ratios))
+    bench.add(Figure(15, what, "s", values, wish=Wish(5), ratios=ratios))
 
 
 @dataclass
