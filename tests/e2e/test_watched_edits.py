@@ -417,9 +417,10 @@ def test_bind_mounted_path_is_not_synced(site: Site) -> None:
 
 def test_container_recreated_by_plain_compose_is_synced(site: Site) -> None:
     """The new container gets the whole tree, and all later saves."""
-    old = site.stack.container("execs")
+    old, since = site.stack.container("execs"), site.run.mark()
     site.write("exec/before", "x")
     site.arrives("execs", "exec/before", "x")
+    site.run.wait_for("executed", since=since, service="execs")
     done = site.stack.compose("up", "-d", "--no-deps", "--force-recreate", "execs")
     assert done.returncode == 0, done.stderr
     assert site.stack.container("execs") != old

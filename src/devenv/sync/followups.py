@@ -138,10 +138,11 @@ class FollowUps:
         await each(run, (target for target in self.state.targets.values() if target.container.running))
 
     async def _report(self, target: Target, error: EngineError) -> None:
-        """Report the failure, unless the container was removed: one in its place begins with all files."""
+        """Report the failure, unless the container has ended: it, or one in its place, starts with all files."""
         context = self.state.context
         with contextlib.suppress(EngineError):
-            if await context.engine.containers.inspect(target.container.id) is None:
+            found = await context.engine.containers.inspect(target.container.id)
+            if found is None or not found.running:
                 return
         context.emit(Problem(error.message, error.hint, self.state.service))
 

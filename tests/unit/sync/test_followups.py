@@ -132,13 +132,17 @@ async def test_engine_error_is_a_problem(service: OneService, followups: FollowU
     assert service.events_of(Restarted)
 
 
-async def test_a_container_that_was_removed_meanwhile_is_no_problem(
-    service: OneService, followups: FollowUps
+@pytest.mark.parametrize("is_removed", [True, False])
+async def test_a_container_that_has_ended_meanwhile_is_no_problem(
+    service: OneService, followups: FollowUps, *, is_removed: bool
 ) -> None:
     """As by `docker compose up --force-recreate`: the new container begins with all files."""
     await service.sync.adoption.adopt(await service.place("running"))
-    del service.host.containers["id-web-1"]
-    followups.owe(STEP)
+    if is_removed:
+        del service.host.containers["id-web-1"]
+    else:
+        service.host.containers["id-web-1"].state = "exited"
+    followups.owe(ServicePlan("web", execs=(MIGRATE,)))
     await act(followups)
     assert service.problems == []
     assert service.events_of(Executed) == []
