@@ -34,7 +34,6 @@ class Attached:
     run: Run
     project: str
     put: Callable[[Message], object]
-    _stream: SocketStream | None = None
     _left: anyio.Event = field(default_factory=anyio.Event)
     _commands: list[ViewCommand] = field(default_factory=list)
     _asked: anyio.Event = field(default_factory=anyio.Event)
@@ -70,6 +69,7 @@ class Attached:
                     await stream.send(client.request(words))
                     await self._pass_on(stream)
             words, patience = [VERB, "lines=no"], NEXT_KEEPER  # a new process repeats what the view has
+            await anyio.sleep(PAUSE)
 
     async def _connected(self, patience: float) -> SocketStream | None:
         """A connection to the process that has the run, which may still start; None if the run has ended.

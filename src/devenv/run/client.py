@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
     Answer = tuple[int, str, str]
 
-SOCKET, PLACE = (
-    "socket",
-    "place",
-)  # files in the folder of a run; the latter has the project and its folder, a line each
+SOCKET = "socket"  # in the folder of a run
+PLACE = "place"  # the same; the file has the project and its folder, a line each
 TIMEOUT = "60"  # seconds
 GRACE = 5.0  # seconds after the timeout in which the run still has to answer
 LONGEST_PATH = 100  # bytes of the address of a socket
@@ -45,11 +43,8 @@ class socket_path:  # noqa: N801 - a context manager, as a function would be wit
 
 def quick(arguments: list[str]) -> tuple[int, str] | None:
     """The exit code and the output of `devenv settle` with these arguments; None if another way has to explain."""
-    words, wanted, rest = (
-        ["settle"],
-        {"-p": "", "--project-name": "", "--output": "text", "--timeout": TIMEOUT},
-        iter(arguments),
-    )
+    words, rest = ["settle"], iter(arguments)
+    wanted = {"-p": "", "--project-name": "", "--output": "text", "--timeout": TIMEOUT}
     for word in rest:
         name, sign, value = word.partition("=")
         if name in wanted:

@@ -122,9 +122,8 @@ async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> Non
                     and line.live.is_in(volumes)
                 ):
                     emit(Kept("volume", line.name, KEPT, f"docker volume rm {line.name}"))
-            ran = {
-                *run.last().get("images", {}).values()
-            }  # a name and a label are no proof: others may have built it
+            # A name and a label are no proof: others may have built the image.
+            ran = {*run.last().get("images", {}).values()}
             images = tuple(image for image in images if image.id in ran)
             for image in images if not dry_run else ():
                 for name in image.names or (image.id,):
