@@ -19,6 +19,7 @@ from typing import Any
 
 from support import cli, docker_cli
 from support.cli import GUARDIAN, KEEPER
+from support.kills import turn
 from support.stack import Stack, idle_service
 
 MARKER = "DEVENV_TEST_CAMPAIGN"
@@ -71,9 +72,7 @@ class Plan:
 
 def planned(seed: int, number: int) -> Plan:
     """The plan of a round: moments take turns in an order of the seed's, all else is random."""
-    chance = random.Random(f"{seed}:{number}")
-    order = random.Random(f"{seed}:{number // len(MOMENTS)}").sample(sorted(MOMENTS), len(MOMENTS))
-    moment = order[number % len(MOMENTS)]
+    chance, moment = turn(seed, number, MOMENTS)
     return Plan(
         moment,
         chance.uniform(0, MOMENTS[moment]),

@@ -13,7 +13,7 @@ import random
 import signal
 import tarfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,15 @@ class Plan:
     fresh: bool
 
 
+def turn(seed: int, number: int, moments: Collection[str]) -> tuple[random.Random, str]:
+    """The chance of a round, and its moment: each moment once in as many rounds, in an order of the seed's."""
+    order = random.Random(f"{seed}:{number // len(moments)}").sample(sorted(moments), len(moments))
+    return random.Random(f"{seed}:{number}"), order[number % len(moments)]
+
+
 def planned(seed: int, number: int) -> Plan:
     """The plan of a round: moments take turns in an order of the seed's, all else is random."""
-    chance = random.Random(f"{seed}:{number}")
-    order = random.Random(f"{seed}:{number // len(MOMENTS)}").sample(sorted(MOMENTS), len(MOMENTS))
-    moment = order[number % len(MOMENTS)]
+    chance, moment = turn(seed, number, MOMENTS)
     return Plan(
         moment,
         chance.uniform(0, MOMENTS[moment].at_most),

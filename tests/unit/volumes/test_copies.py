@@ -8,27 +8,9 @@ import pytest
 from devenv.errors import StateError, UsageError
 from devenv.events import Notice
 from devenv.volumes.store import Store
-from support.memory.machine import Command, Machine, Site, mounted, shown
+from support.memory.machine import Command, Machine, Site, shown
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def shop(machine: Machine) -> Site:
-    """The project in the main tree of a repository."""
-    (machine.folder / "shop/.git/worktrees/feature").mkdir(parents=True)
-    return machine.site("shop", db={"volumes": [mounted("data")]})
-
-
-@pytest.fixture
-def feature(machine: Machine, shop: Site) -> Site:
-    """The project in a linked worktree."""
-    site = machine.site("shop-feature", db={"volumes": [mounted("data")]})
-    git = shop.folder / ".git/worktrees/feature"
-    (git / "commondir").write_text("../..")
-    (git / "gitdir").write_text(f"{site.folder}/.git")
-    (site.folder / ".git").write_text(f"gitdir: {git}")
-    return site
 
 
 def write(machine: Machine, text: str, volume: str = "shop_data") -> None:

@@ -21,6 +21,7 @@ from devenv.events import (
     Problem,
     Ready,
     Rebuilt,
+    Reloaded,
     Restarted,
     ServiceState,
     Solved,
@@ -75,6 +76,7 @@ class Feed:
 
     def keep(self, timed: TimedEvent) -> None:
         """Keep an event for later views, if they need it."""
+        self._note_problem(timed)
         match timed.event:
             case Log(_, line) | HookLine(_, line):
                 self._lines.append(timed)
@@ -83,23 +85,34 @@ class Feed:
                     self._size -= LINE + len(getattr(self._lines.popleft().event, "line", ""))
             case Traced() | ImageState() | Step(_, "detail") | Stopping() | Stopped() | Kept() | Failed():
                 pass
+            case Problem() | Solved():
+                pass
             case Synced():
                 self._syncs.append(timed)
             case Ready():
                 self._states[""] = timed
+            case ServiceState(service):
+                self._states[service] = timed
+            case event:
+                for service in event.removed if isinstance(event, Reloaded) else ():
+                    self._states.pop(service, None)
+                self._others.append(timed)
+
+    def _note_problem(self, timed: TimedEvent) -> None:
+        """Keep a problem, or forget those that the event ends."""
+        match timed.event:
             case Problem(_, _, service, path):
                 self._problems.pop((path, service), None)
                 self._problems[path, service] = timed
             case Solved(path):
                 self._problems = {key: problem for key, problem in self._problems.items() if key[0] != path}
-            case ServiceState(service, state):
-                self._states[service] = timed
-                if Phase(state) in GOOD and not timed.event.error:
+            case ServiceState(service, state, error="") if Phase(state) in GOOD:
+                self._problems.pop((None, service), None)
+            case Rebuilt(service) | Restarted(service):
+                self._problems.pop((None, service), None)
+            case Reloaded(removed=removed):
+                for service in removed:
                     self._problems.pop((None, service), None)
-            case _:
-                if isinstance(timed.event, Rebuilt | Restarted):
-                    self._problems.pop((None, timed.event.service), None)
-                self._others.append(timed)
 
     def recovered(self) -> None:
         """Forget the problem of the run as a whole."""

@@ -11,6 +11,7 @@ from devenv.events import (
     Notice,
     Problem,
     Ready,
+    Reloaded,
     Restarted,
     ServiceState,
     Solved,
@@ -77,6 +78,13 @@ def test_a_later_view_gets_what_it_needs_in_order(monkeypatch: pytest.MonkeyPatc
     assert kept(feed) == [states[1], ready, lines[2], SYNCED, notice, *lines[3:]]
     assert kept(feed, with_lines=False) == [states[1], ready, SYNCED, notice]
     assert len(kept(fed(*[SYNCED] * 1000, *[notice] * 1000))) == module.SYNCS + module.OTHERS
+
+
+def test_a_service_that_was_removed_from_the_file_is_forgotten() -> None:
+    """Its last state and its problem are none of the run any more."""
+    kept_state, reloaded = ServiceState("db", "healthy"), Reloaded(("compose.yml",), removed=("web",))
+    feed = fed(ServiceState("web", "exited"), Problem("crash", service="web"), kept_state, reloaded)
+    assert (kept(feed), feed.problem) == ([kept_state, reloaded], "")
 
 
 def test_views_get_events_while_they_follow() -> None:
