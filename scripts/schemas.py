@@ -20,9 +20,9 @@ from devenv.images.standins.recipes import Offer
 from devenv.model.answers import Explained, Finding, Here, MachineRun, Mistake, Shown, Suggestion
 from devenv.model.graph import Graph
 from devenv.model.images import Report
+from devenv.model.ps import Stands
 from devenv.model.settled import Settled
 from devenv.model.snapshot import Snapshot
-from devenv.model.status import Stands
 from devenv.scaffold.new.new import Made
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ from devenv.compose.outline import written_name
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError
 from devenv.model.answers import Here
-from devenv.model.status import stands, troubles
+from devenv.model.ps import stands, troubles
 from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains
 from devenv.state import run_dir
 from devenv.state.kept import background, note_of

@@ -18,7 +18,7 @@ from devenv.explain.log_lines import LevelReader
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.project import Project
-from devenv.model.status import stands
+from devenv.model.ps import stands
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
 from devenv.paths import is_below, is_within
 from devenv.state.run_dir import open_run

@@ -18,9 +18,9 @@ from devenv.model.answers import (
     ShownService,
     Suggestion,
 )
+from devenv.model.ps import Stand, Stands
 from devenv.model.snapshot import ago
 from devenv.model.snapshot import shown as size
-from devenv.model.status import Stand, Stands
 from devenv.ui import cells
 from devenv.ui.cells import clean, clean_lines
 from devenv.ui.text import MARKS as STATES

@@ -19,7 +19,7 @@ from devenv.model.answers import (
     ShownService,
 )
 from devenv.model.containers import Container
-from devenv.model.status import Address, Stand, stands
+from devenv.model.ps import Address, Stand, stands
 from devenv.ui import tables
 
 

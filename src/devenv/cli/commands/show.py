@@ -34,7 +34,7 @@ with LazyImports():
     from devenv.inspect import status as inspection
     from devenv.model import containers as model
     from devenv.model import graph as graphs
-    from devenv.model import status as statuses
+    from devenv.model import ps as rows
     from devenv.run import urls
     from devenv.state import created, kept, run_dir
     from devenv.sync.rules import explain as rules
@@ -45,7 +45,7 @@ with LazyImports():
 LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
 TOGETHER = 0.05  # seconds; events within it count as one change
 
-Show = Callable[["statuses.Stands"], object]
+Show = Callable[["rows.Stands"], object]
 
 
 def bare() -> int:
@@ -93,7 +93,7 @@ def ps(
     shown: list[str] = []
     selection = options.selection()
 
-    def show(states: statuses.Stands) -> None:
+    def show(states: rows.Stands) -> None:
         if watch and not console.is_read:
             raise typer.Exit
         lines = list(tables.services(states))
@@ -164,7 +164,7 @@ def _states(
     containers: Collection[model.Container],
     now: dt.datetime,
     run: Callable[[], run_dir.Run],
-) -> statuses.Stands:
+) -> rows.Stands:
     """The state of these services, or of all services; `run` opens the records of the project's run.
 
     Raises UsageError for an unknown service.
@@ -172,7 +172,7 @@ def _states(
     outlines.require_known(services, (*outline.services, *outline.dormant, *(c.service for c in containers)))
     names = [*outline.services, *(service for service in outline.dormant if service in services)]
     seen = (lambda: run_dir.brought_up(run())), (lambda: run().standings())
-    states = statuses.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
+    states = rows.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
     shown = tuple(s for s in states.services if not services or s.service in services)
     return replace(states, services=shown, background=kept.background(run())[0] if containers else "")
 

@@ -23,7 +23,7 @@ from devenv.errors import DevenvError, EngineError, StateError, UsageError
 from devenv.events import Published
 from devenv.inspect import status as inspection
 from devenv.model.containers import Container, ProjectState
-from devenv.model.status import Stands
+from devenv.model.ps import Stands
 from devenv.run import urls
 from devenv.run.urls import Addresses
 from devenv.state.identity import Place
