@@ -29,6 +29,7 @@ PURE = (
     "doctor/diagnose.py",
     "doctor/facts.py",
     "images/dockerfile.py",
+    "images/dockerfile_parser.py",
     "images/layers.py",
     "host/package_managers.py",
     "images/host_settings/overlay.py",

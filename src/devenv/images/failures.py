@@ -16,7 +16,7 @@ from devenv.errors import ConfigError, DevenvError, EngineError, closest
 from devenv.events import Notice
 from devenv.explain import table
 from devenv.explain.table import Explanation, TableEntry
-from devenv.images.dockerfile import instruction_line
+from devenv.images.dockerfile_parser import instruction_line
 from devenv.lazy_dataclass import dataclass
 from devenv.model.images import HUB, canonical, registry, split
 

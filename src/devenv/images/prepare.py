@@ -25,7 +25,8 @@ from devenv.docker.endpoint import Endpoint
 from devenv.events import Emit, Event, Notice, Step
 from devenv.host.proxies import step_arguments
 from devenv.images import acquire
-from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
+from devenv.images.dockerfile import base_image
+from devenv.images.dockerfile_parser import frontend, instructions, without_syntax
 from devenv.images.failures import BuildFacts, explain_build, secret_arguments_notice
 from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases

@@ -11,7 +11,8 @@ from dataclasses import field
 from typing import Any
 
 from devenv.images import dockerfile
-from devenv.images.dockerfile import WORD, Instruction, Stage, expand, flags, json_words, source_stage, stage_index
+from devenv.images.dockerfile import Stage, source_stage, stage_index
+from devenv.images.dockerfile_parser import WORD, Instruction, expand, flags, json_words
 from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Build, Mount, Service
 from devenv.paths import is_within, relative_to
