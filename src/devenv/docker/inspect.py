@@ -54,22 +54,29 @@ def listed_name(entry: Mapping[str, Any]) -> str:
 
 def listed(entry: Mapping[str, Any]) -> model.Container:
     """The container in a listing, with the fields by which a run recognizes it, and its state."""
-    labels, image = _value(entry, "Labels", {}), _value(entry, "ImageID", "")
-    project, code = labels.get(model.PROJECT_LABEL, ""), re.match(r"Exited \((\d+)\)", _value(entry, "Status", ""))
+    code = re.match(r"Exited \((\d+)\)", _value(entry, "Status", ""))
     return model.Container(
         id=object_id(entry),
         name=listed_name(entry),
-        service=labels.get(model.SERVICE_LABEL, ""),
         state=entry["State"],
         ours=False,
         exit_code=int(code[1]) if code else 0,
-        holds=labels.get(model.HOLDS_LABEL, ""),
-        project=project,
-        number=labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
-        owner=labels.get(model.OWNER_LABEL, ""),
-        is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
-        inherits=labels.get(model.IMAGE_LABEL, image) != image,
+        **_labels(_value(entry, "Labels", {}), _value(entry, "ImageID", "")),
     )
+
+
+def _labels(labels: Mapping[str, str], image: str) -> dict[str, Any]:
+    """The fields of a container that its labels tell; `image` is the id of its image."""
+    project = labels.get(model.PROJECT_LABEL, "")
+    return {
+        "service": labels.get(model.SERVICE_LABEL, ""),
+        "holds": labels.get(model.HOLDS_LABEL, ""),
+        "project": project,
+        "number": labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
+        "owner": labels.get(model.OWNER_LABEL, ""),
+        "is_old": bool(project) and labels.get(model.OLD_LABEL) == project,
+        "inherits": labels.get(model.IMAGE_LABEL, image) != image,
+    }
 
 
 def container(answer: Mapping[str, Any]) -> model.Container:
@@ -79,7 +86,6 @@ def container(answer: Mapping[str, Any]) -> model.Container:
     health = _value(state, "Health", {}).get("Status")
     checks = _value(_value(state, "Health", {}), "Log", ())
     host, networking = _value(answer, "HostConfig", {}), _value(answer, "NetworkSettings", {})
-    project = labels.get(model.PROJECT_LABEL, "")
     image = _value(answer, "Image", "")
     needs = [d.partition(":")[::2] for d in labels.get(model.DEPENDS_LABEL, "").split(",") if d]
     timeout = config.get("StopTimeout")
@@ -88,7 +94,6 @@ def container(answer: Mapping[str, Any]) -> model.Container:
     return model.Container(
         id=object_id(answer),
         name=text(answer["Name"]).lstrip("/"),
-        service=labels.get(model.SERVICE_LABEL, ""),
         state=state["Status"],
         ours=False,
         health=health if health in ("starting", "healthy", "unhealthy") else None,
@@ -109,7 +114,6 @@ def container(answer: Mapping[str, Any]) -> model.Container:
         udp_ports=_ports(bindings, "udp"),
         volumes=tuple(m["Name"] for m in volumes),
         anonymous=tuple(m["Destination"] for m in volumes if model.is_anonymous(m["Name"])),
-        holds=labels.get(model.HOLDS_LABEL, ""),
         database=database(variables(config.get("Env")), _value(config, "Image", "")),
         restart=_value(_value(host, "RestartPolicy", {}), "Name", ""),
         restarts=int(_value(answer, "RestartCount", 0)),
@@ -118,12 +122,8 @@ def container(answer: Mapping[str, Any]) -> model.Container:
         checked=checked(_value(_value(config, "Healthcheck", {}), "Test", ())),
         publishes=bool(host.get("PortBindings")),
         networks=tuple(sorted(_value(networking, "Networks", {}))),
-        project=project,
-        number=labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
         created=_value(answer, "Created", ""),
-        owner=labels.get(model.OWNER_LABEL, ""),
-        is_old=bool(project) and labels.get(model.OLD_LABEL) == project,
-        inherits=labels.get(model.IMAGE_LABEL, image) != image,
+        **_labels(labels, image),
     )
 
 
