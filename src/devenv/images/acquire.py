@@ -67,16 +67,14 @@ async def acquire_images(
     hurry = stand_ins and await _have_stand_ins(engine, missing)
     mirrored, unpulled = await pull_all(engine, missing, at_mirrors, emit, hurry=hurry)
     spare, failures = _failures(wanted, present, unpulled)
-    unmet = [need for need in wanted if need.reference in failures]
-    stood_in = await _stand_ins(project, unmet, present, failures, emit, consent=stand_ins)
+    stood_in = await _stand_ins(project, wanted, present, failures, emit, consent=stand_ins)
     if stood_in:
         await standins.make(engine, stood_in.values(), emit)
     pulled = {need.reference: need.reference for need in missing if need.reference not in unpulled}
     names = {**present, **pulled, **mirrored, **{reference: recipe.image for reference, recipe in stood_in.items()}}
     swaps = {reference: name for reference, name in names.items() if name != reference}
-    frontends = {need.reference for need in wanted if need.kind == "frontend"}
-    swapped = {reference: name for reference, name in swaps.items() if reference in frontends}
-    return AcquiredImages(swaps, swapped | dict.fromkeys(spare), wanted, texts)
+    frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
+    return AcquiredImages(swaps, frontends | dict.fromkeys(spare), wanted, texts)
 
 
 def _report_present(wanted: Iterable[Need], present: Mapping[str, str], emit: Emit) -> None:
@@ -127,7 +125,7 @@ def _unavailable(
 
 async def _stand_ins(
     project: Project,
-    unmet: Sequence[Need],
+    wanted: Sequence[Need],
     present: Mapping[str, str],
     failures: Mapping[str, Failure],
     emit: Emit,
@@ -135,13 +133,13 @@ async def _stand_ins(
     consent: bool,
 ) -> dict[str, Recipe]:
     """The images that get stand-ins. Report what is used instead; raise EngineError if an image has no substitute."""
-    recipes = recipes_for(unmet)
+    recipes = recipes_for(wanted)
     used = {
         name: substitute(failure, local=name in present, recipe=name in recipes, consent=consent)
         for name, failure in failures.items()
     }
     if failed := {name: failure for name, failure in failures.items() if used[name] is None}:
-        lacking = [need for need in unmet if need.reference in failed]
+        lacking = [need for need in wanted if need.reference in failed]
         raise await anyio.to_thread.run_sync(partial(_unavailable, project, lacking, failed, consent=consent))
     if local := [name for name in used if used[name] == "local"]:
         emit(Notice(f"no registry answers: {', '.join(map(familiar, local))} not renewed"))
@@ -188,27 +186,32 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
 
 def _unreadable(project: Project, service: str, build: Build, name: str, error: OSError) -> ConfigError:
     """The error for a Dockerfile that cannot be read, at the line of `build`."""
-    key, path, base = "dockerfile", os.path.join(build.context, build.dockerfile), build.context
-    message = f"service {service} is built from {name}, which cannot be read: {error.strerror}"
-    if isinstance(error, FileNotFoundError):
-        message = f"service {service} is built from {name}, which does not exist"
-        if not os.path.isdir(build.context):
-            key, path, base = "context", build.context, project.directory
-            message = f"the build context of {service} does not exist: {os.path.relpath(path, base)}"
-    kind = "dockerfile" if key == "dockerfile" else ""
-    folder = os.path.dirname(path) if os.path.isdir(os.path.dirname(path)) else base
-    names: list[str] = []
-    with contextlib.suppress(OSError):
-        names = [other for other in sorted(os.listdir(folder)) if kind in other.lower()]
-    close = closest(os.path.basename(path), names) or (names[0] if kind and len(names) == 1 else None)
-    value = os.path.relpath(os.path.join(folder, close), base) if close else ""
-    hint = f"Did you mean `{key}: {value}`?" if close else f"Correct `build.{key}` of {service}."
-    if kind and not close and isinstance(error, FileNotFoundError):
+    key, is_missing = "dockerfile", isinstance(error, FileNotFoundError)
+    why = "which does not exist" if is_missing else f"which cannot be read: {error.strerror}"
+    message = f"service {service} is built from {name}, {why}"
+    if is_missing and not os.path.isdir(build.context):
+        key, shown = "context", os.path.relpath(build.context, project.directory)
+        message = f"the build context of {service} does not exist: {shown}"
+        value = _similar(build.context, project.directory)
+    else:
+        value = _similar(os.path.join(build.context, build.dockerfile), build.context, kind=key)
+    hint = f"Did you mean `{key}: {value}`?" if value else f"Correct `build.{key}` of {service}."
+    if key == "dockerfile" and is_missing and not value:
         hint = f"{hint[:-1]}, or create it; in a folder with code and no Compose file, `devenv new` proposes one."
     if _is_submodule(project, build.context):
         hint = "git submodule update --init"
     file, line = _place_of(project, service, "build", key)
     return ConfigError(message, hint=hint, file=file, line=line)
+
+
+def _similar(path: str, base: str, kind: str = "") -> str | None:
+    """The path relative to `base` of what was probably meant by `path`: an entry with `kind` in its name."""
+    folder = os.path.dirname(path) if os.path.isdir(os.path.dirname(path)) else base
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = [other for other in sorted(os.listdir(folder)) if kind in other.lower()]
+    close = closest(os.path.basename(path), names) or (names[0] if kind and len(names) == 1 else None)
+    return os.path.relpath(os.path.join(folder, close), base) if close else None
 
 
 def _is_submodule(project: Project, context: str) -> bool:
