@@ -106,7 +106,7 @@ def _stage_files(stage: Stage, earlier: Sequence[StageFiles], args: Mapping[str,
 def _words(rest: str) -> str:
     """A command as it would be typed, from the JSON form or the shell form."""
     words = json_words(rest)
-    return rest if words is None else " ".join(words)
+    return _typed(rest if words is None else words)
 
 
 def _declare(scope: dict[str, str], instruction: Instruction, args: Mapping[str, str]) -> None:
@@ -165,16 +165,24 @@ def built_service(service: Service, model: Mapping[str, Any]) -> Built | None:
     stage, own_entrypoint = below[-1], model.get("entrypoint")
     entrypoint = stage.entrypoint if own_entrypoint is None else own_entrypoint
     command = model.get("command") or (stage.command if own_entrypoint is None else "")
-    words = " ".join(part if isinstance(part, str) else " ".join(map(str, part)) for part in (entrypoint, command))
+    words = f"{_typed(entrypoint)} {_typed(command)}"
     folder = str(model.get("working_dir") or stage.folder)
     variables = stage.scope | {key: str(value) for key, value in (model.get("environment") or {}).items()}
 
-    def read(path: str) -> str | None:
-        return _read(_host_path(service, build, below, path))
+    def host_path(path: str) -> str | None:
+        return _host_path(service, build, below, path)
 
-    scripts = [_host_path(service, build, below, path) for path in start_scripts(words, folder, read)]
+    def read(path: str) -> str | None:
+        return _read(host_path(path))
+
+    scripts = filter(None, map(host_path, start_scripts(words, folder, read)))
     runs = program(words.strip() or default_command(stage.image), folder, variables, read)
-    return Built(service, build, below, others, runs, [path for path in scripts if path])
+    return Built(service, build, below, others, runs, list(scripts))
+
+
+def _typed(command: str | Sequence[str]) -> str:
+    """A command, as text or as words, as it would be typed."""
+    return command if isinstance(command, str) else " ".join(map(str, command))
 
 
 def _dockerfile_text(build: Build) -> str:

@@ -16,9 +16,10 @@ from devenv.compose.outline import Selection
 from devenv.errors import UsageError
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import record as added
+from devenv.scaffold.add.env_files import assigned
 from devenv.scaffold.add.proposal import FileEdit, MainFile, Proposal, opened, pairs
 from devenv.scaffold.add.record import Added
-from devenv.scaffold.add.services import assigned, variable
+from devenv.scaffold.add.services import variable
 
 # Parts of a service in which a host name means another service. In other parts (image, volumes) names are not hosts.
 TEXTS = ("environment", "command", "entrypoint", "healthcheck", "labels", "extra_hosts", "post_start", "pre_stop")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -14,11 +13,10 @@ from devenv import templates_folder
 from devenv.compose import yaml12
 from devenv.compose.files import everything, service_names
 from devenv.compose.outline import Selection
-from devenv.docker import process
-from devenv.errors import EngineError, RefusedError, UsageError, did_you_mean
+from devenv.errors import UsageError, did_you_mean
 from devenv.host.listeners import LOOPBACK, free_port
 from devenv.lazy_dataclass import dataclass
-from devenv.paths import is_within
+from devenv.scaffold.add import env_files
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import record as added
 from devenv.scaffold.add.proposal import FileEdit, MainFile, Proposal, opened, pairs
@@ -30,10 +28,6 @@ _PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
 _MYSQL = ("mysql", "mariadb", "percona")
 # The databases that a tool can show.
 _DATABASES = {"adminer": ("postgres", "postgis", "pgvector", *_MYSQL), "phpmyadmin": _MYSQL}
-_ASSIGNED = re.compile(
-    r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*[=:][ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^#\r\n]*)""",
-    re.MULTILINE | re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ async def add(
     variables = [f"{values['VAR']}_{secret}" for secret in kind.secrets]
     known = added.recorded(records, file.source.path)
     await proposals.check(selection, edit, variables)
-    more = [*_code(kind, name, file.source.folder, values), *await _env_edits(file, variables)]
+    more = [*_code(kind, name, file.source.folder, values), *await env_files.edits(file, variables)]
     if kind.port:
         file.notes.append(f"{name} will be at http://127.0.0.1:{values['port']}")
     if "profiles:" in kind.service:
@@ -231,71 +225,3 @@ def _code(kind: ServiceTemplate, name: str, folder: str, values: Mapping[str, st
                 text = _render(source.read(), values)
             path = os.path.join(target, os.path.relpath(above, base), file)
             yield FileEdit(os.path.normpath(path), None, text.encode())
-
-
-async def _env_edits(file: MainFile, variables: Sequence[str]) -> Collection[FileEdit]:
-    """Edits that set the variables in .env, list them in .env.example, and let git ignore .env."""
-    if not variables:
-        return ()
-    folder = file.source.folder
-    env, example, git, docker = (
-        proposals.read(os.path.join(folder, name)) or b""
-        for name in (".env", ".env.example", ".gitignore", ".dockerignore")
-    )
-    new = _unset(variables, env)
-    file.notes += [f"{name} is in .env already and stays as it is" for name in variables if name not in new]
-    if await _git(folder, "ls-files", "--error-unmatch", ".env"):
-        if not new:  # it is shared as it is
-            return ()
-        file.notes.append(".env is in git, where passwords do not belong: git rm --cached .env")
-    is_ignored = re.search(rb"^/?\.env\s*$", git, re.MULTILINE) or await _git(folder, "check-ignore", "-q", ".env")
-    lines = {
-        ".env": [f"{name}={secrets.token_hex(16)}" for name in new],
-        ".env.example": [f"{name}=" for name in _unset(variables, example, may_be_empty=True)],
-        ".gitignore": [] if is_ignored else [".env"],
-        ".dockerignore": [".env"] if _is_sent(file, docker) else [],
-    }
-    return [_appended(folder, name, added_lines) for name, added_lines in lines.items() if added_lines]
-
-
-def _unset(variables: Sequence[str], data: bytes, *, may_be_empty: bool = False) -> list[str]:
-    """The variables that a file does not set."""
-    values = assigned(data)
-    return [name for name in variables if not (name in values if may_be_empty else values.get(name))]
-
-
-def assigned(data: bytes) -> dict[str, str]:
-    """The variables that an env file sets; the last value of a variable counts."""
-    return {name: value.strip("\"' \t") for name, value in _ASSIGNED.findall(data.decode(errors="replace"))}
-
-
-def _appended(folder: str, name: str, lines: Sequence[str]) -> FileEdit:
-    """The edit that appends lines to a file of the project. Raises RefusedError for a link out of the project."""
-    path = os.path.realpath(os.path.join(folder, name))
-    if not is_within(path, os.path.realpath(folder)):
-        hint = f"Write it into that file yourself, then try again: {lines[0].partition('=')[0]}"
-        raise RefusedError(f"{name} is a link out of the project; nothing was written", hint=hint)
-    before = proposals.read(path)
-    data = before or b""
-    end = b"\r\n" if b"\r\n" in data else b"\n"
-    gap = end if data and not data.endswith(b"\n") else b""
-    return FileEdit(
-        path, before, data + gap + b"".join(line.encode() + end for line in lines), private=name == ".env"
-    )
-
-
-def _is_sent(file: MainFile, ignores: bytes) -> bool:
-    """Whether a build of the project's folder would receive .env, so that an image may contain it."""
-    builds = [model.get("build") for model in file.services.values() if isinstance(model, dict)]
-    contexts = [build.get("context") if isinstance(build, dict) else build for build in builds]
-    whole = any(isinstance(context, str) and os.path.normpath(context) == "." for context in contexts)
-    return whole and not re.search(rb"^(/?(\*\*/)?\.env\*?|\*\*?)\s*$", ignores, re.MULTILINE)
-
-
-async def _git(folder: str, *arguments: str) -> bool:
-    """Whether a git command succeeds; False without git or a repository."""
-    try:
-        done = await process.run(["git", "-C", folder, *arguments])
-    except EngineError:  # git is not installed
-        return False
-    return done.returncode == 0

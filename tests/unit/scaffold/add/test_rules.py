@@ -16,10 +16,8 @@ from devenv.compose.outline import Selection
 from devenv.compose.parse import parse
 from devenv.compose.resolve import Loaded
 from devenv.errors import ConfigError
-from devenv.model.project import Action
 from devenv.scaffold.add import rules
 from devenv.scaffold.add.proposal import Proposal
-from devenv.scaffold.add.rules import Rule
 from support.scaffold import edited, model
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -214,19 +212,6 @@ def test_no_rules_without_a_build(propose: Propose) -> None:
     """There is no diff, and the note has the reason."""
     proposal = propose(MOUNTED.replace("build: .", "image: web"), {})
     assert (proposal.edits, proposal.notes) == ((), (rules.NOT_BUILT,))
-
-
-def test_a_rule_is_written_as_people_write_it() -> None:
-    """Paths are relative to the project, and quoted if YAML needs that."""
-    rule = Rule("/p/my app", Action.SYNC, "", "/srv", ("a/",))
-
-    assert rule.entry("/p").split("\n") == [
-        '- path: "./my app"',
-        "  action: sync",
-        "  target: /srv",
-        '  ignore: ["a/"]',
-    ]
-    assert Rule("/p", Action.REBUILD, "").entry("/p") == "- path: .\n  action: rebuild"
 
 
 def test_a_dockerfile_that_does_not_exist(propose: Propose) -> None:
