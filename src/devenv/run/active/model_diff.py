@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devenv.lazy_dataclass import dataclass
+from devenv.model.containers import ProjectState
 
 # Compose's hash of a container leaves these out: a change of them replaces no container.
 _ELSEWHERE = frozenset({"depends_on"})
@@ -13,6 +14,7 @@ _IMAGE = ("image", "build", "platform")
 SHARING = ("network_mode", "pid", "ipc")
 
 Model = Mapping[str, Any]
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,15 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.touched or self.gone)
+
+    def outcome(self, before: ProjectState, after: ProjectState) -> tuple[Names, Names, Names]:
+        """The touched services that were recreated, added, and scaled."""
+        ids = [(name, {c.id for c in before.of(name)}, {c.id for c in after.of(name)}) for name in self.touched]
+        return (
+            tuple(name for name, was, now in ids if was - now and now - was),
+            tuple(name for name, was, now in ids if now and not was),
+            tuple(name for name, was, now in ids if was and (was < now or now < was)),
+        )
 
 
 def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Difference:

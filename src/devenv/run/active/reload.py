@@ -202,14 +202,14 @@ class ProjectUpdate:
             for service in change.touched:
                 await turns.enter_async_context(self.current.turns[service])
             after = await self._prepared(after, change)
-            event = Reloaded(files, rules=rules_now != self.current.rules)
+            has_new_rules = rules_now != self.current.rules
             removed = [c for c in self.volumes.ledger.containers(project_state) if c.service in change.gone]
             old = [c for c in project_state.containers if c.service in change.touched]
             async with self.actions.ending([*old, *removed]):
                 self._enter(after)
                 now = await self._replace(change, removed, rules_now)
-        event = replace(event, seconds=round(time.monotonic() - began, 2))
-        self.emit(_with_outcome(event, change, removed, project_state, now))
+        gone, seconds = tuple(sorted({c.service for c in removed})), round(time.monotonic() - began, 2)
+        self.emit(Reloaded(files, *change.outcome(project_state, now), gone, rules=has_new_rules, seconds=seconds))
         for port in [port for port in after.ports if after.auto and port not in before.ports]:
             self.emit(Notice(f"{port.service} {port.target} is published on port {port.published}"))
         await self.actions.drop_images(old, now)
@@ -289,16 +289,3 @@ async def bound_rules(desired: DesiredState, *, watch: bool) -> Rules:
     ignores = await anyio.to_thread.run_sync(scan.dockerignores, desired.project)
     bound = rules.bind(desired.project, ignores)
     return desired.project.settings, tuple(rule for rule in bound if rule.service in desired.names)
-
-
-def _with_outcome(
-    event: Reloaded, change: Difference, removed: Iterable[Container], before: ProjectState, after: ProjectState
-) -> Reloaded:
-    ids = [(name, {c.id for c in before.of(name)}, {c.id for c in after.of(name)}) for name in change.touched]
-    return replace(
-        event,
-        recreated=tuple(name for name, was, now in ids if was - now and now - was),
-        added=tuple(name for name, was, now in ids if now and not was),
-        scaled=tuple(name for name, was, now in ids if was and (was < now or now < was)),
-        removed=tuple(sorted({c.service for c in removed})),
-    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devenv.model.containers import Container, ProjectState
 from devenv.run.active.model_diff import Difference, between, fixed
 
 WEB: dict[str, Any] = {"image": "web:1", "environment": {"A": "1"}, "depends_on": {"db": {}}}
@@ -45,6 +46,18 @@ def test_services_that_share_a_namespace_are_touched(shared: dict[str, Any]) -> 
     assert between(services, {**services, "db": {**DB, "user": "1"}}).touched == ("db", "side")
     assert between(deeper, {**deeper, "db": {**DB, "user": "1"}}).touched == ("db", "side", "third")
     assert between(services, {**services, "web": {**WEB, "user": "1"}}).touched == ("web",)
+
+
+def test_services_were_recreated_added_or_scaled() -> None:
+    """A touched service whose containers stayed counts as none of these."""
+
+    def state(**ids: tuple[str, ...]) -> ProjectState:
+        return ProjectState(tuple(Container(i, i, s, "running", ours=True) for s, own in ids.items() for i in own))
+
+    before = state(web=("1",), db=("2",), more=("3",), less=("4", "5"))
+    after = state(web=("9",), db=("2",), more=("3", "6"), less=("4",), new=("7",))
+    touched = Difference(("db", "less", "more", "new", "web"))
+    assert touched.outcome(before, after) == (("web",), ("new",), ("less", "more"))
 
 
 MODEL: dict[str, Any] = {"name": "p", "networks": {"n": {"name": "p_n"}}, "volumes": {"v": {"name": "p_v"}}}
