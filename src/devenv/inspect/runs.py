@@ -46,11 +46,11 @@ async def runs(projects: Collection[str]) -> tuple[tuple[MachineRun, ...], str]:
     view = await _view(recorded)
     ending = {run.path for run, _ in at_work()}
     rows = [_row(run, ledger, view, is_ending=run.path in ending) for run, ledger in recorded]
-    rows += [_ended(ledger) for _, ledger in run_dir.removed_folders() if not projects or ledger.project in projects]
+    rows += [_ended(ledger) for _, ledger in run_dir.removed_folders()]
     known = {(row.project, row.directory) for row in rows if row.state != OTHER}
-    kept = [row for row in _kept(view) if (row.project, row.directory) not in known]
-    rows += [row for row in kept if not projects or row.project in projects]
-    return tuple(sorted(rows, key=lambda row: (row.project, row.directory))), view.error
+    rows += [row for row in _kept(view) if (row.project, row.directory) not in known]
+    asked = (row for row in rows if not projects or row.project in projects)
+    return tuple(sorted(asked, key=lambda row: (row.project, row.directory))), view.error
 
 
 async def _view(recorded: Sequence[tuple[Run, Ledger]]) -> EngineView:
@@ -98,12 +98,8 @@ def _row(run: Run, ledger: Ledger, view: EngineView, *, is_ending: bool) -> Mach
     last = run.last() if run.last().get("began") == ledger.began else None
     memory = [view.memory[c.id] for c in running if c.id in view.memory]
     is_held = run.lock.is_held()
-    is_here = ledger.is_on(view.key, view.host) or (view.error and (not view.host or run_dir.is_at(run, view.host)))
-    if not is_here:
-        state = OTHER
-    elif view.error:
-        state = UNREACHABLE
-    else:
+    state = _unknown_state(run, ledger, view)
+    if not state:
         is_ending = is_ending or (is_held and run.lock.is_ending())
         state = state_of(ledger.phase, len(running), is_held=is_held, is_ending=is_ending, is_ready=last is not None)
     return MachineRun(
@@ -113,13 +109,19 @@ def _row(run: Run, ledger: Ledger, view: EngineView, *, is_ending: bool) -> Mach
         branch=branch(ledger.directory),
         state=state,
         running=len(running),
-        containers=len(running) + sum(not (c.state == "exited" and c.exit_code == 0) for c in own if not c.running),
+        containers=sum(not (c.state == "exited" and c.exit_code == 0) for c in own),
         urls=tuple((last or {}).get("urls", ())) if running else (),
         began=ledger.began,
         memory=sum(memory) if memory else None,
         pid=run.lock.holder() if is_held else None,
         background=background(run)[0],
     )
+
+
+def _unknown_state(run: Run, ledger: Ledger, view: EngineView) -> str:
+    """The state of a run on another engine, or on one that does not answer; empty if the engine answers."""
+    is_here = ledger.is_on(view.key, view.host) or (view.error and (not view.host or run_dir.is_at(run, view.host)))
+    return (UNREACHABLE if view.error else "") if is_here else OTHER
 
 
 def _ended(ledger: Ledger) -> MachineRun:
