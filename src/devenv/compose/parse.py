@@ -147,14 +147,9 @@ def _service(name: str, service: Model) -> Service:
         platform=service.get("platform"),
         pull_policy=service.get("pull_policy"),
         depends_on=tuple(_dependency(other, entry or {}) for other, entry in _items(service, "depends_on")),
-        ports=tuple(
-            Port(
-                int(port["target"]), _text(port.get("published")), port.get("host_ip"), port.get("protocol") or "tcp"
-            )
-            for port in service.get("ports") or ()
-        ),
-        volumes=tuple(_mount(mount) for mount in service.get("volumes") or ()),
-        watch=tuple(_rule(entry) for entry in (service.get("develop") or {}).get("watch") or ()),
+        ports=tuple(map(_port, service.get("ports") or ())),
+        volumes=tuple(map(_mount, service.get("volumes") or ())),
+        watch=tuple(map(_rule, (service.get("develop") or {}).get("watch") or ())),
         tmpfs=tuple(entry.partition(":")[0] for entry in _texts(service.get("tmpfs"))),
         read_only=_flag(service.get("read_only")),
         has_healthcheck=_has_healthcheck(service.get("healthcheck") or {}),
@@ -192,6 +187,11 @@ def _build(build: Model) -> Build:
         platforms=_texts(build.get("platforms")),
         pull=_flag(build.get("pull")),
     )
+
+
+def _port(port: Model) -> Port:
+    published, protocol = _text(port.get("published")), port.get("protocol") or "tcp"
+    return Port(int(port["target"]), published, port.get("host_ip"), protocol)
 
 
 def _mount(mount: Mapping[str, Any]) -> Mount:
