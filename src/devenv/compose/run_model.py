@@ -197,12 +197,14 @@ def _swap_images(service: dict[str, Any], images: Mapping[str, str], change: Bui
     for step in service.get("pre_start") or ():
         if step.get("image") in images:
             step["image"] = images[step["image"]]
-    build = service.get("build")
-    if build is None:
-        if service.get("image") in images:
-            service["image"] = images[service["image"]]
-            service["pull_policy"] = "never"  # it has a local name, which no registry knows
-        return
+    if service.get("build") is not None:
+        _change_build(service["build"], images, change)
+    elif service.get("image") in images:
+        service["image"] = images[service["image"]]
+        service["pull_policy"] = "never"  # it has a local name, which no registry knows
+
+
+def _change_build(build: dict[str, Any], images: Mapping[str, str], change: BuildChange) -> None:
     build.pop("pull", None)  # images were pulled before; BuildKit must not ask a registry again
     bases = {context_key(name): f"{CONTEXT}{image}" for name, image in change.bases.items()}
     if contexts := bases | (build.get("additional_contexts") or {}):
