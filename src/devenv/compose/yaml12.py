@@ -257,11 +257,7 @@ class _Composer:
         return ConfigError(message, hint=hint, file=self.file, line=begin.line + 1, column=begin.column + 1)
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> ConfigError:
-        last, problem = len(self.text.splitlines()), error.problem or "this is not YAML"
-        is_open = error.problem_mark is None or error.problem_mark.line >= last or "end of stream" in problem
-        mark = error.context_mark or error.problem_mark if is_open else error.problem_mark  # name the opening mark
-        if mark and mark.line >= last and self.stack:
-            mark = self.stack[-1].node.start_mark
+        problem, mark = error.problem or "this is not YAML", self._mark(error)
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         written = "".join(self.text.splitlines()[line - 1 : line]) if line else ""
         if "\t" in written[: len(written) - len(written.lstrip())]:
@@ -271,6 +267,13 @@ class _Composer:
         located = ConfigError(words, hint=hint, file=self.file, line=line, column=column)
         located.excerpt = excerpt(self.text, line, column) if line and column else ()
         return located
+
+    def _mark(self, error: yaml.MarkedYAMLError) -> yaml.Mark | None:
+        """The place of the error; that of the opening mark if the text ends before something is closed."""
+        last, mark = len(self.text.splitlines()), error.problem_mark
+        if mark is None or mark.line >= last or "end of stream" in (error.problem or ""):
+            mark = error.context_mark or mark
+        return self.stack[-1].node.start_mark if mark and mark.line >= last and self.stack else mark
 
 
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
