@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import anyio
 
@@ -156,14 +156,15 @@ def _snapshots(emit: Emit, *, remove: bool) -> bool:
     except StateError as error:
         emit(Problem(error.message, error.hint))
         return True
-    removed = {line.id for line in lines if line.place.path and run_dir.is_removed(line.place)}
-    known = {line.id for line in lines}
-    gone = [s for s in store.all() if s.automatic and (s.id, s.volume) not in needed and _is_of(s, removed, known)]
+    removed = {line.id: bool(line.place.path) and run_dir.is_removed(line.place) for line in lines}
+    unneeded = (s for s in store.all() if s.automatic and (s.id, s.volume) not in needed)
+    gone = [snapshot for snapshot in unneeded if _is_of_removed(snapshot, removed)]
     for snapshot in gone if remove else ():
         store.remove(snapshot)
     used = {snapshot.lineage for snapshot in store.all()} | {line.id for line in lines if line.live is not None}
-    for lineage_id in removed - used:
-        lineages.remove(lineage_id)
+    for lineage_id in removed.keys() - used:
+        if removed[lineage_id]:
+            lineages.remove(lineage_id)
     if gone:
         emit(_counted_snapshots(gone, removed=remove))
     return bool(gone)
@@ -176,8 +177,8 @@ def _counted_snapshots(gone: Sequence[Snapshot], *, removed: bool) -> Notice:
     return Notice(f"removed {what}") if removed else Notice(what, "devenv gc --snapshots")
 
 
-def _is_of(snapshot: Snapshot, removed: Collection[str], known: Collection[str]) -> bool:
-    """Whether the snapshot is of one of the `removed` lineages, or of none and of a removed folder."""
-    if snapshot.lineage in known:
-        return snapshot.lineage in removed
+def _is_of_removed(snapshot: Snapshot, removed: Mapping[str, bool]) -> bool:
+    """Whether the folder of the snapshot was removed: that of its lineage if it is known, else its own."""
+    if snapshot.lineage in removed:
+        return removed[snapshot.lineage]
     return bool(snapshot.directory) and run_dir.is_removed(Place(snapshot.directory))
