@@ -184,10 +184,7 @@ class ProjectUpdate:
         that part is tried again at the next change.
         """
         began, before = time.monotonic(), self.current.desired
-        if difference := model_diff.fixed(before.loaded.model, loaded.model):
-            path, why = difference
-            file, line = await anyio.to_thread.run_sync(resolve.where, self.options.selection, path)
-            raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up", file=file, line=line)
+        await self._require_adoptable(loaded)
         project_state = await self.engine.project_state(loaded.project.name)
         after = await self._desired(loaded, project_state)
         rules_now = await bound_rules(after, watch=self.options.watch)
@@ -219,6 +216,12 @@ class ProjectUpdate:
         """Sync by these rules from now on."""
         self.current.rules = rules_now
         await self.sync_session.follow(self.tasks, self.current.desired.project, rules_now[1])
+
+    async def _require_adoptable(self, loaded: Loaded) -> None:
+        if difference := model_diff.fixed(self.current.desired.loaded.model, loaded.model):
+            path, why = difference
+            file, line = await anyio.to_thread.run_sync(resolve.where, self.options.selection, path)
+            raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up", file=file, line=line)
 
     async def _desired(self, loaded: Loaded, project_state: ProjectState) -> DesiredState:
         after = replace(
