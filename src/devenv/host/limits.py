@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from devenv import state_path
 from devenv.model.answers import Disk
 
 SYSCTL = "/proc/sys"
@@ -25,10 +26,7 @@ OF_ENGINE = ("the engine's disk", "images and volumes may not fit", "docker syst
 
 def machine(engine_root: str) -> dict[str, Any]:
     """Fields of `Machine`; `engine_root` is empty if the engine's files are on another machine. Blocking."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):
-        state = os.path.expanduser("~/.local/state")
-    disks = (_disk(*OF_STATE, state), _disk(*OF_ENGINE, engine_root) if engine_root else None)
+    disks = (_disk(*OF_STATE, os.path.dirname(state_path())), _disk(*OF_ENGINE, engine_root) if engine_root else None)
     interface, mtu = default_route()
     return {
         "disks": tuple(filter(None, disks)),
