@@ -17,6 +17,7 @@ from devenv.docker.transport import CallError, EngineGroup, IgnoreAbsent
 from devenv.errors import EngineError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL
+from devenv.model.images import split
 from devenv.tasks import each
 
 ANONYMOUS = "e30="  # `{}` in base64: some engines refuse a push without the header
@@ -236,10 +237,8 @@ def _local_image(entry: Mapping[str, Any]) -> LocalImage:
 
 def parted(reference: str) -> tuple[str, str]:
     """The name, and the digest or else the tag (`latest` by default: without a tag the engine pulls all tags)."""
-    name, _, digest = reference.partition("@")
-    head, colon, version = name.rpartition(":")
-    is_tagged = colon and "/" not in version
-    return head if is_tagged else name, digest or (version if is_tagged else "latest")
+    name, tag, digest = split(reference)
+    return name, digest or tag or "latest"
 
 
 def _headers(auth: str) -> dict[str, str]:
