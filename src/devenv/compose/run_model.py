@@ -151,10 +151,7 @@ def scale(text: str) -> Scale:
 def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) -> None:
     """Apply the changes to the services. Raises UsageError for a service that can have only one container."""
     for change in changes:
-        service = services.get(change.service)
-        if service is None:
-            hint = did_you_mean(change.service, sorted(services))
-            raise UsageError(f"--scale names the service `{change.service}`, which does not exist", hint=hint)
+        service = _named(services, change.service, "--scale")
         # a range, or 0 as the engine's choice, has a port for each container
         published = [str(port.get("published") or "0") for port in service.get("ports") or ()]
         fixed = [f"the host port {port}" for port in published if port.isdecimal() and port != "0"]
@@ -165,6 +162,14 @@ def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) 
         service["scale"] = change.containers
         if "replicas" in (service.get("deploy") or {}):
             service["deploy"]["replicas"] = change.containers
+
+
+def _named(services: Mapping[str, dict[str, Any]], name: str, option: str) -> dict[str, Any]:
+    """The service that an option names. Raises UsageError if it does not exist."""
+    if name not in services:
+        message = f"{option} names the service `{name}`, which does not exist"
+        raise UsageError(message, hint=did_you_mean(name, sorted(services)))
+    return services[name]
 
 
 def context_key(reference: str) -> str:
@@ -226,10 +231,7 @@ def _escaped(values: Mapping[str, str]) -> dict[str, str]:
 
 def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortChange, ...]) -> None:
     for change in changes:
-        if change.service not in services:
-            hint = did_you_mean(change.service, sorted(services))
-            raise UsageError(f"--port names the service `{change.service}`, which does not exist", hint=hint)
-        service = services[change.service]
+        service = _named(services, change.service, "--port")
         ports = service.get("ports") or []
         if change.target not in (port["target"] for port in ports):
             targets = ", ".join(sorted({str(port["target"]) for port in ports}, key=int)) or "none"
