@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Collection, Iterator
 
 PROJECT_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"  # characters (Compose Specification, `name`)
@@ -15,6 +16,11 @@ def relative_to(path: str, folder: str) -> str | None:
         return ""
     inside = folder if folder.endswith("/") else f"{folder}/"
     return path[len(inside) :] if path.startswith(inside) else None
+
+
+def normal(path: str) -> str:
+    """The absolute path without `.`, `..` and repeated slashes, also at its start (where POSIX keeps two)."""
+    return "/" + posixpath.normpath(f"/{path}").lstrip("/")
 
 
 def written(path: str, folder: str) -> str:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from devenv import paths
-from devenv.paths import ancestors, below, is_below, is_within, relative_to, written
+from devenv.paths import ancestors, below, is_below, is_within, normal, relative_to, written
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,12 @@ def test_a_path_relative_to_a_folder(path: str, folder: str, relative: str | Non
     assert relative_to(path, folder) == relative
     assert is_within(path, folder) is (relative is not None)
     assert is_below(path, folder) is bool(relative)
+
+
+@pytest.mark.parametrize("path", ["/a/b", "a/b", "//a/b/", "/a/./b", "/a/c/../b", "///a//b", "/../a/b"])
+def test_a_path_that_is_written_in_another_way(path: str) -> None:
+    """It is absolute and has no part to leave out."""
+    assert normal(path) == "/a/b"
 
 
 def test_within_any_of_several_folders() -> None:

@@ -170,7 +170,7 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
         return DockerfileText(f"dockerfile_inline of {service}", build.dockerfile_inline)
     if not os.path.isabs(build.context):
         return None
-    path = os.path.normpath(os.path.join(build.context, build.dockerfile))
+    path = build.path
     if os.path.basename(path) == "Dockerfile" and not os.path.exists(path):
         small = os.path.join(os.path.dirname(path), "dockerfile")  # builders accept this name as well
         path = small if os.path.exists(small) else path
@@ -194,7 +194,7 @@ def _unreadable(project: Project, service: str, build: Build, name: str, error: 
         message = f"the build context of {service} does not exist: {shown}"
         value = _similar(build.context, project.directory)
     else:
-        value = _similar(os.path.join(build.context, build.dockerfile), build.context, kind=key)
+        value = _similar(build.path, build.context, kind=key)
     hint = f"Did you mean `{key}: {value}`?" if value else f"Correct `build.{key}` of {service}."
     if key == "dockerfile" and is_missing and not value:
         hint = f"{hint[:-1]}, or create it; in a folder with code and no Compose file, `devenv new` proposes one."

@@ -112,6 +112,11 @@ class Build:
     pull: bool = False  # whether base images are pulled again
 
     @property
+    def path(self) -> str:
+        """The absolute path of the Dockerfile."""
+        return os.path.normpath(os.path.join(self.context, self.dockerfile))
+
+    @property
     def dockerignores(self) -> tuple[str, str]:
         """The files that may list what the build excludes; the first that exists counts (Dockerfile reference)."""
         names = (f"{self.dockerfile}.dockerignore", ".dockerignore")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from devenv.explain import table
 from devenv.lazy_dataclass import dataclass
-from devenv.paths import is_within
+from devenv.paths import is_within, normal
 
 AGENT = "the SSH agent"
 _FILES = "it contains all files of this machine"
@@ -83,11 +83,6 @@ def reach(source: str, host: Host, *, writes: bool) -> str | None:
     if facts.user and not _is_own(real, host):
         return f"{source}: it is in the home folder of {facts.user}"
     return None
-
-
-def normal(path: str) -> str:
-    """The absolute path without `.`, `..` and repeated slashes, also at its start (where POSIX keeps two)."""
-    return "/" + posixpath.normpath(f"/{path}").lstrip("/")
 
 
 def _why(path: str, host: Host, facts: HostPath, *, writes: bool) -> str | None:

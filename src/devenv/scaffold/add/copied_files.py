@@ -186,12 +186,7 @@ def _typed(command: str | Sequence[str]) -> str:
 
 
 def _dockerfile_text(build: Build) -> str:
-    return build.dockerfile_inline if build.dockerfile_inline is not None else _read(dockerfile_path(build)) or ""
-
-
-def dockerfile_path(build: Build) -> str:
-    """The absolute path of the Dockerfile."""
-    return os.path.normpath(os.path.join(build.context, build.dockerfile))
+    return build.dockerfile_inline if build.dockerfile_inline is not None else _read(build.path) or ""
 
 
 def _read(path: str | None) -> str | None:

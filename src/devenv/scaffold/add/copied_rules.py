@@ -20,7 +20,6 @@ from devenv.scaffold.add.copied_files import (
     Copy,
     StageFiles,
     bind_over,
-    dockerfile_path,
     has_manifest,
     made_in,
     placed,
@@ -71,7 +70,7 @@ def rules_for(built: Built) -> Iterator[Rule]:
             for path, target in placed(built.build.context, copy):
                 for rule in _copied(built, stage, copy, path, target):
                     rules.setdefault(rule.path, rule)
-    dockerfile = dockerfile_path(built.build)
+    dockerfile = built.build.path
     if built.build.dockerfile_inline is None and os.path.isfile(dockerfile) and any(r.action for r in rules.values()):
         rules.setdefault(dockerfile, _rebuild(dockerfile))
     yield from rules.values()

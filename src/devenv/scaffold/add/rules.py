@@ -14,7 +14,7 @@ from devenv.errors import ConfigError, UsageError
 from devenv.model.project import Action, Condition, Mount, Project, Service
 from devenv.paths import is_within, relative_to, written
 from devenv.scaffold.add import proposal as proposals
-from devenv.scaffold.add.copied_files import bind_sources, built_service, dockerfile_path, made_in
+from devenv.scaffold.add.copied_files import bind_sources, built_service, made_in
 from devenv.scaffold.add.copied_rules import Rule, rules_for
 from devenv.scaffold.add.programs import Way
 from devenv.scaffold.add.proposal import MainFile, Proposal, opened
@@ -82,12 +82,8 @@ def _nothing(service: Service, project: Project) -> str:
     """Why a service with a build section gets no rule."""
     if service.watch:
         return f"{service.name}: its rules cover what its Dockerfile copies from here"
-    if (
-        service.build
-        and service.build.dockerfile_inline is None
-        and not os.path.isfile(dockerfile_path(service.build))
-    ):
-        return f"{service.name}: {written(dockerfile_path(service.build), project.directory)} does not exist"
+    if service.build and service.build.dockerfile_inline is None and not os.path.isfile(service.build.path):
+        return f"{service.name}: {written(service.build.path, project.directory)} does not exist"
     mounts = project.bind_mounts(service)
     more = f"; {service.name} has {', '.join(mounts)}" if mounts else ""
     return f"{service.name}: its Dockerfile copies nothing from here{more}"

@@ -14,13 +14,13 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import Explained, Mounted, RuleVerdict, Shown, ShownRule, ShownService
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan
-from devenv.paths import is_below, is_within, relative_to
+from devenv.paths import is_below, is_within, normal, relative_to
 from devenv.sync import planner
 from devenv.sync.host import scan
 from devenv.sync.host.manifest import Changes, FileKind, FileState
 from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of
-from devenv.sync.rules.rules import BoundRule, bind, container_path, mount_over
+from devenv.sync.rules.rules import BoundRule, bind, mount_over
 
 MISSING = FileState(FileKind.FILE, 0o644, 0, 0, 0, 0)  # used for a path that does not exist yet
 
@@ -96,7 +96,7 @@ class _Explaining:
             for mount in (mount for mount in service.volumes if mount.type == "bind"):
                 source = os.path.normpath(mount.source or "")
                 inside = relative_to(path, source)
-                target = None if inside is None else container_path(f"{mount.target}/{inside}")
+                target = None if inside is None else normal(f"{mount.target}/{inside}")
                 if mount_over(service, target) is mount if target else is_below(source, path):
                     place = entry_place(self.sources, ("services", service.name, "volumes"), mount.target)
                     yield Mounted(service.name, self.loaded.project.written(mount), shown(place), target)

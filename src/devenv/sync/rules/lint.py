@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from devenv.model.project import Action, Project, RuleFault, Service, WatchRule
-from devenv.paths import is_within
+from devenv.paths import is_within, normal
 from devenv.sync.rules.patterns import BACKSLASH, Patterns
-from devenv.sync.rules.rules import container_path, is_bind_mounted, mount_over
+from devenv.sync.rules.rules import is_bind_mounted, mount_over
 
 DATA = re.compile(r"/var/lib/|/data(/|\Z)")  # where images of databases keep theirs
 SYSTEM = ("/proc", "/sys", "/dev")
@@ -73,7 +73,7 @@ def _target(service: Service, rule: WatchRule, target: str) -> Iterator[Fault]:
         )
     elif not target.startswith("/"):
         yield f"the `target` {target} is not absolute", f"Write `target: /{target}`."
-    elif is_within(container_path(target), *SYSTEM):
+    elif is_within(normal(target), *SYSTEM):
         yield f"the `target` {target} belongs to the system: no file can be put there", "Name a folder of the image."
     elif (mount := mount_over(service, target)) and mount.type == "bind" and mount.source:
         yield from _on_the_host(service, rule, mount.source)
@@ -127,7 +127,7 @@ def _twice(earlier: Iterable[WatchRule], rule: WatchRule) -> Iterator[Fault]:
     if not rule.action.syncs or target.endswith("/"):
         return
     for other in earlier:
-        same = other.action.syncs and container_path(other.target or "") == container_path(target)
+        same = other.action.syncs and normal(other.target or "") == normal(target)
         if same and not (other.target or "").endswith("/") and other.path != rule.path:
             message = f"two rules have the target {target}: a file of {rule.path} replaces one of {other.path}"
             yield message, "", "warning"

@@ -20,7 +20,7 @@ from devenv import package_text
 from devenv.errors import ConfigError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Action, Mount, Project, Service, WatchRule
-from devenv.paths import is_below, is_within, relative_to
+from devenv.paths import is_below, is_within, normal, relative_to
 from devenv.sync.rules.patterns import BACKSLASH, Patterns
 
 EDITOR_TEMP = package_text("sync/rules/editor_temp.txt").splitlines()
@@ -137,7 +137,7 @@ class BoundRule:
     @cached_property
     def top(self) -> str:
         """The target as an absolute, clean container path."""
-        return container_path(self.rule.target or "")
+        return normal(self.rule.target or "")
 
 
 def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tuple[BoundRule, ...]:
@@ -166,17 +166,12 @@ def prune(rules: Iterable[BoundRule], directory: str) -> bool:
     return all(rule.prunes(directory) for rule in rules if not rule.inert)
 
 
-def container_path(path: str) -> str:
-    """A container path, made absolute and normalised."""
-    return "/" + posixpath.normpath(f"/{path}").lstrip("/")
-
-
 def mount_over(service: Service, target: str) -> Mount | None:
     """The innermost mount that contains a container path of the service, or None."""
     mounts = (*service.volumes, *(Mount("tmpfs", path) for path in service.tmpfs))
-    path = container_path(target)
-    covering = [mount for mount in mounts if is_within(path, container_path(mount.target))]
-    return max(covering, key=lambda mount: len(container_path(mount.target)), default=None)
+    path = normal(target)
+    covering = [mount for mount in mounts if is_within(path, normal(mount.target))]
+    return max(covering, key=lambda mount: len(normal(mount.target)), default=None)
 
 
 def is_bind_mounted(service: Service, rule: WatchRule) -> bool:
@@ -235,10 +230,10 @@ def _own_files(project: Project) -> Iterator[str]:
         yield posixpath.normpath(posixpath.join(project.directory, file))
     for service in project.services:
         if service.build and service.build.dockerfile_inline is None:
-            yield posixpath.normpath(posixpath.join(service.build.context, service.build.dockerfile))
+            yield service.build.path
 
 
 def _binds_below(service: Service, rule: WatchRule) -> Iterator[str]:
     """Bind mounts below the target: a copy there would be written to the host."""
-    binds = (container_path(mount.target) for mount in service.volumes if mount.type == "bind")
-    return (path for path in binds if is_below(path, container_path(rule.target or "")))
+    binds = (normal(mount.target) for mount in service.volumes if mount.type == "bind")
+    return (path for path in binds if is_below(path, normal(rule.target or "")))
