@@ -111,6 +111,16 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         },
         None,
     ),
+    "page": (
+        "`devenv page`: the address of the page, or the file of a report.",
+        {
+            "project": str,
+            "url": Annotated[str | None, "with the key to the page after `#`; null for a report"],
+            "opened": Annotated[bool, "whether a browser was asked to open it"],
+            "file": Annotated[str | None, "the path of the report"],
+        },
+        None,
+    ),
     "ps": ("`devenv ps`: the states of the services; with `--watch`, a document for each change.", {}, Stands),
     "version": (
         "`devenv version`: the versions of devenv and Compose.",

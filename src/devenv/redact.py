@@ -20,6 +20,7 @@ _PAIR = re.compile(rf"(?i)(\b{_NAME}['\"]?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|(?!(?
 _LOGIN = re.compile(r"(?://|(?<![\w./-])[\w.%+-]+:(?!//))[^\s'\"]*@(?!sha256:)")  # of a digest, nothing is secret
 _USER = re.compile(r"((?:\s|\A)(?:-u|--user)[ =])(?!\d+:)\S+:\S+")
 _BUILD = re.compile(r"(--build-arg[ =][^\s=]+=)[^\s']*")
+_MAYBE = re.compile(r"(?i)pass|pwd|token|secret|key|credential|auth|@|-u|--build-arg")
 _URL = re.compile(r"//([^\s/:@]*):([^\s/]*)@")
 
 
@@ -37,7 +38,13 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text on one line."""
-        text = self._known.sub(HIDDEN, " ".join(text.split()))
+        return self.line(" ".join(text.split()))
+
+    def line(self, text: str) -> str:
+        """The line with its spaces, as a program printed it."""
+        text = self._known.sub(HIDDEN, text)
+        if not _MAYBE.search(text):  # most lines of a log
+            return text
         for pattern in (_USER, _BUILD, _HEADER, _PAIR):
             text = pattern.sub(rf"\1{HIDDEN}", text)
         return _LOGIN.sub(lambda login: f"{'//' if login[0].startswith('//') else ''}{HIDDEN}@", text)

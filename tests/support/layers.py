@@ -60,15 +60,21 @@ PURE = (
     "ui/live/pane.py",
     "ui/live/screen.py",
     "ui/live/state.py",
+    "ui/run_state.py",
     "ui/text.py",
     "ui/drawing.py",
     "ui/tables.py",
+    "web/access.py",
+    "web/fold.py",
+    "web/lines.py",
+    "web/messages.py",
+    "web/timeline.py",
 )
 
 PURE_STDLIB = frozenset({
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "configparser", "contextlib", "copy",
     "dataclasses", "datetime", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
-    "ipaddress", "itertools", "json", "math", "numbers", "operator", "os", "pathlib", "posixpath", "re",
+    "hmac", "ipaddress", "itertools", "json", "math", "numbers", "operator", "os", "pathlib", "posixpath", "re",
     "shlex", "stat", "string", "struct", "textwrap", "types", "typing", "unicodedata", "urllib.parse",
 })  # fmt: skip
 
@@ -83,7 +89,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("docker/process.py", "docker/endpoint.py"),
     "multiprocessing": (),
     "python_on_whales": ("docker/cli.py",),
-    "h11": ("docker/http.py",),
+    "h11": ("docker/http.py", "web/http.py"),
     "isal": ("state/gzip_members.py",),
     "watchfiles": ("sync/host/watcher.py",),
     "ctypes": ("sync/host/inotify.py", "sync/adoption.py"),
@@ -130,8 +136,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"images", "sync", "volumes"}),
     frozenset({"doctor", "scaffold"}),
     frozenset({"run"}),
-    frozenset({"keeper"}),
     frozenset({"inspect", "ui"}),
+    frozenset({"web"}),
+    frozenset({"keeper"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )  # fmt: skip

@@ -80,6 +80,11 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     }, "--project-name -p --isolated --profile --output --verbose -v", ("service*",)),
     "shell": ({
     }, "--file -f --project-name -p --isolated --profile --verbose -v", ("service*",)),
+    "page": ({
+        "--print": ("", "Print the address only."),
+        "--read-only": ("", "A page that cannot restart, rebuild or stop."),
+        "--export": ("text", "Write a report of the run to a file instead."),
+    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
     "open": ({
         "--print": ("", "Print the URLs only."),
     }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service",)),

@@ -41,6 +41,7 @@ COMMANDS = {
     "ls": Command("up:ls", "List all runs of this machine, with folder and state.", OUTPUT),
     "logs": Command("containers:logs", "Show the services' logs, merged by time."),
     "shell": Command("containers:shell", "Open a shell or run a command in a container.", PROJECT),
+    "page": Command("page:page", "Show the run in the browser: services, timeline, log."),
     "open": Command("show:open_", "Open the website in the browser and print its URLs."),
     "graph": Command("show:graph", "Show services, dependencies, networks and volumes.", PROJECT),
     "explain": Command("show:explain", "Show what saving a path does, and which rule decides."),

@@ -27,6 +27,7 @@ from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.cleanup.remains import remains
+from devenv.run.page import PageServer
 from devenv.run.preload import UpOptions
 from devenv.run.steps import Context, Entered, Guarded
 from devenv.run.takeover import up_elsewhere
@@ -136,7 +137,8 @@ class Keeper:
                     self._write(state=SYNCING, synced=self._synced(project), problem=self._feed.problem)
                     self._feed.keep(_ready(context.run, ledger))
                     reload = Reload(options.selection, loaded, context.emit, project.update.apply)
-                    await tasks.start(Requests(context.run, project, effects, self._feed, reload).listen)
+                    requests = Requests(context.run, project, effects, self._feed, reload, _page)
+                    await tasks.start(requests.listen)
                     tasks.start_soon(reload.run)
                     await self._until_gone(project, reload)
                 finally:
@@ -210,6 +212,13 @@ class Keeper:
     def _write(self, **changes: object) -> None:
         self._note = replace(self._note, **changes)  # type: ignore[arg-type] # fields of the note
         self._note.write(self.run_)
+
+
+def _page() -> type[PageServer]:
+    """The server of the page, which is imported if somebody asks for it."""
+    from devenv.web.server import RunPage  # noqa: PLC0415 - as above
+
+    return RunPage
 
 
 def _ready(run: Run, ledger: Ledger) -> TimedEvent:

@@ -122,9 +122,10 @@ Fact = ServiceGraph | ServiceStats
 
 @dataclass(frozen=True, slots=True)
 class ViewCommand:
-    """A command for a run: `restart`, `rebuild` or `stop` a service, or `detach`.
+    """A command for a run: `restart`, `rebuild`, `start` or `stop` a service, or `detach`.
 
-    For the terminal: `shell` (`service` is the id of a container), `open` (`service` is an address) and `quit`.
+    For the terminal: `shell` (`service` is the id of a container), `open` (`service` is an address), `page`
+    and `quit`.
     """
 
     verb: str

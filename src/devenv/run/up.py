@@ -24,6 +24,7 @@ from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.remains import at_work
 from devenv.run.ending import End, RunOutcome, stop
+from devenv.run.page import LoadPage
 from devenv.run.preload import UpOptions
 from devenv.run.steps import Active, Context, Value, groups
 from devenv.run.timings import StartRecord
@@ -37,17 +38,28 @@ from devenv.volumes.transfer import volume_transfer
 PATIENCE = 60.0
 
 
-async def up(options: UpOptions, emit: Emit, controller: RunController | None = None) -> int:
-    """Run the project and return the exit code after the cleanup. DevenvError is raised after the cleanup, too."""
+async def up(
+    options: UpOptions, emit: Emit, controller: RunController | None = None, load_page: LoadPage | None = None
+) -> int:
+    """Run the project and return the exit code after the cleanup. DevenvError is raised after the cleanup, too.
+
+    `load_page` imports the server of the page, if somebody asks for it.
+    """
     ending = ShutdownSignals(controller.ended) if controller else ShutdownSignals()
     async with task_group() as tasks:
         await tasks.start(ending.listen)
-        code = await _up(options, emit, ending, controller)
+        code = await _up(options, emit, ending, controller, load_page)
         tasks.cancel_scope.cancel()
     return code
 
 
-async def _up(options: UpOptions, emit: Emit, ending: ShutdownSignals, controller: RunController | None) -> int:
+async def _up(
+    options: UpOptions,
+    emit: Emit,
+    ending: ShutdownSignals,
+    controller: RunController | None,
+    load_page: LoadPage | None = None,
+) -> int:
     record = StartRecord(emit, time.monotonic)
     async with contextlib.AsyncExitStack() as stack:
         up_run = None
@@ -56,7 +68,7 @@ async def _up(options: UpOptions, emit: Emit, ending: ShutdownSignals, controlle
             feed = Feed(record.emit)
             effects = Effects(feed.emit)
             context = await open_context(stack, options, effects.emit, loaded, controller)
-            up_run = UpRun(context, ending, record, effects, feed, loaded)
+            up_run = UpRun(context, ending, record, effects, feed, load_page, loaded)
         code = ending.exit_code if up_run is None else await up_run.go()
         if ending.signal and (up_run is None or up_run.active_project() is None):
             record.emit(Notice("interrupted before any container was created"))
@@ -110,6 +122,7 @@ class UpRun:
     record: StartRecord
     effects: Effects
     feed: Feed
+    load_page: LoadPage | None
     reached: Value
     outcome: RunOutcome = RunOutcome.ENDED
 
@@ -122,7 +135,9 @@ class UpRun:
                     if self.context.controller is not None:
                         tasks.start_soon(self.context.controller.serve, self.active_project, self.context.emit)
                     active = await self._start()
-                    requests = Requests(self.context.run, active.project, self.effects, self.feed)
+                    requests = Requests(
+                        self.context.run, active.project, self.effects, self.feed, load_page=self.load_page
+                    )
                     await tasks.start(requests.listen)
                     await report_ready(self.context, active.project, self.record)
                     self.outcome = await supervise(self.context, active.project, requests)

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from dataclasses import asdict, replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -16,6 +16,9 @@ from devenv.cli import options
 from devenv.cli.lazy import LazyImports
 from devenv.cli.options import HostSettings, StandIns
 from devenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from devenv.run.page import PageServer
 
 with LazyImports():
     import anyio
@@ -33,6 +36,7 @@ with LazyImports():
     from devenv.ui import console as consoles
     from devenv.ui import tables
     from devenv.ui.live import app as live
+    from devenv.web import server
 
 AUTO = "auto"
 Services = Annotated[list[str] | None, Argument(help="Only these services and their dependencies.")]
@@ -119,20 +123,31 @@ def up(
     console = options.console()
     plain = no_ui or detach or options.shared.quiet or console.is_json
     try:
-        code = anyio.run(preload.up, request, console.emit) if plain else anyio.run(_in_live_view, request, console)
+        shown = _plainly if plain else _in_live_view
+        code = anyio.run(shown, request, console)
         raise typer.Exit(code)
     finally:
         console.close()
 
 
+async def _plainly(request: preload.UpOptions, console: consoles.Console) -> int:
+    """Run `up` with plain lines, and return the exit code."""
+    return await preload.up(request, console.emit, None, _page)
+
+
 async def _in_live_view(request: preload.UpOptions, console: consoles.Console) -> int:
     """Run `up` in the live view if there is a terminal, and return the exit code."""
     if not live.is_wanted():
-        return await preload.up(request, console.emit)
+        return await _plainly(request, console)
     view = live.LiveView(console)
     options.trace_to(view.emit)
     view.controller = controller = control.RunController(view.learn, view.settled, view.leave)
-    return await view.run(lambda: preload.up(request, view.emit, controller))
+    return await view.run(lambda: preload.up(request, view.emit, controller, _page))
+
+
+def _page() -> type[PageServer]:
+    """The server of the page, which is imported if somebody asks for it."""
+    return server.RunPage
 
 
 def down(

@@ -87,7 +87,8 @@ class RunController:
             self._settled(command.service, "not yet: its containers are still to be made")
             return
         actions, rebuild = project.actions, partial(project.actions.rebuild, cause="")
-        verbs: Verbs = {"restart": actions.restart, "stop": actions.stop, "rebuild": rebuild}
+        restart = actions.restart  # starts what has ended, too
+        verbs: Verbs = {"restart": restart, "start": restart, "stop": actions.stop, "rebuild": rebuild}
         if command.verb not in verbs or command.service not in project.desired.names:
             self._settled(command.service, f"{command.service} is no longer a service of this run")
             return

@@ -39,7 +39,7 @@ from devenv.tasks import task_group
 
 LINES = 256 * 1024  # characters of all lines of containers that are kept
 LINE = 100  # what a line costs besides its characters
-SYNCS, OTHERS = 200, 300
+SYNCS, OTHERS, PASSED = 200, 300, 1000
 WAITING = 10_000  # messages that wait for a view; a view that is further behind is left
 AT_ONCE = 1 << 16  # bytes that are sent together
 LONGEST = 1 << 16  # bytes of a command
@@ -57,6 +57,7 @@ class Feed:
         self._problems: dict[tuple[str | None, str | None], TimedEvent] = {}  # by path and service, the newest last
         self._syncs: deque[TimedEvent] = deque(maxlen=SYNCS)
         self._others: deque[TimedEvent] = deque(maxlen=OTHERS)
+        self._passed: deque[TimedEvent] = deque(maxlen=PASSED)  # states and problems, also those that are over
         self._lines: deque[TimedEvent] = deque()
         self._size = 0
 
@@ -77,6 +78,8 @@ class Feed:
     def keep(self, timed: TimedEvent) -> None:
         """Keep an event for later views, if they need it."""
         self._note_problem(timed)
+        if isinstance(timed.event, ServiceState | Problem | Solved):
+            self._passed.append(timed)
         match timed.event:
             case Log(_, line) | HookLine(_, line):
                 self._lines.append(timed)
@@ -114,14 +117,23 @@ class Feed:
                 for service in removed:
                     self._problems.pop((None, service), None)
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether a view is open."""
+        return bool(self._views)
+
     def recovered(self) -> None:
         """Forget the problem of the run as a whole."""
         self._problems.pop((None, None), None)
 
-    def history(self, *, with_lines: bool = True) -> Iterable[TimedEvent]:
-        """What is kept, the oldest first."""
+    def history(self, *, with_lines: bool = True, whole: bool = False) -> Iterable[TimedEvent]:
+        """What is kept, the oldest first; with `whole`, also states and problems that are over."""
         lines = self._lines if with_lines else ()
         states, problems = (sorted(kept.values(), key=_time) for kept in (self._states, self._problems))
+        if whole:
+            known = {id(timed) for timed in self._passed}
+            states = [timed for timed in states if id(timed) not in known]
+            problems = sorted({id(timed): timed for timed in (*problems, *self._passed)}.values(), key=_time)
         return heapq.merge(states, problems, [*self._syncs], [*self._others], [*lines], key=_time)
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What other commands ask of a run by its socket: `devenv settle`, `attach` and `snapshot restore`."""
+"""What other commands ask of a run by its socket: `devenv settle`, `attach`, `page` and `snapshot restore`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from devenv.errors import DevenvError, StateError, UsageError
 from devenv.lazy_dataclass import dataclass
-from devenv.run import live_restore, view_messages
+from devenv.run import live_restore, page, view_messages
 from devenv.run.active import feed, listener
 from devenv.run.active.feed import Feed
 from devenv.run.active.listener import Answer, ClientConnection, Options
@@ -31,30 +31,37 @@ class Requests:
     effects: Effects
     feed: Feed
     reload: Reload | None = None
+    load_page: page.LoadPage | None = None
     _tasks: TaskGroup = field(init=False)
+    _page: page.Page = field(init=False)
 
     _restores: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Answer requests until cancelled."""
         about = self.project.desired.project
+        source = page.PageSource(self.run, self.project, self.feed, self.effects.emit)
         async with task_group() as self._tasks:
+            self._page = page.Page(source, self.load_page, self._tasks)
             await listener.serve(
                 self.run.path,
                 about.directory,
                 about.name,
                 self.answer,
-                {view_messages.VERB: self.show},
+                {view_messages.VERB: self.show, page.REPORT: self.report},
                 task_status=task_status,
             )
 
     async def answer(self, verb: str, options: Options) -> Answer:
-        """The answer to a request of `devenv settle` or `devenv snapshot restore`. Raises DevenvError."""
+        """The answer to a request of `devenv settle`, `page` or `snapshot restore`. Raises DevenvError."""
         values = dict(options)
         match verb:
             case "settle":
                 services = [value for name, value in options if name == "service"]
                 return await self._settled(services, float(values["timeout"]), only_synced="synced" in values)
+            case page.VERB:
+                url = await self._page.address(is_read_only="read-only" in values)
+                return Answer(0, {"url": url}, (url,))
             case live_restore.VERB:
                 return await self._restored(json.loads(values["volumes"]))
         raise UsageError(f"this run does not know `{verb}`", hint="devenv version   (and the version of the run)")
@@ -88,3 +95,7 @@ class Requests:
         """Show the run to a view of `devenv attach`, until the view leaves."""
         with_lines = dict(options).get("lines") != "no"
         await feed.serve_view(connection, self.feed, lambda: self.project, self.effects.emit, with_lines=with_lines)
+
+    async def report(self, connection: ClientConnection, _: Options) -> None:
+        """Send the messages of a report about the run."""
+        await self._page.report(connection)

@@ -88,6 +88,13 @@ class KeptLogs:
             return [piece for piece, _ in _sizes(folder)], os.stat(folder).st_mtime
         return [], 0.0
 
+    def before(self, began: float) -> list[Piece]:
+        """The logs of the last run with logs that began before."""
+        with contextlib.suppress(OSError, StateError):
+            runs = [run for run in private_files.entries(self._folder) if run < _named(began)]
+            return [piece for piece, _ in _sizes(os.path.join(self._folder, max(runs)))] if runs else []
+        return []
+
 
 def forget_old() -> None:
     """Remove the logs of runs that ended more than `OLD` seconds ago."""

@@ -9,7 +9,8 @@ from devenv.model.graph import ViewCommand
 from devenv.ui.cells import width
 from devenv.ui.live import log
 from devenv.ui.live.log import Filter, LogLine
-from devenv.ui.live.state import ServiceRow, State, Typing
+from devenv.ui.live.state import State, Typing
+from devenv.ui.run_state import ServiceRow
 
 PASTED = "pasted "  # pasted text is one key with this prefix
 PAGES = {"g": "graph", "y": "syncs", "?": "help"}
@@ -21,7 +22,6 @@ RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y
 LEAVING = ("q", "d")  # keys that leave the view of a run in another process
 HELP = package_text("ui/live/help.txt").splitlines()
 ATTACHED = "q          leave this view: the project goes on, and `devenv down` ends it. Ctrl-Z suspends the view"
-BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 
 @functools.cache
@@ -199,7 +199,7 @@ def _act(state: State, verb: str) -> ViewCommand | None:
     if verb == "rebuild" and service.name not in state.project.built:
         state.view.note = f"{service.name} is not built by this run: r restarts it"
         return None
-    service.busy = f"{BUSY[verb]}: you asked for it"
+    service.begin(verb)
     state.problems.pop(service.name, None)
     return ViewCommand(verb, service.name)
 

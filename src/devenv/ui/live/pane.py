@@ -13,7 +13,8 @@ from devenv.model.status import BAD, GOOD
 from devenv.ui.cells import ELLIPSIS, Row, Styled, clean, coloured, cut, fit, marked, part, pieces, row, width
 from devenv.ui.live import log
 from devenv.ui.live.log import Filter
-from devenv.ui.live.state import ServiceRow, State, View
+from devenv.ui.live.state import State, View
+from devenv.ui.run_state import ServiceRow
 from devenv.ui.text import BEGUN, MARKS, counted
 
 MINUTE = 60.0

@@ -13,7 +13,8 @@ from devenv.ui import drawing
 from devenv.ui.cells import Row, Styled, beside, clean, cut, fit, row, width
 from devenv.ui.live import commands
 from devenv.ui.live.pane import ago, log_pane, status, title, under_way
-from devenv.ui.live.state import ServiceRow, State, TimedSync
+from devenv.ui.live.state import State
+from devenv.ui.run_state import ServiceRow, TimedSync
 from devenv.ui.text import MARKS, counted, took
 
 SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")

@@ -1,0 +1,287 @@
+"""The server of the page: the shell, the stream of messages, earlier lines and actions, for one run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import SocketAttribute, TaskGroup, TaskStatus
+
+from devenv import __version__
+from devenv.compose.worktrees import branch
+from devenv.errors import DevenvError
+from devenv.events import Problem
+from devenv.lazy_dataclass import dataclass
+from devenv.model.graph import ViewCommand
+from devenv.redact import Redactor
+from devenv.run.active.control import RunController
+from devenv.run.page import PageSource
+from devenv.run.view_messages import Message as RunMessage
+from devenv.run.view_messages import TimedEvent
+from devenv.tasks import task_group
+from devenv.web import access, earlier, http, messages, static
+from devenv.web.fold import Fold, Message
+from devenv.web.http import Exchange, HttpServer
+from devenv.web.hub import Client, Hub, encoded
+
+VERBS = ("restart", "rebuild", "stop", "start")
+PAGES = 16  # pages that are open at once
+UNUSED = 60.0  # seconds after the last page was closed in which the state is kept
+LAST_WORDS = 0.5  # seconds to tell a page that the run ends
+SECURITY = (
+    ("Content-Security-Policy", static.POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+)
+JSON, LINES = "application/json", "application/x-ndjson"
+
+
+@dataclass(slots=True)
+class Shown:
+    """The state that open pages share, and how many there are. `is_used` is set while there are some."""
+
+    hub: Hub
+    controller: RunController
+    pages: int = 0
+
+
+class RunPage:
+    """The page of a run. Its state is folded only while a page is open."""
+
+    def __init__(self, source: PageSource) -> None:
+        self._source = source
+        self._redactor = Redactor(os.environ)
+        self._files = static.files()
+        self._tokens: dict[str, bool] = {}  # each with whether it allows actions
+        self._port = 0
+        self._http = HttpServer(self._answer, self._refuse, self._failed)
+        self._tasks: TaskGroup
+        self._shown: Shown | None = None
+        self._left = anyio.Event()
+        self._beginning = anyio.Lock()
+        self._asked: dict[str, str] = {}  # by service, the action that is under way
+
+    def address(self, *, is_read_only: bool) -> str:
+        """The address of the page, with a token that is kept by the browser alone."""
+        token = next((token for token, acts in self._tokens.items() if acts is not is_read_only), None)
+        if token is None:
+            token = secrets.token_urlsafe(32)
+            self._tokens[token] = not is_read_only
+        return f"http://127.0.0.1:{self._port}/#{token}"
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve on a free port of this machine alone until cancelled."""
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
+            self._port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - not of a database
+            async with task_group() as self._tasks:
+                task_status.started()
+                await listener.serve(self._http.connected)
+
+    async def report(self) -> AsyncIterator[bytes]:
+        """The messages of a page that is exported, with the lines before those that are in memory."""
+        async with self._hub() as hub:
+            history = hub.history()
+            yield encoded(self._hello(is_read_only=True))
+            for message in history:
+                if message["type"] != "log":
+                    yield encoded(message)
+            lines: list[Any] = []
+            with contextlib.suppress(DevenvError):
+                found = await earlier.of_this_run(self._source, hub.fold.first)
+                lines = [
+                    line.message() async for line in earlier.numbered(found[-earlier.REPORTED :], self._redactor)
+                ]
+            for start in range(0, len(lines), 1000):
+                yield encoded({"type": "log", "lines": lines[start : start + 1000]})
+            for message in history:
+                if message["type"] == "log":
+                    yield encoded(message)
+
+    def _failed(self, error: Exception) -> None:
+        message = f"the page has failed ({type(error).__name__}: {error}); this is a bug"
+        self._source.emit(Problem(message, access.HINT))
+
+    async def _refuse(self, exchange: Exchange, status: int) -> None:
+        await _say(exchange, access.Refusal(status, http.REASONS[status].lower()))
+
+    async def _answer(self, exchange: Exchange) -> None:
+        request = exchange.request
+        refusal = access.refusal(request, self._port, self._tokens, self._files.keys())
+        if refusal is not None:
+            await _say(exchange, refusal)
+        elif (file := self._files.get(request.target)) is not None:
+            with anyio.move_on_after(http.PATIENCE):
+                await exchange.answer(200, [("Content-Type", file.type), *SECURITY], file.content)
+        else:
+            try:
+                body = json.loads(await exchange.body() or b"{}")
+            except (ValueError, RecursionError):
+                raise http.BadRequest(400) from None
+            if not isinstance(body, dict):
+                raise http.BadRequest(400)
+            answers = {access.STREAM: self._stream, access.ACTION: self._act, access.EARLIER: self._earlier}
+            await answers[request.target](exchange, body)
+
+    async def _stream(self, exchange: Exchange, _: Mapping[str, Any]) -> None:
+        if self._shown is not None and self._shown.pages >= PAGES:
+            await _say(exchange, access.Refusal(429, f"{PAGES} pages of this run are open", "Close one of them."))
+            return
+        is_read_only = not access.rights(exchange.request, self._tokens)
+        try:
+            async with self._hub() as hub, task_group() as tasks:
+                client = Client(tasks.cancel_scope.cancel)
+                for message in (self._hello(is_read_only=is_read_only), *hub.history()):
+                    client.put(encoded(message))
+                hub.clients.append(client)
+                try:
+                    tasks.start_soon(_send, exchange, client)
+                    await exchange.until_closed()
+                    tasks.cancel_scope.cancel()
+                finally:
+                    hub.clients.remove(client)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS), contextlib.suppress(*http.GONE):
+                await exchange.send(encoded({"type": "ended", "reason": "the process of this run ends"}))
+                await exchange.end()
+            raise
+
+    async def _act(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
+        verb, service = body.get("verb"), body.get("service")
+        if verb not in VERBS or not isinstance(service, str):
+            await _say(exchange, access.Refusal(400, f"an action is one of {', '.join(VERBS)}, with a service"))
+            return
+        async with self._hub() as hub:
+            why = hub.begin(str(verb), service)
+            if why:
+                await _say(exchange, access.Refusal(409, why))
+                return
+            self._asked[service] = str(verb)
+            assert self._shown is not None  # noqa: S101 - as long as the hub is used
+            self._shown.controller.ask(ViewCommand(str(verb), service))
+            await exchange.answer(200, [("Content-Type", JSON), *SECURITY], b'{"ok":true}')
+
+    async def _earlier(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
+        is_last = body.get("run") == "last"
+        async with self._hub() as hub:
+            hub.history()
+            try:
+                if is_last:
+                    lines = await earlier.of_the_last_run(self._source)
+                else:
+                    lines = await earlier.of_this_run(self._source, hub.fold.first)
+            except DevenvError as error:
+                await _say(exchange, access.Refusal(502, error.said, error.hint or ""))
+                return
+        await exchange.begin(200, [("Content-Type", JSON), *SECURITY])
+        source = "the last run" if is_last else "this run"
+        await exchange.send(json.dumps({"source": source}).encode()[:-1] + b',"lines":[')
+        piece, comma = list[bytes](), b""
+        async for line in earlier.numbered(lines, self._redactor):
+            piece.append(comma + json.dumps(line.message(), separators=(",", ":")).encode())
+            comma = b","
+            if len(piece) >= earlier.EACH:
+                await exchange.send(b"".join(piece))
+                piece.clear()
+        await exchange.send(b"".join(piece) + b"]}")
+        await exchange.end()
+
+    @contextlib.asynccontextmanager
+    async def _hub(self) -> AsyncIterator[Hub]:
+        """The state of the run, which is kept for a while after its last use."""
+        async with self._beginning:
+            if self._shown is None:
+                await self._tasks.start(self._show)
+        shown = self._shown
+        assert shown is not None  # noqa: S101 - as above
+        shown.pages += 1
+        try:
+            yield shown.hub
+        finally:
+            shown.pages -= 1
+            self._left.set()
+
+    async def _show(self, *, task_status: TaskStatus[None]) -> None:
+        """Follow the run as long as a page is open."""
+        source = self._source
+        hub = Hub(Fold(self._redactor), self._startup)
+        for timed in source.feed.history(whole=True):
+            hub.tell(timed.event, timed.at)
+
+        def put(message: RunMessage) -> None:
+            if isinstance(message, TimedEvent):
+                hub.tell(message.event, message.at)
+
+        def settled(service: str, why: str) -> None:
+            hub.settled(self._asked.pop(service, ""), service, why)
+
+        controller = RunController(lambda fact: hub.tell(fact, time.time()), settled, lambda: None)
+        with source.feed.followed(put):
+            async with task_group() as tasks:
+                tasks.start_soon(controller.serve, lambda: source.project, source.emit)
+                tasks.start_soon(hub.run)
+                await anyio.lowlevel.checkpoint()  # the facts about the project come first
+                self._shown = Shown(hub, controller)
+                task_status.started()
+                try:
+                    await self._until_unused()
+                finally:
+                    self._shown = None
+                tasks.cancel_scope.cancel()
+
+    async def _until_unused(self) -> None:
+        """Return if no page has been open for a while."""
+        while True:
+            self._left = anyio.Event()
+            await self._left.wait()
+            while self._shown is not None and not self._shown.pages:
+                self._left = anyio.Event()
+                with anyio.move_on_after(UNUSED):
+                    await self._left.wait()
+                    continue
+                if not self._shown.pages:
+                    return
+
+    def _hello(self, *, is_read_only: bool) -> Message:
+        project = self._source.project.desired.project
+        home = os.path.expanduser("~")
+        is_below = project.directory.startswith(f"{home}/")
+        return messages.hello(
+            project.name,
+            f"~{project.directory[len(home) :]}" if is_below else project.directory,
+            branch(project.directory) or "",
+            __version__,
+            is_read_only=is_read_only,
+            now=time.time(),
+            began=self._source.project.ledger.began,
+        )
+
+    def _startup(self) -> Message | None:
+        """The message about the start of this run; None before its end."""
+        last = self._source.run.last()
+        timings = last.get("timings")
+        if not timings or last.get("began") != self._source.project.ledger.began:
+            return None
+        return {"type": "startup", "seconds": timings["seconds"], "spans": timings["spans"]}
+
+
+async def _send(exchange: Exchange, client: Client) -> None:
+    await exchange.begin(200, [("Content-Type", LINES), *SECURITY])
+    while True:
+        await exchange.send(await client.take())
+
+
+async def _say(exchange: Exchange, refusal: access.Refusal) -> None:
+    body = json.dumps({"error": refusal.error, "hint": refusal.hint}).encode()
+    with anyio.move_on_after(http.PATIENCE):
+        await exchange.answer(refusal.status, [("Content-Type", JSON), *SECURITY], body)
