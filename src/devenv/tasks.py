@@ -81,6 +81,21 @@ async def unless(event: anyio.Event, work: Callable[[], Awaitable[object]]) -> b
     return is_done
 
 
+@contextlib.asynccontextmanager
+async def repeated(work: Callable[[], object], seconds: float) -> AsyncIterator[None]:
+    """Call `work` after each interval of so many seconds, until the block ends."""
+
+    async def repeat() -> None:
+        while True:
+            await anyio.sleep(seconds)
+            work()
+
+    async with task_group() as tasks:
+        tasks.start_soon(repeat)
+        yield
+        tasks.cancel_scope.cancel()
+
+
 def throttled(report: Callable[[str], object], seconds: float) -> Callable[[str], None]:
     """A function that passes a text on to `report`, at most once in so many seconds; other texts are dropped."""
     due = time.monotonic() + seconds

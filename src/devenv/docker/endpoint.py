@@ -113,6 +113,10 @@ class Connection(Protocol):
     async def aclose(self) -> None:
         """Close the connection; tasks that wait for it get anyio.ClosedResourceError."""
 
+    @property
+    def plain(self) -> socket.socket | None:
+        """The socket, for a thread that alone uses it from then on; None if there is none."""
+
 
 async def dial(endpoint: Endpoint) -> Connection:
     """Connect to the engine. Raises OSError if that fails, TimeoutError after `CONNECT_TIMEOUT`.
@@ -161,7 +165,14 @@ class _Socket:
 
     async def aclose(self) -> None:
         anyio.notify_closing(self._socket)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads
         self._socket.close()
+
+    @property
+    def plain(self) -> socket.socket | None:
+        self._require_open()
+        return self._socket
 
 
 class _Child:
@@ -189,6 +200,10 @@ class _Child:
             return ""
         size = os.fstat(self._errors.fileno()).st_size
         return os.pread(self._errors.fileno(), LAST_BYTES, max(size - LAST_BYTES, 0)).decode(errors="replace")
+
+    @property
+    def plain(self) -> socket.socket | None:
+        return None
 
     async def aclose(self) -> None:
         self._errors.close()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 import anyio
+import anyio.to_thread
 import h11
 
 from devenv.docker import trace
+from devenv.docker.download import FIRST_ERROR, BodyError, Take, download
 from devenv.docker.endpoint import Connection
 
 CHUNK = 65536
@@ -196,6 +199,41 @@ class Client:
                 if idle is None or upgrade:
                     span.end(span.outcome)  # reported now: the body may have no end
                 yield answer
+
+    async def download(self, target: str, take: Take, *, idle: float) -> tuple[int, bytes]:
+        """Pass the body of the answer to a GET to `take` in pieces, which are valid until it returns, in a thread.
+
+        Return the status, and the body of an error answer. Errors as of `request`, and those of `take`.
+        """
+        with _lost():
+            connection = await self._dial()
+        if (plain := connection.plain) is None:
+            await connection.aclose()
+            async with self.request("GET", target, idle=idle, by_chunks=True) as answer:
+                while answer.status < FIRST_ERROR and (chunk := await answer.chunk()):
+                    await anyio.to_thread.run_sync(take, memoryview(chunk))
+                return answer.status, await answer.read() if answer.status >= FIRST_ERROR else b""
+        exchange, errors = Exchange(connection), list[Exception]()
+
+        def passed_on(piece: memoryview) -> None:
+            try:
+                take(piece)
+            except Exception as error:  # not of the connection
+                errors.append(error)
+                raise BodyError from error
+
+        self._open.add(exchange)
+        try:
+            with trace.call("GET", target) as span, _lost():
+                head = _head("GET", target, b"", upgrade=False, headers={})
+                work = functools.partial(download, plain, head, passed_on, idle=idle)
+                status, body = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+                span.outcome = str(status)
+                return status, body
+        except BodyError as error:
+            raise errors[0] if errors else GarbledError(str(error)) from error
+        finally:
+            await self._end(exchange)
 
     @contextlib.asynccontextmanager
     async def _asked(

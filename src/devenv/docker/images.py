@@ -13,6 +13,7 @@ from urllib.parse import quote
 import anyio
 
 from devenv.docker import inspect as answers
+from devenv.docker.download import Take
 from devenv.docker.transport import CallError, EngineGroup, IgnoreAbsent
 from devenv.errors import EngineError
 from devenv.lazy_dataclass import dataclass
@@ -207,10 +208,13 @@ class Images(EngineGroup):
         query, body = {"container": container, "repo": name, "tag": version}, json.dumps(config).encode()
         await self._api.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
 
-    async def export(self, references: Sequence[str], take: Callable[[bytes], object]) -> None:
-        """Pass a tar of all images, as for `docker load`, to `take` in pieces."""
+    async def export(self, references: Sequence[str], take: Take) -> None:
+        """Pass a tar of all images, as for `docker load`, to `take` in pieces, in a thread.
+
+        A piece is valid until `take` returns.
+        """
         query = [("names", reference) for reference in references]
-        await self._api.stream("GET", "images/get", "exporting images", take, query=query, idle=UNPACKING)
+        await self._api.download("images/get", "exporting images", take, query=query, idle=UNPACKING)
 
     async def load(self, archive: AsyncIterable[bytes]) -> tuple[str, ...]:
         """Load a tar of images and return their names, or ids without a name. Raises CallError for a broken tar."""

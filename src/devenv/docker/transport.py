@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import anyio
 
+from devenv.docker.download import FIRST_ERROR, Take
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, WayError, unreachable
 from devenv.docker.http import Body, Client, Exchange, LostError
 from devenv.errors import EngineError
@@ -22,7 +23,6 @@ REMOVAL = 60.0  # seconds on top of the idle time, for files to be deleted
 NOT_FOUND = 404
 CONFLICT = 409
 NOT_MODIFIED = 304
-FIRST_ERROR = 300  # no redirects are followed
 ABSENT = re.compile(r"(?i)no such (container|network|volume|file)|not a directory|^(network|volume) \S+ not found")
 QUIET = 10.0  # seconds without data after which `plain` calls `on_quiet`
 STREAMS = {1: "stdout", 2: "stderr"}
@@ -111,6 +111,16 @@ class Transport:
                     if isinstance(result, Awaitable):
                         await result
 
+    async def download(self, path: str, action: str, take: Take, *, query: Query, idle: float | None = None) -> None:
+        """Pass each piece of the answer's body to `take`, in a thread; a piece is valid until `take` returns.
+
+        The engine may be silent for `idle` seconds.
+        """
+        with self.translate_errors(action):
+            status, body = await self._http.download(self._target(path, query), take, idle=idle or self.idle)
+            if status >= FIRST_ERROR:
+                raise CallError(status, _reason(body), action)
+
     async def ask(
         self, path: str, action: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
     ) -> T:
@@ -152,11 +162,14 @@ class Transport:
         self, method: str, path: str, action: str, *, query: Query | None = None, **options: Any
     ) -> AsyncIterator[Exchange]:
         """The answer to a request; `options` as for `Client.request`. Raises CallError."""
-        encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
-        async with self._http.request(method, f"{self._version}/{path}{encoded}", **options) as answer:
+        async with self._http.request(method, self._target(path, query), **options) as answer:
             if answer.status >= FIRST_ERROR and answer.status != NOT_MODIFIED:
                 raise CallError(answer.status, _reason(await answer.read()), action)
             yield answer
+
+    def _target(self, path: str, query: Query | None) -> str:
+        encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
+        return f"{self._version}/{path}{encoded}"
 
     @contextlib.contextmanager
     def translate_errors(self, action: str) -> Iterator[None]:

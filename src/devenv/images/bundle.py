@@ -25,7 +25,7 @@ from devenv.model.images import familiar
 from devenv.model.project import Project
 from devenv.model.snapshot import shown
 from devenv.state.verified_archive import CHUNK
-from devenv.tasks import throttled
+from devenv.tasks import repeated, throttled
 
 EVERY = 0.2  # seconds between two progress events
 
@@ -56,14 +56,13 @@ async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) 
         if not bundled:
             raise UsageError(f"{project.name} needs no image")
         with bundle_file.created(path) as (file, part), bundle_file.begin(file) as draft:
-            report = throttled(partial(_detail, "save", emit), EVERY)
 
-            def take(chunk: bytes) -> None:
-                draft.write(chunk)
-                report(f"saving images ({shown(draft.size)})")
+            def report() -> None:
+                emit(Step("save", "detail", f"saving images ({shown(draft.size)})"))
 
-            async with _named(engine, dict.fromkeys(image.id for image in bundled)) as temporary:
-                await engine.images.export(temporary, take)
+            ids = dict.fromkeys(image.id for image in bundled)
+            async with _named(engine, ids) as temporary, repeated(report, EVERY):
+                await engine.images.export(temporary, draft.write)
             emit(Step("save", "detail", "reading it back"))
             finish = partial(bundle_file.finish, file, part, draft, project.name, bundled)
             size = await anyio.to_thread.run_sync(finish, abandon_on_cancel=False)

@@ -20,12 +20,13 @@ from devenv.images import layers
 from devenv.images.layers import Contents
 from devenv.images.prepare import BUILT_ON, LOCAL, MARKS
 from devenv.model.images import Anatomy
-from devenv.tasks import each, task_group
+from devenv.tasks import each, repeated, task_group
 
 AT_ONCE = 16  # concurrent calls
 MOST = 1_000_000  # files in all layers; they take about 200 MB of memory
 MANIFEST_LIMIT = 4_000_000  # bytes
 PIECE = 1 << 20
+PROGRESS = 0.2  # seconds
 BLOCK = 512
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 
@@ -80,17 +81,16 @@ async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], obj
 
     The image is read in pieces. `progress` gets the number of bytes so far. Raises like `images.export`.
     """
-    reading, writing = os.pipe()
+    reading, end = os.pipe()
+    writing = open(end, "wb", buffering=0)  # noqa: ASYNC230, SIM115 - a pipe; after a cancel the thread may still write
     results: list[list[Contents] | None] = []
     received = 0
 
-    def take(chunk: bytes) -> None:
+    def take(rest: memoryview) -> None:
         nonlocal received
-        received += len(chunk)
-        progress(received)
-        rest = memoryview(chunk)
+        received += len(rest)
         while rest:
-            rest = rest[os.write(writing, rest) :]
+            rest = rest[writing.write(rest) :]
 
     def read() -> None:
         with open(reading, "rb", buffering=PIECE) as file:
@@ -101,9 +101,11 @@ async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], obj
     async with task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, read)
         try:
-            await engine.images.export([image.id], take)
+            async with repeated(lambda: progress(received), PROGRESS):
+                await engine.images.export([image.id], take)
+            progress(received)
         finally:
-            os.close(writing)
+            writing.close()
     return results[0]
 
 

@@ -36,6 +36,9 @@ HEADER = struct.Struct("<4sIBBH2sHI")  # magic, time, flags, system, length of t
 UNKNOWN_SYSTEM = 255
 EXTRA, EXTRA_ID = 8, b"dv"  # bytes of the extra field, and its id
 TRAILER = struct.Struct("<II")  # CRC-32 and length of the content
+STORED = struct.Struct("<BHH")  # before a part that is not compressed: whether it is the last, its length, ~length
+STORED_MOST = 0xFFFF  # bytes of such a part
+EASY = 0.1  # ratio of compression of what compresses in less time than it takes to write
 
 
 def member(block: bytes) -> bytes:
@@ -43,9 +46,36 @@ def member(block: bytes) -> bytes:
     packed = _deflated(block)
     if _inflated(packed, len(block)) != block:
         raise zlib.error("the compressed data differs")
-    size = HEADER.size + len(packed) + TRAILER.size
-    head = HEADER.pack(MAGIC, 0, 0, UNKNOWN_SYSTEM, EXTRA, EXTRA_ID, EXTRA - 4, size)
-    return b"".join((head, packed, TRAILER.pack(fast.crc32(block), len(block))))
+    return b"".join((_head(len(packed)), packed, _trailer(block)))
+
+
+def stored_member(block: memoryview) -> list[bytes | memoryview]:
+    """The parts of a gzip member that holds the block as it is, without a copy of it."""
+    parts = list[bytes | memoryview]()
+    for start in range(0, len(block), STORED_MOST):
+        part = block[start : start + STORED_MOST]
+        is_last = start + STORED_MOST >= len(block)
+        parts += (STORED.pack(is_last, len(part), len(part) ^ STORED_MOST), part)
+    return [_head(sum(map(len, parts))), *parts, _trailer(block)]
+
+
+def compresses_well(block: bytes | bytearray) -> bool:
+    """Whether compressing the block probably takes less time than writing it."""
+    return _sampled(block) < EASY
+
+
+def crc32(content: bytes | memoryview, so_far: int = 0) -> int:
+    """The CRC-32 of the content, which follows on content with the CRC-32 `so_far`."""
+    return int(fast.crc32(content, so_far))
+
+
+def _head(length: int) -> bytes:
+    size = HEADER.size + length + TRAILER.size
+    return HEADER.pack(MAGIC, 0, 0, UNKNOWN_SYSTEM, EXTRA, EXTRA_ID, EXTRA - 4, size)
+
+
+def _trailer(block: bytes | memoryview) -> bytes:
+    return TRAILER.pack(crc32(block), len(block))
 
 
 def content(packed: bytes) -> bytes:
@@ -95,10 +125,15 @@ def _members(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _deflated(block: bytes) -> bytes:
+    is_worth = _sampled(block) < WORTH
+    return bytes(fast.compress(block, LEVEL, RAW)) if is_worth else zlib.compress(block, 0, RAW)
+
+
+def _sampled(block: bytes | bytearray) -> float:
+    """The ratio of compression of a few pieces of the block."""
     step = max(len(block) // SAMPLES, 1)
     sample = b"".join(block[at : at + SAMPLE] for at in range(0, len(block), step))
-    is_worth = len(fast.compress(sample, LEVEL, RAW)) < WORTH * len(sample)
-    return bytes(fast.compress(block, LEVEL, RAW)) if is_worth else zlib.compress(block, 0, RAW)
+    return len(fast.compress(sample, LEVEL, RAW)) / len(sample) if sample else 1.0
 
 
 def _inflated(packed: bytes | memoryview, size: int) -> bytes:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
-import os
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 from devenv.errors import DevenvError
 from devenv.model.snapshot import shown
 from devenv.state.gzip_members import BLOCK as MEMBER
-from devenv.state.gzip_members import Gunzip, InOrder, member
+from devenv.state.gzip_members import Gunzip
+from devenv.state.member_writer import GivenUpError, MemberWriter
 
 CHUNK = 1 << 20
 TAR_END = bytes(1024)
@@ -35,96 +36,89 @@ class UnverifiedError(DevenvError):
     """The stored data differs from what was read."""
 
 
-class Draft(io.RawIOBase):
-    """An archive that is being written: takes a tar and stores it compressed.
-
-    Each member of the gzip file is decompressed and compared before it is written.
-    """
+class Draft:
+    """An archive that is being written: takes a tar and stores it as a gzip file, in threads."""
 
     def __init__(self, file: BinaryIO, limit: float) -> None:
-        super().__init__()
-        self._file = file
         self._begin = file.tell()
         self._limit = limit
-        self._gathered = list[bytes]()
-        self._members = InOrder(member)
+        self._members = MemberWriter(file)
+        self._buffer = self._members.buffer()
+        self._filled = 0
         self._walk = TarWalk()
-        self._stored = hashlib.sha256()
         self._tail = b""
         self.size = 0
-        self.stored = 0
-        self.is_given_up = False
 
     @property
-    def is_full(self) -> bool:
-        """Whether `write` would wait for a thread."""
-        return self._members.is_full
+    def stored(self) -> int:
+        """Bytes that are written."""
+        return self._members.stored
 
-    def write(self, chunk: bytes) -> int:  # type: ignore[override]
-        """Raises TooLargeError beyond the limit, UnverifiedError if it is no tar, OSError if the disk is full."""
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Take the next bytes of the tar; waits if the disk is slower than their source.
+
+        Raises TooLargeError beyond the limit, UnverifiedError if it is no tar, OSError if the disk is full.
+        """
         self.size += len(chunk)
         if self.size > self._limit:
             raise TooLargeError(f"larger than {shown(self._limit)}")
-        for start in range(0, len(chunk), MEMBER):
-            self._gathered.append(chunk[start : start + MEMBER])
-            if sum(map(len, self._gathered)) >= MEMBER:
+        view = memoryview(chunk)
+        while view:
+            part = view[: MEMBER - self._filled]
+            self._buffer[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            view = view[len(part) :]
+            if self._filled == MEMBER:
                 self._add()
-        return len(chunk)
-
-    def drain(self) -> None:
-        """Write what is compressed, until `write` would not wait. Raises UnverifiedError, OSError."""
-        while self.is_full:
-            self._out()
 
     def finish(self, path: str) -> str:
         """Flush the archive to disk and read it back; return the digest of the stored data.
 
         Raises UnverifiedError, OSError.
         """
-        if self._gathered:
+        if self._filled:
             self._add()
-        while self._members.is_busy:
-            self._out()
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with _named():
+            self._members.finish()
         if self._tail != TAR_END or not self._walk.is_over:
             raise UnverifiedError("the engine's archive ends too early")
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             file.seek(self._begin)
-            while chunk := file.read(CHUNK):
-                if self.is_given_up:
-                    raise UnverifiedError("what was stored is not read back: nobody waits for it")
-                digest.update(chunk)
-        if digest.digest() != self._stored.digest():
-            raise UnverifiedError("what was stored reads back different")
-        return digest.hexdigest()
+            if not self._members.is_in(file):
+                raise UnverifiedError("what was stored reads back different")
+        return self._members.sha256.hexdigest()
 
     def close(self) -> None:
         """End the threads; the file stays open."""
-        self.is_given_up = True
         self._members.close()
-        super().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _add(self) -> None:
-        block = b"".join(self._gathered)
-        self._gathered.clear()
+        view = memoryview(self._buffer)[: self._filled]
         try:
-            self._walk.take(block)
+            self._walk.take(view)
         except ValueError as error:
             raise UnverifiedError(f"the engine's archive cannot be read: {error}") from error
-        self._tail = (self._tail + block)[-len(TAR_END) :]
-        self.drain()
-        self._members.add(block)
+        self._tail = (self._tail + bytes(view[-len(TAR_END) :]))[-len(TAR_END) :]
+        with _named():
+            self._members.add(self._buffer, self._filled)
+        self._buffer, self._filled = self._members.buffer(), 0
 
-    def _out(self) -> None:
-        try:
-            packed = self._members.next()
-        except zlib.error as error:
-            raise UnverifiedError(f"an archive cannot be compressed: {error}") from error
-        self._file.write(packed)
-        self._stored.update(packed)
-        self.stored += len(packed)
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Raise UnverifiedError for a block that cannot be compressed, and if nobody waits for the archive."""
+    try:
+        yield
+    except zlib.error as error:
+        raise UnverifiedError(f"an archive cannot be compressed: {error}") from error
+    except GivenUpError as error:
+        raise UnverifiedError("what was stored is not read back: nobody waits for it") from error
 
 
 class Unpacked(io.RawIOBase):
@@ -253,7 +247,7 @@ class TarWalk:
         self._skip = 0
         self.is_over = False
 
-    def take(self, piece: bytes) -> None:
+    def take(self, piece: bytes | memoryview) -> None:
         """Take the next piece. Raises ValueError if it is not a tar, or contains entries that no engine writes."""
         at = 0
         while at < len(piece) and not self.is_over:

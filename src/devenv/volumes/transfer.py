@@ -38,7 +38,7 @@ from devenv.model.snapshot import Reader, Snapshot, database, shown, system
 from devenv.state import gzip_members, verified_archive
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.run_dir import Run
-from devenv.tasks import throttled
+from devenv.tasks import repeated
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, advanced, by_reference
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
@@ -94,18 +94,15 @@ class VolumeTransfer:
         self._keys.add(key)
         set_id = self._id
         with self.store.draft(set_id, key, limit=self.limit if automatic else math.inf) as (draft, path):
-            report = throttled(lambda detail: self.emit(Step("save", "detail", detail)), REPORT_EVERY)
 
-            async def take(chunk: bytes) -> None:
-                if draft.is_full:
-                    await anyio.to_thread.run_sync(draft.drain)
-                draft.write(chunk)
-                report(f"saving {key} ({shown(draft.size)})")
+            def report() -> None:
+                self.emit(Step("save", "detail", f"saving {key} ({shown(draft.size)})"))
 
             async with self._holder(volume.name, [c.image for c in users]) as (holder, image):
                 reader = await self._reader(holder, next((c.database for c in users if c.image == image), ""))
                 streamed = time.monotonic()
-                await self.engine.archive.save(holder, TARGET, take, total=None)
+                async with repeated(report, REPORT_EVERY):
+                    await self.engine.archive.download(holder, TARGET, draft.write)
                 digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
                 self.store.note_rate(draft.size, time.monotonic() - streamed)
             snapshot = Snapshot(

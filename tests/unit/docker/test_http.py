@@ -20,6 +20,8 @@ CHUNKS = [b"one\n", b"\r\n0\r\n\r\ntwo"]
 class Wire:
     """A connection that receives these pieces."""
 
+    plain = None
+
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = list(pieces)
 
@@ -71,6 +73,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class Line:
     """Connections to an engine: each answers every call with `ok`, until its network is cut."""
 
+    plain = None
+
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.closed: list[int] = []
@@ -84,6 +88,8 @@ class Line:
 
 class Kept:
     """A connection of this network."""
+
+    plain = None
 
     def __init__(self, line: Line, number: int) -> None:
         self.line, self.number, self.ready = line, number, 0

@@ -128,6 +128,8 @@ def test_name_and_version(reference: str, parts: tuple[str, str]) -> None:
 class Line:
     """A connection that takes `limit` bytes and then answers."""
 
+    plain = None
+
     def __init__(self, answer: bytes, limit: int = 1 << 30) -> None:
         self.sent = b""
         self._answer = answer

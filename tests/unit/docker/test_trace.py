@@ -34,6 +34,8 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Traced]]:
 class Answers:
     """An engine that answers every request in the same way, or not at all."""
 
+    plain = None
+
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
 

@@ -67,11 +67,11 @@ class World:
             if id_ in wanted or wanted & {exact(name) for name in names}
         )
 
-    async def export(self, names: Sequence[str], take: Callable[[bytes], object]) -> None:
+    async def export(self, names: Sequence[str], take: Callable[[memoryview], object]) -> None:
         """The archive, in pieces."""
         assert {name for mine in self.ids.values() for name in mine if "/saving-" in name} == {*names}
         for start in range(0, len(self.archive), 1000):
-            take(self.archive[start : start + 1000])
+            take(memoryview(self.archive)[start : start + 1000])
         if self.stuck:
             await anyio.sleep_forever()
         if self.broken:

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import anyio.to_thread
 import pytest
 
 from devenv.docker.client import Engine
@@ -76,10 +77,10 @@ def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
     """Make the engine export these bytes in pieces; the list gets the reported progress."""
 
     def prepare(archive: bytes) -> list[int]:
-        async def export(_engine: Any, references: list[str], take: Callable[[bytes], object]) -> None:
+        async def export(_engine: Any, references: list[str], take: Callable[[memoryview], object]) -> None:
             assert references == [IMAGE.id]
             for start in range(0, len(archive), 100_000):
-                take(archive[start : start + 100_000])
+                await anyio.to_thread.run_sync(take, memoryview(archive)[start : start + 100_000])
 
         monkeypatch.setattr("devenv.docker.images.Images.export", export)
         return []
@@ -141,8 +142,8 @@ async def test_an_unreadable_archive_gives_no_contents(
 async def test_an_error_of_the_engine_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error is raised even if a part of the layers was received."""
 
-    async def export(_engine: Any, _references: list[str], take: Callable[[bytes], object]) -> None:
-        take(saved("a", a=LOWER)[:3000])
+    async def export(_engine: Any, _references: list[str], take: Callable[[memoryview], object]) -> None:
+        await anyio.to_thread.run_sync(take, memoryview(saved("a", a=LOWER))[:3000])
         raise CallError(500, "no space left", "exporting images")
 
     monkeypatch.setattr("devenv.docker.images.Images.export", export)

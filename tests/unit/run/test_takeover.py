@@ -367,7 +367,7 @@ async def test_volume_that_cannot_be_saved_is_not_removed(shop: Earlier, monkeyp
     async def lost(*_: object, **__: object) -> None:
         raise EngineError("connection lost")
 
-    monkeypatch.setattr(shop.engine.archive, "save", lost)
+    monkeypatch.setattr(shop.engine.archive, "download", lost)
     with pytest.raises(DevenvError, match="connection lost"):
         await shop.taken(earlier)
     assert shop.docker.read("shop_data", "new") == b"written since"

@@ -20,7 +20,7 @@ import pytest
 
 from devenv.errors import StateError
 from devenv.model.snapshot import Snapshot
-from devenv.state import gzip_members
+from devenv.state import gzip_members, member_writer
 from devenv.state.verified_archive import Draft, TooLargeError, UnverifiedError
 from devenv.volumes.store import Store
 
@@ -124,14 +124,13 @@ def test_a_stored_archive_that_is_cut_is_caught_at_once(store: Store, keep: floa
     """The archive is read back from the disk before the snapshot counts."""
     with store.draft("1", "data", limit=LIMIT) as (draft, path):
         draft.write(TAR)
-        real = draft._out
+        real = draft._members.finish
 
         def lossy() -> None:
             real()
-            draft._file.flush()
             os.truncate(path, int(os.path.getsize(path) * keep))
 
-        draft._out = lossy  # type: ignore[method-assign]
+        draft._members.finish = lossy  # type: ignore[method-assign]
         with pytest.raises(UnverifiedError):
             draft.finish(path)
     assert store.all() == ()
@@ -143,14 +142,17 @@ def test_a_bit_that_tipped_on_the_way_is_caught(store: Store) -> None:
     for place in (0.01, 0.5, 0.99):
         with store.draft("1", "data", limit=LIMIT) as (draft, path):
             draft.write(TAR)
-            draft._add()
-            draft._out()
-            draft._file.flush()
-            with open(path, "r+b") as file:
-                file.seek(int(os.path.getsize(path) * place))
-                byte = file.read(1)
-                file.seek(-1, os.SEEK_CUR)
-                file.write(bytes([byte[0] ^ 4]))
+            real = draft._members.finish
+
+            def lossy(real: Callable[[], None] = real, path: str = path, place: float = place) -> None:
+                real()
+                with open(path, "r+b") as file:
+                    file.seek(int(os.path.getsize(path) * place))
+                    byte = file.read(1)
+                    file.seek(-1, os.SEEK_CUR)
+                    file.write(bytes([byte[0] ^ 4]))
+
+            draft._members.finish = lossy  # type: ignore[method-assign]
             with pytest.raises(UnverifiedError):
                 draft.finish(path)
 
@@ -171,9 +173,8 @@ def test_memory_is_bounded(store: Store) -> None:
     with store.draft("1", "data", limit=len(content)) as (draft, path):
         for start in range(0, len(content), 70_000):
             draft.write(content[start : start + 70_000])
-            assert draft.size - draft.stored < (gzip_members.AHEAD + 2) * 2 * gzip_members.BLOCK
-        draft.drain()
-        assert not draft.is_full
+            in_memory = draft.size - len(draft._members._members) * gzip_members.BLOCK
+            assert in_memory < (member_writer.AHEAD + 2) * gzip_members.BLOCK
         draft.finish(path)
         with open(path, "rb") as file:
             assert b"".join(gzip_members.blocks(file)) == content
@@ -216,15 +217,14 @@ def test_too_large_volume_is_refused_and_leaves_nothing(store: Store) -> None:
     assert os.listdir(store.path) == []
 
 
-def test_a_full_disk_leaves_nothing(store: Store) -> None:
+def test_a_full_disk_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller gets the error."""
 
-    class Full(io.BytesIO):
-        def write(self, _data: object) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(_descriptor: int, _parts: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setattr(os, "writev", full)
     with store.draft("1", "data", limit=LIMIT) as (draft, path):
-        draft._file = Full()
         draft.write(TAR)
         with pytest.raises(OSError, match="No space"):
             draft.finish(path)
@@ -350,7 +350,7 @@ def test_a_verification_that_nobody_waits_for_ends(store: Store) -> None:
     """After a second Ctrl-C, the thread that reads back must stop."""
     with store.draft("1", "data", limit=LIMIT) as (draft, path):
         draft.write(TAR)
-        draft.is_given_up = True
+        draft.close()
         with pytest.raises(UnverifiedError, match="nobody waits"):
             draft.finish(path)
     assert isinstance(draft, Draft)

@@ -73,7 +73,7 @@ class PlayedEngine:
         self.containers = SimpleNamespace(
             create=self.create_container, remove=self.remove_container, pause=self.pause
         )
-        self.archive = SimpleNamespace(save=self.save, put=self.put)
+        self.archive = SimpleNamespace(download=self.download, put=self.put)
         self.volumes = SimpleNamespace(inspect=self.volume, create=self.create_volume)
         self.images = SimpleNamespace(ids=self.image_ids)
 
@@ -94,14 +94,14 @@ class PlayedEngine:
             await anyio.sleep(0.05)
         return f"id-{name}"
 
-    async def save(self, holder: str, path: str, take: Any, *, total: float | None) -> None:
-        assert (path, total) == ("/.devenv-volume", None)
+    async def download(self, holder: str, path: str, take: Any) -> None:
+        assert path == "/.devenv-volume"
         if self.slow:
             await anyio.sleep(60)
         volume = self.there[holder][1]["HostConfig"]["Mounts"][0]["Source"]
         content = self.archives[volume]
         for start in range(0, len(content), 700):
-            await take(content[start : start + 700])
+            take(memoryview(content)[start : start + 700])
             if self.trouble is not None:
                 raise self.trouble
 
