@@ -1,0 +1,406 @@
+"""The page in Chromium, against a server that plays messages: what it shows, keys, speed, accessibility."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support import page_story as story
+from support.page_server import Message, PageServer, page_server, report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WIDE = {"width": 1440, "height": 900}
+NARROW = {"width": 360, "height": 740}
+RULES = "wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
+# Chromium reports a connection that ended as an error of the network; the page says so by itself.
+EXPECTED = re.compile(r"ERR_(INCOMPLETE_CHUNKED|CONNECTION|EMPTY|NETWORK|ABORTED)|status of (409|403|401)")
+
+# The median time of a filter, and that of a plain loop over as many texts, in milliseconds.
+SEARCH_TIMES = """() => {
+    const field = document.querySelector('#search');
+    const text = (n) => `info: request ${n} "get /api/items/${n * 7919 % 100000} http/1.1" 200 ok in ${n % 97} ms`;
+    const texts = Array.from({length: 100000}, (_, index) => text(index));
+    const median = (action) => Array.from({length: 5}, (_, n) => {
+        const begin = performance.now();
+        action(`items/1${n}99`);
+        return performance.now() - begin;
+    }).sort((one, other) => one - other)[2];
+    let found = 0;
+    const plain = median((word) => { for (const text of texts) if (text.includes(word)) found += 1; });
+    const ours = median((word) => {
+        field.value = word;
+        field.dispatchEvent(new Event('input'));
+    });
+    return [ours, plain, found];
+}"""
+# The pauses between tasks that should run every 10 ms, in milliseconds.
+RECORD_WAITS = """() => {
+    window.waits = [];
+    let last = performance.now();
+    const look = () => {
+        const at = performance.now();
+        window.waits.push(at - last);
+        last = at;
+        setTimeout(look, 10);
+    };
+    setTimeout(look, 10);
+}"""
+
+
+class Tab:
+    """The page in a tab, with all that its console said."""
+
+    def __init__(self, page: Page, server: PageServer) -> None:
+        self.page = page
+        self.server = server
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self._note("error", str(error)))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and not EXPECTED.search(text):
+            self.complaints.append(f"{kind}: {text}")
+
+    def card(self, name: str) -> Any:
+        """The card of a service."""
+        return self.page.locator(f'[data-service="{name}"]')
+
+    def until(self, expression: str, argument: Any = None) -> None:
+        """Wait until an expression of JavaScript is true."""
+        self.page.wait_for_function(expression, arg=argument, timeout=15_000)
+
+    def rows(self) -> list[str]:
+        """The texts of the log lines that can be seen."""
+        return list(self.page.locator(".row:not([hidden]) .row-text").all_inner_texts())
+
+
+Open = Callable[..., Tab]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens the page: `open_page(messages, viewport=WIDE, ...)`; nothing may complain in its console."""
+    tabs: list[Tab] = []
+    with ExitStack() as stack:
+
+        def open_(messages: list[Message], viewport: Any = WIDE, path: Path | None = None, **options: Any) -> Tab:
+            server = stack.enter_context(page_server(messages))
+            context = browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
+            stack.callback(context.close)
+            tab = Tab(context.new_page(), server)
+            tabs.append(tab)
+            tab.page.goto(path.as_uri() if path else server.url)
+            if messages:
+                tab.until("() => document.querySelector('.service')")
+            return tab
+
+        yield open_
+        for tab in tabs:
+            assert tab.complaints == []
+
+
+@pytest.fixture
+def now() -> float:
+    """The time in milliseconds."""
+    return time.time() * 1000
+
+
+def violations(tab: Tab) -> list[str]:
+    """The rules of axe that the page breaks, with the elements."""
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    tab.page.evaluate(axe)
+    found = tab.page.evaluate(f"axe.run(document, {{runOnly: {list(RULES)}}})")["violations"]
+    return [f"{rule['id']}: {[node['html'][:150] for node in rule['nodes'][:3]]}" for rule in found]
+
+
+def test_one_look_shows_what_broke_and_which_save_broke_it(open_page: Open, now: float) -> None:
+    """The broken service is first, with file:line and the save; the header counts; the title and icon say so too."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    assert page.locator("#summary").inner_text() == "5 of 6 up, 1 error"
+    assert page.title() == "✕ todo: 5 of 6 up, 1 error"
+    assert "favicon-bad" in str(page.locator("#favicon").get_attribute("href"))
+    assert page.locator(".service").first.get_attribute("data-service") == "backend"
+    assert "app/routes/todos.py:63 SyntaxError" in tab.card("backend").inner_text()
+    assert "after the save of routes/todos.py" in tab.card("backend").locator(".cause").inner_text()
+    assert tab.card("proxy").get_by_role("link").get_attribute("href") == "http://localhost:8080/"
+    assert "#" not in page.url
+
+
+def test_repair_turns_the_card_green(open_page: Open, now: float) -> None:
+    """A new state changes card, header and title, and a screen reader hears of it."""
+    tab = open_page(story.story(now))
+    tab.server.send(story.healthy(now))
+    tab.until("() => document.querySelector('#summary').innerText === '6 of 6 up'")
+    assert "backend is healthy again" in tab.page.locator("#announcer").inner_text()
+    assert tab.page.title() == "todo: 6 of 6 up"
+    assert tab.page.locator(".service").first.get_attribute("data-service") == "proxy"
+
+
+def test_error_and_save_lead_to_each_other_in_one_click(open_page: Open, now: float) -> None:
+    """From the card to the save and the traceback; from the save on the timeline to the error."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    tab.card("backend").locator(".cause").click()
+    items = page.locator(".chain-item")
+    assert "backend/app/routes/todos.py" in items.first.inner_text()
+    assert "SyntaxError" in page.locator(".chain-item.is-chosen").inner_text()
+    assert "Traceback" in page.locator(".row.is-chosen").inner_text()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.locator("#spans").get_by_text("All").click()
+    place = page.locator("#tracks-scroll").bounding_box()
+    assert place
+    saves = page.locator("#tracks-scroll")
+    saves.focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowLeft")
+        if page.locator(".chain-item.is-chosen").first.inner_text().startswith("backend/app/routes/todos.py"):
+            break
+    assert "1 error" in page.locator(".chain-title").inner_text()
+
+
+def test_actions_are_sent_and_stop_asks_first(open_page: Open, now: float) -> None:
+    """Buttons and keys send the verb and the service; Cancel sends nothing; a refusal is shown with its hint."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    page.get_by_role("button", name="Restart client").click()
+    page.get_by_role("button", name="Rebuild worker").click()
+    page.get_by_role("button", name="Stop db").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.keyboard.press("j")
+    page.keyboard.press("s")
+    assert "Stop" in page.get_by_role("dialog").inner_text()
+    page.keyboard.press("Enter")
+    tab.until("() => !document.querySelector('dialog[open]')")
+    page.wait_for_timeout(100)
+    sent = [(action["verb"], action["service"]) for action in tab.server.actions()]
+    assert sent[:2] == [("restart", "client"), ("rebuild", "worker")]
+    assert sent[2][0] == "stop"
+    assert len(sent) == 3
+    tab.server.answers["/api/action"] = (409, {"error": "client is busy: rebuilding", "hint": "wait for it"})
+    page.get_by_role("button", name="Restart client").click()
+    page.get_by_text("client is busy: rebuilding · hint: wait for it").wait_for()
+
+
+def test_read_only_has_no_actions(open_page: Open, now: float) -> None:
+    """There is no button, and keys send nothing."""
+    tab = open_page(story.story(now, read_only=True))
+    tab.page.get_by_text("read-only").wait_for()
+    assert tab.page.locator(".action:visible").count() == 0
+    for key in "jrbs":
+        tab.page.keyboard.press(key)
+    assert tab.server.actions() == []
+
+
+def test_the_log_has_a_bounded_number_of_elements_and_finds_among_100_000_lines(open_page: Open, now: float) -> None:
+    """Rows are those that can be seen; a filter is applied within 50 ms, or a small multiple of a plain loop."""
+    tab = open_page([story.hello(now), story.healthy(now), story.lines(100_000, now)])
+    page = tab.page
+    tab.until("() => document.querySelector('#matches').innerText === '100,000 lines'")
+    assert page.locator(".row").count() < 80
+    before = page.evaluate("document.querySelectorAll('*').length")
+    page.evaluate("document.querySelector('#log-scroll').scrollTop = 700000")
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.querySelectorAll('*').length") <= before + 60
+    took = page.evaluate(SEARCH_TIMES)
+    assert took[0] < 50 or took[0] < 8 * took[1], took
+    page.keyboard.press("/")
+    page.locator("#search").fill("items/12345 ")
+    assert page.locator("#matches").inner_text() == "1 of 100,000"
+    assert page.locator(".row mark").first.inner_text() == "items/12345"
+    page.locator("#search").fill("/items\\/(12345|54321) /")
+    assert page.locator("#matches").inner_text() == "2 of 100,000"
+    page.locator("#search").fill("/items(/")
+    assert "not a regular expression" in page.locator("#search-fault").inner_text()
+
+
+def test_a_flood_of_lines_keeps_the_page_responsive(open_page: Open, now: float) -> None:
+    """During 5,000 lines a second, a key is answered soon, and the number of elements stays."""
+    tab = open_page([story.hello(now), story.healthy(now)])
+    page = tab.page
+    page.evaluate(RECORD_WAITS)
+    begin = time.monotonic()
+    for batch in range(60):
+        tab.server.send(story.lines(250, time.time() * 1000, first=1 + batch * 250))
+        time.sleep(max(0.0, begin + (batch + 1) * 0.05 - time.monotonic()))
+    tab.until("() => document.querySelector('#matches').innerText === '15,000 lines'")
+    waits = sorted(page.evaluate("window.waits"))
+    assert waits[int(len(waits) * 0.95)] < 100, waits[-10:]
+    assert waits[-1] < 1000, waits[-10:]
+    assert page.locator(".row").count() < 80
+    assert "15000" in tab.rows()[-1]
+
+
+def test_a_selected_time_filters_the_log(open_page: Open, now: float) -> None:
+    """A drag over the timeline selects a range; the log shows its lines; Escape shows all again."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    box = page.locator("#tracks-scroll").bounding_box()
+    assert box
+    y = box["y"] + 40
+    page.mouse.move(box["x"] + box["width"] * 0.5, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, y, steps=4)
+    page.mouse.up()
+    chip = page.locator("#chips .chip")
+    assert re.match(r"\d\d:\d\d:\d\d – \d\d:\d\d:\d\d", chip.inner_text())
+    shown, total = map(int, re.findall(r"\d+", page.locator("#matches").inner_text()))
+    assert 0 < shown < total
+    page.keyboard.press("Escape")
+    assert page.locator("#matches").inner_text() == f"{total} lines"
+
+
+def test_wheel_and_keys_zoom_the_timeline(open_page: Open, now: float) -> None:
+    """The wheel zooms about the pointer, and a button follows the time again."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    five = page.locator("#spans").get_by_text("5 min")
+    assert five.get_attribute("aria-pressed") == "true"
+    page.locator("#tracks-scroll").hover()
+    page.mouse.wheel(0, -300)
+    tab.until("() => !document.querySelector('#spans [aria-pressed=true]')")
+    five.click()
+    assert five.get_attribute("aria-pressed") == "true"
+
+
+def test_tracebacks_fold_and_lines_lead_to_their_event(open_page: Open, now: float) -> None:
+    """A traceback is one row with its error; unfolded it has all lines; a click on one chooses its event."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    folded = page.locator(".row", has_text="8 more lines")
+    assert "SyntaxError: '{' was never closed" in folded.inner_text()
+    folded.get_by_role("button", name="Traceback of 9 lines").click()
+    assert any("in import_module" in row for row in tab.rows())
+    page.locator(".row", has_text="in import_module").locator(".row-text").click()
+    assert "importlib/__init__.py" in page.locator("#line").inner_text()
+    assert "SyntaxError" in page.locator(".chain-item.is-chosen").inner_text()
+
+
+def test_keys(open_page: Open, now: float) -> None:
+    """`/` searches, `e` goes to the last error, `j` chooses, `l` shows one log, `?` helps, Escape goes back."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.innerText") == "backend"
+    page.keyboard.press("l")
+    assert page.locator("#chips").inner_text().strip() == "backend ×"
+    page.keyboard.press("e")
+    assert "Traceback" in page.locator(".row.is-chosen").inner_text()
+    page.keyboard.press("/")
+    page.keyboard.type("jek")
+    assert page.locator("#search").input_value() == "jek"
+    for _ in range(4):
+        page.keyboard.press("Escape")
+    assert page.locator("#search").input_value() == ""
+    assert page.locator("#chips").inner_text() == ""
+    page.keyboard.press("?")
+    assert "the last error in the log" in page.get_by_role("dialog").inner_text()
+    page.keyboard.press("Escape")
+    page.keyboard.press("w")
+    assert "Critical path: " in page.locator("#startup").inner_text()
+    page.keyboard.press("t")
+    assert page.evaluate("document.activeElement.id") == "tracks-scroll"
+
+
+def test_lost_connection_keeps_the_page_and_connects_again(open_page: Open, now: float) -> None:
+    """The page says that the connection was lost, tries again, and has each line once."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    lines = page.locator("#matches").inner_text()
+    tab.server.is_gone = True
+    tab.server.drop()
+    page.get_by_text("Connection lost.").wait_for()
+    assert page.locator(".service").count() == 6
+    tab.server.is_gone = False
+    tab.until("() => document.querySelector('#connection').innerText === 'live'")
+    assert page.locator("#banner").is_hidden()
+    assert page.locator("#matches").inner_text() == lines
+    page.reload()
+    tab.until("() => document.querySelector('#summary').innerText === '5 of 6 up, 1 error'")
+
+
+def test_without_a_token_the_page_says_how_to_get_one(open_page: Open, browser: Browser) -> None:
+    """The command is named; nothing is asked of the server."""
+    tab = open_page([])
+    page = browser.new_page()
+    page.goto(tab.server.url.partition("#")[0])
+    page.get_by_text("devenv page").wait_for()
+    page.close()
+
+
+def test_earlier_lines_and_the_last_run(open_page: Open, now: float) -> None:
+    """Earlier lines are put before; those of the last run are shown alone, and back."""
+    tab = open_page(story.story(now))
+    page = tab.page
+    old = [[-1, now - 900_000, "db", "", "an older line", 0]]
+    tab.server.answers["/api/earlier"] = (200, {"lines": old, "source": "this run"})
+    page.get_by_role("button", name="Earlier lines").click()
+    tab.until("() => document.querySelector('#matches').innerText === '113 lines'")
+    page.get_by_role("button", name="Last run").click()
+    tab.until("() => document.querySelector('#matches').innerText === '1 lines'")
+    assert page.get_by_role("heading", name="Log of the last run").is_visible()
+    page.get_by_role("button", name="Last run").click()
+    tab.until("() => document.querySelector('#matches').innerText === '113 lines'")
+
+
+def test_hostile_text_stays_text(open_page: Open, now: float) -> None:
+    """Markup, control characters, controls of the writing direction and a huge line of a container do no harm."""
+    texts = ["<img src=x onerror=alert(1)>", "a\u202egpj.exe", "\x1b[2Jx", "y" * 100_000]
+    lines = [[1 + n, now, "<b>api</b>", "", text, 0] for n, text in enumerate(texts)]
+    bad = story.service("<b>api</b>", now, urls=["javascript:alert(1)"], error="<i>x</i>", tone="bad")
+    tab = open_page([story.hello(now, project="<u>p</u>"), story.state(now, [bad]), {"type": "log", "lines": lines}])
+    page = tab.page
+    shown = "\n".join(tab.rows())
+    assert texts[0] in shown
+    assert "a‹202E›gpj.exe" in shown
+    assert "␛[2Jx" in shown
+    assert "98500 more characters" in shown
+    assert page.locator("img, #services b i, #services a, #project u").count() == 0
+    page.locator(".row", has_text="more characters").click()
+    assert len(page.locator(".line-text").inner_text()) == 100_000
+
+
+def test_a_report_needs_no_server(open_page: Open, now: float, tmp_path: Path) -> None:
+    """A report shows what the page did, and offers nothing that needs the run."""
+    path = tmp_path / "report.html"
+    path.write_text(report(story.story(now - 86_400_000)), encoding="utf-8")
+    tab = open_page(story.story(now), path=path)
+    page = tab.page
+    assert page.locator("#summary").inner_text() == "5 of 6 up, 1 error"
+    assert page.locator("#connection").inner_text() == "report"
+    assert page.locator(".action:visible").count() == 0
+    tab.card("backend").locator(".cause").click()
+    assert "1 error" in page.locator(".chain-title").inner_text()
+    assert tab.server.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility_rules_hold(open_page: Open, now: float, scheme: str) -> None:
+    """No rule of axe is broken: names, roles, contrast; with an error, a chosen event, a filter, the start, help."""
+    tab = open_page(story.story(now), color_scheme=scheme)
+    page = tab.page
+    tab.card("backend").locator(".cause").click()
+    page.locator("#search").fill("api /20\\d/")
+    assert violations(tab) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("w")
+    page.keyboard.press("?")
+    assert violations(tab) == []
+
+
+def test_a_narrow_screen_and_50_services_do_not_overflow(open_page: Open, now: float) -> None:
+    """The page never scrolls sideways, and a narrow one breaks no rule either."""
+    for messages, viewport in ((story.many_services(now), WIDE), (story.story(now), NARROW)):
+        tab = open_page(messages, viewport=viewport)
+        assert tab.page.evaluate("document.scrollingElement.scrollWidth") <= viewport["width"]
+    assert violations(tab) == []
