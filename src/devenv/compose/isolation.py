@@ -78,8 +78,7 @@ def isolate(model: Mapping[str, Any], dockerfiles: Iterable[str] | None = ()) ->
     renamed = {kind: [*_rename(written, project)] for kind, written in resources.items()}
     shared = {kind: [*names.values()] for kind, names in external.items()}
     built = _built(services, project)
-    own = [] if dockerfiles is None else [*_without_images(services, built, project, "\n".join(dockerfiles))]
-    renamed["images"] = own
+    renamed["images"] = own = [*_without_images(services, built, project, dockerfiles)]
     shared |= {"images": [image for image in built if image not in own], "containers": sorted(foreign)}
     has_ports = any(service.get("ports") for service in services.values())
     return result, Isolation(project, containers, renamed, shared, has_ports, unplaced, addresses)
@@ -197,17 +196,18 @@ def _built(services: Mapping[str, Mapping[str, Any]], project: str) -> list[str]
 
 
 def _without_images(
-    services: Mapping[str, dict[str, Any]], built: Iterable[str], project: str, dockerfiles: str
+    services: Mapping[str, dict[str, Any]], built: Iterable[str], project: str, dockerfiles: Iterable[str] | None
 ) -> Iterator[str]:
     """Give these images the names that Compose gives them, in all services, and yield their names in the file.
 
-    A name that a build refers to, or under which an image may be pulled, stays.
+    A name that a build refers to, or under which an image may be pulled, stays; all do if `dockerfiles` is None.
     """
-    for image in built:
+    text = "\n".join(dockerfiles or ())
+    for image in built if dockerfiles is not None else ():
         users = [service for service in services.values() if canonical(service.get("image", "")) == canonical(image)]
         builder = next(key for key, service in services.items() if "build" in service and service in users)
         is_pulled = any(user.get("pull_policy") not in _NEVER_PULLED for user in users)
-        if is_pulled or _is_base(image, services, dockerfiles):
+        if is_pulled or _is_base(image, services, text):
             continue
         for user in users:
             user["image"] = f"{project}-{builder}"
