@@ -70,8 +70,7 @@ class CodeHealth:
             return self
         new = replace(self, last=error, last_at=at, waits=PATTERNS["waiting"].search(line) is not None)
         if new.waits and self.error is None:  # the program has ended, whenever that is
-            is_why = self.last is not None and _is_specific(self.last) and at <= self.last_at + WINDOW
-            return _marked(new, self.last if is_why and self.last else error, at)
+            return _marked(new, self._reason(at) or error, at)
         if at > self.opened + WINDOW or not (self.takes_all or error.is_trace):
             return replace(_marked(new, error, at), clears=new.clears) if self._goes_on(error) else new
         has_more = (
@@ -109,6 +108,11 @@ class CodeHealth:
         if self.waits and self.opened > self.error_at:
             return replace(self, clears=at + QUIET, waits=False)
         return self
+
+    def _reason(self, at: float) -> LoggedError | None:
+        """The error just before the end of the program, if it describes a problem in the code."""
+        is_recent = at <= self.last_at + WINDOW
+        return self.last if is_recent and self.last is not None and _is_specific(self.last) else None
 
     def _goes_on(self, error: LoggedError) -> bool:
         """Whether the error is the marked one with more lines."""
