@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -126,13 +126,10 @@ class Observer:
         A service that others need only with `required: false` may fail; a stopped service is not waited for. A
         process without a health check counts as up once it has lasted for a while and is no longer busy.
         """
-        dispensable = optional(self.view.project)
         while True:
             moved, now = self._moved.next(), self.standings()
             now = tuple(s for s in now if not services or s.service in services)
-            failed = (s for s in now if s.phase in BAD and s.service not in dispensable)
-            if (standing := next(failed, None)) is not None:
-                raise await self.failure(culprit(self.view.project, standing, now))
+            await self._require_no_failure(now)
             young = self.view.watch.may_be_busy(self.view.chosen, self.view.looked_at)
             await self._busy.measure(young)
             rest = None
@@ -145,6 +142,12 @@ class Observer:
                 await moved.wait()
             if lasted.cancelled_caught and rest:
                 self.view.look_again.send()  # look again: on a busy machine, the event of an end may be late
+
+    async def _require_no_failure(self, standings: Sequence[Standing]) -> None:
+        dispensable = optional(self.view.project)
+        failed = (s for s in standings if s.phase in BAD and s.service not in dispensable)
+        if (standing := next(failed, None)) is not None:
+            raise await self.failure(culprit(self.view.project, standing, standings))
 
     def mark_up(self) -> None:
         """Note that the project was up before it was observed: an end of a service is reported from now on."""
