@@ -73,6 +73,15 @@ async def run(
             return Completed(process.returncode or 0, bytes(out), bytes(err))
 
 
+async def git(folder: str, *arguments: str, stdin: bytes | None = None) -> bytes | None:
+    """The output of a command of git in the folder; None if it fails or git is not installed."""
+    try:
+        done = await run(["git", "-c", "core.fsmonitor=false", "-C", folder, *arguments], stdin=stdin)
+    except EngineError:
+        return None
+    return None if done.returncode else done.stdout
+
+
 @contextlib.asynccontextmanager
 async def started(
     argv: Sequence[str], *, stdin: bool = False, env: Mapping[str, str] | None = None, cwd: str | None = None

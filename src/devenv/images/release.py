@@ -127,13 +127,9 @@ def _manifest_version(folder: str) -> str | None:
 
 async def _revision(folder: str) -> str | None:
     """The checked-out commit, with `-dirty` if the tree has changes; None outside of git."""
-    git = ["git", "-c", "core.fsmonitor=false", "-C", folder]
-    with contextlib.suppress(EngineError):  # git is not installed
-        commands = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
-        commit, changes = await each(lambda question: process.run([*git, *question]), commands)
-        if not commit.returncode:
-            return commit.text.strip() + ("-dirty" if changes.stdout.strip() else "")
-    return None
+    commands = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+    commit, changes = await each(lambda question: process.git(folder, *question), commands)
+    return None if commit is None else commit.decode().strip() + ("-dirty" if changes else "")
 
 
 def _own(service: Service, project: Project) -> str:

@@ -19,7 +19,6 @@ from devenv.compose.outline import Selection, name_in_files
 from devenv.compose.positions import shown, variable_place
 from devenv.compose.worktrees import Worktree, git_worktree
 from devenv.docker import process
-from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.model.project import Project
 from devenv.paths import is_below, written
@@ -130,20 +129,10 @@ async def _missing(tree: Worktree, directory: str) -> list[str]:
     wanted = [os.path.join(directory, ".env")]
     include = os.path.join(tree.main, INCLUDE)
     if os.path.isfile(include):
-        listed = await _git(
-            tree.main, "ls-files", "-z", "--others", "--ignored", "--directory", f"--exclude-from={include}"
-        )
-        ignored = await _git(tree.main, "check-ignore", "-z", "--stdin", stdin=listed) if listed else b""
-        names = (os.fsdecode(name).rstrip("/") for name in ignored.split(b"\0") if name)
+        options = ("--others", "--ignored", "--directory", f"--exclude-from={include}")
+        listed = await process.git(tree.main, "ls-files", "-z", *options)
+        ignored = await process.git(tree.main, "check-ignore", "-z", "--stdin", stdin=listed) if listed else b""
+        names = (os.fsdecode(name).rstrip("/") for name in (ignored or b"").split(b"\0") if name)
         wanted += (os.path.join(tree.root, name) for name in names)
     missing = [path for path in wanted if os.path.exists(tree.in_main(path)) and not os.path.lexists(path)]
     return [path for path in dict.fromkeys(missing) if not any(is_below(path, other) for other in missing)]
-
-
-async def _git(folder: str, *arguments: str, stdin: bytes | None = None) -> bytes:
-    """The output of a command of git; empty if it fails or git is not installed."""
-    try:
-        done = await process.run(["git", "-c", "core.fsmonitor=false", "-C", folder, *arguments], stdin=stdin)
-    except EngineError:
-        return b""
-    return b"" if done.returncode else done.stdout

@@ -312,3 +312,13 @@ def test_a_child_in_the_foreground() -> None:
         terminal.until("ready")
         terminal.type("\x03")
         terminal.until("code -2 True")
+
+
+async def test_git_gives_its_output_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without output it is empty; None without a repository and without git."""
+    await process.run(["git", "init", "-q", str(tmp_path / "tree")])
+    assert await process.git(str(tmp_path / "tree"), "status", "--porcelain") == b""
+    assert await process.git(str(tmp_path / "tree"), "hash-object", "--stdin", stdin=b"") != b""
+    assert await process.git(str(tmp_path), "status") is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert await process.git(str(tmp_path / "tree"), "status") is None

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection, Sequence
 
 from devenv.docker import process
-from devenv.errors import EngineError, RefusedError
+from devenv.errors import RefusedError
 from devenv.paths import is_within
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add.proposal import FileEdit, MainFile
@@ -30,11 +30,12 @@ async def edits(file: MainFile, variables: Sequence[str]) -> Collection[FileEdit
     )
     new = _unset(variables, env)
     file.notes += [f"{name} is in .env already and stays as it is" for name in variables if name not in new]
-    if await _git(folder, "ls-files", "--error-unmatch", ".env"):
+    if await process.git(folder, "ls-files", "--error-unmatch", ".env") is not None:
         if not new:  # it is shared as it is
             return ()
         file.notes.append(".env is in git, where passwords do not belong: git rm --cached .env")
-    is_ignored = re.search(rb"^/?\.env\s*$", git, re.MULTILINE) or await _git(folder, "check-ignore", "-q", ".env")
+    is_listed = re.search(rb"^/?\.env\s*$", git, re.MULTILINE) is not None
+    is_ignored = is_listed or await process.git(folder, "check-ignore", "-q", ".env") is not None
     lines = {
         ".env": [f"{name}={secrets.token_hex(16)}" for name in new],
         ".env.example": [f"{name}=" for name in _unset(variables, example, may_be_empty=True)],
@@ -76,12 +77,3 @@ def _is_sent(file: MainFile, ignores: bytes) -> bool:
     contexts = [build.get("context") if isinstance(build, dict) else build for build in builds]
     whole = any(isinstance(context, str) and os.path.normpath(context) == "." for context in contexts)
     return whole and not re.search(rb"^(/?(\*\*/)?\.env\*?|\*\*?)\s*$", ignores, re.MULTILINE)
-
-
-async def _git(folder: str, *arguments: str) -> bool:
-    """Whether a git command succeeds; False without git or a repository."""
-    try:
-        done = await process.run(["git", "-C", folder, *arguments])
-    except EngineError:  # git is not installed
-        return False
-    return done.returncode == 0
