@@ -226,9 +226,7 @@ def reason(printed: str) -> str:
         return ""
     lines.reverse()  # the last line that matches counts
     explanation = table.explain(table.load("engine"), "\n".join(lines))
-    from devenv.redact import Redactor  # noqa: PLC0415 - only for errors
-
-    return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
+    return trace.redactor().text(lines[explanation.line if explanation else 0]).rstrip(".")
 
 
 def unreachable(endpoint: Endpoint, why: str, printed: str = "") -> EngineError:

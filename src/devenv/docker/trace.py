@@ -49,9 +49,14 @@ class TraceSpan:
 
 def listen(emit: Emit | None, *, calls: bool = False) -> None:
     """Report each child process to `emit` from now on and, with `calls`, each call of the Engine API."""
-    from devenv.redact import Redactor  # noqa: PLC0415 - only if there is a listener
+    _Listener.emit, _Listener.calls, _Listener.redactor = emit, calls, redactor()
 
-    _Listener.emit, _Listener.calls, _Listener.redactor = emit, calls, Redactor(os.environ)
+
+def redactor() -> Redactor:
+    """What hides the secrets of this environment in a text."""
+    from devenv.redact import Redactor  # noqa: PLC0415 - only if there is a listener, and for errors
+
+    return Redactor(os.environ)
 
 
 def command(argv: Sequence[str]) -> TraceSpan:
