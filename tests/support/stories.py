@@ -105,6 +105,10 @@ class SilentController:
     def ask(self, wish: ViewCommand) -> None:
         """Ignore the command."""
 
+    async def page(self) -> str:
+        """Raise the error of a run that starts."""
+        raise DevenvError("the page opens once the start has ended")
+
     async def shell(self, _container: str) -> None:
         """Print words on the terminal instead of a shell."""
         print("this is the shell")  # noqa: T201 - as a shell would

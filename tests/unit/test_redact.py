@@ -84,3 +84,10 @@ def test_texts_without_secrets_are_unchanged(command: str) -> None:
 def test_a_text_is_one_line() -> None:
     """Line breaks of any kind are escaped; an environment without secrets hides nothing."""
     assert Redactor({"A_KEY": "abc"}).text("a\n  b abc") == "a b abc"
+
+
+def test_a_line_keeps_its_spaces() -> None:
+    """The rules are those of any text; a line without a hint of a secret is not looked at twice."""
+    redactor = Redactor(ENVIRONMENT)
+    assert redactor.line(f'  File "a.py",  line 3: {BIRD}-1 token={BIRD}') == '  File "a.py",  line 3: *** token=***'
+    assert redactor.line("\tGET /items  200") == "\tGET /items  200"

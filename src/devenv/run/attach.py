@@ -14,7 +14,7 @@ from devenv.docker.client import Engine
 from devenv.errors import DevenvError, StateError, UsageError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.graph import ViewCommand
-from devenv.run import client
+from devenv.run import client, page
 from devenv.run.active.control import open_shell
 from devenv.run.connection import GONE, connected
 from devenv.run.view_messages import VERB, Message, command_line, message_of
@@ -24,6 +24,7 @@ from devenv.tasks import task_group, unless
 
 PAUSE = 0.1  # seconds between two tries to connect
 NEXT_KEEPER = 15.0  # seconds until a process that died is replaced at the latest
+PAGE = 1.0  # seconds until the page has to answer a key
 LONGEST = 1 << 24  # bytes of a message
 
 
@@ -53,6 +54,10 @@ class Attached:
             if found is None:
                 raise DevenvError("the container no longer exists")
             await open_shell(engine, found)
+
+    async def page(self) -> str:
+        """The address of the page that shows the run. Raises DevenvError."""
+        return await page.address(self.run, self.project, patience=PAGE)
 
     async def follow(self) -> bool:
         """Pass the run's messages on until the view leaves or the run has ended; return whether the run goes on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -16,11 +16,13 @@ from devenv.errors import DevenvError, StateError, UsageError
 from devenv.events import Emit, Problem
 from devenv.lazy_dataclass import dataclass
 from devenv.run import client
-from devenv.run.active.feed import Feed
-from devenv.run.active.listener import ClientConnection
-from devenv.run.active.project import ActiveProject
 from devenv.run.connection import GONE, ask, connected
 from devenv.state.run_dir import Run
+
+if TYPE_CHECKING:
+    from devenv.run.active.feed import Feed
+    from devenv.run.active.listener import ClientConnection
+    from devenv.run.active.project import ActiveProject
 
 VERB, REPORT = "page", "report"  # what other commands ask of a run
 READ_ONLY = "read-only=yes"
@@ -99,18 +101,18 @@ class Page:
             self.source.emit(Problem(message, "devenv page"))
 
 
-async def _connected(run: Run) -> SocketStream | None:
+async def _connected(run: Run, patience: float = PATIENCE) -> SocketStream | None:
     """A connection to the run, which may still start; None if no process has the run."""
-    with anyio.move_on_after(PATIENCE):
+    with anyio.move_on_after(patience):
         while (stream := await connected(run.path)) is None and run.lock.is_of_run():  # noqa: ASYNC110 - of others
             await anyio.sleep(PAUSE)
         return stream
     return None
 
 
-async def address(run: Run, project: str, *, is_read_only: bool = False) -> str:
-    """The address of the page of a run. Raises DevenvError, StateError if no process has the run."""
-    stream = await _connected(run)
+async def address(run: Run, project: str, *, is_read_only: bool = False, patience: float = PATIENCE) -> str:
+    """The address of the page of a run. Raises DevenvError, StateError if no process answers for it in time."""
+    stream = await _connected(run, patience)
     answer = await ask(stream, VERB, *([READ_ONLY] if is_read_only else [])) if stream else None
     if answer is None:
         raise no_run(project)

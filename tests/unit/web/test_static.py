@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.web import static
 from support.page_server import STATIC, report
 
 ROOT = Path(__file__).parents[3]
@@ -100,3 +101,13 @@ def test_lines_of_the_shell_that_name_files_stand_alone() -> None:
     for line in (STATIC / "index.html").read_text(encoding="utf-8").splitlines():
         if "/static/" in line:
             assert re.fullmatch(r"<link [^<>]*>|<script [^<>]*></script>", line), line
+
+
+def test_only_files_of_the_page_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by a fixed target; the index is the shell."""
+    for name in ("index.html", "main.js", "style.css", "icon.svg", "modules.txt", "main.py"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(static, "FOLDER", str(tmp_path))
+    files = static.files()
+    assert sorted(files) == ["/", "/static/icon.svg", "/static/main.js", "/static/style.css"]
+    assert files["/"] == ("text/html; charset=utf-8", b"index.html")

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from devenv.docker import process
-from devenv.errors import DevenvError, EngineError
+from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Emit, Problem
 from devenv.lazy_dataclass import dataclass
 from devenv.model import graph
 from devenv.model.graph import Fact, ServiceGraph, ServiceStats, ViewCommand
+from devenv.run import page
 
 if TYPE_CHECKING:
     from devenv.docker.client import Engine
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ActiveProjects = Callable[[], "ActiveProject | None"]
 Verbs = Mapping[str, Callable[[str], Awaitable[None]]]
+AT_ONCE = 1.0  # seconds until the page has to answer a key
 LOOK_EVERY = 1.0
 MEASURE_EVERY = 5.0  # minimum seconds between two measurements of all containers
 SHARE = 0.003  # of a core, that measuring may use
@@ -68,6 +70,16 @@ class RunController:
         if project is None or container is None:
             raise DevenvError("the container no longer exists")
         await open_shell(project.engine, container)
+
+    async def page(self) -> str:
+        """The address of the page that shows this run. Raises DevenvError as long as it starts."""
+        project = self._active_project()
+        try:
+            if project is not None:
+                return await page.address(project.compose.run, project.desired.project.name, patience=AT_ONCE)
+        except StateError:
+            pass
+        raise DevenvError("the page opens once the start has ended")
 
     async def serve(self, active_project: ActiveProjects, emit: Emit) -> None:
         """Carry out commands and send facts, until cancelled."""

@@ -41,6 +41,9 @@ class Controller(Protocol):
     def ask(self, command: ViewCommand) -> None:
         """Carry out the command, without waiting for it."""
 
+    async def page(self) -> str:
+        """The address of the page that shows the run. Raises DevenvError."""
+
     async def shell(self, container: str, /) -> None:
         """Run a shell of the container on the terminal. Raises DevenvError if the container has no shell."""
 
@@ -196,6 +199,8 @@ class LiveView:
                 await self._shell(command.service)
             case "open":
                 await self._open(command.service)
+            case "page":
+                await self._page()
             case _:
                 assert self.controller is not None  # noqa: S101 - the work has set it
                 self.controller.ask(command)
@@ -210,6 +215,15 @@ class LiveView:
         finally:
             if not self._is_over:
                 self._terminal.enter()
+
+    async def _page(self) -> None:
+        assert self.controller is not None  # noqa: S101 - as above
+        try:
+            url = await self.controller.page()
+        except DevenvError as error:
+            self.state.view.note = error.said
+        else:
+            await self._open(url)
 
     async def _open(self, url: str) -> None:
         import webbrowser  # noqa: PLC0415 - takes long, and few open a browser

@@ -16,9 +16,11 @@ PASTED = "pasted "  # pasted text is one key with this prefix
 PAGES = {"g": "graph", "y": "syncs", "?": "help"}
 HINTS = (
     "/ filter", "l only this", "e error", "space pause", "r restart", "b rebuild", "s stop", "x shell", "o open",
-    "g graph", "y syncs", "t times", "w wrap", "h checks", "d detach", "? help", "q end",
+    "p page", "g graph", "y syncs", "t times", "w wrap", "h checks", "d detach", "? help", "q end",
 )  # fmt: skip
-RANKS = ("q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "g", "y", "w", "t", "h")  # by importance
+RANKS = (
+    "q", "?", "/", "e", "d", "r", "x", "space", "o", "s", "l", "b", "p", "g", "y", "w", "t", "h",
+)  # by importance  # fmt: skip
 LEAVING = ("q", "d")  # keys that leave the view of a run in another process
 HELP = package_text("ui/live/help.txt").splitlines()
 ATTACHED = "q          leave this view: the project goes on, and `devenv down` ends it. Ctrl-Z suspends the view"
@@ -54,8 +56,8 @@ def press(state: State, key: str) -> ViewCommand | None:
     if key.startswith(PASTED):
         view.note = "paste ignored; press / first to filter"
         return None
-    if key in LEAVING:
-        return _leave(state, key)
+    if key in (*LEAVING, "p"):
+        return _run_key(state, key)
     if key in ("up", "k", "down", "j"):
         step = -1 if key in ("up", "k") else 1
         view.selected = max(0, min(view.selected + step, len(state.services) - 1))
@@ -68,7 +70,11 @@ def press(state: State, key: str) -> ViewCommand | None:
     return None
 
 
-def _leave(state: State, key: str) -> ViewCommand | None:
+def _run_key(state: State, key: str) -> ViewCommand | None:
+    """Handle a key for the whole run."""
+    if key == "p":
+        state.view.note = "opening the page"
+        return ViewCommand("page")
     if state.is_attached:
         return ViewCommand("detach")
     if key == "d":

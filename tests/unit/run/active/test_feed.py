@@ -101,3 +101,22 @@ def test_views_get_events_while_they_follow() -> None:
     assert own == [SYNCED, Notice("both"), Notice("none")]
     assert [m.event for m in first if isinstance(m, TimedEvent)] == own[:2]
     assert [m.event for m in second if isinstance(m, TimedEvent)] == own[1:2]
+
+
+def test_a_page_gets_what_is_over_too() -> None:
+    """Each event once, in order: a save that broke a service is found after it was repaired."""
+    events = [
+        ServiceState("web", "healthy"), SYNCED, ServiceState("web", "unhealthy"), Problem("no", path="/a"),
+        Solved("/a"), ServiceState("web", "healthy"), Problem("bad", service="web"),
+    ]  # fmt: skip
+    feed = fed(*events)
+    assert [timed.event for timed in feed.history(whole=True)] == events
+    assert kept(feed) == [SYNCED, *events[5:]]
+
+
+def test_what_is_over_is_bounded() -> None:
+    """The last state of each service is kept in any case."""
+    feed = fed(ServiceState("db", "healthy"), *[ServiceState("web", "healthy")] * 2 * module.PASSED)
+    passed = [timed.event for timed in feed.history(whole=True)]
+    assert len(passed) == module.PASSED + 1
+    assert passed[0] == ServiceState("db", "healthy")

@@ -195,3 +195,12 @@ async def test_links_in_the_place_of_kept_logs_are_not_followed(
     kept_logs.forget_old()
     assert (victim / "4/web@id-web").read_text() == "stdout 2026 precious\n"
     assert os.listdir(victim / "4") == ["web@id-web"]
+
+
+async def test_the_run_before_this_one(tmp_path: Path) -> None:
+    """Its logs are found as long as this run has kept none."""
+    logs = await kept(tmp_path, "web", began=5.0)
+    assert [piece.service for piece in logs.before(6.0)] == ["web"]
+    assert logs.before(5.0) == []
+    await kept(tmp_path, "db", began=6.0)
+    assert logs.before(6.0) == []

@@ -129,6 +129,12 @@ def test_keys_to_detach() -> None:
     assert fresh.view.note == "detaches when all services are up"
 
 
+def test_the_page_of_the_run() -> None:
+    """Also in the view of a run in another process, and without a service."""
+    for state in (State(), State(is_attached=True)):
+        assert commands.press(state, "p") == ViewCommand("page")
+
+
 def test_a_filter_is_typed() -> None:
     """It applies while it is typed; enter keeps it, escape restores the earlier filter."""
     state = state_of(*two())
