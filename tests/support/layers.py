@@ -89,7 +89,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("docker/process.py", "docker/endpoint.py"),
     "multiprocessing": (),
     "python_on_whales": ("docker/cli.py",),
-    "h11": ("docker/http.py", "docker/download.py", "web/http.py"),
+    "h11": ("docker/http.py", "docker/exchange.py", "docker/bulk.py", "web/http.py"),
     "isal": ("state/gzip_members.py",),
     "watchfiles": ("sync/host/watcher.py",),
     "ctypes": ("sync/host/inotify.py", "sync/adoption.py"),

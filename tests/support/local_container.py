@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 import anyio.abc
 
-from devenv.docker.http import Body
+from devenv.docker.exchange import Body
 from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.sync.container.shell import ROOT

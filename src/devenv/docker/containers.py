@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import anyio
 
 from devenv.docker import inspect as answers
-from devenv.docker.download import Take
-from devenv.docker.http import Body
+from devenv.docker.bulk import Take
+from devenv.docker.exchange import Body
 from devenv.docker.transport import (
     LONG_TIMEOUT,
     CallError,
@@ -30,6 +30,7 @@ from devenv.tasks import each
 
 LOOP = "too many links"  # the engine's message for a symbolic link that leads to itself
 MODE_FOLDER, MODE_LINK = 1 << 31, 1 << 27  # in Go's os.FileMode
+EXTRACT = {"path": "/", "noOverwriteDirNonDir": "1"}
 SLOWEST = 1e6  # bytes per second, the least that a transfer must reach
 
 
@@ -189,10 +190,17 @@ class Archive(EngineGroup):
 
         Not atomic: the entries before a bad entry stay. Raises CallError and errors of the iterator.
         """
-        query = {"path": "/", "noOverwriteDirNonDir": "1"}
         total = LONG_TIMEOUT + (size if isinstance(tar, AsyncIterable) else len(tar)) / SLOWEST
         action = "writing into a container"
-        await self._api.call("PUT", _path(container_id), action, query=query, body=tar, total=total)
+        await self._api.call("PUT", _path(container_id), action, query=EXTRACT, body=tar, total=total)
+
+    async def upload(self, container_id: str, pieces: Generator[bytes], size: int) -> None:
+        """Extract a tar of about `size` bytes at the container's root; a thread reads it from `pieces`.
+
+        For gigabytes: it takes half the processor time of `put`. Errors as there.
+        """
+        action, total = "writing into a container", LONG_TIMEOUT + size / SLOWEST
+        await self._api.upload(_path(container_id), action, pieces, query=EXTRACT, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path`, with entries below its last component; None if the path does not exist."""

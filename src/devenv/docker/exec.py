@@ -10,7 +10,7 @@ import anyio
 
 from devenv import package_text
 from devenv.docker import inspect as answers
-from devenv.docker.http import Exchange, LostError
+from devenv.docker.exchange import Exchange, LostError
 from devenv.docker.process import OnOutput
 from devenv.docker.transport import LONG_TIMEOUT, CallError, EngineGroup, Frames, lines
 from devenv.errors import EngineError

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import anyio
 
 from devenv.docker import inspect as answers
-from devenv.docker.download import Take
+from devenv.docker.bulk import Take
 from devenv.docker.transport import CallError, EngineGroup, IgnoreAbsent
 from devenv.errors import EngineError
 from devenv.lazy_dataclass import dataclass

@@ -6,15 +6,16 @@ import contextlib
 import json
 import re
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import anyio
 
-from devenv.docker.download import FIRST_ERROR, Take
+from devenv.docker.bulk import FIRST_ERROR, Take
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, WayError, unreachable
-from devenv.docker.http import Body, Client, Exchange, LostError
+from devenv.docker.exchange import Body, Exchange, LostError
+from devenv.docker.http import Client
 from devenv.errors import EngineError
 from devenv.model.containers import Container, Network
 
@@ -118,6 +119,13 @@ class Transport:
         """
         with self.translate_errors(action):
             status, body = await self._http.download(self._target(path, query), take, idle=idle or self.idle)
+            if status >= FIRST_ERROR:
+                raise CallError(status, _reason(body), action)
+
+    async def upload(self, path: str, action: str, pieces: Generator[bytes], *, query: Query, total: float) -> None:
+        """PUT a body that is read from `pieces` in a thread, within `total` seconds. Raises CallError."""
+        with self.translate_errors(action), anyio.fail_after(total):
+            status, body = await self._http.upload(self._target(path, query), pieces, idle=self.idle)
             if status >= FIRST_ERROR:
                 raise CallError(status, _reason(body), action)
 

@@ -11,7 +11,7 @@ import math
 import mmap
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import field, replace
 from typing import IO, Any
 
@@ -189,8 +189,7 @@ class VolumeTransfer:
         An engine on this machine gets it decompressed: its own decompression is several times slower.
         """
         if self.engine.endpoint.local:
-            async with contextlib.aclosing(_pieces(file)) as pieces:
-                await self.engine.archive.put(holder, pieces, size=size)
+            await self.engine.archive.upload(holder, gzip_members.blocks(file), size)
         else:
             with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive:
                 await self.engine.archive.put(holder, archive)
@@ -335,13 +334,6 @@ class VolumeTransfer:
                 self.run.made.add(holder)
                 return holder, image
         raise why
-
-
-async def _pieces(file: IO[bytes]) -> AsyncGenerator[bytes]:
-    """The content of a compressed file, decompressed in threads."""
-    with contextlib.closing(gzip_members.blocks(file)) as blocks:
-        while piece := await anyio.to_thread.run_sync(next, blocks, b""):
-            yield piece
 
 
 def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> VolumeTransfer:

@@ -19,7 +19,8 @@ from anyio.lowlevel import checkpoint
 from devenv.docker.client import Engine
 from devenv.docker.containers import MODE_LINK
 from devenv.docker.endpoint import Endpoint
-from devenv.docker.http import Body, Client, LostError
+from devenv.docker.exchange import Body, LostError
+from devenv.docker.http import Client
 from devenv.docker.transport import CallError
 from support.memory.faults import Fails, Fault, Faults
 from support.memory.host import Container, MemoryHost, shown

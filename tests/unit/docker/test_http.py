@@ -9,7 +9,8 @@ import pytest
 
 from devenv.docker import http
 from devenv.docker.endpoint import Connection
-from devenv.docker.http import Client, GarbledError, LostError
+from devenv.docker.exchange import GarbledError, LostError
+from devenv.docker.http import Client
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = b"4\r\none\n\r\n0A;x=y\r\n" + b"\r\n0\r\n\r\ntwo" + b"\r\n0\r\n\r\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 # ruff: noqa: D102 - the fake has the methods of what it replaces
 import io
 import tarfile
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,7 +73,7 @@ class PlayedEngine:
         self.containers = SimpleNamespace(
             create=self.create_container, remove=self.remove_container, pause=self.pause
         )
-        self.archive = SimpleNamespace(download=self.download, put=self.put)
+        self.archive = SimpleNamespace(download=self.download, put=self.put, upload=self.upload)
         self.volumes = SimpleNamespace(inspect=self.volume, create=self.create_volume)
         self.images = SimpleNamespace(ids=self.image_ids)
 
@@ -105,15 +105,15 @@ class PlayedEngine:
             if self.trouble is not None:
                 raise self.trouble
 
-    async def put(self, holder: str, archive: bytes | AsyncIterable[bytes], *, size: int = 0) -> None:
+    async def put(self, holder: str, archive: bytes) -> None:
         if self.trouble is not None:
             raise self.trouble
         assert holder in self.there
-        if isinstance(archive, AsyncIterable):
-            self.put_in.append(b"".join([piece async for piece in archive]))
-        else:
-            self.put_in.append(bytes(archive))
-        assert size in (0, len(self.put_in[-1]))
+        self.put_in.append(bytes(archive))
+
+    async def upload(self, holder: str, pieces: Iterator[bytes], size: int) -> None:
+        await self.put(holder, b"".join(pieces))
+        assert size == len(self.put_in[-1])
 
     async def remove_container(self, container_id: str) -> None:
         del self.there[container_id]

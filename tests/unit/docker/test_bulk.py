@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import h11
 import pytest
 
-from devenv.docker.download import BUFFER, BodyError, download
+from devenv.docker.bulk import BUFFER, BodyError, OwnError, download, upload
 
 HEAD = h11.Request(method="GET", target="/x", headers=[("Host", "docker")])
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -104,3 +104,75 @@ def test_silence_is_an_error() -> None:
     """After the idle time."""
     with pytest.raises(TimeoutError):
         received(CHUNKED + b"5\r\nab", idle=0.05)
+
+
+UPLOAD = h11.Request(method="PUT", target="/x", headers=[("Host", "docker"), ("Transfer-Encoding", "chunked")])
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def sent(pieces: Generator[bytes], answer: bytes, *, reads: int = 1 << 30) -> tuple[int, bytes, bytes]:
+    """(status, body, what the engine got), from an engine that answers after so many bytes."""
+    here, there = socket.socketpair()
+    got = bytearray()
+
+    def engine() -> None:
+        while len(got) < reads and not got.endswith(b"\r\n0\r\n\r\n"):
+            if not (data := there.recv(1 << 16)):
+                return
+            got.extend(data)
+        there.sendall(answer)
+        there.close()
+
+    thread = threading.Thread(target=engine)
+    thread.start()
+    with here:
+        try:
+            status, body = upload(here, UPLOAD, pieces, idle=30)
+        finally:
+            here.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            there.close()
+    return status, body, bytes(got)
+
+
+def generated(*pieces: bytes, error: Exception | None = None) -> Generator[bytes]:
+    """The pieces, then the error."""
+    yield from pieces
+    if error is not None:
+        raise error
+
+
+def test_pieces_are_sent_as_chunks() -> None:
+    """An empty piece, which would end the body, is left out."""
+    status, body, got = sent(generated(b"abc", b"", CONTENT), OK)
+    assert (status, body) == (200, b"")
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(got)
+    parts = []
+    while (event := connection.next_event()) is not h11.NEED_DATA and not isinstance(event, h11.EndOfMessage):
+        parts.append(bytes(event.data) if isinstance(event, h11.Data) else b"")
+    assert b"".join(parts) == b"abc" + CONTENT
+
+
+def test_the_answer_to_a_refused_body_is_read() -> None:
+    """The engine closes the connection before it has the whole body; the generator is closed."""
+    pieces = generated(*[CONTENT] * 50)
+    status, body, _ = sent(pieces, b"HTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\nfull", reads=1000)
+    assert (status, body) == (400, b"full")
+    assert next(pieces, None) is None
+
+
+def test_an_error_of_the_source_is_told_from_one_of_the_connection() -> None:
+    """In both directions."""
+    with pytest.raises(OwnError) as raised:
+        sent(generated(b"abc", error=OSError("the disk is gone")), OK)
+    assert str(raised.value.error) == "the disk is gone"
+
+    def take(_: memoryview) -> None:
+        raise OSError("the disk is full")
+
+    here, there = socket.socketpair()
+    there.sendall(CHUNKED + b"3\r\nabc\r\n0\r\n\r\n")
+    with here, there, pytest.raises(OwnError) as raised:
+        download(here, HEAD, take, idle=30)
+    assert str(raised.value.error) == "the disk is full"
