@@ -13,7 +13,8 @@ from devenv.events import Notice
 from devenv.model.project import ProjectHook
 from devenv.run.active.control import RunController
 from devenv.run.preload import UpOptions
-from devenv.run.steps import STEPS, Context
+from devenv.run.step_values import Context
+from devenv.run.steps import STEPS
 from devenv.run.up import open_context
 from support.memory.command import CURRENT, Command
 from support.memory.machine import Machine, Site

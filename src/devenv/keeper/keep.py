@@ -29,7 +29,7 @@ from devenv.run.cleanup.guardian import Guardian
 from devenv.run.cleanup.remains import remains
 from devenv.run.page import PageServer
 from devenv.run.preload import UpOptions
-from devenv.run.steps import Context, Entered, Guarded
+from devenv.run.step_values import Context, Entered, Guarded
 from devenv.run.takeover import up_elsewhere
 from devenv.run.view_messages import TimedEvent
 from devenv.signals import ShutdownSignals

@@ -14,7 +14,7 @@ from devenv.run.active.project import ActiveProject
 from devenv.run.cleanup.recovery import identity
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.run.desired import DesiredState
-from devenv.run.steps import Active, Context, Entered, Value
+from devenv.run.step_values import Active, Context, Entered, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
 from devenv.state.ledger import VolumePolicy

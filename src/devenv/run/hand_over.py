@@ -9,7 +9,7 @@ from devenv.errors import StateError
 from devenv.events import Kept, Notice
 from devenv.run import background
 from devenv.run.preload import UpOptions
-from devenv.run.steps import Active, Context, Value
+from devenv.run.step_values import Active, Context, Value
 from devenv.run.takeover import up_elsewhere
 from devenv.state.identity import Place
 from devenv.state.kept import Held, KeeperNote, forget_replacing, note_of, unsynced_since

@@ -4,108 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from devenv.compose.resolve import Loaded, where
 from devenv.docker import process
-from devenv.docker.client import Engine
 from devenv.doctor import quick_check
 from devenv.errors import ConfigError, PortError, UsageError
-from devenv.events import Emit, Notice
+from devenv.events import Notice
 from devenv.host.listeners import require_free
 from devenv.images.listing import with_missing_images
-from devenv.lazy_dataclass import dataclass
-from devenv.model.containers import ProjectState
 from devenv.model.project import Moment, Project
 from devenv.run import isolated
-from devenv.run.active.control import RunController, service_graph
+from devenv.run.active.control import service_graph
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.volumes import project_volumes
 from devenv.run.bind_sources import missing_folders
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
 from devenv.run.desired import DesiredState, build, chosen, observe, require_checks, supplied, with_ports
-from devenv.run.hooks import Hooks
-from devenv.run.preload import UpOptions
+from devenv.run.step_values import Active, Checked, Context, Entered, Guarded, TakenOver, Value
 from devenv.run.takeover import Takeover
 from devenv.state import ledger as ledgers
-from devenv.state.identity import Place
-from devenv.state.kept import Held
-from devenv.state.run_dir import Run
 from devenv.sync.rules.lint import without_rules
 from devenv.tasks import patiently
 from devenv.volumes import seeds
-from devenv.volumes.transfer import VolumeTransfer
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What all steps of a run share. `key` identifies the engine; `tasks` live from the first step to the end."""
-
-    options: UpOptions
-    emit: Emit
-    engine: Engine
-    key: str
-    run: Run
-    place: Place
-    volume_transfer: VolumeTransfer
-    tasks: TaskGroup
-    controller: RunController | None = None
-    held: Held = field(default_factory=Held)
-
-    def hooks(self, desired: DesiredState) -> Hooks:
-        """The project's hooks."""
-        return Hooks(self.engine, desired.project, desired.names, self.emit)
-
-
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """The state once a guardian cleans up if this process dies. `earlier`: the ledger of an earlier run, if any."""
-
-    guardian: Guardian
-    desired: DesiredState
-    earlier: ledgers.Ledger | None
-
-
-@dataclass(frozen=True, slots=True)
-class TakenOver(Guarded):
-    """The state after earlier runs are dealt with: `earlier` is continued, `project_state` exists."""
-
-    project_state: ProjectState
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The state once nothing prevents the desired state. `ledger`: what this run is responsible for."""
-
-    guardian: Guardian
-    desired: DesiredState
-    ledger: ledgers.Ledger
-
-
-@dataclass(frozen=True, slots=True)
-class Entered(Checked):
-    """The state after the `before_up` hooks: from here on, the `before_down` hooks have something to undo."""
-
-
-@dataclass(frozen=True, slots=True)
-class Active:
-    """A project of which parts may exist on the engine and have to be torn down."""
-
-    guardian: Guardian
-    project: ActiveProject
-
-    @property
-    def desired(self) -> DesiredState:
-        """The desired state in force; a reload replaces it."""
-        return self.project.desired
-
-
-Value = Loaded | DesiredState | Guarded | Checked | Active
 
 
 async def select_services(context: Context, loaded: Loaded) -> DesiredState:

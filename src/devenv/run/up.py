@@ -26,7 +26,8 @@ from devenv.run.cleanup.remains import at_work
 from devenv.run.ending import End, RunOutcome, stop
 from devenv.run.page import LoadPage
 from devenv.run.preload import UpOptions
-from devenv.run.steps import Active, Context, Value, groups
+from devenv.run.step_values import Active, Context, Value
+from devenv.run.steps import groups
 from devenv.run.timings import StartRecord
 from devenv.run.urls import addresses
 from devenv.signals import ShutdownSignals

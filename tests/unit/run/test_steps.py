@@ -15,7 +15,8 @@ from devenv.docker import process
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.model.project import SHELL, Hook, Moment, Project, ProjectHook
 from devenv.run import steps
-from devenv.run.steps import STEPS, Active, Entered, groups
+from devenv.run.step_values import Active, Entered
+from devenv.run.steps import STEPS, groups
 from devenv.state.identity import Content
 from devenv.state.ledger import VolumePolicy
 from support.memory.command import Guard

@@ -16,7 +16,7 @@ from devenv.run import background, hand_over, steps, up
 from devenv.run.active.control import RunController
 from devenv.run.active.observe import observer
 from devenv.run.preload import UpOptions
-from devenv.run.steps import Context, Value
+from devenv.run.step_values import Context, Value
 from devenv.state.kept import KeeperNote, note_of
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
