@@ -1,7 +1,8 @@
-"""Makes docs/images from real runs of `devenv up` of the sample app: the lines, the page, and the live view.
+"""Makes docs/images from real runs of `devenv up` of the sample app: the lines, the app, the live view, and the page.
 
 The terminal is a pty of 100 x 32, which rich turns into SVG: from its bytes, or, for the view, from the screen. The
-page is a screenshot by Chromium. Arguments: `lines` (with the page) or `view`; by default both.
+app and the page of `devenv page` are screenshots by Chromium. Arguments: `lines` (with the app), `view`, `page`; by
+default all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyte
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, sync_playwright
 from rich.console import Console
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
@@ -37,6 +38,7 @@ UP_TIMEOUT = 1800.0  # seconds; the first run builds or pulls the images
 STEP_TIMEOUT = 120.0
 ARGUMENTS = ["up", "--stand-ins", "--no-logs"]
 VIEW = ["up", "--stand-ins"]
+PAGE_SIZE: ViewportSize = {"width": 1240, "height": 740}
 WIDE = {"brown": "yellow", "brightblack": "#8b979c"}  # pyte's names of colours that rich names differently
 TODOS = ("Water the plants", "Answer Ada's letter", "Fix the garden gate", "Try the new bakery", "Book the ferry")
 DONE = ("Water the plants", "Fix the garden gate")
@@ -195,12 +197,22 @@ def edits(folder: Path) -> tuple[tuple[str, Callable[[], object]], ...]:
     )
 
 
+def environment(scratch: str) -> dict[str, str]:
+    """The environment of a run whose state is in a folder of its own."""
+    return {"XDG_STATE_HOME": str(Path(scratch) / "state"), "COMPOSE_PROJECT_NAME": "todo"}
+
+
 def started(scratch: str, *arguments: str) -> tuple[Path, Terminal]:
     """Start devenv in a fresh copy of the sample app, on a terminal."""
     ignored = shutil.ignore_patterns("node_modules", "dist", "data")
     folder = Path(shutil.copytree(ROOT / "sample-todo-app", Path(scratch) / "sample-todo-app", ignore=ignored))
-    environment = {"XDG_STATE_HOME": str(Path(scratch) / "state"), "COMPOSE_PROJECT_NAME": "todo"}
-    return folder, Terminal([sys.executable, "-m", "devenv", *arguments], folder, environment)
+    return folder, Terminal([sys.executable, "-m", "devenv", *arguments], folder, environment(scratch))
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Chromium, without a window."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
 
 
 def make_view() -> int:
@@ -223,9 +235,8 @@ def make_view() -> int:
 
 def make_lines() -> int:
     """Write terminal.svg and app.png; return the exit code."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = launched(playwright)
         folder, terminal = started(scratch, *ARGUMENTS, "--no-ui")
         try:
             terminal.until("is up after", timeout=UP_TIMEOUT)
@@ -246,10 +257,42 @@ def make_lines() -> int:
     return code
 
 
+def make_page() -> int:
+    """Write page.png and page-dark.png, of a run in which a save broke the backend; return the exit code."""
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        browser = launched(playwright)
+        folder, terminal = started(scratch, *VIEW)
+        try:
+            terminal.until("up after", timeout=UP_TIMEOUT)
+            command = [sys.executable, "-m", "devenv", "page", "--print"]
+            env = {**os.environ, **environment(scratch)}
+            url = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
+            page = browser.new_page(viewport=PAGE_SIZE, color_scheme="light")
+            page.goto(url.strip())
+            for (_, edit), pause in zip(edits(folder), (6, 4, 8, 3, 5, 10, 30), strict=True):
+                edit()
+                time.sleep(pause)
+            greeting = folder / "backend/src/greeting.js"
+            greeting.write_text(greeting.read_text(encoding="utf-8").replace("'", "", 1), encoding="utf-8")
+            page.locator(".cause").wait_for()
+            time.sleep(5)
+            page.locator(".chain-item.is-bad .chain-button").first.click()
+            page.mouse.move(0, 0)
+            page.locator("#folder").evaluate("folder => { folder.textContent = '~/todo'; }")  # it is a temporary one
+            for name in ("page.png", "page-dark.png"):
+                page.emulate_media(color_scheme="dark" if "dark" in name else "light")
+                time.sleep(0.5)
+                page.screenshot(path=IMAGES / name)
+        finally:
+            code = terminal.interrupt()
+            browser.close()
+    return code
+
+
 def main(wanted: list[str]) -> int:
     """Write docs/images; return the exit code."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    ways = {"lines": make_lines, "view": make_view}
+    ways = {"lines": make_lines, "view": make_view, "page": make_page}
     codes = [ways[name]() for name in wanted or ways]
     return 0 if set(codes) == {128 + signal.SIGINT} else 1
 

@@ -68,6 +68,14 @@ test("marks lie on the track of their service; near ones of a kind become one", 
   assert.equal(markAt(layout.marks, 100, 10), null);
 });
 
+test("an error colours the band of its service until it is gone", () => {
+  const items = [item(1, "health", "api", 0), item(2, "error", "api", 100), item(3, "health", "api", 200, { title: "error gone" }), item(4, "error", "api", 300)];
+  const bands = (broken) => layoutTracks({ items, services: ["api"], broken, range: [0, 400], width: 400, now: 400 }).bands.map(({ x, tone }) => [x, tone]);
+  items[1].tone = items[3].tone = "bad";
+  assert.deepEqual(bands(new Set()), [[0, "good"], [100, "bad"], [200, "good"]]);
+  assert.deepEqual(bands(new Set(["api"])), [[0, "good"], [100, "bad"], [200, "good"], [300, "bad"]]);
+});
+
 test("an item that lasts is shown although it began before the range", () => {
   const items = [item(1, "rebuild", "api", 0, { end: null })];
   const [mark] = layoutTracks({ items, services: ["api"], range: [1000, 2000], width: 100, now: 1500 }).marks;

@@ -93,12 +93,6 @@ def test_a_container_in_a_loop_is_known_without_events(
     assert (row.state, row.phase) == ("running", phase_)
 
 
-def test_a_container_without_times_is_in_no_loop() -> None:
-    """An engine that does not give them says nothing about how often the container ends."""
-    (row,) = stands("p", (), (container(restarts=3),), lambda _: None).services
-    assert row.phase == "started"
-
-
 def test_a_run_knows_more_of_an_end_than_an_inspection() -> None:
     """The run has seen the events and the log; the end of a container that runs again does not count."""
     error = "main.py:7: SyntaxError: invalid syntax"

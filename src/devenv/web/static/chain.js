@@ -3,15 +3,16 @@
 import { chainOf, failuresIn, isFailure } from "./causes.js";
 import { byId, make } from "./dom.js";
 import { inkOf } from "./drawing.js";
-import { formatClock, formatDuration, someOf } from "./format.js";
+import { formatClock, formatDuration, pathEnd, someOf } from "./format.js";
 
 const MOST = 14; // events shown
 /** @typedef {import("./causes.js").Item} Item */
+/** @typedef {{selectItem: (id: string | number) => void, showLine: (item: Item) => void, zoom: (chain: Item[]) => void}} ChainActions */
 
 /**
  * @param {import("./model.js").Model} model
  * @param {Item | null} chosen
- * @param {{selectItem: (id: string | number) => void, showLine: (item: Item) => void}} actions
+ * @param {ChainActions} actions
  */
 export function renderChain(model, chosen, actions) {
   const place = byId("chain");
@@ -29,8 +30,9 @@ export function renderChain(model, chosen, actions) {
   const heading = chosen ? "Selected" : "Last save";
   const shown = chain.length > MOST ? [...chain.slice(0, MOST - failures.length), ...failures].filter((item, index, all) => all.indexOf(item) === index) : chain;
   place.replaceChildren(
-    make("p", { class: "chain-title" }, heading, verdict ? make("span", { class: "verdict", text: verdict }) : null),
-    make("ol", { class: "chain-items" }, ...shown.map((item) => chainItem(item, chain[0], chosen, actions))),
+    make("p", { class: "chain-title" }, heading, verdict ? make("span", { class: "verdict", text: verdict }) : null,
+      chain.length > 1 ? make("button", { type: "button", class: "quiet", text: "zoom", "aria-label": "Zoom to these events", on: { click: () => actions.zoom(chain) } }) : null),
+    make("ol", { class: "chain-items" }, ...shown.map((item, index) => chainItem(item, shown.slice(0, index), chosen, actions))),
   );
   if (chain.length > shown.length) place.append(make("p", { class: "note", text: `${chain.length - shown.length} more` }));
 }
@@ -42,15 +44,17 @@ function lastSave(model) {
   return last;
 }
 
-/** @param {Item} item @param {Item} first @param {Item | null} chosen @param {{selectItem: (id: string | number) => void, showLine: (item: Item) => void}} actions */
-function chainItem(item, first, chosen, actions) {
-  const took = item.end !== null && item.end > item.start ? formatDuration(item.end - item.start) : item.end === null && !isFailure(item) ? "running" : "";
-  const when = item === first ? formatClock(item.start) : `+${formatDuration(item.start - first.start)}`;
-  const what = item.kind === "save" ? someOf(item.files, 3) || item.title : [item.service, item.title || item.kind].filter(Boolean).join(" ");
+/** @param {Item} item @param {Item[]} before @param {Item | null} chosen @param {ChainActions} actions */
+function chainItem(item, before, chosen, actions) {
+  const saysTime = / in [\d.,]+ ?(ms|s|min)\b/.test(item.title);
+  const took = saysTime ? "" : item.end !== null && item.end > item.start ? formatDuration(item.end - item.start) : item.end === null && !isFailure(item) ? "running" : "";
+  const when = before.length ? `+${formatDuration(item.start - before[0].start)}` : formatClock(item.start);
+  const service = item.service === before[before.length - 1]?.service ? "" : item.service;
+  const what = item.kind === "save" ? someOf(item.files.map((file) => pathEnd(file)), 3) || item.title : [service, item.title || item.kind].filter(Boolean).join(" ");
   const isChosen = item.id === chosen?.id;
   return make(
     "li", { class: `chain-item${isFailure(item) ? " is-bad" : ""}${isChosen ? " is-chosen" : ""}` },
-    make("button", { type: "button", class: "chain-button", "aria-pressed": String(isChosen), title: item.detail || null, on: { click: () => actions.selectItem(item.id) } },
+    make("button", { type: "button", class: "chain-button", "aria-pressed": String(isChosen), title: [...item.files, item.detail].filter(Boolean).join("\n") || null, on: { click: () => actions.selectItem(item.id) } },
       make("span", { class: `swatch shape-${item.kind} ink-${inkOf(item)}`, "aria-hidden": "true" }),
       make("span", { class: "chain-what", text: what }),
       item.detail && isFailure(item) ? make("span", { class: "chain-detail", text: item.detail }) : null,

@@ -30,7 +30,7 @@ export function lineSplitter(onLine) {
   };
 }
 
-/** @typedef {"connecting" | "live" | "lost" | "refused" | "no-token"} ConnectionState */
+/** @typedef {"connecting" | "live" | "lost" | "refused" | "full" | "no-token"} ConnectionState */
 
 /**
  * Connect, and connect again until `stop` of the answer is called.
@@ -50,8 +50,9 @@ export function connect(handlers) {
     }
     while (!isStopped) {
       handlers.onState(attempt ? "lost" : "connecting");
-      if ((await readStream()) === "refused") {
-        handlers.onState("refused");
+      const outcome = await readStream();
+      if (outcome !== "lost") {
+        handlers.onState(outcome);
         return;
       }
       if (isStopped) return;
@@ -65,10 +66,12 @@ export function connect(handlers) {
     }
   }
 
+  /** @returns {Promise<"lost" | "refused" | "full">} */
   async function readStream() {
     try {
       const response = await fetch("/api/stream", { method: "POST", headers, body: "{}", cache: "no-store" });
       if (response.status === 401 || response.status === 403) return "refused";
+      if (response.status === 429) return "full";
       if (!response.ok || !response.body) return "lost";
       handlers.onState("live");
       attempt = 0;

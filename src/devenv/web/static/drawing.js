@@ -79,6 +79,7 @@ export function drawTimeline(canvas, palette, picture) {
     context.globalAlpha = band.tone === "bad" ? 0.9 : 0.45;
     context.fillRect(band.x, band.y, band.right - band.x, 2);
   }
+  context.globalAlpha = 1;
   drawLinks(context, palette, picture);
   for (const mark of picture.layout.marks) {
     const isMember = mark.items.some((item) => picture.chain.has(item.id));
@@ -103,8 +104,8 @@ function drawAxis(context, palette, { range, width, height, left }) {
     context.lineTo(x, height);
     context.stroke();
     context.fillStyle = palette.get("muted");
-    context.textAlign = x - left < 24 ? "left" : width - x < 24 ? "right" : "center";
-    context.fillText(tick.label, context.textAlign === "left" ? Math.max(x, left) : x, 9);
+    context.textAlign = "center";
+    if (x - left >= 24 && width - x >= 28) context.fillText(tick.label, x, 9);
   }
 }
 

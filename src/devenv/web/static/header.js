@@ -5,11 +5,12 @@ import { formatDuration, isSafeUrl, shortUrl } from "./format.js";
 import { summary } from "./model.js";
 
 const CONNECTIONS = /** @type {Record<string, string>} */ ({
-  connecting: "connecting", live: "live", lost: "connection lost", refused: "refused", "no-token": "no token",
+  connecting: "connecting", live: "live", lost: "connection lost", refused: "refused", full: "refused", "no-token": "no token",
 });
 const BANNERS = /** @type {Record<string, [string, string]>} */ ({
   lost: ["Connection lost. The page keeps what it has and tries again.", ""],
   refused: ["This address belongs to another run, or its token is not valid.", "devenv page"],
+  full: ["Too many pages of this run are open. Close one and reload this one.", ""],
   "no-token": ["This address has no token. Open the page by the command, which adds it:", "devenv page"],
 });
 const THEMES = ["", "light", "dark"];

@@ -10,6 +10,7 @@ const HELP = [
   ["r  b  s", "restart, rebuild, stop or start this service; stop asks first"],
   ["o", "open this service in the browser"],
   ["t", "the timeline: arrows move between events, + − zoom, 0 all"],
+  ["z", "zoom to the chosen event, its causes and effects"],
   ["w", "the start as a waterfall"],
   ["f", "follow the log, or pause"],
   ["Esc", "back: a dialog, a line, an event, a filter"],

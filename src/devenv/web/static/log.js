@@ -4,7 +4,7 @@ import { byId, make, setAttribute, setText } from "./dom.js";
 import { isOpen, LEVELS, parseFilter, seeksText } from "./filter.js";
 import { cleanText, formatClock, formatCount } from "./format.js";
 import { LogRows, ROW_HEIGHT } from "./logrows.js";
-import { nextError, ShownRows } from "./rows.js";
+import { nextError, ShownRows, wholeText } from "./rows.js";
 
 const LEVEL_NAMES = ["All", "Warnings", "Errors"];
 
@@ -137,7 +137,7 @@ export class LogPanel {
     const { scrollTop } = this.scroller;
     if (where === "nearest" && top >= scrollTop && top + ROW_HEIGHT <= scrollTop + room) return;
     this.follows = false;
-    this.scroller.scrollTop = where === "start" ? top : top - room / 2 + ROW_HEIGHT;
+    this.scroller.scrollTop = where === "start" ? top : top - room / 3;
     this.draw();
   }
 
@@ -146,7 +146,7 @@ export class LogPanel {
     if (position === this.chosen) return;
     this.chosen = position;
     const line = position === null ? null : this.shown.store.at(position);
-    this.showLine(line);
+    this.showLine(position, line);
     if (position !== null && scrolls) {
       this.uncover(position);
       this.scrollTo(position, "center");
@@ -170,16 +170,13 @@ export class LogPanel {
     if (!isShown()) this.handlers.onOnly("");
   }
 
-  /** Choose the line of a number, with its traceback unfolded. @param {number} number */
+  /** Choose the line of a number. @param {number} number */
   showNumber(number) {
-    const position = this.shown.store.positionOf(number);
-    if (position >= this.shown.store.end) return;
-    const { group } = this.shown.store.at(position);
-    if (group && !this.unfolded.has(group)) {
-      this.unfolded.add(group);
-      this.shown.reset(this.shown.filter);
-    }
-    this.choose(position, { reports: false, scrolls: true });
+    const { store } = this.shown;
+    const position = store.positionOf(number);
+    if (position >= store.end) return;
+    const { group } = store.at(position);
+    this.choose(group ? Math.max(store.positionOf(group), store.first) : position, { reports: false, scrolls: true });
   }
 
   /** Bring a moment into view. @param {number} at */
@@ -235,18 +232,19 @@ export class LogPanel {
     event.preventDefault();
   }
 
-  /** Show all of a line below the log. @param {ReturnType<LineStore["at"]> | null} line */
-  showLine(line) {
+  /** Show all of a line, or of a folded traceback, below the log. @param {number | null} position @param {ReturnType<LineStore["at"]> | null} line */
+  showLine(position, line) {
     const place = byId("line");
     place.hidden = line === null;
-    if (!line) return;
-    const copy = () => navigator.clipboard?.writeText(cleanText(line.text));
+    if (!line || position === null) return;
+    const text = this.unfolded.has(line.group) ? line.text : wholeText(this.shown.store, position);
+    const copy = () => navigator.clipboard?.writeText(text.split("\n").map(cleanText).join("\n"));
     place.replaceChildren(
       make("div", { class: "line-head" },
         make("span", { class: "note", text: `${formatClock(line.at, true)} ${line.service || "devenv"}` }),
-        make("button", { type: "button", class: "quiet", text: "Copy line", on: { click: copy } }),
+        make("button", { type: "button", class: "quiet", text: "Copy", on: { click: copy } }),
         make("button", { type: "button", class: "quiet", text: "×", "aria-label": "Close the line", on: { click: () => this.choose(null) } })),
-      make("pre", { class: "line-text", tabindex: "0", text: line.text }),
+      make("pre", { class: "line-text", tabindex: "0" }, ...text.split("\n").flatMap((part, index) => (index ? [document.createTextNode("\n"), part] : [part]))),
     );
   }
 

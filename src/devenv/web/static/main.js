@@ -24,7 +24,8 @@ function currentTime() {
   return report || model.ended !== null ? model.newest : Date.now();
 }
 
-const services = new ServiceList(model, { act, selectItem, showOnly });
+const chainActions = { selectItem, showLine, zoom: (/** @type {any[]} */ chain) => timeline.zoomTo(chain) };
+const services = new ServiceList(model, { act, selectItem: showCause, showOnly });
 const timeline = new Timeline(model, {
   now: currentTime,
   onItem: (item) => (item ? selectItem(item.id) : clearItem()),
@@ -58,7 +59,7 @@ function drawPending() {
   for (const name of loads) services.renderLoad(name, now);
   if (has("timeline", "state", "run", "tick", "hello")) {
     timeline.render();
-    renderChain(model, timeline.chosen, { selectItem, showLine });
+    renderChain(model, timeline.chosen, chainActions);
   }
   if (has("log", "run", "state")) log.render();
   loads.clear();
@@ -120,8 +121,14 @@ function selectItem(id) {
   if (!item) return;
   if (byId("events").hidden) showStart(false);
   timeline.choose(item);
-  renderChain(model, item, { selectItem, showLine });
+  renderChain(model, item, chainActions);
   showLine(item);
+}
+
+/** Choose the error of a service, and zoom to what led to it. @param {string | number} id */
+function showCause(id) {
+  selectItem(id);
+  timeline.zoomTo(timeline.chain);
 }
 
 /** @param {import("./causes.js").Item} item */
@@ -133,7 +140,7 @@ function showLine(item) {
 
 function clearItem() {
   timeline.choose(null);
-  renderChain(model, null, { selectItem, showLine });
+  renderChain(model, null, chainActions);
 }
 
 /** A line was chosen in the log: mark its moment, or its event. @param {any} line */
@@ -145,7 +152,7 @@ function selectLine(line) {
   for (const item of model.items.values()) {
     if (item.line !== null && (item.line === line.number || (line.group !== 0 && item.line === line.group))) {
       timeline.choose(item);
-      renderChain(model, item, { selectItem, showLine });
+      renderChain(model, item, chainActions);
       return;
     }
   }
@@ -172,6 +179,8 @@ function showStart(isStart) {
   byId("startup").hidden = !isStart;
   byId("events").hidden = isStart;
   byId("chain").hidden = isStart;
+  byId("legend").hidden = isStart;
+  byId("spans").hidden = isStart;
   setAttribute(byId("show-startup"), "aria-pressed", String(isStart));
   setAttribute(byId("show-events"), "aria-pressed", String(!isStart));
   timeline.render();
@@ -181,7 +190,10 @@ function showStart(isStart) {
 function goBack() {
   if (document.activeElement === log.search) log.scroller.focus();
   if (log.chosen !== null) log.choose(null);
-  else if (timeline.chosen) clearItem();
+  else if (timeline.chosen) {
+    clearItem();
+    timeline.resume();
+  }
   else if (log.choices.range) selectRange(null);
   else if (!log.clear() && services.only) showOnly("");
 }
@@ -268,6 +280,7 @@ function start() {
     b: chosen((service) => service.built && act("rebuild", service.name)),
     s: chosen((service) => act(stopOrStart(service), service.name)),
     o: chosen((service) => service.urls[0] && window.open(service.urls[0], "_blank", "noopener")),
+    z: () => timeline.zoomTo(timeline.chain),
     t: () => {
       showStart(false);
       timeline.scroller.focus();

@@ -3,6 +3,7 @@
 import { LEVELS, matchesService, matchesText, seeksText } from "./filter.js";
 
 const ERROR = LEVELS.indexOf("error");
+const FURTHEST = 2000; // lines of others among those of a traceback
 
 /** @typedef {import("./filter.js").Filter} Filter */
 /** @typedef {import("./lines.js").LineStore} LineStore */
@@ -105,6 +106,21 @@ export class ShownRows {
     flat.update();
     return flat.positions.map((position) => format(this.store.at(position)));
   }
+}
+
+/**
+ * All lines of a traceback, or of a single line, as one text.
+ * @param {LineStore} store
+ * @param {number} position of its first line
+ */
+export function wholeText(store, position) {
+  const { number, text } = store.at(position);
+  const texts = [text];
+  const count = store.groups.get(number)?.lines ?? 1;
+  for (let next = position + 1; next < store.end && next < position + FURTHEST && texts.length < count; next += 1) {
+    if (store.columns.group[next % store.capacity] === number) texts.push(store.at(next).text);
+  }
+  return texts.join("\n");
 }
 
 /**

@@ -8,7 +8,8 @@ import { errorsFirst, isBroken } from "./model.js";
 import { sparkline } from "./sparkline.js";
 
 const MANY = 12; // services; more are shown in one line each
-const CHART = { width: 64, height: 18, span: 300000, least: 5 };
+const CHART = { width: 64, height: 18, span: 300000, leastSpan: 60000, least: 5 };
+const UP = new Set(["healthy", "started", "completed"]);
 const STOPPED = new Set(["stopped", "exited", "absent", "created", "completed", "removed"]);
 
 /** @typedef {import("./model.js").Model} Model */
@@ -128,6 +129,12 @@ export function stopOrStart(service) {
   return STOPPED.has(service.phase) ? "start" : "stop";
 }
 
+/** What was synced last: `main.py in 8 ms, 5 s ago`. @param {{at: number, ms: number, files: number, deleted: number, paths: string[]}} sync @param {number} now */
+function syncText({ at, ms, files, deleted, paths }, now) {
+  const what = paths.length === 1 && files + deleted === 1 ? pathEnd(paths[0], 1) : counted(files + deleted, "file");
+  return `${what} in ${formatDuration(ms)}, ${formatAge(now - at)}`;
+}
+
 /** One service. */
 class ServiceCard {
   /** @param {string} name @param {Actions} actions */
@@ -162,8 +169,9 @@ class ServiceCard {
     setAttribute(this.element, "class", `service tone-${tone}${isBroken(service) ? " is-broken" : ""}${chosen}`);
     setAttribute(this.name, "class", `service-name ${colourClass(model, service.name)}`);
     setAttribute(this.name, "aria-pressed", String(isOnly));
-    const word = service.busy || service.word;
-    setText(this.word, service.since && !service.busy && tone !== "good" ? `${word} · ${formatDuration(Math.floor((now - service.since) / 1000) * 1000)}` : word);
+    const word = service.busy || (service.error && UP.has(service.phase) ? "error" : service.word);
+    const since = service.since && tone === "busy" && !service.busy ? ` · ${formatDuration(Math.floor((now - service.since) / 1000) * 1000)}` : "";
+    setText(this.word, word + since);
     setText(this.cpu, service.cpu === null ? "" : formatPercent(service.cpu));
     setText(this.memory, service.memory === null ? "" : formatBytes(service.memory));
     this.renderError(service, model, now);
@@ -203,18 +211,20 @@ class ServiceCard {
     if (service.waiting) texts.push(`waiting: ${service.waiting.detail}${service.waiting.holdsUp?.length ? `; holds up ${someOf(service.waiting.holdsUp)}` : ""}`);
     else if (service.detail && !service.error && !isBroken(service)) texts.push(service.detail);
     if (service.pending) texts.push(`${counted(service.pending, "file")} pending`);
-    if (service.sync) texts.push(`synced ${pathEnd(service.sync.paths.length === 1 ? service.sync.paths[0] : "", 1) || counted(service.sync.files + service.sync.deleted, "file")} in ${formatDuration(service.sync.ms)}, ${formatAge(now - service.sync.at)}`);
     if (service.restarts) texts.push(counted(service.restarts, "restart"));
-    const key = JSON.stringify([service.urls, texts]);
+    const synced = service.sync ? syncText(service.sync, now) : "";
+    const key = JSON.stringify([service.urls, texts, synced]);
     if (this.facts.dataset.key === key) return;
     this.facts.dataset.key = key;
     const links = service.urls.filter(isSafeUrl).map(addressLink);
-    this.facts.replaceChildren(...links, ...texts.map((text) => make("span", { text })));
+    const sync = synced ? [make("span", { title: service.sync?.paths.join("\n") }, make("span", { class: "swatch ink-sync", "aria-hidden": "true" }), make("span", { class: "unseen", text: "synced " }), synced)] : [];
+    this.facts.replaceChildren(...links, ...texts.map((text) => make("span", { text })), ...sync);
   }
 
   /** @param {import("./model.js").Point[]} points @param {number} now */
   renderLoad(points, now) {
-    const { line, area } = sparkline(points, 1, { ...CHART, now });
+    const span = points.length ? Math.min(Math.max(now - points[0][0], CHART.leastSpan), CHART.span) : CHART.span;
+    const { line, area } = sparkline(points, 1, { ...CHART, span, now });
     setAttribute(this.line, "d", line);
     setAttribute(this.area, "d", area);
     const last = points[points.length - 1];

@@ -1,7 +1,7 @@
 /** The start of the run as a waterfall. */
 
 import { byId, make } from "./dom.js";
-import { formatDuration } from "./format.js";
+import { counted, formatDuration } from "./format.js";
 import { criticalPath, waterfallRows } from "./waterfall.js";
 
 /** @param {import("./model.js").Model} model */
@@ -26,8 +26,10 @@ export function renderStartup(model) {
       make("span", { class: "unseen", text: `${row.critical ? "on the critical path" : ""}${row.after ? `, after ${row.after}` : ""}` }),
     );
   });
+  const left = startup.spans.length - rows.length;
   place.replaceChildren(
     make("p", { class: "fall-title" }, make("b", { text: `Up after ${formatDuration(startup.seconds * 1000)}.` }), path ? " Critical path: " : null, path ? make("span", { class: "critical-path", text: path }) : null),
     make("ol", { class: "fall" }, ...rows),
+    ...(left ? [make("p", { class: "note", text: `${counted(left, "short part")} left out` })] : []),
   );
 }

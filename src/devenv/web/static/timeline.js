@@ -4,6 +4,7 @@ import { chainOf } from "./causes.js";
 import { byId, make, setText } from "./dom.js";
 import { AXIS_HEIGHT, drawTimeline, Palette } from "./drawing.js";
 import { formatClock, formatDuration, someOf } from "./format.js";
+import { isBroken } from "./model.js";
 import { ordered, panRange, toTime, toX, withinLimits, zoomRange } from "./scale.js";
 import { colourClass } from "./services.js";
 import { layoutTracks, markAt, nextMark, trackOf } from "./tracks.js";
@@ -90,6 +91,7 @@ export class Timeline {
     this.left = width < 520 ? 72 : 112;
     this.layout = layoutTracks({
       items: this.model.items.values(), services: this.shownServices(), range: this.view.range, width: width - this.left, now,
+      broken: new Set(this.model.services.filter(isBroken).map((service) => service.name)),
     });
     byId("tracks-space").style.setProperty("height", `${this.layout.height + AXIS_HEIGHT}px`);
     this.scroller.style.setProperty("--wanted", `${this.layout.height + AXIS_HEIGHT + 1}px`);
@@ -119,14 +121,23 @@ export class Timeline {
     if (item) {
       this.moment = null;
       const [begin, end] = this.view.range;
-      const times = this.chain.flatMap((member) => [member.start, member.end ?? member.start]);
-      const span = ordered(Math.min(...times), Math.max(...times));
-      if (span[0] < begin || span[1] > end) {
-        const margin = Math.max((span[1] - span[0]) * 0.15, 1000);
-        this.showRange([span[0] - margin, span[1] + margin]);
-      }
+      const span = spanOf(this.chain);
+      if (span[0] < begin || span[1] > end) this.zoomTo(this.chain);
       setText(byId("tracks-announcer"), this.describe(item));
     }
+    this.render();
+  }
+
+  /** Show the time of these items, with some time around. @param {Item[]} items */
+  zoomTo(items) {
+    const [begin, end] = spanOf(items);
+    const margin = Math.max((end - begin) * 0.25, 400);
+    this.showRange([begin - margin, end + margin]);
+  }
+
+  /** Follow the time again, as before. */
+  resume() {
+    this.view.isLive = true;
     this.render();
   }
 
@@ -297,6 +308,12 @@ export class Timeline {
     const x = toX(this.view.range, this.scroller.clientWidth - this.left, item.start);
     return track ? { x: box.left + this.left + x, y: box.top + AXIS_HEIGHT + track.y + 12 - this.scroller.scrollTop } : null;
   }
+}
+
+/** The time from the first begin to the last end. @param {Item[]} items @returns {Range} */
+function spanOf(items) {
+  const times = items.flatMap((item) => [item.start, item.kind === "error" ? item.start : item.end ?? item.start]);
+  return ordered(Math.min(...times), Math.max(...times));
 }
 
 /** @param {Item[]} items @param {number} now */

@@ -13,7 +13,7 @@ const SHORTEST_BAR = 3;
 const SHAPES = /** @type {Record<string, {shape: "bar" | "diamond" | "cross" | "dot" | "triangle", height: number, level: number}>} */ ({
   rebuild: { shape: "bar", height: 14, level: 0 },
   "build-step": { shape: "bar", height: 6, level: 1 },
-  start: { shape: "bar", height: 10, level: 0 },
+  start: { shape: "bar", height: 6, level: 0 },
   restart: { shape: "bar", height: 10, level: 1 },
   reload: { shape: "diamond", height: 10, level: 3 },
   exec: { shape: "bar", height: 8, level: 2 },
@@ -48,10 +48,10 @@ export function trackOf(item) {
 
 /**
  * Tracks and marks of a range.
- * @param {{items: Iterable<Item>, services: string[], range: Range, width: number, now: number}} given
+ * @param {{items: Iterable<Item>, services: string[], broken?: Set<string>, range: Range, width: number, now: number}} given `broken`: services with an error now
  * @returns {{tracks: Track[], marks: Mark[], bands: Band[], height: number}}
  */
-export function layoutTracks({ items, services, range, width, now }) {
+export function layoutTracks({ items, services, broken = new Set(), range, width, now }) {
   const tracks = ["", ...services].map((name, index) => ({ name, label: name || "saves", y: index * TRACK_HEIGHT }));
   const tops = new Map(tracks.map((track) => [track.name, track.y]));
   /** @type {Map<string, Item[]>} */
@@ -59,7 +59,7 @@ export function layoutTracks({ items, services, range, width, now }) {
   /** @type {Item[]} */
   const seen = [];
   for (const item of items) {
-    if (item.kind === "health") {
+    if (item.kind === "health" || item.kind === "error") {
       const known = health.get(item.service);
       if (known) known.push(item);
       else health.set(item.service, [item]);
@@ -68,7 +68,7 @@ export function layoutTracks({ items, services, range, width, now }) {
   }
   seen.sort((one, other) => one.start - other.start);
   return {
-    tracks, marks: marksOf(seen, tops, range, width, now), bands: bandsOf(health, tops, range, width, now),
+    tracks, marks: marksOf(seen, tops, range, width, now), bands: bandsOf(health, broken, tops, range, width, now),
     height: tracks.length * TRACK_HEIGHT,
   };
 }
@@ -107,18 +107,21 @@ function marksOf(items, tops, range, width, now) {
 }
 
 /**
- * @param {Map<string, Item[]>} health by service
+ * The health of each service over time; an error in a log counts from its first line until it is gone.
+ * @param {Map<string, Item[]>} health changes of health and errors, by service
+ * @param {Set<string>} broken
  * @param {Map<string, number>} tops
  * @param {Range} range @param {number} width @param {number} now
  * @returns {Band[]}
  */
-function bandsOf(health, tops, range, width, now) {
+function bandsOf(health, broken, tops, range, width, now) {
   /** @type {Band[]} */
   const bands = [];
-  for (const [service, changes] of health) {
+  for (const [service, all] of health) {
     const top = tops.get(service);
     if (top === undefined) continue;
-    changes.sort((one, other) => one.start - other.start);
+    all.sort((one, other) => one.start - other.start);
+    const changes = all.filter((change, index) => change.kind === "health" || lasts(all, index, broken.has(service)));
     changes.forEach((change, index) => {
       const end = index + 1 < changes.length ? changes[index + 1].start : now;
       if (end < range[0] || change.start > range[1]) return;
@@ -128,6 +131,12 @@ function bandsOf(health, tops, range, width, now) {
     });
   }
   return bands;
+}
+
+/** Whether the error at an index lasted until a later change said that it was gone, or lasts. @param {Item[]} changes @param {number} index @param {boolean} isBroken */
+function lasts(changes, index, isBroken) {
+  const next = changes.slice(index + 1).find((change) => change.kind === "health");
+  return next ? next.title === "error gone" : isBroken;
 }
 
 /**

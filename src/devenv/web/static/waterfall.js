@@ -4,6 +4,13 @@ import { formatDuration } from "./format.js";
 
 /** @typedef {import("./model.js").Span} Span */
 
+const SHORTEST_PART = 0.003; // of the whole time
+
+/** Whether a span is a part of a step: `build web`. @param {Span} span */
+function isPart(span) {
+  return span.name.includes(" ");
+}
+
 /**
  * @typedef {object} WaterfallRow
  * @property {string} name
@@ -17,18 +24,19 @@ import { formatDuration } from "./format.js";
  */
 
 /**
- * The rows in the order of their begin.
+ * The rows in the order of their begin, without parts that are too short to be seen.
  * @param {{seconds: number, spans: Span[]}} startup
  * @returns {WaterfallRow[]}
  */
 export function waterfallRows(startup) {
   const total = Math.max(startup.seconds, ...startup.spans.map((span) => span.end), 0.001);
-  return startup.spans.map((span) => {
+  const shown = startup.spans.filter((span) => !isPart(span) || span.end - span.start >= total * SHORTEST_PART);
+  return shown.map((span) => {
     const duration = formatDuration((span.end - span.start) * 1000);
     const notes = [span.critical ? "on the critical path" : "", span.after ? `after ${span.after}` : ""].filter(Boolean);
     return {
       name: span.name, begin: span.start / total, share: Math.max((span.end - span.start) / total, 0.002),
-      critical: span.critical, isPart: span.name.includes(" "), duration, after: span.after,
+      critical: span.critical, isPart: isPart(span), duration, after: span.after,
       text: `${span.name}: ${duration}, from ${formatDuration(span.start * 1000)}${notes.length ? `, ${notes.join(", ")}` : ""}`,
     };
   });
