@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devenv.web import report
 from support import page_story as story
 from support.browser import CUT_OFF, LOAD_TIMEOUT
-from support.page_server import Message, PageServer, page_server, report
+from support.page_server import Message, PageServer, page_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -301,6 +303,23 @@ def test_tracebacks_fold_and_lines_lead_to_their_event(open_page: Open, now: flo
     assert "SyntaxError" in page.locator(".chain-item.is-chosen").inner_text()
 
 
+def test_long_lines_wrap(open_page: Open, now: float) -> None:
+    """A narrow page wraps lines, and no row covers another; a button cuts them again."""
+    tab = open_page(story.story(now), viewport=NARROW)
+    boxes = "[...document.querySelectorAll('.row:not([hidden])')].map((row) => row.getBoundingClientRect())"
+    tops = f"{boxes}.map(({{top, bottom}}) => [top, bottom]).sort((one, other) => one[0] - other[0])"
+    places = tab.page.evaluate(tops)
+    assert all(abs(after[0] - before[1]) < 0.5 for before, after in itertools.pairwise(places))
+    assert any(bottom - top > 30 for top, bottom in places)
+    hidden = "(row) => row.scrollHeight > row.clientHeight + 2"
+    overflowing = (
+        f"[...document.querySelectorAll('.row:not([hidden], .is-folded) .row-text')].filter({hidden}).length"
+    )
+    assert tab.page.evaluate(overflowing) == 0
+    tab.page.get_by_role("button", name="Wrap").click()
+    assert {round(bottom - top) for top, bottom in tab.page.evaluate(tops)} == {20}
+
+
 def test_keys(open_page: Open, now: float) -> None:
     """`/` searches, `e` goes to the last error, `j` chooses, `l` shows one log, `?` helps, Escape goes back."""
     tab = open_page(story.story(now))
@@ -321,7 +340,7 @@ def test_keys(open_page: Open, now: float) -> None:
     page.keyboard.press("?")
     assert "the last error in the log" in page.get_by_role("dialog").inner_text()
     page.keyboard.press("Escape")
-    page.keyboard.press("w")
+    page.keyboard.press("u")
     assert "Critical path: " in page.locator("#startup").inner_text()
     page.keyboard.press("t")
     assert page.evaluate("document.activeElement.id") == "tracks-scroll"
@@ -388,7 +407,7 @@ def test_hostile_text_stays_text(open_page: Open, now: float) -> None:
 def test_a_report_needs_no_server(open_page: Open, now: float, tmp_path: Path) -> None:
     """A report shows what the page did, and offers nothing that needs the run."""
     path = tmp_path / "report.html"
-    path.write_text(report(story.story(now - 86_400_000)), encoding="utf-8")
+    report.write(str(path), story.story(now - 86_400_000))
     tab = open_page(story.story(now), path=path)
     page = tab.page
     assert page.locator("#summary").inner_text() == "5 of 6 up, 1 error"
@@ -407,7 +426,7 @@ def test_accessibility_rules_hold(open_page: Open, now: float) -> None:
     page.locator("#search").fill("api /20\\d/")
     assert violations(tab) == []
     page.keyboard.press("Escape")
-    page.keyboard.press("w")
+    page.keyboard.press("u")
     page.keyboard.press("?")
     assert violations(tab) == []
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isOpen, matchPlaces, parseFilter } from "../../src/devenv/web/static/filter.js";
 import { LineStore, withEarlier } from "../../src/devenv/web/static/lines.js";
-import { nextError, ShownRows } from "../../src/devenv/web/static/rows.js";
+import { nextError, ShownRows, textWidth } from "../../src/devenv/web/static/rows.js";
 
 const TRACEBACK = ["Traceback (most recent call last):", '  File "a.py", line 1', "ValueError: no"];
 
@@ -80,6 +80,21 @@ test("the ring keeps the newest lines, and rows of lost lines leave", () => {
   assert.deepEqual([shown.length, store.size, store.dropped, store.lastNumber], [3, 3, 4, 7]);
   assert.equal(store.at(shown.position(0)).text, "line 5");
   assert.equal(store.at(store.positionOf(6)).number, 6);
+});
+
+test("wrapped lines have the height of their parts, also after lines were lost", () => {
+  const store = storeOf([["a", "12345"], ["a", "1"], ["a", "12345678901"], ["a", "\t\t"]], 4);
+  const shown = new ShownRows(store, parseFilter(""), new Set(), 5);
+  shown.update();
+  assert.deepEqual([0, 1, 2, 3, 4].map((row) => shown.top(row)), [0, 1, 2, 5, 7]);
+  assert.deepEqual([0, 1.5, 2, 4.9, 5, 99].map((height) => shown.rowAt(height)), [0, 1, 2, 2, 3, 4]);
+  store.add([5, 5, "a", "", "123456", 0]);
+  store.add([6, 6, "a", "", "1", 0]);
+  assert.equal(shown.update(), 2);
+  assert.deepEqual([shown.height, shown.top(1), shown.rowAt(0)], [8, 3, 0]);
+  shown.wrap(Infinity);
+  assert.deepEqual([shown.height, shown.top(2), shown.length], [4, 2, 4]);
+  assert.equal(textWidth("\u4f60\u597da"), 5);
 });
 
 test("earlier lines come before those of the stream, also if both number from 1", () => {

@@ -138,23 +138,3 @@ def page_server(messages: Iterable[Message]) -> Iterator[PageServer]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def report(messages: Iterable[Message]) -> str:
-    """A report: the page as one file that holds the messages, by the rules of modules.txt."""
-    names = (STATIC / "modules.txt").read_text(encoding="utf-8").split()
-    code = "\n".join(joined(name) for name in names)
-    style = (STATIC / "style.css").read_text(encoding="utf-8")
-    data = json.dumps({"messages": list(messages)}).replace("<", "\\u003c")
-    lines = (STATIC / "index.html").read_text(encoding="utf-8").splitlines()
-    shell = "\n".join(line for line in lines if "/static/" not in line)
-    head = f"<style>{style}</style>\n</head>"
-    held = f'<script type="application/json" id="report">{data}</script>'
-    body = f'{held}\n<script type="module">{code}</script>\n</body>'
-    return shell.replace("</head>", head).replace("</body>", body)
-
-
-def joined(name: str) -> str:
-    """A module as the report has it: without its imports and the word `export`."""
-    lines = (STATIC / name).read_text(encoding="utf-8").splitlines()
-    return "\n".join(line.removeprefix("export ") for line in lines if not line.startswith("import "))

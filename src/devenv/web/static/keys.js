@@ -11,8 +11,8 @@ const HELP = [
   ["o", "open this service in the browser"],
   ["t", "the timeline: arrows move between events, + − zoom, 0 all"],
   ["z", "zoom to the chosen event, its causes and effects"],
-  ["w", "the start as a waterfall"],
-  ["f", "follow the log, or pause"],
+  ["u", "the start of the run as a waterfall"],
+  ["f  w", "follow the log or pause; wrap long lines or cut them"],
   ["Esc", "back: a dialog, a line, an event, a filter"],
   ["?", "these keys"],
 ];

@@ -27,7 +27,7 @@ export class LineStore {
     this.columns = {
       number: new Float64Array(capacity), at: new Float64Array(capacity), group: new Float64Array(capacity),
       service: new Uint16Array(capacity), level: new Uint8Array(capacity),
-      /** @type {string[]} */ text: [], /** @type {string[]} */ low: [],
+      text: /** @type {string[]} */ ([]), low: /** @type {string[]} */ ([]),
     };
     /** @type {Map<string, number>} */
     this.indexes = new Map([["", 0]]);

@@ -18,8 +18,10 @@ export class LogPanel {
     this.scroller = byId("log-scroll");
     this.search = byId("search");
     this.chosen = /** @type {number | null} */ (null); // a position in the store
+    this.names = 0; // characters of the longest name of a service
     this.follows = true;
     this.choices = { only: "", level: 0, range: /** @type {[number, number] | null} */ (null) };
+    this.wraps = matchMedia("(width < 900px)").matches;
     this.unfolded = /** @type {Set<number>} */ (new Set());
     this.rows = new LogRows(this.scroller, byId("log-space"), handlers.colour);
     this.shown = new ShownRows(store, parseFilter(""), this.unfolded);
@@ -44,10 +46,8 @@ export class LogPanel {
     scroller.addEventListener("click", (/** @type {MouseEvent} */ event) => this.onClick(event));
     scroller.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.onKey(event));
     byId("follow").addEventListener("click", () => this.setFollow(!this.follows));
-    new ResizeObserver(() => {
-      if (this.follows) this.toEnd();
-      this.draw();
-    }).observe(scroller);
+    byId("wrap").addEventListener("click", () => this.setWrap(!this.wraps));
+    new ResizeObserver(() => this.setWrap(this.wraps)).observe(scroller);
   }
 
   /** Show another store: the joined one, or that of the last run. @param {LineStore} store */
@@ -55,7 +55,7 @@ export class LogPanel {
     const before = this.shown.store;
     const anchor = this.follows || !before.size || !this.shown.length ? null : this.firstVisible();
     const number = anchor === null ? null : before.at(anchor).number;
-    this.shown = new ShownRows(store, this.shown.filter, this.unfolded);
+    this.shown = new ShownRows(store, this.shown.filter, this.unfolded, this.shown.width);
     this.choose(null);
     this.shown.update();
     this.draw();
@@ -65,11 +65,14 @@ export class LogPanel {
   /** Take new lines in and draw. */
   render() {
     const names = Math.max(6, ...this.shown.store.names.map((name) => name.length));
-    this.scroller.style.setProperty("--names", String(Math.min(names, 20)));
     const left = this.shown.update();
     if (left && !this.follows) this.scroller.scrollTop -= left * ROW_HEIGHT;
     if (this.chosen !== null && this.chosen < this.shown.store.first) this.choose(null);
     this.draw();
+    if (names === this.names) return;
+    this.names = names;
+    this.scroller.style.setProperty("--names", String(Math.min(names, 20)));
+    this.setWrap(this.wraps);
   }
 
   draw() {
@@ -95,6 +98,17 @@ export class LogPanel {
   /** @param {boolean} follows */
   setFollow(follows) {
     this.follows = follows;
+    this.draw();
+  }
+
+  /** Wrap long lines, or cut them; the first visible line stays. @param {boolean} wraps */
+  setWrap(wraps) {
+    const anchor = this.follows || !this.shown.length ? null : this.firstVisible();
+    this.wraps = wraps;
+    this.scroller.classList.toggle("is-wrapped", wraps);
+    setAttribute(byId("wrap"), "aria-pressed", String(wraps));
+    this.shown.wrap(wraps ? this.rows.charactersPerLine() : Infinity);
+    if (anchor !== null) this.scroller.scrollTop = this.shown.top(this.shown.rowOf(anchor)) * ROW_HEIGHT;
     this.draw();
   }
 
@@ -127,12 +141,12 @@ export class LogPanel {
 
   /** The position of the first line that can be seen. */
   firstVisible() {
-    return this.shown.position(Math.min(Math.floor(this.scroller.scrollTop / ROW_HEIGHT), this.shown.length - 1));
+    return this.shown.position(Math.min(this.shown.rowAt(this.scroller.scrollTop / ROW_HEIGHT), this.shown.length - 1));
   }
 
   /** Scroll to a position. @param {number} position @param {"start" | "center" | "nearest"} where */
   scrollTo(position, where) {
-    const top = this.shown.rowOf(position) * ROW_HEIGHT;
+    const top = this.shown.top(this.shown.rowOf(position)) * ROW_HEIGHT;
     const room = this.scroller.clientHeight;
     const { scrollTop } = this.scroller;
     if (where === "nearest" && top >= scrollTop && top + ROW_HEIGHT <= scrollTop + room) return;

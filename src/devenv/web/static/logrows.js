@@ -3,10 +3,10 @@
 import { make, setAttribute, setText } from "./dom.js";
 import { matchPlaces, seeksText } from "./filter.js";
 import { cleanText, cutText, formatClock } from "./format.js";
+import { LONGEST } from "./rows.js";
 
 export const ROW_HEIGHT = 20;
 const SPARE = 6; // rows above and below the visible ones
-const LONGEST = 1500; // characters of a line in a row; the chosen line is shown whole
 
 /** @typedef {import("./rows.js").ShownRows} ShownRows */
 
@@ -27,13 +27,13 @@ export class LogRows {
 
   /** Draw what is visible. @param {ShownRows} shown @param {number | null} chosen position of the chosen line */
   render(shown, chosen) {
-    const height = shown.length * ROW_HEIGHT;
+    const height = shown.height * ROW_HEIGHT;
     if (height !== this.height) {
       this.height = height;
       this.space.style.setProperty("height", `${height}px`);
     }
     const visible = Math.ceil(this.scroller.clientHeight / ROW_HEIGHT);
-    const first = Math.max(Math.floor(this.scroller.scrollTop / ROW_HEIGHT) - SPARE, 0);
+    const first = Math.max(shown.rowAt(this.scroller.scrollTop / ROW_HEIGHT) - SPARE, 0);
     const count = Math.min(visible + 2 * SPARE, shown.length - first);
     while (this.rows.length < count) this.rows.push(this.addRow());
     this.rows.forEach((row, index) => {
@@ -42,9 +42,21 @@ export class LogRows {
         return;
       }
       row.hidden = false;
-      row.style.setProperty("transform", `translateY(${(first + index) * ROW_HEIGHT}px)`);
+      const top = shown.top(first + index);
+      row.style.setProperty("transform", `translateY(${top * ROW_HEIGHT}px)`);
+      row.style.setProperty("height", `${(shown.top(first + index + 1) - top) * ROW_HEIGHT}px`);
       this.fill(row, shown, first + index, chosen);
     });
+  }
+
+  /** The number of characters that fit beside the name; known once there is a row. */
+  charactersPerLine() {
+    const probe = make("span", { class: "row-probe unseen", text: "0".repeat(100) });
+    this.space.append(probe);
+    const character = probe.scrollWidth / 100;
+    probe.remove();
+    const text = this.rows[0]?.lastElementChild;
+    return text && character > 0 ? Math.max(Math.floor(text.clientWidth / character), 10) : 80;
   }
 
   addRow() {
@@ -61,7 +73,7 @@ export class LogRows {
     const isFolded = group !== undefined && group.lines > 1 && !shown.unfolded.has(line.group) && !seeksText(shown.filter);
     const key = `${position} ${line.number} ${shown.version} ${group?.lines ?? 0} ${isFolded} ${this.colour(line.service)}`;
     const isMember = line.group !== 0 && line.group !== line.number;
-    setAttribute(row, "class", `row${line.level ? ` is-${line.level}` : ""}${position === chosen ? " is-chosen" : ""}${isMember ? " is-member" : ""}`);
+    setAttribute(row, "class", `row${line.level ? ` is-${line.level}` : ""}${position === chosen ? " is-chosen" : ""}${isMember ? " is-member" : ""}${isFolded ? " is-folded" : ""}`);
     if (row.dataset.key === key) return;
     row.dataset.key = key;
     row.dataset.position = String(position);
@@ -70,11 +82,14 @@ export class LogRows {
     setText(name, line.service || "devenv");
     setAttribute(name, "class", `row-name ${this.colour(line.service)}`);
     setText(mark, line.level === "error" ? "✕" : line.level === "warn" ? "!" : "");
-    text.replaceChildren(...this.textParts(shown, line.text));
     fold.replaceChildren();
+    if (isFolded) {
+      const more = `${group.lines - 1} more line${group.lines === 2 ? "" : "s"}`;
+      const title = cutText(group.title, 300);
+      text.replaceChildren(...(title ? [make("b", { text: title }), "  "] : []), make("span", { class: title ? "fold-title" : "", text: cutText(line.text, 300) }), make("span", { class: "fold-title", text: ` … ${more}` }));
+    } else text.replaceChildren(...this.textParts(shown, line.text));
     if (group !== undefined && group.lines > 1 && !seeksText(shown.filter)) {
       fold.append(make("button", { type: "button", class: "fold", tabindex: "-1", "data-group": String(line.group), "aria-expanded": String(!isFolded), "aria-label": `Traceback of ${group.lines} lines`, text: isFolded ? "▸" : "▾" }));
-      if (isFolded) text.append(make("span", { class: "fold-title", text: ` … ${group.lines - 1} more line${group.lines === 2 ? "" : "s"}` }), make("b", { text: ` ${cutText(group.title, 300)}` }));
     }
   }
 

@@ -285,7 +285,8 @@ function start() {
       showStart(false);
       timeline.scroller.focus();
     },
-    w: () => showStart(byId("startup").hidden),
+    u: () => showStart(byId("startup").hidden),
+    w: () => log.setWrap(!log.wraps),
     f: () => log.setFollow(!log.follows),
     "?": () => byId("help").showModal(),
     Escape: goBack,
