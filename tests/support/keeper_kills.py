@@ -260,7 +260,8 @@ class KeeperCampaign:
         if (stack.folder / "cmd/value").stat().st_mtime > int(stack.execute("web", "cat", "/begun")) + 1:
             assert cmd in executed, ("no command after a save", cmd, executed[-200:], self._log())
         markers = stack.execute("web", "sh", "-c", "cd /data && cat marker-* | sort -n").split()
-        assert markers == [str(number) for number in range(1, self.count + 1)], "data is lost"
+        lost = sorted({str(number) for number in range(1, self.count + 1)} ^ {*markers}, key=int)
+        assert not lost, ("data is lost", lost, self._run("snapshot", "ls").stdout, self._log())
         assert f"EDITED={self._edited}" in details["Config"]["Env"]
         self._check_processes()
         (row,) = self._ls()

@@ -200,10 +200,15 @@ def by_reference(snapshots: Iterable[Snapshot], reference: Reference) -> Snapsho
 
 
 def advanced(lineage: Lineage, snapshot: Snapshot) -> Lineage:
-    """The lineage after the snapshot, a complete state that continues it, is on disk; its volume continues that."""
+    """The lineage after the snapshot, a complete state that continues it, is on disk; its volume continues that.
+
+    A volume that began with the state that the user asked for has now gone beyond it, even if the run died before it
+    could note that.
+    """
     head = (snapshot.id, snapshot.volume)
+    asked = None if lineage.live and lineage.live.parent == lineage.asked else lineage.asked
     live = lineage.live and replace(lineage.live, parent=head)
-    return replace(lineage, head=head, saved=snapshot.created, torn=NOTHING, live=live)
+    return replace(lineage, head=head, saved=snapshot.created, asked=asked, torn=NOTHING, live=live)
 
 
 def of_volume(lineages: Iterable[Lineage], engine: str, volume: Volume) -> Lineage | None:

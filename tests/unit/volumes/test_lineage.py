@@ -297,3 +297,21 @@ def test_what_is_read_can_be_listed(created: float) -> None:
     """The calendar has a place for every time that a note may have."""
     snapshot = decode(note(created=repr(created)))
     assert _row(snapshot)["saved"] == f"{dt.datetime.fromtimestamp(created).astimezone():%Y-%m-%d %H:%M}"
+
+
+@pytest.mark.parametrize("asked", [("3", "data"), NOTHING])
+def test_a_saved_state_that_began_with_what_was_asked_for_replaces_it(asked: Reference) -> None:
+    """The run died before it could note that its services had started: the next start must not go back."""
+    began = replace(HEADED, asked=asked, live=LiveVolume("shop_data", AT, 1.0, asked))
+    after = advanced(began, snapshot("5", 5.0))
+    assert (after.asked, after.head) == (None, ("5", "data"))
+    assert after.live is not None
+    assert after.live.parent == ("5", "data")
+
+
+def test_a_state_saved_before_the_one_asked_for_was_restored_does_not_replace_it() -> None:
+    """The volume still has another state."""
+    asked = ("3", "data")
+    began = replace(HEADED, asked=asked, live=LiveVolume("shop_data", AT, 1.0, ("4", "data")))
+    assert advanced(began, snapshot("5", 5.0)).asked == asked
+    assert advanced(replace(began, live=None), snapshot("5", 5.0)).asked == asked
