@@ -30,6 +30,7 @@ class Redactor:
     def __init__(self, environment: Mapping[str, str]) -> None:
         forms = {form for value in _values(environment) for form in _forms(value) if len(form) >= SHORTEST}
         longest_first = sorted(forms, key=len, reverse=True)
+        self._has_known = bool(longest_first)
         self._known = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def command(self, argv: Sequence[str]) -> str:
@@ -42,8 +43,9 @@ class Redactor:
 
     def line(self, text: str) -> str:
         """The line with its spaces, as a program printed it."""
-        text = self._known.sub(HIDDEN, text)
-        if not _MAYBE.search(text):  # most lines of a log
+        if self._has_known:
+            text = self._known.sub(HIDDEN, text)
+        if not ("=" in text or ":" in text or "@" in text) or not _MAYBE.search(text):  # most lines of a log
             return text
         for pattern in (_USER, _BUILD, _HEADER, _PAIR):
             text = pattern.sub(rf"\1{HIDDEN}", text)

@@ -2,86 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 
 from devenv.compose.outline import Selection
 from devenv.inspect.logs import Lines, LogQuery, LogReader, merged
-from devenv.model.containers import Line
 from devenv.redact import Redactor
-from devenv.run.cleanup.kept_logs import KeptLogs, Piece
+from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.page import PageSource
-from devenv.web.lines import PageLine, PageLines
+from devenv.web.lines import Beginning, PageLine, PageLines
 
 MOST = 100_000  # lines
 REPORTED = 20_000  # lines of a report before those in memory
+FIRST = -(10**9)  # number while the lines are read: no line has 0
 EACH = 100  # lines between two pauses, in which the run goes on
+QUERY = LogQuery(Selection(""), tail=MOST, levels=True)
 PAUSE = 0.001
-OVERLAP = 2.0  # seconds before the first known line of a service in which this line is looked for
 
 
-async def of_this_run(source: PageSource, first: Mapping[str, PageLine]) -> list[Line]:
-    """The lines before the first line of each service, by time: the newest `MOST`."""
+async def of_this_run(source: PageSource, beginnings: Mapping[str, Beginning], redactor: Redactor) -> list[PageLine]:
+    """The lines before those that a page has, by time: the newest `MOST`. The last has the number -1."""
     engine, project = source.project.engine, source.project.desired.project.name
     containers = await engine.containers.list(project)
     ids = {container.id for container in containers}
-    pieces = [piece for piece in _pieces(source) if piece.container_id not in ids]
-    reader = LogReader(LogQuery(Selection(""), tail=MOST, levels=True), await engine.clock())
-    streams = [*map(reader.kept, pieces), *(reader.printed(engine, container) for container in containers)]
-    lines = await _newest(streams)
-    return _before(lines, first)
+    pieces, _ = KeptLogs(source.run.path).pieces(source.project.ledger.began)
+    reader = LogReader(QUERY, await engine.clock())
+    kept = [reader.kept(piece) for piece in pieces if piece.container_id not in ids]
+    lines = await _read([*kept, *(reader.printed(engine, container) for container in containers)], redactor)
+    return _before(lines, beginnings)
 
 
-async def of_the_last_run(source: PageSource) -> list[Line]:
-    """The lines that the run before this one left, by time."""
+async def of_the_last_run(source: PageSource, redactor: Redactor) -> list[PageLine]:
+    """The lines that the run before this one left, by time. The last has the number -1."""
     pieces = KeptLogs(source.run.path).before(source.project.ledger.began)
-    reader = LogReader(LogQuery(Selection(""), tail=MOST, levels=True), dt.datetime.now(dt.UTC))
-    return await _newest([*map(reader.kept, pieces)])
+    reader = LogReader(QUERY, dt.datetime.now(dt.UTC))
+    return _before(await _read([*map(reader.kept, pieces)], redactor), {})
 
 
-async def numbered(lines: Sequence[Line], redactor: Redactor) -> AsyncIterator[PageLine]:
-    """The lines for a page; the last has the number -1, the one before it -2."""
-    made = PageLines(redactor, number=-len(lines))
-    for index, line in enumerate(lines):
-        if index % EACH == 0:
-            await anyio.sleep(PAUSE)
-        yield made.line(line.service, line.stream, line.text, line.level, _seconds(line.at))
-
-
-def _pieces(source: PageSource) -> list[Piece]:
-    return KeptLogs(source.run.path).pieces(source.project.ledger.began)[0]
-
-
-async def _newest(streams: Sequence[Lines]) -> list[Line]:
-    lines, count = deque[Line](maxlen=MOST), 0
-    try:
-        async for line in merged(streams):
-            lines.append(line)
-            count += 1
-            if count % EACH == 0:
-                await anyio.sleep(PAUSE)
-    finally:
+async def _read(streams: Sequence[Lines], redactor: Redactor) -> list[PageLine]:
+    """The newest lines of all streams by time, with pauses in which the run goes on."""
+    made, lines = PageLines(redactor, FIRST), deque[PageLine](maxlen=MOST)
+    async with contextlib.AsyncExitStack() as stack:
         for stream in streams:
-            await stream.aclose()
+            stack.push_async_callback(stream.aclose)
+        async for line in merged(streams):
+            lines.append(made.line(line.service, line.stream, line.text, line.level, _seconds(line.at)))
+            if made.number % EACH == 0:
+                await anyio.sleep(PAUSE)
     return list(lines)
 
 
-def _before(lines: Sequence[Line], first: Mapping[str, PageLine]) -> list[Line]:
-    """The lines before those that the page has. Times differ a little: the text of the first known line decides."""
-    ends = {service: (line.at, line.text) for service, line in first.items()}
-    kept, over = list[Line](), set[str]()
+def _before(lines: Sequence[PageLine], beginnings: Mapping[str, Beginning]) -> list[PageLine]:
+    """The lines before those that the page has, numbered so that the last is -1."""
+    texts: dict[str, list[str]] = {service: [] for service in beginnings}
     for line in lines:
-        end = ends.get(line.service)
-        if end is not None:
-            at = _seconds(line.at)
-            if at >= end[0] or (at >= end[0] - OVERLAP and line.text.rstrip() == end[1]):
-                over.add(line.service)
-        if line.service not in over:
+        if line.service in texts:
+            texts[line.service].append(line.text)
+    left = {service: beginning.index(texts[service]) for service, beginning in beginnings.items()}
+    kept: list[PageLine] = []
+    for line in lines:
+        if left.get(line.service, 1) > 0:
             kept.append(line)
-    return kept
+            if line.service in left:
+                left[line.service] -= 1
+    numbers = {line.number: index - len(kept) for index, line in enumerate(kept)}
+    return [line._replace(number=numbers[line.number], group=numbers.get(line.group, 0)) for line in kept]
 
 
 def _seconds(at: str) -> float:

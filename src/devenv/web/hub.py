@@ -18,7 +18,7 @@ from devenv.web.fold import Fold, Message
 
 GATHER = 0.05  # seconds between two messages to the pages
 STATE_EVERY = 0.1  # seconds between two messages `state`
-AT_ONCE = 500  # events that are applied without a pause
+AT_ONCE = 50  # events that are applied before the run goes on
 BEHIND = 8 << 20  # bytes that wait for a page; a page that is further behind is left
 
 

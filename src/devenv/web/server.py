@@ -16,11 +16,11 @@ from anyio.abc import SocketAttribute, TaskGroup, TaskStatus
 
 from devenv import __version__
 from devenv.compose.worktrees import branch
+from devenv.docker.trace import redactor
 from devenv.errors import DevenvError
 from devenv.events import Problem
 from devenv.lazy_dataclass import dataclass
 from devenv.model.graph import ViewCommand
-from devenv.redact import Redactor
 from devenv.run.active.control import RunController
 from devenv.run.page import PageSource
 from devenv.run.view_messages import Message as RunMessage
@@ -32,6 +32,7 @@ from devenv.web.http import Exchange, HttpServer
 from devenv.web.hub import Client, Hub, encoded
 
 VERBS = ("restart", "rebuild", "stop", "start")
+PIECE = 1000  # lines that are sent together
 PAGES = 16  # pages that are open at once
 UNUSED = 60.0  # seconds after the last page was closed in which the state is kept
 LAST_WORDS = 0.5  # seconds to tell a page that the run ends
@@ -61,7 +62,7 @@ class RunPage:
 
     def __init__(self, source: PageSource) -> None:
         self._source = source
-        self._redactor = Redactor(os.environ)
+        self._redactor = redactor()
         self._files = static.files()
         self._tokens: dict[str, bool] = {}  # each with whether it allows actions
         self._port = 0
@@ -98,10 +99,8 @@ class RunPage:
                     yield encoded(message)
             lines: list[Any] = []
             with contextlib.suppress(DevenvError):
-                found = await earlier.of_this_run(self._source, hub.fold.first)
-                lines = [
-                    line.message() async for line in earlier.numbered(found[-earlier.REPORTED :], self._redactor)
-                ]
+                found = await earlier.of_this_run(self._source, hub.fold.beginnings, self._redactor)
+                lines = [line.message() for line in found[-earlier.REPORTED :]]
             for start in range(0, len(lines), 1000):
                 yield encoded({"type": "log", "lines": lines[start : start + 1000]})
             for message in history:
@@ -177,23 +176,20 @@ class RunPage:
             hub.history()
             try:
                 if is_last:
-                    lines = await earlier.of_the_last_run(self._source)
+                    lines = await earlier.of_the_last_run(self._source, self._redactor)
                 else:
-                    lines = await earlier.of_this_run(self._source, hub.fold.first)
+                    lines = await earlier.of_this_run(self._source, hub.fold.beginnings, self._redactor)
             except DevenvError as error:
                 await _say(exchange, access.Refusal(502, error.said, error.hint or ""))
                 return
         await exchange.begin(200, [("Content-Type", JSON), *SECURITY])
         source = "the last run" if is_last else "this run"
         await exchange.send(json.dumps({"source": source}).encode()[:-1] + b',"lines":[')
-        piece, comma = list[bytes](), b""
-        async for line in earlier.numbered(lines, self._redactor):
-            piece.append(comma + json.dumps(line.message(), separators=(",", ":")).encode())
-            comma = b","
-            if len(piece) >= earlier.EACH:
-                await exchange.send(b"".join(piece))
-                piece.clear()
-        await exchange.send(b"".join(piece) + b"]}")
+        for begin in range(0, len(lines), PIECE):
+            values = [line.message() for line in lines[begin : begin + PIECE]]
+            text = json.dumps(values, separators=(",", ":"))[1:-1]
+            await exchange.send(f"{',' if begin else ''}{text}".encode())
+        await exchange.send(b"]}")
         await exchange.end()
 
     @contextlib.asynccontextmanager
