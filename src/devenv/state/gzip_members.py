@@ -7,6 +7,7 @@ without decompressing this one.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 import zlib
@@ -87,15 +88,12 @@ def content(packed: bytes) -> bytes:
     return block
 
 
-def blocks(file: IO[bytes]) -> Generator[bytes]:
+def blocks(file: io.BufferedReader) -> Generator[bytes]:
     """The content of a gzip file from its position on, in pieces; ahead and in parallel if `member` wrote the file.
 
     Raises zlib.error or EOFError if the data is damaged.
     """
-    start = file.tell()
-    is_ours = file.read(len(MAGIC)) == MAGIC
-    file.seek(start)
-    if is_ours:
+    if file.peek(len(MAGIC))[: len(MAGIC)] == MAGIC:
         with contextlib.closing(InOrder(content)) as work:
             for packed in _members(file):
                 if work.is_full:

@@ -9,13 +9,16 @@ import math
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from devenv.errors import DevenvError
 from devenv.model.snapshot import shown
 from devenv.state.gzip_members import BLOCK as MEMBER
 from devenv.state.gzip_members import Gunzip
 from devenv.state.member_writer import GivenUpError, MemberWriter
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 CHUNK = 1 << 20
 TAR_END = bytes(1024)
@@ -119,6 +122,26 @@ def _named() -> Iterator[None]:
         raise UnverifiedError(f"an archive cannot be compressed: {error}") from error
     except GivenUpError as error:
         raise UnverifiedError("what was stored is not read back: nobody waits for it") from error
+
+
+class Hashed(io.RawIOBase):
+    """A file that is read once, and the digest of what was read so far."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read into the buffer; return the number of bytes, 0 at the end."""
+        view = memoryview(buffer)
+        size = self._file.readinto(view)  # type: ignore[attr-defined] # all files of bytes have it
+        self.sha256.update(view[:size])
+        return int(size)
 
 
 class Unpacked(io.RawIOBase):

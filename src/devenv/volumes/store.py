@@ -22,7 +22,7 @@ from devenv.state.verified_archive import CHUNK, Draft
 from devenv.volumes import exported
 from devenv.volumes.lineage import LARGEST_NOTE, decode
 
-PART = ".part"
+PART, DAMAGED = ".part", "is damaged on disk"
 ASSUMED_RATE, SLOWEST_RATE = 100e6, 5e6  # bytes per second
 MEASURABLE = 32 * 10**6  # bytes
 LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not compensated
@@ -67,20 +67,22 @@ class Store:
 
     def check(self, snapshot: Snapshot) -> None:
         """Raise StateError if the archive is damaged."""
-        digest, name = hashlib.sha256(), f"the snapshot {snapshot.id} of {snapshot.volume}"
+        digest = hashlib.sha256()
         try:
             with private_files.open_read(self.archive(snapshot)) as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
         except OSError as error:
-            raise StateError(f"{name} cannot be read: {error.strerror}", hint=self._instead(snapshot)) from error
+            raise self.unusable(snapshot, f"cannot be read: {error.strerror}") from error
         if digest.hexdigest() != snapshot.digest:
-            raise StateError(f"{name} is damaged on disk", hint=self._instead(snapshot))
+            raise self.unusable(snapshot)
 
-    def _instead(self, snapshot: Snapshot) -> str:
+    def unusable(self, snapshot: Snapshot, why: str = DAMAGED) -> StateError:
+        """The error for a snapshot that cannot be restored."""
         earlier = [s for s in self.all() if s.line == snapshot.line and s.created < snapshot.created]
         older = f"devenv up --from {earlier[-1].id}   (an older state), or: " if earlier else ""
-        return f"{older}devenv up --fresh   (begins empty)"
+        hint = f"{older}devenv up --fresh   (begins empty)"
+        return StateError(f"the snapshot {snapshot.id} of {snapshot.volume} {why}", hint=hint)
 
     def now(self) -> float:
         """The current time, but later than every snapshot, even if a clock was set back."""

@@ -7,13 +7,14 @@ than file capabilities, holes in sparse files (they come back as zeros), times b
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import mmap
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import field, replace
-from typing import IO, Any
+from typing import Any
 
 import anyio
 
@@ -41,7 +42,7 @@ from devenv.state.run_dir import Run
 from devenv.tasks import repeated
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, advanced, by_reference
 from devenv.volumes.lineages import Lineages
-from devenv.volumes.store import Store
+from devenv.volumes.store import DAMAGED, Store
 
 TARGET = "/.devenv-volume"
 OS_RELEASE = ("/usr/lib/os-release", "/etc/os-release")  # the second may be a link to the first
@@ -165,16 +166,18 @@ class VolumeTransfer:
     async def restore(self, snapshot: Snapshot, key: str, name: str, images: Iterable[str]) -> None:
         """Put the content of the snapshot into the new volume.
 
-        Raises DevenvError; the volume may then contain a part of it.
+        Raises DevenvError; the volume may then contain a part of it. It is removed if the snapshot is damaged.
         """
         began = time.monotonic()
         self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
         try:
             async with self._holder(name, images) as (holder, _):
-                with private_files.open_read(self.store.archive(snapshot)) as file:
-                    await self._put(holder, file, snapshot.size)
+                await self._put(holder, snapshot)
         except verified_archive.UNREADABLE as error:
-            raise StateError(f"the snapshot {snapshot.id} of {snapshot.volume} cannot be read: {error}") from error
+            with contextlib.suppress(EngineError):  # nobody has used it: the next start must not take it for data
+                await self.engine.volumes.remove(name)
+            why = f"cannot be read: {error.strerror}" if isinstance(error, OSError) and error.strerror else DAMAGED
+            raise self.store.unusable(snapshot, why) from error
         except CallError as error:
             raise EngineError(
                 f"the snapshot {snapshot.id} of {snapshot.volume} could not be restored: {error.reason}",
@@ -183,16 +186,22 @@ class VolumeTransfer:
         seconds = round(time.monotonic() - began, 2)
         self.emit(Restored(key, snapshot.id, round(time.time() - snapshot.created, 1), snapshot.size, seconds))
 
-    async def _put(self, holder: str, file: IO[bytes], size: int) -> None:
-        """Put the content of an archive into the volume of the holder.
+    async def _put(self, holder: str, snapshot: Snapshot) -> None:
+        """Put the content of the snapshot into the volume of the holder. Raises UNREADABLE if it is damaged.
 
         An engine on this machine gets it decompressed: its own decompression is several times slower.
         """
-        if self.engine.endpoint.local:
-            await self.engine.archive.upload(holder, gzip_members.blocks(file), size)
-        else:
-            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive:
-                await self.engine.archive.put(holder, archive)
+        with private_files.open_read(self.store.archive(snapshot)) as file:
+            if self.engine.endpoint.local:
+                hashed = verified_archive.Hashed(file)
+                pieces = gzip_members.blocks(io.BufferedReader(hashed, verified_archive.CHUNK))
+                await self.engine.archive.upload(holder, pieces, snapshot.size)
+                if hashed.sha256.hexdigest() != snapshot.digest:
+                    raise EOFError("the digest differs")
+            else:
+                await anyio.to_thread.run_sync(self.store.check, snapshot)
+                with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive:
+                    await self.engine.archive.put(holder, archive)
 
     async def secure(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
         """Save what the volume's snapshots lack, before it is removed; None if they lack nothing.

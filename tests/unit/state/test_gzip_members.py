@@ -35,6 +35,11 @@ def pieces_of(packed: bytes, size: int = 1000) -> bytes:
     return plain
 
 
+def buffered(packed: bytes) -> io.BufferedReader:
+    """A file with this content."""
+    return io.BufferedReader(io.BytesIO(packed))
+
+
 @pytest.mark.usefixtures("_library")
 def test_any_gzip_program_reads_the_members(tmp_path: Path) -> None:
     """Python's gzip, the program gzip, and both readers see the same content."""
@@ -45,8 +50,8 @@ def test_any_gzip_program_reads_the_members(tmp_path: Path) -> None:
     program = subprocess.run(["gzip", "-dc", tmp_path / "a.gz"], check=True, capture_output=True)
     assert program.stdout == whole
     assert pieces_of(packed) == whole
-    assert b"".join(blocks(io.BytesIO(packed))) == whole
-    file = io.BytesIO(b"before" + packed)
+    assert b"".join(blocks(buffered(packed))) == whole
+    file = buffered(b"before" + packed)
     file.seek(6)
     assert b"".join(blocks(file)) == whole
 
@@ -64,10 +69,10 @@ def test_files_of_one_member_are_read() -> None:
     """As earlier versions of devenv and other programs write them; they are not cut unnoticed."""
     whole = TEXT + NOISE + bytes(5 * BLOCK)
     packed = gzip.compress(whole, 1)
-    assert b"".join(blocks(io.BytesIO(packed))) == whole
-    assert max(map(len, blocks(io.BytesIO(packed)))) <= BLOCK
+    assert b"".join(blocks(buffered(packed))) == whole
+    assert max(map(len, blocks(buffered(packed)))) <= BLOCK
     with pytest.raises(EOFError):
-        b"".join(blocks(io.BytesIO(packed[:-1])))
+        b"".join(blocks(buffered(packed[:-1])))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,7 @@ def test_damage_is_an_error(damage: str) -> None:
     for at in range(len(packed)) if damage == "a flipped bit" else (0,):
         tipped = bytes([*packed[:at], packed[at] ^ 4, *packed[at + 1 :]])
         try:
-            plain = b"".join(blocks(io.BytesIO(damaged.get(damage, tipped))))
+            plain = b"".join(blocks(buffered(damaged.get(damage, tipped))))
         except (zlib.error, EOFError):
             continue
         assert (damage, plain) == ("a flipped bit", gzip.decompress(packed)), at  # of a time, or another unused field

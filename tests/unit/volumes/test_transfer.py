@@ -74,7 +74,8 @@ class PlayedEngine:
             create=self.create_container, remove=self.remove_container, pause=self.pause
         )
         self.archive = SimpleNamespace(download=self.download, put=self.put, upload=self.upload)
-        self.volumes = SimpleNamespace(inspect=self.volume, create=self.create_volume)
+        self.volumes = SimpleNamespace(inspect=self.volume, create=self.create_volume, remove=self.remove_volume)
+        self.removed: list[str] = []  # volumes
         self.images = SimpleNamespace(ids=self.image_ids)
 
     async def image_ids(self) -> tuple[str, ...]:
@@ -114,6 +115,9 @@ class PlayedEngine:
     async def upload(self, holder: str, pieces: Iterator[bytes], size: int) -> None:
         await self.put(holder, b"".join(pieces))
         assert size == len(self.put_in[-1])
+
+    async def remove_volume(self, name: str) -> None:
+        self.removed.append(name)
 
     async def remove_container(self, container_id: str) -> None:
         del self.there[container_id]
@@ -268,6 +272,26 @@ async def test_restored_content_equals_the_saved_content(played: Played) -> None
     ) as caught:
         await played.volume_transfer.restore(saved, "data", "p_data", ())
     assert "devenv up --fresh" in (caught.value.hint or "")
+    assert played.engine.there == {}
+
+
+@pytest.mark.parametrize("host", ["unix:///run/docker.sock", "ssh://elsewhere"])
+@pytest.mark.parametrize("damage", ["a bit", "half of it", "all of it"])
+async def test_a_damaged_snapshot_leaves_no_volume(played: Played, host: str, damage: str) -> None:
+    """What was put in until then is not taken for data; the error has the command for an older state."""
+    older = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    saved = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    path = Path(played.volume_transfer.store.archive(saved))
+    packed = path.read_bytes()
+    changed = {"a bit": packed[:-1] + bytes([packed[-1] ^ 1]), "half of it": packed[: len(packed) // 2]}
+    path.write_bytes(changed[damage]) if damage in changed else path.unlink()
+    played.engine.endpoint = Endpoint(host)
+    with pytest.raises(
+        StateError, match=f"{saved.id} of data (is damaged on disk|cannot be read: No such)"
+    ) as caught:
+        await played.volume_transfer.restore(saved, "data", "p_data", ())
+    assert (caught.value.hint or "").startswith(f"devenv up --from {older.id} ")
+    assert played.engine.removed == ["p_data"] or played.engine.put_in == []
     assert played.engine.there == {}
 
 

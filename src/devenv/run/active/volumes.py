@@ -140,7 +140,6 @@ class RunVolumes:
 
     async def _restore(self, new: NewVolume) -> None:
         if new.snapshot is not None:
-            await anyio.to_thread.run_sync(self.volume_transfer.store.check, new.snapshot)
             await self.volume_transfer.restore(new.snapshot, new.resource.key, new.resource.name, new.images)
 
     def note_started(self) -> None:
