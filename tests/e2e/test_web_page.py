@@ -97,6 +97,14 @@ class Tab:
         """Wait until an expression of JavaScript is true."""
         self.page.wait_for_function(expression, arg=argument, timeout=15_000)
 
+    def sent(self, count: int) -> list[tuple[str, str]]:
+        """The verbs and services of all actions, once there are so many."""
+        deadline = time.monotonic() + LOAD_TIMEOUT
+        while len(self.server.actions()) < count:
+            assert time.monotonic() < deadline, self.server.actions()
+            self.page.wait_for_timeout(20)
+        return [(action["verb"], action["service"]) for action in self.server.actions()]
+
     def rows(self) -> list[str]:
         """The texts of the log lines that can be seen."""
         return list(self.page.locator(".row:not([hidden]) .row-text").all_inner_texts())
@@ -191,19 +199,17 @@ def test_actions_are_sent_and_stop_asks_first(open_page: Open, now: float) -> No
     tab = open_page(story.story(now))
     page = tab.page
     page.get_by_role("button", name="Restart client").click()
+    assert tab.sent(1) == [("restart", "client")]
     page.get_by_role("button", name="Rebuild worker").click()
+    assert tab.sent(2)[1] == ("rebuild", "worker")
     page.get_by_role("button", name="Stop db").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    page.keyboard.press("j")
+    page.keyboard.press("k")
     page.keyboard.press("s")
-    assert "Stop" in page.get_by_role("dialog").inner_text()
+    name = page.evaluate("document.querySelector('.service.is-chosen').dataset.service")
+    assert f"Stop {name}?" in page.get_by_role("dialog").inner_text()
     page.keyboard.press("Enter")
-    tab.until("() => !document.querySelector('dialog[open]')")
-    page.wait_for_timeout(100)
-    sent = [(action["verb"], action["service"]) for action in tab.server.actions()]
-    assert sent[:2] == [("restart", "client"), ("rebuild", "worker")]
-    assert sent[2][0] == "stop"
-    assert len(sent) == 3
+    assert tab.sent(3)[2:] == [("stop", name)]
     tab.server.answers["/api/action"] = (409, {"error": "client is busy: rebuilding", "hint": "wait for it"})
     page.get_by_role("button", name="Restart client").click()
     page.get_by_text("client is busy: rebuilding · hint: wait for it").wait_for()
@@ -227,7 +233,7 @@ def test_the_log_has_a_bounded_number_of_elements_and_finds_among_100_000_lines(
     assert page.locator(".row").count() < 80
     before = page.evaluate("document.querySelectorAll('*').length")
     page.evaluate("document.querySelector('#log-scroll').scrollTop = 700000")
-    page.wait_for_timeout(100)
+    tab.until("() => document.querySelector('#log-space').innerText.includes('request 35010 ')")
     assert page.evaluate("document.querySelectorAll('*').length") <= before + 60
     took = page.evaluate(SEARCH_TIMES)
     assert took[0] < 50 or took[0] < 8 * took[1], took
@@ -301,6 +307,7 @@ def test_tracebacks_fold_and_lines_lead_to_their_event(open_page: Open, now: flo
     page.locator(".row", has_text="in import_module").locator(".row-text").click()
     assert "importlib/__init__.py" in page.locator("#line").inner_text()
     assert "SyntaxError" in page.locator(".chain-item.is-chosen").inner_text()
+    assert "SyntaxError" in page.locator("#tracks-announcer").inner_text()
 
 
 def test_long_lines_wrap(open_page: Open, now: float) -> None:
@@ -392,14 +399,19 @@ def test_hostile_text_stays_text(open_page: Open, now: float) -> None:
     texts = ["<img src=x onerror=alert(1)>", "a\u202egpj.exe", "\x1b[2Jx", "y" * 100_000]
     lines = [[1 + n, now, "<b>api</b>", "", text, 0] for n, text in enumerate(texts)]
     bad = story.service("<b>api</b>", now, urls=["javascript:alert(1)"], error="<i>x</i>", tone="bad")
-    tab = open_page([story.hello(now, project="<u>p</u>"), story.state(now, [bad]), {"type": "log", "lines": lines}])
+    problems = [{"service": "<b>x</b>", "path": "<b>", "message": "<b>m</b>", "hint": "<b>h</b>", "since": now}]
+    items = [story.item(1, "save", "", now, title="<b>s</b>", files=["<b>f</b>"])]
+    tab = open_page([
+        story.hello(now, project="<u>p</u>"), story.state(now, [bad], problems=problems),
+        {"type": "timeline", "items": items}, {"type": "log", "lines": lines},
+    ])  # fmt: skip
     page = tab.page
     shown = "\n".join(tab.rows())
     assert texts[0] in shown
     assert "a‹202E›gpj.exe" in shown
     assert "␛[2Jx" in shown
     assert "98500 more characters" in shown
-    assert page.locator("img, #services b i, #services a, #project u").count() == 0
+    assert page.locator("img, #services b, #services i, #services a, #project u, b b, code b, #chain b").count() == 0
     page.locator(".row", has_text="more characters").click()
     assert len(page.locator(".line-text").inner_text()) == 100_000
 

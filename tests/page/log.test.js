@@ -110,6 +110,8 @@ test("the next and the last error are those that the filter shows, each once", (
   const shown = new ShownRows(MIXED, parseFilter(""), new Set([5]));
   shown.update();
   assert.deepEqual([nextError(shown, shown.length, -1), nextError(shown, 4, -1), nextError(shown, 1, -1), nextError(shown, 1, 1)], [4, 1, null, 4]);
+  shown.reset(parseFilter("valueerror"));
+  assert.equal(nextError(shown, 1, -1), 0);
   shown.reset(parseFilter("boom"));
   assert.deepEqual([nextError(shown, 1, -1), nextError(shown, -1, 1)], [0, 0]);
 });

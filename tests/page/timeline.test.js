@@ -28,6 +28,8 @@ test("the failure of a service is the error, not the state that followed", () =>
   const failure = lastFailure(ITEMS, "api");
   assert.deepEqual([failure.item.id, failure.save.id], [4, 1]);
   assert.equal(lastFailure(ITEMS, "db"), null);
+  const later = new Map([...ITEMS, [9, item(9, "problem", "api", 9000)], [10, item(10, "error", "api", 20, { tone: "bad" })]]);
+  assert.equal(lastFailure(later, "api").item.id, 9);
 });
 
 test("causes in a circle or without an item end the search", () => {

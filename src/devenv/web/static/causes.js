@@ -31,7 +31,7 @@ export function rootOf(items, item) {
   let root = item;
   for (let step = 0; step < LONGEST_CHAIN && root.cause !== null; step += 1) {
     const cause = items.get(root.cause);
-    if (!cause || cause === item) break;
+    if (!cause) break;
     root = cause;
   }
   return root;

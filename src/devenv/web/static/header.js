@@ -13,10 +13,13 @@ const BANNERS = /** @type {Record<string, [string, string]>} */ ({
   full: ["Too many pages of this run are open. Close one and reload this one.", ""],
   "no-token": ["This address has no token. Open the page by the command, which adds it:", "devenv page"],
 });
+const PATIENCE = 800; // milliseconds before a lost connection is worth a message
 const THEMES = ["", "light", "dark"];
 const THEME_NAMES = ["as the system", "light", "dark"];
 
 /** @typedef {import("./model.js").Model} Model */
+
+let lostSince = 0; // a timer: most lost connections are there again at once
 
 /** Show project, summary, step and addresses. @param {Model} model */
 export function renderHeader(model) {
@@ -70,8 +73,12 @@ export function renderConnection(state, ended) {
   setText(place, ended === null ? (CONNECTIONS[state] ?? state) : "ended");
   setAttribute(place, "class", `connection is-${ended === null ? state : "ended"}`);
   if (ended !== null) showBanner(`The run has ended: ${ended}. The page keeps what it has.`, "", "note");
+  else if (state === "lost") lostSince ||= setTimeout(() => showBanner(...BANNERS.lost), PATIENCE);
   else if (BANNERS[state]) showBanner(...BANNERS[state]);
   else hideBanner();
+  if (state === "lost" && ended === null) return;
+  clearTimeout(lostSince);
+  lostSince = 0;
 }
 
 /**

@@ -10,7 +10,7 @@ const HELP = [
   ["r  b  s", "restart, rebuild, stop or start this service; stop asks first"],
   ["o", "open this service in the browser"],
   ["t", "the timeline: arrows move between events, + − zoom, 0 all"],
-  ["z", "zoom to the chosen event, its causes and effects"],
+  ["z", "zoom to the selected time, or to the chosen event with its causes and effects"],
   ["u", "the start of the run as a waterfall"],
   ["f  w", "follow the log or pause; wrap long lines or cut them"],
   ["Esc", "back: a dialog, a line, an event, a filter"],

@@ -184,13 +184,14 @@ export class LogPanel {
     if (!isShown()) this.handlers.onOnly("");
   }
 
-  /** Choose the line of a number. @param {number} number */
+  /** Choose the line of a number. @param {number} number @returns {boolean} whether the page has this line */
   showNumber(number) {
     const { store } = this.shown;
     const position = store.positionOf(number);
-    if (position >= store.end) return;
+    if (position >= store.end || store.at(position).number !== number) return false;
     const { group } = store.at(position);
     this.choose(group ? Math.max(store.positionOf(group), store.first) : position, { reports: false, scrolls: true });
+    return true;
   }
 
   /** Bring a moment into view. @param {number} at */

@@ -134,8 +134,7 @@ function showCause(id) {
 /** @param {import("./causes.js").Item} item */
 function showLine(item) {
   if (page.shownLastRun) return;
-  if (item.line !== null) log.showNumber(item.line);
-  else log.showMoment(item.start);
+  if (item.line === null || !log.showNumber(item.line)) log.showMoment(item.start);
 }
 
 function clearItem() {
@@ -280,7 +279,7 @@ function start() {
     b: chosen((service) => service.built && act("rebuild", service.name)),
     s: chosen((service) => act(stopOrStart(service), service.name)),
     o: chosen((service) => service.urls[0] && window.open(service.urls[0], "_blank", "noopener")),
-    z: () => timeline.zoomTo(timeline.chain),
+    z: () => timeline.zoomToChoice(),
     t: () => {
       showStart(false);
       timeline.scroller.focus();

@@ -130,9 +130,16 @@ export class Timeline {
 
   /** Show the time of these items, with some time around. @param {Item[]} items */
   zoomTo(items) {
+    if (!items.length) return;
     const [begin, end] = spanOf(items);
     const margin = Math.max((end - begin) * 0.25, 400);
     this.showRange([begin - margin, end + margin]);
+  }
+
+  /** Zoom to the selected time, or to the chosen event with its causes and effects. */
+  zoomToChoice() {
+    if (this.selection) this.showRange(this.selection);
+    else this.zoomTo(this.chain);
   }
 
   /** Follow the time again, as before. */
@@ -266,6 +273,7 @@ export class Timeline {
     if (mark === null && this.hovered === null) return;
     if (mark !== this.hovered) {
       this.hovered = mark;
+      this.scroller.classList.toggle("is-over-mark", mark !== null);
       this.render();
       tooltip.hidden = mark === null;
       if (mark) tooltip.replaceChildren(...tooltipOf(mark.items, this.handlers.now()));
