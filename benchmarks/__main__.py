@@ -20,6 +20,7 @@ from benchmarks import (
     rows_site,
     rows_start,
     rows_trees,
+    rows_volumes,
 )
 from benchmarks.bench import QUICK, Bench, Scale
 from benchmarks.contenders import contenders
@@ -33,6 +34,7 @@ STAGES = (
     ((13,), rows_images.run),
     ((14,), rows_habits.run),
     ((15, 16, 17), rows_parallel.run),
+    ((18,), rows_volumes.run),
 )
 ALL = frozenset(row for rows, _ in STAGES for row in rows)
 
@@ -40,7 +42,7 @@ ALL = frozenset(row for rows, _ in STAGES for row in rows)
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="devenv beside `docker compose watch`.")
-    parser.add_argument("--rows", type=_rows, default=ALL, help="which of the rows 1 to 17, e.g. 1,3")
+    parser.add_argument("--rows", type=_rows, default=ALL, help="which of the rows 1 to 18, e.g. 1,3")
     parser.add_argument("--rounds", type=int, help="saves in row 1")
     parser.add_argument("--quick", action="store_true", help="only see that each row works")
     parser.add_argument("--newer-compose", metavar="FOLDER", help="DOCKER_CONFIG of another Compose")

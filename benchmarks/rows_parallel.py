@@ -72,25 +72,26 @@ class MainTree:
         """The environment of its commands."""
         return {**os.environ, **self.contender.env, "XDG_STATE_HOME": str(self.folder.parent / "state")}
 
-    def call(self, *words: str, at: Path | None = None) -> None:
-        """Run the command to its end. Raises SystemExit if it fails."""
+    def call(self, *words: str, at: Path | None = None) -> str:
+        """Run the command to its end; return what it prints. Raises SystemExit if it fails."""
         done = subprocess.run(words, cwd=at or self.folder, env=self.env, capture_output=True, text=True, check=False)
         if done.returncode:
             print(done.stdout[-1000:], done.stderr[-2000:], file=sys.stderr)
             raise SystemExit(f"{self.contender.label}: {' '.join(words[:4])} failed")
+        return done.stdout
 
-    def devenv(self, *words: str, at: Path | None = None) -> None:
-        """Run a command of devenv."""
-        self.call(sys.executable, "-m", "devenv", *words, at=at)
+    def devenv(self, *words: str, at: Path | None = None) -> str:
+        """Run a command of devenv; return what it prints."""
+        return self.call(sys.executable, "-m", "devenv", *words, at=at)
 
-    def up(self) -> None:
-        """Start the project, and fill its database."""
+    def up(self, fill: str = FILL, double: str = DOUBLE, most: int = ROWS) -> None:
+        """Start the project, and fill its database with so many rows."""
         self.devenv("up", "-d") if self.contender.is_devenv else self.call("docker", "compose", "up", "-d", "--wait")
-        self._query(FILL)
+        self._query(fill)
         rows = 1
-        while rows < ROWS:
-            self._query(DOUBLE.format(ROWS - rows))
-            rows = min(2 * rows, ROWS)
+        while rows < most:
+            self._query(double.format(most - rows))
+            rows = min(2 * rows, most)
 
     def second(self) -> float:
         """Seconds until a second worktree with the same data is healthy; it is removed again."""
