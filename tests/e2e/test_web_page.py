@@ -394,6 +394,34 @@ def test_earlier_lines_and_the_last_run(open_page: Open, now: float) -> None:
     tab.until("() => document.querySelector('#matches').innerText === '113 lines'")
 
 
+def test_shown_lines_are_copied_and_downloaded(open_page: Open, now: float) -> None:
+    """Both take the lines that the filter shows, and all lines of folded tracebacks."""
+    tab = open_page(story.story(now), permissions=["clipboard-read", "clipboard-write"])
+    page = tab.page
+    page.locator("#search").fill("@backend level:error")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert [line.partition(" | ")[2] for line in copied] == list(story.TRACEBACK)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "todo.log"
+    assert download.value.path().read_text(encoding="utf-8").splitlines() == copied
+
+
+def test_the_end_of_the_run_is_shown(open_page: Open, now: float) -> None:
+    """The page keeps what it has, offers no actions, and does not ask for the run again."""
+    tab = open_page(story.story(now))
+    tab.server.send({"type": "ended", "reason": "Ctrl-C"})
+    tab.server.drop()
+    tab.page.get_by_text("The run has ended: Ctrl-C.").wait_for()
+    tab.until("() => document.querySelector('#connection').innerText === 'ended'")
+    tab.until("() => !document.querySelector('.action:not([hidden])')")
+    assert tab.page.locator(".service").count() == len(story.SERVICES)
+    tab.page.wait_for_timeout(500)  # the first attempt would come after 300 ms
+    assert [path for path, _ in tab.server.requests] == ["/api/stream"]
+
+
 def test_hostile_text_stays_text(open_page: Open, now: float) -> None:
     """Markup, control characters, controls of the writing direction and a huge line of a container do no harm."""
     texts = ["<img src=x onerror=alert(1)>", "a\u202egpj.exe", "\x1b[2Jx", "y" * 100_000]
@@ -423,7 +451,7 @@ def test_a_report_needs_no_server(open_page: Open, now: float, tmp_path: Path) -
     tab = open_page(story.story(now), path=path)
     page = tab.page
     assert page.locator("#summary").inner_text() == "5 of 6 up, 1 error"
-    assert page.locator("#connection").inner_text() == "report"
+    assert page.locator("#connection").inner_text().startswith("report of ")
     assert page.locator(".action:visible").count() == 0
     tab.card("backend").locator(".cause").click()
     assert "1 error" in page.locator(".chain-title").inner_text()

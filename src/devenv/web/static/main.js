@@ -302,7 +302,7 @@ function playReport(messages) {
   document.documentElement.classList.add("is-report");
   for (const message of messages) receive(message);
   if (model.hello) model.hello.readOnly = true;
-  setText(byId("connection"), "report");
+  setText(byId("connection"), `report of ${new Date(model.newest).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`);
   hideBanner();
   timeline.showLast(Infinity);
 }

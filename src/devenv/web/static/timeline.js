@@ -12,6 +12,7 @@ import { layoutTracks, markAt, nextMark, trackOf } from "./tracks.js";
 const SPANS = /** @type {[string, number][]} */ ([["1 min", 60000], ["5 min", 300000], ["30 min", 1800000], ["All", Infinity]]);
 const MANY_TRACKS = 12; // of more, those without events in the time shown are hidden
 const CLICK = 4; // pixels that a click may move
+const LEAST = 20000; // milliseconds that the timeline shows of a run that has just begun
 const AHEAD = 0.02; // share of the time shown that lies after now
 const LEGEND = ["save", "sync", "exec", "restart", "rebuild", "health", "error"];
 
@@ -63,8 +64,8 @@ export class Timeline {
   /** The longest range: the whole run. @returns {Range} */
   limits() {
     const now = this.handlers.now();
-    const begin = Math.min(this.model.hello?.startedAt ?? now, ...this.firstTime());
-    return [begin - 500, now + Math.max(now - begin, 10000) * AHEAD];
+    const begin = Math.min(this.model.hello?.startedAt ?? now, now - LEAST, ...this.firstTime());
+    return [begin - 500, now + (now - begin) * AHEAD];
   }
 
   firstTime() {
