@@ -324,6 +324,62 @@ BUGS = (
         "return True or",
         "tests/e2e/test_kills.py::test_kill_leaves_nothing_and_loses_no_data",
     ),
+    Bug(
+        "a request without an origin reaches the page",
+        "web/access.py",
+        'if request.header("origin") != own or',
+        'if request.header("origin") not in (own, None) or',
+        "tests/unit/web/test_access.py",
+    ),
+    Bug(
+        "another name of this machine reaches the page",
+        "web/access.py",
+        'if host not in [f"{name}:{port}" for name in LOCAL]:',
+        "if not host:",
+        "tests/unit/web/test_access.py",
+    ),
+    Bug(
+        "a page that may only read restarts a service",
+        "web/access.py",
+        "if request.target == ACTION and not allowed:",
+        "if False:",
+        "tests/unit/web/test_access.py",
+    ),
+    Bug(
+        "an error is not joined to its save",
+        "web/timeline.py",
+        "cause = self._blamed(service, at, LOG_AGO)",
+        "cause = None",
+        "tests/unit/web/test_timeline.py",
+    ),
+    Bug(
+        "two services of one save are two saves",
+        "web/timeline.py",
+        "SAME_SAVE = 0.3 ",
+        "SAME_SAVE = 0.0 ",
+        "tests/unit/web/test_timeline.py",
+    ),
+    Bug(
+        "a secret is on the page",
+        "web/lines.py",
+        "return self.redactor.line(raw.rstrip()), ()",
+        "return raw.rstrip(), ()",
+        "tests/unit/web/test_lines.py",
+    ),
+    Bug(
+        "a page that hangs keeps all messages",
+        "web/hub.py",
+        "        if self._size > BEHIND:\n",
+        "        if False:\n",
+        "tests/unit/web/test_hub.py",
+    ),
+    Bug(
+        "a closed page is followed for ever",
+        "web/server.py",
+        "                if not self._shown.pages:\n                    return\n",
+        "",
+        "tests/unit/web/test_server.py::test_the_state_is_dropped_when_no_page_is_open",
+    ),
 )
 
 

@@ -18,9 +18,11 @@ import pytest
 from playwright.sync_api import expect
 
 from support import cli, docker_cli, page_probes
+from support.browser import CUT_OFF, is_live, show_run
 from support.cli import Devenv, end_all
 from support.page import Address
 from support.stack import Stack, idle_service, unique_name
+from support.upper import Up
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -30,7 +32,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.browser]
 LINES, RATE = 10_000, 5_000  # of the flood, and in a second
 # Prints the flood each time the file /app/go has another text.
 NOISE = """
-$| = 1; $SIG{TERM} = sub { exit 0 }; print "begins with $ENV{SHOP}\\n"; my $done = "";
+$| = 1; $SIG{TERM} = sub { exit 0 }; print "goes on with $ENV{SHOP}\\n"; my $done = "";
 while (1) {
   my $go = ""; if (open(my $f, "<", "/app/go")) { $go = <$f>; close $f; }
   if ($go && $go ne $done) {
@@ -38,6 +40,7 @@ while (1) {
     for my $i (1..COUNT) {
       print "$i GET /items/$i 200 in 12 ms\\n"; select(undef, undef, undef, 0.01) if $i % STEP == 0;
     }
+    print "goes on with $ENV{SHOP}\\n";
   }
   select(undef, undef, undef, 0.05);
 }
@@ -102,12 +105,7 @@ def tab(browser: Browser) -> Iterator[Page]:
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     yield page
     page.close()
-    assert errors == []
-
-
-def is_live(tab: Page) -> None:
-    """Wait until the page shows the run."""
-    expect(tab.locator("#connection")).to_have_text("live", timeout=LIMIT)
+    assert [error for error in errors if CUT_OFF not in error] == []
 
 
 def test_nothing_reaches_the_page_without_its_token(site: Site) -> None:
@@ -219,8 +217,7 @@ def test_another_port_never_sees_the_token(site: Site, browser: Browser, eavesdr
     """A server of this machine gets no cookie, no referrer and no header of the page, and its page reads nothing."""
     page, context = site.page(), browser.new_context()
     tab, other = context.new_page(), context.new_page()
-    tab.goto(page.url)
-    is_live(tab)
+    show_run(tab, page.url)
     assert page.token not in tab.url
     assert context.cookies() == []
     for host in ("127.0.0.1", "localhost"):
@@ -240,8 +237,7 @@ def test_another_port_never_sees_the_token(site: Site, browser: Browser, eavesdr
 def test_a_save_is_on_the_timeline_at_once(site: Site, tab: Page) -> None:
     """Within 100 ms of its sync in the quickest of six; then the page is loaded again and shows the same."""
     page = site.page()
-    tab.goto(page.url)
-    is_live(tab)
+    show_run(tab, page.url)
     took = []
     chain = tab.get_by_role("region", name="Cause and effect")
     for number in range(6):
@@ -278,8 +274,7 @@ def test_a_flood_of_lines_delays_no_sync(site: Site, tab: Page) -> None:
         opened = flooded(site, page, "opened")
         docker_cli.until(lambda: f"{LINES} GET /items/{LINES} 200 in 12 ms" in lines[-50:], timeout=30)
     assert statistics.median(opened) <= 3 * statistics.median(closed) + 20, (closed, opened)
-    tab.goto(page.url)
-    is_live(tab)
+    show_run(tab, page.url)
     flooded(site, page, "shown")
     expect(tab.locator("#log")).to_contain_text(f"{LINES} GET /items/{LINES} 200", timeout=LIMIT)
     tab.get_by_role("searchbox", name="Filter the log").fill(f"items/{LINES} ")
@@ -319,13 +314,35 @@ def flooded(site: Site, page: Address, name: str) -> list[float]:
     return [float(item["end"] - item["start"]) for item in synced]
 
 
+def test_two_runs_have_two_pages(
+    site: Site, browser: Browser, stack: Stack, up: Up, state_env: dict[str, str]
+) -> None:
+    """In the background and in the foreground; tokens of one are none of the other."""
+    stack.compose_file({"web": idle_service()})
+    run, env = up.ready(stack), {**state_env, **stack.env}
+    other = Address(json.loads(cli.run("page", "--output", "json", cwd=stack.folder, env=env).stdout)["url"])
+    assert first(other, "hello")["project"] == stack.name
+    assert first(site.page(), "hello")["project"] == site.stack.name
+    for origin, token in ((site.page(), other), (other, site.page())):
+        mixed = Address(f"{origin.origin}/#{token.token}")
+        assert page_probes.passes(mixed, page_probes.stream) == ""
+        assert page_probes.passes(origin, page_probes.stream) != ""
+    shown = browser.new_page()
+    show_run(shown, other.url)
+    assert run.stop() == 130
+    expect(shown.locator("#connection")).to_have_text("ended", timeout=LIMIT)
+    shown.close()
+    gone = cli.run("page", cwd=stack.folder, env=env)
+    assert (gone.returncode, "has no run" in gone.stderr, "hint: devenv up" in gone.stderr) == (3, True, True)
+
+
 def test_no_secret_is_on_the_page_or_in_a_report(site: Site, tmp_path: Path) -> None:
     """Values of environments are in no message; a report is for its user alone."""
     path = tmp_path / "run.html"
     done = cli.run("page", "--export", str(path), cwd=site.stack.folder, env=site.env)
     assert (done.returncode, done.stdout.strip()) == (0, str(path))
     text = path.read_text(encoding="utf-8")
-    assert "begins with ***" in text
+    assert "goes on with ***" in text
     for secret in ("s3cret-of-the-shop", "s3cret-of-the-db", site.page().token):
         assert secret not in text
     assert path.stat().st_mode & 0o777 == 0o600

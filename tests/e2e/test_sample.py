@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from support import cli
 from support import docker_cli as docker
-from support.browser import TodoPage
+from support.browser import TodoPage, show_run
 from support.cli import Devenv
 from support.stack import Stack, copy_sample, free_port, unique_name
 
@@ -45,6 +46,7 @@ class Sample:
     stack: Stack
     run: Devenv
     port: int
+    env: dict[str, str]
 
     @property
     def url(self) -> str:
@@ -91,11 +93,11 @@ def sample(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sa
     port = free_port()
     name = unique_name("sample")
     stack = Stack(copy_sample(scratch), name, {"TODO_PORT": str(port)})
-    state = {"XDG_STATE_HOME": str(scratch / "state"), "XDG_CONFIG_HOME": str(scratch / "config")}
-    run = Devenv("up", "--stand-ins", "--profile", "tools", cwd=stack.folder, env={**stack.env, **state})
+    env = {**stack.env, "XDG_STATE_HOME": str(scratch / "state"), "XDG_CONFIG_HOME": str(scratch / "config")}
+    run = Devenv("up", "--stand-ins", "--profile", "tools", cwd=stack.folder, env=env)
     try:
         run.wait_for("ready", timeout=UP_TIMEOUT)
-        yield Sample(stack, run, port)
+        yield Sample(stack, run, port, env)
     finally:
         if run.process.poll() is None:
             run.stop()
@@ -211,6 +213,27 @@ def test_package_edit_rebuilds_only_its_service(sample: Sample, app: TodoPage) -
     docker.until(lambda: sample.get("/api/health"), timeout=EDIT_TIMEOUT)
     app.reload()
     app.add("Written after the rebuild")
+
+
+def test_the_page_shows_which_save_broke_the_backend(sample: Sample, browser: Browser) -> None:
+    """Its card is red with the place of the error, which leads to the save, and green after the repair."""
+    done = cli.run("page", "--output", "json", cwd=sample.stack.folder, env=sample.env)
+    page = browser.new_page()
+    show_run(page, json.loads(done.stdout)["url"])
+    card = page.get_by_role("listitem").filter(has=page.get_by_role("button", name="backend", exact=True))
+    expect(card).to_contain_text(re.compile("healthy|started"), timeout=EDIT_TIMEOUT * 1000)
+
+    sample.edit(GREETING, "export ", "exprot ")
+
+    expect(card).to_contain_text(re.compile(r"greeting\.js:\d+"), timeout=EDIT_TIMEOUT * 1000)
+    expect(card).to_have_class(re.compile("tone-bad"))
+    card.get_by_role("button", name=re.compile("after the save of .*greeting.js")).click()
+    expect(page.get_by_role("region", name="Cause and effect")).to_contain_text("greeting.js")
+    sample.edit(GREETING, "exprot ", "export ")
+    expect(card).to_have_class(re.compile("tone-good"), timeout=EDIT_TIMEOUT * 1000)
+    page.reload()
+    expect(card).to_have_class(re.compile("tone-good"), timeout=EDIT_TIMEOUT * 1000)
+    page.close()
 
 
 @pytest.mark.parametrize("service", ["client", "backend"])

@@ -145,3 +145,22 @@ class TodoPage:
     def was_not_reloaded(self) -> bool:
         """Whether the mark still exists."""
         return bool(self.page.evaluate(f"window.{MARKER} === true"))
+
+
+def show_run(tab: Page, url: str) -> None:
+    """Open the page of a run, and wait until it shows the run; again if Chromium dropped a request."""
+    for left in (2, 1, 0):
+        try:
+            tab.goto(url)
+            is_live(tab)
+        except (AssertionError, PlaywrightError):
+            if not left:
+                raise
+            tab.goto("about:blank")
+        else:
+            return
+
+
+def is_live(tab: Page) -> None:
+    """Wait until the page shows the run."""
+    expect(tab.locator("#connection")).to_have_text("live", timeout=10_000)

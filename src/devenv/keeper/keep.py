@@ -137,10 +137,11 @@ class Keeper:
                     self._write(state=SYNCING, synced=self._synced(project), problem=self._feed.problem)
                     self._feed.keep(_ready(context.run, ledger))
                     reload = Reload(options.selection, loaded, context.emit, project.update.apply)
-                    requests = Requests(context.run, project, effects, self._feed, reload, _page)
+                    requests = Requests(context.run, project, effects, self._feed, reload, _page, goes_on=True)
                     await tasks.start(requests.listen)
                     tasks.start_soon(reload.run)
                     await self._until_gone(project, reload)
+                    requests.goes_on = False
                 finally:
                     with anyio.CancelScope(shield=True):
                         self._write(synced=self._synced(project))

@@ -40,6 +40,7 @@ class PageSource:
     project: ActiveProject
     feed: Feed
     emit: Emit
+    goes_on: Callable[[], bool] = bool  # whether the run goes on in another process when this one ends
 
 
 class PageServer(Protocol):
@@ -115,7 +116,7 @@ async def address(run: Run, project: str, *, is_read_only: bool = False, patienc
     stream = await _connected(run, patience)
     answer = await ask(stream, VERB, *([READ_ONLY] if is_read_only else [])) if stream else None
     if answer is None:
-        raise no_run(project)
+        raise no_run(run, project)
     document: dict[str, Any] = json.loads(answer[1])
     if answer[0]:
         raise DevenvError(document["error"], hint=document["hint"])
@@ -127,7 +128,7 @@ async def report(run: Run, project: str) -> list[Any]:
     """The messages of a report about a run. Raises StateError if no process has the run."""
     stream, messages = await _connected(run), list[Any]()
     if stream is None:
-        raise no_run(project)
+        raise no_run(run, project)
     try:
         async with stream:
             await stream.send(client.request([REPORT]))
@@ -136,10 +137,14 @@ async def report(run: Run, project: str) -> list[Any]:
                 messages.append(json.loads(await received.receive_until(b"\n", LONGEST)))
     except (*GONE, anyio.IncompleteRead, anyio.EndOfStream, ValueError):
         if not messages or not isinstance(messages[-1], dict):
-            raise no_run(project) from None
+            raise no_run(run, project) from None
     return messages
 
 
-def no_run(project: str) -> StateError:
-    """The error if no process of devenv has a run of the project."""
+def no_run(run: Run, project: str) -> StateError:
+    """The error if no process of devenv answers for a run of the project."""
+    if run.lock.is_of_run():
+        return StateError(
+            f"{project} is still starting, or is ending", hint="devenv ps   (the page opens once it is up)"
+        )
     return StateError(f"{project or 'this project'} has no run that a page could show", hint=HINT)

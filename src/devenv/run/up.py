@@ -142,6 +142,7 @@ class UpRun:
                     await tasks.start(requests.listen)
                     await report_ready(self.context, active.project, self.record)
                     self.outcome = await supervise(self.context, active.project, requests)
+                    requests.goes_on = self.outcome is RunOutcome.DETACHED
                     tasks.cancel_scope.cancel()
             failed = False
         finally:

@@ -151,7 +151,7 @@ class RunPage:
                     hub.clients.remove(client)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS), contextlib.suppress(*http.GONE):
-                await exchange.send(encoded({"type": "ended", "reason": "the process of this run ends"}))
+                await exchange.send(encoded(self._ended()))
                 await exchange.end()
             raise
 
@@ -247,6 +247,11 @@ class RunPage:
                     continue
                 if not self._shown.pages:
                     return
+
+    def _ended(self) -> Message:
+        goes_on = self._source.goes_on()
+        reason = "another process has it now: `devenv page` shows it again" if goes_on else "it was stopped"
+        return {"type": "ended", "reason": reason, "goesOn": goes_on}
 
     def _hello(self, *, is_read_only: bool) -> Message:
         project = self._source.project.desired.project

@@ -96,7 +96,8 @@ async def test_a_run_that_ends_says_so(machine: Machine) -> None:
         async with served(machine) as its:
             answer = await stack.enter_async_context(asked(its.address, "POST", access.STREAM))
             await until_type(answer, "timeline")
-        assert [message["type"] async for message in answer.messages()][-1] == "ended"
+        *_, ended = [message async for message in answer.messages()]
+        assert ended == {"type": "ended", "reason": "it was stopped", "goesOn": False}
 
 
 async def test_actions_are_those_of_the_live_view(machine: Machine) -> None:

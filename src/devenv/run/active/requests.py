@@ -24,7 +24,11 @@ from devenv.tasks import task_group
 
 @dataclass
 class Requests:
-    """Answers other commands. `reload` is None as long as the project's files are not watched."""
+    """Answers other commands.
+
+    `reload` is None as long as the project's files are not watched; `goes_on`: the end of this process is not that of
+    the run.
+    """
 
     run: Run
     project: ActiveProject
@@ -32,6 +36,7 @@ class Requests:
     feed: Feed
     reload: Reload | None = None
     load_page: page.LoadPage | None = None
+    goes_on: bool = False
     _tasks: TaskGroup = field(init=False)
     _page: page.Page = field(init=False)
 
@@ -40,7 +45,7 @@ class Requests:
     async def listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Answer requests until cancelled."""
         about = self.project.desired.project
-        source = page.PageSource(self.run, self.project, self.feed, self.effects.emit)
+        source = page.PageSource(self.run, self.project, self.feed, self.effects.emit, lambda: self.goes_on)
         async with task_group() as self._tasks:
             self._page = page.Page(source, self.load_page, self._tasks)
             await listener.serve(

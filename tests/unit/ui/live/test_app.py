@@ -75,6 +75,14 @@ def test_page_opens_and_closes() -> None:
         until_screen(terminal, (80, 24), before)
 
 
+def test_a_page_that_cannot_be_opened() -> None:
+    """The status line says why."""
+    with telling("two") as terminal:
+        terminal.until("q end")
+        terminal.type("p")
+        terminal.until("the page opens once the start has ended")
+
+
 def test_another_width() -> None:
     """All rows are written again: the terminal may have moved them."""
     with telling("two") as terminal:
