@@ -83,7 +83,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "page": ({
         "--print": ("", "Print the address only."),
         "--read-only": ("", "A page that cannot restart, rebuild or stop."),
-        "--export": ("text", "Write a report of the run to a file instead."),
+        "--export": ("text", "Write a report of the run, or the last run, to a file."),
     }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
     "open": ({
         "--print": ("", "Print the URLs only."),

@@ -17,7 +17,6 @@ from devenv.docker import process
 from devenv.doctor import quick_check
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem, Ready
-from devenv.keeper.log import EventLog
 from devenv.lazy_dataclass import dataclass
 from devenv.run import background, steps
 from devenv.run.active.feed import Feed
@@ -33,6 +32,7 @@ from devenv.run.step_values import Context, Entered, Guarded
 from devenv.run.takeover import up_elsewhere
 from devenv.run.view_messages import TimedEvent
 from devenv.signals import ShutdownSignals
+from devenv.state.event_log import EventLog
 from devenv.state.kept import STARTING, SYNCING, KeeperNote, forget, is_cut_off, note_of, unsynced_since
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, began_in, key_of, open_run, place_of

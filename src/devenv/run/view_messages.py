@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -56,6 +59,14 @@ def message_of(line: bytes) -> Message | None:
     other = _OTHERS.get(value["other"])
     found: Message | None = decoded(other, value["value"]) if other else None
     return found
+
+
+def event_of(document: Mapping[str, Any]) -> TimedEvent | None:
+    """The event that `Event.document` wrote; None if this version does not know it."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        at = dt.datetime.fromisoformat(document["ts"]).timestamp()
+        return TimedEvent(at, decoded(_EVENTS[document["event"]], document))
+    return None
 
 
 def command_line(command: ViewCommand) -> bytes:

@@ -50,7 +50,7 @@ async def _read(streams: Sequence[Lines], redactor: Redactor) -> list[PageLine]:
         for stream in streams:
             stack.push_async_callback(stream.aclose)
         async for line in merged(streams):
-            lines.append(made.line(line.service, line.stream, line.text, line.level, _seconds(line.at)))
+            lines.append(made.line(line.service, line.stream, line.text, line.level, seconds(line.at)))
             if made.number % EACH == 0:
                 await anyio.sleep(PAUSE)
     return list(lines)
@@ -73,5 +73,6 @@ def _before(lines: Sequence[PageLine], beginnings: Mapping[str, Beginning]) -> l
     return [line._replace(number=numbers[line.number], group=numbers.get(line.group, 0)) for line in kept]
 
 
-def _seconds(at: str) -> float:
+def seconds(at: str) -> float:
+    """The time of a line in seconds since 1970; 0 without one."""
     return dt.datetime.fromisoformat(f"{at[:26]}+00:00").timestamp() if at else 0.0

@@ -25,13 +25,13 @@ Message = Mapping[str, Any]
 class Fold:
     """What is known of a run, and which messages have news of it."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, kept: int = LINES) -> None:
         self.state = RunState()
         self.timeline = Timeline()
         self.beginnings: dict[str, Beginning] = {}  # of the log, by service
         self.is_state_new = False
         self._lines = PageLines(redactor)
-        self._kept: deque[PageLine] = deque(maxlen=LINES)
+        self._kept: deque[PageLine] = deque(maxlen=kept)
         self._load: dict[str, deque[tuple[int, float | None, int | None]]] = {}
         self._new_lines: list[PageLine] = []
         self._notes: list[Message] = []

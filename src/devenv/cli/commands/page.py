@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 from typer import Option
 
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
-from devenv.errors import UsageError
+from devenv.errors import StateError, UsageError
 
 with LazyImports():
     import webbrowser
@@ -21,14 +22,15 @@ with LazyImports():
     from devenv.docker import endpoint
     from devenv.run import page as pages
     from devenv.state import run_dir
-    from devenv.web import report
+    from devenv.web import ended, report
 
 
 def page(
     only_print: Annotated[bool, Option("--print", help="Print the address only.")] = False,
     read_only: Annotated[bool, Option("--read-only", help="A page that cannot restart, rebuild or stop.")] = False,
     export: Annotated[
-        str, Option("--export", metavar="FILE.html", help="Write a report of the run to a file instead.")
+        str,
+        Option("--export", metavar="FILE.html", help="Write a report of the run, or the last run, to a file."),
     ] = "",
 ) -> None:
     """Show the run in the browser: services, timeline, log.
@@ -53,5 +55,12 @@ async def _address(name: str, read_only: bool) -> str:
     return await pages.address(run_dir.Run.known(await endpoint.resolve(), name), name, is_read_only=read_only)
 
 
-async def _report(name: str) -> list[object]:
-    return await pages.report(run_dir.Run.known(await endpoint.resolve(), name), name)
+async def _report(name: str) -> Sequence[object]:
+    """The messages of the run, or else of the last run that has ended. Raises StateError if there is none."""
+    run = run_dir.Run.known(await endpoint.resolve(), name)
+    try:
+        return await pages.report(run, name)
+    except StateError:
+        if not (messages := await ended.report(run)):
+            raise
+        return messages

@@ -1,4 +1,4 @@
-"""The log of a keeper: its events as JSON lines, of limited size and without secrets."""
+"""The events of a run in the background as JSON lines in its folder, of limited size and without secrets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -47,6 +47,15 @@ class EventLog:
             private_files.append(self.path, f"{json.dumps(fields)}\n")
             if os.stat(self.path).st_size >= self.limit:
                 os.replace(self.path, f"{self.path}.1")
+
+    @staticmethod
+    def documents(folder: str) -> Iterator[dict[str, Any]]:
+        """The events in the folder of a run, the oldest first; those of earlier runs too, no damaged ones."""
+        for name in (f"{NAME}.1", NAME):
+            with contextlib.suppress(OSError, StateError):
+                for line in (private_files.read(os.path.join(folder, name)) or "").splitlines():
+                    with contextlib.suppress(ValueError):
+                        yield json.loads(line)
 
     def _bare(self, value: Any) -> Any:
         """The value with all texts redacted, on one line and cut."""

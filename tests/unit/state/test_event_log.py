@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from devenv.events import Executed, Log, Notice, Step, Synced, Traced
-from devenv.keeper.log import EventLog
+from devenv.state.event_log import EventLog
 
 SYNCED = Synced("web", 1, 0, 3, 2.0, ("a.py",))
 
