@@ -198,21 +198,19 @@ def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
     assert set(lines[2:]) <= {typed_line.command for typed_line in typed("docs/getting-started.md")}
 
 
-@pytest.mark.parametrize(
-    ("page", "rows"),
-    [
-        ("README.md", ("a save, p50", "2,000 new files of 2 kB", "20,000 files modified while stopped: differences")),
-        ("README.zh-CN.md", ("a save, p50",)),
-        ("docs/guides/moving.md", ("a save, p50",)),
-    ],
-)
-def test_figures_are_those_that_were_measured(page: str, rows: tuple[str, ...]) -> None:
-    """Times of devenv and Compose on each page are those in docs/performance.md."""
-    content = (ROOT / page).read_text(encoding="utf-8").replace("毫秒", "ms")
+def measured(row: str) -> tuple[float, float]:
+    """The values of devenv and of the older Compose in a row of docs/performance.md."""
     table = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
-    for row in rows:
-        ours, theirs = re.findall(rf"^\| {re.escape(row)} \| ([^|]+) \| ([^|]+) \|", table, re.MULTILINE)[0]
-        assert (theirs in content, ours in content or ours == "0") == (True, True)
+    ours, theirs = re.findall(rf"^\| {re.escape(row)} \| (\S+)[^|]* \| (\S+)[^|]* \|", table, re.MULTILINE)[0]
+    return float(ours), float(theirs.replace(",", ""))
+
+
+def test_figures_in_words_are_those_that_were_measured() -> None:
+    """Figures are in docs/performance.md. Elsewhere: a few milliseconds or half a second, none or many missed."""
+    ours, theirs = measured("a save, p50")
+    assert (ours < 6, 450 < theirs < 550) == (True, True)
+    ours, theirs = measured("20,000 files modified while stopped: differences")
+    assert (ours == 0, theirs > 1000) == (True, True)
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/getting-started.md"])
