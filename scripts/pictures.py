@@ -278,10 +278,12 @@ def make_page() -> int:
             time.sleep(5)
             page.locator(".chain-item.is-bad .chain-button").first.click()
             page.mouse.move(0, 0)
-            page.locator("#folder").evaluate("folder => { folder.textContent = '~/todo'; }")  # it is a temporary one
             for name in ("page.png", "page-dark.png"):
                 page.emulate_media(color_scheme="dark" if "dark" in name else "light")
                 time.sleep(0.5)
+                page.locator("#folder").evaluate(
+                    "folder => { folder.textContent = '~/todo'; }"
+                )  # it is a temporary one
                 page.screenshot(path=IMAGES / name)
         finally:
             code = terminal.interrupt()

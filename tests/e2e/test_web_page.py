@@ -385,7 +385,7 @@ def test_earlier_lines_and_the_last_run(open_page: Open, now: float) -> None:
     page = tab.page
     old = [[-1, now - 900_000, "db", "", "an older line", 0]]
     tab.server.answers["/api/earlier"] = (200, {"lines": old, "source": "this run"})
-    page.get_by_role("button", name="Earlier lines").click()
+    page.get_by_role("button", name="Earlier").click()
     tab.until("() => document.querySelector('#matches').innerText === '113 lines'")
     page.get_by_role("button", name="Last run").click()
     tab.until("() => document.querySelector('#matches').innerText === '1 lines'")

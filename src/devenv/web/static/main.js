@@ -205,7 +205,9 @@ async function loadEarlier() {
     const known = model.lines.size;
     applyEarlier(model, answer.lines ?? []);
     if (!page.shownLastRun) log.setStore(model.lines);
-    setText(button, model.lines.size > known ? "All lines" : "No earlier lines");
+    const text = model.lines.size > known ? "earlier lines are shown" : "there are no earlier lines";
+    setAttribute(button, "title", text);
+    setText(byId("announcer"), text);
   } catch (error) {
     showBanner(`earlier lines: ${/** @type {Error} */ (error).message}`);
     button.disabled = false;
