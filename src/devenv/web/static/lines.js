@@ -105,11 +105,6 @@ export class LineStore {
     return this.size ? this.columns.number[(this.end - 1) % this.capacity] : -Infinity;
   }
 
-  /** The number of the first line, or Infinity. */
-  get firstNumber() {
-    return this.size ? this.columns.number[this.first % this.capacity] : Infinity;
-  }
-
   /**
    * The position of the line of this number, or of the first line after it; numbers increase.
    * @param {number} number

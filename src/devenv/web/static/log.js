@@ -1,7 +1,7 @@
 /** The log: filter, rows, tracebacks, the chosen line, earlier lines and those of the last run. */
 
 import { byId, make, setAttribute, setText } from "./dom.js";
-import { isOpen, LEVELS, parseFilter, seeksText } from "./filter.js";
+import { isOpen, parseFilter, seeksText } from "./filter.js";
 import { cleanText, formatClock, formatCount } from "./format.js";
 import { LogRows, ROW_HEIGHT } from "./logrows.js";
 import { nextError, ShownRows, wholeText } from "./rows.js";
@@ -274,11 +274,6 @@ export class LogPanel {
     this.search.value = "";
     if (had) this.setChoices({ level: 0 });
     return had;
-  }
-
-  /** The name of the level that is shown. */
-  get level() {
-    return LEVELS[this.choices.level];
   }
 }
 

@@ -178,6 +178,7 @@ function showStart(isStart) {
   byId("startup").hidden = !isStart;
   byId("events").hidden = isStart;
   byId("chain").hidden = isStart;
+  byId("hidden-tracks").hidden = isStart;
   byId("legend").hidden = isStart;
   byId("spans").hidden = isStart;
   setAttribute(byId("show-startup"), "aria-pressed", String(isStart));

@@ -3,11 +3,11 @@
 import { chainOf } from "./causes.js";
 import { byId, make, setText } from "./dom.js";
 import { AXIS_HEIGHT, drawTimeline, Palette } from "./drawing.js";
-import { formatClock, formatDuration, someOf } from "./format.js";
+import { counted, formatClock, formatDuration, someOf } from "./format.js";
 import { isBroken } from "./model.js";
-import { ordered, panRange, toTime, toX, withinLimits, zoomRange } from "./scale.js";
+import { ordered, panRange, toTime, withinLimits, zoomRange } from "./scale.js";
 import { colourClass } from "./services.js";
-import { layoutTracks, markAt, nextMark, trackOf } from "./tracks.js";
+import { layoutTracks, markAt, nextMark } from "./tracks.js";
 
 const SPANS = /** @type {[string, number][]} */ ([["1 min", 60000], ["5 min", 300000], ["30 min", 1800000], ["All", Infinity]]);
 const MANY_TRACKS = 12; // of more, those without events in the time shown are hidden
@@ -94,6 +94,8 @@ export class Timeline {
       items: this.model.items.values(), services: this.shownServices(), range: this.view.range, width: width - this.left, now,
       broken: new Set(this.model.services.filter(isBroken).map((service) => service.name)),
     });
+    const [shown, all] = [this.layout.tracks.length - 1, this.model.services.length];
+    setText(byId("hidden-tracks"), shown < all ? `${shown} of ${counted(all, "service")}` : "");
     byId("tracks-space").style.setProperty("height", `${this.layout.height + AXIS_HEIGHT}px`);
     this.scroller.style.setProperty("--wanted", `${this.layout.height + AXIS_HEIGHT + 1}px`);
     this.scroller.style.setProperty("--seen", `${this.scroller.clientHeight}px`);
@@ -308,14 +310,6 @@ export class Timeline {
   reveal(y) {
     const room = this.scroller.clientHeight - AXIS_HEIGHT;
     if (y < this.scroller.scrollTop || y > this.scroller.scrollTop + room) this.scroller.scrollTop = y - room / 2;
-  }
-
-  /** Where an item is drawn, for tests and for tools: pixels in the window. @param {Item} item */
-  placeOf(item) {
-    const box = this.scroller.getBoundingClientRect();
-    const track = this.layout.tracks.find((candidate) => candidate.name === trackOf(item));
-    const x = toX(this.view.range, this.scroller.clientWidth - this.left, item.start);
-    return track ? { x: box.left + this.left + x, y: box.top + AXIS_HEIGHT + track.y + 12 - this.scroller.scrollTop } : null;
   }
 }
 
