@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 from devenv import events as e
@@ -30,6 +31,7 @@ class Fold:
         self.timeline = Timeline()
         self.beginnings: dict[str, Beginning] = {}  # of the log, by service
         self.is_state_new = False
+        self._redactor = redactor
         self._lines = PageLines(redactor)
         self._kept: deque[PageLine] = deque(maxlen=kept)
         self._load: dict[str, deque[tuple[int, float | None, int | None]]] = {}
@@ -64,7 +66,7 @@ class Fold:
             case e.HookLine():
                 self._line(OURS, event.stream, f"{event.hook}: {event.line}", event.level, at)
             case e.Event():
-                self._event(event, at)
+                self._event(_bare(event, self._redactor), at)
             case ServiceStats():
                 self._measured(event, at)
             case _:
@@ -120,3 +122,15 @@ class Fold:
             point = (messages.ms(at), stats.cpu, stats.memory)
             self._load.setdefault(stats.service, deque(maxlen=POINTS)).append(point)
             self._notes.append({"type": "load", "service": stats.service, "points": [point]})
+
+
+def _bare(event: e.Event, redactor: Redactor) -> e.Event:
+    """The event without secrets: the output of a command, an error, or a problem may have some."""
+    changes: dict[str, Any] = {}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, str) and value:
+            text = "\n".join(map(redactor.line, value.split("\n")))
+            if text != value:
+                changes[field.name] = text
+    return replace(event, **changes) if changes else event

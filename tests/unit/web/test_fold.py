@@ -55,6 +55,21 @@ def test_an_error_in_the_log_is_on_the_timeline_with_its_line() -> None:
     assert ["", "src/app.js +1 → web (13 ms)"] in [[line[2], line[4]] for line in lines]
 
 
+def test_no_text_of_an_event_has_a_secret() -> None:
+    """Of a command, its output, an error, a problem or a wait."""
+    fold = Fold(Redactor({"API_KEY": "s3cret"}))
+    for event in (
+        e.Executed("web", "login s3cret", 1, "one\npassword=s3cret", 5.0),
+        e.ServiceState("web", "unhealthy", "s3cret", "check s3cret", "a.js:3: s3cret"),
+        e.Waiting("web", "s3cret", 5.0, line="key: s3cret"),
+        e.Problem("no s3cret\nnone", "echo s3cret", "web"),
+        e.Notice("token=s3cret"),
+    ):
+        fold.tell(event, 1.0)
+    assert "s3cret" not in str(fold.history())
+    assert "one\\npassword=***" in str(fold.history())
+
+
 def test_news_are_only_what_is_new() -> None:
     """The state is left out if it is not wanted yet, and comes later."""
     fold = folded(*two())
