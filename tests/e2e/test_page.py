@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import expect
 
 from support import cli, docker_cli, page_probes
-from support.browser import CUT_OFF, is_live, show_run
+from support.browser import CUT_OFF, is_live, reload_run, show_run
 from support.cli import Devenv, end_all
 from support.page import Address
 from support.stack import Stack, idle_service, unique_name
@@ -254,8 +254,7 @@ def test_a_save_is_on_the_timeline_at_once(site: Site, tab: Page) -> None:
         took.append(seen - synced_at(page, name))
         time.sleep(0.5)  # saves that are closer together count as one
     assert min(took) <= 100, took
-    tab.reload()
-    is_live(tab)
+    reload_run(tab)
     expect(chain).to_contain_text("src/part5.js")
     assert tab.title() == f"{site.stack.name}: 2 of 2 up"
 

@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 
 from support import cli
 from support import docker_cli as docker
-from support.browser import TodoPage, show_run
+from support.browser import TodoPage, reload_run, show_run
 from support.cli import Devenv
 from support.stack import Stack, copy_sample, free_port, unique_name
 
@@ -231,7 +231,7 @@ def test_the_page_shows_which_save_broke_the_backend(sample: Sample, browser: Br
     expect(page.get_by_role("region", name="Cause and effect")).to_contain_text("greeting.js")
     sample.edit(GREETING, "exprot ", "export ")
     expect(card).to_have_class(re.compile("tone-good"), timeout=EDIT_TIMEOUT * 1000)
-    page.reload()
+    reload_run(page)
     expect(card).to_have_class(re.compile("tone-good"), timeout=EDIT_TIMEOUT * 1000)
     page.close()
 

@@ -148,15 +148,29 @@ class TodoPage:
 
 
 def show_run(tab: Page, url: str) -> None:
-    """Open the page of a run, and wait until it shows the run; again if Chromium dropped a request."""
+    """Open the page of a run, and wait until it shows the run."""
+
+    def load() -> None:
+        tab.goto("about:blank")  # otherwise only the fragment changes, and nothing is loaded
+        tab.goto(url)
+
+    _show(tab, load)
+
+
+def reload_run(tab: Page) -> None:
+    """Load the page of a run again, and wait until it shows the run."""
+    _show(tab, tab.reload)
+
+
+def _show(tab: Page, load: Callable[[], object]) -> None:
+    """Load the page until it shows the run: Chromium may have dropped a request (`CUT_OFF`)."""
     for left in (2, 1, 0):
         try:
-            tab.goto(url)
+            load()
             is_live(tab)
         except (AssertionError, PlaywrightError):
             if not left:
                 raise
-            tab.goto("about:blank")
         else:
             return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 import anyio.to_thread
@@ -32,6 +32,16 @@ LONGEST = 1 << 26  # bytes of a message of a report
 HINT = "devenv up   (or: devenv up -d)"
 
 
+class Address(NamedTuple):
+    """The address of a page with its token; and one that leads there once.
+
+    The second is for the command line of a browser, which other users of the machine can read.
+    """
+
+    url: str
+    once: str
+
+
 @dataclass(frozen=True, slots=True)
 class PageSource:
     """What the page shows, and what its actions act on."""
@@ -49,8 +59,8 @@ class PageServer(Protocol):
     async def serve(self, *, task_status: TaskStatus[None]) -> None:
         """Serve until cancelled."""
 
-    def address(self, *, is_read_only: bool) -> str:
-        """The address of the page, with its token."""
+    def address(self, *, is_read_only: bool) -> Address:
+        """The address of the page."""
 
     def report(self) -> AsyncIterator[bytes]:
         """The messages of a page that is exported, a line for each."""
@@ -69,7 +79,7 @@ class Page:
     _server: PageServer | None = None
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def address(self, *, is_read_only: bool) -> str:
+    async def address(self, *, is_read_only: bool) -> Address:
         """The address of the page. Raises UsageError if this run has none."""
         return (await self._started()).address(is_read_only=is_read_only)
 
@@ -111,7 +121,7 @@ async def _connected(run: Run, patience: float = PATIENCE) -> SocketStream | Non
     return None
 
 
-async def address(run: Run, project: str, *, is_read_only: bool = False, patience: float = PATIENCE) -> str:
+async def address(run: Run, project: str, *, is_read_only: bool = False, patience: float = PATIENCE) -> Address:
     """The address of the page of a run. Raises DevenvError, StateError if no process answers for it in time."""
     stream = await _connected(run, patience)
     answer = await ask(stream, VERB, *([READ_ONLY] if is_read_only else [])) if stream else None
@@ -120,8 +130,7 @@ async def address(run: Run, project: str, *, is_read_only: bool = False, patienc
     document: dict[str, Any] = json.loads(answer[1])
     if answer[0]:
         raise DevenvError(document["error"], hint=document["hint"])
-    url: str = document["url"]
-    return url
+    return Address(document["url"], document["once"])
 
 
 async def report(run: Run, project: str) -> list[Any]:

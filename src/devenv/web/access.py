@@ -13,7 +13,8 @@ from devenv.lazy_dataclass import dataclass
 
 STREAM, ACTION, EARLIER = "/api/stream", "/api/action", "/api/earlier"
 API = (STREAM, ACTION, EARLIER)
-ONCE = ("host", "origin", "authorization", "content-length", "content-type", "transfer-encoding")
+ONCE = "/open/"  # and a secret that leads to the page once
+SINGLE = ("host", "origin", "authorization", "content-length", "content-type", "transfer-encoding")
 HINT = "devenv page"
 LOCAL = ("127.0.0.1", "localhost")
 
@@ -46,14 +47,14 @@ def refusal(request: Request, port: int, tokens: Mapping[str, bool], files: Coll
     `tokens`: each with whether it allows actions; `files`: the targets of GET requests.
     """
     names = [name for name, _ in request.headers]
-    if any(names.count(name) > 1 for name in ONCE):
+    if any(names.count(name) > 1 for name in SINGLE):
         return Refusal(400, "a header is there twice")
     if "transfer-encoding" in names:
         return Refusal(411, "the length of the body is missing")
     host = request.header("host")
     if host not in [f"{name}:{port}" for name in LOCAL]:  # a name that an attacker has pointed to this machine
         return Refusal(421, "this is the server of another host")
-    if request.target in files:
+    if request.target in files or request.target.startswith(ONCE):
         return _of_file(request, f"http://{host}")
     if request.target not in API:
         return Refusal(404, "not found")

@@ -22,7 +22,7 @@ from devenv.events import Problem
 from devenv.lazy_dataclass import dataclass
 from devenv.model.graph import ViewCommand
 from devenv.run.active.control import RunController
-from devenv.run.page import PageSource
+from devenv.run.page import Address, PageSource
 from devenv.run.view_messages import Message as RunMessage
 from devenv.run.view_messages import TimedEvent
 from devenv.tasks import task_group
@@ -34,6 +34,7 @@ from devenv.web.hub import Client, Hub, encoded
 VERBS = ("restart", "rebuild", "stop", "start")
 PIECE = 1000  # lines that are sent together
 PAGES = 16  # pages that are open at once
+OPENS = 60.0  # seconds in which a browser has to open the page
 UNUSED = 60.0  # seconds after the last page was closed in which the state is kept
 LAST_WORDS = 0.5  # seconds to tell a page that the run ends
 SECURITY = (
@@ -65,6 +66,7 @@ class RunPage:
         self._redactor = redactor()
         self._files = static.files()
         self._tokens: dict[str, bool] = {}  # each with whether it allows actions
+        self._once: dict[str, tuple[str, float]] = {}  # secrets of addresses: a token, and until when it is given out
         self._port = 0
         self._http = HttpServer(self._answer, self._refuse, self._failed)
         self._tasks: TaskGroup
@@ -73,13 +75,17 @@ class RunPage:
         self._beginning = anyio.Lock()
         self._asked: dict[str, str] = {}  # by service, the action that is under way
 
-    def address(self, *, is_read_only: bool) -> str:
-        """The address of the page, with a token that is kept by the browser alone."""
+    def address(self, *, is_read_only: bool) -> Address:
+        """The address of the page, with a token that is kept by the browser alone; and one that leads there once."""
         token = next((token for token, acts in self._tokens.items() if acts is not is_read_only), None)
         if token is None:
             token = secrets.token_urlsafe(32)
             self._tokens[token] = not is_read_only
-        return f"http://127.0.0.1:{self._port}/#{token}"
+        now, secret = time.monotonic(), secrets.token_urlsafe(16)
+        self._once = {known: of for known, of in self._once.items() if of[1] > now}
+        self._once[secret] = token, now + OPENS
+        origin = f"http://127.0.0.1:{self._port}"
+        return Address(f"{origin}/#{token}", f"{origin}{access.ONCE}{secret}")
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve on a free port of this machine alone until cancelled."""
@@ -119,6 +125,8 @@ class RunPage:
         refusal = access.refusal(request, self._port, self._tokens, self._files.keys())
         if refusal is not None:
             await _say(exchange, refusal)
+        elif request.target.startswith(access.ONCE):
+            await self._lead(exchange, request.target.removeprefix(access.ONCE))
         elif (file := self._files.get(request.target)) is not None:
             with anyio.move_on_after(http.PATIENCE):
                 await exchange.answer(200, [("Content-Type", file.type), *SECURITY], file.content)
@@ -131,6 +139,16 @@ class RunPage:
                 raise http.BadRequest(400)
             answers = {access.STREAM: self._stream, access.ACTION: self._act, access.EARLIER: self._earlier}
             await answers[request.target](exchange, body)
+
+    async def _lead(self, exchange: Exchange, secret: str) -> None:
+        """Lead to the page, with its token in the fragment, unless the address was used or is old."""
+        token, until = self._once.pop(secret, ("", 0.0))
+        with anyio.move_on_after(http.PATIENCE):
+            if time.monotonic() < until:
+                await exchange.answer(303, [("Location", f"/#{token}"), *SECURITY], b"")
+            else:
+                text = b"This address was used already, or is too old. Run `devenv page` again.\n"
+                await exchange.answer(404, [("Content-Type", "text/plain"), *SECURITY], text)
 
     async def _stream(self, exchange: Exchange, _: Mapping[str, Any]) -> None:
         if self._shown is not None and self._shown.pages >= PAGES:

@@ -17,7 +17,7 @@ from devenv.run.active.feed import Feed
 from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.attach import Attached
-from devenv.run.page import LoadPage, PageSource
+from devenv.run.page import Address, LoadPage, PageSource
 from devenv.state.run_dir import Run
 from support.active import Active, active
 from support.memory.machine import Machine
@@ -39,9 +39,9 @@ class Server:
         await self.fails.wait()
         raise KeyError("planted")
 
-    def address(self, *, is_read_only: bool) -> str:
+    def address(self, *, is_read_only: bool) -> Address:
         """An address."""
-        return f"http://127.0.0.1:1/#{'reader' if is_read_only else 'token'}"
+        return READER if is_read_only else OWNER
 
     async def report(self) -> AsyncIterator[bytes]:
         """Two messages."""
@@ -50,6 +50,8 @@ class Server:
 
 
 MADE: list[Server] = []
+OWNER = Address("http://127.0.0.1:1/#token", "http://127.0.0.1:1/open/a")
+READER = Address("http://127.0.0.1:1/#reader", "http://127.0.0.1:1/open/b")
 
 
 @contextlib.asynccontextmanager
@@ -73,14 +75,14 @@ async def test_the_server_is_started_once(machine: Machine) -> None:
     """The first request starts it: of the command, or of a key in either view."""
     async with listening(machine) as (run, its, _):
         assert MADE == []
-        assert await page.address(its, "shop") == "http://127.0.0.1:1/#token"
-        assert await page.address(its, "shop", is_read_only=True) == "http://127.0.0.1:1/#reader"
-        assert await Attached(its, "shop", lambda _: None).page() == "http://127.0.0.1:1/#token"
+        assert await page.address(its, "shop") == OWNER
+        assert await page.address(its, "shop", is_read_only=True) == READER
+        assert await Attached(its, "shop", lambda _: None).page() == OWNER
         controller = RunController(lambda _: None, lambda *_: None, lambda: None)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(controller.serve, lambda: run.project, lambda _: None)
             await anyio.wait_all_tasks_blocked()
-            assert await controller.page() == "http://127.0.0.1:1/#token"
+            assert await controller.page() == OWNER
             tasks.cancel_scope.cancel()
         assert [message["type"] for message in await page.report(its, "shop")] == ["hello", "log"]
         assert len(MADE) == 1
@@ -92,7 +94,7 @@ async def test_a_bug_in_the_server_ends_no_run(machine: Machine) -> None:
         await page.address(its, "shop")
         MADE[0].fails.set()
         await until(lambda: any(isinstance(event, Problem) for event in events))
-        assert await page.address(its, "shop") == "http://127.0.0.1:1/#token"
+        assert await page.address(its, "shop") == OWNER
         assert len(MADE) == 2
 
 

@@ -45,7 +45,7 @@ class Served:
     @property
     def address(self) -> Address:
         """The address of the page."""
-        return Address(self.page.address(is_read_only=False))
+        return Address(self.page.address(is_read_only=False).url)
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +103,7 @@ async def test_a_run_that_ends_says_so(machine: Machine) -> None:
 async def test_actions_are_those_of_the_live_view(machine: Machine) -> None:
     """A restart restarts the container, and its end is a message; a second page may only look."""
     async with served(machine) as its, asked(its.address, "POST", access.STREAM) as answer:
-        reader = Address(its.page.address(is_read_only=True))
+        reader = Address(its.page.address(is_read_only=True).url)
         body = json.dumps({"verb": "restart", "service": "web"}).encode()
         assert await status(reader, "POST", access.ACTION, body) == 403
         assert await status(its.address, "POST", access.ACTION, b'{"verb": "rub", "service": "web"}') == 400
@@ -117,12 +117,29 @@ async def test_actions_are_those_of_the_live_view(machine: Machine) -> None:
 async def test_the_tokens_of_actions_and_of_readers_differ(machine: Machine) -> None:
     """Each is given out again; a page says which it is."""
     async with served(machine) as its:
-        reader = Address(its.page.address(is_read_only=True))
-        assert its.page.address(is_read_only=True) == reader.url
+        reader = Address(its.page.address(is_read_only=True).url)
+        assert its.page.address(is_read_only=True).url == reader.url
         assert reader.token != its.address.token
         async with asked(reader, "POST", access.STREAM) as answer:
             hello, *_ = await until_type(answer, "state")
             assert hello["readOnly"] is True
+
+
+async def test_an_address_that_works_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leads to the page with its token; neither a second time nor later, and no other address does."""
+    async with served(machine) as its:
+        first, second = (its.page.address(is_read_only=True) for _ in range(2))
+        assert first.once != second.once
+        for expected in (303, 404):
+            async with asked(its.address, "GET", first.once.removeprefix(its.address.origin), None) as answer:
+                assert answer.status == expected
+                assert answer.headers.get("location") == (
+                    "/#" + Address(first.url).token if expected == 303 else None
+                )
+        assert await status(its.address, "GET", "/open/", None) == 404
+        monkeypatch.setattr(server, "OPENS", -1.0)
+        late = its.page.address(is_read_only=True).once
+        assert await status(its.address, "GET", late.removeprefix(its.address.origin), None) == 404
 
 
 async def test_the_state_is_dropped_when_no_page_is_open(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,12 +46,12 @@ def page(
         report.write(export, anyio.run(_report, name))
         console.answer({"project": name, "url": None, "opened": False, "file": os.path.abspath(export)}, [export])
         return
-    url = anyio.run(_address, name, read_only)
-    opened = not (only_print or console.is_json) and sys.stdout.isatty() and webbrowser.open(url)
+    url, once = anyio.run(_address, name, read_only)
+    opened = not (only_print or console.is_json) and sys.stdout.isatty() and webbrowser.open(once)
     console.answer({"project": name, "url": url, "opened": opened, "file": None}, [url])
 
 
-async def _address(name: str, read_only: bool) -> str:
+async def _address(name: str, read_only: bool) -> pages.Address:
     return await pages.address(run_dir.Run.known(await endpoint.resolve(), name), name, is_read_only=read_only)
 
 

@@ -65,8 +65,8 @@ class Requests:
                 services = [value for name, value in options if name == "service"]
                 return await self._settled(services, float(values["timeout"]), only_synced="synced" in values)
             case page.VERB:
-                url = await self._page.address(is_read_only="read-only" in values)
-                return Answer(0, {"url": url}, (url,))
+                address = await self._page.address(is_read_only="read-only" in values)
+                return Answer(0, address._asdict(), (address.url,))
             case live_restore.VERB:
                 return await self._restored(json.loads(values["volumes"]))
         raise UsageError(f"this run does not know `{verb}`", hint="devenv version   (and the version of the run)")

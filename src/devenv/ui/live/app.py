@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
@@ -23,6 +23,9 @@ from devenv.ui.live import commands
 from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State, ViewTools
 from devenv.ui.live.terminal import Terminal, keys
+
+if TYPE_CHECKING:
+    from devenv.run.page import Address
 
 FRAME = 1 / 15  # seconds between two drawings, at least
 REST = 4.0  # the pause after a drawing, as a multiple of its duration
@@ -41,7 +44,7 @@ class Controller(Protocol):
     def ask(self, command: ViewCommand) -> None:
         """Carry out the command, without waiting for it."""
 
-    async def page(self) -> str:
+    async def page(self) -> Address:
         """The address of the page that shows the run. Raises DevenvError."""
 
     async def shell(self, container: str, /) -> None:
@@ -219,17 +222,17 @@ class LiveView:
     async def _page(self) -> None:
         assert self.controller is not None  # noqa: S101 - as above
         try:
-            url = await self.controller.page()
+            address = await self.controller.page()
         except DevenvError as error:
             self.state.view.note = error.said
         else:
-            await self._open(url)
+            await self._open(address.url, address.once)
 
-    async def _open(self, url: str) -> None:
+    async def _open(self, url: str, once: str = "") -> None:
         import webbrowser  # noqa: PLC0415 - takes long, and few open a browser
 
         graphical = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} or os.uname().sysname == "Darwin"
-        if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, url):
+        if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, once or url):
             self.state.view.note = f"no browser here: {url}"
 
     async def _handle_signals(self) -> None:
