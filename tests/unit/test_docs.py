@@ -187,6 +187,24 @@ def test_a_block_that_is_not_run_or_cannot_be_copied_is_an_error(block: str, pro
         commands(block)
 
 
+@pytest.mark.parametrize(
+    ("page", "translated"),
+    [
+        ("README.md", "README.zh-CN.md"),
+        ("docs/getting-started.md", "docs/zh-CN/getting-started.md"),
+        ("docs/guides/network.md", "docs/zh-CN/network.md"),
+    ],
+)
+def test_a_translated_page_has_the_same_parts(page: str, translated: str) -> None:
+    """The commands and their output are equal, and so is the number of tables' rows; no part is missing."""
+    original, translation = ((ROOT / path).read_text(encoding="utf-8") for path in (page, translated))
+    rows, headings = re.compile(r"^\|", re.MULTILINE), re.compile(r"^##+ ", re.MULTILINE)
+
+    assert typed(translated) == typed(page)
+    assert len(rows.findall(translation)) == len(rows.findall(original))
+    assert len(headings.findall(translation)) >= len(headings.findall(original))
+
+
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
     """Demo and tests are the scripts that CI runs; all else is part of getting started, which an e2e test types."""
@@ -213,7 +231,9 @@ def test_figures_in_words_are_those_that_were_measured() -> None:
     assert (ours == 0, theirs > 1000) == (True, True)
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/getting-started.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh-CN.md", "docs/getting-started.md", "docs/zh-CN/getting-started.md"]
+)
 def test_the_install_command_works_before_and_after_the_release(page: str) -> None:
     """It installs the checkout; the text has the command for the distribution that pyproject.toml builds."""
     name = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
