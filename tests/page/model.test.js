@@ -58,6 +58,22 @@ test("lines that come again after a lost connection are there once", () => {
   assert.deepEqual(model.lines.all().map((line) => line[4]), ["zero", "one", "two", "three"]);
 });
 
+test("a new stream with other numbers replaces lines and items, but only once they come", () => {
+  const model = modelOf(HELLO, { type: "log", lines: [[7, 1, "a", "", "old", 0]] }, { type: "timeline", items: [{ id: 1, kind: "save", start: 1 }] }, HELLO);
+  assert.deepEqual([model.lines.size, model.items.size], [1, 1]);
+  applyMessage(model, { type: "log", lines: [[1, 1, "a", "", "old", 0], [2, 2, "a", "", "new", 0]] });
+  applyMessage(model, { type: "log", lines: [[3, 3, "a", "", "newer", 0]] });
+  applyMessage(model, { type: "timeline", items: [{ id: 5, kind: "save", start: 1 }] });
+  applyMessage(model, { type: "timeline", items: [{ id: 6, kind: "sync", start: 2 }] });
+  assert.deepEqual(model.lines.all().map((line) => line[4]), ["old", "new", "newer"]);
+  assert.deepEqual([...model.items.keys()], [5, 6]);
+});
+
+test("a page that ends while the run goes on says so", () => {
+  assert.equal(modelOf({ type: "ended", reason: "Ctrl-C" }).ended, "The run has ended: Ctrl-C.");
+  assert.equal(modelOf({ type: "ended", reason: "detached", goesOn: true }).ended, "This page has ended: detached.");
+});
+
 test("another run begins with an empty page", () => {
   const model = modelOf(HELLO, { type: "state", services: [service("a")] }, { type: "log", lines: [[1, 1, "a", "", "x", 0]] });
   assert.equal(applyMessage(model, { ...HELLO, startedAt: 2 }), "run");

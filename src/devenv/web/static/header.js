@@ -72,7 +72,7 @@ export function renderConnection(state, ended) {
   const place = byId("connection");
   setText(place, ended === null ? (CONNECTIONS[state] ?? state) : "ended");
   setAttribute(place, "class", `connection is-${ended === null ? state : "ended"}`);
-  if (ended !== null) showBanner(`The run has ended: ${ended}. The page keeps what it has.`, "", "note");
+  if (ended !== null) showBanner(`${ended} What was shown stays here.`, "", "note");
   else if (state === "lost") lostSince ||= setTimeout(() => showBanner(...BANNERS.lost), PATIENCE);
   else if (BANNERS[state]) showBanner(...BANNERS[state]);
   else hideBanner();

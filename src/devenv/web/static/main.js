@@ -57,6 +57,7 @@ function drawPending() {
   if (has("hello", "state", "timeline", "run", "ended", "tick")) services.render(now);
   if (has("startup", "state", "run")) renderStartup(model);
   for (const name of loads) services.renderLoad(name, now);
+  if (has("timeline")) timeline.refreshChoice();
   if (has("timeline", "state", "run", "tick", "hello")) {
     timeline.render();
     renderChain(model, timeline.chosen, chainActions);
@@ -73,11 +74,14 @@ function receive(message) {
   if (part === "run") {
     page.shownLastRun = false;
     timeline.choose(null);
-    log.setStore(model.lines);
   } else if (part === "load") loads.add(message.service);
   else if (part === "hello") fillHelp(message.version);
   else if (part === "ended") renderConnection(page.connection, model.ended);
   else if (part === "done" && message.error) showBanner(`${message.verb} ${message.service}: ${message.error}`);
+  if (!page.shownLastRun && log.shown.store !== model.lines) {
+    log.setStore(model.lines);
+    byId("earlier").disabled = false;
+  }
   if (part === "done") setText(byId("announcer"), message.error ? "" : `${message.service}: ${message.verb} is done`);
   if (part === "state" || part === "run") {
     renderTitle(model);

@@ -46,7 +46,8 @@ const MOST_POINTS = 400;
  * @property {Map<string | number, Item>} items
  * @property {{seconds: number, spans: Span[]} | null} startup
  * @property {LineStore} lines
- * @property {string | null} ended the reason
+ * @property {string | null} ended the message, once there is nothing more to come
+ * @property {Set<string>} again types of messages that a new stream will send from the beginning
  * @property {number} newest time of the newest message
  */
 
@@ -54,7 +55,7 @@ const MOST_POINTS = 400;
 export function emptyModel() {
   return {
     hello: null, services: [], problems: [], step: null, ready: null, loads: new Map(), items: new Map(),
-    startup: null, lines: new LineStore(), ended: null, newest: 0,
+    startup: null, lines: new LineStore(), ended: null, again: new Set(), newest: 0,
   };
 }
 
@@ -83,7 +84,7 @@ export function applyMessage(model, message) {
     case "log": return applyLines(model, message.lines ?? []);
     case "done": return "done";
     case "ended":
-      model.ended = message.reason || "the run has ended";
+      model.ended = `${message.goesOn ? "This page has ended" : "The run has ended"}${message.reason ? `: ${message.reason}` : ""}.`;
       return "ended";
     default: return "";
   }
@@ -93,6 +94,7 @@ export function applyMessage(model, message) {
 function applyHello(model, message) {
   const isOther = model.hello !== null && model.hello.startedAt !== message.startedAt;
   if (isOther) Object.assign(model, emptyModel());
+  else if (model.hello) model.again = new Set(["log", "timeline"]);
   model.hello = message;
   model.ended = null;
   model.newest = Math.max(model.newest, message.now ?? 0);
@@ -120,6 +122,7 @@ function applyLoad(model, message) {
 
 /** @param {Model} model @param {{items: any[]}} message @returns {Part} */
 function applyTimeline(model, message) {
+  if (model.again.delete("timeline")) model.items.clear();
   for (const item of message.items ?? []) {
     model.items.set(item.id, {
       kind: "", service: "", title: "", detail: "", tone: "idle", cause: null, line: null, end: item.start,
@@ -136,14 +139,28 @@ function applyTimeline(model, message) {
   return "timeline";
 }
 
-/** Lines that the page has already come again after a lost connection. @param {Model} model @param {any[]} lines @returns {Part} */
+/**
+ * Add lines. After a lost connection, lines that the page has come again; their numbers may be others, too.
+ * @param {Model} model
+ * @param {any[]} lines
+ * @returns {Part}
+ */
 function applyLines(model, lines) {
+  if (lines.length && model.again.delete("log") && !hasLine(model.lines, lines[0])) model.lines = new LineStore();
   const { lines: store } = model;
   for (const line of lines) {
     if (line[0] > store.lastNumber) store.add(line);
   }
   if (store.size) model.newest = Math.max(model.newest, store.at(store.end - 1).at);
   return "log";
+}
+
+/** @param {LineStore} store @param {any[]} line */
+function hasLine(store, line) {
+  const position = store.positionOf(line[0]);
+  if (position >= store.end) return false;
+  const { number, text } = store.at(position);
+  return number === line[0] && text === line[4];
 }
 
 /** Put lines before those of the stream. @param {Model} model @param {any[]} lines */

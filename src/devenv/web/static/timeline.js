@@ -156,6 +156,15 @@ export class Timeline {
     return [formatClock(item.start), item.service, item.kind, item.title, item.detail].filter(Boolean).join(", ");
   }
 
+  /** Take over what has changed about the chosen item; it is no longer chosen if it is gone. */
+  refreshChoice() {
+    if (!this.chosen) return;
+    const item = this.model.items.get(this.chosen.id);
+    const isSame = item !== undefined && item.kind === this.chosen.kind && item.start === this.chosen.start;
+    this.chosen = isSame ? item : null;
+    this.chain = isSame ? chainOf(this.model.items, item) : [];
+  }
+
   /** @param {Range | null} range */
   select(range) {
     this.selection = range;
