@@ -66,16 +66,16 @@ class Exchange:
         return body
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole answer."""
-        await self.begin(status, [*headers, ("Content-Length", str(len(body)))])
-        await self.send(body)
-        await self.end()
+        """Send a whole answer at once."""
+        self._began = True
+        parts = (self._head(status, [*headers, ("Content-Length", str(len(body)))]), h11.Data(data=body))
+        sent = [self._connection.send(part) for part in (*parts, h11.EndOfMessage())]
+        await self._stream.send(b"".join(filter(None, sent)))
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Send the head of the answer; a body without a length is chunked."""
         self._began = True
-        everything = [*headers, ("Connection", "close")]
-        await self._send(h11.Response(status_code=status, headers=everything, reason=REASONS[status].encode()))
+        await self._send(self._head(status, headers))
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the body."""
@@ -91,6 +91,10 @@ class Exchange:
         with contextlib.suppress(*GONE):
             while True:
                 await self._stream.receive(PIECE)
+
+    def _head(self, status: int, headers: Headers) -> h11.Response:
+        everything = [*headers, ("Connection", "close")]
+        return h11.Response(status_code=status, headers=everything, reason=REASONS[status].encode())
 
     async def _send(self, event: h11.Event) -> None:
         data = self._connection.send(event)
