@@ -238,6 +238,7 @@ class RunPage:
 
         def settled(service: str, why: str) -> None:
             hub.settled(self._asked.pop(service, ""), service, why)
+            self._left.set()
 
         controller = RunController(lambda fact: hub.tell(fact, time.time()), settled, lambda: None)
         with source.feed.followed(put):
@@ -254,17 +255,20 @@ class RunPage:
                 tasks.cancel_scope.cancel()
 
     async def _until_unused(self) -> None:
-        """Return if no page has been open for a while."""
+        """Return if no page has been open for a while, and no action of one is under way."""
         while True:
             self._left = anyio.Event()
             await self._left.wait()
-            while self._shown is not None and not self._shown.pages:
+            while self._is_unused():
                 self._left = anyio.Event()
                 with anyio.move_on_after(UNUSED):
                     await self._left.wait()
                     continue
-                if not self._shown.pages:
+                if self._is_unused():
                     return
+
+    def _is_unused(self) -> bool:
+        return self._shown is not None and not self._shown.pages and not self._asked
 
     def _ended(self) -> Message:
         goes_on = self._source.goes_on()

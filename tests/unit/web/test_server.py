@@ -153,6 +153,34 @@ async def test_the_state_is_dropped_when_no_page_is_open(machine: Machine, monke
             await until(lambda: not its.feed.is_followed)
 
 
+async def test_an_action_ends_although_its_page_was_closed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild may take longer than the state is kept without a page."""
+    monkeypatch.setattr(server, "UNUSED", 0.02)
+    async with served(machine) as its:
+        goes_on, ended = anyio.Event(), anyio.Event()
+
+        async def restart(_: str) -> None:
+            await goes_on.wait()
+            ended.set()
+
+        monkeypatch.setattr(its.run.project.actions, "restart", restart)
+        await until_known(its)
+        body = b'{"verb": "restart", "service": "web"}'
+        assert await status(its.address, "POST", access.ACTION, body) == 200
+        await anyio.sleep(0.2)
+        assert its.feed.is_followed
+        goes_on.set()
+        with anyio.fail_after(20):
+            await ended.wait()
+        await until(lambda: not its.feed.is_followed)
+
+
+async def until_known(its: Served) -> None:
+    """Wait until the page knows the services."""
+    async with asked(its.address, "POST", access.STREAM) as answer:
+        await until_type(answer, "timeline")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 2000, b"\xff"])
 async def test_a_body_that_is_no_object(machine: Machine, body: bytes) -> None:
     """It is refused; an empty body is an empty object."""
