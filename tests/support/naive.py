@@ -44,6 +44,7 @@ def on_host(folder: Path) -> Tree:
     top = os.fsencode(folder)
     tree: Tree = {}
     for place, folders, files in os.walk(top):
+        folders[:] = [name for name in folders if not name.endswith(IGNORED.encode())]  # with all that is below
         for name in (*folders, *files):
             path = os.path.join(place, name)
             entry = _look(path)
