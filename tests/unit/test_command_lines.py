@@ -22,7 +22,9 @@ PAGES = [
     for page in sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
     if str(page.relative_to(ROOT)) not in GENERATED
 ]
-LINE = re.compile(r"^ *(?:- |- run: |\$ )?(devenv .*)$")  # in a block: a command, a step of a CI job, after a prompt
+LINE = re.compile(
+    r"^ *(?:- |- run: |\$ )?(?:[A-Z_]+=\S+ )?(devenv .*)$"
+)  # in a block: a command, a step of a CI job, after a prompt
 QUOTED = re.compile(r"(?<!`)`(devenv(?: [^`\n]+)?)`(?!`)")
 OPERATORS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"})
 MISTAKES = {"devenv upp"}  # examples of what devenv corrects

@@ -193,6 +193,7 @@ def test_a_block_that_is_not_run_or_cannot_be_copied_is_an_error(block: str, pro
         ("README.md", "README.zh-CN.md"),
         ("docs/getting-started.md", "docs/zh-CN/getting-started.md"),
         ("docs/guides/network.md", "docs/zh-CN/network.md"),
+        ("docs/guides/remote.md", "docs/zh-CN/remote.md"),
     ],
 )
 def test_a_translated_page_has_the_same_parts(page: str, translated: str) -> None:
