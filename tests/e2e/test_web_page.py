@@ -314,6 +314,8 @@ def test_tracebacks_fold_and_lines_lead_to_their_event(open_page: Open, now: flo
 def test_long_lines_wrap(open_page: Open, now: float) -> None:
     """A narrow page wraps lines, and no row covers another; a button cuts them again."""
     tab = open_page(story.story(now), viewport=NARROW)
+    tab.page.evaluate("document.querySelector('#log-scroll').scrollTop = 0")
+    assert tab.page.locator(".row .ansi-bold.ansi-6").inner_text() == "LOG:"
     boxes = "[...document.querySelectorAll('.row:not([hidden])')].map((row) => row.getBoundingClientRect())"
     tops = f"{boxes}.map(({{top, bottom}}) => [top, bottom]).sort((one, other) => one[0] - other[0])"
     places = tab.page.evaluate(tops)

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { colourClasses, colouredPieces } from "../../src/devenv/web/static/colours.js";
 import { isOpen, matchPlaces, parseFilter } from "../../src/devenv/web/static/filter.js";
 import { LineStore, withEarlier } from "../../src/devenv/web/static/lines.js";
 import { nextError, ShownRows, textWidth } from "../../src/devenv/web/static/rows.js";
@@ -95,6 +96,16 @@ test("wrapped lines have the height of their parts, also after lines were lost",
   shown.wrap(Infinity);
   assert.deepEqual([shown.height, shown.top(2), shown.length], [4, 2, 4]);
   assert.equal(textWidth("\u4f60\u597da"), 5);
+});
+
+test("colours that a container printed become classes, also those of 256 and of 16 million", () => {
+  assert.deepEqual(["31", "1;92", "2", "38;5;208", "38;5;21", "38;5;240", "38;2;255;120;250", "48;5;1;36", "0", "38;5"].map(colourClasses),
+    ["ansi-1", "ansi-bold ansi-2", "ansi-0", "ansi-3", "ansi-4", "ansi-0", "ansi-5", "ansi-6", "", "ansi-7"]);
+  assert.deepEqual(colouredPieces("😀ok and done", [[1, 3, "32"], [8, 99, "1"]]).map(({ text, classes }) => [text, classes]),
+    [["😀", ""], ["ok", "ansi-2"], [" and ", ""], ["done", "ansi-bold"]]);
+  const store = new LineStore(3);
+  store.add([1, 1, "a", "", "red", 0, [[0, 3, "31"]]]);
+  assert.deepEqual(withEarlier(store, [[-1, 0, "a", "", "old", 0, [[0, 1, "1"]]]]).all().map((line) => line[6]), [[[0, 1, "1"]], [[0, 3, "31"]]]);
 });
 
 test("earlier lines come before those of the stream, also if both number from 1", () => {

@@ -135,6 +135,7 @@ def log_lines(now: float) -> list[list[Any]]:
         add(11.88, "backend", text, "error", 5001)
     add(9, "proxy", '"GET /api/todos HTTP/1.1" 502 0 "-" "Mozilla/5.0"', "error")
     add(4, "proxy", '"GET /api/todos HTTP/1.1" 502 0 "-" "Mozilla/5.0"', "error")
+    lines[0] += [[[0, 4, "1;36"], [6, 21, "32"]]]  # colours, as a container may print them
     return lines
 
 

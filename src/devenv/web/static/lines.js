@@ -6,8 +6,9 @@ export const MOST_LINES = 200000;
 const LAST_WORDS = /^\s*(?:[\w.$]*(?:Error|Exception|Panic|Warning|Interrupt|Exit)\b|panic:|fatal|thread '.*' panicked|Caused by:)/i;
 
 /**
- * A line as the stream has it: number, time, service, level, text, number of the first line of its traceback or 0.
- * @typedef {[number, number, string, string, string, number]} Line
+ * A line as the stream has it: number, time, service, level, text, number of the first line of its traceback or 0, and
+ * the colours that the container printed, if any.
+ * @typedef {[number, number, string, string, string, number, import("./colours.js").Codes[]?]} Line
  */
 
 /**
@@ -28,6 +29,7 @@ export class LineStore {
       number: new Float64Array(capacity), at: new Float64Array(capacity), group: new Float64Array(capacity),
       service: new Uint16Array(capacity), level: new Uint8Array(capacity),
       text: /** @type {string[]} */ ([]), low: /** @type {string[]} */ ([]),
+      colours: /** @type {(import("./colours.js").Codes[] | undefined)[]} */ ([]),
     };
     /** @type {Map<string, number>} */
     this.indexes = new Map([["", 0]]);
@@ -42,7 +44,7 @@ export class LineStore {
 
   /** @param {Line} line */
   add(line) {
-    const [number, at, service, level, text, group] = line;
+    const [number, at, service, level, text, group, colours] = line;
     if (this.size === this.capacity) this.dropFirst();
     const slot = this.end % this.capacity;
     const { columns } = this;
@@ -52,6 +54,7 @@ export class LineStore {
     columns.service[slot] = this.indexOf(service);
     columns.level[slot] = Math.max(LEVELS.indexOf(level), 0);
     columns.text[slot] = text;
+    columns.colours[slot] = colours;
     const low = text.toLowerCase();
     columns.low[slot] = low === text ? text : low; // most lines share their text
     this.end += 1;
@@ -88,7 +91,7 @@ export class LineStore {
   /**
    * The line at a position.
    * @param {number} position
-   * @returns {{number: number, at: number, service: string, level: string, text: string, group: number}}
+   * @returns {{number: number, at: number, service: string, level: string, text: string, group: number, colours?: import("./colours.js").Codes[]}}
    */
   at(position) {
     const slot = position % this.capacity;
@@ -97,6 +100,7 @@ export class LineStore {
     return {
       number, at: columns.at[slot], service: this.names[columns.service[slot]], level: LEVELS[columns.level[slot]],
       text: columns.text[slot], group: columns.group[slot] || (this.groups.has(number) ? number : 0),
+      colours: columns.colours[slot],
     };
   }
 
@@ -138,7 +142,7 @@ export class LineStore {
     const lines = [];
     for (let position = this.first; position < this.end; position += 1) {
       const line = this.at(position);
-      lines.push([line.number, line.at, line.service, line.level, line.text, line.group]);
+      lines.push([line.number, line.at, line.service, line.level, line.text, line.group, line.colours]);
     }
     return lines;
   }
@@ -156,8 +160,8 @@ export function withEarlier(store, earlier) {
   const kept = room > 0 ? earlier.slice(-room) : [];
   const last = kept.length ? kept[kept.length - 1][0] : 0;
   const shift = own.length && last >= own[0][0] ? last - own[0][0] + 1 : 0;
-  for (const [number, at, service, level, text, group] of kept) {
-    joined.add([number - shift, at, service, level, text, group ? group - shift : 0]);
+  for (const [number, at, service, level, text, group, colours] of kept) {
+    joined.add([number - shift, at, service, level, text, group ? group - shift : 0, colours]);
   }
   for (const line of own) joined.add(line);
   return joined;

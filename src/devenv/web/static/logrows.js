@@ -1,5 +1,6 @@
 /** The rows of the log on the screen: a constant number of elements, whatever the number of lines. */
 
+import { colouredPieces } from "./colours.js";
 import { make, setAttribute, setText } from "./dom.js";
 import { matchPlaces, seeksText } from "./filter.js";
 import { cleanText, cutText, formatClock } from "./format.js";
@@ -87,14 +88,14 @@ export class LogRows {
       const more = `${group.lines - 1} more line${group.lines === 2 ? "" : "s"}`;
       const title = cutText(group.title, 300);
       text.replaceChildren(...(title ? [make("b", { text: title }), "  "] : []), make("span", { class: title ? "fold-title" : "", text: cutText(line.text, 300) }), make("span", { class: "fold-title", text: ` … ${more}` }));
-    } else text.replaceChildren(...this.textParts(shown, line.text));
+    } else text.replaceChildren(...this.textParts(shown, line.text, line.colours ?? []));
     if (group !== undefined && group.lines > 1 && !seeksText(shown.filter)) {
       fold.append(make("button", { type: "button", class: "fold", tabindex: "-1", "data-group": String(line.group), "aria-expanded": String(!isFolded), "aria-label": `Traceback of ${group.lines} lines`, text: isFolded ? "▸" : "▾" }));
     }
   }
 
-  /** The text with its matches marked. @param {ShownRows} shown @param {string} whole @returns {(Node | string)[]} */
-  textParts(shown, whole) {
+  /** The text in its colours, or with its matches marked. @param {ShownRows} shown @param {string} whole @param {import("./colours.js").Codes[]} colours @returns {(Node | string)[]} */
+  textParts(shown, whole, colours) {
     const text = cutText(whole, LONGEST);
     /** @type {(Node | string)[]} */
     const parts = [];
@@ -105,7 +106,9 @@ export class LogRows {
         end = until;
       }
     }
-    parts.push(cleanText(text.slice(end)));
+    if (!end && colours.length) {
+      for (const piece of colouredPieces(text, colours)) parts.push(piece.classes ? make("span", { class: piece.classes, text: piece.text }) : cleanText(piece.text));
+    } else parts.push(cleanText(text.slice(end)));
     if (text.length < whole.length) parts.push(make("span", { class: "fold-title", text: ` … ${whole.length - text.length} more characters` }));
     return parts;
   }
