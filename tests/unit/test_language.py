@@ -81,6 +81,16 @@ def test_no_message_names_a_file_that_only_a_checkout_has() -> None:
     assert left == []
 
 
+def test_no_page_has_a_phrase_of_the_dialect() -> None:
+    """Documentation is in plain English too; rows of tables may quote what not to write."""
+    pages = [*ROOT.glob("[A-Z]*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.*")]
+    texts = {page: re.sub(r'^\| ".*', "", page.read_text(encoding="utf-8"), flags=re.MULTILINE) for page in pages}
+    left = [
+        f"{page.relative_to(ROOT)}: {phrase}" for page in texts for phrase in PHRASE.findall(on_one_line(texts[page]))
+    ]
+    assert left == []
+
+
 def test_no_phrase_of_the_dialect_is_left() -> None:
     """No file of Python has one; there are at most thirty phrases, since prose is read by people."""
     assert len(PHRASES) <= 30
