@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from support import docker_cli
+from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.docker_cli import engine_socket
 from support.dockerd import Dockerd, dockerd
+from support.page import Address, streamed
 from support.phases import DATA
 from support.proxy import Proxy
 from support.stack import Stack, idle_service, unique_name
@@ -109,14 +110,20 @@ def held(run: Devenv, stack: Stack) -> str | None:
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_run_continues_after_an_engine_restart(there: Stack, own: Dockerd, devenv: StartDevenv, rounds: int) -> None:
-    """After an engine restart amid saves, services run again with all saved files."""
+def test_run_continues_after_an_engine_restart(
+    there: Stack, own: Dockerd, devenv: StartDevenv, state_env: dict[str, str], rounds: int
+) -> None:
+    """After an engine restart amid saves, services run again with all saved files; an open page shows so."""
     there.write("src/file", "0")
     there.compose_file(
         {"db": idle_service(**DATA), "web": idle_service(depends_on=["db"], **SYNC)}, volumes={"data": {}}
     )
     run = devenv("up", cwd=there.folder, env=there.env)
     run.wait_for("ready")
+    printed = cli.run("page", "--print", cwd=there.folder, env={**state_env, **there.env})
+    assert printed.returncode == 0, printed.stderr
+    page = streamed(Address(printed.stdout.strip()))
+    assert next(page)["type"] == "hello"
     took = []
     for number in range(1, rounds + 1):
         own.end(signal.SIGTERM if number % 2 else signal.SIGKILL)
@@ -131,6 +138,10 @@ def test_run_continues_after_an_engine_restart(there: Stack, own: Dockerd, deven
         took.append(time.monotonic() - began)
         assert run.process.poll() is None, run.report()
     print(f"{rounds} rounds, at most {max(took):.1f} s from the engine's answer")  # noqa: T201 - a figure to report
+    shown = ({service["tone"] for service in m["services"]} for m in page if m["type"] == "state")
+    assert any(tones != {"good"} for tones in shown), run.report()  # without the engine
+    assert any(tones == {"good"} for tones in shown), run.report()  # then with it
+    page.close()
     assert run.stop() == 130, run.report()
     assert there.leftovers() == {}
 

@@ -8,7 +8,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 from support import cli, docker_cli, page_probes
 from support.browser import CUT_OFF, is_live, reload_run, show_run
 from support.cli import Devenv, end_all
-from support.page import Address
+from support.page import Address, first, streamed
 from support.stack import Stack, idle_service, unique_name
 from support.upper import Up
 
@@ -126,25 +126,6 @@ def test_nothing_reaches_the_page_without_its_token(site: Site) -> None:
     state = first(page, "state")
     assert [service["phase"] for service in state["services"]] == ["healthy", "started"]
     assert state["problems"] == []
-
-
-def first(page: Address, kind: str) -> dict[str, Any]:
-    """The first message of this type in a new stream."""
-    with contextlib.closing(messages(page)) as stream:
-        return next(message for message in stream if message["type"] == kind)
-
-
-def messages(page: Address) -> Generator[dict[str, Any], None, None]:
-    """The messages of a stream."""
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=LIMIT / 1000)
-    try:
-        connection.request("POST", "/api/stream", "{}", page.headers({}))
-        answer = connection.getresponse()
-        assert answer.status == 200
-        for line in answer:
-            yield json.loads(line)
-    finally:
-        connection.close()
 
 
 @dataclass
@@ -284,7 +265,7 @@ def test_a_flood_of_lines_delays_no_sync(site: Site, tab: Page) -> None:
 def read_by_another(page: Address) -> Iterator[list[str]]:
     """A page that reads all lines; their texts."""
     texts: list[str] = []
-    stream = messages(page)
+    stream = streamed(page)
 
     def read() -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed below

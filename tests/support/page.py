@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,3 +116,22 @@ async def _next(connection: h11.Connection, stream: ByteStream) -> h11.Event | t
         except anyio.EndOfStream:
             connection.receive_data(b"")
     return event
+
+
+def first(page: Address, kind: str) -> dict[str, Any]:
+    """The first message of this type in a new stream."""
+    with contextlib.closing(streamed(page)) as stream:
+        return next(message for message in stream if message["type"] == kind)
+
+
+def streamed(page: Address) -> Generator[dict[str, Any], None, None]:
+    """The messages of a stream."""
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=LIMIT)
+    try:
+        connection.request("POST", "/api/stream", "{}", page.headers({}))
+        answer = connection.getresponse()
+        assert answer.status == 200
+        for line in answer:
+            yield json.loads(line)
+    finally:
+        connection.close()
