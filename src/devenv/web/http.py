@@ -39,7 +39,7 @@ class BadRequest(Exception):  # noqa: N818 - the name in HTTP
 
 
 @dataclass
-class Exchange:
+class HttpExchange:
     """A request and its answer."""
 
     request: Request
@@ -102,7 +102,7 @@ class Exchange:
             await self._stream.send(data)
 
 
-Handle = Callable[[Exchange], Awaitable[None]]
+Handle = Callable[[HttpExchange], Awaitable[None]]
 
 
 class HttpServer:
@@ -114,7 +114,7 @@ class HttpServer:
     def __init__(
         self,
         handle: Handle,
-        refuse: Callable[[Exchange, int], Awaitable[None]],
+        refuse: Callable[[HttpExchange, int], Awaitable[None]],
         report: Callable[[Exception], object],
     ) -> None:
         self._handle = handle
@@ -136,7 +136,7 @@ class HttpServer:
 
     async def _serve(self, stream: ByteStream) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD)
-        exchange = Exchange(Request("", "", ()), connection, stream)
+        exchange = HttpExchange(Request("", "", ()), connection, stream)
         try:
             with _in_time():
                 event = await next_event(connection, stream)
@@ -153,7 +153,7 @@ class HttpServer:
             await self._refused(exchange, 500)
         await _linger(stream)
 
-    async def _refused(self, exchange: Exchange, status: int) -> None:
+    async def _refused(self, exchange: HttpExchange, status: int) -> None:
         if not exchange.has_answer:
             with anyio.move_on_after(PATIENCE):
                 await self._refuse(exchange, status)

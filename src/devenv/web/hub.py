@@ -28,7 +28,7 @@ def encoded(message: Message) -> bytes:
 
 
 @dataclass
-class Client:
+class OpenPage:
     """An open page: what waits to be sent to it. `leave` ends its connection."""
 
     leave: Callable[[], object]
@@ -59,7 +59,7 @@ class Hub:
 
     fold: Fold
     startup: Callable[[], Message | None]
-    clients: list[Client] = field(default_factory=list)
+    pages: list[OpenPage] = field(default_factory=list)
     _arrived: deque[tuple[float, e.Event | Fact]] = field(default_factory=deque)
     _has_startup: bool = False
     _state_sent: float = 0.0
@@ -120,6 +120,6 @@ class Hub:
         self._put(news)
 
     def _put(self, news: Iterable[Message]) -> None:
-        data = b"".join(map(encoded, news)) if self.clients else b""
-        for client in [*self.clients] if data else ():
-            client.put(data)
+        data = b"".join(map(encoded, news)) if self.pages else b""
+        for page in [*self.pages] if data else ():
+            page.put(data)

@@ -28,8 +28,8 @@ from devenv.run.view_messages import TimedEvent
 from devenv.tasks import task_group
 from devenv.web import access, earlier, http, messages, static
 from devenv.web.fold import Fold, Message
-from devenv.web.http import Exchange, HttpServer
-from devenv.web.hub import Client, Hub, encoded
+from devenv.web.http import HttpExchange, HttpServer
+from devenv.web.hub import Hub, OpenPage, encoded
 
 VERBS = ("restart", "rebuild", "stop", "start")
 PIECE = 1000  # lines that are sent together
@@ -117,10 +117,10 @@ class RunPage:
         message = f"the page has failed ({type(error).__name__}: {error}); this is a bug"
         self._source.emit(Problem(message, access.HINT))
 
-    async def _refuse(self, exchange: Exchange, status: int) -> None:
+    async def _refuse(self, exchange: HttpExchange, status: int) -> None:
         await _say(exchange, access.Refusal(status, http.REASONS[status].lower()))
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, exchange: HttpExchange) -> None:
         request = exchange.request
         refusal = access.refusal(request, self._port, self._tokens, self._files.keys())
         if refusal is not None:
@@ -140,7 +140,7 @@ class RunPage:
             answers = {access.STREAM: self._stream, access.ACTION: self._act, access.EARLIER: self._earlier}
             await answers[request.target](exchange, body)
 
-    async def _lead(self, exchange: Exchange, secret: str) -> None:
+    async def _lead(self, exchange: HttpExchange, secret: str) -> None:
         """Lead to the page, with its token in the fragment, unless the address was used or is old."""
         token, until = self._once.pop(secret, ("", 0.0))
         with anyio.move_on_after(http.PATIENCE):
@@ -150,30 +150,30 @@ class RunPage:
                 text = b"This address was used already, or is too old. Run `devenv page` again.\n"
                 await exchange.answer(404, [("Content-Type", "text/plain"), *SECURITY], text)
 
-    async def _stream(self, exchange: Exchange, _: Mapping[str, Any]) -> None:
+    async def _stream(self, exchange: HttpExchange, _: Mapping[str, Any]) -> None:
         if self._shown is not None and self._shown.pages >= PAGES:
             await _say(exchange, access.Refusal(429, f"{PAGES} pages of this run are open", "Close one of them."))
             return
         is_read_only = not access.rights(exchange.request, self._tokens)
         try:
             async with self._hub() as hub, task_group() as tasks:
-                client = Client(tasks.cancel_scope.cancel)
+                page = OpenPage(tasks.cancel_scope.cancel)
                 for message in (self._hello(is_read_only=is_read_only), *hub.history()):
-                    client.put(encoded(message))
-                hub.clients.append(client)
+                    page.put(encoded(message))
+                hub.pages.append(page)
                 try:
-                    tasks.start_soon(_send, exchange, client)
+                    tasks.start_soon(_send, exchange, page)
                     await exchange.until_closed()
                     tasks.cancel_scope.cancel()
                 finally:
-                    hub.clients.remove(client)
+                    hub.pages.remove(page)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS), contextlib.suppress(*http.GONE):
                 await exchange.send(encoded(self._ended()))
                 await exchange.end()
             raise
 
-    async def _act(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
+    async def _act(self, exchange: HttpExchange, body: Mapping[str, Any]) -> None:
         verb, service = body.get("verb"), body.get("service")
         if verb not in VERBS or not isinstance(service, str):
             await _say(exchange, access.Refusal(400, f"an action is one of {', '.join(VERBS)}, with a service"))
@@ -188,7 +188,7 @@ class RunPage:
             self._shown.controller.ask(ViewCommand(str(verb), service))
             await exchange.answer(200, [("Content-Type", JSON), *SECURITY], b'{"ok":true}')
 
-    async def _earlier(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
+    async def _earlier(self, exchange: HttpExchange, body: Mapping[str, Any]) -> None:
         is_last = body.get("run") == "last"
         async with self._hub() as hub:
             hub.history()
@@ -298,13 +298,13 @@ class RunPage:
         return {"type": "startup", "seconds": timings["seconds"], "spans": timings["spans"]}
 
 
-async def _send(exchange: Exchange, client: Client) -> None:
+async def _send(exchange: HttpExchange, page: OpenPage) -> None:
     await exchange.begin(200, [("Content-Type", LINES), *SECURITY])
     while True:
-        await exchange.send(await client.take())
+        await exchange.send(await page.take())
 
 
-async def _say(exchange: Exchange, refusal: access.Refusal) -> None:
+async def _say(exchange: HttpExchange, refusal: access.Refusal) -> None:
     body = json.dumps({"error": refusal.error, "hint": refusal.hint}).encode()
     with anyio.move_on_after(http.PATIENCE):
         await exchange.answer(refusal.status, [("Content-Type", JSON), *SECURITY], body)

@@ -19,19 +19,19 @@ TYPES = {
 INDEX = "index.html"
 
 
-class File(NamedTuple):
+class StaticFile(NamedTuple):
     """A file of the page."""
 
     type: str
     content: bytes
 
 
-def files() -> dict[str, File]:
+def files() -> dict[str, StaticFile]:
     """All files by the target of their GET request."""
-    found: dict[str, File] = {}
+    found: dict[str, StaticFile] = {}
     for name in sorted(os.listdir(FOLDER)):
         kind = TYPES.get(os.path.splitext(name)[1])
         if kind is not None:
             with open(os.path.join(FOLDER, name), "rb") as file:
-                found["/" if name == INDEX else f"/static/{name}"] = File(kind, file.read())
+                found["/" if name == INDEX else f"/static/{name}"] = StaticFile(kind, file.read())
     return found

@@ -12,7 +12,7 @@ from devenv import events as e
 from devenv.redact import Redactor
 from devenv.web import hub as module
 from devenv.web.fold import Fold
-from devenv.web.hub import Client, Hub
+from devenv.web.hub import Hub, OpenPage
 
 pytestmark = pytest.mark.anyio
 
@@ -22,19 +22,19 @@ def hub() -> Hub:
     return Hub(Fold(Redactor({})), lambda: {"type": "startup", "seconds": 1.0, "spans": []})
 
 
-async def taken(client: Client, wanted: str) -> list[dict[str, Any]]:
+async def taken(page: OpenPage, wanted: str) -> list[dict[str, Any]]:
     """The messages until one of this type has come."""
     messages: list[dict[str, Any]] = []
     with anyio.fail_after(20):
         while not any(message["type"] == wanted for message in messages):
-            messages += [json.loads(line) for line in (await client.take()).splitlines()]
+            messages += [json.loads(line) for line in (await page.take()).splitlines()]
     return messages
 
 
 async def test_lines_are_sent_together_and_in_order() -> None:
     """Far fewer messages than lines; each page gets the same bytes."""
-    its, pages = hub(), [Client(lambda: None), Client(lambda: None)]
-    its.clients.extend(pages)
+    its, pages = hub(), [OpenPage(lambda: None), OpenPage(lambda: None)]
+    its.pages.extend(pages)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(its.run)
         for number in range(2000):
@@ -51,8 +51,8 @@ async def test_lines_are_sent_together_and_in_order() -> None:
 
 async def test_a_hub_without_news_does_nothing() -> None:
     """It sleeps until something happens: no page is sent anything, and no timer runs."""
-    its, page = hub(), Client(lambda: None)
-    its.clients.append(page)
+    its, page = hub(), OpenPage(lambda: None)
+    its.pages.append(page)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(its.run)
         await anyio.wait_all_tasks_blocked()
@@ -66,18 +66,18 @@ def test_a_page_that_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> N
     """Its messages are not kept without a limit, and the others get theirs."""
     monkeypatch.setattr(module, "BEHIND", 1000)
     left: list[str] = []
-    client = Client(lambda: left.append("left"))
+    page = OpenPage(lambda: left.append("left"))
     for _ in range(9):
-        client.put(b"x" * 100)
+        page.put(b"x" * 100)
     assert left == []
-    client.put(b"x" * 200)
+    page.put(b"x" * 200)
     assert left == ["left"]
 
 
 async def test_a_new_page_begins_where_the_others_are() -> None:
     """What waits is sent to the open pages before the new one gets its history: it gets nothing twice."""
-    its, page = hub(), Client(lambda: None)
-    its.clients.append(page)
+    its, page = hub(), OpenPage(lambda: None)
+    its.pages.append(page)
     its.tell(e.Log("web", "one"), 1.0)
     history = its.history()
     lines = [line[4] for message in history if message["type"] == "log" for line in message["lines"]]

@@ -16,7 +16,7 @@ from devenv.run.active.feed import Feed
 from devenv.run.page import PageSource
 from devenv.web import access, http, server, static
 from devenv.web.server import RunPage
-from devenv.web.static import File
+from devenv.web.static import StaticFile
 from support.active import Active, active
 from support.memory.machine import Machine
 from support.one_service import until
@@ -24,7 +24,7 @@ from support.page import Address, Answer, asked, status
 
 pytestmark = pytest.mark.anyio
 
-SHELL = {"/": File("text/html", b"<html></html>")}
+SHELL = {"/": StaticFile("text/html", b"<html></html>")}
 
 
 @pytest.fixture(autouse=True)
