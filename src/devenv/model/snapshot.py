@@ -30,11 +30,11 @@ _MAJOR = re.compile(r"(?:\d+:)?v?(\d+)")
 class Snapshot:
     """A saved volume; `id` is shared by all that were saved together, `volume` is the key in the Compose file.
 
-    Sizes are in bytes: `size` of the tar, `stored` of the compressed archive, whose SHA-256 is `digest`. `settled`:
-    the services that use the volume were healthy, so that the next run can continue with the state. `database` is a
-    family and its major version, such as `mysql 9`, or empty; then `libc` and `distribution` are those of its image.
-    `lineage` and `parent` (an id) say which saved state of which volume this state continues; both are empty for
-    imports and for snapshots of devenv 0.1.
+    Sizes are in bytes: `size` of the tar, `stored` of the compressed archive; `digest` is made of its checksums.
+    `settled`: the services that use the volume were healthy, so that the next run can continue with the state.
+    `database` is a family and its major version, such as `mysql 9`, or empty; then `libc` and `distribution` are
+    those of its image. `lineage` and `parent` (an id) say which saved state of which volume this state continues;
+    both are empty for imports and for snapshots of devenv 0.1.
     """
 
     id: str

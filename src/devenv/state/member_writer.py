@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import queue
 import threading
@@ -11,9 +10,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from io import RawIOBase
 from typing import BinaryIO
 
-from devenv.state.gzip_members import BLOCK, LARGEST, THREADS, compresses_well, crc32, member, stored_member
+from devenv.state.gzip_members import (
+    BLOCK,
+    LARGEST,
+    THREADS,
+    StoredDigest,
+    compresses_well,
+    crc32,
+    member,
+    stored_member,
+)
 
-ALWAYS = 128 * BLOCK  # bytes at the beginning that are compressed, however long it takes
+ALWAYS = 64 * BLOCK  # bytes at the beginning that are compressed, however long it takes
 SPARE = max((os.cpu_count() or 1) - 2, 0)  # cores besides those of the engine and of the thread that reads its answer
 AHEAD = 2 * THREADS + 4  # blocks in memory
 PATIENCE = 1.0  # seconds between two looks whether the work was given up
@@ -34,7 +42,6 @@ class MemberWriter:
     def __init__(self, file: BinaryIO) -> None:
         file.flush()
         self.stored = 0  # bytes that were written
-        self.sha256 = hashlib.sha256()  # of these
         self._members = list[tuple[int, int]]()  # the length and the CRC-32 of each, in order
         self._descriptor = file.fileno()
         self._given = 0
@@ -76,6 +83,11 @@ class MemberWriter:
         self._thread.join()
         self.require()
         os.fsync(self._descriptor)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the file, from where it was."""
+        return StoredDigest.of(self._members)
 
     def is_in(self, file: RawIOBase) -> bool:
         """Whether the file holds the members from its position to its end. Raises GivenUpError."""
@@ -121,7 +133,6 @@ class MemberWriter:
             parts = stored_member(memoryview(work[0])[: work[1]])
         length, checksum = sum(map(len, parts)), 0
         for part in parts:
-            self.sha256.update(part)
             checksum = crc32(part, checksum)
         written = os.writev(self._descriptor, parts)
         if written < length:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, Self
 from devenv.errors import DevenvError
 from devenv.model.snapshot import shown
 from devenv.state.gzip_members import BLOCK as MEMBER
-from devenv.state.gzip_members import Gunzip
+from devenv.state.gzip_members import Gunzip, StoredDigest
 from devenv.state.member_writer import GivenUpError, MemberWriter
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Draft:
             file.seek(self._begin)
             if not self._members.is_in(file):
                 raise UnverifiedError("what was stored reads back different")
-        return self._members.sha256.hexdigest()
+        return self._members.digest
 
     def close(self) -> None:
         """End the threads; the file stays open."""
@@ -130,7 +130,7 @@ class Hashed(io.RawIOBase):
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
         self._file = file
-        self.sha256 = hashlib.sha256()
+        self.digest = StoredDigest()
 
     def readable(self) -> bool:
         """True."""
@@ -140,7 +140,7 @@ class Hashed(io.RawIOBase):
         """Read into the buffer; return the number of bytes, 0 at the end."""
         view = memoryview(buffer)
         size = self._file.readinto(view)  # type: ignore[attr-defined] # all files of bytes have it
-        self.sha256.update(view[:size])
+        self.digest.update(view[:size])
         return int(size)
 
 
@@ -156,7 +156,7 @@ class Unpacked(io.RawIOBase):
         self._length = length
         self._pieces = self._unpack()
         self._left = b""
-        self.stored = hashlib.sha256()
+        self.stored = StoredDigest()
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty at the end."""

@@ -27,7 +27,7 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import Snapshot, shown
-from devenv.state.gzip_members import Gunzip
+from devenv.state.gzip_members import Gunzip, StoredDigest
 from devenv.state.verified_archive import BLOCK, CHUNK, FILES, TAR_END, TarWalk, header, records
 from devenv.volumes.lineage import LARGEST_NOTE, decode, stem
 
@@ -268,7 +268,7 @@ class _Check:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._digest = hashlib.sha256()
+        self._digest = StoredDigest()
         self._zip = Gunzip()
         self._walk = TarWalk()
         self._size = 0

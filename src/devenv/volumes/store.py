@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import itertools
 import json
 import os
@@ -17,6 +16,7 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import Snapshot, expendable
+from devenv.state.gzip_members import StoredDigest
 from devenv.state.home import state_folder
 from devenv.state.verified_archive import CHUNK, Draft
 from devenv.volumes import exported
@@ -67,7 +67,7 @@ class Store:
 
     def check(self, snapshot: Snapshot) -> None:
         """Raise StateError if the archive is damaged."""
-        digest = hashlib.sha256()
+        digest = StoredDigest()
         try:
             with private_files.open_read(self.archive(snapshot)) as file:
                 while chunk := file.read(CHUNK):

@@ -196,7 +196,7 @@ class VolumeTransfer:
                 hashed = verified_archive.Hashed(file)
                 pieces = gzip_members.blocks(io.BufferedReader(hashed, verified_archive.CHUNK))
                 await self.engine.archive.upload(holder, pieces, snapshot.size)
-                if hashed.sha256.hexdigest() != snapshot.digest:
+                if hashed.digest.hexdigest() != snapshot.digest:
                     raise EOFError("the digest differs")
             else:
                 await anyio.to_thread.run_sync(self.store.check, snapshot)

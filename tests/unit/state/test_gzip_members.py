@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import random
 import subprocess
@@ -13,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from devenv.state import gzip_members
-from devenv.state.gzip_members import BLOCK, Gunzip, InOrder, blocks, content, member
+from devenv.state.gzip_members import BLOCK, Gunzip, InOrder, StoredDigest, blocks, content, member
 
 DICE = random.Random(7)
 NOISE = DICE.randbytes(BLOCK)
@@ -132,3 +133,29 @@ def test_results_come_in_order_and_errors_where_they_happened() -> None:
     assert order.next() == b"6"
     order.close()
     assert not order.is_busy
+
+
+def digest(packed: bytes, size: int = 1000) -> str:
+    """The digest of a file that arrives in pieces of that size."""
+    found = StoredDigest()
+    for at in range(0, len(packed), size):
+        found.update(packed[at : at + size])
+    return found.hexdigest()
+
+
+def test_every_damage_changes_the_digest() -> None:
+    """A bit anywhere, a cut anywhere, an exchange of members, and what follows; however the file arrives."""
+    first, second = member(TEXT[:3000]), member(TEXT[3000:5000])
+    packed = first + second
+    found = digest(packed)
+    assert {digest(packed, size) for size in (1, 7, len(first), len(packed))} == {found}
+    others = [packed[:at] + bytes([packed[at] ^ 8]) + packed[at + 1 :] for at in range(len(packed))]
+    others += [packed[:at] for at in range(len(packed))]
+    others += [second + first, packed + b"x", packed + packed[-4:], first, packed + first]
+    assert found not in map(digest, others)
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(TEXT), b"", b"short", bytes(100)])
+def test_the_digest_of_another_file_is_that_of_its_bytes(packed: bytes) -> None:
+    """As devenv 0.1 noted it."""
+    assert digest(packed) == hashlib.sha256(packed).hexdigest()

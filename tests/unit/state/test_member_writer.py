@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import random
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from devenv.state import member_writer
-from devenv.state.gzip_members import BLOCK
+from devenv.state.gzip_members import BLOCK, StoredDigest
 from devenv.state.member_writer import GivenUpError, MemberWriter
 
 DICE = random.Random(5)
@@ -37,6 +36,14 @@ def written(path: Path, blocks: list[bytes]) -> MemberWriter:
     return writer
 
 
+def digest_of(packed: bytes, size: int = 70_001) -> str:
+    """The digest of a file that is read in pieces of that size."""
+    digest = StoredDigest()
+    for at in range(0, len(packed), size):
+        digest.update(packed[at : at + size])
+    return digest.hexdigest()
+
+
 def fill(writer: MemberWriter) -> None:
     """Add more than fits into memory."""
     for _ in range(member_writer.AHEAD * 5):
@@ -53,7 +60,7 @@ def test_any_gzip_program_reads_the_file(
     writer = written(tmp_path / "a", BLOCKS)
     packed = (tmp_path / "a").read_bytes()[3:]
     assert gzip.decompress(packed) == b"".join(BLOCKS)
-    assert (writer.stored, writer.sha256.hexdigest()) == (len(packed), hashlib.sha256(packed).hexdigest())
+    assert (writer.stored, writer.digest) == (len(packed), digest_of(packed))
     (tmp_path / "b.gz").write_bytes(packed)
     subprocess.run(["gzip", "-t", tmp_path / "b.gz"], check=True)
 
