@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import statistics
 import subprocess
@@ -50,6 +51,7 @@ def run(bench: Bench) -> None:
 def _round(tree: MainTree, raw: Path) -> dict[str, float]:
     """Seconds of a save, a restore, and the copies of the same volume to a file and from it."""
     volume = f"{tree.name}_data"
+    os.sync()
     down = _events(tree, "down", "--snapshot")
     up = _events(tree, "up", "-d")
     found = {
@@ -59,7 +61,7 @@ def _round(tree: MainTree, raw: Path) -> dict[str, float]:
     users = engine.containers(tree.name, "db")
     tree.call("docker", "pause", *users)
     with _holder(volume) as holder:
-        found["out"] = _copied(f"docker cp {holder}:{AT} - > '{raw}'")
+        found["out"] = _copied(f"docker cp {holder}:{AT} - > '{raw}' && sync '{raw}'")
     tree.call("docker", "unpause", *users)
     other = f"bench-{secrets.token_hex(4)}"
     tree.call("docker", "volume", "create", other)
@@ -93,6 +95,7 @@ def _holder(volume: str) -> Iterator[str]:
 
 
 def _copied(command: str) -> float:
+    os.sync()
     began = time.perf_counter()
     subprocess.run(["sh", "-c", command], check=True)
     return time.perf_counter() - began

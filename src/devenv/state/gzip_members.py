@@ -83,8 +83,13 @@ def _trailer(block: bytes | memoryview) -> bytes:
 
 def content(packed: bytes) -> bytes:
     """The content of a member that `member` returned. Raises zlib.error if it is damaged."""
-    crc, size = TRAILER.unpack_from(packed, len(packed) - TRAILER.size)
-    block = _inflated(memoryview(packed)[HEADER.size : -TRAILER.size], size)
+    return _content(memoryview(packed)[HEADER.size :])
+
+
+def _content(body: bytes | memoryview) -> bytes:
+    """The content of a member without its header."""
+    crc, size = TRAILER.unpack_from(body, len(body) - TRAILER.size)
+    block = _inflated(memoryview(body)[: -TRAILER.size], size)
     if (fast.crc32(block), len(block)) != (crc, size):
         raise zlib.error("the content of a member differs from its checksum")
     return block
@@ -96,7 +101,7 @@ def blocks(file: io.BufferedReader) -> Generator[bytes]:
     Raises zlib.error or EOFError if the data is damaged.
     """
     if file.peek(len(MAGIC))[: len(MAGIC)] == MAGIC:
-        with contextlib.closing(InOrder(content)) as work:
+        with contextlib.closing(InOrder(_content)) as work:
             for packed in _members(file):
                 if work.is_full:
                     yield work.next()
@@ -112,6 +117,7 @@ def blocks(file: io.BufferedReader) -> Generator[bytes]:
 
 
 def _members(file: IO[bytes]) -> Iterator[bytes]:
+    """Each member, without its header."""
     while head := file.read(HEADER.size):
         if len(head) < HEADER.size:
             raise EOFError("the data ends too early")
@@ -121,7 +127,7 @@ def _members(file: IO[bytes]) -> Iterator[bytes]:
         rest = file.read(size - HEADER.size)
         if len(rest) < size - HEADER.size:
             raise EOFError("the data ends too early")
-        yield head + rest
+        yield rest
 
 
 def _deflated(block: bytes) -> bytes:
