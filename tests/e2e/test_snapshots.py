@@ -12,6 +12,8 @@ import pytest
 
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
+from support.docker_cli import engine_socket
+from support.proxy import Proxy
 from support.schemas import checked_document
 from support.stack import NewStack, Stack, idle_service
 from support.upper import Up
@@ -151,27 +153,35 @@ def test_x_devenv_keep_keeps_a_volume(stack: Stack, up: Up) -> None:
     assert run.wait_for("stopped")["saved"].keys() == {"more"}
 
 
-def test_volume_is_kept_if_saving_is_interrupted(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+def test_volume_is_kept_if_saving_is_interrupted(db: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
     """A volume whose saving a second Ctrl-C interrupts is reported, and used by the next `up`."""
-    run = up.ready(db)
-    db.execute("db", "sh", "-c", "head -c 150000000 /dev/urandom >/data/large; echo here >/data/marker")
-    run.send_signal(signal.SIGINT)
-    run.wait_for("step", name="save", state="detail")
-    time.sleep(0.5)  # a sooner one counts as the first, forwarded again
-    assert run.stop() == 130
-    assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
-    assert run.wait_for("stopped")["survivors"] == [f"volume {db.name}_data"]
-    assert "`devenv up` goes on with it" in run.wait_for("problem")["message"]
-    left = f"an earlier run of {db.name} left 1 volume behind"
-    assert of(db, state_env).stdout.startswith(f"{left} (devenv down)\n  devenv down ")
-    lines = of(db, state_env, "ps").stderr.splitlines()
-    assert lines[0] == f"left by an earlier run: 1 volume of {db.name}; devenv down -p {db.name}"
-    again = up.ready(db)
-    assert again.wait_for("notice", hint="devenv down")["message"] == f"{left}; this run takes it over"
-    assert marker(db) == "here"
-    db.execute("db", "rm", "/data/large")
-    assert again.stop() == 130
-    assert db.leftovers() == {}
+    with Proxy(engine=engine_socket()) as proxy:
+        own = {"DOCKER_HOST": proxy.host}
+        run = devenv("up", cwd=db.folder, env={**db.env, **own})
+        run.wait_for("ready")
+        db.execute("db", "sh", "-c", "head -c 500000000 /dev/urandom >/data/large; echo here >/data/marker")
+        run.send_signal(signal.SIGINT)
+        run.wait_for("step", name="save", state="detail")
+        proxy.frozen = True  # the save takes as long as the test needs
+        time.sleep(0.5)  # a sooner one counts as the first, forwarded again
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        proxy.frozen = False
+        assert run.wait() == 130
+        assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
+        assert run.wait_for("stopped")["survivors"] == [f"volume {db.name}_data"]
+        assert "`devenv up` goes on with it" in run.wait_for("problem")["message"]
+        left = f"an earlier run of {db.name} left 1 volume behind"
+        assert of(db, {**state_env, **own}).stdout.startswith(f"{left} (devenv down)\n  devenv down ")
+        lines = of(db, {**state_env, **own}, "ps").stderr.splitlines()
+        assert lines[0] == f"left by an earlier run: 1 volume of {db.name}; devenv down -p {db.name}"
+        again = devenv("up", cwd=db.folder, env={**db.env, **own})
+        assert again.wait_for("notice", hint="devenv down")["message"] == f"{left}; this run takes it over"
+        again.wait_for("ready")
+        assert marker(db) == "here"
+        db.execute("db", "rm", "/data/large")
+        assert again.stop() == 130
+        assert db.leftovers() == {}
 
 
 def test_volume_above_the_limit_is_kept(db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]) -> None:
