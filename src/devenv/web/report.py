@@ -13,11 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from devenv.errors import UsageError
-from devenv.web.static import FOLDER, INDEX
+from devenv.web.static import INDEX, script, texts
 
-MODULES = "modules.txt"  # in the folder of the page: the names of its modules, dependencies first
-IMPORT = re.compile(r'^import\s[^\n]*from "\./[^"\n]+";?[ \t]*\n', re.MULTILINE)
-EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
 STYLE = re.compile(r'<link rel="stylesheet"[^>]*>')
 ICON = re.compile(r'\s*<link rel="(?:icon|modulepreload|manifest)"[^>]*>')
 SCRIPT = re.compile(r'<script type="module"[^>]*></script>')
@@ -30,7 +27,7 @@ def write(path: str, messages: Sequence[Any]) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".devenv-")
         try:
             with open(descriptor, "wb") as file:
-                file.write(html(_files(), messages).encode())
+                file.write(html(texts(), messages).encode())
             os.replace(temporary, path)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -54,21 +51,5 @@ def html(files: Mapping[str, str], messages: Sequence[Any]) -> str:
     return index.replace("<head>", head, 1)
 
 
-def script(files: Mapping[str, str]) -> str:
-    """All modules as one."""
-    names = files[MODULES].split()
-    return "".join(f"// {name}\n{EXPORT.sub('', IMPORT.sub('', files[name]))}\n" for name in names)
-
-
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _files() -> dict[str, str]:
-    """The texts of the page by name."""
-    found: dict[str, str] = {}
-    for name in os.listdir(FOLDER):
-        if not name.endswith(".svg"):
-            with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
-                found[name] = file.read()
-    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devenv.errors import UsageError
-from devenv.web import report
+from devenv.web import report, static
 
 FILES = {
     "index.html": (
@@ -30,7 +30,7 @@ HELLO = {"type": "hello", "project": "</script><script>alert(1)</script>"}
 
 def test_modules_become_one() -> None:
     """Dependencies come first; what they export and import is one scope."""
-    assert report.script(FILES) == (
+    assert static.script(FILES) == (
         "// lines.js\nconst LINES = 3;\nfunction line() {\n  return `export x`;\n}\n\n"
         "// main.js\nconsole.log(LINES, line());\n\n"
     )
@@ -56,11 +56,11 @@ def test_it_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = tmp_path / "run.html"
     path.write_text("before")
     path.chmod(0o644)
-    monkeypatch.setattr(report, "_files", lambda: FILES)
+    monkeypatch.setattr(report, "texts", lambda: FILES)
     report.write(str(path), [HELLO])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text().startswith("<!doctype html>")
-    monkeypatch.setattr(report, "_files", dict)
+    monkeypatch.setattr(report, "texts", dict)
     with pytest.raises(KeyError):
         report.write(str(path), [HELLO])
     assert path.read_text().startswith("<!doctype html>")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.web import report, static
+from devenv.web import static
 from support.page_server import STATIC
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def test_the_pure_modules_pass_their_tests(checkout: Path) -> None:
 def test_all_modules_joined_as_in_a_report_are_valid(checkout: Path) -> None:
     """Node can parse all modules joined into one."""
     files = {path.name: path.read_text(encoding="utf-8") for path in STATIC.iterdir() if path.suffix != ".svg"}
-    (checkout / "joined.js").write_text(report.script(files), encoding="utf-8")
+    (checkout / "joined.js").write_text(static.script(files), encoding="utf-8")
     subprocess.run(["node", "--check", "joined.js"], cwd=checkout, check=True)
 
 
@@ -105,8 +105,9 @@ def test_all_modules_are_loaded_at_once() -> None:
 def test_only_files_of_the_page_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each by a fixed target; the index is the shell."""
     for name in ("index.html", "main.js", "style.css", "icon.svg", "modules.txt", "main.py"):
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name if name != "modules.txt" else "main.js")
     monkeypatch.setattr(static, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(static, "texts", static.texts.__wrapped__)
     files = static.files()
     assert sorted(files) == ["/", "/static/icon.svg", "/static/main.js", "/static/style.css"]
     assert files["/"] == ("text/html; charset=utf-8", b"index.html")
