@@ -91,8 +91,12 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _plain(self) -> AsyncIterator[socket.socket | None]:
-        """The socket of a new connection, for a thread; None if connections are no sockets."""
+        """The socket of a new connection, for a thread; None if connections are no sockets: the next call uses it."""
         exchange = await self._connect()
+        if exchange.connection.plain is None:  # a login by ssh, maybe
+            self._kept.append(exchange)
+            yield None
+            return
         self._open.add(exchange)
         try:
             yield exchange.connection.plain

@@ -206,3 +206,16 @@ async def test_a_body_in_pieces_needs_a_new_connection() -> None:
         assert answer.status == 200
     assert wires[1].sent.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
     await client.aclose()
+
+
+async def test_a_connection_that_no_thread_can_use_is_used_by_the_call() -> None:
+    """By ssh, a second connection would be a second login."""
+    wires = list[Wire]()
+
+    async def dial() -> Wire:
+        wires.append(Wire(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"))
+        return wires[-1]
+
+    got = bytearray()
+    assert await Client(dial).download("/archive", got.extend, idle=5) == (200, b"")
+    assert (bytes(got), len(wires)) == (b"abc", 1)
