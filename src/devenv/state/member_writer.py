@@ -47,7 +47,7 @@ class MemberWriter:
         self._given = 0
         self._queues = _Queues()
         self._compressing = ThreadPoolExecutor(THREADS, thread_name_prefix="gzip")
-        self._running = 0
+        self._begun = self._ended = 0  # compressions; each is counted by one thread alone
         self._error: Exception | None = None
         self._is_given_up = False
         self._thread = threading.Thread(target=self._write, name="gzip members", daemon=True)
@@ -69,10 +69,10 @@ class MemberWriter:
             self.require()
         self.require()
         self._given += size
-        if self._given <= ALWAYS or self._running < SPARE or compresses_well(buffer):
+        if self._given <= ALWAYS or self._begun - self._ended < SPARE or compresses_well(buffer):
             block = bytes(memoryview(buffer)[:size])
             self._queues.free.put(buffer)
-            self._running += 1
+            self._begun += 1
             self._queues.work.put(self._compressing.submit(member, block))
         else:
             self._queues.work.put((buffer, size))
@@ -121,7 +121,7 @@ class MemberWriter:
             except (OSError, zlib.error) as error:
                 self._error = error
             if isinstance(work, Future):
-                self._running -= 1
+                self._ended += 1
             else:
                 self._queues.free.put(work[0])
             self._queues.room.release()
