@@ -81,13 +81,8 @@ def _trailer(block: bytes | memoryview) -> bytes:
     return TRAILER.pack(crc32(block), len(block))
 
 
-def content(packed: bytes) -> bytes:
-    """The content of a member that `member` returned. Raises zlib.error if it is damaged."""
-    return _content(memoryview(packed)[HEADER.size :])
-
-
-def _content(body: bytes | memoryview) -> bytes:
-    """The content of a member without its header."""
+def content(body: bytes) -> bytes:
+    """The content of a member, which comes without its header. Raises zlib.error if it is damaged."""
     crc, size = TRAILER.unpack_from(body, len(body) - TRAILER.size)
     block = _inflated(memoryview(body)[: -TRAILER.size], size)
     if (fast.crc32(block), len(block)) != (crc, size):
@@ -101,7 +96,7 @@ def blocks(file: io.BufferedReader) -> Generator[bytes]:
     Raises zlib.error or EOFError if the data is damaged.
     """
     if file.peek(len(MAGIC))[: len(MAGIC)] == MAGIC:
-        with contextlib.closing(InOrder(_content)) as work:
+        with contextlib.closing(InOrder(content)) as work:
             for packed in _members(file):
                 if work.is_full:
                     yield work.next()
