@@ -51,7 +51,7 @@ JSON, LINES = "application/json", "application/x-ndjson"
 
 @dataclass(slots=True)
 class Shown:
-    """The state that open pages share, and how many there are. `is_used` is set while there are some."""
+    """The state that open pages share, and how many there are."""
 
     hub: Hub
     controller: RunController
@@ -107,8 +107,8 @@ class RunPage:
             with contextlib.suppress(DevenvError):
                 found = await earlier.of_this_run(self._source, hub.fold.beginnings, self._redactor)
                 lines = [line.message() for line in found[-earlier.REPORTED :]]
-            for start in range(0, len(lines), 1000):
-                yield encoded({"type": "log", "lines": lines[start : start + 1000]})
+            for start in range(0, len(lines), PIECE):
+                yield encoded({"type": "log", "lines": lines[start : start + PIECE]})
             for message in history:
                 if message["type"] == "log":
                     yield encoded(message)
