@@ -31,7 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def leave(run: Run, *events: tuple[float, Any], logs: dict[str, str], began: float = BEGAN) -> None:
     """Write what an ended run leaves."""
-    ledger = Ledger("shop", Place("/work/shop"), "an engine", ENGINE.host, None, began, pid=1)
+    ledger = Ledger("shop", Place("/srv/shop"), "an engine", ENGINE.host, None, began, pid=1)
     Path(run.path, ENDED).write_text(json.dumps(encode(ledger)))
     Path(run.path, "last.json").write_text(
         json.dumps({"v": 1, "timings": {"seconds": 2.0, "spans": []}, "began": began})
@@ -62,7 +62,7 @@ async def test_a_run_in_the_background_is_told_from_its_events_and_logs(run: Run
     kinds = [message["type"] for message in found]
     assert kinds == ["hello", "state", "timeline", "log", "startup", "ended"]
     hello, state, timeline, log, *_ = found
-    assert (hello["project"], hello["folder"], hello["readOnly"]) == ("shop", "/work/shop", True)
+    assert (hello["project"], hello["folder"], hello["readOnly"]) == ("shop", "/srv/shop", True)
     assert {s["name"]: s["phase"] for s in state["services"]} == {"web": "exited", "db": "absent"}
     assert {"save", "sync", "error"} <= {item["kind"] for item in timeline["items"]}
     assert "start" in [line[4] for line in log["lines"]]
