@@ -19,7 +19,9 @@ import pytest
 
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
+from support.docker_cli import engine_socket
 from support.phases import DATA, Phases, processes
+from support.proxy import Proxy
 from support.stack import Stack, idle_service
 from support.terminal import Terminal
 from support.upper import Up
@@ -60,15 +62,22 @@ def cases() -> Iterator[Any]:
         yield pytest.param(phase, way, id=name, marks=() if (phase, way) in ALWAYS else pytest.mark.long)
 
 
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A way to the engine on which a stalled call has no answer before the end of a test."""
+    with Proxy(engine=engine_socket(), stall=60) as proxy:
+        yield proxy
+
+
 @pytest.mark.parametrize(("phase", "way"), list(cases()))
 def test_signals_at_any_phase_leave_nothing_and_lose_nothing(
-    stack: Stack, up: Up, devenv: StartDevenv, phase: Callable[[Phases], Devenv], way: Way
+    stack: Stack, up: Up, devenv: StartDevenv, proxy: Proxy, phase: Callable[[Phases], Devenv], way: Way
 ) -> None:
     """The first signal ends the run, the second hurries, the third (or QUIT) leaves the rest to the guardian.
 
     A volume that could not be saved in time still exists and is reported; `down` saves it.
     """
-    phases = Phases(stack, up)
+    phases = Phases(stack, up, proxy)
     run = phase(phases)
     if phase is Phases.saving:
         time.sleep(GAP)  # the run has had its first signal

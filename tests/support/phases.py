@@ -7,11 +7,13 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from support import docker_cli
 from support.cli import Devenv
+from support.proxy import Proxy
 from support.stack import Stack, built_service, idle_service
 from support.upper import Up
 
@@ -32,9 +34,11 @@ def processes(word: str) -> list[str]:
 class Phases:
     """For each phase of a run: its project, and the way to reach it."""
 
-    def __init__(self, stack: Stack, up: Up) -> None:
+    def __init__(self, stack: Stack, up: Up, proxy: Proxy | None = None) -> None:
+        """The proxy is what the project's commands reach the engine through in the phases of a volume's content."""
         self.stack = stack
         self.up = up
+        self.proxy = proxy
         self.word = secrets.token_hex(4)
 
     def _services(self, **services: Any) -> None:
@@ -55,22 +59,33 @@ class Phases:
         return run
 
     def restore(self) -> Devenv:
-        """A volume is being restored."""
-        assert self._filled().stop() == 130
-        run = self.up(self.stack)
-        run.wait_for("step", name="restore", state="detail")
-        return run
+        """A volume is being restored, and the engine does not answer."""
+        assert self._with_data().stop() == 130
+        with self._held("PUT"):
+            return self.up(self.stack)
 
     def saving(self) -> Devenv:
-        """A run has been ended, and a volume is being saved."""
-        run = self._filled()
-        run.send_signal(signal.SIGINT)
-        run.wait_for("step", name="save", state="detail")
+        """A run has been ended, a volume is being saved, and the engine does not answer."""
+        run = self._with_data()
+        with self._held("GET"):
+            run.send_signal(signal.SIGINT)
         return run
 
-    def _filled(self) -> Devenv:
+    @contextlib.contextmanager
+    def _held(self, method: str) -> Iterator[None]:
+        """Wait at the end of the block until a call for the content of a volume was held; it is never answered."""
+        assert self.proxy is not None
+        self.proxy.chaos(100, ("stall",), only=lambda call: call.method == method and call.path.endswith("/archive"))
+        yield
+        calls = self.proxy.calls
+        docker_cli.until(lambda: [call for call in calls if call.fault])
+        self.proxy.calm()
+
+    def _with_data(self) -> Devenv:
+        assert self.proxy is not None
+        self.stack.env["DOCKER_HOST"] = self.proxy.host
         run = self.ready()
-        self.stack.execute("db", "sh", "-c", "head -c 60000000 /dev/urandom >/data/much")
+        self.stack.execute("db", "sh", "-c", "echo precious >/data/marker")
         time.sleep(1)  # by then `db` is known to be well
         return run
 
