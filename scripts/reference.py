@@ -1,18 +1,15 @@
-"""The pages under docs/reference, from the command line, the settings and the tables of causes: for write-pages."""
+"""The pages under docs/reference that are made from the settings and the tables of causes: for write-pages."""
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from scripts.command_tree import command_tree
+from scripts.command_pages import cell
 
-from devenv import errors
-from devenv.cli.overview import HELP
 from devenv.compose.schema import X_DEVENV
 from devenv.compose.user_config import UserSettings
 from devenv.doctor import diagnose
@@ -22,6 +19,7 @@ from devenv.model import answers
 from devenv.run.active import causes
 
 MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
+DANGERS = "../commands/up.md#settings-that-reach-outside-the-containers"
 # The settings in a user's config.toml; a field without a row is an error.
 SETTINGS = {
     "stand_ins": ("`true` or `false`", "If no registry answers, build [stand-ins](../stand-ins.md)."),
@@ -35,7 +33,7 @@ SETTINGS = {
     ),
     "dangerous": (
         '`"show"` or `"refuse"`',
-        "What to do if a project [reaches beyond its containers](../commands.md#devenv-up-service).",
+        f"What to do if a project has [settings that reach outside the containers]({DANGERS}).",
     ),
     "snapshot_limit": (
         'a size, such as `"4 GB"`',
@@ -43,88 +41,30 @@ SETTINGS = {
     ),
     "snapshots_total": ('a size, such as `"20 GB"`', "The size of all snapshots together."),
 }
-SHARED = ("file", "project_name", "profile", "output", "quiet", "verbose")
+
+EDITOR = (
+    "### Completion in an editor",
+    "",
+    "Editors can complete and check the Compose file, with this block, by a [schema](../schemas/compose.json).",
+    "It refers to the Compose specification's own schema, which the editor downloads. Write the schema to a file:",
+    "",
+    "```sh",
+    "devenv config --schema > compose.schema.json",
+    "```",
+    "",
+    "For VS Code's YAML extension and other editors with yaml-language-server, add this first line to the file:",
+    "",
+    "```yaml",
+    "# yaml-language-server: $schema=compose.schema.json",
+    "```",
+)
 
 
 def pages() -> dict[str, str]:
-    """Path from the root -> text of every page under docs/reference, and of troubleshooting."""
-    made = {"commands": _commands(), "settings": _settings(), "causes": _causes()}
+    """Path from the root -> text of the generated pages under docs/reference, and of troubleshooting."""
+    made = {"settings": _settings(), "causes": _causes()}
     reference = {f"docs/reference/{name}.md": "\n".join(lines) + "\n" for name, lines in made.items()}
     return {"docs/troubleshooting.md": "\n".join(_findings()) + "\n", **reference}
-
-
-def _commands() -> Iterator[str]:
-    group: Any = command_tree()
-    yield from ("# Every command and option", "", MADE.format("the command line"), "", HELP.strip(), "")
-    yield "More of each, with examples: [commands.md](../commands.md). [Exit codes](#exit-codes) are at the end."
-    yield from ("", "## Common options", "", "Before or after the command; `--version` stands alone.", "")
-    alone = [parameter for parameter in group.params if not parameter.hidden and parameter.name != "help"]
-    yield from _options(
-        [*(parameter for parameter in group.commands["up"].params if parameter.name in SHARED), *alone]
-    )
-    for name, command in sorted(group.commands.items()):
-        if not command.hidden:
-            yield from _command(f"devenv {name}", command, "##")
-    yield from ("", "## Exit codes", "", "| code | |", "|---|---|", "| 0 | Done. |")
-    below = (kind for kind in errors.DevenvError.__subclasses__() if kind.__module__ == errors.__name__)
-    kinds: list[type[errors.DevenvError]] = [errors.DevenvError, *below]
-    for kind in kinds:
-        meaning = "Failed." if kind is errors.DevenvError else (inspect.getdoc(kind) or "").partition("\n")[0]
-        yield f"| {kind.exit_code} | {meaning} |"
-    yield from ("| 70 | A bug of devenv. |", "| 130, 143, 129 | Ended by INT, TERM or HUP, and cleaned up. |")
-
-
-def _command(name: str, command: Any, level: str) -> Iterator[str]:
-    """A command, or a group with what is below it."""
-    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-    yield from ("", f"{level} `{name}`", "", inspect.cleandoc(command.help or ""), "")
-    below = getattr(command, "commands", {})
-    words = ["COMMAND"] if below else [_argument(argument) for argument in arguments]
-    yield f"```text\n{' '.join([name, '[OPTIONS]', *words])}\n```"
-    if described := [argument for argument in arguments if argument.help]:
-        yield from ("", "| argument | |", "|---|---|")
-        yield from (f"| `{_cell(_argument(argument))}` | {_cell(argument.help)} |" for argument in described)
-    if own := [parameter for parameter in command.params if _is_own(parameter)]:
-        yield ""
-        yield from _options(own)
-    for key, subcommand in below.items():
-        if not subcommand.hidden:
-            yield from _command(f"{name} {key}", subcommand, f"{level}#")
-
-
-def _is_own(parameter: Any) -> bool:
-    shared = parameter.name in SHARED and (
-        parameter.name != "output" or [*parameter.type.choices] == ["text", "json"]
-    )
-    return parameter.param_type_name == "option" and not parameter.hidden and not shared and parameter.name != "help"
-
-
-def _argument(argument: Any) -> str:
-    text = argument.metavar or str(argument.name).upper().strip("_")
-    text = text if argument.nargs == 1 or "..." in text else f"{text}..."
-    return text if argument.required or text.startswith("[") else f"[{text}]"
-
-
-def _options(options: Iterable[Any]) -> Iterator[str]:
-    yield from ("| option | |", "|---|---|")
-    for option in options:
-        spellings = ", ".join(f"`{name}`" for name in [*sorted(option.opts, key=len), *option.secondary_opts])
-        more = ["May be repeated." if option.multiple and "may be repeated" not in (option.help or "") else ""]
-        takes_value = not option.is_flag and not option.count
-        if takes_value and option.default and isinstance(option.default, str | int | float):
-            more.append(f"Default: {f'{option.default:g}' if isinstance(option.default, float) else option.default}.")
-        value = f" `{_value(option)}`" if takes_value else ""
-        yield f"| {spellings}{value} | {_cell(' '.join(filter(None, (option.help or '', *more))))} |"
-
-
-def _value(option: Any) -> str:
-    choices = getattr(option.type, "choices", None)
-    text = option.metavar or ("|".join(map(str, choices)) if choices else str(option.name).upper())
-    return str(text).replace("|", "\\|")
-
-
-def _cell(text: str) -> str:
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").strip()
 
 
 def _settings() -> Iterator[str]:
@@ -137,8 +77,8 @@ def _settings() -> Iterator[str]:
     yield from ("## `x-devenv`, in the Compose file", "", X_DEVENV["description"], "")
     yield from ("| key | value | |", "|---|---|---|")
     yield from _keys(X_DEVENV, "")
-    yield from ("", "Examples: [hooks](../commands.md#hooks), [ports](../commands.md#several-at-once),")
-    yield "[mirrors](../images.md#mirrors). For editors: [a schema](../schemas/compose.json)."
+    yield from ("", "Details: [hooks](hooks.md), [ports](isolation.md#ports), [mirrors](../images.md#mirrors).")
+    yield from ("", *EDITOR)
     yield from ("", "## `config.toml`, for all your projects", "")
     yield from ("`$XDG_CONFIG_HOME/devenv-compose/config.toml`, else `~/.config/devenv-compose/config.toml`.", "")
     yield from ("| key | value | default | |", "|---|---|---|---|")
@@ -160,7 +100,7 @@ def _default(value: Any) -> str:
 def _keys(shape: Mapping[str, Any], above: str) -> Iterator[str]:
     """A row for each key, and for those below it."""
     for name, entry in shape.get("properties", {}).items():
-        yield f"| `{above}{name}` | {_cell(_kind(entry))} | {_cell(entry.get('description', ''))} |"
+        yield f"| `{above}{name}` | {cell(_kind(entry))} | {cell(entry.get('description', ''))} |"
         kinds = (entry, *entry.get("anyOf", ()))
         below = {key: kind for kind in kinds for key, kind in kind.get("properties", {}).items()}
         yield from _keys({"properties": below}, f"{above}{name}.")
@@ -212,7 +152,7 @@ def _causes() -> Iterator[str]:
             texts = dict.fromkeys(text for pattern in entry.patterns for text in readable(pattern))
             shown = "<br>".join(f"`` {text} ``" for text in texts)
             hint = _given(entry.hint) if name == failures.NETWORK_TABLE else entry.hint
-            yield f"| {_cell(shown)} | {_cell(_named(entry.cause))} | {_cell(_named(hint))} |"
+            yield f"| {cell(shown)} | {cell(_named(entry.cause))} | {cell(_named(hint))} |"
 
 
 def _given(hint: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from devenv import events
-from devenv.compose.schema import X_DEVENV, compose_schema
+from devenv.compose.schema import compose_schema
 from devenv.doctor.mirrors import Mirror
 from devenv.images.listing import Row
 from devenv.images.standins.recipes import Offer
@@ -139,7 +139,6 @@ def pages() -> dict[str, str]:
         "docs/schemas/events.json": _json(events_schema()),
         "docs/schemas/documents.json": _json(documents_schema()),
         "docs/json.md": _page(),
-        "docs/commands.md": _with_settings((ROOT / "docs/commands.md").read_text(encoding="utf-8")),
     }
 
 
@@ -240,7 +239,7 @@ def _page() -> str:
         "",
         "The schemas are [events.json](schemas/events.json), [documents.json](schemas/documents.json) (both under",
         "`definitions`, by the name of the event or the command), and [compose.json](schemas/compose.json) for",
-        "[editors](commands.md#x-devenv-in-the-compose-file).",
+        "[editors](reference/settings.md#completion-in-an-editor).",
         "",
         "## Events",
         "",
@@ -279,20 +278,3 @@ def _type(shape: Mapping[str, Any]) -> str:
     if shape.get("type") == "array":
         return f"list of {_type(shape['items'])}"
     return str(shape.get("type", "string" if "enum" in shape else "anything"))
-
-
-def _with_settings(page: str) -> str:
-    """docs/commands.md with the current table of `x-devenv`."""
-    rows = [
-        f"| `{key}` | {_values(shape)} | {shape['description']} |" for key, shape in X_DEVENV["properties"].items()
-    ]
-    table = "\n".join(["| key | value | |", "|---|---|---|", *rows])
-    before, begin, rest = page.partition("<!-- x-devenv: made by scripts/write-pages -->\n")
-    return f"{before}{begin}{table}\n\n{rest.partition(chr(10) * 2)[2]}"
-
-
-def _values(shape: Mapping[str, Any]) -> str:
-    if shape.get("type") == "array":
-        return f"list of {shape['items']['x-names']}s"
-    words = shape.get("enum") or shape.get("properties")
-    return ", ".join(f"`{word}`" for word in words) if words else "text"

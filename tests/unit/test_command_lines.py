@@ -16,7 +16,7 @@ from devenv.cli import main, parser, passthrough, registry
 from devenv.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-GENERATED = {"docs/reference/commands.md", "docs/json.md", "docs/troubleshooting.md"}
+GENERATED = {"docs/json.md", "docs/troubleshooting.md"}
 PAGES = [
     page
     for page in sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])

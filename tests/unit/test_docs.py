@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import completion_table, module_list, reference, schemas
+from scripts import command_pages, completion_table, module_list, reference, schemas
 from scripts.command_tree import command_tree
 
 from devenv import errors, events
@@ -17,18 +17,11 @@ from devenv.cli import registry
 from support.console import INTERRUPT, Typed, commands, typed
 
 ROOT = Path(__file__).parents[2]
-COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / ".github").rglob("*.md")), *DOCS]
 LINK = re.compile(r"\]\((?P<link>[^)\s]+)\)|(?:src|srcset|href)=\"(?P<own>[^\"]+)\"")
 INSTALL = "uv tool install ."
-PAGES_MADE = schemas.pages() | reference.pages() | completion_table.pages()
-
-
-def section(command: str) -> str:
-    """The page's text on a command, and on the options of all commands."""
-    shared, *parts = COMMANDS_TEXT.split("\n## ")
-    return "\n".join([shared, *(part for part in parts if part.startswith(f"`devenv {command}"))])
+PAGES_MADE = schemas.pages() | command_pages.pages() | reference.pages() | completion_table.pages()
 
 
 def options(command: str) -> set[str]:
@@ -41,19 +34,25 @@ def options(command: str) -> set[str]:
 
 
 @pytest.mark.parametrize("command", sorted(registry.names()))
-def test_every_option_is_described(command: str) -> None:
-    """The page on commands names each option as the command line spells it."""
-    described = set(re.findall(r"`(-[-a-z]+)", section(command)))
+def test_a_page_names_options_of_its_command_alone(command: str) -> None:
+    """A list or a table of its part by hand describes no other option; it begins with examples of the command."""
+    by_hand = (ROOT / f"docs/commands/{command}.md").read_text(encoding="utf-8").partition(command_pages.END)[2]
 
-    assert options(command) <= described
+    assert by_hand.startswith("\n\n## Examples\n\n```sh\n")
+    assert re.search(rf"^(?:echo.*)?devenv {command}\b", by_hand, re.MULTILINE)
+    assert set(re.findall(r"^[-|] `(?:[a-z]+ )?(--[a-z-]+)", by_hand, re.MULTILINE)) <= options(command)
 
 
-@pytest.mark.parametrize("command", sorted(registry.names()))
-def test_no_option_is_described_that_is_not_there(command: str) -> None:
-    """The options that the page describes for a command are options of that command."""
-    own = COMMANDS_TEXT.split(f"\n## `devenv {command}")[1].split("\n## ")[0]
+def test_every_command_has_a_page() -> None:
+    """A page of a command that was removed is removed too; each command of a group is on the page of its group."""
+    pages = {path.stem for path in (ROOT / "docs/commands").iterdir()}
+    headings = {
+        f"docs/commands/{name.split()[0]}.md": f"\n## devenv {name}\n" for name in registry.COMMANDS if " " in name
+    }
 
-    assert set(re.findall(r"^\| .*?(--[a-z-]+)", own, re.MULTILINE)) <= options(command)
+    assert pages == set(registry.names())
+    assert {path for path, heading in headings.items() if heading not in PAGES_MADE[path]} == set()
+    assert set(command_pages.FAILURES) <= set(registry.names())
 
 
 @pytest.mark.parametrize("path", sorted(PAGES_MADE))
@@ -93,7 +92,9 @@ def test_every_exit_code_is_described() -> None:
     """Each code that an error ends with has its row."""
     codes = {errors.DevenvError.exit_code, *(kind.exit_code for kind in errors.DevenvError.__subclasses__())}
 
-    assert {f"| {code} |" for code in codes} <= set(re.findall(r"^\| \d \|", COMMANDS_TEXT, re.MULTILINE))
+    assert {f"| {code} |" for code in codes} <= set(
+        re.findall(r"^\| \d \|", PAGES_MADE["docs/commands.md"], re.MULTILINE)
+    )
 
 
 def test_the_list_of_modules_is_that_of_the_code() -> None:
@@ -131,7 +132,7 @@ def test_the_site_shows_every_page_once() -> None:
     """The navigation in mkdocs.yml names all pages under docs/, and no others."""
     shown = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
 
-    assert sorted(shown) == [page.relative_to(ROOT / "docs").as_posix() for page in DOCS]
+    assert sorted(shown) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in DOCS)
 
 
 def test_commands_are_the_lines_to_copy_with_the_output_below_them() -> None:

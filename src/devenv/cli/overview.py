@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from devenv import docs_folder
 from devenv.cli import registry
@@ -14,6 +14,7 @@ from devenv.errors import UsageError, closest
 with LazyImports():
     import textwrap
 
+COMMANDS, CHINESE = "commands", "zh-CN"  # folders of pages
 HELP = """Run Docker Compose projects while you develop: start, sync, save, clean up.
 
 Any other command (exec, run, stop, ...) runs `docker compose` with the files
@@ -47,8 +48,11 @@ def lines(group: str = "") -> Iterator[str]:
             yield from ("", f"{registry.SECTIONS[name]}:")
         yield from _rows([(name, text)])
     yield from ("", "Help:", *_rows(MORE), "")
-    pages = (f"{name}.md" if name in registry.names() else name for name in topics())
-    yield from textwrap.wrap(f"Topics: {', '.join(pages)}", 78, subsequent_indent="  ", break_on_hyphens=False)
+    pages = [name for name in topics() if not name.startswith(f"{COMMANDS}/")]
+    translated = [name for name in pages if "/" in name]
+    named = [f"{name}.md" if name in registry.names() else name for name in pages if name not in translated]
+    for text in (f"Topics: {', '.join(named)}", f"In Chinese: {', '.join(translated)}"):
+        yield from textwrap.wrap(text, 78, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -56,18 +60,33 @@ def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def topics() -> dict[str, str]:
-    """The paths of the documentation's pages by name; a page elsewhere replaces a page of the reference."""
-    folders = [os.path.join(docs_folder(), below) for below in ("reference", "guides", "")]
-    paths = (os.path.join(folder, name) for folder in folders for name in os.listdir(folder))
-    pages = {os.path.basename(path).removesuffix(".md"): path for path in paths if path.endswith(".md")}
+    """The paths of the documentation's pages by name: `network`, `commands/up`, `zh-CN/network`."""
+    folders = {"reference": "", "guides": "", "": "", COMMANDS: f"{COMMANDS}/", CHINESE: f"{CHINESE}/"}
+    pages = {
+        prefix + name.removesuffix(".md"): os.path.join(docs_folder(), folder, name)
+        for folder, prefix in folders.items()
+        for name in os.listdir(os.path.join(docs_folder(), folder))
+        if name.endswith(".md")
+    }
     return {name: pages[name] for name in sorted(pages) if name != "index"}
+
+
+def _topic(word: str, pages: Container[str]) -> str:
+    """The name of the page that a user asks for, in the user's language if it is translated."""
+    name = word.removesuffix(".md")
+    if name not in pages:  # the path in a link, such as `../guides/ci.md`
+        *_, folder, name = f"/{name}".split("/")
+        name = f"{folder}/{name}" if f"{folder}/{name}" in pages else name
+    language = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    translated = f"{CHINESE}/{name}"
+    return translated if language.startswith("zh") and translated in pages else name
 
 
 def page(word: str) -> str:
     """The page of a topic; with `#ANCHOR`, the section with this anchor. Raises UsageError for an unknown topic."""
     name, _, anchor = word.partition("#")
     pages = topics()
-    if (topic := os.path.basename(name).removesuffix(".md")) not in pages:
+    if (topic := _topic(name, pages)) not in pages:
         close = closest(word, [*registry.names(), *registry.OTHER_NAMES, *registry.COMPOSE])
         if close is None and (similar := closest(topic, pages)):
             close = f"help {similar}"

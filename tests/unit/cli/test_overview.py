@@ -38,12 +38,34 @@ def test_the_overview_is_printed_without_a_parser(line: str, begins: str | None)
         ("ci", "# "),
         ("commands", "# Commands"),
         ("causes", "# Errors by their text"),
+        ("commands/up", "# devenv up\n\nStart"),
+        ("../commands/up.md", "# devenv up\n\nStart"),
+        ("zh-CN/getting-started", "# 五分钟上手"),
+        ("../guides/ci.md", "# In CI"),
     ],
 )
 def test_help_topic_prints_a_page(capfd: Capture, word: str, begins: str) -> None:
     """`help TOPIC` prints a page, or its part below an anchor, and does not wait for a key without a terminal."""
     assert main.run(["help", word]) == 0
     assert capfd.readouterr().out.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("word", "language", "begins"),
+    [
+        ("network", "zh_CN.UTF-8", "# 代理"),
+        ("ci", "zh_CN.UTF-8", "# In CI"),
+        ("network", "de_DE.UTF-8", "# Behind"),
+        ("network", "", "# Behind"),
+    ],
+)
+def test_a_topic_is_printed_in_the_users_language(
+    monkeypatch: pytest.MonkeyPatch, word: str, language: str, begins: str
+) -> None:
+    """A Chinese user gets a translated page; all other pages, and all other users, are in English."""
+    monkeypatch.setenv("LC_ALL", language)
+    monkeypatch.setenv("LANG", "zh_TW.UTF-8" if not begins.isascii() else "C")
+    assert overview.page(word).startswith(begins)
 
 
 def test_the_help_has_all_commands_in_sections_and_all_topics(capfd: Capture) -> None:
@@ -54,4 +76,4 @@ def test_the_help_has_all_commands_in_sections_and_all_topics(capfd: Capture) ->
     assert shown == [*registry.names()]
     assert [line for line in lines if line.endswith(":")] == [*(f"{s}:" for s in registry.SECTIONS.values()), "Help:"]
     assert max(map(len, lines)) <= 80
-    assert {"troubleshooting", "images.md", "ci"} <= {*" ".join(lines).replace(",", "").split()}
+    assert {"troubleshooting", "images.md", "ci", "zh-CN/network"} <= {*" ".join(lines).replace(",", "").split()}
