@@ -40,10 +40,27 @@ _UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b."
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An engine's address as the docker CLI would use it, and the context that it is from, if any."""
+    """An engine's address as the docker CLI would use it, and the context that it is from, if any.
+
+    `line` is the path of a socket on this machine that leads to an engine elsewhere (see `remote.line`). Who the
+    engine is does not depend on it.
+    """
 
     host: str
     context: str | None = None
+    line: str | None = None
+
+    @property
+    def dialled(self) -> str | None:
+        """The path of the unix socket that reaches the engine, on this machine; None if `docker` has to connect."""
+        return self.line or self.socket
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What children have to find in their environment to use the line; empty without a line."""
+        if self.line is None:
+            return {}
+        return {"DOCKER_HOST": f"unix://{self.line}", "DOCKER_CONTEXT": "", "DOCKER_TLS_VERIFY": ""}
 
     @property
     def socket(self) -> str | None:
@@ -57,6 +74,8 @@ class Endpoint:
 
     def docker_command(self, *args: str) -> list[str]:
         """The docker command with the address of this engine: the CLI's current context may have changed."""
+        if self.line is not None:
+            return ["docker", "--host", f"unix://{self.line}", *args]
         return ["docker", *(("--context", self.context) if self.context else ("--host", self.host)), *args]
 
     @property
@@ -125,8 +144,8 @@ async def dial(endpoint: Endpoint) -> Connection:
     that the CLI supports: a child process for each connection.
     """
     with anyio.fail_after(CONNECT_TIMEOUT):
-        if endpoint.socket is not None:
-            return _Socket(await anyio.connect_unix(endpoint.socket))
+        if endpoint.dialled is not None:
+            return _Socket(await anyio.connect_unix(endpoint.dialled))
         argv = endpoint.docker_command("system", "dial-stdio")
         with trace.command(argv) as span:
             span.outcome = "goes on"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import NoReturn
 
 import anyio
@@ -25,6 +27,23 @@ OnLine = Callable[[str], object]
 OnOutput = Callable[[str, str], object]  # a line, and the stream that it came from
 
 _record: str | None = None
+_ENVIRONMENT: ContextVar[Mapping[str, str]] = ContextVar("environment", default={})  # noqa: B039 - never changed
+
+# Reads from descriptor 3 until a line comes, or until the process that has the other end of the pipe is gone: then
+# the folder, its first argument, is removed. Both end the command.
+_TETHER = """exec 3<&0 </dev/null
+folder=$1
+shift
+"$@" 3<&- &
+child=$!
+{ read -r _ <&3 || { rm -rf -- "$folder"; rmdir -- "${folder%/*}"; }; kill "$child"; } 2>/dev/null &
+watcher=$!
+exec 3<&-
+wait "$child"
+code=$?
+kill "$watcher" 2>/dev/null
+exit $code
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +112,7 @@ async def started(
             process = await anyio.open_process(
                 command,
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                env={**os.environ, **given, **(env or {})},
+                env={**surroundings(), **given, **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -115,11 +134,79 @@ async def started(
             await process.aclose()
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of children: ours, and the variables that `environment` adds."""
+    return {**os.environ, **_ENVIRONMENT.get()}
+
+
+@contextlib.contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Add variables to the environment of each child of this task, and of its tasks, while the block lasts.
+
+    Children that `detach` starts, which outlive this process, do not get them.
+    """
+    token = _ENVIRONMENT.set({**_ENVIRONMENT.get(), **variables})
+    try:
+        yield
+    finally:
+        _ENVIRONMENT.reset(token)
+
+
+class Tethered:
+    """A child for a thread that waits for it, which ends with this process, however this process ends.
+
+    It runs below a shell, in a session of its own; `errors` is the descriptor of its standard error. `folder` is
+    removed if this process dies.
+
+    Raises EngineError if the program is not installed.
+    """
+
+    def __init__(self, argv: Sequence[str], errors: int, folder: str) -> None:
+        with trace.command(argv) as span:
+            span.outcome = "goes on"
+        if shutil.which(argv[0]) is None:
+            raise _not_installed(argv)
+        command = ["/bin/sh", "-c", _TETHER, "sh", folder, *argv]
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+        )
+        _note(self._child.pid)
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until the child has ended, for at most so many seconds; return whether it has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(seconds)
+        return self._child.returncode is not None
+
+    def end(self, grace: float) -> None:
+        """End the child, which is killed after `grace` seconds."""
+        assert self._child.stdin is not None  # noqa: S101 - a pipe by its arguments
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended, or another thread was faster
+            self._child.stdin.write(b"end\n")
+            self._child.stdin.close()
+        if not self.wait(grace):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            self._child.wait()
+
+
+def output(argv: Sequence[str], seconds: float) -> str:
+    """The standard output of a short child, which is killed after so many seconds; empty after an error. Blocking."""
+    with trace.command(argv) as span, contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False,
+            start_new_session=True,
+        )  # fmt: skip
+        span.outcome = f"exit {done.returncode}"
+        return _text(done.stdout)
+    return ""
+
+
 async def foreground(argv: Sequence[str]) -> int:
     """Run a child to its end in the foreground of our terminal, where it gets Ctrl-C, and return its exit code."""
     with trace.command(argv) as span, _job_control() as ours:
         try:
-            child = subprocess.Popen(list(argv), process_group=0)  # noqa: ASYNC220 - on the terminal, nothing to await
+            child = subprocess.Popen(list(argv), process_group=0, env=surroundings())  # noqa: ASYNC220 - on the terminal, nothing to await
         except FileNotFoundError as error:
             raise _not_installed(argv) from error
         try:
@@ -270,7 +357,7 @@ def exec_replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> N
     with trace.command(argv) as span:
         span.outcome = "takes over"
     try:
-        os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})  # noqa: S606 - no shell is wanted
+        os.execvpe(argv[0], list(argv), {**surroundings(), **(env or {})})  # noqa: S606 - no shell is wanted
     except FileNotFoundError as error:
         raise _not_installed(argv) from error
 

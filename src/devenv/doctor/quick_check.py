@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import anyio
 
 from devenv.docker.client import Engine
-from devenv.docker.endpoint import resolve
+from devenv.docker.endpoint import Endpoint, resolve
 from devenv.doctor.diagnose import diagnose
 from devenv.doctor.facts import VIRTUAL, DoctorFacts, EngineInfo, Machine
 from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.host import limits
 from devenv.model.answers import INFO
+from devenv.remote.line import Line, line
 from devenv.tasks import each
 
 
 async def connected(stack: contextlib.AsyncExitStack) -> Engine:
     """Connect to the engine until the stack is closed. Raises EngineError with the doctor's finding."""
     endpoint = await resolve()
-    try:
+    async with _explained(endpoint):
         return await stack.enter_async_context(Engine.connect(endpoint))
+
+
+async def connected_by_line(stack: contextlib.AsyncExitStack, emit: Emit) -> tuple[Engine, Line | None]:
+    """As `connected`, but an engine that is reached by ssh gets a line, which children use too.
+
+    For commands that run for long: a program that replaces this process would lose the line.
+    """
+    endpoint = await resolve()
+    async with _explained(endpoint):
+        endpoint, opened = await stack.enter_async_context(line(endpoint, emit))
+        return await stack.enter_async_context(Engine.connect(endpoint)), opened
+
+
+@contextlib.asynccontextmanager
+async def _explained(endpoint: Endpoint) -> AsyncIterator[None]:
+    try:
+        yield
     except EngineError as error:
         from devenv.doctor.probes import unreached  # noqa: PLC0415 - slow to import, and needed only for errors
 

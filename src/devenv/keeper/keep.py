@@ -157,7 +157,7 @@ class Keeper:
     async def _context(
         self, stack: contextlib.AsyncExitStack, options: UpOptions, emit: Emit, loaded: Loaded, ledger: Ledger
     ) -> Context:
-        engine = await quick_check.connected(stack)
+        engine, line = await quick_check.connected_by_line(stack, emit)
         key = await key_of(engine)
         run = await open_run(engine, loaded.project.name, key)
         place = place_of(loaded.project.directory)
@@ -167,7 +167,7 @@ class Keeper:
         if not began_in(ledger, place):
             raise up_elsewhere(ledger)
         transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
-        return Context(options, emit, engine, key, run, place, transfer, anyio.create_task_group())
+        return Context(options, emit, engine, key, run, place, transfer, anyio.create_task_group(), line=line)
 
     async def _adopted(self, context: Context, loaded: Loaded, ledger: Ledger) -> ActiveProject:
         """The active project, synced: as the steps of `up`, without those that create, start or ask."""

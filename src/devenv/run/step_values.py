@@ -11,6 +11,7 @@ from devenv.docker.client import Engine
 from devenv.events import Emit
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
+from devenv.remote.line import Line
 from devenv.run.active.control import RunController
 from devenv.run.active.project import ActiveProject
 from devenv.run.cleanup.guardian import Guardian
@@ -26,7 +27,10 @@ from devenv.volumes.transfer import VolumeTransfer
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What all steps of a run share. `key` identifies the engine; `tasks` live from the first step to the end."""
+    """What all steps of a run share. `key` identifies the engine; `tasks` live from the first step to the end.
+
+    `line` leads to an engine on another machine.
+    """
 
     options: UpOptions
     emit: Emit
@@ -38,6 +42,7 @@ class Context:
     tasks: TaskGroup
     controller: RunController | None = None
     held: Held = field(default_factory=Held)
+    line: Line | None = None
 
     def hooks(self, desired: DesiredState) -> Hooks:
         """The project's hooks."""

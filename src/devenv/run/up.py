@@ -93,9 +93,9 @@ async def open_context(
     controller: RunController | None = None,
 ) -> Context:
     """Connect to the engine and lock the project until the stack closes. Raises EngineError, StateError."""
-    for _, line in at_work(loaded.project.name):
-        emit(Notice(line))
-    engine = await quick_check.connected(stack)
+    for _, message in at_work(loaded.project.name):
+        emit(Notice(message))
+    engine, line = await quick_check.connected_by_line(stack, emit)
     key = await key_of(engine)
     run = await open_run(engine, loaded.project.name, key)
     await _wait_until_cleaned(run, emit)
@@ -103,7 +103,7 @@ async def open_context(
     held = await hand_over.hold(stack, run, place)
     transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
     tasks = anyio.create_task_group()
-    return Context(options, emit, engine, key, run, place, transfer, tasks, controller, held)
+    return Context(options, emit, engine, key, run, place, transfer, tasks, controller, held, line)
 
 
 async def _wait_until_cleaned(run: Run, emit: Emit) -> None:

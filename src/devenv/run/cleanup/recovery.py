@@ -17,6 +17,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit
 from devenv.lazy_dataclass import dataclass
+from devenv.remote.line import line
 from devenv.run.cleanup import remains
 from devenv.run.cleanup.teardown import finish
 from devenv.state.ledger import Ledger, VolumePolicy
@@ -104,7 +105,8 @@ async def attempt(
             await process.end_recorded(run.children)
         if _ledger(run, dead) is None:
             return False
-        engine = await stack.enter_async_context(Engine.connect(endpoint))
+        reached, _ = await stack.enter_async_context(line(endpoint, emit))
+        engine = await stack.enter_async_context(Engine.connect(reached))
         if not is_first and (not _locked(run, stack, wait=LOOKED_AT) or _ledger(run, dead) is None):
             return False
         begun()

@@ -1,0 +1,1 @@
+"""Engines on other machines: one supervised ssh process for each, which carries the engine's socket."""

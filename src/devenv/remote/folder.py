@@ -1,0 +1,71 @@
+"""The folder with the sockets of a line: private, with a short path, removed by the next line if its owner died."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+from devenv import private_files
+from devenv.remote.ssh import LONGEST_PATH
+
+PREFIX = "line-"
+LOCK = "lock"
+RANDOM = 8  # characters that `mkdtemp` adds
+ATTEMPTS = 5
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[str]:
+    """A new folder while the block lasts, and none that a dead process left. Raises StateError, OSError."""
+    base = _base()
+    path, lock = _created(base)
+    try:
+        _sweep(base)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+        with contextlib.suppress(OSError):  # another line is there
+            os.rmdir(base)
+
+
+def _base() -> str:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    path = os.path.join(runtime, "devenv")
+    is_short = len(os.fsencode(path)) + len(f"/{PREFIX}/s") + RANDOM < LONGEST_PATH
+    if runtime.startswith("/") and is_short and os.access(runtime, os.W_OK):
+        return path
+    return f"/tmp/devenv-{os.getuid()}"  # noqa: S108 - checked to be private; TMPDIR may be too long for a socket
+
+
+def _created(base: str) -> tuple[str, int]:
+    for attempt in range(ATTEMPTS):
+        private_files.private_folder(base)
+        try:
+            path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+            lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except FileNotFoundError:  # another line has just removed the folder
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return path, lock
+    raise AssertionError
+
+
+def _sweep(base: str) -> None:
+    """Remove the folders of processes that died: nobody holds their locks."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(base):
+            path = os.path.join(base, name)
+            with contextlib.suppress(OSError):
+                lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(lock)

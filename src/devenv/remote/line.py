@@ -1,0 +1,200 @@
+"""The line to an engine on another machine: one ssh process, started again after each loss, for all connections.
+
+OpenSSH does the work, so that the user's configuration, agents, jump hosts and keys count. A thread watches the
+process: the line has to last through a teardown, whichever tasks are cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import anyio
+import anyio.to_thread
+
+from devenv.docker import process
+from devenv.docker.endpoint import LAST_BYTES, Endpoint, reason, unreachable
+from devenv.errors import DevenvError
+from devenv.events import Emit, Notice
+from devenv.lazy_dataclass import dataclass
+from devenv.remote import ssh
+from devenv.remote.folder import folder
+from devenv.remote.ssh import Remote
+
+FIRST_WAIT = 60.0  # seconds for the first login: somebody may have to touch a key
+AGAIN_WAIT = 15.0  # seconds for each later one
+LOOK_EVERY = 0.02
+ANSWER_WAIT = 10.0
+CONTROL_WAIT = 10.0
+GRACE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """Whether the line is up, since when (`time.monotonic`), and what ssh said when it was lost."""
+
+    is_up: bool
+    since: float
+    printed: str = ""
+
+
+class Line:
+    """The line to one machine. Its methods block; `close` may be called while another thread is in one of them."""
+
+    def __init__(self, remote: Remote, folder: str) -> None:
+        self.remote = remote
+        self.state = LineState(is_up=False, since=time.monotonic())
+        self._folder = folder
+        self._child: process.Tethered | None = None
+        self._forwards: list[str] = []
+        self._over = threading.Event()
+        self._began = threading.Event()  # the first attempt has ended
+        self._changed, self._change = os.pipe()
+        for descriptor in (self._changed, self._change):
+            os.set_blocking(descriptor, False)
+        self.was_reached = False  # ssh has logged in
+        self.elsewhere: str | None = None  # the engine's socket, if it is another than the one that was tried
+        self._thread = threading.Thread(target=self._keep, name="line", daemon=True)
+
+    @property
+    def socket(self) -> str:
+        """The path of the socket on this machine that leads to the engine."""
+        return f"{self._folder}/{ssh.SOCKET}"
+
+    def open(self) -> bool:
+        """Log in; return whether the engine answers over the line. `state.printed` has the reason if not."""
+        self._thread.start()
+        self._began.wait()
+        return self.state.is_up
+
+    async def changed(self) -> LineState:
+        """Wait until the line was lost or is back; the new state."""
+        await anyio.wait_readable(self._changed)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._changed, 1 << 10)
+        return self.state
+
+    def close(self) -> None:
+        """End the process; nothing of it is left. The line cannot be used again."""
+        self._over.set()
+        if (child := self._child) is not None:
+            child.end(GRACE)
+        if self._thread.ident is not None:
+            self._thread.join()
+        for descriptor in (self._changed, self._change):
+            os.close(descriptor)
+
+    def _keep(self) -> None:
+        """Log in again and again until `close`; but only once if the first login fails."""
+        wait, failures, pauses = FIRST_WAIT, 0, ssh.pauses()
+        while not self._over.is_set():
+            was_up, printed = False, ""
+            try:
+                was_up, printed = self._connect(wait)
+            except (DevenvError, OSError) as error:
+                printed = str(error)
+            self._set(is_up=False, printed=printed)
+            if not self._began.is_set():
+                self._began.set()
+                return
+            failures = 0 if was_up else failures + 1
+            wait = AGAIN_WAIT
+            self._over.wait(pauses[min(failures, len(pauses) - 1)])
+        self._began.set()
+
+    def _connect(self, wait: float) -> tuple[bool, str]:
+        """Run ssh to its end; return whether the engine has answered over it, and what ssh has printed."""
+        for name in (ssh.SOCKET, ssh.CONTROL):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._folder}/{name}")
+        with open(process.scratch(), "r+b", buffering=0) as errors:
+            command = ssh.master(self.remote, self._folder, tuple(self._forwards))
+            child = self._child = process.Tethered(command, errors.fileno(), self._folder)
+            try:
+                if is_up := self._until_up(child, wait):
+                    self._set(is_up=True)
+                    self._began.set()
+                    child.wait(None)
+            finally:
+                child.end(GRACE)
+            size = os.fstat(errors.fileno()).st_size
+            printed = os.pread(errors.fileno(), LAST_BYTES, max(size - LAST_BYTES, 0)).decode(errors="replace")
+            return is_up, printed
+
+    def _until_up(self, child: process.Tethered, wait: float) -> bool:
+        end = time.monotonic() + wait
+        while time.monotonic() < end and not self._over.is_set() and not child.wait(LOOK_EVERY):
+            if (answer := _answers(self.socket)) is not None:
+                self.was_reached = True
+                if not answer and not self._began.is_set():
+                    found = process.output(ssh.control(self.remote, self._folder, ssh.FIND_SOCKET), CONTROL_WAIT)
+                    self.elsewhere = ssh.found_socket(found, self.remote.socket)
+                return answer
+        return False
+
+    def _set(self, *, is_up: bool, printed: str = "") -> None:
+        since = self.state.since if is_up == self.state.is_up else time.monotonic()
+        is_change, self.state = is_up != self.state.is_up, LineState(is_up, since, printed)
+        if is_change:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._change, b"x")
+
+
+def _answers(path: str) -> bool | None:
+    """Whether the engine answers at this socket; None if nothing listens there yet."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_WAIT)
+        try:
+            connection.connect(path)
+        except OSError:
+            return None
+        with contextlib.suppress(OSError):
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return connection.recv(12).startswith(b"HTTP/")
+        return False
+
+
+@contextlib.asynccontextmanager
+async def line(endpoint: Endpoint, emit: Emit) -> AsyncIterator[tuple[Endpoint, Line | None]]:
+    """The endpoint as it is reached while the block lasts, and the line if there is one.
+
+    Without a line, requests go the way of the docker command, which a notice says if the engine is reached by ssh.
+    Raises EngineError with the words of ssh if it cannot log in.
+    """
+    remote = ssh.remote(endpoint.host)
+    if remote is None or not hasattr(socket, "AF_UNIX"):
+        yield endpoint, None
+        return
+    with contextlib.ExitStack() as stack:
+        opened = await _opened(stack, endpoint, remote, emit)
+        if opened is None:
+            yield endpoint, None
+            return
+        reached = replace(endpoint, line=opened.socket)
+        with process.environment(reached.environment):
+            yield reached, opened
+
+
+async def _opened(stack: contextlib.ExitStack, endpoint: Endpoint, remote: Remote, emit: Emit) -> Line | None:
+    """The open line, which `stack` closes; None if the machine can be reached, but not in this way."""
+    path = stack.enter_context(folder())
+    for _ in range(2):
+        opened = Line(remote, path)
+        with contextlib.ExitStack() as attempt:
+            attempt.callback(opened.close)
+            if await anyio.to_thread.run_sync(opened.open, abandon_on_cancel=True):
+                stack.push(attempt.pop_all())
+                return opened
+        if not opened.was_reached:
+            raise unreachable(endpoint, "", reason(opened.state.printed))
+        if opened.elsewhere is None:
+            break
+        remote = replace(remote, socket=opened.elsewhere)
+    lack = ssh.missing(opened.state.printed)
+    emit(Notice(f"there is no line to {remote.name}, so each request logs in by itself: {lack}"))
+    return None

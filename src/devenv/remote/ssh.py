@@ -1,0 +1,100 @@
+"""How ssh is called to reach an engine: the address, command lines, pauses, and what its messages mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
+
+from devenv.lazy_dataclass import dataclass
+
+ENGINE_SOCKET = "/var/run/docker.sock"
+CONTROL, SOCKET = "c", "s"  # files in the folder of a line
+LONGEST_PATH = 90  # bytes: ssh adds 17 while it creates a socket, and the limit is 103 on macOS
+# Keep-alive: a line that does not answer for six seconds is lost.
+_OPTIONS = {
+    "ControlPersist": "no",
+    "ConnectTimeout": "5",
+    "ServerAliveInterval": "2",
+    "ServerAliveCountMax": "3",
+    "StreamLocalBindUnlink": "yes",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+}
+SHORTEST, LONGEST = 0.25, 3.0  # seconds between two attempts to connect again
+
+# Printed on the remote machine by `FIND_SOCKET`, one a line.
+FIND_SOCKET = (
+    'printf "%s\\n" "$DOCKER_HOST";'
+    ' docker context inspect -f "{{.Endpoints.docker.Host}}" 2>/dev/null || echo;'
+    ' printf "unix://%s/docker.sock\\n" "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The machine of an engine as ssh knows it, and the engine's socket there; `port` is empty if ssh chooses it."""
+
+    login: str
+    port: str = ""
+    socket: str = ENGINE_SOCKET
+
+    @property
+    def name(self) -> str:
+        """The host, without the user: what messages call it."""
+        return self.login.rpartition("@")[2]
+
+    @property
+    def destination(self) -> tuple[str, ...]:
+        """The arguments that select the machine."""
+        return (*(("-p", self.port) if self.port else ()), "--", self.login)
+
+
+def remote(address: str) -> Remote | None:
+    """The machine of an address `ssh://[user@]host[:port][/socket]`; None for another kind of address."""
+    parts = urlsplit(address)
+    if parts.scheme != "ssh" or not parts.hostname:
+        return None
+    user, _, place = parts.netloc.rpartition("@")
+    bracketed = re.fullmatch(r"\[(.+?)\](?::(\d+))?", place)
+    host, port = bracketed.groups("") if bracketed else (place.partition(":")[0], place.partition(":")[2])
+    user = unquote(user.partition(":")[0])
+    return Remote(f"{user}@{host}" if user else host, port, unquote(parts.path.rstrip("/")) or ENGINE_SOCKET)
+
+
+def master(remote: Remote, folder: str, forwards: Sequence[str] = ()) -> list[str]:
+    """The command that logs in, listens at the sockets in `folder`, and forwards until it ends."""
+    options = [word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")]
+    places = [f"{folder}/{SOCKET}:{remote.socket}", *forwards]
+    listeners = [word for place in places for word in ("-L", place)]
+    return ["ssh", "-M", "-N", "-T", "-S", f"{folder}/{CONTROL}", *options, *listeners, *remote.destination]
+
+
+def control(remote: Remote, folder: str, *words: str) -> list[str]:
+    """A command of ssh over the line in `folder`, without a login of its own."""
+    return ["ssh", "-T", "-S", f"{folder}/{CONTROL}", *words[:-1], *remote.destination, *words[-1:]]
+
+
+def request(remote: Remote, folder: str, action: str, forward: str) -> list[str]:
+    """The command that adds (`forward`) or ends (`cancel`) a forward of the line in `folder`."""
+    return ["ssh", "-S", f"{folder}/{CONTROL}", "-O", action, "-L", forward, *remote.destination]
+
+
+def pauses() -> Sequence[float]:
+    """The seconds before each attempt to connect again; the last counts for all that follow."""
+    return tuple(min(SHORTEST * 2**number, LONGEST) for number in range(5))
+
+
+def found_socket(printed: str, tried: str) -> str | None:
+    """The socket that the remote machine's settings name, if it is not the one that was tried; else None."""
+    for line in printed.splitlines():
+        if line.startswith("unix:///") and (path := line.removeprefix("unix://").strip()) != tried:
+            return path
+    return None
+
+
+def missing(printed: str) -> str:
+    """What a line lacks, by the messages of its ssh after a failed request."""
+    if "administratively prohibited" in printed:
+        return "its sshd forbids to forward sockets (AllowStreamLocalForwarding, AllowTcpForwarding)"
+    return "ssh cannot open the engine's socket there"

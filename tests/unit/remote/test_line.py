@@ -1,0 +1,152 @@
+"""The line to an engine on another machine, with a program in place of ssh."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.docker import process
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import EngineError
+from devenv.events import Event, Notice
+from devenv.remote import folder as folders
+from devenv.remote.line import line
+
+pytestmark = pytest.mark.anyio
+
+# Answers at the socket that it is to listen at; by the name of the machine, it fails in one of several ways.
+FAKE = f"""#!{sys.executable} -S
+import os, socket, sys
+host, log = sys.argv[-1], os.environ["FAKE_SSH_LOG"]
+with open(log, "a") as file:
+    print(os.getpid(), *sys.argv[1:], file=file)
+if "-M" not in sys.argv:
+    print("\\n\\nunix:///elsewhere" if "rootless" in sys.argv else "")
+    sys.exit()
+if host == "refused":
+    sys.exit("ann@refused: Permission denied (publickey).")
+path, _, remote = sys.argv[sys.argv.index("-L") + 1].partition(":")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+while True:
+    connection = listener.accept()[0]
+    if host == "far" or remote == "/elsewhere":
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nOK")
+    else:
+        print("channel 2: open failed: administratively prohibited: open failed", file=sys.stderr, flush=True)
+    connection.close()
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
+    """Put the program on PATH; the calls until now, each with the pid before its arguments."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/ssh"
+    program.write_text(FAKE, encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SSH_LOG", str(tmp_path / "log"))
+    monkeypatch.setattr(folders, "_base", lambda: f"/tmp/devenv-test-{os.getpid()}")
+    return lambda: [row.split() for row in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+
+
+def nothing(event: Event) -> None:
+    """Expect no event."""
+    raise AssertionError(event)
+
+
+async def test_another_kind_of_address() -> None:
+    """It has no line, and nothing is started."""
+    endpoint = Endpoint("tcp://far:2376")
+    async with line(endpoint, nothing) as (reached, opened):
+        assert (reached, opened) == (endpoint, None)
+
+
+async def test_children_use_the_line(calls: Callable[[], list[list[str]]]) -> None:
+    """They find its socket in their environment; who the engine is does not change; nothing is left afterwards."""
+    async with line(Endpoint("ssh://far", "office"), nothing) as (reached, opened):
+        assert (reached.host, reached.context) == ("ssh://far", "office")
+        assert opened is not None
+        assert opened.state.is_up
+        assert reached.dialled == opened.socket
+        assert reached.docker_command("ps") == ["docker", "--host", f"unix://{opened.socket}", "ps"]
+        done = await process.run(["sh", "-c", 'echo "$DOCKER_HOST:$DOCKER_CONTEXT"'])
+        assert done.text.strip() == f"unix://{opened.socket}:"
+    assert process.surroundings() == dict(os.environ)
+    assert not os.path.exists(os.path.dirname(opened.socket))
+    ((pid, *_),) = calls()
+    assert process.start_time(int(pid)) is None
+
+
+async def test_it_comes_back(calls: Callable[[], list[list[str]]]) -> None:
+    """A line that was lost is opened again, at the same socket; both changes are reported."""
+    async with line(Endpoint("ssh://far"), nothing) as (reached, opened):
+        assert opened is not None
+        with anyio.fail_after(30):
+            while not (await opened.changed()).is_up:
+                pass
+            os.kill(int(calls()[0][0]), signal.SIGKILL)
+            while (await opened.changed()).is_up:
+                pass
+            while not (await opened.changed()).is_up:
+                pass
+        assert reached.line == opened.socket
+        assert len(calls()) == 2
+
+
+async def test_a_refused_login_is_tried_once(calls: Callable[[], list[list[str]]]) -> None:
+    """The error has the words of ssh, and a command to type."""
+    with pytest.raises(EngineError, match=r"Permission denied \(publickey\)") as caught:
+        async with line(Endpoint("ssh://refused"), nothing):
+            pass
+    assert caught.value.hint is not None
+    assert "ssh refused" in caught.value.hint
+    assert len(calls()) == 1
+
+
+async def test_the_engine_of_a_user(calls: Callable[[], list[list[str]]]) -> None:
+    """A socket that the machine itself names is used if the usual one does not answer."""
+    async with line(Endpoint("ssh://rootless"), nothing) as (_, opened):
+        assert opened is not None
+        assert opened.remote.socket == "/elsewhere"
+
+
+async def test_forwarding_is_forbidden(calls: Callable[[], list[list[str]]]) -> None:
+    """Requests go the old way then, and a notice says what is missing."""
+    events: list[Event] = []
+    endpoint = Endpoint("ssh://forbidden")
+    async with line(endpoint, events.append) as (reached, opened):
+        assert (reached, opened) == (endpoint, None)
+    assert [type(event) for event in events] == [Notice]
+    assert "AllowStreamLocalForwarding" in str(events[0])
+
+
+async def test_the_owner_is_killed(calls: Callable[[], list[list[str]]], tmp_path: Path) -> None:
+    """Its ssh ends, and its sockets are removed."""
+    code = f"""
+import anyio, os, signal
+from devenv.docker.endpoint import Endpoint
+from devenv.remote import folder, line
+folder._base = lambda: {f"/tmp/devenv-test-{os.getpid()}"!r}
+async def main():
+    async with line.line(Endpoint("ssh://far"), print) as (reached, _):
+        open({str(tmp_path / "socket")!r}, "w").write(reached.line)
+        os.kill(os.getpid(), signal.SIGKILL)
+anyio.run(main)
+"""
+    done = await process.run([sys.executable, "-c", code])
+    assert done.returncode == -signal.SIGKILL, done.error_text
+    folder = os.path.dirname((tmp_path / "socket").read_text(encoding="utf-8"))
+    ((pid, *_),) = calls()
+    with anyio.fail_after(30):
+        while process.start_time(int(pid)) is not None or os.path.exists(os.path.dirname(folder)):  # noqa: ASYNC110 - not our child
+            await anyio.sleep(0.02)
