@@ -122,6 +122,7 @@ class Ready(Event):
     seconds: Annotated[float, "since the command began"]
     ports: Annotated[tuple[Published, ...], "all published TCP ports"] = ()
     faults: Annotated[tuple[Fault, ...], "services that are not up, or whose log has an error"] = ()
+    forwarded_from: Annotated[str, "the other machine that has the ports, if ssh forwards them"] = ""
 
 
 @dataclass(frozen=True, slots=True)

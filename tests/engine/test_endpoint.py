@@ -66,7 +66,7 @@ async def test_calls_streams_and_shells_work_through_dial_stdio(
 ) -> None:
     """All that the sync needs works, and no child process is left."""
     assert far.host.startswith("tcp://")
-    assert not far.local
+    assert far.dialled is None
     name = unique_name("far")
     script = [part.replace("$$", "$") for part in IDLE]
     try:

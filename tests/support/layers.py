@@ -35,6 +35,7 @@ PURE = (
     "images/host_settings/overlay.py",
     "images/failures.py",
     "images/needs.py",
+    "remote/forwards.py",
     "remote/ssh.py",
     "run/active/causes.py",
     "run/active/model_diff.py",

@@ -29,6 +29,7 @@ def test_fields_are_ready_for_json_without_the_name() -> None:
         "seconds": 1.5,
         "ports": [{"service": "web", "target": 80, "address": "localhost:80"}],
         "faults": [],
+        "forwarded_from": "",
     }
     Stopped().removed["container"] = 1
     assert Stopped().fields()["removed"] == {}

@@ -115,7 +115,7 @@ class Engine(Transport):
 
     async def _check_connection(self) -> None:
         """Check that a remote engine still answers: a network failure does not end a silent connection."""
-        if not self.endpoint.local:
+        if not self.endpoint.has_files:
             try:
                 await self.call("GET", "_ping", "reading the events of the engine", total=CONNECT_TIMEOUT)
             except EngineError:

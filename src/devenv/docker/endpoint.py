@@ -79,9 +79,14 @@ class Endpoint:
         return ["docker", *(("--context", self.context) if self.context else ("--host", self.host)), *args]
 
     @property
-    def local(self) -> bool:
-        """Whether the engine publishes ports on this machine."""
+    def has_files(self) -> bool:
+        """Whether the engine is on this machine, or in a virtual machine of it: it may see the files here."""
         return self.socket is not None
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether published ports appear on this machine: those of an engine elsewhere, if a line forwards them."""
+        return self.dialled is not None
 
 
 async def resolve() -> Endpoint:
@@ -254,13 +259,13 @@ def unreachable(endpoint: Endpoint, why: str, printed: str = "") -> EngineError:
     `why` is the message of the system, `printed` the message of ssh or docker (see `reason`).
     """
     message = f"cannot reach the Docker engine at {endpoint.shown}"
-    if endpoint.local and "ermission denied" in why:
+    if endpoint.has_files and "ermission denied" in why:
         hint = "sudo usermod -aG docker $USER   (then log in again)"
         return EngineError(f"{message}: permission denied on the socket", hint=hint)
     by = f" (context {endpoint.context})" if endpoint.context is not None else ""
     other_engine = "docker context use default" if by else "unset DOCKER_HOST"
     tail = f": {printed}" if printed else ""
-    hint = start_command() if endpoint.local else _hint(endpoint, printed) or other_engine
+    hint = start_command() if endpoint.has_files else _hint(endpoint, printed) or other_engine
     return EngineError(f"{message}{by}{tail}", hint=hint)
 
 

@@ -190,16 +190,16 @@ class Tethered:
             self._child.wait()
 
 
-def output(argv: Sequence[str], seconds: float) -> str:
-    """The standard output of a short child, which is killed after so many seconds; empty after an error. Blocking."""
+def brief(argv: Sequence[str], seconds: float) -> Completed:
+    """Run a short child, which is killed after so many seconds; exit code 1 if it could not be run. Blocking."""
     with trace.command(argv) as span, contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
             list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False,
             start_new_session=True,
         )  # fmt: skip
         span.outcome = f"exit {done.returncode}"
-        return _text(done.stdout)
-    return ""
+        return Completed(done.returncode, done.stdout, done.stderr)
+    return Completed(1, b"", b"")
 
 
 async def foreground(argv: Sequence[str]) -> int:

@@ -70,7 +70,7 @@ async def unreached(endpoint: Endpoint, error: EngineError) -> Groups:
     """Why the engine could not be reached, and which other engines answer on this machine."""
     elsewhere = await routes.within(LOCAL, lambda: tuple(host_limits.engines_elsewhere(endpoint.host)))
     leave = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
-    start = start_command() if endpoint.local else leave
+    start = start_command() if endpoint.has_files else leave
     address = facts.EngineAddress(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
@@ -80,7 +80,7 @@ async def unreached(endpoint: Endpoint, error: EngineError) -> Groups:
     if words := next((str(cause) for cause in causes if isinstance(cause, WayError)), ""):
         address = replace(address, why=f": {words}", start=error.hint or "")
     reasons = (REASONS[type(cause)] for cause in causes if type(cause) in REASONS)
-    state = next(reasons, "engine-silent") if endpoint.local else "engine-unreachable"
+    state = next(reasons, "engine-silent") if endpoint.has_files else "engine-unreachable"
     return {"address": replace(address, state=state)}
 
 
@@ -148,7 +148,7 @@ class _Checks:
             return {"errors": (("engine-address", error),)}
         failed = EngineError(f"the engine at {endpoint.host} does not answer")
         failed.__cause__ = TimeoutError()
-        with anyio.move_on_after(REACH if endpoint.local else 2 * REACH):
+        with anyio.move_on_after(REACH if endpoint.has_files else 2 * REACH):
             try:
                 self._engine = await stack.enter_async_context(Engine.connect(endpoint))
             except EngineError as error:
@@ -238,10 +238,10 @@ async def _builder(engine: Engine) -> Groups:
 
 
 async def _taken(engine: Engine, project: Project) -> Groups:
-    if not engine.endpoint.local or project.settings.ports == "auto":
+    if not engine.endpoint.has_ports or project.settings.ports == "auto":
         return {}
     held = {port for c in (await engine.project_state(project.name)).containers for _, port, _ in c.ports}
-    addresses = () if project.settings.ports == "as-written" else listeners.loopbacks(engine.kernel)
+    addresses = () if project.settings.ports == "as-written" else listeners.published_on(engine)
     wanted = ports.wanted_ports(project, [s.name for s in project.services], {}, addresses)
     return {"taken": await taken([port for port in wanted if port.port not in held], engine)}
 

@@ -73,7 +73,7 @@ async def engine_info(engine: Engine) -> EngineInfo:
         kind=kind,
         platform=engine.platform,
         root=str(info.get("DockerRootDir") or ""),
-        here=engine.endpoint.local and is_same_kernel,
+        here=engine.endpoint.has_files and is_same_kernel,
         proxies={name: str(value) for name, value in proxies.items() if value},
         mirrors=tuple((info.get("RegistryConfig") or {}).get("Mirrors") or ()),
     )

@@ -9,12 +9,18 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+
+import anyio.to_thread
 
 from devenv.compose.run_model import PortChange
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.host import ports
 from devenv.host.ports import Place, Taken, WantedPort
+from devenv.remote.forwards import FIND_LISTENERS
+from devenv.remote.forwards import listeners as listeners_elsewhere
+from devenv.remote.line import Line
 
 LISTEN = "0A"
 LOOPBACK = "127.0.0.1"
@@ -47,6 +53,14 @@ def loopbacks(kernel: str) -> tuple[str, ...]:
     if kernel != here or "microsoft" in here.lower() or _refusal("::1", 0) is not None:
         return (LOOPBACK,)
     return LOOPBACK, "::1"
+
+
+def published_on(engine: Engine) -> tuple[str, ...]:
+    """The addresses of the engine's machine for ports that name none.
+
+    One is enough for an engine elsewhere: ssh forwards it to all loopback addresses here.
+    """
+    return loopbacks(engine.kernel) if engine.endpoint.has_files else (LOOPBACK,)
 
 
 def _refusal(ip: str, port: int) -> int | None:
@@ -106,24 +120,39 @@ def _listening(table: str, port: int) -> list[str]:
     return []
 
 
-async def require_free(wanted: Iterable[WantedPort], engine: Engine, given: Iterable[PortChange] = ()) -> None:
+async def require_free(
+    wanted: Iterable[WantedPort], engine: Engine, given: Iterable[PortChange] = (), line: Line | None = None
+) -> None:
     """Raise PortError if wanted ports are in use, with their owners and the flags to type.
 
-    `given`: the changes of the command line, which the hint repeats.
+    `given`: the changes of the command line, which the hint repeats. With a line, ports have to be free at both ends.
     """
-    if in_use := await taken(wanted, engine):
+    wanted, there = tuple(wanted), dict[int, str]()
+    if wanted and line is not None:
+        printed = await anyio.to_thread.run_sync(line.ask, FIND_LISTENERS)
+        there = listeners_elsewhere(printed, line.remote.name)
+    if in_use := await taken(wanted, engine, there):
         raise ports.taken_error(in_use, given)
 
 
-async def taken(wanted: Iterable[WantedPort], engine: Engine) -> tuple[Taken, ...]:
-    """The wanted ports that are in use, each with only the addresses where that is so."""
+async def taken(
+    wanted: Iterable[WantedPort], engine: Engine, there: Mapping[int, str] = MappingProxyType({})
+) -> tuple[Taken, ...]:
+    """The wanted ports that are in use, each with only the addresses where that is so.
+
+    `there`: ports that are in use on the engine's machine, if it is another one, and by which programs.
+    """
     all_wanted = [port for port in wanted if port.protocol == "tcp"]
     in_use: list[Taken] = []
+    if not engine.endpoint.has_files:  # ssh listens here, on loopback
+        all_wanted = [replace(port, ips=loopbacks(os.uname().release)) for port in all_wanted]
     for port in all_wanted:
-        if ips := tuple(ip for ip in port.ips if is_in_use(ip, port.port)):
-            reserved = {other.port for other in all_wanted} | {other.free for other in in_use}
-            free = free_port(port.ips, port.port, reserved)
-            in_use.append(Taken(replace(port, ips=ips), await _owner(port, engine), free))
+        ips = tuple(ip for ip in port.ips if is_in_use(ip, port.port))
+        if ips or port.port in there:
+            reserved = {*(other.port for other in all_wanted), *(other.free for other in in_use), *there}
+            owner_there = None if ips else there[port.port]
+            name = await _owner(replace(port, ips=ips or port.ips), engine, owner_there)
+            in_use.append(Taken(replace(port, ips=ips), name, free_port(port.ips, port.port, reserved)))
     return tuple(in_use)
 
 
@@ -134,16 +163,17 @@ async def automatic(
     taken = {number for _, _, number in await engine.containers.published()}
     while True:
         chosen = ports.choose(places, seed=seed, known=known, taken=taken)
-        new = [port for place, port in chosen.items() if place not in known and engine.endpoint.local]
+        new = [port for place, port in chosen.items() if place not in known and engine.endpoint.has_ports]
         busy = {port for port in new if is_in_use("", port)}
         if not busy:
             return chosen
         taken |= busy
 
 
-async def _owner(port: WantedPort, engine: Engine) -> str | None:
+async def _owner(port: WantedPort, engine: Engine, there: str | None) -> str | None:
+    """The container that publishes the port, or the program that listens on it here or `there`."""
     published = await engine.containers.published()
     for name, ip, number in published:
         if number == port.port and any(ports.overlap(own, ip) for own in port.ips):
             return name
-    return await owner(port.port)
+    return there or await owner(port.port)

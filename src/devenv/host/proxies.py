@@ -77,7 +77,7 @@ async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
 
 async def gateway(engine: Engine) -> str:
     """The address by which containers reach this machine; empty if the engine is on another machine."""
-    if not engine.endpoint.local:
+    if not engine.endpoint.has_files:
         return ""
     system = await engine.ask("info", "asking for the engine's system", lambda info: info["OperatingSystem"])
     if os.uname().sysname == "Darwin" or system == "Docker Desktop":

@@ -20,6 +20,7 @@ from devenv.events import Emit, Event, Problem, Ready
 from devenv.lazy_dataclass import dataclass
 from devenv.run import background, steps
 from devenv.run.active.feed import Feed
+from devenv.run.active.port_forwards import PortForwards
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
 from devenv.run.active.requests import Requests
@@ -140,6 +141,8 @@ class Keeper:
                     requests = Requests(context.run, project, effects, self._feed, reload, _page, goes_on=True)
                     await tasks.start(requests.listen)
                     tasks.start_soon(reload.run)
+                    if context.line is not None:
+                        tasks.start_soon(PortForwards(context.line, project, context.emit).run)
                     await self._until_gone(project, reload)
                     requests.goes_on = False
                 finally:
@@ -226,7 +229,8 @@ def _ready(run: Run, ledger: Ledger) -> TimedEvent:
     """The event of the end of the start, as the process before this one reported it."""
     last = run.last()
     seconds = float((last.get("timings") or {}).get("seconds", 0.0))
-    return TimedEvent(ledger.began + seconds, Ready(ledger.project, tuple(last.get("urls", ())), seconds))
+    urls, forwarded_from = tuple(last.get("urls", ())), str(last.get("forwarded_from", ""))
+    return TimedEvent(ledger.began + seconds, Ready(ledger.project, urls, seconds, forwarded_from=forwarded_from))
 
 
 def _changed(directory: str, files: tuple[str, ...]) -> float:

@@ -24,7 +24,6 @@ def folder() -> Iterator[str]:
     base = _base()
     path, lock = _created(base)
     try:
-        _sweep(base)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -43,12 +42,15 @@ def _base() -> str:
 
 
 def _created(base: str) -> tuple[str, int]:
+    """A new folder, and the descriptor of its lock. Folders that dead processes left are removed."""
     for attempt in range(ATTEMPTS):
         private_files.private_folder(base)
         try:
-            path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
-            lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with _locked(base):
+                _sweep(base)
+                path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+                lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(lock, fcntl.LOCK_EX)
         except FileNotFoundError:  # another line has just removed the folder
             if attempt == ATTEMPTS - 1:
                 raise
@@ -57,15 +59,25 @@ def _created(base: str) -> tuple[str, int]:
     raise AssertionError
 
 
+@contextlib.contextmanager
+def _locked(base: str) -> Iterator[None]:
+    """Keep others from removing a folder whose lock is not held yet."""
+    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _sweep(base: str) -> None:
     """Remove the folders of processes that died: nobody holds their locks."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(base):
-            path = os.path.join(base, name)
-            with contextlib.suppress(OSError):
-                lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True)
-                finally:
-                    os.close(lock)
+    for name in os.listdir(base):
+        path = os.path.join(base, name)
+        with contextlib.suppress(OSError):
+            lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
 import anyio
@@ -24,6 +24,7 @@ from devenv.events import Emit, Notice
 from devenv.lazy_dataclass import dataclass
 from devenv.remote import ssh
 from devenv.remote.folder import folder
+from devenv.remote.forwards import Forward
 from devenv.remote.ssh import Remote
 
 FIRST_WAIT = 60.0  # seconds for the first login: somebody may have to touch a key
@@ -51,12 +52,10 @@ class Line:
         self.state = LineState(is_up=False, since=time.monotonic())
         self._folder = folder
         self._child: process.Tethered | None = None
-        self._forwards: list[str] = []
+        self._forwards = _Forwards(self._request)
         self._over = threading.Event()
         self._began = threading.Event()  # the first attempt has ended
-        self._changed, self._change = os.pipe()
-        for descriptor in (self._changed, self._change):
-            os.set_blocking(descriptor, False)
+        self._bell = _Bell()
         self.was_reached = False  # ssh has logged in
         self.elsewhere: str | None = None  # the engine's socket, if it is another than the one that was tried
         self._thread = threading.Thread(target=self._keep, name="line", daemon=True)
@@ -74,10 +73,24 @@ class Line:
 
     async def changed(self) -> LineState:
         """Wait until the line was lost or is back; the new state."""
-        await anyio.wait_readable(self._changed)
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._changed, 1 << 10)
+        await self._bell.heard()
         return self.state
+
+    def forward(self, wanted: frozenset[Forward]) -> dict[Forward, str]:
+        """Forward these ports and no others, now and after each reconnection; the errors of those that failed.
+
+        While the line is lost, nothing is done yet.
+        """
+        return self._forwards.want(wanted, lambda: self.state.is_up)
+
+    def _request(self, action: str, forwards: Iterable[Forward]) -> str:
+        places = [forward.argument for forward in forwards]
+        done = process.brief(ssh.request(self.remote, self._folder, action, places), CONTROL_WAIT)
+        return (reason(done.error_text) or f"exit {done.returncode}") if done.returncode else ""
+
+    def ask(self, command: str) -> str:
+        """The output of a shell command on the other machine; empty after an error."""
+        return process.brief(ssh.control(self.remote, self._folder, command), CONTROL_WAIT).text
 
     def close(self) -> None:
         """End the process; nothing of it is left. The line cannot be used again."""
@@ -86,8 +99,7 @@ class Line:
             child.end(GRACE)
         if self._thread.ident is not None:
             self._thread.join()
-        for descriptor in (self._changed, self._change):
-            os.close(descriptor)
+        self._bell.close()
 
     def _keep(self) -> None:
         """Log in again and again until `close`; but only once if the first login fails."""
@@ -113,11 +125,13 @@ class Line:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._folder}/{name}")
         with open(process.scratch(), "r+b", buffering=0) as errors:
-            command = ssh.master(self.remote, self._folder, tuple(self._forwards))
+            places = sorted(forward.argument for forward in self._forwards.begin())
+            command = ssh.master(self.remote, self._folder, places)
             child = self._child = process.Tethered(command, errors.fileno(), self._folder)
             try:
                 if is_up := self._until_up(child, wait):
                     self._set(is_up=True)
+                    self._forwards.catch_up()
                     self._began.set()
                     child.wait(None)
             finally:
@@ -132,8 +146,7 @@ class Line:
             if (answer := _answers(self.socket)) is not None:
                 self.was_reached = True
                 if not answer and not self._began.is_set():
-                    found = process.output(ssh.control(self.remote, self._folder, ssh.FIND_SOCKET), CONTROL_WAIT)
-                    self.elsewhere = ssh.found_socket(found, self.remote.socket)
+                    self.elsewhere = ssh.found_socket(self.ask(ssh.FIND_SOCKET), self.remote.socket)
                 return answer
         return False
 
@@ -141,8 +154,69 @@ class Line:
         since = self.state.since if is_up == self.state.is_up else time.monotonic()
         is_change, self.state = is_up != self.state.is_up, LineState(is_up, since, printed)
         if is_change:
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._change, b"x")
+            self._bell.ring()
+
+
+class _Forwards:
+    """The forwards of a line: those that are wanted, and those that its current ssh has. `request` asks this ssh."""
+
+    def __init__(self, request: Callable[[str, Iterable[Forward]], str]) -> None:
+        self._request = request
+        self._wanted, self._active = frozenset[Forward](), frozenset[Forward]()
+        self._turn = threading.Lock()
+
+    def want(self, wanted: frozenset[Forward], is_up: Callable[[], bool]) -> dict[Forward, str]:
+        """Replace the wanted forwards, and apply the difference if the line is up; the errors."""
+        with self._turn:
+            self._wanted = wanted
+            return self._apply() if is_up() else {}
+
+    def begin(self) -> frozenset[Forward]:
+        """The forwards with which a new ssh is started."""
+        with self._turn:
+            self._active = self._wanted
+            return self._active
+
+    def catch_up(self) -> None:
+        """Apply what has changed since this ssh was started."""
+        with self._turn:
+            self._apply()
+
+    def _apply(self) -> dict[Forward, str]:
+        if ended := self._active - self._wanted:
+            self._request("cancel", ended)
+            self._active -= ended
+        errors: dict[Forward, str] = {}
+        if (new := self._wanted - self._active) and self._request("forward", new):
+            # The first that fails ends the request, and nothing tells which it is.
+            errors = {each: error for each in new if (error := self._request("forward", [each]))}
+        self._active |= new - errors.keys()
+        return errors
+
+
+class _Bell:
+    """A pipe on which a thread wakes a task."""
+
+    def __init__(self) -> None:
+        self._heard, self._rung = os.pipe()
+        os.set_blocking(self._heard, False)
+        os.set_blocking(self._rung, False)
+
+    def ring(self) -> None:
+        """Wake the task now, or at its next `heard`."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._rung, b"x")
+
+    async def heard(self) -> None:
+        """Wait for a `ring` since the last call."""
+        await anyio.wait_readable(self._heard)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._heard, 1 << 10)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._heard)
+        os.close(self._rung)
 
 
 def _answers(path: str) -> bool | None:
@@ -191,7 +265,7 @@ async def _opened(stack: contextlib.ExitStack, endpoint: Endpoint, remote: Remot
                 stack.push(attempt.pop_all())
                 return opened
         if not opened.was_reached:
-            raise unreachable(endpoint, "", reason(opened.state.printed))
+            raise unreachable(endpoint, "", reason(opened.state.printed) or "ssh has ended without a message")
         if opened.elsewhere is None:
             break
         remote = replace(remote, socket=opened.elsewhere)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
 from devenv.lazy_dataclass import dataclass
@@ -75,9 +75,10 @@ def control(remote: Remote, folder: str, *words: str) -> list[str]:
     return ["ssh", "-T", "-S", f"{folder}/{CONTROL}", *words[:-1], *remote.destination, *words[-1:]]
 
 
-def request(remote: Remote, folder: str, action: str, forward: str) -> list[str]:
-    """The command that adds (`forward`) or ends (`cancel`) a forward of the line in `folder`."""
-    return ["ssh", "-S", f"{folder}/{CONTROL}", "-O", action, "-L", forward, *remote.destination]
+def request(remote: Remote, folder: str, action: str, forwards: Iterable[str]) -> list[str]:
+    """The command that adds (`forward`) or ends (`cancel`) forwards of the line in `folder`."""
+    places = [word for forward in forwards for word in ("-L", forward)]
+    return ["ssh", "-S", f"{folder}/{CONTROL}", "-O", action, *places, *remote.destination]
 
 
 def pauses() -> Sequence[float]:

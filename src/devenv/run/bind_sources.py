@@ -68,10 +68,10 @@ def _missing(service: Service, transfer: VolumeTransfer) -> Iterator[Mount]:
     Engines in virtual machines see folders that do not exist here.
     """
     engine = transfer.engine
-    is_here = engine.endpoint.local and engine.kernel == os.uname().release
+    is_here = engine.endpoint.has_files and engine.kernel == os.uname().release
     for mount in service.volumes:
         source = mount.source or ""
-        shared = is_here or (engine.endpoint.local and is_within(source, transfer.directory))
+        shared = is_here or (engine.endpoint.has_files and is_within(source, transfer.directory))
         if mount.type == "bind" and mount.creates_source and shared and not os.path.lexists(source):
             yield mount
 

@@ -163,13 +163,13 @@ async def with_ports(
 
     Raises ConfigError, at the second place, if two services or two containers publish the same host port.
     """
-    setting, local = desired.project.settings.ports, engine.endpoint.local
+    setting, local = desired.project.settings.ports, engine.endpoint.has_ports
     as_written = options.lan or setting == "as-written" or not local
     auto = options.auto_ports or setting == "auto"
     after = replace(
         desired,
         ports=options.ports + (await _automatic(desired, options, engine, project_state) if auto else ()),
-        addresses=() if as_written else listeners.loopbacks(engine.kernel),
+        addresses=() if as_written else listeners.published_on(engine),
         auto=auto,
     )
     wanted = after.wanted_ports(after.names)

@@ -17,8 +17,10 @@ from devenv.events import Notice
 from devenv.host.listeners import require_free
 from devenv.images.listing import with_missing_images
 from devenv.model.project import Moment, Project
+from devenv.remote.forwards import remarks
 from devenv.run import isolated
 from devenv.run.active.control import service_graph
+from devenv.run.active.port_forwards import PortForwards
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.volumes import project_volumes
 from devenv.run.bind_sources import missing_folders
@@ -76,7 +78,10 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
     desired = await with_ports(desired, context.options, context.engine, taken.project_state)
     if context.controller is not None:
         context.controller.learn(service_graph(desired))
-    if desired.is_narrowed:
+    if context.line is not None:
+        for remark in remarks(desired.project, desired.own, context.line.remote.name):
+            context.emit(Notice(remark))
+    elif desired.is_narrowed:
         addresses = " and ".join(desired.addresses)
         context.emit(Notice(f"ports are published on {addresses} only; --lan opens them to the network"))
     await isolated.report(desired, context.options.selection, context.emit, is_first=not context.run.last())
@@ -84,13 +89,13 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
 
 
 async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
-    """Require that no other process uses a port of the run; only known for a local engine."""
-    if context.engine.endpoint.local:
+    """Require that no other process uses a port of the run, as far as ports appear on this machine."""
+    if context.engine.endpoint.has_ports:
         held = {host for container in taken.project_state.containers for _, host, _ in container.ports}
         wanted = taken.desired.wanted_ports(taken.desired.own)
         missing = [port for port in wanted if port.port not in held]
         try:
-            await require_free(missing, context.engine, context.options.ports)
+            await require_free(missing, context.engine, context.options.ports, context.line)
         except PortError as error:
             own, stand_ins = taken.desired.only(taken.desired.own), context.options.images.stand_ins
             raise await with_missing_images(error, context.engine, own, stand_ins=stand_ins) from None
@@ -192,6 +197,8 @@ async def sync_containers(context: Context, active: Active) -> Active:
 async def begin_start(context: Context, active: Active) -> Active:
     """Let Compose start the services in order, in the background: the observer reports who waits for whom."""
     context.tasks.start_soon(active.project.start)
+    if context.line is not None:
+        context.tasks.start_soon(PortForwards(context.line, active.project, context.emit).run)
     return active
 
 

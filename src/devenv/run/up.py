@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from devenv.compose import resolve
 from devenv.compose.resolve import Loaded
@@ -18,6 +19,7 @@ from devenv.model.status import BAD
 from devenv.run import hand_over
 from devenv.run.active.control import RunController
 from devenv.run.active.feed import Feed
+from devenv.run.active.port_forwards import wanted_by
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
 from devenv.run.active.requests import Requests
@@ -173,13 +175,18 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
     """Report that every service is up, where its ports are, and what the start took."""
     desired = project.desired
     containers = [c for c in project.observer.project_state.containers if c.service in desired.names]
-    published = await addresses(containers, context.engine.endpoint.host)
+    forwarded_from = ""
+    if context.line is not None:
+        forwarded_from = context.line.remote.name
+        await anyio.to_thread.run_sync(context.line.forward, wanted_by(project.observer.project_state.containers))
+    published = await addresses(containers, context.engine.endpoint)
     faults = tuple(Fault(s.service, s.error or s.how) for s in project.observer.standings() if s.has_fault)
-    context.emit(Ready(desired.project.name, published.urls, record.seconds(), published.ports, faults))
+    seconds, name = record.seconds(), desired.project.name
+    context.emit(Ready(name, published.urls, seconds, published.ports, faults, forwarded_from))
     timings, steps = record.end(desired.project)
     images, began = {c.service: c.image for c in containers}, project.ledger.began
     last = {"timings": timings.fields(), "steps": steps, "images": images, "urls": published.urls, "began": began}
-    context.run.remember(last)
+    context.run.remember({**last, "forwarded_from": forwarded_from})
     if context.options.timings:
         context.emit(timings)
     for failing in published.failing:

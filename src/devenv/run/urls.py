@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from devenv.docker.endpoint import Endpoint
 from devenv.events import Published
-from devenv.host.listeners import reached
+from devenv.host.listeners import LOOPBACK, reached
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.tasks import each
@@ -47,12 +48,15 @@ class Addresses:
     failing: tuple[str, ...] = ()
 
 
-async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses:
-    """The addresses of the containers' TCP ports. On a remote engine nothing is probed: each port counts as a URL."""
+async def addresses(containers: Iterable[Container], endpoint: Endpoint) -> Addresses:
+    """The addresses of the containers' TCP ports.
+
+    If the ports of a remote engine are not forwarded, nothing is probed: each port counts as a URL.
+    """
     listed = ((port, ip, c.service, target, c.health) for c in containers for ip, port, target in c.ports)
     published = sorted(listed, key=lambda entry: entry[:2])
     far = _far(endpoint)
-    hosts = [(far or reached(ip), port) for port, ip, *_ in published]
+    hosts = [(_host(ip, endpoint), port) for port, ip, *_ in published]
     groups = dict[tuple[str, int, int], list[tuple[str, int]]]()  # a port may have an IPv4 and an IPv6 address
     for (port, _, service, target, _), at in zip(published, hosts, strict=True):
         groups.setdefault((service, target, port), []).append(at)
@@ -71,13 +75,19 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
     return Addresses(tuple(urls), tuple(ports), tuple(refused), tuple(failing))
 
 
-def url(ip: str, port: int, endpoint: str) -> str:
+def url(ip: str, port: int, endpoint: Endpoint) -> str:
     """The URL of a port that is published on the address `ip` of the engine, if it speaks HTTP."""
-    return _url(_far(endpoint) or reached(ip), port)
+    return _url(_host(ip, endpoint), port)
 
 
-def _far(endpoint: str) -> str | None:
-    return None if endpoint.startswith("unix://") else urlsplit(endpoint).hostname or "localhost"
+def _host(ip: str, endpoint: Endpoint) -> str:
+    if endpoint.has_ports and not endpoint.has_files:  # forwarded, whatever its address there
+        return LOOPBACK
+    return _far(endpoint) or reached(ip)
+
+
+def _far(endpoint: Endpoint) -> str | None:
+    return None if endpoint.has_ports else urlsplit(endpoint.host).hostname or "localhost"
 
 
 def _at(host: str, port: int) -> str:

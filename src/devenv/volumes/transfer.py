@@ -192,7 +192,7 @@ class VolumeTransfer:
         An engine on this machine gets it decompressed: its own decompression is several times slower.
         """
         with private_files.open_read(self.store.archive(snapshot)) as file:
-            if self.engine.endpoint.local:
+            if self.engine.endpoint.has_files:
                 hashed = verified_archive.Hashed(file)
                 pieces = gzip_members.blocks(io.BufferedReader(hashed, verified_archive.CHUNK))
                 await self.engine.archive.upload(holder, pieces, snapshot.size)

@@ -138,9 +138,21 @@ async def test_an_address_may_have_no_scheme_and_shows_no_password(monkeypatch: 
     [("unix:///a/b.sock", "/a/b.sock"), ("tcp://127.0.0.1:2375", None), ("ssh://me@there", None)],
 )
 def test_only_a_unix_socket_is_local(host: str, socket: str | None) -> None:
-    """A remote engine publishes ports on another machine."""
-    assert Endpoint(host).socket == socket
-    assert Endpoint(host).local is (socket is not None)
+    """A remote engine publishes ports on another machine, and does not see the files of this one."""
+    endpoint = Endpoint(host)
+    assert (endpoint.socket, endpoint.dialled) == (socket, socket)
+    assert endpoint.has_files is endpoint.has_ports is (socket is not None)
+
+
+def test_an_engine_that_a_line_leads_to() -> None:
+    """It is dialled by a socket, and its ports appear here, but not its files; its address stays."""
+    endpoint = Endpoint("ssh://me@there", "office", line="/tmp/l/s")
+    assert endpoint.dialled == "/tmp/l/s"
+    assert endpoint.has_ports
+    assert not endpoint.has_files
+    assert endpoint.docker_command("ps") == ["docker", "--host", "unix:///tmp/l/s", "ps"]
+    assert endpoint.environment["DOCKER_HOST"] == "unix:///tmp/l/s"
+    assert Endpoint("ssh://me@there").environment == {}
 
 
 async def test_a_context_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

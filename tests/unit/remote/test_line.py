@@ -16,6 +16,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
 from devenv.remote import folder as folders
+from devenv.remote.forwards import Forward
 from devenv.remote.line import line
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +28,8 @@ host, log = sys.argv[-1], os.environ["FAKE_SSH_LOG"]
 with open(log, "a") as file:
     print(os.getpid(), *sys.argv[1:], file=file)
 if "-M" not in sys.argv:
+    if "forward" in sys.argv and any(":81:" in word for word in sys.argv):
+        sys.exit("mux_client_forward: forwarding request failed: Port forwarding failed")
     print("\\n\\nunix:///elsewhere" if "rootless" in sys.argv else "")
     sys.exit()
 if host == "refused":
@@ -101,6 +104,25 @@ async def test_it_comes_back(calls: Callable[[], list[list[str]]]) -> None:
                 pass
         assert reached.line == opened.socket
         assert len(calls()) == 2
+
+
+async def test_forwards(calls: Callable[[], list[list[str]]]) -> None:
+    """Ports are added and taken away over the line; the one that fails is named; a new ssh gets those that remain."""
+    one, two, bad = (Forward("127.0.0.1", port, "127.0.0.1") for port in (80, 82, 81))
+    async with line(Endpoint("ssh://far"), nothing) as (_, opened):
+        assert opened is not None
+        assert opened.forward(frozenset({one, two})) == {}
+        assert len(calls()) == 2
+        errors = opened.forward(frozenset({one, bad}))
+        assert list(errors) == [bad]
+        assert "Port forwarding failed" in errors[bad]
+        assert [row[row.index("-O") + 1 :][:3] for row in calls()[2:3]] == [["cancel", "-L", two.argument]]
+        opened.forward(frozenset({one}))
+        with anyio.fail_after(30):
+            os.kill(int(calls()[0][0]), signal.SIGKILL)
+            while len([row for row in calls() if "-M" in row]) < 2:  # noqa: ASYNC110 - not our child
+                await anyio.sleep(0.02)
+        assert calls()[-1][-4:] == ["-L", one.argument, "--", "far"]
 
 
 async def test_a_refused_login_is_tried_once(calls: Callable[[], list[list[str]]]) -> None:

@@ -44,7 +44,8 @@ def test_one_login_carries_the_socket_and_all_forwards() -> None:
 def test_commands_over_a_line() -> None:
     """They use its socket, so that none of them logs in."""
     assert ssh.control(Remote("far"), "/l", "id") == ["ssh", "-T", "-S", "/l/c", "--", "far", "id"]
-    assert ssh.request(Remote("far"), "/l", "cancel", "1:h:2")[3:] == ["-O", "cancel", "-L", "1:h:2", "--", "far"]
+    request = ssh.request(Remote("far"), "/l", "cancel", ["1:h:2", "3:h:4"])
+    assert request[3:] == ["-O", "cancel", "-L", "1:h:2", "-L", "3:h:4", "--", "far"]
 
 
 def test_pauses_grow_to_a_limit() -> None:

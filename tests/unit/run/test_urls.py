@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from devenv.docker.endpoint import Endpoint
 from devenv.events import Published
 from devenv.model.containers import Container
-from devenv.run.urls import addresses
+from devenv.run.urls import addresses, url
 
-LOCAL = "unix:///e"
+LOCAL = Endpoint("unix:///e")
 
 
 def container(service: str, *ports: tuple[str, int, int], health: str | None = "healthy") -> Container:
@@ -141,14 +142,25 @@ async def test_a_silent_port_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.anyio
 async def test_ports_of_a_remote_engine_are_not_probed(nobody: int) -> None:
     """It is not probed: each port is a URL on its host, and none refuses."""
-    reached = await addresses([container("web", ("0.0.0.0", nobody, 80), ("::", nobody, 80))], "ssh://me@far")
+    reached = await addresses(
+        [container("web", ("0.0.0.0", nobody, 80), ("::", nobody, 80))], Endpoint("ssh://me@far")
+    )
     assert reached.urls == (f"http://far:{nobody}/",)
     assert reached.ports == (Published("web", 80, f"far:{nobody}"),)
     assert reached.refused == ()
 
 
 @pytest.mark.anyio
+async def test_forwarded_ports_are_probed_here(site: int) -> None:
+    """They are on this machine's loopback, whatever their address on the other one is."""
+    forwarded = Endpoint("ssh://me@far", line="/tmp/l/s")
+    reached = await addresses([container("web", ("10.0.0.9", site, 80))], forwarded)
+    assert reached.urls == (f"http://localhost:{site}/",)
+    assert url("10.0.0.9", site, forwarded) == f"http://localhost:{site}/"
+
+
+@pytest.mark.anyio
 async def test_form_of_a_url() -> None:
     """The default port is left out, and IPv6 is in brackets."""
-    reached = await addresses([container("web", ("", 80, 80))], "tcp://[fe80::1]:2376")
+    reached = await addresses([container("web", ("", 80, 80))], Endpoint("tcp://[fe80::1]:2376"))
     assert (reached.urls, reached.ports) == (("http://[fe80::1]/",), (Published("web", 80, "[fe80::1]:80"),))

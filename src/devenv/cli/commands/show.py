@@ -224,7 +224,7 @@ async def _sites(selection: outlines.Selection, service: str | None) -> tuple[st
         if not running:
             message = f"{service} is not running" if service else "nothing of this project is running"
             raise DevenvError(message, hint="devenv up")
-        addresses = await urls.addresses(running, engine.endpoint.host)
+        addresses = await urls.addresses(running, engine.endpoint)
     if not addresses.urls:
         ports = ", ".join(f"{port.service} {port.target} at {port.address}" for port in addresses.ports)
         message = f"no published port answers with HTTP: {ports}" if ports else "no port is published"

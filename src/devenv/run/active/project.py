@@ -95,7 +95,7 @@ class ActiveProject:
     def urls(self, service: str) -> tuple[str, ...]:
         """The URLs of the ports that the service publishes, if they speak HTTP."""
         ports = sorted((port, ip) for c in self.observer.project_state.of(service) for ip, port, _ in c.ports)
-        return tuple(dict.fromkeys(url(ip, port, self.engine.endpoint.host) for port, ip in ports))
+        return tuple(dict.fromkeys(url(ip, port, self.engine.endpoint) for port, ip in ports))
 
     async def create(self) -> bool:
         """Create everything without starting it. Return whether there are watch rules."""

@@ -244,7 +244,7 @@ class ProjectUpdate:
 
     async def _prepared(self, after: DesiredState, change: Difference) -> DesiredState:
         """The desired state once its ports are free and its images exist, before any running container is touched."""
-        if self.engine.endpoint.local:
+        if self.engine.endpoint.has_ports:
             before = self.current.desired
             own_ports = set(before.wanted_ports(before.own))
             await require_free([p for p in after.wanted_ports(change.touched) if p not in own_ports], self.engine)

@@ -157,7 +157,7 @@ class Settling:
                 return error.message, True
         if is_possible:
             return "", True
-        published = await addresses(containers, engine.endpoint.host)
+        published = await addresses(containers, engine.endpoint)
         urls = {url for c in containers for url in self.project.urls(c.service)}
         silent = urls.intersection(self.expected) - {*published.urls}
         if failing := [*published.failing, *sorted(silent)]:

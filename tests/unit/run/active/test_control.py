@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from devenv.docker.containers import Usage
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Event, Problem
 from devenv.model.containers import Container, ProjectState
@@ -45,7 +46,7 @@ class FakeProject:
         self.sync_session = SimpleNamespace(pending=lambda: self.waiting)
         self.engine = SimpleNamespace(
             containers=SimpleNamespace(usage=self._usage, inspect=self._inspect),
-            endpoint=SimpleNamespace(host="unix:///e"),
+            endpoint=Endpoint("unix:///e"),
         )
 
     async def _usage(self, ident: str) -> Usage:

@@ -77,6 +77,10 @@ class Observer:
         """The state that was seen last."""
         return self.view.state
 
+    def moved(self) -> anyio.Event:
+        """The event of the end of the next look at the engine."""
+        return self._moved.next()
+
     def known(self, container: Container, files: int = 0) -> None:
         """Note that the container is served already and has lasted; only a new start of it counts as a start.
 
