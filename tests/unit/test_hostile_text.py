@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.errors import DevenvError
+from devenv.model.containers import Line
 from devenv.ui.cells import Styled
 from devenv.ui.console import Console
 from devenv.ui.live.screen import screen
@@ -163,8 +164,8 @@ def test_no_other_way_to_the_console_drives_the_terminal(text: str, monkeypatch:
         window.aside(text)
         window.diff([text, f"+{text}", f"-{text}", f"@{text}"])
         window.log(text, text)
-        with window.gathered():
-            window.log(text, text)
+        window.logs([Line("", text, "stdout", text)])
+        window.logs([Line(text, text, "stdout", text)], timestamps=True)
         window.close()
 
     assert harm_done(monkeypatch, say) == []

@@ -18,7 +18,8 @@ from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
 from devenv.docker.exec import ContainerExec
 from devenv.docker.http import Client
 from devenv.docker.images import Images
-from devenv.docker.transport import EngineGroup, IgnoreAbsent, Transport, lines, plain
+from devenv.docker.streams import lines, plain
+from devenv.docker.transport import EngineGroup, IgnoreAbsent, Transport
 from devenv.errors import EngineError
 from devenv.model.containers import PROJECT_LABEL, Network, ProjectState, Volume
 from devenv.tasks import each

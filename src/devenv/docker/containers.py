@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,15 +14,12 @@ import anyio
 from devenv.docker import inspect as answers
 from devenv.docker.bulk import Take
 from devenv.docker.exchange import Body
+from devenv.docker.streams import Frames, line_batches, plain, without_inner_times
 from devenv.docker.transport import (
     LONG_TIMEOUT,
     CallError,
     EngineGroup,
-    Frames,
     IgnoreAbsent,
-    lines,
-    plain,
-    without_inner_times,
 )
 from devenv.errors import EngineError
 from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container
@@ -120,7 +117,15 @@ class Containers(EngineGroup):
     async def logs(
         self, container: Container, *, since: str = "", tail: str = "all", follow: bool = True, timed: bool = False
     ) -> AsyncIterator[tuple[str, str]]:
-        """(stream, line) for each line that the container prints, until it stops. `since` is in Unix seconds.
+        """(stream, line) for each line that the container prints, as `log_batches` has them."""
+        async for stream, batch in self.log_batches(container, since=since, tail=tail, follow=follow, timed=timed):
+            for line in batch:
+                yield stream, line
+
+    async def log_batches(
+        self, container: Container, *, since: str = "", tail: str = "all", follow: bool = True, timed: bool = False
+    ) -> AsyncIterator[tuple[str, Sequence[str]]]:
+        """(stream, lines that have arrived) of what the container prints, until it stops. `since` is in Unix seconds.
 
         `timed`: each line begins with its time (RFC 3339, UTC) and a space.
         """
@@ -131,9 +136,9 @@ class Containers(EngineGroup):
         path, action = f"containers/{container.id}/logs", f"reading the logs of {container.name}"
         with contextlib.suppress(EngineError), self._api.translate_errors(action):
             async with self._api.request("GET", path, action, query=query, idle=None) as answer:
-                read = plain(answer) if container.tty else Frames(answer).next
-                async for stream, line in lines(without_inner_times(read) if timed else read):
-                    yield stream, line
+                read = plain(answer) if container.tty else Frames(answer).arrived
+                async for stream, batch in line_batches(without_inner_times(read) if timed else read):
+                    yield stream, batch
 
     async def create(self, config: Mapping[str, Any], name: str = "") -> str:
         """Create a container, without starting it, and return its id; `config` as for ContainerCreate of the API."""

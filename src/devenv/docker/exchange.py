@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections import deque
 from collections.abc import AsyncIterable, Iterator, Sequence
 from typing import Self
 
@@ -44,7 +43,6 @@ class Exchange:
         self._left = b""
         self._is_raw = False
         self._is_over = False
-        self._ready = deque[bytes]()
 
     async def ask(self, head: h11.Request, body: Body, idle: float | None, *, by_chunks: bool = False) -> Self:
         """Send a request and read the head of the answer, which must be complete within the idle time.
@@ -103,8 +101,8 @@ class Exchange:
     async def chunk(self) -> bytes:
         """The next bytes of the body or of the upgraded connection; none at the end.
 
-        For a chunked body that may be silent (a log, events), one chunk; for one that is read `by_chunks`, all that
-        have arrived. Raises LostError if the body is cut off.
+        The chunks of a body, whose limits mean nothing, are joined if several have arrived: fewer and larger pieces
+        are faster. Raises LostError if the body is cut off.
         """
         if self.status == SWITCHING:
             left, self._left = self._left, b""
@@ -115,17 +113,16 @@ class Exchange:
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
     async def _chunks(self) -> bytes:
-        """The next chunk, without h11, which is slow for one chunk per line of a log, and for gigabytes."""
-        while not self._ready and not self._is_over:
+        """The next chunks, without h11, which is slow for one chunk per line of a log, and for gigabytes."""
+        while not self._is_over:
             chunks, self._left, self._is_over = _unchunked(self._left)
-            if chunks and self._idle is not None:  # their limits mean nothing: fewer and larger pieces are faster
-                chunks = [b"".join(chunks)]
-            self._ready.extend(chunks)
-            if not chunks and not self._is_over:
+            if chunks:
+                return b"".join(chunks)
+            if not self._is_over:
                 if not (data := await self.receive(LARGE_CHUNK)):
                     raise LostError("the connection ended before the answer")
                 self._left += data
-        return self._ready.popleft() if self._ready else b""
+        return b""
 
     async def read(self) -> bytes:
         """The whole body."""

@@ -12,7 +12,8 @@ from devenv import package_text
 from devenv.docker import inspect as answers
 from devenv.docker.exchange import Exchange, LostError
 from devenv.docker.process import OnOutput
-from devenv.docker.transport import LONG_TIMEOUT, CallError, EngineGroup, Frames, lines
+from devenv.docker.streams import Frame, Frames, lines
+from devenv.docker.transport import LONG_TIMEOUT, CallError, EngineGroup
 from devenv.errors import EngineError
 
 CANNOT_RUN = (126, 127)
@@ -110,10 +111,10 @@ class ContainerExec(EngineGroup):
             async with self._start(container_id, argv, action, options) as (execution, answer):
                 frames = Frames(answer)
 
-                async def read() -> tuple[int, bytes] | None:
-                    if (frame := await frames.next()) is not None:
-                        output.append(frame[1])
-                    return frame
+                async def read() -> Sequence[Frame]:
+                    arrived = await frames.arrived()
+                    output.extend(data for _, data in arrived)
+                    return arrived
 
                 async for stream, line in lines(read):
                     on_line(line, stream)

@@ -1,11 +1,10 @@
-"""Requests to the Engine API: versioned paths, time limits, EngineError for all failures, and streams of output."""
+"""Requests to the Engine API: versioned paths, time limits, EngineError for all failures, and typed answers."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -25,12 +24,7 @@ NOT_FOUND = 404
 CONFLICT = 409
 NOT_MODIFIED = 304
 ABSENT = re.compile(r"(?i)no such (container|network|volume|file)|not a directory|^(network|volume) \S+ not found")
-QUIET = 10.0  # seconds without data after which `plain` calls `on_quiet`
-STREAMS = {1: "stdout", 2: "stderr"}
-TIME = re.compile(rb"\A\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) ")
-HEADER = struct.Struct(">BxxxL")  # stream, length of the data
 T = TypeVar("T")
-Read = Callable[[], Awaitable[tuple[int, bytes] | None]]
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
@@ -222,69 +216,3 @@ def _reason(content: bytes) -> str:
     with contextlib.suppress(ValueError, LookupError, TypeError):
         return str(json.loads(content)["message"]).strip()
     return content.decode(errors="backslashreplace").strip() or "no reason given"
-
-
-class Frames:
-    """The frames of a multiplexed stream: a header of 8 bytes (stream, 3 zero bytes, length), then the data."""
-
-    def __init__(self, answer: Exchange) -> None:
-        self._answer = answer
-        self._buffer = b""
-        self._at = 0
-
-    async def next(self) -> tuple[int, bytes] | None:
-        """(1 for stdout or 2 for stderr, data), or None at the end."""
-        while True:
-            begin = self._at + HEADER.size
-            if len(self._buffer) >= begin:
-                stream, length = HEADER.unpack_from(self._buffer, self._at)
-                if len(self._buffer) >= begin + length:
-                    self._at = begin + length
-                    return stream, self._buffer[begin : self._at]
-            chunk = await self._answer.chunk()
-            if not chunk:
-                return None
-            self._buffer, self._at = self._buffer[self._at :] + chunk, 0
-
-
-def plain(answer: Exchange, on_quiet: Callable[[], Awaitable[None]] | None = None) -> Read:
-    """A reader of a body without frames, as stdout; calls `on_quiet` after each `QUIET` seconds without data."""
-
-    async def read() -> tuple[int, bytes] | None:
-        while True:
-            with anyio.move_on_after(QUIET if on_quiet else None):
-                chunk = await answer.chunk()
-                return (1, chunk) if chunk else None
-            if on_quiet is not None:
-                await on_quiet()
-
-    return read
-
-
-def without_inner_times(read: Read) -> Read:
-    """`read` with one time in each line: the engine repeats the time before each piece of a long line."""
-    is_open = {1: False, 2: False}
-
-    async def pieces() -> tuple[int, bytes] | None:
-        if (frame := await read()) is None:
-            return None
-        stream, chunk = frame
-        if is_open.get(stream):
-            chunk = TIME.sub(b"", chunk, count=1)
-        is_open[stream] = not chunk.endswith(b"\n")
-        return stream, chunk
-
-    return pieces
-
-
-async def lines(read: Read) -> AsyncIterator[tuple[str, str]]:
-    """(stream, line) for each line, without its line end; the last line may have none."""
-    rest = {1: b"", 2: b""}
-    while (frame := await read()) is not None:
-        stream, chunk = frame
-        *complete, rest[stream] = (rest.get(stream, b"") + chunk).split(b"\n")
-        for line in complete:
-            yield STREAMS[stream], line.removesuffix(b"\r").decode(errors="backslashreplace")
-    for stream, line in rest.items():
-        if line:
-            yield STREAMS[stream], line.decode(errors="backslashreplace")

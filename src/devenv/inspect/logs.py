@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import datetime as dt
-import heapq
+import operator
 import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import field, replace
+from dataclasses import field
 
 import anyio
 import anyio.lowlevel
@@ -35,7 +35,7 @@ _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms?|s|us|µs|ns)"
 _SECONDS = re.compile(r"\d{9,11}(?:\.\d{1,9})?")  # since 1970
 
-Lines = AsyncGenerator[Line, None]
+Lines = AsyncGenerator[Sequence[Line], None]  # in batches, which may be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,11 @@ class LogQuery:
 
 @dataclass
 class Listener:
-    """Callbacks: `begin` with the services whose lines may follow, `say` with each line, `tell` with messages."""
+    """Callbacks: `begin` with the services whose lines may follow, `say` with lines, `tell` with messages."""
 
     begin: Callable[[Collection[str]], object]
-    say: Callable[[Line], object]
+    say: Callable[[Sequence[Line]], object]
     tell: Callable[[str], object]
-    # a context in which lines may be buffered
-    gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
 async def logs(query: LogQuery, to: Listener) -> None:
@@ -112,9 +110,8 @@ async def _say_logs(
     async with contextlib.AsyncExitStack() as stack:
         for stream in streams:
             stack.push_async_callback(stream.aclose)
-        with to.gathered():
-            async for each in merged(streams):
-                to.say(each)
+        async for batch in merged(streams):
+            to.say(batch)
 
 
 async def _connected(
@@ -149,7 +146,6 @@ class LogReader:
     now: dt.datetime
     _read: dict[str, str] = field(default_factory=dict)
     _levels: dict[str, LevelReader] = field(default_factory=dict)
-    _looked_at: int = 0
 
     def kept(self, piece: Piece) -> Lines:
         """The lines of a kept log."""
@@ -157,10 +153,8 @@ class LogReader:
         levels = LevelReader() if self.query.levels else None
 
         async def lines() -> Lines:
-            for each in piece.lines():
-                entry = _levelled(each, levels)
-                if entry.at >= since and await self._is_wanted(entry):
-                    yield entry
+            entries = [_levelled(each, levels) for each in piece.lines()]
+            yield await self._wanted([entry for entry in entries if entry.at >= since])
 
         return _last(lines(), self.query.tail)
 
@@ -178,58 +172,78 @@ class LogReader:
 
     async def _of(self, engine: Engine, container: Container, *, since: str, tail: str, follow: bool) -> Lines:
         levels = self._levels.setdefault(container.id, LevelReader()) if self.query.levels else None
-        async for stream, timed in engine.containers.logs(
+        async for stream, batch in engine.containers.log_batches(
             container, since=since, tail=tail, follow=follow, timed=True
         ):
-            entry = _levelled(line(container.service, stream, timed), levels)
-            self._read[container.id] = entry.at or self._read.get(container.id, "")
-            if await self._is_wanted(entry):
-                yield entry
+            entries = [line(container.service, stream, timed) for timed in batch]
+            if levels:
+                entries = [_levelled(entry, levels) for entry in entries]
+            if at := next((entry.at for entry in reversed(entries) if entry.at), ""):
+                self._read[container.id] = at
+            yield await self._wanted(entries)
 
     def _since(self) -> dt.datetime:
         return since(self.query.since or "", self.now)
 
-    async def _is_wanted(self, entry: Line) -> bool:
+    async def _wanted(self, entries: Sequence[Line]) -> Sequence[Line]:
         if self.query.wanted is None:
-            return True
-        self._looked_at += 1
-        if self._looked_at % EACH == 0:  # lets Ctrl-C interrupt
-            await anyio.lowlevel.checkpoint()
-        return self.query.wanted(entry)
+            return entries
+        found: list[Line] = []
+        for start in range(0, len(entries), EACH):
+            await anyio.lowlevel.checkpoint()  # lets Ctrl-C interrupt
+            found += filter(self.query.wanted, entries[start : start + EACH])
+        return found
 
 
 def _levelled(entry: Line, levels: LevelReader | None) -> Line:
     """The line with its level; a line without a level is not copied, for speed."""
     level = levels.level(entry.stream, entry.text) if levels else ""
-    return replace(entry, level=level) if level else entry
+    return entry._replace(level=level) if level else entry
 
 
 async def merged(streams: Sequence[Lines]) -> Lines:
-    """The lines of all streams by time; only one line of each stream is in memory."""
-    heads = [
-        (head.at, index, head)
-        for index, stream in enumerate(streams)
-        if (head := await anext(stream, None)) is not None
-    ]
-    heapq.heapify(heads)
-    while heads:
-        _, index, head = heads[0]
-        yield head
-        if (following := await anext(streams[index], None)) is None:
-            heapq.heappop(heads)
-        else:
-            heapq.heapreplace(heads, (following.at, index, following))
+    """The lines of all streams by time, those of a stream in their order; one batch of each is in memory."""
+    sources = [_Source(stream) for stream in streams]
+    while sources:
+        for source in sources:
+            await source.fill()
+        # What comes later is not older than the end of any batch here.
+        until = min((source.batch[-1][0] for source in sources if source.batch), default="")
+        sources = [source for source in sources if source.batch]
+        ready = [timed for source in sources for timed in source.taken(until)]
+        yield [entry for _, entry in sorted(ready, key=operator.itemgetter(0))]
+
+
+class _Source:
+    """A stream of lines; `batch` has those that were not taken, with times that never go back."""
+
+    def __init__(self, stream: Lines) -> None:
+        self.batch: list[tuple[str, Line]] = []
+        self._stream = stream
+        self._latest = ""
+
+    async def fill(self) -> None:
+        """Read the next batch if there is none left; leave it empty at the end of the stream."""
+        while not self.batch and (entries := await anext(self._stream, None)) is not None:
+            for entry in entries:
+                self._latest = max(self._latest, entry.at)
+                self.batch.append((self._latest, entry))
+
+    def taken(self, until: str) -> list[tuple[str, Line]]:
+        """Take the lines up to that time."""
+        count = bisect.bisect_right(self.batch, until, key=operator.itemgetter(0))
+        taken, self.batch = self.batch[:count], self.batch[count:]
+        return taken
 
 
 async def _last(lines: Lines, count: int | None) -> Lines:
     last = deque[Line](maxlen=count)
-    async for entry in lines:
+    async for batch in lines:
         if count is None:
-            yield entry
+            yield batch
         else:
-            last.append(entry)
-    for entry in last:
-        yield entry
+            last.extend(batch)
+    yield [*last]
 
 
 async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener) -> None:
@@ -245,8 +259,8 @@ async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener
 
     async def read(container: Container) -> None:
         began = anyio.current_time()
-        async for entry in sources.coming(engine, container):
-            to.say(entry)
+        async for batch in sources.coming(engine, container):
+            to.say(batch)
         ended_at_once = anyio.current_time() - began < AGAIN
         pause = pauses[container.id] = (
             min(2 * pauses.get(container.id, AGAIN / 2), LONGEST) if ended_at_once else AGAIN

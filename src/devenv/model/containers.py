@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from typing import NamedTuple
 
 from devenv.lazy_dataclass import dataclass
 
@@ -142,8 +143,7 @@ class ProjectState:
         return tuple(c for c in self.containers if c.service == service)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line that a container of the service printed, with its escape codes.
 
     `at` is by the engine's clock, in UTC and with nine digits of fraction, so that texts compare like times; empty if
@@ -182,6 +182,8 @@ def bare(line: str) -> str:
 
 def line(service: str, stream: str, timed: str) -> Line:
     """Split a printed text that begins with its time."""
+    if timed[19:20] == "." and timed[29:31] == "Z ":  # the engine's own form, a million times
+        return Line(timed[:30], service, stream, timed[31:])
     if time := _TIME.match(timed):
         return Line(f"{time[1]}.{(time[2] or ''):0<9}Z", service, stream, timed[time.end() :])
     return Line("", service, stream, timed)

@@ -8,19 +8,19 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from devenv import events as e
 from devenv.errors import DevenvError
-from devenv.model.containers import bare
+from devenv.model.containers import Line, bare
 from devenv.model.status import BAD, GOOD
 from devenv.ui import cells, drawing, text
 from devenv.ui.hints import ProjectOptions
 from devenv.ui.prefixes import Prefixes
 from devenv.ui.reminder import Reminder
-from devenv.ui.writer import Painted, Piece, Writer, is_terminal
+from devenv.ui.writer import Painted, Piece, Writer, dumped, is_terminal
 
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps with too many details for lines of their own
@@ -79,15 +79,26 @@ class Console(Writer):
 
     def log(self, service: str, line: str, level: str = "") -> None:
         """Show a line that a service printed, with its own colours; errors are red, warnings yellow."""
+        self.line(*self._log_line(service, line, level))
+
+    def logs(self, lines: Iterable[Line], *, timestamps: bool = False) -> None:
+        """Show lines that services printed, all at once."""
+        if self.is_json:
+            logs = (e.Log(line.service, line.text, line.stream, line.at or None, line.level) for line in lines)
+            self.lines([dumped(_fields(log))] for log in logs)
+        else:
+            texts = ((line, f"{line.at} {line.text}" if timestamps else line.text) for line in lines)
+            self.lines(self._log_line(line.service, text, line.level) for line, text in texts)
+
+    def _log_line(self, service: str, line: str, level: str) -> Sequence[Piece]:
         prefix, colour = self._prefixes[service], LEVEL_COLOURS.get(level, 0)
         cleaned = cells.clean(line).rstrip()
         if not cleaned:
             prefix = prefix._replace(text=prefix.text.rstrip())
         if not self.colour or not (colour or "\x1b" in line):
-            self.line(prefix, cleaned)
-        else:
-            spans = cells.part(cells.coloured(line), 0, len(cleaned))
-            self.line(prefix, *(Painted(span.text, colour, span.codes) for span in spans))
+            return prefix, cleaned
+        spans = cells.part(cells.coloured(line), 0, len(cleaned))
+        return prefix, *(Painted(span.text, colour, span.codes) for span in spans)
 
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write the answer of a command: as one JSON object, or as lines."""

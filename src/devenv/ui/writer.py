@@ -13,7 +13,7 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import IO, Any, NamedTuple, NewType
 
 from devenv.ui import cells
@@ -45,7 +45,6 @@ class Writer:
         self.colour = _wants_colour(sys.stdout)
         self._status = Clean("")
         self._dead: set[int] = set()  # streams without a reader
-        self._gathers = False
         self._in_ascii: set[int] = set()  # streams whose encoding lacks the characters that we draw with
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
@@ -83,10 +82,14 @@ class Writer:
             written = f"{CLEAR_LINE}{written}{self._status}"
         self._put(stream or sys.stdout, Clean(written))
 
+    def lines(self, rows: Iterable[Sequence[Piece]]) -> None:
+        """Write lines to stdout, all at once, and below them the status line."""
+        written = "".join([f"{self._cleaned(*row)}\n" for row in rows])
+        self._put(sys.stdout, Clean(f"{CLEAR_LINE}{written}{self._status}" if self._status else written))
+
     def json(self, value: Any, stream: IO[str] | None = None) -> None:
         """Write a JSON value on a line, in ASCII."""
-        dumped = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")  # JSON does not escape DEL
-        self.line(dumped, stream=stream)
+        self.line(dumped(value), stream=stream)
 
     def status(self, line: str) -> None:
         """Write the line as the status line, cut to the terminal's width."""
@@ -104,28 +107,17 @@ class Writer:
         """Clear the terminal, and write the lines."""
         self._put(sys.stdout, Clean(f"{REDRAW}{self._cleaned(chr(10).join(lines))}\n"))
 
-    @contextlib.contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Write lines in large blocks instead of one by one, while the context is open."""
-        self._gathers = True
-        try:
-            yield
-        finally:
-            self._gathers = False
-            self._put(sys.stdout, Clean(""))
-
     def _cleaned(self, *line: Piece) -> Clean:
         """The texts without control characters, in their colours if there are colours."""
+        if not self.colour:
+            return _printable("".join([piece if isinstance(piece, str) else piece.text for piece in line]))
         cleaned = ""
         for piece in line:
-            bare = piece if isinstance(piece, str) else piece.text
-            if not bare.isprintable():  # nearly all are, and a log may have a million lines
-                bare = cells.clean_lines(bare)
-            if isinstance(piece, str) or not self.colour:
-                cleaned += bare
+            if isinstance(piece, str):
+                cleaned += _printable(piece)
             else:
-                codes = "".join(f"\x1b[{code}m" for code in (piece.code, *piece.codes) if code)
-                cleaned += f"{codes}{bare}\x1b[0m" if codes else bare
+                codes = "".join([f"\x1b[{code}m" for code in (piece.code, *piece.codes) if code])
+                cleaned += f"{codes}{_printable(piece.text)}\x1b[0m" if codes else _printable(piece.text)
         return Clean(cleaned)
 
     def _put(self, stream: IO[str], cleaned: Clean) -> None:
@@ -133,11 +125,20 @@ class Writer:
             return
         try:
             stream.write(cleaned.translate(cells.IN_ASCII) if id(stream) in self._in_ascii else cleaned)
-            if not self._gathers:
-                stream.flush()
+            stream.flush()
         except (OSError, ValueError):
             # There is no reader any more; the run and its cleanup go on.
             self._dead.add(id(stream))
+
+
+def _printable(text: str) -> Clean:
+    """The text without control characters; nearly all have none, and a log may have a million lines."""
+    return Clean(text if text.isprintable() else cells.clean_lines(text))
+
+
+def dumped(value: Any) -> str:
+    """The value as JSON, in ASCII."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")  # JSON does not escape DEL
 
 
 def is_terminal(stream: IO[str]) -> bool:

@@ -49,10 +49,11 @@ async def _read(streams: Sequence[Lines], redactor: Redactor) -> list[PageLine]:
     async with contextlib.AsyncExitStack() as stack:
         for stream in streams:
             stack.push_async_callback(stream.aclose)
-        async for line in merged(streams):
-            lines.append(made.line(line.service, line.stream, line.text, line.level, seconds(line.at)))
-            if made.number % EACH == 0:
-                await anyio.sleep(PAUSE)
+        async for batch in merged(streams):
+            for line in batch:
+                lines.append(made.line(line.service, line.stream, line.text, line.level, seconds(line.at)))
+                if made.number % EACH == 0:
+                    await anyio.sleep(PAUSE)
     return list(lines)
 
 

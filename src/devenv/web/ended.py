@@ -33,7 +33,8 @@ async def report(run: Run) -> list[Message]:
     reader = LogReader(QUERY, dt.datetime.now(dt.UTC))
     lines = [
         TimedEvent(seconds(line.at), Log(line.service, line.text, line.stream, level=line.level))
-        async for line in merged([*map(reader.kept, pieces)])
+        async for batch in merged([*map(reader.kept, pieces)])
+        for line in batch
     ]
     fold = Fold(Redactor(os.environ), REPORTED)
     for service in sorted({piece.service for piece in pieces}):

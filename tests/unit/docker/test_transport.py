@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from devenv.docker.transport import CallError, Read, lines, without_inner_times
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from support.engine import Fails, MemoryEngine, MemoryHost
 
@@ -84,42 +84,3 @@ async def test_a_listing_that_is_null(engine: MemoryEngine) -> None:
 
     engine.ask = ask  # type: ignore[method-assign, assignment]
     assert await engine.ask_all("containers/json", "listing", dict) == []
-
-
-AT = b"2026-11-29T09:40:05.123456789Z "
-TIME = AT.decode()
-
-
-def reader(*frames: tuple[int, bytes]) -> Read:
-    """Return the frames, then None."""
-    left = list(frames)
-
-    async def read() -> tuple[int, bytes] | None:
-        return left.pop(0) if left else None
-
-    return read
-
-
-@pytest.mark.parametrize(
-    ("frames", "expected"),
-    [
-        ([(1, AT + b"one\n"), (1, AT + b"two\n")], [("stdout", "one"), ("stdout", "two")]),
-        (
-            [(1, AT + b"a long "), (2, AT + b"other\n"), (1, AT + b"line\n")],
-            [("stderr", "other"), ("stdout", "a long line")],
-        ),
-        ([(1, AT + b"x" * 9), (1, AT + b"y"), (1, AT + b"z")], [("stdout", "xxxxxxxxxyz")]),
-        ([(1, AT + b"text " + AT + b"\n")], [("stdout", f"text {TIME}")]),
-        ([(1, AT + b"\r\n"), (1, AT + b"\n")], [("stdout", ""), ("stdout", "")]),
-        ([(1, b"2026-11-29T11:40:05+02:00 first "), (1, b"2026-11-29T11:40:05+02:00 piece\n")], None),
-    ],
-)
-async def test_a_long_line_has_its_time_once(
-    frames: list[tuple[int, bytes]], expected: list[tuple[str, str]] | None
-) -> None:
-    """The engine sends it in pieces with a time before each; times that the container printed stay."""
-    read = [line async for line in lines(without_inner_times(reader(*frames)))]
-    if expected is None:
-        assert read == [("stdout", "2026-11-29T11:40:05+02:00 first piece")]
-    else:
-        assert read == [(stream, TIME + text) for stream, text in expected]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -81,26 +81,37 @@ def test_next_read_begins_after_the_last_line() -> None:
     assert _text(NOW) == "2026-11-29T12:00:00.000000000Z"
 
 
-async def stream(service: str, *times: str) -> AsyncGenerator[Line, None]:
-    """Lines at these times, each saying its own."""
-    for at in times:
-        yield Line(at, service, "stdout", at)
+async def stream(service: str, *batches: str) -> AsyncGenerator[Sequence[Line], None]:
+    """Batches of lines at these times (a character each), each saying its own."""
+    for times in batches:
+        yield [Line(at, service, "stdout", at) for at in times]
 
 
 @pytest.mark.anyio
 async def test_streams_are_merged_by_time() -> None:
     """Lines of the same time stay in the order of the streams; empty and short streams stop none."""
-    streams = [stream("a", "1", "4", "4"), stream("none"), stream("b", "0", "4", "5"), stream("c", "2")]
-    lines = [f"{line.service}{line.text}" async for line in merged(streams)]
+    streams = [stream("a", "1", "", "44"), stream("none"), stream("b", "0", "45"), stream("c", "2"), stream("d", "")]
+    lines = [f"{line.service}{line.text}" async for batch in merged(streams) for line in batch]
     assert lines == ["b0", "a1", "c2", "a4", "a4", "b4", "b5"]
     assert [line async for line in merged([])] == []
+
+
+@pytest.mark.anyio
+async def test_lines_of_one_stream_stay_in_their_order() -> None:
+    """The clock of the engine may have been set back between two of them."""
+    streams = [stream("a", "152", "36"), stream("b", "4", "7")]
+    lines = [f"{line.service}{line.text}" async for batch in merged(streams) for line in batch]
+    assert [line for line in lines if line[0] == "a"] == ["a1", "a5", "a2", "a3", "a6"]
+    assert [line for line in lines if line[0] == "b"] == ["b4", "b7"]
+    assert lines[:2] == ["a1", "b4"]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("count", "left"), [(None, "123"), (2, "23"), (0, ""), (9, "123")])
 async def test_tail_limits_lines_of_a_stream(count: int | None, left: str) -> None:
     """The limit is a number of lines, or all."""
-    assert "".join([line.text async for line in _last(stream("a", "1", "2", "3"), count)]) == left
+    lines = [line.text async for batch in _last(stream("a", "1", "23"), count) for line in batch]
+    assert "".join(lines) == left
 
 
 class Heard(Listener):
@@ -110,7 +121,7 @@ class Heard(Listener):
         self.services: list[Collection[str]] = []
         self.lines: list[Line] = []
         self.told: list[str] = []
-        super().__init__(self.services.append, self.lines.append, self.told.append)
+        super().__init__(self.services.append, self.lines.extend, self.told.append)
 
 
 @pytest.mark.anyio
@@ -156,7 +167,7 @@ class Mute:
     """An engine with one container whose log cannot be read."""
 
     def __init__(self) -> None:
-        self.containers = SimpleNamespace(list=self.list, logs=self.logs)
+        self.containers = SimpleNamespace(list=self.list, log_batches=self.log_batches)
 
     async def list(self, _: str) -> list[Container]:
         """It runs on."""
@@ -167,9 +178,9 @@ class Mute:
         yield {}
         await anyio.sleep_forever()
 
-    async def logs(self, *_: object, **__: object) -> AsyncGenerator[tuple[str, str], None]:
+    async def log_batches(self, *_: object, **__: object) -> AsyncGenerator[tuple[str, Sequence[str]], None]:
         """It ends at once."""
-        nothing: list[tuple[str, str]] = []
+        nothing: Sequence[tuple[str, Sequence[str]]] = ()
         for entry in nothing:
             yield entry
 

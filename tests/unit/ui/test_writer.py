@@ -6,10 +6,12 @@ import io
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from devenv import events as e
+from devenv.model.containers import Line
 from devenv.ui.console import Console
 from devenv.ui.writer import Writer
 
@@ -40,16 +42,25 @@ def test_a_failed_write_shows_that_the_reader_is_gone(monkeypatch: pytest.Monkey
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # the rest of its content is written nowhere
 
 
+class Writes(io.BytesIO):
+    """Remembers what each write wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        """Write and remember."""
+        self.all.append(bytes(data))
+        return len(self.all[-1])
+
+
 def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that is read back costs no system call a line."""
-    written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8"))
-    window = Console()
-    with window.gathered():
-        window.log("web", "one")
-        assert not written.getvalue()
-        window.log("web", "\x1b[31mtwo")
-    assert written.getvalue().decode() == "web │ one\nweb │ two\n"
+    writes = Writes()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(writes, "utf-8"))
+    Console().logs([Line("", "web", "stdout", "one"), Line("", "web", "stdout", "\x1b[31mtwo")])
+    assert [data.decode() for data in writes.all] == ["web │ one\nweb │ two\n"]
 
 
 def test_a_gone_reader_is_noticed_without_a_write(monkeypatch: pytest.MonkeyPatch) -> None:

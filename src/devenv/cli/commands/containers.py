@@ -57,11 +57,8 @@ def logs(
     def is_wanted(line: model.Line) -> bool:
         return line.level in _LEVELS[level] and (not grep or matches(cells.clean(line.text)))
 
-    def show(line: model.Line) -> None:
-        if console.is_json:
-            console.emit(events.Log(line.service, line.text, line.stream, line.at or None, line.level))
-        else:
-            console.log(line.service, f"{line.at} {line.text}" if timestamps else line.text, line.level)
+    def show(lines: Sequence[model.Line]) -> None:
+        console.logs(lines, timestamps=timestamps)
         if not console.is_heard:
             raise typer.Exit
 
@@ -80,7 +77,7 @@ def logs(
         wanted=is_wanted if grep or level else None,
         levels=bool(level) or console.is_json or console.colour,
     )
-    anyio.run(workflow.logs, query, workflow.Listener(console.expect, show, notify, console.gathered))
+    anyio.run(workflow.logs, query, workflow.Listener(console.expect, show, notify))
 
 
 def _count(tail: str) -> int | None:
