@@ -116,15 +116,15 @@ class Contents:
 
 def advice(image: Anatomy, contents: Sequence[Contents] | None) -> tuple[Advice, ...]:
     """Advice on the image's own layers, the largest saving first; `contents` are those of all layers, if known."""
-    advices = [*_installs(image)]
+    all_advice = [*_installs(image)]
     if contents is not None and len(contents) == len(image.layers):
         hidden = hidden_by(contents)
         lasting = [
             {path: size for path, size in layer.files.items() if path not in gone}
             for layer, gone in zip(contents, hidden, strict=True)
         ]
-        advices += [*_hidden(image, contents, hidden), *_caches(image, lasting)]
-    return tuple(sorted(advices, key=lambda advice: (-advice.bytes, advice.layer)))
+        all_advice += [*_hidden(image, contents, hidden), *_caches(image, lasting)]
+    return tuple(sorted(all_advice, key=lambda advice: (-advice.bytes, advice.layer)))
 
 
 def hidden_by(contents: Sequence[Contents]) -> list[dict[str, int]]:
