@@ -1,8 +1,7 @@
 """Makes docs/images from real runs of `devenv up` of the sample app: the lines, the app, the live view, and the page.
 
 The terminal is a pty of 100 x 32, which rich turns into SVG: from its bytes, or, for the view, from the screen. The
-app and the page of `devenv page` are screenshots by Chromium. Arguments: `lines` (with the app), `view`, `page`; by
-default all.
+app and the page of `devenv page` are screenshots by Chromium. moving.py has the program.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import itertools
 import os
 import pty
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -83,10 +81,11 @@ FORMAT = """\
 class Terminal:
     """A command on a terminal of its own, and all its output."""
 
-    def __init__(self, argv: list[str], folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, argv: list[str], folder: Path, env: dict[str, str], rows: int) -> None:
         self.seen = b""
+        self.writes: list[tuple[float, bytes]] = []  # by the monotonic clock
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, COLUMNS, 0, 0))
         self.process = subprocess.Popen(
             argv,
             cwd=folder,
@@ -108,6 +107,10 @@ class Terminal:
                 sys.exit(f"{self.seen.decode(errors='replace')}\nnever seen: {text}")
             time.sleep(0.05)
 
+    def press(self, keys: str) -> None:
+        """Type on the terminal."""
+        os.write(self._master, keys.encode())
+
     def interrupt(self) -> int:
         """The exit code after Ctrl-C."""
         if self.process.poll() is None:
@@ -124,6 +127,7 @@ class Terminal:
                 return
             if not chunk:
                 return
+            self.writes.append((time.monotonic(), chunk))
             self.seen += chunk
 
 
@@ -197,16 +201,28 @@ def edits(folder: Path) -> tuple[tuple[str, Callable[[], object]], ...]:
     )
 
 
+def typo(folder: Path) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A syntax error in the backend, and its correction, which is the state when the error was made."""
+    file = folder / "backend/src/greeting.js"
+    before: list[str] = []
+
+    def make() -> None:
+        before.append(file.read_text(encoding="utf-8"))
+        file.write_text(before[-1].replace("'", "", 1), encoding="utf-8")
+
+    return make, lambda: file.write_text(before[-1], encoding="utf-8")
+
+
 def environment(scratch: str) -> dict[str, str]:
     """The environment of a run whose state is in a folder of its own."""
     return {"XDG_STATE_HOME": str(Path(scratch) / "state"), "COMPOSE_PROJECT_NAME": "todo"}
 
 
-def started(scratch: str, *arguments: str) -> tuple[Path, Terminal]:
+def started(scratch: str, *arguments: str, rows: int = ROWS) -> tuple[Path, Terminal]:
     """Start devenv in a fresh copy of the sample app, on a terminal."""
     ignored = shutil.ignore_patterns("node_modules", "dist", "data")
     folder = Path(shutil.copytree(ROOT / "sample-todo-app", Path(scratch) / "sample-todo-app", ignore=ignored))
-    return folder, Terminal([sys.executable, "-m", "devenv", *arguments], folder, environment(scratch))
+    return folder, Terminal([sys.executable, "-m", "devenv", *arguments], folder, environment(scratch), rows)
 
 
 def launched(playwright: Playwright) -> Browser:
@@ -257,6 +273,25 @@ def make_lines() -> int:
     return code
 
 
+def address(folder: Path, scratch: str) -> str:
+    """The address of the page of the run."""
+    command = [sys.executable, "-m", "devenv", "page", "--print"]
+    env = {**os.environ, **environment(scratch)}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def shot(page: Page, scheme: str) -> bytes:
+    """The page as PNG, in a colour scheme: light or dark."""
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.wait_for_timeout(200)  # until colours have changed
+    folder = page.locator("#folder")  # it is a temporary one, and is drawn again at each change
+    while True:
+        folder.evaluate("folder => { folder.textContent = '~/todo'; }")
+        picture = page.screenshot()
+        if folder.text_content() == "~/todo":
+            return picture
+
+
 def make_page() -> int:
     """Write page.png and page-dark.png, of a run in which a save broke the backend; return the exit code."""
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
@@ -264,40 +299,22 @@ def make_page() -> int:
         folder, terminal = started(scratch, *VIEW)
         try:
             terminal.until("up after", timeout=UP_TIMEOUT)
-            command = [sys.executable, "-m", "devenv", "page", "--print"]
-            env = {**os.environ, **environment(scratch)}
-            url = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
             page = browser.new_page(viewport=PAGE_SIZE, color_scheme="light")
-            page.goto(url.strip())
+            page.goto(address(folder, scratch))
             for (_, edit), pause in zip(edits(folder), (6, 4, 8, 3, 5, 10, 30), strict=True):
                 edit()
                 time.sleep(pause)
-            greeting = folder / "backend/src/greeting.js"
-            greeting.write_text(greeting.read_text(encoding="utf-8").replace("'", "", 1), encoding="utf-8")
+            typo(folder)[0]()
             page.locator(".cause").wait_for()
             time.sleep(5)
             page.locator(".chain-item.is-bad .chain-button").first.click()
             page.mouse.move(0, 0)
-            for name in ("page.png", "page-dark.png"):
-                page.emulate_media(color_scheme="dark" if "dark" in name else "light")
-                time.sleep(0.5)
-                page.locator("#folder").evaluate(
-                    "folder => { folder.textContent = '~/todo'; }"
-                )  # it is a temporary one
-                page.screenshot(path=IMAGES / name)
+            for name, scheme in (("page.png", "light"), ("page-dark.png", "dark")):
+                (IMAGES / name).write_bytes(shot(page, scheme))
         finally:
             code = terminal.interrupt()
             browser.close()
     return code
 
 
-def main(wanted: list[str]) -> int:
-    """Write docs/images; return the exit code."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    ways = {"lines": make_lines, "view": make_view, "page": make_page}
-    codes = [ways[name]() for name in wanted or ways]
-    return 0 if set(codes) == {128 + signal.SIGINT} else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+WAYS = {"lines": make_lines, "view": make_view, "page": make_page}

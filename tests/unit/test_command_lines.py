@@ -14,6 +14,8 @@ from scripts.command_tree import command_tree
 
 from devenv.cli import main, parser, passthrough, registry
 from devenv.errors import UsageError
+from support import guide_lines
+from support.console import typed
 
 ROOT = Path(__file__).parents[2]
 GENERATED = {"docs/json.md", "docs/troubleshooting.md"}
@@ -115,3 +117,36 @@ def test_command_lines_are_in_blocks_and_in_sentences() -> None:
         ["logs", "--tail", "5"],
         ["-p", "a", "ps"],
     ]
+
+
+def runnable_lines(page: Path) -> set[str]:
+    """All command lines of a page: of its blocks, and those quoted in sentences, except for names of commands."""
+    names = {"devenv", *(f"devenv {name}" for name in (*registry.COMMANDS, *registry.GROUPS))}
+    lines = {*guide_lines.shell_lines(page), *command_lines(page.read_text(encoding="utf-8"))}
+    return {guide_lines.without_comment(line) for line in lines} - names
+
+
+@pytest.mark.parametrize("page", guide_lines.PAGES, ids=lambda page: str(page.name))
+def test_every_line_of_a_guide_is_run_or_says_why_not(page: Path) -> None:
+    """tests/e2e/test_docs.py types getting started, tests/e2e/test_guides.py the others."""
+    if page.name not in guide_lines.ANOTHER_MACHINE:
+        started = {line.command for line in typed("docs/getting-started.md")}
+        assert runnable_lines(page) - started <= {*guide_lines.RUN, *guide_lines.NOT_RUN}
+
+
+def test_a_line_that_is_run_or_not_is_on_a_page() -> None:
+    """No list keeps a line that left the pages, none is on both, and a test that is a reason has the option."""
+    on_pages = set().union(*map(runnable_lines, guide_lines.PAGES))
+    quoted = {f"devenv {name}" for name in registry.COMMANDS}
+    options = {
+        (option, text)
+        for line, text in guide_lines.NOT_RUN.items()
+        if text.endswith(".py")
+        for option in re.findall(r" --([a-z-]+)", line)
+    }
+
+    assert {*guide_lines.RUN, *guide_lines.NOT_RUN} - on_pages - quoted == set()
+    assert {*guide_lines.RUN} & {*guide_lines.NOT_RUN} == set()
+    assert {
+        (option, path) for option, path in options if option not in (ROOT / path).read_text(encoding="utf-8")
+    } == set()

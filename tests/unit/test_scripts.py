@@ -7,10 +7,12 @@ import os
 import pty
 import socket
 import subprocess
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import animation
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -113,6 +115,29 @@ def test_the_set_up_works_with_closed_descriptors() -> None:
     """With stdin, stdout and stderr closed, sourcing the set-up neither fails nor mixes up files."""
     code = f". '{SCRIPTS}/lib.sh'; say x; echo y; read -r line && exit 3; exit 0"
     assert subprocess.run(["bash", "-c", f"exec <&- >&- 2>&-; {code}"], check=False).returncode == 0
+
+
+def text(frame: animation.Frame) -> list[str]:
+    """The lines that a frame shows."""
+    return list(filter(None, ("".join(part[2] for part in row).rstrip() for row in frame.rows)))
+
+
+def test_a_recording_is_a_frame_for_each_content_of_the_screen() -> None:
+    """The view has a screen of its own; what is written at the same time is one frame, and captions follow."""
+    writes = [(9.0, b"\x1b[?1049hup <1>"), (9.1, b" now"), (11.0, b"\x1b[?1049lend")]
+    *_, first, last = animation.frames(writes, "x", [(0.0, "start"), (10.0, "last")])
+
+    assert (text(first), first.caption, first.seconds) == (["up <1> now"], "start", 2.0)
+    assert (text(last), last.caption) == (["$ x", "end"], "last")
+    drawn = ET.fromstring(animation.svg([first, last], "a & b", "start"))  # noqa: S314 - it is ours
+    assert [group.get("id") for group in drawn.iter() if group.get("class") == "f"] == ["f0", "f1"]
+
+
+def test_moving_pictures_are_small() -> None:
+    """A page with them is read on a slow connection, too."""
+    sizes = {path.name: path.stat().st_size for path in (SCRIPTS.parent / "docs/images").glob("moving-*")}
+    assert len(sizes) == 3
+    assert {name: size for name, size in sizes.items() if size > 500_000} == {}
 
 
 def _listen(*, keep: bool = False) -> tuple[socket.socket, int]:
