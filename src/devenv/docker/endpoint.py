@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
-from devenv.docker import context, process, trace
+from devenv.docker import context, lines, process, trace
 from devenv.errors import EngineError, RefusedError
 from devenv.explain import table
 from devenv.lazy_dataclass import dataclass
@@ -43,12 +43,13 @@ class Endpoint:
     """An engine's address as the docker CLI would use it, and the context that it is from, if any.
 
     `line` is the path of a socket on this machine that leads to an engine elsewhere (see `remote.line`). Who the
-    engine is does not depend on it.
+    engine is does not depend on it. A borrowed line belongs to another process, and may end at any time.
     """
 
     host: str
     context: str | None = None
     line: str | None = None
+    is_borrowed: bool = False
 
     @property
     def dialled(self) -> str | None:
@@ -97,14 +98,21 @@ async def resolve() -> Endpoint:
     """
     require_address()
     if host := os.environ.get("DOCKER_HOST"):
-        return Endpoint(host if "://" in host else f"tcp://{host}")  # as the docker CLI reads it
+        return _borrowing(Endpoint(host if "://" in host else f"tcp://{host}"))  # as the docker CLI reads it
     name = context.current()
     if name is None:
         return Endpoint(context.DEFAULT_SOCKET)
     done = await process.run(["docker", "context", "inspect", "--", name])
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
-        return Endpoint(json.loads(done.stdout)[0]["Endpoints"]["docker"]["Host"], name)
+        return _borrowing(Endpoint(json.loads(done.stdout)[0]["Endpoints"]["docker"]["Host"], name))
     raise EngineError(f"docker context `{name}` not found, or it has no engine", hint="docker context ls")
+
+
+def _borrowing(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, with the line of a run that is up, if there is one: a login of its own takes longer."""
+    if not endpoint.host.startswith("ssh://") or (path := lines.find(endpoint.host)) is None:
+        return endpoint
+    return Endpoint(endpoint.host, endpoint.context, path, is_borrowed=True)
 
 
 def require_address() -> None:
@@ -150,7 +158,12 @@ async def dial(endpoint: Endpoint) -> Connection:
     """
     with anyio.fail_after(CONNECT_TIMEOUT):
         if endpoint.dialled is not None:
-            return _Socket(await anyio.connect_unix(endpoint.dialled))
+            try:
+                return _Socket(await anyio.connect_unix(endpoint.dialled))
+            except OSError:
+                if not endpoint.is_borrowed:
+                    raise
+                endpoint = Endpoint(endpoint.host, endpoint.context)
         argv = endpoint.docker_command("system", "dial-stdio")
         with trace.command(argv) as span:
             span.outcome = "goes on"

@@ -10,35 +10,28 @@ import tempfile
 from collections.abc import Iterator
 
 from devenv import private_files
-from devenv.remote.ssh import LONGEST_PATH
+from devenv.docker import lines
+from devenv.docker.lines import ADDRESS, LOCK, PREFIX
 
-PREFIX = "line-"
-LOCK = "lock"
-RANDOM = 8  # characters that `mkdtemp` adds
 ATTEMPTS = 5
 
 
 @contextlib.contextmanager
-def folder() -> Iterator[str]:
-    """A new folder while the block lasts, and none that a dead process left. Raises StateError, OSError."""
-    base = _base()
+def folder(address: str) -> Iterator[str]:
+    """A new folder for the line to an engine's address while the block lasts, and none that a dead process left.
+
+    Raises StateError, OSError.
+    """
+    base = lines.base()
     path, lock = _created(base)
     try:
+        private_files.replace(os.path.join(path, ADDRESS), address, durable=False)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
         with contextlib.suppress(OSError):  # another line is there
             os.rmdir(base)
-
-
-def _base() -> str:
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    path = os.path.join(runtime, "devenv")
-    is_short = len(os.fsencode(path)) + len(f"/{PREFIX}/s") + RANDOM < LONGEST_PATH
-    if runtime.startswith("/") and is_short and os.access(runtime, os.W_OK):
-        return path
-    return f"/tmp/devenv-{os.getuid()}"  # noqa: S108 - checked to be private; TMPDIR may be too long for a socket
 
 
 def _created(base: str) -> tuple[str, int]:

@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from devenv.docker import process
 from devenv.docker.endpoint import LAST_BYTES, Endpoint, reason, unreachable
+from devenv.docker.lines import SOCKET
 from devenv.errors import DevenvError
 from devenv.events import Emit, Notice
 from devenv.lazy_dataclass import dataclass
@@ -63,7 +64,7 @@ class Line:
     @property
     def socket(self) -> str:
         """The path of the socket on this machine that leads to the engine."""
-        return f"{self._folder}/{ssh.SOCKET}"
+        return f"{self._folder}/{SOCKET}"
 
     def open(self) -> bool:
         """Log in; return whether the engine answers over the line. `state.printed` has the reason if not."""
@@ -121,12 +122,12 @@ class Line:
 
     def _connect(self, wait: float) -> tuple[bool, str]:
         """Run ssh to its end; return whether the engine has answered over it, and what ssh has printed."""
-        for name in (ssh.SOCKET, ssh.CONTROL):
+        for name in (SOCKET, ssh.CONTROL):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._folder}/{name}")
         with open(process.scratch(), "r+b", buffering=0) as errors:
             places = sorted(forward.argument for forward in self._forwards.begin())
-            command = ssh.master(self.remote, self._folder, places)
+            command = ssh.master(self.remote, self._folder, self.socket, places)
             child = self._child = process.Tethered(command, errors.fileno(), self._folder)
             try:
                 if is_up := self._until_up(child, wait):
@@ -249,14 +250,14 @@ async def line(endpoint: Endpoint, emit: Emit) -> AsyncIterator[tuple[Endpoint, 
         if opened is None:
             yield endpoint, None
             return
-        reached = replace(endpoint, line=opened.socket)
+        reached = replace(endpoint, line=opened.socket, is_borrowed=False)
         with process.environment(reached.environment):
             yield reached, opened
 
 
 async def _opened(stack: contextlib.ExitStack, endpoint: Endpoint, remote: Remote, emit: Emit) -> Line | None:
     """The open line, which `stack` closes; None if the machine can be reached, but not in this way."""
-    path = stack.enter_context(folder())
+    path = stack.enter_context(folder(endpoint.host))
     for _ in range(2):
         opened = Line(remote, path)
         with contextlib.ExitStack() as attempt:

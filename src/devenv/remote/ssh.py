@@ -9,8 +9,7 @@ from urllib.parse import unquote, urlsplit
 from devenv.lazy_dataclass import dataclass
 
 ENGINE_SOCKET = "/var/run/docker.sock"
-CONTROL, SOCKET = "c", "s"  # files in the folder of a line
-LONGEST_PATH = 90  # bytes: ssh adds 17 while it creates a socket, and the limit is 103 on macOS
+CONTROL = "c"  # the socket of ssh itself in the folder of a line
 # Keep-alive: a line that does not answer for six seconds is lost.
 _OPTIONS = {
     "ControlPersist": "no",
@@ -62,10 +61,10 @@ def remote(address: str) -> Remote | None:
     return Remote(f"{user}@{host}" if user else host, port, unquote(parts.path.rstrip("/")) or ENGINE_SOCKET)
 
 
-def master(remote: Remote, folder: str, forwards: Sequence[str] = ()) -> list[str]:
-    """The command that logs in, listens at the sockets in `folder`, and forwards until it ends."""
+def master(remote: Remote, folder: str, listener: str, forwards: Sequence[str] = ()) -> list[str]:
+    """The command that logs in, and forwards the socket `listener` to the engine's, and ports, until it ends."""
     options = [word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")]
-    places = [f"{folder}/{SOCKET}:{remote.socket}", *forwards]
+    places = [f"{listener}:{remote.socket}", *forwards]
     listeners = [word for place in places for word in ("-L", place)]
     return ["ssh", "-M", "-N", "-T", "-S", f"{folder}/{CONTROL}", *options, *listeners, *remote.destination]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from devenv.remote.folder import LOCK, folder
-from devenv.remote.ssh import LONGEST_PATH
+from devenv.docker.lines import LOCK, LONGEST_PATH
+from devenv.remote.folder import folder
 
 
 def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two folders at the same time are different, and private; after both, nothing is left."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/tmp" if len(str(tmp_path)) > 60 else str(tmp_path))
-    with folder() as one, folder() as other:
+    with folder("ssh://far") as one, folder("ssh://far") as other:
         assert one != other
         assert os.stat(one).st_mode & 0o077 == 0
         base = os.path.dirname(one)
@@ -24,11 +24,11 @@ def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_dead_process_left_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The next line removes it, and keeps the folder of a living one."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    with folder() as living:
+    with folder("ssh://far") as living:
         dead = os.path.join(os.path.dirname(living), "line-dead")
         os.mkdir(dead)
         Path(dead, LOCK).touch()
-        with folder():
+        with folder("ssh://far"):
             assert os.path.exists(living)
             assert not os.path.exists(dead)
 
@@ -37,6 +37,6 @@ def test_a_dead_process_left_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_paths_stay_short(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A runtime folder that is missing, or whose name is too long for a socket, is not used."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-    with folder() as path:
+    with folder("ssh://far") as path:
         assert path.startswith(f"/tmp/devenv-{os.getuid()}/")
         assert len(path) + 2 < LONGEST_PATH

@@ -11,11 +11,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker import process
-from devenv.docker.endpoint import Endpoint
+from devenv.docker import lines, process
+from devenv.docker.endpoint import Endpoint, dial, resolve
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
-from devenv.remote import folder as folders
 from devenv.remote.forwards import Forward
 from devenv.remote.line import line
 
@@ -58,7 +57,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_SSH_LOG", str(tmp_path / "log"))
-    monkeypatch.setattr(folders, "_base", lambda: f"/tmp/devenv-test-{os.getpid()}")
+    monkeypatch.setattr(lines, "base", lambda: f"/tmp/devenv-test-{os.getpid()}")
     return lambda: [row.split() for row in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
 
 
@@ -88,6 +87,28 @@ async def test_children_use_the_line(calls: Callable[[], list[list[str]]]) -> No
     assert not os.path.exists(os.path.dirname(opened.socket))
     ((pid, *_),) = calls()
     assert process.start_time(int(pid)) is None
+
+
+async def test_other_commands_borrow_the_line(
+    calls: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They find it by the engine's address while it is up, and go another way once it has ended."""
+    monkeypatch.setenv("DOCKER_HOST", "ssh://far")
+    assert await resolve() == Endpoint("ssh://far")
+    async with line(Endpoint("ssh://far"), nothing) as (reached, _):
+        borrowed = await resolve()
+        assert borrowed == Endpoint("ssh://far", None, reached.line, is_borrowed=True)
+        await (await dial(borrowed)).aclose()
+        monkeypatch.setenv("DOCKER_HOST", "ssh://other")
+        assert await resolve() == Endpoint("ssh://other")
+        async with line(borrowed, nothing) as (own, _):
+            assert own.line != borrowed.line
+            assert not own.is_borrowed
+    (program := Path(os.environ["FAKE_SSH_LOG"]).parent / "bin/docker").write_text("#!/bin/sh\necho dialled\n")
+    program.chmod(0o755)
+    connection = await dial(borrowed)
+    assert await connection.receive(100) == b"dialled\n"
+    await connection.aclose()
 
 
 async def test_it_comes_back(calls: Callable[[], list[list[str]]]) -> None:
@@ -157,8 +178,9 @@ async def test_the_owner_is_killed(calls: Callable[[], list[list[str]]], tmp_pat
     code = f"""
 import anyio, os, signal
 from devenv.docker.endpoint import Endpoint
-from devenv.remote import folder, line
-folder._base = lambda: {f"/tmp/devenv-test-{os.getpid()}"!r}
+from devenv.docker import lines
+from devenv.remote import line
+lines.base = lambda: {f"/tmp/devenv-test-{os.getpid()}"!r}
 async def main():
     async with line.line(Endpoint("ssh://far"), print) as (reached, _):
         open({str(tmp_path / "socket")!r}, "w").write(reached.line)

@@ -34,7 +34,7 @@ def test_the_name_in_messages() -> None:
 
 def test_one_login_carries_the_socket_and_all_forwards() -> None:
     """The master listens for each; the machine follows after `--`, so that it is no option."""
-    command = ssh.master(Remote("ann@far", "24"), "/tmp/l", ["[::1]:80:127.0.0.1:80"])
+    command = ssh.master(Remote("ann@far", "24"), "/tmp/l", "/tmp/l/s", ["[::1]:80:127.0.0.1:80"])
     assert command[:6] == ["ssh", "-M", "-N", "-T", "-S", "/tmp/l/c"]
     assert command[-8:-4] == ["-L", "/tmp/l/s:/var/run/docker.sock", "-L", "[::1]:80:127.0.0.1:80"]
     assert command[-4:] == ["-p", "24", "--", "ann@far"]
