@@ -24,7 +24,7 @@ class Dockerd:
     """An engine with everything that it owns below `folder`.
 
     With `remapped`, root in its containers is that uid of the host. `env` is added to its environment, `options` to
-    its command line.
+    its command line. The folder `hidden` is empty for the engine, as for one on another machine.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class Dockerd:
         remapped: int | None = None,
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
+        hidden: Path | None = None,
     ) -> None:
         self.folder = folder
+        self._hidden = hidden
         self._remapped = remapped
         self._options = options
         self._env = {**os.environ, **(env or {})}
@@ -57,10 +59,13 @@ class Dockerd:
                 *self._options]  # fmt: skip
         inside = ["nsenter", f"--net={self.network}"]
         setup = "ip link set lo up"
+        if self._remapped is not None or self._hidden is not None:
+            inside += ["unshare", "--mount", "--propagation=private"]
         if self._remapped is not None:
             argv.append("--userns-remap=dvtremap")
-            inside += ["unshare", "--mount", "--propagation=private"]
             setup += self._accounts(self._remapped)
+        if self._hidden is not None:
+            setup += f"; mount -t tmpfs none {shlex.quote(str(self._hidden))}"
         inside += ["sh", "-c", f'{setup}; exec "$@"', "sh"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -128,9 +133,10 @@ def dockerd(
     remapped: int | None = None,
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
+    hidden: Path | None = None,
 ) -> Iterator[Dockerd]:
     """A running engine, removed after the block."""
-    engine = Dockerd(folder, remapped, env, options)
+    engine = Dockerd(folder, remapped, env, options, hidden)
     try:
         engine.start()
         yield engine

@@ -20,6 +20,7 @@ PURE = (
     "compose/safety/paths.py",
     "compose/safety/table.py",
     "compose/parse.py",
+    "compose/remote_files.py",
     "compose/run_model.py",
     "compose/schema.py",
     "explain/*.py",

@@ -187,8 +187,10 @@ class Proxy(SocketServer):
         link = _Link()
         self._links.add(link)
         answers = asyncio.create_task(self._answers(there, writer, link))
+        stream = bytearray()  # a connection may end without a request
         try:
             async for call in requests(reader):
+                stream = call.stream
                 await self._thaw(link)
                 self._open[id(link)] = (call, writer)
                 link.call, link.left = call, None
@@ -200,7 +202,7 @@ class Proxy(SocketServer):
                 await back.drain()
                 if "upgrade" in call.headers:
                     break
-            await self._pump(reader, back, call.stream, link)
+            await self._pump(reader, back, stream, link)
             if back.can_write_eof():
                 back.write_eof()
             await answers

@@ -34,6 +34,7 @@ from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 from devenv.paths import is_within
 
 if TYPE_CHECKING:
+    from devenv.compose.remote_files import RemoteFiles
     from devenv.compose.safety.table import Danger
 
 
@@ -58,6 +59,9 @@ class Loaded:
 
     `places` maps a service and the index of a watch rule to the file and line of the rule.
 
+    `remote`: what replaces files if the engine does not see those of this machine; None if it does. `replaced`: the
+    same in sentences, with file and line.
+
     The model holds the values of env_files: it must not be in any file, log or error.
     """
 
@@ -68,6 +72,8 @@ class Loaded:
     dangers: tuple[Danger, ...] = ()
     isolation: Isolation | None = None
     at: float = 0.0  # when the files were about to be read, in seconds since 1970
+    remote: RemoteFiles | None = None
+    replaced: tuple[str, ...] = ()
 
 
 async def load(selection: Selection, *, faults: Faults = lambda _, __: (), has_own_images: bool = True) -> Loaded:

@@ -230,13 +230,18 @@ class Archive(EngineGroup):
 
     async def mode(self, container_id: str, path: str) -> int:
         """The mode of `path` in the container, as Go's os.FileMode. Raises CallError if the path does not exist."""
+        return int((await self.stat(container_id, path))["mode"])
+
+    async def stat(self, container_id: str, path: str) -> dict[str, Any]:
+        """`name`, `size`, `mode`, `mtime` and `linkTarget` of `path` in the container. Raises CallError as `mode`."""
         action, idle = f"looking at {path} in a container", self._api.idle
         with self._api.translate_errors(action), anyio.fail_after(idle):
             async with self._api.request(
                 "HEAD", _path(container_id), action, query={"path": path}, idle=idle
             ) as answer:
                 await answer.read()
-                return int(json.loads(base64.b64decode(answer.stat))["mode"])
+                status: dict[str, Any] = json.loads(base64.b64decode(answer.stat))
+                return status
 
     async def is_link(self, container_id: str, path: str) -> bool | None:
         """Whether `path` in the container is a symbolic link; None if the path does not exist."""

@@ -241,5 +241,9 @@ def _project(facts: DoctorFacts) -> Iterator[Finding]:
         code = "platform-emulated" if emulated else "platform-missing"
         hint = WASM if "wasm" in platform else EMULATOR
         yield finding(code, reference=reference, platform=platform, own=facts.engine.platform, hint=hint)
+    if refused := facts.files.refused:
+        yield finding("files-refused", files="; ".join(refused))
+    if replaced := facts.files.replaced:
+        yield finding("files-replaced", files="; ".join(replaced))
     if crlf := facts.tree.crlf:
         yield finding("crlf", files=", ".join(crlf), first=crlf[0])

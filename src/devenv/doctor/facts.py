@@ -164,6 +164,14 @@ class ImageSources:
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """What replaces files that the engine does not see, and what cannot be replaced; sentences with file and line."""
+
+    replaced: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DoctorFacts:
     """All groups of facts, and the services that are `built`.
 
@@ -179,6 +187,7 @@ class DoctorFacts:
     builder: Builder = Builder()
     machine: Machine = Machine()
     tree: Tree = Tree()
+    files: Files = Files()
     images: ImageSources = ImageSources()
     built: tuple[str, ...] = ()
     networks: Mapping[str, int] = field(default_factory=dict)  # name -> MTU

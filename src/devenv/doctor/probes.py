@@ -134,6 +134,7 @@ class _Checks:
         if loaded:
             checks.append((PROJECT, 2 * project.TREE, partial(_group, "tree", project.tree, loaded.project)))
         if engine and loaded:
+            checks.append((PROJECT, LOCAL, partial(_files, engine, loaded, self._selection)))
             checks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
         if engine and (loaded or PROJECT not in self.areas):
             subject = loaded.project if loaded else None
@@ -244,6 +245,11 @@ async def _taken(engine: Engine, project: Project) -> Groups:
     addresses = () if project.settings.ports == "as-written" else listeners.published_on(engine)
     wanted = ports.wanted_ports(project, [s.name for s in project.services], {}, addresses)
     return {"taken": await taken([port for port in wanted if port.port not in held], engine)}
+
+
+async def _files(engine: Engine, loaded: Loaded, selection: Selection) -> Groups:
+    files = await project.files(engine, loaded, selection)
+    return {"files": files} if files else {}
 
 
 async def _group(group: str, ask: Callable[[Any], Awaitable[object]], subject: object) -> Groups:

@@ -12,11 +12,15 @@ from typing import Any
 
 import anyio
 
+from devenv.compose.outline import Selection
+from devenv.compose.positions import shown
+from devenv.compose.resolve import Loaded, selected_files
 from devenv.compose.user_config import user_settings
+from devenv.docker import peer
 from devenv.docker.client import Engine
 from devenv.docker.exec import OWN_VARIABLES
 from devenv.doctor import network
-from devenv.doctor.facts import VIRTUAL, EngineInfo, ImageSources, Registry, Tree
+from devenv.doctor.facts import VIRTUAL, EngineInfo, Files, ImageSources, Registry, Tree
 from devenv.errors import ConfigError, EngineError
 from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
@@ -29,7 +33,7 @@ from devenv.images.standins.recipes import instead, versions
 from devenv.lazy_dataclass import dataclass
 from devenv.model.images import HUB, registry
 from devenv.model.project import Project
-from devenv.sync.host import scan
+from devenv.sync.host import mount_sources, scan
 from devenv.sync.rules import rules
 from devenv.tasks import each
 
@@ -178,6 +182,23 @@ async def tree(project: Project) -> Tree | None:
     answers = await each(lambda check: network.within(2 * TREE, partial(check, project)), checks.values())
     known: dict[str, Any] = {name: value for name, value in zip(checks, answers, strict=True) if value is not None}
     return Tree(**known) if known else None
+
+
+async def files(engine: Engine, loaded: Loaded, selection: Selection) -> Files | None:
+    """What of the project needs replacement, if the engine certainly does not see the files of this machine."""
+    if await peer.sees_files(engine.endpoint, engine.kernel) is not False:
+        return None
+    return await anyio.to_thread.run_sync(_files, loaded, selection)
+
+
+def _files(loaded: Loaded, selection: Selection) -> Files:
+    _, remote = mount_sources.replacements(loaded, [service.name for service in loaded.project.services])
+    sources = selected_files(selection)
+    replaced, refused = (
+        tuple(dict.fromkeys(f"{shown(mount_sources.placed(sources, r))}: {r.message}" for r in remarks))
+        for remarks in (remote.replaced, remote.refused)
+    )
+    return Files(replaced, refused)
 
 
 def folders(project: Project) -> int:

@@ -14,7 +14,7 @@ from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.doctor import quick_check
 from devenv.errors import DevenvError
-from devenv.events import Emit
+from devenv.events import Emit, Notice
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.containers import Container, ProjectState
 from devenv.model.images import ImageOptions
@@ -25,7 +25,9 @@ from devenv.run.active.phases import closure
 from devenv.run.consent import report_dangers
 from devenv.run.desired import DesiredState, observe, supplied, with_ports
 from devenv.run.preload import UpOptions
+from devenv.run.remote_files import adapted
 from devenv.state.run_dir import Run, open_run
+from devenv.volumes.transfer import volume_transfer
 
 
 async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
@@ -45,7 +47,11 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
         run = await open_run(engine, loaded.project.name)
         desired = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
         others = [c for c in await engine.containers.list(loaded.project.name) if c.service not in desired.names]
-        desired = replace(desired, loaded=replace(loaded, model=_joined(loaded.model, target, others)))
+        if (remote := desired.loaded.remote) and any(target in remark.path for remark in remote.replaced):
+            message = f"a one-off container of {target} gets no files of this machine, which the engine does not have"
+            emit(Notice(message, f"devenv exec {target} COMMAND   (in the container of the run)"))
+        model = _joined(desired.loaded.model, target, others)
+        desired = replace(desired, loaded=replace(desired.loaded, model=model))
         unmarked = frozenset({target}) if run.read() is not None else names
         return await _recorded(engine, run, replace(desired, unmarked=unmarked))
 
@@ -115,6 +121,8 @@ async def _staged(
     options = UpOptions(selection, images=ImageOptions(stand_ins=_stood_in(project_state)))
     names = _lacking(loaded.project, targets, project_state)
     report_dangers(loaded, names, emit)
+    transfer = volume_transfer(engine, emit, run, loaded.project.name, loaded.project.directory)
+    loaded = await adapted(loaded, names, selection, transfer)
     desired = DesiredState(loaded, names, await observe(engine, project_state), owner=run.made.owner)
     desired = await with_ports(desired, options, engine, project_state)
     return await supplied(engine, desired, desired.names, options.images, emit)

@@ -176,7 +176,7 @@ class Keeper:
         """The active project, synced: as the steps of `up`, without those that create, start or ask."""
         desired = await steps.select_services(context, loaded)
         taken = await steps.take_over(context, Guarded(self._guardian, desired, ledger))
-        taken = await steps.plan(context, taken)
+        taken = await steps.plan(context, await steps.replace_mounts(context, taken))
         entered = Entered(self._guardian, taken.desired, taken.earlier or ledger)
         try:
             entered = await steps.acquire_images(context, entered)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import anyio
@@ -20,21 +19,8 @@ from devenv.model.project import Mount, Service
 from devenv.paths import is_within, written
 from devenv.run.desired import DesiredState
 from devenv.state.identity import Place
+from devenv.sync.host.mount_sources import has_name_of_file
 from devenv.volumes.transfer import VolumeTransfer
-
-# Other names may be folders: sites/example.com, conf.d, repository.git.
-_FILE_NAME = re.compile(
-    r"""\.env\b.*|\.\w*rc|\.gitconfig|\.pgpass|[A-Z]\w*file|.+\.(?i:
-    bash|cert|cfg|cjs|cnf|conf|config|crt|css|csv|db|env|gz|hcl|html?|ini|java|jks|jsx?|jsonc?|key|kdl|ldif|lua|md|mjs|
-    mustache|p12|pem|pfx|php|pl|properties|ps1|pub|py|rb|rego|rs|rules|sh|sock|sql|sqlite3?|svg|template|tf|tmpl|toml|
-    tpl|tsx?|txt|vcl|xml|ya?ml|zsh)""",
-    re.VERBOSE,
-)
-
-
-def has_name_of_file(path: str) -> bool:
-    """Whether the last part of the path looks like the name of a file."""
-    return _FILE_NAME.fullmatch(os.path.basename(path)) is not None
 
 
 async def missing_folders(

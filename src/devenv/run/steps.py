@@ -27,6 +27,7 @@ from devenv.run.bind_sources import missing_folders
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
 from devenv.run.desired import DesiredState, build, chosen, observe, require_checks, supplied, with_ports
+from devenv.run.remote_files import adapted
 from devenv.run.step_values import Active, Checked, Context, Entered, Guarded, TakenOver, Value
 from devenv.run.takeover import Takeover
 from devenv.state import ledger as ledgers
@@ -69,6 +70,15 @@ async def take_over(context: Context, guarded: Guarded) -> TakenOver:
     takeover = Takeover(context.volume_transfer, context.place)
     earlier, project_state = await takeover.go(guarded.earlier, fresh=context.options.fresh)
     return TakenOver(guarded.guardian, guarded.desired, earlier, project_state)
+
+
+async def replace_mounts(context: Context, taken: TakenOver) -> TakenOver:
+    """Sync in place of bind mounts, if the engine does not see the files of this machine. Raises ConfigError."""
+    desired = taken.desired
+    loaded = await adapted(desired.loaded, desired.names, context.options.selection, context.volume_transfer)
+    for message in loaded.replaced:
+        context.emit(Notice(message))
+    return replace(taken, desired=replace(desired, loaded=loaded))
 
 
 async def plan(context: Context, taken: TakenOver) -> TakenOver:
@@ -221,8 +231,8 @@ async def after_healthy(context: Context, active: Active) -> Active:
 UpStep = Callable[[Context, Any], Awaitable[Value]]
 STEPS: dict[str, tuple[UpStep, ...]] = {  # by the event that reports them
     "check": (
-        select_services, review, start_guardian, take_over, plan, require_free_ports, require_mounted_files,
-        begin_ledger, require_seed,
+        select_services, review, start_guardian, take_over, replace_mounts, plan, require_free_ports,
+        require_mounted_files, begin_ledger, require_seed,
     ),
     Moment.BEFORE_UP.value: (before_up,),
     "images": (acquire_images,),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import anyio
 
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.errors import unknown
 from devenv.events import Compared, Emit, Event, Notice, Problem, ServiceState, Synced
@@ -21,7 +22,7 @@ from devenv.model.project import Project
 from devenv.model.ps import stands
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
 from devenv.paths import is_below, is_within
-from devenv.state.run_dir import open_run
+from devenv.state.run_dir import Run, open_run
 from devenv.sync import planner, reconcile
 from devenv.sync.code_health import CodeWatch
 from devenv.sync.container import readback
@@ -50,17 +51,22 @@ class SyncRequest:
     dry_run: bool = False
 
 
-async def sync(options: SyncRequest, emit: Emit) -> int:
+# Gives the project watch rules in place of bind mounts, if the engine does not see the files of this machine.
+Adapt = Callable[[Loaded, Engine, Run], Awaitable[Loaded]]
+
+
+async def sync(options: SyncRequest, emit: Emit, adapt: Adapt | None = None) -> int:
     """Return 0 if every container equals the tree, 1 if a path could not be synced or differs when read back.
 
     A running `devenv up` is not disturbed. Only files that devenv put into a container are deleted, and none of a
     rule whose path is missing.
     """
     loaded = await resolve.load(options.selection, faults=lint.faults)
-    project = loaded.project
-    bound = await _rules(project, options.services)
+    _require_known(loaded.project, options.services)
     async with Engine.connect() as engine:
-        run = await open_run(engine, project.name)
+        run = await open_run(engine, loaded.project.name)
+        project = (loaded if adapt is None else await adapt(loaded, engine, run)).project
+        bound = await _rules(project, options.services)
         project_state = await engine.project_state(project.name)
         services = {rule.service for rule in bound}
         containers = [container for container in project_state.containers if container.service in services]
@@ -117,14 +123,19 @@ async def _report_code(
         emit(ServiceState(row.service, row.phase, row.detail, row.check, code.of(row.service).shown(now)))
 
 
-async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule, ...]:
-    """The rules of these services, or of all, that put files into containers. Raises UsageError for a wrong name."""
+def _require_known(project: Project, services: Collection[str]) -> None:
     known = [service.name for service in project.services]
     for name in services:
         if name not in known:
             raise unknown("service", name, known)
+
+
+async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule, ...]:
+    """The rules of these services, or of all, that put files into containers."""
     ignores = await anyio.to_thread.run_sync(scan.dockerignores, project)
-    return tuple(rule for rule in rules.bind(project, ignores) if rule.copies and rule.service in (services or known))
+    return tuple(
+        rule for rule in rules.bind(project, ignores) if rule.copies and (rule.service in services or not services)
+    )
 
 
 @dataclass(frozen=True, slots=True)

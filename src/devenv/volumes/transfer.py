@@ -7,9 +7,12 @@ than file capabilities, holes in sparse files (they come back as zeros), times b
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import math
 import mmap
+import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -45,6 +48,7 @@ from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import DAMAGED, Store
 
 TARGET = "/.devenv-volume"
+NO_SOURCE = "bind source path does not exist"  # the engine's message
 OS_RELEASE = ("/usr/lib/os-release", "/etc/os-release")  # the second may be a link to the first
 REPORT_EVERY = 0.2  # seconds
 LONGEST = 10.0  # seconds that saving a volume may take at the end of a run, at the measured rate
@@ -295,6 +299,21 @@ class VolumeTransfer:
                         modes[path] = await self.engine.archive.mode(holder, path)
         return modes
 
+    async def sees(self, path: str) -> bool | None:
+        """Whether the engine sees this file as this process does; None if that cannot be found out."""
+        folder, name = os.path.split(os.path.realpath(path))
+        mount = {"Type": "bind", "Source": folder, "Target": TARGET, "ReadOnly": True}
+        try:
+            own = os.stat(os.path.join(folder, name))
+            async with self._holder("", (await self.engine.images.ids())[:1], mount) as (holder, _):
+                status = await self.engine.archive.stat(holder, f"{TARGET}/{name}")
+        except CallError as error:
+            return False if error.absent or NO_SOURCE in error.reason else None
+        except (DevenvError, OSError):
+            return None
+        changed = dt.datetime.fromisoformat(re.sub(r"\.\d+", "", status["mtime"])).timestamp()
+        return (status["size"], int(changed)) == (own.st_size, int(own.st_mtime))
+
     async def _reader(self, holder: str, name: str) -> Reader:
         for path in OS_RELEASE if name else ():
             with contextlib.suppress(EngineError):
@@ -305,12 +324,16 @@ class VolumeTransfer:
         return Reader(name)
 
     @contextlib.asynccontextmanager
-    async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[tuple[str, str]]:
-        """A container of the first image that works, and that image.
+    async def _holder(
+        self, volume: str, images: Iterable[str], bind: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[tuple[str, str]]:
+        """A container of the first image that works, and that image. It mounts the volume, or else `bind`.
 
         To mount a volume, any image on the engine will do.
         """
-        mount = {"Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}}
+        mount: Mapping[str, Any] = {
+            "Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}
+        }  # fmt: skip
         wish = {
             "Entrypoint": [],
             "Cmd": ["-"],
@@ -320,7 +343,7 @@ class VolumeTransfer:
                 HOLDS_LABEL: volume or "-",
                 ONE_OFF_LABEL: "True",
             },
-            "HostConfig": {"NetworkMode": "none", "Mounts": [mount] if volume else []},
+            "HostConfig": {"NetworkMode": "none", "Mounts": [bind or mount] if volume or bind else []},
         }
         with anyio.CancelScope(shield=True):  # if cancelled halfway, the container would exist without a recorded id
             others = await self.engine.images.ids() if volume else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime as dt
 import email.utils
 import io
 import json
@@ -70,8 +71,10 @@ def _stat(tar: object) -> bytes:
     assert isinstance(tar, bytes)
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         first = archive.next()
-    mode = MODE_LINK if first is not None and first.issym() else 0
-    return base64.b64encode(json.dumps({"mode": mode}).encode())
+    assert first is not None
+    changed = dt.datetime.fromtimestamp(first.mtime, dt.UTC).isoformat()
+    status = {"mode": MODE_LINK if first.issym() else 0, "size": first.size, "mtime": changed}
+    return base64.b64encode(json.dumps(status).encode())
 
 
 class MemoryClient(Client):

@@ -152,6 +152,7 @@ class MemoryHost:
     execution: Execution = default_execution
     stamps: dict[str, int] = field(default_factory=dict)  # service -> a number that changes its next build
     is_away: bool = False
+    is_elsewhere: bool = False  # it does not have the files of this machine
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from support.memory.files import Node, Tree, pack, renamed, unpack
@@ -28,6 +30,10 @@ def create(host: MemoryHost, wish: Mapping[str, Any], name: str = "") -> Contain
         raise Refused(400, f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     _require_name(host, name)
     config: Mapping[str, Any] = wish.get("HostConfig") or {}
+    for mount in config.get("Mounts") or ():
+        if mount.get("Type") == "bind" and host.is_elsewhere:
+            reason = f"bind source path does not exist: {mount['Source']}"
+            raise Refused(400, f'invalid mount config for type "bind": {reason}')
     endpoints: Mapping[str, Any] = (wish.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
     mode = str(config.get("NetworkMode") or "bridge")
     networks = [] if mode in NONE or mode.startswith("container:") else list(dict.fromkeys((mode, *endpoints)))
@@ -274,12 +280,24 @@ def commit(host: MemoryHost, container: Container, tag: str, changes: Mapping[st
 
 def read_archive(host: MemoryHost, container: Container, path: str) -> bytes:
     """A tar of the path in the container. Raises Refused if there is nothing."""
+    for mount in container.mounts:
+        if mount.kind == "bind" and path.startswith(f"{mount.target}/"):
+            return pack({os.path.basename(path): _of_host(f"{mount.source}{path[len(mount.target) :]}")})
     tree, inner = _place(host, container, path)
     if inner not in tree.nodes:
         if any(tree.nodes[p].kind == "file" for p in _above(inner) if p in tree.nodes):
             raise Refused(500, f"lstat {path}: not a directory")
         raise Refused(404, f"Could not find the file {path} in container {container.name}")
     return pack(renamed(tree.below(inner), path.rstrip("/").rpartition("/")[2] or "."))
+
+
+def _of_host(path: str) -> Node:
+    """A file of the host that a container mounts."""
+    try:
+        content, mtime = Path(path).read_bytes(), int(os.stat(path).st_mtime)
+    except OSError as error:
+        raise Refused(404, f"Could not find the file {path}") from error
+    return Node("file", content, mtime=mtime)
 
 
 def write_archive(host: MemoryHost, container: Container, path: str, body: bytes) -> None:

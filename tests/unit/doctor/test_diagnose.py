@@ -16,6 +16,7 @@ from devenv.doctor.facts import (
     DoctorFacts,
     EngineAddress,
     EngineInfo,
+    Files,
     ImageSources,
     Machine,
     Proxies,
@@ -183,6 +184,12 @@ CASES: dict[str, DoctorFacts] = {
         ),
     ),
     "line ends": DoctorFacts(tree=Tree(crlf=("web/entrypoint.sh", "web/start.sh"))),
+    "files elsewhere": DoctorFacts(
+        files=Files(
+            replaced=("compose.yml:4: ./src is synced into web in place of the bind mount", "compose.yml:9: b"),
+            refused=("compose.yml:5: `db` writes its data into ./data",),
+        )
+    ),
     "late": DoctorFacts(unchecked=("registries", "tools")),
 }
 WELL = hub(

@@ -11,34 +11,10 @@ import pytest
 
 from devenv.errors import ConfigError
 from devenv.run import steps
-from devenv.run.bind_sources import create_folders, has_name_of_file
+from devenv.run.bind_sources import create_folders
 from devenv.run.cleanup.removal import remove_empty_folders
 from support.memory.machine import Machine, Site
 from support.steps import opened
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("./app.conf", True),
-        ("/etc/nginx/nginx.CONF", True),
-        ("./.env", True),
-        (".env.local", True),
-        ("~/.npmrc", True),
-        ("./Caddyfile", True),
-        ("/var/run/docker.sock", True),
-        ("./data", False),
-        ("./conf.d", False),
-        ("./sites/example.com", False),
-        ("./repository.git", False),
-        ("./.cache", False),
-        ("./postgres-17.2", False),
-        ("./profile", False),
-    ],
-)
-def test_names_that_look_like_files(path: str, *, expected: bool) -> None:
-    """A name that folders have, too, is excluded: refusing a folder is worse than creating one."""
-    assert has_name_of_file(path) is expected
 
 
 def bind(source: str, target: str, *, creates: bool = True) -> dict[str, Any]:

@@ -27,7 +27,7 @@ with LazyImports():
     from devenv.compose import run_model
     from devenv.inspect import runs
     from devenv.model import images as image_model
-    from devenv.run import preload
+    from devenv.run import preload, remote_files
     from devenv.run.active import control
     from devenv.run.cleanup import down as down_workflow
     from devenv.run.cleanup import gc as gc_workflow
@@ -181,7 +181,7 @@ def sync(
 ) -> None:
     """Sync the source tree to the running containers once."""
     request = once.SyncRequest(options.selection(services), tuple(services or ()), verify=verify, dry_run=dry_run)
-    raise typer.Exit(anyio.run(once.sync, request, options.console().emit))
+    raise typer.Exit(anyio.run(once.sync, request, options.console().emit, remote_files.adapt_once))
 
 
 def gc(

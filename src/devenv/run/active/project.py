@@ -11,6 +11,7 @@ from devenv.model.containers import Container
 from devenv.model.status import ENDED
 from devenv.run.active.compose_calls import ComposeCalls, CurrentState
 from devenv.run.active.failures import FailureReporter
+from devenv.run.active.mounted_files import MountedFiles
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.reload import ProjectUpdate, bound_rules
 from devenv.run.active.replace import DependentRestarts, ServiceReplacement
@@ -45,7 +46,6 @@ class ActiveProject:
         engine, emit, run = volume_transfer.engine, volume_transfer.emit, volume_transfer.run
         run.note_standings({})
         self.engine = engine
-        self._emit = emit
         self._tasks = tasks
         self._options = options
         self._journals = run.journals
@@ -61,6 +61,7 @@ class ActiveProject:
             on_return=self._resume,
             reporter=lambda: FailureReporter(engine, current.desired.loaded, options.selection),
         )
+        self._files = MountedFiles(engine, emit, current, self.observer)
         self.compose = ComposeCalls(engine, run, current, self.observer)
         self.volumes = RunVolumes(volume_transfer, ledger, current, self.observer, tasks)
         self.actions = ServiceReplacement(
@@ -103,7 +104,7 @@ class ActiveProject:
         rules_now = await bound_rules(current.desired, watch=self._options.watch)
         await self.update.follow(rules_now)
         if names := sorted(current.desired.own):
-            fills = VolumeFills(current.desired, self._emit)
+            fills = VolumeFills(current.desired, self.observer.emit)
             async with self.compose.turn, task_group() as tasks:
                 tasks.start_soon(fills.report)
                 await self.compose.create(names, on_created=fills.made)
@@ -132,6 +133,8 @@ class ActiveProject:
         journal.forget_others(self._journals, {c.id for c in project_state.containers})
         await each(self._first_sync, [c for c in project_state.containers if c.service in self.desired.names])
         self._tasks.start_soon(self.observer.run)
+        if self._options.watch and self.desired.loaded.remote is not None:
+            self._tasks.start_soon(self._files.run)
         self.sync_session.open()
 
     async def start(self) -> None:
@@ -147,6 +150,7 @@ class ActiveProject:
             self.observer.view.all_started()
 
     async def _first_sync(self, container: Container) -> None:
+        await self._files.put(container)
         files = await self.sync_session.adopt(container)
         if container.running:
             self.observer.known(container, files)
@@ -154,6 +158,7 @@ class ActiveProject:
     # The observer sees containers before the parts that act on them exist.
 
     async def _adopt(self, container: Container) -> None:
+        await self._files.put(container)
         await self.sync_session.adopt(container)
 
     async def _drop(self, container_id: str) -> None:

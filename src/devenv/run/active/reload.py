@@ -32,6 +32,7 @@ from devenv.run.bind_sources import missing_folders
 from devenv.run.consent import dangers_of, report_new_dangers
 from devenv.run.desired import DesiredState, build, chosen, observe, supplied, with_ports
 from devenv.run.preload import UpOptions
+from devenv.run.remote_files import adapted, without_place
 from devenv.sync.host import scan, watcher
 from devenv.sync.rules import lint, rules
 from devenv.sync.session import SyncSession
@@ -184,6 +185,7 @@ class ProjectUpdate:
         that part is tried again at the next change.
         """
         began, before = time.monotonic(), self.current.desired
+        loaded = await self._adapted(loaded)
         await self._require_adoptable(loaded)
         project_state = await self.engine.project_state(loaded.project.name)
         after = await self._desired(loaded, project_state)
@@ -222,6 +224,16 @@ class ProjectUpdate:
             path, why = difference
             file, line = await anyio.to_thread.run_sync(resolve.where, self.options.selection, path)
             raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up", file=file, line=line)
+
+    async def _adapted(self, loaded: Loaded) -> Loaded:
+        """The project for the engine; what is newly replaced for it is reported."""
+        names = chosen(loaded.project, self.options.selection.services)
+        after = await adapted(loaded, names, self.options.selection, self.volumes.volume_transfer)
+        known = {without_place(message) for message in self.current.desired.loaded.replaced}
+        for message in after.replaced:
+            if without_place(message) not in known:
+                self.emit(Notice(message))
+        return after
 
     async def _desired(self, loaded: Loaded, project_state: ProjectState) -> DesiredState:
         after = replace(
@@ -286,9 +298,11 @@ class ProjectUpdate:
 
 
 async def bound_rules(desired: DesiredState, *, watch: bool) -> Rules:
-    """The settings and the rules of the chosen services; no rules unless `watch`."""
-    if not watch:
+    """The settings and the rules of the chosen services; unless `watch`, only those in place of bind mounts."""
+    mounts = desired.loaded.remote.mounts if desired.loaded.remote else {}
+    if not watch and not mounts:
         return desired.project.settings, ()
     ignores = await anyio.to_thread.run_sync(scan.dockerignores, desired.project)
     bound = rules.bind(desired.project, ignores)
-    return desired.project.settings, tuple(rule for rule in bound if rule.service in desired.names)
+    chosen_rules = (rule for rule in bound if rule.service in desired.names)
+    return desired.project.settings, tuple(r for r in chosen_rules if watch or (r.service, r.index) in mounts)

@@ -254,20 +254,3 @@ def has_manifest(path: str, manifests: re.Pattern[str]) -> bool:
     """Whether the path, or its folder, contains one of the manifests, which show the language."""
     folders = (folder for folder in (path, os.path.dirname(path)) if os.path.isdir(folder))
     return any(manifests.fullmatch(name) for folder in folders for name in os.listdir(folder))
-
-
-def made_in(path: str) -> Iterator[str]:
-    """Patterns for files that tools generate in a folder, now or later."""
-    present, files = TABLE["present"], set[str]()
-    for _, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if name not in present and not name.startswith(".")]
-        files.update(names)
-    patterns_made = [
-        pattern
-        for kind, patterns in TABLE["made"]
-        if any(re.fullmatch(kind, name) for name in files)
-        for pattern in patterns
-    ]
-    yield from patterns_made
-    existing = os.listdir(path)
-    yield from (f"{name}/" for name in present if name in existing and f"**/{name}/" not in patterns_made)

@@ -21,13 +21,13 @@ from devenv.scaffold.add.copied_files import (
     StageFiles,
     bind_over,
     has_manifest,
-    made_in,
     placed,
     source_mount,
     stage_program,
 )
 from devenv.scaffold.add.programs import Way
 from devenv.scaffold.add.yaml_places import flow
+from devenv.sync.rules.generated import made_in
 from devenv.sync.rules.lint import unwritable
 
 SETTINGS = "/etc/"

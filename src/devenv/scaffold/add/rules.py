@@ -14,10 +14,11 @@ from devenv.errors import ConfigError, UsageError
 from devenv.model.project import Action, Condition, Mount, Project, Service
 from devenv.paths import is_within, relative_to, written
 from devenv.scaffold.add import proposal as proposals
-from devenv.scaffold.add.copied_files import bind_sources, built_service, made_in
+from devenv.scaffold.add.copied_files import bind_sources, built_service
 from devenv.scaffold.add.copied_rules import Rule, rules_for
 from devenv.scaffold.add.programs import Way
 from devenv.scaffold.add.proposal import MainFile, Proposal, opened
+from devenv.sync.rules.generated import made_in
 from devenv.sync.rules.lint import DATA, faults, unwritable
 from devenv.sync.rules.rules import is_bind_mounted
 
