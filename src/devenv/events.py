@@ -307,6 +307,17 @@ class Kept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VolumesStay(Event):
+    """Volumes stay on the engine of another machine; the next run uses them."""
+
+    event: ClassVar[str] = "stays"
+    machine: str
+    volumes: tuple[str, ...]
+    save: Annotated[str, "command that saves them here and removes them"]
+    remove: Annotated[str, "command that removes them without saving them"]
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped(Event):
     """The teardown has ended."""
 
@@ -314,6 +325,7 @@ class Stopped(Event):
     seconds: float = 0.0
     removed: Annotated[dict[str, int], "how many of each kind"] = field(default_factory=dict)
     saved: Annotated[dict[str, int], "saved volumes, and the bytes stored of each"] = field(default_factory=dict)
+    waiting: Annotated[tuple[str, ...], "volumes that stay for the next run"] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,7 @@ def test_guardian_waits_for_a_stopped_engine(stack: Stack, devenv: StartDevenv, 
             command.wait()
             return "\n".join([*command.stray, command.stderr])
 
-        docker_cli.until(output, lambda text: "tries again" in text or "; next try at " in text, timeout=15)
+        docker_cli.until(output, lambda text: "removed as soon as " in text and ", next try at " in text, timeout=15)
         assert "cannot reach the Docker engine" in output("gc")
         assert "the guardian (pid " in output("down")
         assert stack.leftovers() != {}

@@ -508,6 +508,7 @@ async def test_a_second_owner_is_refused_and_touches_nothing(machine: Machine, s
             refused = await second.run_up(theirs)
             assert isinstance(refused.error, StateError), shown(refused)
             assert refused.error.exit_code == 3
+            assert "shop is up by " in str(refused.error)
             assert "-p shop-2" in str(refused.error.hint)
             assert (await second.gc()).code == 0
             assert (await second.down(theirs)).code == 0

@@ -55,7 +55,6 @@ def _run(arguments: list[str]) -> int:
     before, verb, after = options.split(passthrough.with_value(arguments))
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
-    options.choose_engine(before)
     verb, after = _without_alias(verb, before, after)
     wants_help = bool({"-h", "--help"} & {*before, *after})
     if (verb is None or verb == "help") and "--version" in {*before, *after}:
@@ -115,7 +114,7 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
 def _report_earlier_runs(verb: str | None, *, is_wanted: bool) -> None:
     """Report what dead runs left, and that files in this folder are no longer synced; `ps` says that itself."""
     with contextlib.suppress(DevenvError, FileNotFoundError):  # commands that need either folder report it
-        if is_wanted and any(run_dir.dead_runs(("up", "left"))):
+        if is_wanted and (any(run_dir.dead_runs(remains.PHASES)) or any(remains.at_work())):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)
         for run, ledger in run_dir.every_runs() if is_wanted and verb != "ps" else ():

@@ -69,6 +69,12 @@ class Endpoint:
         return self.host.removeprefix("unix://") if self.host.startswith("unix://") else None
 
     @property
+    def machine(self) -> str:
+        """The name of the engine's machine; empty for this machine."""
+        name = urlsplit(self.host).netloc.rpartition("@")[2]
+        return "" if self.socket is not None else re.sub(r":\d*\Z", "", name) or self.shown
+
+    @property
     def shown(self) -> str:
         """The address without user and password."""
         return re.sub(r"//.*@", "//***@", self.host)

@@ -162,6 +162,7 @@ def volume(answer: Mapping[str, Any]) -> model.Volume:
         elsewhere="device" in (answer.get("Options") or {}),
         driver=answer.get("Driver") or "",
         created=answer.get("CreatedAt") or "",
+        owner=labels.get(model.OWNER_LABEL, ""),
     )
 
 

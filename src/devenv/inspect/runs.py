@@ -11,6 +11,7 @@ import anyio
 from devenv.compose.worktrees import branch
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, StateError
+from devenv.inspect.status import left_unanswered
 from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import MachineRun
 from devenv.model.containers import Container
@@ -40,17 +41,22 @@ class EngineView:
     error: str = ""
 
 
-async def runs(projects: Collection[str]) -> tuple[tuple[MachineRun, ...], str]:
-    """The runs of these projects, or of all; and the error of the engine, if it does not answer."""
+async def runs(projects: Collection[str]) -> tuple[tuple[MachineRun, ...], str, list[str]]:
+    """The runs of these projects, or of all; the error of the engine, if it does not answer; what dead runs left.
+
+    The last has lines about what guardians work on, and what may be on an engine that does not answer.
+    """
     recorded = [each for each in run_dir.every_runs() if not projects or each[1].project in projects]
     view = await _view(recorded)
-    ending = {run.path for run, _ in at_work()}
+    working = {run.path: line for run, line in at_work()}
+    left = [*working.values(), *(await left_unanswered() if view.error else ())]
+    ending = working.keys()
     rows = [_row(run, ledger, view, is_ending=run.path in ending) for run, ledger in recorded]
     rows += [_ended(ledger) for _, ledger in run_dir.removed_folders()]
     known = {(row.project, row.directory) for row in rows if row.state != OTHER}
     rows += [row for row in _kept(view) if (row.project, row.directory) not in known]
     asked = (row for row in rows if not projects or row.project in projects)
-    return tuple(sorted(asked, key=lambda row: (row.project, row.directory))), view.error
+    return tuple(sorted(asked, key=lambda row: (row.project, row.directory))), view.error, left
 
 
 async def _view(recorded: Sequence[tuple[Run, Ledger]]) -> EngineView:

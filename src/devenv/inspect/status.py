@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -10,10 +11,11 @@ import anyio
 from devenv.compose import files as compose_files
 from devenv.compose.outline import written_name
 from devenv.docker.client import Engine
+from devenv.docker.endpoint import resolve
 from devenv.errors import ConfigError, DevenvError
 from devenv.model.answers import Here
 from devenv.model.ps import stands, troubles
-from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains
+from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains, unanswered
 from devenv.state import run_dir
 from devenv.state.kept import background, note_of
 from devenv.state.ledger import Ledger
@@ -44,11 +46,20 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         state, message, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
     except DevenvError as error:
         state, message, running, urls = "unreachable", error.message, 0, ()
+    if state == "unreachable":
+        guardians += tuple(await left_unanswered())
     wanted = sorted(service for service, profiles in compose_files.service_profiles(read).items() if not profiles)
     message = message or f"{name} is not up: {', '.join(wanted or services)}"
     others = tuple(other for other in others if other != name)
     run_options = options_of_run(name, os.path.dirname(paths[0]))
     return Here(state, message, name, services, running, urls, others, guardians, keeper, run_options)
+
+
+async def left_unanswered() -> list[str]:
+    """Lines that say what dead runs left on the current engine, which does not answer."""
+    with contextlib.suppress(DevenvError):  # no such context
+        return unanswered((await resolve()).host)
+    return []
 
 
 def options_of_run(name: str, folder: str) -> tuple[str, ...]:

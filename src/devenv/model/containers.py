@@ -119,7 +119,7 @@ class Volume:
 
     `elsewhere`: the data is in a folder of the host or on a file server, which a removal of the volume does not
     touch, or in memory, which is lost when the last container stops. `created` is the engine's text; for a local
-    volume it is the change time of its folder in whole seconds.
+    volume it is the change time of its folder in whole seconds. `owner` is the value of the label devenv.owner.
     """
 
     name: str
@@ -128,6 +128,7 @@ class Volume:
     elsewhere: bool = False
     driver: str = ""
     created: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

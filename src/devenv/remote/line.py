@@ -31,6 +31,7 @@ from devenv.remote.ssh import Remote
 FIRST_WAIT = 60.0  # seconds for the first login: somebody may have to touch a key
 AGAIN_WAIT = 15.0  # seconds for each later one
 LOOK_EVERY = 0.02
+SOON = 4.0  # seconds within which a line is usually back, if the machine can be reached
 ANSWER_WAIT = 10.0
 CONTROL_WAIT = 10.0
 GRACE = 2.0
@@ -65,6 +66,11 @@ class Line:
     def socket(self) -> str:
         """The path of the socket on this machine that leads to the engine."""
         return f"{self._folder}/{SOCKET}"
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the line has been down for longer than it takes to log in again."""
+        return not self.state.is_up and time.monotonic() - self.state.since > SOON
 
     def open(self) -> bool:
         """Log in; return whether the engine answers over the line. `state.printed` has the reason if not."""

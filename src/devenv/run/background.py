@@ -30,7 +30,8 @@ PATIENCE = 10.0  # seconds for the keeper's last work, before it is killed
 GRACE = 2.0  # seconds after that
 LOOK_EVERY = 0.02
 _NEEDED = (
-    "watcher", "build", "keep_volumes", "auto_ports", "lan", "timeout", "trust", "selection", "ports", "images",
+    "watcher", "build", "keep_volumes", "snapshot", "auto_ports", "lan", "timeout", "trust", "selection", "ports",
+    "images",
 )  # fmt: skip
 
 

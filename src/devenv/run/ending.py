@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 
 from devenv.compose.resolve import Loaded
 from devenv.errors import EngineError
@@ -11,9 +12,11 @@ from devenv.events import Problem, Stopped
 from devenv.lazy_dataclass import dataclass
 from devenv.run import hand_over
 from devenv.run.active.project import ActiveProject
+from devenv.run.cleanup.reach import while_reachable
 from devenv.run.cleanup.recovery import identity
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.run.desired import DesiredState
+from devenv.run.preload import UpOptions
 from devenv.run.step_values import Active, Context, Entered, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
@@ -106,22 +109,33 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
     return stopped
 
 
+def _policy(options: UpOptions) -> VolumePolicy:
+    """What happens to the volumes, unless another command asks for something else."""
+    if options.keep_volumes:
+        return VolumePolicy.KEEP
+    return VolumePolicy.SNAPSHOT if options.snapshot else VolumePolicy.SAVE
+
+
 async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped:
-    policy = VolumePolicy.KEEP if context.options.keep_volumes else VolumePolicy.SAVE
     teardown = Teardown(
         project.ledger,
         context.volume_transfer,
-        context.run.asked() or policy,
+        context.run.asked() or _policy(context.options),
         CUT_OFF_SWEEPS if project.compose.is_cut_off else 1,
         end.ending.hurry,
     )
-    return await teardown.run_down(end.reason, project.observer.project_state)
+    down = partial(teardown.run_down, end.reason, project.observer.project_state)
+    is_lost = project.observer.is_engine_lost
+    if context.line is not None:
+        is_lost = context.line.is_lost
+    return await while_reachable(context.engine, down, context.emit, end.ending.hurry, is_lost=is_lost)
 
 
 def _report_lost(context: Context, project: ActiveProject, error: EngineError) -> Stopped:
     """Report what existed when the engine was lost; the guardian, or the next command, removes it."""
-    left = project.ledger.left(project.observer.project_state)
-    message = f"{error.message}; left as they are: {', '.join(left)}; a guardian tries again for a day"
-    context.emit(Problem(message, "devenv down"))
+    left, machine = project.ledger.left(project.observer.project_state), context.engine.endpoint.machine
+    where = f" on {machine}" if machine else ""
+    tries = f"a guardian ends the run as soon as {machine or 'the engine'} answers, and tries for a day"
+    context.emit(Problem(f"{error.message}; left as they are{where}: {', '.join(left)}; {tries}", "devenv down"))
     context.emit(stopped := Stopped(left))
     return stopped

@@ -34,6 +34,7 @@ class UpOptions:
     build: bool = True
     keep: bool = False
     keep_volumes: bool = False
+    snapshot: bool = False  # save also the volumes that would stay for the next run
     fresh: bool = False
     source: str = ""  # a snapshot by id or name, a project, or `main`
     ports: tuple[PortChange, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 from devenv.errors import StateError
 from devenv.events import Notice
 from devenv.lazy_dataclass import dataclass
-from devenv.model.containers import Container, ProjectState
+from devenv.model.containers import Container, ProjectState, Volume
 from devenv.run.cleanup.remains import COMMAND, counted, judged_volumes, left_behind
 from devenv.run.cleanup.teardown import MOVED, of_earlier
 from devenv.state import identity, run_dir
@@ -33,8 +34,7 @@ class Takeover:
         """
         transfer = self.volume_transfer
         project_state = await self._look()
-        if foreign := identity.others(project_state, transfer.run.made.owner):
-            raise _taken(foreign[0], transfer.project)
+        self._require_own(project_state)
         if await transfer.mend(project_state):
             project_state = await self._look()
         if earlier is None:
@@ -53,6 +53,16 @@ class Takeover:
         ledger = await self._volumes(earlier, judged)
         is_changed = any(volume.record.content is Content.RESTORING for volume in judged)
         return ledger, await self._look() if is_changed else project_state
+
+    def _require_own(self, project_state: ProjectState) -> None:
+        """Raise StateError if containers of the project, or its volumes on another machine, have another owner."""
+        transfer, machine = self.volume_transfer, self.volume_transfer.engine.endpoint.machine
+        own = transfer.run.made.owner
+        if containers := identity.others(project_state, own):
+            raise _taken(transfer.project, own, containers[0], machine)
+        volumes = [v for v in project_state.volumes if v.owner not in ("", own)] if machine else []
+        if volumes:
+            raise _volume_taken(transfer.project, own, volumes[0], machine)
 
     async def _end(self, earlier: Ledger, project_state: ProjectState) -> None:
         """End the run of another folder, as `down` there would. Raises StateError if it has to stay, or is left."""
@@ -117,8 +127,32 @@ def up_elsewhere(earlier: Ledger) -> StateError:
     return StateError(message, hint=hint)
 
 
-def _taken(container: Container, project: str) -> StateError:
-    whose = container.owner or "a run of devenv that this machine has no record of"
-    since = container.created.partition(".")[0].replace("T", " ")
-    message = f"{project} is up on this engine for {whose}: its container {container.name} was created {since} UTC"
-    return StateError(message, hint=f"devenv up -p {project}-2")
+def _taken(project: str, own: str, container: Container, machine: str) -> StateError:
+    whose = _whose(own, container.owner) if container.owner else "a run of devenv that this machine has no record of"
+    where = f" on {machine}" if machine else ""
+    message = f"{project} is up{where} by {whose} since {_clock(container.created)}"
+    return StateError(message, hint=_beside(project, own, container.owner))
+
+
+def _volume_taken(project: str, own: str, volume: Volume, machine: str) -> StateError:
+    message = f"the volume {volume.name} on {machine} belongs to {_whose(own, volume.owner)}"
+    return StateError(message, hint=_beside(project, own, volume.owner))
+
+
+def _whose(own: str, owner: str) -> str:
+    """User and machine of another owner, which may be this user with another state folder."""
+    shown = identity.shown_owner(owner)
+    return f"{shown} (with another state folder)" if shown == identity.shown_owner(own) else shown
+
+
+def _beside(project: str, own: str, owner: str) -> str:
+    """The command that starts the project under a name that has the user's own name, if that differs."""
+    user, other = (re.sub(r"[^a-z0-9]+", "-", one.partition("@")[0].lower()).strip("-") for one in (own, owner))
+    return f"devenv up -p {project}-{user if user and user != other else 2}"
+
+
+def _clock(created: str) -> str:
+    """The local time of an engine's time; with the date if that is not today's."""
+    at = time.localtime(identity.moment(created) or 0.0)
+    is_today = time.strftime("%F", at) == time.strftime("%F")
+    return time.strftime("%H:%M" if is_today else "%F %H:%M", at)

@@ -186,7 +186,7 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
     timings, steps = record.end(desired.project)
     images, began = {c.service: c.image for c in containers}, project.ledger.began
     last = {"timings": timings.fields(), "steps": steps, "images": images, "urls": published.urls, "began": began}
-    context.run.remember({**last, "forwarded_from": forwarded_from})
+    context.run.remember({**last, "forwarded_from": forwarded_from, "containers": len(containers)})
     if context.options.timings:
         context.emit(timings)
     for failing in published.failing:

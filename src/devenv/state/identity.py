@@ -116,6 +116,11 @@ def others(project_state: ProjectState, owner: str) -> tuple[Container, ...]:
     return tuple(sorted(of_runs, key=lambda c: moment(c.created) or 0.0))
 
 
+def shown_owner(owner: str) -> str:
+    """User and machine of an owner: the label without what makes it unique."""
+    return re.sub(r"-[0-9a-f]{12}\Z", "", owner)
+
+
 # --- volumes ----------------------------------------------------------------------------------------------------
 
 

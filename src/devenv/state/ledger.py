@@ -20,8 +20,8 @@ WITNESSES = 32  # volumes of others whose times are recorded, to recognize a cop
 class VolumePolicy(StrEnum):
     """What happens to the named volumes that a run created.
 
-    They are saved and removed (SNAPSHOT; with SAVE, those that take long to save stay, and the next run uses them),
-    left in place, or just removed.
+    They are saved and removed (SNAPSHOT; with SAVE, those that take long to save, and those on another machine, stay,
+    and the next run uses them), left in place, or just removed.
     """
 
     SAVE = "save"

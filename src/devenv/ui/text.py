@@ -224,12 +224,20 @@ def _kept(event: e.Kept) -> str:
     return f"kept {event.kind} {event.name}: {event.reason}{command}"
 
 
+def _volumes_stay(event: e.VolumesStay) -> str:
+    one = len(event.volumes) == 1
+    volumes, verb, them = ("volume", "stays", "it") if one else ("volumes", "stay", "them")
+    stay = f"{volumes} {', '.join(event.volumes)} {verb} on {event.machine} for the next `devenv up`"
+    return f"{stay} ({event.save}: saves {them} here and removes {them}; {event.remove}: removes {them} unsaved)"
+
+
 def _stopped(event: e.Stopped) -> str:
     gone = ", ".join(counted(number, kind) for kind, number in event.removed.items())
     nothing = "nothing was removed" if event.survivors else "there was nothing to remove"
     done = f"removed {gone} in {event.seconds:.1f} s" if gone else nothing
     done += "".join(f"; {name} is saved ({shown(size)})" for name, size in event.saved.items())
-    left = f"left: {', '.join(event.survivors)}" if event.survivors else "nothing of this run is left"
+    nothing_else = "nothing else of this run is left" if event.waiting else "nothing of this run is left"
+    left = f"left: {', '.join(event.survivors)}" if event.survivors else nothing_else
     return f"{done}; {left}"
 
 
@@ -271,4 +279,5 @@ LINES: dict[type[e.Event], Callable[[Any], str | None]] = {
     e.Kept: _kept,
     e.Stopping: _stopping,
     e.Stopped: _stopped,
+    e.VolumesStay: _volumes_stay,
 }

@@ -160,7 +160,12 @@ class VolumeTransfer:
             "Name": name,
             "Driver": wish.get("driver", ""),
             "DriverOpts": wish.get("driver_opts") or {},
-            "Labels": {**(wish.get("labels") or {}), PROJECT_LABEL: self.project, VOLUME_LABEL: key},
+            "Labels": {
+                **(wish.get("labels") or {}),
+                PROJECT_LABEL: self.project,
+                VOLUME_LABEL: key,
+                OWNER_LABEL: self.run.made.owner,
+            },
         }
         try:
             return await self.engine.volumes.create(request)

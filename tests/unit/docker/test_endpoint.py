@@ -33,6 +33,22 @@ async def test_a_connection_that_another_task_has_closed(tmp_path: Path) -> None
             await connection.send(b"x")
 
 
+@pytest.mark.parametrize(
+    ("host", "machine"),
+    [
+        ("unix:///var/run/docker.sock", ""),
+        ("ssh://far", "far"),
+        ("ssh://me:secret@Far.example:22/run/user/1000/docker.sock", "Far.example"),
+        ("tcp://10.0.0.1:2376", "10.0.0.1"),
+        ("ssh://me@[::1]:22", "[::1]"),
+        ("npipe:////./pipe/docker_engine", "npipe:////./pipe/docker_engine"),
+    ],
+)
+def test_name_of_the_machine(host: str, machine: str) -> None:
+    """As the user wrote it, without user, password and port; empty for this machine."""
+    assert Endpoint(host).machine == machine
+
+
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The docker CLI's folder, empty, and no variable that names an engine."""

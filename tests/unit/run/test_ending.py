@@ -202,6 +202,6 @@ async def test_the_guardian_stays_when_the_engine_is_lost(machine: Machine, shop
         assert "container shop-db-1" in stopped.survivors
         assert not is_dismissed(run)
         (problem,) = [e for e in run.command.events if isinstance(e, Problem)]
-        assert "a guardian tries again" in problem.message
+        assert "a guardian ends the run as soon as the engine answers" in problem.message
         with pytest.raises(EngineError):
             await run.context.engine.project_state("shop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Event, Notice
 from devenv.model.containers import (
@@ -121,7 +123,7 @@ async def test_no_earlier_run(shop: Earlier) -> None:
 @pytest.mark.parametrize(
     ("labels", "whose"),
     [
-        ({OWNER_LABEL: "ann@laptop-1"}, "ann@laptop-1"),
+        ({OWNER_LABEL: "ann@laptop-0123456789ab"}, "ann@laptop"),
         ({OWNER_LABEL: "", OLD_LABEL: "shop"}, "a run of devenv that this machine has no record of"),
     ],
 )
@@ -131,12 +133,42 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
     theirs = shop.container("shop-db-1", ours=False, labels=labels)
     mine = shop.container()
     earlier = shop.ledger(shop.volume())
-    with pytest.raises(StateError, match=f"shop is up on this engine for {whose}: its container shop-db-1") as caught:
+    with pytest.raises(StateError, match=rf"^shop is up by {whose} since (\d+-\d+-\d+ )?\d+:\d+$") as caught:
         await shop.taken(earlier, fresh=fresh)
-    assert caught.value.hint == "devenv up -p shop-2"
+    assert caught.value.hint == f"devenv up -p shop-{getpass.getuser()}"
     assert {theirs, mine} == shop.host.containers.keys()
     assert "shop_data" in shop.host.volumes
     assert shop.run.read() == earlier
+
+
+@pytest.mark.parametrize(
+    ("owner", "error", "hint"),
+    [
+        ("ann@laptop-0123456789ab", "the volume shop_data on far belongs to ann@laptop", "shop-bo"),
+        (
+            "bo@desk-0123456789ab",
+            "the volume shop_data on far belongs to bo@desk (with another state folder)",
+            "shop-2",
+        ),
+        ("bo@desk-ffffffffffff", "", ""),
+        ("", "", ""),
+    ],
+)
+@pytest.mark.parametrize("machine", ["far", ""])
+async def test_volumes_of_another_owner_on_another_machine(
+    shop: Earlier, monkeypatch: pytest.MonkeyPatch, machine: str, owner: str, error: str, hint: str
+) -> None:
+    """They are not used: the name of the project is taken there. On this machine, they are as any other volume."""
+    shop.run.made.owner = "bo@desk-ffffffffffff"
+    shop.docker.create_volume("shop_data", {PROJECT_LABEL: "shop", VOLUME_LABEL: "data", OWNER_LABEL: owner})
+    monkeypatch.setattr(Endpoint, "machine", machine)
+    if machine and error:
+        with pytest.raises(StateError) as caught:
+            await shop.taken(None)
+        assert (caught.value.message, caught.value.hint) == (error, f"devenv up -p {hint}")
+    else:
+        assert (await shop.taken(None))[0] is None
+    assert "shop_data" in shop.host.volumes
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,8 @@ async def test_facts_of_the_start_are_remembered(machine: Machine, shop: Site) -
     """Later commands can read images, times and the beginning of the run."""
     await machine.run_up(shop)
     last = run_of(machine).last()
-    assert set(last) == {"v", "timings", "steps", "images", "urls", "began", "forwarded_from"}
+    known = {"v", "timings", "steps", "images", "urls", "began", "forwarded_from", "containers"}
+    assert set(last) == known
     assert set(last["images"]) == {"db"}
 
 

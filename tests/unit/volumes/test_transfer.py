@@ -390,7 +390,13 @@ async def test_the_volume_of_a_lineage_begins_and_ends(played: Played) -> None:
 
 
 async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None:
-    """It has Compose's labels, which a newer Compose requires; the user's own labels stay."""
+    """It has Compose's labels, which a newer Compose requires, and the owner's; the user's own labels stay."""
+    labels = {
+        "mine": "1",
+        "com.docker.compose.project": "p",
+        "com.docker.compose.volume": "data",
+        "devenv.owner": played.volume_transfer.run.made.owner,
+    }
     wish = {"driver": "nfs", "driver_opts": {"o": "x"}, "labels": {"mine": "1"}}
     created = await played.volume_transfer.create("data", "p_data", wish)
     assert created == DATA
@@ -399,7 +405,7 @@ async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None
             "Name": "p_data",
             "Driver": "nfs",
             "DriverOpts": {"o": "x"},
-            "Labels": {"mine": "1", "com.docker.compose.project": "p", "com.docker.compose.volume": "data"},
+            "Labels": labels,
         }
     ]
     played.engine.trouble = CallError(500, "no such driver", "creating")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +16,7 @@ from typer import Argument, Option
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
 from devenv.cli.options import HostSettings, StandIns
-from devenv.errors import UsageError
+from devenv.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from devenv.run.page import PageServer
@@ -65,6 +66,9 @@ def up(
     no_build: Annotated[bool, Option("--no-build", help="Do not build images.")] = False,
     keep: Annotated[bool, Option("--keep", help="Leave everything running on exit.")] = False,
     keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes on exit.")] = False,
+    snapshot: Annotated[
+        bool, Option("--snapshot", help="On exit, save also volumes that would stay for the next run.")
+    ] = False,
     fresh: Annotated[bool, Option("--fresh", help="Start with empty volumes; snapshots are kept.")] = False,
     from_: Annotated[
         str,
@@ -94,10 +98,13 @@ def up(
     """Start the project, sync files, clean up on Ctrl-C.
 
     Waits until all services are healthy. Containers, networks and volumes are removed at the end; volumes are saved
-    first.
+    first. On the engine of another machine, volumes stay for the next run.
     """
     if fresh and from_:
         raise UsageError("--fresh starts with empty volumes, --from with saved ones", hint="Use one of them.")
+    if keep_volumes and snapshot:
+        message = "--keep-volumes and --snapshot are different ends of the volumes"
+        raise UsageError(message, hint="Use one of them.")
     if math.isnan(timeout):  # typer's minimum accepts it
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     request = preload.UpOptions(
@@ -109,6 +116,7 @@ def up(
         build=not no_build,
         keep=keep,
         keep_volumes=keep_volumes,
+        snapshot=snapshot,
         fresh=fresh,
         source=from_,
         ports=tuple(run_model.port_change(text) for text in port or () if text != AUTO),
@@ -155,10 +163,17 @@ def down(
     keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes.")] = False,
     volumes: Annotated[bool, Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
     snapshot: Annotated[
-        bool, Option("--snapshot", help="Save also volumes that take long to save, and remove them.")
+        bool,
+        Option("--snapshot", help="Save and remove also volumes that take long to save, or are on another machine."),
+    ] = False,
+    yes: Annotated[
+        bool, Option("--yes", "-y", help="With -v: do not ask before volumes on another machine.")
     ] = False,
 ) -> None:
-    """Remove what `up` created; volumes are saved first."""
+    """Remove what `up` created; volumes are saved first.
+
+    On the engine of another machine, volumes stay for the next run, unless an option says otherwise.
+    """
     if keep_volumes + volumes + snapshot > 1:
         message = "--keep-volumes, --volumes and --snapshot are different ends of the volumes"
         raise UsageError(message, hint="Use one of them.")
@@ -169,7 +184,25 @@ def down(
     selection = options.selection()
     if project and selection.project_name not in (None, project):
         raise UsageError(f"-p {selection.project_name} and {project} are two projects", hint=f"devenv down {project}")
-    raise typer.Exit(anyio.run(lambda: down_workflow.down(selection, console.emit, policy, project)))
+
+    def agree(question: down_workflow.Question) -> None:
+        _agree(question, is_json=console.is_json)
+
+    ask = None if yes else agree
+    raise typer.Exit(anyio.run(lambda: down_workflow.down(selection, console.emit, policy, project, ask)))
+
+
+def _agree(question: down_workflow.Question, *, is_json: bool) -> None:
+    """Ask for the name of the project. Raises RefusedError if the answer is another text, or nobody can answer."""
+    hint = "devenv down -v --yes, or: devenv down --snapshot   (saves them first)"
+    if is_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise RefusedError(f"{question.text}, and there is no terminal to ask on; nothing was removed", hint=hint)
+    try:
+        answer = options.prompt(f"{question.text}. Type the name of the project to remove them")
+    except typer.Abort:
+        raise typer.Exit(130) from None
+    if answer.strip() != question.project:
+        raise RefusedError(f"that is not the name of the project, {question.project}; nothing was removed", hint=hint)
 
 
 def sync(
@@ -204,7 +237,7 @@ def ls(projects: Annotated[list[str] | None, Argument(help="Only these projects.
 
     With an option that is not listed here, it runs `docker compose ls`.
     """
-    found, failure = anyio.run(runs.runs, projects or ())
+    found, failure, left = anyio.run(runs.runs, projects or ())
     console = options.console()
     rows = [{**asdict(run), "began_at": events.iso(run.began) if run.began else None} for run in found]
     width = shutil.get_terminal_size().columns if console.is_live else None
@@ -212,6 +245,8 @@ def ls(projects: Annotated[list[str] | None, Argument(help="Only these projects.
     for run in found:
         if run.background and run.pid is None:
             console.aside(run.background)
+    for line in left:
+        console.aside(line)
     if failure:
         console.aside(f"{failure}: containers are not shown")
     elif not (console.is_json or found):

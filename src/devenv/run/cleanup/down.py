@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
 
 import anyio
@@ -17,6 +17,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.docker.endpoint import resolve as current
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError, UsageError
 from devenv.events import Emit, Notice
+from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Project
 from devenv.paths import is_within
 from devenv.run import background
@@ -24,6 +25,7 @@ from devenv.run.cleanup.remains import at_work
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
 from devenv.state import run_dir
+from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run, address, key_of, open_run
 from devenv.state.run_lock import LOOKED_AT
@@ -31,11 +33,36 @@ from devenv.state.run_lock import LOOKED_AT
 PATIENCE = 60.0
 
 
-async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePolicy.SAVE, project: str = "") -> int:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What somebody has to agree to: the removal of volumes on another machine, without saving them."""
+
+    project: str
+    machine: str
+    volumes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The question, as a statement."""
+        one = len(self.volumes) == 1
+        return f"the volume{'' if one else 's'} {', '.join(self.volumes)} on {self.machine} would be lost"
+
+
+Ask = Callable[[Question], object]
+
+
+async def down(
+    selection: Selection,
+    emit: Emit,
+    policy: VolumePolicy = VolumePolicy.SAVE,
+    project: str = "",
+    ask: Ask | None = None,
+) -> int:
     """Return 0 if nothing of the run is left, or if there is no run; 1 if something is left.
 
-    `project` names a run in any folder. A run in the foreground of another terminal is asked to end itself. Raises
-    StateError (exit 3) if that takes more than a minute, UsageError for a project without a run.
+    `project` names a run in any folder. A run in the foreground of another terminal is asked to end itself. `ask`
+    is called before volumes on another machine are removed without saving them, and raises to prevent that. Raises
+    StateError (exit 3) if the end of a run takes more than a minute, UsageError for a project without a run.
     """
     loaded, failure, place = None, None, None
     if project:
@@ -53,6 +80,8 @@ async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePo
         key = await key_of(engine)
         name = selection.project_name or await _named(selection, engine, key, known, failure)
         run = await open_run(engine, name, key)
+        if ask is not None and policy is VolumePolicy.DROP:
+            await _ask(run, engine, ask)
         async with held(run, policy) as asked:
             ledger = run.read()
             if ledger is None:
@@ -61,6 +90,16 @@ async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePo
             if loaded and ledger.phase != "up":  # a dead run is removed without hooks, as by the guardian
                 await _before_down(loaded.project, engine, ledger, emit)
             return int(bool((await finish(engine, run, emit, policy, "down")).survivors))
+
+
+async def _ask(run: Run, engine: Engine, ask: Ask) -> None:
+    """Ask whether the existing volumes of the run may be lost, if they are on another machine."""
+    machine, ledger = engine.endpoint.machine, run.read()
+    if machine and ledger is not None:
+        judged = ledger.judged(await engine.project_state(ledger.project))
+        at_risk = [v.record for v in judged if v.verdict is not VolumeVerdict.OTHER and not v.volume.elsewhere]
+        if names := tuple(sorted(record.name for record in at_risk if not record.is_kept)):
+            ask(Question(ledger.project, machine, names))
 
 
 async def _run_named(project: str, selection: Selection) -> Ledger:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 import anyio
 
 from devenv import private_files
 from devenv.docker.client import Engine
-from devenv.docker.endpoint import Endpoint
+from devenv.docker.endpoint import Endpoint, resolve
 from devenv.docker.images import LocalImage
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Kept, Notice, Problem
@@ -49,6 +50,10 @@ async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
     for run, ledger in removed:
         await _forget(run, ledger, emit, dry_run=dry_run)
     snapshots = _snapshots(emit, remove=with_snapshots and not dry_run)
+    try:
+        await _report_images(emit)
+    except DevenvError as error:
+        emit(Problem(error.message, error.hint))
     if not dry_run:
         Store.at_home().tidy()
         kept_logs.forget_old()
@@ -113,7 +118,7 @@ async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> Non
     """
     try:
         async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
-            images, volumes = await engine.images.built_by(ledger.project), await engine.volumes.times()
+            images, volumes = await _built(engine, run, ledger), await engine.volumes.times()
             for line in Lineages.at_home().all():
                 if (
                     line.live
@@ -122,9 +127,6 @@ async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> Non
                     and line.live.is_in(volumes)
                 ):
                     emit(Kept("volume", line.name, KEPT, f"docker volume rm {line.name}"))
-            # A name and a label are no proof: others may have built the image.
-            ran = {*run.last().get("images", {}).values()}
-            images = tuple(image for image in images if image.id in ran)
             for image in images if not dry_run else ():
                 for name in image.names or (image.id,):
                     await engine.images.remove(name)
@@ -135,14 +137,39 @@ async def _forget(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> Non
         with contextlib.suppress(StateError), run.lock.hold(cleaning=True):  # another folder may have begun a run
             if run.read() is None:
                 private_files.remove_tree(run.path)
-    emit(Notice(f"{ledger.project}: {_counted(images)} of the removed folder {ledger.directory}"))
+    records = f"records and {_counted(images)}" if images else "records"
+    emit(Notice(f"{ledger.project}: {records} of the removed folder {ledger.directory}"))
+
+
+async def _report_images(emit: Emit) -> None:
+    """Report images that stay on the engine of another machine, since projects built them that are not up.
+
+    Raises DevenvError.
+    """
+    if not (machine := (endpoint := await resolve()).machine):
+        return
+    async with Engine.connect(endpoint) as engine:
+        key = await run_dir.key_of(engine)
+        for run in Run.folders():
+            ledger = run.read() or run_dir.ended(run)
+            is_up = run.lock.is_held() or (ledger is not None and ledger.phase in ("detached", "kept"))
+            if ledger is None or is_up or not ledger.is_on(key, endpoint.host):
+                continue
+            if images := await _built(engine, run, ledger):
+                names = [name for image in images for name in image.names or (image.id,)]
+                message = f"{machine} has {_counted(images)} of {ledger.project}, which is not up"
+                emit(Notice(message, shlex.join(endpoint.docker_command("rmi", *names))))
+
+
+async def _built(engine: Engine, run: Run, ledger: Ledger) -> tuple[LocalImage, ...]:
+    """The images that the project built and last ran with; names and labels prove nothing."""
+    ran = {*run.last().get("images", {}).values()}
+    return tuple(image for image in await engine.images.built_by(ledger.project) if image.id in ran)
 
 
 def _counted(images: Sequence[LocalImage]) -> str:
-    if not images:
-        return "records"
     size = model.shown(sum(image.size for image in images))
-    return f"records and {len(images)} image{'' if len(images) == 1 else 's'} ({size})"
+    return f"{len(images)} image{'' if len(images) == 1 else 's'} ({size})"
 
 
 def _snapshots(emit: Emit, *, remove: bool) -> bool:

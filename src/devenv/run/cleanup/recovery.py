@@ -26,7 +26,7 @@ from devenv.state.run_lock import LOOKED_AT
 from devenv.tasks import first
 
 LIMIT = 24 * 3600.0  # seconds after which the guardian gives up
-SHORTEST, LONGEST = 1.0, 180.0  # seconds between two tries
+SHORTEST, LONGEST = 1.0, 20.0  # seconds between two tries: what is left is gone a minute after the engine is back
 SHARE = 0.1  # the next pause as a part of the time that has passed
 LOCK_WAIT = 5.0  # seconds, for the first try: a command that only reads may have the lock
 LEFT_TRIES = 6  # while the engine answers, but something cannot be removed

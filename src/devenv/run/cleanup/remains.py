@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 import anyio
@@ -25,10 +25,12 @@ from devenv.state import run_dir
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
+from devenv.tasks import each
 
 PHASES = ("up", "left")  # of the ledgers of dead runs, if no process holds the lock
 COMMAND = "devenv down"
 PATIENCE = 3.0  # seconds that other commands wait for an engine
+RECENT = 7 * 24 * 3600.0  # seconds for which commands report what was left on an engine that does not answer
 NOTE = "guardian.json"
 
 
@@ -68,20 +70,68 @@ def left_behind(ledger: Ledger, counts: str) -> str:
 
 
 async def everywhere() -> list[str]:
-    """Lines that say what all dead runs left, from the notes of their guardians, or else from the engines."""
+    """Lines that say what all dead runs left, from the notes of their guardians, or else from the engines.
+
+    For an engine that does not answer, the records of the run say what it has.
+    """
     guarded = {run.path: line for run, line in at_work()}
-    left, command = [], ""
-    for run, ledger in run_dir.dead_runs(PHASES):
-        if run.path in guarded:
-            continue
-        with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):
-            async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
-                engine.is_ours = run.made.holds
-                if counts := await remains(engine, ledger, await engine.project_state(ledger.project)):
-                    left.append(f"{counts} of {ledger.project}")
-                    is_reached = len(left) == 1 and ledger.endpoint == (await resolve()).host
-                    command = f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"
-    return [*guarded.values(), *([f"left by an earlier run: {'; '.join(left)}; {command}"] if left else [])]
+    dead = [(run, ledger) for run, ledger in run_dir.dead_runs(PHASES) if run.path not in guarded]
+    counts = dict(zip((run.path for run, _ in dead), await each(_counts, dead), strict=True))
+    left = [(ledger, found) for run, ledger in dead if (found := counts[run.path])]
+    away = [_away(run, ledger) for run, ledger in dead if counts[run.path] is None and _is_recent(run)]
+    what = "; ".join(f"{found} of {ledger.project}{_where(ledger)}" for ledger, found in left)
+    line = [f"left by an earlier run: {what}; {await _command(left)}"] if left else []
+    return [*guarded.values(), *line, *away]
+
+
+async def _counts(dead: tuple[Run, Ledger]) -> str | None:
+    """What exists of a dead run, as `counted`; None if its engine does not answer."""
+    run, ledger = dead
+    with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):
+        async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+            engine.is_ours = run.made.holds
+            return await remains(engine, ledger, await engine.project_state(ledger.project))
+    return None
+
+
+async def _command(left: Sequence[tuple[Ledger, str]]) -> str:
+    """The command that removes what was left."""
+    ledger = left[0][0]
+    is_reached = len(left) == 1 and ledger.endpoint == (await resolve()).host
+    return f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"
+
+
+def unanswered(host: str) -> list[str]:
+    """Lines that say what dead runs left on the engine at that address, which does not answer, by their records."""
+    guarded = {run.path for run, _ in at_work()}
+    dead = ((run, ledger) for run, ledger in run_dir.dead_runs(PHASES) if run.path not in guarded)
+    return [_away(run, ledger) for run, ledger in dead if run_dir.is_at(run, host) and _is_recent(run)]
+
+
+def _away(run: Run, ledger: Ledger) -> str:
+    machine = Endpoint(ledger.endpoint).machine or "the engine"
+    return f"{recorded(run, ledger)}; {machine} does not answer; once it does: {COMMAND} -p {ledger.project}"
+
+
+def _is_recent(run: Run) -> bool:
+    """Whether the ledger was written lately: a machine that does not answer for long may not exist any more."""
+    with contextlib.suppress(OSError):
+        return time.time() - os.stat(run.ledger).st_mtime < RECENT
+    return False
+
+
+def recorded(run: Run, ledger: Ledger) -> str:
+    """What may be left of a dead run, and where, by its records: its engine is not asked."""
+    last = run.last()
+    number = last.get("containers") if last.get("began") == ledger.began else None
+    what = f"{number} container{'' if number == 1 else 's'}" if number else "what was created"
+    return f"left{_where(ledger)}: {what} of {ledger.project}"
+
+
+def _where(ledger: Ledger) -> str:
+    """The words that name the machine of the engine, if it is another one."""
+    machine = Endpoint(ledger.endpoint).machine
+    return f" on {machine}" if machine else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +145,14 @@ class GuardianNote:
     reason: str = ""  # empty while the guardian cleans up
     next_try: float = 0.0
 
-    def shown(self, project: str) -> str:
-        """One line for people."""
-        since = _clock(self.since)
-        if not self.reason:
-            return f"{project}: the guardian (pid {self.pid}) cleans up after a dead run since {since}"
-        waits = f"{project}: the guardian (pid {self.pid}) waits since {since} to clean up after a dead run"
-        return f"{waits}: {self.reason}; next try at {_clock(self.next_try)}"
+    def shown(self, run: Run, ledger: Ledger) -> str:
+        """One line for people: what is left, and when the guardian removes it."""
+        machine = Endpoint(ledger.endpoint).machine or "the engine"
+        left = f"{recorded(run, ledger)}; removed as soon as {machine} answers"
+        line = f"{left}: the guardian (pid {self.pid}) tries since {_clock(self.since)}"
+        if self.reason:
+            line += f", next try at {_clock(self.next_try)} ({self.reason})"
+        return f"{line}; {COMMAND} -p {ledger.project}"
 
 
 def write_note(run: Run, note: GuardianNote) -> None:
@@ -133,7 +184,7 @@ def at_work(project: str = "") -> Iterator[tuple[Run, str]]:
         with contextlib.suppress(StateError):
             ledger = run.read()
             if ledger is not None and (note := live_note(run, ledger)) is not None:
-                yield run, note.shown(ledger.project)
+                yield run, note.shown(run, ledger)
 
 
 def _path(run: Run) -> str:

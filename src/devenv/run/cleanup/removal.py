@@ -12,7 +12,7 @@ import anyio
 
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
-from devenv.events import Emit, Kept, Problem, Removed
+from devenv.events import Emit, Kept, Problem, Removed, VolumesStay
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.snapshot import shown
@@ -25,6 +25,7 @@ from devenv.volumes.transfer import VolumeTransfer
 REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
 DOWN = "devenv down   (saves and removes it)"  # a volume that is left may be the only copy of its data
 SNAPSHOT = "devenv down --snapshot   (saves and removes it)"
+SAVE_REMOTE, REMOVE_REMOTE = "devenv down --snapshot", "devenv down -v"
 IN_USE = "something that is not ours uses it"
 ANOTHER = "devenv created an earlier volume of that name, not this one"
 
@@ -104,11 +105,10 @@ class VolumeRemoval:
     async def remove(self, volumes: Sequence[Judged], anonymous: Iterable[str]) -> None:
         """Remove the recorded volumes, and the anonymous volumes of the run's containers."""
         to_save = [volume for volume in volumes if self._is_limited(volume)]
-        sizes = await self.volume_transfer.sizes(volume.record for volume in to_save) if to_save else {}
-        limit = self.volume_transfer.limit
-        left = {v.record.name: v for v in to_save if sizes.get(v.record.name, 0) > limit}
-        for name, volume in left.items():
-            self._leave(volume, shown(sizes[name]))
+        if machine := self.volume_transfer.engine.endpoint.machine:
+            left = self._leave_all(to_save, machine)
+        else:
+            left = await self._leave_large(to_save)
         await each(self._remove, [volume for volume in volumes if volume.record.name not in left])
         for name in anonymous:
             with contextlib.suppress(CallError):  # still in use by something else
@@ -139,9 +139,26 @@ class VolumeRemoval:
             self.progress.failed("volume", name, f"no snapshot could be made of it: {why}")
 
     def _is_limited(self, judged: Judged) -> bool:
-        """Whether the volume stays if it takes long to save."""
+        """Whether the volume stays if it takes long to save, or is on another machine."""
         is_saved = not self._reason_to_keep(judged) and not self._is_safe(judged)
         return is_saved and self.policy is VolumePolicy.SAVE and judged.record.content is not Content.RESTORING
+
+    def _leave_all(self, volumes: Sequence[Judged], machine: str) -> set[str]:
+        """Leave the volumes on another machine to the next run; return their names."""
+        for volume in volumes:
+            self.leave(volume.record)
+        names = tuple(sorted(volume.record.name for volume in volumes))
+        if names:
+            self.progress.emit(VolumesStay(machine, names, SAVE_REMOTE, REMOVE_REMOTE))
+        return set(names)
+
+    async def _leave_large(self, volumes: Sequence[Judged]) -> set[str]:
+        """Leave the volumes that take long to save to the next run; return their names."""
+        sizes = await self.volume_transfer.sizes(volume.record for volume in volumes) if volumes else {}
+        large = [v for v in volumes if sizes.get(v.record.name, 0) > self.volume_transfer.limit]
+        for volume in large:
+            self._leave(volume, shown(sizes[volume.record.name]))
+        return {volume.record.name for volume in large}
 
     def _leave(self, judged: Judged, size: str) -> None:
         """Leave a volume that takes long to save to the next run."""

@@ -95,8 +95,9 @@ class Teardown:
             remove_empty_folders(self.ledger.folders)
             rest = replace(self.ledger, phase="volumes", volumes=tuple(self._waiting), anonymous=(), folders=())
             self.run.clear(rest if self._waiting else None)
-        seconds = time.monotonic() - began
-        self.emit(stopped := Stopped(tuple(survivors), seconds, self._progress.counts, self._progress.saved))
+        seconds, waiting = time.monotonic() - began, tuple(sorted(record.name for record in self._waiting))
+        counts, saved = self._progress.counts, self._progress.saved
+        self.emit(stopped := Stopped(tuple(survivors), seconds, counts, saved, waiting))
         return stopped
 
     async def _until_quiet(self, project_state: ProjectState) -> ProjectState:

@@ -35,7 +35,7 @@ BUSY_TICK = 1.0
 ASLEEP = 0.3  # seconds between checks whether the view is in the foreground again
 REPLAYED = 20  # lines of the log that are printed after a failed run
 KEEPER_HINT = "devenv down"  # of the notice that a process in the background holds the run
-DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
+DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept, e.VolumesStay)
 
 
 class Controller(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.run.cleanup import remains
-from devenv.run.cleanup.remains import everywhere, left_behind
+from devenv.run.cleanup.remains import everywhere, left_behind, unanswered
 from devenv.run.cleanup.remains import remains as count
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.ledger import Ledger
@@ -99,12 +100,20 @@ async def test_sentence_counts_what_a_dead_run_left(phase: str, project_state: P
         ([], ""),
         ([("left", "p", ENGINE)], "left by an earlier run: 1 volume of p; devenv down -p p"),
         ([("up", "p", ENGINE)], "left by an earlier run: 1 volume of p; devenv down -p p"),
-        ([("left", "p", "tcp://twin")], "left by an earlier run: 1 volume of p; devenv gc"),
         (
             [("left", "p", ENGINE), ("up", "q", ENGINE)],
             "left by an earlier run: 1 volume of p; 1 volume of q; devenv gc",
         ),
-        ([("left", "gone", ENGINE), ("left", "p", "tcp://off"), ("detached", "p", ENGINE)], ""),
+        ([("left", "p", "tcp://twin")], "left by an earlier run: 1 volume of p on twin; devenv gc"),
+        ([("left", "gone", ENGINE), ("detached", "p", ENGINE)], ""),
+        (
+            [("up", "p", "ssh://me@off:22")],
+            "left on off: what was created of p; off does not answer; once it does: devenv down -p p",
+        ),
+        (
+            [("up", "p", "unix:///off")],
+            "left: what was created of p; the engine does not answer; once it does: devenv down -p p",
+        ),
     ],
 )
 async def test_remains_of_all_runs(
@@ -121,3 +130,27 @@ async def test_remains_of_all_runs(
     for phase, project, endpoint in runs:
         Run.open(endpoint, Endpoint(endpoint), project).write(ledger(phase, project, endpoint))
     assert await everywhere() == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ({"began": 1000.0, "containers": 3}, "left on far: 3 containers of p"),
+        ({"began": 1000.0, "containers": 1}, "left on far: 1 container of p"),
+        ({"began": 999.0, "containers": 3}, "left on far: what was created of p"),
+        ({}, "left on far: what was created of p"),
+    ],
+)
+def test_records_say_what_is_left_without_the_engine(
+    last: dict[str, float], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of containers is that of the same run, once it was up; after a week, nothing is reported."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    host = "ssh://me@far"
+    run = Run.open("key", Endpoint(host), "p")
+    run.write(ledger("up", "p", host))
+    run.remember(last)
+    assert unanswered(host) == [f"{expected}; far does not answer; once it does: devenv down -p p"]
+    assert unanswered("ssh://other") == []
+    os.utime(run.ledger, (time.time() - remains.RECENT - 60,) * 2)
+    assert unanswered(host) == []

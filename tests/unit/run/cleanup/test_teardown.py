@@ -22,7 +22,7 @@ from devenv.docker import process
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
-from devenv.events import Emit, Event, Kept, Notice, Problem, Removed, Stopped, Stopping
+from devenv.events import Emit, Event, Kept, Notice, Problem, Removed, Stopped, Stopping, VolumesStay
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
 from devenv.run.cleanup import teardown
@@ -58,6 +58,7 @@ class FakeEngine:
         self.times: Mapping[str, str] = {}
         self.is_ours: Callable[[Container | Network], bool] = lambda thing: thing.ours
         self.stopping: anyio.Event | None = None
+        self.endpoint = Endpoint("unix:///x")
         self.containers = SimpleNamespace(logs=self.logs, stop=self.stop, remove=partial(self._call, "remove"))
         self.networks = SimpleNamespace(users=self.network_users, remove=partial(self._call, "remove"))
         self.volumes = SimpleNamespace(times=self.volume_times, remove=partial(self._call, "remove"))
@@ -397,6 +398,31 @@ async def test_a_network_that_others_use(down: Down, run: Run, user: Container) 
         assert stopped.survivors == ("network net",)
         command = "docker network disconnect -f net a; docker network disconnect -f net b; docker network rm net"
         assert reports == [Problem("network net is left: a, b use it", command)]
+
+
+async def test_volumes_on_another_machine_stay_for_the_next_run(down: Down, run: Run) -> None:
+    """One event names them; they are not saved, and the ledger has them; a volume of a cut-off restore is rescued."""
+    torn = replace(DATA, name="p_torn", key="torn")
+    engine = FakeEngine(DB, NET, MORE, DATA, torn)
+    engine.endpoint = Endpoint("ssh://me@far:22")
+    stopped, events = await down(engine, creates=("p_more", "p_data", record("p_torn", content=Content.RESTORING)))
+    stay = VolumesStay("far", ("p_data", "p_more"), "devenv down --snapshot", "devenv down -v")
+    assert [event for event in events if isinstance(event, VolumesStay | Kept)] == [stay]
+    assert (stopped.survivors, stopped.waiting, stopped.saved) == ((), ("p_data", "p_more"), {})
+    assert [call for call in engine.calls if "p_" in call] == ["rescue p_torn", "remove p_torn"]
+    ledger = run.read()
+    assert ledger is not None
+    assert (ledger.phase, ledger.creates) == ("volumes", ("p_more", "p_data"))
+
+
+@pytest.mark.parametrize("policy", [VolumePolicy.SNAPSHOT, VolumePolicy.DROP])
+async def test_volumes_on_another_machine_are_saved_on_request(down: Down, run: Run, policy: VolumePolicy) -> None:
+    """`--snapshot` saves them as on this machine, and `-v` one that may be somebody else's."""
+    engine = FakeEngine(DATA)
+    engine.endpoint = Endpoint("ssh://far")
+    stopped, events = await down(engine, creates=("p_data",), policy=policy)
+    assert (engine.calls, stopped.waiting, run.read()) == (["save p_data", "remove p_data"], (), None)
+    assert not [event for event in events if isinstance(event, VolumesStay)]
 
 
 @pytest.mark.parametrize(

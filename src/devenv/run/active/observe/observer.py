@@ -200,6 +200,11 @@ class Observer:
     def _is_over(self) -> bool:
         return not self._outage.is_lost and self.view.is_over()
 
+    @property
+    def is_engine_lost(self) -> bool:
+        """Whether the engine did not answer when it was asked last."""
+        return self._outage.is_lost
+
     def _note_outage(self) -> None:
         self._outage.lost(self.project_state.containers, anyio.current_time())
 
