@@ -1,0 +1,197 @@
+"""An engine on another machine, reached by ssh: one login, ports here, drops, and nothing that is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import far as machines
+from support.cli import Devenv, StartDevenv
+from support.docker_cli import BASE_IMAGE, until
+from support.far import NOTHING, Far
+from support.stack import free_port, unique_name
+
+# Serves the text of `page`; at /stream, a connection that gets each new text, as for hot reload in a browser.
+SERVER = r"""
+use IO::Socket::INET;
+$SIG{CHLD} = "IGNORE"; $SIG{TERM} = sub { exit };
+my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 50, ReuseAddr => 1) or die;
+sub page { open(my $file, "<", "/app/page") or return ""; my $text = <$file>; return $text // "" }
+while (1) {
+    my $client = $server->accept or next;
+    next if fork;
+    my $head = <$client>;
+    print $client "HTTP/1.0 200 OK\r\n\r\n", page();
+    $client->flush;
+    for (my $last = page(); $head =~ /stream/; select undef, undef, undef, 0.01) {
+        my $now = page();
+        if ($now ne $last and $now ne "") { print $client $last = $now or last; $client->flush }
+    }
+    exit;
+}
+"""
+COMPOSE = """name: {name}
+services:
+  web:
+    image: {image}
+    init: true
+    command: perl /app/server.pl
+    stop_grace_period: 1s
+    ports: ["{port}:80"]
+    develop:
+      watch: [{{action: sync, path: ./app, target: /app}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def far(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    """The other machine."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not machines.is_possible():
+        pytest.skip("another machine needs root on Linux, sshd and ip")
+    with machines.far(tmp_path_factory.mktemp("far") / "engine", BASE_IMAGE) as machine:
+        yield machine
+
+
+class Site:
+    """A project with a web server."""
+
+    def __init__(self, folder: Path, far: Far, devenv: StartDevenv) -> None:
+        self.folder, self.port, self._far, self._devenv = folder, free_port(), far, devenv
+        (folder / "app").mkdir(parents=True)
+        (folder / "app/server.pl").write_text(SERVER)
+        text = COMPOSE.format(name=unique_name("far"), image=BASE_IMAGE, port=self.port)
+        (folder / "compose.yml").write_text(text)
+        self.save("one")
+
+    def save(self, text: str) -> None:
+        """Save the page."""
+        (self.folder / "app/page").write_text(f"{text}\n")
+
+    def run(self, *args: str, json_output: bool = True) -> Devenv:
+        """Start devenv in the folder."""
+        return self._devenv(*args, cwd=self.folder, env=self._far.env, json_output=json_output)
+
+    def up(self, *args: str) -> Devenv:
+        """`devenv up` on the other machine, once all is up."""
+        run = self.run("up", "--on", "far", *args)
+        run.wait_for("ready", timeout=90)
+        return run
+
+    def connection(self, path: str = "/", host: str = "127.0.0.1") -> socket.socket:
+        """A connection to the server by the port of this machine, with a request for the path."""
+        connection = socket.create_connection((host, self.port), 30)
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        return connection
+
+    def shows(self, text: str, host: str = "127.0.0.1") -> bool:
+        """Whether the server answers with this page."""
+        try:
+            with self.connection(host=host) as connection, connection.makefile() as answer:
+                return answer.read().endswith(f"\n{text}\n")
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def site(far: Far, devenv: StartDevenv, tmp_path: Path) -> Iterator[Site]:
+    """A project; nothing of its runs is left on either machine afterwards."""
+    yield Site(tmp_path / "site", far, devenv)
+    until(far.remains, NOTHING.__eq__)
+
+
+def told(run: Devenv, event: str, text: str) -> Callable[[], bool]:
+    """Whether an event with this text has come."""
+    return lambda: any(text in each["message"] for each in run.all(event))
+
+
+def test_as_if_it_were_here(site: Site, far: Far) -> None:
+    """One login carries all; the port is on loopback only, on both machines, and a connection lasts over edits."""
+    before = far.logins()
+    run = site.up()
+    ready = run.wait_for("ready")
+    assert ready["urls"] == [f"http://localhost:{site.port}/"]
+    assert ready["forwarded_from"] == "far"
+    assert site.shows("one")
+    assert site.shows("one", "::1")
+    assert far.listeners() == {f"0100007F:{site.port:04X}"}
+    with site.connection("/stream") as connection, connection.makefile() as stream:
+        assert "HTTP/1.0 200" in stream.readline()
+        assert [stream.readline(), stream.readline()] == ["\n", "one\n"]
+        for number in range(20):
+            site.save(f"edit {number}")
+            assert stream.readline() == f"edit {number}\n"
+    assert far.logins() == before + 1
+    run.stop()
+
+
+def test_the_line_is_lost_and_comes_back(site: Site, far: Far) -> None:
+    """Saves wait and arrive, ports are forwarded again, each loss is told once, and nothing is restarted."""
+    run = site.up()
+    (started,) = far.docker("ps", "-q", "--no-trunc").split()
+    far.cut()
+    try:
+        until(told(run, "problem", "the line to far is lost"))
+        site.save("saved while the cable is cut")
+    finally:
+        far.mend()
+    until(told(run, "notice", "the line to far is back"))
+    until(lambda: site.shows("saved while the cable is cut"))
+    (master,) = far.masters()
+    os.kill(master, signal.SIGKILL)
+    site.save("saved while ssh is dead")
+    until(lambda: site.shows("saved while ssh is dead"))
+    assert far.docker("ps", "-q", "--no-trunc") == started
+    assert len(run.all("problem")) <= 2
+    run.stop()
+
+
+def test_ports_follow_the_containers(site: Site, far: Far) -> None:
+    """A port ends with its container, and is back with it."""
+    run = site.up()
+    (container,) = far.docker("ps", "-q").split()
+    far.docker("stop", "-t1", container)
+    until(lambda: not site.shows("one"))
+    far.docker("start", container)
+    until(lambda: site.shows("one"))
+    run.stop()
+
+
+def test_devenv_is_killed(site: Site, far: Far) -> None:
+    """The guardian has a line of its own: nothing is left on either machine."""
+    run = site.up()
+    run.send_signal(signal.SIGKILL)
+    until(far.remains, NOTHING.__eq__)
+
+
+def test_a_port_that_is_taken(site: Site, far: Far) -> None:
+    """It is reported before anything is created, if it is taken here, and if it is taken there."""
+    with socket.create_server(("127.0.0.1", site.port)):
+        run = site.run("up", "--on", "far")
+        assert run.wait() == 4
+    (error,) = run.all("error")
+    assert f"port {site.port} (service web) is taken by pid {os.getpid()}" in error["message"]
+    name = far.docker("run", "-d", f"-p127.0.0.1:{site.port}:80", BASE_IMAGE, "sleep", "60")
+    try:
+        run = site.run("up", "--on", "far")
+        assert run.wait() == 4
+        (error,) = run.all("error")
+        assert f"port {site.port} (service web) is taken by " in error["message"]
+        assert "devenv up --on" in error["hint"]
+    finally:
+        far.docker("rm", "-f", name)
+
+
+def test_other_commands_find_the_engine(site: Site, far: Far) -> None:
+    """While a run is up in the background, they need no option in its folder."""
+    assert site.run("up", "-d", "--on", "far").wait(120) == 0
+    until(lambda: site.shows("one"))
+    shown = site.run("open", "--print", json_output=False)
+    assert shown.wait() == 0
+    assert shown.stray == [f"http://localhost:{site.port}/\n"]
+    assert site.run("down").wait(120) == 0
