@@ -14,6 +14,7 @@ SHARED: Options = {
     "--project-name -p": ("text", "Project name."),
     "--isolated": ("", "Project, resources and ports of its own; the name gets =NAME. Default in git worktrees."),
     "--profile": ("profile", "Profile to enable; may be repeated."),
+    "--on": ("text", "Engine: a docker context, or else a host to reach by ssh."),
     "--output": ("text|json", "Print text, or one JSON object per line."),
     "--quiet -q": ("", "Print results and problems only."),
     "--verbose -v": ("", "Show the commands that are run; twice: the engine's API calls too."),
@@ -43,34 +44,34 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--scale": ("text", "Number of containers of a service."),
         "--trust": ("", "Allow the project's hooks on this machine and its privileged commands."),
         "--no-ui": ("", "Print plain lines instead of the live view."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("service*",)),
     "down": ({
         "--keep-volumes": ("", "Keep the named volumes."),
         "--volumes -v": ("", "Remove the volumes without saving them."),
         "--snapshot": ("", "Save and remove also volumes that take long to save, or are on another machine."),
         "--yes -y": ("", "With -v: do not ask before volumes on another machine."),
         "--verbose": ("", "Show the commands that are run; twice: the engine's API calls too."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q", ("project",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q", ("project",)),
     "attach": ({
         "--no-ui": ("", "Print plain lines instead of the live view."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ()),
     "sync": ({
         "--verify": ("", "Compare the containers with the source tree and print differences."),
         "--dry-run": ("", "Print what would be done and do nothing."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("service*",)),
     "settle": ({
         "--timeout": ("text", "Wait at most this long."),
         "--synced": ("", "Only until the saves are in the containers."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("service*",)),
     "gc": ({
         "--dry-run": ("", "Print what would be removed and remove nothing."),
         "--snapshots": ("", "Remove the automatic snapshots of removed folders, too."),
     }, "--output --quiet -q --verbose -v", ()),
     "ps": ({
         "--watch -w": ("", "Show the list again at each change."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("service*",)),
     "ls": ({
-    }, "--output --verbose -v", ("project*",)),
+    }, "--output --on --verbose -v", ("project*",)),
     "logs": ({
         "--follow -f": ("", "Follow the logs until Ctrl-C."),
         "--since": ("text", "Only lines since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
@@ -79,27 +80,27 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--level": ("text", "Only errors (with their tracebacks), or warnings too."),
         "--timestamps -t": ("", "Show the time of each line."),
         "--file": ("file", "Compose file; may be repeated."),
-    }, "--project-name -p --isolated --profile --output --verbose -v", ("service*",)),
+    }, "--project-name -p --isolated --profile --on --output --verbose -v", ("service*",)),
     "shell": ({
-    }, "--file -f --project-name -p --isolated --profile --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --verbose -v", ("service*",)),
     "page": ({
         "--print": ("", "Print the address only."),
         "--read-only": ("", "A page that cannot restart, rebuild or stop."),
         "--export": ("text", "Write a report of the run, or the last run, to a file."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ()),
     "open": ({
         "--print": ("", "Print the URLs only."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("service",)),
     "graph": ({
         "--output": ("text|mermaid|json", "Print a tree, a Mermaid flow chart, or JSON."),
         "--timings": ("", "Mark what the last start waited for, with times."),
-    }, "--file -f --project-name -p --isolated --profile --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --on --verbose -v", ()),
     "explain": ({
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("file*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("file*",)),
     "config": ({
         "--validate": ("", "Report all mistakes in `x-devenv` and `develop`."),
         "--schema": ("", "Print a JSON schema of the Compose file, for editors."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ()),
     "new": ({
         "--list": ("", "List the templates."),
         "--from": ("file", "A template elsewhere; the only argument is DIRECTORY then."),
@@ -115,11 +116,11 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--from-mounts": ("", "With `rules`: turn bind mounts of folders into rules."),
         "--dry-run": ("", "Show the diff and write nothing."),
         "--yes -y": ("", "Write the files without asking."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("addition", "service")),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("addition", "service")),
     "remove": ({
         "--dry-run": ("", "Show the diff and write nothing."),
         "--yes -y": ("", "Write the files without asking."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("service",)),
     "agent init": ({
         "--overwrite": ("", "Replace a file with another text."),
     }, "--output --verbose -v", ()),
@@ -127,10 +128,10 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     }, "--output --verbose -v", ("project*",)),
     "snapshot save": ({
         "--name -n": ("text", "Name of the snapshot."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("text*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("text*",)),
     "snapshot restore": ({
         "--from": ("text", "A snapshot of another project or worktree."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("snapshot", "text*")),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("snapshot", "text*")),
     "snapshot rm": ({
     }, "--output --verbose -v", ("snapshot*",)),
     "snapshot export": ({
@@ -139,15 +140,15 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     }, "--output --verbose -v", ("file",)),
     "images list": ({
         "--list": ("", "List the stand-ins that can be made, for any project."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ()),
     "images pull": ({
         "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ()),
     "images save": ({
         "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("file",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("file",)),
     "images load": ({
-    }, "--output --quiet -q --verbose -v", ("file",)),
+    }, "--output --quiet -q --on --verbose -v", ("file",)),
     "build": ({
         "--registry": ("text", "Registry, the prefix of the image names."),
         "--tag -t": ("text", "Tag to use instead of version, `latest` and git revision; may be repeated."),
@@ -155,22 +156,22 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
         "--no-cache": ("", "Do not use the build cache."),
         "--stand-ins": ("", "If no registry answers, build stand-in images from packages."),
         "--host-settings": ("", "Pass this machine's package registries, proxies and CA to builds and containers."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("service*",)),
     "push": ({
         "--registry": ("text", "Registry, the prefix of the image names."),
         "--tag -t": ("text", "Tag to use instead of version, `latest` and git revision; may be repeated."),
         "--target": ("text", "Stage to build instead of build.target."),
         "--no-cache": ("", "Do not use the build cache."),
-    }, "--file -f --project-name -p --isolated --profile --output --quiet -q --verbose -v", ("service*",)),
+    }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("service*",)),
     "layers": ({
         "--files --no-files": ("", "Read the files in the layers; by default for images up to 2 GB."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ("service", "service")),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("service", "service")),
     "doctor": ({
         "--fix": ("", "Fix what is safe to fix; shows the changes and asks first."),
         "--yes": ("", "With --fix: do not ask."),
         "--report": ("file", "Write a report for an issue, without secrets."),
         "--mirror": ("text", "Test and rank mirrors of registries; may be repeated. --fix: use them."),
-    }, "--file -f --project-name -p --isolated --profile --output --verbose -v", ()),
+    }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ()),
     "completion": ({
     }, "--verbose -v", ("bash|zsh|fish",)),
     "version": ({

@@ -55,6 +55,7 @@ def _run(arguments: list[str]) -> int:
     before, verb, after = options.split(passthrough.with_value(arguments))
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
+    options.choose_engine(before)
     verb, after = _without_alias(verb, before, after)
     wants_help = bool({"-h", "--help"} & {*before, *after})
     if (verb is None or verb == "help") and "--version" in {*before, *after}:

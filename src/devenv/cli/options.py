@@ -23,7 +23,9 @@ with LazyImports():
     from devenv import events
     from devenv.compose import files as compose_files
     from devenv.compose import outline, worktrees
+    from devenv.docker import context
     from devenv.docker import trace as tracing
+    from devenv.state import elsewhere
     from devenv.ui import cells, hints
     from devenv.ui import console as consoles
 
@@ -45,6 +47,7 @@ SHARED: dict[str, tuple[Any, Any, tuple[str, ...], str]] = {
         ("--isolated",),
         "Project, resources and ports of its own; the name gets =NAME. Default in git worktrees.",
     ),
+    "on": (str | None, None, ("--on",), "Engine: a docker context, or else a host to reach by ssh."),
     "profile": (list[str] | None, None, ("--profile",), "Profile to enable; may be repeated."),
     "output": (Output, Output.TEXT, ("--output",), "Print text, or one JSON object per line."),
     "quiet": (bool, False, ("--quiet", "-q"), "Print results and problems only."),
@@ -59,8 +62,9 @@ HostSettings = Annotated[
 ]
 
 ISOLATED = "--isolated"  # its value is optional, and only after `=`
-WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
-DEVENV_ONLY = frozenset({ISOLATED, "--output", "-q", "--quiet"})
+ON = "--on"
+WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output", ON})
+DEVENV_ONLY = frozenset({ISOLATED, "--output", "-q", "--quiet", ON})
 # Options of `docker compose` before a verb.
 COMPOSE = frozenset({"--all-resources", "--compatibility", "--dry-run", "--no-ansi"})
 COMPOSE_WITH_VALUE = frozenset(
@@ -131,8 +135,11 @@ def set_shared(
     quiet: bool = False,
     verbose: int = 0,
     isolated: str | None = None,
+    on: str | None = None,
 ) -> None:
     """Set the shared options of this command line. Raises ConfigError as `isolated_name`."""
+    if on is not None:
+        context.select(on)
     shared.files, shared.profiles = tuple(file or ()), tuple(profile or ())
     shared.project_name, shared.isolated = project_name, isolated is not None
     shared.typed_name, shared.typed_isolated = project_name, isolated
@@ -186,6 +193,14 @@ def wanted_output(arguments: list[str]) -> Output:
     """The format that a command line asks for, even if the command line has errors."""
     is_json = "--output=json" in arguments or ("--output", "json") in itertools.pairwise(arguments)
     return Output.JSON if is_json else Output.TEXT
+
+
+def choose_engine(before: list[str]) -> None:
+    """Use the engine of `--on` before the command, or else that of `follow_run`."""
+    if chosen := values(before, ON):
+        context.select(chosen[-1])
+    else:
+        elsewhere.follow_run()
 
 
 def isolated_name(files: tuple[str, ...], given: str) -> str:

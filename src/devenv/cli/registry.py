@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devenv.lazy_dataclass import dataclass
 
-PROJECT = ("file", "project_name", "isolated", "profile")
+PROJECT = ("file", "project_name", "isolated", "profile", "on")
 OUTPUT = ("output",)
 DATA = (*PROJECT, *OUTPUT)  # shared options of commands that print data
 RUN = (*PROJECT, *OUTPUT, "quiet")  # shared options of commands that print their progress
@@ -38,7 +38,7 @@ COMMANDS = {
     "settle": Command("settle:settle", "Wait until every save is in effect and services work."),
     "gc": Command("up:gc", "Clean up what dead runs and removed folders left.", (*OUTPUT, "quiet")),
     "ps": Command("show:ps", "List services: state, health, addresses, restarts."),
-    "ls": Command("up:ls", "List all runs of this machine, with folder and state.", OUTPUT),
+    "ls": Command("up:ls", "List all runs of this machine, with folder and state.", (*OUTPUT, "on")),
     "logs": Command("containers:logs", "Show the services' logs, merged by time."),
     "shell": Command("containers:shell", "Open a shell or run a command in a container.", PROJECT),
     "page": Command("page:page", "Show the run in the browser: services, timeline, log."),
@@ -59,7 +59,9 @@ COMMANDS = {
     "images list": Command("images:list_", "List the images that the project needs, with sources."),
     "images pull": Command("images:pull", "Pull every image that the project needs.", RUN),
     "images save": Command("images:save", "Save every image that the project needs to a file.", RUN),
-    "images load": Command("images:load", "Load images from a file written by `images save`.", (*OUTPUT, "quiet")),
+    "images load": Command(
+        "images:load", "Load images from a file written by `images save`.", (*OUTPUT, "quiet", "on")
+    ),
     "build": Command("images:build", "Build and tag the project's images.", RUN),
     "push": Command("images:push", "Build, tag and push the project's images.", RUN),
     "layers": Command("images:layers", "Show an image's layers, and what would shrink it."),

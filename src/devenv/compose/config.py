@@ -20,7 +20,7 @@ import yaml
 from devenv.compose import yaml12
 from devenv.compose.files import ComposeFile, everything, load_source, logical, service_profiles, setting
 from devenv.compose.outline import Selection
-from devenv.docker import process
+from devenv.docker import context, process
 from devenv.docker.compose_failures import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.lazy_dataclass import dataclass
@@ -69,7 +69,7 @@ class ComposeConfig:
         return version_tuple(self.version) >= version_tuple(needed)
 
     async def _version(self) -> process.Completed:
-        done = await process.run(["docker", "compose", "version", "--short"])
+        done = await process.run([*context.offline_compose(), "version", "--short"])
         self.version = done.text.strip().removeprefix("v")
         self.version_known.set()
         return done
@@ -81,7 +81,8 @@ class ComposeConfig:
             profiles = profiles_on(self.sources, chosen.services, chosen.profiles)
             options = [part for profile in profiles for part in ("--profile", profile)]
             options += [part for file in files for part in ("-f", file)]
-            argv = ["docker", "compose", "--project-directory", self.sources[0].folder, *name, *options, "config"]
+            argv = ["--project-directory", self.sources[0].folder, *name, *options, "config"]
+            argv = [*context.offline_compose(), *argv]
             return await process.run(argv, stdin=stdin, env=_ENVIRONMENT, cwd=logical(chosen.directory))
 
     @contextlib.asynccontextmanager

@@ -34,6 +34,16 @@ def current() -> str | None:
     return None if name in (None, "", "default") else name
 
 
+def select(name: str) -> None:
+    """Use another engine from now on, also in children: that of a context, or else of an address or an ssh host."""
+    if name == "default" or _host(name) is not None:
+        os.environ["DOCKER_CONTEXT"] = name
+        os.environ.pop("DOCKER_HOST", None)
+    else:
+        os.environ["DOCKER_HOST"] = name if "://" in name else f"ssh://{name}"
+        os.environ.pop("DOCKER_CONTEXT", None)
+
+
 def socket_path() -> str | None:
     """The path of the engine's socket, or None if the engine is reached in another way.
 
@@ -44,6 +54,11 @@ def socket_path() -> str | None:
         name = current()
         address = DEFAULT_SOCKET if name is None else _host(name)
     return address.removeprefix("unix://") if address and address.startswith("unix://") else None
+
+
+def offline_compose() -> list[str]:
+    """The command of Compose for verbs that need no engine: it would log in to one on another machine."""
+    return ["docker", *(("--host", "unix:///dev/null") if socket_path() is None else ()), "compose"]
 
 
 def _host(context: str) -> str | None:

@@ -10,6 +10,8 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.options import confirm, prompt
+from devenv.docker import context
+from devenv.state import elsewhere
 
 Capture = pytest.CaptureFixture[str]
 
@@ -23,6 +25,7 @@ Capture = pytest.CaptureFixture[str]
         ("-f a.yml -p x --profile dev ps -a", "-f a.yml -p x --profile dev", "ps", "-a"),
         ("--file=a.yml -q up --file b.yml", "--file=a.yml -q", "up", "--file b.yml"),
         ("--output json up", "--output json", "up", ""),
+        ("--on far ps", "--on far", "ps", ""),
         ("--help", "--help", None, ""),
         ("-f", "-f", None, ""),
         ("exec web sh -c up", "", "exec", "web sh -c up"),
@@ -70,3 +73,13 @@ def test_end_of_input_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     with pytest.raises(typer.Abort):
         confirm("Write?", default=True)
+
+
+def test_the_engine_of_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--on` counts first, then what the environment or the run of the folder names."""
+    selected: list[str] = []
+    monkeypatch.setattr(context, "select", selected.append)
+    monkeypatch.setattr(elsewhere, "follow_run", lambda: selected.append("that of the run"))
+    options.choose_engine(["-q", "--on", "near"])
+    options.choose_engine(["-q"])
+    assert selected == ["near", "that of the run"]

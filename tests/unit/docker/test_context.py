@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -81,6 +82,30 @@ def test_the_socket_without_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setenv("DOCKER_CONTEXT", "unknown")
     assert context.socket_path() is None
+
+
+def test_an_engine_is_selected(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context of the name counts first, then an address, then an ssh host; what was selected before is gone."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://there:2375")
+    monkeypatch.setenv("DOCKER_CONTEXT", "")
+    folder = config / "contexts/meta" / hashlib.sha256(b"office").hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text(json.dumps({"Endpoints": {"docker": {"Host": "ssh://me@there"}}}))
+    for name, expected in (
+        ("office", (None, "office")),
+        ("far", ("ssh://far", None)),
+        ("ssh://far:24", ("ssh://far:24", None)),
+        ("default", (None, "default")),
+    ):
+        context.select(name)
+        assert (os.environ.get("DOCKER_HOST"), os.environ.get("DOCKER_CONTEXT")) == expected
+
+
+def test_compose_does_not_log_in_to_read_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only for an engine elsewhere, Compose gets an address at which nobody answers."""
+    assert context.offline_compose() == ["docker", "compose"]
+    monkeypatch.setenv("DOCKER_HOST", "ssh://far")
+    assert context.offline_compose() == ["docker", "--host", "unix:///dev/null", "compose"]
 
 
 SHOWN = {

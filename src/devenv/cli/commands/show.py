@@ -36,7 +36,7 @@ with LazyImports():
     from devenv.model import graph as graphs
     from devenv.model import ps as rows
     from devenv.run import urls
-    from devenv.state import created, kept, run_dir
+    from devenv.state import created, elsewhere, kept, run_dir
     from devenv.sync.rules import explain as rules
     from devenv.sync.rules import lint
     from devenv.ui import console as consoles
@@ -51,6 +51,7 @@ Show = Callable[["rows.Stands"], object]
 def bare() -> int:
     """Print the status of the project in this folder without typer, and return the exit code."""
     try:
+        elsewhere.follow_run()
         _print_status(hints.ProjectOptions(), None)
     except KeyboardInterrupt:
         return 130
