@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,7 @@ import pytest
 
 from support import docker_cli
 from support.cli import StartDevenv
-from support.dockerd import dockerd
-from support.proxy import Proxy
+from support.elsewhere import elsewhere
 from support.stack import Stack, idle_service, place_of, unique_name
 
 pytestmark = pytest.mark.engine
@@ -45,21 +43,18 @@ def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def forwarded(hidden: Path, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """The forwarded socket of that engine."""
+def address(hidden: Path, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of that engine."""
     if os.getuid() != 0:
         pytest.skip("an engine of its own needs root")
-    with dockerd(tmp_path_factory.mktemp("engine"), hidden=hidden) as engine:
-        with subprocess.Popen(["docker", "save", base_image], stdout=subprocess.PIPE) as saved:
-            subprocess.run(["docker", "-H", engine.host, "load", "-q"], stdin=saved.stdout, check=True)
-        with Proxy(engine=engine.host.removeprefix("unix://")) as proxy:
-            yield proxy
+    with elsewhere(tmp_path_factory.mktemp("far"), hidden, base_image) as address:
+        yield address
 
 
 @pytest.fixture
-def far(hidden: Path, forwarded: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+def far(hidden: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A stack on that engine, which all clients of this test use."""
-    monkeypatch.setenv("DOCKER_HOST", forwarded.host)
+    monkeypatch.setenv("DOCKER_HOST", address)
     name = unique_name("far")
     stack = Stack(hidden / name, name, {"TOK_ENV": "from env"})
     yield stack

@@ -133,12 +133,12 @@ def mounted_files(model: Mapping[str, Any], service: str) -> Iterator[MountedFil
 
     Also values, if an owner is written: Compose gives them to the user of the container.
     """
-    plain = undoubled(dict(model))
     for kind in FOLDERS:
-        for used in plain["services"][service].get(kind) or ():
+        defined = model.get(kind) or {}
+        for used in undoubled(model["services"][service].get(kind) or []):
             entry = used if isinstance(used, dict) else {"source": used}
             name, target = _key(used, kind)
-            given = (plain.get(kind) or {}).get(name) or {}
+            given = undoubled(defined.get(name.replace("$", "$$")) or {})
             source, content = str(given.get("file") or ""), str(given.get("content") or "")
             if not source and (entry.get("uid") or entry.get("gid")) and given.get("environment"):
                 source = f"${given['environment']}"
@@ -243,15 +243,14 @@ def is_system(path: str) -> bool:
 
 def _other_remarks(model: Mapping[str, Any], project: Project, names: Collection[str]) -> Iterator[Remark]:
     """Devices of the services, and volumes that are a folder of the project."""
-    plain = undoubled(dict(model))
     for name in names:
-        for device in plain["services"][name].get("devices") or ():
+        for device in undoubled(model["services"][name].get("devices") or []):
             source = str(device["source"] if isinstance(device, dict) else device).partition(":")[0]
             if source.startswith("/") and posixpath.normpath(source) not in _COMMON_DEVICES:
                 message = f"`{name}` uses the device {source}, which is that of the engine's machine"
                 yield Remark(("services", name, "devices"), source, message, _other_engine(name))
     used = {m.source for s in project.services if s.name in names for m in s.volumes if m.type == "volume"}
-    for key, volume in (plain.get("volumes") or {}).items():
+    for key, volume in undoubled(model.get("volumes") or {}).items():
         device = str(((volume or {}).get("driver_opts") or {}).get("device") or "")
         if key in used and is_within(device, project.directory):
             message = f"the volume `{key}` is the folder {written(device, project.directory)}"
