@@ -21,7 +21,7 @@ from devenv.cli.overview import HELP
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by scripts/write-pages from the command line, down to the next such line: edit there. -->"
 END = "<!-- end -->"
-SHARED = ("file", "project_name", "isolated", "profile", "output", "quiet", "verbose")
+SHARED = ("file", "on", "project_name", "isolated", "profile", "output", "quiet", "verbose")
 # What exit code 1 means, where it means more than a failure of the command.
 FAILURES = {
     "up": "a service, a build or a hook failed, or something is left after the run",

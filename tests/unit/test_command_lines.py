@@ -121,7 +121,7 @@ def test_command_lines_are_in_blocks_and_in_sentences() -> None:
 
 def runnable_lines(page: Path) -> set[str]:
     """All command lines of a page: of its blocks, and those quoted in sentences, except for names of commands."""
-    names = {"devenv", *(f"devenv {name}" for name in (*registry.COMMANDS, *registry.GROUPS))}
+    names = {"devenv", *(f"devenv {name}" for name in (*registry.COMMANDS, *registry.GROUPS, *registry.COMPOSE))}
     lines = {*guide_lines.shell_lines(page), *command_lines(page.read_text(encoding="utf-8"))}
     return {guide_lines.without_comment(line) for line in lines} - names
 
