@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from devenv.doctor.facts import DoctorFacts, Registry
+from devenv.doctor.facts import DoctorFacts, OtherMachine, Registry
 from devenv.explain import table
 from devenv.images.failures import MIRROR, Failure
 from devenv.model.answers import ERROR, SEVERITIES, WARNING, Finding
@@ -34,6 +34,7 @@ HERE = ("localhost", "127.0.0.1", "::1")
 COMPOSE_NEEDS, BUILDX_NEEDED = (2, 37), (0, 17)
 EMULATOR = "apt install qemu-user-static binfmt-support"
 WASM = "an engine with a WebAssembly runtime, such as Docker Desktop with containerd"
+CLOCK_DIFFERS = 5.0  # seconds
 _URL = re.compile(r"//\S*@")
 
 
@@ -94,6 +95,23 @@ def _engine(facts: DoctorFacts) -> Iterator[Finding]:
     if kind:
         message, hint = ENGINE_KINDS[kind]
         yield finding("engine-kind", message=message, hint=hint)
+    if facts.other.name:
+        yield from _other_machine(facts.other, facts.engine.version)
+
+
+def _other_machine(other: OtherMachine, version: str) -> Iterator[Finding]:
+    known = [f"Engine {version}"] if version else []
+    known += [f"{other.free / 1e9:.0f} GB free"] if other.free >= 0 else []
+    known += [f"{other.sessions} sessions for each login"] if other.sessions >= 0 else []
+    yield finding(
+        "machine-away",
+        name=other.name,
+        trip=round(other.round_trip * 1000),
+        known=f": {', '.join(known)}" if known else "",
+    )
+    if abs(other.ahead) > CLOCK_DIFFERS:
+        how = "ahead of" if other.ahead > 0 else "behind"
+        yield finding("machine-clock", name=other.name, how=f"{abs(other.ahead):.0f} s {how}")
 
 
 def _registries(facts: DoctorFacts) -> Iterator[Finding]:

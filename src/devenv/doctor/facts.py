@@ -84,6 +84,20 @@ class ClientConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherMachine:
+    """The machine of an engine that ssh reaches.
+
+    Seconds of a round trip, and by which its clock is ahead; free bytes, and sessions for each login (-1: unknown).
+    """
+
+    name: str = ""
+    round_trip: float = 0.0
+    ahead: float = 0.0
+    free: int = -1
+    sessions: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class Builder:
     """The selected builder, and the file that selects it; `gateway` is this machine's address for containers."""
 
@@ -182,6 +196,7 @@ class DoctorFacts:
     tools: Tools = Tools()
     address: EngineAddress = EngineAddress()
     engine: EngineInfo = EngineInfo()
+    other: OtherMachine = OtherMachine()
     proxies: Proxies = Proxies()
     client: ClientConfig = ClientConfig()
     builder: Builder = Builder()

@@ -23,7 +23,7 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.context import config_folder
 from devenv.docker.endpoint import Endpoint, WayError, resolve, start_command
-from devenv.doctor import facts, project
+from devenv.doctor import facts, other_machine, project
 from devenv.doctor import network as routes
 from devenv.doctor.project import SITE, ImageSourcesProbe
 from devenv.doctor.quick_check import engine_info
@@ -130,6 +130,8 @@ class _Checks:
             await self.run((ENGINE, REACH, partial(_group, "engine", engine_info, engine)))
             checks.append((BUILDER, LOCAL, partial(_builder, engine)))
         known = facts.DoctorFacts(**self.groups)
+        if engine and engine.endpoint.host.startswith("ssh://"):
+            checks.append((ENGINE, 3 * REACH, partial(other_machine.check, engine, known.engine.root)))
         checks.append((MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else "")))
         if loaded:
             checks.append((PROJECT, 2 * project.TREE, partial(_group, "tree", project.tree, loaded.project)))

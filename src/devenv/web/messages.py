@@ -51,7 +51,13 @@ def state(run: RunState) -> dict[str, Any]:
             for problem in run.problems.values()
         ],
         "step": {"name": step.name, "detail": run.step_detail} if step else None,
-        "ready": {"seconds": ready.event.seconds, "urls": ready.event.urls} if ready else None,
+        "ready": {
+            "seconds": ready.event.seconds,
+            "urls": ready.event.urls,
+            "forwarded_from": ready.event.forwarded_from,
+        }
+        if ready
+        else None,
     }
 
 

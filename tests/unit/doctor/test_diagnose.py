@@ -19,6 +19,7 @@ from devenv.doctor.facts import (
     Files,
     ImageSources,
     Machine,
+    OtherMachine,
     Proxies,
     Registry,
     Route,
@@ -152,6 +153,10 @@ CASES: dict[str, DoctorFacts] = {
             path=CONFIG, proxies={"httpsProxy": "http://127.0.0.1:3128", "noProxy": "localhost,127.0.0.1"}
         )
     ),
+    "another machine": DoctorFacts(
+        engine=EngineInfo(version="28.5.2"), other=OtherMachine("far", 0.0184, -62.3, 31 * GB, 10)
+    ),
+    "another machine, little known": DoctorFacts(other=OtherMachine("far", 0.06, 0.4)),
     "a builder of its own": DoctorFacts(builder=Builder(name="box", driver="docker-container")),
     "a builder that is gone": DoctorFacts(
         builder=Builder(name="box", is_gone=True, selection="/home/ann/.docker/buildx/current")

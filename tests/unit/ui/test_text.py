@@ -54,6 +54,7 @@ def test_cleaned_text_has_no_control_codes(line: str, expected: str) -> None:
         (e.Step("before_up", "begin"), None),
         (e.Ready("shop", ("http://localhost/", "http://localhost:81/"), 3.21), "shop is up after 3.2 s: http://localhost/  http://localhost:81/"),
         (e.Ready("shop", (), 3.0), "shop is up after 3.0 s"),
+        (e.Ready("shop", ("http://localhost/",), 3.0, forwarded_from="far"), "shop is up after 3.0 s: http://localhost/ (forwarded from far)"),
         (
             e.Ready("shop", ("http://localhost/",), 3.0, faults=(e.Fault("web", "main.py:1: ImportError: x"),)),
             "shop has started, with errors, after 3.0 s: http://localhost/\n  ✗ web: main.py:1: ImportError: x",

@@ -31,7 +31,7 @@ def test_the_state_has_what_the_live_view_shows() -> None:
     assert (db["word"], db["tone"], db["memory"]) == ("healthy", "good", 61 * 2**20)
     assert (web["needs"], web["built"], web["restarts"]) == (["db"], True, 1)
     assert web["sync"] == {"at": 1000, "ms": 13.0, "files": 2, "deleted": 0, "paths": ["src/app.js", "src/style.css"]}
-    assert state["ready"] == {"seconds": 4.2, "urls": ("http://localhost:8080/",)}
+    assert state["ready"] == {"seconds": 4.2, "urls": ("http://localhost:8080/",), "forwarded_from": ""}
 
 
 def test_an_error_has_its_place() -> None:

@@ -55,6 +55,8 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     spans += [errors] if errors else []
     for url in _addresses(state) if up else ():
         spans += [Styled("  "), Styled(_shortened(url), "link", url if SAFE_URL.match(url) else "")]
+    if up and state.ready and state.ready.event.forwarded_from:
+        spans += [Styled(f"  (forwarded from {clean(state.ready.event.forwarded_from)})", "dim")]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
     return beside(spans, [Styled(f"{more}? help", "dim")], columns)
 

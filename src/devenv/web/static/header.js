@@ -40,13 +40,14 @@ export function renderHeader(model) {
   else setText(place, "");
 }
 
-/** @param {HTMLElement} place @param {{seconds: number, urls: string[]}} ready */
+/** @param {HTMLElement} place @param {{seconds: number, urls: string[], forwarded_from: string}} ready */
 function renderReady(place, ready) {
   const key = JSON.stringify(ready);
   if (place.dataset.key === key && place.childElementCount) return;
   place.dataset.key = key;
   const urls = ready.urls.filter(isSafeUrl).slice(0, 2);
-  place.replaceChildren(...urls.map(addressLink), make("span", { class: "note", text: `up after ${formatDuration(ready.seconds * 1000)}` }));
+  const from = ready.forwarded_from && urls.length > 0 ? `forwarded from ${ready.forwarded_from}, ` : "";
+  place.replaceChildren(...urls.map(addressLink), make("span", { class: "note", text: `${from}up after ${formatDuration(ready.seconds * 1000)}` }));
 }
 
 /** A link to an address of the project. @param {string} url */

@@ -41,7 +41,7 @@ const MOST_POINTS = 400;
  * @property {Service[]} services
  * @property {Problem[]} problems
  * @property {{name: string, detail: string} | null} step
- * @property {{seconds: number, urls: string[]} | null} ready
+ * @property {{seconds: number, urls: string[], forwarded_from: string} | null} ready
  * @property {Map<string, Point[]>} loads
  * @property {Map<string | number, Item>} items
  * @property {{seconds: number, spans: Span[]} | null} startup
