@@ -86,6 +86,8 @@ def test_both_entry_points_print_the_version(installed: Path, tmp_path: Path, co
     """Both have the documentation, too."""
     assert devenv.__version__ in _run(str(installed / command), "--version", cwd=tmp_path)
     assert "port-taken" in _run(str(installed / command), "help", "troubleshooting", cwd=tmp_path)
+    assert "# devenv up" in _run(str(installed / command), "help", "commands/up", cwd=tmp_path)
+    assert "# 代理" in _run(str(installed / command), "help", "zh-CN/network", cwd=tmp_path)
 
 
 def test_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:
