@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from conftest import newer_compose_env
+from support import far as machines
 from support.cli import StartDevenv
+from support.docker_cli import BASE_IMAGE
+from support.far import Far
 from support.lab import Lab
 from support.lab_stack import LabStack
 from support.stack import unique_name
@@ -41,3 +46,12 @@ def lab_stacks(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Calla
 def lab_stack(lab: Lab, lab_stacks: Callable[..., LabStack]) -> LabStack:
     """A project on an engine that reaches only the test's fronts at 127.0.0.1."""
     return lab_stacks(lab)
+
+
+@pytest.fixture(scope="module")
+def far(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    """The other machine."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not machines.is_possible():
+        pytest.skip("another machine needs root on Linux, sshd and ip")
+    with machines.far(tmp_path_factory.mktemp("far") / "engine", BASE_IMAGE) as machine:
+        yield machine

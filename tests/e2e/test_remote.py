@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support import far as machines
 from support.cli import Devenv, StartDevenv
 from support.docker_cli import BASE_IMAGE, until
 from support.far import NOTHING, Far
@@ -47,15 +45,6 @@ services:
     develop:
       watch: [{{action: sync, path: ./app, target: /app}}]
 """
-
-
-@pytest.fixture(scope="module")
-def far(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
-    """The other machine."""
-    if sys.platform != "linux" or os.geteuid() != 0 or not machines.is_possible():
-        pytest.skip("another machine needs root on Linux, sshd and ip")
-    with machines.far(tmp_path_factory.mktemp("far") / "engine", BASE_IMAGE) as machine:
-        yield machine
 
 
 class Site:

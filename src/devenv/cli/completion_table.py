@@ -66,7 +66,7 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "gc": ({
         "--dry-run": ("", "Print what would be removed and remove nothing."),
         "--snapshots": ("", "Remove the automatic snapshots of removed folders, too."),
-    }, "--output --quiet -q --verbose -v", ()),
+    }, "--output --quiet -q --on --verbose -v", ()),
     "ps": ({
         "--watch -w": ("", "Show the list again at each change."),
     }, "--file -f --project-name -p --isolated --profile --on --output --verbose -v", ("service*",)),

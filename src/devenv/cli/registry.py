@@ -36,7 +36,7 @@ COMMANDS = {
     "attach": Command("attach:attach", "Show the project that runs in the background.", RUN),
     "sync": Command("up:sync", "Sync the source tree to the running containers once.", RUN),
     "settle": Command("settle:settle", "Wait until every save is in effect and services work."),
-    "gc": Command("up:gc", "Clean up what dead runs and removed folders left.", (*OUTPUT, "quiet")),
+    "gc": Command("up:gc", "Clean up what dead runs and removed folders left.", (*OUTPUT, "quiet", "on")),
     "ps": Command("show:ps", "List services: state, health, addresses, restarts."),
     "ls": Command("up:ls", "List all runs of this machine, with folder and state.", (*OUTPUT, "on")),
     "logs": Command("containers:logs", "Show the services' logs, merged by time."),

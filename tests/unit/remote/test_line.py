@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from devenv.docker.endpoint import Endpoint, dial, resolve
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
 from devenv.remote.forwards import Forward
-from devenv.remote.line import line
+from devenv.remote.line import SOON, Line, LineState, line
+from devenv.remote.ssh import Remote
 
 pytestmark = pytest.mark.anyio
 
@@ -144,6 +146,16 @@ async def test_forwards(calls: Callable[[], list[list[str]]]) -> None:
             while len([row for row in calls() if "-M" in row]) < 2:  # noqa: ASYNC110 - not our child
                 await anyio.sleep(0.02)
         assert calls()[-1][-4:] == ["-L", one.argument, "--", "far"]
+
+
+async def test_a_line_counts_as_lost_after_a_while(tmp_path: Path) -> None:
+    """A line that has just gone may be back at once."""
+    opened = Line(Remote("far"), str(tmp_path))
+    now, early = time.monotonic(), time.monotonic() - SOON - 1
+    for is_up, since, is_lost in ((False, now, False), (False, early, True), (True, early, False)):
+        opened.state = LineState(is_up=is_up, since=since)
+        assert opened.is_lost is is_lost
+    opened.close()
 
 
 async def test_a_refused_login_is_tried_once(calls: Callable[[], list[list[str]]]) -> None:
