@@ -59,7 +59,7 @@ class Line:
         self._began = threading.Event()  # the first attempt has ended
         self._bell = _Bell()
         self.was_reached = False  # ssh has logged in
-        self.elsewhere: str | None = None  # the engine's socket, if it is another than the one that was tried
+        self.found = ""  # what the machine printed about its sockets, if the one that was tried does not answer
         self._thread = threading.Thread(target=self._keep, name="line", daemon=True)
 
     @property
@@ -153,7 +153,7 @@ class Line:
             if (answer := _answers(self.socket)) is not None:
                 self.was_reached = True
                 if not answer and not self._began.is_set():
-                    self.elsewhere = ssh.found_socket(self.ask(ssh.FIND_SOCKET), self.remote.socket)
+                    self.found = self.ask(ssh.find_socket(self.remote.socket))
                 return answer
         return False
 
@@ -273,9 +273,9 @@ async def _opened(stack: contextlib.ExitStack, endpoint: Endpoint, remote: Remot
                 return opened
         if not opened.was_reached:
             raise unreachable(endpoint, "", reason(opened.state.printed) or "ssh has ended without a message")
-        if opened.elsewhere is None:
+        if (elsewhere := ssh.found_socket(opened.found, remote.socket)) is None:
             break
-        remote = replace(remote, socket=opened.elsewhere)
-    lack = ssh.missing(opened.state.printed)
+        remote = replace(remote, socket=elsewhere)
+    lack = ssh.missing(opened.found)
     emit(Notice(f"there is no line to {remote.name}, so each request logs in by itself: {lack}"))
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
@@ -19,15 +20,10 @@ _OPTIONS = {
     "StreamLocalBindUnlink": "yes",
     "RemoteCommand": "none",
     "RequestTTY": "no",
+    "LogLevel": "INFO",  # less would hide why a forward fails
 }
+USABLE = "usable"
 SHORTEST, LONGEST = 0.25, 3.0  # seconds between two attempts to connect again
-
-# Printed on the remote machine by `FIND_SOCKET`, one a line.
-FIND_SOCKET = (
-    'printf "%s\\n" "$DOCKER_HOST";'
-    ' docker context inspect -f "{{.Endpoints.docker.Host}}" 2>/dev/null || echo;'
-    ' printf "unix://%s/docker.sock\\n" "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +81,30 @@ def pauses() -> Sequence[float]:
     return tuple(min(SHORTEST * 2**number, LONGEST) for number in range(5))
 
 
+def find_socket(tried: str) -> str:
+    """The shell command that prints the sockets which the remote machine names, and whether `tried` may be used."""
+    return (
+        'printf "%s\\n" "$DOCKER_HOST";'
+        ' docker context inspect -f "{{.Endpoints.docker.Host}}" 2>/dev/null || echo;'
+        ' printf "unix://%s/docker.sock\\n" "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}";'
+        f" [ -w {shlex.quote(tried)} ] && echo {USABLE}"
+    )
+
+
 def found_socket(printed: str, tried: str) -> str | None:
-    """The socket that the remote machine's settings name, if it is not the one that was tried; else None."""
-    for line in printed.splitlines():
+    """The socket that `find_socket` found, if it is not the one that was tried, and this one cannot be used."""
+    for line in printed.splitlines() if not _is_usable(printed) else ():
         if line.startswith("unix:///") and (path := line.removeprefix("unix://").strip()) != tried:
             return path
     return None
 
 
 def missing(printed: str) -> str:
-    """What a line lacks, by the messages of its ssh after a failed request."""
-    if "administratively prohibited" in printed:
-        return "its sshd forbids to forward sockets (AllowStreamLocalForwarding, AllowTcpForwarding)"
-    return "ssh cannot open the engine's socket there"
+    """What a line lacks, by the output of `find_socket`: sshd gives one answer for all causes."""
+    if _is_usable(printed):
+        return "its sshd does not forward sockets (AllowStreamLocalForwarding, AllowTcpForwarding)"
+    return "the engine's socket there does not exist, or belongs to others"
+
+
+def _is_usable(printed: str) -> bool:
+    return printed.splitlines()[-1:] == [USABLE]

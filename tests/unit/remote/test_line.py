@@ -31,7 +31,7 @@ with open(log, "a") as file:
 if "-M" not in sys.argv:
     if "forward" in sys.argv and any(":81:" in word for word in sys.argv):
         sys.exit("mux_client_forward: forwarding request failed: Port forwarding failed")
-    print("\\n\\nunix:///elsewhere" if "rootless" in sys.argv else "")
+    print("\\n\\nunix:///elsewhere" if "rootless" in sys.argv else "usable")
     sys.exit()
 if host == "refused":
     sys.exit("ann@refused: Permission denied (publickey).")

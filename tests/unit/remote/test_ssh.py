@@ -70,6 +70,8 @@ def test_the_socket_that_the_machine_names(printed: str, expected: str | None) -
 
 
 def test_what_is_missing() -> None:
-    """A forbidden forward is told apart from a missing socket."""
-    assert "AllowStreamLocalForwarding" in missing("channel 2: open failed: administratively prohibited: open failed")
-    assert "cannot open" in missing("channel 2: open failed: connect failed: open failed")
+    """A socket that may be used there, but does not answer over the line, is not forwarded; no other is tried."""
+    usable = "\n\nunix:///run/user/7/docker.sock\nusable\n"
+    assert "AllowStreamLocalForwarding" in missing(usable)
+    assert found_socket(usable, ssh.ENGINE_SOCKET) is None
+    assert "does not exist" in missing("\n\nunix:///run/user/7/docker.sock\n")
