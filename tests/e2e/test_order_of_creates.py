@@ -108,8 +108,6 @@ def test_objects_are_labelled_and_recorded_before_their_creation(
         assert len(create.guardians) == 1, create
         if create.kind == "volumes":
             assert create.name in [volume["name"] for volume in create.ledger["volumes"]]
-            assert OWNER_LABEL not in (create.body["Labels"] or {})
-        else:
-            assert create.body["Labels"][OWNER_LABEL] == owner, create
-            assert create.body["Labels"][PROJECT_LABEL] == stack.name, create
+        assert create.body["Labels"][OWNER_LABEL] == owner, create
+        assert create.body["Labels"][PROJECT_LABEL] == stack.name, create
     assert stack.leftovers() == {}

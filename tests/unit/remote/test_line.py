@@ -23,7 +23,9 @@ from devenv.remote.ssh import Remote
 pytestmark = pytest.mark.anyio
 
 # Answers at the socket that it is to listen at; by the name of the machine, it fails in one of several ways.
-FAKE = f"""#!{sys.executable} -S
+# The shell starts Python: the path of an interpreter after #! cannot have a space.
+FAKE = f"""#!/bin/sh
+"exec" "{sys.executable}" "-S" "$0" "$@"
 import os, socket, sys
 host, log = sys.argv[-1], os.environ["FAKE_SSH_LOG"]
 with open(log, "a") as file:
