@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.docker import client, containers, transport
+from devenv.docker import client, containers, streams, transport
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint
 from devenv.docker.transport import CallError
@@ -504,9 +504,9 @@ async def test_events_continue_after_a_cut(skew: int, monkeypatch: pytest.Monkey
 
 async def test_dead_network_ends_waiting_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A remote engine is checked during silence: without an answer, calls end and the event stream restarts."""
-    monkeypatch.setattr(transport, "QUIET", 0.2)
+    monkeypatch.setattr(streams, "QUIET", 0.2)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.3)
-    monkeypatch.setattr(Endpoint, "local", False)
+    monkeypatch.setattr(Endpoint, "has_files", False)
 
     async def play(call: Call, writer: asyncio.StreamWriter) -> None:
         if call.path.endswith("/events"):

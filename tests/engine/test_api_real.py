@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker import client, transport
+from devenv.docker import client, streams
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
@@ -251,7 +251,7 @@ async def test_no_event_is_missed_when_the_stream_is_cut(boxes: list[str], monke
 
 async def test_calls_end_on_a_dead_tcp_network(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls end soon after the network fails, and work again when it is back."""
-    monkeypatch.setattr(transport, "QUIET", 0.5)
+    monkeypatch.setattr(streams, "QUIET", 0.5)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 1.0)
     box = await anyio.to_thread.run_sync(start, boxes)
     with Proxy() as proxy:
