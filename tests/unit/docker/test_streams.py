@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from devenv.docker.streams import Frame, Read, lines, without_inner_times
+from devenv.docker.streams import HEADER, Frame, Frames, Read, lines, without_inner_times
+
+if TYPE_CHECKING:
+    from devenv.docker.exchange import Exchange
 
 pytestmark = pytest.mark.anyio
 
@@ -45,3 +49,31 @@ async def test_a_long_line_has_its_time_once(frames: list[Frame], expected: list
         assert read == [("stdout", "2026-11-29T11:40:05+02:00 first piece")]
     else:
         assert read == [(stream, TIME + text) for stream, text in expected]
+
+
+class Answer:
+    """A body that arrives in pieces."""
+
+    def __init__(self, body: bytes, size: int) -> None:
+        self._pieces = [body[at : at + size] for at in range(0, len(body), size)]
+
+    async def chunk(self) -> bytes:
+        """The next piece; none at the end."""
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+FRAMES = [(1, b"one\n"), (2, b""), (1, b"x" * 300), (2, b"two")]
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 100, 1000])
+async def test_frames_are_whole_in_whatever_pieces_they_arrive(size: int) -> None:
+    """All that have arrived come at once, and one after the other from `next`; half a frame at the end is dropped."""
+    body = b"".join(HEADER.pack(stream, len(data)) + data for stream, data in FRAMES) + b"\1\0\0"
+    frames = Frames(cast("Exchange", Answer(body, size)))
+    read = list(await frames.arrived())
+    assert read == (FRAMES if size == 1000 else FRAMES[: len(read)])
+    while more := await frames.arrived():
+        read += more
+    assert read == FRAMES
+    frames = Frames(cast("Exchange", Answer(body, size)))
+    assert [await frames.next() for _ in range(5)] == [*FRAMES, None]

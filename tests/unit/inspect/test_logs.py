@@ -97,6 +97,14 @@ async def test_streams_are_merged_by_time() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_line_waits_for_older_ones_of_other_streams() -> None:
+    """They may be in a batch that was not read yet."""
+    streams = [stream("a", "159"), stream("b", "2", "36", "7")]
+    batches = [[f"{line.service}{line.text}" for line in batch] async for batch in merged(streams)]
+    assert [line for batch in batches for line in batch] == ["a1", "b2", "b3", "a5", "b6", "b7", "a9"]
+
+
+@pytest.mark.anyio
 async def test_lines_of_one_stream_stay_in_their_order() -> None:
     """The clock of the engine may have been set back between two of them."""
     streams = [stream("a", "152", "36"), stream("b", "4", "7")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -61,6 +63,30 @@ def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(writes, "utf-8"))
     Console().logs([Line("", "web", "stdout", "one"), Line("", "web", "stdout", "\x1b[31mtwo")])
     assert [data.decode() for data in writes.all] == ["web │ one\nweb │ two\n"]
+
+
+def test_times_of_lines_are_shown_if_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the text; as JSON, they are always there."""
+    lines = [Line("2026-12-02T03:36:49.123456789Z", "web", "stderr", "one", "error")]
+    Console().logs(lines, timestamps=True)
+    assert capsys.readouterr().out == "web │ 2026-12-02T03:36:49.123456789Z one\n"
+    Console(as_json=True).logs(lines)
+    logged = json.loads(capsys.readouterr().out)
+    assert (logged["event"], logged["at"], logged["stream"], logged["level"]) == (
+        "log",
+        "2026-12-02T03:36:49.123456789Z",
+        "stderr",
+        "error",
+    )
+
+
+def test_lines_are_written_above_the_status_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written again below them."""
+    window = Console()
+    window.status("waiting")
+    capsys.readouterr()
+    window.logs([Line("", "web", "stdout", "one")])
+    assert re.fullmatch(r"\r\x1b\[2Kweb │ one\n.*waiting.*", capsys.readouterr().out)
 
 
 def test_a_gone_reader_is_noticed_without_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
