@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
-from devenv.docker import context, lines, process, trace
+from devenv.docker import context, process, ssh_lines, trace
 from devenv.errors import EngineError, RefusedError
 from devenv.explain import table
 from devenv.lazy_dataclass import dataclass
@@ -116,7 +116,7 @@ async def resolve() -> Endpoint:
 
 def _borrowing(endpoint: Endpoint) -> Endpoint:
     """The endpoint, with the line of a run that is up, if there is one: a login of its own takes longer."""
-    if not endpoint.host.startswith("ssh://") or (path := lines.find(endpoint.host)) is None:
+    if not endpoint.host.startswith("ssh://") or (path := ssh_lines.find(endpoint.host)) is None:
         return endpoint
     return Endpoint(endpoint.host, endpoint.context, path, is_borrowed=True)
 

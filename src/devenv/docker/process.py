@@ -31,7 +31,7 @@ _ENVIRONMENT: ContextVar[Mapping[str, str]] = ContextVar("environment", default=
 
 # Reads from descriptor 3 until a line comes, or until the process that has the other end of the pipe is gone: then
 # the folder, its first argument, is removed. Both end the command.
-_TETHER = """exec 3<&0 </dev/null
+_DEPENDENT = """exec 3<&0 </dev/null
 folder=$1
 shift
 "$@" 3<&- &
@@ -152,7 +152,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
         _ENVIRONMENT.reset(token)
 
 
-class Tethered:
+class DependentProcess:
     """A child for a thread that waits for it, which ends with this process, however this process ends.
 
     It runs below a shell, in a session of its own; `errors` is the descriptor of its standard error. `folder` is
@@ -166,7 +166,7 @@ class Tethered:
             span.outcome = "goes on"
         if shutil.which(argv[0]) is None:
             raise _not_installed(argv)
-        command = ["/bin/sh", "-c", _TETHER, "sh", folder, *argv]
+        command = ["/bin/sh", "-c", _DEPENDENT, "sh", folder, *argv]
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
         )

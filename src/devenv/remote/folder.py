@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterator
 
 from devenv import private_files
-from devenv.docker import lines
-from devenv.docker.lines import ADDRESS, LOCK, PREFIX
+from devenv.docker import ssh_lines
+from devenv.docker.ssh_lines import ADDRESS, LOCK, PREFIX
 
 ATTEMPTS = 5
 
@@ -22,7 +22,7 @@ def folder(address: str) -> Iterator[str]:
 
     Raises StateError, OSError.
     """
-    base = lines.base()
+    base = ssh_lines.base()
     path, lock = _created(base)
     try:
         private_files.replace(os.path.join(path, ADDRESS), address, durable=False)

@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from devenv.docker import process
 from devenv.docker.endpoint import LAST_BYTES, Endpoint, reason, unreachable
-from devenv.docker.lines import SOCKET
+from devenv.docker.ssh_lines import SOCKET
 from devenv.errors import DevenvError
 from devenv.events import Emit, Notice
 from devenv.lazy_dataclass import dataclass
@@ -53,11 +53,11 @@ class Line:
         self.remote = remote
         self.state = LineState(is_up=False, since=time.monotonic())
         self._folder = folder
-        self._child: process.Tethered | None = None
+        self._child: process.DependentProcess | None = None
         self._forwards = _Forwards(self._request)
         self._over = threading.Event()
         self._began = threading.Event()  # the first attempt has ended
-        self._bell = _Bell()
+        self._changes = _WakePipe()
         self.was_reached = False  # ssh has logged in
         self.found = ""  # what the machine printed about its sockets, if the one that was tried does not answer
         self._thread = threading.Thread(target=self._keep, name="line", daemon=True)
@@ -80,7 +80,7 @@ class Line:
 
     async def changed(self) -> LineState:
         """Wait until the line was lost or is back; the new state."""
-        await self._bell.heard()
+        await self._changes.wait()
         return self.state
 
     def forward(self, wanted: frozenset[Forward]) -> dict[Forward, str]:
@@ -106,7 +106,7 @@ class Line:
             child.end(GRACE)
         if self._thread.ident is not None:
             self._thread.join()
-        self._bell.close()
+        self._changes.close()
 
     def _keep(self) -> None:
         """Log in again and again until `close`; but only once if the first login fails."""
@@ -134,7 +134,7 @@ class Line:
         with open(process.scratch(), "r+b", buffering=0) as errors:
             places = sorted(forward.argument for forward in self._forwards.begin())
             command = ssh.master(self.remote, self._folder, self.socket, places)
-            child = self._child = process.Tethered(command, errors.fileno(), self._folder)
+            child = self._child = process.DependentProcess(command, errors.fileno(), self._folder)
             try:
                 if is_up := self._until_up(child, wait):
                     self._set(is_up=True)
@@ -147,7 +147,7 @@ class Line:
             printed = os.pread(errors.fileno(), LAST_BYTES, max(size - LAST_BYTES, 0)).decode(errors="replace")
             return is_up, printed
 
-    def _until_up(self, child: process.Tethered, wait: float) -> bool:
+    def _until_up(self, child: process.DependentProcess, wait: float) -> bool:
         end = time.monotonic() + wait
         while time.monotonic() < end and not self._over.is_set() and not child.wait(LOOK_EVERY):
             if (answer := _answers(self.socket)) is not None:
@@ -161,7 +161,7 @@ class Line:
         since = self.state.since if is_up == self.state.is_up else time.monotonic()
         is_change, self.state = is_up != self.state.is_up, LineState(is_up, since, printed)
         if is_change:
-            self._bell.ring()
+            self._changes.wake()
 
 
 class _Forwards:
@@ -201,29 +201,29 @@ class _Forwards:
         return errors
 
 
-class _Bell:
+class _WakePipe:
     """A pipe on which a thread wakes a task."""
 
     def __init__(self) -> None:
-        self._heard, self._rung = os.pipe()
-        os.set_blocking(self._heard, False)
-        os.set_blocking(self._rung, False)
+        self._read, self._written = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._written, False)
 
-    def ring(self) -> None:
-        """Wake the task now, or at its next `heard`."""
+    def wake(self) -> None:
+        """Wake the task now, or at its next `wait`."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._rung, b"x")
+            os.write(self._written, b"x")
 
-    async def heard(self) -> None:
-        """Wait for a `ring` since the last call."""
-        await anyio.wait_readable(self._heard)
+    async def wait(self) -> None:
+        """Wait for a `wake` since the last call."""
+        await anyio.wait_readable(self._read)
         with contextlib.suppress(BlockingIOError):
-            os.read(self._heard, 1 << 10)
+            os.read(self._read, 1 << 10)
 
     def close(self) -> None:
         """Close the pipe."""
-        os.close(self._heard)
-        os.close(self._rung)
+        os.close(self._read)
+        os.close(self._written)
 
 
 def _answers(path: str) -> bool | None:

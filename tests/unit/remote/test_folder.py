@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.docker.lines import LOCK, LONGEST_PATH
+from devenv.docker.ssh_lines import LOCK, LONGEST_PATH
 from devenv.remote.folder import folder
 
 

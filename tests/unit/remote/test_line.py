@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker import lines, process
+from devenv.docker import process, ssh_lines
 from devenv.docker.endpoint import Endpoint, dial, resolve
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
@@ -61,7 +61,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_SSH_LOG", str(tmp_path / "log"))
-    monkeypatch.setattr(lines, "base", lambda: f"/tmp/devenv-test-{os.getpid()}")
+    monkeypatch.setattr(ssh_lines, "base", lambda: f"/tmp/devenv-test-{os.getpid()}")
     return lambda: [row.split() for row in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
 
 
@@ -192,9 +192,9 @@ async def test_the_owner_is_killed(calls: Callable[[], list[list[str]]], tmp_pat
     code = f"""
 import anyio, os, signal
 from devenv.docker.endpoint import Endpoint
-from devenv.docker import lines
+from devenv.docker import ssh_lines
 from devenv.remote import line
-lines.base = lambda: {f"/tmp/devenv-test-{os.getpid()}"!r}
+ssh_lines.base = lambda: {f"/tmp/devenv-test-{os.getpid()}"!r}
 async def main():
     async with line.line(Endpoint("ssh://far"), print) as (reached, _):
         open({str(tmp_path / "socket")!r}, "w").write(reached.line)
