@@ -217,6 +217,23 @@ def test_actions_are_sent_and_stop_asks_first(open_page: Open, now: float) -> No
     page.get_by_text("client is busy: rebuilding · hint: wait for it").wait_for()
 
 
+def test_a_question_right_after_cancel_waits_for_its_own_answer(open_page: Open, now: float) -> None:
+    """The browser tells of a closed dialog later: that is not the answer of the next question."""
+    tab = open_page(story.story(now))
+    tab.page.get_by_role("button", name="Stop db").click()
+    tab.page.get_by_role("dialog").wait_for()
+    tab.page.evaluate(
+        """() => {
+          document.querySelector("#confirm [value=no]").click();
+          document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "s", bubbles: true }));
+        }"""
+    )
+    name = tab.page.evaluate("document.querySelector('.service.is-chosen').dataset.service")
+    assert f"Stop {name}?" in tab.page.get_by_role("dialog").inner_text()
+    tab.page.keyboard.press("Enter")
+    assert tab.sent(1) == [("stop", name)]
+
+
 def test_read_only_has_no_actions(open_page: Open, now: float) -> None:
     """There is no button, and keys send nothing."""
     tab = open_page(story.story(now, read_only=True))

@@ -15,7 +15,7 @@ import { Timeline } from "./timeline.js";
 const TICK = 1000; // milliseconds between updates of ages
 const model = emptyModel();
 const report = byId("report");
-const page = { connection: "connecting", lastRun: /** @type {LineStore | null} */ (null), shownLastRun: false };
+const page = { connection: "connecting", lastRun: /** @type {LineStore | null} */ (null), shownLastRun: false, question: Promise.resolve(false) };
 const pending = new Set(/** @type {string[]} */ ([]));
 const loads = new Set(/** @type {string[]} */ ([]));
 
@@ -105,8 +105,18 @@ async function act(verb, service) {
   }
 }
 
-/** @param {string} service @returns {Promise<boolean>} */
+/**
+ * Whether the user agrees to stop a service. Questions wait for each other: the browser sends "close" later than it closes a
+ * dialog, and the next question must not take it for its own answer.
+ * @param {string} service @returns {Promise<boolean>}
+ */
 function confirmStop(service) {
+  page.question = page.question.then(() => askToStop(service));
+  return page.question;
+}
+
+/** @param {string} service @returns {Promise<boolean>} */
+function askToStop(service) {
   const dialog = byId("confirm");
   const dependents = model.services.filter((other) => other.needs.includes(service)).map((other) => other.name);
   setText(byId("confirm-title"), `Stop ${service}?`);
