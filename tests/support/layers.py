@@ -72,6 +72,7 @@ PURE = (
     "web/lines.py",
     "web/messages.py",
     "web/timeline.py",
+    "web/timeline_items.py",
 )
 
 PURE_STDLIB = frozenset({

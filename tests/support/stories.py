@@ -17,7 +17,7 @@ from devenv import events as e
 from devenv.errors import DevenvError
 from devenv.model.graph import Fact, Graph, Node, ServiceGraph, ServiceStats, ViewCommand
 from devenv.model.project import Condition, Dependency
-from devenv.run.page import Address
+from devenv.run.page import PageAddress
 from devenv.ui.cells import Row
 from devenv.ui.console import Console
 from devenv.ui.live import app
@@ -106,7 +106,7 @@ class SilentController:
     def ask(self, wish: ViewCommand) -> None:
         """Ignore the command."""
 
-    async def page(self) -> Address:
+    async def page(self) -> PageAddress:
         """Raise the error of a run that starts."""
         raise DevenvError("the page opens once the start has ended")
 

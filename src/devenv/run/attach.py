@@ -55,7 +55,7 @@ class Attached:
                 raise DevenvError("the container no longer exists")
             await open_shell(engine, found)
 
-    async def page(self) -> page.Address:
+    async def page(self) -> page.PageAddress:
         """The address of the page that shows the run. Raises DevenvError."""
         return await page.address(self.run, self.project, patience=PAGE)
 

@@ -32,7 +32,7 @@ LONGEST = 1 << 26  # bytes of a message of a report
 HINT = "devenv up   (or: devenv up -d)"
 
 
-class Address(NamedTuple):
+class PageAddress(NamedTuple):
     """The address of a page with its token; and one that leads there once.
 
     The second is for the command line of a browser, which other users of the machine can read.
@@ -59,7 +59,7 @@ class PageServer(Protocol):
     async def serve(self, *, task_status: TaskStatus[None]) -> None:
         """Serve until cancelled."""
 
-    def address(self, *, is_read_only: bool) -> Address:
+    def address(self, *, is_read_only: bool) -> PageAddress:
         """The address of the page."""
 
     def report(self) -> AsyncIterator[bytes]:
@@ -79,7 +79,7 @@ class Page:
     _server: PageServer | None = None
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def address(self, *, is_read_only: bool) -> Address:
+    async def address(self, *, is_read_only: bool) -> PageAddress:
         """The address of the page. Raises UsageError if this run has none."""
         return (await self._started()).address(is_read_only=is_read_only)
 
@@ -121,7 +121,7 @@ async def _connected(run: Run, patience: float = PATIENCE) -> SocketStream | Non
     return None
 
 
-async def address(run: Run, project: str, *, is_read_only: bool = False, patience: float = PATIENCE) -> Address:
+async def address(run: Run, project: str, *, is_read_only: bool = False, patience: float = PATIENCE) -> PageAddress:
     """The address of the page of a run. Raises DevenvError, StateError if no process answers for it in time."""
     stream = await _connected(run, patience)
     answer = await ask(stream, VERB, *([READ_ONLY] if is_read_only else [])) if stream else None
@@ -130,7 +130,7 @@ async def address(run: Run, project: str, *, is_read_only: bool = False, patienc
     document: dict[str, Any] = json.loads(answer[1])
     if answer[0]:
         raise DevenvError(document["error"], hint=document["hint"])
-    return Address(document["url"], document["once"])
+    return PageAddress(document["url"], document["once"])
 
 
 async def report(run: Run, project: str) -> list[Any]:

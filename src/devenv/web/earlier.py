@@ -14,7 +14,7 @@ from devenv.inspect.logs import Lines, LogQuery, LogReader, merged
 from devenv.redact import Redactor
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.page import PageSource
-from devenv.web.lines import Beginning, PageLine, PageLines
+from devenv.web.lines import FirstLines, PageLine, PageLines
 
 MOST = 100_000  # lines
 REPORTED = 20_000  # lines of a report before those in memory
@@ -24,7 +24,7 @@ QUERY = LogQuery(Selection(""), tail=MOST, levels=True)
 PAUSE = 0.001
 
 
-async def of_this_run(source: PageSource, beginnings: Mapping[str, Beginning], redactor: Redactor) -> list[PageLine]:
+async def of_this_run(source: PageSource, beginnings: Mapping[str, FirstLines], redactor: Redactor) -> list[PageLine]:
     """The lines before those that a page has, by time: the newest `MOST`. The last has the number -1."""
     engine, project = source.project.engine, source.project.desired.project.name
     containers = await engine.containers.list(project)
@@ -57,7 +57,7 @@ async def _read(streams: Sequence[Lines], redactor: Redactor) -> list[PageLine]:
     return list(lines)
 
 
-def _before(lines: Sequence[PageLine], beginnings: Mapping[str, Beginning]) -> list[PageLine]:
+def _before(lines: Sequence[PageLine], beginnings: Mapping[str, FirstLines]) -> list[PageLine]:
     """The lines before those that the page has, numbered so that the last is -1."""
     texts: dict[str, list[str]] = {service: [] for service in beginnings}
     for line in lines:

@@ -13,7 +13,7 @@ from devenv.redact import Redactor
 from devenv.ui import text
 from devenv.ui.run_state import RunState
 from devenv.web import messages
-from devenv.web.lines import OURS, Beginning, PageLine, PageLines
+from devenv.web.lines import OURS, FirstLines, PageLine, PageLines
 from devenv.web.timeline import Timeline
 
 LINES = 5000  # lines that are kept for pages that open later
@@ -29,7 +29,7 @@ class Fold:
     def __init__(self, redactor: Redactor, kept: int = LINES) -> None:
         self.state = RunState()
         self.timeline = Timeline()
-        self.beginnings: dict[str, Beginning] = {}  # of the log, by service
+        self.beginnings: dict[str, FirstLines] = {}  # of the log, by service
         self.is_state_new = False
         self._redactor = redactor
         self._lines = PageLines(redactor)
@@ -108,7 +108,7 @@ class Fold:
 
     def _line(self, service: str, stream: str, raw: str, level: str, at: float) -> None:
         line = self._lines.line(service, stream, raw, level, at)
-        self.beginnings.setdefault(service, Beginning()).add(line.text)
+        self.beginnings.setdefault(service, FirstLines()).add(line.text)
         self._kept.append(line)
         self._new_lines.append(line)
         if service != OURS and line.group == line.number:

@@ -38,7 +38,7 @@ class PageLine(NamedTuple):
 
 
 @dataclass(slots=True)
-class Beginning:
+class FirstLines:
     """The first texts of a service that a page has, and how many lines it has had."""
 
     texts: list[str] = field(default_factory=list)

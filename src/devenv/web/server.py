@@ -22,7 +22,7 @@ from devenv.events import Problem
 from devenv.lazy_dataclass import dataclass
 from devenv.model.graph import ViewCommand
 from devenv.run.active.control import RunController
-from devenv.run.page import Address, PageSource
+from devenv.run.page import PageAddress, PageSource
 from devenv.run.view_messages import Message as RunMessage
 from devenv.run.view_messages import TimedEvent
 from devenv.tasks import task_group
@@ -50,7 +50,7 @@ JSON, LINES = "application/json", "application/x-ndjson"
 
 
 @dataclass(slots=True)
-class Shown:
+class OpenPages:
     """The state that open pages share, and how many there are."""
 
     hub: Hub
@@ -70,12 +70,12 @@ class RunPage:
         self._port = 0
         self._http = HttpServer(self._answer, self._refuse, self._failed)
         self._tasks: TaskGroup
-        self._shown: Shown | None = None
+        self._shown: OpenPages | None = None
         self._left = anyio.Event()
         self._beginning = anyio.Lock()
         self._asked: dict[str, str] = {}  # by service, the action that is under way
 
-    def address(self, *, is_read_only: bool) -> Address:
+    def address(self, *, is_read_only: bool) -> PageAddress:
         """The address of the page, with a token that is kept by the browser alone; and one that leads there once."""
         token = next((token for token, acts in self._tokens.items() if acts is not is_read_only), None)
         if token is None:
@@ -85,7 +85,7 @@ class RunPage:
         self._once = {known: of for known, of in self._once.items() if of[1] > now}
         self._once[secret] = token, now + OPENS
         origin = f"http://127.0.0.1:{self._port}"
-        return Address(f"{origin}/#{token}", f"{origin}{access.ONCE}{secret}")
+        return PageAddress(f"{origin}/#{token}", f"{origin}{access.ONCE}{secret}")
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve on a free port of this machine alone until cancelled."""
@@ -246,7 +246,7 @@ class RunPage:
                 tasks.start_soon(controller.serve, lambda: source.project, source.emit)
                 tasks.start_soon(hub.run)
                 await anyio.lowlevel.checkpoint()  # the facts about the project come first
-                self._shown = Shown(hub, controller)
+                self._shown = OpenPages(hub, controller)
                 task_status.started()
                 try:
                     await self._until_unused()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
 
 from devenv import events as e
 from devenv.docker.build_progress import StepBegin, StepEnd, parse
 from devenv.lazy_dataclass import dataclass
 from devenv.model.status import BAD, GOOD, Phase
 from devenv.ui.cells import clean, clean_lines
+from devenv.web.timeline_items import Items, TimelineItem
 
-MOST = 2000  # items that are kept
 SAME_SAVE = 0.3  # seconds between two saves that count as one: an editor writes several files, git many
 FILES = 20  # files of an item
 AGO = 60.0  # seconds after a sync, restart or rebuild in which a change of the service's state belongs to its save
@@ -22,65 +21,7 @@ BUSY = (Phase.STARTING, Phase.RESTARTING, Phase.CREATED)
 
 
 @dataclass(slots=True)
-class Item:
-    """A part of the timeline. `end` is None while it goes on; `cause` is the id of another item."""
-
-    id: int
-    kind: str
-    service: str
-    start: float
-    end: float | None
-    title: str
-    detail: str = ""
-    files: tuple[str, ...] = ()
-    tone: str = "idle"
-    cause: int | None = None
-    line: int | None = None
-
-    def message(self) -> dict[str, Any]:
-        """The item as the page gets it."""
-        return {
-            "id": self.id, "kind": self.kind, "service": self.service, "start": round(self.start * 1000),
-            "end": None if self.end is None else round(self.end * 1000), "title": self.title, "detail": self.detail,
-            "files": self.files, "tone": self.tone, "cause": self.cause, "line": self.line,
-        }  # fmt: skip
-
-
-@dataclass(slots=True)
-class Items:
-    """All items by id, and those that have changed since they were last taken."""
-
-    by_id: dict[int, Item] = field(default_factory=dict)
-    _changed: dict[int, Item] = field(default_factory=dict)
-    _last: int = 0
-
-    def taken(self) -> list[Item]:
-        """The items that are new or have changed."""
-        changed, self._changed = self._changed, {}
-        return list(changed.values())
-
-    def add(self, kind: str, service: str, start: float, end: float | None, title: str, **more: Any) -> Item:
-        """A new item. The oldest is forgotten if there are too many."""
-        self._last += 1
-        item = Item(self._last, kind, service, start, end, clean(title), **more)
-        self.by_id[item.id] = self._changed[item.id] = item
-        while len(self.by_id) > MOST:
-            del self.by_id[next(iter(self.by_id))]
-        return item
-
-    def change(self, item: Item) -> None:
-        """Note that the item has changed."""
-        self._changed[item.id] = item
-
-    def end(self, item: Item | None, at: float, tone: str = "") -> None:
-        """End the item, if there is one."""
-        if item is not None:
-            item.end, item.tone = at, tone or item.tone
-            self.change(item)
-
-
-@dataclass(slots=True)
-class Effect:
+class ServiceChange:
     """The last change of a service by devenv: the item that led to it, and its time."""
 
     cause: int | None
@@ -91,13 +32,13 @@ class Effect:
 class OfService:
     """What is known of a service: the last change, its state, and the open items about it."""
 
-    effect: Effect | None = None
+    change: ServiceChange | None = None
     state: str = ""
     error: str = ""
-    errors: Item | None = None  # the last item about errors in its log
+    errors: TimelineItem | None = None  # the last item about errors in its log
     count: int = 0  # errors in this item
-    rebuild: Item | None = None
-    problem: Item | None = None
+    rebuild: TimelineItem | None = None
+    problem: TimelineItem | None = None
 
 
 @dataclass(slots=True)
@@ -106,9 +47,9 @@ class Timeline:
 
     items: Items = field(default_factory=Items)
     _services: dict[str, OfService] = field(default_factory=dict)
-    _saves: list[Item] = field(default_factory=list)
-    _problems: dict[str, Item] = field(default_factory=dict)  # by path
-    _steps: dict[str, Item] = field(default_factory=dict)  # by number of the current build
+    _saves: list[TimelineItem] = field(default_factory=list)
+    _problems: dict[str, TimelineItem] = field(default_factory=dict)  # by path
+    _steps: dict[str, TimelineItem] = field(default_factory=dict)  # by number of the current build
 
     def tell(self, event: e.Event, at: float) -> None:
         """Apply an event."""
@@ -152,10 +93,10 @@ class Timeline:
 
     def _blamed(self, service: str, at: float, ago: float = AGO) -> int | None:
         """The item that led to the last change of the service, unless that is too long ago."""
-        effect = self._of(service).effect
+        effect = self._of(service).change
         return effect.cause if effect is not None and at - effect.at <= ago else None
 
-    def _save(self, at: float, paths: tuple[str, ...]) -> Item:
+    def _save(self, at: float, paths: tuple[str, ...]) -> TimelineItem:
         """The save of these files at this time: a known one, or a new one."""
         files = tuple(clean(path) for path in paths)
         save = next((save for save in reversed(self._saves) if abs(save.start - at) <= SAME_SAVE), None)
@@ -167,7 +108,7 @@ class Timeline:
         self.items.change(save)
         return save
 
-    def _saved(self, file: str, at: float) -> Item:
+    def _saved(self, file: str, at: float) -> TimelineItem:
         """The last save of a file that led to something."""
         recent = (save for save in reversed(self._saves) if at - save.start <= AGO and clean(file) in save.files)
         return next(recent, None) or self._save(at, (file,))
@@ -182,7 +123,7 @@ class Timeline:
         ]
         title, files = f"{', '.join(parts)} in {event.ms:.0f} ms", tuple(map(clean, event.paths))
         self.items.add("sync", event.service, saved, at, title, files=files, tone="good", cause=save.id)
-        self._of(event.service).effect = Effect(save.id, at)
+        self._of(event.service).change = ServiceChange(save.id, at)
 
     def _executed(self, event: e.Executed, at: float) -> None:
         start, is_good = at - event.ms / 1000, not event.exit_code
@@ -191,7 +132,7 @@ class Timeline:
         tone = "good" if is_good else "bad"
         self.items.add("exec", event.service, start, at, event.command, detail=detail, tone=tone, cause=cause)
         if cause is not None:
-            self._of(event.service).effect = Effect(cause, at)
+            self._of(event.service).change = ServiceChange(cause, at)
 
     def _restarted(self, event: e.Restarted, at: float) -> None:
         start, others, cause = at - event.ms / 1000, event.cause.split(", ") if event.cause else [], None
@@ -202,7 +143,7 @@ class Timeline:
             cause = self._saved(event.cause, start).id if event.cause else None
             title = "restarted" if event.cause else "restarted by command"
         item = self.items.add("restart", event.service, start, at, title, tone="good", cause=cause)
-        self._of(event.service).effect = Effect(cause or item.id, at)
+        self._of(event.service).change = ServiceChange(cause or item.id, at)
         self._end_problem(event.service, at)
 
     def _step(self, event: e.Step, at: float) -> None:
@@ -214,12 +155,12 @@ class Timeline:
                 service, _, why = event.detail.partition(": ")
                 self._rebuilding(service, why.removesuffix(" changed") if why.endswith(" changed") else "", at)
 
-    def _rebuilding(self, service: str, file: str, at: float) -> Item:
+    def _rebuilding(self, service: str, file: str, at: float) -> TimelineItem:
         cause = self._saved(file, at).id if file else None
         title = "rebuild" if file else "rebuild by command"
         item = self.items.add("rebuild", service, at, None, title, detail=file, tone="busy", cause=cause)
         self._of(service).rebuild = item
-        self._of(service).effect = Effect(cause or item.id, at)
+        self._of(service).change = ServiceChange(cause or item.id, at)
         return item
 
     def _rebuilt(self, event: e.Rebuilt, at: float) -> None:
@@ -227,7 +168,7 @@ class Timeline:
         item = of.rebuild or self._rebuilding(event.service, event.cause, at - event.seconds)
         item.title, of.rebuild = f"rebuilt in {event.seconds:.1f} s", None
         self.items.end(item, at, "good")
-        of.effect = Effect(item.cause or item.id, at)
+        of.change = ServiceChange(item.cause or item.id, at)
         self._end_problem(event.service, at)
 
     def _build_step(self, line: str, at: float) -> None:
@@ -307,7 +248,7 @@ class Timeline:
         files, start = tuple(map(clean, event.files)), at - event.seconds
         item = self.items.add("reload", "", start, at, f"{_named(files)} applied", files=files, tone="good")
         for service in (*event.recreated, *event.added, *event.scaled):
-            self._of(service).effect = Effect(item.id, at)
+            self._of(service).change = ServiceChange(item.id, at)
         for service in event.removed:
             self._end_problem(service, at)
             self._services.pop(service, None)

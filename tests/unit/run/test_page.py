@@ -17,7 +17,7 @@ from devenv.run.active.feed import Feed
 from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.attach import Attached
-from devenv.run.page import Address, LoadPage, PageSource
+from devenv.run.page import LoadPage, PageAddress, PageSource
 from devenv.state.run_dir import Run
 from support.active import Active, active
 from support.memory.machine import Machine
@@ -39,7 +39,7 @@ class Server:
         await self.fails.wait()
         raise KeyError("planted")
 
-    def address(self, *, is_read_only: bool) -> Address:
+    def address(self, *, is_read_only: bool) -> PageAddress:
         """An address."""
         return READER if is_read_only else OWNER
 
@@ -50,8 +50,8 @@ class Server:
 
 
 MADE: list[Server] = []
-OWNER = Address("http://127.0.0.1:1/#token", "http://127.0.0.1:1/open/a")
-READER = Address("http://127.0.0.1:1/#reader", "http://127.0.0.1:1/open/b")
+OWNER = PageAddress("http://127.0.0.1:1/#token", "http://127.0.0.1:1/open/a")
+READER = PageAddress("http://127.0.0.1:1/#reader", "http://127.0.0.1:1/open/b")
 
 
 @contextlib.asynccontextmanager

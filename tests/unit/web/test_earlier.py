@@ -6,12 +6,12 @@ import pytest
 
 from devenv.redact import Redactor
 from devenv.web import earlier
-from devenv.web.lines import Beginning, PageLine, PageLines
+from devenv.web.lines import FirstLines, PageLine, PageLines
 
 
-def beginning(*texts: str, count: int | None = None) -> Beginning:
+def beginning(*texts: str, count: int | None = None) -> FirstLines:
     """The first texts that a page has, of so many lines."""
-    made = Beginning()
+    made = FirstLines()
     for text in texts:
         made.add(text)
     made.count = len(texts) if count is None else count
@@ -31,7 +31,7 @@ def beginning(*texts: str, count: int | None = None) -> Beginning:
         (["a"] + ["x"] * 30 + ["b"] + ["x"] * 40, beginning("b", *["x"] * 19, count=45), 31),
     ],
 )
-def test_where_the_lines_of_the_page_begin(texts: list[str], has: Beginning, expected: int) -> None:
+def test_where_the_lines_of_the_page_begin(texts: list[str], has: FirstLines, expected: int) -> None:
     """By the number of its lines, and near there by its first texts; lines may have come meanwhile."""
     assert has.index(texts) == expected
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from devenv import events as e
-from devenv.web import timeline as module
-from devenv.web.timeline import Item, Timeline
+from devenv.web import timeline_items
+from devenv.web.timeline import LOG_AGO, Timeline
+from devenv.web.timeline_items import TimelineItem
 
 Told = tuple[float, e.Event | tuple[str, str, int]]  # a time, and an event or an error: service, text, line
 
@@ -30,7 +31,7 @@ def timeline(*told: Told) -> Timeline:
     return made
 
 
-def items(*told: Told) -> list[Item]:
+def items(*told: Told) -> list[TimelineItem]:
     """Its items."""
     return list(timeline(*told).items.by_id.values())
 
@@ -112,7 +113,7 @@ SYNC = "sync web good <- save src/app.js"
             id="an error in the log after a sync",
         ),
         pytest.param(
-            [(1.0, synced()), (1.0 + module.LOG_AGO + 1, ("web", "Error", 7))],
+            [(1.0, synced()), (1.0 + LOG_AGO + 1, ("web", "Error", 7))],
             [SAVE, SYNC, "error web bad"],
             id="an error in the log long after a sync",
         ),
@@ -228,7 +229,7 @@ def test_only_what_is_new_is_taken() -> None:
 
 def test_the_timeline_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest items are forgotten."""
-    monkeypatch.setattr(module, "MOST", 10)
+    monkeypatch.setattr(timeline_items, "MOST", 10)
     assert [item.id for item in items(*((float(at), synced()) for at in range(20)))] == [*range(31, 41)]
 
 

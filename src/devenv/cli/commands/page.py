@@ -51,7 +51,7 @@ def page(
     console.answer({"project": name, "url": url, "opened": opened, "file": None}, [url])
 
 
-async def _address(name: str, read_only: bool) -> pages.Address:
+async def _address(name: str, read_only: bool) -> pages.PageAddress:
     return await pages.address(run_dir.Run.known(await endpoint.resolve(), name), name, is_read_only=read_only)
 
 

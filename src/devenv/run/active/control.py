@@ -71,7 +71,7 @@ class RunController:
             raise DevenvError("the container no longer exists")
         await open_shell(project.engine, container)
 
-    async def page(self) -> page.Address:
+    async def page(self) -> page.PageAddress:
         """The address of the page that shows this run. Raises DevenvError as long as it starts."""
         project = self._active_project()
         try:

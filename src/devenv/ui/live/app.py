@@ -25,7 +25,7 @@ from devenv.ui.live.state import State, ViewTools
 from devenv.ui.live.terminal import Terminal, keys
 
 if TYPE_CHECKING:
-    from devenv.run.page import Address
+    from devenv.run.page import PageAddress
 
 FRAME = 1 / 15  # seconds between two drawings, at least
 REST = 4.0  # the pause after a drawing, as a multiple of its duration
@@ -44,7 +44,7 @@ class Controller(Protocol):
     def ask(self, command: ViewCommand) -> None:
         """Carry out the command, without waiting for it."""
 
-    async def page(self) -> Address:
+    async def page(self) -> PageAddress:
         """The address of the page that shows the run. Raises DevenvError."""
 
     async def shell(self, container: str, /) -> None:
