@@ -8,7 +8,9 @@ import anyio
 from anyio.abc import SocketStream
 
 from devenv.run import client
+from devenv.state.run_dir import Run
 
+PAUSE = 0.05  # seconds between two tries to reach a run that is starting
 GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
@@ -17,6 +19,15 @@ async def connected(folder: str) -> SocketStream | None:
     with client.socket_path(folder) as path, contextlib.suppress(OSError):
         if path is not None:
             return await anyio.connect_unix(path)
+    return None
+
+
+async def connected_once_up(run: Run, patience: float) -> SocketStream | None:
+    """A connection to the run, which may still start; None if no process has the run, or none answers in time."""
+    with anyio.move_on_after(patience):
+        while (stream := await connected(run.path)) is None and run.lock.is_of_run():  # noqa: ASYNC110 - of others
+            await anyio.sleep(PAUSE)
+        return stream
     return None
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from anyio.abc import SocketStream
+
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
@@ -22,7 +24,7 @@ from devenv.run.active.project import ActiveProject
 from devenv.run.active.volumes import project_volumes
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.cleanup.remains import judged_volumes
-from devenv.run.connection import ask, connected
+from devenv.run.connection import ask, connected, connected_once_up
 from devenv.run.restore import VolumeChoice
 from devenv.run.takeover import up_elsewhere
 from devenv.signals import endable
@@ -37,6 +39,7 @@ from devenv.volumes.lineage import Beginning, Start, by_reference
 from devenv.volumes.lineages import ProjectVolumes, fresh
 
 VERB = "restore"
+PATIENCE = 60.0  # seconds until a project that starts has to be up
 ERRORS = {error.exit_code: error for error in (StateError, EngineError, RefusedError)}
 
 
@@ -63,8 +66,9 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
             elif ledger is not None and not began_in(ledger, volumes.place):
                 raise up_elsewhere(ledger)
             elif run.lock.is_held():
-                await exchange.users(project_state)
-                await _ask_run(run, snapshots, emit)
+                async with await _connected(run, emit) as stream:
+                    await exchange.users(await engine.project_state(project.name))
+                    await _ask_run(stream, snapshots, emit)
             else:
                 with run.lock.hold(wait=LOOKED_AT, cleaning=True):
                     is_synced = unsynced_since(run) is not None
@@ -193,12 +197,22 @@ async def _without_run(exchange: VolumeExchange) -> Sequence[str]:
 # --- between the command and the run -----------------------------------------------------------------------------
 
 
-async def _ask_run(run: Run, snapshots: Mapping[str, Snapshot], emit: Emit) -> None:
-    """Let the run that holds the project restore these snapshots, and wait until it has. Raises DevenvError."""
-    if run.lock.is_ending():
+async def _connected(run: Run, emit: Emit) -> SocketStream:
+    """A connection to the run that holds the project, once it is up. Raises StateError."""
+    if not run.lock.is_ending():
+        if (stream := await connected(run.path)) is None:
+            emit(Notice("waiting until the project is up"))
+            stream = await connected_once_up(run, PATIENCE)
+        if stream is not None:
+            return stream
+    if run.lock.is_ending() or not run.lock.is_of_run():
         raise StateError("the project is ending", hint="devenv ps   (once it has ended, try again)")
-    if (stream := await connected(run.path)) is None:
-        raise StateError("the project is still starting", hint="devenv ps   (once it is up, try again)")
+    message = f"the project is still starting after {PATIENCE:g} s"
+    raise StateError(message, hint="devenv ps   (once it is up, try again)")
+
+
+async def _ask_run(stream: SocketStream, snapshots: Mapping[str, Snapshot], emit: Emit) -> None:
+    """Let the run that holds the project restore these snapshots, and wait until it has. Raises DevenvError."""
     chosen = {key: (snapshot.id, snapshot.volume) for key, snapshot in snapshots.items()}
     answer = await ask(stream, VERB, f"volumes={json.dumps(chosen)}")
     if answer is None:
@@ -208,7 +222,7 @@ async def _ask_run(run: Run, snapshots: Mapping[str, Snapshot], emit: Emit) -> N
         values = json.loads(document)
         raise ERRORS.get(code, DevenvError)(values["error"], hint=values["hint"])
     for key, snapshot in snapshots.items():
-        emit(Notice(f"{key} is as it was {_age(snapshot)} ({snapshot.id}), and its services are up again"))
+        emit(Notice(f"{_restored(key, snapshot)}; its services are up again"))
 
 
 async def carry_out(project: ActiveProject, chosen: Mapping[str, tuple[str, str]]) -> None:
@@ -239,8 +253,8 @@ async def carry_out(project: ActiveProject, chosen: Mapping[str, tuple[str, str]
         transfer.emit(Problem(error.said, error.hint))
         raise error from None
     for key, snapshot in found.items():
-        transfer.emit(Notice(f"{key} is as it was {_age(snapshot)} ({snapshot.id})"))
+        transfer.emit(Notice(_restored(key, snapshot)))
 
 
-def _age(snapshot: Snapshot) -> str:
-    return ago(time.time() - snapshot.created)
+def _restored(key: str, snapshot: Snapshot) -> str:
+    return f"{key} restored ({snapshot.id}, saved {ago(time.time() - snapshot.created)})"

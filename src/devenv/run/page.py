@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 import anyio.to_thread
-from anyio.abc import SocketStream, TaskGroup, TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from devenv.errors import DevenvError, StateError, UsageError
 from devenv.events import Emit, Problem
 from devenv.lazy_dataclass import dataclass
 from devenv.run import client
-from devenv.run.connection import GONE, ask, connected
+from devenv.run.connection import GONE, ask, connected_once_up
 from devenv.state.run_dir import Run
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 VERB, REPORT = "page", "report"  # what other commands ask of a run
 READ_ONLY = "read-only=yes"
 PATIENCE = 15.0  # seconds until a process that starts has to answer
-PAUSE = 0.05
 LONGEST = 1 << 26  # bytes of a message of a report
 HINT = "devenv up   (or: devenv up -d)"
 
@@ -112,18 +111,9 @@ class Page:
             self.source.emit(Problem(message, "devenv page"))
 
 
-async def _connected(run: Run, patience: float = PATIENCE) -> SocketStream | None:
-    """A connection to the run, which may still start; None if no process has the run."""
-    with anyio.move_on_after(patience):
-        while (stream := await connected(run.path)) is None and run.lock.is_of_run():  # noqa: ASYNC110 - of others
-            await anyio.sleep(PAUSE)
-        return stream
-    return None
-
-
 async def address(run: Run, project: str, *, is_read_only: bool = False, patience: float = PATIENCE) -> PageAddress:
     """The address of the page of a run. Raises DevenvError, StateError if no process answers for it in time."""
-    stream = await _connected(run, patience)
+    stream = await connected_once_up(run, patience)
     answer = await ask(stream, VERB, *([READ_ONLY] if is_read_only else [])) if stream else None
     if answer is None:
         raise no_run(run, project)
@@ -135,7 +125,7 @@ async def address(run: Run, project: str, *, is_read_only: bool = False, patienc
 
 async def report(run: Run, project: str) -> list[Any]:
     """The messages of a report about a run. Raises StateError if no process has the run."""
-    stream, messages = await _connected(run), list[Any]()
+    stream, messages = await connected_once_up(run, PATIENCE), list[Any]()
     if stream is None:
         raise no_run(run, project)
     try:

@@ -137,7 +137,7 @@ def announce(volumes: ProjectVolumes, chosen: Mapping[str, Snapshot]) -> None:
     """Report that the next `up` begins with these snapshots, by keys of volumes."""
     for key, snapshot in chosen.items():
         age = ago(time.time() - snapshot.created)
-        message = f"the next `devenv up` begins with {key} as it was {age} ({snapshot.id})"
+        message = f"the next `devenv up` restores {key} ({snapshot.id}, saved {age})"
         volumes.volume_transfer.emit(Notice(message))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from unittest.mock import Mock
 
 import anyio
@@ -12,7 +12,7 @@ import pytest
 
 from devenv.compose.outline import Selection
 from devenv.errors import RefusedError, StateError
-from devenv.events import Notice, Problem, Ready, Restored, ServiceState
+from devenv.events import Event, Notice, Problem, Ready, Restored, ServiceState
 from devenv.model.status import ENDED
 from devenv.run import client, live_restore
 from devenv.run.connection import ask, connected
@@ -210,18 +210,57 @@ async def test_a_full_disk_does_not_end_the_run(
     assert (result.content, len(result.web), result.run.code) == (b"bad", 1, 130), shown(result.run)
 
 
-async def test_a_run_that_is_still_starting_is_left_alone(machine: Machine, shop: Site) -> None:
-    """It answers no requests yet."""
+def hidden() -> Run:
+    """The run, which answers no requests any more: its socket has another name."""
+    (run,) = Run.folders("shop")
+    socket(run).rename(Path(run.path) / "hidden")
+    return run
+
+
+def socket(run: Run) -> Path:
+    """The socket of a run."""
+    return Path(run.path) / client.SOCKET
+
+
+async def test_a_restore_waits_until_the_project_is_up(machine: Machine, shop: Site) -> None:
+    """Right after `up -d`, the process that holds the project answers no requests yet; a message says what it is."""
     good = await saved(machine, shop, "good")
+    async with anyio.create_task_group() as tasks:
+        run = await machine.up(shop, tasks=tasks)
+        folder = hidden()
 
-    def hide() -> None:
-        (run,) = Run.folders("shop")
-        os.unlink(os.path.join(run.path, client.SOCKET))
+        def answer(event: Event) -> None:
+            if event == Notice("waiting until the project is up"):
+                Path(folder.path, "hidden").rename(socket(folder))
 
-    result = await live(machine, shop, good, hide)
+        command = await machine.call(
+            lambda _: live_restore.restore(Selection(str(shop.folder)), good, (), "", answer)
+        )
+        assert (command.code, content(machine)) == (0, b"good"), shown(command)
+        run.interrupt()
+        await run.over.wait()
+
+
+async def test_a_run_that_does_not_answer_in_time_is_left_alone(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says why, and nothing has changed."""
+    monkeypatch.setattr(live_restore, "PATIENCE", 0.1)
+    result = await live(machine, shop, await saved(machine, shop, "good"), hidden)
     assert isinstance(result.command.error, StateError), shown(result.command)
-    assert result.command.error.message == "the project is still starting"
+    assert result.command.error.message == "the project is still starting after 0.1 s"
     assert result.content == b"bad"
+
+
+async def test_a_run_that_ends_is_not_waited_for(machine: Machine, shop: Site) -> None:
+    """It will not answer any more."""
+
+    def end() -> None:
+        hidden().lock.mark_ending()
+
+    result = await live(machine, shop, await saved(machine, shop, "good"), end)
+    assert isinstance(result.command.error, StateError), shown(result.command)
+    assert (result.command.error.message, notices(result.command)) == ("the project is ending", [])
 
 
 async def test_the_end_of_the_command_does_not_end_the_restore(machine: Machine, shop: Site) -> None:
