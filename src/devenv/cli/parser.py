@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -16,11 +17,14 @@ from devenv.cli.registry import Command
 from devenv.errors import EngineError, UsageError, closest, did_you_mean
 
 with LazyImports():
+    import codecs
     import pydoc
+    import shutil
 
     import anyio
 
     from devenv.docker import process
+    from devenv.ui import markdown
 
 
 def invoke(name: str, arguments: list[str]) -> int:
@@ -52,7 +56,9 @@ def print_help(words: list[str]) -> int:
         for line in overview.lines(name):
             console.line(line)
     elif sys.stdout.isatty():
-        pydoc.pager(overview.page(first))
+        if codecs.lookup(sys.stdout.encoding).name == "utf-8":  # less does not see it if LANG is not installed
+            os.environ.setdefault("LESSCHARSET", "utf-8")
+        pydoc.pager(markdown.wrapped(overview.page(first), shutil.get_terminal_size().columns))
     else:
         console.line(overview.page(first))
     return 0

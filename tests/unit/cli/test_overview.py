@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from unittest.mock import Mock
+
 import pytest
 
-from devenv.cli import main, overview, registry
+from devenv.cli import main, overview, parser, registry
 
 Capture = pytest.CaptureFixture[str]
 
@@ -48,6 +52,23 @@ def test_help_topic_prints_a_page(capfd: Capture, word: str, begins: str) -> Non
     """`help TOPIC` prints a page, or its part below an anchor, and does not wait for a key without a terminal."""
     assert main.run(["help", word]) == 0
     assert capfd.readouterr().out.startswith(begins)
+
+
+@pytest.mark.parametrize(("encoding", "charset"), [("utf-8", "utf-8"), ("latin-1", None)])
+def test_a_terminal_shows_a_page_in_the_pager(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, charset: str | None
+) -> None:
+    """Lines are wrapped to its width; `less` shows Chinese text if the language in LANG is not installed, too."""
+    shown = Mock()
+    monkeypatch.setattr("pydoc.pager", shown)
+    monkeypatch.setattr(sys, "stdout", Mock(isatty=lambda: True, encoding=encoding))
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.delenv("LESSCHARSET", raising=False)
+    assert parser.print_help(["bind-mounts"]) == 0
+    assert shown.call_args[0][0].startswith("# Bind mounts\n\n")
+    assert os.environ.pop("LESSCHARSET", None) == charset
+    prose = shown.call_args[0][0].partition("\n## ")[0].splitlines()
+    assert 40 < max(map(len, prose)) <= 60
 
 
 @pytest.mark.parametrize(
