@@ -37,6 +37,7 @@ class Engine(Transport):
         super().__init__(http, endpoint)
         self.kernel = ""
         self.platform = ""
+        self._identity: tuple[str, str] | None = None
         self.containers = Containers(self)
         self.archive = Archive(self)
         self.exec = ContainerExec(self)
@@ -52,7 +53,11 @@ class Engine(Transport):
         http = Client(lambda: dial(endpoint))
         try:
             engine = cls(http, endpoint)
-            await engine._negotiate()
+            if endpoint.line is None:
+                await engine._negotiate()
+            else:  # each question costs a round trip, and so does each new connection
+                await http.open_ahead()
+                await each(lambda question: question(), (engine._negotiate, engine._ask_ahead))
             yield engine
         finally:
             await http.aclose()
@@ -70,6 +75,13 @@ class Engine(Transport):
 
     async def identity(self) -> tuple[str, str]:
         """The engine's id and data folder, which do not change at a restart or with the address."""
+        answer, self._identity = self._identity, None  # the next call asks again
+        return answer or await self._ask_identity()
+
+    async def _ask_ahead(self) -> None:
+        self._identity = await self._ask_identity()
+
+    async def _ask_identity(self) -> tuple[str, str]:
         return await self.ask(
             "info",
             "reading the id of the engine",

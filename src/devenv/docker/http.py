@@ -17,6 +17,7 @@ from devenv.docker.endpoint import Connection
 from devenv.docker.exchange import HEAD_TIMEOUT, Body, Exchange, GarbledError, LostError, translated
 
 KEPT = 8
+AHEAD = 4
 KEPT_SILENCE = 8.0  # seconds without an answer after which a kept connection counts as lost
 REPEATABLE = ("GET", "HEAD", "DELETE")
 TAR = "application/x-tar"
@@ -31,6 +32,11 @@ class Client:
         self._dial = dial
         self._kept: list[Exchange] = []
         self._open: set[Exchange] = set()
+
+    async def open_ahead(self) -> None:
+        """Open connections for the next calls, if to open one takes long. Raises LostError, TimeoutError."""
+        for _ in range(AHEAD):
+            self._kept.append(await self._connect())
 
     @contextlib.asynccontextmanager
     async def request(

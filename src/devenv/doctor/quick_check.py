@@ -17,7 +17,7 @@ from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.host import limits
 from devenv.model.answers import INFO
-from devenv.remote.line import Line, line
+from devenv.remote.line import Line, Login, line
 from devenv.tasks import each
 
 
@@ -28,14 +28,16 @@ async def connected(stack: contextlib.AsyncExitStack) -> Engine:
         return await stack.enter_async_context(Engine.connect(endpoint))
 
 
-async def connected_by_line(stack: contextlib.AsyncExitStack, emit: Emit) -> tuple[Engine, Line | None]:
+async def connected_by_line(
+    stack: contextlib.AsyncExitStack, emit: Emit, login: Login | None = None
+) -> tuple[Engine, Line | None]:
     """As `connected`, but an engine that is reached by ssh gets a line, which children use too.
 
-    For commands that run for long: a program that replaces this process would lose the line.
+    For commands that run for long: a program that replaces this process would lose the line. `login` has begun.
     """
-    endpoint = await resolve()
+    endpoint, first = login or (await resolve(), None)
     async with _explained(endpoint):
-        endpoint, opened = await stack.enter_async_context(line(endpoint, emit))
+        endpoint, opened = await stack.enter_async_context(line(endpoint, emit, first))
         return await stack.enter_async_context(Engine.connect(endpoint)), opened
 
 
@@ -54,8 +56,8 @@ async def _explained(endpoint: Endpoint) -> AsyncIterator[None]:
 async def warn(engine: Engine, emit: Emit) -> None:
     """Report findings about this machine that may make the run fail."""
     with contextlib.suppress(EngineError):
-        info = await engine_info(engine)
-        machine = await anyio.to_thread.run_sync(limits.machine, info.root if info.here else "")
+        info = await engine_info(engine) if engine.endpoint.has_files else None
+        machine = await anyio.to_thread.run_sync(limits.machine, info.root if info and info.here else "")
         for finding in diagnose(DoctorFacts(machine=Machine(**machine))):
             if finding.severity != INFO:
                 emit(Notice(finding.message, finding.hint))

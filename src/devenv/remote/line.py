@@ -11,7 +11,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 
 import anyio
@@ -51,10 +52,11 @@ class Line:
 
     def __init__(self, remote: Remote, folder: str) -> None:
         self.remote = remote
+        self.folder = folder
         self.state = LineState(is_up=False, since=time.monotonic())
-        self._folder = folder
         self._child: process.DependentProcess | None = None
         self._forwards = _Forwards(self._request)
+        self._asked: dict[str, Future[str]] = {}
         self._over = threading.Event()
         self._began = threading.Event()  # the first attempt has ended
         self._changes = _WakePipe()
@@ -65,16 +67,21 @@ class Line:
     @property
     def socket(self) -> str:
         """The path of the socket on this machine that leads to the engine."""
-        return f"{self._folder}/{SOCKET}"
+        return f"{self.folder}/{SOCKET}"
 
     @property
     def is_lost(self) -> bool:
         """Whether the line has been down for longer than it takes to log in again."""
         return not self.state.is_up and time.monotonic() - self.state.since > SOON
 
+    def begin(self) -> None:
+        """Begin to log in, in a thread."""
+        self._thread.start()
+
     def open(self) -> bool:
         """Log in; return whether the engine answers over the line. `state.printed` has the reason if not."""
-        self._thread.start()
+        if self._thread.ident is None:
+            self.begin()
         self._began.wait()
         return self.state.is_up
 
@@ -92,15 +99,26 @@ class Line:
 
     def _request(self, action: str, forwards: Iterable[Forward]) -> str:
         places = [forward.argument for forward in forwards]
-        done = process.brief(ssh.request(self.remote, self._folder, action, places), CONTROL_WAIT)
+        done = process.brief(ssh.request(self.remote, self.folder, action, places), CONTROL_WAIT)
         return (reason(done.error_text) or f"exit {done.returncode}") if done.returncode else ""
+
+    def begin_to_ask(self, command: str) -> None:
+        """Run a shell command on the other machine in a thread; the next `ask` for it returns the output."""
+        answer = self._asked[command] = Future[str]()
+        threading.Thread(target=lambda: answer.set_result(self._run(command)), daemon=True).start()
 
     def ask(self, command: str) -> str:
         """The output of a shell command on the other machine; empty after an error."""
-        return process.brief(ssh.control(self.remote, self._folder, command), CONTROL_WAIT).text
+        answer = self._asked.pop(command, None)
+        return self._run(command) if answer is None else answer.result()
+
+    def _run(self, command: str) -> str:
+        return process.brief(ssh.control(self.remote, self.folder, command), CONTROL_WAIT).text
 
     def close(self) -> None:
-        """End the process; nothing of it is left. The line cannot be used again."""
+        """End the process; nothing of it is left. The line cannot be used again. A second call does nothing."""
+        if self._over.is_set():
+            return
         self._over.set()
         if (child := self._child) is not None:
             child.end(GRACE)
@@ -130,11 +148,11 @@ class Line:
         """Run ssh to its end; return whether the engine has answered over it, and what ssh has printed."""
         for name in (SOCKET, ssh.CONTROL):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self._folder}/{name}")
+                os.unlink(f"{self.folder}/{name}")
         with open(process.scratch(), "r+b", buffering=0) as errors:
             places = sorted(forward.argument for forward in self._forwards.begin())
-            command = ssh.master(self.remote, self._folder, self.socket, places)
-            child = self._child = process.DependentProcess(command, errors.fileno(), self._folder)
+            command = ssh.master(self.remote, self.folder, self.socket, places)
+            child = self._child = process.DependentProcess(command, errors.fileno(), self.folder)
             try:
                 if is_up := self._until_up(child, wait):
                     self._set(is_up=True)
@@ -240,19 +258,47 @@ def _answers(path: str) -> bool | None:
         return False
 
 
+Login = tuple[Endpoint, Line | None]  # an engine, and the line to it if a login has begun
+
+
+def _remote(endpoint: Endpoint) -> Remote | None:
+    """The machine to which a line is possible."""
+    return ssh.remote(endpoint.host) if hasattr(socket, "AF_UNIX") else None
+
+
+@contextlib.contextmanager
+def begun(endpoint: Endpoint) -> Iterator[Line | None]:
+    """The line to the engine's machine, whose login begins now, in a thread; it is closed after the block.
+
+    For `line`. None for an engine that is not reached by ssh. Raises StateError, OSError.
+    """
+    if (remote := _remote(endpoint)) is None:
+        yield None
+        return
+    with folder(endpoint.host) as path:
+        first = Line(remote, path)
+        first.begin()
+        try:
+            yield first
+        finally:
+            first.close()
+
+
 @contextlib.asynccontextmanager
-async def line(endpoint: Endpoint, emit: Emit) -> AsyncIterator[tuple[Endpoint, Line | None]]:
-    """The endpoint as it is reached while the block lasts, and the line if there is one.
+async def line(
+    endpoint: Endpoint, emit: Emit, login: Line | None = None
+) -> AsyncIterator[tuple[Endpoint, Line | None]]:
+    """The endpoint as it is reached while the block lasts, and the line if there is one; `login` has begun already.
 
     Without a line, requests go the way of the docker command, which a notice says if the engine is reached by ssh.
     Raises EngineError with the words of ssh if it cannot log in.
     """
-    remote = ssh.remote(endpoint.host)
-    if remote is None or not hasattr(socket, "AF_UNIX"):
+    remote = _remote(endpoint)
+    if remote is None:
         yield endpoint, None
         return
     with contextlib.ExitStack() as stack:
-        opened = await _opened(stack, endpoint, remote, emit)
+        opened = await _opened(stack, endpoint, remote, emit, login)
         if opened is None:
             yield endpoint, None
             return
@@ -261,11 +307,13 @@ async def line(endpoint: Endpoint, emit: Emit) -> AsyncIterator[tuple[Endpoint, 
             yield reached, opened
 
 
-async def _opened(stack: contextlib.ExitStack, endpoint: Endpoint, remote: Remote, emit: Emit) -> Line | None:
+async def _opened(
+    stack: contextlib.ExitStack, endpoint: Endpoint, remote: Remote, emit: Emit, login: Line | None
+) -> Line | None:
     """The open line, which `stack` closes; None if the machine can be reached, but not in this way."""
-    path = stack.enter_context(folder(endpoint.host))
+    path = stack.enter_context(folder(endpoint.host)) if login is None else login.folder
     for _ in range(2):
-        opened = Line(remote, path)
+        opened, login = login or Line(remote, path), None
         with contextlib.ExitStack() as attempt:
             attempt.callback(opened.close)
             if await anyio.to_thread.run_sync(opened.open, abandon_on_cancel=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,7 @@ from devenv.run.active.model_diff import shares
 from devenv.run.active.phases import closure
 from devenv.run.preload import UpOptions
 from devenv.state.identity import Window
+from devenv.tasks import each
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,8 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
 
 async def observe(engine: Engine, project_state: ProjectState) -> Existing:
     """What exists on the engine: containers of this project, and networks and volumes of all projects."""
-    networks, times = await engine.networks.names(), await engine.volumes.times()
+    listings: tuple[Callable[[], Awaitable[Any]], ...] = (engine.networks.names, engine.volumes.times)
+    networks, times = await each(lambda listing: listing(), listings)
     return Existing(
         foreign_services=frozenset(c.service for c in project_state.containers if not c.ours),
         networks=networks,

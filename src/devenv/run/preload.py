@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import field, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -14,6 +16,7 @@ from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import PortChange
+from devenv.docker import context, endpoint
 from devenv.errors import DevenvError
 from devenv.events import Emit
 from devenv.lazy_dataclass import dataclass
@@ -21,10 +24,13 @@ from devenv.model.images import ImageOptions
 from devenv.model.project import Project, RuleFault
 from devenv.tasks import task_group
 
+if TYPE_CHECKING:
+    from devenv.remote.line import Login
+
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """The options of the command line; `ahead` returns the project if loading has begun already."""
+    """The options of the command line; `ahead` and `login` return the project and the engine if work has begun."""
 
     selection: Selection
     detach: bool = False
@@ -46,6 +52,7 @@ class UpOptions:
     timings: bool = False
     trust: bool = False
     ahead: Callable[[], Awaitable[Loaded]] | None = None
+    login: Callable[[], Awaitable[Any]] | None = None  # a `Login`, whose module is rarely needed
 
 
 def _faults(project: Project, home: str) -> Iterable[RuleFault]:
@@ -60,9 +67,24 @@ def _modules() -> ModuleType:
     return importlib.import_module("devenv.run.up")
 
 
+async def _begin_login(stack: contextlib.ExitStack) -> Login | None:
+    """Begin to log in to the engine's machine until the stack closes; None if that is not needed, or impossible."""
+    host = os.environ.get("DOCKER_HOST", "")
+    if not (host.startswith("ssh://") or (not host and context.current())):
+        return None
+    from devenv.remote import line  # noqa: PLC0415 - rarely needed, and `up` is being imported
+
+    with contextlib.suppress(DevenvError, OSError):  # `up` raises the error, after those of the project
+        reached = await endpoint.resolve()
+        return reached, stack.enter_context(line.begun(reached))
+    return None
+
+
 async def up(options: UpOptions, emit: Emit, *more: Any) -> int:
-    """Run `run.up.up`, and import its module in a thread while Compose reads the project."""
+    """Run `run.up.up`, and import its module in a thread while Compose reads the project and ssh logs in."""
     loaded, is_over = list[Loaded | DevenvError](), anyio.Event()
+    is_known = anyio.Event()
+    logins: list[Login | None] = []
 
     async def load() -> None:
         try:
@@ -77,9 +99,19 @@ async def up(options: UpOptions, emit: Emit, *more: Any) -> int:
             raise loaded[0]
         return loaded[0]
 
-    async with task_group() as tasks:
-        tasks.start_soon(load)
-        module = await anyio.to_thread.run_sync(_modules)
-        code: int = await module.up(replace(options, ahead=ahead), emit, *more)
-        tasks.cancel_scope.cancel()
+    async def log_in() -> None:
+        logins.append(await _begin_login(stack))
+        is_known.set()
+
+    async def login() -> Login | None:
+        await is_known.wait()
+        return logins[0]
+
+    with contextlib.ExitStack() as stack:
+        async with task_group() as tasks:
+            tasks.start_soon(log_in)
+            tasks.start_soon(load)
+            module = await anyio.to_thread.run_sync(_modules)
+            code: int = await module.up(replace(options, ahead=ahead, login=login), emit, *more)
+            tasks.cancel_scope.cancel()
     return code

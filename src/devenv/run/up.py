@@ -16,6 +16,7 @@ from devenv.doctor import quick_check
 from devenv.events import Emit, Fault, Notice, Ready, Step
 from devenv.lazy_dataclass import dataclass
 from devenv.model.status import BAD
+from devenv.remote.forwards import FIND_LISTENERS
 from devenv.run import hand_over
 from devenv.run.active.control import RunController
 from devenv.run.active.feed import Feed
@@ -97,7 +98,10 @@ async def open_context(
     """Connect to the engine and lock the project until the stack closes. Raises EngineError, StateError."""
     for _, message in at_work(loaded.project.name):
         emit(Notice(message))
-    engine, line = await quick_check.connected_by_line(stack, emit)
+    login = await options.login() if options.login is not None else None
+    engine, line = await quick_check.connected_by_line(stack, emit, login)
+    if line is not None:
+        line.begin_to_ask(FIND_LISTENERS)  # for the check of the ports
     key = await key_of(engine)
     run = await open_run(engine, loaded.project.name, key)
     await _wait_until_cleaned(run, emit)

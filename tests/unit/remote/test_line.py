@@ -17,7 +17,7 @@ from devenv.docker.endpoint import Endpoint, dial, resolve
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
 from devenv.remote.forwards import Forward
-from devenv.remote.line import SOON, Line, LineState, line
+from devenv.remote.line import SOON, Line, LineState, begun, line
 from devenv.remote.ssh import Remote
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +148,30 @@ async def test_forwards(calls: Callable[[], list[list[str]]]) -> None:
             while len([row for row in calls() if "-M" in row]) < 2:  # noqa: ASYNC110 - not our child
                 await anyio.sleep(0.02)
         assert calls()[-1][-4:] == ["-L", one.argument, "--", "far"]
+
+
+async def test_a_login_that_has_begun_is_used(calls: Callable[[], list[list[str]]]) -> None:
+    """There is no second login; a line that nobody uses is closed, too."""
+    for is_used in (True, False):
+        with begun(Endpoint("ssh://far")) as login:
+            assert login is not None
+            if is_used:
+                async with line(Endpoint("ssh://far"), nothing, login) as (_, opened):
+                    assert opened is login
+                    assert opened.state.is_up
+        assert not os.path.exists(login.folder)
+    assert len(calls()) <= 2
+    assert all(process.start_time(int(pid)) is None for pid, *_ in calls())
+
+
+async def test_a_question_is_asked_ahead(calls: Callable[[], list[list[str]]]) -> None:
+    """The next `ask` for it gets the answer, and the one after it asks again."""
+    async with line(Endpoint("ssh://far"), nothing) as (_, opened):
+        assert opened is not None
+        opened.begin_to_ask("date")
+        for asked in (2, 3):
+            assert opened.ask("date") == "usable\n"
+            assert len(calls()) == asked
 
 
 async def test_a_line_counts_as_lost_after_a_while(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -11,7 +13,9 @@ import pytest
 
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError
+from devenv.remote import line
 from devenv.run.preload import UpOptions, up
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +54,28 @@ async def test_project_is_read_while_modules_are_imported(steps: list[str]) -> N
     """Reading begins before `up` is imported, and is waited for only when the project is needed."""
     assert await up(UpOptions(Selection("/")), steps.append, "controller") == 1  # type: ignore[arg-type] # text as events
     assert steps == ["reads", "rises", "has read", "has it"]
+
+
+async def test_a_login_begins_while_the_project_is_read(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an engine that is reached by ssh; it is closed once the run has ended. Another engine needs none."""
+
+    @contextlib.contextmanager
+    def begun(endpoint: Endpoint) -> Iterator[str]:
+        steps.append(f"logs in to {endpoint.host}")
+        yield "line"
+        steps.append("closed")
+
+    async def rise(options: UpOptions, *_: Any) -> int:
+        assert options.login is not None
+        login = await options.login()
+        return 0 if login is None else len(login)
+
+    monkeypatch.setattr(line, "begun", begun)
+    monkeypatch.setattr(sys.modules["devenv.run.up"], "up", rise)
+    for host, code in (("ssh://far", 2), ("unix:///here.sock", 0)):
+        monkeypatch.setenv("DOCKER_HOST", host)
+        assert await up(UpOptions(Selection("/")), steps.append) == code  # type: ignore[arg-type] # as above
+    assert [step for step in steps if step != "reads"] == ["logs in to ssh://far", "closed"]
 
 
 async def test_error_is_raised_when_the_project_is_awaited(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

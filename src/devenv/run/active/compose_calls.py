@@ -34,6 +34,7 @@ class CurrentState:
     desired: DesiredState
     created: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> its model as created last
     rules: Rules | None = None
+    seen: ProjectState | None = None  # what exists since the last create
     is_starting: bool = False  # during the first start by Compose
     # Whatever replaces containers of a service holds its lock.
     turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
@@ -89,7 +90,7 @@ class ComposeCalls:
             await making.create(services, force=force, on_created=note)
         except DevenvError as error:
             failure = error
-        after = await self.project_state()
+        after = self.current.seen = await self.project_state()
         with written(self.run.made.path):
             self.run.made.close(token, created(window, after, reported))
         if failure is not None:

@@ -128,7 +128,7 @@ class ActiveProject:
 
     async def sync(self) -> None:
         """Bring every container up to date with the source tree; from now on containers are synced and observed."""
-        project_state = await self.compose.project_state()
+        project_state = self._current.seen or await self.compose.project_state()
         self.observer.view.forget(project_state.containers)
         journal.forget_others(self._journals, {c.id for c in project_state.containers})
         await each(self._first_sync, [c for c in project_state.containers if c.service in self.desired.names])

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, replace
 from hashlib import sha256
+from typing import NamedTuple
 
 import anyio
 
@@ -21,9 +22,11 @@ from devenv.sync.container import host_files, tar
 from devenv.sync.container.host_files import EXECUTABLE, PERMISSIONS, DirFds, Item
 from devenv.sync.container.tar import Member
 from devenv.sync.reconcile import journal_paths
+from devenv.tasks import each
 
 BATCH = 1 << 20  # bytes to collect before a worker thread is woken
 TRIES = 3
+AT_ONCE = 4  # archives: on a slow line, each costs a round trip
 MOST_LINKS = 8  # maximum number of links followed in place of one folder
 LOOP = re.compile("(?i)too many (links|levels)")  # the engine's error about a path
 CUT = "it kept changing while it was read"
@@ -70,20 +73,33 @@ async def look(
     is synced. `given` are all names of the journal, if they are known: other files are as the image has them.
     """
     reading = _Reading(syncs, placed, unwanted, given)
-    for root in sorted(roots):
-        await _read(engine, container_id, reading, root, root)
+    source, at_once = _Source(engine, container_id, anyio.Lock()), anyio.Semaphore(AT_ONCE)
+
+    async def read(root: str) -> None:
+        async with at_once:
+            await _read(source, reading, root, root)
+
+    await each(read, sorted(roots))
     while reading.behind:
         path, (place, hops) = reading.behind.popitem()
-        await _read(engine, container_id, reading, place, path, hops)
+        await _read(source, reading, place, path, hops)
     return reading.seen()
 
 
-async def _read(engine: Engine, container_id: str, reading: _Reading, place: str, path: str, hops: int = 0) -> None:
+class _Source(NamedTuple):
+    """The container that is read; one archive at a time has its `turn` to be compared in a thread."""
+
+    engine: Engine
+    container_id: str
+    turn: anyio.Lock
+
+
+async def _read(source: _Source, reading: _Reading, place: str, path: str, hops: int = 0) -> None:
     name, reason = path.rstrip("/") or "/", CUT
     for _ in range(TRIES):
-        sink = _Sink(reading, place, name, hops)
+        sink = _Sink(reading, source.turn, place, name, hops)
         try:
-            await engine.archive.save(container_id, place, sink.write)
+            await source.engine.archive.save(source.container_id, place, sink.write)
         except CallError as error:
             if not LOOP.search(error.reason):
                 raise
@@ -98,8 +114,9 @@ async def _read(engine: Engine, container_id: str, reading: _Reading, place: str
 class _Sink:
     """Receives the archive of one path, and passes it on to a worker thread in pieces of a megabyte."""
 
-    def __init__(self, reading: _Reading, place: str, path: str, hops: int) -> None:
+    def __init__(self, reading: _Reading, turn: anyio.Lock, place: str, path: str, hops: int) -> None:
         self._reading = reading
+        self._turn = turn
         self._reader = tar.TarReader()
         # A link is followed if its path ends in a slash, or by `behind`: all other folders are certainly not links.
         self._maybe_link = path if place.endswith("/") else ""
@@ -124,7 +141,8 @@ class _Sink:
     async def end(self) -> None:
         data, self._waiting, self._size = b"".join(self._waiting), [], 0
         if data and not self._is_broken:
-            await anyio.to_thread.run_sync(self._take, data)
+            async with self._turn:
+                await anyio.to_thread.run_sync(self._take, data)
 
     def _take(self, data: bytes) -> None:
         reading = self._reading

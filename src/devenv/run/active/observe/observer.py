@@ -142,7 +142,10 @@ class Observer:
                 if rest <= 0:
                     self._crashes.is_up = True
                     return
-            with anyio.move_on_after(min(rest or QUIET, QUIET) if young or rest else None) as lasted:
+                rest = max(rest - (anyio.current_time() - self.view.looked_at), 0.0)  # a look takes time
+                if not rest:
+                    self.view.look_again.send()
+            with anyio.move_on_after(min(rest or QUIET, QUIET) if young or rest is not None else None) as lasted:
                 await moved.wait()
             if lasted.cancelled_caught and rest:
                 self.view.look_again.send()  # look again: on a busy machine, the event of an end may be late
