@@ -35,6 +35,7 @@ PURE = (
     "host/package_managers.py",
     "images/host_settings/overlay.py",
     "images/failures.py",
+    "inspect/log_merge.py",
     "images/needs.py",
     "remote/forwards.py",
     "remote/ssh.py",

@@ -24,7 +24,8 @@ from devenv.compose.parse import is_image
 from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
 from devenv.images.needs import LOADED_REGISTRY, exact
 from devenv.lazy_dataclass import dataclass
-from devenv.state.verified_archive import CHUNK, TAR_END, Draft, Unpacked, UnverifiedError
+from devenv.state.tar_headers import TAR_END
+from devenv.state.verified_archive import CHUNK, Draft, Unpacked, UnverifiedError
 
 IMAGES, NOTE = "images.tar.gz", "images.json"
 FORMAT = 1

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import datetime as dt
-import operator
 import re
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import field
 
 import anyio
@@ -21,6 +18,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError
 from devenv.explain.log_lines import LevelReader
+from devenv.inspect.log_merge import Lines, last, merged
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Line, line
 from devenv.model.snapshot import ago
@@ -34,8 +32,6 @@ LONGEST = 8.0  # maximum seconds between two reads, if a log cannot be read and 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms?|s|us|µs|ns)"
 _SECONDS = re.compile(r"\d{9,11}(?:\.\d{1,9})?")  # since 1970
-
-Lines = AsyncGenerator[Sequence[Line], None]  # in batches, which may be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +152,14 @@ class LogReader:
             entries = [_levelled(each, levels) for each in piece.lines()]
             yield await self._wanted([entry for entry in entries if entry.at >= since])
 
-        return _last(lines(), self.query.tail)
+        return last(lines(), self.query.tail)
 
     def printed(self, engine: Engine, container: Container) -> Lines:
         """The lines that the container has printed so far."""
         self._read[container.id] = _text(self.now)
         since = f"{self._since().timestamp():.6f}" if self.query.since else ""
         tail = "all" if self.query.tail is None or self.query.wanted else str(self.query.tail)
-        return _last(self._of(engine, container, since=since, tail=tail, follow=False), self.query.tail)
+        return last(self._of(engine, container, since=since, tail=tail, follow=False), self.query.tail)
 
     def coming(self, engine: Engine, container: Container) -> Lines:
         """The lines that the container prints after those of `printed`, until it stops."""
@@ -199,51 +195,6 @@ def _levelled(entry: Line, levels: LevelReader | None) -> Line:
     """The line with its level; a line without a level is not copied, for speed."""
     level = levels.level(entry.stream, entry.text) if levels else ""
     return entry._replace(level=level) if level else entry
-
-
-async def merged(streams: Sequence[Lines]) -> Lines:
-    """The lines of all streams by time, those of a stream in their order; one batch of each is in memory."""
-    sources = [_Source(stream) for stream in streams]
-    while sources:
-        for source in sources:
-            await source.fill()
-        # What comes later is not older than the end of any batch here.
-        until = min((source.batch[-1][0] for source in sources if source.batch), default="")
-        sources = [source for source in sources if source.batch]
-        ready = [timed for source in sources for timed in source.taken(until)]
-        yield [entry for _, entry in sorted(ready, key=operator.itemgetter(0))]
-
-
-class _Source:
-    """A stream of lines; `batch` has those that were not taken, with times that never go back."""
-
-    def __init__(self, stream: Lines) -> None:
-        self.batch: list[tuple[str, Line]] = []
-        self._stream = stream
-        self._latest = ""
-
-    async def fill(self) -> None:
-        """Read the next batch if there is none left; leave it empty at the end of the stream."""
-        while not self.batch and (entries := await anext(self._stream, None)) is not None:
-            for entry in entries:
-                self._latest = max(self._latest, entry.at)
-                self.batch.append((self._latest, entry))
-
-    def taken(self, until: str) -> list[tuple[str, Line]]:
-        """Take the lines up to that time."""
-        count = bisect.bisect_right(self.batch, until, key=operator.itemgetter(0))
-        taken, self.batch = self.batch[:count], self.batch[count:]
-        return taken
-
-
-async def _last(lines: Lines, count: int | None) -> Lines:
-    last = deque[Line](maxlen=count)
-    async for batch in lines:
-        if count is None:
-            yield batch
-        else:
-            last.extend(batch)
-    yield [*last]
 
 
 async def _follow(engine: Engine, project: str, sources: LogReader, to: Listener) -> None:

@@ -28,7 +28,8 @@ from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import Snapshot, shown
 from devenv.state.gzip_members import Gunzip, StoredDigest
-from devenv.state.verified_archive import BLOCK, CHUNK, FILES, TAR_END, TarWalk, header, records
+from devenv.state.tar_headers import BLOCK, FILES, TAR_END, TarWalk, header, records
+from devenv.state.verified_archive import CHUNK
 from devenv.volumes.lineage import LARGEST_NOTE, decode, stem
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import anyio
 
 from devenv.compose.outline import Selection
-from devenv.inspect.logs import Lines, LogQuery, LogReader, merged
+from devenv.inspect.log_merge import Lines, merged
+from devenv.inspect.logs import LogQuery, LogReader
 from devenv.redact import Redactor
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.page import PageSource

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from devenv import __version__
 from devenv.compose.worktrees import branch
 from devenv.events import Log
-from devenv.inspect.logs import LogReader, merged
+from devenv.inspect.log_merge import merged
+from devenv.inspect.logs import LogReader
 from devenv.redact import Redactor
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.view_messages import TimedEvent, event_of
