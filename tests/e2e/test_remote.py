@@ -176,6 +176,15 @@ def test_a_port_that_is_taken(site: Site, far: Far) -> None:
         far.docker("rm", "-f", name)
 
 
+def test_doctor_logs_in_once(site: Site, far: Far) -> None:
+    """All checks of the other machine use one line."""
+    before = far.logins()
+    run = site.run("doctor", "--on", "far", json_output=False)
+    run.wait(60)
+    assert any("machine-away: far is" in line and ": Engine " in line for line in run.stray), run.stray
+    assert far.logins() == before + 1
+
+
 def test_other_commands_find_the_engine(site: Site, far: Far) -> None:
     """While a run is up in the background, they need no option in its folder."""
     assert site.run("up", "-d", "--on", "far").wait(120) == 0

@@ -90,6 +90,8 @@ def _engine(facts: DoctorFacts) -> Iterator[Finding]:
     if address.state:
         by = f" (context {address.context})" if address.context else ""
         yield finding(address.state, host=address.host, by=by, why=address.why, hint=address.start)
+    if address.lack:
+        yield finding("line-missing", message=address.lack)
     for name, other in address.elsewhere:
         yield finding("engine-elsewhere", name=name, address=other)
     if kind:

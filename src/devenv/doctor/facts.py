@@ -41,7 +41,7 @@ class EngineAddress:
     """The engine's address; `state` is the code of the finding if the engine cannot be used.
 
     `why` is the failure of the connection, `start` the command that starts an engine or selects another, `elsewhere`
-    are (name, address) of other engines that answer.
+    are (name, address) of other engines that answer. `lack`: why there is no line to an engine that ssh reaches.
     """
 
     host: str = ""
@@ -50,6 +50,7 @@ class EngineAddress:
     why: str = ""
     start: str = ""
     elsewhere: tuple[tuple[str, str], ...] = ()
+    lack: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ import anyio.to_thread
 
 from devenv.docker.client import Engine
 from devenv.doctor.facts import OtherMachine
-from devenv.errors import EngineError
-from devenv.remote.line import line
+from devenv.remote.line import Line
 
 ROUNDS = 3
 SESSIONS = re.compile(r"(?mi)^maxsessions (\d+)$")
@@ -20,20 +19,17 @@ FREE = re.compile(r"(?m)^\S+ +\d+ +\d+ +(\d+) +\d+% ")
 COMMAND = 'df -Pk "{root}" 2>/dev/null; sshd -T 2>/dev/null || /usr/sbin/sshd -T 2>/dev/null'
 
 
-async def other_machine(engine: Engine, root: str) -> OtherMachine | None:
-    """What is known of the machine whose engine has its data in the folder `root`; None without ssh, or a line."""
-    async with line(engine.endpoint, lambda _: None) as (reached, opened):
-        if opened is None:
-            return None
-        async with Engine.connect(reached) as near:
-            trips, ahead = [], 0.0
-            for _ in range(ROUNDS):
-                began = time.time()
-                clock = await near.clock()
-                trips.append(time.time() - began)
-                ahead = clock.timestamp() + 0.5 - began  # the engine sends whole seconds
-        printed = await anyio.to_thread.run_sync(opened.ask, COMMAND.format(root=re.sub(r'["$`\\]', "", root)))
-        return OtherMachine(opened.remote.name, min(trips), ahead, **read(printed))
+async def other_machine(engine: Engine, opened: Line, root: str) -> OtherMachine:
+    """What is known of the machine at the other end of the line, whose engine has its data in the folder `root`."""
+    opened.begin_to_ask(command := COMMAND.format(root=re.sub(r'["$`\\]', "", root)))
+    trips, ahead = [], 0.0
+    for _ in range(ROUNDS):
+        began = time.time()
+        clock = await engine.clock()
+        trips.append(time.time() - began)
+        ahead = clock.timestamp() + 0.5 - began  # the engine sends whole seconds
+    printed = await anyio.to_thread.run_sync(opened.ask, command, abandon_on_cancel=True)
+    return OtherMachine(opened.remote.name, min(trips), ahead, **read(printed))
 
 
 def read(printed: str) -> Mapping[str, int]:
@@ -43,10 +39,6 @@ def read(printed: str) -> Mapping[str, int]:
     return {name: int(match[1]) * scale[name] for name, match in found.items() if match}
 
 
-async def check(engine: Engine, root: str) -> dict[str, OtherMachine]:
-    """The group of facts; empty for an engine on this machine."""
-    try:
-        machine = await other_machine(engine, root)
-    except EngineError:
-        return {}
-    return {} if machine is None else {"other": machine}
+async def check(engine: Engine, opened: Line, root: str) -> dict[str, OtherMachine]:
+    """The group of facts. Raises EngineError."""
+    return {"other": await other_machine(engine, opened, root)}

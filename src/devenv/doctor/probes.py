@@ -28,6 +28,7 @@ from devenv.doctor import network as routes
 from devenv.doctor.project import SITE, ImageSourcesProbe
 from devenv.doctor.quick_check import engine_info
 from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.events import Event, Notice
 from devenv.host import limits as host_limits
 from devenv.host import listeners, ports, proxies
 from devenv.host.listeners import taken
@@ -35,6 +36,7 @@ from devenv.host.registry_auth import cli_settings
 from devenv.images.prepare import selected, selection_file
 from devenv.model.answers import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
 from devenv.model.project import Project
+from devenv.remote.line import Line, line_for_requests
 from devenv.sync.rules.lint import faults
 from devenv.tasks import each
 
@@ -97,6 +99,7 @@ class _Checks:
         self._pending: list[str] = []
         self._loaded: Loaded | None = None
         self._engine: Engine | None = None
+        self._line: Line | None = None
         self._end = anyio.current_time() + TOTAL
 
     async def run(self, *checks: TimedCheck) -> None:
@@ -130,8 +133,8 @@ class _Checks:
             await self.run((ENGINE, REACH, partial(_group, "engine", engine_info, engine)))
             checks.append((BUILDER, LOCAL, partial(_builder, engine)))
         known = facts.DoctorFacts(**self.groups)
-        if engine and engine.endpoint.host.startswith("ssh://"):
-            checks.append((ENGINE, 3 * REACH, partial(other_machine.check, engine, known.engine.root)))
+        if engine and self._line:
+            checks.append((ENGINE, 3 * REACH, partial(other_machine.check, engine, self._line, known.engine.root)))
         checks.append((MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else "")))
         if loaded:
             checks.append((PROJECT, 2 * project.TREE, partial(_group, "tree", project.tree, loaded.project)))
@@ -151,13 +154,17 @@ class _Checks:
             return {"errors": (("engine-address", error),)}
         failed = EngineError(f"the engine at {endpoint.host} does not answer")
         failed.__cause__ = TimeoutError()
+        lacks: list[Event] = []
         with anyio.move_on_after(REACH if endpoint.has_files else 2 * REACH):
             try:
-                self._engine = await stack.enter_async_context(Engine.connect(endpoint))
+                way = line_for_requests(endpoint, lacks.append)
+                reached, self._line = await stack.enter_async_context(way)
+                self._engine = await stack.enter_async_context(Engine.connect(reached))
             except EngineError as error:
                 failed = error
             else:
-                return {"address": facts.EngineAddress(endpoint.host, endpoint.context)}
+                lack = "".join(event.message for event in lacks if isinstance(event, Notice))
+                return {"address": facts.EngineAddress(endpoint.host, endpoint.context, lack=lack)}
         return await unreached(endpoint, failed)
 
     async def _project(self) -> Groups:

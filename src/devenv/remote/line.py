@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 
 from devenv.docker import process
-from devenv.docker.endpoint import LAST_BYTES, Endpoint, reason, unreachable
+from devenv.docker.endpoint import LAST_BYTES, Endpoint, WayError, reason, unreachable
 from devenv.docker.ssh_lines import SOCKET
 from devenv.errors import DevenvError
 from devenv.events import Emit, Notice
@@ -288,6 +288,16 @@ def begun(endpoint: Endpoint) -> Iterator[Line | None]:
 async def line(
     endpoint: Endpoint, emit: Emit, login: Line | None = None
 ) -> AsyncIterator[tuple[Endpoint, Line | None]]:
+    """As `line_for_requests`, but children use the line too. The block has to end in the task in which it began."""
+    async with line_for_requests(endpoint, emit, login) as (reached, opened):
+        with process.environment(reached.environment if opened else {}):
+            yield reached, opened
+
+
+@contextlib.asynccontextmanager
+async def line_for_requests(
+    endpoint: Endpoint, emit: Emit, login: Line | None = None
+) -> AsyncIterator[tuple[Endpoint, Line | None]]:
     """The endpoint as it is reached while the block lasts, and the line if there is one; `login` has begun already.
 
     Without a line, requests go the way of the docker command, which a notice says if the engine is reached by ssh.
@@ -302,9 +312,7 @@ async def line(
         if opened is None:
             yield endpoint, None
             return
-        reached = replace(endpoint, line=opened.socket, is_borrowed=False)
-        with process.environment(reached.environment):
-            yield reached, opened
+        yield replace(endpoint, line=opened.socket, is_borrowed=False), opened
 
 
 async def _opened(
@@ -320,7 +328,8 @@ async def _opened(
                 stack.push(attempt.pop_all())
                 return opened
         if not opened.was_reached:
-            raise unreachable(endpoint, "", reason(opened.state.printed) or "ssh has ended without a message")
+            words = reason(opened.state.printed) or "ssh has ended without a message"
+            raise unreachable(endpoint, "", words) from WayError(words)
         if (elsewhere := ssh.found_socket(opened.found, remote.socket)) is None:
             break
         remote = replace(remote, socket=elsewhere)

@@ -156,6 +156,9 @@ CASES: dict[str, DoctorFacts] = {
     "another machine": DoctorFacts(
         engine=EngineInfo(version="28.5.2"), other=OtherMachine("far", 0.0184, -62.3, 31 * GB, 10)
     ),
+    "another machine without a line": DoctorFacts(
+        address=EngineAddress("ssh://far", lack="there is no line to far, so each request logs in by itself: ...")
+    ),
     "another machine, little known": DoctorFacts(other=OtherMachine("far", 0.06, 0.4)),
     "a builder of its own": DoctorFacts(builder=Builder(name="box", driver="docker-container")),
     "a builder that is gone": DoctorFacts(
