@@ -375,7 +375,7 @@ BUGS = (
     ),
     Bug(
         "a closed page is followed for ever",
-        "web/server.py",
+        "web/open_pages.py",
         "                if self._is_unused():\n                    return\n",
         "",
         "tests/unit/web/test_server.py::test_the_state_is_dropped_when_no_page_is_open",

@@ -12,30 +12,25 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import SocketAttribute, TaskGroup, TaskStatus
+from anyio.abc import SocketAttribute, TaskStatus
 
 from devenv import __version__
 from devenv.compose.worktrees import branch
 from devenv.docker.trace import redactor
 from devenv.errors import DevenvError
 from devenv.events import Problem
-from devenv.lazy_dataclass import dataclass
-from devenv.model.graph import ViewCommand
-from devenv.run.active.control import RunController
 from devenv.run.page import PageAddress, PageSource
-from devenv.run.view_messages import Message as RunMessage
-from devenv.run.view_messages import TimedEvent
 from devenv.tasks import task_group
 from devenv.web import access, earlier, http, messages, static
-from devenv.web.fold import Fold, Message
+from devenv.web.fold import Message
 from devenv.web.http import HttpExchange, HttpServer
-from devenv.web.hub import Hub, OpenPage, encoded
+from devenv.web.hub import OpenPage, encoded
+from devenv.web.open_pages import OpenPages
 
 VERBS = ("restart", "rebuild", "stop", "start")
 PIECE = 1000  # lines that are sent together
 PAGES = 16  # pages that are open at once
 OPENS = 60.0  # seconds in which a browser has to open the page
-UNUSED = 60.0  # seconds after the last page was closed in which the state is kept
 LAST_WORDS = 0.5  # seconds to tell a page that the run ends
 SECURITY = (
     ("Content-Security-Policy", static.POLICY),
@@ -49,17 +44,8 @@ SECURITY = (
 JSON, LINES = "application/json", "application/x-ndjson"
 
 
-@dataclass(slots=True)
-class OpenPages:
-    """The state that open pages share, and how many there are."""
-
-    hub: Hub
-    controller: RunController
-    pages: int = 0
-
-
 class RunPage:
-    """The page of a run. Its state is folded only while a page is open."""
+    """The page of a run."""
 
     def __init__(self, source: PageSource) -> None:
         self._source = source
@@ -69,11 +55,7 @@ class RunPage:
         self._once: dict[str, tuple[str, float]] = {}  # secrets of addresses: a token, and until when it is given out
         self._port = 0
         self._http = HttpServer(self._answer, self._refuse, self._failed)
-        self._tasks: TaskGroup
-        self._shown: OpenPages | None = None
-        self._left = anyio.Event()
-        self._beginning = anyio.Lock()
-        self._asked: dict[str, str] = {}  # by service, the action that is under way
+        self._pages = OpenPages(source, self._redactor)
 
     def address(self, *, is_read_only: bool) -> PageAddress:
         """The address of the page, with a token that is kept by the browser alone; and one that leads there once."""
@@ -91,13 +73,15 @@ class RunPage:
         """Serve on a free port of this machine alone until cancelled."""
         async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
             self._port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - not of a database
-            async with task_group() as self._tasks:
+            async with task_group() as tasks:
+                await tasks.start(self._pages.serve)
                 task_status.started()
                 await listener.serve(self._http.connected)
 
     async def report(self) -> AsyncIterator[bytes]:
         """The messages of a page that is exported, with the lines before those that are in memory."""
-        async with self._hub() as hub:
+        async with self._pages.state() as shared:
+            hub = shared.hub
             history = hub.history()
             yield encoded(self._hello(is_read_only=True))
             for message in history:
@@ -151,12 +135,13 @@ class RunPage:
                 await exchange.answer(404, [("Content-Type", "text/plain"), *SECURITY], text)
 
     async def _stream(self, exchange: HttpExchange, _: Mapping[str, Any]) -> None:
-        if self._shown is not None and self._shown.pages >= PAGES:
+        if self._pages.count >= PAGES:
             await _say(exchange, access.Refusal(429, f"{PAGES} pages of this run are open", "Close one of them."))
             return
         is_read_only = not access.rights(exchange.request, self._tokens)
         try:
-            async with self._hub() as hub, task_group() as tasks:
+            async with self._pages.state() as shared, task_group() as tasks:
+                hub = shared.hub
                 page = OpenPage(tasks.cancel_scope.cancel)
                 for message in (self._hello(is_read_only=is_read_only), *hub.history()):
                     page.put(encoded(message))
@@ -178,19 +163,17 @@ class RunPage:
         if verb not in VERBS or not isinstance(service, str):
             await _say(exchange, access.Refusal(400, f"an action is one of {', '.join(VERBS)}, with a service"))
             return
-        async with self._hub() as hub:
-            why = hub.begin(str(verb), service)
+        async with self._pages.state() as shared:
+            why = self._pages.act(shared, str(verb), service)
             if why:
                 await _say(exchange, access.Refusal(409, why))
                 return
-            self._asked[service] = str(verb)
-            assert self._shown is not None  # noqa: S101 - as long as the hub is used
-            self._shown.controller.ask(ViewCommand(str(verb), service))
             await exchange.answer(200, [("Content-Type", JSON), *SECURITY], b'{"ok":true}')
 
     async def _earlier(self, exchange: HttpExchange, body: Mapping[str, Any]) -> None:
         is_last = body.get("run") == "last"
-        async with self._hub() as hub:
+        async with self._pages.state() as shared:
+            hub = shared.hub
             hub.history()
             try:
                 if is_last:
@@ -210,66 +193,6 @@ class RunPage:
         await exchange.send(b"]}")
         await exchange.end()
 
-    @contextlib.asynccontextmanager
-    async def _hub(self) -> AsyncIterator[Hub]:
-        """The state of the run, which is kept for a while after its last use."""
-        async with self._beginning:
-            if self._shown is None:
-                await self._tasks.start(self._show)
-        shown = self._shown
-        assert shown is not None  # noqa: S101 - as above
-        shown.pages += 1
-        try:
-            yield shown.hub
-        finally:
-            shown.pages -= 1
-            self._left.set()
-
-    async def _show(self, *, task_status: TaskStatus[None]) -> None:
-        """Follow the run as long as a page is open."""
-        source = self._source
-        hub = Hub(Fold(self._redactor), self._startup)
-        for timed in source.feed.history(whole=True):
-            hub.tell(timed.event, timed.at)
-
-        def put(message: RunMessage) -> None:
-            if isinstance(message, TimedEvent):
-                hub.tell(message.event, message.at)
-
-        def settled(service: str, why: str) -> None:
-            hub.settled(self._asked.pop(service, ""), service, why)
-            self._left.set()
-
-        controller = RunController(lambda fact: hub.tell(fact, time.time()), settled, lambda: None)
-        with source.feed.followed(put):
-            async with task_group() as tasks:
-                tasks.start_soon(controller.serve, lambda: source.project, source.emit)
-                tasks.start_soon(hub.run)
-                await anyio.lowlevel.checkpoint()  # the facts about the project come first
-                self._shown = OpenPages(hub, controller)
-                task_status.started()
-                try:
-                    await self._until_unused()
-                finally:
-                    self._shown = None
-                tasks.cancel_scope.cancel()
-
-    async def _until_unused(self) -> None:
-        """Return if no page has been open for a while, and no action of one is under way."""
-        while True:
-            self._left = anyio.Event()
-            await self._left.wait()
-            while self._is_unused():
-                self._left = anyio.Event()
-                with anyio.move_on_after(UNUSED):
-                    await self._left.wait()
-                    continue
-                if self._is_unused():
-                    return
-
-    def _is_unused(self) -> bool:
-        return self._shown is not None and not self._shown.pages and not self._asked
-
     def _ended(self) -> Message:
         goes_on = self._source.goes_on()
         reason = "another process has it now: `devenv page` shows it again" if goes_on else "it was stopped"
@@ -288,14 +211,6 @@ class RunPage:
             now=time.time(),
             began=self._source.project.ledger.began,
         )
-
-    def _startup(self) -> Message | None:
-        """The message about the start of this run; None before its end."""
-        last = self._source.run.last()
-        timings = last.get("timings")
-        if not timings or last.get("began") != self._source.project.ledger.began:
-            return None
-        return {"type": "startup", "seconds": timings["seconds"], "spans": timings["spans"]}
 
 
 async def _send(exchange: HttpExchange, page: OpenPage) -> None:

@@ -14,7 +14,7 @@ import pytest
 from devenv.events import Event, Log, Problem, Synced
 from devenv.run.active.feed import Feed
 from devenv.run.page import PageSource
-from devenv.web import access, http, server, static
+from devenv.web import access, http, open_pages, server, static
 from devenv.web.server import RunPage
 from devenv.web.static import StaticFile
 from support.active import Active, active
@@ -144,7 +144,7 @@ async def test_an_address_that_works_once(machine: Machine, monkeypatch: pytest.
 
 async def test_the_state_is_dropped_when_no_page_is_open(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the run is not followed any more; a page that opens later works."""
-    monkeypatch.setattr(server, "UNUSED", 0.05)
+    monkeypatch.setattr(open_pages, "UNUSED", 0.05)
     async with served(machine) as its:
         for _ in range(2):
             async with asked(its.address, "POST", access.STREAM) as answer:
@@ -155,7 +155,7 @@ async def test_the_state_is_dropped_when_no_page_is_open(machine: Machine, monke
 
 async def test_an_action_ends_although_its_page_was_closed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rebuild may take longer than the state is kept without a page."""
-    monkeypatch.setattr(server, "UNUSED", 0.02)
+    monkeypatch.setattr(open_pages, "UNUSED", 0.02)
     async with served(machine) as its:
         goes_on, ended = anyio.Event(), anyio.Event()
 
