@@ -9,7 +9,7 @@ import os
 import sys
 
 from devenv import __version__
-from devenv.cli.lazy import LazyImports
+from devenv.lazy_imports import LazyImports
 
 TYPE_CHECKING = False  # `typing` takes longer than all else before a command
 if TYPE_CHECKING:

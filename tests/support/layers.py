@@ -131,8 +131,8 @@ MAY_WRITE = ("ui/writer.py", "cli/options.py", "scaffold/new/render.py")
 # import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({
-        "bounded_search", "errors", "events", "explain", "lazy_dataclass", "model", "paths", "private_files",
-        "redact", "signals", "tasks",
+        "bounded_search", "errors", "events", "explain", "lazy_dataclass", "lazy_imports", "model", "paths",
+        "private_files", "redact", "signals", "tasks",
     }),
     frozenset({"docker"}),
     frozenset({"remote"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,14 @@ HEAVY = {
     "asyncio", "h11", "pydantic", "python_on_whales", "rich", "watchfiles", "yaml",
 }  # fmt: skip
 PATTERNS = "devenv.explain.log_lines"  # compiles for 6 ms
+MODULES_OF_PS = 52  # of devenv
+ANSWERED = """
+import datetime
+from devenv.docker import context
+from devenv.model.containers import Container
+web = Container("0", "p-web-1", "web", "running", ours=False)
+context.local_containers = lambda name: ((web,), datetime.datetime.now(datetime.UTC))
+"""
 
 # Runs main() as the entry point does, swallows what it prints, and prints the modules that are loaded by then.
 SNIPPET = """
@@ -98,11 +107,19 @@ def test_up_loads_only_what_it_needs_before_it_asks_compose(tmp_path: Path) -> N
     assert modules & (HEAVY - {"asyncio", "yaml"} | late) == set()
 
 
-def test_ps_asks_without_an_event_loop() -> None:
-    """`devenv ps` on a local engine does not import the event loop, which would take the longest."""
-    before = "import devenv.cli.commands.show, devenv.ui.console, devenv.ui.tables\n"
-    _, modules = _fresh_interpreter(["--version"], before=before)
-    assert modules & {"anyio", "asyncio", "h11", "rich", PATTERNS} == set()
+def test_ps_loads_only_what_it_needs(tmp_path: Path) -> None:
+    """`devenv ps` asks a local engine without an event loop, and loads no event and no other way to an engine."""
+    (tmp_path / "compose.yml").write_text("services: {web: {image: a}}\n")
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWERED + SNIPPET, "ps"], cwd=tmp_path, capture_output=True, text=True, check=True,
+        timeout=60, env={**os.environ, "DOCKER_HOST": "unix:///nowhere", "XDG_STATE_HOME": str(tmp_path / "state")},
+    )  # fmt: skip
+    outcome, modules = done.stdout.splitlines()
+    assert outcome.startswith("(0, 'SERVICE")
+    ours = {name for name in modules.split() if name.startswith("devenv")}
+    absent = HEAVY - {"yaml"} | {"anyio.abc", "secrets", "devenv.events", "devenv.docker.client", PATTERNS}
+    assert {*modules.split()} & absent == set()
+    assert len(ours) <= MODULES_OF_PS, ours
 
 
 def test_the_guard_sees_a_loaded_module() -> None:

@@ -12,8 +12,8 @@ import typer
 
 from devenv import __version__
 from devenv.cli import options, parser, passthrough, registry
-from devenv.cli.lazy import LazyImports
 from devenv.errors import ConfigError, DevenvError, UsageError
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import traceback

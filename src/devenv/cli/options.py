@@ -15,9 +15,9 @@ import typer
 from typer import Option
 
 from devenv.cli import registry
-from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     from devenv import events

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from devenv import docs_folder
 from devenv.cli import registry
-from devenv.cli.lazy import LazyImports
 from devenv.errors import UsageError, closest
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import textwrap

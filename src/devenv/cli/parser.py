@@ -12,9 +12,9 @@ from typing import Any
 import typer
 
 from devenv.cli import options, overview, registry
-from devenv.cli.lazy import LazyImports
 from devenv.cli.registry import Command
 from devenv.errors import EngineError, UsageError, closest, did_you_mean
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import codecs

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from devenv.cli import options, parser, registry
-from devenv.cli.lazy import LazyImports
 from devenv.errors import ConfigError, UsageError, unknown
+from devenv.lazy_imports import LazyImports
 
 if TYPE_CHECKING:
     from devenv.docker.cli import Compose

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -13,10 +12,14 @@ from devenv.compose.files import ComposeFile, everything, find, read, service_pr
 from devenv.compose.worktrees import git_worktree, worktree_project
 from devenv.errors import ConfigError, unknown
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.paths import folder_project
 
 if TYPE_CHECKING:
     from devenv.compose.run_model import Scale
+
+with LazyImports():  # only names of isolated projects need it
+    import hashlib
 
 _NAME = "COMPOSE_PROJECT_NAME"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.paths import ancestors, folder_project
+
+with LazyImports():  # few names need it
+    import hashlib
 
 LONGEST = 40  # characters of a name that is derived from a folder
 SIZE_LIMIT = 8192

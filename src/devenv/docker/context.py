@@ -14,7 +14,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from devenv.docker import inspect
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container
+
+with LazyImports():  # most people use the default context
+    import hashlib
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 TIMEOUT = 2.0
@@ -62,8 +66,6 @@ def offline_compose() -> list[str]:
 
 
 def _host(context: str) -> str | None:
-    import hashlib  # noqa: PLC0415 - most people use the default context
-
     folder = hashlib.sha256(context.encode(errors="surrogateescape")).hexdigest()
     return _setting(f"contexts/meta/{folder}/meta.json", "Endpoints", "docker", "Host")
 

@@ -9,33 +9,42 @@ import contextlib
 import json
 import os
 import re
-import shlex
-import signal
-import socket
-from typing import IO, Protocol
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Protocol
 
-import anyio
-from anyio.abc import Process, SocketAttribute, UNIXSocketStream
-
-from devenv.docker import context, process, ssh_lines, trace
+from devenv.docker import context
 from devenv.errors import EngineError, RefusedError
-from devenv.explain import table
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
+
+if TYPE_CHECKING:
+    from anyio.abc import Process, UNIXSocketStream
+
+with LazyImports():  # an address needs none of these
+    import shlex
+    import signal
+    import socket
+    from urllib import parse
+
+    import anyio
+    from anyio import abc
+
+    from devenv.docker import process, ssh_lines, trace
+    from devenv.explain import table
 
 CONNECT_TIMEOUT = 5.0
 EXIT_GRACE = 1.0  # seconds from the end of a child's output to its exit
 LAST_BYTES = 4096  # bytes at the end of a child's standard error
 
-_ADDRESS = re.compile(
+# Compiled at their first use, by functions of `re`: most commands need none of these.
+_ADDRESS = (
     r"(?:unix|npipe|fd)://.*|(?:\w+://)?(?:[^@/\s]*@)?(?:[^@/:\[\]\s]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\S*)?"
 )
-_OPTION = re.compile(r"ssh://(?:[^@/]*@)?-")
-_WRAPPED = re.compile(r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )")
-_GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # words of the docker command's libraries
-_LOOKUP = re.compile(r"lookup (\S+?)(?: on \S+)?: no such host")
-_NOISE = re.compile(r"(?i)debug\d|warning: |pseudo-terminal|\W*\Z|@@@")
-_UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")
+_OPTION = r"ssh://(?:[^@/]*@)?-"
+_WRAPPED = r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )"
+_GO = r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: "  # words of the docker command's libraries
+_LOOKUP = r"lookup (\S+?)(?: on \S+)?: no such host"
+_NOISE = r"(?i)debug\d|warning: |pseudo-terminal|\W*\Z|@@@"
+_UNPRINTED = r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Endpoint:
     @property
     def machine(self) -> str:
         """The name of the engine's machine; empty for this machine."""
-        name = urlsplit(self.host).netloc.rpartition("@")[2]
+        name = parse.urlsplit(self.host).netloc.rpartition("@")[2]
         return "" if self.socket is not None else re.sub(r":\d*\Z", "", name) or self.shown
 
     @property
@@ -128,9 +137,9 @@ def require_address() -> None:
     """
     host = os.environ.get("DOCKER_HOST", "")
     address, hint = re.sub(r"(?s)(\w+://)?.*@", r"\g<1>***@", host), "unset DOCKER_HOST"
-    if _OPTION.match(host):
+    if re.match(_OPTION, host):
         raise RefusedError(f"DOCKER_HOST is {address}, which ssh would read as an option", hint=hint)
-    if host and not _ADDRESS.fullmatch(host):
+    if host and not re.fullmatch(_ADDRESS, host):
         message = f"cannot reach the engine at {address}: DOCKER_HOST is not the address of an engine"
         raise EngineError(message, hint=hint)
 
@@ -184,7 +193,7 @@ class _Socket:
     """A plain socket: anyio's stream prints an error if data arrive while it is cancelled."""
 
     def __init__(self, stream: UNIXSocketStream) -> None:
-        self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django here
+        self._socket: socket.socket = stream.extra(abc.SocketAttribute.raw_socket)  # noqa: S610 - no Django here
 
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -262,9 +271,11 @@ def reason(printed: str) -> str:
 
     Escape sequences, control characters and secrets are removed.
     """
-    bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
+    bare = printed
+    for pattern, text in ((_WRAPPED, ""), (_UNPRINTED, ""), (_GO, ""), (_LOOKUP, r"the name \1 is not found")):
+        bare = re.sub(pattern, text, bare)
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
-    lines = [line for line in lines if not _NOISE.match(line)]
+    lines = [line for line in lines if not re.match(_NOISE, line)]
     if not lines:
         return ""
     lines.reverse()  # the last line that matches counts
@@ -292,7 +303,7 @@ def _hint(endpoint: Endpoint, printed: str) -> str:
     """The hint for an error of ssh; empty for an engine that is not reached by ssh."""
     if not endpoint.host.startswith("ssh://"):
         return ""
-    login = re.sub(r":[^@/]*@", "@", urlsplit(endpoint.host).netloc)  # without a password
+    login = re.sub(r":[^@/]*@", "@", parse.urlsplit(endpoint.host).netloc)  # without a password
     login, _, port = login.partition(":") if "]" not in login else (login, "", "")
     known = {
         "ssh": shlex.join(["ssh", *(("-p", port) if port else ()), login]),

@@ -8,12 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from devenv.lazy_imports import LazyImports
 from devenv.model import containers as model
 from devenv.model.containers import bare
-from devenv.model.project import Condition
 from devenv.model.snapshot import database
 
-_CHECKED = re.compile(
+with LazyImports():  # only a container that depends on others needs it
+    from devenv.model import project as projects
+
+# Compiled at its first use by `re`: few projects have such a health check.
+_CHECKED = (
     r"(?:https?://|(?:curl|wget)\b[^|;&]*?[\s'\"])"
     r"(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])(?::[^/\s'\"]+)?(/[\w./~-]*)?"
 )
@@ -109,7 +113,7 @@ def container(answer: Mapping[str, Any]) -> model.Container:
         reference=_value(config, "Image", ""),
         stop_timeout=float(10 if timeout is None else timeout),
         depends_on=tuple(name for name, _ in needs),
-        awaits=tuple(name for name, how in needs if how.startswith(Condition.COMPLETED)),
+        awaits=tuple(name for name, how in needs if how.startswith(projects.Condition.COMPLETED)),
         ports=_ports(bindings, "tcp"),
         udp_ports=_ports(bindings, "udp"),
         volumes=tuple(m["Name"] for m in volumes),
@@ -129,7 +133,7 @@ def container(answer: Mapping[str, Any]) -> model.Container:
 
 def checked(test: Sequence[str]) -> str:
     """The path that a health check requests by HTTP from its own container, or an empty text."""
-    match = _CHECKED.search(" ".join(test))
+    match = re.search(_CHECKED, " ".join(test))
     return (match[1] or "/") if match else ""
 
 

@@ -7,18 +7,23 @@ import functools
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import NoReturn
-
-import anyio
-from anyio.abc import ByteReceiveStream, Process
+from typing import TYPE_CHECKING, NoReturn
 
 from devenv import private_files
 from devenv.docker import context, trace
 from devenv.errors import EngineError, StateError
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteReceiveStream, Process
+
+with LazyImports():  # `start_time` needs none of these
+    import subprocess
+
+    import anyio
 
 INTERRUPT_GRACE = 3.0
 TERMINATE_GRACE = 2.0

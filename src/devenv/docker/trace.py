@@ -6,12 +6,17 @@ import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote
 
-from devenv.events import Emit, Traced
+from devenv.lazy_imports import LazyImports
 
 if TYPE_CHECKING:
+    from devenv.events import Emit
     from devenv.redact import Redactor
+
+with LazyImports():  # only a listener needs these, and errors
+    from urllib import parse
+
+    from devenv import events, redact
 
 
 class _Listener:
@@ -34,7 +39,7 @@ class TraceSpan:
     def end(self, outcome: str) -> None:
         """Report the child or the call, once."""
         if not self._is_over and self.what and _Listener.emit is not None:
-            _Listener.emit(Traced(self.kind, self.what, outcome, (time.monotonic() - self._began) * 1000))
+            _Listener.emit(events.Traced(self.kind, self.what, outcome, (time.monotonic() - self._began) * 1000))
         self._is_over = True
 
     def __enter__(self) -> Self:
@@ -54,9 +59,7 @@ def listen(emit: Emit | None, *, calls: bool = False) -> None:
 
 def redactor() -> Redactor:
     """What hides the secrets of this environment in a text."""
-    from devenv.redact import Redactor  # noqa: PLC0415 - only if there is a listener, and for errors
-
-    return Redactor(os.environ)
+    return redact.Redactor(os.environ)
 
 
 def command(argv: Sequence[str]) -> TraceSpan:
@@ -67,4 +70,4 @@ def command(argv: Sequence[str]) -> TraceSpan:
 def call(method: str, target: str) -> TraceSpan:
     """The span of a call of the Engine API, without headers and bodies."""
     is_heard = _Listener.emit and _Listener.calls
-    return TraceSpan("call", f"{method} {_Listener.redactor.text(unquote(target))}" if is_heard else "")
+    return TraceSpan("call", f"{method} {_Listener.redactor.text(parse.unquote(target))}" if is_heard else "")

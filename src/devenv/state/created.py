@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from devenv import private_files
 from devenv.errors import StateError
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container, Network
 from devenv.state.home import owner, state_folder
 from devenv.state.identity import Old, Window
+
+with LazyImports():  # only what creates needs it
+    import secrets
 
 
 def recognizer(project: str) -> Callable[[Container | Network], bool]:

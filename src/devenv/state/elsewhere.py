@@ -17,14 +17,22 @@ def engine_elsewhere(folder: str) -> str:
     `folder` is a real path. A run counts while a process holds it; what cannot be read does not count.
     """
     runs = os.path.join(state_path(), "runs")
-    try:
-        names = os.listdir(runs)
-    except OSError:
-        return ""
-    for name in names:
+    for name in with_ledger(runs):
         if chosen := _engine(os.path.join(runs, name), folder):
             return chosen
     return ""
+
+
+def with_ledger(runs: str) -> list[str]:
+    """The names of the folders of runs that have a ledger; most runs have ended, and have none."""
+    try:
+        folder = os.open(runs, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return []
+    try:
+        return [name for name in os.listdir(folder) if os.access(f"{name}/ledger.json", os.F_OK, dir_fd=folder)]
+    finally:
+        os.close(folder)
 
 
 def follow_run() -> None:

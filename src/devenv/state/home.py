@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
 import re
-import secrets
-import socket
 
 from devenv import private_files, state_path
 from devenv.errors import StateError
+from devenv.lazy_imports import LazyImports
+
+with LazyImports():  # needed once, by the first run of a user
+    import getpass
+    import secrets
+    import socket
 
 
 def state_folder() -> str:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import functools
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
-
-import anyio
+from typing import TYPE_CHECKING, Any
 
 from devenv import private_files
-from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
+from devenv.lazy_imports import LazyImports
 from devenv.private_files import written
 from devenv.state.created import CreationRecord
+from devenv.state.elsewhere import with_ledger
 from devenv.state.home import owner, state_folder
 from devenv.state.identity import Place, engine_key
 from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
 from devenv.state.run_lock import RunLock
+
+if TYPE_CHECKING:
+    from devenv.docker.client import Engine
+
+with LazyImports():  # every command looks at the records of runs, and few open a run
+    import hashlib
+
+    import anyio
 
 STANDINGS = "standings.json"
 ENDED = "ended.json"  # the ledger of the last run, once nothing of it is left
@@ -34,8 +41,16 @@ class Run:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.made = CreationRecord(os.path.join(path, "made"), owner())
+        self._last = os.path.join(path, "last.json")
+        self._policy = os.path.join(path, "wish")
         self.lock = RunLock(os.path.join(path, "lock"))
+
+    @functools.cached_property
+    def made(self) -> CreationRecord:
+        """The record of what is ours. Raises StateError."""
+        made = CreationRecord(os.path.join(self.path, "made"), owner())
+        made.find_old()
+        return made
 
     @classmethod
     def open(cls, engine: str, endpoint: Endpoint, project: str) -> Run:
@@ -56,7 +71,6 @@ class Run:
             about = json.dumps({"engine": engine, "address": address(endpoint), "project": project})
             if private_files.read(run.about) != about:
                 private_files.replace(run.about, about)
-        run.made.find_old()
         return run
 
     @classmethod
@@ -70,11 +84,10 @@ class Run:
     @classmethod
     def folders(cls, project: str = "") -> Iterator[Run]:
         """The folders of all runs of this user, or of those of one project, on every engine."""
-        for name in sorted(os.listdir(_runs())) if os.path.isdir(_runs()) else ():
+        runs = _runs()
+        for name in sorted(os.listdir(runs)) if os.path.isdir(runs) else ():
             if not project or name.rpartition("-")[0] == project:
-                run = cls(os.path.join(_runs(), name))
-                run.made.find_old()
-                yield run
+                yield cls(os.path.join(runs, name))
 
     @property
     def children(self) -> str:
@@ -155,14 +168,6 @@ class Run:
     def about(self) -> str:
         """The file that names the project and the engine, for commands that cannot ask the engine."""
         return os.path.join(self.path, "about.json")
-
-    @property
-    def _last(self) -> str:
-        return os.path.join(self.path, "last.json")
-
-    @property
-    def _policy(self) -> str:
-        return os.path.join(self.path, "wish")
 
     @property
     def ledger(self) -> str:
@@ -307,8 +312,10 @@ def began_in(ledger: Ledger, place: Place) -> bool:
 
 def every_runs() -> Iterator[tuple[Run, Ledger]]:
     """Runs of this user that have a ledger, on every engine; unreadable ledgers are left out."""
-    for run in Run.folders():
+    runs = _runs()
+    for name in sorted(with_ledger(runs)):
         with contextlib.suppress(StateError):
+            run = Run(os.path.join(runs, name))
             if (ledger := run.read()) is not None:
                 yield run, ledger
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from devenv.model.containers import ESCAPES, bare
 
 ELLIPSIS = "…"
 IN_ASCII = str.maketrans("●◐○◌✓✗■□█░›─│├└…↻▶▏↑↓→·", "*~.:vx#.#->-||`~@>_^v>-")
+MARKS = {
+    "healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "removed": "✗", "stopped": "■",
+    "starting": "◐", "restarting": "◐",
+}  # fmt: skip
 SGR = re.compile(r"\x1b\[([0-9;]*)m")
 LONGEST_SGR = 32  # bytes
 ATTRIBUTES = {1: "bold", 2: "faint", 3: "italic", 4: "underlined"}  # by the numbers of SGR sequences
@@ -32,6 +36,19 @@ class Styled(NamedTuple):
 
 
 Row = tuple[Styled, ...]
+
+
+def counted(number: int, kind: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {kind}{'' if number == 1 else 's'}"
+
+
+def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """The rows as lines in aligned columns below the names of their keys; no line if there is no row."""
+    heads = list(rows[0]) if rows else []
+    widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
+    for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)) if rows else ():
+        yield "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
 
 
 def clean(line: str) -> str:

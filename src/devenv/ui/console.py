@@ -12,17 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from devenv import events as e
 from devenv.errors import DevenvError
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Line, bare
 from devenv.model.status import BAD, GOOD
-from devenv.ui import cells, drawing, text
+from devenv.ui import cells
 from devenv.ui.hints import ProjectOptions
 from devenv.ui.prefixes import Prefixes
 from devenv.ui.reminder import Reminder
 from devenv.ui.writer import Painted, Piece, Writer, dumped, is_terminal
 
-QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
+with LazyImports():  # most commands print an answer and have no events
+    from devenv import events as e
+    from devenv.ui import drawing, text
+
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps with too many details for lines of their own
 PRINTED = ("line", "error", "output", "message")  # fields with output of programs
 LEVEL_COLOURS = {"error": 31, "warn": 33}
@@ -67,7 +70,7 @@ class Console(Writer):
             self.json(_fields(event, at), sys.stderr) if self.is_json else self.aside(text.traced(event))
         elif self.is_json:
             self.json(_fields(event, at))
-        elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
+        elif not (self._quiet and isinstance(event, text.QUIET_EVENTS)):
             self._show(event)
 
     def with_options(self, event: e.Event) -> e.Event:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from devenv.model.answers import (
-    PAGE,
-    Explained,
-    Finding,
-    Here,
-    MachineRun,
-    Mistake,
-    RuleVerdict,
-    Shown,
-    ShownRule,
-    ShownService,
-    Suggestion,
-)
-from devenv.model.ps import Stand, Stands
 from devenv.model.snapshot import ago
 from devenv.model.snapshot import shown as size
 from devenv.ui import cells
-from devenv.ui.cells import clean, clean_lines
-from devenv.ui.text import MARKS as STATES
-from devenv.ui.text import columns, counted
+from devenv.ui.cells import MARKS as STATES
+from devenv.ui.cells import clean, clean_lines, columns, counted
+
+if TYPE_CHECKING:
+    from devenv.model.answers import (
+        Explained,
+        Finding,
+        Here,
+        MachineRun,
+        Mistake,
+        RuleVerdict,
+        Shown,
+        ShownRule,
+        ShownService,
+        Suggestion,
+    )
+    from devenv.model.ps import Stand, Stands
 
 SEVERITIES = {"error": "✗", "warning": "!", "info": "·"}
 MARKS = {"absent": "○", "created": "○", "paused": "◌", "removing": "◌", "dead": "✗"}
@@ -52,7 +53,7 @@ def findings(shown: Sequence[Finding], areas: Collection[str], seconds: float) -
     bad = {finding.area for finding in shown if finding.severity != "info"}
     if passed := [area for area in areas if area not in bad]:
         yield f"✓ {', '.join(passed)}"
-    explained = f"; devenv help {PAGE} explains each" if shown else ""
+    explained = f"; devenv help {shown[0].anchor.partition('#')[0]} explains each" if shown else ""
     yield f"{_count(shown, 'error')}, {_count(shown, 'warning')} ({seconds:.1f} s){explained}"
 
 

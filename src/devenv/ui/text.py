@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,8 @@ from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
 from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import ago, shown
-from devenv.ui.cells import clean, clean_lines
+from devenv.ui.cells import MARKS, clean, clean_lines, counted
 
-MARKS = {
-    "healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "removed": "✗", "stopped": "■",
-    "starting": "◐", "restarting": "◐",
-}  # fmt: skip
 BEGUN = {
     "load": "reading the project",
     "check": "checking the machine",
@@ -42,6 +38,8 @@ ENDED = {
     "sync": "brought the containers up to date",
 }
 COUNTS = re.compile(r"\d+ of \d+ layers|building, step ")
+# Events without a line if only results and problems are asked for.
+QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 LONE_SYNCS = 2  # a burst with more syncs has one line for all
 QUIET = 1.0  # seconds without a sync that end a burst
 LONG_MS = 1000.0
@@ -77,14 +75,6 @@ def progress(event: e.Event) -> str | None:
             return f"{state} {reference}{f': {clean(detail).strip()}' if detail else ''}"
         case _:
             return None
-
-
-def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """The rows as lines in aligned columns below the names of their keys; no line if there is no row."""
-    heads = list(rows[0]) if rows else []
-    widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
-    for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)) if rows else ():
-        yield "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
 
 
 def is_count(event: e.Event) -> bool:
@@ -248,11 +238,6 @@ def _because(cause: str) -> str:
 def took(ms: float) -> str:
     """A duration in milliseconds, or in seconds from 1 s."""
     return f"{ms:.0f} ms" if ms < LONG_MS else f"{ms / 1000:.1f} s"
-
-
-def counted(number: int, kind: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {kind}{'' if number == 1 else 's'}"
 
 
 def _with_hint(message: str, hint: str | None) -> str:

@@ -55,7 +55,8 @@ def test_a_ledger_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_environment_counts_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine of the run is selected only if no variable names one."""
     monkeypatch.setattr(elsewhere, "engine_elsewhere", lambda _: "ssh://far")
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "")  # so that it is unset again afterwards
+    monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setenv("DOCKER_CONTEXT", "office")
     elsewhere.follow_run()
     assert "DOCKER_HOST" not in os.environ

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from devenv import private_files
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
 from devenv.model.containers import Container, Network, ProjectState
@@ -105,6 +107,17 @@ def test_every_run_with_a_ledger_is_found() -> None:
     with opened("a").lock.hold():
         assert list(run_dir.dead_runs(("up",))) == []
     assert [Path(run.path).name.rpartition("-")[0] for run in Run.folders("c")] == ["c"]
+
+
+def test_runs_that_have_ended_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of all runs opens no file of a run without a ledger: after some months, most runs are such."""
+    opened("a").write(begun("a"))
+    for number in range(20):
+        opened(f"old{number}").remember({"began": 1.0})
+    opened_files = Mock(side_effect=private_files.open_read)
+    monkeypatch.setattr(private_files, "open_read", opened_files)
+    assert [ledger.project for _, ledger in run_dir.every_runs()] == ["a"]
+    opened_files.assert_called_once()
 
 
 def test_what_a_run_brought_up_that_goes_on() -> None:

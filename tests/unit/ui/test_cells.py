@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.ui.cells import Styled, beside, clean, coloured, cut, fit, marked, part, pieces, row, width
+from devenv.ui.cells import Styled, beside, clean, coloured, columns, cut, fit, marked, part, pieces, row, width
 
 LINES = st.text(max_size=60).map(clean)
 
@@ -122,3 +122,10 @@ def test_parts_and_marks(line: str, cuts: list[int]) -> None:
     styles = [span.style for span in parts for _ in span.text]
     in_any = [any(begin <= index < end for begin, end in places) for index in range(len(line))]
     assert [style == "match" for style in styles] == in_any
+
+
+def test_columns() -> None:
+    """Aligned under their names; nothing for no rows."""
+    rows = [{"image": "a", "size": "10 MB"}, {"image": "longer", "size": "-"}]
+    assert list(columns(rows)) == ["IMAGE   SIZE", "a       10 MB", "longer  -"]
+    assert list(columns([])) == []

@@ -13,7 +13,7 @@ from devenv import events as e
 from devenv.events import Span, Timings
 from devenv.ui.cells import clean
 from devenv.ui.drawing import waterfall
-from devenv.ui.text import columns, plain, progress
+from devenv.ui.text import plain, progress
 
 WEB, DB = e.Published("web", 80, "127.0.0.1:21000"), e.Published("db", 3306, "127.0.0.1:20123")
 
@@ -155,13 +155,6 @@ def test_every_event_has_a_text(kind: type[e.Event]) -> None:
     types = {name: hint for name, hint in get_type_hints(kind).items() if name != "event"}
     values = {name: FILLED.get(hint, ()) for name, hint in types.items() if get_origin(hint) is not dict}
     assert isinstance(plain(kind(**values)), (str, type(None)))
-
-
-def test_columns() -> None:
-    """Aligned under their names; nothing for no rows."""
-    rows = [{"image": "a", "size": "10 MB"}, {"image": "longer", "size": "-"}]
-    assert list(columns(rows)) == ["IMAGE   SIZE", "a       10 MB", "longer  -"]
-    assert list(columns([])) == []
 
 
 START = Timings(

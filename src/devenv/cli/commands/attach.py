@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
+from devenv.lazy_imports import LazyImports
 
 if TYPE_CHECKING:
     from devenv.ui.console import Console

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from devenv import templates_folder
 from devenv.cli.candidates import Next, following, lines
-from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import typer

@@ -12,8 +12,8 @@ import typer
 from typer import Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
 from devenv.errors import UsageError
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import anyio
@@ -22,8 +22,8 @@ with LazyImports():
     from devenv.doctor import doctor as workflow
     from devenv.doctor import mirrors
     from devenv.model import answers, snapshot
+    from devenv.ui import cells, tables
     from devenv.ui import console as consoles
-    from devenv.ui import tables, text
 
 
 def doctor(
@@ -90,7 +90,7 @@ def _test_mirrors(console: consoles.Console, ranking: Sequence[mirrors.Mirror], 
     console.close()
     good = [mirror.mirror for mirror in ranking if mirror.is_good]
     if not console.is_json:  # before the question; JSON has the written file too
-        console.answer({}, text.columns([_row(mirror) for mirror in ranking]))
+        console.answer({}, cells.columns([_row(mirror) for mirror in ranking]))
     change = mirrors.planned(ranking) if fix or not console.is_json else None
     written = None
     if fix and change and _agreed([change], console, yes=yes):

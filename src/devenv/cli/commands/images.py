@@ -13,8 +13,8 @@ import typer
 from typer import Argument, Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
 from devenv.cli.options import HostSettings, StandIns
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import anyio
@@ -26,8 +26,8 @@ with LazyImports():
     from devenv.model import images as image_model
     from devenv.model import snapshot
     from devenv.run import consent
+    from devenv.ui import cells, drawing
     from devenv.ui import console as consoles
-    from devenv.ui import drawing, text
 
 File = Annotated[str, Argument(metavar="FILE")]
 Services = Annotated[list[str] | None, Argument(help="Only the images of these services.")]
@@ -52,7 +52,7 @@ def list_(
     console = options.console()
     if stand_ins:
         offers = anyio.run(listing.list_offers)
-        console.answer({"stand_ins": [asdict(o) for o in offers]}, text.columns([_offer(o) for o in offers]))
+        console.answer({"stand_ins": [asdict(o) for o in offers]}, cells.columns([_offer(o) for o in offers]))
         return
     rows = anyio.run(listing.list_images, options.selection())
     console.answer({"images": [asdict(row) for row in rows]}, _lines(rows))

@@ -10,8 +10,8 @@ from typing import Annotated
 from typer import Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
 from devenv.errors import StateError, UsageError
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import webbrowser

@@ -13,8 +13,8 @@ import typer
 from typer import Argument, Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
 from devenv.errors import StateError, UsageError
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import anyio
@@ -28,8 +28,8 @@ with LazyImports():
     from devenv.scaffold.new import new as workflow
     from devenv.scaffold.new import template as templates
     from devenv.state import home
+    from devenv.ui import cells
     from devenv.ui import console as consoles
-    from devenv.ui import text
 
 RULES = "rules"
 KNOWN = """postgres, mysql, mariadb, valkey, redis, rabbitmq, memcached, adminer, phpmyadmin, nginx, caddy; with
@@ -61,7 +61,7 @@ def new(
     console = options.console()
     if listed:
         rows = workflow.rows()
-        console.answer({"templates": rows}, text.columns(rows))
+        console.answer({"templates": rows}, cells.columns(rows))
         return
     if source is not None and directory is not None:
         raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")

@@ -9,8 +9,8 @@ import typer
 from typer import Argument, Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError, StateError, UsageError
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import json

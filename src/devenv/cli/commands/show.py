@@ -14,8 +14,8 @@ from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from devenv import __version__
-from devenv.cli.lazy import LazyImports
 from devenv.errors import ConfigError, DevenvError, EngineError, UsageError
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import datetime as dt

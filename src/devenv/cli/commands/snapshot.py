@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
+from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import anyio
@@ -18,7 +18,7 @@ with LazyImports():
     from devenv import events
     from devenv.model import snapshot as model
     from devenv.run import live_restore
-    from devenv.ui import cells, text
+    from devenv.ui import cells
     from devenv.volumes import commands as workflow
 
 Volumes = Annotated[list[str] | None, Argument(help="Only these volumes, by their keys in the Compose file.")]
@@ -32,7 +32,7 @@ def list_(projects: Annotated[list[str] | None, Argument(metavar="[PROJECT]...")
     console, snapshots = options.console(), workflow.listed(projects or ())
     console.answer(
         {"snapshots": [{**asdict(saved), "created_at": events.iso(saved.created)} for saved in snapshots]},
-        text.columns([_row(snapshot) for snapshot in snapshots]),
+        cells.columns([_row(snapshot) for snapshot in snapshots]),
     )
     if not console.is_json and not snapshots:
         console.aside("no snapshot is saved")

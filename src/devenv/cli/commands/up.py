@@ -14,9 +14,9 @@ import typer
 from typer import Argument, Option
 
 from devenv.cli import options
-from devenv.cli.lazy import LazyImports
 from devenv.cli.options import HostSettings, StandIns
 from devenv.errors import RefusedError, UsageError
+from devenv.lazy_imports import LazyImports
 
 if TYPE_CHECKING:
     from devenv.run.page import PageServer

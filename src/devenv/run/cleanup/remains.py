@@ -11,21 +11,27 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-
-import anyio
+from typing import TYPE_CHECKING
 
 from devenv import private_files
-from devenv.docker import process
-from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, StateError
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import ProjectState
 from devenv.state import run_dir
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
-from devenv.tasks import each
+
+if TYPE_CHECKING:
+    from devenv.docker.client import Engine
+
+with LazyImports():  # every command looks for remains, and mostly there are none
+    import anyio
+
+    from devenv import tasks
+    from devenv.docker import client, process
 
 PHASES = ("up", "left")  # of the ledgers of dead runs, if no process holds the lock
 COMMAND = "devenv down"
@@ -76,7 +82,7 @@ async def everywhere() -> list[str]:
     """
     guarded = {run.path: line for run, line in at_work()}
     dead = [(run, ledger) for run, ledger in run_dir.dead_runs(PHASES) if run.path not in guarded]
-    counts = dict(zip((run.path for run, _ in dead), await each(_counts, dead), strict=True))
+    counts = dict(zip((run.path for run, _ in dead), await tasks.each(_counts, dead), strict=True))
     left = [(ledger, found) for run, ledger in dead if (found := counts[run.path])]
     away = [_away(run, ledger) for run, ledger in dead if counts[run.path] is None and _is_recent(run)]
     what = "; ".join(f"{found} of {ledger.project}{_where(ledger)}" for ledger, found in left)
@@ -88,7 +94,7 @@ async def _counts(dead: tuple[Run, Ledger]) -> str | None:
     """What exists of a dead run, as `counted`; None if its engine does not answer."""
     run, ledger = dead
     with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):
-        async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+        async with client.Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
             engine.is_ours = run.made.holds
             return await remains(engine, ledger, await engine.project_state(ledger.project))
     return None
@@ -178,13 +184,10 @@ def live_note(run: Run, ledger: Ledger | None) -> GuardianNote | None:
 
 def at_work(project: str = "") -> Iterator[tuple[Run, str]]:
     """The runs of this user, or of one project, that a guardian works on, each with a line that says so."""
-    for run in Run.folders(project):
-        if not os.path.exists(_path(run)):
-            continue
-        with contextlib.suppress(StateError):
-            ledger = run.read()
-            if ledger is not None and (note := live_note(run, ledger)) is not None:
-                yield run, note.shown(run, ledger)
+    for run, ledger in run_dir.every_runs():
+        is_wanted = not project or ledger.project == project
+        if is_wanted and (note := live_note(run, ledger)) is not None:
+            yield run, note.shown(run, ledger)
 
 
 def _path(run: Run) -> str:

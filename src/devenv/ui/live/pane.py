@@ -10,12 +10,27 @@ from devenv.docker.build_progress import BuildStep, ImageProgress
 from devenv.errors import UsageError
 from devenv.events import Step
 from devenv.model.status import BAD, GOOD
-from devenv.ui.cells import ELLIPSIS, Row, Styled, clean, coloured, cut, fit, marked, part, pieces, row, width
+from devenv.ui.cells import (
+    ELLIPSIS,
+    MARKS,
+    Row,
+    Styled,
+    clean,
+    coloured,
+    counted,
+    cut,
+    fit,
+    marked,
+    part,
+    pieces,
+    row,
+    width,
+)
 from devenv.ui.live import log
 from devenv.ui.live.log import Filter
 from devenv.ui.live.state import State, View
 from devenv.ui.run_state import ServiceRow
-from devenv.ui.text import BEGUN, MARKS, counted
+from devenv.ui.text import BEGUN
 
 MINUTE = 60.0
 LONE_PROBLEM = 60.0  # seconds to show a problem for which no event reports the end

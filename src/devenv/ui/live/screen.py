@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from devenv.model.status import BAD, GOOD
 from devenv.ui import drawing
-from devenv.ui.cells import Row, Styled, beside, clean, cut, fit, row, width
+from devenv.ui.cells import MARKS, Row, Styled, beside, clean, counted, cut, fit, row, width
 from devenv.ui.live import commands
 from devenv.ui.live.pane import ago, log_pane, status, title, under_way
 from devenv.ui.live.state import State
 from devenv.ui.run_state import ServiceRow, TimedSync
-from devenv.ui.text import MARKS, counted, took
+from devenv.ui.text import took
 
 SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")
 BLOCK = 104  # columns of a block; a wider screen has several blocks

@@ -247,7 +247,7 @@ async def test_other_commands_ask_no_engine_that_a_guardian_waits_for(
 ) -> None:
     """They would have to wait for it, too."""
     await _dead_with_guardian(machine, shop, "no route to host")
-    monkeypatch.setattr("devenv.run.cleanup.remains.Engine", None)
+    monkeypatch.setattr("devenv.docker.client.Engine", None)
     (line,) = await everywhere()
     assert "no route to host" in line
     assert ", next try at" in line

@@ -125,7 +125,7 @@ async def test_remains_of_all_runs(
         return Endpoint(ENGINE)
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(remains, "Engine", Machine)
+    monkeypatch.setattr("devenv.docker.client.Engine", Machine)
     monkeypatch.setattr(remains, "resolve", resolve)
     for phase, project, endpoint in runs:
         Run.open(endpoint, Endpoint(endpoint), project).write(ledger(phase, project, endpoint))

@@ -23,6 +23,9 @@ class LazyModule:
         return getattr(importlib.import_module(self._name), attribute)
 
 
+_ONE_BLOCK = _thread.allocate_lock()  # two blocks at once would restore each other's function
+
+
 class LazyImports:
     """A block of imports of modules: `import a` and `from package import module`, nothing else.
 
@@ -30,12 +33,14 @@ class LazyImports:
     """
 
     def __enter__(self) -> None:
+        _ONE_BLOCK.acquire()
         self._import = builtins.__import__
         self._thread = _thread.get_ident()
         builtins.__import__ = self._bind
 
     def __exit__(self, *_: object) -> None:
         builtins.__import__ = self._import
+        _ONE_BLOCK.release()
 
     def _bind(self, name: str, *context: Any, **more: Any) -> Any:
         """Placeholders for an import statement of this thread; other threads import as usual."""

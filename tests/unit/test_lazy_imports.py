@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from devenv.cli import lazy
-from devenv.cli.lazy import LazyImports
+from devenv import lazy_imports
+from devenv.lazy_imports import LazyImports
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def is_module(name: str) -> bool:
 
 def test_only_modules_are_imported_lazily() -> None:
     """A lazy value would stay a stand-in for ever: it has no attribute that could be looked up."""
-    source = Path(lazy.__file__).parents[1]
+    source = Path(lazy_imports.__file__).parent
     blocks = [
         (path, block)
         for path in source.rglob("*.py")
