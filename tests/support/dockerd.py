@@ -24,7 +24,8 @@ class Dockerd:
     """An engine with everything that it owns below `folder`.
 
     With `remapped`, root in its containers is that uid of the host. `env` is added to its environment, `options` to
-    its command line. The folder `hidden` is empty for the engine, as for one on another machine.
+    its command line. The folder `hidden` is empty for the engine, as for one on another machine. `hostname`: the
+    name of its machine, if not that of this one.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Dockerd:
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         hidden: Path | None = None,
+        hostname: str = "",
     ) -> None:
         self.folder = folder
+        self._hostname = hostname
         self._hidden = hidden
         self._remapped = remapped
         self._options = options
@@ -61,6 +64,9 @@ class Dockerd:
         setup = "ip link set lo up"
         if self._remapped is not None or self._hidden is not None:
             inside += ["unshare", "--mount", "--propagation=private"]
+        if self._hostname:
+            inside += ["unshare", "--uts"]
+            setup += f"; echo {self._hostname} >/proc/sys/kernel/hostname"
         if self._remapped is not None:
             argv.append("--userns-remap=dvtremap")
             setup += self._accounts(self._remapped)
@@ -134,9 +140,10 @@ def dockerd(
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     hidden: Path | None = None,
+    hostname: str = "",
 ) -> Iterator[Dockerd]:
     """A running engine, removed after the block."""
-    engine = Dockerd(folder, remapped, env, options, hidden)
+    engine = Dockerd(folder, remapped, env, options, hidden, hostname)
     try:
         engine.start()
         yield engine

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,27 +23,69 @@ NAME = "far"
 LISTEN = "0A"
 
 
-class Far:
-    """A machine that ssh calls `far`. Its folder has to have a short path: there are sockets below it."""
+class Ssh:
+    """Keys, and the settings with which `ssh NAME` reaches machines. The folder has to have a short path."""
 
-    def __init__(self, engine: Dockerd, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for key in ("host", "id"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
+        self.config = folder / "config"
+        (folder / "bin").mkdir()
+        ssh = folder / "bin/ssh"
+        ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {self.config} "$@"\n')
+        ssh.chmod(0o755)
+
+    def add(self, name: str, address: str) -> None:
+        """Let `ssh NAME` reach this address."""
+        with self.config.open("a") as config:
+            config.write(
+                f"Host {name} {address}\n HostName {address}\n User root\n IdentityFile {self.folder}/id\n"
+                f" IdentitiesOnly yes\n StrictHostKeyChecking accept-new\n"
+                f" UserKnownHostsFile {self.folder}/known_hosts\n LogLevel ERROR\n"
+            )
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment with these settings; sockets of lines are in a folder of its own."""
+        self.lines.mkdir(exist_ok=True)
+        path = f"{self.folder}/bin:{os.environ['PATH']}"
+        return {"PATH": path, "XDG_RUNTIME_DIR": str(self.lines), "DOCKER_HOST": "", "DOCKER_CONTEXT": ""}
+
+    @property
+    def lines(self) -> Path:
+        """The folder that has the folders of lines."""
+        return self.folder / "run"
+
+    def masters(self) -> list[int]:
+        """The pids of the ssh processes that hold lines."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_text(errors="replace").split("\0")
+                if words[0].endswith("ssh") and str(self.config) in words and "-M" in words:
+                    found.append(int(path.parent.name))
+        return found
+
+
+class Far:
+    """A machine that ssh reaches by its name. `cable` connects the network of a process; it returns the address."""
+
+    def __init__(
+        self, engine: Dockerd, ssh: Ssh, stack: ExitStack, cable: Callable[[str, ExitStack], str], name: str = NAME
+    ) -> None:
         self.engine = engine
-        self._folder = folder
+        self._ssh = ssh
         self._stack = stack
-        self._log = folder / "sshd.log"
-        self._cable = f"dvfar{os.getpid() % 100000}"
-        third = os.getpid() % 250
-        self._address, here = f"10.213.{third}.2", f"10.213.{third}.1"
+        self._files = ssh.folder / name
+        self._log = Path(f"{self._files}.log")
+        self.address = cable(self._pid, stack)
         for command in (
-            ["ip", "link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self._pid],
-            ["ip", "addr", "add", f"{here}/24", "dev", self._cable],
-            ["ip", "link", "set", self._cable, "up"],
-            [*self._inside, "ip", "addr", "add", f"{self._address}/24", "dev", "eth0"],
-            [*self._inside, "ip", "link", "set", "eth0", "up"],
+            ["ip", "addr", "add", f"{self.address}/24", "dev", "eth0"],
+            ["ip", "link", "set", "eth0", "up"],
         ):
-            subprocess.run(command, check=True)
-        stack.callback(subprocess.run, ["ip", "link", "del", self._cable], capture_output=True, check=False)
-        self._write_settings()
+            subprocess.run([*self._inside, *command], check=True)
+        ssh.add(name, self.address)
         self._start_sshd()
 
     @property
@@ -54,31 +96,20 @@ class Far:
     def _inside(self) -> list[str]:
         return ["nsenter", f"--net={self.engine.network}", "--"]
 
-    def _write_settings(self) -> None:
-        folder = self._folder
-        for key in ("host", "id"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
-        (folder / "config").write_text(
-            f"Host {NAME}\n HostName {self._address}\n User root\n IdentityFile {folder}/id\n IdentitiesOnly yes\n"
-            f" StrictHostKeyChecking accept-new\n UserKnownHostsFile {folder}/known_hosts\n LogLevel ERROR\n"
-        )
-        (folder / "sshd_config").write_text(
-            f"ListenAddress {self._address}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/id.pub\n"
+    def _start_sshd(self) -> None:
+        settings = Path(f"{self._files}.sshd")
+        settings.write_text(
+            f"ListenAddress {self.address}\nHostKey {self._ssh.folder}/host\n"
+            f"AuthorizedKeysFile {self._ssh.folder}/id.pub\n"
             f"StrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nPidFile none\n"
         )
-        (folder / "bin").mkdir()
-        ssh = folder / "bin/ssh"
-        ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
-        ssh.chmod(0o755)
-
-    def _start_sshd(self) -> None:
         own_run = (
             "mount -t tmpfs none /run; mkdir -p /run/sshd /run/lock; touch /run/docker.sock;"
             ' mount --bind "$1" /run/docker.sock; shift; exec "$@"'
         )
         words = ["unshare", "--mount", "--propagation=private", "sh", "-c", own_run, "sh"]
         socket = self.engine.host.removeprefix("unix://")
-        sshd = [str(shutil.which("sshd", path="/usr/sbin:/sbin")), "-D", "-e", "-f", f"{self._folder}/sshd_config"]
+        sshd = [str(shutil.which("sshd", path="/usr/sbin:/sbin")), "-D", "-e", "-f", str(settings)]
         log = self._stack.enter_context(self._log.open("ab"))
         process = subprocess.Popen([*self._inside, *words, socket, *sshd], stdout=log, stderr=log)
         self._stack.callback(process.wait, 30)
@@ -87,10 +118,8 @@ class Far:
 
     @property
     def env(self) -> Mapping[str, str]:
-        """The environment in which `ssh far` reaches the machine; sockets of lines are in a folder of its own."""
-        (self._folder / "run").mkdir(exist_ok=True)
-        path = f"{self._folder}/bin:{os.environ['PATH']}"
-        return {"PATH": path, "XDG_RUNTIME_DIR": str(self._folder / "run"), "DOCKER_HOST": "", "DOCKER_CONTEXT": ""}
+        """The environment in which `ssh NAME` reaches the machine."""
+        return self._ssh.env
 
     def docker(self, *args: str) -> str:
         """The output of a docker command on its engine, which does not go through the cable."""
@@ -115,15 +144,8 @@ class Far:
         return {place for place in places if not place.endswith(":0016")}
 
     def masters(self) -> list[int]:
-        """The pids of the ssh processes that hold lines to it."""
-        mark = f"{self._folder}/config"
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                words = path.read_text(errors="replace").split("\0")
-                if words[0].endswith("ssh") and mark in words and "-M" in words:
-                    found.append(int(path.parent.name))
-        return found
+        """The pids of the ssh processes that hold lines."""
+        return self._ssh.masters()
 
     def remains(self) -> dict[str, object]:
         """What is left of runs, on both machines."""
@@ -134,7 +156,7 @@ class Far:
             "volumes": self.docker("volume", "ls", "-q").split(),
             "listeners": self.listeners(),
             "ssh": self.masters(),
-            "folders": list((self._folder / "run").glob("*")),
+            "folders": list(self._ssh.lines.glob("*")),
         }
 
 
@@ -148,6 +170,19 @@ def is_possible() -> bool:
     return bool(shutil.which("ip") and shutil.which("ssh") and shutil.which("sshd", path="/usr/sbin:/sbin"))
 
 
+def _cable(pid: str, stack: ExitStack) -> str:
+    """Connect the network of a process with that of this machine; return the address there."""
+    cable, third = f"dvfar{os.getpid() % 100000}", os.getpid() % 250
+    for command in (
+        ["ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", pid],
+        ["ip", "addr", "add", f"10.213.{third}.1/24", "dev", cable],
+        ["ip", "link", "set", cable, "up"],
+    ):
+        subprocess.run(command, check=True)
+    stack.callback(subprocess.run, ["ip", "link", "del", cable], capture_output=True, check=False)
+    return f"10.213.{third}.2"
+
+
 @contextlib.contextmanager
 def far(folder: Path, *images: str) -> Iterator[Far]:
     """The machine, with these images of the engine in use, removed after the block."""
@@ -157,4 +192,4 @@ def far(folder: Path, *images: str) -> Iterator[Far]:
             loaded = ["docker", "-H", engine.host, "load", "-q"]
             subprocess.run(loaded, stdin=saved.stdout, stdout=subprocess.DEVNULL, check=True)
         short = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dvfar", dir="/tmp")))
-        yield Far(engine, short, stack)
+        yield Far(engine, Ssh(short), stack, _cable)

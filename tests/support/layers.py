@@ -140,7 +140,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"compose"}),
     frozenset({"host"}),
     frozenset({"images", "sync", "volumes"}),
-    frozenset({"doctor", "scaffold"}),
+    frozenset({"doctor", "scaffold", "swarm"}),
     frozenset({"run"}),
     frozenset({"inspect", "ui"}),
     frozenset({"web"}),

@@ -101,7 +101,7 @@ class OneService:
         service = Service("web", watch=(WatchRule(str(self.folder), **watch), *more))
         self.project = Project("p", str(folder), (), (service,), settings=settings or Settings())
         self.context = SyncContext(
-            self.engine,
+            lambda _: self.engine,
             self.project,
             self.events.append,
             actions=self,

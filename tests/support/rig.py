@@ -109,7 +109,7 @@ class Rig:
         host = f"unix://{engine_socket()}" if self._through is None else self._through.host
         async with Engine.connect(Endpoint(host)) as engine:
             sync_session = SyncSession(
-                engine,
+                lambda _: engine,
                 emit=self.events.append,
                 actions=self,
                 journals=self._journals,

@@ -58,6 +58,9 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "sync": ({
         "--verify": ("", "Compare the containers with the source tree and print differences."),
         "--dry-run": ("", "Print what would be done and do nothing."),
+        "--watch": ("", "With --stack: sync each save until Ctrl-C."),
+        "--stack": ("text", "Sync the containers of a stack on a Swarm, on all its nodes."),
+        "--node": ("text", "With --stack: the docker context or ssh host of a node."),
     }, "--file -f --project-name -p --isolated --profile --on --output --quiet -q --verbose -v", ("service*",)),
     "settle": ({
         "--timeout": ("text", "Wait at most this long."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 from urllib.parse import quote
@@ -113,18 +113,26 @@ class Engine(Transport):
         if actions:
             filters = {"type": ["container", "network"], "event": [*actions]}
         query = {"filters": json.dumps(filters)}
-        action = "reading the events of the engine"
         while True:
-            with contextlib.suppress(EngineError), self.translate_errors(action):
-                async with self.request("GET", "events", action, query=query, idle=None) as answer:
-                    yield {}
-                    async for _, line in lines(plain(answer, self._check_connection)):
-                        event = json.loads(line)
-                        query["since"] = f"{event['timeNano'] / 1e9 - 1:.3f}"
+            with contextlib.suppress(EngineError):
+                async with contextlib.aclosing(self.stream_events(query)) as stream:
+                    async for event in stream:
+                        if event:
+                            query["since"] = f"{event['timeNano'] / 1e9 - 1:.3f}"
                         labels = (event.get("Actor") or {}).get("Attributes") or {}
-                        if not actions or event.get("Type") == "network" or labels.get(PROJECT_LABEL) == project:
+                        is_project = labels.get(PROJECT_LABEL) == project
+                        if not (event and actions) or event.get("Type") == "network" or is_project:
                             yield event
             await anyio.sleep(EVENTS_PAUSE)
+
+    async def stream_events(self, query: Mapping[str, str]) -> AsyncGenerator[dict[str, Any]]:
+        """Events as they come, until the connection ends; an empty event first. Raises EngineError if it is lost."""
+        action = "reading the events of the engine"
+        with self.translate_errors(action):
+            async with self.request("GET", "events", action, query=query, idle=None) as answer:
+                yield {}
+                async for _, line in lines(plain(answer, self._check_connection)):
+                    yield json.loads(line)
 
     async def _check_connection(self) -> None:
         """Check that a remote engine still answers: a network failure does not end a silent connection."""

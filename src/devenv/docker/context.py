@@ -40,7 +40,7 @@ def current() -> str | None:
 
 def select(name: str) -> None:
     """Use another engine from now on, also in children: that of a context, or else of an address or an ssh host."""
-    if name == "default" or _host(name) is not None:
+    if name == "default" or host(name) is not None:
         os.environ["DOCKER_CONTEXT"] = name
         os.environ.pop("DOCKER_HOST", None)
     else:
@@ -56,7 +56,7 @@ def socket_path() -> str | None:
     address = os.environ.get("DOCKER_HOST")
     if not address:
         name = current()
-        address = DEFAULT_SOCKET if name is None else _host(name)
+        address = DEFAULT_SOCKET if name is None else host(name)
     return address.removeprefix("unix://") if address and address.startswith("unix://") else None
 
 
@@ -65,7 +65,8 @@ def offline_compose() -> list[str]:
     return ["docker", *(("--host", "unix:///dev/null") if socket_path() is None else ()), "compose"]
 
 
-def _host(context: str) -> str | None:
+def host(context: str) -> str | None:
+    """The address of a context's engine; None if there is no such context."""
     folder = hashlib.sha256(context.encode(errors="surrogateescape")).hexdigest()
     return _setting(f"contexts/meta/{folder}/meta.json", "Endpoints", "docker", "Host")
 

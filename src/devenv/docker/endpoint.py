@@ -123,6 +123,12 @@ async def resolve() -> Endpoint:
     raise EngineError(f"docker context `{name}` not found, or it has no engine", hint="docker context ls")
 
 
+def named(name: str) -> Endpoint:
+    """The endpoint of a docker context, or else of an address or an ssh host, as for `context.select`."""
+    host = context.host(name)
+    return Endpoint(host or (name if "://" in name else f"ssh://{name}"), name if host else None)
+
+
 def _borrowing(endpoint: Endpoint) -> Endpoint:
     """The endpoint, with the line of a run that is up, if there is one: a login of its own takes longer."""
     if not endpoint.host.startswith("ssh://") or (path := ssh_lines.find(endpoint.host)) is None:

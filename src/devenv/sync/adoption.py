@@ -49,7 +49,7 @@ class Adoption:
         if container.running:
             hooks = [bound.rule.exec for bound in state.rules if bound.rule.exec]
             for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:
-                await context.engine.exec.end_leftovers(
+                await context.engine_of(container).exec.end_leftovers(
                     container.id, user=user, privileged=privileged, mark=process_mark(context.project)
                 )
         return files
@@ -67,7 +67,8 @@ class Adoption:
         journal = SyncJournal.of(context.journals, container.id)
         record = await anyio.to_thread.run_sync(journal.read)
         rule_targets = [rule.top for rule in state.rules if rule.copies]
-        target = await Target.reach(context.engine, container, process_mark(context.project), journal, rule_targets)
+        engine, mark = context.engine_of(container), process_mark(context.project)
+        target = await Target.reach(engine, container, mark, journal, rule_targets)
         target.staged.paths |= record.staged
         target.executable |= record.executable
         async with contextlib.AsyncExitStack() as opening:

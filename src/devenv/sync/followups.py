@@ -120,7 +120,7 @@ class FollowUps:
         async def run(target: Target) -> None:
             began = time.monotonic()
             try:
-                code, output = await context.engine.exec.run(
+                code, output = await context.engine_of(target.container).exec.run(
                     target.container.id,
                     hook.command,
                     user=hook.user or "",
@@ -141,7 +141,7 @@ class FollowUps:
         """Report the failure, unless the container has ended: it, or one in its place, starts with all files."""
         context = self.state.context
         with contextlib.suppress(EngineError):
-            found = await context.engine.containers.inspect(target.container.id)
+            found = await context.engine_of(target.container).containers.inspect(target.container.id)
             if found is None or not found.running:
                 return
         context.emit(Problem(error.message, error.hint, self.state.service))
@@ -152,7 +152,7 @@ class FollowUps:
 
         async def run(target: Target) -> None:
             try:
-                await context.engine.containers.restart(target.container)
+                await context.engine_of(target.container).containers.restart(target.container)
             except EngineError as error:
                 await self._report(target, error)
 

@@ -66,7 +66,7 @@ async def sync(options: SyncRequest, emit: Emit, adapt: Adapt | None = None) -> 
     async with Engine.connect() as engine:
         run = await open_run(engine, loaded.project.name)
         project = (loaded if adapt is None else await adapt(loaded, engine, run)).project
-        bound = await _rules(project, options.services)
+        bound = await copying(project, options.services)
         project_state = await engine.project_state(project.name)
         services = {rule.service for rule in bound}
         containers = [container for container in project_state.containers if container.service in services]
@@ -130,7 +130,7 @@ def _require_known(project: Project, services: Collection[str]) -> None:
             raise unknown("service", name, known)
 
 
-async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule, ...]:
+async def copying(project: Project, services: Collection[str]) -> tuple[BoundRule, ...]:
     """The rules of these services, or of all, that put files into containers."""
     ignores = await anyio.to_thread.run_sync(scan.dockerignores, project)
     return tuple(

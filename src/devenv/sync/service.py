@@ -163,7 +163,7 @@ class ServiceSync:
         that has just ended gets its files without a shell.
         """
         try:
-            current = await self.context.engine.containers.inspect(target.container.id)
+            current = await self.context.engine_of(target.container).containers.inspect(target.container.id)
         except EngineError:
             current = target.container
         if current is None or current.key != target.container.key:

@@ -41,6 +41,9 @@ HINTS = {
 }
 
 
+EngineOf = Callable[[Container], Engine]
+
+
 class ServiceActions(Protocol):
     """Actions beyond a sync of files; `cause` is what changed. `rebuild` and `recreate` raise DevenvError."""
 
@@ -133,11 +136,11 @@ def process_mark(project: Project) -> str:
 class SyncContext:
     """What the services of a sync session share. `now` is the host as last seen, changed in place by its owner.
 
-    `journals` is the folder of the journals; `is_at_rest` returns whether no look at the host is pending and git is
-    not at work.
+    `engine_of` returns the engine that has a container, and raises EngineError if that engine is lost. `journals` is
+    the folder of the journals; `is_at_rest` returns whether no look at the host is pending and git is not at work.
     """
 
-    engine: Engine
+    engine_of: EngineOf
     project: Project
     emit: Emit
     actions: ServiceActions

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from devenv.docker.client import Engine
 from devenv.events import Emit, Notice
 from devenv.model.containers import Container
 from devenv.model.project import Project
@@ -17,17 +16,17 @@ from devenv.sync.host.tree import HostTree
 from devenv.sync.host.watcher import Watcher
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service import ServiceSync
-from devenv.sync.service_state import ServiceActions, SyncContext
+from devenv.sync.service_state import EngineOf, ServiceActions, SyncContext
 
 
 class SyncSession:
     """Keeps the containers of a run equal to the source tree; `journals` is the folder of the journals."""
 
     def __init__(
-        self, engine: Engine, *, emit: Emit, actions: ServiceActions, journals: str, watcher: str = Watcher.AUTO
+        self, engine_of: EngineOf, *, emit: Emit, actions: ServiceActions, journals: str, watcher: str = Watcher.AUTO
     ) -> None:
         self.service_syncs: Mapping[str, ServiceSync] = {}
-        self._engine = engine
+        self._engine_of = engine_of
         self._emit = emit
         self._actions = actions
         self._journals = journals
@@ -70,7 +69,7 @@ class SyncSession:
             watcher=self._watcher,
         )
         context = SyncContext(
-            self._engine, project, self._emit, self._actions, self._journals, tree.is_at_rest, tree.now
+            self._engine_of, project, self._emit, self._actions, self._journals, tree.is_at_rest, tree.now
         )
         service_syncs = {
             name: ServiceSync(context, name, tuple(rule for rule in bound if rule.service == name))

@@ -67,7 +67,7 @@ class Run:
         self.on_reach: Callable[[], Any] | None = None
         self.restarts, self.may_restart = 0, anyio.Event()
         self.session = SyncSession(
-            cast("Engine", self), emit=self.events.append, actions=self, journals=str(folder / "journals")
+            lambda _: cast("Engine", self), emit=self.events.append, actions=self, journals=str(folder / "journals")
         )
 
     @property

@@ -33,6 +33,7 @@ with LazyImports():
     from devenv.run.cleanup import down as down_workflow
     from devenv.run.cleanup import gc as gc_workflow
     from devenv.state import ledger
+    from devenv.swarm import stack as swarm
     from devenv.sync import once
     from devenv.ui import console as consoles
     from devenv.ui import tables
@@ -211,8 +212,28 @@ def sync(
         bool, Option("--verify", help="Compare the containers with the source tree and print differences.")
     ] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Print what would be done and do nothing.")] = False,
+    watch: Annotated[bool, Option("--watch", help="With --stack: sync each save until Ctrl-C.")] = False,
+    stack: Annotated[
+        str, Option("--stack", metavar="NAME", help="Sync the containers of a stack on a Swarm, on all its nodes.")
+    ] = "",
+    node: Annotated[
+        list[str] | None,
+        Option("--node", metavar="NAME=HOST", help="With --stack: the docker context or ssh host of a node."),
+    ] = None,
 ) -> None:
-    """Sync the source tree to the running containers once."""
+    """Sync the source tree to the running containers once.
+
+    With --watch and --stack, each save is synced to the containers of a stack on a Swarm, until Ctrl-C.
+    """
+    if watch or stack or node:
+        if not (watch and stack) or verify or dry_run:
+            message = "--watch and --stack need each other, and no --verify or --dry-run"
+            raise UsageError(message, hint="devenv sync --watch --stack NAME   (`devenv up` keeps a project in sync)")
+        hosts = dict(text.partition("=")[::2] for text in node or ())
+        if not all(hosts.values()):
+            raise UsageError("--node needs NAME=HOST", hint="docker node ls   (prints the names)")
+        selection, emit = options.selection(services), options.console().emit
+        raise typer.Exit(anyio.run(swarm.sync, selection, stack, hosts, emit))
     request = once.SyncRequest(options.selection(services), tuple(services or ()), verify=verify, dry_run=dry_run)
     raise typer.Exit(anyio.run(once.sync, request, options.console().emit, remote_files.adapt_once))
 

@@ -76,8 +76,9 @@ class ActiveProject:
             DependentRestarts(engine, self.observer, emit, options.timeout, tasks),
             self._first_sync,
         )
+        watcher = options.watcher
         self.sync_session = SyncSession(
-            engine, emit=self.observer.emit, actions=self.actions, journals=run.journals, watcher=options.watcher
+            lambda _: engine, emit=self.observer.emit, actions=self.actions, journals=run.journals, watcher=watcher
         )
         self.update = ProjectUpdate(
             options, emit, engine, current, self.observer, self.volumes, self.sync_session, self.actions, tasks
