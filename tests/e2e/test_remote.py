@@ -186,9 +186,15 @@ def test_doctor_logs_in_once(site: Site, far: Far) -> None:
 
 
 def test_other_commands_find_the_engine(site: Site, far: Far) -> None:
-    """While a run is up in the background, they need no option in its folder."""
+    """While a run is up in the background, they need no option in its folder; it has kept the line of `up`."""
+    before = far.logins()
     assert site.run("up", "-d", "--on", "far").wait(120) == 0
-    until(lambda: site.shows("one"))
+    with site.connection("/stream") as connection, connection.makefile() as stream:
+        assert "HTTP/1.0 200" in stream.readline()
+        assert site.run("settle").wait(60) == 0  # the background process has taken the run over
+        site.save("two")
+        assert [stream.readline() for _ in range(3)] == ["\n", "one\n", "two\n"]
+    assert far.logins() == before + 1
     shown = site.run("open", "--print", json_output=False)
     assert shown.wait() == 0
     assert shown.stray == [f"http://localhost:{site.port}/\n"]

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NoReturn
 
-from devenv import private_files
+from devenv import package_text, private_files
 from devenv.docker import context, trace
 from devenv.errors import EngineError, StateError
 from devenv.lazy_dataclass import dataclass
@@ -33,22 +33,6 @@ OnOutput = Callable[[str, str], object]  # a line, and the stream that it came f
 
 _record: str | None = None
 _ENVIRONMENT: ContextVar[Mapping[str, str]] = ContextVar("environment", default={})  # noqa: B039 - never changed
-
-# Reads from descriptor 3 until a line comes, or until the process that has the other end of the pipe is gone: then
-# the folder, its first argument, is removed. Both end the command.
-_DEPENDENT = """exec 3<&0 </dev/null
-folder=$1
-shift
-"$@" 3<&- &
-child=$!
-{ read -r _ <&3 || { rm -rf -- "$folder"; rmdir -- "${folder%/*}"; }; kill "$child"; } 2>/dev/null &
-watcher=$!
-exec 3<&-
-wait "$child"
-code=$?
-kill "$watcher" 2>/dev/null
-exit $code
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +155,24 @@ class DependentProcess:
             span.outcome = "goes on"
         if shutil.which(argv[0]) is None:
             raise _not_installed(argv)
-        command = ["/bin/sh", "-c", _DEPENDENT, "sh", folder, *argv]
+        self.errors = errors
+        command = ["/bin/sh", "-c", package_text("docker/dependent.sh"), "sh", folder, *argv]
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
         )
+        assert self._child.stdin is not None  # noqa: S101 - a pipe by its arguments
+        self._stdin = self._child.stdin
         _note(self._child.pid)
+
+    @property
+    def identity(self) -> tuple[int, str]:
+        """The pid and the start time of the shell."""
+        return self._child.pid, start_time(self._child.pid) or ""
+
+    @property
+    def pipe(self) -> int:
+        """The descriptor that has to be open in some process as long as the child is to live."""
+        return self._stdin.fileno()
 
     def wait(self, seconds: float | None) -> bool:
         """Wait until the child has ended, for at most so many seconds; return whether it has."""
@@ -185,10 +182,9 @@ class DependentProcess:
 
     def end(self, grace: float) -> None:
         """End the child, which is killed after `grace` seconds."""
-        assert self._child.stdin is not None  # noqa: S101 - a pipe by its arguments
         with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended, or another thread was faster
-            self._child.stdin.write(b"end\n")
-            self._child.stdin.close()
+            self._stdin.write(b"end\n")
+            self._stdin.close()
         if not self.wait(grace):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signal.SIGKILL)

@@ -5,6 +5,7 @@ The package `remote` opens lines. Each has a folder with its socket, a lock that
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -37,11 +38,17 @@ def find(address: str) -> str | None:
     return next((f"{path}/{SOCKET}" for path in paths if _leads_to(path, address)), None)
 
 
+def read_address(path: str) -> str:
+    """The address of the engine to which the line in the folder leads; empty without a line."""
+    with contextlib.suppress(OSError), open(os.path.join(path, ADDRESS), encoding="utf-8") as file:
+        return file.read()
+    return ""
+
+
 def _leads_to(path: str, address: str) -> bool:
+    if read_address(path) != address:
+        return False
     try:
-        with open(os.path.join(path, ADDRESS), encoding="utf-8") as file:
-            if file.read() != address:
-                return False
         with open(os.path.join(path, LOCK), "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,11 +13,12 @@ import anyio
 from devenv.compose import resolve
 from devenv.compose.files import inputs
 from devenv.compose.resolve import Loaded
-from devenv.docker import process
+from devenv.docker import endpoint, process
 from devenv.doctor import quick_check
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem, Ready
 from devenv.lazy_dataclass import dataclass
+from devenv.remote.line import Login, left
 from devenv.run import background, steps
 from devenv.run.active.feed import Feed
 from devenv.run.active.port_forwards import PortForwards
@@ -50,12 +51,14 @@ SHORTEST, LONGEST = 1.0, 60.0  # seconds until the next try after an error
 class Keeper:
     """The keeper of a run.
 
-    `early`: number of keepers before it that died early; `lock`: the descriptor of the lock, if it has the lock.
+    `early`: number of keepers before it that died early; `lock`: the descriptor of the lock, if it has the lock;
+    `line`: the folder of the line to the engine, if it has inherited one.
     """
 
     run_: Run
     early: int
     lock: int | None = None
+    line: str = ""
     _note: KeeperNote = field(init=False)
     _guardian: Guardian = field(init=False)
     _log: EventLog = field(init=False)
@@ -160,7 +163,7 @@ class Keeper:
     async def _context(
         self, stack: contextlib.AsyncExitStack, options: UpOptions, emit: Emit, loaded: Loaded, ledger: Ledger
     ) -> Context:
-        engine, line = await quick_check.connected_by_line(stack, emit)
+        engine, line = await quick_check.connected_by_line(stack, emit, await self._inherited(stack))
         key = await key_of(engine)
         run = await open_run(engine, loaded.project.name, key)
         place = place_of(loaded.project.directory)
@@ -171,6 +174,14 @@ class Keeper:
             raise up_elsewhere(ledger)
         transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
         return Context(options, emit, engine, key, run, place, transfer, anyio.create_task_group(), line=line)
+
+    async def _inherited(self, stack: contextlib.AsyncExitStack) -> Login | None:
+        """The engine and the line to it that this process has inherited, if any; the next call returns None."""
+        path, self.line = self.line, ""
+        if not path:
+            return None
+        reached = await endpoint.resolve()
+        return reached, stack.enter_context(left(path, reached))
 
     async def _adopted(self, context: Context, loaded: Loaded, ledger: Ledger) -> ActiveProject:
         """The active project, synced: as the steps of `up`, without those that create, start or ask."""

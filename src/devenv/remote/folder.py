@@ -12,26 +12,41 @@ from collections.abc import Iterator
 from devenv import private_files
 from devenv.docker import ssh_lines
 from devenv.docker.ssh_lines import ADDRESS, LOCK, PREFIX
+from devenv.lazy_dataclass import dataclass
 
 ATTEMPTS = 5
 
 
+@dataclass
+class LineFolder:
+    """A folder with the sockets of a line, and the descriptor of its lock; `is_left`: to another process."""
+
+    path: str
+    lock: int
+    is_left: bool = False
+
+    @contextlib.contextmanager
+    def removed(self) -> Iterator[LineFolder]:
+        """The folder, which is removed after the block unless it is left to another process."""
+        try:
+            yield self
+        finally:
+            if not self.is_left:
+                shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self.lock)
+            with contextlib.suppress(OSError):  # another line is there
+                os.rmdir(os.path.dirname(self.path))
+
+
 @contextlib.contextmanager
-def folder(address: str) -> Iterator[str]:
+def folder(address: str) -> Iterator[LineFolder]:
     """A new folder for the line to an engine's address while the block lasts, and none that a dead process left.
 
     Raises StateError, OSError.
     """
-    base = ssh_lines.base()
-    path, lock = _created(base)
-    try:
-        private_files.replace(os.path.join(path, ADDRESS), address, durable=False)
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(lock)
-        with contextlib.suppress(OSError):  # another line is there
-            os.rmdir(base)
+    with LineFolder(*_created(ssh_lines.base())).removed() as created:
+        private_files.replace(os.path.join(created.path, ADDRESS), address, durable=False)
+        yield created
 
 
 def _created(base: str) -> tuple[str, int]:

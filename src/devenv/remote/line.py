@@ -18,15 +18,16 @@ from dataclasses import replace
 import anyio
 import anyio.to_thread
 
-from devenv.docker import process
+from devenv.docker import process, ssh_lines
 from devenv.docker.endpoint import LAST_BYTES, Endpoint, WayError, reason, unreachable
 from devenv.docker.ssh_lines import SOCKET
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Notice
 from devenv.lazy_dataclass import dataclass
 from devenv.remote import ssh
-from devenv.remote.folder import folder
+from devenv.remote.folder import LineFolder, folder
 from devenv.remote.forwards import Forward
+from devenv.remote.hand_over import AdoptedProcess, LeftLine, left_in
 from devenv.remote.ssh import Remote
 
 FIRST_WAIT = 60.0  # seconds for the first login: somebody may have to touch a key
@@ -48,26 +49,31 @@ class LineState:
 
 
 class Line:
-    """The line to one machine. Its methods block; `close` may be called while another thread is in one of them."""
+    """The line to one machine. Its methods block; `close` may be called while another thread is in one of them.
 
-    def __init__(self, remote: Remote, folder: str) -> None:
+    `left`: go on with the ssh process that another process has left.
+    """
+
+    def __init__(self, remote: Remote, folder: LineFolder, left: LeftLine | None = None) -> None:
         self.remote = remote
         self.folder = folder
         self.state = LineState(is_up=False, since=time.monotonic())
-        self._child: process.DependentProcess | None = None
-        self._forwards = _Forwards(self._request)
+        self._left = left
+        self._child: process.DependentProcess | AdoptedProcess | None = None
+        self._forwards = _Forwards(self._request, frozenset(left.forwards if left else ()))
         self._asked: dict[str, Future[str]] = {}
         self._over = threading.Event()
         self._began = threading.Event()  # the first attempt has ended
         self._changes = _WakePipe()
-        self.was_reached = False  # ssh has logged in
-        self.found = ""  # what the machine printed about its sockets, if the one that was tried does not answer
+        # What the machine printed about its sockets, if the one that was tried does not answer; None until ssh has
+        # logged in.
+        self.found: str | None = None
         self._thread = threading.Thread(target=self._keep, name="line", daemon=True)
 
     @property
     def socket(self) -> str:
         """The path of the socket on this machine that leads to the engine."""
-        return f"{self.folder}/{SOCKET}"
+        return f"{self.folder.path}/{SOCKET}"
 
     @property
     def is_lost(self) -> bool:
@@ -99,7 +105,7 @@ class Line:
 
     def _request(self, action: str, forwards: Iterable[Forward]) -> str:
         places = [forward.argument for forward in forwards]
-        done = process.brief(ssh.request(self.remote, self.folder, action, places), CONTROL_WAIT)
+        done = process.brief(ssh.request(self.remote, self.folder.path, action, places), CONTROL_WAIT)
         return (reason(done.error_text) or f"exit {done.returncode}") if done.returncode else ""
 
     def begin_to_ask(self, command: str) -> None:
@@ -113,7 +119,24 @@ class Line:
         return self._run(command) if answer is None else answer.result()
 
     def _run(self, command: str) -> str:
-        return process.brief(ssh.control(self.remote, self.folder, command), CONTROL_WAIT).text
+        return process.brief(ssh.control(self.remote, self.folder.path, command), CONTROL_WAIT).text
+
+    def leave(self) -> tuple[int, ...]:
+        """Leave ssh to a child of this process (see `left_in`), and return the descriptors that it has to inherit.
+
+        There are none if the line is lost: then the child has to log in. The line cannot be used afterwards.
+        """
+        if not isinstance(child := self._child, process.DependentProcess) or not self.state.is_up:
+            return ()
+        place, forwards = self.folder, tuple(self._forwards.active)
+        left = LeftLine(self.remote, *child.identity, child.pipe, child.errors, place.lock, forwards)
+        try:
+            left.write(place.path)
+        except (OSError, StateError):  # a full disk
+            return ()
+        place.is_left = True
+        self._over.set()
+        return left.descriptors
 
     def close(self) -> None:
         """End the process; nothing of it is left. The line cannot be used again. A second call does nothing."""
@@ -129,6 +152,8 @@ class Line:
     def _keep(self) -> None:
         """Log in again and again until `close`; but only once if the first login fails."""
         wait, failures, pauses = FIRST_WAIT, 0, ssh.pauses()
+        if self._left is not None:
+            self._go_on(AdoptedProcess(self._left))
         while not self._over.is_set():
             was_up, printed = False, ""
             try:
@@ -144,32 +169,40 @@ class Line:
             self._over.wait(pauses[min(failures, len(pauses) - 1)])
         self._began.set()
 
+    def _go_on(self, child: AdoptedProcess) -> None:
+        """Use the ssh that another process has left, to its end."""
+        if self._stay(child, AGAIN_WAIT):
+            self._set(is_up=False, printed=_last(child.errors))
+
     def _connect(self, wait: float) -> tuple[bool, str]:
         """Run ssh to its end; return whether the engine has answered over it, and what ssh has printed."""
         for name in (SOCKET, ssh.CONTROL):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self.folder}/{name}")
+                os.unlink(f"{self.folder.path}/{name}")
         with open(process.scratch(), "r+b", buffering=0) as errors:
             places = sorted(forward.argument for forward in self._forwards.begin())
-            command = ssh.master(self.remote, self.folder, self.socket, places)
-            child = self._child = process.DependentProcess(command, errors.fileno(), self.folder)
-            try:
-                if is_up := self._until_up(child, wait):
-                    self._set(is_up=True)
-                    self._forwards.catch_up()
-                    self._began.set()
-                    child.wait(None)
-            finally:
-                child.end(GRACE)
-            size = os.fstat(errors.fileno()).st_size
-            printed = os.pread(errors.fileno(), LAST_BYTES, max(size - LAST_BYTES, 0)).decode(errors="replace")
-            return is_up, printed
+            command = ssh.master(self.remote, self.folder.path, self.socket, places)
+            is_up = self._stay(process.DependentProcess(command, errors.fileno(), self.folder.path), wait)
+            return is_up, _last(errors.fileno())
 
-    def _until_up(self, child: process.DependentProcess, wait: float) -> bool:
+    def _stay(self, child: process.DependentProcess | AdoptedProcess, wait: float) -> bool:
+        """Wait until ssh has ended; return whether the engine has answered over it."""
+        self._child = child
+        try:
+            if is_up := self._until_up(child, wait):
+                self._set(is_up=True)
+                self._forwards.catch_up()
+                self._began.set()
+                child.wait(None)
+        finally:
+            child.end(GRACE)
+        return is_up
+
+    def _until_up(self, child: process.DependentProcess | AdoptedProcess, wait: float) -> bool:
         end = time.monotonic() + wait
         while time.monotonic() < end and not self._over.is_set() and not child.wait(LOOK_EVERY):
             if (answer := _answers(self.socket)) is not None:
-                self.was_reached = True
+                self.found = self.found or ""
                 if not answer and not self._began.is_set():
                     self.found = self.ask(ssh.find_socket(self.remote.socket))
                 return answer
@@ -185,9 +218,9 @@ class Line:
 class _Forwards:
     """The forwards of a line: those that are wanted, and those that its current ssh has. `request` asks this ssh."""
 
-    def __init__(self, request: Callable[[str, Iterable[Forward]], str]) -> None:
+    def __init__(self, request: Callable[[str, Iterable[Forward]], str], active: frozenset[Forward]) -> None:
         self._request = request
-        self._wanted, self._active = frozenset[Forward](), frozenset[Forward]()
+        self._wanted = self.active = active
         self._turn = threading.Lock()
 
     def want(self, wanted: frozenset[Forward], is_up: Callable[[], bool]) -> dict[Forward, str]:
@@ -199,8 +232,8 @@ class _Forwards:
     def begin(self) -> frozenset[Forward]:
         """The forwards with which a new ssh is started."""
         with self._turn:
-            self._active = self._wanted
-            return self._active
+            self.active = self._wanted
+            return self.active
 
     def catch_up(self) -> None:
         """Apply what has changed since this ssh was started."""
@@ -208,14 +241,14 @@ class _Forwards:
             self._apply()
 
     def _apply(self) -> dict[Forward, str]:
-        if ended := self._active - self._wanted:
+        if ended := self.active - self._wanted:
             self._request("cancel", ended)
-            self._active -= ended
+            self.active -= ended
         errors: dict[Forward, str] = {}
-        if (new := self._wanted - self._active) and self._request("forward", new):
+        if (new := self._wanted - self.active) and self._request("forward", new):
             # The first that fails ends the request, and nothing tells which it is.
             errors = {each: error for each in new if (error := self._request("forward", [each]))}
-        self._active |= new - errors.keys()
+        self.active |= new - errors.keys()
         return errors
 
 
@@ -242,6 +275,12 @@ class _WakePipe:
         """Close the pipe."""
         os.close(self._read)
         os.close(self._written)
+
+
+def _last(errors: int) -> str:
+    """The last bytes of a standard error."""
+    size = os.fstat(errors).st_size
+    return os.pread(errors, LAST_BYTES, max(size - LAST_BYTES, 0)).decode(errors="replace")
 
 
 def _answers(path: str) -> bool | None:
@@ -282,6 +321,20 @@ def begun(endpoint: Endpoint) -> Iterator[Line | None]:
             yield first
         finally:
             first.close()
+
+
+@contextlib.contextmanager
+def left(path: str, endpoint: Endpoint) -> Iterator[Line | None]:
+    """The line to the engine that the process before this one left in the folder `path`, closed after the block.
+
+    For `line`. None if this process has not inherited it, or if the engine is another one.
+    """
+    found = left_in(path)
+    if found is None or ssh_lines.read_address(path) != endpoint.host:
+        yield None
+        return
+    with found[1].removed() as place, contextlib.closing(Line(found[0].remote, place, found[0])) as opened:
+        yield opened
 
 
 @contextlib.asynccontextmanager
@@ -327,12 +380,12 @@ async def _opened(
             if await anyio.to_thread.run_sync(opened.open, abandon_on_cancel=True):
                 stack.push(attempt.pop_all())
                 return opened
-        if not opened.was_reached:
+        if opened.found is None:
             words = reason(opened.state.printed) or "ssh has ended without a message"
             raise unreachable(endpoint, "", words) from WayError(words)
         if (elsewhere := ssh.found_socket(opened.found, remote.socket)) is None:
             break
         remote = replace(remote, socket=elsewhere)
-    lack = ssh.missing(opened.found)
+    lack = ssh.missing(opened.found or "")
     emit(Notice(f"there is no line to {remote.name}, so each request logs in by itself: {lack}"))
     return None

@@ -21,6 +21,7 @@ from devenv.compose.run_model import Scale
 from devenv.decoded import decoded
 from devenv.docker import process
 from devenv.errors import StateError
+from devenv.remote.line import Line
 from devenv.run.preload import UpOptions
 from devenv.state.kept import STARTING, KeeperNote, note_of
 from devenv.state.run_dir import Run
@@ -51,15 +52,19 @@ def command(folder: str, *words: str) -> list[str]:
     return [sys.executable, "-m", MODULE, folder, *words]
 
 
-def start(run: Run, descriptor: int, note: KeeperNote) -> None:
+def start(run: Run, descriptor: int, note: KeeperNote, line: Line | None = None) -> None:
     """Start a keeper, which gets the lock that this process holds with `descriptor`: no command can be in between.
+
+    It goes on with the line too, so that ports stay forwarded.
 
     Raises StateError if the state folder cannot be written.
     """
     with private_files.written(run.path):
         log = private_files.create(os.path.join(run.path, "keeper.log"), os.O_WRONLY | os.O_APPEND)
     try:
-        pid = process.detach(command(run.path, "0", str(descriptor)), pass_fds=(descriptor,), log=log)
+        left = () if line is None else line.leave()
+        words = [str(descriptor), *([line.folder.path] if line is not None and left else ())]
+        pid = process.detach(command(run.path, "0", *words), pass_fds=(descriptor, *left), log=log)
     finally:
         os.close(log)
     start_time = process.start_time(pid) or ""

@@ -62,7 +62,7 @@ def keep(context: Context, new: KeeperNote | None) -> None:
     with contextlib.suppress(StateError):  # a full disk: the next command reports that files are not synced
         ledger = context.run.read()
         if new is not None and ledger is not None and (ledger.phase, ledger.began) == ("detached", new.began):
-            background.start(context.run, context.held.lock, new)
+            background.start(context.run, context.held.lock, new, context.line)
             if new is not context.held.keeper:
                 context.emit(Notice(KEPT, "devenv down"))
 

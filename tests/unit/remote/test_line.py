@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -16,8 +17,9 @@ from devenv.docker import process, ssh_lines
 from devenv.docker.endpoint import Endpoint, dial, resolve
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
+from devenv.remote.folder import LineFolder
 from devenv.remote.forwards import Forward
-from devenv.remote.line import SOON, Line, LineState, begun, line
+from devenv.remote.line import SOON, Line, LineState, begun, left, line
 from devenv.remote.ssh import Remote
 
 pytestmark = pytest.mark.anyio
@@ -159,7 +161,7 @@ async def test_a_login_that_has_begun_is_used(calls: Callable[[], list[list[str]
                 async with line(Endpoint("ssh://far"), nothing, login) as (_, opened):
                     assert opened is login
                     assert opened.state.is_up
-        assert not os.path.exists(login.folder)
+        assert not os.path.exists(login.folder.path)
     assert len(calls()) <= 2
     assert all(process.start_time(int(pid)) is None for pid, *_ in calls())
 
@@ -176,7 +178,7 @@ async def test_a_question_is_asked_ahead(calls: Callable[[], list[list[str]]]) -
 
 async def test_a_line_counts_as_lost_after_a_while(tmp_path: Path) -> None:
     """A line that has just gone may be back at once."""
-    opened = Line(Remote("far"), str(tmp_path))
+    opened = Line(Remote("far"), LineFolder(str(tmp_path), -1))
     now, early = time.monotonic(), time.monotonic() - SOON - 1
     for is_up, since, is_lost in ((False, now, False), (False, early, True), (True, early, False)):
         opened.state = LineState(is_up=is_up, since=since)
@@ -209,6 +211,39 @@ async def test_forwarding_is_forbidden(calls: Callable[[], list[list[str]]]) -> 
         assert (reached, opened) == (endpoint, None)
     assert [type(event) for event in events] == [Notice]
     assert "AllowStreamLocalForwarding" in str(events[0])
+
+
+async def test_another_process_goes_on(calls: Callable[[], list[list[str]]]) -> None:
+    """It has the same ssh at the same socket, with its ports, and leaves nothing."""
+    port = Forward("127.0.0.1", 80, "127.0.0.1")
+    async with line(Endpoint("ssh://far"), nothing) as (_, opened):
+        assert opened is not None
+        opened.forward(frozenset({port}))
+        descriptors = [*map(os.dup, opened.leave())]  # by other numbers than those that this process closes
+        assert len(descriptors) == 3
+    path, before = opened.folder.path, calls()
+    assert process.start_time(int(before[0][0])) is not None
+    given = json.loads(Path(path, "left").read_text(encoding="utf-8"))
+    given |= dict(zip(("pipe", "errors", "lock"), descriptors, strict=True))
+    Path(path, "left").write_text(json.dumps(given), encoding="utf-8")
+    with left(path, Endpoint("ssh://other")) as none:
+        assert none is None
+    with left(path, Endpoint("ssh://far")) as login:
+        async with line(Endpoint("ssh://far"), nothing, login) as (reached, taken):
+            assert taken is login
+            assert taken is not None
+            assert reached.line == opened.socket
+            assert taken.forward(frozenset({port})) == {}
+            assert calls() == before
+            os.kill(int(before[0][0]), signal.SIGKILL)
+            with anyio.fail_after(30):
+                while not (taken.state.is_up and len(calls()) > len(before)):
+                    await taken.changed()
+            assert calls()[-1][-4:] == ["-L", port.argument, "--", "far"]
+    assert not os.path.exists(path)
+    with anyio.fail_after(30):
+        while any(process.start_time(int(pid)) for pid, *_ in calls()):  # noqa: ASYNC110 - not our child
+            await anyio.sleep(0.02)
 
 
 async def test_the_owner_is_killed(calls: Callable[[], list[list[str]]], tmp_path: Path) -> None:

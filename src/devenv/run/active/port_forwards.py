@@ -48,7 +48,10 @@ class PortForwards:
 
     async def follow(self) -> None:
         """Forward the ports that the containers publish now; what failed is tried again after a while."""
-        wanted = wanted_by(self._project.observer.project_state.containers)
+        containers = self._project.observer.project_state.containers
+        if not containers:  # not seen yet, while ports of an earlier process may be forwarded; or the run is over
+            return
+        wanted = wanted_by(containers)
         if wanted == self._wanted and anyio.current_time() < self._again_at:
             return
         errors = await anyio.to_thread.run_sync(self._line.forward, wanted)
