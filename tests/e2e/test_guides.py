@@ -92,7 +92,7 @@ def test_lines_that_edit_a_project(reader: Reader) -> None:
 
 
 def test_lines_that_run_a_project(reader: Reader) -> None:
-    """Start, look, save and restore, in the main tree and in a worktree; nothing is left on the engine."""
+    """Start, look, save and restore, in the main worktree and in a worktree; nothing is left on the engine."""
     api = built_service(PROGRAMS, volumes=["data:/data"])
     worker = idle_service(volumes=["./src:/app/src"])
     reader.stack.compose_file(

@@ -52,7 +52,7 @@ WORKTREE = (
     "devenv settle",
     "devenv snapshot restore --from shop",
 )
-LAST = (  # in the main tree again
+LAST = (  # in the main worktree again
     "devenv down shop-feature",
     "devenv down",
     "devenv up --detach --timeout 600",

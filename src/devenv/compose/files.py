@@ -190,7 +190,7 @@ def setting(folder: str, key: str) -> str | None:
 
 
 def example_of(path: str) -> str | None:
-    """The file to copy to a missing file: that of the main tree in a git worktree, else `.env.example` or similar."""
+    """The file to copy to a missing file: that of the main worktree, in a linked one; else `.env.example` or such."""
     folder, name = os.path.split(path)
     if (tree := git_worktree(folder)) and os.path.isfile(main := tree.in_main(path)):
         return None if os.path.lexists(path) else main

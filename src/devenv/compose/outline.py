@@ -135,8 +135,8 @@ def name_in_files(sources: Sequence[ComposeFile]) -> str:
 def project_name(sources: Sequence[ComposeFile]) -> str | None:
     """The name for `-p`: that of the worktree; None outside worktrees, or if COMPOSE_PROJECT_NAME has another name.
 
-    In `.env`, the variable does not count if the main tree has the same value: that names the tree of which the file
-    is a copy.
+    In `.env`, the variable does not count if the main worktree has the same value: that names the tree of which the
+    file is a copy.
     """
     folder = sources[0].folder
     tree = git_worktree(folder)

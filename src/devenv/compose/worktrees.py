@@ -1,4 +1,4 @@
-"""Linked git worktrees: which one contains a folder, its folder in the main tree, and the name of a project there."""
+"""Linked git worktrees: which one contains a folder, its folder in the main worktree, and a project's name there."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SHORT = 7  # characters of a commit's id
 
 @dataclass(frozen=True, slots=True)
 class Worktree:
-    """The linked git worktree of a folder. `project`: the folder's name in the main tree; `name`: the worktree's.
+    """The linked git worktree of a folder. `project`: the folder's name in the main worktree; `name`: the worktree's.
 
-    `root`: the root of the worktree; `main`: that of the main tree, empty if the repository is bare.
+    `root`: the root of the worktree; `main`: that of the main worktree, empty if the repository is bare.
     """
 
     project: str
@@ -29,7 +29,7 @@ class Worktree:
     main: str
 
     def in_main(self, path: str) -> str:
-        """The same path in the main tree; empty if there is no main tree."""
+        """The same path in the main worktree; empty if there is no main worktree."""
         return os.path.normpath(os.path.join(self.main, os.path.relpath(path, self.root))) if self.main else ""
 
 
@@ -39,7 +39,7 @@ def upward(folder: str) -> tuple[str, ...]:
 
 
 def git_worktree(folder: str) -> Worktree | None:
-    """The git worktree that contains the folder; None for the main tree, or without git.
+    """The git worktree that contains the folder; None for the main worktree, or without git.
 
     A submodule has a `.git` file too, but no common folder: the search goes on in the tree that contains it.
     """

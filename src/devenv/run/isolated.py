@@ -58,7 +58,7 @@ async def report(desired: DesiredState, selection: Selection, emit: Emit, *, is_
         emit(Notice(message, f"devenv down -p {other}"))
     if tree and is_first and (missing := await _missing(tree, project.directory)):
         names = ", ".join(written(path, project.directory) for path in missing)
-        emit(Notice(f"the main tree has files that this tree lacks: {names}", copies(missing, tree, os.getcwd())))
+        emit(Notice(f"the main worktree has files that this one lacks: {names}", copies(missing, tree, os.getcwd())))
 
 
 def stale_addresses(desired: DesiredState, sources: Sequence[ComposeFile]) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _moved(project: Project, changes: Mapping[tuple[str, int], int]) -> Iterator
 
 
 def copies(paths: Sequence[str], tree: Worktree, here: str) -> str:
-    """The commands that copy the paths from the main tree; no path exists in this tree."""
+    """The commands that copy the paths from the main worktree; no path exists in this tree."""
     commands = []
     for path in paths:
         source, target = shlex.quote(tree.in_main(path)), os.path.relpath(path, here)
@@ -123,7 +123,7 @@ def _other_runs(project: Project, name: str) -> list[str]:
 
 
 async def _missing(tree: Worktree, directory: str) -> list[str]:
-    """The paths that the main tree has and this one lacks: `.env`, and ignored files named in the include file."""
+    """The paths that only the main worktree has: `.env`, and ignored files that are named in the include file."""
     if not tree.main:
         return []
     wanted = [os.path.join(directory, ".env")]

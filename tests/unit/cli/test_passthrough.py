@@ -192,7 +192,7 @@ def test_the_value_of_isolated_is_optional(line: str, expected: str) -> None:
 def test_verbs_that_use_the_names_in_the_files_get_the_isolated_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: list[str]
 ) -> None:
-    """In a worktree; the files have the names of the main tree."""
+    """In a worktree; the files have the names of the main worktree."""
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
     tree = worktrees.linked(tmp_path / "there", tmp_path / "shop", "feature")
     (tree / "compose.yml").write_text(FILE)

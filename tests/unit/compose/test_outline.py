@@ -138,7 +138,7 @@ def test_a_worktree_keeps_its_name_whatever_the_files_say(tmp_path: Path) -> Non
 
 
 def test_explicit_project_name_wins_over_the_worktree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """COMPOSE_PROJECT_NAME in the environment or in env files, but not in a copy of the main tree's `.env`."""
+    """COMPOSE_PROJECT_NAME in the environment or in env files, but not in a copy of the main worktree's `.env`."""
     main = tmp_path / "shop"
     tree = linked(tmp_path / "there", main, "feature")
     (tree / ".env").write_text("COMPOSE_PROJECT_NAME=mine\n")

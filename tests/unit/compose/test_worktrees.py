@@ -90,7 +90,7 @@ def test_what_git_writes_is_understood(tmp_path: Path) -> None:
 
 
 def test_folders_that_are_not_worktrees(tmp_path: Path) -> None:
-    """A main tree, a submodule, no repository, a `.git` without a path, or a pipe."""
+    """A main worktree, a submodule, no repository, a `.git` without a path, or a pipe."""
     main, odd = tmp_path / "shop", tmp_path / "odd"
     linked(tmp_path / "there", main, "feature")
     assert worktree(str(main)) is None
@@ -125,7 +125,7 @@ def test_an_unreadable_link_is_no_worktree(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_main_tree_of_a_worktree_is_known(tmp_path: Path) -> None:
-    """The same folder there; a bare repository has no main tree."""
+    """The same folder there; a bare repository has no main worktree."""
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
     (tree / "app").mkdir()
     found = git_worktree(str(tree / "app"))

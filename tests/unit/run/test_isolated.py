@@ -68,7 +68,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A worktree whose main tree has local files, which git ignores; it is the current folder."""
+    """A worktree whose main worktree has local files, which git ignores; it is the current folder."""
     monkeypatch.setattr(isolated, "every_runs", lambda: iter(()))
     main = tmp_path / "shop"
     main.mkdir()
@@ -123,19 +123,19 @@ async def test_local_files_of_the_main_tree_are_offered(tree: Path, tmp_path: Pa
     """Ignored files that the include file names, and `.env`; never what exists, and only before the first start."""
     main = tmp_path / "shop"
     before = (await said(tree))[-1]
-    assert before == f"the main tree has files that this tree lacks: ./.env | cp {main}/.env .env"
+    assert before == f"the main worktree has files that this one lacks: ./.env | cp {main}/.env .env"
     (main / ".worktreeinclude").write_text("# local\n/local/a\ncerts/d\n*.key\n!other.key\nuntracked\ncompose.yml\n")
     (tree / ".env").write_text("mine")
     told = (await said(tree))[-1]
     assert told == (
-        "the main tree has files that this tree lacks: ./certs, ./local/a, ./my.key | "
+        "the main worktree has files that this one lacks: ./certs, ./local/a, ./my.key | "
         f"cp -R {main}/certs certs && "
         f"mkdir -p local && cp -R {main}/local/a local/a && cp {main}/my.key my.key"
     )
-    assert "that this tree lacks" not in " ".join(await said(tree, is_first=False))
+    assert "that this one lacks" not in " ".join(await said(tree, is_first=False))
     await process.run(["sh", "-c", told.partition(" | ")[2]])
     assert ((tree / "local/a/b").read_text(), (tree / ".env").read_text()) == ("local/a/b", "mine")
-    assert "that this tree lacks" not in " ".join(await said(tree))
+    assert "that this one lacks" not in " ".join(await said(tree))
 
 
 @pytest.mark.anyio

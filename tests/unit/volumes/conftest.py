@@ -1,4 +1,4 @@
-"""Fixtures for the tests of volumes: a project in the main tree and in a linked worktree, on an engine in memory."""
+"""Fixtures for the tests of volumes: a project in the main worktree and in a linked one, on an engine in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.memory.machine import Machine, Site, mounted
 
 @pytest.fixture
 def shop(machine: Machine) -> Site:
-    """The project in the main tree of a repository."""
+    """The project in the main worktree of a repository."""
     (machine.folder / "shop/.git/worktrees/feature").mkdir(parents=True)
     return machine.site("shop", db={"volumes": [mounted("data")]})
 

@@ -106,7 +106,7 @@ async def test_a_seed_that_does_not_exist_is_an_error_before_anything_is_created
 
 @pytest.mark.parametrize("name", ["seed.tar", "data/seed.tar"])
 async def test_an_exported_file_is_imported_once(machine: Machine, shop: Site, feature: Site, name: str) -> None:
-    """Its path is relative to the Compose file; a file that git ignores is found in the main tree."""
+    """Its path is relative to the Compose file; a file that git ignores is found in the main worktree."""
     seed = await saved(machine, shop, "seed")
     (shop.folder / name).parent.mkdir(exist_ok=True)
     commands.export(seed, str(shop.folder / name), print)
