@@ -218,6 +218,15 @@ def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
     assert set(lines[2:]) <= {typed_line.command for typed_line in typed("docs/getting-started.md")}
 
 
+@pytest.mark.parametrize("page", ["docs/getting-started.md", "docs/zh-CN/getting-started.md"])
+def test_getting_started_can_be_followed_block_by_block(page: str) -> None:
+    """No block asks the server before it can have loaded the edit; the option for a missing registry is named."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    assert not re.search(r"^perl .*\ncurl", text, re.MULTILINE)
+    assert "`--stand-ins`" in text
+
+
 def measured(row: str) -> tuple[float, float]:
     """The values of devenv and of the older Compose in a row of docs/performance.md."""
     table = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
