@@ -13,6 +13,8 @@ import pytest
 
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
+from support.docker_cli import engine_socket
+from support.proxy import Proxy
 from support.stack import Stack, idle_service
 from support.terminal import Terminal
 from support.upper import Up
@@ -142,4 +144,30 @@ def test_without_watching_nothing_stays_in_the_background(site: Stack, up: Up) -
     """`--no-watch` starts no keeper."""
     run = up(site, "-d", "--no-watch")
     assert run.wait() == 0
+    assert run.survivors() == {}
+
+
+def test_a_restart_that_was_cut_off_is_finished(site: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """A keeper that is killed once the engine has ended the container, and before it starts it again."""
+    with Proxy(engine=engine_socket(), stall=60) as proxy:
+        site.env["DOCKER_HOST"] = proxy.host
+        run = up(site, "-d")
+        assert run.wait() == 0
+        (keeper, _), began = keepers(run), started(site)
+        environment = {**state_env, **site.env, "CI": None, "TERM": "xterm"}
+        with Terminal(
+            sys.executable, "-m", "devenv", "attach", cwd=site.folder, env=environment, size=(80, 24)
+        ) as view:
+            docker_cli.until(lambda: "1 of 1 up" in view.screen(80, 24), timeout=30)
+            proxy.chaos(100, ("stall",), only=lambda call: call.path.endswith("/restart"))
+            view.type("r")
+            docker_cli.until(lambda: [call for call in proxy.calls if call.fault])
+            docker_cli.docker("stop", "-t", "0", site.container("web"))
+            proxy.calm()
+            kill(keeper)
+            view.close()
+        docker_cli.until(lambda: started(site), lambda now: now != began, timeout=30)
+        settled = cli.run("settle", cwd=site.folder, env={**state_env, **site.env})
+        assert settled.returncode == 0, settled.stdout + settled.stderr
+        assert cli.run("down", cwd=site.folder, env={**state_env, **site.env}).returncode == 0
     assert run.survivors() == {}

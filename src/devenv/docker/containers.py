@@ -28,6 +28,7 @@ from devenv.tasks import each
 LOOP = "too many links"  # the engine's message for a symbolic link that leads to itself
 MODE_FOLDER, MODE_LINK = 1 << 31, 1 << 27  # in Go's os.FileMode
 EXTRACT = {"path": "/", "noOverwriteDirNonDir": "1"}
+AGAIN = (0.2, 1.0, 3.0)  # seconds between tries to start a container that a failed restart has ended
 SLOWEST = 1e6  # bytes per second, the least that a transfer must reach
 
 
@@ -146,10 +147,31 @@ class Containers(EngineGroup):
         return await self._api.create("containers/create", "creating a container", config, answers.object_id, query)
 
     async def restart(self, container: Container) -> None:
-        """Restart the container; it has its configured grace period to stop."""
+        """Restart the container; it has its configured grace period to stop.
+
+        If the engine fails after it has ended the container, the container is started.
+        """
         seconds, action = container.stop_timeout, f"restarting {container.name}"
         query = {"t": f"{seconds:.0f}"}
-        await self._api.call("POST", f"containers/{container.id}/restart", action, query=query, extra=seconds)
+        try:
+            await self._api.call("POST", f"containers/{container.id}/restart", action, query=query, extra=seconds)
+        except EngineError:
+            if not await self._is_restarted(container):
+                raise
+
+    async def _is_restarted(self, container: Container) -> bool:
+        """Whether a container whose restart failed has been started all the same, by the engine or now."""
+        for pause in AGAIN:
+            with contextlib.suppress(EngineError):
+                now = await self.inspect(container.id)
+                if now is None or (now.key == container.key and now.running):
+                    return False
+                if now.running:
+                    return True
+                await self._api.call("POST", f"containers/{container.id}/start", f"starting {container.name}")
+                return True
+            await anyio.sleep(pause)
+        return False
 
     async def stop(self, container: Container, grace: float | None = None) -> None:
         """Stop the container and kill it after the grace period (seconds); does nothing if it has ended."""

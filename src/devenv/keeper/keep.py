@@ -35,9 +35,10 @@ from devenv.run.takeover import up_elsewhere
 from devenv.run.view_messages import TimedEvent
 from devenv.signals import ShutdownSignals
 from devenv.state.event_log import EventLog
-from devenv.state.kept import STARTING, SYNCING, KeeperNote, forget, is_cut_off, note_of, unsynced_since
+from devenv.state.kept import STARTING, SYNCING, KeeperNote, forget, note_of, unsynced_since
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, began_in, key_of, open_run, place_of
+from devenv.state.unfinished import is_cut_off
 from devenv.sync.rules import lint
 from devenv.tasks import first, task_group
 from devenv.volumes.transfer import volume_transfer

@@ -12,7 +12,7 @@ from devenv.run.preload import UpOptions
 from devenv.run.step_values import Active, Context, Value
 from devenv.run.takeover import up_elsewhere
 from devenv.state.identity import Place
-from devenv.state.kept import Held, KeeperNote, forget_replacing, note_of, unsynced_since
+from devenv.state.kept import Held, KeeperNote, note_of, unsynced_since
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, began_in
 from devenv.state.run_lock import LOOKED_AT
@@ -53,7 +53,6 @@ def note(context: Context, reached: Value, *, is_detached: bool) -> KeeperNote |
     synced = project.sync_session.synced_until()
     new = KeeperNote(0, "", project.ledger.began, 0.0, reached.desired.loaded.at, synced, options)
     new.write(context.run)
-    forget_replacing(context.run)
     return new
 
 

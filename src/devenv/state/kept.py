@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from devenv import private_files
 from devenv.docker import process
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
-from devenv.state.run_dir import KEEPER, REPLACING, Run
+from devenv.state.run_dir import KEEPER, Run
 
 RESUME = "devenv up -d"
 MARGIN = 0.5  # seconds that a save, and a restart that it causes, may take at most if nothing waits
@@ -84,26 +84,6 @@ def forget(run: Run) -> None:
     """Remove the note."""
     with contextlib.suppress(OSError, StateError):
         private_files.remove(_path(run))
-
-
-@contextlib.contextmanager
-def replacing(run: Run) -> Iterator[None]:
-    """Record that containers are removed and created again. If that is cut off, the record stays."""
-    with contextlib.suppress(OSError, StateError):
-        private_files.replace(os.path.join(run.path, REPLACING), "", durable=False)
-    yield
-    forget_replacing(run)
-
-
-def is_cut_off(run: Run) -> bool:
-    """Whether the process that had the run ended, or was killed, while it replaced containers."""
-    return os.path.exists(os.path.join(run.path, REPLACING))
-
-
-def forget_replacing(run: Run) -> None:
-    """Remove that record: all containers are as the files ask for."""
-    with contextlib.suppress(OSError, StateError):
-        private_files.remove(os.path.join(run.path, REPLACING))
 
 
 def background(run: Run) -> tuple[str, bool]:

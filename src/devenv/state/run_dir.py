@@ -33,6 +33,7 @@ STANDINGS = "standings.json"
 ENDED = "ended.json"  # the ledger of the last run, once nothing of it is left
 KEEPER = "keeper.json"
 REPLACING = "replacing"  # exists while containers are replaced
+RESTARTING = "restarting"  # exists while containers are restarted
 LAST = 1
 
 
@@ -158,7 +159,7 @@ class Run:
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(self.ledger, os.path.join(self.path, ENDED))
-        own = (os.path.join(self.path, name) for name in (KEEPER, REPLACING))
+        own = (os.path.join(self.path, name) for name in (KEEPER, REPLACING, RESTARTING))
         for path in (self.children, self._policy, *own):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

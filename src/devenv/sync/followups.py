@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from anyio.abc import TaskGroup
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Executed, Problem, Restarted
 from devenv.lazy_dataclass import dataclass
+from devenv.model.containers import Container
 from devenv.model.project import Hook
 from devenv.model.sync_plan import Exec, Restart, ServicePlan
 from devenv.sync.container.target import Target
@@ -95,14 +95,19 @@ class FollowUps:
         return await self._replace(self.state.context.actions.rebuild, cause)
 
     async def _act(self) -> None:
-        execs, restart, recreation = tuple(self.execs.values()), self.restart, self.recreation
+        execs, restart, recreation = self.execs, self.restart, self.recreation
         self.execs, self.restart, self.recreation = {}, None, ""
-        if recreation:
-            await self._replace(self.state.context.actions.recreate, recreation)
-        for execution in execs:
-            await self._execute(execution)
-        if restart is not None:
-            await self._restart(restart)
+        try:
+            if recreation:
+                await self._replace(self.state.context.actions.recreate, recreation)
+            for execution in execs.values():
+                await self._execute(execution)
+            if restart is not None:
+                await self._restart(restart)
+        except anyio.get_cancelled_exc_class():  # the rules have changed: `inherit` takes what has not ended
+            self.execs, self.restart = execs | self.execs, restart or self.restart
+            self.recreation = recreation or self.recreation
+            raise
         self.is_acting = False
         self.state.wake()
 
@@ -130,21 +135,21 @@ class FollowUps:
                     mark=process_mark(context.project),
                 )
             except EngineError as error:
-                await self._report(target, error)
+                # A container that has ended, or one in its place, starts with all files.
+                if (now := await self._current(target)) is not None and now.running:
+                    context.emit(Problem(error.message, error.hint, service))
                 return
             ms = round((time.monotonic() - began) * 1000, 1)
             context.emit(Executed(service, " ".join(hook.command), code, output, ms))
 
         await each(run, (target for target in self.state.targets.values() if target.container.running))
 
-    async def _report(self, target: Target, error: EngineError) -> None:
-        """Report the failure, unless the container has ended: it, or one in its place, starts with all files."""
-        context = self.state.context
-        with contextlib.suppress(EngineError):
-            found = await context.engine_of(target.container).containers.inspect(target.container.id)
-            if found is None or not found.running:
-                return
-        context.emit(Problem(error.message, error.hint, self.state.service))
+    async def _current(self, target: Target) -> Container | None:
+        """The container as it is now, or as it was if the engine does not answer; None if it was removed."""
+        try:
+            return await self.state.context.engine_of(target.container).containers.inspect(target.container.id)
+        except EngineError:
+            return target.container
 
     async def _restart(self, restart: Restart) -> None:
         context, service, targets = self.state.context, self.state.service, self.state.targets
@@ -154,7 +159,8 @@ class FollowUps:
             try:
                 await context.engine_of(target.container).containers.restart(target.container)
             except EngineError as error:
-                await self._report(target, error)
+                if await self._current(target) is not None:
+                    context.emit(Problem(error.message, error.hint, service))
 
         async with context.actions.restarting([target.container for target in targets.values()]), self.state.turn:
             await each(run, targets.values())

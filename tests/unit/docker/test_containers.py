@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import pytest
 
+from devenv.docker import containers
 from devenv.docker.containers import Usage
 from devenv.docker.transport import CallError
 from devenv.model.containers import ONE_OFF_LABEL, OWNER_LABEL
 from support.engine import BASE_IMAGE, FOLDER, Container, Fails, MemoryEngine, MemoryHost, Node, pack, unpack
+from support.memory import verbs
+from support.memory.faults import Fault
 from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
@@ -62,6 +66,38 @@ async def test_a_container_that_is_gone(engine: MemoryEngine) -> None:
     await engine.containers.stop(container)
     with pytest.raises(CallError, match="No such container"):
         await engine.containers.restart(container)
+
+
+@pytest.mark.parametrize(("failures", "is_started"), [(0, True), (2, True), (9, False)])
+async def test_a_container_that_a_failed_restart_has_ended_is_started(
+    host: MemoryHost, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch, failures: int, *, is_started: bool
+) -> None:
+    """A busy engine may end a container and give up; the next try may fail, too, but not all of them."""
+    monkeypatch.setattr(containers, "AGAIN", (0.0, 0.0, 0.0))
+    web = placed(host, "web", "running")
+    container = await engine.containers.inspect(web.id)
+    assert container is not None
+    verbs.stop(host, web)
+    engine.faults.on("POST containers/.*/restart", Fails(500, "did not receive an exit event"))
+    engine.faults.on("POST containers/.*/start", Fails(500, "busy"), failures)
+    failure = contextlib.nullcontext() if is_started else pytest.raises(CallError, match="exit event")
+    with failure:
+        await engine.containers.restart(container)
+    assert web.running is is_started
+
+
+@pytest.mark.parametrize(("fault", "is_restarted"), [(Fault.LOST, True), (Fails(500, "out of pids"), False)])
+async def test_a_restart_without_an_answer_counts_if_the_container_was_started(
+    host: MemoryHost, engine: MemoryEngine, fault: Fault | Fails, *, is_restarted: bool
+) -> None:
+    """If it still runs as before, the error is raised."""
+    web = placed(host, "web", "running")
+    container, began = await engine.containers.inspect(web.id), web.started
+    assert container is not None
+    engine.faults.on("POST containers/.*/restart", fault)
+    with contextlib.nullcontext() if is_restarted else pytest.raises(CallError, match="out of pids"):
+        await engine.containers.restart(container)
+    assert (web.running, web.started != began) == (True, is_restarted)
 
 
 async def test_a_created_container_is_not_started(engine: MemoryEngine) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,17 +87,3 @@ def test_saves_since_the_time_in_the_note_may_be_missing(run: Run) -> None:
     assert kept.unsynced_since(run) == 5.0
     run.write(replace(LEDGER, began=6.0))
     assert kept.unsynced_since(run) is None
-
-
-def test_a_replacement_that_is_cut_off_stays_on_record(run: Run) -> None:
-    """Until it is finished, by a keeper or by `up`, or until the run ends."""
-    with kept.replacing(run):
-        assert kept.is_cut_off(run)
-    assert not kept.is_cut_off(run)
-    ends: tuple[Callable[[], None], ...] = (lambda: kept.forget_replacing(run), run.clear)
-    for end in ends:
-        with contextlib.suppress(KeyError), kept.replacing(run):
-            raise KeyError
-        assert kept.is_cut_off(run)
-        end()
-        assert not kept.is_cut_off(run)

@@ -11,12 +11,14 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from devenv.docker import containers
 from devenv.errors import EngineError
 from devenv.events import Executed, Restarted
 from devenv.model.project import Hook
 from devenv.model.sync_plan import Exec, Restart, ServicePlan
 from devenv.sync.followups import FLOOD_QUIET, QUIET, FollowUps, QuietPeriod
 from support.engine import Fails
+from support.memory import verbs
 from support.memory.host import Container
 from support.one_service import OneService, until
 
@@ -130,6 +132,38 @@ async def test_engine_error_is_a_problem(service: OneService, followups: FollowU
     assert [message for message in service.problems if "out of pids" in message]
     assert len(service.problems) == 1
     assert service.events_of(Restarted)
+
+
+async def test_a_container_that_a_restart_leaves_stopped_is_a_problem(
+    service: OneService, followups: FollowUps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine has ended it and cannot start it, for example because its port is taken now."""
+    monkeypatch.setattr(containers, "AGAIN", (0.0,))
+    await service.sync.adoption.adopt(await service.place("running"))
+    verbs.stop(service.host, service.host.containers["id-web-1"])
+    for verb in ("restart", "start"):
+        service.engine.faults.on(f"containers/id-web-1/{verb}", Fails(500, "port is already allocated"))
+    followups.owe(ServicePlan("web", restart=Restart("a.py")))
+    await act(followups)
+    assert [message for message in service.problems if "port is already allocated" in message]
+
+
+async def test_what_new_rules_cut_off_is_pending_under_them(service: OneService, followups: FollowUps) -> None:
+    """A command that was running, and the restart after it; files synced meanwhile may have added more."""
+    more = Exec(Hook(("seed",)), "b.py")
+
+    def execution(*_: object) -> tuple[int, bytes]:
+        followups.owe(ServicePlan("web", execs=(more,), restart=Restart("b.py")))
+        tasks.cancel_scope.cancel()
+        return 0, b""
+
+    await service.sync.adoption.adopt(await service.place("running"))
+    service.host.execution = execution
+    followups.owe(STEP)
+    async with anyio.create_task_group() as tasks:
+        followups.start_if_quiet(tasks)
+    (now := service.again().followups).inherit(followups)
+    assert ([*now.execs.values()], now.restart, now.are_owed) == ([MIGRATE, more], Restart("a.py"), True)
 
 
 @pytest.mark.parametrize("is_removed", [True, False])

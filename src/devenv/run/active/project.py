@@ -7,7 +7,7 @@ from functools import partial
 from anyio.abc import TaskGroup
 
 from devenv.events import Emit, Event, ServiceState
-from devenv.model.containers import Container
+from devenv.model.containers import Container, ProjectState
 from devenv.model.status import ENDED
 from devenv.run.active.compose_calls import ComposeCalls, CurrentState
 from devenv.run.active.failures import FailureReporter
@@ -20,6 +20,7 @@ from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.desired import DesiredState
 from devenv.run.preload import UpOptions
 from devenv.run.urls import url
+from devenv.state import unfinished
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
 from devenv.sync.container import journal
@@ -73,7 +74,7 @@ class ActiveProject:
             self.compose,
             self.volumes,
             KeptLogs(run.path),
-            DependentRestarts(engine, self.observer, emit, options.timeout, tasks),
+            DependentRestarts(engine, run, self.observer, emit, options.timeout, tasks),
             self._first_sync,
         )
         watcher = options.watcher
@@ -101,6 +102,7 @@ class ActiveProject:
 
     async def create(self) -> bool:
         """Create everything without starting it. Return whether there are watch rules."""
+        unfinished.forget(self.compose.run)  # what an earlier process left is created or started now
         current = self._current
         rules_now = await bound_rules(current.desired, watch=self._options.watch)
         await self.update.follow(rules_now)
@@ -123,12 +125,16 @@ class ActiveProject:
         """
         await self.update.follow(await bound_rules(self.desired, watch=self._options.watch))
         self._current.created = dict(self.desired.services) if is_current else {}
-        await self.sync()
+        project_state = await self.sync()
+        await self.actions.finish(project_state)
         self.sync_session.saved_since(since, rebuilds=True)
         self.observer.mark_up()
 
-    async def sync(self) -> None:
-        """Bring every container up to date with the source tree; from now on containers are synced and observed."""
+    async def sync(self) -> ProjectState:
+        """Bring every container up to date with the source tree; from now on containers are synced and observed.
+
+        Returns the state of the project before that.
+        """
         project_state = self._current.seen or await self.compose.project_state()
         self.observer.view.forget(project_state.containers)
         journal.forget_others(self._journals, {c.id for c in project_state.containers})
@@ -137,6 +143,7 @@ class ActiveProject:
         if self._options.watch and self.desired.loaded.remote is not None:
             self._tasks.start_soon(self._files.run)
         self.sync_session.open()
+        return project_state
 
     async def start(self) -> None:
         """Start all services in order. Raises the error of the service that failed."""

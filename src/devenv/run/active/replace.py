@@ -23,7 +23,8 @@ from devenv.run.active.phases import awaited, followers, standings, unmet
 from devenv.run.active.volumes import RunVolumes
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.desired import build, observe
-from devenv.state import kept
+from devenv.state import unfinished
+from devenv.state.run_dir import Run
 from devenv.tasks import each
 
 LOOK_EVERY = 0.2
@@ -34,6 +35,7 @@ class DependentRestarts:
     """Restarts dependent services in `tasks`, once their conditions hold; waits at most `patience` seconds."""
 
     engine: Engine
+    run: Run
     observer: Observer
     emit: Emit
     patience: float
@@ -43,13 +45,16 @@ class DependentRestarts:
     def after(self, services: Collection[str]) -> None:
         """Begin to restart the running dependents of these services, which have been restarted or replaced."""
         names = followers(self.observer.view.project, services)
-        if any(c.running and c.ours for name in names for c in self.observer.project_state.of(name)):
+        if running := [c for name in names for c in self.observer.project_state.of(name) if c.running and c.ours]:
             self.pending.update(names)
-            self.tasks.start_soon(self._restart, services, names)
+            self.tasks.start_soon(self._restart, services, names, running)
 
-    async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
+    async def _restart(
+        self, services: Collection[str], names: Sequence[str], containers: Sequence[Container]
+    ) -> None:
         with contextlib.ExitStack() as stack, anyio.move_on_after(self.patience):
             stack.callback(self.pending.difference_update, names)
+            stack.enter_context(unfinished.restarting(self.run, containers, again=True))
             for name in names:
                 running = await self._when_met(name)
                 began = time.monotonic()
@@ -138,9 +143,24 @@ class ServiceReplacement:
         began = time.monotonic()
         async with self.current.turns[service]:
             containers = self._own_containers(service, "restart")
-            async with self.restarting(containers):
+            async with self.restarting(containers, again=True):
                 await each(self.engine.containers.restart, containers)
         self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
+
+    async def finish(self, project_state: ProjectState) -> None:
+        """Finish what the last process of the run had begun when it was killed. An error is reported.
+
+        Containers that it had ended, or was about to restart, are restarted, those of removed services are removed.
+        """
+        begun, gone = unfinished.among(self.compose.run, project_state.containers, self.observer.view.names)
+        try:
+            await each(self.engine.containers.stop, gone)
+            await each(lambda container: self.engine.containers.remove(container.id), gone)
+            if begun:
+                async with self.restarting(begun, again=True):
+                    await each(self.engine.containers.restart, begun)
+        except EngineError as error:
+            self.emit(Problem(error.message, error.hint))
 
     async def stop(self, service: str) -> None:
         """Stop the service's containers until they are started again. Raises UsageError if they are not ours."""
@@ -205,19 +225,23 @@ class ServiceReplacement:
         async with self.compose.turn:
             self.volumes.note_anonymous(containers)
             await each(lambda c: self.logs.keep(self.engine, c, self.volumes.ledger.began), containers)
-            with self.observer.view.ending(containers), kept.replacing(self.compose.run):
+            with self.observer.view.ending(containers), unfinished.replacing(self.compose.run, containers):
                 yield
 
     @contextlib.asynccontextmanager
-    async def restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
+    async def restarting(self, containers: Sequence[Container], *, again: bool = False) -> AsyncIterator[None]:
         """Like `ending`, for containers that stay; dependents with `restart: true` are restarted, too.
 
+        `again`: the next keeper begins a restart that was not begun before this process was killed.
         During the first start, containers that Compose has started and does not wait for need not wait for Compose.
         """
         waited_for = awaited(self.current.desired.project, self.observer.project_state)
         is_free = self.current.is_starting and all(c.running and c.service not in waited_for for c in containers)
         async with contextlib.nullcontext() if is_free else self.compose.turn:
-            with self.observer.view.ending(containers):
+            with (
+                self.observer.view.ending(containers),
+                unfinished.restarting(self.compose.run, containers, again=again),
+            ):
                 yield
         self.dependents.after({c.service for c in containers})
 
@@ -250,7 +274,7 @@ class ServiceReplacement:
     async def _create_gone(self, services: Sequence[str]) -> None:
         """Create the removed containers of these services again, and removed networks and volumes, too."""
         began = time.monotonic()
-        async with self._turns(services), self.compose.turn:
+        async with self._turns(services), self.ending(()):
             await self._create_missing(services)
         for service in services:
             self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from devenv.errors import EngineError, UsageError
@@ -15,12 +17,12 @@ from devenv.events import Notice, Problem, Rebuilt, Restarted
 from devenv.images.prepare import PreparedImages
 from devenv.model.status import Phase
 from devenv.run.active import replace as replacement
-from devenv.state.kept import is_cut_off
+from devenv.state.unfinished import is_cut_off
 from support.active import Active, active
 from support.engine import Fails
 from support.memory import verbs
 from support.memory.command import mounted
-from support.memory.machine import Machine
+from support.memory.machine import Machine, Site
 
 pytestmark = pytest.mark.anyio
 
@@ -285,6 +287,133 @@ async def test_a_restart_waits_until_compose_is_idle(machine: Machine) -> None:
                 tasks.start_soon(restart)
                 await anyio.sleep(0.02)
                 assert not entered.is_set()
+
+
+# --- what a killed process leaves to the next keeper -----------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+async def killed(*_: object, **__: object) -> None:
+    """Stands in for a call that the process does not live to make."""
+    raise Killed
+
+
+async def next_keeper(machine: Machine, site: Site, **services: Mapping[str, Any]) -> None:
+    """Adopt the project, which has these services now, as the next keeper does."""
+    async with active(machine, site) as run:
+        is_cut = is_cut_off(run.project.compose.run)
+        await run.project.adopt(0.0, is_current=not is_cut)
+        assert await run.reload(**services) == is_cut
+        assert not is_cut_off(run.project.compose.run)
+        assert run.events(Problem) == []
+
+
+def states(machine: Machine) -> dict[str, str]:
+    """The states of the containers, by their names."""
+    return {c.name: c.state for c in machine.host.containers.values()}
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_the_next_keeper_starts_a_container_whose_restart_was_cut_off(machine: Machine, *, again: bool) -> None:
+    """The engine has ended the container, and nobody would start it."""
+    site = machine.site("shop", web={}, db={})
+    async with active(machine, site) as run:
+        await run.up()
+        db = machine.host.container("shop-db-1").started
+        with contextlib.suppress(Killed):
+            async with run.project.actions.restarting(run.containers("web"), again=again):
+                verbs.stop(machine.host, machine.host.container("shop-web-1"))
+                raise Killed
+    await next_keeper(machine, site, web={}, db={})
+    assert states(machine) == {"shop-web-1": "running", "shop-db-1": "running"}
+    assert machine.host.container("shop-db-1").started == db
+
+
+async def test_the_next_keeper_begins_a_restart_that_the_killed_one_did_not_begin(machine: Machine) -> None:
+    """Of `web`, asked for on the page, and of its dependent, which had to wait for it."""
+    needs = {"db": {"condition": "service_started", "restart": True}}
+    services: dict[str, Any] = {"db": {}, "web": {"depends_on": needs}}
+    site = machine.site("shop", **services)
+    async with active(machine, site) as run:
+        await run.up()
+        began = {c.name: c.started for c in machine.host.containers.values()}
+        with contextlib.suppress(Killed):
+            async with run.project.actions.restarting(run.containers("db"), again=True):
+                raise Killed
+    await next_keeper(machine, site, **services)
+    assert machine.host.container("shop-db-1").started > began["shop-db-1"]
+
+    async with active(machine, site) as run:
+        await run.observed()
+        began = {c.name: c.started for c in machine.host.containers.values()}
+        run.project.actions.dependents.after(("db",))
+        await until(lambda: run.project.actions.dependents.pending and not is_cut_off(run.project.compose.run))
+        await anyio.lowlevel.checkpoint()
+    await next_keeper(machine, site, **services)
+    assert machine.host.container("shop-web-1").started > began["shop-web-1"]
+    assert machine.host.container("shop-db-1").started == began["shop-db-1"]
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+async def test_the_next_keeper_finishes_an_edit_that_was_cut_off(machine: Machine, *, is_stopped: bool) -> None:
+    """A changed service runs, as the file says, and the container of a removed one is removed."""
+    site = machine.site("shop", web={}, db={}, old={})
+    async with active(machine, site) as run:
+        await run.up()
+        with contextlib.suppress(Killed):
+            async with run.project.actions.ending([*run.containers("web"), *run.containers("old")]):
+                for name in ("shop-web-1", "shop-old-1") if is_stopped else ():
+                    verbs.stop(machine.host, machine.host.container(name))
+                raise Killed
+    site = machine.site("shop", web={}, db={})
+    await next_keeper(machine, site, web={}, db={})
+    assert states(machine) == {"shop-web-1": "running", "shop-db-1": "running"}
+
+
+@pytest.mark.parametrize("verb", ["stop", "remove"])
+async def test_the_next_keeper_starts_what_a_restore_had_ended(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The process was killed once a container was stopped, or once it was removed."""
+    services: dict[str, Any] = {"db": {"volumes": [mounted("data")]}, "web": {}}
+    site = machine.site("shop", **services)
+    async with active(machine, site) as run:
+        await run.up()
+        if verb == "stop":
+            monkeypatch.setattr(run.project.engine.containers, "remove", killed)
+        with contextlib.suppress(Killed, BaseExceptionGroup):
+            await run.project.actions.refill(run.containers("db"), killed)
+        assert is_cut_off(run.project.compose.run)
+    await next_keeper(machine, site, **services)
+    assert states(machine) == {"shop-web-1": "running", "shop-db-1": "running"}
+
+
+@pytest.mark.parametrize("moment", ["create gone", "resume", "recreate"])
+async def test_the_next_keeper_starts_what_was_not_started(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The process was killed before Compose could start the containers."""
+    site = machine.site("shop", web={}, db={})
+    async with active(machine, site) as run:
+        await run.up()
+        monkeypatch.setattr(run.project.compose, "start", killed)
+        actions, web = run.project.actions, run.containers("web")
+        if moment == "create gone":
+            machine.docker.remove("shop-web-1")
+            await run.observed()
+        elif moment == "resume":
+            verbs.stop(machine.host, machine.host.container("shop-web-1"))
+        with pytest.raises(Killed):
+            await {
+                "create gone": lambda: actions.restart("web"),
+                "resume": lambda: actions.resume(web),
+                "recreate": lambda: actions.recreate("web", ""),
+            }[moment]()
+    await next_keeper(machine, site, web={}, db={})
+    assert states(machine) == {"shop-web-1": "running", "shop-db-1": "running"}
 
 
 # --- `restart: true` in `depends_on`, on an engine in memory ---------------------------------------------
