@@ -121,6 +121,7 @@ def _row(run: Run, ledger: Ledger, view: EngineView, *, is_ending: bool) -> Mach
         memory=sum(memory) if memory else None,
         pid=run.lock.holder() if is_held else None,
         background=background(run)[0],
+        forwarded_from=run_dir.forwarded_from(run) if running else "",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from dataclasses import replace
 
 import anyio
 
@@ -36,23 +37,28 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         read = compose_files.read(paths, base=directory)
     except ConfigError as error:
         return Here("broken", error.said, others=others, guardians=guardians)
-    name, keeper = project_name or written_name(read), ""
+    name = project_name or written_name(read)
     services = tuple(sorted(compose_files.service_names(read)))
     try:
         with anyio.fail_after(LIMIT):
             async with Engine.connect() as engine:
-                state, message, running, urls, keeper = await _standing(engine, name, os.path.dirname(paths[0]))
+                seen = await _standing(engine, name, os.path.dirname(paths[0]))
     except TimeoutError:
-        state, message, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
+        seen = Here("unreachable", f"the engine has not answered for {LIMIT:.0f} seconds")
     except DevenvError as error:
-        state, message, running, urls = "unreachable", error.message, 0, ()
-    if state == "unreachable":
+        seen = Here("unreachable", error.message)
+    if seen.state == "unreachable":
         guardians += tuple(await left_unanswered())
     wanted = sorted(service for service, profiles in compose_files.service_profiles(read).items() if not profiles)
-    message = message or f"{name} is not up: {', '.join(wanted or services)}"
-    others = tuple(other for other in others if other != name)
-    run_options = options_of_run(name, os.path.dirname(paths[0]))
-    return Here(state, message, name, services, running, urls, others, guardians, keeper, run_options)
+    return replace(
+        seen,
+        said=seen.said or f"{name} is not up: {', '.join(wanted or services)}",
+        project=name,
+        services=services,
+        others=tuple(other for other in others if other != name),
+        guardians=guardians,
+        run_options=options_of_run(name, os.path.dirname(paths[0])),
+    )
 
 
 async def left_unanswered() -> list[str]:
@@ -93,12 +99,12 @@ def without_containers(name: str, folder: str) -> str:
     return f"{name} is starting: no containers yet"
 
 
-async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...], str]:
-    """State, message (empty if not up), number of running containers, URLs, and a line about the keeper."""
+async def _standing(engine: Engine, name: str, folder: str) -> Here:
+    """What the engine and the records of the run say: state, message (empty if not up), containers, addresses."""
     run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine.endpoint.host)
     if run_and_ledger is None:
         others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
-        return "down", _beside(name, others) if others else "", 0, (), ""
+        return Here("down", _beside(name, others) if others else "")
     run, ledger = run_and_ledger
     engine.is_ours = run.made.holds
     project_state = await engine.project_state(ledger.project)
@@ -111,8 +117,12 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     state = _state(run, ledger, running, left, is_ready=urls is not None)
     bad = troubles(rows) if state == "up" else ""
     message = f"{_message(state, ledger, running, left)}{f'; {bad}' if bad else ''}"
-    kept = background(run)[0] if running else ""
-    return state, message, running, (urls or ()) if running and state != "left" else (), kept
+    if not running:
+        return Here(state, message)
+    shown = (urls or ()) if state != "left" else ()
+    forwarded_from = run_dir.forwarded_from(run) if shown else ""
+    kept = background(run)[0]
+    return Here(state, message, running=running, urls=shown, background=kept, forwarded_from=forwarded_from)
 
 
 def _run_of(name: str, folder: str, key: str, endpoint: str) -> tuple[Run, Ledger] | None:

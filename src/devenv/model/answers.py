@@ -172,6 +172,7 @@ class MachineRun:
     pid: Annotated[int | None, "the process that holds the run"] = None
     volumes: Annotated[tuple[str, ...], "volumes that an ended run has kept"] = ()
     background: Annotated[str, "what the process in the background does, or since when it has ended"] = ""
+    forwarded_from: Annotated[str, "the other machine that has the ports, if ssh forwards them"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,7 @@ class Here:
     guardians: Annotated[tuple[str, ...], "what guardians of dead runs do or wait for, a line for each"] = ()
     background: Annotated[str, "what the process in the background does, or since when it has ended"] = ""
     run_options: Annotated[tuple[str, ...], "what selects the run, if its project is not the one of the files"] = ()
+    forwarded_from: Annotated[str, "the other machine that has the ports, if ssh forwards them"] = ""
 
     @property
     def commands(self) -> tuple[Suggestion, ...]:

@@ -55,6 +55,7 @@ class Stands:
     project: str
     services: tuple[Stand, ...]
     background: Annotated[str, "what the process in the background does, or since when it has ended"] = ""
+    forwarded_from: Annotated[str, "the other machine that has the ports, if ssh forwards them"] = ""
 
 
 def stands(

@@ -331,6 +331,15 @@ def brought_up(run: Run) -> frozenset[str]:
     return frozenset()
 
 
+def forwarded_from(run: Run) -> str:
+    """The other machine whose ports the run forwards to this one; empty if it does not."""
+    with contextlib.suppress(StateError):
+        ledger, last = run.read(), run.last()
+        if ledger is not None and last.get("began") == ledger.began and run.lock.is_held():
+            return str(last.get("forwarded_from", ""))
+    return ""
+
+
 def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
     """Runs in these phases whose lock no process holds."""
     return ((run, ledger) for run, ledger in every_runs() if ledger.phase in phases and not run.lock.is_held())

@@ -38,6 +38,11 @@ class Styled(NamedTuple):
 Row = tuple[Styled, ...]
 
 
+def forwarded(machine: str) -> str:
+    """The text after an address of a port that ssh forwards from this machine; empty for another port."""
+    return f" (forwarded from {clean(machine)})" if machine else ""
+
+
 def counted(number: int, kind: str) -> str:
     """`1 file`, `2 files`."""
     return f"{number} {kind}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ from devenv.model.snapshot import ago
 from devenv.model.snapshot import shown as size
 from devenv.ui import cells
 from devenv.ui.cells import MARKS as STATES
-from devenv.ui.cells import clean, clean_lines, columns, counted
+from devenv.ui.cells import clean, clean_lines, columns, counted, forwarded
 
 if TYPE_CHECKING:
     from devenv.model.answers import (
@@ -37,7 +37,7 @@ MADE_BY = {True: "devenv", False: "not devenv", None: ""}
 def status(here: Here, suggestions: Sequence[Suggestion]) -> Iterator[str]:
     """The status of a project, its URLs, and the commands to type next, in two columns."""
     yield clean(here.said)
-    yield from (f"  {url}" for url in here.urls)
+    yield from (f"  {url}{forwarded(here.forwarded_from)}" for url in here.urls)
     yield from filter(None, [clean(here.background)])
     yield from map(clean, here.guardians)
     width = max(len(suggestion.command) for suggestion in suggestions)
@@ -81,6 +81,8 @@ def services(states: Stands) -> Iterator[str]:
             for stand in states.services
         ]
     )
+    if states.forwarded_from and any(stand.ports for stand in states.services):
+        yield f"ports are forwarded from {clean(states.forwarded_from)}"
     yield from filter(None, [clean(states.background)])
     yield from dict.fromkeys(f"✗ {stand.service}: {clean(stand.error)}" for stand in states.services if stand.error)
 
@@ -93,7 +95,7 @@ def machine_runs(runs: Sequence[MachineRun], home: str, now: float, width: int |
             "folder": _folder(run, home),
             "branch": clean(run.branch or ""),
             "state": f"{run.state} {run.running}/{run.containers}" if run.containers else run.state,
-            "address": ", ".join(run.urls[:1]),
+            "address": "".join(f"{url}{forwarded(run.forwarded_from)}" for url in run.urls[:1]),
             "since": "" if run.began is None else ago(now - run.began).removesuffix(" ago"),
             "memory": "" if run.memory is None else size(run.memory),
         }

@@ -11,7 +11,7 @@ from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
 from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import ago, shown
-from devenv.ui.cells import MARKS, clean, clean_lines, counted
+from devenv.ui.cells import MARKS, clean, clean_lines, counted, forwarded
 
 BEGUN = {
     "load": "reading the project",
@@ -181,7 +181,7 @@ def _image(event: e.ImageState) -> str | None:
 
 def _ready(event: e.Ready) -> str:
     where = f": {'  '.join(event.urls)}" if event.urls else ""
-    where += f" (forwarded from {clean(event.forwarded_from)})" if event.forwarded_from and event.urls else ""
+    where += forwarded(event.forwarded_from) if event.urls else ""
     shown = () if len(event.ports) == len(event.urls) == 1 else event.ports  # the URL says the same
     rows = [f"\n  {port.service} {port.target}: {port.address}" for port in shown]
     rows += [f"\n  {MARKS['exited']} {fault.service}: {clean(fault.error)}" for fault in event.faults]

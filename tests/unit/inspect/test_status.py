@@ -91,12 +91,13 @@ def printed(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, l
     return Here(**answer), lines
 
 
-def begun(folder: Path, phase: str = "up", *, ready: bool = True, name: str = "shop") -> Run:
-    """A run that began there."""
+def begun(folder: Path, phase: str = "up", *, ready: bool = True, name: str = "shop", machine: str = "") -> Run:
+    """A run that began there; `machine` has its ports."""
     ledger = Ledger(name, Place(str(folder)), KEY, ENGINE, None, 1000.0, 1, phase)
     run = Run.open(KEY, Endpoint(ENGINE), name)
     run.write(ledger)
-    run.remember({"urls": ["http://localhost:8080/"], "began": 1000.0 if ready else 900.0})
+    last = {"urls": ["http://localhost:8080/"], "began": 1000.0 if ready else 900.0, "forwarded_from": machine}
+    run.remember(last)
     return run
 
 
@@ -147,6 +148,16 @@ def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path,
     assert (answer.state, answer.services, lines[0]) == ("down", ("db", "web"), "shop is not up: db, web")
     assert lines[-1].startswith("  devenv --help")
     assert "devenv up" in lines[-4]
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_addresses_of_another_machine(capfd: pytest.CaptureFixture[str], shop: Path, *, is_held: bool) -> None:
+    """The machine is named, as long as a process forwards the ports."""
+    run = begun(shop, "detached", machine="far")
+    with run.lock.hold() if is_held else contextlib.nullcontext():
+        answer, lines = printed(capfd)
+    assert answer.forwarded_from == ("far" if is_held else "")
+    assert lines[1] == f"  http://localhost:8080/{' (forwarded from far)' if is_held else ''}"
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,18 @@ def test_the_state_comes_first_and_commands_in_columns() -> None:
     assert len({line.index(text) for line, text in zip(commands, texts, strict=True)}) == 1
 
 
+def test_addresses_name_the_machine_that_they_are_forwarded_from() -> None:
+    """In the status, in the list of runs, and below the list of services if one of them has a port."""
+    far = {"urls": ("http://localhost:1/",), "forwarded_from": "f\x07ar"}
+    here = Here("up", "shop is up", "shop", **far)  # type: ignore[arg-type] # text and a tuple
+    assert list(tables.status(here, here.commands))[1] == "  http://localhost:1/ (forwarded from far)"
+    run = MachineRun("shop", "/shop", "running", **far)  # type: ignore[arg-type] # as above
+    assert "http://localhost:1/ (forwarded from far)" in tables.machine_runs([run], "/home/me", 0.0, None)[1]
+    for ports, lines in ((("127.0.0.1", 80, 80),), ["ports are forwarded from far"]), ((), []):
+        states = stands("p", ("web",), [replace(WEB, ports=ports)], lambda _: 60.0)
+        assert list(tables.services(replace(states, forwarded_from="far")))[2:] == lines
+
+
 def test_lines_for_people() -> None:
     """Errors, warnings and notes have a mark; healthy parts are one line; no output moves the cursor."""
     report = (

@@ -175,7 +175,10 @@ def _states(
     seen = (lambda: run_dir.brought_up(run())), (lambda: run().standings())
     states = rows.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
     shown = tuple(s for s in states.services if not services or s.service in services)
-    return replace(states, services=shown, background=kept.background(run())[0] if containers else "")
+    if not containers:
+        return replace(states, services=shown)
+    background, forwarded_from = kept.background(run())[0], run_dir.forwarded_from(run())
+    return replace(states, services=shown, background=background, forwarded_from=forwarded_from)
 
 
 def _age(at: str, now: dt.datetime) -> float | None:

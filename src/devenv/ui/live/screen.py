@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from devenv.model.status import BAD, GOOD
 from devenv.ui import drawing
-from devenv.ui.cells import MARKS, Row, Styled, beside, clean, counted, cut, fit, row, width
+from devenv.ui.cells import MARKS, Row, Styled, beside, clean, counted, cut, fit, forwarded, row, width
 from devenv.ui.live import commands
 from devenv.ui.live.pane import ago, log_pane, status, title, under_way
 from devenv.ui.live.state import State
@@ -56,7 +56,7 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     for url in _addresses(state) if up else ():
         spans += [Styled("  "), Styled(_shortened(url), "link", url if SAFE_URL.match(url) else "")]
     if up and state.ready and state.ready.event.forwarded_from:
-        spans += [Styled(f"  (forwarded from {clean(state.ready.event.forwarded_from)})", "dim")]
+        spans += [Styled(f" {forwarded(state.ready.event.forwarded_from)}", "dim")]
     more = f"↑ ↓ {hidden} more   " if hidden else ""
     return beside(spans, [Styled(f"{more}? help", "dim")], columns)
 
