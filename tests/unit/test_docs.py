@@ -128,6 +128,14 @@ def test_the_site_has_no_link_out_of_itself(page: Path) -> None:
     assert [link for link in relative if not (page.parent / link).resolve().is_relative_to(ROOT / "docs")] == []
 
 
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_parts_of_a_list_item_are_indented_by_four_spaces(page: Path) -> None:
+    """With fewer, GitHub shows lists, code and paragraphs inside an item, and the site shows them after the list."""
+    text = re.sub(r"^( *)```.*?^ *```", r"\1```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+    assert re.findall(r"^ {1,3}(?:[-*] |\d+\. |```).*|(?<=\n\n) {1,3}\S.*", text, re.MULTILINE) == []
+
+
 def test_the_site_shows_every_page_once() -> None:
     """The navigation in mkdocs.yml names all pages under docs/, and no others."""
     shown = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
