@@ -34,6 +34,7 @@ ENDED = "ended.json"  # the ledger of the last run, once nothing of it is left
 KEEPER = "keeper.json"
 REPLACING = "replacing"  # exists while containers are replaced
 RESTARTING = "restarting"  # exists while containers are restarted
+PAUSED = "paused"  # exists while containers are paused
 LAST = 1
 
 
@@ -159,7 +160,7 @@ class Run:
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(self.ledger, os.path.join(self.path, ENDED))
-        own = (os.path.join(self.path, name) for name in (KEEPER, REPLACING, RESTARTING))
+        own = (os.path.join(self.path, name) for name in (KEEPER, REPLACING, RESTARTING, PAUSED))
         for path in (self.children, self._policy, *own):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

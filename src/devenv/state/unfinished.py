@@ -1,4 +1,4 @@
-"""Containers that a run replaces or restarts, recorded before it begins: what a killed process left half done."""
+"""Containers that are replaced, restarted or paused, recorded before: what a killed process left half done."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from devenv import private_files
+from devenv.docker import process
 from devenv.errors import StateError
 from devenv.model.containers import Container
-from devenv.state.run_dir import REPLACING, RESTARTING, Run
+from devenv.state.run_dir import PAUSED, REPLACING, RESTARTING, Run
 
 
 @contextlib.contextmanager
@@ -70,6 +71,29 @@ def forget(run: Run) -> None:
     """Remove these records: all containers are as the files ask for, and run."""
     _remove(run, REPLACING)
     _remove(run, RESTARTING)
+
+
+def note_paused(run: Run, containers: Iterable[Container]) -> None:
+    """Record that this process pauses these containers."""
+    if ids := [c.id for c in containers]:
+        _write(run, PAUSED, dict.fromkeys(ids, _process(os.getpid())))
+
+
+def left_paused(run: Run, containers: Iterable[Container]) -> list[Container]:
+    """Those of the containers that a process has paused which does not run any more."""
+    paused = _read(run, PAUSED)
+    known = [c for c in containers if c.state == "paused" and c.id in paused]
+    return [c for c in known if paused[c.id] != _process(int(paused[c.id].partition(" ")[0]))]
+
+
+def forget_paused(run: Run) -> None:
+    """Remove the record of paused containers."""
+    _remove(run, PAUSED)
+
+
+def _process(pid: int) -> str:
+    """The process that has this pid now: pids are reused."""
+    return f"{pid} {process.start_time(pid)}"
 
 
 def _end_restarts(run: Run, ended: Collection[str]) -> None:

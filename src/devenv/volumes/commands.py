@@ -22,7 +22,8 @@ from devenv.model.containers import Container, ProjectState, Volume
 from devenv.model.project import Project, Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 from devenv.signals import endable
-from devenv.state.run_dir import address, key_of, open_run, place_of
+from devenv.state import unfinished
+from devenv.state.run_dir import Run, address, key_of, open_run, place_of
 from devenv.volumes import exported
 from devenv.volumes import lineage as lineages
 from devenv.volumes.lineage import Lineage, Start
@@ -53,7 +54,8 @@ async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Em
             project_state = await engine.project_state(project.name)
             chosen = _existing(project.name, project_state, wanted)
             users = {v.name: [c for c in project_state.containers if v.name in c.volumes] for v in chosen}
-            async with paused(engine, {c.id: c for used in users.values() for c in used}.values()):
+            run = volumes.volume_transfer.run
+            async with paused(engine, run, {c.id: c for used in users.values() for c in used}.values()):
                 for volume in chosen:
                     await _save(volumes, volume, users[volume.name], title)
 
@@ -91,20 +93,24 @@ async def _save(volumes: ProjectVolumes, volume: Volume, users: Iterable[Contain
 
 
 @contextlib.asynccontextmanager
-async def paused(engine: Engine, containers: Iterable[Container]) -> AsyncIterator[None]:
-    """Pause those of the containers that run, for the block."""
-    pausing = []
+async def paused(engine: Engine, run: Run, containers: Iterable[Container]) -> AsyncIterator[None]:
+    """Pause those of the containers of the run that are running, for the block.
+
+    If this process is killed, the next command that takes the run over lets them go on.
+    """
+    pausing, running = [], [c for c in containers if c.state == "running"]
+    unfinished.note_paused(run, running)
     try:
-        for container in containers:
-            if container.state == "running":
-                pausing.append(container.id)
-                await engine.containers.pause(container.id, on=True)
+        for container in running:
+            pausing.append(container.id)
+            await engine.containers.pause(container.id, on=True)
         yield
     finally:
         with anyio.CancelScope(shield=True):
             for container_id in pausing:
                 with contextlib.suppress(EngineError):  # the container has ended in the meantime
                     await engine.containers.pause(container_id, on=False)
+            unfinished.forget_paused(run)
 
 
 async def choose(

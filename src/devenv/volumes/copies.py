@@ -104,7 +104,7 @@ async def _copied(
 
     began, keys = time.monotonic(), sorted(live)
     try:
-        async with paused(engine, users):
+        async with paused(engine, run, users):
             copies = await each(copy, keys)
     except OSError as error:
         raise DevenvError(f"the data of {project} cannot be copied: {error.strerror}", hint="df -h") from error

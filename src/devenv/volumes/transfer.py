@@ -39,7 +39,7 @@ from devenv.model.containers import (
     Volume,
 )
 from devenv.model.snapshot import Reader, Snapshot, database, shown, system
-from devenv.state import gzip_members, verified_archive
+from devenv.state import gzip_members, unfinished, verified_archive
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.tasks import repeated
@@ -272,18 +272,21 @@ class VolumeTransfer:
             self.lineages.change(lineage, lambda now: replace(now, **fields))
 
     async def mend(self, project_state: ProjectState) -> bool:
-        """Remove the helper containers that a dead process left. Return whether there were any.
+        """Remove the helper containers that a dead process left. Return whether it left anything.
 
         Containers that it had paused to read a volume are unpaused.
         """
+        paused = unfinished.left_paused(self.run, project_state.containers)
         holders = [c for c in project_state.containers if c.holds and c.ours]
         held = {holder.holds for holder in holders}
         for container in project_state.containers:
-            if container.state == "paused" and held & {*container.volumes}:
+            if container in paused or (container.state == "paused" and held & {*container.volumes}):
                 await self.engine.containers.pause(container.id, on=False)
+        if paused:
+            unfinished.forget_paused(self.run)
         for holder in holders:
             await self.engine.containers.remove(holder.id)
-        return bool(holders)
+        return bool(holders or paused)
 
     async def reader(self, image: str, *, with_system: bool) -> Reader:
         """The database in the image, if there is one; `with_system`: with the system, read from a container."""

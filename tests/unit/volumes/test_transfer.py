@@ -14,12 +14,14 @@ from typing import Any
 import anyio
 import pytest
 
+from devenv.docker import process
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Event, Problem
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.model.snapshot import Reader
+from devenv.state import unfinished
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume
@@ -431,6 +433,20 @@ async def test_holders_of_dead_processes_are_removed(played: Played) -> None:
     assert await played.volume_transfer.mend(project_state)
     assert (list(played.engine.there), played.engine.paused) == (["o"], [("a", False)])
     assert not await played.volume_transfer.mend(ProjectState((other,)))
+
+
+async def test_containers_that_a_killed_process_had_paused_go_on(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the process lives, they stay paused, and so do those that somebody else has paused."""
+    ours, theirs = (Container(name, name, "web", "paused", ours=True) for name in ("a", "b"))
+    transfer, project_state = played.volume_transfer, ProjectState((ours, theirs))
+    unfinished.note_paused(transfer.run, [ours])
+    assert not await transfer.mend(project_state)
+    monkeypatch.setattr(process, "start_time", lambda _: "another process")
+    assert await transfer.mend(project_state)
+    assert played.engine.paused == [("a", False)]
+    assert not await transfer.mend(project_state)
 
 
 async def test_an_image_that_the_engine_lacks_is_not_replaced_by_another(played: Played) -> None:
