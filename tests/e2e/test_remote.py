@@ -194,8 +194,11 @@ def test_other_commands_find_the_engine(site: Site, far: Far) -> None:
         assert site.run("settle").wait(60) == 0  # the background process has taken the run over
         site.save("two")
         assert [stream.readline() for _ in range(3)] == ["\n", "one\n", "two\n"]
+    assert site.run("exec", "web", "true", json_output=False).wait(60) == 0
+    assert site.run("top", json_output=False).wait(60) == 0
     assert far.logins() == before + 1
     shown = site.run("open", "--print", json_output=False)
     assert shown.wait() == 0
     assert shown.stray == [f"http://localhost:{site.port}/\n"]
     assert site.run("down").wait(120) == 0
+    assert far.logins() == before + 2

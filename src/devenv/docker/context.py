@@ -53,11 +53,25 @@ def socket_path() -> str | None:
 
     Like `endpoint.resolve`, but without a child process: a context that cannot be read is ignored.
     """
-    address = os.environ.get("DOCKER_HOST")
-    if not address:
-        name = current()
-        address = DEFAULT_SOCKET if name is None else host(name)
+    address = _address()
     return address.removeprefix("unix://") if address and address.startswith("unix://") else None
+
+
+def _address() -> str | None:
+    if address := os.environ.get("DOCKER_HOST"):
+        return address
+    name = current()
+    return DEFAULT_SOCKET if name is None else host(name)
+
+
+def line_environment(program: str) -> dict[str, str]:
+    """What lets `docker` use the line of a run that is up, if the engine is reached by ssh; otherwise empty."""
+    if program != "docker" or not (address := _address()) or not address.startswith("ssh://"):
+        return {}
+    from devenv.docker import ssh_lines  # noqa: PLC0415 - rarely needed
+
+    line = ssh_lines.find(address)
+    return {} if line is None else ssh_lines.environment(line)
 
 
 def offline_compose() -> list[str]:

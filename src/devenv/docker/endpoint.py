@@ -68,9 +68,7 @@ class Endpoint:
     @property
     def environment(self) -> dict[str, str]:
         """What children have to find in their environment to use the line; empty without a line."""
-        if self.line is None:
-            return {}
-        return {"DOCKER_HOST": f"unix://{self.line}", "DOCKER_CONTEXT": "", "DOCKER_TLS_VERIFY": ""}
+        return {} if self.line is None else ssh_lines.environment(self.line)
 
     @property
     def socket(self) -> str | None:

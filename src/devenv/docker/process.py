@@ -101,7 +101,7 @@ async def started(
             process = await anyio.open_process(
                 command,
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                env={**surroundings(), **given, **(env or {})},
+                env={**surroundings(argv[0]), **given, **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -123,9 +123,12 @@ async def started(
             await process.aclose()
 
 
-def surroundings() -> dict[str, str]:
-    """The environment of children: ours, and the variables that `environment` adds."""
-    return {**os.environ, **_ENVIRONMENT.get()}
+def surroundings(program: str = "") -> dict[str, str]:
+    """The environment of children: ours, and the variables that `environment` adds.
+
+    The program `docker` uses the line of a run that is up if this process has none of its own.
+    """
+    return {**os.environ, **(_ENVIRONMENT.get() or context.line_environment(program))}
 
 
 @contextlib.contextmanager
@@ -207,7 +210,7 @@ async def foreground(argv: Sequence[str]) -> int:
     """Run a child to its end in the foreground of our terminal, where it gets Ctrl-C, and return its exit code."""
     with trace.command(argv) as span, _job_control() as ours:
         try:
-            child = subprocess.Popen(list(argv), process_group=0, env=surroundings())  # noqa: ASYNC220 - on the terminal, nothing to await
+            child = subprocess.Popen(list(argv), process_group=0, env=surroundings(argv[0]))  # noqa: ASYNC220 - on the terminal, nothing to await
         except FileNotFoundError as error:
             raise _not_installed(argv) from error
         try:
@@ -358,7 +361,7 @@ def exec_replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> N
     with trace.command(argv) as span:
         span.outcome = "takes over"
     try:
-        os.execvpe(argv[0], list(argv), {**surroundings(), **(env or {})})  # noqa: S606 - no shell is wanted
+        os.execvpe(argv[0], list(argv), {**surroundings(argv[0]), **(env or {})})  # noqa: S606 - no shell is wanted
     except FileNotFoundError as error:
         raise _not_installed(argv) from error
 

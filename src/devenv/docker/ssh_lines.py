@@ -38,6 +38,11 @@ def find(address: str) -> str | None:
     return next((f"{path}/{SOCKET}" for path in paths if _leads_to(path, address)), None)
 
 
+def environment(socket: str) -> dict[str, str]:
+    """What children have to find in their environment to use the line with this socket."""
+    return {"DOCKER_HOST": f"unix://{socket}", "DOCKER_CONTEXT": "", "DOCKER_TLS_VERIFY": ""}
+
+
 def read_address(path: str) -> str:
     """The address of the engine to which the line in the folder leads; empty without a line."""
     with contextlib.suppress(OSError), open(os.path.join(path, ADDRESS), encoding="utf-8") as file:

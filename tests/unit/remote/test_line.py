@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker import process, ssh_lines
+from devenv.docker import context, process, ssh_lines
 from devenv.docker.endpoint import Endpoint, dial, resolve
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
@@ -103,6 +103,8 @@ async def test_other_commands_borrow_the_line(
     assert await resolve() == Endpoint("ssh://far")
     async with line(Endpoint("ssh://far"), nothing) as (reached, _):
         borrowed = await resolve()
+        assert context.line_environment("docker") == borrowed.environment
+        assert context.line_environment("git") == {}
         assert borrowed == Endpoint("ssh://far", None, reached.line, is_borrowed=True)
         await (await dial(borrowed)).aclose()
         monkeypatch.setenv("DOCKER_HOST", "ssh://other")

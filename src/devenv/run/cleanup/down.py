@@ -20,6 +20,7 @@ from devenv.events import Emit, Notice
 from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Project
 from devenv.paths import is_within
+from devenv.remote.line import begun, line
 from devenv.run import background
 from devenv.run.cleanup.remains import at_work
 from devenv.run.cleanup.teardown import finish
@@ -66,17 +67,21 @@ async def down(
     """
     loaded, failure, place = None, None, None
     if project:
-        begun = await _run_named(project, selection)
-        place = Endpoint(begun.endpoint, begun.context)
-        selection = replace(selection, project_name=project, directory=begun.directory)  # its hooks are there
-    try:
-        loaded = await resolve.load(selection)
-    except (ConfigError, RefusedError) as error:
-        failure = error
-    known = loaded.project.name if loaded else ""
-    for _, line in at_work(selection.project_name or known):
-        emit(Notice(line))
-    async with Engine.connect(place) as engine:
+        named = await _run_named(project, selection)
+        place = Endpoint(named.endpoint, named.context)
+        selection = replace(selection, project_name=project, directory=named.directory)  # its hooks are there
+    async with contextlib.AsyncExitStack() as stack:
+        place = place or await current()
+        login = stack.enter_context(begun(place))  # the line of the run that is removed ends too early
+        try:
+            loaded = await resolve.load(selection)
+        except (ConfigError, RefusedError) as error:
+            failure = error
+        known = loaded.project.name if loaded else ""
+        for _, message in at_work(selection.project_name or known):
+            emit(Notice(message))
+        reached, _ = await stack.enter_async_context(line(place, emit, login))
+        engine = await stack.enter_async_context(Engine.connect(reached))
         key = await key_of(engine)
         name = selection.project_name or await _named(selection, engine, key, known, failure)
         run = await open_run(engine, name, key)
