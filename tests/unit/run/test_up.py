@@ -177,7 +177,7 @@ async def test_a_keeper_holds_a_detached_run(machine: Machine, shop: Site, monke
     async def ended(_: Run) -> KeeperNote | None:
         return notes[-1] if notes else None
 
-    def started(run: Run, descriptor: int, note: KeeperNote) -> None:
+    def started(run: Run, descriptor: int, note: KeeperNote, _: object) -> None:
         assert run.lock.is_held()
         os.fstat(descriptor)
         notes.append(note)
