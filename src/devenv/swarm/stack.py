@@ -28,6 +28,7 @@ from devenv.remote.line import line
 from devenv.signals import endable
 from devenv.state.run_dir import open_run
 from devenv.sync import once
+from devenv.sync.container.journal import SyncJournal
 from devenv.sync.rules import lint
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.session import SyncSession
@@ -55,7 +56,7 @@ async def sync(selection: Selection, stack: str, hosts: Mapping[str, str], emit:
             own = await swarm.node_id(manager, is_manager=True)
             bound = await _rules(project, selection.services, stack, await swarm.stacks(manager), emit)
             journals = os.path.join((await open_run(manager, stack)).path, JOURNALS)
-            await StackSync(stack, hosts, manager, own, emit).run(project, bound, journals)
+            await StackSync(stack, hosts, manager, own, emit, journals).run(project, bound)
 
     return await endable(work)
 
@@ -133,14 +134,15 @@ class StackSync:
     manager: Engine
     own: str
     emit: Emit
+    journals: str
     engines: dict[str, Engine] = field(default_factory=dict)  # of synced containers, by their ids
     served: dict[str, anyio.CancelScope] = field(default_factory=dict)  # by the ids of nodes
     lost: dict[str, float] = field(default_factory=dict)  # what is lost -> since when
     session: SyncSession = field(init=False)
 
-    async def run(self, project: Project, bound: Sequence[BoundRule], journals: str) -> None:
+    async def run(self, project: Project, bound: Sequence[BoundRule]) -> None:
         """Sync until cancelled."""
-        self.session = SyncSession(self.engine_of, emit=self.emit, actions=self, journals=journals)
+        self.session = SyncSession(self.engine_of, emit=self.emit, actions=self, journals=self.journals)
         try:
             async with task_group() as tasks:
                 await self.session.follow(tasks, project, bound)
@@ -221,12 +223,16 @@ class StackSync:
         wanted = (key for key, service in services.items() if service in self.session.service_syncs)
         await each(adopt, [container_id for container_id in wanted if container_id not in self.engines])
 
-    async def _drop(self, engine: Engine, kept: Collection[str] = ()) -> None:
-        """Sync no other container of this engine any more."""
+    async def _drop(self, engine: Engine, existing: Collection[str] | None = None) -> None:
+        """Stop syncing the containers of this engine, or those that have ended if the `existing` ones are known."""
         with anyio.move_on_after(CLOSING, shield=True):
-            for container_id in [key for key, its in self.engines.items() if its is engine and key not in kept]:
+            for container_id in [
+                key for key, its in self.engines.items() if its is engine and key not in (existing or ())
+            ]:
                 del self.engines[container_id]
                 await self.session.drop(container_id)
+                if existing is not None:
+                    SyncJournal.of(self.journals, container_id).forget()
 
     async def _again(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Begin the work again each time an engine is lost, which is reported once."""
@@ -235,7 +241,7 @@ class StackSync:
                 await work()
             except EngineError as error:
                 if name not in self.lost:
-                    self.emit(Problem(f"{name} cannot be reached: {error.message}", error.hint))
+                    self.emit(Problem(f"{name}: {error.message}; trying again", error.hint))
                 self.lost.setdefault(name, anyio.current_time())
             await anyio.sleep(AGAIN)
 

@@ -98,7 +98,7 @@ class World:
         """A sync of the stack by the manager at that address."""
         engine = self.engines["id1"]
         engine.endpoint = Endpoint(manager)
-        return StackSync("shop", hosts, engine, "id1", self.events.append)
+        return StackSync("shop", hosts, engine, "id1", self.events.append, str(self.folder.parent / "journals"))
 
     def _require(self, node: str) -> None:
         if node in self.lost:
@@ -148,7 +148,7 @@ class World:
         """Sync for the block."""
         own = replace(project(self.folder), services=project(self.folder).services[:1])
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.sync.run, own, rules.bind(own, {}), str(self.folder.parent / "journals"))
+            tasks.start_soon(self.sync.run, own, rules.bind(own, {}))
             yield
             tasks.cancel_scope.cancel()
 
@@ -199,7 +199,7 @@ async def test_a_task_that_moves(world: World) -> None:
 
 
 async def test_a_container_that_is_replaced(world: World) -> None:
-    """The old one is dropped, the new one on the same node gets the files."""
+    """The old one is dropped with its journal, the new one on the same node gets the files."""
     (world.folder / "page").write_text("one")
     first = world.place("id2", 1)
     async with world.syncing():
@@ -209,6 +209,7 @@ async def test_a_container_that_is_replaced(world: World) -> None:
         await eventually(world, "id2", second, b"one")
         assert world.sync.engines.keys() == {second}
         assert world.sync.session.service_syncs["web"].state.targets.keys() == {second}
+        assert [path.name for path in world.folder.parent.joinpath("journals").iterdir()] == [second]
 
 
 async def test_a_node_that_is_lost_and_comes_back(world: World) -> None:
@@ -220,10 +221,11 @@ async def test_a_node_that_is_lost_and_comes_back(world: World) -> None:
         await eventually(world, "id2", other, b"one")
         await eventually(world, "id1", own, b"one")
         world.lost.add("id2")
-        await message(world, Problem, "node n2 cannot be reached: id2 does not answer")
+        await message(world, Problem, "node n2: id2 does not answer; trying again")
         page.write_text("two")
         await eventually(world, "id1", own, b"two")
         assert world.content("id2", other) == b"one"
+        assert world.folder.parent.joinpath("journals", other).exists()
         world.lost.clear()
         await eventually(world, "id2", other, b"two")
     assert len(world.messages(Problem)) == 1
@@ -238,7 +240,7 @@ async def test_the_manager_is_lost(world: World) -> None:
     async with world.syncing():
         await eventually(world, "id2", container, b"one")
         world.lost.add("id1")
-        await message(world, Problem, "the manager cannot be reached: id1 does not answer")
+        await message(world, Problem, "the manager: id1 does not answer; trying again")
         page.write_text("two")
         await eventually(world, "id2", container, b"two")
 
