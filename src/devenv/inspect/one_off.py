@@ -13,8 +13,8 @@ from devenv.compose.resolve import Loaded
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.doctor import quick_check
-from devenv.errors import DevenvError
-from devenv.events import Emit, Notice
+from devenv.errors import ConfigError, DevenvError
+from devenv.events import Emit
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.containers import Container, ProjectState
 from devenv.model.images import ImageOptions
@@ -36,6 +36,8 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
     Compose recreates dependencies that differ from the user's files, as do those that devenv started, because their
     ports are on loopback. So running dependencies are left out, and others are created as by `devenv up`. If no run
     of devenv is up, nothing is labelled as devenv's, because nothing would remove it.
+
+    Raises ConfigError if the container would lack files of this machine.
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
     names = frozenset(service.name for service in loaded.project.services)
@@ -47,13 +49,25 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
         run = await open_run(engine, loaded.project.name)
         desired = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
         others = [c for c in await engine.containers.list(loaded.project.name) if c.service not in desired.names]
-        if (remote := desired.loaded.remote) and any(target in remark.path for remark in remote.replaced):
-            message = f"a one-off container of {target} gets no files of this machine, which the engine does not have"
-            emit(Notice(message, f"devenv exec {target} COMMAND   (in the container of the run)"))
+        require_files(desired.loaded, target)
         model = _joined(desired.loaded.model, target, others)
         desired = replace(desired, loaded=replace(desired.loaded, model=model))
         unmarked = frozenset({target}) if run.read() is not None else names
         return await _recorded(engine, run, replace(desired, unmarked=unmarked))
+
+
+def require_files(loaded: Loaded, target: str) -> None:
+    """Raise ConfigError if a one-off container of the target, or its new dependencies, would lack mounted files.
+
+    Compose starts the container as soon as it exists, so nothing can be copied into it before.
+    """
+    if loaded.replaced:
+        lines = "".join(f"\n  {line}" for line in loaded.replaced)
+        reason = (
+            "the engine does not have the files of this machine, and nothing copies them into it before its start"
+        )
+        message = f"a one-off container of {target} would lack files: {reason}; `up` replaces them:{lines}"
+        raise ConfigError(message, hint=f"devenv exec {target} COMMAND   (in the container of the run)")
 
 
 async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
