@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 with LazyImports():  # only names of isolated projects need it
     import hashlib
 
+HOOKS = ("x-devenv", "hooks")
 _NAME = "COMPOSE_PROJECT_NAME"
 
 
@@ -53,6 +54,7 @@ class Outline:
     dormant: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     is_whole: bool = False  # whether all files that can have services and profiles were read
+    has_hooks: bool = False  # also if a file that may have hooks was not read
 
 
 async def outline(selection: Selection) -> tuple[str, Outline]:
@@ -106,6 +108,7 @@ def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: S
         tuple(service for service, is_on in active.items() if not is_on),
         tuple(sorted({*chain.from_iterable(services.values())})),
         is_whole=not any(file.has_unread or _extends(file) for file in everything(sources)),
+        has_hooks=any(file.has_unread or yaml12.at(file.node, HOOKS) is not None for file in everything(sources)),
     )
 
 

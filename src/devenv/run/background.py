@@ -12,19 +12,25 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from devenv import private_files
-from devenv.compose.run_model import Scale
 from devenv.decoded import decoded
 from devenv.docker import process
 from devenv.errors import StateError
-from devenv.remote.line import Line
-from devenv.run.preload import UpOptions
+from devenv.lazy_imports import LazyImports
 from devenv.state.kept import STARTING, KeeperNote, note_of
 from devenv.state.run_dir import Run
+
+if TYPE_CHECKING:
+    from devenv.remote.line import Line
+    from devenv.run.preload import UpOptions
+
+with LazyImports():  # `end` needs neither
+    from devenv.compose import run_model
+    from devenv.run import preload
 
 MODULE = "devenv.keeper"
 PATIENCE = 10.0  # seconds for the keeper's last work, before it is killed
@@ -44,7 +50,7 @@ def encode(options: UpOptions) -> dict[str, Any]:
 
 def decode(data: Mapping[str, Any]) -> UpOptions:
     """The options of a keeper. Raises TypeError, ValueError, KeyError, AttributeError."""
-    return decoded(UpOptions, data, Scale)
+    return decoded(preload.UpOptions, data, run_model.Scale)
 
 
 def command(folder: str, *words: str) -> list[str]:

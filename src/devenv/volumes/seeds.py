@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Collection, Mapping
 from itertools import groupby
 
@@ -11,12 +10,16 @@ import anyio
 
 from devenv.errors import UsageError
 from devenv.events import Notice
+from devenv.lazy_imports import LazyImports
 from devenv.model import snapshot as snapshots
 from devenv.model.snapshot import Snapshot
-from devenv.volumes import exported
-from devenv.volumes.commands import LIST, imported
 from devenv.volumes.copies import main_project
 from devenv.volumes.lineages import ProjectVolumes
+
+with LazyImports():  # few projects have a seed
+    import tarfile
+
+    from devenv.volumes import commands, exported
 
 FRESH = "devenv up --fresh   (starts empty)"
 
@@ -31,10 +34,10 @@ async def seeded(volumes: ProjectVolumes, existing: Collection[str]) -> Mapping[
         return {}
     store, seed, source = volumes.volume_transfer.store, volumes.project.settings.seed, _source(volumes)
     if isinstance(source, str):
-        source = _imported_before(source, store.all()) or await anyio.to_thread.run_sync(imported, source)
+        source = _imported_before(source, store.all()) or await anyio.to_thread.run_sync(commands.imported, source)
     usable = {s.volume: s for s in source if s.volume in _own(volumes)}
     if not usable:
-        raise UsageError(f"x-devenv.seed: {seed} has no volume of {volumes.project.name}", hint=LIST)
+        raise UsageError(f"x-devenv.seed: {seed} has no volume of {volumes.project.name}", hint=commands.LIST)
     message = f"first start: {', '.join(usable)} from the seed {seed} (x-devenv.seed)"
     volumes.volume_transfer.emit(Notice(message))
     return usable

@@ -10,17 +10,23 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from devenv import private_files
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.snapshot import Snapshot, expendable
-from devenv.state.gzip_members import StoredDigest
 from devenv.state.home import state_folder
-from devenv.state.verified_archive import CHUNK, Draft
-from devenv.volumes import exported
 from devenv.volumes.lineage import LARGEST_NOTE, decode
+
+if TYPE_CHECKING:
+    from devenv.state.verified_archive import Draft
+
+with LazyImports():  # to list snapshots, none is opened
+    from devenv.state import gzip_members, verified_archive
+    from devenv.volumes import exported
 
 PART, DAMAGED = ".part", "is damaged on disk"
 ASSUMED_RATE, SLOWEST_RATE = 100e6, 5e6  # bytes per second
@@ -67,10 +73,10 @@ class Store:
 
     def check(self, snapshot: Snapshot) -> None:
         """Raise StateError if the archive is damaged."""
-        digest = StoredDigest()
+        digest = gzip_members.StoredDigest()
         try:
             with private_files.open_read(self.archive(snapshot)) as file:
-                while chunk := file.read(CHUNK):
+                while chunk := file.read(verified_archive.CHUNK):
                     digest.update(chunk)
         except OSError as error:
             raise self.unusable(snapshot, f"cannot be read: {error.strerror}") from error
@@ -124,7 +130,7 @@ class Store:
         try:
             with open(private_files.create(path), "wb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `tidy` that the file is being written
-                with Draft(file, limit) as draft:
+                with verified_archive.Draft(file, limit) as draft:
                     yield draft, path
         finally:
             with contextlib.suppress(FileNotFoundError):

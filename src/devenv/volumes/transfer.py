@@ -28,6 +28,7 @@ from devenv.docker.transport import CallError
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
 from devenv.events import Emit, Notice, Problem, Restored, Saved, Step
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import (
     HOLDS_LABEL,
     ONE_OFF_LABEL,
@@ -39,13 +40,16 @@ from devenv.model.containers import (
     Volume,
 )
 from devenv.model.snapshot import Reader, Snapshot, database, shown, system
-from devenv.state import gzip_members, unfinished, verified_archive
+from devenv.state import unfinished
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.tasks import repeated
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, advanced, by_reference
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import DAMAGED, Store
+
+with LazyImports():  # many projects have no volume to save or to restore
+    from devenv.state import gzip_members, verified_archive
 
 TARGET = "/.devenv-volume"
 NO_SOURCE = "bind source path does not exist"  # the engine's message

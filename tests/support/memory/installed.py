@@ -12,7 +12,7 @@ import anyio.to_thread
 import pytest
 
 from devenv.compose import resolve
-from devenv.compose.outline import Selection
+from devenv.compose.outline import Outline, Selection, sketched
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.docker.client import Engine
@@ -21,7 +21,7 @@ from devenv.docker.endpoint import Endpoint, unreachable
 from devenv.host import limits as host_facts
 from devenv.run import background, desired, steps
 from devenv.run.active.observe import view
-from devenv.run.cleanup import teardown
+from devenv.run.cleanup import down, teardown
 from devenv.state.run_dir import Run
 from support.memory.client import MemoryEngine
 from support.memory.clock import in_place
@@ -46,6 +46,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.setattr(steps, "Guardian", ways.guardian)
         patch.setattr(background, "start", lambda *_: None)
         patch.setattr(resolve, "load", ways.load)
+        patch.setattr(down, "sketched", ways.sketched)
         patch.setattr(process, "record_children", lambda _: None)
         patch.setattr(process, "end_recorded", ways.end_recorded)
         patch.setattr(host_facts, "machine", lambda _: {})
@@ -88,6 +89,13 @@ class _Ways:
             if command.faults.is_dead and command.guard is not None and command.guard.run.children == path:
                 for home in command.homes.values():
                     home.left.clear()
+
+    def sketched(self, selection: Selection) -> Outline:
+        site = self.machine.sites.get(os.path.realpath(selection.directory))
+        if site is None:
+            return sketched(selection)
+        has_hooks = "hooks" in site.model.get("x-devenv", {})
+        return Outline(selection.project_name or site.name, has_hooks=has_hooks)
 
     async def load(self, selection: Selection, **_: Any) -> Loaded:
         return self.machine.sites[os.path.realpath(selection.directory)].loaded(selection)

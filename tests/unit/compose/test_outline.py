@@ -50,6 +50,30 @@ def test_services_and_profiles_are_as_written(folder: Path) -> None:
     assert found == Outline("myshopapp", ("web", "0.odd_-Name"), ("tool",), ("debug", "tools"), is_whole=True)
 
 
+HOOKS = "x-devenv: {hooks: {before_down: [true]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "expected"),
+    [
+        (FILE, "", False),
+        (FILE + "x-devenv: {seed: a}\n", "", False),
+        (FILE + HOOKS, "", True),
+        (FILE + "include: [other.yml]\n", "services: {}\n", False),
+        (FILE + "include: [other.yml]\n", HOOKS, True),
+        (FILE + "include: [$X/other.yml]\n", "services: {}\n", True),
+        (FILE + "x-a: &a\n  hooks: {}\nx-devenv:\n  <<: *a\n", "", True),
+    ],
+)
+def test_a_project_may_have_hooks_if_a_file_has_them_or_is_not_read(
+    folder: Path, text: str, other: str, expected: bool
+) -> None:
+    """Included and merged hooks count; a file whose name only Compose knows may have some."""
+    (folder / "compose.yml").write_text(text)
+    (folder / "other.yml").write_text(other)
+    assert sketch(str(folder), (), None, ()).has_hooks is expected
+
+
 @pytest.mark.parametrize(("given", "env"), [(("tools",), ""), (("*",), ""), ((), "debug"), ((), "x, tools")])
 def test_profiles_turn_services_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], env: str

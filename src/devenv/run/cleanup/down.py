@@ -10,26 +10,30 @@ from dataclasses import replace
 
 import anyio
 
-from devenv.compose import files, resolve
-from devenv.compose.outline import Selection
+from devenv.compose import files
+from devenv.compose.outline import Selection, sketched
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.endpoint import resolve as current
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError, UsageError
 from devenv.events import Emit, Notice
 from devenv.lazy_dataclass import dataclass
-from devenv.model.project import Project
+from devenv.lazy_imports import LazyImports
+from devenv.model.project import Moment, Project
 from devenv.paths import is_within
 from devenv.remote.line import begun, line
 from devenv.run import background
 from devenv.run.cleanup.remains import at_work
 from devenv.run.cleanup.teardown import finish
-from devenv.run.hooks import Hooks
 from devenv.state import run_dir
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run, address, key_of, open_run
 from devenv.state.run_lock import LOOKED_AT
+
+with LazyImports():  # only a project with hooks is loaded
+    from devenv.compose import resolve
+    from devenv.run import hooks
 
 PATIENCE = 60.0
 
@@ -65,7 +69,7 @@ async def down(
     is called before volumes on another machine are removed without saving them, and raises to prevent that. Raises
     StateError (exit 3) if the end of a run takes more than a minute, UsageError for a project without a run.
     """
-    loaded, failure, place = None, None, None
+    place = None
     if project:
         named = await _run_named(project, selection)
         place = Endpoint(named.endpoint, named.context)
@@ -73,11 +77,7 @@ async def down(
     async with contextlib.AsyncExitStack() as stack:
         place = place or await current()
         login = stack.enter_context(begun(place))  # the line of the run that is removed ends too early
-        try:
-            loaded = await resolve.load(selection)
-        except (ConfigError, RefusedError) as error:
-            failure = error
-        known = loaded.project.name if loaded else ""
+        known, loaded, failure = await _read(selection)
         for _, message in at_work(selection.project_name or known):
             emit(Notice(message))
         reached, _ = await stack.enter_async_context(line(place, emit, login))
@@ -93,8 +93,23 @@ async def down(
                 emit(Notice(f"the run of pid {asked} has ended" if asked else f"nothing of devenv's is up in {name}"))
                 return 0
             if loaded and ledger.phase != "up":  # a dead run is removed without hooks, as by the guardian
-                await _before_down(loaded.project, engine, ledger, emit)
+                await _before_down(loaded, engine, ledger, emit)
             return int(bool((await finish(engine, run, emit, policy, "down")).survivors))
+
+
+async def _read(selection: Selection) -> tuple[str, Project | None, DevenvError | None]:
+    """The project's name, the project if it has hooks, and the error if its files cannot be read.
+
+    Compose is not run for a project whose files show that it has no hooks: its run is known by its records.
+    """
+    try:
+        known = sketched(selection)
+        if known.name is not None and not known.has_hooks:
+            return known.name, None, None
+        project = (await resolve.load(selection)).project
+    except (ConfigError, RefusedError) as error:
+        return "", None, error
+    return project.name, project, None
 
 
 async def _ask(run: Run, engine: Engine, ask: Ask) -> None:
@@ -167,9 +182,12 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
 
     A project in another folder, or one that cannot be read, has no hooks: that must not prevent its removal.
     """
+    is_here = os.path.realpath(project.directory) == ledger.directory
+    if not is_here or not any(hook.moment is Moment.BEFORE_DOWN for hook in project.hooks):
+        return
     running = {c.service for c in ledger.containers(await engine.project_state(ledger.project)) if c.running}
-    if running and os.path.realpath(project.directory) == ledger.directory:
-        await Hooks(engine, project, running, emit).before_down(anyio.Event())
+    if running:
+        await hooks.Hooks(engine, project, running, emit).before_down(anyio.Event())
 
 
 @contextlib.asynccontextmanager

@@ -14,13 +14,16 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Kept, Problem, Removed, VolumesStay
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container
 from devenv.model.snapshot import shown
 from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict
 from devenv.state.ledger import Judged, VolumePolicy
-from devenv.state.verified_archive import TooLargeError
 from devenv.tasks import each, unless
 from devenv.volumes.transfer import VolumeTransfer
+
+with LazyImports():  # only if a volume is saved
+    from devenv.state import verified_archive
 
 REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
 DOWN = "devenv down   (saves and removes it)"  # a volume that is left may be the only copy of its data
@@ -132,7 +135,7 @@ class VolumeRemoval:
             if "in use" in reason and name in self.in_use:  # plain Compose has taken over the project
                 self._keep(name, IN_USE)
             self.progress.failed("volume", name, IN_USE if "in use" in reason else reason)
-        except TooLargeError as error:
+        except verified_archive.TooLargeError as error:
             self._leave(judged, error.message)
         except (DevenvError, OSError) as error:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)

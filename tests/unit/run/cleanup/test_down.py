@@ -9,10 +9,12 @@ import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import anyio
 import pytest
 
+from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError
@@ -91,6 +93,22 @@ async def test_down_without_a_run_succeeds(machine: Machine, shop: Site) -> None
     command = await machine.down(shop)
     assert command.code == 0
     assert [e.message for e in command.events if isinstance(e, Notice)] == ["nothing of devenv's is up in shop"]
+
+
+@pytest.mark.parametrize("has_hooks", [True, False])
+async def test_compose_is_run_only_for_a_project_with_hooks(
+    machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch, has_hooks: bool
+) -> None:
+    """The name in the files and the records of the run say the rest."""
+    if has_hooks:
+        block = {"hooks": {"before_down": [{"command": "true", "service": "db"}]}}
+        shop = machine.place(replace(shop, model={**shop.model, "x-devenv": block}))
+    await machine.run_up(shop, detach=True)
+    load = AsyncMock(side_effect=resolve.load)
+    monkeypatch.setattr(resolve, "load", load)
+    assert (await machine.down(shop)).code == 0
+    assert load.await_count == int(has_hooks)
+    assert machine.host.containers == {}
 
 
 async def test_the_engine_is_asked_for_its_identity_once(
