@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     report,
+    rows_disk,
     rows_edits,
     rows_habits,
     rows_idle,
@@ -35,6 +36,7 @@ STAGES = (
     ((14,), rows_habits.run),
     ((15, 16, 17), rows_parallel.run),
     ((18,), rows_volumes.run),
+    ((19, 20), rows_disk.run),
 )
 ALL = frozenset(row for rows, _ in STAGES for row in rows)
 
@@ -42,7 +44,7 @@ ALL = frozenset(row for rows, _ in STAGES for row in rows)
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="devenv beside `docker compose watch`.")
-    parser.add_argument("--rows", type=_rows, default=ALL, help="which of the rows 1 to 18, e.g. 1,3")
+    parser.add_argument("--rows", type=_rows, default=ALL, help="which of the rows 1 to 20, e.g. 1,3")
     parser.add_argument("--rounds", type=int, help="saves in row 1")
     parser.add_argument("--quick", action="store_true", help="only see that each row works")
     parser.add_argument("--newer-compose", metavar="FOLDER", help="DOCKER_CONFIG of another Compose")

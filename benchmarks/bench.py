@@ -19,6 +19,7 @@ class Scale:
     lone_saves: int = 200  # devenv's alone, for a 99th percentile
     load_seconds: float = 12.0
     bursts: tuple[tuple[int, int], ...] = ((100, 3), (500, 3), (2_000, 3), (10_000, 3))  # files, rounds
+    disk_bursts: tuple[tuple[int, int], ...] = ((2_000, 7), (20_000, 3))
     deletes: int = 3
     switches: int = 2
     edits: int = 15
@@ -35,6 +36,7 @@ QUICK = Scale(
     lone_saves=40,
     load_seconds=4.0,
     bursts=((100, 2), (500, 2), (2_000, 1), (10_000, 1)),
+    disk_bursts=((2_000, 1),),
     deletes=1,
     switches=1,
     edits=4,

@@ -64,10 +64,10 @@ def users(bench: Bench, stack: ExitStack) -> None:
     unfinished: set[str] = set()
     for _ in range(dict(bench.scale.bursts)[DELETED]):
         for watcher in bench.order.sample(watchers, len(watchers)):
-            made, _gone = _burst(watcher, DELETED)
+            made, _gone = burst(watcher, DELETED)
             times[watcher.key].append(made.seconds)
             unfinished |= set() if made.complete else {watcher.key}
-        times[FLOOR].append(_raw(watchers[0], DELETED))
+        times[FLOOR].append(raw(watchers[0], DELETED))
     values = {key: statistics.median(some) for key, some in times.items()}
     what = f"{DELETED:,} new files of 2 kB, the service of a user"
     wish = Wish(faster={"compose": 1.3, "newer": 3.0}, of_floor=2.5)
@@ -177,13 +177,13 @@ def bursts(bench: Bench, watchers: list[Watcher]) -> None:
         unfinished: set[str] = set()
         for _ in range(rounds):
             for watcher in bench.order.sample(watchers, len(watchers)):
-                made, gone = _burst(watcher, files)
+                made, gone = burst(watcher, files)
                 times[watcher.key].append(made.seconds)
                 unfinished |= set() if made.complete else {watcher.key}
                 if files == DELETED:
                     deletes[watcher.key].append(gone.seconds)
                     undeleted |= set() if gone.complete else {watcher.key}
-            times[FLOOR].append(_raw(watchers[0], files))
+            times[FLOOR].append(raw(watchers[0], files))
         values = {key: statistics.median(some) for key, some in times.items()}
         for key, value in values.items():
             growth[key][files] = round(value, 4)
@@ -197,7 +197,7 @@ def bursts(bench: Bench, watchers: list[Watcher]) -> None:
         bench.add(Figure(4, f"{DELETED:,} files deleted", "s", values, tuple(undeleted), Wish(0.2)))
 
 
-def _burst(watcher: Watcher, files: int) -> tuple[Waited, Waited]:
+def burst(watcher: Watcher, files: int) -> tuple[Waited, Waited]:
     """The wait from the first write until all is there, and from the first unlink until all is gone."""
     folder = watcher.source / f"burst-{secrets.token_hex(3)}"
     target = watcher.target() / folder.name
@@ -217,7 +217,7 @@ def _burst(watcher: Watcher, files: int) -> tuple[Waited, Waited]:
     return made, gone
 
 
-def _raw(watcher: Watcher, files: int) -> float:
+def raw(watcher: Watcher, files: int) -> float:
     """Seconds that the engine takes for one archive of the same files."""
     container = watcher.container()
     with scratch() as folder:
