@@ -27,7 +27,7 @@ from devenv.compose.files import (
 from devenv.compose.isolation import Isolation, isolate
 from devenv.compose.outline import Selection, project_name
 from devenv.compose.positions import entries, place, rule_place, shown
-from devenv.docker import endpoint
+from devenv.docker import context, endpoint
 from devenv.errors import ConfigError, EngineError, RefusedError, closest, unknown
 from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
@@ -229,7 +229,7 @@ def _waiting(path: str) -> str:
 
 def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, int], Place]) -> tuple[str, ...]:
     """The warnings about watch rules. Raises ConfigError or RefusedError for a rule that cannot work."""
-    warnings = []
+    warnings, has_files = [], context.socket_path() is not None
     missing = (
         RuleFault(service.name, index, _waiting(rule.path), "", "warning")
         for service in project.services
@@ -239,6 +239,8 @@ def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, 
     for fault in (*faults(project, os.path.expanduser("~")), *missing):
         file, line = places[fault.service, fault.index]
         error = ConfigError(fault.message, hint=fault.hint, file=file, line=line)
+        if fault.is_of_mount and not has_files:
+            continue
         if fault.level == "error":
             raise error
         message = f"{error.where}: {fault.message}"

@@ -112,7 +112,8 @@ class Mounted:
 class Explained:
     """A path as given; `kind` is file, dir, link, other or absent. Without verdicts, no rule applies to the path.
 
-    `below` are the rules for paths below a folder. `is_input`: the project is read from the file.
+    `below` are the rules for paths below a folder. `is_input`: the project is read from the file. `copied`: services
+    on another machine get a copy of the file, as a config or secret; the texts have the target and the place.
     """
 
     path: str
@@ -121,11 +122,15 @@ class Explained:
     mounts: tuple[Mounted, ...] = ()
     below: tuple[ShownService, ...] = ()
     is_input: bool = False
+    copied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A project as devenv reads it; `settings` is its `x-devenv` block."""
+    """A project as devenv reads it; `settings` is its `x-devenv` block.
+
+    `replaced`: what stands in place of mounts, configs and secrets on the engine of another machine, with places.
+    """
 
     project: str
     directory: str
@@ -133,6 +138,7 @@ class Shown:
     services: tuple[ShownService, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,13 +89,17 @@ class WatchRule:
 
 @dataclass(frozen=True, slots=True)
 class RuleFault:
-    """A mistake in a service's rule, counted from 0; `level` is error, refused (unsafe) or warning."""
+    """A mistake in a service's rule, counted from 0; `level` is error, refused (unsafe) or warning.
+
+    `is_of_mount`: it is none if the engine does not have the files of this machine.
+    """
 
     service: str
     index: int
     message: str
     hint: str
     level: str = "error"
+    is_of_mount: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import anyio
 from devenv.compose import remote_files, resolve
 from devenv.compose.files import Place
 from devenv.compose.outline import Selection
-from devenv.compose.positions import entry_place, shown
+from devenv.compose.positions import shown
 from devenv.compose.remote_files import Remark
 from devenv.compose.resolve import Loaded
 from devenv.docker import peer
@@ -21,7 +21,7 @@ from devenv.doctor.facts import VIRTUAL
 from devenv.errors import ConfigError, EngineError
 from devenv.model.project import Project
 from devenv.state.run_dir import Run
-from devenv.sync.host.mount_sources import placed, replacements
+from devenv.sync.host.mount_sources import placed, replacements, with_replacements
 from devenv.volumes.transfer import VolumeTransfer, volume_transfer
 
 
@@ -71,23 +71,12 @@ async def sees_files(engine: Engine, project: Project, transfer: VolumeTransfer)
 def replaced(loaded: Loaded, names: Collection[str], selection: Selection, engine: str) -> Loaded:
     """The project with watch rules in place of bind mounts. Blocking. Raises ConfigError."""
     chosen = [name for name in loaded.model["services"] if name in names]
-    project, remote = replacements(loaded, chosen)
     sources = resolve.selected_files(selection)
-    if remote.refused:
-        places = [(placed(sources, remark), remark) for remark in remote.refused]
+    after, refused = with_replacements(loaded, chosen, sources)
+    if refused:
+        places = [(placed(sources, remark), remark) for remark in refused]
         raise _refused(sorted(places, key=lambda pair: (pair[0][0] or "", pair[0][1] or 0)), engine)
-    rules = dict(loaded.places)
-    for (service, index), target in remote.mounts.items():
-        rules.setdefault((service, index), entry_place(sources, ("services", service, "volumes"), target))
-    done = [f"{shown(placed(sources, remark))}: {remark.message}" for remark in remote.replaced]
-    return replace(
-        loaded,
-        project=project,
-        model=remote_files.without_mounts(loaded.model, remote),
-        places=rules,
-        remote=remote,
-        replaced=tuple(dict.fromkeys(done)),
-    )
+    return after
 
 
 def without_place(message: str) -> str:

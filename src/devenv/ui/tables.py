@@ -143,7 +143,7 @@ def explained(paths: Sequence[Explained]) -> list[str]:
     for path in paths:
         lines.append(f"{path.path}{KINDS.get(path.kind, '')}")
         lines += [f"  {v.service:<{services}}  {_outcome(v):<{outcomes}}  {v.place}" for v in path.verdicts]
-        lines += _mounts(path)
+        lines += [*_mounts(path), *(f"  {copy}" for copy in path.copied)]
         below = [
             {"service": service.service, "action": rule.action, "path": _paths(rule), "place": rule.place}
             for service in path.below
@@ -152,7 +152,7 @@ def explained(paths: Sequence[Explained]) -> list[str]:
         lines += [f"  {line}" for line in columns(below)]
         if path.is_input:
             lines.append("  a file of the project: valid changes are applied while the project is up")
-        elif not (path.verdicts or path.mounts or path.below):
+        elif not (path.verdicts or path.mounts or path.below or path.copied):
             lines.append("  no rule covers it")
     return [clean(line) for line in lines]
 
@@ -177,6 +177,7 @@ def rules(project: Shown) -> list[str]:
         lines += _service(service, actions, paths)
     if others := [service.service for service in project.services if not service.rules]:
         lines.append(f"no rules: {', '.join(others)}")
+    lines += [f"replaced: {line}" for line in project.replaced]
     return [clean(line) for line in (*lines, *(f"warning: {warning}" for warning in project.warnings))]
 
 

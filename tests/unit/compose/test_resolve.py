@@ -13,6 +13,7 @@ from devenv.compose.validate import validate
 from devenv.docker import process
 from devenv.docker.process import Completed
 from devenv.errors import ConfigError, EngineError, UsageError
+from devenv.model.project import Action, Project, RuleFault, Service, WatchRule
 from support.worktrees import linked
 
 pytestmark = pytest.mark.anyio
@@ -183,3 +184,14 @@ async def test_worktrees_are_isolated_unless_they_are_given_a_name(
     assert (loaded.isolation and loaded.isolation.project) == isolated
     assert ("container_name" in loaded.model["services"]["web"]) is (isolated is None)
     assert loaded.project.settings.ports == ("auto" if isolated else "")
+
+
+@pytest.mark.parametrize(("host", "count"), [("unix:///here.sock", 2), ("ssh://far", 1)])
+def test_warnings_about_mounts_need_an_engine_with_these_files(
+    host: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another machine, a watch rule stands in place of the mount."""
+    monkeypatch.setenv("DOCKER_HOST", host)
+    project = Project("shop", "/shop", (), (Service("web", watch=(WatchRule("/", Action.RESTART),)),))
+    found = [RuleFault("web", 0, "a", "", "warning"), RuleFault("web", 0, "b", "", "warning", is_of_mount=True)]
+    assert len(resolve._rule_warnings(project, lambda *_: found, {("web", 0): ("compose.yml", 7)})) == count

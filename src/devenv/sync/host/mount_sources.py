@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from devenv.compose import remote_files
 from devenv.compose.files import ComposeFile, Place, setting
-from devenv.compose.positions import entry_place, place
+from devenv.compose.positions import entry_place, place, shown
 from devenv.compose.remote_files import HostPath, Kind, Remark, RemoteFiles
 from devenv.compose.resolve import Loaded
 from devenv.model.project import Project
@@ -42,6 +42,26 @@ def replacements(loaded: Loaded, names: Collection[str]) -> tuple[Project, Remot
     paths = facts(remote_files.sources(loaded.model, loaded.project, names), loaded.project.directory)
     project, remote = remote_files.replaced(loaded.model, loaded.project, names, paths)
     return project, replace(remote, refused=(*remote.refused, *_unwritable(project, remote)))
+
+
+def with_replacements(
+    loaded: Loaded, names: Collection[str], sources: Sequence[ComposeFile]
+) -> tuple[Loaded, tuple[Remark, ...]]:
+    """The project with watch rules in place of the mounts of these services, and what cannot. Blocking."""
+    project, remote = replacements(loaded, names)
+    rules = dict(loaded.places)
+    for (service, index), target in remote.mounts.items():
+        rules.setdefault((service, index), entry_place(sources, ("services", service, "volumes"), target))
+    done = [f"{shown(placed(sources, remark))}: {remark.message}" for remark in remote.replaced]
+    after = replace(
+        loaded,
+        project=project,
+        model=remote_files.without_mounts(loaded.model, remote),
+        places=rules,
+        remote=remote,
+        replaced=tuple(dict.fromkeys(done)),
+    )
+    return after, remote.refused
 
 
 def facts(sources: Mapping[str, str], directory: str) -> dict[str, HostPath]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import anyio
+import anyio.to_thread
 
 from devenv.compose.files import ComposeFile, inputs, logical
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.positions import entry_place, shown
 from devenv.compose.resolve import Loaded, load, selected_files
+from devenv.docker import context
 from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import Explained, Mounted, RuleVerdict, Shown, ShownRule, ShownService
 from devenv.model.project import Action, Service
@@ -18,6 +23,7 @@ from devenv.paths import is_below, is_within, normal, relative_to
 from devenv.sync import planner
 from devenv.sync.host import scan
 from devenv.sync.host.manifest import Changes, FileKind, FileState
+from devenv.sync.host.mount_sources import placed, with_replacements
 from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of
 from devenv.sync.rules.rules import BoundRule, bind, mount_over
@@ -27,7 +33,7 @@ MISSING = FileState(FileKind.FILE, 0o644, 0, 0, 0, 0)  # used for a path that do
 
 async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained, ...]:
     """What a change of each path, relative to the selection's folder, would cause. Raises like `load`."""
-    loaded = await load(selection, faults=faults)
+    loaded = await _load(selection)
     here = logical(selection.directory)
     rules = bind(loaded.project, scan.dockerignores(loaded.project))
     explaining = _Explaining(loaded, selected_files(selection), here, rules, inputs(here, selection.files))
@@ -36,7 +42,7 @@ async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained
 
 async def overview(selection: Selection) -> Shown:
     """The project's rules as devenv reads them. Raises like `load`."""
-    loaded = await load(selection, faults=faults)
+    loaded = await _load(selection)
     project = loaded.project
     bound = bind(project, scan.dockerignores(project))
     return Shown(
@@ -46,7 +52,23 @@ async def overview(selection: Selection) -> Shown:
         services=tuple(_shown(service, loaded, bound) for service in project.services),
         settings=dict(undoubled(loaded.model.get("x-devenv") or {})),
         warnings=loaded.warnings,
+        replaced=loaded.replaced,
     )
+
+
+async def _load(selection: Selection) -> Loaded:
+    """The project, for an engine on another machine as it runs there; what cannot be replaced is a warning."""
+    loaded = await load(selection, faults=faults)
+    if context.socket_path() is not None:
+        return loaded
+    return await anyio.to_thread.run_sync(_as_elsewhere, loaded, selection)
+
+
+def _as_elsewhere(loaded: Loaded, selection: Selection) -> Loaded:
+    sources = selected_files(selection)
+    after, refused = with_replacements(loaded, list(loaded.model["services"]), sources)
+    lines = (f"{shown(placed(sources, remark))}: {remark.message}: {remark.advice}" for remark in refused)
+    return replace(after, warnings=(*loaded.warnings, *dict.fromkeys(lines)))
 
 
 def _shown(service: Service, loaded: Loaded, bound: Sequence[BoundRule]) -> ShownService:
@@ -62,12 +84,18 @@ def _shown(service: Service, loaded: Loaded, bound: Sequence[BoundRule]) -> Show
             initial_sync=bound_rule.rule.initial_sync,
             exec=bound_rule.rule.exec.command if bound_rule.rule.exec else (),
             place=_place(loaded, bound_rule),
-            note="a bind mount has the files already" if bound_rule.skip_sync else "",
+            note=_note(loaded, bound_rule),
         )
         for bound_rule in bound
         if bound_rule.service == service.name
     )
     return ShownService(service.name, _short(ignores, directory) if ignores else None, rules)
+
+
+def _note(loaded: Loaded, rule: BoundRule) -> str:
+    if loaded.remote is not None and (rule.service, rule.index) in loaded.remote.mounts:
+        return "in place of a bind mount: the engine does not have the files of this machine"
+    return "a bind mount has the files already" if rule.skip_sync else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +116,15 @@ class _Explaining:
         verdicts = tuple(self._verdict(rule, name, state, plan.get(rule.service)) for rule, name in named.items())
         kind = state.kind.value if state else "absent"
         mounts, below = tuple(self._mounts(path)), tuple(self._below(path))
-        return Explained(given_path, kind, verdicts, mounts, below, path in self.inputs)
+        copied = tuple(self._copied(path))
+        return Explained(given_path, kind, verdicts, mounts, below, path in self.inputs, copied)
+
+    def _copied(self, path: str) -> Iterator[str]:
+        """The services that get a copy of the file as a config or secret, with target and place."""
+        for file in self.loaded.remote.files if self.loaded.remote else ():
+            if file.is_on_disk and os.path.normpath(file.source) == path:
+                place = entry_place(self.sources, ("services", file.service, file.kind), file.name)
+                yield f"{file.service}: copied to {file.target} after each save ({shown(place)})"
 
     def _mounts(self, path: str) -> Iterator[Mounted]:
         """The bind mounts that bring the path, or something below it, into a container."""

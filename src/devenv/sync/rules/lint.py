@@ -45,7 +45,7 @@ def _without_data(service: Service) -> Service:
     return replace(service, volumes=tuple(mount for mount in service.volumes if not DATA.search(mount.target)))
 
 
-Fault = tuple[str, str] | tuple[str, str, str]
+Fault = tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, bool]  # as in `RuleFault`
 
 
 def _wrong(service: Service, rule: WatchRule) -> Iterator[Fault]:
@@ -91,7 +91,7 @@ def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fau
     elif rule.action is Action.SYNC:
         target = f"the `target` {rule.target} is inside the bind mount of {source}"
         message = f"nothing is copied for {rule.path}: {target}"
-        yield message, "", "warning"
+        yield message, "", "warning", True
 
 
 def unwritable(service: Service, target: str) -> Iterator[Fault]:

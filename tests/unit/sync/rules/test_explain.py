@@ -51,6 +51,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is on another machine."""
+    monkeypatch.setenv("DOCKER_HOST", "ssh://far")
+
+
 async def explained(folder: Path, path: str) -> Explained:
     """The explanation for one path."""
     (answer,) = await explain.explain(Selection(str(folder)), [path])
@@ -175,3 +181,38 @@ async def test_the_files_of_the_project(project: Path) -> None:
     """A change of the Compose file or of .env needs no rule."""
     inputs = [(await explained(project, name)).is_input for name in ("compose.yml", ".env", "web/index.js")]
     assert inputs == [True, True, False]
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_another_machine_has_rules_in_place_of_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mounts are rules, copied files are named, and what cannot be replaced is a warning, all with their places."""
+    (tmp_path / "src").mkdir()
+    for name in ("src/a", "conf"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "compose.yml").write_text(
+        "services:\n  web:\n    volumes:\n      - ./src:/srv\n      - /var/run/docker.sock:/s\n    configs: [one]\n"
+        "configs: {one: {file: ./conf}}\n"
+    )
+    mounts = (Mount("bind", "/srv", f"{tmp_path}/src"), Mount("bind", "/s", "/var/run/docker.sock"))
+    model = {
+        "services": {"web": {"configs": [{"source": "one"}], "volumes": []}},
+        "configs": {"one": {"file": f"{tmp_path}/conf"}},
+    }
+    project = Project("shop", str(tmp_path), (f"{tmp_path}/compose.yml",), (Service("web", volumes=mounts),))
+
+    async def load(*_: object, **__: object) -> Loaded:
+        return Loaded(project, model)
+
+    monkeypatch.setattr(explain, "load", load)
+    selection = Selection(str(tmp_path))
+    shown = await explain.overview(selection)
+    ((rule,),) = (service.rules for service in shown.services)
+    assert (rule.action, rule.path, rule.target) == ("sync", "src", "/srv")
+    assert "in place of a bind mount" in rule.note
+    assert [line.split(":")[1] for line in shown.replaced] == ["4", "6"]
+    assert [line.split(":")[1] for line in shown.warnings] == ["5"]
+    saved, copied = await explain.explain(selection, ["src/a", "conf"])
+    assert [verdict.target for verdict in saved.verdicts] == ["/srv/a"]
+    assert saved.mounts == ()
+    (line,) = copied.copied
+    assert line.startswith("web: copied to /one after each save (")

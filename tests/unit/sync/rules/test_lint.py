@@ -21,6 +21,7 @@ def found(rule: WatchRule, *others: WatchRule, **service: Any) -> list[tuple[str
     assert {fault.service for fault in every} <= {"web"}
     assert {fault.index for fault in every} <= {len(rules) - 1}
     assert all(fault.hint.endswith(".") or fault.level == "warning" for fault in every)
+    assert all(fault.is_of_mount is fault.message.startswith("nothing is copied") for fault in every)
     return [(fault.level, fault.message) for fault in every]
 
 
