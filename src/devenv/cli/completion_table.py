@@ -69,6 +69,8 @@ COMMANDS: dict[str, tuple[Options, str, tuple[str, ...]]] = {
     "gc": ({
         "--dry-run": ("", "Print what would be removed and remove nothing."),
         "--snapshots": ("", "Remove the automatic snapshots of removed folders, too."),
+        "--forget": ("text", "Forget the runs on an engine that will never answer again."),
+        "--yes -y": ("", "With --forget: do not ask."),
     }, "--output --quiet -q --on --verbose -v", ()),
     "ps": ({
         "--watch -w": ("", "Show the list again at each change."),

@@ -12,11 +12,21 @@ import anyio
 from devenv.compose import files as compose_files
 from devenv.compose.outline import written_name
 from devenv.docker.client import Engine
-from devenv.docker.endpoint import resolve
+from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import ConfigError, DevenvError
 from devenv.model.answers import Here
 from devenv.model.ps import stands, troubles
-from devenv.run.cleanup.remains import COMMAND, PHASES, at_work, left_behind, remains, unanswered
+from devenv.run.cleanup.remains import (
+    COMMAND,
+    PHASES,
+    at_work,
+    command_for,
+    died_elsewhere,
+    left_behind,
+    recorded,
+    remains,
+    unanswered,
+)
 from devenv.state import run_dir
 from devenv.state.kept import background, note_of
 from devenv.state.ledger import Ledger
@@ -39,16 +49,13 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         return Here("broken", error.said, others=others, guardians=guardians)
     name = project_name or written_name(read)
     services = tuple(sorted(compose_files.service_names(read)))
-    try:
-        with anyio.fail_after(LIMIT):
-            async with Engine.connect() as engine:
-                seen = await _standing(engine, name, os.path.dirname(paths[0]))
-    except TimeoutError:
-        seen = Here("unreachable", f"the engine has not answered for {LIMIT:.0f} seconds")
-    except DevenvError as error:
-        seen = Here("unreachable", error.message)
+    folder = os.path.dirname(paths[0])
+    seen = await _seen(name, folder)
     if seen.state == "unreachable":
         guardians += tuple(await left_unanswered())
+    elif seen.state == "down":
+        seen, died = _with_dead(seen, name, folder)
+        guardians += died
     wanted = sorted(service for service, profiles in compose_files.service_profiles(read).items() if not profiles)
     return replace(
         seen,
@@ -57,8 +64,38 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         services=services,
         others=tuple(other for other in others if other != name),
         guardians=guardians,
-        run_options=options_of_run(name, os.path.dirname(paths[0])),
+        run_options=options_of_run(name, folder),
     )
+
+
+async def _seen(name: str, folder: str) -> Here:
+    """What the engine says, within the limit."""
+    try:
+        with anyio.fail_after(LIMIT):
+            async with Engine.connect() as engine:
+                return await _standing(engine, name, folder)
+    except TimeoutError:
+        return Here("unreachable", f"{await _machine()} has not answered for {LIMIT:.0f} seconds")
+    except DevenvError as error:
+        return Here("unreachable", error.message)
+
+
+def _with_dead(seen: Here, name: str, folder: str) -> tuple[Here, tuple[str, ...]]:
+    """The status that names other machines on which runs of the folder died; a line for each without a guardian."""
+    died = [*died_elsewhere(run_dir.place_of(folder))]
+    if not died:
+        return seen, ()
+    guarded = {run.path for run, _ in at_work()}
+    machines = ", ".join(dict.fromkeys(Endpoint(ledger.endpoint).machine for _, ledger in died))
+    lines = (f"{recorded(run, ledger)}; {command_for(ledger)}" for run, ledger in died if run.path not in guarded)
+    return replace(seen, said=f"{name} is not up; its run on {machines} has died"), tuple(lines)
+
+
+async def _machine() -> str:
+    """The name of the engine in sentences."""
+    with contextlib.suppress(DevenvError):  # no such context
+        return (await resolve()).machine or "the engine"
+    return "the engine"
 
 
 async def left_unanswered() -> list[str]:

@@ -236,6 +236,15 @@ def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Pat
     assert any("devenv gc" in line and "other" in line for line in lines)
 
 
+def test_a_run_that_died_on_another_machine(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """The current engine has nothing of it: the machine is named, and the command that reaches it."""
+    run = Run.open("far", Endpoint("ssh://far"), "shop")
+    run.write(Ledger("shop", Place(str(shop)), "far", "ssh://far", None, 1000.0, 1, "up"))
+    answer, lines = printed(capfd)
+    assert (answer.state, answer.said) == ("down", "shop is not up; its run on far has died")
+    assert lines[1] == "left on far: what was created of shop; devenv down shop"
+
+
 def test_status_of_a_volume_that_could_not_be_saved(
     capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ with LazyImports():
     from devenv.run import preload, remote_files
     from devenv.run.active import control
     from devenv.run.cleanup import down as down_workflow
+    from devenv.run.cleanup import forget as forget_workflow
     from devenv.run.cleanup import gc as gc_workflow
     from devenv.state import ledger
     from devenv.swarm import stack as swarm
@@ -196,14 +197,19 @@ def down(
 def _agree(question: down_workflow.Question, *, is_json: bool) -> None:
     """Ask for the name of the project. Raises RefusedError if the answer is another text, or nobody can answer."""
     hint = "devenv down -v --yes, or: devenv down --snapshot   (saves them first)"
+    _require_name(question.text, "project", question.project, hint, is_json=is_json)
+
+
+def _require_name(loss: str, kind: str, name: str, hint: str, *, is_json: bool) -> None:
+    """Ask for the name. Raises RefusedError if the answer is another text, or nobody can answer."""
     if is_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise RefusedError(f"{question.text}, and there is no terminal to ask on; nothing was removed", hint=hint)
+        raise RefusedError(f"{loss}, and there is no terminal to ask on; nothing was removed", hint=hint)
     try:
-        answer = options.prompt(f"{question.text}. Type the name of the project to remove them")
+        answer = options.prompt(f"{loss}. Type the name of the {kind} to go on")
     except typer.Abort:
         raise typer.Exit(130) from None
-    if answer.strip() != question.project:
-        raise RefusedError(f"that is not the name of the project, {question.project}; nothing was removed", hint=hint)
+    if answer.strip() != name:
+        raise RefusedError(f"that is not the name of the {kind}, {name}; nothing was removed", hint=hint)
 
 
 def sync(
@@ -243,6 +249,11 @@ def gc(
     snapshots: Annotated[
         bool, Option("--snapshots", help="Remove the automatic snapshots of removed folders, too.")
     ] = False,
+    forget: Annotated[
+        str,
+        Option("--forget", metavar="ENGINE", help="Forget the runs on an engine that will never answer again."),
+    ] = "",
+    yes: Annotated[bool, Option("--yes", "-y", help="With --forget: do not ask.")] = False,
 ) -> None:
     """Clean up what dead runs and removed folders left.
 
@@ -250,6 +261,13 @@ def gc(
     the images that the projects built are removed.
     """
     console = options.console()
+    if forget:
+
+        def agree(lost: str, engine: str) -> None:
+            hint = f"devenv gc --forget {engine} --yes"
+            _require_name(f"{lost}: nobody would remove it", "engine", engine, hint, is_json=console.is_json)
+
+        raise typer.Exit(anyio.run(forget_workflow.forget, forget, console.emit, None if yes else agree))
     raise typer.Exit(anyio.run(lambda: gc_workflow.gc(console.emit, dry_run=dry_run, with_snapshots=snapshots)))
 
 

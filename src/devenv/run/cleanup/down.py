@@ -23,12 +23,12 @@ from devenv.model.project import Moment, Project
 from devenv.paths import is_within
 from devenv.remote.line import begun, line
 from devenv.run import background
-from devenv.run.cleanup.remains import at_work
+from devenv.run.cleanup.remains import at_work, command_for, died_elsewhere
 from devenv.run.cleanup.teardown import finish
 from devenv.state import run_dir
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Ledger, VolumePolicy
-from devenv.state.run_dir import Run, address, key_of, open_run
+from devenv.state.run_dir import Run, address, key_of, open_run, place_of
 from devenv.state.run_lock import LOOKED_AT
 
 with LazyImports():  # only a project with hooks is loaded
@@ -91,6 +91,9 @@ async def down(
             ledger = run.read()
             if ledger is None:
                 emit(Notice(f"the run of pid {asked} has ended" if asked else f"nothing of devenv's is up in {name}"))
+                for _, dead in died_elsewhere(place_of(selection.directory)) if not asked else ():
+                    message = f"the run of {dead.project} on {Endpoint(dead.endpoint).machine} has died"
+                    emit(Notice(message, command_for(dead)))
                 return 0
             if loaded and ledger.phase != "up":  # a dead run is removed without hooks, as by the guardian
                 await _before_down(loaded, engine, ledger, emit)

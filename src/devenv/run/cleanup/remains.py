@@ -20,7 +20,7 @@ from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
 from devenv.model.containers import ProjectState
 from devenv.state import run_dir
-from devenv.state.identity import VolumeVerdict
+from devenv.state.identity import Place, VolumeVerdict
 from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
 
@@ -34,7 +34,7 @@ with LazyImports():  # every command looks for remains, and mostly there are non
     from devenv.docker import client, process
 
 PHASES = ("up", "left")  # of the ledgers of dead runs, if no process holds the lock
-COMMAND = "devenv down"
+COMMAND, FORGET = "devenv down", "devenv gc --forget"
 PATIENCE = 3.0  # seconds that other commands wait for an engine
 RECENT = 7 * 24 * 3600.0  # seconds for which commands report what was left on an engine that does not answer
 NOTE = "guardian.json"
@@ -115,8 +115,22 @@ def unanswered(host: str) -> list[str]:
 
 
 def _away(run: Run, ledger: Ledger) -> str:
-    machine = Endpoint(ledger.endpoint).machine or "the engine"
-    return f"{recorded(run, ledger)}; {machine} does not answer; once it does: {COMMAND} -p {ledger.project}"
+    machine = Endpoint(ledger.endpoint).machine
+    never = f"; if it never will: {FORGET} {machine}" if machine else ""
+    says = f"{machine or 'the engine'} does not answer"
+    return f"{recorded(run, ledger)}; {says}; once it does: {command_for(ledger)}{never}"
+
+
+def command_for(ledger: Ledger) -> str:
+    """The command that removes what the run left, whatever the current engine is."""
+    return f"{COMMAND} {'' if Endpoint(ledger.endpoint).machine else '-p '}{ledger.project}"
+
+
+def died_elsewhere(place: Place) -> Iterator[tuple[Run, Ledger]]:
+    """The dead runs of the folder on engines of other machines."""
+    for run, ledger in run_dir.dead_runs(PHASES):
+        if Endpoint(ledger.endpoint).machine and run_dir.began_in(ledger, place):
+            yield run, ledger
 
 
 def _is_recent(run: Run) -> bool:
@@ -155,10 +169,10 @@ class GuardianNote:
         """One line for people: what is left, and when the guardian removes it."""
         machine = Endpoint(ledger.endpoint).machine or "the engine"
         left = f"{recorded(run, ledger)}; removed as soon as {machine} answers"
-        line = f"{left}: the guardian (pid {self.pid}) tries since {_clock(self.since)}"
+        line = f"{left}: the guardian (pid {self.pid}) has tried since {_clock(self.since)}"
         if self.reason:
             line += f", next try at {_clock(self.next_try)} ({self.reason})"
-        return f"{line}; {COMMAND} -p {ledger.project}"
+        return f"{line}; {command_for(ledger)}"
 
 
 def write_note(run: Run, note: GuardianNote) -> None:

@@ -74,7 +74,7 @@ def test_guardian_waits_with_little_memory_and_ends_on_a_takeover(
     waiting = memory(child.pid)
     assert waiting < before + 2048, (before, waiting)
     ((_, line),) = at_work()
-    assert f"(pid {child.pid}) tries" in line
+    assert f"(pid {child.pid}) has tried" in line
     assert child.poll() is None
     run.clear()
     assert child.wait(5) == 0

@@ -236,7 +236,7 @@ async def test_gc_reports_a_working_guardian(machine: Machine, shop: Site) -> No
     with run.lock.hold(cleaning=True):
         command = await machine.gc()
     (line,) = notices(command)
-    assert "tries since" in line
+    assert "has tried since" in line
     assert not [e for e in command.events if "no dead run" in str(e)]
     run.clear()
     assert [e.message for e in (await machine.gc()).events if isinstance(e, Notice)] == ["no dead run left anything"]

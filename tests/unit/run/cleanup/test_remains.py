@@ -108,7 +108,10 @@ async def test_sentence_counts_what_a_dead_run_left(phase: str, project_state: P
         ([("left", "gone", ENGINE), ("detached", "p", ENGINE)], ""),
         (
             [("up", "p", "ssh://me@off:22")],
-            "left on off: what was created of p; off does not answer; once it does: devenv down -p p",
+            (
+                "left on off: what was created of p; off does not answer; once it does: devenv down p; if it "
+                "never will: devenv gc --forget off"
+            ),
         ),
         (
             [("up", "p", "unix:///off")],
@@ -150,7 +153,8 @@ def test_records_say_what_is_left_without_the_engine(
     run = Run.open("key", Endpoint(host), "p")
     run.write(ledger("up", "p", host))
     run.remember(last)
-    assert unanswered(host) == [f"{expected}; far does not answer; once it does: devenv down -p p"]
+    never = "if it never will: devenv gc --forget far"
+    assert unanswered(host) == [f"{expected}; far does not answer; once it does: devenv down p; {never}"]
     assert unanswered("ssh://other") == []
     os.utime(run.ledger, (time.time() - remains.RECENT - 60,) * 2)
     assert unanswered(host) == []
