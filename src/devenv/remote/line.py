@@ -109,9 +109,18 @@ class Line:
         return (reason(done.error_text) or f"exit {done.returncode}") if done.returncode else ""
 
     def begin_to_ask(self, command: str) -> None:
-        """Run a shell command on the other machine in a thread; the next `ask` for it returns the output."""
-        answer = self._asked[command] = Future[str]()
-        threading.Thread(target=lambda: answer.set_result(self._run(command)), daemon=True).start()
+        """Run a shell command on the other machine, after the first login; the next `ask` returns the output.
+
+        A second call before the `ask` does nothing.
+        """
+
+        def run() -> None:
+            self._began.wait()
+            answer.set_result(self._run(command))
+
+        if command not in self._asked:
+            answer = self._asked[command] = Future[str]()
+            threading.Thread(target=run, daemon=True).start()
 
     def ask(self, command: str) -> str:
         """The output of a shell command on the other machine; empty after an error."""

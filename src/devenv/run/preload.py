@@ -72,11 +72,14 @@ async def _begin_login(stack: contextlib.ExitStack) -> Login | None:
     host = os.environ.get("DOCKER_HOST", "")
     if not (host.startswith("ssh://") or (not host and context.current())):
         return None
-    from devenv.remote import line  # noqa: PLC0415 - rarely needed, and `up` is being imported
+    from devenv.remote import forwards, line  # noqa: PLC0415 - rarely needed, and `up` is being imported
 
     with contextlib.suppress(DevenvError, OSError):  # `up` raises the error, after those of the project
         reached = await endpoint.resolve()
-        return reached, stack.enter_context(line.begun(reached))
+        begun = stack.enter_context(line.begun(reached))
+        if begun is not None:
+            begun.begin_to_ask(forwards.FIND_LISTENERS)  # for the check of the ports
+        return reached, begun
     return None
 
 

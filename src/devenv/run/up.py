@@ -101,7 +101,7 @@ async def open_context(
     login = await options.login() if options.login is not None else None
     engine, line = await quick_check.connected_by_line(stack, emit, login)
     if line is not None:
-        line.begin_to_ask(FIND_LISTENERS)  # for the check of the ports
+        line.begin_to_ask(FIND_LISTENERS)  # if that has not begun before: another line may be in use
     key = await key_of(engine)
     run = await open_run(engine, loaded.project.name, key)
     await _wait_until_cleaned(run, emit)

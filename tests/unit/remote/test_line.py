@@ -173,6 +173,7 @@ async def test_a_question_is_asked_ahead(calls: Callable[[], list[list[str]]]) -
     async with line(Endpoint("ssh://far"), nothing) as (_, opened):
         assert opened is not None
         opened.begin_to_ask("date")
+        opened.begin_to_ask("date")
         for asked in (2, 3):
             assert opened.ask("date") == "usable\n"
             assert len(calls()) == asked

@@ -60,9 +60,9 @@ async def test_a_login_begins_while_the_project_is_read(steps: list[str], monkey
     """For an engine that is reached by ssh; it is closed once the run has ended. Another engine needs none."""
 
     @contextlib.contextmanager
-    def begun(endpoint: Endpoint) -> Iterator[str]:
+    def begun(endpoint: Endpoint) -> Iterator[Any]:
         steps.append(f"logs in to {endpoint.host}")
-        yield "line"
+        yield types.SimpleNamespace(begin_to_ask=lambda command: steps.append(command[:18]))
         steps.append("closed")
 
     async def rise(options: UpOptions, *_: Any) -> int:
@@ -75,7 +75,7 @@ async def test_a_login_begins_while_the_project_is_read(steps: list[str], monkey
     for host, code in (("ssh://far", 2), ("unix:///here.sock", 0)):
         monkeypatch.setenv("DOCKER_HOST", host)
         assert await up(UpOptions(Selection("/")), steps.append) == code  # type: ignore[arg-type] # as above
-    assert [step for step in steps if step != "reads"] == ["logs in to ssh://far", "closed"]
+    assert [step for step in steps if step != "reads"] == ["logs in to ssh://far", "cat /proc/net/tcp ", "closed"]
 
 
 async def test_error_is_raised_when_the_project_is_awaited(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
