@@ -12,7 +12,7 @@ import pytest
 
 from support.cli import Devenv, StartDevenv
 from support.docker_cli import BASE_IMAGE, until
-from support.far import NOTHING, Far
+from support.far import AWAY, NAME, NOTHING, Far
 from support.stack import free_port, unique_name
 
 # Serves the text of `page`; at /stream, a connection that gets each new text, as for hot reload in a browser.
@@ -66,10 +66,10 @@ class Site:
         """Start devenv in the folder."""
         return self._devenv(*args, cwd=self.folder, env=self._far.env, json_output=json_output)
 
-    def up(self, *args: str) -> Devenv:
+    def up(self, *args: str, on: str = NAME, timeout: float = 90) -> Devenv:
         """`devenv up` on the other machine, once all is up."""
-        run = self.run("up", "--on", "far", *args)
-        run.wait_for("ready", timeout=90)
+        run = self.run("up", "--on", on, *args)
+        run.wait_for("ready", timeout=timeout)
         return run
 
     def connection(self, path: str = "/", host: str = "127.0.0.1") -> socket.socket:
@@ -174,6 +174,35 @@ def test_a_port_that_is_taken(site: Site, far: Far) -> None:
         assert "devenv up --on" in error["hint"]
     finally:
         far.docker("rm", "-f", name)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [NAME, f"{NAME}{AWAY}"])
+def test_a_connection_lasts_over_200_edits(site: Site, far: Far, name: str) -> None:
+    """As for hot reload in a browser, also with a long round trip; all by one login."""
+    before = far.logins()
+    run = site.up(on=name)
+    with site.connection("/stream") as connection, connection.makefile() as stream:
+        assert "HTTP/1.0 200" in stream.readline()
+        assert [stream.readline(), stream.readline()] == ["\n", "one\n"]
+        for number in range(200):
+            site.save(f"edit {number}")
+            assert stream.readline() == f"edit {number}\n"
+    assert far.logins() == before + 1
+    run.stop()
+
+
+@pytest.mark.long
+def test_thirty_services(site: Site, far: Far) -> None:
+    """They come up by one login, with the limits that sshd has by default."""
+    service = f"{{image: {BASE_IMAGE}, command: sleep 600, init: true, stop_grace_period: 1s}}"
+    services = "".join(f"  s{number}: {service}\n" for number in range(30))
+    (site.folder / "compose.yml").write_text(f"name: {unique_name('far')}\nservices:\n{services}", encoding="utf-8")
+    before = far.logins()
+    run = site.up(timeout=300)
+    assert len(far.docker("ps", "-q").split()) == 30
+    assert far.logins() == before + 1
+    run.stop()
 
 
 def test_doctor_logs_in_once(site: Site, far: Far) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -20,6 +22,8 @@ from support.docker_cli import docker, until
 from support.dockerd import Dockerd, dockerd
 
 NAME = "far"
+AWAY = "-away"  # the name of the same machine with a long round trip ends so
+ROUND_TRIP = 60  # milliseconds
 LISTEN = "0A"
 
 
@@ -37,11 +41,13 @@ class Ssh:
         ssh.chmod(0o755)
 
     def add(self, name: str, address: str) -> None:
-        """Let `ssh NAME` reach this address."""
+        """Let `ssh NAME` reach this address, and `ssh NAME-away` with a long round trip."""
+        delay = shlex.join([sys.executable, str(Path(__file__).with_name("delay.py"))])
         with self.config.open("a") as config:
             config.write(
-                f"Host {name} {address}\n HostName {address}\n User root\n IdentityFile {self.folder}/id\n"
-                f" IdentitiesOnly yes\n StrictHostKeyChecking accept-new\n"
+                f"Host {name}{AWAY}\n ProxyCommand {delay} %h %p {ROUND_TRIP / 2}\n"
+                f"Host {name} {name}{AWAY} {address}\n HostName {address}\n User root\n"
+                f" IdentityFile {self.folder}/id\n IdentitiesOnly yes\n StrictHostKeyChecking accept-new\n"
                 f" UserKnownHostsFile {self.folder}/known_hosts\n LogLevel ERROR\n"
             )
 
