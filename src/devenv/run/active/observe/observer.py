@@ -18,6 +18,7 @@ from devenv.model.containers import TELLING, Container, ProjectState
 from devenv.model.project import Project
 from devenv.model.status import BAD, GOOD, LONG, Phase, Standing
 from devenv.run.active.failures import FailureReporter
+from devenv.run.active.observe.looks import Looks
 from devenv.run.active.observe.reactions import (
     QUIET,
     BusyProcesses,
@@ -62,7 +63,7 @@ class Observer:
         self.view = ProjectView(project, names)
         self.served = ServedContainers(on_start, on_gone, self.view.look_again)
         self.reporter = reporter
-        self._engine = engine
+        self._looks = Looks(engine, self.view.look_again)
         self._emit = emit
         self._on_return = on_return
         self.logs = LogStreams(engine, emit, logs, self.view.look_again)
@@ -121,8 +122,10 @@ class Observer:
                 rest = 30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY
                 # The result does not contain what was due during the look.
                 due = self.logs.code.due(self.view.names, self.view.looked_at) - anyio.current_time()
-                with anyio.move_on_after(min(rest, max(due, 0.0))):
+                with anyio.move_on_after(min(rest, max(due, 0.0))) as rested:
                     await look_again.wait()
+                if rested.cancelled_caught:  # an event may be late, or lost
+                    self._looks.forget()
 
     async def until_ready(self, services: frozenset[str] = frozenset()) -> None:
         """Return when every service, or each of these, is up. Raises DevenvError when one has failed for good.
@@ -213,18 +216,18 @@ class Observer:
 
     async def _listen(self) -> None:
         has_begun = False
-        async for event in self._engine.events(self.view.project.name, NOTED):
+        async for event in self._looks.engine.events(self.view.project.name, NOTED):
             if not event:
                 if has_begun:  # the stream was interrupted: events may have been missed
                     self._note_outage()
                 has_begun = True
             if self.view.note(event):
-                self.view.look_again.send()
+                self._looks.note(event)
 
     async def _look(self, tasks: TaskGroup) -> bool:
         """Look once. Return whether no container was missing: one answer may be wrong and needs a second look."""
         over = self.view.begin_look(anyio.current_time())
-        state = await self._engine.project_state(self.view.project.name)
+        state = await self._looks.look(self.view.project.name)
         now = anyio.current_time()
         self.view.finish_look(state, over, now)
         if fallen := self._outage.seen([c for c in self.view.chosen if c.ours], now):

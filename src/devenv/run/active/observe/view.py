@@ -29,10 +29,12 @@ class Signal:
     """Wakes all tasks that are waiting for the next `send`."""
 
     def __init__(self) -> None:
+        self.sent = 0  # how often
         self._event = anyio.Event()
 
     def send(self) -> None:
         """Wake all waiting tasks."""
+        self.sent += 1
         self._event.set()
         self._event = anyio.Event()
 
