@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 BASE = "debian:trixie-slim"
 NODE = "node:22"
@@ -88,6 +90,19 @@ def put(container: str, path: str, archive: bytes) -> float:
     if answer.status != http.client.OK:
         raise ConnectionError(said.decode())
     return taken
+
+
+def call(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """The answer of the engine, None if it is empty. Raises ConnectionError for an error."""
+    connection = _Connection("localhost")
+    with contextlib.closing(connection):
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+    if answer.status >= http.client.BAD_REQUEST:
+        raise ConnectionError(content.decode())
+    return json.loads(content) if content else None
 
 
 class _Connection(http.client.HTTPConnection):

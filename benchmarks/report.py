@@ -127,12 +127,12 @@ def added(before: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "machine": on, "figures": figures, "series": {**before["series"], **result["series"]}}
 
 
-def put_into(page: str, part: str) -> str:
-    """The page with its figures replaced. Raises ValueError where it has no place for them."""
-    before, _, rest = page.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
+def put_into(page: str, part: str, marks: tuple[str, str] = MARKS) -> str:
+    """The page with the text between the marks replaced. Raises ValueError if it has no such marks."""
+    before, _, rest = page.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not end:
-        raise ValueError(f"no {MARKS[0]} ... {MARKS[1]}")
+        raise ValueError(f"no {marks[0]} ... {marks[1]}")
     return before + part + after
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from benchmarks import waterfall
 from scripts import animation
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -179,3 +180,18 @@ def _on_terminal(command: str, typed: str, before: str = "") -> tuple[int, str]:
         pass
     os.close(ours)
     return process.wait(10), screen.decode()
+
+
+def test_the_waterfall_has_a_row_for_each_start_and_each_part() -> None:
+    """Medians of all rounds; parts in the order in which they begin, with their share of the whole."""
+    starts = {
+        waterfall.DEVENV: [
+            waterfall.Start(wall, 0.5, {"docker compose start": (0.6, wall, 0.05), "step load": (0.1, 0.6, 0.0)})
+            for wall in (0.9, 1.1, 1.0)
+        ],
+        waterfall.FLOOR: [waterfall.Start(0.7, 0.02)],
+    }
+    *first, _, _, _, load, start = waterfall.table(starts).splitlines()
+    assert first[2:] == ["| `devenv up -d` | 1.00 s | 0.50 s |", f"| {waterfall.FLOOR} | 0.70 s | 0.02 s |"]
+    assert load == "| step load | 0.10 s | 0.60 s | 50 % |  |"
+    assert start == "| docker compose start | 0.60 s | 1.00 s | 40 % | 0.050 s |"
