@@ -28,7 +28,10 @@ ENGINE_KINDS = {
     "orbstack": ("OrbStack: memory and proxies are those of its virtual machine", "orb config show"),
     "colima": ("Colima: only the home folder is mounted in its virtual machine", "colima start --edit"),
     "rootless": ("the engine is rootless: its daemon.json is in ~/.config/docker", "systemctl --user status docker"),
-    "podman": ("podman answers instead of Docker's engine: it builds in a container", "docker buildx ls"),
+    "podman": (
+        "podman answers instead of Docker's engine: builds need the image moby/buildkit, and health checks systemd",
+        "docker buildx ls",
+    ),
 }
 HERE = ("localhost", "127.0.0.1", "::1")
 COMPOSE_NEEDS, BUILDX_NEEDED = (2, 37), (0, 17)
