@@ -43,7 +43,6 @@ def test_status_follows_a_run_from_start_to_end(stack: Stack, devenv: StartDeven
     assert "c4n4ry" not in up.stderr + entered
     down = devenv("down", "--verbose", cwd=stack.folder, env=env)
     assert down.wait() == 0
-    assert '"traced"' in down.stderr
     lines = output(devenv(cwd=stack.folder, env=env, json_output=False)).splitlines()
     assert lines[0].endswith(" is not up: web")
     assert stack.leftovers() == {}

@@ -49,7 +49,7 @@ class Isolation:
         """What was changed and what is shared, in one line; empty if nothing was."""
         shared = ", ".join(f"{kind} {', '.join(names)}" for kind, names in self.shared.items() if names)
         changes = [
-            f"container names are aliases: {', '.join(self.containers)}" if self.containers else "",
+            f"network aliases in place of container names: {', '.join(self.containers)}" if self.containers else "",
             *(f"own {kind}: {', '.join(keys)}" for kind, keys in self.renamed.items() if keys),
             f"networks without fixed subnets: {', '.join(self.unplaced)}" if self.unplaced else "",
             "ports are automatic" if self.has_ports else "",

@@ -199,8 +199,9 @@ def test_one_line_says_what_was_changed() -> None:
     }
     resources = {"volumes": {"data": {"name": "a"}}, "networks": {"proxy": {"name": "traefik", "external": True}}}
     assert words(copy.deepcopy(services), **resources) == (
-        "shop-x is isolated: container names are aliases: shop_db, shop_web; own volumes: data; own images: me/web; "
-        "ports are automatic; shared with other projects: networks traefik, images me/base, containers far"
+        "shop-x is isolated: network aliases in place of container names: shop_db, shop_web; own volumes: data; "
+        "own images: me/web; ports are automatic; "
+        "shared with other projects: networks traefik, images me/base, containers far"
     )
 
 

@@ -142,7 +142,8 @@ async def test_local_files_of_the_main_tree_are_offered(tree: Path, tmp_path: Pa
 async def test_changes_and_commands_on_old_names_are_said(tree: Path) -> None:
     """One line says what was changed; hooks and scripts that name a container are listed with their lines."""
     told = await said(tree)
-    assert told[0] == "shop-there is isolated: container names are aliases: shop_web; ports are automatic"
+    changed = "network aliases in place of container names: shop_web; ports are automatic"
+    assert told[0] == f"shop-there is isolated: {changed}"
     assert told[-2] == (
         "docker finds no container of this tree by the names in compose.yml:18 (shop_web), seed.sh:2 (shop_web) | "
         "devenv exec web ...   (in place of docker exec shop_web ...)"
