@@ -25,6 +25,7 @@ from benchmarks import (
 )
 from benchmarks.bench import QUICK, Bench, Scale
 from benchmarks.contenders import contenders
+from benchmarks.figures import FLOOR
 
 STAGES = (
     ((1, 2, 3, 4), rows_edits.run),
@@ -39,14 +40,17 @@ STAGES = (
     ((19, 20), rows_disk.run),
 )
 ALL = frozenset(row for rows, _ in STAGES for row in rows)
+LIGHT = frozenset({10, 11, 14, 16})  # need neither root nor an engine in memory; half a minute with `--quick`
 
 
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="devenv beside `docker compose watch`.")
-    parser.add_argument("--rows", type=_rows, default=ALL, help="which of the rows 1 to 20, e.g. 1,3")
+    parser.add_argument("--rows", type=_rows, help="which of the rows 1 to 20, e.g. 1,3")
     parser.add_argument("--rounds", type=int, help="saves in row 1")
-    parser.add_argument("--quick", action="store_true", help="only see that each row works")
+    parser.add_argument(
+        "--quick", action="store_true", help="only see that rows give figures; by default 10, 11, 14, 16"
+    )
     parser.add_argument("--newer-compose", metavar="FOLDER", help="DOCKER_CONFIG of another Compose")
     parser.add_argument("--json", metavar="FILE", type=Path)
     parser.add_argument("--add-to", metavar="FILE", type=Path, help="as --json; rows that are not measured stay")
@@ -62,7 +66,8 @@ def main() -> int:
     """Run the stages, telling each figure as it comes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended
     chosen = options()
-    if os.geteuid() or not sys.platform.startswith("linux"):
+    rows = chosen.rows or (LIGHT if chosen.quick else ALL)
+    if (os.geteuid() and not rows <= LIGHT) or not sys.platform.startswith("linux"):
         print("the benchmarks look into containers through /proc: Linux, as root", file=sys.stderr)
         return 2
     scale = QUICK if chosen.quick else Scale()
@@ -76,9 +81,9 @@ def main() -> int:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip(), flush=True)
 
     line(report.heads(columns))
-    bench = Bench(found, scale, chosen.rows, lambda figure: line(report.cells(figure, columns)))
-    for rows, run in STAGES:
-        if bench.wants(*rows):
+    bench = Bench(found, scale, rows, lambda figure: line(report.cells(figure, columns)))
+    for stage, run in STAGES:
+        if bench.wants(*stage):
             run(bench)
     result = {
         "machine": report.machine("quick" if chosen.quick else "full"),
@@ -93,7 +98,13 @@ def main() -> int:
         from benchmarks import plots  # noqa: PLC0415 - matplotlib is only there for those who draw
 
         plots.draw(json.loads(json.dumps(result)), chosen.plots)
-    return 0
+    before = json.loads(report.RESULT.read_text(encoding="utf-8"))
+    lacking = (
+        report.missing(before, bench.figures, rows, {key for key in columns if key != FLOOR}) if chosen.quick else []
+    )
+    for figure in lacking:
+        print(f"no figure: {figure}", file=sys.stderr)
+    return int(bool(lacking))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,19 @@ def added(before: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         measured = f"{on['date']} ({on['run']} run, load {on['load']}), devenv at `{on['devenv']}`"
         on = {**before["machine"], "later": {**before["machine"].get("later", {}), which: measured}}
     return {**result, "machine": on, "figures": figures, "series": {**before["series"], **result["series"]}}
+
+
+def missing(
+    before: dict[str, Any], figures: Iterable[Figure], rows: Collection[int], keys: Collection[str]
+) -> list[str]:
+    """The figures of these rows that an earlier result has for these contenders, and that are not among `figures`."""
+    values = {figure.what: figure.values for figure in figures}
+    return [
+        f"{row['what']}: {key}"
+        for row in before["figures"]
+        for key in row["values"]
+        if row["row"] in rows and key in keys and values.get(row["what"], {}).get(key) is None
+    ]
 
 
 def put_into(page: str, part: str, marks: tuple[str, str] = MARKS) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from benchmarks import waterfall
+from benchmarks import report, waterfall
+from benchmarks.figures import Figure
 from scripts import animation
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -195,3 +196,14 @@ def test_the_waterfall_has_a_row_for_each_start_and_each_part() -> None:
     assert first[2:] == ["| `devenv up -d` | 1.00 s | 0.50 s |", f"| {waterfall.FLOOR} | 0.70 s | 0.02 s |"]
     assert load == "| step load | 0.10 s | 0.60 s | 50 % |  |"
     assert start == "| docker compose start | 0.60 s | 1.00 s | 40 % | 0.050 s |"
+
+
+def test_a_figure_that_is_not_measured_any_more_is_missing() -> None:
+    """For each contender that takes part; figures of other rows, and of contenders that do not, are not expected."""
+    before = {"figures": [
+        {"row": 10, "what": "up", "values": {"devenv": 1.0, "compose": 2.0, "newer": 2.0}},
+        {"row": 11, "what": "down", "values": {"devenv": 1.0}},
+        {"row": 12, "what": "MySQL", "values": {"devenv": 1.0}},
+    ]}  # fmt: skip
+    figures = [Figure(10, "up", "s", {"devenv": 100.0}), Figure(11, "end", "s", {"devenv": 1.0})]
+    assert report.missing(before, figures, {10, 11}, {"devenv", "compose"}) == ["up: compose", "down: devenv"]
