@@ -133,7 +133,7 @@ async def _stand_ins(
     consent: bool,
 ) -> dict[str, Recipe]:
     """The images that get stand-ins. Report what is used instead; raise EngineError if an image has no substitute."""
-    recipes = recipes_for(wanted)
+    recipes = recipes_for(wanted) if failures else {}  # the files of all recipes would be read
     used = {
         name: substitute(failure, local=name in present, recipe=name in recipes, consent=consent)
         for name, failure in failures.items()

@@ -24,8 +24,9 @@ from support.engine import Image, MemoryEngine, MemoryHost
 from support.registry_world import DENIED, NO_HOST, World, a_project, run
 
 
-def test_local_images_are_not_pulled(world: World, project: Project) -> None:
-    """One request to the engine is enough if all images are local, however their names are written."""
+def test_local_images_are_not_pulled(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request is enough if all images are local, however their names are written, and no recipe is looked for."""
+    monkeypatch.setattr(acquire, "find", None)
     world.here = dict.fromkeys(("docker.io/library/node:22", "mysql:9"), "")
     assert run(world, project) == AcquiredImages()
     assert (world.pulled, world.looks) == ([], 1)
