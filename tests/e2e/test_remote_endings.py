@@ -102,7 +102,7 @@ def test_an_end_while_the_cable_is_cut(shop: Shop, far: Far) -> None:
         (problem,) = [each for each in run.all("problem") if "left as they are on far: " in each["message"]]
         assert "as soon as far answers" in problem["message"]
         until(lambda: shop.output("ls"), lambda text: f"left on far: 1 container of {shop.stack.name}; " in text)
-        assert f"devenv down -p {shop.stack.name}" in shop.output("ls")
+        assert f"devenv down {shop.stack.name}" in shop.output("ls")
     finally:
         far.mend()
     until(shop.is_gone, timeout=2 * WITHIN)
