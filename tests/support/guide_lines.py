@@ -94,6 +94,7 @@ NOT_RUN: Mapping[str, str] = {
     "devenv up --from shop-feature": "tests/e2e/test_snapshots.py",
     "devenv up --timeout 3600": SAME,
     "devenv up --isolated": SAME,
+    "devenv ps --isolated": SAME,
     "devenv ps --isolated=NAME": SAME,
     "devenv explain src/server.js": SAME,
     "devenv explain src/main.py": SAME,
