@@ -32,23 +32,23 @@ def main(argv: list[str] | None = None) -> int:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # an interrupted import would print a traceback
         atexit.register(_signal.signal, _signal.SIGINT, _signal.SIG_DFL)
     gc.set_threshold(LOADED)
-    run = _prepared(sys.argv[1:] if argv is None else argv)
+    run = _prepared(sys.argv[1:] if argv is None else argv, answer=_answer_and_exit if argv is None else _answer)
     if python_handler:
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     return run()
 
 
-def _prepared(arguments: list[str]) -> Callable[[], int]:
+def _prepared(arguments: list[str], answer: Callable[..., Callable[[], int]]) -> Callable[[], int]:
     """The function for a command line, with most of the modules that it needs."""
     if arguments == ["--version"]:
-        return _answer(f"devenv {__version__}")
+        return answer(f"devenv {__version__}")
     _open_standard_streams()
     if arguments[:1] == ["__complete"]:
-        return _answer("\n".join(completion.candidates(arguments[1:])))
+        return answer("\n".join(completion.candidates(arguments[1:])))
     if arguments[:1] == ["settle"] and (settled := client.quick(arguments[1:])) is not None:
-        return _answer(settled[1], settled[0])
+        return answer(settled[1], settled[0])
     if arguments and (text := overview.quick(arguments)) is not None:
-        return _answer(text)
+        return answer(text)
     atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`
     return functools.partial(app.run, arguments) if arguments else show.bare
 
@@ -59,6 +59,12 @@ def _answer(text: str, code: int = 0) -> Callable[[], int]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the flush at exit fails, too
     return lambda: code
+
+
+def _answer_and_exit(text: str, code: int = 0) -> Callable[[], int]:
+    """Exit without taking the interpreter down, which takes a fifth of the time of such a command."""
+    _answer(text)
+    os._exit(code)
 
 
 def _open_standard_streams() -> None:
