@@ -27,7 +27,10 @@ LOADED = 100_000  # objects: more than all imports create, which stay, so that t
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line (without the program's name) and return its exit code."""
+    """Run a command line (without the program's name) and return its exit code.
+
+    Without `argv`, that of the process: a command that only prints an answer ends the process.
+    """
     if python_handler := _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # an interrupted import would print a traceback
         atexit.register(_signal.signal, _signal.SIGINT, _signal.SIG_DFL)
@@ -58,13 +61,16 @@ def _answer(text: str, code: int = 0) -> Callable[[], int]:
         print(text, flush=True)  # noqa: T201 - the console takes longer than the answer
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the flush at exit fails, too
+    except OSError as error:  # a full disk
+        os.write(2, f"error: the answer cannot be written: {error.strerror}\n".encode())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
     return lambda: code
 
 
 def _answer_and_exit(text: str, code: int = 0) -> Callable[[], int]:
     """Exit without taking the interpreter down, which takes a fifth of the time of such a command."""
-    _answer(text)
-    os._exit(code)
+    os._exit(_answer(text, code)())
 
 
 def _open_standard_streams() -> None:
