@@ -77,6 +77,7 @@ SAME = "a line that is run differs only in names or values"
 # Why a line is not run: a reason, or the test that has its option.
 NOT_RUN: Mapping[str, str] = {
     "devenv up --on HOST": "it needs a second machine; tests of the remote engine run it",
+    "devenv sync --watch --stack NAME": "tests/e2e/test_swarm.py",
     "scripts/demo": "CI runs `scripts/demo --check`",
     "scripts/test": "CI runs it",
     "uv tool install .": "tests/engine/test_wheel.py installs the wheel",
