@@ -46,8 +46,8 @@ listener.listen()
 while True:
     connection = listener.accept()[0]
     if host == "far" or remote == "/elsewhere":
-        connection.recv(1000)
-        connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nOK")
+        if connection.recv(1000):  # nothing from one that only looks whether somebody listens
+            connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nOK")
     else:
         print("channel 2: open failed: administratively prohibited: open failed", file=sys.stderr, flush=True)
     connection.close()
