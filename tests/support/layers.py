@@ -113,7 +113,7 @@ STARTERS = frozenset({
 })  # fmt: skip
 
 # The guardian forks for each attempt: what the attempt loads is gone with the child.
-MAY_START = {"run/cleanup/guardian.py": frozenset({"os.fork"})}
+MAY_START = {name: frozenset({"os.fork"}) for name in ("docker/start_gate.py", "run/cleanup/guardian.py")}
 
 # The writer, the version path, and the guardian, whose standard output is its own log and never a terminal.
 PRINTERS = ("__main__.py", "run/cleanup/guardian.py")

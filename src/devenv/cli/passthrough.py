@@ -12,7 +12,7 @@ from devenv.errors import ConfigError, UsageError, unknown
 from devenv.lazy_imports import LazyImports
 
 if TYPE_CHECKING:
-    from devenv.docker.cli import Compose
+    from devenv.inspect.one_off import ComposeCall
 
 with LazyImports():
     import anyio
@@ -141,16 +141,16 @@ def run_with_model(verb: str, before: list[str], after: list[str]) -> None:
         isolated=next(reversed(options.values(before, options.ISOLATED)), None),
     )
     console = options.console()
-    compose: Compose | None
+    call: ComposeCall | None
     try:
         if is_isolated:
-            compose = anyio.run(one_off.isolated, options.selection())
+            call = anyio.run(one_off.isolated, options.selection())
         elif verb in EXISTING:
-            compose = anyio.run(one_off.existing, options.selection(_services(verb, after)), verb)
+            call = anyio.run(one_off.existing, options.selection(_services(verb, after)), verb)
         else:
             workflow = one_off.one_off if verb == "run" else one_off.scaled
-            compose = anyio.run(workflow, options.selection(), after, console.emit)
+            call = anyio.run(workflow, options.selection(), after, console.remark)
     finally:
         console.close()
-    if compose is not None:
-        compose.exec_replace(verb, *after)
+    if call is not None:
+        call.exec_replace(verb, *after)

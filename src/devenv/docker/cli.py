@@ -122,9 +122,10 @@ class Compose:
         head = ["docker", "compose", "-p", self.project, "--project-directory", self.directory, "-f", file]
         return [*head, verb, *args]
 
-    def exec_replace(self, verb: str, *args: str) -> NoReturn:
-        """Replace this process by the verb, with the terminal and stdin as they are."""
-        process.exec_replace(self._argv(process.memfd_path(self.model), verb, *args), _COMPOSE_BUILD_ENVIRONMENT)
+    def exec_replace(self, verb: str, *args: str, env: Mapping[str, str] | None = None) -> NoReturn:
+        """Replace this process by the verb, with the terminal and stdin as they are; `env` is added."""
+        argv = self._argv(process.memfd_path(self.model), verb, *args)
+        process.exec_replace(argv, {**_COMPOSE_BUILD_ENVIRONMENT, **(env or {})})
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
         """Build the images of `services`, or all images with a build section; `on_line` gets each line of progress.

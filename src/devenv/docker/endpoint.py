@@ -169,7 +169,14 @@ class Connection(Protocol):
         """The socket, for a thread that alone uses it from then on; None if there is none."""
 
 
-async def dial(endpoint: Endpoint) -> Connection:
+class DuplexConnection(Connection, Protocol):
+    """A connection of which one direction may end before the other."""
+
+    async def end(self) -> None:
+        """Send no more; the other side may still send."""
+
+
+async def dial(endpoint: Endpoint) -> DuplexConnection:
     """Connect to the engine. Raises OSError if that fails, TimeoutError after `CONNECT_TIMEOUT`.
 
     Other addresses than unix sockets (ssh, tcp with TLS) go through `docker system dial-stdio`, which supports all
@@ -193,6 +200,11 @@ async def dial(endpoint: Endpoint) -> Connection:
         return _Child(child, errors)
 
 
+def accepted(stream: UNIXSocketStream) -> DuplexConnection:
+    """The connection of a client to a socket of this process."""
+    return _Socket(stream)
+
+
 class _Socket:
     """A plain socket: anyio's stream prints an error if data arrive while it is cancelled."""
 
@@ -207,6 +219,10 @@ class _Socket:
                 rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
                 await anyio.wait_writable(self._socket)
+
+    async def end(self) -> None:
+        self._require_open()
+        self._socket.shutdown(socket.SHUT_WR)
 
     def _require_open(self) -> None:
         if self._socket.fileno() < 0:  # another task has closed the socket between two calls
@@ -241,6 +257,9 @@ class _Child:
 
     async def send(self, data: bytes) -> None:
         await self._in.send(data)
+
+    async def end(self) -> None:
+        await self._in.aclose()
 
     async def receive(self, size: int) -> bytes:
         with contextlib.suppress(anyio.EndOfStream):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from devenv.compose import resolve, run_model
 from devenv.compose.outline import Selection
@@ -13,9 +13,11 @@ from devenv.compose.resolve import Loaded
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.doctor import quick_check
-from devenv.errors import ConfigError, DevenvError
-from devenv.events import Emit
+from devenv.errors import DevenvError
+from devenv.events import Emit, Notice
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
+from devenv.inspect.one_off_files import OneOffFiles
+from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
 from devenv.model.images import ImageOptions
 from devenv.model.project import Condition, Project
@@ -30,14 +32,26 @@ from devenv.state.run_dir import Run, open_run
 from devenv.volumes.transfer import volume_transfer
 
 
-async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
+@dataclass(frozen=True, slots=True)
+class ComposeCall:
+    """Compose with the model for a verb, and the files of the containers that it creates."""
+
+    compose: Compose
+    files: OneOffFiles | None = None
+
+    def exec_replace(self, verb: str, *args: str) -> NoReturn:
+        """Replace this process by the verb; containers get their files before they start. Raises EngineError."""
+        self.compose.exec_replace(verb, *args, env=self.files.begin() if self.files else {})
+
+
+async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> ComposeCall | None:
     """Compose for a one-off container of the first service in the `arguments`; None if they name no service.
 
     Compose recreates dependencies that differ from the user's files, as do those that devenv started, because their
     ports are on loopback. So running dependencies are left out, and others are created as by `devenv up`. If no run
     of devenv is up, nothing is labelled as devenv's, because nothing would remove it.
 
-    Raises ConfigError if the container would lack files of this machine.
+    Raises ConfigError if the engine does not see files of this machine that cannot be sent.
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
     names = frozenset(service.name for service in loaded.project.services)
@@ -49,28 +63,13 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
         run = await open_run(engine, loaded.project.name)
         desired = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
         others = [c for c in await engine.containers.list(loaded.project.name) if c.service not in desired.names]
-        require_files(desired.loaded, target)
         model = _joined(desired.loaded.model, target, others)
         desired = replace(desired, loaded=replace(desired.loaded, model=model))
         unmarked = frozenset({target}) if run.read() is not None else names
-        return await _recorded(engine, run, replace(desired, unmarked=unmarked))
+        return await _recorded(engine, run, replace(desired, unmarked=unmarked), emit)
 
 
-def require_files(loaded: Loaded, target: str) -> None:
-    """Raise ConfigError if a one-off container of the target, or its new dependencies, would lack mounted files.
-
-    Compose starts the container as soon as it exists, so nothing can be copied into it before.
-    """
-    if loaded.replaced:
-        lines = "".join(f"\n  {line}" for line in loaded.replaced)
-        reason = (
-            "the engine does not have the files of this machine, and nothing copies them into it before its start"
-        )
-        message = f"a one-off container of {target} would lack files: {reason}; `up` replaces them:{lines}"
-        raise ConfigError(message, hint=f"devenv exec {target} COMMAND   (in the container of the run)")
-
-
-async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
+async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> ComposeCall | None:
     """Compose for `SERVICE=N` in the `arguments`, for containers of the run; None if no run of devenv is up.
 
     With the user's files, Compose would recreate the containers of the run, and nothing would remove them.
@@ -82,10 +81,11 @@ async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -
         run = await open_run(engine, loaded.project.name)
         if not targets or run.read() is None:
             return None
-        return await _recorded(engine, run, await _staged(engine, run, loaded, selection, frozenset(targets), emit))
+        desired = await _staged(engine, run, loaded, selection, frozenset(targets), emit)
+        return await _recorded(engine, run, desired, emit)
 
 
-async def existing(selection: Selection, verb: str) -> Compose:
+async def existing(selection: Selection, verb: str) -> ComposeCall:
     """Compose for a command on existing containers: of the selected services, or of all.
 
     Raises DevenvError if there are no containers; for `attach` and `wait`, if none is running.
@@ -95,13 +95,13 @@ async def existing(selection: Selection, verb: str) -> Compose:
     async with contextlib.AsyncExitStack() as stack:
         engine = await quick_check.connected(stack)
         require_containers(name, selection.services, verb, await engine.containers.list(name))
-    return Compose(name, loaded.project.directory, run_model.dump(loaded.model))
+    return ComposeCall(Compose(name, loaded.project.directory, run_model.dump(loaded.model)))
 
 
-async def isolated(selection: Selection) -> Compose:
+async def isolated(selection: Selection) -> ComposeCall:
     """Compose with the names and ports of an isolated project."""
     loaded = await resolve.load(selection)
-    return Compose(loaded.project.name, loaded.project.directory, run_model.dump(loaded.model))
+    return ComposeCall(Compose(loaded.project.name, loaded.project.directory, run_model.dump(loaded.model)))
 
 
 def require_containers(project: str, services: Collection[str], verb: str, containers: Collection[Container]) -> None:
@@ -116,16 +116,19 @@ def require_containers(project: str, services: Collection[str], verb: str, conta
             raise DevenvError(f"{service} is not running", hint=hint)
 
 
-async def _recorded(engine: Engine, run: Run, desired: DesiredState) -> Compose:
-    """Compose for the desired state; records before the call how to recognize what the call creates.
+async def _recorded(engine: Engine, run: Run, desired: DesiredState, emit: Emit) -> ComposeCall:
+    """Compose for the desired state, and what replaces files.
 
-    Compose replaces this process, so the outcome cannot be recorded.
+    Records before the call how to recognize what the call creates: Compose replaces this process, so the outcome
+    cannot be recorded.
     """
     if desired.own - desired.unmarked:
         project_state = await engine.project_state(desired.project.name)
         with written(run.made.path):
             run.made.open(desired.window(project_state))
-    return desired.compose
+    for message in desired.loaded.replaced:
+        emit(Notice(message))
+    return ComposeCall(desired.compose, OneOffFiles(desired.loaded, run.journals, emit))
 
 
 async def _staged(

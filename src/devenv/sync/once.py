@@ -91,6 +91,17 @@ async def sync(options: SyncRequest, emit: Emit, adapt: Adapt | None = None) -> 
         return int(not (are_equal and (are_all_synced or options.dry_run)))
 
 
+async def put(engine: Engine, project: Project, container: Container, journals: str, emit: Emit) -> None:
+    """Put the files of the rules of its service into a container that has not run yet; failed paths are problems."""
+    bound = await copying(project, (container.service,))
+    if bound:
+        now = await anyio.to_thread.run_sync(host, bound)
+        request = SyncRequest(Selection(project.directory))
+        once = _SyncOnce(engine, project, bound, now, frozenset(), journals, request, emit)
+        once.report_skipped([container.service])
+        await once.sync(container)
+
+
 async def _report_code(
     engine: Engine, containers: Sequence[Container], code: CodeWatch, since: str, emit: Emit
 ) -> None:

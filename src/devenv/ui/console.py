@@ -73,6 +73,12 @@ class Console(Writer):
         elif not (self._quiet and isinstance(event, text.QUIET_EVENTS)):
             self._show(event)
 
+    def remark(self, event: e.Event) -> None:
+        """Show a notice or a problem on stderr, beside the output of another program; other events are not shown."""
+        shown = self.with_options(event)
+        if isinstance(shown, (e.Notice, e.Problem)) and (line := text.plain(shown)) is not None:
+            self.line(line, stream=sys.stderr)
+
     def with_options(self, event: e.Event) -> e.Event:
         """The event, whose commands to type select the same project as the command line."""
         if not isinstance(event, (e.Notice, e.Problem)):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from devenv.compose.resolve import Loaded
-from devenv.errors import ConfigError, DevenvError
-from devenv.inspect.one_off import _joined, _stood_in, require_containers, require_files
+from devenv.errors import DevenvError
+from devenv.inspect.one_off import _joined, _stood_in, require_containers
 from devenv.model.containers import Container, ProjectState
-from devenv.model.project import Project
 
 CONTAINERS = (
     Container("1", "shop-web-1", "web", "running", ours=True),
@@ -38,17 +35,6 @@ def test_verbs_need_containers(verb: str, service: str, message: str, hint: str)
     with pytest.raises(DevenvError) if message else contextlib.nullcontext() as caught:
         require_containers("shop", [service] if service else [], verb, CONTAINERS)
     assert caught is None or (caught.value.message, caught.value.hint) == (message, hint)
-
-
-def test_a_one_off_container_needs_its_files() -> None:
-    """If the engine does not have them, the error has the place of each mount."""
-    loaded = Loaded(Project("shop", "/shop", (), ()), {}, replaced=("compose.yml:7: ./src is synced",))
-    with pytest.raises(
-        ConfigError, match=r"(?s)of web would lack files.*\n  compose.yml:7: ./src is synced"
-    ) as caught:
-        require_files(loaded, "web")
-    assert "devenv exec web" in str(caught.value.hint)
-    require_files(replace(loaded, replaced=()), "web")
 
 
 def test_commands_without_services_need_any_container() -> None:
