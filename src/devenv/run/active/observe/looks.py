@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from devenv.docker.client import Engine
-from devenv.model.containers import ProjectState
+from devenv.model.containers import Container, ProjectState
 from devenv.run.active.observe.view import Signal
 from devenv.tasks import each
 
@@ -18,7 +18,7 @@ CHANGES = frozenset({"start", "die", "stop", "kill", "oom", "pause", "unpause"})
 class Looks:
     """The looks of an observer, which `look_again` wakes.
 
-    A look is at the whole project, unless nothing but events of known containers has woken the observer.
+    A look is at the whole project, unless only events of known containers, or `again`, have woken the observer.
     """
 
     def __init__(self, engine: Engine, look_again: Signal) -> None:
@@ -34,6 +34,12 @@ class Looks:
         if event.get("Type") == "container" and (action in CHANGES or action.startswith("health_status")):
             self._named.add(str((event.get("Actor") or {}).get("ID", "")))
             self._sent += 1
+        self._look_again.send()
+
+    def again(self, containers: Iterable[Container]) -> None:
+        """Wake the observer to look at these containers."""
+        self._named.update(container.id for container in containers)
+        self._sent += 1
         self._look_again.send()
 
     def forget(self) -> None:

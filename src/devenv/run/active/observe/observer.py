@@ -31,7 +31,7 @@ from devenv.run.active.observe.reactions import (
 )
 from devenv.run.active.observe.view import ProjectView, Signal
 from devenv.run.active.phases import EngineOutage, culprit, optional
-from devenv.tasks import patiently
+from devenv.tasks import patiently, task_group
 
 NOTED = (*TELLING, "health_status", "connect", "disconnect")  # actions of containers and networks
 SETTLED = GOOD | BAD | {Phase.STOPPED}
@@ -133,25 +133,34 @@ class Observer:
         A service that others need only with `required: false` may fail; a stopped service is not waited for. A
         process without a health check counts as up once it has lasted for a while and is no longer busy.
         """
+        async with task_group() as tasks:
+            tasks.start_soon(self._measure_busy)
+            while True:
+                moved, now = self._moved.next(), self.standings()
+                now = tuple(s for s in now if not services or s.service in services)
+                await self._require_no_failure(now)
+                rest = None
+                if now and all(s.phase in SETTLED for s in now):
+                    rest = max(map(self.view.has_to_last, now))
+                    if rest <= 0:
+                        break
+                    rest = max(rest - (anyio.current_time() - self.view.looked_at), 0.0)  # a look takes time
+                    if not rest:
+                        self._looks.again(self.view.chosen)
+                with anyio.move_on_after(None if rest is None else rest if 0 < rest < 2 * QUIET else QUIET) as lasted:
+                    await moved.wait()
+                if lasted.cancelled_caught and rest:
+                    self._looks.again(self.view.chosen)  # on a busy machine, the event of an end may be late
+            tasks.cancel_scope.cancel()
+        self._crashes.is_up = True
+
+    async def _measure_busy(self) -> None:
+        """Measure young processes while looks go on: on a slow line, each measurement takes long."""
         while True:
-            moved, now = self._moved.next(), self.standings()
-            now = tuple(s for s in now if not services or s.service in services)
-            await self._require_no_failure(now)
-            young = self.view.watch.may_be_busy(self.view.chosen, self.view.looked_at)
+            moved, young = self._moved.next(), self.view.watch.may_be_busy(self.view.chosen, self.view.looked_at)
             await self._busy.measure(young)
-            rest = None
-            if now and all(s.phase in SETTLED for s in now):
-                rest = max(map(self.view.has_to_last, now))
-                if rest <= 0:
-                    self._crashes.is_up = True
-                    return
-                rest = max(rest - (anyio.current_time() - self.view.looked_at), 0.0)  # a look takes time
-                if not rest:
-                    self.view.look_again.send()
-            with anyio.move_on_after(min(rest or QUIET, QUIET) if young or rest is not None else None) as lasted:
+            with anyio.move_on_after(QUIET if young else None):
                 await moved.wait()
-            if lasted.cancelled_caught and rest:
-                self.view.look_again.send()  # look again: on a busy machine, the event of an end may be late
 
     async def _require_no_failure(self, standings: Sequence[Standing]) -> None:
         dispensable = optional(self.view.project)
@@ -221,15 +230,15 @@ class Observer:
                 if has_begun:  # the stream was interrupted: events may have been missed
                     self._note_outage()
                 has_begun = True
-            if self.view.note(event):
+            if self.view.note(event, anyio.current_time()):
                 self._looks.note(event)
 
     async def _look(self, tasks: TaskGroup) -> bool:
         """Look once. Return whether no container was missing: one answer may be wrong and needs a second look."""
-        over = self.view.begin_look(anyio.current_time())
+        begun = self.view.begin_look(anyio.current_time())
         state = await self._looks.look(self.view.project.name)
         now = anyio.current_time()
-        self.view.finish_look(state, over, now)
+        self.view.finish_look(state, begun, now)
         if fallen := self._outage.seen([c for c in self.view.chosen if c.ours], now):
             self.view.expect_end(fallen)
             tasks.start_soon(self._on_return, fallen)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from devenv.lazy_dataclass import dataclass
-from devenv.model.containers import Container, ProjectState
+from devenv.model.containers import Container, ProjectState, seconds
 from devenv.model.project import Project
 from devenv.model.status import BUSY_FOR, CRASHES, EARLY, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
 from devenv.run.active.phases import late_for, standings, still_starting
@@ -20,6 +20,7 @@ HARMLESS = frozenset(
     {"1", "9", "10", "12", "18", "28"}
 )  # signals that are not a request to end: HUP, KILL, USR1, ...
 
+EARLIEST = STEADY / 2  # seconds before the first look: in the rest of the time, it may be seen to be busy
 OWN_CRASHES = 2  # crashes while no other service is starting: the first may be of a process that started earlier
 
 Life = tuple[str, str]  # `Container.key`: a container and its start
@@ -55,6 +56,20 @@ class ProcessEnd(NamedTuple):
         return 2 * self.lived if self.lived < EARLY else -math.inf
 
 
+class StartEvent(NamedTuple):
+    """The event of the start of a process: when it was sent, by the engine's clock, and when it came, by ours."""
+
+    sent: float = -math.inf
+    came: float = -math.inf
+
+
+class BegunLook(NamedTuple):
+    """A look at the engine: when it began, and the ids of containers that we had ended before."""
+
+    at: float
+    over: frozenset[str]
+
+
 class CrashRow(NamedTuple):
     """Consecutive crashes with one exit code: restarts before the first, and while other services were starting."""
 
@@ -70,13 +85,13 @@ class ContainerWatch:
     busy: set[Life] = field(default_factory=set)  # processes that have just used a processor
     patience: float = BUSY_FOR  # seconds that a busy one may take until it counts as up
     _ended_by: dict[str, EndedBy] = field(default_factory=dict)  # container id -> who ended its last process
-    _started: dict[str, float] = field(default_factory=dict)  # container id -> when, by the engine's clock
+    _started: dict[str, StartEvent] = field(default_factory=dict)  # container id -> of its last start
     _ends: dict[str, ProcessEnd] = field(default_factory=dict)  # container id -> of its last process
     _crashes: dict[str, CrashRow] = field(default_factory=dict)
     _seen_since: dict[Life, float] = field(default_factory=dict)
     _connected: dict[str, frozenset[str]] = field(default_factory=dict)  # container id -> all networks seen
 
-    def event(self, event: Mapping[str, Any], ours: Collection[str]) -> None:
+    def event(self, event: Mapping[str, Any], ours: Collection[str], now: float) -> None:
         """Record an event of the engine; `ours` are the ids of containers that this run ends itself."""
         actor, action = event.get("Actor") or {}, event.get("Action")
         container = str(actor.get("ID", ""))
@@ -84,14 +99,15 @@ class ContainerWatch:
         signal, at = str(attributes.get("signal", "")), float(event.get("timeNano", 0)) / 1e9
         if action == "start":
             self._ended_by.pop(container, None)
-            self._started[container] = at
+            if at > self._started.get(container, StartEvent()).sent:  # events may be repeated
+                self._started[container] = StartEvent(at, now)
         elif action == "stop" or (action == "kill" and signal not in HARMLESS):
             is_ours = container in ours or self._ended_by.get(container) == "us"
             self._ended_by[container] = "us" if is_ours else "others"
         elif action == "die":
             self._ended_by.setdefault(container, "itself")
             code = str(attributes.get("exitCode", ""))
-            lived = at - self._started.get(container, -math.inf)
+            lived = at - self._started.get(container, StartEvent()).sent
             self._ends[container] = ProcessEnd(int(code) if code.isdecimal() else 0, lived)
 
     def stopped(self, containers: Iterable[Container]) -> None:
@@ -105,7 +121,8 @@ class ContainerWatch:
         if container.running and container.key not in self._seen_since:
             self._ended_by.pop(container.id, None)  # the event of its start may have been missed
         end = self._ends.get(container.id, ProcessEnd(container.exit_code, container.lived))
-        lasts = now - self._seen_since.setdefault(container.key, now) >= max(LONG, end.next_has_to_last)
+        since = self._seen_since.setdefault(container.key, self._start_seen(container, now))
+        lasts = now - since >= max(LONG, end.next_has_to_last)
         self._connected[container.id] = self._connected.get(container.id, frozenset()) | {*container.networks}
         before, restarts = self._crashes.get(container.id), container.restarts
         if container.running and (before is None or lasts or before.base > restarts):
@@ -115,6 +132,11 @@ class ContainerWatch:
             before = CrashRow(container.exit_code, restarts - 1, restarts - 1)
         if before is not None:
             self._crashes[container.id] = before if counts else before._replace(settled=restarts)
+
+    def _start_seen(self, container: Container, now: float) -> float:
+        """When its start was known here: the event of it comes earlier than the answer of the look that follows."""
+        event = self._started.get(container.id, StartEvent())
+        return max(event.came, now - EARLIEST) if event.sent >= seconds(container.started_at) else now
 
     def mark_lasting(self, container: Container) -> None:
         """Note that the container's process has run for long."""
@@ -153,7 +175,7 @@ class ProjectView:
     names: frozenset[str]
     state: ProjectState = field(default_factory=ProjectState)
     watch: ContainerWatch = field(default_factory=ContainerWatch)
-    looked_at: float = 0.0
+    looked_at: float = 0.0  # when the last finished look began
     look_again: Signal = field(default_factory=Signal)  # sent when something may have changed
     _reported: dict[str, Standing] = field(default_factory=dict)
     _history: set[Life] = field(default_factory=set)
@@ -172,15 +194,15 @@ class ProjectView:
         containers = (replace(c, state="created") if c.key in self._history else c for c in state.containers)
         self.state = replace(state, containers=tuple(containers))
 
-    def begin_look(self, now: float) -> frozenset[str]:
+    def begin_look(self, now: float) -> BegunLook:
         """Return the value for `finish_look`: a look that began before one of our ends was over may still see it."""
-        self.looked_at = now
-        return frozenset(self._over)
+        return BegunLook(now, frozenset(self._over))
 
-    def finish_look(self, state: ProjectState, over: frozenset[str], now: float) -> None:
-        """Set the result of a look; `over` is the value that `begin_look` returned."""
+    def finish_look(self, state: ProjectState, begun: BegunLook, now: float) -> None:
+        """Set the result of a look; `begun` is the value that `begin_look` returned."""
         self.look_at(state)
-        over &= self._over
+        self.looked_at = begun.at
+        over = begun.over & self._over
         self._note_missing()
         self._ending -= over
         self._over -= over
@@ -250,9 +272,9 @@ class ProjectView:
         networks = {network.name for network in self.project.networks}
         return {c.id: self.watch.of(c, self.looked_at, networks) for c in self.chosen}
 
-    def note(self, event: Mapping[str, Any]) -> bool:
-        """Take in an event of the engine. Returns whether it is of a container, or of a network of the project."""
-        self.watch.event(event, self._ending)
+    def note(self, event: Mapping[str, Any], now: float) -> bool:
+        """Take in an event that came now. Return whether it is of a container, or of a network of the project."""
+        self.watch.event(event, self._ending, now)
         name = ((event.get("Actor") or {}).get("Attributes") or {}).get("name")
         return event.get("Type") != "network" or name in {network.name for network in self.project.networks}
 

@@ -94,6 +94,14 @@ async def test_events_of_containers_are_followed_by_inspections_of_these(
     assert engine.taken() == ["b"]
 
 
+async def test_known_containers_are_looked_at_again(engine: Asked, looks: Looks) -> None:
+    """To see that they still run takes one request for each."""
+    looks.again([engine.shown["b"]])
+    looks.note(event("start"))
+    await looks.look("p")
+    assert sorted(engine.taken()) == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     "other", [event("create", "c"), event("destroy"), event("start", "c"), event("connect", "n", "network"), {}]
 )

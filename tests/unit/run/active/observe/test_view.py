@@ -46,7 +46,7 @@ async def test_a_service_that_we_end_ourselves_stays_what_it_was() -> None:
     assert all(seen.is_news(standing) for standing in seen.standings())
     ended = container("web", "exited", exit_code=143)
     with seen.ending([container("web")]):
-        seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}})
+        seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}}, 100.5)
         look(seen, ended, container("db"), now=101.0)
         assert phases(seen) == {"web": Phase.STARTED, "db": Phase.STARTED}
         over = seen.begin_look(102.0)
@@ -109,7 +109,9 @@ async def test_events_show_who_ended_a_process(events: str, code: int, expected:
     seen = view(container("web"), container("db"))
     for event in events.split():
         action, _, signal = event.partition(":")
-        seen.note({"Action": action, "Actor": {"ID": "id-web", "Attributes": {"signal": signal} if signal else {}}})
+        seen.note(
+            {"Action": action, "Actor": {"ID": "id-web", "Attributes": {"signal": signal} if signal else {}}}, 100.5
+        )
     look(seen, container("web", "exited", exit_code=code), container("db", "exited", exit_code=1), now=101.0)
     assert phases(seen)["web"] is expected
     assert seen.is_over() is (expected is not Phase.STOPPED)
@@ -118,7 +120,7 @@ async def test_events_show_who_ended_a_process(events: str, code: int, expected:
 async def test_a_start_that_no_event_told_of() -> None:
     """The cause of the previous end does not count for the next process."""
     seen = view(container("web"), container("db"))
-    seen.note({"Action": "stop", "Actor": {"ID": "id-web"}})
+    seen.note({"Action": "stop", "Actor": {"ID": "id-web"}}, 100.5)
     look(seen, container("web", start="t2"), container("db"), now=101.0)
     look(seen, container("web", "exited", start="t2"), container("db"), now=102.0)
     assert phases(seen)["web"] is Phase.COMPLETED
@@ -136,15 +138,15 @@ async def test_service_stopped_by_this_run_is_stopped_until_started() -> None:
     """It is stopped by a command of the user, whatever the exit code, and even if its events come late."""
     seen = view(container("web"))
     with seen.ending([container("web")]):
-        seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}})
+        seen.note({"Action": "kill", "Actor": {"ID": "id-web", "Attributes": {"signal": "15"}}}, 100.5)
     seen.watch.stopped([container("web")])
     look(seen, container("web", "exited", exit_code=137), container("db", "exited"), now=100.5)
-    seen.note({"Action": "stop", "Actor": {"ID": "id-web"}})
+    seen.note({"Action": "stop", "Actor": {"ID": "id-web"}}, 100.5)
     look(seen, container("web", "exited", exit_code=137), container("db", "exited"), now=101.0)
     assert seen.standings()[0] == Standing("web", Phase.STOPPED)
     assert not seen.is_over()
-    seen.note({"Action": "start", "Actor": {"ID": "id-web"}})
-    seen.note({"Action": "die", "Actor": {"ID": "id-web"}})
+    seen.note({"Action": "start", "Actor": {"ID": "id-web"}}, 100.5)
+    seen.note({"Action": "die", "Actor": {"ID": "id-web"}}, 100.5)
     look(seen, container("web", "exited", exit_code=137, start="t2"), container("db", "exited"), now=102.0)
     assert phases(seen)["web"] is Phase.EXITED
 
@@ -219,17 +221,17 @@ async def test_the_process_after_a_crash_at_the_start_has_to_go_on_for_longer() 
     """In a loop of 12 s, none of whose pauses is seen, the service is never up, and keeps crashing."""
     seen, now, reported = view(container("web", "created"), container("db", health="healthy")), 100.0, list[Phase]()
     for number in range(6):
-        seen.note(happened("start", now))
+        seen.note(happened("start", now), now)
         for second in (0.5, 3, 11.5):
             life = crash(number, state="running", start=f"t{number}")
             look(seen, life, container("db", health="healthy"), now=now + second)
             reported.append(phases(seen)["web"])
         now += 12.0
-        seen.note(happened("die", now, exitCode="1"))
+        seen.note(happened("die", now, exitCode="1"), now)
     assert reported == [Phase.STARTED] * 3 + [Phase.RESTARTING] * 12 + [Phase.EXITED] * 3
     (web, _) = seen.standings()
     assert web.detail == "keeps crashing (exit code 1, 5 restarts)"
-    seen.note(happened("start", now))
+    seen.note(happened("start", now), now)
     for second in (0.5, 25):
         look(seen, crash(6, state="running", start="t6"), container("db", health="healthy"), now=now + second)
     assert phases(seen)["web"] is Phase.STARTED
@@ -281,6 +283,27 @@ async def test_how_long_a_process_has_to_last() -> None:
     assert seen.has_to_last(web) == pytest.approx(STEADY)
     seen.watch.mark_lasting(container("web", start="t2"))
     assert seen.has_to_last(web) < 0
+
+
+@pytest.mark.parametrize(("came", "since"), [(99.7, 99.7), (97.0, 99.0), (None, 100.0)])
+async def test_a_start_counts_from_its_event(came: float | None, since: float) -> None:
+    """The answer of the look takes longer; but some time has to be left after it, and an earlier start is none."""
+    seen = view()
+    web = container("web", start="1970-01-01T00:00:07Z")
+    for sent, now in ((6.5, 99.8), (7.1, came), (7.1, 99.9)):
+        if came is not None or sent < 7:
+            seen.note({"Action": "start", "timeNano": sent * 1e9, "Actor": {"ID": "id-web"}}, now or 0.0)
+    look(seen, web, now=100.0)
+    assert seen.watch.since(web, 0.0) == pytest.approx(since)
+
+
+async def test_a_look_counts_from_its_begin() -> None:
+    """While a look is under way, the state is as old as the look before it."""
+    seen = view(container("web"))
+    begun = seen.begin_look(103.0)
+    assert seen.has_to_last(seen.standings()[0]) == pytest.approx(STEADY)
+    seen.finish_look(ProjectState((container("web"),)), begun, 103.5)
+    assert seen.has_to_last(seen.standings()[0]) < 0
 
 
 async def test_earlier_ends_count_as_created_until_all_is_started() -> None:
