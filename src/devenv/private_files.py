@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from typing import IO
 
 from devenv.errors import StateError
+from devenv.lazy_imports import LazyImports
+
+with LazyImports():  # only to remove a tree
+    import shutil
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700

@@ -117,7 +117,7 @@ def test_ps_loads_only_what_it_needs(tmp_path: Path) -> None:
     outcome, modules = done.stdout.splitlines()
     assert outcome.startswith("(0, 'SERVICE")
     ours = {name for name in modules.split() if name.startswith("devenv")}
-    absent = HEAVY - {"yaml"} | {"anyio.abc", "secrets", "devenv.events", "devenv.docker.client", PATTERNS}
+    absent = HEAVY - {"yaml"} | {"typer", "anyio.abc", "secrets", "devenv.events", "devenv.docker.client", PATTERNS}
     assert {*modules.split()} & absent == set()
     assert len(ours) <= MODULES_OF_PS, ours
 

@@ -46,7 +46,7 @@ import builtins, os, signal, sys
 from devenv.__main__ import main
 real = builtins.__import__
 def interrupted(name, *context, **more):
-    if name == "typer":  # what takes longest
+    if name == "devenv.cli":  # before the command
         os.kill(os.getpid(), signal.SIGINT)
     return real(name, *context, **more)
 builtins.__import__ = interrupted

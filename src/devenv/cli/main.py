@@ -8,8 +8,6 @@ import re
 import shlex
 from typing import NoReturn
 
-import typer
-
 from devenv import __version__
 from devenv.cli import options, parser, passthrough, registry
 from devenv.errors import ConfigError, DevenvError, UsageError
@@ -19,6 +17,7 @@ with LazyImports():
     import traceback
 
     import anyio
+    import typer
 
     from devenv import paths, private_files
     from devenv.compose import files

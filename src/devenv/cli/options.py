@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Annotated, Any
-
-import typer
-from typer import Option
+from typing import Any
 
 from devenv.cli import registry
 from devenv.errors import DevenvError
@@ -20,6 +16,10 @@ from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
 
 with LazyImports():
+    import inspect
+
+    import typer
+
     from devenv import events
     from devenv.compose import files as compose_files
     from devenv.compose import outline, worktrees
@@ -53,13 +53,6 @@ SHARED: dict[str, tuple[Any, Any, tuple[str, ...], str]] = {
     "quiet": (bool, False, ("--quiet", "-q"), "Print results and problems only."),
     "verbose": (int, 0, ("--verbose", "-v"), "Show the commands that are run; twice: the engine's API calls too."),
 }
-StandIns = Annotated[bool, Option("--stand-ins", help="If no registry answers, build stand-in images from packages.")]
-HostSettings = Annotated[
-    bool,
-    Option(
-        "--host-settings", help="Pass this machine's package registries, proxies and CA to builds and containers."
-    ),
-]
 
 ISOLATED = "--isolated"  # its value is optional, and only after `=`
 ON = "--on"
@@ -100,7 +93,7 @@ class SharedOptions:
 shared = SharedOptions()
 
 
-def with_shared(command: Callable[..., None], names: Iterable[str]) -> Callable[..., None]:
+def with_shared(command: Callable[..., int | None], names: Iterable[str]) -> Callable[..., int | None]:
     """The function of a command, with shared options added to its own.
 
     If an own option has the spelling of a shared option, such as `-v` of `down`, the own option gets it.
@@ -115,12 +108,12 @@ def with_shared(command: Callable[..., None], names: Iterable[str]) -> Callable[
         free = (spelling for spelling in spellings if spelling not in taken)
         metavar = "[=NAME]" if name == "isolated" else None
         is_count, shows = name == "verbose", name == "output"
-        option = Option(default, *free, count=is_count, show_default=shows, help=text_, metavar=metavar)
+        option = typer.Option(default, *free, count=is_count, show_default=shows, help=text_, metavar=metavar)
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind))
 
-    def run(**arguments: Any) -> None:
+    def run(**arguments: Any) -> int | None:
         set_shared(**{name: arguments.pop(name) for name in names})
-        command(**arguments)
+        return command(**arguments)
 
     run.__doc__ = command.__doc__
     vars(run)["__signature__"] = inspect.Signature(parameters)  # which typer reads

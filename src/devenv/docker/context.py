@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import os
 import re
-import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +16,9 @@ from devenv.docker import inspect
 from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container
 
-with LazyImports():  # most people use the default context
+with LazyImports():  # rarely needed
     import hashlib
+    import shutil
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 TIMEOUT = 2.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from anyio.abc import ByteReceiveStream, Process
 
 with LazyImports():  # `start_time` needs none of these
+    import shutil
     import subprocess
 
     import anyio

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,8 @@ from devenv.ui.reminder import Reminder
 from devenv.ui.writer import Painted, Piece, Writer, dumped, is_terminal
 
 with LazyImports():  # most commands print an answer and have no events
+    import shutil
+
     from devenv import events as e
     from devenv.ui import drawing, text
 

@@ -11,12 +11,15 @@ import io
 import json
 import os
 import select
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, Any, NamedTuple, NewType
 
+from devenv.lazy_imports import LazyImports
 from devenv.ui import cells
+
+with LazyImports():  # only a terminal needs it
+    import shutil
 
 CLEAR_LINE = "\r\x1b[2K"
 REDRAW = "\x1b[H\x1b[J"

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 
 import pytest
+import typer
 
 from devenv.cli import main, parser
+from devenv.cli.commands import show
 from devenv.docker import process
 from devenv.errors import EngineError, UsageError
 
@@ -150,3 +152,22 @@ def test_help_of_a_command(capfd: Capture) -> None:
     assert main.run(["down", "--help"]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if "--verbose" in line or "-v," in line]
     assert [line.split()[0] for line in lines] == ["-v,", "--verbose"]
+
+
+def test_a_command_without_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its defaults, the code that it returns or exits with; a missing word is an error as by the parser."""
+    asked = []
+
+    def ended(services: list[str] | None = None, *, watch: bool = False) -> int | None:
+        asked.append((services, watch))
+        raise typer.Exit(3)
+
+    monkeypatch.setattr(show, "ps", ended)
+    assert parser.invoke("ps", []) == 3
+    assert asked == [(None, False)]
+    monkeypatch.setattr(show, "ps", lambda: 4)
+    assert parser.invoke("ps", []) == 4
+    monkeypatch.setattr(show, "ps", lambda: None)
+    assert parser.invoke("ps", []) == 0
+    with pytest.raises(UsageError, match="which is missing"):
+        parser.invoke("images save", [])

@@ -13,7 +13,7 @@ import typer
 from typer import Argument, Option
 
 from devenv.cli import options
-from devenv.cli.options import HostSettings, StandIns
+from devenv.cli.arguments import HostSettings, StandIns
 from devenv.lazy_imports import LazyImports
 
 with LazyImports():

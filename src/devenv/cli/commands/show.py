@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
@@ -19,6 +18,7 @@ from devenv.lazy_imports import LazyImports
 
 with LazyImports():
     import datetime as dt
+    import shutil
     import webbrowser
 
     import anyio

@@ -10,11 +10,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-from typer import Argument, Option
-
 from devenv.cli import options
-from devenv.cli.options import HostSettings, StandIns
 from devenv.errors import RefusedError, UsageError
 from devenv.lazy_imports import LazyImports
 
@@ -23,8 +19,10 @@ if TYPE_CHECKING:
 
 with LazyImports():
     import anyio
+    import typer
 
     from devenv import events
+    from devenv.cli import arguments
     from devenv.compose import run_model
     from devenv.inspect import runs
     from devenv.model import images as image_model
@@ -42,61 +40,56 @@ with LazyImports():
     from devenv.web import server
 
 AUTO = "auto"
-Services = Annotated[list[str] | None, Argument(help="Only these services and their dependencies.")]
-Ports = Annotated[
-    list[str] | None,
-    Option(
-        "--port",
-        metavar="SERVICE:HOST=CONTAINER|auto",
-        help="Publish a port elsewhere, e.g. web:8080=80; auto: all on free ports.",
-    ),
-]
 
 
 def up(
-    services: Services = None,
+    services: arguments.Services = None,
     detach: Annotated[
         bool,
-        Option("--detach", "-d", help="Keep it running in the background, in sync; `devenv down` ends it."),
+        typer.Option("--detach", "-d", help="Keep it running in the background, in sync; `devenv down` ends it."),
     ] = False,
     watcher: Annotated[
         Literal["auto", "inotify", "watchfiles", "poll"],
-        Option(help="How changes are noticed; poll if the file system reports none."),
+        typer.Option(help="How changes are noticed; poll if the file system reports none."),
     ] = "auto",
-    no_watch: Annotated[bool, Option("--no-watch", help="Do not sync saved files.")] = False,
-    no_logs: Annotated[bool, Option("--no-logs", help="Do not show the services' logs.")] = False,
-    no_build: Annotated[bool, Option("--no-build", help="Do not build images.")] = False,
-    keep: Annotated[bool, Option("--keep", help="Leave everything running on exit.")] = False,
-    keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes on exit.")] = False,
+    no_watch: Annotated[bool, typer.Option("--no-watch", help="Do not sync saved files.")] = False,
+    no_logs: Annotated[bool, typer.Option("--no-logs", help="Do not show the services' logs.")] = False,
+    no_build: Annotated[bool, typer.Option("--no-build", help="Do not build images.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running on exit.")] = False,
+    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the named volumes on exit.")] = False,
     snapshot: Annotated[
-        bool, Option("--snapshot", help="On exit, save also volumes that would stay for the next run.")
+        bool, typer.Option("--snapshot", help="On exit, save also volumes that would stay for the next run.")
     ] = False,
-    fresh: Annotated[bool, Option("--fresh", help="Start with empty volumes; snapshots are kept.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start with empty volumes; snapshots are kept.")] = False,
     from_: Annotated[
         str,
-        Option(
+        typer.Option(
             "--from",
             metavar="SNAPSHOT|PROJECT|main",
             help="Start with this snapshot, or with a copy of the data of another project, or of the main worktree.",
         ),
     ] = "",
-    port: Ports = None,
-    lan: Annotated[bool, Option("--lan", help="Publish ports to the network, not only to this machine.")] = False,
+    port: arguments.Ports = None,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Publish ports to the network, not only to this machine.")
+    ] = False,
     timeout: Annotated[
-        float, Option("--timeout", min=1, help="Seconds to wait until all services are healthy.")
+        float, typer.Option("--timeout", min=1, help="Seconds to wait until all services are healthy.")
     ] = 300.0,
-    open_: Annotated[bool, Option("--open", help="Open the website in the browser once the project is up.")] = False,
-    stand_ins: StandIns = False,
-    host_settings: HostSettings = False,
-    timings: Annotated[bool, Option("--timings", help="Show how long each part of the start took.")] = False,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Open the website in the browser once the project is up.")
+    ] = False,
+    stand_ins: arguments.StandIns = False,
+    host_settings: arguments.HostSettings = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Show how long each part of the start took.")] = False,
     scale: Annotated[
-        list[str] | None, Option("--scale", metavar="SERVICE=N", help="Number of containers of a service.")
+        list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="Number of containers of a service.")
     ] = None,
     trust: Annotated[
-        bool, Option("--trust", help="Allow the project's hooks on this machine and its privileged commands.")
+        bool, typer.Option("--trust", help="Allow the project's hooks on this machine and its privileged commands.")
     ] = False,
-    no_ui: Annotated[bool, Option("--no-ui", help="Print plain lines instead of the live view.")] = False,
-) -> None:
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Print plain lines instead of the live view.")] = False,
+) -> int:
     """Start the project, sync files, clean up on Ctrl-C.
 
     Waits until all services are healthy. Containers, networks and volumes are removed at the end; volumes are saved
@@ -134,8 +127,7 @@ def up(
     plain = no_ui or detach or options.shared.quiet or console.is_json
     try:
         shown = _plainly if plain else _in_live_view
-        code = anyio.run(shown, request, console)
-        raise typer.Exit(code)
+        return anyio.run(shown, request, console)
     finally:
         console.close()
 
@@ -161,17 +153,19 @@ def _page() -> type[PageServer]:
 
 
 def down(
-    project: Annotated[str, Argument(help="The project, in any folder; by default that of this folder.")] = "",
-    keep_volumes: Annotated[bool, Option("--keep-volumes", help="Keep the named volumes.")] = False,
-    volumes: Annotated[bool, Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
+    project: Annotated[str, typer.Argument(help="The project, in any folder; by default that of this folder.")] = "",
+    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the named volumes.")] = False,
+    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
     snapshot: Annotated[
         bool,
-        Option("--snapshot", help="Save and remove also volumes that take long to save, or are on another machine."),
+        typer.Option(
+            "--snapshot", help="Save and remove also volumes that take long to save, or are on another machine."
+        ),
     ] = False,
     yes: Annotated[
-        bool, Option("--yes", "-y", help="With -v: do not ask before volumes on another machine.")
+        bool, typer.Option("--yes", "-y", help="With -v: do not ask before volumes on another machine.")
     ] = False,
-) -> None:
+) -> int:
     """Remove what `up` created; volumes are saved first.
 
     On the engine of another machine, volumes stay for the next run, unless an option says otherwise.
@@ -191,7 +185,7 @@ def down(
         _agree(question, is_json=console.is_json)
 
     ask = None if yes else agree
-    raise typer.Exit(anyio.run(lambda: down_workflow.down(selection, console.emit, policy, project, ask)))
+    return anyio.run(lambda: down_workflow.down(selection, console.emit, policy, project, ask))
 
 
 def _agree(question: down_workflow.Question, *, is_json: bool) -> None:
@@ -213,20 +207,21 @@ def _require_name(loss: str, kind: str, name: str, hint: str, *, is_json: bool) 
 
 
 def sync(
-    services: Annotated[list[str] | None, Argument(help="Only these services.")] = None,
+    services: Annotated[list[str] | None, typer.Argument(help="Only these services.")] = None,
     verify: Annotated[
-        bool, Option("--verify", help="Compare the containers with the source tree and print differences.")
+        bool, typer.Option("--verify", help="Compare the containers with the source tree and print differences.")
     ] = False,
-    dry_run: Annotated[bool, Option("--dry-run", help="Print what would be done and do nothing.")] = False,
-    watch: Annotated[bool, Option("--watch", help="With --stack: sync each save until Ctrl-C.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done and do nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="With --stack: sync each save until Ctrl-C.")] = False,
     stack: Annotated[
-        str, Option("--stack", metavar="NAME", help="Sync the containers of a stack on a Swarm, on all its nodes.")
+        str,
+        typer.Option("--stack", metavar="NAME", help="Sync the containers of a stack on a Swarm, on all its nodes."),
     ] = "",
     node: Annotated[
         list[str] | None,
-        Option("--node", metavar="NAME=HOST", help="With --stack: the docker context or ssh host of a node."),
+        typer.Option("--node", metavar="NAME=HOST", help="With --stack: the docker context or ssh host of a node."),
     ] = None,
-) -> None:
+) -> int:
     """Sync the source tree to the running containers once.
 
     With --watch and --stack, each save is synced to the containers of a stack on a Swarm, until Ctrl-C.
@@ -239,22 +234,24 @@ def sync(
         if not all(hosts.values()):
             raise UsageError("--node needs NAME=HOST", hint="docker node ls   (prints the names)")
         selection, emit = options.selection(services), options.console().emit
-        raise typer.Exit(anyio.run(swarm.sync, selection, stack, hosts, emit))
+        return anyio.run(swarm.sync, selection, stack, hosts, emit)
     request = once.SyncRequest(options.selection(services), tuple(services or ()), verify=verify, dry_run=dry_run)
-    raise typer.Exit(anyio.run(once.sync, request, options.console().emit, remote_files.adapt_once))
+    return anyio.run(once.sync, request, options.console().emit, remote_files.adapt_once)
 
 
 def gc(
-    dry_run: Annotated[bool, Option("--dry-run", help="Print what would be removed and remove nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed and remove nothing.")
+    ] = False,
     snapshots: Annotated[
-        bool, Option("--snapshots", help="Remove the automatic snapshots of removed folders, too.")
+        bool, typer.Option("--snapshots", help="Remove the automatic snapshots of removed folders, too.")
     ] = False,
     forget: Annotated[
         str,
-        Option("--forget", metavar="ENGINE", help="Forget the runs on an engine that will never answer again."),
+        typer.Option("--forget", metavar="ENGINE", help="Forget the runs on an engine that will never answer again."),
     ] = "",
-    yes: Annotated[bool, Option("--yes", "-y", help="With --forget: do not ask.")] = False,
-) -> None:
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --forget: do not ask.")] = False,
+) -> int:
     """Clean up what dead runs and removed folders left.
 
     Their volumes are saved first. Of removed folders, such as worktrees, runs that were left running are ended, and
@@ -267,11 +264,11 @@ def gc(
             hint = f"devenv gc --forget {engine} --yes"
             _require_name(f"{lost}: nobody would remove it", "engine", engine, hint, is_json=console.is_json)
 
-        raise typer.Exit(anyio.run(forget_workflow.forget, forget, console.emit, None if yes else agree))
-    raise typer.Exit(anyio.run(lambda: gc_workflow.gc(console.emit, dry_run=dry_run, with_snapshots=snapshots)))
+        return anyio.run(forget_workflow.forget, forget, console.emit, None if yes else agree)
+    return anyio.run(lambda: gc_workflow.gc(console.emit, dry_run=dry_run, with_snapshots=snapshots))
 
 
-def ls(projects: Annotated[list[str] | None, Argument(help="Only these projects.")] = None) -> None:
+def ls(projects: Annotated[list[str] | None, typer.Argument(help="Only these projects.")] = None) -> None:
     """List all runs of this machine, with folder and state.
 
     With an option that is not listed here, it runs `docker compose ls`.
