@@ -11,7 +11,7 @@ import base64
 import copy
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -95,7 +95,7 @@ class Choices:
 
 
 def run_model(
-    model: Mapping[str, Any], *, existing: Existing, choices: Choices, services: frozenset[str] | None = None
+    model: Mapping[str, Any], *, existing: Existing, choices: Choices, services: Collection[str] | None = None
 ) -> dict[str, Any]:
     """A changed copy of the resolved `model`, with only `services` if given.
 

@@ -126,15 +126,16 @@ class Failures:
     services: Mapping[str, Any] = field(repr=False)  # hold the values of env_files
     port_changes: Mapping[tuple[str, int], str]
 
-    def of_verb(self, verb: str, output: str) -> DevenvError:
-        """The error for the output of `create` or `start`."""
+    def of_verb(self, verb: str, output: str, service: str | None = None) -> DevenvError:
+        """The error for the output of `create` or `start`, or for the engine's answer to a request of `service`."""
         reason = last_reason(output)
         if error := missing_compose(output) or _unreachable(reason):
             return error
         if match := _PORT.search(reason):
             return self._of_port(match["taken"] or match["port"], match["why"] or "already", reason)
-        is_dependency = reason.startswith("dependency failed to start")
-        return VerbError(verb, self._with_services(reason), None if is_dependency else self._unfinished(output))
+        if service is None and not reason.startswith("dependency failed to start"):
+            service = self._unfinished(output)
+        return VerbError(verb, self._with_services(reason), service)
 
     def of_build(self, log: BuildLog, output: str, services: Sequence[str]) -> DevenvError:
         """The error for the output of `build`; `services` are the services on its command line."""

@@ -146,6 +146,11 @@ class Containers(EngineGroup):
         query = {"name": name} if name else None
         return await self._api.create("containers/create", "creating a container", config, answers.object_id, query)
 
+    async def start(self, container: Container) -> None:
+        """Start the container; does nothing if it runs."""
+        path, action = f"containers/{container.id}/start", f"starting {container.name}"
+        await self._api.call("POST", path, action, extra=LONG_TIMEOUT)
+
     async def restart(self, container: Container) -> None:
         """Restart the container; it has its configured grace period to stop.
 
@@ -168,7 +173,7 @@ class Containers(EngineGroup):
                     return False
                 if now.running:
                     return True
-                await self._api.call("POST", f"containers/{container.id}/start", f"starting {container.name}")
+                await self.start(container)
                 return True
             await anyio.sleep(pause)
         return False

@@ -101,28 +101,28 @@ class DesiredState:
     @cached_property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """Our services in the model that Compose gets."""
-        services: Mapping[str, Mapping[str, Any]] = self._model(self.own)["services"]
+        services: Mapping[str, Mapping[str, Any]] = self.model_of(self.own)["services"]
         return services
 
     @cached_property
     def compose(self) -> Compose:
         """Compose for all chosen services."""
-        return self._compose(self.names)
+        return self.compose_of(self.names)
 
     @cached_property
     def making(self) -> Compose:
         """Compose for our services only: for all services, it would replace differing containers of others."""
-        return self._compose(self.own)
+        return self.compose_of(self.own)
 
-    def starting(self, names: Iterable[str], running: Iterable[str]) -> Compose:
-        """Compose for starting these services, without dependencies that have ended: it would start those, too."""
-        needed = {*names, *running}
-        needed |= {other for name in needed & self.services.keys() for other in shares(self.services[name])}
-        return self._compose(self.own & needed)
+    def starting(self, names: Iterable[str]) -> frozenset[str]:
+        """Our services to start with these: also those whose namespaces they share, but no other dependencies."""
+        named = {*names}
+        named |= {other for name in named & self.services.keys() for other in shares(self.services[name])}
+        return self.own & named
 
     def window(self, project_state: ProjectState) -> Window:
         """What a Compose call may create now: containers of our services, and networks of the model."""
-        model = self._model(self.own)
+        model = self.model_of(self.own)
         names = {
             n: str(s.get("container_name") or "") for n, s in model["services"].items() if n not in self.unmarked
         }
@@ -139,11 +139,13 @@ class DesiredState:
         """The desired state after the service's containers with labels of devenv 0.1 are replaced."""
         return replace(self, existing=replace(self.existing, old_services=self.existing.old_services - {service}))
 
-    def _compose(self, names: frozenset[str]) -> Compose:
+    def compose_of(self, names: Collection[str]) -> Compose:
+        """Compose for these services."""
         published = {} if self.auto else self._published
-        return Compose(self.project.name, self.project.directory, run_model.dump(self._model(names)), published)
+        return Compose(self.project.name, self.project.directory, run_model.dump(self.model_of(names)), published)
 
-    def _model(self, names: frozenset[str]) -> dict[str, Any]:
+    def model_of(self, names: Collection[str]) -> dict[str, Any]:
+        """The model that Compose gets, with these services."""
         variables = host_ports.variables(self._published) if self.auto else {}
         choices = Choices(
             addresses=self.addresses,

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from devenv.docker.cli import Compose, OnCreated
+from devenv.docker.cli import OnCreated
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
@@ -19,6 +19,7 @@ from devenv.model.project import Settings
 from devenv.model.status import BAD
 from devenv.private_files import written
 from devenv.run.active.observe.observer import Observer
+from devenv.run.active.start_order import OrderedStart, needs_compose
 from devenv.run.desired import DesiredState
 from devenv.state.identity import created
 from devenv.state.run_dir import Run
@@ -35,7 +36,7 @@ class CurrentState:
     created: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> its model as created last
     rules: Rules | None = None
     seen: ProjectState | None = None  # what exists since the last create
-    is_starting: bool = False  # during the first start by Compose
+    is_starting: bool = False  # during the first start
     # Whatever replaces containers of a service holds its lock.
     turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
 
@@ -61,9 +62,17 @@ class ComposeCalls:
         """
         await self._explained(self._create(services, on_created, force=force), services)
 
-    async def start(self, compose: Compose, services: Collection[str]) -> None:
-        """Start these services in order. Raises the error of the service that failed."""
-        await self._explained(compose.start(sorted(services)), services)
+    async def start(self, services: Collection[str], project_state: ProjectState) -> None:
+        """Start these services in order, in a state of the project. Raises the error of the service that failed."""
+        desired = self.current.desired
+        if needs_compose(desired.model_of(services)):
+            running = {c.service for c in project_state.containers if c.running}
+            compose = desired.compose_of({*services, *(running & desired.own)})  # it waits for these, too
+            started = compose.start(sorted(services))
+        else:
+            failures = desired.compose_of(services).failures
+            started = OrderedStart(self.engine, self.observer, failures).start(services, project_state)
+        await self._explained(started, services)
 
     async def project_state(self) -> ProjectState:
         """The state of the project on the engine now."""

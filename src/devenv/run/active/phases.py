@@ -1,6 +1,6 @@
 """The phases of all services of a project, which service waits for which, and which ended with the engine.
 
-This module only explains: Compose orders the start, and the teardown orders the end.
+This module only explains: `start_order` orders the start, and the teardown orders the end.
 """
 
 from __future__ import annotations
@@ -170,10 +170,11 @@ def _waits(service: Service, reached: Mapping[str, Phase]) -> str:
 
 def unmet(service: Service, reached: Mapping[str, Phase]) -> list[Dependency]:
     """The dependencies that the service still waits for."""
-    return [d for d in service.depends_on if d.service in reached and not _met(d.condition, reached[d.service])]
+    return [d for d in service.depends_on if d.service in reached and not met(d.condition, reached[d.service])]
 
 
-def _met(condition: Condition, reached: Phase) -> bool:
+def met(condition: Condition, reached: Phase) -> bool:
+    """Whether a service in this phase meets the condition of a dependent."""
     match condition:
         case Condition.STARTED:
             return reached in GOOD or reached is Phase.STARTING

@@ -151,7 +151,8 @@ class ActiveProject:
         current.is_starting = True
         try:
             async with self.compose.turn:
-                await self.compose.start(current.desired.compose, current.desired.names)
+                project_state = current.seen or await self.compose.project_state()
+                await self.compose.start(current.desired.names, project_state)
             self.volumes.note_started()
         finally:
             current.is_starting = False

@@ -205,8 +205,7 @@ class ServiceReplacement:
         return project_state
 
     async def _start(self, names: Collection[str], project_state: ProjectState) -> None:
-        running = {c.service for c in project_state.containers if c.running}
-        await self.compose.start(self.current.desired.starting(names, running), names)
+        await self.compose.start(self.current.desired.starting(names), project_state)
 
     async def drop_images(self, old: Iterable[Container], project_state: ProjectState) -> None:
         """Remove the images that only the replaced containers used and that have no tag any more."""
@@ -233,7 +232,7 @@ class ServiceReplacement:
         """Like `ending`, for containers that stay; dependents with `restart: true` are restarted, too.
 
         `again`: the next keeper begins a restart that was not begun before this process was killed.
-        During the first start, containers that Compose has started and does not wait for need not wait for Compose.
+        During the first start, containers that run already, and that no other waits for, need not wait for its end.
         """
         waited_for = awaited(self.current.desired.project, self.observer.project_state)
         is_free = self.current.is_starting and all(c.running and c.service not in waited_for for c in containers)
