@@ -26,7 +26,6 @@ from devenv.run.desired import DesiredState
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.ledger import Ledger
-from devenv.state.run_dir import address
 from devenv.tasks import each
 from devenv.volumes.copies import snapshots_of
 from devenv.volumes.lineage import NOTHING, LiveVolume
@@ -42,8 +41,7 @@ PROVEN_AFTER = 1.5  # seconds after which no other volume can be created in the 
 
 def project_volumes(desired: DesiredState, volume_transfer: VolumeTransfer, ledger: Ledger) -> ProjectVolumes:
     """The volumes of the project, on the engine and for the folder that the ledger names."""
-    at = address(volume_transfer.engine.endpoint)
-    return ProjectVolumes(desired.project, volume_transfer, ledger.place, ledger.engine, at)
+    return ProjectVolumes(desired.project, volume_transfer, ledger.place, ledger.engine)
 
 
 @dataclass
