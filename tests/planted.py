@@ -283,6 +283,13 @@ BUGS = (
         "tests/unit/volumes/test_lineage.py::test_content_of_a_new_volume",
     ),
     Bug(
+        "an import is the last state that devenv 0.1 saved",
+        "volumes/lineage.py",
+        "        and s.automatic\n",
+        "",
+        "tests/unit/volumes/test_lineage.py::test_the_head_of_what_devenv_0_1_saved",
+    ),
+    Bug(
         "a torn line costs the next one",
         "state/created.py",
         'f"\\n{json.dumps(line)}\\n"',

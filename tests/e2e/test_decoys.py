@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pytest
 
-from devenv.model.containers import HASH_LABEL, NUMBER_LABEL, OWNER_LABEL, SERVICE_LABEL
+from devenv.model.containers import HASH_LABEL, NUMBER_LABEL, OLD_LABEL, OWNER_LABEL, SERVICE_LABEL
 from support import docker_cli
 from support.cli import StartDevenv
 from support.docker_cli import BASE_IMAGE, PROJECT_LABEL, docker
@@ -38,12 +38,12 @@ class Decoys:
         With `owner` they have all labels of our containers, but the service is not one of the project.
         """
         other = unique_name("decoy")
-        forged = {OWNER_LABEL: owner, PROJECT_LABEL: self.project, "com.docker.compose.volume": "data"}
+        forged = {OLD_LABEL: self.project, PROJECT_LABEL: self.project, "com.docker.compose.volume": "data"}
         whole = {OWNER_LABEL: owner, PROJECT_LABEL: self.project, SERVICE_LABEL: "decoy"}
         whole |= {NUMBER_LABEL: "1", HASH_LABEL: "0" * 64, "com.docker.compose.oneoff": "False"}
         for number in range(count):
             self.one("volume", f"{other}-{number}", forged)
-            self.one("container", f"{other}-{number}", {OWNER_LABEL: owner, PROJECT_LABEL: other})
+            self.one("container", f"{other}-{number}", {OLD_LABEL: self.project, PROJECT_LABEL: other})
             if owner:
                 self.one("container", f"{other}-{number}-whole", whole)
                 self.one("network", f"{other}-{number}-whole", {OWNER_LABEL: owner, PROJECT_LABEL: self.project})

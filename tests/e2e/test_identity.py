@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from devenv.model.containers import OLD_LABEL
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.docker_cli import docker
@@ -122,3 +126,29 @@ def test_two_paths_and_addresses_share_one_history_and_lock(db: Stack, up: Up, d
     assert refused.wait() == 3, refused.report()
     assert run.stop() == 130, run.report()
     assert session(db, up, "v3") == "v2"
+
+
+def test_run_of_devenv_0_1_is_taken_over(db: Stack, up: Up, command: Command, state_env: dict[str, str]) -> None:
+    """Containers of 0.1 keep their labels and are not replaced; the volume is saved and continued."""
+    mark = {"labels": {OLD_LABEL: db.name}}
+    db.compose_file({"db": idle_service(**DATA, **mark)}, volumes={"data": {}}, networks={"default": mark})
+    assert db.compose("up", "-d").returncode == 0
+    write(db, "old")
+    db.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    endpoint = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    key = hashlib.sha256(f"{endpoint}\0{db.name}".encode()).hexdigest()[:12]
+    folder = Path(state_env["XDG_STATE_HOME"], "devenv-compose", "runs", f"{db.name}-{key}")
+    folder.mkdir(parents=True, mode=0o700)
+    for path in (folder, *list(folder.parents)[:2]):
+        path.chmod(0o700)
+    ledger = {"v": 1, "project": db.name, "directory": str(db.folder), "endpoint": endpoint, "context": None}
+    ledger |= {"began": 1.0, "pid": 1, "phase": "detached", "creates": [f"{db.name}_data"]}
+    empty = ("before_containers", "before_networks", "before_volumes", "keeps", "restoring", "unsettled", "anonymous")
+    ledger |= {key: [] for key in empty}
+    (folder / "ledger.json").write_text(json.dumps(ledger))
+    before = docker_cli.containers(db.name)
+    assert up(db, "-d").wait() == 0
+    assert docker_cli.containers(db.name) == before
+    assert command(db, "down")[0] == 0
+    assert db.leftovers() == {}
+    assert session(db, up, "new") == "old"

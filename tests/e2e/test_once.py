@@ -55,7 +55,7 @@ def test_one_off_container_does_not_prevent_a_start(trio: Stack, up: Up) -> None
     assert alone.returncode == 0, alone.stderr
     db = docker_cli.inspect(docker_cli.containers(trio.name, "db")[0])
     assert {at["HostIp"] for at in db["NetworkSettings"]["Ports"]["80/tcp"]} <= {"127.0.0.1", "::1"}
-    assert "devenv.owner" not in db["Config"]["Labels"]
+    assert "devenv.project" not in db["Config"]["Labels"]
     run = up.ready(trio)
     assert [event["service"] for event in run.all("service") if event["state"] == "healthy"].count("app") == 1
     assert run.stop() == 130
@@ -79,5 +79,5 @@ def test_scaled_containers_belong_to_the_run(stack: Stack, up: Up, state_env: di
     assert stack.leftovers() == {}
     assert cli.run("scale", "two=2", cwd=stack.folder, env=env).returncode == 0
     labels = [docker_cli.inspect(container)["Config"]["Labels"] for container in docker_cli.containers(stack.name)]
-    assert not any("devenv.owner" in each for each in labels)
+    assert not any("devenv.project" in each for each in labels)
     stack.compose("down")

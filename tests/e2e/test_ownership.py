@@ -32,7 +32,7 @@ def outside_things(name: str) -> Iterator[None]:
 def decoy(project: str) -> Iterator[str]:
     """The id of a container whose labels claim that it is devenv's own in that project."""
     labels = {
-        "devenv.owner": "somebody@host",
+        "devenv.project": project,
         docker_cli.PROJECT_LABEL: project,
         "com.docker.compose.service": "decoy",
         "com.docker.compose.container-number": "1",

@@ -17,7 +17,7 @@ from typing import Any
 
 from devenv.errors import UsageError, did_you_mean
 from devenv.lazy_dataclass import dataclass
-from devenv.model.containers import OWNER_LABEL
+from devenv.model.containers import OLD_LABEL, OWNER_LABEL
 
 LOOPBACK = "127.0.0.1"
 CONTEXT = "docker-image://"
@@ -50,12 +50,14 @@ class Scale:
 class Existing:
     """What exists before the run: services with foreign containers, and the real names of networks and volumes.
 
+    `old_services` have containers of devenv 0.1, whose label stays until they are replaced for another reason.
     `times`: the `CreatedAt` of each volume.
     """
 
     foreign_services: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
+    old_services: frozenset[str] = frozenset()
     times: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,13 +106,14 @@ def run_model(
     everything: dict[str, dict[str, Any]] = result.get("services") or {}
     _change_ports(everything, choices.ports)
     labels = {OWNER_LABEL: choices.owner.replace("$", "$$")} if choices.owner else {}
+    old = {OLD_LABEL: result["name"]}
     chosen = {name: service for name, service in everything.items() if services is None or name in services}
     for name, service in chosen.items():
         if service.get("memswap_limit") == "-1":
             service["memswap_limit"] = -1  # Compose prints text here, but does not read it
         # foreign services stay unchanged: watch rules and, with an older Compose, profiles are in their hashes
         if name not in existing.foreign_services:
-            marks = {} if name in choices.unmarked else labels
+            marks = {} if name in choices.unmarked else old if name in existing.old_services else labels
             _adapt(service, marks, choices.addresses, choices.environment.get(name, {}))
             _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)

@@ -43,7 +43,7 @@ def wanted_id(entry: Mapping[str, Any]) -> str | None:
     """
     labels = entry["Labels"]
     is_one_off = labels.get(model.ONE_OFF_LABEL) == "True"
-    return None if is_one_off and model.OWNER_LABEL not in labels else object_id(entry)
+    return None if is_one_off and not {model.OWNER_LABEL, model.OLD_LABEL} & labels.keys() else object_id(entry)
 
 
 def object_id(answer: Mapping[str, Any]) -> str:
@@ -78,6 +78,7 @@ def _labels(labels: Mapping[str, str], image: str) -> dict[str, Any]:
         "project": project,
         "number": labels.get(model.NUMBER_LABEL, "") if model.HASH_LABEL in labels else "",
         "owner": labels.get(model.OWNER_LABEL, ""),
+        "is_old": bool(project) and labels.get(model.OLD_LABEL) == project,
         "inherits": labels.get(model.IMAGE_LABEL, image) != image,
     }
 
@@ -150,8 +151,9 @@ def _value(answer: Mapping[str, Any], key: str, default: Any) -> Any:
 def network(answer: Mapping[str, Any]) -> model.Network:
     """The network in a listing. `ours` is False: labels are no proof that it is ours."""
     labels = answer.get("Labels") or {}
+    is_old = labels.get(model.OLD_LABEL, "") == labels.get(model.PROJECT_LABEL)
     owner = labels.get(model.OWNER_LABEL, "")
-    return model.Network(object_id(answer), text(answer["Name"]), ours=False, owner=owner)
+    return model.Network(object_id(answer), text(answer["Name"]), ours=False, owner=owner, is_old=is_old)
 
 
 def volume(answer: Mapping[str, Any]) -> model.Volume:

@@ -127,7 +127,7 @@ def _row(run: Run, ledger: Ledger, view: EngineView, *, is_ending: bool) -> Mach
 
 def _unknown_state(run: Run, ledger: Ledger, view: EngineView) -> str:
     """The state of a run on another engine, or on one that does not answer; empty if the engine answers."""
-    is_here = ledger.engine == view.key or (view.error and (not view.host or run_dir.is_at(run, view.host)))
+    is_here = ledger.is_on(view.key, view.host) or (view.error and (not view.host or run_dir.is_at(run, view.host)))
     return (UNREACHABLE if view.error else "") if is_here else OTHER
 
 

@@ -138,7 +138,7 @@ def without_containers(name: str, folder: str) -> str:
 
 async def _standing(engine: Engine, name: str, folder: str) -> Here:
     """What the engine and the records of the run say: state, message (empty if not up), containers, addresses."""
-    run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine))
+    run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine.endpoint.host)
     if run_and_ledger is None:
         others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
         return Here("down", _beside(name, others) if others else "")
@@ -162,9 +162,9 @@ async def _standing(engine: Engine, name: str, folder: str) -> Here:
     return Here(state, message, running=running, urls=shown, background=kept, forwarded_from=forwarded_from)
 
 
-def _run_of(name: str, folder: str, key: str) -> tuple[Run, Ledger] | None:
+def _run_of(name: str, folder: str, key: str, endpoint: str) -> tuple[Run, Ledger] | None:
     """The project's run on this engine, found by its name or else by its folder."""
-    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if ledger.engine == key]
+    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if ledger.is_on(key, endpoint)]
     named = [(run, ledger) for run, ledger in begun if ledger.project == name]
     place = run_dir.place_of(folder)
     return next(iter([*named, *(each for each in begun if run_dir.began_in(each[1], place))]), None)

@@ -17,6 +17,7 @@ NUMBER_LABEL = "com.docker.compose.container-number"
 IMAGE_LABEL = "com.docker.compose.image"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
 OWNER_LABEL = "devenv.owner"
+OLD_LABEL = "devenv.project"  # of devenv 0.1: the project's name
 HOLDS_LABEL = "devenv.holds"
 # Events of the engine that may change the state of a container.
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
@@ -82,6 +83,7 @@ class Container:
     number: str = ""  # Compose's number of the replica; empty if Compose did not create the container
     created: str = ""  # by the engine's clock (RFC 3339)
     owner: str = ""  # value of the label devenv.owner
+    is_old: bool = False  # it has the label of devenv 0.1
     inherits: bool = False
 
     @property
@@ -108,6 +110,7 @@ class Network:
     name: str
     ours: bool
     owner: str = ""
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)

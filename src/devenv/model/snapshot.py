@@ -34,7 +34,7 @@ class Snapshot:
     `settled`: the services that use the volume were healthy, so that the next run can continue with the state.
     `database` is a family and its major version, such as `mysql 9`, or empty; then `libc` and `distribution` are
     those of its image. `lineage` and `parent` (an id) say which saved state of which volume this state continues;
-    both are empty for imports.
+    both are empty for imports and for snapshots of devenv 0.1.
     """
 
     id: str

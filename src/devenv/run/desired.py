@@ -135,6 +135,10 @@ class DesiredState:
             networks=frozenset(n["name"] for n in networks if "name" in n and not n.get("external")),
         )
 
+    def renewed(self, service: str) -> DesiredState:
+        """The desired state after the service's containers with labels of devenv 0.1 are replaced."""
+        return replace(self, existing=replace(self.existing, old_services=self.existing.old_services - {service}))
+
     def compose_of(self, names: Collection[str]) -> Compose:
         """Compose for these services."""
         published = {} if self.auto else self._published
@@ -269,5 +273,6 @@ async def observe(engine: Engine, project_state: ProjectState) -> Existing:
         foreign_services=frozenset(c.service for c in project_state.containers if not c.ours),
         networks=networks,
         volumes=frozenset(times),
+        old_services=frozenset(c.service for c in project_state.containers if c.ours and c.is_old),
         times=times,
     )

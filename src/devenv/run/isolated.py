@@ -117,7 +117,7 @@ def _old_names(project: Project, isolation: Isolation) -> Notice | None:
 
 
 def _other_runs(project: Project, name: str) -> list[str]:
-    """The name in the files if a run of that name is up from this folder, as after `up -p NAME`."""
+    """The name in the files if a run of that name is up from this folder, as devenv 0.1 did it in a worktree."""
     place = place_of(project.directory)
     return [r.project for _, r in every_runs() if began_in(r, place) and r.project == name != project.name]
 

@@ -173,7 +173,7 @@ class InitialVolumes:
             if volume.external or not users:
                 continue
             wanted = self.volumes.wanted(volume)
-            line = self.volumes.volume_transfer.lineages.find(wanted) or fresh_lineage(wanted)
+            line = self.volumes.volume_transfer.lineages.find(wanted, stored) or fresh_lineage(wanted)
             if volume.name in self.desired.existing.volumes:
                 await self._require_own(volume, line, ledger, asked)
                 continue
@@ -253,9 +253,12 @@ class InitialVolumes:
 
 
 def _last_of(wanted: WantedVolume, stored: Sequence[Snapshot]) -> Snapshot | None:
-    """The newest automatic snapshot of the folder under another project name."""
-    of_folder = [s for s in stored if s.volume == wanted.key and s.automatic and s.directory == wanted.place.path]
-    return max(of_folder, key=lambda s: s.created, default=None)
+    """The newest automatic snapshot of the folder under another project name, or of the project by devenv 0.1."""
+    for_volume = [s for s in stored if s.volume == wanted.key and s.automatic]
+    old = [
+        s for s in for_volume if s.directory == wanted.place.path or (s.project == wanted.project and not s.lineage)
+    ]
+    return max(old, key=lambda s: s.created, default=None)
 
 
 def _not_ours(volume: Resource, other: Lineage, line: Lineage, project: str) -> StateError:

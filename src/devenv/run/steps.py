@@ -175,7 +175,11 @@ async def activate(context: Context, ready: Entered) -> Active:
     """Return the active project, of which nothing exists yet. The guardian is ready before anything is created."""
     if not await anyio.to_thread.run_sync(ready.guardian.wait_ready, abandon_on_cancel=True):
         context.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
-    project = ActiveProject(context.tasks, context.options, context.volume_transfer, ready.ledger, ready.desired)
+    desired, ledger = ready.desired, ready.ledger
+    if any(not record.lineage for record in ledger.volumes):  # written by devenv 0.1
+        project_state = await context.engine.project_state(desired.project.name)
+        ledger = project_volumes(desired, context.volume_transfer, ledger).adopt(ledger, project_state)
+    project = ActiveProject(context.tasks, context.options, context.volume_transfer, ledger, desired)
     return Active(ready.guardian, project)
 
 

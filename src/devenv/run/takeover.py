@@ -128,8 +128,9 @@ def up_elsewhere(earlier: Ledger) -> StateError:
 
 
 def _taken(project: str, own: str, container: Container, machine: str) -> StateError:
+    whose = _whose(own, container.owner) if container.owner else "a run of devenv that this machine has no record of"
     where = f" on {machine}" if machine else ""
-    message = f"{project} is up{where} by {_whose(own, container.owner)} since {_clock(container.created)}"
+    message = f"{project} is up{where} by {whose} since {_clock(container.created)}"
     return StateError(message, hint=_beside(project, own, container.owner))
 
 

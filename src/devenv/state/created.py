@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from devenv import private_files
+from devenv.errors import StateError
 from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container, Network
 from devenv.state.home import owner, state_folder
-from devenv.state.identity import Window
+from devenv.state.identity import Old, Window
 
 with LazyImports():  # only what creates needs it
     import secrets
@@ -30,6 +31,8 @@ def recognizer(project: str) -> Callable[[Container | Network], bool]:
     names = os.listdir(runs) if os.path.isdir(runs) else ()
     paths = [os.path.join(runs, name) for name in names if name.rpartition("-")[0] == project]
     records = [CreationRecord(os.path.join(path, "made"), owner()) for path in paths]
+    for record in records:
+        record.find_old()
     return lambda thing: any(record.holds(thing) for record in records)
 
 
@@ -39,6 +42,7 @@ class CreationRecord:
     def __init__(self, path: str, owner: str) -> None:
         self.path = path
         self.owner = owner
+        self._of_ledger: Old | None = None
         self._state: tuple[int, ...] = ()
         self._reset()
 
@@ -46,19 +50,30 @@ class CreationRecord:
         self._ids: set[str] = set()
         self._names: set[str] = set()
         self._windows: dict[str, Window] = {}
+        self._old: Old | None = None
 
     def holds(self, thing: Container | Network) -> bool:
         """Whether the container or network is ours: recorded, or created by a call whose outcome was not recorded."""
         self._refresh()
         if thing.id in self._ids or (isinstance(thing, Container) and thing.holds and thing.name in self._names):
             return True
-        return any(window.may_have_created(thing) for window in self._windows.values())
+        calls = (self._of_ledger, self._old, *self._windows.values())
+        return any(call.may_have_created(thing) for call in calls if call is not None)
 
     @property
     def is_open(self) -> bool:
         """Whether the result of a call was not recorded: it is under way, or its process has died."""
         self._refresh()
         return bool(self._windows)
+
+    def find_old(self) -> None:
+        """Recognize what a ledger of devenv 0.1 next to the record lists as created."""
+        try:
+            ledger = json.loads(private_files.read(os.path.join(os.path.dirname(self.path), "ledger.json")) or "{}")
+            if ledger.get("v") == 1:
+                self._of_ledger = Old(frozenset([*ledger["before_containers"], *ledger["before_networks"]]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, StateError):
+            return  # commands that need the ledger report what is wrong with it
 
     def open(self, window: Window) -> str:
         """Record what a call may create, before the call. Return the token for `close`. Raises StateError."""
@@ -85,11 +100,20 @@ class CreationRecord:
         """Record that the object belongs to somebody else from now on."""
         self._append({"not": thing_id})
 
+    def keep_old(self) -> None:
+        """Record what a run of devenv 0.1 created, since its ledger is about to be replaced.
+
+        Raises StateError, OSError.
+        """
+        self._refresh()
+        if self._of_ledger is not None and self._old is None:
+            self._append({"old": sorted(self._of_ledger.before)})
+
     def clear(self) -> None:
         """Remove the record: nothing is ours any more."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
-        self._state = ()
+        self._of_ledger, self._state = None, ()
         self._reset()
 
     def _append(self, line: dict[str, Any]) -> None:
@@ -116,6 +140,8 @@ class CreationRecord:
         self._ids.discard(line.get("not", ""))
         if "name" in line:
             self._names.add(line["name"])
+        if "old" in line:
+            self._old = Old(frozenset(line["old"]))
         if "open" in line:
             before, networks = frozenset(line["before"]), frozenset(line["networks"])
             self._windows[line["open"]] = Window(line["project"], self.owner, before, line["services"], networks)

@@ -148,7 +148,7 @@ class StoredDigest:
     """The digest of a gzip file that arrives in pieces.
 
     If `member` wrote the file: the SHA-256 of the lengths and checksums of its members, which are read several times
-    as fast as a SHA-256 of all bytes. Of another file, it is the SHA-256 of all bytes.
+    as fast as a SHA-256 of all bytes. Of another file, such as one of devenv 0.1, it is the SHA-256 of all bytes.
     """
 
     def __init__(self) -> None:

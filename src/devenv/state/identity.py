@@ -98,10 +98,21 @@ def created(window: Window, project_state: ProjectState, reported: Iterable[tupl
     return tuple(ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Old:
+    """What a run of devenv 0.1 created: all objects with its label, except those that existed `before` (ids)."""
+
+    before: frozenset[str] = frozenset()
+
+    def may_have_created(self, thing: Container | Network) -> bool:
+        """Whether the object counts; a container whose labels come from a copied image does not."""
+        return thing.is_old and thing.id not in self.before and not (isinstance(thing, Container) and thing.inherits)
+
+
 def others(project_state: ProjectState, owner: str) -> tuple[Container, ...]:
-    """The project's containers from another owner's run, oldest first."""
+    """The project's containers from another owner's run, or from devenv 0.1 without a record here; oldest first."""
     foreign = (c for c in project_state.containers if not c.ours and not c.inherits and not c.holds and c.number)
-    of_runs = (c for c in foreign if c.owner and c.owner != owner)
+    of_runs = (c for c in foreign if c.is_old or (c.owner and c.owner != owner))
     return tuple(sorted(of_runs, key=lambda c: moment(c.created) or 0.0))
 
 

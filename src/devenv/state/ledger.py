@@ -76,6 +76,10 @@ class Ledger:
         """The names of the volumes that the run creates."""
         return tuple(record.name for record in self.volumes)
 
+    def is_on(self, key: str, endpoint: str) -> bool:
+        """Whether the run is on that engine; a ledger of devenv 0.1 has only the engine's address."""
+        return self.engine == key if self.engine else self.endpoint == endpoint
+
     def containers(self, project_state: ProjectState) -> tuple[Container, ...]:
         """The containers that this run may remove."""
         return tuple(c for c in project_state.containers if c.ours)
@@ -181,8 +185,11 @@ def encode(ledger: Ledger) -> dict[str, Any]:
 
 
 def decode(data: dict[str, Any]) -> Ledger:
-    """The ledger, as `encode` has written it. Raises ValueError, TypeError, KeyError for other data."""
-    if data.pop("v") != VERSION:
+    """The ledger, also from devenv 0.1. Raises ValueError, TypeError, KeyError."""
+    version = data.pop("v")
+    if version == 1:
+        return _decode_old(data)
+    if version != VERSION:
         raise ValueError("another version")
     place = Place(**data.pop("place"))
     volumes = tuple(
@@ -193,3 +200,34 @@ def decode(data: dict[str, Any]) -> Ledger:
     folders = tuple(Place(**folder) for folder in data.pop("folders", ()))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Ledger(place=place, volumes=volumes, before=before, folders=folders, **fields)
+
+
+def _decode_old(data: Mapping[str, Any]) -> Ledger:
+    """The ledger of devenv 0.1, which recorded names and ids, no times, and of the engine only its address.
+
+    The ids are read by `made`.
+    """
+    before = {*data["before_volumes"]}
+
+    def content(name: str) -> Content:
+        if name in data["restoring"]:
+            return Content.RESTORING
+        return Content.UNSETTLED if name in data["unsettled"] else Content.SETTLED
+
+    return Ledger(
+        project=data["project"],
+        place=Place(os.path.realpath(data["directory"])),
+        engine="",
+        endpoint=data["endpoint"],
+        context=data["context"],
+        began=data["began"],
+        pid=data["pid"],
+        phase=data["phase"],
+        before=tuple((name, "") for name in sorted(before)),
+        volumes=tuple(
+            VolumeRecord(name, content=content(name), is_kept=name in data["keeps"])
+            for name in data["creates"]
+            if name not in before
+        ),
+        anonymous=tuple(data["anonymous"]),
+    )

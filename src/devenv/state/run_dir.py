@@ -50,16 +50,24 @@ class Run:
     @functools.cached_property
     def made(self) -> CreationRecord:
         """The record of what is ours. Raises StateError."""
-        return CreationRecord(os.path.join(self.path, "made"), owner())
+        made = CreationRecord(os.path.join(self.path, "made"), owner())
+        made.find_old()
+        return made
 
     @classmethod
     def open(cls, engine: str, endpoint: Endpoint, project: str) -> Run:
         """The run of the project on the engine with that key (see `identity.engine_key`); creates its folder.
 
-        Raises StateError if the folder cannot be created.
+        A folder of devenv 0.1, named after the engine's address, is taken over. Raises StateError if the folder
+        cannot be created, or while devenv 0.1 runs.
         """
         runs, path = _runs(), _path(engine, project)
         with written(path):
+            old = _old(endpoint, project)
+            if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
+                if cls(old).lock.is_held():
+                    raise cls(old).lock.up_error()
+                _move(old, path)
             private_files.private_folder(runs, os.path.basename(path))
             run = cls(path)
             about = json.dumps({"engine": engine, "address": address(endpoint), "project": project})
@@ -142,6 +150,7 @@ class Run:
     def write(self, ledger: Ledger) -> None:
         """Write the ledger durably to disk. Raises StateError if that fails."""
         with written(self.ledger):
+            self.made.keep_old()
             private_files.replace(self.ledger, json.dumps(encode(ledger)))
 
     def clear(self, rest: Ledger | None = None) -> None:
@@ -192,6 +201,27 @@ def is_at(run: Run, host: str) -> bool:
 def address(endpoint: Endpoint) -> str:
     """The engine's address, the same for all names of one local socket."""
     return f"unix://{os.path.realpath(endpoint.socket)}" if endpoint.socket is not None else endpoint.host
+
+
+def _old(endpoint: Endpoint, project: str) -> str:
+    """The folder of devenv 0.1, named after the text of the address, of which one socket has several."""
+    for run in Run.folders(project):
+        with contextlib.suppress(StateError):
+            ledger = run.read()
+            if ledger is not None and not ledger.engine and address(Endpoint(ledger.endpoint)) == address(endpoint):
+                return run.path
+    return _path(endpoint.host, project)
+
+
+def _move(old: str, path: str) -> None:
+    """Move the files of devenv 0.1 to the other folder; files that exist there are kept."""
+    if not os.path.exists(path):
+        os.rename(old, path)
+        return
+    for name in os.listdir(old):
+        if not os.path.lexists(os.path.join(path, name)):
+            os.rename(os.path.join(old, name), os.path.join(path, name))
+    private_files.remove_tree(old)
 
 
 def _runs() -> str:

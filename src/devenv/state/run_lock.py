@@ -74,7 +74,7 @@ class RunLock:
                     break
                 except BlockingIOError:
                     if time.monotonic() >= deadline:
-                        raise self._up_error() from None
+                        raise self.up_error() from None
                     time.sleep(0.05)
             with written(self.path) if not cleaning else contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
@@ -97,7 +97,7 @@ class RunLock:
         with contextlib.suppress(OSError, StateError):
             private_files.append(self.path, ENDING)
 
-    def _up_error(self) -> StateError:
+    def up_error(self) -> StateError:
         """The error that says who holds the project."""
         since = time.strftime("%H:%M:%S", time.localtime(os.stat(self.path).st_mtime))
         return StateError(

@@ -23,7 +23,7 @@ from devenv.model.project import Project, Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 from devenv.signals import endable
 from devenv.state import unfinished
-from devenv.state.run_dir import Run, key_of, open_run, place_of
+from devenv.state.run_dir import Run, address, key_of, open_run, place_of
 from devenv.volumes import exported
 from devenv.volumes import lineage as lineages
 from devenv.volumes.lineage import Lineage, Start
@@ -66,7 +66,7 @@ async def _project_volumes(engine: Engine, project: Project, emit: Emit) -> Proj
     place, key = place_of(project.directory), await key_of(engine)
     run = await open_run(engine, project.name, key)
     transfer = volume_transfer(engine, emit, run, project.name, place.path)
-    return ProjectVolumes(project, transfer, place, key)
+    return ProjectVolumes(project, transfer, place, key, address(engine.endpoint))
 
 
 def _existing(project: str, project_state: ProjectState, wanted: Sequence[str]) -> list[Volume]:

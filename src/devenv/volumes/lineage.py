@@ -37,6 +37,7 @@ class WantedVolume:
     """A volume that a project wants: its engine and folder, its key and its real name. `is_fixed`: by `name:`."""
 
     engine: str
+    address: str
     place: Place
     project: str
     key: str
@@ -128,6 +129,24 @@ def find(lineages: Iterable[Lineage], wanted: WantedVolume, *, gone: frozenset[s
     own = next((line for line in everything if line.is_for(wanted)), None)
     renamed = (line for line in everything if line.is_renamed_to(wanted, is_gone=line.place.path in gone))
     return own or next(renamed, None)
+
+
+def head_of_old(snapshots: Iterable[Snapshot], wanted: WantedVolume, *, real: dict[str, str]) -> Snapshot | None:
+    """The last complete state of the volume that a run of devenv 0.1 saved, with an address and a path only.
+
+    Manually saved and imported states do not count: their origin is unknown. `real` has the real paths of folders and
+    addresses.
+    """
+    states = [
+        s
+        for s in snapshots
+        if not s.lineage
+        and s.settled
+        and s.automatic
+        and (real.get(s.endpoint), s.project, s.volume) == (wanted.address, wanted.project, wanted.key)
+        and real.get(s.directory) == wanted.place.path
+    ]
+    return max(states, key=lambda s: s.created, default=None)
 
 
 class Start(StrEnum):

@@ -8,20 +8,24 @@ import json
 import math
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from devenv import private_files
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError, UsageError
 from devenv.lazy_dataclass import dataclass
 from devenv.model import snapshot as snapshots
-from devenv.model.containers import Volume
+from devenv.model.containers import ProjectState, Volume
 from devenv.model.project import Project, Resource
 from devenv.model.snapshot import Snapshot
 from devenv.state.home import state_folder
-from devenv.state.identity import Place
-from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, Reference, WantedVolume, find, of_volume
+from devenv.state.identity import Place, VolumeRecord
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import address
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, Reference, WantedVolume, find, head_of_old, of_volume
 
 if TYPE_CHECKING:
     from devenv.volumes.transfer import VolumeTransfer
@@ -51,11 +55,16 @@ class Lineages:
         except FileNotFoundError:
             return None
 
-    def find(self, wanted: WantedVolume) -> Lineage | None:
-        """The volume's lineage: its own, or that of a renamed folder."""
+    def find(self, wanted: WantedVolume, snapshots: tuple[Snapshot, ...]) -> Lineage | None:
+        """The volume's lineage: its own, that of a renamed folder, or one made of what devenv 0.1 saved."""
         everything = self.all()
         gone = frozenset(line.place.path for line in everything if not os.path.lexists(line.place.path))
-        return find(everything, wanted, gone=gone)
+        if known := find(everything, wanted, gone=gone):
+            return known
+        real = {s.directory: os.path.realpath(s.directory) for s in snapshots if not s.lineage}
+        real |= {s.endpoint: address(Endpoint(s.endpoint)) for s in snapshots if not s.lineage}
+        head = head_of_old(snapshots, wanted, real=real)
+        return None if head is None else replace(fresh(wanted), head=(head.id, head.volume), saved=head.created)
 
     def needed(self) -> frozenset[tuple[str, str]]:
         """The snapshots that a next `up` may begin with, by id and volume; without those of removed folders."""
@@ -109,12 +118,13 @@ class Lineages:
 
 @dataclass(frozen=True, slots=True)
 class ProjectVolumes:
-    """The volumes of a project in the folder `place`, on the engine with that key; their lineages."""
+    """The volumes of a project in the folder `place`, on the engine with that key and address; their lineages."""
 
     project: Project
     volume_transfer: VolumeTransfer
     place: Place
     engine: str
+    address: str
 
     @property
     def keeps(self) -> frozenset[str]:
@@ -125,11 +135,12 @@ class ProjectVolumes:
         """The volume in the form in which lineages are looked up."""
         project = self.project.name
         is_fixed = volume.name != f"{project}_{volume.key}"
-        return WantedVolume(self.engine, self.place, project, volume.key, volume.name, is_fixed)
+        return WantedVolume(self.engine, self.address, self.place, project, volume.key, volume.name, is_fixed)
 
     def _lineage(self, volume: Resource) -> Lineage:
         wanted = self.wanted(volume)
-        return self.volume_transfer.lineages.find(wanted) or fresh(wanted)
+        stored = self.volume_transfer.store.all()
+        return self.volume_transfer.lineages.find(wanted, stored) or fresh(wanted)
 
     def asked(self, name: str) -> Mapping[str, Snapshot]:
         """The snapshots of the set with that id or name, by the keys of the project's volumes. Raises UsageError."""
@@ -139,6 +150,18 @@ class ProjectVolumes:
             message = f"{name} has no volume of this project" if named else f"there is no snapshot {name}"
             raise UsageError(message, hint="devenv snapshot list")
         return usable
+
+    def adopt(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
+        """The ledger with a lineage for each existing volume that a run of devenv 0.1 created."""
+        changed = list[VolumeRecord]()
+        by_name = {v.name: v for v in self.project.volumes}
+        for volume in project_state.volumes:
+            record = ledger.record(volume.name)
+            if volume.name in by_name and record is not None and not record.lineage:
+                line = self._lineage(by_name[volume.name])
+                self.volume_transfer.begins(line, LiveVolume(volume.name, volume.created, time.time(), line.head))
+                changed.append(replace(record, lineage=line.id))
+        return ledger.with_records(changed)
 
     def continued(self, volume: Volume) -> str:
         """The id of the lineage that a manual snapshot of the existing volume continues; created if needed."""

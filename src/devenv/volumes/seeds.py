@@ -59,8 +59,9 @@ def _is_used(volumes: ProjectVolumes, existing: Collection[str]) -> bool:
     own = _own(volumes)
     if not volumes.project.settings.seed or not own or not set(own.values()).isdisjoint(existing):
         return False
-    lineages = volumes.volume_transfer.lineages
-    lines = [lineages.find(volumes.wanted(v)) for v in volumes.project.volumes if v.key in own]
+    transfer = volumes.volume_transfer
+    stored = transfer.store.all()
+    lines = [transfer.lineages.find(volumes.wanted(v), stored) for v in volumes.project.volumes if v.key in own]
     return not any(line is not None and line.has_state for line in lines)
 
 

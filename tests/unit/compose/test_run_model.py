@@ -186,10 +186,12 @@ def labels(choices: Choices, found: Existing | None = None) -> dict[str, dict[st
 
 def test_services_and_networks_get_the_owner_label() -> None:
     """Services and networks get the label; never a volume, since a newer Compose would ask to recreate it."""
-    mine = {"devenv.owner": OWNER}
+    mine, old = {"devenv.owner": OWNER}, {"devenv.project": "shop"}
     assert labels(Choices(owner=OWNER)) == {"db": mine, "web": mine, "default": mine}
     assert labels(Choices(owner="a$b")) == {name: {"devenv.owner": "a$$b"} for name in ("db", "web", "default")}
     assert labels(Choices()) == {}
+    existing = Existing(old_services=frozenset({"db"}))
+    assert labels(Choices(owner=OWNER), existing) == {"db": old, "web": mine, "default": mine}
     existing = Existing(foreign_services=frozenset({"web"}), networks=frozenset({"shop_default"}))
     assert labels(Choices(owner=OWNER), existing) == {"db": mine}
 
@@ -199,6 +201,8 @@ def test_unmarked_services_get_no_label() -> None:
     mine = {"devenv.owner": OWNER}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db"}))) == {"web": mine, "default": mine}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"}))) == {}
+    old = Existing(old_services=frozenset({"db"}))
+    assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"})), old) == {}
 
 
 def test_existing_networks_and_volumes_become_external() -> None:

@@ -89,6 +89,7 @@ def test_a_container_in_a_listing_is_recognized_as_in_an_inspection() -> None:
         "project",
         "number",
         "owner",
+        "is_old",
         "inherits",
     ):
         assert getattr(listed, name) == getattr(inspected, name), name

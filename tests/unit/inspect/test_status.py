@@ -290,6 +290,17 @@ def test_project_name_of_the_status(
     assert answer.project == expected
 
 
+@pytest.mark.parametrize(("address", "state"), [(ENGINE, "up"), ("unix:///elsewhere", "down")])
+def test_a_run_of_devenv_0_1(capfd: pytest.CaptureFixture[str], shop: Path, address: str, state: str) -> None:
+    """It is known by the engine's address alone."""
+    lists = ("before_containers", "before_networks", "before_volumes", "creates", "keeps", "restoring", "unsettled")
+    old = {"v": 1, "project": "shop", "directory": str(shop), "endpoint": address, "context": None, "began": 1000.0,
+           "pid": 1, "phase": "detached", **dict.fromkeys((*lists, "anonymous"), ())}  # fmt: skip
+    Path(Run.open("another engine", Endpoint(address), "shop").path, "ledger.json").write_text(json.dumps(old))
+    answer, _ = printed(capfd)
+    assert (answer.state, answer.running) == (state, 1 if state == "up" else 0)
+
+
 def test_containers_of_plain_compose_are_reported(capfd: pytest.CaptureFixture[str]) -> None:
     """Containers that run are reported, though no run of devenv made them."""
     Machine.project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=False),))

@@ -228,7 +228,7 @@ def test_ages_as_text(seconds: float, words: str) -> None:
 
 
 def test_line_is_shared_by_all_states_of_a_volume() -> None:
-    """All states of a volume have its lineage; an import has none, so engine, folder, project and volume count."""
+    """All states of a volume have its lineage; devenv 0.1 saved none, so engine, folder, project and volume count."""
     assert ONE.line == ("unix:///x", "/p", "p", "data")
     assert replace(ONE, lineage="a", directory="/q", volume="other").line == ("a",)
     assert snapshots.FAMILIES.keys() == {"postgres", "mysql", "mariadb", "mongo"}

@@ -64,7 +64,7 @@ class Shop:
         files = (f"{self.place.path}/compose.yml",)
         loaded = Loaded(parse(self.model, directory=self.place.path, files=files), self.model)
         desired = DesiredState(loaded, frozenset(self.model["services"]), await observe(self.engine, ProjectState()))
-        volumes = ProjectVolumes(desired.project, self.volume_transfer, self.place, KEY)
+        volumes = ProjectVolumes(desired.project, self.volume_transfer, self.place, KEY, MEMORY.host)
         return InitialVolumes(desired, volumes)
 
     def ledger(self, *records: VolumeRecord) -> Ledger:
@@ -333,6 +333,14 @@ async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
     assert f"{message} | devenv snapshot restore 1" in clone.notices()
 
 
+async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
+    """Of another folder, which no longer exists, with this project name: a notice says so; imports do not count."""
+    shop.save("1", lineage="", directory="/gone/shop")
+    shop.save("2", 1, lineage="", directory="/else", automatic=False)
+    assert (await shop.one()).snapshot is None
+    assert "for /gone/shop, which no longer exists | devenv snapshot restore 1" in shop.notices()
+
+
 async def test_what_the_folder_saved_under_another_name(shop: Shop) -> None:
     """As in a worktree before it had a name of its own, even if the file named the volume."""
     shop.save("1", project="acme")
@@ -427,6 +435,25 @@ async def test_existing_volume_is_not_overwritten_by_a_request(shop: Shop) -> No
 # --- lineages of what exists ------------------------------------------------------------------------------------
 
 
+async def test_what_a_run_of_devenv_0_1_created(shop: Shop) -> None:
+    """Its lineage continues from what was saved; a second call changes nothing."""
+    head = shop.save("1", lineage="")
+    volume = await shop.volume()
+    ledger = shop.ledger(VolumeRecord("shop_data"), VolumeRecord("shop_gone"))
+    project_state = ProjectState(volumes=(volume, replace(volume, name="other")))
+    adopted = (await shop.initial()).volumes.adopt(ledger, project_state)
+    record = adopted.record("shop_data")
+    assert record is not None
+    (line,) = shop.volume_transfer.lineages.all()
+    assert record.lineage == line.id
+    assert line.head == ("1", "data")
+    assert line.live is not None
+    assert (line.live.is_volume(volume), line.live.parent) == (True, (head.id, "data"))
+    assert (await shop.initial()).volumes.adopt(adopted, project_state) == adopted
+    assert shop.volume_transfer.lineages.all() == (line,)
+    assert adopted.record("shop_gone") == VolumeRecord("shop_gone")
+
+
 async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
     """The lineage of the data in the volume; else that of the folder; none if the project has no such volume."""
     volume = await shop.volume()
@@ -460,8 +487,8 @@ async def test_concurrent_save_is_not_undone(shop: Shop, monkeypatch: pytest.Mon
     (resource,) = volumes.project.volumes
     real = Lineages.find
 
-    def late(self: Lineages, wanted: WantedVolume) -> Lineage | None:
-        chosen = real(self, wanted)
+    def late(self: Lineages, wanted: WantedVolume, stored: tuple[Snapshot, ...]) -> Lineage | None:
+        chosen = real(self, wanted, stored)
         self.change("l1", lambda now: replace(now, head=("2", "data")))
         return chosen
 
@@ -495,7 +522,7 @@ def test_identity_of_a_folder(tmp_path: Path) -> None:
 
 
 HERE = Place("/shop", 1, 7)
-WANTED = WantedVolume("engine", HERE, "shop", "data", "shop_data", is_fixed=False)
+WANTED = WantedVolume("engine", "unix:///x", HERE, "shop", "data", "shop_data", is_fixed=False)
 LINE = Lineage("l1", "engine", HERE, "shop", "data", "shop_data", head=("s2", "data"), saved=2000.0)
 SAVED = ("s2", "data")
 

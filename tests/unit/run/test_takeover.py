@@ -17,6 +17,7 @@ from devenv.events import Event, Notice
 from devenv.model.containers import (
     HASH_LABEL,
     NUMBER_LABEL,
+    OLD_LABEL,
     OWNER_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
@@ -119,13 +120,20 @@ async def test_no_earlier_run(shop: Earlier) -> None:
     assert plain in shop.host.containers
 
 
+@pytest.mark.parametrize(
+    ("labels", "whose"),
+    [
+        ({OWNER_LABEL: "ann@laptop-0123456789ab"}, "ann@laptop"),
+        ({OWNER_LABEL: "", OLD_LABEL: "shop"}, "a run of devenv that this machine has no record of"),
+    ],
+)
 @pytest.mark.parametrize("fresh", [False, True])
-async def test_another_owner_has_the_project(shop: Earlier, fresh: bool) -> None:
+async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, str], whose: str, fresh: bool) -> None:
     """The error says who and since when; nothing is changed, not even the objects of this owner."""
-    theirs = shop.container("shop-db-1", ours=False, labels={OWNER_LABEL: "ann@laptop-0123456789ab"})
+    theirs = shop.container("shop-db-1", ours=False, labels=labels)
     mine = shop.container()
     earlier = shop.ledger(shop.volume())
-    with pytest.raises(StateError, match=r"^shop is up by ann@laptop since (\d+-\d+-\d+ )?\d+:\d+$") as caught:
+    with pytest.raises(StateError, match=rf"^shop is up by {whose} since (\d+-\d+-\d+ )?\d+:\d+$") as caught:
         await shop.taken(earlier, fresh=fresh)
     assert caught.value.hint == f"devenv up -p shop-{getpass.getuser()}"
     assert {theirs, mine} == shop.host.containers.keys()
@@ -318,7 +326,7 @@ async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
 
 @pytest.mark.parametrize("is_used", [False, True])
 async def test_a_volume_that_was_created_and_never_recorded(shop: Earlier, is_used: bool) -> None:
-    """The run died in between: its identity is recorded now."""
+    """The run died in between, or it was devenv 0.1: its identity is recorded now."""
     record = shop.volume()
     if is_used:
         shop.container(volumes=("shop_data:/data",))

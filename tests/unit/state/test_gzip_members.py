@@ -157,5 +157,5 @@ def test_every_damage_changes_the_digest() -> None:
 
 @pytest.mark.parametrize("packed", [gzip.compress(TEXT), b"", b"short", bytes(100)])
 def test_the_digest_of_another_file_is_that_of_its_bytes(packed: bytes) -> None:
-    """It is the SHA-256 of the whole file."""
+    """As devenv 0.1 noted it."""
     assert digest(packed) == hashlib.sha256(packed).hexdigest()

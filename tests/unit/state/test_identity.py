@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state import identity
 from devenv.state.identity import (
+    Old,
     Place,
     VolumeRecord,
     VolumeVerdict,
@@ -204,9 +205,27 @@ def test_a_call_that_may_create_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("thing", "expected"),
+    [
+        (container(owner="", is_old=True), True),
+        (container("any name", "", owner="", is_old=True), True),
+        (Network("new", "any", ours=False, is_old=True), True),
+        (container(is_old=False), False),
+        (container(id="old", is_old=True), False),
+        (container(is_old=True, inherits=True), False),
+        (Network("new", "any", ours=False, owner=OWNER), False),
+    ],
+)
+def test_what_devenv_0_1_counts_as_its_own(thing: Container | Network, expected: bool) -> None:
+    """Its labels decide, except for objects that existed before or have the labels from an image."""
+    assert Old(frozenset({"old"})).may_have_created(thing) is expected
+
+
+@pytest.mark.parametrize(
     ("thing", "is_other"),
     [
         (container(owner="other@host-2"), True),
+        (container(owner="", is_old=True), True),
         (container(owner=""), False),
         (container(owner=OWNER), False),
         (container(owner="other@host-2", ours=True), False),
@@ -215,7 +234,7 @@ def test_a_call_that_may_create_nothing() -> None:
         (container(owner="other@host-2", holds="shop_data"), False),
     ],
     ids=[
-        "another owner", "plain Compose", "ours by its label", "ours by its id",
+        "another owner", "devenv 0.1 without a record", "plain Compose", "ours by its label", "ours by its id",
         "copied image", "not Compose's", "a holder",
     ],
 )  # fmt: skip
@@ -292,7 +311,7 @@ def test_a_volume_that_was_intended_and_never_seen(seconds: float | None, expect
     assert verdict(record, replace(VOLUME, created=at), is_held=False, is_moved=False) is expected
 
 
-def test_a_volume_without_a_recorded_time() -> None:
+def test_a_volume_of_devenv_0_1() -> None:
     """Only its name was recorded, so it is saved before it is removed."""
     record = VolumeRecord("shop_data")
     assert verdict(record, VOLUME, is_held=False, is_moved=False) is VolumeVerdict.LIKELY

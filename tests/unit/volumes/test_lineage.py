@@ -26,13 +26,14 @@ from devenv.volumes.lineage import (
     beginning,
     decode,
     find,
+    head_of_old,
     of_volume,
 )
 
-ENGINE = "id /var/lib/docker"
+ENGINE, ADDRESS = "id /var/lib/docker", "unix:///run/docker.sock"
 AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T10:00:01Z"
 SHOP = Place("/home/me/shop", 1, 2)
-WANTED = WantedVolume(ENGINE, SHOP, "shop", "data", "shop_data", is_fixed=False)
+WANTED = WantedVolume(ENGINE, ADDRESS, SHOP, "shop", "data", "shop_data", is_fixed=False)
 FIXED = replace(WANTED, name="data-of-all", is_fixed=True)
 OWN = Lineage("own", ENGINE, SHOP, "shop", "data", "shop_data")
 OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
@@ -43,6 +44,7 @@ OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
     [
         (WANTED, False, "own"),
         (WANTED, True, "own"),
+        (replace(WANTED, address="tcp://x:1"), False, "own"),
         (replace(WANTED, engine="id /mnt"), False, ""),
         (replace(WANTED, key="more"), False, ""),
         (replace(WANTED, project="shop-2"), False, ""),
@@ -61,7 +63,7 @@ OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
         (replace(WANTED, name="data-of-all", project="x"), False, ""),
     ],
     ids=[
-        "own", "own, though it looks gone", "another engine", "another volume", "another project",
+        "own", "own, though it looks gone", "another address", "another engine", "another volume", "another project",
         "cloned again at its path", "renamed", "linked or mounted twice", "copied", "renamed on another engine",
         "another volume of a renamed folder", "renamed, named by the folder", "renamed and named",
         "fixed", "fixed, of another project", "fixed, on another engine", "a fixed name like ours",
@@ -103,9 +105,7 @@ def test_other_lineages_that_may_be_meant(other: Lineage, expected: bool) -> Non
 
 def snapshot(set_id: str, created: float = 1.0, **more: Any) -> Snapshot:
     """A whole state of the lineage."""
-    made = Snapshot(
-        set_id, "data", "shop_data", "shop", SHOP.path, "unix:///run/docker.sock", created, 10, 1, "d", lineage="own"
-    )
+    made = Snapshot(set_id, "data", "shop_data", "shop", SHOP.path, ADDRESS, created, 10, 1, "d", lineage="own")
     return replace(made, **more)
 
 
@@ -189,6 +189,43 @@ def test_which_lineage_a_volume_continues(volume: Volume, engine: str, expected:
     live = LiveVolume("shop_data", AT, 1.0)
     lineage = of_volume([replace(OWN, id="no volume"), replace(OWN, live=live)], engine, volume)
     assert (lineage.id if lineage else "") == expected
+
+
+# --- devenv 0.1 -------------------------------------------------------------------------------------------------
+
+REAL = {ADDRESS: ADDRESS, "unix:///var/run/docker.sock": ADDRESS, SHOP.path: SHOP.path, "/link/shop": SHOP.path}
+
+
+def old(set_id: str, created: float, **more: Any) -> Snapshot:
+    """A state that devenv 0.1 saved."""
+    return snapshot(set_id, created, lineage="", **more)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (old("9", 9.0), "9"),
+        (old("9", 9.0, directory="/link/shop"), "9"),
+        (old("9", 9.0, endpoint="unix:///var/run/docker.sock"), "9"),
+        (old("9", 9.0, name="renamed"), "9"),
+        (old("9", 0.5), "1"),
+        (old("9", 9.0, settled=False), "1"),
+        (old("9", 9.0, automatic=False), "1"),
+        (old("9", 9.0, endpoint="tcp://x:1"), "1"),
+        (old("9", 9.0, directory="/else"), "1"),
+        (old("9", 9.0, project="other"), "1"),
+        (old("9", 9.0, volume="more"), "1"),
+        (snapshot("9", 9.0), "1"),
+    ],
+    ids=["newer", "by a link", "by another name of the socket", "of another real name", "older", "no whole state",
+         "imported", "another engine", "another folder", "another project", "another volume", "of a lineage"],
+)  # fmt: skip
+def test_the_head_of_what_devenv_0_1_saved(other: Snapshot, expected: str) -> None:
+    """It is the last whole state of that volume, folder and engine, under any project name."""
+    head = head_of_old([old("1", 1.0), other], WANTED, real=REAL)
+    assert head is not None
+    assert head.id == expected
+    assert head_of_old([], WANTED, real=REAL) is None
 
 
 GOOD = Snapshot("20261130-1", "data", "p_data", "p", "/p", "unix:///e", 1.8e9, 10240, 300, "0" * 64)

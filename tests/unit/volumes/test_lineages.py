@@ -1,4 +1,4 @@
-"""The lineages on disk: complete or an error."""
+"""The lineages on disk: complete or an error, and one for what devenv 0.1 saved."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import pytest
 
 from devenv import private_files
 from devenv.errors import StateError
+from devenv.model.snapshot import Snapshot
 from devenv.state.identity import Place
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, WantedVolume
 from devenv.volumes.lineages import Lineages, fresh
 
 ENGINE, AT = "id /var/lib/docker", "2026-11-30T10:00:00Z"
-WANTED = WantedVolume(ENGINE, Place("/shop", 1, 2), "shop", "data", "shop_data", is_fixed=False)
+WANTED = WantedVolume(ENGINE, "tcp://x:1", Place("/shop", 1, 2), "shop", "data", "shop_data", is_fixed=False)
 PLAIN = Lineage("1", ENGINE, WANTED.place, "shop", "data", "shop_data")
 FULL = replace(
     PLAIN,
@@ -90,7 +91,7 @@ def test_a_damaged_file_is_an_error(lineages: Lineages, content: str) -> None:
     lineages.write(FULL)
     path = Path(lineages.path, "1.json")
     path.write_text(content, encoding="utf-8", errors="surrogateescape")
-    for ask in (lineages.all, lambda: lineages.get("1"), lambda: lineages.find(WANTED), lineages.needed):
+    for ask in (lineages.all, lambda: lineages.get("1"), lambda: lineages.find(WANTED, ()), lineages.needed):
         with pytest.raises(StateError, match=r"1\.json is damaged") as caught:
             ask()
         assert f"rm {path}" in (caught.value.hint or "")
@@ -182,11 +183,57 @@ def test_the_lineage_of_a_renamed_folder(lineages: Lineages, tmp_path: Path) -> 
     state = folder.stat()
     lineages.write(replace(PLAIN, place=Place(f"{tmp_path}/shop", state.st_dev, state.st_ino)))
     wanted = replace(WANTED, place=Place(str(folder), state.st_dev, state.st_ino), project="store")
-    lineage = lineages.find(wanted)
+    lineage = lineages.find(wanted, ())
     assert lineage is not None
     assert lineage.id == "1"
     (tmp_path / "shop").symlink_to(tmp_path / "nowhere")
-    assert lineages.find(wanted) is None
+    assert lineages.find(wanted, ()) is None
+
+
+# --- devenv 0.1 -------------------------------------------------------------------------------------------------
+
+
+def old(set_id: str, created: float, **more: Any) -> Snapshot:
+    """A state that devenv 0.1 saved."""
+    made = Snapshot(set_id, "data", "shop_data", "shop", "/shop", "tcp://x:1", created, 10, 1, "d")
+    return replace(made, **more)
+
+
+def test_what_devenv_0_1_saved_is_adopted(lineages: Lineages) -> None:
+    """The volume gets one lineage, whose head is the last whole state; it is on disk once it is written."""
+    stored = (old("1", 1.0), old("2", 2.0), old("3", 3.0, settled=False))
+    lineage = lineages.find(WANTED, stored)
+    assert lineage is not None
+    assert (lineage.head, lineage.saved, lineage.place, lineage.live) == (("2", "data"), 2.0, WANTED.place, None)
+    assert lineages.all() == ()
+    assert lineages.find(replace(WANTED, project="other"), stored) is None
+    assert lineages.find(replace(WANTED, address="tcp://other:1"), stored) is None
+    lineages.write(lineage)
+    assert lineages.find(WANTED, (*stored, old("9", 9.0))) == lineage
+
+
+def test_what_devenv_0_1_saved_through_links(lineages: Lineages, tmp_path: Path) -> None:
+    """A link to the folder and another name of the socket were used: 0.1 knew no real paths."""
+    shop, run = tmp_path / "shop", tmp_path / "run"
+    for folder in (shop, run):
+        folder.mkdir()
+    (tmp_path / "link").symlink_to(shop)
+    (tmp_path / "var-run").symlink_to(run)
+    wanted = replace(WANTED, address=f"unix://{run}/docker.sock", place=Place(str(shop), 1, 2))
+    by_link = old("1", 1.0, directory=f"{tmp_path}/link", endpoint=f"unix://{tmp_path}/var-run/docker.sock")
+    lineage = lineages.find(wanted, (by_link,))
+    assert lineage is not None
+    assert (lineage.head, lineage.place) == (("1", "data"), wanted.place)
+    elsewhere = replace(by_link, endpoint=f"unix://{tmp_path}/docker.sock")
+    assert lineages.find(wanted, (elsewhere,)) is None
+
+
+def test_an_import_is_no_head(lineages: Lineages) -> None:
+    """A colleague's state, of the same folder and project, waits until it is asked for."""
+    assert lineages.find(WANTED, (old("1", 1.0, automatic=False),)) is None
+    lineage = lineages.find(WANTED, (old("1", 1.0), old("9", 9.0, automatic=False)))
+    assert lineage is not None
+    assert lineage.head == ("1", "data")
 
 
 def test_the_state_folder_is_not_followed(lineages: Lineages, tmp_path: Path) -> None:

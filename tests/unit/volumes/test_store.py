@@ -328,7 +328,7 @@ def test_an_archive_without_a_note_is_kept_and_listed(store: Store) -> None:
     assert good in store.all()
 
 
-def test_a_note_without_later_fields(store: Store) -> None:
+def test_a_note_of_devenv_0_1(store: Store) -> None:
     """It knows no lineage, and counts all the same."""
     snapshot = put(store, lineage="l", parent="0")
     note = Path(store.path, "1", "data.json")

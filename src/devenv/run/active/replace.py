@@ -247,6 +247,7 @@ class ServiceReplacement:
     async def _replace(self, service: str) -> None:
         old = self.observer.project_state.of(service)
         async with self.ending(old):
+            self.current.desired = self.current.desired.renewed(service)
             project_state = await self.create_again((service,), force=True)
         self.dependents.after((service,))
         await self.drop_images(old, project_state)

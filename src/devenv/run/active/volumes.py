@@ -26,6 +26,7 @@ from devenv.run.desired import DesiredState
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.ledger import Ledger
+from devenv.state.run_dir import address
 from devenv.tasks import each
 from devenv.volumes.copies import snapshots_of
 from devenv.volumes.lineage import NOTHING, LiveVolume
@@ -41,7 +42,8 @@ PROVEN_AFTER = 1.5  # seconds after which no other volume can be created in the 
 
 def project_volumes(desired: DesiredState, volume_transfer: VolumeTransfer, ledger: Ledger) -> ProjectVolumes:
     """The volumes of the project, on the engine and for the folder that the ledger names."""
-    return ProjectVolumes(desired.project, volume_transfer, ledger.place, ledger.engine)
+    at = address(volume_transfer.engine.endpoint)
+    return ProjectVolumes(desired.project, volume_transfer, ledger.place, ledger.engine, at)
 
 
 @dataclass

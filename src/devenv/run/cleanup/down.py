@@ -159,7 +159,7 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, fail
     """
     if name and ((run := await open_run(engine, name, key)).read() is not None or run.lock.is_held()):
         return name
-    begun = sorted(_begun(selection, key))
+    begun = sorted(_begun(selection, key, engine.endpoint.host))
     if len(begun) > 1:
         raise StateError(f"several runs began here: {', '.join(begun)}", hint=f"devenv down -p {begun[0]}")
     if not begun and failure is not None:
@@ -167,9 +167,9 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, fail
     return begun[0] if begun else name
 
 
-def _begun(selection: Selection, key: str) -> list[str]:
+def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
     """The projects whose runs began in the folder of the files; without files, in the nearest folder above."""
-    ledgers = [r for _, r in run_dir.every_runs() if r.engine == key]
+    ledgers = [r for _, r in run_dir.every_runs() if r.is_on(key, endpoint)]
     try:
         folder = os.path.realpath(os.path.dirname(files.find(selection.directory, selection.files)[0]))
     except ConfigError:

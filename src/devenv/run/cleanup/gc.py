@@ -153,7 +153,7 @@ async def _report_images(emit: Emit) -> None:
         for run in Run.folders():
             ledger = run.read() or run_dir.ended(run)
             is_up = run.lock.is_held() or (ledger is not None and ledger.phase in ("detached", "kept"))
-            if ledger is None or is_up or ledger.engine != key:
+            if ledger is None or is_up or not ledger.is_on(key, endpoint.host):
                 continue
             if images := await _built(engine, run, ledger):
                 names = [name for image in images for name in image.names or (image.id,)]
