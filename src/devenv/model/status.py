@@ -29,6 +29,7 @@ class Phase(StrEnum):
     COMPLETED = "completed"
 
 
+RANK = {phase: place for place, phase in enumerate(Phase)}  # the earliest is furthest behind
 GOOD = frozenset({Phase.STARTED, Phase.HEALTHY, Phase.COMPLETED})
 BAD = frozenset({Phase.UNHEALTHY, Phase.EXITED, Phase.REMOVED})
 ENDED = frozenset({Phase.COMPLETED, Phase.EXITED, Phase.STOPPED})
@@ -111,9 +112,8 @@ def standing(
 
     `watched` is keyed by container id; `starting` are the other services that are still starting.
     """
-    rank = list(Phase)
     phases = [(*phase(c, purpose, watched.get(c.id, Watched()), starting), c.check) for c in containers]
-    worst, detail, check = min(phases, key=lambda entry: rank.index(entry[0]), default=(Phase.ABSENT, "", ""))
+    worst, detail, check = min(phases, key=lambda entry: RANK[entry[0]], default=(Phase.ABSENT, "", ""))
     return Standing(service, worst, detail, check=check if worst in (Phase.UNHEALTHY, Phase.STARTING) else "")
 
 

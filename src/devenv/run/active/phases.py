@@ -32,7 +32,10 @@ WINDOW = 10.0  # seconds after its return in which an engine may still notice th
 
 def closure(project: Project, wanted: Iterable[str]) -> frozenset[str]:
     """The wanted services (all if none is named) and what they depend on. Raises KeyError for an unknown name."""
-    known = {service.name: service for service in project.services}
+    return _closure({service.name: service for service in project.services}, wanted)
+
+
+def _closure(known: Mapping[str, Service], wanted: Iterable[str]) -> frozenset[str]:
     todo = list(wanted) or list(known)
     names: set[str] = set()
     while todo:
@@ -66,20 +69,22 @@ def standings(
         return standing(service.name, containers, purposes[service.name], watched, starting)
 
     reached = {s.name: of(s).phase for s in services}
-    late = still_starting(project, project_state, reached, watched)
-    final = [of(s, late_for(project, s.name, late)) for s in services]
-    reached = {s.service: s.phase for s in final}
-    return tuple(replace(s, detail=s.detail or _waits(project.service(s.service), reached)) for s in final)
+    late = with_needs(project, still_starting(project, project_state, reached, watched))
+    final = [(s, of(s, late_for(s.name, late))) for s in services]
+    reached = {standing.service: standing.phase for _, standing in final}
+    return tuple(
+        standing if standing.detail else replace(standing, detail=_waits(s, reached)) for s, standing in final
+    )
 
 
 def purpose(project: Project, service: Service, running: Collection[str]) -> Purpose:
     """What the service is for."""
-    needs = [(s.name, d.condition) for s in project.services for d in s.depends_on if d.service == service.name]
+    users = [(s.name, d.condition) for s in project.services for d in s.depends_on if d.service == service.name]
     return Purpose(
         serves=bool(service.ports) or service.has_healthcheck or service.restart in ALWAYS,
         is_checked=service.has_healthcheck,
-        is_awaited=any(condition is Condition.COMPLETED for _, condition in needs),
-        users=tuple(name for name, _ in needs if name in running),
+        is_awaited=any(condition is Condition.COMPLETED for _, condition in users),
+        users=tuple(name for name, _ in users if name in running),
     )
 
 
@@ -104,9 +109,15 @@ def still_starting(
     ]
 
 
-def late_for(project: Project, service: str, late: Iterable[str]) -> list[str]:
-    """Those of the late services that this one may be waiting for: not itself, and none that depends on it."""
-    return [name for name in late if service not in closure(project, [name])]
+def with_needs(project: Project, names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Each of these services, with itself and what it depends on."""
+    known = {service.name: service for service in project.services}
+    return {name: _closure(known, [name]) for name in names}
+
+
+def late_for(service: str, late: Mapping[str, frozenset[str]]) -> list[str]:
+    """Those of the late services (see `with_needs`) that this one may be waiting for: none that depends on it."""
+    return [name for name, needed in late.items() if service not in needed]
 
 
 def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:

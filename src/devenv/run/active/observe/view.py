@@ -14,7 +14,7 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState, seconds
 from devenv.model.project import Project
 from devenv.model.status import BUSY_FOR, CRASHES, EARLY, ENDED, GOOD, LONG, STEADY, EndedBy, Phase, Standing, Watched
-from devenv.run.active.phases import late_for, standings, still_starting
+from devenv.run.active.phases import late_for, standings, still_starting, with_needs
 
 HARMLESS = frozenset(
     {"1", "9", "10", "12", "18", "28"}
@@ -207,9 +207,9 @@ class ProjectView:
         self._ending -= over
         self._over -= over
         reached = {s.service: s.phase for s in self.standings()}
-        starting = still_starting(self.project, self.state, reached, self._watched())
+        late = with_needs(self.project, still_starting(self.project, self.state, reached, self._watched()))
         for container in self.chosen:
-            self.watch.look(container, now, counts=not late_for(self.project, container.service, starting))
+            self.watch.look(container, now, counts=not late_for(container.service, late))
 
     def _note_missing(self) -> None:
         """Note which services have lost their containers, except through this run."""
