@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
@@ -21,6 +22,8 @@ from devenv.docker.compose_failures import BuildLog, Failures
 from devenv.docker.process import OnLine
 from devenv.errors import EngineError
 from devenv.lazy_dataclass import dataclass
+
+PATIENCE = 20.0  # seconds for which a child waits for its model; a build may take longer
 
 OnCreated = Callable[[str, str], object]  # kind and name, as Compose reports them
 
@@ -105,6 +108,57 @@ def last_line(text: str) -> str:
     return lines[-1][:200] if lines else "no reason given"
 
 
+class EarlyCreate:
+    """`docker compose create` for a whole model, started before the model is known.
+
+    Compose reads the model last. Before that, it starts and asks the engine who it is: on a slow line, that takes as
+    long as four requests. `run` is the task in which the child lives.
+    """
+
+    def __init__(self, project: str, directory: str) -> None:
+        self._argv = Compose(project, directory, b"").argv("create", "--no-build")
+        self._model = b""
+        self._on_error_line: OnLine = lambda _: None
+        self._is_known, self._is_over = anyio.Event(), anyio.Event()
+        self._done: process.Completed | None = None
+        self._scope = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Run the child to its end; it ends if it gets no model in time."""
+        self._scope.deadline = anyio.current_time() + PATIENCE
+        try:
+            with contextlib.suppress(EngineError), self._scope:
+                self._done = await process.run(
+                    self._argv, stdin=self._wait, env=_COMPOSE_ENVIRONMENT, on_error_line=self._report
+                )
+        finally:
+            self._is_over.set()
+
+    async def finish(self, model: bytes, on_error_line: OnLine) -> process.Completed | None:
+        """Give the child its model, and return its result once it has ended.
+
+        None if it has ended without a model: then it has created nothing.
+        """
+        if self._is_over.is_set() or self._scope.cancel_called:
+            return None
+        self._model, self._on_error_line, self._scope.deadline = model, on_error_line, math.inf
+        self._is_known.set()
+        try:
+            await self._is_over.wait()
+        finally:
+            self._scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await self._is_over.wait()
+        return self._done
+
+    async def _wait(self) -> bytes:
+        await self._is_known.wait()
+        return self._model
+
+    def _report(self, line: str) -> None:
+        self._on_error_line(line)
+
+
 @dataclass(frozen=True, slots=True)
 class Compose:
     """The Compose commands of one project: its name, its folder (absolute) and the dumped run model."""
@@ -139,18 +193,26 @@ class Compose:
             raise self.failures().of_build(log, done.error_text, services)
 
     async def create(
-        self, services: Sequence[str] = (), *, force: bool = False, on_created: OnCreated = lambda *_: None
+        self,
+        services: Sequence[str] = (),
+        *,
+        force: bool = False,
+        on_created: OnCreated = lambda *_: None,
+        early: EarlyCreate | None = None,
     ) -> None:
         """Create containers, networks and volumes that are missing or changed; build and start nothing.
 
         `force` replaces unchanged containers too. `on_created` gets kind and name of each container and network that
-        Compose reports as being created, also if the verb fails later.
+        Compose reports as being created, also if the verb fails later. `early` creates all services of the model.
         """
 
         def report(line: str) -> None:
             if match := _CREATED.match(line):
                 on_created(match["kind"].lower(), match["name"])
 
+        if early is not None and (done := await early.finish(self.model, report)) is not None:
+            self._require_success("create", done)
+            return
         options = ["--force-recreate"] if force else []
         await self._run("create", "--no-build", *options, *services, on_error_line=report)
 
@@ -161,6 +223,9 @@ class Compose:
     async def _run(self, verb: str, *args: str, on_error_line: OnLine | None = None) -> None:
         argv = self.argv(verb, *args)
         done = await process.run(argv, stdin=self.model, env=_COMPOSE_ENVIRONMENT, on_error_line=on_error_line)
+        self._require_success(verb, done)
+
+    def _require_success(self, verb: str, done: process.Completed) -> None:
         if done.returncode:
             raise self.failures().of_verb(verb, done.error_text)
 

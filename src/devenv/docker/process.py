@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NoReturn
 
@@ -57,7 +57,7 @@ class Completed:
 async def run(
     argv: Sequence[str],
     *,
-    stdin: bytes | None = None,
+    stdin: bytes | Callable[[], Awaitable[bytes]] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     on_line: OnLine | None = None,
@@ -65,6 +65,7 @@ async def run(
 ) -> Completed:
     """Run a child to its end. On cancel it is interrupted, then terminated, then killed, and always reaped.
 
+    The child may be started before its input is known, which a function then returns; on cancel the input ends first.
     `on_line` and `on_error_line` get each line of its output as it comes. `env` is added to our environment.
     Raises EngineError if the program is not installed.
     """
@@ -348,12 +349,16 @@ async def _drain(source: ByteReceiveStream | None, into: bytearray, on_line: OnL
         on_line(_text(into[start:]))
 
 
-async def _feed(process: Process, data: bytes) -> None:
+async def _feed(process: Process, data: bytes | Callable[[], Awaitable[bytes]]) -> None:
     assert process.stdin is not None  # noqa: S101 - `started` has made a pipe
-    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        await process.stdin.send(data)
-    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        await process.stdin.aclose()
+    closed = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+    try:
+        given = data if isinstance(data, bytes) else await data()
+        with contextlib.suppress(*closed):
+            await process.stdin.send(given)
+    finally:
+        with anyio.CancelScope(shield=True), contextlib.suppress(*closed):
+            await process.stdin.aclose()
 
 
 def exec_replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoReturn:

@@ -7,6 +7,7 @@ from dataclasses import field
 from anyio.abc import TaskGroup
 
 from devenv.compose.resolve import Loaded
+from devenv.docker.cli import EarlyCreate
 from devenv.docker.client import Engine
 from devenv.events import Emit
 from devenv.lazy_dataclass import dataclass
@@ -29,7 +30,7 @@ from devenv.volumes.transfer import VolumeTransfer
 class Context:
     """What all steps of a run share. `key` identifies the engine; `tasks` live from the first step to the end.
 
-    `line` leads to an engine on another machine.
+    `line` leads to an engine on another machine; `early` begins to create while the project is checked.
     """
 
     options: UpOptions
@@ -43,6 +44,7 @@ class Context:
     controller: RunController | None = None
     held: Held = field(default_factory=Held)
     line: Line | None = None
+    early: EarlyCreate | None = None
 
     def hooks(self, desired: DesiredState) -> Hooks:
         """The project's hooks."""

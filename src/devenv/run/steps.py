@@ -61,6 +61,8 @@ async def start_guardian(context: Context, desired: DesiredState) -> Guarded:
     if (earlier := run.read()) is not None:
         await process.end_recorded(run.children)
     process.record_children(run.children)
+    if context.early is not None:
+        context.tasks.start_soon(context.early.run)
     drawn = os.ttyname(1) if context.controller is not None else ""
     return Guarded(Guardian(endpoint.host, endpoint.context, run, drawn), desired, earlier)
 
@@ -191,7 +193,7 @@ async def restore_volumes(context: Context, active: Active) -> Active:
 
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
-    has_rules, desired = await active.project.create(), active.project.desired
+    has_rules, desired = await active.project.create(context.early), active.project.desired
     if context.options.watch and not has_rules and (message := without_rules(desired.project, desired.names)):
         context.emit(Notice(message, "`devenv add rules` proposes rules and says why."))
     return active

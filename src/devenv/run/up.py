@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from devenv.compose import resolve
 from devenv.compose.resolve import Loaded
+from devenv.docker.cli import EarlyCreate
 from devenv.doctor import quick_check
 from devenv.events import Emit, Fault, Notice, Ready, Step
 from devenv.lazy_dataclass import dataclass
@@ -109,7 +110,8 @@ async def open_context(
     held = await hand_over.hold(stack, run, place)
     transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
     tasks = anyio.create_task_group()
-    return Context(options, emit, engine, key, run, place, transfer, tasks, controller, held, line)
+    early = None if line is None else EarlyCreate(loaded.project.name, loaded.project.directory)
+    return Context(options, emit, engine, key, run, place, transfer, tasks, controller, held, line, early)
 
 
 async def _wait_until_cleaned(run: Run, emit: Emit) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from devenv.docker import cli, process
-from devenv.docker.cli import Compose
+from devenv.docker.cli import Compose, EarlyCreate
 from devenv.docker.compose_failures import BuildError, VerbError
 from devenv.errors import EngineError
 
@@ -137,3 +140,47 @@ async def test_a_build_passes_its_progress_on(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(BuildError, match="the build of `web` failed: a reason"):
         await COMPOSE.build(on_line=shown.append)
     assert (child.argv, shown[0]) == ([*HEAD, "build"], "#5 [2/2] RUN x")
+
+
+@pytest.fixture
+def early_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A `docker` that says that it has begun, reads its input, and writes down command line and input at its end."""
+    script = f'#!/bin/sh\ntouch {tmp_path}/begun; m=$(cat); [ "$m" ] || exit 14\necho " Container web  Created" >&2\n'
+    (tmp_path / "docker").write_text(f'{script}echo "$* $m" >>{tmp_path}/done\n')
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+async def until_exists(file: Path) -> None:
+    """Wait for a file."""
+    with anyio.fail_after(20):
+        while not file.exists():  # noqa: ASYNC110 - a child makes it
+            await anyio.sleep(0.01)
+
+
+async def test_a_create_that_has_begun_gets_its_model(early_docker: Path) -> None:
+    """The child that runs already creates; nothing else is started. A second create is a new child."""
+    early, created = EarlyCreate("p", "/p"), list[str]()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(early.run)
+        await until_exists(early_docker / "begun")
+        assert not (early_docker / "done").exists()
+        await COMPOSE.create(["web"], early=early, on_created=lambda _, name: created.append(name))
+    done = (early_docker / "done").read_text().splitlines()
+    assert done == [f"{' '.join(HEAD[1:])} create --no-build {COMPOSE.model.decode()}"]
+    assert created == ["web"]
+    await COMPOSE.create(["web"], early=early)
+    assert len((early_docker / "done").read_text().splitlines()) == 2
+
+
+async def test_a_create_that_gets_no_model_creates_nothing(
+    early_docker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its input ends with the run, and after a while; a create after that has a child of its own."""
+    monkeypatch.setattr(cli, "PATIENCE", 0.2)
+    early = EarlyCreate("p", "/p")
+    with anyio.fail_after(20):
+        await early.run()
+    await COMPOSE.create(["web"], early=early)
+    assert len((early_docker / "done").read_text().splitlines()) == 1

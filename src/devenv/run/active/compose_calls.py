@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from devenv.docker.cli import OnCreated
+from devenv.docker.cli import EarlyCreate, OnCreated
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
@@ -53,14 +53,21 @@ class ComposeCalls:
     is_cut_off: bool = False  # a command did not run to its end: its last request may still take effect
 
     async def create(
-        self, services: Sequence[str], *, force: bool = False, on_created: OnCreated = lambda *_: None
+        self,
+        services: Sequence[str],
+        *,
+        force: bool = False,
+        on_created: OnCreated = lambda *_: None,
+        early: EarlyCreate | None = None,
     ) -> None:
         """Create the services' containers; their ids are on disk before anything starts.
+
+        `early`: a command that has been started for all of our services.
 
         A call that is cut off leaves its window open, by which the objects that it created are recognized. Raises
         DevenvError; RefusedError if Compose would replace a container that is not ours.
         """
-        await self._explained(self._create(services, on_created, force=force), services)
+        await self._explained(self._create(services, on_created, early, force=force), services)
 
     async def start(self, services: Collection[str], project_state: ProjectState) -> None:
         """Start these services in order, in a state of the project. Raises the error of the service that failed."""
@@ -78,7 +85,9 @@ class ComposeCalls:
         """The state of the project on the engine now."""
         return await self.engine.project_state(self.current.desired.project.name)
 
-    async def _create(self, services: Sequence[str], on_created: OnCreated, *, force: bool) -> None:
+    async def _create(
+        self, services: Sequence[str], on_created: OnCreated, early: EarlyCreate | None, *, force: bool
+    ) -> None:
         before = await self.project_state()
         for container in before.containers:
             if container.service in services and not container.ours:
@@ -96,7 +105,7 @@ class ComposeCalls:
 
         try:
             making = self.current.desired.making
-            await making.create(services, force=force, on_created=note)
+            await making.create(services, force=force, on_created=note, early=early)
         except DevenvError as error:
             failure = error
         after = self.current.seen = await self.project_state()

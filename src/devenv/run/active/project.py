@@ -6,6 +6,7 @@ from functools import partial
 
 from anyio.abc import TaskGroup
 
+from devenv.docker.cli import EarlyCreate
 from devenv.events import Emit, Event, ServiceState
 from devenv.model.containers import Container, ProjectState
 from devenv.model.status import ENDED
@@ -100,8 +101,11 @@ class ActiveProject:
         ports = sorted((port, ip) for c in self.observer.project_state.of(service) for ip, port, _ in c.ports)
         return tuple(dict.fromkeys(url(ip, port, self.engine.endpoint) for port, ip in ports))
 
-    async def create(self) -> bool:
-        """Create everything without starting it. Return whether there are watch rules."""
+    async def create(self, early: EarlyCreate | None = None) -> bool:
+        """Create everything without starting it, by a command that was begun `early`, if any.
+
+        Return whether there are watch rules.
+        """
         unfinished.forget(self.compose.run)  # what an earlier process left is created or started now
         current = self._current
         rules_now = await bound_rules(current.desired, watch=self._options.watch)
@@ -110,7 +114,7 @@ class ActiveProject:
             fills = VolumeFills(current.desired, self.observer.emit)
             async with self.compose.turn, task_group() as tasks:
                 tasks.start_soon(fills.report)
-                await self.compose.create(names, on_created=fills.made)
+                await self.compose.create(names, on_created=fills.made, early=early)
                 tasks.cancel_scope.cancel()
         current.created = dict(current.desired.services)
         return bool(rules_now[1])
