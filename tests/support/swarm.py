@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from support.docker_cli import DockerError, docker
 from support.dockerd import Dockerd
-from support.far import Far, Ssh
+from support.far import Far
+from support.sshd import Ssh
 
 PORT = 2377
 
@@ -92,8 +92,7 @@ class Lab:
 def swarm(folder: Path, *images: str) -> Iterator[Lab]:
     """The swarm, with these images of the engine in use on its workers, removed after the block."""
     with ExitStack() as stack:
-        short = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dvsw", dir="/tmp")))
-        switch, ssh = Switch(stack), Ssh(short)
+        switch, ssh = Switch(stack), stack.enter_context(Ssh.made())
         pool = stack.enter_context(ThreadPoolExecutor())
         engines = [Dockerd(folder / name, hostname=name) for name in ("n1", "n2", "n3")]
         stack.callback(lambda: list(pool.map(Dockerd.remove, engines)))
@@ -102,7 +101,7 @@ def swarm(folder: Path, *images: str) -> Iterator[Lab]:
         known = ("n1", "n2", "other")  # ssh does not know n3 by its hostname
         pairs = zip(engines, known, strict=True)
         machines = [Far(engine, ssh, stack, switch.cable, name) for engine, name in pairs]
-        archive = short / "images.tar"
+        archive = ssh.folder / "images.tar"
         docker("save", "-o", str(archive), *images)
         loads = pool.map(lambda machine: machine.docker("load", "-qi", str(archive)), machines[1:])
         _join(machines)

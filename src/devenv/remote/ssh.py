@@ -11,12 +11,12 @@ from devenv.lazy_dataclass import dataclass
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 CONTROL = "c"  # the socket of ssh itself in the folder of a line
-# Keep-alive: a line that does not answer for six seconds is lost.
+# Keep-alive: a line that does not answer for five seconds is lost: ssh ends after one more than the count.
 _OPTIONS = {
     "ControlPersist": "no",
     "ConnectTimeout": "5",
-    "ServerAliveInterval": "2",
-    "ServerAliveCountMax": "3",
+    "ServerAliveInterval": "1",
+    "ServerAliveCountMax": "4",
     "StreamLocalBindUnlink": "yes",
     "RemoteCommand": "none",
     "RequestTTY": "no",

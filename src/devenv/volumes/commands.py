@@ -15,6 +15,7 @@ from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.events import Emit, Notice
 from devenv.model import snapshot as snapshots
@@ -103,7 +104,7 @@ async def paused(engine: Engine, run: Run, containers: Iterable[Container]) -> A
     try:
         for container in running:
             pausing.append(container.id)
-            await engine.containers.pause(container.id, on=True)
+            await _pause(engine, container)
         yield
     finally:
         with anyio.CancelScope(shield=True):
@@ -111,6 +112,14 @@ async def paused(engine: Engine, run: Run, containers: Iterable[Container]) -> A
                 with contextlib.suppress(EngineError):  # the container has ended in the meantime
                     await engine.containers.pause(container_id, on=False)
             unfinished.forget_paused(run)
+
+
+async def _pause(engine: Engine, container: Container) -> None:
+    try:
+        await engine.containers.pause(container.id, on=True)
+    except CallError as error:  # a rootless engine without cgroups
+        message = f"{container.name} cannot be paused: {error.reason}"
+        raise EngineError(message, hint="devenv down --snapshot") from error
 
 
 async def choose(

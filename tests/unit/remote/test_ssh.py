@@ -38,7 +38,7 @@ def test_one_login_carries_the_socket_and_all_forwards() -> None:
     assert command[:6] == ["ssh", "-M", "-N", "-T", "-S", "/tmp/l/c"]
     assert command[-8:-4] == ["-L", "/tmp/l/s:/var/run/docker.sock", "-L", "[::1]:80:127.0.0.1:80"]
     assert command[-4:] == ["-p", "24", "--", "ann@far"]
-    assert "ServerAliveInterval=2" in command
+    assert "ServerAliveInterval=1" in command
 
 
 def test_commands_over_a_line() -> None:

@@ -199,6 +199,8 @@ class BusyProcesses:
             if container.running and now - then >= QUIET:
                 with contextlib.suppress(EngineError):
                     usage = await self.engine.containers.usage(container.id)
+                    if usage.cpu > LONGEST * 1e9 * usage.cpus:
+                        continue  # that of the whole machine: a rootless engine without cgroups
                     self._used[life] = now, usage
                     if before is not None and usage.percent_since(before) >= BUSY * share:
                         self._busy_at[life] = now

@@ -387,6 +387,7 @@ async def test_a_service_that_was_up_or_failed_begins_to_wait_again(between: str
         (1.0, (0, 30, None, 31, 31), (False, True, True, False, False)),
         (1.0, (0, 2, 4, 6, 8), (False,) * 5),
         (8.0, (0, 2, 4, 4, 4), (False, True, True, True, False)),  # a busy machine gives no more
+        (1.0, tuple(10**12 + 90 * second for second in range(3)), (False,) * 3),  # that of the whole machine
     ],
 )
 async def test_busy_processes_by_cpu_usage(
