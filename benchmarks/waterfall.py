@@ -33,6 +33,7 @@ MARKS = ("<!-- waterfall: made by scripts/waterfall -->", "<!-- end of waterfall
 DEVENV, FLOOR = "devenv up -d", "floor: raw create, start and healthy"
 BUILT, PLAIN = "docker compose up -d --build --wait", "docker compose up -d --wait"
 PR_SET_CHILD_SUBREAPER = 36
+LAYERS = 3
 REST = 1.0  # seconds after each end: the engine still removes things
 # The plugin, and a line about it: begin and end, seconds of its processes, and its arguments.
 WRAPPER = """#!/bin/bash
@@ -54,8 +55,8 @@ class Start:
     spans: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # begin, end, of processors
 
 
-def stack() -> dict[str, Any]:
-    """Six services with health checks, one of them built."""
+def stack(layers: int = 1) -> dict[str, Any]:
+    """Six services with health checks, one of them built; each waits for all services of the layer before its own."""
     base = engine.image(engine.BASE)
     check = {"test": ["CMD", "test", "-e", "/etc/hostname"], **OFTEN}
     service = {"image": base, "command": IDLE, "healthcheck": check}
@@ -63,6 +64,11 @@ def stack() -> dict[str, Any]:
     text = f"FROM {base}\nCOPY compose.yml /\nRUN true\n"
     services["web"] = {"build": {"context": ".", "dockerfile_inline": text}, **service}
     del services["web"]["image"]
+    names, size = [*services], SERVICES // layers
+    for place, name in enumerate(names):
+        first = place // size * size
+        needed = {other: {"condition": "service_healthy"} for other in names[max(first - size, 0) : first]}
+        services[name] = {**services[name], "depends_on": needed} if needed else services[name]
     return {"services": services}
 
 
@@ -119,8 +125,8 @@ def reap() -> None:
             pass
 
 
-def floor(project: str) -> Start:
-    """A start of the same containers by requests of one thread each, without a network and labels of Compose."""
+def floor(project: str, layers: int = 1) -> Start:
+    """A start of the same containers by requests of one thread each, without the labels of Compose."""
     seconds = {"Interval": 1.0, "Timeout": 3.0, "StartPeriod": 120.0, "StartInterval": 0.1}
     check: dict[str, Any] = {name: int(value * 1e9) for name, value in seconds.items()}
     check["Test"] = ["CMD", "test", "-e", "/etc/hostname"]
@@ -128,17 +134,22 @@ def floor(project: str) -> Start:
     host = {"NetworkMode": f"{project}_floor"}
     config = {"Image": engine.image(engine.BASE), "Cmd": command, "Healthcheck": check, "HostConfig": host}
 
-    def begin(_: int) -> str:
+    def create(_: int) -> str:
         key: str = engine.call("POST", "/containers/create", config)["Id"]
+        return key
+
+    def begin(key: str) -> None:
         engine.call("POST", f"/containers/{key}/start", {})
         while engine.call("GET", f"/containers/{key}/json")["State"]["Health"]["Status"] == "starting":
             time.sleep(0.02)
-        return key
 
     engine.call("POST", "/networks/create", {"Name": f"{project}_floor"})
     began, used = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(SERVICES) as threads:
-        keys = list(threads.map(begin, range(SERVICES)))
+        keys = list(threads.map(create, range(SERVICES)))
+        size = SERVICES // layers
+        for first in range(0, SERVICES, size):
+            list(threads.map(begin, keys[first : first + size]))
     start = Start(time.perf_counter() - began, time.process_time() - used)
     engine.docker("rm", "-f", *keys)
     engine.docker("network", "rm", f"{project}_floor")
@@ -146,12 +157,12 @@ def floor(project: str) -> Start:
 
 
 @contextlib.contextmanager
-def project() -> Iterator[tuple[Path, dict[str, str], dict[str, str]]]:
+def project(layers: int) -> Iterator[tuple[Path, dict[str, str], dict[str, str]]]:
     """The folder of a project that is built, and the environments of devenv and of Compose."""
     plugins = [json.loads(engine.docker("info", "--format={{json .ClientInfo.Plugins}}"))]
     paths = {plugin["Name"]: plugin["Path"] for plugin in plugins[0]}
     with scratch() as folder:
-        (folder / "compose.yml").write_text(yaml.safe_dump(stack()), encoding="utf-8")
+        (folder / "compose.yml").write_text(yaml.safe_dump(stack(layers)), encoding="utf-8")
         tools = folder / "tools" / "cli-plugins"
         tools.mkdir(parents=True)
         wrapper = WRAPPER.format(plugin=paths["compose"], log=folder / "compose.log")
@@ -170,11 +181,11 @@ def project() -> Iterator[tuple[Path, dict[str, str], dict[str, str]]]:
             engine.docker("compose", "down", "-t", "1", "--rmi", "local", env=env, cwd=folder)
 
 
-def measure(rounds: int) -> dict[str, list[Start]]:
+def measure(rounds: int, layers: int = 1) -> dict[str, list[Start]]:
     """The starts of each, in turn; the first round does not count."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     starts: dict[str, list[Start]] = {DEVENV: [], BUILT: [], PLAIN: [], FLOOR: []}
-    with project() as (folder, devenv, compose):
+    with project(layers) as (folder, devenv, compose):
         for number in range(1 + rounds):
             taken = {DEVENV: by_devenv(folder, devenv)}
             subprocess.run(
@@ -186,38 +197,38 @@ def measure(rounds: int) -> dict[str, list[Start]]:
                 taken[what] = measured(folder, what.split(), compose)[0]
                 engine.docker("compose", "down", env=compose, cwd=folder)
             time.sleep(REST)
-            taken[FLOOR] = floor(compose["COMPOSE_PROJECT_NAME"])
+            taken[FLOOR] = floor(compose["COMPOSE_PROJECT_NAME"], layers)
             time.sleep(REST)
             for what, start in taken.items() if number else ():
                 starts[what].append(start)
     return starts
 
 
-def table(starts: Mapping[str, list[Start]]) -> str:
-    """Both tables: the starts of each, and the parts of a start by devenv, by medians."""
-    rows = [
-        "| start of six services with health checks | until the command has ended | processor time |",
-        "| --- | ---: | ---: |",
-    ]
+def compared(starts: Mapping[str, list[Start]], of: str) -> list[str]:
+    """The table of the starts of each, by medians."""
+    rows = [f"| start of {of} | until the command has ended | processor time |", "| --- | ---: | ---: |"]
     for what, some in starts.items():
         wall, cpu = (statistics.median(values) for values in zip(*((s.wall, s.cpu) for s in some), strict=True))
         rows.append(f"| {what if what == FLOOR else f'`{what}`'} | {wall:.2f} s | {cpu:.2f} s |")
-    rows += [
-        "",
+    return [*rows, ""]
+
+
+def parts(ours: list[Start]) -> list[str]:
+    """The table of the parts of a start by devenv, by medians."""
+    rows = [
         "| part of `devenv up -d` | begins | ends | of the whole | processor time |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    ours = starts[DEVENV]
     whole = statistics.median(start.wall for start in ours)
-    parts = {name: [s.spans[name] for s in ours if name in s.spans] for name in ours[0].spans}
+    spans_of = {name: [s.spans[name] for s in ours if name in s.spans] for name in ours[0].spans}
     medians = {
-        name: [statistics.median(values) for values in zip(*spans, strict=True)] for name, spans in parts.items()
+        name: [statistics.median(values) for values in zip(*spans, strict=True)] for name, spans in spans_of.items()
     }
     for name, (begin, end, used) in sorted(medians.items(), key=lambda item: item[1][:2]):
         share = f"{100 * (end - begin) / whole:.0f} %" if name.startswith(("step", "docker")) else ""
         at = [f"{begin:.2f} s", f"{end:.2f} s"] if share else ["", ""]
         rows.append(f"| {name} | {' | '.join(at)} | {share} | {f'{used:.3f} s' if used else ''} |")
-    return "\n".join(rows)
+    return rows
 
 
 def main() -> int:
@@ -226,8 +237,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--page", action="store_true", help="replace the tables of docs/performance.md")
     chosen = parser.parse_args()
-    starts = measure(chosen.rounds)
-    print(text := table(starts))
+    flat, layered = measure(chosen.rounds), measure(chosen.rounds, LAYERS)
+    rows = compared(flat, "six services with health checks")
+    rows += compared(layered, "the same in three layers, each of which waits until the one before is healthy")
+    print(text := "\n".join([*rows, *parts(flat[DEVENV])]))
     if chosen.page:
         on = report.machine("waterfall")
         where = f"Medians of {chosen.rounds} starts on {on['date']} (load {on['load']}), devenv at `{on['devenv']}`."

@@ -192,10 +192,21 @@ def test_the_waterfall_has_a_row_for_each_start_and_each_part() -> None:
         ],
         waterfall.FLOOR: [waterfall.Start(0.7, 0.02)],
     }
-    *first, _, _, _, load, start = waterfall.table(starts).splitlines()
-    assert first[2:] == ["| `devenv up -d` | 1.00 s | 0.50 s |", f"| {waterfall.FLOOR} | 0.70 s | 0.02 s |"]
+    head, _, *rows, end = waterfall.compared(starts, "six services")
+    assert (head, end) == ("| start of six services | until the command has ended | processor time |", "")
+    *_, load, start = waterfall.parts(starts[waterfall.DEVENV])
+    assert rows == ["| `devenv up -d` | 1.00 s | 0.50 s |", f"| {waterfall.FLOOR} | 0.70 s | 0.02 s |"]
     assert load == "| step load | 0.10 s | 0.60 s | 50 % |  |"
     assert start == "| docker compose start | 0.60 s | 1.00 s | 40 % | 0.050 s |"
+
+
+@pytest.mark.parametrize(("layers", "needs"), [(1, [0] * 6), (3, [0, 0, 2, 2, 2, 2])])
+def test_the_layers_of_the_waterfall(monkeypatch: pytest.MonkeyPatch, layers: int, needs: list[int]) -> None:
+    """Each service waits for all services of the layer before its own."""
+    monkeypatch.setattr("benchmarks.engine.image", str)
+    services = waterfall.stack(layers)["services"]
+    assert [len(service.get("depends_on", ())) for service in services.values()] == needs
+    assert [*services.get("web", {}).get("depends_on", ())] == ([] if layers == 1 else ["s2", "s3"])
 
 
 def test_a_figure_that_is_not_measured_any_more_is_missing() -> None:
