@@ -50,6 +50,11 @@ class Access:
         """Whether the shell has ended; it may have done more than it has confirmed."""
         return self._shell is not None and self._shell.broken
 
+    @property
+    def has_moves(self) -> bool:
+        """Whether the target of a rule is behind a link."""
+        return bool(self._real_targets)
+
     async def open(self, container: Container) -> Shell | None:
         """The open shell, or None if the container cannot have one. Raises EngineError if it cannot be opened now."""
         if not container.running:

@@ -148,15 +148,28 @@ class Delivery:
             for small in batches:
                 await self._put_batch(small)
             return
-        upcoming: list[Batch | None] = [await anyio.to_thread.run_sync(next, batches, None)]
+        large: list[Batch] = []
+        reading = anyio.Lock(fast_acquire=True)
+        putting = anyio.Semaphore(1 if self._helper is None else 2, fast_acquire=True)
 
-        async def read() -> None:
-            upcoming.append(await anyio.to_thread.run_sync(next, batches, None))
+        async def work() -> None:
+            while True:
+                async with reading:
+                    batch = await anyio.to_thread.run_sync(next, batches, None)
+                if batch is None:
+                    return
+                if batch.large is not None:
+                    large.append(batch)  # its pieces must not be mixed with other operations
+                    continue
+                async with putting:
+                    await self._put_batch(batch)
 
-        while (batch := upcoming.pop()) is not None:
-            async with task_group() as tasks:
-                tasks.start_soon(read)
-                await self._put_batch(batch)
+        # While a batch is put, the next one is read, and sent to the helper. Commands for a shell must not be mixed.
+        async with task_group() as tasks:
+            tasks.start_soon(work)
+            tasks.start_soon(work)
+        for batch in large:
+            await self._put_batch(batch)
 
     async def _put_batch(self, batch: Batch) -> None:
         """Put a batch with the helper, and the rest with the shell or the archive request."""

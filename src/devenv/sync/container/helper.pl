@@ -1,6 +1,7 @@
 # A message is a line with its kind and length, then that many bytes. Nothing is done before the message is complete,
 # because the connection may be cut anywhere. s: commands for the shell. d: operations; the answer has the numbers of
-# those that failed. An operation is a line, and for p and w its content follows.
+# those that failed. An operation is a line, and for p and w its content follows. A new file mostly has its owner and
+# mode from the start: a change of them costs the file system as much as the content.
 # p: create a file beside its target, then rename it. b, w, f: the same in pieces. l: create a link, then rename it.
 # m: rename. d: make a folder with its owner. r: remove a file or an empty folder. e: remove an empty folder. t: fail
 # unless only root can change the folder and those above it. utimensat(2) sets nanoseconds.
@@ -28,14 +29,15 @@ sub at {
 }
 sub base { pack("H*", $_[0]) =~ m{([^/]+)\z}s; $1 }
 sub is_empty { my $d; undef $here; chdir($_[0]) && opendir($d, ".") && 2 == (my @in = readdir($d)) }
-sub open_new { sysopen($_[0], $_[1], O_WRONLY | O_CREAT | O_EXCL, 0600) }
+sub open_new { sysopen($_[0], $_[1], O_WRONLY | O_CREAT | O_EXCL, $_[2]) }
 sub mine {
   my ($u, $g, $do) = @_; return if $> || !$u;
   local $) = "$g $g"; local $> = $u; $> == $u && $) == $g && $do->();
 }
 sub finish {
   my ($f, $ok, $p, $to, $mode, $u, $g, $s, $ns) = @_;
-  $ok &&= chown($u, $g, $f) && chmod($mode, $f)
+  my @s = stat $f;
+  $ok &&= @s && ($s[4] == $u && $s[5] == $g || chown($u, $g, $f)) && (($s[2] & 07777) == $mode || chmod($mode, $f))
     && ($time ? !syscall($time, fileno($f), 0, pack("q4", $s, $ns, $s, $ns), 0) : utime($s, $s, $f));
   close($f) && $ok && rename($p, $to) || !unlink($p) && 0;
 }
@@ -48,10 +50,10 @@ my $last;
 sub linked { my $p = $last; while ($p =~ s{/[^/]+\z}{}s) { return 1 if -l $p } 0 }
 my %do = (
   p => sub {
-    my ($c, $p, $to, @a) = @_; my ($n, $f) = at($p); defined $n && open_new($f, $n) || return;
+    my ($c, $p, $to, @a) = @_; my ($n, $f) = at($p); defined $n && open_new($f, $n, $a[0]) || return;
     finish($f, $$c eq "" || syswrite($f, $$c) == length $$c, $n, base($to), @a);
   },
-  b => sub { close $big if $big; undef $big; my $n = at($_[1]); defined $n && open_new($big, $n) },
+  b => sub { close $big if $big; undef $big; my $n = at($_[1]); defined $n && open_new($big, $n, 0600) },
   w => sub { my $c = $_[0]; $big && (syswrite($big, $$c) == length $$c || (undef $big)) },
   f => sub {
     my (undef, $p, $to, @a) = @_; my $f = $big; undef $big; my $n = at($p); defined $n || return;

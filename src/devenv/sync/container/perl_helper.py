@@ -48,7 +48,7 @@ def message(kind: bytes, content: bytes) -> bytes:
 
 def operation(verb: bytes, *words: str | int) -> bytes:
     """The line of an operation: names in hexadecimal, so that they cannot contain a line end; numbers in decimal."""
-    texts = (b"%d" % word if isinstance(word, int) else os.fsencode(word).hex().encode() for word in words)
+    texts = (b"%d" % word if isinstance(word, int) else _hexadecimal(word) for word in words)
     return b" ".join([verb, *texts]) + b"\n"
 
 
@@ -58,7 +58,9 @@ def put(entry: TarEntry, place: str, target: str) -> list[bytes]:
         return [operation(b"l", place, target, entry.uid, entry.gid, os.fsdecode(entry.link))]
     size = len(entry.content)
     if size <= MOST_BYTES:
-        return [operation(b"p", place, target, *_attributes(entry), size) + entry.content]
+        name = target.rpartition("/")[2]  # the helper needs no more
+        start = b"p %s %s" % (_hexadecimal(place), _hexadecimal(name))
+        return [start + b" %d %d %d %d %d" % _attributes(entry) + b" %d\n" % size + entry.content]
     pieces = (entry.content[at : at + MOST_BYTES] for at in range(0, size, MOST_BYTES))
     return [operation(BEGIN, place), *map(more, pieces), finish(entry, place, target)]
 
@@ -71,6 +73,10 @@ def more(piece: bytes) -> bytes:
 def finish(entry: TarEntry, place: str, target: str) -> bytes:
     """Set mode, owner and time of the file that was begun, and rename it to `target` in the same folder."""
     return operation(b"f", place, target, *_attributes(entry))
+
+
+def _hexadecimal(text: str) -> bytes:
+    return os.fsencode(text).hex().encode()
 
 
 def _attributes(entry: TarEntry) -> tuple[int, ...]:

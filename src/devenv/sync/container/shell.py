@@ -59,7 +59,8 @@ class Shell:
         self._silence = silence
         self._stack = stack
         self._mark = secrets.token_hex(8)
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._sending = anyio.Semaphore(1, fast_acquire=True)
+        self._answering = anyio.Lock(fast_acquire=True)  # answers are read in the order of the sends
         self._buffer = b""
         self.has_helper = False
         self.broken = False
@@ -152,9 +153,12 @@ class Shell:
         """
         if not self.has_helper:
             return list(range(len(operations)))
+        batches = _batches(operations, HELPER_BYTES)
+        if len(batches) == 1:
+            return sorted(await self._exchange_early(perl_helper.message(b"d", b"".join(operations))))
         failed: list[int] = []
-        async with self._turn:
-            for start, stop in _batches(operations, HELPER_BYTES):
+        async with self._sending:  # a large file is several operations, which nothing must interrupt
+            for start, stop in batches:
                 answer = await self._exchange(perl_helper.message(b"d", b"".join(operations[start:stop])))
                 failed += [start + index for index in sorted(answer)]
         return failed
@@ -162,7 +166,7 @@ class Shell:
     async def run(self, commands: Sequence[bytes]) -> dict[int, str]:
         """The output of the commands that failed, by index. Raises EngineError if the shell has ended."""
         failures: dict[int, str] = {}
-        async with self._turn:
+        async with self._sending:
             for start, stop in _batches(commands, BATCH_BYTES):
                 answer = await self._exchange(self._commands(commands[start:stop]))
                 failures.update({start + index: text for index, text in answer.items()})
@@ -175,28 +179,61 @@ class Shell:
         text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # if the connection is cut, all commands run or none
         return perl_helper.message(b"s", text) if self.has_helper else text
 
-    async def _exchange(self, data: bytes) -> dict[int, str]:
-        is_answered = False
-        try:
-            with anyio.fail_after(ANSWER_SECONDS):
-                if len(data) > BATCH_BYTES:
-                    # More data than a pipe holds may be read late or never, so read the answer at the same time.
-                    async with task_group() as tasks:
-                        tasks.start_soon(self._send, data)
-                        failures = await self._answer()
-                else:
-                    await self._send(data)
-                    failures = await self._answer()
-            is_answered = True
-        except (ConnectionError, TimeoutError) as error:
-            raise BrokenShellError from error
-        finally:  # after a cancellation, the next answer could belong to this exchange
-            self.broken = self.broken or not is_answered
-        return failures
+    async def _exchange_early(self, data: bytes) -> dict[int, str]:
+        """Like `_exchange`, but the next data may be sent before the answer: the helper never waits for its input."""
+        await self._sending.acquire()
+        steps = 2  # the data is sent, and all earlier answers have been read
 
-    async def _send(self, data: bytes) -> None:
+        def step() -> None:
+            nonlocal steps
+            steps -= 1
+            if not steps:
+                self._sending.release()
+
+        try:
+            return await self._exchange(data, step)
+        finally:
+            if steps:
+                self._sending.release()
+
+    async def _exchange(self, data: bytes, step: Callable[[], object] = bool) -> dict[int, str]:
+        """Send the data and read its answer; `step` is called once it is sent, and once its answer is read next."""
+        if self.broken:
+            raise BrokenShellError
+        try:
+            if len(data) <= BATCH_BYTES:
+                with anyio.fail_after(ANSWER_SECONDS):
+                    await self._send(data, step)
+                return await self._next_answer(step)
+            # More data than a pipe holds may be read late or never, so read the answer at the same time.
+            async with task_group() as tasks:
+                tasks.start_soon(self._send, data, step)
+                return await self._next_answer(step)
+        except (ConnectionError, TimeoutError) as error:
+            self.broken = True
+            raise BrokenShellError from error
+        except BaseException:  # after a cancellation, the next answer could belong to this exchange
+            self.broken = True
+            raise
+
+    async def _next_answer(self, step: Callable[[], object]) -> dict[int, str]:
+        async with self._answering:
+            step()
+            if self.broken:
+                raise BrokenShellError
+            is_answered = False
+            try:
+                with anyio.fail_after(ANSWER_SECONDS):
+                    failures = await self._answer()
+                is_answered = True
+            finally:  # before the next exchange reads
+                self.broken = self.broken or not is_answered
+            return failures
+
+    async def _send(self, data: bytes, step: Callable[[], object]) -> None:
         with contextlib.suppress(ConnectionError):  # reading the answer raises the error
             await self._session.send(data)
+        step()
 
     async def _answer(self) -> dict[int, str]:
         mark = self._mark.encode()

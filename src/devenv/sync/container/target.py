@@ -102,7 +102,9 @@ class Target:
         self._finish(outcome, in_the_way)
         return outcome
 
-    def _real(self, steps: Sequence[Step]) -> list[Step]:
+    def _real(self, steps: Sequence[Step]) -> Sequence[Step]:
+        if not self._access.has_moves:
+            return steps
         return [replace(step, target=self._access.real(step.target)) for step in steps]
 
     def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:

@@ -15,9 +15,9 @@ def entry(content: bytes = b"new", *, kind: bytes = tar.FILE, link: bytes = b"")
 
 
 def test_a_file_is_one_operation_with_its_content() -> None:
-    """Paths in hexadecimal, mode and owner and seconds and nanoseconds in decimal, the length last."""
+    """The path and the new name in hexadecimal; mode, owner, seconds, nanoseconds in decimal; the length last."""
     (operation,) = perl_helper.put(entry(b"a\nb"), "/t~", "/t")
-    names = b"2f747e 2f74"
+    names = b"2f747e 74"
     assert operation == b"p %s %d 7 8 1700000000 1 3\na\nb" % (names, 0o640)
 
 

@@ -324,6 +324,65 @@ def by_helper(shell: Shell) -> Shell:
     return shell
 
 
+async def test_operations_are_sent_while_earlier_ones_are_carried_out(by_helper: Shell, tmp_path: Path) -> None:
+    """The second message is sent before the first is answered, and each caller gets the answer to its own."""
+    sent: list[int] = []
+    both_sent = anyio.Event()
+    send, receive = by_helper._session.send, by_helper._receive
+    failed: dict[int, list[int]] = {}
+
+    async def sending(data: bytes) -> None:
+        await send(data)
+        sent.append(len(data))
+        if len(sent) == 2:
+            both_sent.set()
+
+    async def receiving() -> bytes:
+        with anyio.fail_after(20):
+            await both_sent.wait()
+        return await receive()
+
+    by_helper._session.send = sending  # type: ignore[method-assign]
+    by_helper._receive = receiving  # type: ignore[method-assign]
+
+    async def do(number: int) -> None:
+        good = operation(MAKE_FOLDER, f"{tmp_path}/{number}", os.getuid(), os.getgid())
+        bad = operation(RENAME, f"{tmp_path}/missing", f"{tmp_path}/x")
+        failed[number] = await by_helper.do([good] * number + [bad])
+
+    async with anyio.create_task_group() as tasks:
+        for number in (1, 2):
+            tasks.start_soon(do, number)
+    assert failed == {1: [1], 2: [2]}
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"]
+
+
+async def test_a_broken_helper_fails_all_that_wait(by_helper: Shell) -> None:
+    """A message that was sent after the one that is cut off has no answer either."""
+    errors = []
+
+    async def do() -> None:
+        try:
+            await by_helper.do([operation(REMOVE, "/nowhere/x")])
+        except BrokenShellError as error:
+            errors.append(error)
+
+    await by_helper._session.send(b"nonsense\n")  # the helper ends
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(do)
+    assert len(errors) == 3
+    assert by_helper.broken
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o664, 0o777, 0o400])
+async def test_modes_of_new_files_are_exact(by_helper: Shell, tmp_path: Path, mode: int) -> None:
+    """Whatever the umask of the helper takes from a new file is set again."""
+    (put,) = perl_helper.put(entry(mode=mode), f"{tmp_path}/n~", f"{tmp_path}/n")
+    assert await by_helper.do([put]) == []
+    assert stat.S_IMODE(os.stat(tmp_path / "n").st_mode) == mode
+
+
 def entry(content: bytes = b"new", mode: int = 0o640, mtime_ns: int = 1_700_000_000_123_456_789) -> TarEntry:
     """A file of this user."""
     return TarEntry(b"f", tar.FILE, mode, mtime_ns, os.getuid(), os.getgid(), content)
