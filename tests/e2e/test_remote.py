@@ -67,7 +67,9 @@ def test_the_line_is_lost_and_comes_back(site: Site, far: Far) -> None:
     site.save("saved while ssh is dead")
     until(lambda: site.shows("saved while ssh is dead"))
     assert far.docker("ps", "-q", "--no-trunc") == started
-    assert len(run.all("problem")) <= 2
+    lost = [problem["message"] for problem in run.all("problem")]
+    assert all(message.startswith("the line to far is lost") for message in lost), lost
+    assert len(lost) == sum("is back" in notice["message"] for notice in run.all("notice"))
     run.stop()
 
 

@@ -20,6 +20,8 @@ from devenv.model.containers import Container, Network
 
 LONG_TIMEOUT = 600.0  # seconds, for work of any size: archives, commands in containers
 REMOVAL = 60.0  # seconds on top of the idle time, for files to be deleted
+NOTICED = 0.5  # seconds after a request in which the loss of the connection becomes known
+LOOK_EVERY = 0.2
 NOT_FOUND = 404
 CONFLICT = 409
 NOT_MODIFIED = 304
@@ -45,7 +47,8 @@ class Transport:
     """Requests to an engine, over connections that are kept open.
 
     `idle` is how long (seconds) the engine may be silent; `is_ours` tells whether devenv created a container or
-    network. In all methods `action` names the request in error messages.
+    network; `is_away`, whether the connection to the engine's machine is lost, which is reported by who holds it. In
+    all methods `action` names the request in error messages.
     """
 
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
@@ -54,6 +57,17 @@ class Transport:
         self.endpoint = endpoint
         self.idle = 2 * CONNECT_TIMEOUT
         self.is_ours: Callable[[Container | Network], bool] = lambda _: False
+        self.is_away: Callable[[], bool] = lambda: False
+
+    async def until_back(self) -> bool:
+        """Wait until a connection that was lost is back; return whether one was: a request then failed for that."""
+        if self.endpoint.line is not None:
+            await anyio.sleep(NOTICED)
+        was_lost = False
+        while self.is_away():
+            was_lost = True
+            await anyio.sleep(LOOK_EVERY)
+        return was_lost
 
     async def call(
         self,

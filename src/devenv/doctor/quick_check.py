@@ -38,7 +38,10 @@ async def connected_by_line(
     endpoint, first = login or (await resolve(), None)
     async with _explained(endpoint):
         endpoint, opened = await stack.enter_async_context(line(endpoint, emit, first))
-        return await stack.enter_async_context(Engine.connect(endpoint)), opened
+        engine = await stack.enter_async_context(Engine.connect(endpoint))
+        if opened is not None:
+            engine.is_away = lambda: opened.is_shaky
+        return engine, opened
 
 
 @contextlib.asynccontextmanager

@@ -141,7 +141,9 @@ class Keeper:
                     self._feed.recovered()
                     self._write(state=SYNCING, synced=self._synced(project), problem=self._feed.problem)
                     self._feed.keep(_ready(context.run, ledger))
-                    reload = Reload(options.selection, loaded, context.emit, project.update.apply)
+                    reload = Reload(
+                        options.selection, loaded, context.emit, project.update.apply, context.engine.until_back
+                    )
                     requests = Requests(context.run, project, effects, self._feed, reload, _page, goes_on=True)
                     await tasks.start(requests.listen)
                     tasks.start_soon(reload.run)

@@ -29,11 +29,13 @@ from devenv.remote.folder import LineFolder, folder
 from devenv.remote.forwards import Forward
 from devenv.remote.hand_over import AdoptedProcess, LeftLine, left_in
 from devenv.remote.ssh import Remote
+from devenv.remote.wake_pipe import WakePipe
 
 FIRST_WAIT = 60.0  # seconds for the first login: somebody may have to touch a key
 AGAIN_WAIT = 15.0  # seconds for each later one
 LOOK_EVERY = 0.02
 SOON = 4.0  # seconds within which a line is usually back, if the machine can be reached
+SHAKY = 2.0  # seconds after a line is back in which requests from before may fail
 ANSWER_WAIT = 10.0
 CONTROL_WAIT = 10.0
 GRACE = 2.0
@@ -64,7 +66,7 @@ class Line:
         self._asked: dict[str, Future[str]] = {}
         self._over = threading.Event()
         self._began = threading.Event()  # the first attempt has ended
-        self._changes = _WakePipe()
+        self._changes = WakePipe()
         # What the machine printed about its sockets, if the one that was tried does not answer; None until ssh has
         # logged in.
         self.found: str | None = None
@@ -74,6 +76,11 @@ class Line:
     def socket(self) -> str:
         """The path of the socket on this machine that leads to the engine."""
         return f"{self.folder.path}/{SOCKET}"
+
+    @property
+    def is_shaky(self) -> bool:
+        """Whether the line is down, or was until a moment ago: requests from before then fail."""
+        return not self.state.is_up or time.monotonic() - self.state.since < SHAKY
 
     @property
     def is_lost(self) -> bool:
@@ -259,31 +266,6 @@ class _Forwards:
             errors = {each: error for each in new if (error := self._request("forward", [each]))}
         self.active |= new - errors.keys()
         return errors
-
-
-class _WakePipe:
-    """A pipe on which a thread wakes a task."""
-
-    def __init__(self) -> None:
-        self._read, self._written = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._written, False)
-
-    def wake(self) -> None:
-        """Wake the task now, or at its next `wait`."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._written, b"x")
-
-    async def wait(self) -> None:
-        """Wait for a `wake` since the last call."""
-        await anyio.wait_readable(self._read)
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._read, 1 << 10)
-
-    def close(self) -> None:
-        """Close the pipe."""
-        os.close(self._read)
-        os.close(self._written)
 
 
 def _last(errors: int) -> str:

@@ -215,7 +215,7 @@ async def supervise(context: Context, project: ActiveProject, requests: Requests
         return RunOutcome.DETACHED
     if context.options.watch:
         selection, loaded = context.options.selection, project.desired.loaded
-        requests.reload = Reload(selection, loaded, context.emit, project.update.apply)
+        requests.reload = Reload(selection, loaded, context.emit, project.update.apply, context.engine.until_back)
         context.tasks.start_soon(requests.reload.run)
     if context.controller is None:
         await project.observer.until_over()

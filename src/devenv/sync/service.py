@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Collection
@@ -12,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from devenv.errors import EngineError
 from devenv.lazy_dataclass import dataclass
+from devenv.model.containers import Container
 from devenv.model.project import Action
 from devenv.model.sync_plan import ServicePlan
 from devenv.sync import planner
@@ -137,6 +139,7 @@ class ServiceSync:
             state.mark_unknown({path: was for path, was in (*changes.gone, *changes.present) if path in failed})
         state.report.synced(step, outcome, changes, began)
         if not is_lost:
+            state.report.over([self.service])
             followups.owe(step)
         return failed
 
@@ -159,13 +162,17 @@ class ServiceSync:
     async def _is_lost_for_long(self, target: Target) -> bool:
         """Whether an existing container cannot be reached for a while: what the next try mends is not reported.
 
-        A container that was removed, or restarted and is about to be adopted, is not reported either. A container
-        that has just ended gets its files without a shell.
+        A container that was removed, or restarted and is about to be adopted, is not reported either, nor is one
+        whose engine is away: that is reported by others. A container that has just ended gets its files without a
+        shell.
         """
-        try:
-            current = await self.context.engine_of(target.container).containers.inspect(target.container.id)
-        except EngineError:
-            current = target.container
+        current: Container | None = target.container
+        with contextlib.suppress(EngineError):
+            engine = self.context.engine_of(target.container)
+            if engine.is_away():
+                self.lost.pop(target.container.id, None)
+                return False
+            current = await engine.containers.inspect(target.container.id)
         if current is None or current.key != target.container.key:
             return False
         target.has_changed(current)

@@ -70,7 +70,10 @@ class SyncReport:
     reported_env_files: set[str] = field(default_factory=set)
 
     def problems(self, reasons: Mapping[str, str]) -> None:
-        """Report the problem of each path; many paths with the same problem are one line."""
+        """Report the problem of each path; many paths with the same problem are one line.
+
+        The name of the service in place of a path is a problem of all its paths.
+        """
         paths: dict[str, list[str]] = defaultdict(list)
         for path, reason in reasons.items():
             if self.reported.get(path) != reason:
@@ -80,7 +83,8 @@ class SyncReport:
             more = f" (+{len(others)} more)" if others else ""
             hint = HINTS.get(reason, "").format(name=posixpath.basename(first)) or None
             self.problem_paths.add((reason, first))
-            self.emit(Problem(f"{planner.shown(first, self.directory)}{more}: {reason}", hint, self.service, first))
+            message = reason if first == self.service else f"{planner.shown(first, self.directory)}{more}: {reason}"
+            self.emit(Problem(message, hint, self.service, first))
 
     def over(self, paths: Collection[str]) -> None:
         """Note that these paths have no problem any more."""

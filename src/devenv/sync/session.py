@@ -145,6 +145,12 @@ class SyncSession:
             for service_sync in self.service_syncs.values():
                 service_sync.state.saved_since(since, rebuilds=rebuilds)
 
+    def hasten(self) -> None:
+        """Soon try again what has failed: the engine can be reached again."""
+        for service_sync in self.service_syncs.values():
+            service_sync.state.retries.hasten(anyio.current_time())
+            service_sync.state.wake()
+
     def synced_until(self) -> float:
         """The time (Unix seconds) before which all saves have been synced, and have had their effects."""
         busy = [service_sync.state.busy_since for service_sync in self.service_syncs.values()]

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from devenv.errors import EngineError
-from devenv.events import Restarted, Synced
+from devenv.events import Restarted, Solved, Synced
 from devenv.model.project import Action, Settings
 from devenv.sync import service as services
 from devenv.sync.container import host_files
@@ -67,12 +67,34 @@ async def test_file_missing_in_one_replica_is_put_again(service: OneService, mon
     assert service.problems == []
     monkeypatch.setattr(services, "LOST_FOR", 0.0)
     await service.step()
-    assert service.problems == ["web: gone away"]
+    assert service.problems == ["gone away"]
     other.is_lost = False
     assert await service.step() == set()
     assert other.put == ["/src/file"]
+    assert [event.path for event in service.events if isinstance(event, Solved)] == ["web"]
     assert await service.step() == set()
     assert other.put == ["/src/file"]
+
+
+async def test_a_machine_that_is_away_is_reported_by_others(
+    service: OneService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time for which a container cannot be reached counts from its return."""
+    monkeypatch.setattr(services, "LOST_FOR", 0.05)
+    fake, is_away = FakeTarget("one"), True
+    await service.adopt(fake)
+    service.engine.is_away = lambda: is_away
+    service.write("file")
+    fake.is_lost = True
+    await service.step()
+    await anyio.sleep(0.1)
+    await service.step()
+    is_away = False
+    await service.step()
+    assert service.problems == []
+    await anyio.sleep(0.1)
+    await service.step()
+    assert service.problems == ["gone away"]
 
 
 async def test_a_container_that_is_another_one_by_now_is_not_reported(service: OneService) -> None:

@@ -66,6 +66,9 @@ class MountedFiles:
                     self.engine.archive, container.id, files, self.current.desired.project.directory
                 )
         except DevenvError as error:
+            if await self.engine.until_back():
+                await self._put_again(service, files)
+                return
             self.emit(Problem(error.message, error.hint or ""))
         else:
             names = ", ".join(dict.fromkeys(f"{file.kind[:-1]} `{file.name}`" for file in files))

@@ -81,6 +81,7 @@ class PortForwards:
                     await self._line.changed()
                 waited = max(waited, self._waiting())
             self._emit(Notice(forwards.back(name, time.monotonic() - lost, waited)))
+            self._project.sync_session.hasten()
 
     def _waiting(self) -> int:
         return sum(self._project.sync_session.pending().values())

@@ -17,7 +17,7 @@ from devenv.compose.files import inputs
 from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
-from devenv.errors import ConfigError, DevenvError
+from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.events import Emit, Notice, Problem, Reloaded, Removed, Solved
 from devenv.host.listeners import require_free
 from devenv.lazy_dataclass import dataclass
@@ -43,6 +43,7 @@ QUIET = 0.1  # seconds without an event: editors replace files, and save several
 
 # Takes the edited project and the changed files; returns whether anything had to be done.
 Act = Callable[[Loaded, tuple[str, ...]], Awaitable[bool]]
+UntilBack = Callable[[], Awaitable[bool]]  # see `Transport.until_back`
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Reload:
     loaded: Loaded
     emit: Emit
     act: Act
+    until_back: UntilBack
     _files: frozenset[str] = frozenset()
     _seen: Mapping[str, bytes | None] = field(default_factory=dict)
     _reported: set[str] = field(default_factory=set)  # errors of the current, invalid state
@@ -112,6 +114,9 @@ class Reload:
         except DevenvError as error:
             # The next event tries again: by then a port may be free, or an image present.
             if await self._have_changed(now):
+                return
+            if isinstance(error, EngineError) and await self.until_back():
+                self._changed.set()
                 return
             self._rejected = now
             if error.said not in self._reported:

@@ -54,7 +54,8 @@ class FakeProject:
 
     def __init__(self, *containers: Container) -> None:
         self.waiting: dict[str, int] = {}
-        self.sync_session = SimpleNamespace(pending=lambda: self.waiting)
+        self.hastened = anyio.Event()
+        self.sync_session = SimpleNamespace(pending=lambda: self.waiting, hasten=self.hastened.set)
         self.move = anyio.Event()
         self.observer = SimpleNamespace(project_state=ProjectState(containers, (), ()), moved=lambda: self.move)
 
@@ -115,8 +116,9 @@ async def test_a_loss_is_reported_once_and_so_is_its_end(monkeypatch: pytest.Mon
         await until(lambda: events)
         project.waiting = {"web": 2}
         await anyio.sleep(0.3)
+        assert not project.hastened.is_set()
         line.turn(is_up=True)
-        await until(lambda: len(events) == 2)
+        await project.hastened.wait()
         tasks.cancel_scope.cancel()
     lost, back = events
     assert isinstance(lost, Problem)

@@ -36,11 +36,12 @@ class Follower:
         self.acted: list[tuple[str, ...]] = []
         self.events: list[Event] = []
         self.refusal: str | None = None
+        self.is_away = False
         self.meanwhile: Callable[[], None] = lambda: None
         for name, text in FILES.items():
             self.write(name, text)
         self.current = self.project("")
-        self.reload = Reload(Selection(str(folder)), self.current, self.events.append, self.act)
+        self.reload = Reload(Selection(str(folder)), self.current, self.events.append, self.act, self.until_back)
 
     def write(self, name: str, text: str) -> None:
         """Save a file."""
@@ -63,6 +64,13 @@ class Follower:
         if "bad" in text:
             raise ConfigError(text[text.index("bad") :].split()[0], file="compose.yml", line=3)
         return self.project(text)
+
+    async def until_back(self) -> bool:
+        """Whether the engine was away until now."""
+        was_away, self.is_away = self.is_away, False
+        if was_away:
+            self.refusal = None
+        return was_away
 
     async def act(self, loaded: Loaded, files: tuple[str, ...]) -> bool:
         """As a project does that is touched by what differs."""
@@ -173,6 +181,15 @@ async def test_file_changed_during_the_load_is_read_again(follower: Follower) ->
     await follower.until(3)
     assert len(follower.acted) == 1
     assert "A=3" in follower.current.model["text"]
+
+
+async def test_an_edit_waits_for_an_engine_that_is_away(follower: Follower) -> None:
+    """Its machine is reported by others; once it is back, the edit is put in force without another save."""
+    follower.refusal, follower.is_away = "cannot reach the engine", True
+    follower.write("web.env", "A=2\n")
+    await follower.until(3)
+    assert follower.acted == [("web.env",)]
+    assert follower.messages() == []
 
 
 async def test_a_state_that_cannot_be_put_in_force_is_reported(follower: Follower) -> None:
