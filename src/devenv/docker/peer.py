@@ -24,6 +24,26 @@ async def sees_files(endpoint: Endpoint, kernel: str) -> bool | None:
     return True if not os.path.exists(path) or await anyio.to_thread.run_sync(is_here, path) else None
 
 
+async def is_on_this_machine(endpoint: Endpoint, kernel: str) -> bool:
+    """Whether an engine with this kernel runs on this machine, and not behind a socket that another program forwards.
+
+    If the listener is in another pid namespace, the kernel alone counts.
+    """
+    path = endpoint.socket
+    if path is None or kernel != os.uname().release:
+        return False
+    return not os.path.exists(path) or not await anyio.to_thread.run_sync(_is_forwarded, path)
+
+
+def _is_forwarded(path: str) -> bool:
+    """Whether a program that is no engine listens at the socket. Blocking."""
+    try:
+        pid = _listener(path)
+        return pid != 0 and _program(pid) not in ENGINES
+    except (OSError, AttributeError):  # unknown
+        return False
+
+
 def is_here(path: str) -> bool:
     """Whether certainly an engine in this mount namespace listens at the socket. Blocking.
 
@@ -31,8 +51,7 @@ def is_here(path: str) -> bool:
     """
     try:
         pid = _listener(path)
-        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-            is_engine = file.read().strip() in ENGINES
+        is_engine = _program(pid) in ENGINES
         try:
             is_same = os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
         except PermissionError:  # of another user
@@ -40,6 +59,11 @@ def is_here(path: str) -> bool:
     except (OSError, AttributeError):
         return False
     return is_engine and is_same
+
+
+def _program(pid: int) -> str:
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+        return file.read().strip()
 
 
 def _listener(path: str) -> int:

@@ -55,7 +55,7 @@ class EngineAddress:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What the engine reports. `here`: it runs on this kernel; `kind` as in `diagnose.ENGINE_KINDS`."""
+    """What the engine reports. `here`: it runs on this machine; `kind` as in `diagnose.ENGINE_KINDS`."""
 
     version: str = ""
     kind: str = ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import anyio
 
+from devenv.docker import peer
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.doctor.diagnose import diagnose
@@ -72,13 +72,13 @@ async def engine_info(engine: Engine) -> EngineInfo:
     info, version = await each(lambda path: engine.ask(path, "asking for the engine", dict[str, Any]), paths)
     proxies = {"HTTPS_PROXY": info.get("HttpsProxy"), "HTTP_PROXY": info.get("HttpProxy")}
     kind = _kind(info, version)
-    is_same_kernel = engine.kernel == os.uname().release and kind not in VIRTUAL
+    is_here = kind not in VIRTUAL and await peer.is_on_this_machine(engine.endpoint, engine.kernel)
     return EngineInfo(
         version=str(info.get("ServerVersion", "")),
         kind=kind,
         platform=engine.platform,
         root=str(info.get("DockerRootDir") or ""),
-        here=engine.endpoint.has_files and is_same_kernel,
+        here=is_here,
         proxies={name: str(value) for name, value in proxies.items() if value},
         mirrors=tuple((info.get("RegistryConfig") or {}).get("Mirrors") or ()),
     )

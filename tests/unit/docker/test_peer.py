@@ -39,9 +39,21 @@ async def test_an_engine_in_this_namespace_sees_the_files(listener: str) -> None
 
 
 @pytest.mark.anyio
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="only Linux names the process")
 async def test_a_forwarded_socket_says_nothing(listener: str) -> None:
-    """Another program listens there, and the engine may be anywhere."""
+    """Another program listens there, and the engine may be anywhere, also on a machine with the same kernel."""
     assert await peer.sees_files(Endpoint(listener), KERNEL) is None
+    assert await peer.is_on_this_machine(Endpoint(listener), KERNEL) is False
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("is_engine")
+async def test_an_engine_on_this_machine(listener: str) -> None:
+    """Its socket is its own, and its kernel is ours."""
+    assert await peer.is_on_this_machine(Endpoint(listener), KERNEL) is True
+    assert await peer.is_on_this_machine(Endpoint("unix:///does-not-exist"), KERNEL) is True
+    assert await peer.is_on_this_machine(Endpoint(listener), "of a virtual machine") is False
+    assert await peer.is_on_this_machine(Endpoint("ssh://far"), KERNEL) is False
 
 
 @pytest.mark.anyio

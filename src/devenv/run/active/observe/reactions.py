@@ -12,6 +12,7 @@ from dataclasses import field
 import anyio
 from anyio.abc import TaskGroup
 
+from devenv.docker import peer
 from devenv.docker.client import Engine
 from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError
@@ -182,16 +183,22 @@ def crowd() -> float:
 
 @dataclass
 class BusyProcesses:
-    """Finds busy processes without a health check: a process with a long startup may still fail."""
+    """Finds busy processes without a health check: a process with a long startup may still fail.
+
+    The load of this machine counts only for an engine on it; that of another machine is not known.
+    """
 
     engine: Engine
     watch: ContainerWatch
+    _is_here: bool | None = None  # whether the engine runs on this machine
     _used: dict[Life, tuple[float, Usage]] = field(default_factory=dict)
     _busy_at: dict[Life, float] = field(default_factory=dict)
 
     async def measure(self, containers: Iterable[Container]) -> None:
         """Compare the CPU time of these containers with the last measurement, if that is old enough."""
-        share = 1 / crowd()
+        if self._is_here is None:
+            self._is_here = await peer.is_on_this_machine(self.engine.endpoint, self.engine.kernel)
+        share = 1 / crowd() if self._is_here else 1.0
         self.watch.patience = min(BUSY_FOR / share, LONGEST)
         for container in containers:
             life, now = container.key, anyio.current_time()

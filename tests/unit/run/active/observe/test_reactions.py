@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from devenv.docker.client import Engine
 from devenv.docker.containers import Usage
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, Synced, Waiting
 from devenv.model.containers import Container, ProjectState
@@ -405,14 +406,24 @@ async def test_busy_processes_by_cpu_usage(
         return Usage(cpu, next(system), 2, 1)
 
     system = iter(range(0, 1000, 100))
-    engine = cast("Engine", SimpleNamespace(containers=SimpleNamespace(usage=usage)))
-    processes = BusyProcesses(engine, ContainerWatch())
+    endpoint = Endpoint("unix:///does-not-exist")
+    known = SimpleNamespace(containers=SimpleNamespace(usage=usage), endpoint=endpoint, kernel=os.uname().release)
+    processes = BusyProcesses(cast("Engine", known), ContainerWatch())
     states = []
     for _ in used:
         await processes.measure([web()])
         states.append(bool(processes.watch.busy))
     assert tuple(states) == expected
     assert processes.watch.patience == min(BUSY_FOR * crowd, reactions.LONGEST)
+
+
+async def test_the_load_of_another_machine_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of this one says nothing about processes there."""
+    monkeypatch.setattr(reactions, "crowd", lambda: 8.0)
+    known = SimpleNamespace(endpoint=Endpoint("ssh://far"), kernel=os.uname().release)
+    processes = BusyProcesses(cast("Engine", known), ContainerWatch())
+    await processes.measure([])
+    assert processes.watch.patience == BUSY_FOR
 
 
 def test_load_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
