@@ -23,9 +23,10 @@ from devenv.model.images import HUB, canonical, registry, split
 PULL_TABLE, NETWORK_TABLE, STEP_TABLE, DOCKERFILE_TABLE = "pull", "build_network", "build_step", "dockerfile"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds by the engine need no token, since their images were pulled before. Other builders pull images themselves.
-TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - not a password
+OWN_BUILDER = "BUILDX_BUILDER=default devenv up"
 MIRROR = "use a mirror: devenv doctor --fix --mirror HOST, or: devenv images load FILE"
 GIVE = "devenv up --host-settings"
+BOOT, BUILDER_IMAGE = "booting buildkit", "moby/buildkit:buildx-stable-1"  # of Buildx
 _TELLING = (
     r"https?://(?:[^/@\s]*@)?|host='|resolv(?:e|ing)(?: host)?(?: address)?:? '?|(?:ENOTFOUND|EAI_AGAIN|lookup) "
 )
@@ -76,7 +77,7 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
     options = explanation.entry.options
     impossible, passing = options.get("no_answer", False), options.get("passing", False)
     absent = options.get("absent", False)
-    command = TOKEN_COMMAND if impossible and TOKEN.search(message) else explanation.hint.removesuffix(f" {HUB}")
+    command = OWN_BUILDER if impossible and TOKEN.search(message) else explanation.hint.removesuffix(f" {HUB}")
     return Failure(explanation.cause, impossible, passing, absent, command or None, options.get("of_file", False))
 
 
@@ -163,6 +164,8 @@ class BuildFacts:
 
 def explain_build(error: BuildError, facts: BuildFacts) -> DevenvError:
     """The error with the line of the Dockerfile, cause and hint: a ConfigError for a wrong Dockerfile or context."""
+    if error.instruction == BOOT:
+        return _unstarted_builder(error)
     line = instruction_line(facts.text, error.instruction) if error.instruction else None
     step = f"`{short(error.instruction)}`: " if error.instruction else ""
     explanation = table.explain(table.load(DOCKERFILE_TABLE), error.reason, partial(_dockerfile_words, error, facts))
@@ -173,10 +176,23 @@ def explain_build(error: BuildError, facts: BuildFacts) -> DevenvError:
         fault = _explain_step(error, facts)
         reason, hint = f"{reason}: {fault.cause}" if fault.cause else reason, fault.hint
     elif failure := known_failure(reason):
-        silent = f"{named_host(reason) or 'a server'} does not answer: " if failure.impossible else ""
+        host = named_host(reason) or _host(reason) or named_host(error.instruction)
+        silent = f"{host or 'a server'} does not answer: " if failure.impossible else ""
         reason, lines = f"{step}{silent}{failure.cause}", ()
-        hint = f"curl -I https://{named_host(error.reason)}" if failure.impossible and step else failure.hint
+        hint = f"curl -I https://{host}" if failure.impossible and step and host else failure.hint
     return BuildError(error.service, reason, lines, hint=hint, place=(facts.dockerfile or None, line))
+
+
+def _unstarted_builder(error: BuildError) -> BuildError:
+    """The error for a builder in a container, such as Buildx starts with Podman: its own image may be missing."""
+    failure = known_failure(error.reason, BUILDER_IMAGE)
+    if failure is None:
+        reason = f"the builder, a container of {BUILDER_IMAGE}, does not start: {error.reason}"
+        return BuildError(error.service, reason, hint="docker buildx inspect --bootstrap")
+    silent = f"{named_host(error.reason) or HUB} does not answer: " if failure.impossible else ""
+    reason = f"the builder's own image {BUILDER_IMAGE} cannot be pulled: {silent}{failure.cause}"
+    hint = f"docker pull {BUILDER_IMAGE}, or load it from a file: docker load -i FILE"
+    return BuildError(error.service, reason, hint=f"{hint}; Docker builds without it: {OWN_BUILDER}")
 
 
 def _file_error(

@@ -10,6 +10,8 @@ from devenv.docker.compose_failures import BuildError
 from devenv.explain import table
 from devenv.explain.table import TableEntry
 from devenv.images.failures import (
+    BOOT,
+    BUILDER_IMAGE,
     GIVE,
     NETWORK_TABLE,
     BuildFacts,
@@ -609,6 +611,47 @@ FAILED = f"web/Dockerfile:3: the build of `web` failed: {ENDED}"
             (),
             f"{FAILED[:15]}6: the build of `web` failed: `{ADD}`: x.test does not answer: its name is not found (DNS)",  # noqa: E501
             "curl -I https://x.test",
+            1,
+        ),
+        (
+            "dial tcp: lookup x.test on 10.0.0.1:53: no such host",
+            ADD,
+            (),
+            f"{FAILED[:15]}6: the build of `web` failed: `{ADD}`: x.test does not answer: its name is not found (DNS)",  # noqa: E501
+            "curl -I https://x.test",
+            1,
+        ),
+        (
+            "dial tcp 10.0.0.9:443: i/o timeout",
+            RUN,
+            (),
+            f"web/Dockerfile:3: the build of `web` failed: `{RUN}`: a server does not answer: no answer in time",
+            None,
+            1,
+        ),
+        (
+            "initializing source docker://moby/buildkit:buildx-stable-1: dial tcp: lookup docker.io: no such host",
+            BOOT,
+            (),
+            (
+                f"the build of `web` failed: the builder's own image {BUILDER_IMAGE} cannot be pulled: "
+                "docker.io does not answer: its name is not found (DNS)"
+            ),
+            (
+                f"docker pull {BUILDER_IMAGE}, or load it from a file: docker load -i FILE; "
+                "Docker builds without it: BUILDX_BUILDER=default devenv up"
+            ),
+            1,
+        ),
+        (
+            "crun: mount proc to proc: Operation not permitted",
+            BOOT,
+            (),
+            (
+                f"the build of `web` failed: the builder, a container of {BUILDER_IMAGE}, does not start: "
+                "crun: mount proc to proc: Operation not permitted"
+            ),
+            "docker buildx inspect --bootstrap",
             1,
         ),
         (ENDED, RUN, ("x",), f"{FAILED}\n  x", "devenv build web   (shows the whole output)", 1),
