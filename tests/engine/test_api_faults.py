@@ -15,7 +15,8 @@ import pytest
 
 from devenv.docker import client, containers, streams, transport
 from devenv.docker.client import Engine
-from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint
+from devenv.docker.connection import CONNECT_TIMEOUT
+from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.model.containers import Container

@@ -91,7 +91,7 @@ MAY_COMPILE = ("lazy_dataclass.py",)
 
 # Third-party (and process) modules and the only files that may import them; a folder means all its files.
 OWNERS: dict[str, tuple[str, ...]] = {
-    "subprocess": ("docker/process.py", "docker/endpoint.py"),
+    "subprocess": ("docker/process.py", "docker/connection.py"),
     "multiprocessing": (),
     "python_on_whales": ("docker/cli.py",),
     "h11": ("docker/http.py", "docker/exchange.py", "docker/bulk.py", "web/http.py"),

@@ -13,8 +13,9 @@ from urllib.parse import quote
 import anyio
 
 from devenv.docker import inspect as answers
+from devenv.docker.connection import CONNECT_TIMEOUT, dial
 from devenv.docker.containers import Archive, Containers
-from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
+from devenv.docker.endpoint import Endpoint, resolve
 from devenv.docker.exec import ContainerExec
 from devenv.docker.http import Client
 from devenv.docker.images import Images

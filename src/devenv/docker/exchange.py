@@ -10,7 +10,7 @@ from typing import Self
 import anyio
 import h11
 
-from devenv.docker.endpoint import Connection
+from devenv.docker.connection import Connection
 
 CHUNK = 65536
 LARGE_CHUNK = 4 * CHUNK  # of a body that may have gigabytes

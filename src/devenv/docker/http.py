@@ -13,7 +13,7 @@ import h11
 
 from devenv.docker import trace
 from devenv.docker.bulk import FIRST_ERROR, BodyError, OwnError, Status, Take, download, upload
-from devenv.docker.endpoint import Connection
+from devenv.docker.connection import Connection
 from devenv.docker.exchange import HEAD_TIMEOUT, Body, Exchange, GarbledError, LostError, translated
 
 KEPT = 8

@@ -20,7 +20,8 @@ import anyio
 from anyio.abc import UNIXSocketStream
 
 from devenv.docker import ssh_lines
-from devenv.docker.endpoint import DuplexConnection, Endpoint, accepted, dial
+from devenv.docker.connection import DuplexConnection, accepted, dial
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError
 
 CHUNK = 1 << 16

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 import anyio
 
 from devenv.docker.bulk import FIRST_ERROR, Take
-from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, WayError, unreachable
+from devenv.docker.connection import CONNECT_TIMEOUT, WayError
+from devenv.docker.endpoint import Endpoint, unreachable
 from devenv.docker.exchange import Body, Exchange, LostError
 from devenv.docker.http import Client
 from devenv.errors import EngineError

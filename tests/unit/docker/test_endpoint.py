@@ -9,28 +9,15 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker import endpoint as endpoints
 from devenv.docker.client import Engine
 from devenv.docker.context import DEFAULT_SOCKET
-from devenv.docker.endpoint import Endpoint, dial, reason, require_address, resolve, unreachable
+from devenv.docker.endpoint import Endpoint, reason, require_address, resolve, unreachable
 from devenv.doctor import probes
 from devenv.doctor.diagnose import diagnose
 from devenv.doctor.facts import DoctorFacts
 from devenv.errors import DevenvError, EngineError
 
 pytestmark = pytest.mark.anyio
-
-
-async def test_a_connection_that_another_task_has_closed(tmp_path: Path) -> None:
-    """Sending and receiving raise the error for a closed connection."""
-    listener = await anyio.create_unix_listener(tmp_path / "s")
-    async with listener:
-        connection = await dial(Endpoint(f"unix://{tmp_path}/s"))
-        await connection.aclose()
-        with pytest.raises(anyio.ClosedResourceError):
-            await connection.receive(10)
-        with pytest.raises(anyio.ClosedResourceError):
-            await connection.send(b"x")
 
 
 @pytest.mark.parametrize(
@@ -242,27 +229,6 @@ async def test_ssh_errors_are_reported(docker: Path, printed: str, words: str, h
     assert (caught.value.hint or "").startswith(hint)
     first, *_ = diagnose(DoctorFacts(**await probes.unreached(FAR, caught.value)))
     assert (first.code, first.message, first.hint) == ("engine-unreachable", caught.value.message, caught.value.hint)
-
-
-async def test_a_program_that_floods_its_standard_error_holds_nobody_up(docker: Path) -> None:
-    """As ssh does with -v: the last lines count."""
-    script = docker.parent / "docker"
-    script.write_text(
-        "#!/bin/sh\nyes debug1: packet | head -c 900000 >&2\necho ssh: connect to host far: timed out >&2\nexit 1\n"
-    )
-    with anyio.fail_after(20), pytest.raises(EngineError, match="ssh: connect to host far: timed out"):
-        async with Engine.connect(FAR):
-            pass
-
-
-async def test_ssh_warning_is_not_a_reason(docker: Path) -> None:
-    """A warning is not a reason: the connection only ended."""
-    docker.write_text("Warning: Permanently added 'far' (ED25519) to the list of known hosts.\n")
-    (docker.parent / "docker").write_text(f"#!/bin/sh\ncat {docker} >&2\n")
-    connection = await endpoints.dial(FAR)
-    with anyio.fail_after(20):
-        assert await connection.receive(10) == b""
-    await connection.aclose()
 
 
 def test_ssh_output_is_cleaned() -> None:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from devenv.docker import http
-from devenv.docker.endpoint import Connection
+from devenv.docker.connection import Connection
 from devenv.docker.exchange import GarbledError, LostError
 from devenv.docker.http import Client
 

@@ -14,7 +14,8 @@ import anyio
 import pytest
 
 from devenv.docker import context, process, ssh_lines
-from devenv.docker.endpoint import Endpoint, dial, resolve
+from devenv.docker.connection import dial
+from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
 from devenv.remote.folder import LineFolder
