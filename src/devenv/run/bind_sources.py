@@ -34,7 +34,7 @@ async def missing_folders(
     folders: dict[str, None] = {}
     for service in desired.project.services:
         if service.name in names and (mounts := list(_missing(service, transfer))):
-            modes = await transfer.modes(desired.image(service.name), [mount.target for mount in mounts])
+            modes = await transfer.holders.modes(desired.image(service.name), [mount.target for mount in mounts])
             sources = await anyio.to_thread.run_sync(resolve.selected_files, selection)
             path = ("services", service.name, "volumes")
             for mount in mounts:

@@ -121,7 +121,7 @@ class VolumeExchange:
         for user in users:
             if volume in user.volumes:
                 image = user.reference or user.image
-                needed = await self.volumes.volume_transfer.reader(image, with_system=bool(snapshot.libc))
+                needed = await self.volumes.volume_transfer.holders.reader(image, with_system=bool(snapshot.libc))
                 if error := VolumeChoice(begin, wanted, fresh(wanted), (), user.service, needed).error():
                     raise error
 

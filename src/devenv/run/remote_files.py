@@ -22,7 +22,8 @@ from devenv.errors import ConfigError, EngineError
 from devenv.model.project import Project
 from devenv.state.run_dir import Run
 from devenv.sync.host.mount_sources import placed, replacements, with_replacements
-from devenv.volumes.transfer import VolumeTransfer, volume_transfer
+from devenv.volumes.holders import Holders
+from devenv.volumes.transfer import VolumeTransfer
 
 
 async def adapted(loaded: Loaded, names: Collection[str], selection: Selection, transfer: VolumeTransfer) -> Loaded:
@@ -33,7 +34,7 @@ async def adapted(loaded: Loaded, names: Collection[str], selection: Selection, 
     project = loaded.project
     if not remote_files.needs_files(loaded.model, project, names):
         return loaded
-    if await sees_files(transfer.engine, project, transfer):
+    if await sees_files(transfer.holders, project):
         return loaded
     return await anyio.to_thread.run_sync(replaced, loaded, names, selection, transfer.engine.endpoint.shown)
 
@@ -44,19 +45,19 @@ async def adapt_once(loaded: Loaded, engine: Engine, run: Run) -> Loaded:
     names = [service.name for service in project.services]
     if not remote_files.needs_files(loaded.model, project, names):
         return loaded
-    transfer = volume_transfer(engine, lambda _: None, run, project.name, project.directory)
-    if await sees_files(engine, project, transfer):
+    if await sees_files(Holders(engine, run, project.name), project):
         return loaded
     project, remote = await anyio.to_thread.run_sync(replacements, loaded, names)
     return replace(loaded, project=project, remote=remote)
 
 
-async def sees_files(engine: Engine, project: Project, transfer: VolumeTransfer) -> bool:
+async def sees_files(holders: Holders, project: Project) -> bool:
     """Whether the engine sees the folder of the project.
 
     If that is unknown, a container is created that mounts it. If that fails, too, an engine at a unix socket counts
     as one that does.
     """
+    engine = holders.engine
     known = await peer.sees_files(engine.endpoint, engine.kernel)
     if known is not None:
         return known
@@ -64,7 +65,7 @@ async def sees_files(engine: Engine, project: Project, transfer: VolumeTransfer)
         with contextlib.suppress(EngineError):
             if (await quick_check.engine_info(engine)).kind in VIRTUAL:
                 return True
-    seen = await transfer.sees(project.files[0])
+    seen = await holders.sees(project.files[0])
     return is_local if seen is None else seen
 
 

@@ -246,7 +246,9 @@ class InitialVolumes:
     async def _reader(self, users: tuple[str, ...], *, with_system: bool) -> Reader:
         """The first database of the services; to know the system of its image takes a container."""
         for name in users:
-            reader = await self.volumes.volume_transfer.reader(self.desired.image(name), with_system=with_system)
+            reader = await self.volumes.volume_transfer.holders.reader(
+                self.desired.image(name), with_system=with_system
+            )
             if reader.database:
                 return reader
         return Reader()

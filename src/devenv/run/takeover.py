@@ -35,7 +35,7 @@ class Takeover:
         transfer = self.volume_transfer
         project_state = await self._look()
         self._require_own(project_state)
-        if await transfer.mend(project_state):
+        if await transfer.holders.mend(project_state):
             project_state = await self._look()
         if earlier is None:
             return None, project_state

@@ -1,4 +1,4 @@
-"""Volume -> verified archive, and back, through a container that mounts the volume and is never started.
+"""Volume -> verified archive, and back, through a holder (see `holders`), a container that is never started.
 
 The engine's archive requests mount the volumes of created containers. They do not carry extended attributes other
 than file capabilities, holes in sparse files (they come back as zeros), times below a second, and sockets.
@@ -7,15 +7,11 @@ than file capabilities, holes in sparse files (they come back as zeros), times b
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import io
 import math
 import mmap
-import os
-import re
-import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from typing import Any
 
@@ -25,25 +21,22 @@ from devenv import private_files
 from devenv.compose.user_config import UserSettings, user_settings
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
-from devenv.errors import ConfigError, DevenvError, EngineError, StateError
+from devenv.errors import ConfigError, EngineError, StateError
 from devenv.events import Emit, Notice, Problem, Restored, Saved, Step
 from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
 from devenv.model.containers import (
-    HOLDS_LABEL,
-    ONE_OFF_LABEL,
     OWNER_LABEL,
     PROJECT_LABEL,
     VOLUME_LABEL,
     Container,
-    ProjectState,
     Volume,
 )
-from devenv.model.snapshot import Reader, Snapshot, database, shown, system
-from devenv.state import unfinished
+from devenv.model.snapshot import Snapshot, shown
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.tasks import repeated
+from devenv.volumes.holders import TARGET, Holders
 from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, advanced, by_reference
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import DAMAGED, Store
@@ -51,9 +44,6 @@ from devenv.volumes.store import DAMAGED, Store
 with LazyImports():  # many projects have no volume to save or to restore
     from devenv.state import gzip_members, verified_archive
 
-TARGET = "/.devenv-volume"
-NO_SOURCE = "bind source path does not exist"  # the engine's message
-OS_RELEASE = ("/usr/lib/os-release", "/etc/os-release")  # the second may be a link to the first
 REPORT_EVERY = 0.2  # seconds
 LONGEST = 10.0  # seconds that saving a volume may take at the end of a run, at the measured rate
 MEASURED_WITHIN = 2.0  # seconds for the sizes of volumes
@@ -78,6 +68,11 @@ class VolumeTransfer:
     total: int
     _id: str = field(default="", init=False)
     _keys: set[str] = field(default_factory=set, init=False)
+
+    @property
+    def holders(self) -> Holders:
+        """The containers that mount the volumes."""
+        return Holders(self.engine, self.run, self.project)
 
     async def save(
         self,
@@ -107,8 +102,10 @@ class VolumeTransfer:
             def report() -> None:
                 self.emit(Step("save", "detail", f"saving {key} ({shown(draft.size)})"))
 
-            async with self._holder(volume.name, [c.image for c in users]) as (holder, image):
-                reader = await self._reader(holder, next((c.database for c in users if c.image == image), ""))
+            async with self.holders.hold([c.image for c in users], volume.name) as (holder, image):
+                reader = await self.holders.reader_in(
+                    holder, next((c.database for c in users if c.image == image), "")
+                )
                 streamed = time.monotonic()
                 async with repeated(report, REPORT_EVERY):
                     await self.engine.archive.download(holder, TARGET, draft.write)
@@ -184,7 +181,7 @@ class VolumeTransfer:
         began = time.monotonic()
         self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
         try:
-            async with self._holder(name, images) as (holder, _):
+            async with self.holders.hold(images, name) as (holder, _):
                 await self._put(holder, snapshot)
         except verified_archive.UNREADABLE as error:
             with contextlib.suppress(EngineError):  # nobody has used it: the next start must not take it for data
@@ -274,110 +271,6 @@ class VolumeTransfer:
         fields = {"live": None, "asked": NOTHING, "torn": NOTHING} if dropped else {"live": None}
         if lineage:
             self.lineages.change(lineage, lambda now: replace(now, **fields))
-
-    async def mend(self, project_state: ProjectState) -> bool:
-        """Remove the helper containers that a dead process left. Return whether it left anything.
-
-        Containers that it had paused to read a volume are unpaused.
-        """
-        paused = unfinished.left_paused(self.run, project_state.containers)
-        holders = [c for c in project_state.containers if c.holds and c.ours]
-        held = {holder.holds for holder in holders}
-        for container in project_state.containers:
-            if container in paused or (container.state == "paused" and held & {*container.volumes}):
-                await self.engine.containers.pause(container.id, on=False)
-        if paused:
-            unfinished.forget_paused(self.run)
-        for holder in holders:
-            await self.engine.containers.remove(holder.id)
-        return bool(holders or paused)
-
-    async def reader(self, image: str, *, with_system: bool) -> Reader:
-        """The database in the image, if there is one; `with_system`: with the system, read from a container."""
-        name = database(await self.engine.images.variables(image), image)
-        if name and with_system:
-            with contextlib.suppress(CallError):
-                async with self._holder("", [image]) as (holder, _):
-                    return await self._reader(holder, name)
-        return Reader(name)
-
-    async def modes(self, image: str, paths: Iterable[str]) -> dict[str, int]:
-        """The modes of these paths in an image, if they exist and the engine has the image."""
-        modes: dict[str, int] = {}
-        with contextlib.suppress(DevenvError):
-            async with self._holder("", [image]) as (holder, _):
-                for path in paths:
-                    with contextlib.suppress(CallError):
-                        modes[path] = await self.engine.archive.mode(holder, path)
-        return modes
-
-    async def sees(self, path: str) -> bool | None:
-        """Whether the engine sees this file as this process does; None if that cannot be found out."""
-        folder, name = os.path.split(os.path.realpath(path))
-        mount = {"Type": "bind", "Source": folder, "Target": TARGET, "ReadOnly": True}
-        try:
-            own = os.stat(os.path.join(folder, name))
-            async with self._holder("", (await self.engine.images.ids())[:1], mount) as (holder, _):
-                status = await self.engine.archive.stat(holder, f"{TARGET}/{name}")
-        except CallError as error:
-            return False if error.absent or NO_SOURCE in error.reason else None
-        except (DevenvError, OSError):
-            return None
-        changed = dt.datetime.fromisoformat(re.sub(r"\.\d+", "", status["mtime"])).timestamp()
-        return (status["size"], int(changed)) == (own.st_size, int(own.st_mtime))
-
-    async def _reader(self, holder: str, name: str) -> Reader:
-        for path in OS_RELEASE if name else ():
-            with contextlib.suppress(EngineError):
-                archive = await self.engine.archive.get(holder, path) or b""
-                libc, distribution = system(archive.decode(errors="replace"))
-                if libc:
-                    return Reader(name, libc, distribution)
-        return Reader(name)
-
-    @contextlib.asynccontextmanager
-    async def _holder(
-        self, volume: str, images: Iterable[str], bind: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[tuple[str, str]]:
-        """A container of the first image that works, and that image. It mounts the volume, or else `bind`.
-
-        To mount a volume, any image on the engine will do.
-        """
-        mount: Mapping[str, Any] = {
-            "Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}
-        }  # fmt: skip
-        wish = {
-            "Entrypoint": [],
-            "Cmd": ["-"],
-            "Labels": {
-                PROJECT_LABEL: self.project,
-                OWNER_LABEL: self.run.made.owner,
-                HOLDS_LABEL: volume or "-",
-                ONE_OFF_LABEL: "True",
-            },
-            "HostConfig": {"NetworkMode": "none", "Mounts": [bind or mount] if volume or bind else []},
-        }
-        with anyio.CancelScope(shield=True):  # if cancelled halfway, the container would exist without a recorded id
-            others = await self.engine.images.ids() if volume else ()
-            holder, image = await self._created(wish, (*images, *others))
-        try:
-            yield holder, image
-        finally:
-            with anyio.CancelScope(shield=True), contextlib.suppress(EngineError):
-                await self.engine.containers.remove(holder)
-
-    async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> tuple[str, str]:
-        why: DevenvError = DevenvError("there is no image on the engine to create a container from")
-        self.run.made.intend(name := f"devenv-{secrets.token_hex(8)}")
-        for image in dict.fromkeys(images):
-            try:
-                holder = await self.engine.containers.create({**wish, "Image": image}, name)
-            except CallError as error:
-                why = error
-            else:
-                self.run.made.add(holder)
-                return holder, image
-        raise why
 
 
 def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> VolumeTransfer:

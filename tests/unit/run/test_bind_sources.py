@@ -13,6 +13,7 @@ from devenv.errors import ConfigError
 from devenv.run import steps
 from devenv.run.bind_sources import create_folders
 from devenv.run.cleanup.removal import remove_empty_folders
+from devenv.volumes.holders import Holders
 from support.memory.machine import Machine, Site
 from support.steps import opened
 
@@ -100,11 +101,11 @@ async def test_kind_of_a_source_by_file_and_image(
     shop = site(machine, written, (source, target))
     async with opened(machine, shop) as run:
 
-        async def modes(_image: str, paths: list[str]) -> dict[str, int]:
+        async def modes(_holders: Holders, _image: str, paths: list[str]) -> dict[str, int]:
             known = {"/is-folder": 0o755 | 1 << 31, "/is-file": 0o644}
             return {path: known[path] for path in paths if path in known}
 
-        monkeypatch.setattr(run.context.volume_transfer, "modes", modes)
+        monkeypatch.setattr(Holders, "modes", modes)
         if is_folder:
             built = await run.after(steps.build_images)
             assert built.desired.folders == (str(shop.folder / source),)

@@ -132,7 +132,7 @@ async def test_an_engine_with_the_same_files_keeps_the_mounts(machine: Machine, 
         assert not machine.host.containers
         transfer, project = run.context.volume_transfer, run.loaded.project
         machine.host.is_elsewhere = True
-        assert not await sees_files(run.context.engine, project, transfer)
+        assert not await sees_files(transfer.holders, project)
 
 
 @pytest.mark.anyio
@@ -151,7 +151,7 @@ async def test_another_file_at_the_same_path_is_noticed(
     monkeypatch.setattr(Archive, "stat", stat)
     async with opened(machine, shop) as run:
         context = run.context
-        is_same = await sees_files(context.engine, run.loaded.project, context.volume_transfer)
+        is_same = await sees_files(context.volume_transfer.holders, run.loaded.project)
     assert is_same is not bool(later or larger)
 
 
@@ -161,7 +161,7 @@ async def test_an_unknown_answer_changes_nothing(machine: Machine, shop: Site) -
     (shop.folder / "compose.yml").rename(shop.folder / "other.yml")
     async with opened(machine, shop) as run:
         transfer, project = run.context.volume_transfer, run.loaded.project
-        assert await sees_files(run.context.engine, project, transfer)
+        assert await sees_files(transfer.holders, project)
 
 
 @pytest.mark.anyio
