@@ -22,7 +22,7 @@ from devenv.errors import DevenvError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import live_restore, up
 from devenv.run.preload import UpOptions
-from devenv.state import run_dir
+from devenv.state import all_runs
 from devenv.state.ledger import VolumePolicy
 from devenv.state.verified_archive import Unpacked
 from devenv.volumes import exported
@@ -297,7 +297,7 @@ class Campaign:
         """`devenv down --volumes`."""
         before, existed = self.content, VOLUME in self.machine.host.volumes
         name, site = self.pick()
-        run_of = [ledger.directory for _, ledger in run_dir.every_runs()]
+        run_of = [ledger.directory for _, ledger in all_runs.every_runs()]
         command = await self.machine.down(site, VolumePolicy.DROP)
         self.check_kept(before, command, dropped=bool(run_of))
         if existed and VOLUME not in self.machine.host.volumes:  # also if a restore was cut off before it had content

@@ -23,7 +23,7 @@ with LazyImports():
     from devenv.compose import files
     from devenv.docker import process
     from devenv.run.cleanup import remains
-    from devenv.state import home, kept, run_dir
+    from devenv.state import all_runs, home, kept
     from devenv.ui import cells
 
 _ONE_OPTION = r"(?<!\S)(--port|--from|--timeout|--watcher|--project-name|-p) "
@@ -114,10 +114,10 @@ def _run_member(group: str, before: list[str], after: list[str], *, wants_help: 
 def _report_earlier_runs(verb: str | None, *, is_wanted: bool) -> None:
     """Report what dead runs left, and that files in this folder are no longer synced; `ps` says that itself."""
     with contextlib.suppress(DevenvError, FileNotFoundError):  # commands that need either folder report it
-        if is_wanted and (any(run_dir.dead_runs(remains.PHASES)) or any(remains.at_work())):
+        if is_wanted and (any(all_runs.dead_runs(remains.PHASES)) or any(remains.at_work())):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)
-        for run, ledger in run_dir.every_runs() if is_wanted and verb != "ps" else ():
+        for run, ledger in all_runs.every_runs() if is_wanted and verb != "ps" else ():
             if ledger.phase == "detached" and paths.is_within(os.path.realpath(os.curdir), ledger.directory):
                 line, is_ended = kept.background(run)
                 if is_ended:

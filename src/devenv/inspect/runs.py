@@ -16,7 +16,7 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.answers import MachineRun
 from devenv.model.containers import Container
 from devenv.run.cleanup.remains import at_work
-from devenv.state import run_dir
+from devenv.state import all_runs, run_dir
 from devenv.state.kept import background
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
@@ -46,13 +46,13 @@ async def runs(projects: Collection[str]) -> tuple[tuple[MachineRun, ...], str, 
 
     The last has lines about what guardians work on, and what may be on an engine that does not answer.
     """
-    recorded = [each for each in run_dir.every_runs() if not projects or each[1].project in projects]
+    recorded = [each for each in all_runs.every_runs() if not projects or each[1].project in projects]
     view = await _view(recorded)
     working = {run.path: line for run, line in at_work()}
     left = [*working.values(), *(await left_unanswered() if view.error else ())]
     ending = working.keys()
     rows = [_row(run, ledger, view, is_ending=run.path in ending) for run, ledger in recorded]
-    rows += [_ended(ledger) for _, ledger in run_dir.removed_folders()]
+    rows += [_ended(ledger) for _, ledger in all_runs.removed_folders()]
     known = {(row.project, row.directory) for row in rows if row.state != OTHER}
     rows += [row for row in _kept(view) if (row.project, row.directory) not in known]
     asked = (row for row in rows if not projects or row.project in projects)
@@ -111,7 +111,7 @@ def _row(run: Run, ledger: Ledger, view: EngineView, *, is_ending: bool) -> Mach
     return MachineRun(
         project=ledger.project,
         directory=ledger.directory,
-        is_removed=run_dir.is_removed(ledger.place),
+        is_removed=all_runs.is_removed(ledger.place),
         branch=branch(ledger.directory),
         state=state,
         running=len(running),
@@ -162,7 +162,7 @@ def _kept(view: EngineView) -> Iterator[MachineRun]:
         yield MachineRun(
             project=project,
             directory=directory,
-            is_removed=bool(directory) and run_dir.is_removed(lines[0].place),
+            is_removed=bool(directory) and all_runs.is_removed(lines[0].place),
             branch=branch(directory) if directory else None,
             state=VOLUMES,
             volumes=tuple(sorted(line.name for line in lines)),

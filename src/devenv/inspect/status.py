@@ -27,7 +27,7 @@ from devenv.run.cleanup.remains import (
     remains,
     unanswered,
 )
-from devenv.state import run_dir
+from devenv.state import all_runs, run_dir
 from devenv.state.kept import background, note_of
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, key_of
@@ -37,7 +37,7 @@ LIMIT = 2.0  # seconds for the engine
 
 async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
     """The status of the project in a folder, or of these files. Raises UsageError for a file on standard input."""
-    others = tuple(sorted({ledger.project for _, ledger in run_dir.dead_runs(PHASES)}))
+    others = tuple(sorted({ledger.project for _, ledger in all_runs.dead_runs(PHASES)}))
     guardians = tuple(line for _, line in at_work())
     try:
         paths = compose_files.find(directory, files)
@@ -107,7 +107,7 @@ async def left_unanswered() -> list[str]:
 
 def options_of_run(name: str, folder: str) -> tuple[str, ...]:
     """The options that select the run of the folder if it is of another project; else none."""
-    place, runs = run_dir.place_of(os.path.realpath(folder)), [*run_dir.every_runs()]
+    place, runs = run_dir.place_of(os.path.realpath(folder)), [*all_runs.every_runs()]
     begun = [(run, ledger) for run, ledger in runs if run_dir.began_in(ledger, place)]
     if not begun or any(ledger.project == name for _, ledger in runs):
         return ()
@@ -120,7 +120,7 @@ def options_of_run(name: str, folder: str) -> tuple[str, ...]:
 def without_containers(name: str, folder: str) -> str:
     """Why the project in the folder has no containers, and what to type."""
     place = run_dir.place_of(folder)
-    held = [each for each in run_dir.every_runs() if each[0].lock.is_held()]
+    held = [each for each in all_runs.every_runs() if each[0].lock.is_held()]
     named = [each for each in held if each[1].project == name]
     if not (going_on := [*named, *(each for each in held if run_dir.began_in(each[1], place))]):
         return f"{name} is not up (devenv up)"
@@ -164,7 +164,7 @@ async def _standing(engine: Engine, name: str, folder: str) -> Here:
 
 def _run_of(name: str, folder: str, key: str, endpoint: str) -> tuple[Run, Ledger] | None:
     """The project's run on this engine, found by its name or else by its folder."""
-    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if ledger.is_on(key, endpoint)]
+    begun = [(run, ledger) for run, ledger in all_runs.every_runs() if ledger.is_on(key, endpoint)]
     named = [(run, ledger) for run, ledger in begun if ledger.project == name]
     place = run_dir.place_of(folder)
     return next(iter([*named, *(each for each in begun if run_dir.began_in(each[1], place))]), None)

@@ -23,7 +23,8 @@ from devenv.events import Emit, Notice
 from devenv.model.project import Project
 from devenv.paths import is_below, written
 from devenv.run.desired import DesiredState
-from devenv.state.run_dir import began_in, every_runs, place_of
+from devenv.state.all_runs import every_runs
+from devenv.state.run_dir import began_in, place_of
 
 INCLUDE = ".worktreeinclude"  # which ignored files a new worktree needs, in the syntax of `.gitignore`
 SCRIPTS = (

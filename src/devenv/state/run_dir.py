@@ -6,7 +6,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from devenv import private_files
@@ -15,7 +15,6 @@ from devenv.errors import StateError
 from devenv.lazy_imports import LazyImports
 from devenv.private_files import written
 from devenv.state.created import CreationRecord
-from devenv.state.elsewhere import with_ledger
 from devenv.state.home import owner, state_folder
 from devenv.state.identity import Place, engine_key
 from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
@@ -61,7 +60,7 @@ class Run:
         A folder of devenv 0.1, named after the engine's address, is taken over. Raises StateError if the folder
         cannot be created, or while devenv 0.1 runs.
         """
-        runs, path = _runs(), _path(engine, project)
+        runs, path = runs_folder(), _path(engine, project)
         with written(path):
             old = _old(endpoint, project)
             if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
@@ -86,7 +85,7 @@ class Run:
     @classmethod
     def folders(cls, project: str = "") -> Iterator[Run]:
         """The folders of all runs of this user, or of those of one project, on every engine."""
-        runs = _runs()
+        runs = runs_folder()
         for name in sorted(os.listdir(runs)) if os.path.isdir(runs) else ():
             if not project or name.rpartition("-")[0] == project:
                 yield cls(os.path.join(runs, name))
@@ -193,6 +192,25 @@ def ended(run: Run) -> Ledger | None:
     return None
 
 
+def brought_up(run: Run) -> frozenset[str]:
+    """The services that the run brought up, if the run is alive or was left running."""
+    with contextlib.suppress(StateError):
+        ledger, last = run.read(), run.last()
+        if ledger is not None and last.get("began") == ledger.began:
+            is_on = ledger.phase == "detached" or run.lock.is_held()
+            return frozenset(last.get("images", ()) if is_on else ())
+    return frozenset()
+
+
+def forwarded_from(run: Run) -> str:
+    """The other machine whose ports the run forwards to this one; empty if it does not."""
+    with contextlib.suppress(StateError):
+        ledger, last = run.read(), run.last()
+        if ledger is not None and last.get("began") == ledger.began and run.lock.is_held():
+            return str(last.get("forwarded_from", ""))
+    return ""
+
+
 def is_at(run: Run, host: str) -> bool:
     """Whether the project was last run at that address of an engine."""
     return _facts(run.about).get("address") == address(Endpoint(host))
@@ -224,13 +242,14 @@ def _move(old: str, path: str) -> None:
     private_files.remove_tree(old)
 
 
-def _runs() -> str:
+def runs_folder() -> str:
+    """The folder with a folder for each run."""
     return os.path.join(state_folder(), "runs")
 
 
 def _path(engine: str, project: str) -> str:
     key = hashlib.sha256(f"{engine}\0{project}".encode()).hexdigest()[:12]
-    return os.path.join(_runs(), f"{project}-{key}")
+    return os.path.join(runs_folder(), f"{project}-{key}")
 
 
 async def open_run(engine: Engine, project: str, key: str = "") -> Run:
@@ -276,71 +295,8 @@ def place_of(directory: str) -> Place:
     return Place(path, state.st_dev, state.st_ino)
 
 
-def removed_folders() -> Iterator[tuple[Run, Ledger]]:
-    """Runs of which nothing is left but records, and whose folder was removed; each with its last ledger."""
-    for run in Run.folders():
-        if not os.path.exists(run.ledger) and (ledger := ended(run)) is not None and is_removed(ledger.place):
-            yield run, ledger
-
-
-def is_removed(place: Place) -> bool:
-    """Whether the folder was removed; not if its file system is not mounted, or if it was renamed in its parent."""
-    if os.path.lexists(place.path):
-        return False
-    parent = above = os.path.dirname(place.path)
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    if place.device not in (0, os.lstat(above).st_dev):
-        return False
-    with contextlib.suppress(OSError), os.scandir(parent) as entries:
-        # a new folder may have got the number of the removed folder: then it is no renamed folder once it has runs
-        renamed = [entry.path for entry in entries if place.inode and entry.inode() == place.inode]
-        return set(renamed) <= {ledger.directory for ledger in _all_ledgers()}
-    return True
-
-
-def _all_ledgers() -> Iterator[Ledger]:
-    for run in Run.folders():
-        with contextlib.suppress(StateError):
-            yield from filter(None, (run.read(), ended(run)))
-
-
 def began_in(ledger: Ledger, place: Place) -> bool:
     """Whether the run began in that folder, which may have been renamed since."""
     before = ledger.place
     is_gone = not os.path.lexists(before.path)
     return before.path == place.path or before.is_renamed_to(place, is_gone=is_gone)
-
-
-def every_runs() -> Iterator[tuple[Run, Ledger]]:
-    """Runs of this user that have a ledger, on every engine; unreadable ledgers are left out."""
-    runs = _runs()
-    for name in sorted(with_ledger(runs)):
-        with contextlib.suppress(StateError):
-            run = Run(os.path.join(runs, name))
-            if (ledger := run.read()) is not None:
-                yield run, ledger
-
-
-def brought_up(run: Run) -> frozenset[str]:
-    """The services that the run brought up, if the run is alive or was left running."""
-    with contextlib.suppress(StateError):
-        ledger, last = run.read(), run.last()
-        if ledger is not None and last.get("began") == ledger.began:
-            is_on = ledger.phase == "detached" or run.lock.is_held()
-            return frozenset(last.get("images", ()) if is_on else ())
-    return frozenset()
-
-
-def forwarded_from(run: Run) -> str:
-    """The other machine whose ports the run forwards to this one; empty if it does not."""
-    with contextlib.suppress(StateError):
-        ledger, last = run.read(), run.last()
-        if ledger is not None and last.get("began") == ledger.began and run.lock.is_held():
-            return str(last.get("forwarded_from", ""))
-    return ""
-
-
-def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
-    """Runs in these phases whose lock no process holds."""
-    return ((run, ledger) for run, ledger in every_runs() if ledger.phase in phases and not run.lock.is_held())

@@ -241,7 +241,7 @@ def test_commands_report_dead_runs(
         return ["something is left"]
 
     monkeypatch.setattr("devenv.run.cleanup.remains.everywhere", everywhere)
-    monkeypatch.setattr("devenv.state.run_dir.dead_runs", lambda _: iter([1]))
+    monkeypatch.setattr("devenv.state.all_runs.dead_runs", lambda _: iter([1]))
     monkeypatch.setattr(parser, "invoke", lambda *_: 0)
     monkeypatch.setattr(process, "exec_replace", lambda _: None)
     main.run(line.split())
@@ -283,8 +283,8 @@ def test_a_command_in_a_folder_that_was_removed(
 ) -> None:
     """It reports that itself, also if runs in the background may have to be reported first."""
     ledger = Ledger("shop", Place("/shop"), "engine", "unix:///e", None, began=5.0, pid=1, phase="detached")
-    monkeypatch.setattr("devenv.state.run_dir.dead_runs", lambda _: iter([]))
-    monkeypatch.setattr("devenv.state.run_dir.every_runs", lambda: iter([(Run(str(tmp_path)), ledger)]))
+    monkeypatch.setattr("devenv.state.all_runs.dead_runs", lambda _: iter([]))
+    monkeypatch.setattr("devenv.state.all_runs.every_runs", lambda: iter([(Run(str(tmp_path)), ledger)]))
     folder = tmp_path / "removed"
     folder.mkdir()
     monkeypatch.chdir(folder)

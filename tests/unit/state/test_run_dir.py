@@ -1,4 +1,4 @@
-"""The folder of one project on one engine: its lock, its ledger, and the search for that of an older devenv."""
+"""The folder of one project on one engine: its lock, its ledger."""
 
 from __future__ import annotations
 
@@ -9,26 +9,20 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
-from devenv import private_files
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
-from devenv.model.containers import Container, Network, ProjectState
-from devenv.state import ledger as ledgers
+from devenv.model.containers import Container, Network
 from devenv.state import run_dir
 from devenv.state.home import state_folder
-from devenv.state.identity import Place, Window
-from devenv.state.ledger import Ledger, VolumePolicy
+from devenv.state.identity import Window
+from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run, address, key_of, open_run
+from support.runs import begun, opened
 
 pytestmark = pytest.mark.anyio
-
-ENDPOINT = Endpoint("unix:///run/some.sock")
-KEY = "id /var/lib/docker"
 
 
 @pytest.fixture(autouse=True)
@@ -36,19 +30,6 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state" / "devenv-compose"
-
-
-def opened(project: str = "p", key: str = KEY, endpoint: Endpoint = ENDPOINT) -> Run:
-    """The run of the project on an engine."""
-    return Run.open(key, endpoint, project)
-
-
-def begun(project: str = "p", **more: Any) -> Ledger:
-    """A new ledger."""
-    ledger = ledgers.begin(
-        ProjectState(), {}, project=project, place=Place("/p"), engine=KEY, endpoint=ENDPOINT.host, context=None
-    )
-    return replace(ledger, **more)
 
 
 def test_written_and_read_are_the_same(state_home: Path) -> None:
@@ -94,30 +75,6 @@ def test_the_run_at_an_address_is_known_without_the_engine(tmp_path: Path) -> No
         assert other.read() is None
     (Path(opened("p", "another", Endpoint("tcp://x:1")).path) / "about.json").write_text("{")
     assert not os.path.exists(Run.known(Endpoint("tcp://x:1"), "p").path)
-
-
-def test_every_run_with_a_ledger_is_found() -> None:
-    """Runs of every engine are listed; an unreadable ledger hides no other, and a run whose lock is held is alive."""
-    for run, ledger in ((opened("a"), begun("a")), (opened("b", "other"), begun("b", phase="left"))):
-        run.write(ledger)
-    opened("c")
-    Path(opened("d").path, "ledger.json").write_text("{")
-    assert sorted(ledger.project for _, ledger in run_dir.every_runs()) == ["a", "b"]
-    assert [ledger.project for _, ledger in run_dir.dead_runs(("up",))] == ["a"]
-    with opened("a").lock.hold():
-        assert list(run_dir.dead_runs(("up",))) == []
-    assert [Path(run.path).name.rpartition("-")[0] for run in Run.folders("c")] == ["c"]
-
-
-def test_runs_that_have_ended_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list of all runs opens no file of a run without a ledger: after some months, most runs are such."""
-    opened("a").write(begun("a"))
-    for number in range(20):
-        opened(f"old{number}").remember({"began": 1.0})
-    opened_files = Mock(side_effect=private_files.open_read)
-    monkeypatch.setattr(private_files, "open_read", opened_files)
-    assert [ledger.project for _, ledger in run_dir.every_runs()] == ["a"]
-    opened_files.assert_called_once()
 
 
 def test_what_a_run_brought_up_that_goes_on() -> None:
@@ -406,33 +363,3 @@ async def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devenv.private_files.replace", full)
     with pytest.raises(StateError, match=r"cannot write .*engines\.json: No space"):
         await key(Asked(("a", "/d")))
-
-
-def test_a_run_that_has_ended_is_known_by_its_last_ledger(tmp_path: Path) -> None:
-    """As long as no other run of the project has begun; it is listed if its folder was removed."""
-    (folder := tmp_path / "tree").mkdir()
-    run = opened()
-    run.write(ledger := begun(place=run_dir.place_of(str(folder))))
-    run.clear()
-    assert (run.read(), run_dir.ended(run)) == (None, ledger)
-    assert list(run_dir.removed_folders()) == []
-    folder.rmdir()
-    assert [found for _, found in run_dir.removed_folders()] == [ledger]
-    run.write(ledger)
-    assert list(run_dir.removed_folders()) == []
-
-
-def test_which_folders_were_removed(tmp_path: Path) -> None:
-    """Not those that exist, were renamed, or are on a file system that is not mounted."""
-    (folder := tmp_path / "above/tree").mkdir(parents=True)
-    place = run_dir.place_of(str(folder))
-    assert not run_dir.is_removed(place)
-    renamed = folder.rename(tmp_path / "above/renamed")
-    assert not run_dir.is_removed(place)
-    opened().write(begun(place=replace(place, path=str(renamed))))  # a new folder with the number of the removed one
-    assert run_dir.is_removed(place)
-    renamed.rmdir()
-    (tmp_path / "above").rmdir()
-    assert run_dir.is_removed(place)
-    assert run_dir.is_removed(Place(place.path))
-    assert not run_dir.is_removed(replace(place, device=place.device + 1))

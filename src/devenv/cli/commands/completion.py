@@ -19,7 +19,7 @@ with LazyImports():
 
     from devenv.cli import options
     from devenv.compose import outline as outlines
-    from devenv.state import run_dir
+    from devenv.state import all_runs
     from devenv.volumes import store
 
 FILES = ":file"  # tells the shell to complete files itself
@@ -68,7 +68,7 @@ def _snapshots(_wanted: Next) -> Iterable[str]:
 
 
 def _projects(_wanted: Next) -> Iterable[str]:
-    return sorted({ledger.project for _, ledger in run_dir.every_runs()})
+    return sorted({ledger.project for _, ledger in all_runs.every_runs()})
 
 
 KINDS: dict[str, Callable[[Next], Iterable[str]]] = {

@@ -25,7 +25,7 @@ from devenv.remote.line import begun, line
 from devenv.run import background
 from devenv.run.cleanup.remains import at_work, command_for, died_elsewhere
 from devenv.run.cleanup.teardown import finish
-from devenv.state import run_dir
+from devenv.state import all_runs, run_dir
 from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run, address, key_of, open_run, place_of
@@ -131,7 +131,7 @@ async def _run_named(project: str, selection: Selection) -> Ledger:
     Raises UsageError if there is no run, or if the name is also that of a service in this folder; StateError if runs
     are on several other engines.
     """
-    ledgers = {run.path: ledger for run, ledger in run_dir.every_runs() if ledger.project == project}
+    ledgers = {run.path: ledger for run, ledger in all_runs.every_runs() if ledger.project == project}
     services: Collection[str] = ()
     with contextlib.suppress(ConfigError):
         paths = files.find(selection.directory, selection.files)
@@ -169,7 +169,7 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, fail
 
 def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
     """The projects whose runs began in the folder of the files; without files, in the nearest folder above."""
-    ledgers = [r for _, r in run_dir.every_runs() if r.is_on(key, endpoint)]
+    ledgers = [r for _, r in all_runs.every_runs() if r.is_on(key, endpoint)]
     try:
         folder = os.path.realpath(os.path.dirname(files.find(selection.directory, selection.files)[0]))
     except ConfigError:

@@ -14,7 +14,7 @@ from devenv.errors import EngineError, RefusedError, StateError, UsageError
 from devenv.events import Emit, Notice
 from devenv.run import background
 from devenv.run.cleanup.remains import recorded
-from devenv.state import run_dir
+from devenv.state import all_runs
 from devenv.state.ledger import Ledger
 from devenv.state.run_lock import LOOKED_AT
 
@@ -29,7 +29,7 @@ async def forget(engine: str, emit: Emit, ask: Ask | None) -> int:
     `ask` gets what would be lost and the name of the engine, and raises to prevent that. Raises UsageError if no run
     is on such an engine, RefusedError if it answers, StateError if a process holds a run. Snapshots are kept.
     """
-    found = [(run, ledger) for run, ledger in run_dir.every_runs() if _is_on(ledger, engine)]
+    found = [(run, ledger) for run, ledger in all_runs.every_runs() if _is_on(ledger, engine)]
     if not found:
         raise UsageError(f"no run on {engine} found", hint="devenv ls")
     if held := next((pair for pair in found if pair[0].lock.is_held() and not pair[0].lock.is_kept()), None):

@@ -20,7 +20,7 @@ from devenv.run.cleanup import kept_logs
 from devenv.run.cleanup.down import PATIENCE, held
 from devenv.run.cleanup.remains import PHASES, at_work, remains
 from devenv.run.cleanup.teardown import finish
-from devenv.state import run_dir
+from devenv.state import all_runs, run_dir
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
@@ -37,7 +37,7 @@ async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
 
     Runs that are alive are not touched, except those that were left running in a folder that was removed.
     """
-    left, guardians, dead = False, list(at_work()), [*run_dir.dead_runs(PHASES), *_abandoned()]
+    left, guardians, dead = False, list(at_work()), [*all_runs.dead_runs(PHASES), *_abandoned()]
     for _, line in guardians:
         emit(Notice(line))
     for run, ledger in dead:
@@ -46,7 +46,7 @@ async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
         except DevenvError as error:
             emit(Problem(f"{ledger.project}: {error.message}", error.hint))
             left = True
-    removed = list(run_dir.removed_folders())
+    removed = list(all_runs.removed_folders())
     for run, ledger in removed:
         await _forget(run, ledger, emit, dry_run=dry_run)
     snapshots = _snapshots(emit, remove=with_snapshots and not dry_run)
@@ -64,8 +64,8 @@ async def gc(emit: Emit, *, dry_run: bool, with_snapshots: bool = False) -> int:
 
 def _abandoned() -> Iterator[tuple[Run, Ledger]]:
     """Runs that were left running, and whose folder was removed."""
-    for run, ledger in run_dir.every_runs():
-        if ledger.phase in LEFT and run_dir.is_removed(ledger.place):
+    for run, ledger in all_runs.every_runs():
+        if ledger.phase in LEFT and all_runs.is_removed(ledger.place):
             yield run, ledger
 
 
@@ -81,7 +81,7 @@ async def _end_dead(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
             return False
         policy = VolumePolicy.SNAPSHOT if is_removed else VolumePolicy.SAVE  # no next run would use a volume
         async with contextlib.AsyncExitStack() as stack:
-            if is_removed and _is_same(run, ledger) and run_dir.is_removed(ledger.place):
+            if is_removed and _is_same(run, ledger) and all_runs.is_removed(ledger.place):
                 await stack.enter_async_context(held(run, policy))
             elif is_removed or not await _has_locked(run, stack):
                 return False
@@ -183,7 +183,7 @@ def _snapshots(emit: Emit, *, remove: bool) -> bool:
     except StateError as error:
         emit(Problem(error.message, error.hint))
         return True
-    removed = {line.id: bool(line.place.path) and run_dir.is_removed(line.place) for line in lines}
+    removed = {line.id: bool(line.place.path) and all_runs.is_removed(line.place) for line in lines}
     unneeded = (s for s in store.all() if s.automatic and (s.id, s.volume) not in needed)
     gone = [snapshot for snapshot in unneeded if _is_of_removed(snapshot, removed)]
     for snapshot in gone if remove else ():
@@ -208,4 +208,4 @@ def _is_of_removed(snapshot: Snapshot, removed: Mapping[str, bool]) -> bool:
     """Whether the folder of the snapshot was removed: that of its lineage if it is known, else its own."""
     if snapshot.lineage in removed:
         return removed[snapshot.lineage]
-    return bool(snapshot.directory) and run_dir.is_removed(Place(snapshot.directory))
+    return bool(snapshot.directory) and all_runs.is_removed(Place(snapshot.directory))

@@ -19,7 +19,7 @@ from devenv.errors import EngineError, StateError
 from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
 from devenv.model.containers import ProjectState
-from devenv.state import run_dir
+from devenv.state import all_runs, run_dir
 from devenv.state.identity import Place, VolumeVerdict
 from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
@@ -81,7 +81,7 @@ async def everywhere() -> list[str]:
     For an engine that does not answer, the records of the run say what it has.
     """
     guarded = {run.path: line for run, line in at_work()}
-    dead = [(run, ledger) for run, ledger in run_dir.dead_runs(PHASES) if run.path not in guarded]
+    dead = [(run, ledger) for run, ledger in all_runs.dead_runs(PHASES) if run.path not in guarded]
     counts = dict(zip((run.path for run, _ in dead), await tasks.each(_counts, dead), strict=True))
     left = [(ledger, found) for run, ledger in dead if (found := counts[run.path])]
     away = [_away(run, ledger) for run, ledger in dead if counts[run.path] is None and _is_recent(run)]
@@ -110,7 +110,7 @@ async def _command(left: Sequence[tuple[Ledger, str]]) -> str:
 def unanswered(host: str) -> list[str]:
     """Lines that say what dead runs left on the engine at that address, which does not answer, by their records."""
     guarded = {run.path for run, _ in at_work()}
-    dead = ((run, ledger) for run, ledger in run_dir.dead_runs(PHASES) if run.path not in guarded)
+    dead = ((run, ledger) for run, ledger in all_runs.dead_runs(PHASES) if run.path not in guarded)
     return [_away(run, ledger) for run, ledger in dead if run_dir.is_at(run, host) and _is_recent(run)]
 
 
@@ -128,7 +128,7 @@ def command_for(ledger: Ledger) -> str:
 
 def died_elsewhere(place: Place) -> Iterator[tuple[Run, Ledger]]:
     """The dead runs of the folder on engines of other machines."""
-    for run, ledger in run_dir.dead_runs(PHASES):
+    for run, ledger in all_runs.dead_runs(PHASES):
         if Endpoint(ledger.endpoint).machine and run_dir.began_in(ledger, place):
             yield run, ledger
 
@@ -198,7 +198,7 @@ def live_note(run: Run, ledger: Ledger | None) -> GuardianNote | None:
 
 def at_work(project: str = "") -> Iterator[tuple[Run, str]]:
     """The runs of this user, or of one project, that a guardian works on, each with a line that says so."""
-    for run, ledger in run_dir.every_runs():
+    for run, ledger in all_runs.every_runs():
         is_wanted = not project or ledger.project == project
         if is_wanted and (note := live_note(run, ledger)) is not None:
             yield run, note.shown(run, ledger)
