@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import sys
@@ -17,15 +18,14 @@ from devenv.model.containers import Line, bare
 from devenv.model.status import BAD, GOOD
 from devenv.ui import cells
 from devenv.ui.hints import ProjectOptions
-from devenv.ui.prefixes import Prefixes
-from devenv.ui.reminder import Reminder
 from devenv.ui.writer import Painted, Piece, Writer, dumped, is_terminal
 
 with LazyImports():  # most commands print an answer and have no events
+    import asyncio
     import shutil
 
     from devenv import events as e
-    from devenv.ui import drawing, text
+    from devenv.ui import drawing, prefixes, reminder, text
 
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps with too many details for lines of their own
 PRINTED = ("line", "error", "output", "message")  # fields with output of programs
@@ -48,12 +48,18 @@ class Console(Writer):
         self.verbose = verbose  # show the output of builds too
         self.is_json = as_json
         self._quiet = quiet
-        self._prefixes = Prefixes()
         self._states: dict[str, str] = {}
         self._shown: dict[str, set[str]] = {}  # by service: the lines about it since its last start
         self._bursts: dict[str, text.Burst] = {}  # of syncs, by service
         self._due: dict[str, text.Burst] = {}  # bursts that have no line yet
-        self._reminder = Reminder(self.line)
+
+    @functools.cached_property
+    def _prefixes(self) -> prefixes.Prefixes:
+        return prefixes.Prefixes()
+
+    @functools.cached_property
+    def _reminder(self) -> reminder.Reminder:
+        return reminder.Reminder(self.line)
 
     @property
     def is_live(self) -> bool:
@@ -192,8 +198,6 @@ class Console(Writer):
 
     def _show_sync(self, event: e.Synced) -> None:
         """Show a sync; if many follow each other quickly during a run, count them and show one line at the end."""
-        import asyncio  # noqa: PLC0415 - other commands need no event loop
-
         now, known = time.monotonic(), self._bursts.get(event.service)
         burst = self._bursts[event.service] = known.after(event, now) if known else text.Burst.of(event, now)
         if not burst.is_many or not self._states:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+from devenv.lazy_imports import LazyImports
+
+with LazyImports():  # without a long step, no event loop is needed
     import asyncio
 
 REMIND = 30.0  # seconds between two lines
@@ -36,8 +37,6 @@ class Reminder:
             self._timer = None
 
     def _wait(self) -> None:
-        import asyncio  # noqa: PLC0415 - other commands need no event loop
-
         with contextlib.suppress(RuntimeError):  # without an event loop, nothing takes long
             self._timer = asyncio.get_running_loop().call_later(REMIND, self._remind)
 

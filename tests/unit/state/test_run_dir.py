@@ -1,4 +1,4 @@
-"""The folder of one project on one engine: its lock, its ledger."""
+"""The folder of one project on one engine: its lock, its ledger, and the search for that of an older devenv."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
-from devenv.model.containers import Container, Network
+from devenv.model.containers import Container, Network, ProjectState
+from devenv.state import ledger as ledgers
 from devenv.state import run_dir
 from devenv.state.home import state_folder
-from devenv.state.identity import Window
+from devenv.state.identity import Place, Window
 from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run, address, key_of, open_run
-from support.runs import begun, opened
+from support.runs import ENDPOINT, KEY, begun, opened
 
 pytestmark = pytest.mark.anyio
 
