@@ -24,7 +24,13 @@ from devenv.docker import context, process
 from devenv.docker.compose_failures import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.tasks import each
+
+with LazyImports():  # rarely needed
+    import tempfile
+
+    from devenv.compose import complaints
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
 KNOWS_ALL = NEWER_KEYS["initial_sync"]  # the newest of these versions
@@ -56,8 +62,6 @@ class ComposeConfig:
             raise EngineError(error.message, hint=error.hint or install) from None
         if not done.returncode and not done.error_text:
             return done.text, ()
-        from devenv.compose import complaints  # noqa: PLC0415 - rarely needed
-
         if done.returncode:
             sources = (*(base for _, base in bases(self.selection, self.sources)), *self.sources)
             failure = self._known_failure(done.error_text)
@@ -101,8 +105,6 @@ class ComposeConfig:
         if not newer or self.knows(KNOWS_ALL):
             yield [source.path for source in self.sources], None
             return
-        import tempfile  # noqa: PLC0415 - rarely needed
-
         with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
             copies: dict[str, str] = {}
             for source in everything(self.sources):  # an included file comes before the file that includes it

@@ -18,8 +18,10 @@ from devenv.paths import folder_project
 if TYPE_CHECKING:
     from devenv.compose.run_model import Scale
 
-with LazyImports():  # only names of isolated projects need it
+with LazyImports():  # most names are known without them
     import hashlib
+
+    from devenv.compose import resolve
 
 HOOKS = ("x-devenv", "hooks")
 _NAME = "COMPOSE_PROJECT_NAME"
@@ -65,9 +67,7 @@ async def outline(selection: Selection) -> tuple[str, Outline]:
     known = sketched(selection)
     if known.name is not None:
         return known.name, known
-    from devenv.compose.resolve import load  # noqa: PLC0415 - rarely needed
-
-    return (await load(selection)).project.name, known
+    return (await resolve.load(selection)).project.name, known
 
 
 def sketched(selection: Selection) -> Outline:

@@ -30,8 +30,13 @@ from devenv.compose.positions import entries, place, rule_place, shown
 from devenv.docker import context, endpoint
 from devenv.errors import ConfigError, EngineError, RefusedError, closest, unknown
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 from devenv.paths import is_within
+
+with LazyImports():  # loaded while Compose is at work
+    from devenv.compose import complaints, parse, schema
+    from devenv.compose.safety import findings
 
 if TYPE_CHECKING:
     from devenv.compose.remote_files import RemoteFiles
@@ -109,9 +114,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: (), has_o
         for index in range(len(service.watch))
     }
     warnings += _rule_warnings(project, faults, places)
-    from devenv.compose.safety.findings import find_dangers  # noqa: PLC0415 - loaded while Compose is at work
-
-    dangers = await anyio.to_thread.run_sync(find_dangers, model, project, sources, abandon_on_cancel=True)
+    dangers = await anyio.to_thread.run_sync(findings.find_dangers, model, project, sources, abandon_on_cancel=True)
     return Loaded(project, model, warnings, places, dangers, isolation, began)
 
 
@@ -152,14 +155,10 @@ def _require_named(selection: Selection, sources: Sequence[ComposeFile]) -> None
 def _project(model: Mapping[str, Any], sources: Sequence[ComposeFile], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
         raise _no_services(sources)
-    from devenv.compose import parse, schema  # noqa: PLC0415 - loaded while Compose is at work
-
     try:
         paths = tuple(source.path for source in sources)
         project = parse.parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
     except schema.ShapeError as error:
-        from devenv.compose import complaints  # noqa: PLC0415 - rarely needed
-
         file, line = place(sources, error.path)
         located = ConfigError(error.message, hint=error.hint or None, file=file, line=line)
         raise complaints.with_unset(located, warnings, sources) from None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 with LazyImports():  # `start_time` needs none of these
     import shutil
     import subprocess
+    import tempfile
 
     import anyio
 
@@ -388,7 +389,5 @@ def scratch() -> int:
     """A descriptor of an empty file without a name, in memory if the system supports that."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("devenv")
-    import tempfile  # noqa: PLC0415 - not on Linux
-
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

@@ -13,8 +13,12 @@ from devenv.docker.client import Engine
 from devenv.errors import ConfigError
 from devenv.events import Emit, Notice
 from devenv.host.registry_auth import cli_settings
+from devenv.lazy_imports import LazyImports
 from devenv.model.images import LOOPBACK
 from devenv.redact import masked
+
+with LazyImports():  # takes 20 ms, only needed on macOS
+    from urllib import request
 
 PROXIES = {"HTTP_PROXY": "http", "HTTPS_PROXY": "https"}  # variable -> scheme
 VARIABLES = (*PROXIES, "NO_PROXY")
@@ -102,9 +106,7 @@ def _system() -> dict[str, str]:
     """The proxies in the settings of macOS; Linux has no such settings."""
     if os.uname().sysname != "Darwin":
         return {}
-    from urllib.request import getproxies  # noqa: PLC0415 - takes 20 ms, only needed on macOS
-
-    return getproxies()
+    return request.getproxies()
 
 
 def _host(name: str, value: str) -> str:

@@ -33,8 +33,12 @@ from devenv.images.needs import DockerfileText, Need, bases
 from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.images import ImageOptions
 from devenv.model.project import Build, Project, Service
+
+with LazyImports():  # TLS and all: a tenth of what `up` imports
+    from devenv.images.host_settings import derive
 
 BUILT_ON = "devenv.built-on"
 LOCAL = (f"{STAND_IN_REGISTRY}/", f"{DERIVED_REGISTRY}/")
@@ -144,8 +148,6 @@ class _HostSettings:
 
 
 async def _derived(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, str], emit: Emit) -> _HostSettings:
-    from devenv.images.host_settings import derive  # noqa: PLC0415 - TLS and all: a tenth of what `up` imports
-
     settings = await derive.host_settings()
     for notice in derive.notices(settings):
         emit(notice)

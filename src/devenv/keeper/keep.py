@@ -18,6 +18,7 @@ from devenv.doctor import quick_check
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem, Ready
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.remote.line import Login, left
 from devenv.run import background, steps
 from devenv.run.active.feed import Feed
@@ -42,6 +43,9 @@ from devenv.state.unfinished import is_cut_off
 from devenv.sync.rules import lint
 from devenv.tasks import first, task_group
 from devenv.volumes.transfer import volume_transfer
+
+with LazyImports():  # somebody may ask for the page
+    from devenv.web import server
 
 LOCK_WAIT = 5.0  # seconds, after a keeper that died
 ALIVE_EVERY = 5.0  # seconds between two notes, and two looks whether containers exist
@@ -144,7 +148,9 @@ class Keeper:
                     reload = Reload(
                         options.selection, loaded, context.emit, project.update.apply, context.engine.until_back
                     )
-                    requests = Requests(context.run, project, effects, self._feed, reload, _page, goes_on=True)
+                    requests = Requests(
+                        context.run, project, effects, self._feed, reload, lambda: server.RunPage, goes_on=True
+                    )
                     await tasks.start(requests.listen)
                     tasks.start_soon(reload.run)
                     if context.line is not None:
@@ -233,10 +239,7 @@ class Keeper:
 
 
 def _page() -> type[PageServer]:
-    """The server of the page, which is imported if somebody asks for it."""
-    from devenv.web.server import RunPage  # noqa: PLC0415 - as above
-
-    return RunPage
+    return server.RunPage
 
 
 def _ready(run: Run, ledger: Ledger) -> TimedEvent:

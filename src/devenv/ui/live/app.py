@@ -15,6 +15,7 @@ import anyio.to_thread
 from devenv import events as e
 from devenv.bounded_search import BoundedSearch
 from devenv.errors import DevenvError
+from devenv.lazy_imports import LazyImports
 from devenv.model.graph import Fact, ViewCommand
 from devenv.run.view_messages import CommandEnd, Message, TimedEvent
 from devenv.tasks import task_group
@@ -23,6 +24,9 @@ from devenv.ui.live import commands
 from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State, ViewTools
 from devenv.ui.live.terminal import Terminal, keys
+
+with LazyImports():  # takes long, and few open a browser
+    import webbrowser
 
 if TYPE_CHECKING:
     from devenv.run.page import PageAddress
@@ -229,8 +233,6 @@ class LiveView:
             await self._open(address.url, address.once)
 
     async def _open(self, url: str, once: str = "") -> None:
-        import webbrowser  # noqa: PLC0415 - takes long, and few open a browser
-
         graphical = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} or os.uname().sysname == "Darwin"
         if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, once or url):
             self.state.view.note = f"no browser here: {url}"
